@@ -1,0 +1,27 @@
+import type { TokenAccess } from "../http/access.ts";
+import { Problem } from "../lib/problems.ts";
+import { coversScope } from "../lib/scopes.ts";
+import type { Grant } from "./store.ts";
+
+/**
+ * The gates scope, feature and claim, in this order (CONTRACT.md §0). Of several scopes any one will do.
+ * @throws Problem scope_missing | feature_disabled | account_claim_required
+ */
+export function assertAccess(access: TokenAccess, grant: Grant, publicUrl: string): void {
+  const { scopes, feature, claim } = access;
+  const claimDetails =
+    claim === undefined || grant.claimed
+      ? undefined
+      : { reason: "account_claim_required", action: claim, claimUrl: `${publicUrl}/claim` };
+  if (scopes !== undefined && !scopes.some((scope) => coversScope(grant.scopes, scope))) {
+    throw new Problem("scope_missing", {
+      requiredScopes: scopes,
+      grantedScopes: grant.scopes,
+      ...(claimDetails ?? { tokensUrl: `${publicUrl}/settings/keys` }),
+    });
+  }
+  if (feature !== undefined && grant.features[feature] !== true) {
+    throw new Problem("feature_disabled", { featureKey: feature });
+  }
+  if (claimDetails !== undefined) throw new Problem("account_claim_required", claimDetails);
+}

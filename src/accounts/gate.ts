@@ -1,0 +1,107 @@
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { TokenAccess } from "../http/access.ts";
+import {
+  ADDRESS_FAILURES_PER_MINUTE,
+  addressBucket,
+  type RateLimits,
+  rateLimitHeaders,
+} from "../http/rate-limits.ts";
+import { Problem, type ProblemName } from "../lib/problems.ts";
+import { type Credential, readSecret } from "../lib/secrets.ts";
+import { assertAccess } from "./access.ts";
+import type { Grant } from "./store.ts";
+import type { TokenUses } from "./token-uses.ts";
+
+const BEARER = /^bearer +(\S+) *$/i;
+
+export const TOKEN_PREFIX = "ot_pat_";
+
+export type GateDeps = {
+  config: { publicUrl: string; rateLimitPerMinute: number };
+  limits: RateLimits;
+  tokenUses: TokenUses;
+};
+
+/** A route's gates. Spread `options` into the route; in the handler, `grant(request)` is what they read. */
+export type Gate<Row extends Grant> = {
+  options: {
+    config: { access: TokenAccess; problems: readonly ProblemName[] };
+    onRequest: (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
+    preValidation: (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
+  };
+  grant(request: FastifyRequest): Row;
+  /** Reads and checks once more, for whoever lost a race. */
+  again(request: FastifyRequest): Promise<Row>;
+};
+
+/**
+ * Opens a token route's gates in the order of CONTRACT.md §0: before the body is read, whether there is a
+ * bearer token at all, without a query; after it, token, rate, scope, feature and claim. Then Fastify
+ * validates the fields. `read` looks the token up and may read whatever else the route needs in the same
+ * statement.
+ */
+export function openGate<Row extends Grant>(
+  deps: GateDeps,
+  access: TokenAccess,
+  problems: readonly ProblemName[],
+  read: (credential: Credential, request: FastifyRequest) => Promise<Row | undefined>,
+): Gate<Row> {
+  const { config, limits, tokenUses } = deps;
+  const credentials = new WeakMap<FastifyRequest, Credential>();
+  const grants = new WeakMap<FastifyRequest, Row>();
+
+  async function admit(request: FastifyRequest, reply?: FastifyReply): Promise<Row> {
+    const credential = credentials.get(request);
+    const row = credential && (await read(credential, request));
+    if (row === undefined) throw unauthorized(deps, request, reply);
+    if (reply !== undefined) {
+      const allowance = limits.hit(`token:${row.tokenId}`, config.rateLimitPerMinute);
+      reply.headers(rateLimitHeaders("token", allowance));
+      if (!allowance.allowed)
+        throw new Problem("rate_limited", { retryAfterSeconds: allowance.resetSeconds });
+    }
+    tokenUses.note(row);
+    assertAccess(access, row, config.publicUrl);
+    grants.set(request, row);
+    return row;
+  }
+
+  return {
+    options: {
+      config: { access, problems },
+      onRequest: async (request, reply) => {
+        const credential = readCredential(request);
+        if (credential === undefined) throw unauthorized(deps, request, reply);
+        credentials.set(request, credential);
+        const address = limits.look(addressBucket(request.ip), ADDRESS_FAILURES_PER_MINUTE);
+        if (address.allowed) return;
+        reply.headers(rateLimitHeaders("address", address));
+        throw new Problem("rate_limited", { retryAfterSeconds: address.resetSeconds });
+      },
+      preValidation: async (request, reply) => {
+        await admit(request, reply);
+      },
+    },
+    grant(request) {
+      const row = grants.get(request);
+      if (row === undefined) throw new TypeError("the route's gates have not run");
+      return row;
+    },
+    again: (request) => admit(request),
+  };
+}
+
+/** 401, the same for missing, malformed, unknown, expired and revoked tokens; counted against the address. */
+function unauthorized({ config, limits }: GateDeps, request: FastifyRequest, reply?: FastifyReply): Problem {
+  limits.hit(addressBucket(request.ip), ADDRESS_FAILURES_PER_MINUTE);
+  reply?.header(
+    "www-authenticate",
+    `Bearer resource_metadata="${config.publicUrl}/.well-known/oauth-protected-resource"`,
+  );
+  return new Problem("unauthorized");
+}
+
+function readCredential(request: FastifyRequest): Credential | undefined {
+  const token = BEARER.exec(request.headers.authorization ?? "")?.[1];
+  return token === undefined ? undefined : readSecret(TOKEN_PREFIX, token);
+}

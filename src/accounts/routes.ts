@@ -1,0 +1,63 @@
+import type { Db } from "../database/connection.ts";
+import type { App } from "../http/app.ts";
+import { ref } from "../lib/schema.ts";
+import { SCOPES } from "../lib/scopes.ts";
+import { type GateDeps, openGate } from "./gate.ts";
+import { Capabilities, Me } from "./schemas.ts";
+import { describeCapabilities, describeMe, readGrant } from "./service.ts";
+
+/** GET /auth/me, GET /capabilities and its older name (CONTRACT.md §6). */
+export function accountRoutes(app: App, deps: GateDeps & { db: Db }): void {
+  const { db } = deps;
+  const gate = openGate(deps, { by: "token" }, [], (credential) => readGrant(db, credential));
+
+  app.get(
+    "/auth/me",
+    {
+      ...gate.options,
+      schema: {
+        operationId: "getMe",
+        summary: "Who is behind this token",
+        description:
+          "The token, its scopes and its account: the natural first call. Any valid token will do.",
+        tags: ["Identity"],
+        response: { 200: ref(Me) },
+      },
+    },
+    async (request) => describeMe(db, gate.grant(request)),
+  );
+
+  for (const [path, operationId] of [
+    ["/capabilities", "getCapabilities"],
+    ["/job-drafts/capabilities", "getJobDraftCapabilities"],
+  ] as const) {
+    app.get(
+      path,
+      {
+        ...gate.options,
+        schema: {
+          operationId,
+          summary: "What is enabled for this account",
+          description: "The features of the account and the scopes of the token. Any valid token will do.",
+          tags: ["Identity"],
+          response: { 200: ref(Capabilities) },
+        },
+      },
+      async (request) => describeCapabilities(gate.grant(request)),
+    );
+  }
+}
+
+/** The address that every 401 hands out: RFC 9728's description of this API. */
+export function resourceMetadataRoute(app: App, publicUrl: string): void {
+  app.get(
+    "/.well-known/oauth-protected-resource",
+    { config: { access: { by: "public" } }, schema: { hide: true } },
+    async () => ({
+      resource: `${publicUrl}/api/public/v1`,
+      bearer_methods_supported: ["header"],
+      scopes_supported: SCOPES,
+      resource_documentation: `${publicUrl}/docs`,
+    }),
+  );
+}

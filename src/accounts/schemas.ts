@@ -1,0 +1,79 @@
+import { type Static, Type } from "@sinclair/typebox";
+import { nullable, Time } from "../lib/schema.ts";
+import { SCOPES } from "../lib/scopes.ts";
+
+export const Scopes = Type.Array(Type.String({ enum: [...SCOPES] }), { uniqueItems: true });
+
+export const Me = Type.Object(
+  {
+    actor: Type.Object(
+      {
+        userId: nullable(Type.String()),
+        email: nullable(Type.String()),
+        firstName: nullable(Type.String()),
+        lastName: nullable(Type.String()),
+        fullName: nullable(Type.String()),
+        userType: Type.Literal("EMPLOYER"),
+      },
+      {
+        description:
+          "The human behind the account: its first owner. Null fields: nobody has taken it on yet.",
+      },
+    ),
+    token: Type.Object({
+      id: Type.String(),
+      label: Type.String(),
+      scopes: Type.Array(Type.String()),
+      ownerOrganizationId: Type.String(),
+    }),
+    account: Type.Object({
+      kind: Type.Literal("employer_organization"),
+      organizationId: Type.String(),
+      ownerUserId: nullable(Type.String()),
+      memberRole: nullable(Type.String()),
+      claimed: Type.Boolean(),
+    }),
+  },
+  { $id: "Me" },
+);
+export type Me = Static<typeof Me>;
+
+export const Capabilities = Type.Object(
+  {
+    capabilities: Type.Object({
+      paymentsWrite: Type.Boolean(),
+      credits: Type.Boolean(),
+      webhooks: Type.Boolean(),
+    }),
+    features: Type.Record(Type.String(), Type.Boolean(), {
+      description: "Every feature stored for the account.",
+    }),
+    scopes: Type.Array(Type.String()),
+    claimed: Type.Boolean(),
+  },
+  { $id: "Capabilities" },
+);
+export type Capabilities = Static<typeof Capabilities>;
+
+export const TokenMetadata = Type.Object(
+  {
+    id: Type.String(),
+    name: Type.String(),
+    preview: Type.String({ examples: ["ot_pat_c3f9********bd21"] }),
+    scopes: Type.Array(Type.String()),
+    status: Type.String({ enum: ["active", "expired", "revoked"] }),
+    organizationId: Type.String(),
+    createdAt: Time,
+    lastUsedAt: nullable(Time),
+    expiresAt: nullable(Time),
+    revokedAt: nullable(Time),
+  },
+  { $id: "TokenMetadata" },
+);
+export type TokenMetadata = Static<typeof TokenMetadata>;
+
+export const NewTokenAnswer = Type.Object({
+  token: Type.String({ description: "The secret. It is shown this once." }),
+  tokenType: Type.Literal("bearer"),
+  metadata: Type.Unsafe<TokenMetadata>({ $ref: "TokenMetadata#" }),
+});

@@ -1,0 +1,224 @@
+import { readClock } from "../database/clock.ts";
+import type { Db, Trx } from "../database/connection.ts";
+import type { MemberRole } from "../database/schema.ts";
+import { inTransaction } from "../database/transaction.ts";
+import { newId } from "../lib/ids.ts";
+import { Problem } from "../lib/problems.ts";
+import { newSecret } from "../lib/secrets.ts";
+import { addSeconds, isoOrNull } from "../lib/time.ts";
+import { TOKEN_PREFIX } from "./gate.ts";
+import type { Capabilities, Me, TokenMetadata } from "./schemas.ts";
+import * as store from "./store.ts";
+
+export type { AccountValues, Grant, MemberRow } from "./store.ts";
+export { GRANT_COLUMNS, GRANT_CONDITION, GRANT_TABLES, readGrant } from "./store.ts";
+
+const INVITATION_PREFIX = "ot_inv_";
+const INVITATION_TTL_SECONDS = 24 * 60 * 60;
+const ACTIVE_TOKENS_AT_MOST = 25;
+
+/** Who is behind a token, and what it may do (CONTRACT.md §6, `GET /auth/me`). */
+export async function describeMe(db: Db, grant: store.Grant): Promise<Me> {
+  const owner = await store.findOwner(db, grant.accountId);
+  const [firstName = null, ...rest] = owner?.name.split(/\s+/) ?? [];
+  return {
+    actor: {
+      userId: owner?.user_id ?? null,
+      email: owner?.email ?? null,
+      firstName,
+      lastName: rest.join(" ") || null,
+      fullName: owner?.name ?? null,
+      userType: "EMPLOYER",
+    },
+    token: {
+      id: grant.tokenId,
+      label: grant.tokenName,
+      scopes: grant.scopes,
+      ownerOrganizationId: grant.organizationId,
+    },
+    account: {
+      kind: "employer_organization",
+      organizationId: grant.organizationId,
+      ownerUserId: owner?.user_id ?? null,
+      memberRole: owner === undefined ? null : owner.role.toUpperCase(),
+      claimed: grant.claimed,
+    },
+  };
+}
+
+/** What is enabled for the account (CONTRACT.md §6): what an agent asks before it plans. */
+export function describeCapabilities(grant: store.Grant): Capabilities {
+  return {
+    capabilities: {
+      paymentsWrite: grant.features.public_api_payments_write === true,
+      credits: grant.features.public_api_credits === true,
+      webhooks: grant.features.public_api_webhooks === true,
+    },
+    features: grant.features,
+    scopes: grant.scopes,
+    claimed: grant.claimed,
+  };
+}
+
+/** An account as the operator sees it. */
+export type AccountRow = NonNullable<Awaited<ReturnType<typeof store.findAccount>>>;
+
+/**
+ * The account of that key.
+ * @throws Problem not_found {resource: "accounts", accountId: the operator's id}
+ */
+export async function getAccount(db: Db, accountId: string, id: string): Promise<AccountRow> {
+  const account = await store.findAccount(db, accountId);
+  if (account === undefined) throw new Problem("not_found", { resource: "accounts", accountId: id });
+  return account;
+}
+
+/**
+ * Creates or changes an account. `merge` makes the new values from the present ones.
+ * @returns whether it was created
+ * @throws whatever `merge` throws
+ */
+export async function saveAccount(
+  db: Db,
+  accountId: string,
+  id: string,
+  merge: (present: AccountRow | undefined, now: Date) => store.AccountValues,
+): Promise<boolean> {
+  return inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    const present = await store.lockAccount(trx, accountId);
+    if (present === undefined && (await store.insertAccount(trx, accountId, id, merge(undefined, now), now)))
+      return true;
+    const row = present ?? (await store.lockAccount(trx, accountId));
+    await store.updateAccount(trx, accountId, merge(row, now), now);
+    return false;
+  });
+}
+
+/** Holds the account's row until the transaction ends, so that what belongs to it changes one at a time. */
+export async function holdAccount(trx: Trx, accountId: string): Promise<void> {
+  await store.lockAccount(trx, accountId);
+}
+
+export type TokenRequest = { name: string; scopes: readonly string[]; expiresAt: Date | null };
+
+/**
+ * Mints a token. Its secret is in the answer and nowhere else.
+ * @throws Problem token_limit_reached with 25 active ones, bad_request for an expiry that has passed
+ */
+export async function createToken(
+  db: Db,
+  account: { accountId: string; organizationId: string },
+  request: TokenRequest,
+): Promise<{ token: string; tokenType: "bearer"; metadata: TokenMetadata }> {
+  return inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    await store.lockAccount(trx, account.accountId);
+    if ((await store.countActiveTokens(trx, account.accountId, now)) >= ACTIVE_TOKENS_AT_MOST) {
+      throw new Problem("token_limit_reached", { limit: ACTIVE_TOKENS_AT_MOST });
+    }
+    return mintToken(trx, account, request, now);
+  });
+}
+
+/** Revokes the live tokens of that name and mints a new one under it, in one transaction. */
+export async function replaceToken(
+  db: Db,
+  account: { accountId: string; organizationId: string },
+  request: TokenRequest,
+): Promise<{ token: string; metadata: TokenMetadata }> {
+  return inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    await store.revokeTokensNamed(trx, account.accountId, request.name, now);
+    return mintToken(trx, account, request, now);
+  });
+}
+
+async function mintToken(
+  trx: Trx,
+  { accountId, organizationId }: { accountId: string; organizationId: string },
+  { name, scopes, expiresAt }: TokenRequest,
+  now: Date,
+) {
+  if (expiresAt !== null && expiresAt <= now) {
+    throw new Problem("bad_request", { field: "expiresAt" }, "`expiresAt` must lie in the future.");
+  }
+  const secret = newSecret(TOKEN_PREFIX, accountId);
+  const row = await store.insertToken(
+    trx,
+    accountId,
+    { id: newId(), name, secret, scopes, mintedBy: null, expiresAt },
+    now,
+  );
+  return {
+    token: secret.value,
+    tokenType: "bearer" as const,
+    metadata: toTokenMetadata(row, organizationId, now),
+  };
+}
+
+/** The account's tokens, newest first, without their secrets. */
+export async function listTokens(
+  db: Db,
+  { accountId, organizationId }: { accountId: string; organizationId: string },
+): Promise<TokenMetadata[]> {
+  const now = await readClock(db);
+  return (await store.listTokens(db, accountId)).map((row) => toTokenMetadata(row, organizationId, now));
+}
+
+function toTokenMetadata(row: store.TokenRow, organizationId: string, now: Date): TokenMetadata {
+  const expired = row.expires_at !== null && row.expires_at <= now;
+  return {
+    id: row.id,
+    name: row.name,
+    preview: row.preview,
+    scopes: row.scopes,
+    status: row.revoked_at !== null ? "revoked" : expired ? "expired" : "active",
+    organizationId,
+    createdAt: row.created_at.toISOString(),
+    lastUsedAt: isoOrNull(row.last_used_at),
+    expiresAt: isoOrNull(row.expires_at),
+    revokedAt: isoOrNull(row.revoked_at),
+  };
+}
+
+/** The account's members, those who were invited included, oldest first. */
+export function listMembers(db: Db, accountId: string): Promise<store.MemberRow[]> {
+  return store.listMembers(db, accountId);
+}
+
+/**
+ * Invites a person into the account, or invites them anew: an earlier invitation dies with it.
+ * @returns the member and the secret of the invitation, which lasts 24 h and is in the answer alone
+ * @throws Problem member_active when they have accepted already
+ */
+export async function inviteMember(
+  db: Db,
+  accountId: string,
+  person: { email: string; name: string; role: MemberRole },
+): Promise<{ member: store.MemberRow; secret: string }> {
+  return inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    await store.lockAccount(trx, accountId);
+    const email = person.email.toLowerCase();
+    const present = await store.findMemberByEmail(trx, accountId, email);
+    if (present?.status === "active") throw new Problem("member_active", { memberId: present.id });
+    const values = { ...person, email, id: present?.id ?? newId() };
+    const member = await (present === undefined
+      ? store.insertMember(trx, accountId, values, now)
+      : store.updateInvitedMember(trx, accountId, values, now));
+    const secret = newSecret(INVITATION_PREFIX, accountId);
+    await store.replaceInvitation(
+      trx,
+      accountId,
+      {
+        id: newId(),
+        memberId: member.id,
+        digest: secret.digest,
+        expiresAt: addSeconds(now, INVITATION_TTL_SECONDS),
+      },
+      now,
+    );
+    return { member, secret: secret.value };
+  });
+}

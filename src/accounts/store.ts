@@ -1,0 +1,316 @@
+import { CompiledQuery, sql } from "kysely";
+import type { Db, Trx } from "../database/connection.ts";
+import type { Billing, CoSign, MemberRole } from "../database/schema.ts";
+import type { Credential, NewSecret } from "../lib/secrets.ts";
+
+/** What a token that was just looked up may do, and for whom. Read anew for every request: no cache. */
+export type Grant = {
+  /** The database's time at the look-up; the request goes by it from there on. */
+  now: Date;
+  accountId: string;
+  /** The id that the operator uses for the account. */
+  organizationId: string;
+  claimed: boolean;
+  features: Record<string, boolean>;
+  coSign: CoSign;
+  tokenId: string;
+  tokenName: string;
+  tokenPreview: string;
+  scopes: string[];
+  lastUsedAt: Date | null;
+};
+
+/**
+ * The columns of a Grant, for statements that read more along with it. They are text and not built, as
+ * building a statement costs a request more than Postgres takes to answer it.
+ */
+export const GRANT_COLUMNS = `date_trunc('milliseconds', now()) as now,
+  a.account_id as "accountId", a.id as "organizationId", a.claimed_at is not null as claimed, a.features,
+  a.co_sign as "coSign", t.id as "tokenId", t.name as "tokenName", t.preview as "tokenPreview", t.scopes,
+  t.last_used_at as "lastUsedAt"`;
+
+/** Where a Grant is read from; $1 is the account and $2 the digest of the token. */
+export const GRANT_TABLES = "tokens t join accounts a on a.account_id = t.account_id";
+export const GRANT_CONDITION = `t.account_id = $1 and t.digest = $2 and t.revoked_at is null
+  and (t.expires_at is null or t.expires_at > now())`;
+
+const READ_GRANT = `select ${GRANT_COLUMNS} from ${GRANT_TABLES} where ${GRANT_CONDITION}`;
+
+/** Looks a token up; `undefined` when it is unknown, expired or revoked. */
+export async function readGrant(db: Db, credential: Credential): Promise<Grant | undefined> {
+  const query = CompiledQuery.raw(READ_GRANT, [credential.accountId, credential.digest]);
+  return (await db.executeQuery<Grant>(query)).rows[0];
+}
+
+/** Notes when tokens were last used; one that was noted less than a minute ago is left as it is. */
+export async function updateLastUsed(
+  db: Db,
+  uses: { accountId: string; tokenId: string; at: Date }[],
+): Promise<void> {
+  await sql`
+    update tokens t set last_used_at = u.used_at
+    from unnest(${uses.map((use) => use.accountId)}::uuid[], ${uses.map((use) => use.tokenId)}::uuid[],
+      ${uses.map((use) => use.at)}::timestamptz[]) as u (account_id, id, used_at)
+    where t.account_id = u.account_id and t.id = u.id
+      and (t.last_used_at is null or t.last_used_at < u.used_at - interval '1 minute')`.execute(db);
+}
+
+const ACCOUNT_COLUMNS = [
+  "id",
+  "name",
+  "claimed_at",
+  "features",
+  "billing",
+  "co_sign",
+  "created_at",
+  "updated_at",
+] as const;
+
+export function findAccount(db: Db, accountId: string) {
+  return db
+    .selectFrom("accounts")
+    .where("account_id", "=", accountId)
+    .select(ACCOUNT_COLUMNS)
+    .executeTakeFirst();
+}
+
+/** The account's row, held against other writers until the transaction ends. */
+export function lockAccount(trx: Trx, accountId: string) {
+  return trx
+    .selectFrom("accounts")
+    .where("account_id", "=", accountId)
+    .select(ACCOUNT_COLUMNS)
+    .forNoKeyUpdate()
+    .executeTakeFirst();
+}
+
+export type AccountValues = {
+  name: string;
+  claimedAt: Date | null;
+  features: Record<string, boolean>;
+  billing: Billing;
+  coSign: CoSign;
+};
+
+/** Makes an account and its head. `false`: somebody else just made it. */
+export async function insertAccount(
+  trx: Trx,
+  accountId: string,
+  id: string,
+  values: AccountValues,
+  now: Date,
+) {
+  const { numInsertedOrUpdatedRows } = await trx
+    .insertInto("accounts")
+    .values({
+      account_id: accountId,
+      id,
+      name: values.name,
+      claimed_at: values.claimedAt,
+      features: JSON.stringify(values.features),
+      billing: values.billing,
+      co_sign: values.coSign,
+      created_at: now,
+      updated_at: now,
+    })
+    .onConflict((conflict) => conflict.column("account_id").doNothing())
+    .executeTakeFirstOrThrow();
+  if (numInsertedOrUpdatedRows === 0n) return false;
+  await sql`insert into account_heads (account_id) values (${accountId})`.execute(trx);
+  return true;
+}
+
+export async function updateAccount(
+  trx: Trx,
+  accountId: string,
+  values: AccountValues,
+  now: Date,
+): Promise<void> {
+  await trx
+    .updateTable("accounts")
+    .set({
+      name: values.name,
+      claimed_at: values.claimedAt,
+      features: JSON.stringify(values.features),
+      billing: values.billing,
+      co_sign: values.coSign,
+      updated_at: now,
+    })
+    .where("account_id", "=", accountId)
+    .execute();
+}
+
+const TOKEN_COLUMNS = [
+  "id",
+  "name",
+  "preview",
+  "scopes",
+  "created_at",
+  "last_used_at",
+  "expires_at",
+  "revoked_at",
+] as const;
+
+export type TokenRow = NonNullable<Awaited<ReturnType<typeof listTokens>>[number]>;
+
+export function listTokens(db: Db, accountId: string) {
+  return db
+    .selectFrom("tokens")
+    .where("account_id", "=", accountId)
+    .select(TOKEN_COLUMNS)
+    .orderBy("created_at", "desc")
+    .orderBy("id", "desc")
+    .execute();
+}
+
+export async function countActiveTokens(trx: Trx, accountId: string, now: Date): Promise<number> {
+  const { count } = await trx
+    .selectFrom("tokens")
+    .where("account_id", "=", accountId)
+    .where("revoked_at", "is", null)
+    .where((where) => where.or([where("expires_at", "is", null), where("expires_at", ">", now)]))
+    .select((select) => select.fn.countAll<number>().as("count"))
+    .executeTakeFirstOrThrow();
+  return count;
+}
+
+export type NewToken = {
+  id: string;
+  name: string;
+  secret: NewSecret;
+  scopes: readonly string[];
+  mintedBy: string | null;
+  expiresAt: Date | null;
+};
+
+export function insertToken(trx: Trx, accountId: string, token: NewToken, now: Date): Promise<TokenRow> {
+  return trx
+    .insertInto("tokens")
+    .values({
+      account_id: accountId,
+      id: token.id,
+      name: token.name,
+      digest: token.secret.digest,
+      preview: token.secret.preview,
+      scopes: [...token.scopes],
+      minted_by: token.mintedBy,
+      created_at: now,
+      last_used_at: null,
+      expires_at: token.expiresAt,
+      revoked_at: null,
+    })
+    .returning(TOKEN_COLUMNS)
+    .executeTakeFirstOrThrow();
+}
+
+/** Revokes the account's live tokens of that name. */
+export async function revokeTokensNamed(trx: Trx, accountId: string, name: string, now: Date): Promise<void> {
+  await trx
+    .updateTable("tokens")
+    .set({ revoked_at: now })
+    .where("account_id", "=", accountId)
+    .where("name", "=", name)
+    .where("revoked_at", "is", null)
+    .execute();
+}
+
+const MEMBER_COLUMNS = ["id", "email", "name", "role", "status", "user_id", "created_at"] as const;
+
+export type MemberRow = NonNullable<Awaited<ReturnType<typeof listMembers>>[number]>;
+
+export function listMembers(db: Db, accountId: string) {
+  return db
+    .selectFrom("members")
+    .where("account_id", "=", accountId)
+    .where("status", "<>", "removed")
+    .select(MEMBER_COLUMNS)
+    .orderBy("created_at")
+    .orderBy("id")
+    .execute();
+}
+
+/** The owner whom `/auth/me` names: the first who accepted. */
+export function findOwner(db: Db, accountId: string) {
+  return db
+    .selectFrom("members")
+    .where("account_id", "=", accountId)
+    .where("status", "=", "active")
+    .where("role", "=", "owner")
+    .select(MEMBER_COLUMNS)
+    .orderBy("created_at")
+    .orderBy("id")
+    .executeTakeFirst();
+}
+
+export function findMemberByEmail(trx: Trx, accountId: string, email: string) {
+  return trx
+    .selectFrom("members")
+    .where("account_id", "=", accountId)
+    .where("email", "=", email)
+    .where("status", "<>", "removed")
+    .select(MEMBER_COLUMNS)
+    .forNoKeyUpdate()
+    .executeTakeFirst();
+}
+
+export type NewMember = { id: string; email: string; name: string; role: MemberRole };
+
+export function insertMember(trx: Trx, accountId: string, member: NewMember, now: Date): Promise<MemberRow> {
+  return trx
+    .insertInto("members")
+    .values({
+      account_id: accountId,
+      ...member,
+      status: "invited",
+      user_id: null,
+      created_at: now,
+      updated_at: now,
+    })
+    .returning(MEMBER_COLUMNS)
+    .executeTakeFirstOrThrow();
+}
+
+/** Changes an invited member; one who has accepted is changed by the account's owners alone. */
+export function updateInvitedMember(
+  trx: Trx,
+  accountId: string,
+  member: NewMember,
+  now: Date,
+): Promise<MemberRow> {
+  return trx
+    .updateTable("members")
+    .set({ name: member.name, role: member.role, updated_at: now })
+    .where("account_id", "=", accountId)
+    .where("id", "=", member.id)
+    .where("status", "=", "invited")
+    .returning(MEMBER_COLUMNS)
+    .executeTakeFirstOrThrow();
+}
+
+/** Makes an invitation; the member's earlier one is used up with it. */
+export async function replaceInvitation(
+  trx: Trx,
+  accountId: string,
+  invitation: { id: string; memberId: string; digest: Buffer; expiresAt: Date },
+  now: Date,
+): Promise<void> {
+  await trx
+    .updateTable("invitations")
+    .set({ used_at: now })
+    .where("account_id", "=", accountId)
+    .where("member_id", "=", invitation.memberId)
+    .where("used_at", "is", null)
+    .execute();
+  await trx
+    .insertInto("invitations")
+    .values({
+      account_id: accountId,
+      id: invitation.id,
+      member_id: invitation.memberId,
+      digest: invitation.digest,
+      created_at: now,
+      expires_at: invitation.expiresAt,
+      used_at: null,
+    })
+    .execute();
+}

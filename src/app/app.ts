@@ -1,0 +1,98 @@
+import { readFileSync } from "node:fs";
+import type { Logger } from "pino";
+import { accountRoutes, resourceMetadataRoute } from "../accounts/routes.ts";
+import { Capabilities, Me, TokenMetadata } from "../accounts/schemas.ts";
+import type { TokenUses } from "../accounts/token-uses.ts";
+import { approvalRoute, fundRoute } from "../approvals/routes.ts";
+import { Approval } from "../approvals/schemas.ts";
+import type { Processor } from "../billing/processor.ts";
+import { PaymentMethod } from "../billing/schemas.ts";
+import type { Config } from "../config/config.ts";
+import { contractRoutes } from "../contracts/routes.ts";
+import { Budget, Contract, ContractWithBudget, Milestone } from "../contracts/schemas.ts";
+import type { Db } from "../database/connection.ts";
+import { updatesRoute } from "../events/routes.ts";
+import { Event, Updates } from "../events/schemas.ts";
+import type { App } from "../http/app.ts";
+import type { RateLimits } from "../http/rate-limits.ts";
+import { createServer, handleUnknownRoutes } from "../http/server.ts";
+import { operatorGate } from "../operator/gate.ts";
+import { operatorRoutes } from "../operator/routes.ts";
+import { Account, Member, OperatorMilestone } from "../operator/schemas.ts";
+import { sendPage } from "../web/layout.ts";
+import { notFoundPage } from "../web/pages.ts";
+import { webRoutes } from "../web/routes.ts";
+import { healthRoutes } from "./health.ts";
+import { describeApi, serveApiReference } from "./openapi.ts";
+
+export type AppDeps = {
+  config: Config;
+  db: Db;
+  limits: RateLimits;
+  tokenUses: TokenUses;
+  processor: Processor;
+  logger: Logger;
+};
+
+export const VERSION: string = JSON.parse(
+  readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
+).version;
+
+const SHARED_SCHEMAS = [
+  Approval,
+  Capabilities,
+  Budget,
+  Milestone,
+  Contract,
+  ContractWithBudget,
+  Event,
+  Me,
+  PaymentMethod,
+  TokenMetadata,
+  Updates,
+  Account,
+  Member,
+  OperatorMilestone,
+];
+
+/** Puts the whole service together: every route is listed here, and nowhere else. */
+export async function createApp(deps: AppDeps): Promise<App> {
+  const { config, limits } = deps;
+  const app = createServer({ logger: deps.logger, trustProxy: config.trustProxy });
+  for (const schema of SHARED_SCHEMAS) app.addSchema(schema);
+  await describeApi(app, { publicUrl: config.publicUrl, version: VERSION });
+  handleUnknownRoutes(app, (reply) => sendPage(reply, config.appName, 404, notFoundPage));
+
+  await app.register(async (api: App) => publicApi(api, deps), { prefix: "/api/public/v1" });
+  await app.register(async (bare: App) => {
+    bare.addHook("onRoute", (route) => {
+      route.schema = { ...route.schema, hide: true };
+    });
+    await bareAliases(bare, deps);
+  });
+  if (config.operatorApiKeys.length > 0) {
+    const operator = async (api: App): Promise<void> => {
+      api.addHook("onRequest", operatorGate(config.operatorApiKeys, limits));
+      operatorRoutes(api, deps);
+    };
+    await app.register(operator, { prefix: "/api/operator/v1" });
+  }
+  resourceMetadataRoute(app, config.publicUrl);
+  healthRoutes(app, deps.db);
+  webRoutes(app, config);
+  await serveApiReference(app);
+  return app;
+}
+
+async function publicApi(api: App, deps: AppDeps): Promise<void> {
+  await bareAliases(api, deps);
+  contractRoutes(api, deps);
+  accountRoutes(api, deps);
+}
+
+/** The calls that answer under the bare prefix too (CONTRACT.md §0). */
+async function bareAliases(api: App, deps: AppDeps): Promise<void> {
+  await api.register(async (scope: App) => fundRoute(scope, deps));
+  approvalRoute(api, deps);
+  updatesRoute(api, deps);
+}

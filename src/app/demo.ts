@@ -1,0 +1,89 @@
+import { replaceToken } from "../accounts/service.ts";
+import { addPaymentMethod, type BillingDeps, listPaymentMethods } from "../billing/service.ts";
+import { listContracts } from "../contracts/service.ts";
+import type { Db } from "../database/connection.ts";
+import { accountKey } from "../lib/ids.ts";
+import { SCOPES } from "../lib/scopes.ts";
+import { putAccount, putContract, putMilestone } from "../operator/service.ts";
+
+const ACCOUNT = "demo";
+const CONTRACT = "demo-contract";
+const TOKEN_NAME = "Demo agent";
+
+const MILESTONES = [
+  {
+    id: "demo-milestone-1",
+    name: "First batch",
+    description: "Label 5,000 street scenes with bounding boxes",
+    amountUsd: 450,
+  },
+  {
+    id: "demo-milestone-2",
+    name: "Review",
+    description: "Second look at every tenth scene",
+    amountUsd: 120.5,
+  },
+  {
+    id: "demo-milestone-3",
+    name: "Second batch",
+    description: "Label 20,000 street scenes with bounding boxes",
+    amountUsd: 1800,
+  },
+];
+
+export type Demo = {
+  /** Good until the next start. */
+  token: string;
+  /** One that can be funded. */
+  milestoneId: string;
+};
+
+/**
+ * Makes the demo account what it should be, through the same services that the operator's API calls; revokes
+ * the last demo token and mints a new one. Only for the embedded database on loopback (CONTRACT.md §8).
+ */
+export async function prepareDemo(deps: BillingDeps): Promise<Demo> {
+  const { db } = deps;
+  const account = { accountId: accountKey(ACCOUNT), organizationId: ACCOUNT };
+  const features = { public_api_payments_write: true, public_api_credits: true, public_api_webhooks: true };
+  await putAccount(db, ACCOUNT, { name: "Demo Labs", claimed: true, features });
+  if ((await listPaymentMethods(db, account.accountId)).length === 0) {
+    await addPaymentMethod(deps, account.accountId, "pm_card_visa");
+  }
+  const milestoneId = await prepareMilestones(db, account);
+  const { token } = await replaceToken(db, account, { name: TOKEN_NAME, scopes: SCOPES, expiresAt: null });
+  return { token, milestoneId };
+}
+
+async function prepareMilestones(
+  db: Db,
+  account: { accountId: string; organizationId: string },
+): Promise<string> {
+  const contracts = await listContracts(db, account.accountId, {});
+  const contract = contracts.find((candidate) => candidate.id === CONTRACT);
+  if (contract === undefined) {
+    await putContract(db, account, CONTRACT, {
+      title: "Street scenes",
+      jobId: "demo-job",
+      paymentType: "FIXED_PRICE",
+      freelancer: {
+        userId: "demo-freelancer",
+        displayName: "Maria G.",
+        country: "Spain",
+        profilePath: "/profile/maria-g",
+      },
+    });
+    for (const { id, ...body } of MILESTONES)
+      await putMilestone(db, account, id, { ...body, contractId: CONTRACT });
+    return "demo-milestone-1";
+  }
+  const fundable = contract.milestones.find((milestone) => milestone.status === "NOT_FUNDED");
+  if (fundable !== undefined) return fundable.id;
+  const id = `demo-milestone-${Date.now()}`;
+  await putMilestone(db, account, id, {
+    contractId: CONTRACT,
+    description: "One more batch of street scenes",
+    amountUsd: 300,
+  });
+  return id;
+}

@@ -1,0 +1,123 @@
+import { randomBytes } from "node:crypto";
+import type { Logger } from "pino";
+import { TokenUses } from "../accounts/token-uses.ts";
+import { sweepLapsedApprovals } from "../approvals/jobs.ts";
+import { createSandbox } from "../billing/sandbox.ts";
+import type { Config } from "../config/config.ts";
+import { type Connection, connect } from "../database/connection.ts";
+import { migrate, pendingMigrations } from "../database/migrate.ts";
+import { forgetOldWindows, RateLimits } from "../http/rate-limits.ts";
+import { every, type Loop } from "../jobs/every.ts";
+import { StartError } from "../lib/start-error.ts";
+import { createApp } from "./app.ts";
+import { prepareDemo } from "./demo.ts";
+import { welcome } from "./welcome.ts";
+
+const POOL_SIZE = 10;
+const STATEMENT_TIMEOUT = 5_000;
+const LOCK_TIMEOUT = 3_000;
+const SECOND = 1_000;
+
+export type Parts = { serve: boolean; work: boolean };
+
+/** What was started, in the order in which it is to be stopped. */
+export type Running = { stop(): Promise<void> };
+
+/**
+ * Starts the service: the database if it is our own, migrations if they are asked for, then the API and
+ * pages (`serve`) and the sweeps (`work`).
+ * @throws StartError for whatever the person at the terminal can mend
+ */
+export async function start(config: Config, parts: Parts, logger: Logger): Promise<Running> {
+  const stops: (() => Promise<unknown>)[] = [];
+  const stop = async (): Promise<void> => {
+    for (const part of stops.splice(0).reverse()) await part();
+  };
+  try {
+    const url = await openDatabase(config, stops);
+    await prepareSchema(config, url, logger);
+    const connection = connect(url, {
+      size: POOL_SIZE,
+      statementTimeout: STATEMENT_TIMEOUT,
+      lockTimeout: LOCK_TIMEOUT,
+      onIdleError: (error) => logger.warn({ err: error }, "a database connection broke"),
+    });
+    stops.push(() => connection.close());
+    await assertMigrated(connection);
+    if (parts.work) for (const loop of startSweeps(connection, logger)) stops.push(() => loop.stop());
+    if (parts.serve) await serve(config, connection, logger, stops);
+    return { stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function openDatabase(config: Config, stops: (() => Promise<unknown>)[]): Promise<string> {
+  if (config.databaseUrl !== undefined) return config.databaseUrl;
+  const { startEmbeddedPostgres } = await import("../database/embedded.ts");
+  const embedded = await startEmbeddedPostgres({ dataDir: config.dataDir });
+  stops.push(() => embedded.stop());
+  return embedded.url;
+}
+
+async function prepareSchema(config: Config, url: string, logger: Logger): Promise<void> {
+  if (!config.migrateOnStart) return;
+  const names = await migrate(url);
+  if (names.length > 0) logger.info({ migrations: names }, "schema migrated");
+}
+
+async function assertMigrated({ db }: Connection): Promise<void> {
+  const pending = await pendingMigrations(db);
+  if (pending.length > 0) {
+    throw new StartError(
+      `The database is behind this version (${pending.length} migrations): run \`npm run migrate\` first.`,
+    );
+  }
+}
+
+function startSweeps({ db }: Connection, logger: Logger): Loop[] {
+  return [
+    every(5 * SECOND, "lapsed approvals", logger, () => sweepLapsedApprovals(db)),
+    every(60 * SECOND, "old rate windows", logger, () => forgetOldWindows(db)),
+  ];
+}
+
+async function serve(
+  given: Config,
+  { db }: Connection,
+  logger: Logger,
+  stops: (() => Promise<unknown>)[],
+): Promise<void> {
+  const config = given.demo ? withDemoKey(given) : given;
+  const limits = new RateLimits();
+  const tokenUses = new TokenUses();
+  const processor = createSandbox(db);
+  const app = await createApp({ config, db, limits, tokenUses, processor, logger });
+  const loops = [
+    every(SECOND, "share rate limits", logger, () => limits.share(db)),
+    every(SECOND, "note token uses", logger, () => tokenUses.write(db)),
+  ];
+  for (const loop of loops) stops.push(() => loop.stop());
+  stops.push(() => app.close());
+  await app.listen({ host: config.host, port: config.port }).catch((error: unknown) => {
+    throw asStartError(error, config);
+  });
+  if (config.demo) welcome(config, await prepareDemo({ db, processor }));
+}
+
+/** The demo's operator key: made anew at each start, unless one was given. */
+function withDemoKey(config: Config): Config {
+  if (config.operatorApiKeys.length > 0) return config;
+  return { ...config, operatorApiKeys: [`demo_${randomBytes(32).toString("base64url")}`] };
+}
+
+function asStartError(error: unknown, { host, port }: Config): unknown {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code === "EADDRINUSE")
+    return new StartError(`Port ${port} on ${host} is taken: stop what uses it, or set PORT.`);
+  if (code === "EACCES")
+    return new StartError(`Port ${port} needs rights that this user lacks: set PORT to 1024 or more.`);
+  if (code === "EADDRNOTAVAIL") return new StartError(`HOST ${host} is not an address of this machine.`);
+  return error;
+}

@@ -1,0 +1,33 @@
+import { notFound, Problem } from "../lib/problems.ts";
+import type { FundingRow } from "./store.ts";
+
+export const PENDING_AT_MOST = 100;
+
+/** What a fund request comes to: the approval that waits, one that has lapsed, or a new one to make. */
+export type FundingStep =
+  | { kind: "pending"; approvalId: string }
+  | { kind: "lapsed"; approvalId: string }
+  | { kind: "create" };
+
+/**
+ * The rules of `POST /milestones/{id}/fund` (CONTRACT.md §1), in their order: first what no one can mend,
+ * last what a human can. They hold for every request, also while an approval is pending.
+ * @param asked the id as it stood in the address
+ * @throws Problem not_found, contract_ended, milestone_cancelled, milestone_not_fundable,
+ * payment_method_required, too_many_pending
+ */
+export function decideFunding(row: FundingRow, asked: string, publicUrl: string): FundingStep {
+  if (row.milestoneId === null) throw notFound("milestones", "milestoneId", asked);
+  if (row.contractStatus === "ended") throw new Problem("contract_ended", { contractId: row.contractId });
+  if (row.milestoneStatus === "CANCELLED") throw new Problem("milestone_cancelled");
+  if (row.milestoneStatus !== "NOT_FUNDED")
+    throw new Problem("milestone_not_fundable", { status: row.milestoneStatus });
+  if (!row.hasCard) throw new Problem("payment_method_required", { billingUrl: `${publicUrl}/billing` });
+  const { approvalId } = row;
+  if (approvalId !== null) {
+    const lapsed = !row.approvalExecuting && row.approvalExpiresAt <= row.now;
+    return { kind: lapsed ? "lapsed" : "pending", approvalId };
+  }
+  if (row.pendingCount >= PENDING_AT_MOST) throw new Problem("too_many_pending", { limit: PENDING_AT_MOST });
+  return { kind: "create" };
+}

@@ -1,0 +1,51 @@
+import { type Static, Type } from "@sinclair/typebox";
+import { nullable, ref, Time } from "../lib/schema.ts";
+
+/** An approval on the wire: these keys, in this order, no others (CONTRACT.md §1). */
+export const Approval = Type.Object(
+  {
+    id: Type.String(),
+    type: Type.String({ enum: ["milestone_fund", "milestone_approve", "contract_end"] }),
+    status: Type.String({ enum: ["pending", "confirmed", "declined", "expired"] }),
+    contractId: Type.String(),
+    milestoneId: nullable(Type.String()),
+    jobId: Type.String(),
+    proposalId: nullable(Type.String()),
+    approvalUrl: Type.String({
+      format: "uri",
+      description: "Where a signed-in human reads the terms and decides.",
+    }),
+    expiresAt: Time,
+    resolvedAt: nullable(Time),
+    result: Type.Unsafe<Record<string, unknown> | null>({
+      type: ["object", "null"],
+      additionalProperties: true,
+      description:
+        "What came of it: the invoice and the payment when confirmed; a `reason` when it ended early.",
+    }),
+    createdAt: Time,
+  },
+  {
+    $id: "Approval",
+    examples: [
+      {
+        id: "019a3f5c-7d10-7c3e-9b1a-2f6d0c4be8a1",
+        type: "milestone_fund",
+        status: "pending",
+        contractId: "contract-7",
+        milestoneId: "milestone-7-1",
+        jobId: "job-7",
+        proposalId: null,
+        approvalUrl: "https://pay.example.com/approvals/019a3f5c-7d10-7c3e-9b1a-2f6d0c4be8a1",
+        expiresAt: "2026-11-26T09:30:00.000Z",
+        resolvedAt: null,
+        result: null,
+        createdAt: "2026-11-23T09:30:00.000Z",
+      },
+    ],
+  },
+);
+export type Approval = Static<typeof Approval>;
+
+export const OneApproval = Type.Object({ approval: ref(Approval) });
+export const ApprovalRequested = Type.Object({ approval: ref(Approval), message: Type.String() });

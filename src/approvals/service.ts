@@ -1,0 +1,171 @@
+import { readClock } from "../database/clock.ts";
+import type { Db, Trx } from "../database/connection.ts";
+import type { Terms } from "../database/schema.ts";
+import { inTransaction, isRollback } from "../database/transaction.ts";
+import { appendEvents, type NewEvent } from "../events/service.ts";
+import { canonicalDigest } from "../lib/canonical.ts";
+import { newId } from "../lib/ids.ts";
+import { notFound, Problem } from "../lib/problems.ts";
+import { addSeconds, isoOrNull } from "../lib/time.ts";
+import { decideFunding } from "./funding.ts";
+import type { Approval } from "./schemas.ts";
+import * as store from "./store.ts";
+
+export { readApproval, readFunding } from "./store.ts";
+
+export type ApprovalDeps = { db: Db; config: { publicUrl: string; approvalTtlSeconds: number } };
+
+const TURNS = 3;
+
+/**
+ * Records that an agent asks for a milestone to be funded, or finds the request that is pending already
+ * (CONTRACT.md §1). Never moves money.
+ * @param first the row that the route's gates have read; `again` reads and checks it anew after a lost race
+ * @throws Problem the 404 and 409 of §1, too_many_pending, unavailable after three lost races
+ */
+export async function requestMilestoneFunding(
+  deps: ApprovalDeps,
+  asked: string,
+  first: store.FundingRow,
+  again: () => Promise<store.FundingRow>,
+): Promise<Approval> {
+  const { db, config } = deps;
+  let row = first;
+  for (let turn = 1; turn <= TURNS; turn++) {
+    if (turn > 1) row = await again();
+    const step = decideFunding(row, asked, config.publicUrl);
+    if (step.kind === "pending") return pendingFunding(row, step.approvalId, config.publicUrl);
+    if (step.kind === "lapsed") {
+      await expireApprovals(db, row.accountId, [step.approvalId]);
+      continue;
+    }
+    const approval = await createFunding(deps, row);
+    if (approval !== undefined) return approval;
+  }
+  throw new Problem("unavailable", { retryAfterSeconds: 1 });
+}
+
+async function createFunding(
+  { db, config }: ApprovalDeps,
+  row: store.FundingRow,
+): Promise<Approval | undefined> {
+  const id = newId();
+  const terms = termsOf(row);
+  const expiresAt = addSeconds(row.now, config.approvalTtlSeconds);
+  try {
+    const created = await store.insertFundingApproval(db, row.accountId, {
+      id,
+      terms,
+      termsDigest: canonicalDigest(terms),
+      coSign: row.coSign,
+      token: { id: row.tokenId, name: row.tokenName, preview: row.tokenPreview },
+      createdAt: row.now,
+      expiresAt,
+      milestoneRevision: row.milestoneRevision,
+      contractRevision: row.contractRevision,
+    });
+    if (!created) return undefined;
+  } catch (error) {
+    if (isRollback(error)) return undefined;
+    throw error;
+  }
+  return pendingFunding(
+    { ...row, approvalCreatedAt: row.now, approvalExpiresAt: expiresAt },
+    id,
+    config.publicUrl,
+  );
+}
+
+function termsOf(row: store.FundingRow): Terms {
+  return {
+    amountCents: row.amountCents,
+    currency: row.currency,
+    milestoneId: row.milestoneId,
+    description: row.description,
+    contractId: row.contractId,
+    jobId: row.jobId,
+    payee: { userId: row.payeeUserId, displayName: row.payeeName, payoutAccount: row.payoutAccount },
+  };
+}
+
+function pendingFunding(row: store.FundingRow, id: string, publicUrl: string): Approval {
+  const { milestoneId, contractId, jobId } = row;
+  return toApproval(
+    {
+      id,
+      type: "milestone_fund",
+      status: "pending",
+      contractId,
+      milestoneId,
+      jobId,
+      result: null,
+      executing: row.approvalExecuting,
+      createdAt: row.approvalCreatedAt,
+      expiresAt: row.approvalExpiresAt,
+      resolvedAt: null,
+    },
+    row.now,
+    publicUrl,
+  );
+}
+
+/**
+ * The approval that was read along with the token (CONTRACT.md §1).
+ * @throws Problem not_found {resource: "approvals", approvalId}
+ */
+export function showApproval(row: store.GrantWithApproval, asked: string, publicUrl: string): Approval {
+  const { id } = row;
+  if (id === null) throw notFound("approvals", "approvalId", asked);
+  return toApproval({ ...row, id }, row.now, publicUrl);
+}
+
+/** An approval for the wire. One whose time has passed reads `expired` before any sweep has flipped it. */
+function toApproval(row: store.ApprovalRow, now: Date, publicUrl: string): Approval {
+  const lapsed = row.status === "pending" && !row.executing && row.expiresAt <= now;
+  return {
+    id: row.id,
+    type: row.type,
+    status: lapsed ? "expired" : row.status,
+    contractId: row.contractId,
+    milestoneId: row.milestoneId,
+    jobId: row.jobId,
+    proposalId: null,
+    approvalUrl: `${publicUrl}/approvals/${row.id}`,
+    expiresAt: row.expiresAt.toISOString(),
+    resolvedAt: isoOrNull(lapsed ? row.expiresAt : row.resolvedAt),
+    result: row.result,
+    createdAt: row.createdAt.toISOString(),
+  };
+}
+
+/** Flips the account's lapsed approvals among `ids`, each with its event, in one transaction. */
+export async function expireApprovals(db: Db, accountId: string, ids: readonly string[]): Promise<number> {
+  return inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    const ended = await store.expireLapsed(trx, accountId, ids, now);
+    await appendEvents(trx, accountId, ended.map(toExpiredEvent), now);
+    return ended.length;
+  });
+}
+
+/**
+ * Ends the pending approvals of a milestone, or of a contract and all its milestones, because they can no
+ * longer execute as they were asked. Whoever calls has updated the milestone or contract before, in `trx`.
+ * @param reason a 409 reason of the fund request, or `terms_changed`
+ * @returns the events that tell of it, for the caller to append last
+ */
+export async function endPendingApprovals(
+  trx: Trx,
+  accountId: string,
+  subject: { milestoneId: string } | { contractId: string },
+  reason: "milestone_cancelled" | "contract_ended" | "terms_changed",
+  now: Date,
+): Promise<ApprovalEvent[]> {
+  return (await store.endPending(trx, accountId, subject, { reason, now })).map(toExpiredEvent);
+}
+
+export type ApprovalEvent = NewEvent & { type: "approval.confirmed" };
+
+function toExpiredEvent({ id, jobId }: store.EndedApproval): ApprovalEvent {
+  return { type: "approval.confirmed", resourceId: id, jobId, data: { approvalId: id, status: "expired" } };
+}

@@ -1,0 +1,68 @@
+import { holdAccount } from "../accounts/service.ts";
+import { readClock } from "../database/clock.ts";
+import type { Db } from "../database/connection.ts";
+import { inTransaction } from "../database/transaction.ts";
+import { notFound, Problem } from "../lib/problems.ts";
+import type { Processor } from "./processor.ts";
+import type { PaymentMethod } from "./schemas.ts";
+import * as store from "./store.ts";
+
+export type BillingDeps = { db: Db; processor: Processor };
+
+/** The account's cards on file, the default one first. */
+export async function listPaymentMethods(db: Db, accountId: string): Promise<PaymentMethod[]> {
+  return (await store.listCards(db, accountId)).map(toPaymentMethod);
+}
+
+/**
+ * Puts a card on file and makes it the one that pays.
+ * @param paymentMethod the processor's id for it, `pm_…`
+ * @throws Problem unknown_payment_method
+ */
+export async function addPaymentMethod(
+  { db, processor }: BillingDeps,
+  accountId: string,
+  paymentMethod: string,
+): Promise<PaymentMethod> {
+  const card = await processor.attachCard(accountId, paymentMethod);
+  if (card === undefined) throw new Problem("unknown_payment_method", { paymentMethod });
+  return inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    await holdAccount(trx, accountId);
+    await store.clearDefault(trx, accountId);
+    return toPaymentMethod(await store.insertDefaultCard(trx, accountId, card, now));
+  });
+}
+
+/**
+ * Takes a card off file; if it was the one that pays, the newest of the others pays from now on.
+ * @throws Problem not_found {resource: "paymentMethods", paymentMethodId}
+ */
+export async function removePaymentMethod(
+  { db, processor }: BillingDeps,
+  accountId: string,
+  id: string,
+): Promise<void> {
+  await inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    await holdAccount(trx, accountId);
+    const cards = await store.listCards(trx, accountId);
+    const card = cards.find((candidate) => candidate.id === id);
+    if (card === undefined) throw notFound("paymentMethods", "paymentMethodId", id);
+    await store.removeCard(trx, accountId, id, now);
+    const next = cards.find((candidate) => candidate.id !== id);
+    if (card.is_default && next !== undefined) await store.setDefault(trx, accountId, next.id);
+  });
+  await processor.detachCard(accountId, id);
+}
+
+function toPaymentMethod(row: store.CardRow): PaymentMethod {
+  return {
+    id: row.id,
+    brand: row.brand,
+    last4: row.last4,
+    expMonth: row.exp_month,
+    expYear: row.exp_year,
+    isDefault: row.is_default,
+  };
+}

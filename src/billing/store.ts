@@ -1,0 +1,72 @@
+import type { Db, Trx } from "../database/connection.ts";
+import type { PaymentMethodsTable } from "../database/schema.ts";
+import type { ProcessorCard } from "./processor.ts";
+
+const COLUMNS = ["id", "brand", "last4", "exp_month", "exp_year", "is_default", "created_at"] as const;
+
+export type CardRow = Pick<PaymentMethodsTable, (typeof COLUMNS)[number]>;
+
+/** The account's cards on file, the default one first. */
+export function listCards(db: Db, accountId: string): Promise<CardRow[]> {
+  return db
+    .selectFrom("payment_methods")
+    .where("account_id", "=", accountId)
+    .where("removed_at", "is", null)
+    .select(COLUMNS)
+    .orderBy("is_default", "desc")
+    .orderBy("created_at", "desc")
+    .orderBy("id")
+    .execute();
+}
+
+export async function clearDefault(trx: Trx, accountId: string): Promise<void> {
+  await trx
+    .updateTable("payment_methods")
+    .set({ is_default: false })
+    .where("account_id", "=", accountId)
+    .where("is_default", "=", true)
+    .execute();
+}
+
+export async function setDefault(trx: Trx, accountId: string, id: string): Promise<void> {
+  await trx
+    .updateTable("payment_methods")
+    .set({ is_default: true })
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .where("removed_at", "is", null)
+    .execute();
+}
+
+export function insertDefaultCard(
+  trx: Trx,
+  accountId: string,
+  card: ProcessorCard,
+  now: Date,
+): Promise<CardRow> {
+  return trx
+    .insertInto("payment_methods")
+    .values({
+      account_id: accountId,
+      id: card.id,
+      brand: card.brand,
+      last4: card.last4,
+      exp_month: card.expMonth,
+      exp_year: card.expYear,
+      is_default: true,
+      created_at: now,
+      removed_at: null,
+    })
+    .returning(COLUMNS)
+    .executeTakeFirstOrThrow();
+}
+
+export async function removeCard(trx: Trx, accountId: string, id: string, now: Date): Promise<void> {
+  await trx
+    .updateTable("payment_methods")
+    .set({ removed_at: now, is_default: false })
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .where("removed_at", "is", null)
+    .execute();
+}

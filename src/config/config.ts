@@ -1,0 +1,102 @@
+import { resolve } from "node:path";
+import { StartError } from "../lib/start-error.ts";
+import { Environment } from "./environment.ts";
+
+export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+const LOOPBACK = new Set(["127.0.0.1", "::1", "localhost"]);
+
+/** What the service was told at its start (CONTRACT.md §8). Read once, never changed. */
+export type Config = {
+  host: string;
+  port: number;
+  /** Origin of every link that is handed out; no slash at its end. */
+  publicUrl: string;
+  /** Absent: a Postgres of our own under `dataDir`. */
+  databaseUrl: string | undefined;
+  migrateOnStart: boolean;
+  dataDir: string;
+  appName: string;
+  /** One or two keys of at least 32 bytes; empty: the operator's routes do not exist. */
+  operatorApiKeys: readonly string[];
+  approvalTtlSeconds: number;
+  rateLimitPerMinute: number;
+  /** How many proxies to believe, or which addresses; `false`: none. */
+  trustProxy: number | string | false;
+  logLevel: (typeof LOG_LEVELS)[number];
+  /** The demo account and its printed secrets: embedded database, loopback, no Stripe key. */
+  demo: boolean;
+};
+
+/**
+ * Reads and checks the environment.
+ * @throws StartError with one line for every fault, all at once.
+ */
+export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
+  const env = new Environment(variables);
+  const host = env.text("HOST", "127.0.0.1");
+  const port = env.integer("PORT", 3000, { min: 1, max: 65_535 });
+  const databaseUrl = env.url("DATABASE_URL", ["postgres:", "postgresql:"]);
+  const stripeKey = env.optional("STRIPE_SECRET_KEY");
+  const loopback = LOOPBACK.has(host);
+  const config: Config = {
+    host,
+    port,
+    publicUrl: readPublicUrl(env, port, databaseUrl !== undefined),
+    databaseUrl,
+    migrateOnStart: env.flag("MIGRATE_ON_START", databaseUrl === undefined),
+    dataDir: resolve(env.text("DATA_DIR", ".data")),
+    appName: env.text("APP_NAME", "Countersign"),
+    operatorApiKeys: readOperatorKeys(env),
+    approvalTtlSeconds: env.integer("APPROVAL_TTL_SECONDS", 259_200, { min: 1, max: 31_536_000 }),
+    rateLimitPerMinute: env.integer("RATE_LIMIT_PER_MINUTE", 600, { min: 1, max: 1_000_000 }),
+    trustProxy: readTrustProxy(env),
+    logLevel: env.oneOf("LOG_LEVEL", LOG_LEVELS, "info"),
+    demo: databaseUrl === undefined && loopback && stripeKey === undefined,
+  };
+  for (const secret of ["SESSION_SECRET", "SECRETS_KEY", "RECEIPT_SIGNING_KEY"] as const) {
+    env.keyBytes(secret, { required: databaseUrl !== undefined });
+  }
+  if (databaseUrl === undefined && /^[sr]k_live_/.test(stripeKey ?? "")) {
+    env.fault(
+      "STRIPE_SECRET_KEY is a live key, and live money must not rest on the embedded database: set DATABASE_URL",
+    );
+  }
+  if (env.faults.length > 0) throw new StartError(env.faults.join("\n"));
+  return config;
+}
+
+function readPublicUrl(env: Environment, port: number, secure: boolean): string {
+  const given = env.url("PUBLIC_URL", ["http:", "https:"]);
+  if (given === undefined) {
+    if (secure) env.fault("PUBLIC_URL is missing: set the https address at which people reach this service");
+    return `http://localhost:${port}`;
+  }
+  const url = new URL(given);
+  if (url.pathname !== "/" || url.search !== "" || url.hash !== "" || url.username !== "") {
+    env.fault(`PUBLIC_URL must be an origin alone, such as https://pay.example.com, and not ${given}`);
+  }
+  if (secure && url.protocol !== "https:" && !LOOPBACK.has(url.hostname)) {
+    env.fault("PUBLIC_URL must be https when DATABASE_URL is set (localhost aside)");
+  }
+  return url.origin;
+}
+
+function readOperatorKeys(env: Environment): string[] {
+  const keys = env.list("OPERATOR_API_KEY");
+  if (keys.length > 2)
+    env.fault("OPERATOR_API_KEY takes two keys at most: the new one, a comma, the old one");
+  if (keys.some((key) => Buffer.byteLength(key) < 32)) {
+    env.fault("OPERATOR_API_KEY must be at least 32 bytes: try `openssl rand -base64 32`");
+  }
+  return keys;
+}
+
+function readTrustProxy(env: Environment): number | string | false {
+  const value = env.optional("TRUST_PROXY");
+  if (value === undefined || value === "0") return false;
+  if (/^[1-9]\d?$/.test(value)) return Number(value);
+  if (/^[0-9a-fA-F.:/, ]+$/.test(value) && /[.:]/.test(value) && !/(^|[\s,])(0\.0\.0\.0|::)\/0/.test(value))
+    return value;
+  env.fault("TRUST_PROXY must be a number of proxies or their address ranges (10.0.0.0/8, …), never all");
+  return false;
+}

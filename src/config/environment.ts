@@ -1,0 +1,81 @@
+const KEY_BYTES = 32;
+
+/** Reads variables one by one and collects every fault, so that a start that fails says all of them at once. */
+export class Environment {
+  readonly faults: string[] = [];
+  readonly #variables: NodeJS.ProcessEnv;
+
+  constructor(variables: NodeJS.ProcessEnv) {
+    this.#variables = variables;
+  }
+
+  /** Notes one fault, as a line for the operator. Never put a secret's value into it. */
+  fault(line: string): void {
+    this.faults.push(line);
+  }
+
+  /** The variable; an empty one counts as absent, as compose files pass those. */
+  optional(name: string): string | undefined {
+    const value = this.#variables[name]?.trim();
+    return value === "" ? undefined : value;
+  }
+
+  text(name: string, fallback: string): string {
+    return this.optional(name) ?? fallback;
+  }
+
+  list(name: string): string[] {
+    return (this.optional(name) ?? "")
+      .split(",")
+      .map((item) => item.trim())
+      .filter((item) => item !== "");
+  }
+
+  flag(name: string, fallback: boolean): boolean {
+    const value = this.optional(name);
+    if (value === undefined) return fallback;
+    if (value === "true" || value === "1") return true;
+    if (value !== "false" && value !== "0") this.fault(`${name} must be true or false, not ${value}`);
+    return false;
+  }
+
+  integer(name: string, fallback: number, { min, max }: { min: number; max: number }): number {
+    const value = this.optional(name);
+    if (value === undefined) return fallback;
+    const number = Number(value);
+    if (/^\d+$/.test(value) && number >= min && number <= max) return number;
+    this.fault(`${name} must be a whole number from ${min} to ${max}, not ${value}`);
+    return fallback;
+  }
+
+  oneOf<const T extends string>(name: string, allowed: readonly T[], fallback: T): T {
+    const value = this.optional(name);
+    if (value === undefined) return fallback;
+    const found = allowed.find((item) => item === value);
+    if (found === undefined) this.fault(`${name} must be one of ${allowed.join(", ")}, not ${value}`);
+    return found ?? fallback;
+  }
+
+  /** An address of one of the protocols. Its value is not repeated in the fault: it may hold a password. */
+  url(name: string, protocols: readonly string[]): string | undefined {
+    const value = this.optional(name);
+    if (value === undefined) return undefined;
+    if (URL.canParse(value) && protocols.includes(new URL(value).protocol)) return value;
+    this.fault(`${name} must be an address that begins with ${protocols.map((p) => `${p}//`).join(" or ")}`);
+    return undefined;
+  }
+
+  /** Secrets of 32 random bytes in base64, the newest first; an older one may follow for rotation. */
+  keyBytes(name: string, { required }: { required: boolean }): Buffer[] {
+    const keys = this.list(name).map((item) => Buffer.from(item, "base64"));
+    if (keys.length === 0 && required) {
+      this.fault(
+        `${name} is missing: set 32 random bytes in base64, as \`openssl rand -base64 32\` prints them`,
+      );
+    }
+    if (keys.some((key) => key.length !== KEY_BYTES)) {
+      this.fault(`${name} must be 32 bytes in base64, as \`openssl rand -base64 32\` prints them`);
+    }
+    return keys;
+  }
+}

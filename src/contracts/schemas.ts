@@ -1,0 +1,100 @@
+import { type Static, Type } from "@sinclair/typebox";
+import { nullable, ref, Time } from "../lib/schema.ts";
+
+export const PAYMENT_TYPES = ["FIXED_PRICE", "PAY_PER_HOUR", "PAY_PER_LABEL"] as const;
+export const CONTRACT_STATUSES = ["active", "ended"] as const;
+
+export const Milestone = Type.Object(
+  {
+    id: Type.String(),
+    name: nullable(Type.String()),
+    description: Type.String(),
+    status: Type.String({ enum: ["NOT_FUNDED", "ACTIVE_FUNDED", "PAID", "REFUNDED", "CANCELLED"] }),
+    amountUsd: Type.Number(),
+    volume: nullable(Type.Number()),
+    milestoneNumber: Type.Integer(),
+    dueDate: nullable(Time),
+    pendingApproval: Type.Boolean({ description: "A human's co-signature is pending on it." }),
+    needsReview: Type.Boolean(),
+    invoiceId: nullable(Type.String()),
+    createdAt: Time,
+  },
+  { $id: "Milestone" },
+);
+export type Milestone = Static<typeof Milestone>;
+
+const contractFields = {
+  id: Type.String(),
+  status: Type.String({ enum: [...CONTRACT_STATUSES] }),
+  title: Type.String(),
+  jobId: Type.String(),
+  proposalId: nullable(Type.String()),
+  paymentType: Type.String({ enum: [...PAYMENT_TYPES] }),
+  rateUsd: nullable(Type.Number()),
+  estimatedTotalUsd: nullable(Type.Number()),
+  estimatedVolume: nullable(Type.Number()),
+  hasActiveMilestone: Type.Boolean(),
+  startDate: nullable(Time),
+  endDate: nullable(Time),
+  createdAt: Time,
+  updatedAt: Time,
+  freelancer: Type.Object({
+    userId: Type.String(),
+    displayName: Type.String(),
+    country: nullable(Type.String()),
+    profilePath: nullable(Type.String()),
+  }),
+  milestones: Type.Array(ref(Milestone), {
+    description: "In their order; cancelled and refunded ones are left out.",
+  }),
+};
+
+export const Contract = Type.Object(contractFields, { $id: "Contract" });
+export type Contract = Static<typeof Contract>;
+
+export const Budget = Type.Object(
+  {
+    contractId: Type.String(),
+    paymentType: Type.String({ enum: [...PAYMENT_TYPES] }),
+    state: Type.String({ enum: ["OK", "LOW", "DEPLETED"] }),
+    fundedVolume: Type.Number(),
+    fundedAmountUsd: Type.Number(),
+    consumed: Type.Object({
+      seconds: Type.Number(),
+      hours: Type.Number(),
+      labels: Type.Number(),
+      tasks: Type.Number(),
+    }),
+    consumedVolume: Type.Number(),
+    remainingVolume: Type.Number(),
+    consumedFraction: Type.Number(),
+    activeMilestone: Type.Union([
+      Type.Object({
+        id: Type.String(),
+        name: nullable(Type.String()),
+        amountUsd: Type.Number(),
+        volume: nullable(Type.Number()),
+        status: Type.String(),
+      }),
+      Type.Null(),
+    ]),
+    lastUsageAt: nullable(Time),
+  },
+  {
+    $id: "Budget",
+    description: "What is funded. Use of it is metered by the operator, who reports changes in the feed.",
+  },
+);
+export type Budget = Static<typeof Budget>;
+
+export const ContractWithBudget = Type.Object(
+  { ...contractFields, budget: ref(Budget) },
+  { $id: "ContractWithBudget" },
+);
+export type ContractWithBudget = Static<typeof ContractWithBudget>;
+
+export const ContractsQuery = Type.Object({
+  jobId: Type.Optional(Type.String({ description: "Only contracts of this job." })),
+  status: Type.Optional(Type.String({ enum: [...CONTRACT_STATUSES] })),
+});
+export type ContractsQuery = Static<typeof ContractsQuery>;

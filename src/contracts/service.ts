@@ -1,0 +1,200 @@
+import type { Db, Trx } from "../database/connection.ts";
+import type { ContractStatus } from "../database/schema.ts";
+import { isExternalId } from "../lib/ids.ts";
+import { notFound, Problem } from "../lib/problems.ts";
+import type { Contract, ContractsQuery, ContractWithBudget, Milestone } from "./schemas.ts";
+import * as store from "./store.ts";
+import { toBudget, toContract, toMilestone } from "./wire.ts";
+
+export type { ContractValues, MilestoneValues } from "./store.ts";
+
+/** The account's contracts, newest first (CONTRACT.md §4). */
+export async function listContracts(db: Db, accountId: string, query: ContractsQuery): Promise<Contract[]> {
+  const contracts = await store.listContracts(db, accountId, {
+    ...(query.jobId === undefined ? {} : { jobId: query.jobId }),
+    ...(query.status === undefined ? {} : { status: query.status as ContractStatus }),
+  });
+  const milestones = await store.listMilestones(
+    db,
+    accountId,
+    contracts.map((contract) => contract.id),
+  );
+  const byContract = Map.groupBy(milestones, (milestone) => milestone.contract_id);
+  return contracts.map((contract) => toContract(contract, byContract.get(contract.id) ?? []));
+}
+
+/**
+ * One contract with its budget.
+ * @throws Problem not_found {resource: "contracts", contractId}
+ */
+export async function getContract(db: Db, accountId: string, id: string): Promise<ContractWithBudget> {
+  const contract = isExternalId(id) ? await store.findContract(db, accountId, id) : undefined;
+  if (contract === undefined) throw notFound("contracts", "contractId", id);
+  const milestones = await store.listMilestones(db, accountId, [id]);
+  return { ...toContract(contract, milestones), budget: toBudget(contract, milestones) };
+}
+
+/**
+ * One milestone, whatever its state.
+ * @throws Problem not_found {resource: "milestones", milestoneId}
+ */
+export async function getMilestone(
+  db: Db,
+  accountId: string,
+  id: string,
+): Promise<Milestone & { contractId: string }> {
+  const milestone = isExternalId(id) ? await store.findMilestone(db, accountId, id) : undefined;
+  if (milestone === undefined) throw notFound("milestones", "milestoneId", id);
+  return { ...toMilestone(milestone), contractId: milestone.contract_id };
+}
+
+/** What a write changed, for whoever ends approvals and writes events in the same transaction. */
+export type ContractChange = { created: boolean; termsChanged: boolean; ended: boolean; jobId: string };
+
+/**
+ * Creates or changes a contract. `merge` makes the new values from the present ones.
+ * @throws Problem contract_ended, payment_in_progress, and whatever `merge` throws
+ */
+export async function saveContract(
+  trx: Trx,
+  accountId: string,
+  id: string,
+  merge: (present: store.ContractValues | undefined) => store.ContractValues,
+  now: Date,
+): Promise<ContractChange> {
+  const row = await store.lockContract(trx, accountId, id);
+  if (row === undefined) {
+    const values = merge(undefined);
+    if (await store.insertContract(trx, accountId, id, values, now)) {
+      return { created: true, termsChanged: false, ended: false, jobId: values.jobId };
+    }
+    return saveContract(trx, accountId, id, merge, now);
+  }
+  const present = toContractValues(row);
+  const values = merge(present);
+  const unchanged = { created: false, termsChanged: false, ended: false, jobId: values.jobId };
+  if (JSON.stringify(values) === JSON.stringify(present)) return unchanged;
+  if (row.status === "ended") throw new Problem("contract_ended", { contractId: id });
+  const termsChanged = contractTerms(values) !== contractTerms(present);
+  const ended = values.status === "ended";
+  if ((termsChanged || ended) && (await store.isExecuting(trx, accountId, { contractId: id }))) {
+    throw new Problem("payment_in_progress", { contractId: id });
+  }
+  await store.updateContract(trx, accountId, id, values, {
+    revision: row.revision + (termsChanged ? 1 : 0),
+    now,
+  });
+  return { ...unchanged, termsChanged, ended };
+}
+
+export type MilestoneChange = { created: boolean; termsChanged: boolean; contractId: string; jobId: string };
+
+/**
+ * Creates or changes a milestone. `merge` makes the new values from the present ones.
+ * @throws Problem not_found (the contract), contract_ended, milestone_cancelled, milestone_not_fundable,
+ * payment_in_progress, and whatever `merge` throws
+ */
+export async function saveMilestone(
+  trx: Trx,
+  accountId: string,
+  id: string,
+  merge: (present: store.MilestoneValues | undefined) => store.MilestoneValues,
+  now: Date,
+): Promise<MilestoneChange> {
+  // Read before it is locked, as the contract is locked first (invariant 11); read again under the lock.
+  const seen = await store.findMilestone(trx, accountId, id);
+  const contractId = merge(seen && toMilestoneValues(seen)).contractId;
+  const contract = await store.lockContract(trx, accountId, contractId);
+  if (contract === undefined) throw notFound("contracts", "contractId", contractId);
+  const row = await store.lockMilestone(trx, accountId, id);
+  const present = row && toMilestoneValues(row);
+  const values = merge(present);
+  if (values.contractId !== contractId) throw new Problem("unavailable", { retryAfterSeconds: 1 });
+  const change = { created: row === undefined, termsChanged: false, contractId, jobId: contract.job_id };
+  if (JSON.stringify(values) === JSON.stringify(present)) return change;
+  if (contract.status === "ended") throw new Problem("contract_ended", { contractId });
+  const number =
+    row?.contract_id === contractId
+      ? row.number
+      : await store.nextMilestoneNumber(trx, accountId, contractId);
+  if (row === undefined || present === undefined) {
+    if (await store.insertMilestone(trx, accountId, id, values, { number, now })) return change;
+    return saveMilestone(trx, accountId, id, merge, now);
+  }
+  const termsChanged = milestoneTerms(values) !== milestoneTerms(present);
+  if (termsChanged) await assertUntouched(trx, accountId, row);
+  await store.updateMilestone(trx, accountId, id, values, {
+    number,
+    revision: row.revision + (termsChanged ? 1 : 0),
+    now,
+  });
+  return { ...change, termsChanged };
+}
+
+/**
+ * Cancels a milestone that is not funded; one that is cancelled already stays so.
+ * @returns whether it was cancelled just now, and what the event about it needs
+ * @throws Problem not_found, payment_in_progress, milestone_not_fundable
+ */
+export async function cancelMilestone(
+  trx: Trx,
+  accountId: string,
+  id: string,
+  now: Date,
+): Promise<{ cancelled: boolean; contractId: string; jobId: string }> {
+  const seen = isExternalId(id) ? await store.findMilestone(trx, accountId, id) : undefined;
+  const contract = seen && (await store.findContract(trx, accountId, seen.contract_id));
+  const row = await store.lockMilestone(trx, accountId, id);
+  if (row === undefined || contract === undefined) throw notFound("milestones", "milestoneId", id);
+  const change = { contractId: contract.id, jobId: contract.job_id };
+  if (row.status === "CANCELLED") return { cancelled: false, ...change };
+  await assertUntouched(trx, accountId, row);
+  await store.moveMilestone(trx, accountId, id, { from: "NOT_FUNDED", to: "CANCELLED", now });
+  return { cancelled: true, ...change };
+}
+
+async function assertUntouched(trx: Trx, accountId: string, row: store.MilestoneRow): Promise<void> {
+  if (row.status === "CANCELLED") throw new Problem("milestone_cancelled");
+  if (row.status !== "NOT_FUNDED") throw new Problem("milestone_not_fundable", { status: row.status });
+  if (await store.isExecuting(trx, accountId, { milestoneId: row.id })) {
+    throw new Problem("payment_in_progress", { milestoneId: row.id });
+  }
+}
+
+/** What of a contract a human signs: a change of it ends pending approvals. */
+function contractTerms({ jobId, freelancer }: store.ContractValues): string {
+  return JSON.stringify([jobId, freelancer.userId, freelancer.displayName, freelancer.payoutAccount]);
+}
+
+function milestoneTerms({ contractId, description, amountCents }: store.MilestoneValues): string {
+  return JSON.stringify([contractId, description, amountCents]);
+}
+
+function toContractValues(row: store.ContractRow): store.ContractValues {
+  return {
+    title: row.title,
+    jobId: row.job_id,
+    proposalId: row.proposal_id,
+    paymentType: row.payment_type,
+    rateCents: row.rate_cents,
+    status: row.status,
+    freelancer: {
+      userId: row.freelancer_user_id,
+      displayName: row.freelancer_name,
+      country: row.freelancer_country,
+      profilePath: row.freelancer_profile_path,
+      payoutAccount: row.payout_account,
+    },
+  };
+}
+
+function toMilestoneValues(row: store.MilestoneRow): store.MilestoneValues {
+  return {
+    contractId: row.contract_id,
+    name: row.name,
+    description: row.description,
+    amountCents: row.amount_cents,
+    volume: row.volume,
+    dueAt: row.due_at,
+  };
+}

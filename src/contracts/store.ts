@@ -1,0 +1,299 @@
+import { sql } from "kysely";
+import type { Db, Trx } from "../database/connection.ts";
+import type {
+  ContractStatus,
+  ContractsTable,
+  MilestoneStatus,
+  MilestonesTable,
+  PaymentType,
+} from "../database/schema.ts";
+
+const CONTRACT_COLUMNS = [
+  "id",
+  "title",
+  "job_id",
+  "proposal_id",
+  "payment_type",
+  "rate_cents",
+  "status",
+  "freelancer_user_id",
+  "freelancer_name",
+  "freelancer_country",
+  "freelancer_profile_path",
+  "payout_account",
+  "revision",
+  "created_at",
+  "updated_at",
+  "ended_at",
+] as const;
+
+export type ContractRow = Pick<ContractsTable, (typeof CONTRACT_COLUMNS)[number]>;
+
+export function listContracts(
+  db: Db,
+  accountId: string,
+  filter: { jobId?: string; status?: ContractStatus },
+): Promise<ContractRow[]> {
+  let query = db.selectFrom("contracts").where("account_id", "=", accountId).select(CONTRACT_COLUMNS);
+  if (filter.jobId !== undefined) query = query.where("job_id", "=", filter.jobId);
+  if (filter.status !== undefined) query = query.where("status", "=", filter.status);
+  return query.orderBy("created_at", "desc").orderBy("id", "desc").execute();
+}
+
+export function findContract(db: Db, accountId: string, id: string): Promise<ContractRow | undefined> {
+  return db
+    .selectFrom("contracts")
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .select(CONTRACT_COLUMNS)
+    .executeTakeFirst();
+}
+
+/** The contract, held against fund requests and other writers until the transaction ends. */
+export function lockContract(trx: Trx, accountId: string, id: string): Promise<ContractRow | undefined> {
+  return trx
+    .selectFrom("contracts")
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .select(CONTRACT_COLUMNS)
+    .forNoKeyUpdate()
+    .executeTakeFirst();
+}
+
+export type ContractValues = {
+  title: string;
+  jobId: string;
+  proposalId: string | null;
+  paymentType: PaymentType;
+  rateCents: number | null;
+  status: ContractStatus;
+  freelancer: {
+    userId: string;
+    displayName: string;
+    country: string | null;
+    profilePath: string | null;
+    payoutAccount: string | null;
+  };
+};
+
+function contractColumns(values: ContractValues) {
+  return {
+    title: values.title,
+    job_id: values.jobId,
+    proposal_id: values.proposalId,
+    payment_type: values.paymentType,
+    rate_cents: values.rateCents,
+    status: values.status,
+    freelancer_user_id: values.freelancer.userId,
+    freelancer_name: values.freelancer.displayName,
+    freelancer_country: values.freelancer.country,
+    freelancer_profile_path: values.freelancer.profilePath,
+    payout_account: values.freelancer.payoutAccount,
+  };
+}
+
+/** `false`: a contract of that id was made meanwhile. */
+export async function insertContract(
+  trx: Trx,
+  accountId: string,
+  id: string,
+  values: ContractValues,
+  now: Date,
+) {
+  const { numInsertedOrUpdatedRows } = await trx
+    .insertInto("contracts")
+    .values({
+      account_id: accountId,
+      id,
+      ...contractColumns(values),
+      revision: 1,
+      created_at: now,
+      updated_at: now,
+      ended_at: values.status === "ended" ? now : null,
+    })
+    .onConflict((conflict) => conflict.columns(["account_id", "id"]).doNothing())
+    .executeTakeFirstOrThrow();
+  return numInsertedOrUpdatedRows !== 0n;
+}
+
+export async function updateContract(
+  trx: Trx,
+  accountId: string,
+  id: string,
+  values: ContractValues,
+  change: { revision: number; now: Date },
+): Promise<void> {
+  await trx
+    .updateTable("contracts")
+    .set({
+      ...contractColumns(values),
+      revision: change.revision,
+      updated_at: change.now,
+      ended_at: values.status === "ended" ? change.now : null,
+    })
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .where("status", "=", "active")
+    .execute();
+}
+
+export type MilestoneRow = Omit<MilestonesTable, "account_id"> & { pending_approval: boolean };
+
+const MILESTONE_COLUMNS = sql<MilestoneRow>`
+  m.id, m.contract_id, m.number, m.name, m.description, m.amount_cents, m.currency, m.volume, m.due_at, m.status,
+  m.invoice_id, m.revision, m.created_at, m.updated_at,
+  exists (
+    select from approvals a
+    where a.account_id = m.account_id and a.subject_id = m.id and a.status = 'pending'
+      and a.type in ('milestone_fund', 'milestone_approve')
+      and (a.expires_at > now() or a.executing_at is not null)
+  ) as pending_approval`;
+
+/** All milestones of the contracts, in their order, cancelled and refunded ones included. */
+export async function listMilestones(
+  db: Db,
+  accountId: string,
+  contractIds: readonly string[],
+): Promise<MilestoneRow[]> {
+  const { rows } = await sql<MilestoneRow>`
+    select ${MILESTONE_COLUMNS} from milestones m
+    where m.account_id = ${accountId} and m.contract_id = any(${contractIds}::text[])
+    order by m.contract_id, m.number`.execute(db);
+  return rows;
+}
+
+export async function findMilestone(
+  db: Db,
+  accountId: string,
+  id: string,
+): Promise<MilestoneRow | undefined> {
+  const { rows } = await sql<MilestoneRow>`
+    select ${MILESTONE_COLUMNS} from milestones m where m.account_id = ${accountId} and m.id = ${id}`.execute(
+    db,
+  );
+  return rows[0];
+}
+
+/** The milestone, held against fund requests and other writers until the transaction ends. */
+export async function lockMilestone(
+  trx: Trx,
+  accountId: string,
+  id: string,
+): Promise<MilestoneRow | undefined> {
+  const { rows } = await sql<MilestoneRow>`
+    select ${MILESTONE_COLUMNS} from milestones m where m.account_id = ${accountId} and m.id = ${id}
+    for no key update of m`.execute(trx);
+  return rows[0];
+}
+
+/** Whether money is moving for the milestone; for the contract's milestones, when only that is given. */
+export async function isExecuting(
+  trx: Trx,
+  accountId: string,
+  subject: { milestoneId: string } | { contractId: string },
+): Promise<boolean> {
+  const condition =
+    "milestoneId" in subject
+      ? sql`m.id = ${subject.milestoneId}`
+      : sql`m.contract_id = ${subject.contractId}`;
+  const { rows } = await sql`
+    select 1 from executing_milestones x
+    join milestones m on m.account_id = x.account_id and m.id = x.milestone_id
+    where x.account_id = ${accountId} and m.account_id = ${accountId} and ${condition} limit 1`.execute(trx);
+  return rows.length > 0;
+}
+
+export type MilestoneValues = {
+  contractId: string;
+  name: string | null;
+  description: string;
+  amountCents: number;
+  volume: number | null;
+  dueAt: Date | null;
+};
+
+/** The next number of the contract's milestones. Hold the contract, or two will get the same. */
+export async function nextMilestoneNumber(trx: Trx, accountId: string, contractId: string): Promise<number> {
+  const { last } = await trx
+    .selectFrom("milestones")
+    .where("account_id", "=", accountId)
+    .where("contract_id", "=", contractId)
+    .select((select) => select.fn.max<number | null>("number").as("last"))
+    .executeTakeFirstOrThrow();
+  return (last ?? 0) + 1;
+}
+
+/** `false`: a milestone of that id was made meanwhile. */
+export async function insertMilestone(
+  trx: Trx,
+  accountId: string,
+  id: string,
+  values: MilestoneValues,
+  made: { number: number; now: Date },
+): Promise<boolean> {
+  const { numInsertedOrUpdatedRows } = await trx
+    .insertInto("milestones")
+    .values({
+      account_id: accountId,
+      id,
+      ...milestoneColumns(values),
+      number: made.number,
+      currency: "usd",
+      status: "NOT_FUNDED",
+      invoice_id: null,
+      revision: 1,
+      created_at: made.now,
+      updated_at: made.now,
+    })
+    .onConflict((conflict) => conflict.columns(["account_id", "id"]).doNothing())
+    .executeTakeFirstOrThrow();
+  return numInsertedOrUpdatedRows !== 0n;
+}
+
+export async function updateMilestone(
+  trx: Trx,
+  accountId: string,
+  id: string,
+  values: MilestoneValues,
+  change: { number: number; revision: number; now: Date },
+): Promise<void> {
+  await trx
+    .updateTable("milestones")
+    .set({
+      ...milestoneColumns(values),
+      number: change.number,
+      revision: change.revision,
+      updated_at: change.now,
+    })
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .execute();
+}
+
+/** One step of a milestone's life, from exactly one state. `false`: it was not in that state. */
+export async function moveMilestone(
+  trx: Trx,
+  accountId: string,
+  id: string,
+  step: { from: MilestoneStatus; to: MilestoneStatus; now: Date },
+): Promise<boolean> {
+  const { numUpdatedRows } = await trx
+    .updateTable("milestones")
+    .set({ status: step.to, updated_at: step.now })
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .where("status", "=", step.from)
+    .executeTakeFirstOrThrow();
+  return numUpdatedRows === 1n;
+}
+
+function milestoneColumns(values: MilestoneValues) {
+  return {
+    contract_id: values.contractId,
+    name: values.name,
+    description: values.description,
+    amount_cents: values.amountCents,
+    volume: values.volume,
+    due_at: values.dueAt,
+  };
+}

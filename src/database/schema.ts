@@ -1,0 +1,233 @@
+import type { ColumnType } from "kysely";
+
+/**
+ * The tables, as Kysely sees them; `migrations/` makes them. Every table of an account has `account_id`
+ * first in its primary key (DESIGN.md, invariant 9).
+ */
+export type Database = {
+  accounts: AccountsTable;
+  account_heads: AccountHeadsTable;
+  members: MembersTable;
+  invitations: InvitationsTable;
+  tokens: TokensTable;
+  payment_methods: PaymentMethodsTable;
+  contracts: ContractsTable;
+  milestones: MilestonesTable;
+  executing_milestones: ExecutingMilestonesTable;
+  approvals: ApprovalsTable;
+  signatures: SignaturesTable;
+  events: EventsTable;
+  rate_windows: RateWindowsTable;
+  "sandbox.payment_methods": SandboxPaymentMethodsTable;
+};
+
+/** Written as JSON text: pg would send a JavaScript array as a Postgres array. */
+type Json<T> = ColumnType<T, string, string>;
+
+export type Billing = "card" | "credits_first";
+export type CoSign = "session" | "passkey";
+
+export type AccountsTable = {
+  account_id: string;
+  id: string;
+  name: string;
+  claimed_at: Date | null;
+  features: Json<Record<string, boolean>>;
+  billing: Billing;
+  co_sign: CoSign;
+  created_at: Date;
+  updated_at: Date;
+};
+
+/** Taken last by every transaction that writes events (DESIGN.md, invariants 6 and 11). */
+export type AccountHeadsTable = {
+  account_id: string;
+  first_event: number;
+  last_event: number;
+  chain_index: number;
+  chain_digest: Buffer;
+};
+
+export type MemberRole = "owner" | "approver" | "viewer";
+export type MemberStatus = "invited" | "active" | "removed";
+
+export type MembersTable = {
+  account_id: string;
+  id: string;
+  email: string;
+  name: string;
+  role: MemberRole;
+  status: MemberStatus;
+  /** The person's sign-in, once the invitation was accepted. */
+  user_id: string | null;
+  created_at: Date;
+  updated_at: Date;
+};
+
+export type InvitationsTable = {
+  account_id: string;
+  id: string;
+  member_id: string;
+  digest: Buffer;
+  created_at: Date;
+  expires_at: Date;
+  used_at: Date | null;
+};
+
+export type TokensTable = {
+  account_id: string;
+  id: string;
+  name: string;
+  digest: Buffer;
+  preview: string;
+  scopes: string[];
+  /** The token that minted this one: revoking that revokes this. */
+  minted_by: string | null;
+  created_at: Date;
+  last_used_at: Date | null;
+  expires_at: Date | null;
+  revoked_at: Date | null;
+};
+
+export type PaymentMethodsTable = {
+  account_id: string;
+  id: string;
+  brand: string;
+  last4: string;
+  exp_month: number;
+  exp_year: number;
+  is_default: boolean;
+  created_at: Date;
+  removed_at: Date | null;
+};
+
+export type PaymentType = "FIXED_PRICE" | "PAY_PER_HOUR" | "PAY_PER_LABEL";
+export type ContractStatus = "active" | "ended";
+
+export type ContractsTable = {
+  account_id: string;
+  id: string;
+  title: string;
+  job_id: string;
+  proposal_id: string | null;
+  payment_type: PaymentType;
+  rate_cents: number | null;
+  status: ContractStatus;
+  freelancer_user_id: string;
+  freelancer_name: string;
+  freelancer_country: string | null;
+  freelancer_profile_path: string | null;
+  payout_account: string | null;
+  /** Goes up whenever something changes that a human signs: job or payee. */
+  revision: number;
+  created_at: Date;
+  updated_at: Date;
+  ended_at: Date | null;
+};
+
+export type MilestoneStatus = "NOT_FUNDED" | "ACTIVE_FUNDED" | "PAID" | "REFUNDED" | "CANCELLED";
+
+export type MilestonesTable = {
+  account_id: string;
+  id: string;
+  contract_id: string;
+  number: number;
+  name: string | null;
+  description: string;
+  amount_cents: number;
+  currency: string;
+  volume: number | null;
+  due_at: Date | null;
+  status: MilestoneStatus;
+  invoice_id: string | null;
+  /** Goes up whenever something changes that a human signs: amount, currency, description or contract. */
+  revision: number;
+  created_at: Date;
+  updated_at: Date;
+};
+
+/** A milestone whose money is moving: at most one action at a time, of any type (invariant 1). */
+export type ExecutingMilestonesTable = {
+  account_id: string;
+  milestone_id: string;
+  approval_id: string;
+  started_at: Date;
+};
+
+export type ApprovalType = "milestone_fund" | "milestone_approve" | "contract_end";
+export type ApprovalStatus = "pending" | "confirmed" | "declined" | "expired";
+
+/** What the human confirms, as it stood at the request (CONTRACT.md §1). */
+export type Terms = {
+  amountCents: number;
+  currency: string;
+  milestoneId: string | null;
+  description: string;
+  contractId: string;
+  jobId: string;
+  payee: { userId: string; displayName: string; payoutAccount: string | null };
+};
+
+export type ApprovalsTable = {
+  account_id: string;
+  id: string;
+  type: ApprovalType;
+  status: ApprovalStatus;
+  contract_id: string;
+  milestone_id: string | null;
+  /** The milestone, or the contract where there is none: what there is at most one pending approval for. */
+  subject_id: ColumnType<string, never, never>;
+  job_id: string;
+  terms: Json<Terms>;
+  terms_digest: Buffer;
+  co_sign: CoSign;
+  token_id: string;
+  token_name: string;
+  token_preview: string;
+  /** Since when its payment is under way; such an approval does not lapse. */
+  executing_at: Date | null;
+  result: Json<Record<string, unknown>> | null;
+  created_at: Date;
+  expires_at: Date;
+  resolved_at: Date | null;
+};
+
+export type SignaturesTable = {
+  account_id: string;
+  approval_id: string;
+  statement_digest: Buffer;
+  user_id: string;
+  decision: "confirm" | "decline";
+  statement: Json<Record<string, unknown>>;
+  proof: Json<Record<string, unknown>>;
+  created_at: Date;
+};
+
+export type EventsTable = {
+  account_id: string;
+  number: number;
+  type: string;
+  resource_id: string;
+  job_id: string | null;
+  data: Json<Record<string, unknown>>;
+  created_at: Date;
+};
+
+/** Hits per bucket and minute, shared by the processes about once a second. Unlogged: a crash forgives. */
+export type RateWindowsTable = {
+  bucket: string;
+  window_start: Date;
+  hits: number;
+};
+
+/** The sandbox processor's own books, which the service reads through the processor's interface alone. */
+export type SandboxPaymentMethodsTable = {
+  id: string;
+  account_id: string;
+  test_method: string;
+  brand: string;
+  last4: string;
+  exp_month: number;
+  exp_year: number;
+  detached_at: Date | null;
+};

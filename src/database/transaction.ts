@@ -1,0 +1,55 @@
+import pg from "pg";
+import { Problem } from "../lib/problems.ts";
+import type { Db, Trx } from "./connection.ts";
+
+const ATTEMPTS = 3;
+const RETRY_AFTER_SECONDS = 2;
+const DEADLOCK_DETECTED = "40P01";
+const SERIALIZATION_FAILURE = "40001";
+
+/** What Postgres, the network or the pool says when the database is away, too busy, or shutting down. */
+const UNAVAILABLE_STATES = /^(08...|53...|55P03|57014|57P0[1-5]|25006)$/;
+const UNAVAILABLE_ERRORS = new Set([
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "EPIPE",
+  "ETIMEDOUT",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+]);
+const UNAVAILABLE_MESSAGES =
+  /timeout exceeded when trying to connect|Connection terminated|Query read timeout/;
+
+/**
+ * Runs `work` in one transaction. A deadlock or a serialization failure is tried again, three times in all:
+ * Postgres has rolled everything back, so `work` must do nothing outside its transaction.
+ */
+export async function inTransaction<T>(db: Db, work: (trx: Trx) => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await db.transaction().execute(work);
+    } catch (error) {
+      if (attempt === ATTEMPTS || !isRollback(error)) throw error;
+    }
+  }
+}
+
+/** Whether Postgres rolled back only because somebody else was quicker. */
+export function isRollback(error: unknown): boolean {
+  return (
+    error instanceof pg.DatabaseError &&
+    (error.code === DEADLOCK_DETECTED || error.code === SERIALIZATION_FAILURE)
+  );
+}
+
+/** A 503 for errors that say that the database cannot answer just now; `undefined` for all others. */
+export function asUnavailable(error: unknown): Problem | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const code = "code" in error && typeof error.code === "string" ? error.code : "";
+  const away =
+    isRollback(error) ||
+    (error instanceof pg.DatabaseError && UNAVAILABLE_STATES.test(code)) ||
+    UNAVAILABLE_ERRORS.has(code) ||
+    UNAVAILABLE_MESSAGES.test(error.message);
+  return away ? new Problem("unavailable", { retryAfterSeconds: RETRY_AFTER_SECONDS }) : undefined;
+}

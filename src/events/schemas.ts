@@ -1,0 +1,63 @@
+import { type Static, Type } from "@sinclair/typebox";
+import { nullable, ref, Time } from "../lib/schema.ts";
+import type { Scope } from "../lib/scopes.ts";
+
+/** Which scope a token needs to be shown events of a type (CONTRACT.md §2). */
+export const EVENT_SCOPES = {
+  "approval.confirmed": "payments:read",
+  "milestone.status_changed": "payments:read",
+  "payment.pending": "payments:read",
+  "contract.created": "payments:read",
+  "contract.budget_state_changed": "payments:read",
+  "proposal.received": "proposals:read",
+  "proposal.status_changed": "proposals:read",
+  "message.received": "messages:read",
+} as const satisfies Record<string, Scope>;
+
+export type EventType = keyof typeof EVENT_SCOPES;
+
+/** The types that only the operator knows of, and sends in (CONTRACT.md §8). */
+export const OPERATOR_EVENT_TYPES = [
+  "proposal.received",
+  "proposal.status_changed",
+  "message.received",
+  "contract.budget_state_changed",
+] as const satisfies EventType[];
+
+/** The scopes of which a token needs at least one to read the feed. */
+export const FEED_SCOPES = ["proposals:read", "messages:read", "payments:read"] as const satisfies Scope[];
+
+export const Event = Type.Object(
+  {
+    id: Type.String({ description: "Digits; goes up by one with each event of the account." }),
+    type: Type.String({ enum: Object.keys(EVENT_SCOPES) }),
+    apiVersion: Type.Literal("v1"),
+    createdAt: Time,
+    resourceId: Type.String(),
+    jobId: nullable(Type.String()),
+    data: Type.Unsafe<Record<string, unknown>>({ type: "object", additionalProperties: true }),
+  },
+  { $id: "Event" },
+);
+export type Event = Static<typeof Event>;
+
+export const UpdatesQuery = Type.Object({
+  cursor: Type.Optional(
+    Type.String({
+      pattern: "^[0-9]+$",
+      description: "The last `nextCursor`; omit it to begin with the oldest event.",
+    }),
+  ),
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200, default: 50 })),
+});
+export type UpdatesQuery = Static<typeof UpdatesQuery>;
+
+export const Updates = Type.Object(
+  {
+    events: Type.Array(ref(Event)),
+    nextCursor: Type.String({ description: "Pass it as `cursor` next time." }),
+    hasMore: Type.Boolean(),
+  },
+  { $id: "Updates" },
+);
+export type Updates = Static<typeof Updates>;

@@ -1,0 +1,75 @@
+import { sql } from "kysely";
+import type { Db, Trx } from "../database/connection.ts";
+
+export type NewEvent = {
+  type: string;
+  resourceId: string;
+  jobId: string | null;
+  data: Record<string, unknown>;
+};
+
+export type EventRow = {
+  number: number;
+  type: string;
+  resource_id: string;
+  job_id: string | null;
+  data: Record<string, unknown>;
+  created_at: Date;
+};
+
+/**
+ * Takes the next `count` numbers of the account. The row stays locked until the transaction ends, so that
+ * the order of the numbers is the order of the commits, and there are no gaps (invariant 6).
+ */
+export async function takeEventNumbers(trx: Trx, accountId: string, count: number): Promise<number> {
+  const { last_event } = await trx
+    .updateTable("account_heads")
+    .set((head) => ({ last_event: head("last_event", "+", count) }))
+    .where("account_id", "=", accountId)
+    .returning("last_event")
+    .executeTakeFirstOrThrow();
+  return last_event - count + 1;
+}
+
+export async function insertEvents(
+  trx: Trx,
+  accountId: string,
+  first: number,
+  events: readonly NewEvent[],
+  now: Date,
+): Promise<void> {
+  await sql`
+    insert into events (account_id, number, type, resource_id, job_id, data, created_at)
+    select ${accountId}::uuid, ${first}::bigint + e.position - 1, e.type, e.resource_id, e.job_id, e.data, ${now}::timestamptz
+    from unnest(${events.map((event) => event.type)}::text[], ${events.map((event) => event.resourceId)}::text[],
+      ${events.map((event) => event.jobId)}::text[], ${events.map((event) => JSON.stringify(event.data))}::jsonb[])
+      with ordinality as e (type, resource_id, job_id, data, position)`.execute(trx);
+}
+
+export type EventPage = { firstEvent: number; lastEvent: number; rows: EventRow[] };
+
+/** One snapshot of the account's head and of up to `limit` events after `cursor`, oldest first. */
+export async function readEventPage(
+  db: Db,
+  accountId: string,
+  cursor: number | null,
+  limit: number,
+): Promise<EventPage> {
+  const { rows } = await sql<
+    { first_event: number; last_event: number } & { [K in keyof EventRow]: EventRow[K] | null }
+  >`
+    select h.first_event, h.last_event, e.number, e.type, e.resource_id, e.job_id, e.data, e.created_at
+    from account_heads h
+    left join lateral (
+      select number, type, resource_id, job_id, data, created_at from events
+      where account_id = h.account_id and number > coalesce(${cursor}::bigint, h.first_event - 1)
+      order by number limit ${limit}
+    ) e on true
+    where h.account_id = ${accountId}
+    order by e.number`.execute(db);
+  return {
+    firstEvent: rows[0]?.first_event ?? 1,
+    lastEvent: rows[0]?.last_event ?? 0,
+    rows: rows.filter((row): row is typeof row & EventRow => row.number !== null),
+  };
+}

@@ -1,0 +1,75 @@
+import type { FastifyError, FastifyReply, FastifyRequest, FastifySchemaValidationError } from "fastify";
+import { asUnavailable } from "../database/transaction.ts";
+import { badField, Problem, problemRow } from "../lib/problems.ts";
+
+/** The body of every answer that is not a success (CONTRACT.md §0). */
+export type ErrorEnvelope = {
+  error: string;
+  code: string;
+  requestId: string;
+  details?: Record<string, unknown>;
+};
+
+/** Makes the envelope for a refusal; nothing of the inside is in it. */
+export function toEnvelope(problem: Problem, requestId: string): ErrorEnvelope {
+  const { code } = problemRow(problem.problem);
+  return {
+    error: problem.message,
+    code,
+    requestId,
+    ...(problem.details === undefined ? {} : { details: problem.details }),
+  };
+}
+
+/**
+ * Turns whatever was thrown into a refusal of the catalogue. What nobody foresaw becomes `internal_error`,
+ * and the database being away `unavailable`.
+ */
+export function toProblem(error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  const unavailable = asUnavailable(error);
+  if (unavailable !== undefined) return unavailable;
+  if (!(error instanceof Error)) return new Problem("internal_error");
+  const { validation, code, statusCode } = error as Partial<FastifyError>;
+  if (validation !== undefined) return fromValidation(validation, (error as FastifyError).validationContext);
+  if (code === "FST_ERR_CTP_BODY_TOO_LARGE") return new Problem("body_too_large");
+  if (code === "FST_ERR_CTP_INVALID_MEDIA_TYPE") return new Problem("unsupported_media_type");
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
+    return new Problem("bad_request", undefined, unreadable(code));
+  }
+  return new Problem("internal_error");
+}
+
+/** Answers with a refusal: the catalogue's status, the envelope, and the headers that go with it. */
+export function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {
+  const { status } = problemRow(problem.problem);
+  const wait = problem.details?.retryAfterSeconds;
+  if (typeof wait === "number") reply.header("retry-after", wait);
+  return reply.code(status).type("application/json; charset=utf-8").send(toEnvelope(problem, request.id));
+}
+
+function fromValidation(errors: readonly FastifySchemaValidationError[], context = "body"): Problem {
+  const first = errors[0];
+  if (first === undefined) return new Problem("bad_request");
+  const path = first.instancePath.split("/").filter((part) => part !== "");
+  const { missingProperty, additionalProperty } = first.params;
+  for (const name of [missingProperty, additionalProperty]) if (typeof name === "string") path.push(name);
+  const field = path.join(".") || context;
+  if (typeof missingProperty === "string") return badField(field, `\`${field}\` is required.`);
+  if (typeof additionalProperty === "string")
+    return badField(field, `\`${field}\` is not a field of this call.`);
+  return badField(field, `\`${field}\` ${first.message ?? "is not valid"}.`);
+}
+
+function unreadable(code: string | undefined): string {
+  switch (code) {
+    case "FST_ERR_BAD_URL":
+      return "The address cannot be read: check its percent-encoding.";
+    case "FST_ERR_CTP_EMPTY_JSON_BODY":
+      return "The body is empty. Send a JSON object.";
+    case "FST_ERR_CTP_INVALID_CONTENT_LENGTH":
+      return "The body is not as long as its Content-Length says.";
+    default:
+      return "The body is not valid JSON.";
+  }
+}

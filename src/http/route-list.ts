@@ -1,0 +1,50 @@
+import type { RouteOptions } from "fastify";
+import type { Access } from "./access.ts";
+import type { App } from "./app.ts";
+
+/** A route as it was registered: what tests and the 405 answer go by. */
+export type KnownRoute = { method: string; url: string; access: Access | undefined; matches: RegExp };
+
+const known = new WeakMap<object, RouteOptions[]>();
+
+/** Keeps the list of the server's routes. A route that does not declare who may call it stops the start. */
+export function rememberRoutes(app: App): void {
+  const routes: RouteOptions[] = [];
+  known.set(app.server, routes);
+  app.addHook("onRoute", (route) => void routes.push(route));
+  app.addHook("onReady", async () => {
+    for (const { method, url, config } of routes) {
+      if (config?.access === undefined)
+        throw new TypeError(`${method} ${url} does not declare who may call it`);
+    }
+  });
+}
+
+/** Every route of the server. */
+export function listRoutes(app: App): KnownRoute[] {
+  return (known.get(app.server) ?? []).flatMap(({ method, url, config }) =>
+    [method].flat().map((one) => ({ method: one, url, access: config?.access, matches: patternOf(url) })),
+  );
+}
+
+/** The methods that the address takes; none when there is nothing at it. */
+export function allowedMethods(app: App, url: string): string[] {
+  const path = url.split("?", 1)[0] ?? url;
+  return [
+    ...new Set(
+      listRoutes(app)
+        .filter((route) => route.matches.test(path))
+        .map((route) => route.method),
+    ),
+  ].sort();
+}
+
+function patternOf(url: string): RegExp {
+  const source = url
+    .split("/")
+    .map((part) =>
+      part.startsWith(":") ? "[^/]+" : part === "*" ? ".*" : part.replaceAll(/[.\\+^$(){}|[\]]/g, "\\$&"),
+    )
+    .join("/");
+  return new RegExp(`^${source}$`);
+}

@@ -1,0 +1,154 @@
+/**
+ * Every refusal that Countersign can give, in one table (CONTRACT.md §0 and §1).
+ * Services throw a row by its name; the error handler, the OpenAPI document and docs/errors.md read the
+ * rest. A row with `reason: true` carries its own name as `details.reason`.
+ */
+const catalogue = {
+  bad_request: [400, "BAD_REQUEST", "The request is not valid. `details.field` names what to correct."],
+  unauthorized: [
+    401,
+    "UNAUTHORIZED",
+    "A valid API token is required: send it as `Authorization: Bearer ot_pat_…`.",
+  ],
+  scope_missing: [
+    403,
+    "FORBIDDEN",
+    "This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`.",
+  ],
+  feature_disabled: [
+    403,
+    "FORBIDDEN",
+    "This feature is not enabled for the account. The operator of this service can enable it.",
+  ],
+  account_claim_required: [
+    403,
+    "FORBIDDEN",
+    "A human must claim this account first. Send them to `details.claimUrl`.",
+    true,
+  ],
+  not_found: [404, "NOT_FOUND", "There is no such thing, or it is not yours to see."],
+  method_not_allowed: [
+    405,
+    "BAD_REQUEST",
+    "This address does not take that method. The `Allow` header lists those it takes.",
+  ],
+  body_too_large: [413, "BAD_REQUEST", "The request body is larger than this call accepts."],
+  unsupported_media_type: [415, "BAD_REQUEST", "Send the body as `Content-Type: application/json`."],
+  contract_ended: [
+    409,
+    "CONFLICT",
+    "The contract has ended: nothing more can be funded or changed under it.",
+    true,
+  ],
+  milestone_cancelled: [409, "CONFLICT", "The milestone was cancelled.", true],
+  milestone_not_fundable: [
+    409,
+    "CONFLICT",
+    "Only a milestone that is NOT_FUNDED can be funded or changed; `details.status` says where this one stands.",
+    true,
+  ],
+  payment_method_required: [
+    409,
+    "CONFLICT",
+    "There is no card on file. A human can add one at `details.billingUrl`.",
+    true,
+  ],
+  payment_in_progress: [
+    409,
+    "CONFLICT",
+    "Money is moving for this milestone right now. Try again when its outcome is known.",
+    true,
+  ],
+  co_sign_loosening: [409, "CONFLICT", "Only an owner of the account can loosen its co-sign policy.", true],
+  token_limit_reached: [
+    409,
+    "CONFLICT",
+    "The account has as many active tokens as it may have. Revoke one first.",
+    true,
+  ],
+  member_active: [
+    409,
+    "CONFLICT",
+    "This person is a member already. The account's owners change or remove them.",
+    true,
+  ],
+  unknown_payment_method: [
+    409,
+    "CONFLICT",
+    "The processor does not know this payment method, or refuses it.",
+    true,
+  ],
+  rate_limited: [429, "RATE_LIMITED", "Too many requests. Wait for `details.retryAfterSeconds`, then go on."],
+  too_many_pending: [
+    429,
+    "RATE_LIMITED",
+    "Too many approvals of this account wait for a human. Let them be decided first.",
+    true,
+  ],
+  internal_error: [
+    500,
+    "INTERNAL_ERROR",
+    "Something went wrong on our side. Quote the request id when you report it.",
+  ],
+  unavailable: [
+    503,
+    "UNAVAILABLE",
+    "The service cannot answer right now. Nothing was lost; try again shortly.",
+  ],
+} as const satisfies Record<string, readonly [number, string, string, true?]>;
+
+export type ProblemName = keyof typeof catalogue;
+export type Details = Record<string, unknown>;
+
+/** One row of the catalogue. */
+export type ProblemRow = {
+  name: ProblemName;
+  status: number;
+  code: string;
+  message: string;
+  hasReason: boolean;
+};
+
+/** Every refusal, in the order of the catalogue: what documents and the OpenAPI description are made from. */
+export const problemRows: readonly ProblemRow[] = Object.entries(catalogue).map(
+  ([name, [status, code, message, hasReason]]) => ({
+    name: name as ProblemName,
+    status,
+    code,
+    message,
+    hasReason: hasReason ?? false,
+  }),
+);
+
+const rowsByName = new Map(problemRows.map((row) => [row.name, row]));
+
+/** Looks a refusal up by its name. */
+export function problemRow(name: ProblemName): ProblemRow {
+  const row = rowsByName.get(name);
+  if (row === undefined) throw new TypeError(`no such problem: ${name}`);
+  return row;
+}
+
+/** A refusal on its way to the caller. Services throw it; they know its name and never its status. */
+export class Problem extends Error {
+  readonly problem: ProblemName;
+  readonly details: Details | undefined;
+
+  constructor(problem: ProblemName, details?: Details, message?: string) {
+    const row = problemRow(problem);
+    super(message ?? row.message);
+    this.name = "Problem";
+    this.problem = problem;
+    this.details = row.hasReason ? { reason: problem, ...details } : details;
+  }
+}
+
+/** 404 for a thing of the account; another account's thing and no thing are one answer (invariant 10). */
+export function notFound(resource: string, idName: string, id: string): Problem {
+  return new Problem("not_found", { resource, [idName]: id });
+}
+
+/** 400 that names the offending field and says what would be right. */
+export function badField(field: string, message: string): Problem {
+  return new Problem("bad_request", { field }, message);
+}

@@ -1,0 +1,15 @@
+import { type Static, type TSchema, Type } from "@sinclair/typebox";
+
+/** A reference to a schema that is registered under its `$id`; typed as the schema itself. */
+export function ref<T extends TSchema>(schema: T) {
+  if (schema.$id === undefined) throw new TypeError("only a schema with an $id can be referred to");
+  return Type.Unsafe<Static<T>>({ $ref: `${schema.$id}#` });
+}
+
+/** The type, or null. */
+export function nullable<T extends TSchema>(type: T) {
+  return Type.Union([type, Type.Null()]);
+}
+
+/** A time on the wire: ISO 8601, UTC, milliseconds, `Z`. */
+export const Time = Type.String({ format: "date-time", examples: ["2026-11-23T09:30:00.000Z"] });

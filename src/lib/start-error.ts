@@ -1,0 +1,7 @@
+/**
+ * A reason not to start that the person at the terminal can mend.
+ * `main` prints each line of the message as it is, without a stack, and exits with 1.
+ */
+export class StartError extends Error {
+  override name = "StartError";
+}

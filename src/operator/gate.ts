@@ -1,0 +1,43 @@
+import { hash, timingSafeEqual } from "node:crypto";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import {
+  ADDRESS_FAILURES_PER_MINUTE,
+  addressBucket,
+  type RateLimits,
+  rateLimitHeaders,
+} from "../http/rate-limits.ts";
+import { Problem } from "../lib/problems.ts";
+
+/**
+ * Lets only holders of the operator's key pass (CONTRACT.md §8). Compared in constant time, by digest, so
+ * that not even the key's length shows; of two keys either will do. Every use is logged.
+ * @returns a hook for the operator's routes, to run before the body is read
+ */
+export function operatorGate(keys: readonly string[], limits: RateLimits) {
+  const digests = keys.map(digestOf);
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    const failures = limits.look(addressBucket(request.ip), ADDRESS_FAILURES_PER_MINUTE);
+    if (!failures.allowed) {
+      reply.headers(rateLimitHeaders("address", failures));
+      throw new Problem("rate_limited", { retryAfterSeconds: failures.resetSeconds });
+    }
+    const presented = digestOf(/^bearer +(\S+) *$/i.exec(request.headers.authorization ?? "")?.[1] ?? "");
+    const matches = digests.map((digest) => timingSafeEqual(digest, presented));
+    if (!matches.includes(true)) {
+      limits.hit(addressBucket(request.ip), ADDRESS_FAILURES_PER_MINUTE);
+      throw new Problem(
+        "unauthorized",
+        undefined,
+        "The operator's key is required: `Authorization: Bearer …`.",
+      );
+    }
+    request.log.info(
+      { operatorKey: matches.indexOf(true) + 1, route: request.routeOptions.url },
+      "operator key used",
+    );
+  };
+}
+
+function digestOf(key: string): Buffer {
+  return hash("sha256", key, "buffer");
+}

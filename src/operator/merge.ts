@@ -1,0 +1,97 @@
+import type { AccountRow, AccountValues } from "../accounts/service.ts";
+import type { ContractValues, MilestoneValues } from "../contracts/service.ts";
+import type { PaymentType } from "../database/schema.ts";
+import { dollarsToCents, MAX_AMOUNT_CENTS, MIN_AMOUNT_CENTS } from "../lib/money.ts";
+import { badField, Problem } from "../lib/problems.ts";
+import type { AccountBody, ContractBody, MilestoneBody } from "./schemas.ts";
+
+/**
+ * What a PUT makes of an account: the named keys are set, absent ones stay (CONTRACT.md §8).
+ * @throws Problem bad_request {field}, co_sign_loosening
+ */
+export function mergeAccount(body: AccountBody, present: AccountRow | undefined, now: Date): AccountValues {
+  if (body.claimed === false && present?.claimed_at) {
+    throw badField("claimed", "An account that was claimed cannot be unclaimed.");
+  }
+  if (body.coSign === "session" && present?.co_sign === "passkey") throw new Problem("co_sign_loosening");
+  return {
+    name: body.name ?? present?.name ?? missing("name"),
+    claimedAt: present?.claimed_at ?? (body.claimed === true ? now : null),
+    features: { ...present?.features, ...body.features },
+    billing: body.billing ?? present?.billing ?? "card",
+    coSign: body.coSign ?? present?.co_sign ?? "session",
+  };
+}
+
+/**
+ * What a PUT makes of a contract.
+ * @throws Problem bad_request {field}, contract_ended when it would be opened again
+ */
+export function mergeContract(body: ContractBody, present: ContractValues | undefined): ContractValues {
+  if (present?.status === "ended" && body.status === "active") throw new Problem("contract_ended");
+  const { freelancer = {} } = body;
+  return {
+    title: body.title ?? present?.title ?? missing("title"),
+    jobId: body.jobId ?? present?.jobId ?? missing("jobId"),
+    proposalId: keep(body.proposalId, present?.proposalId),
+    paymentType:
+      (body.paymentType as PaymentType | undefined) ?? present?.paymentType ?? missing("paymentType"),
+    rateCents:
+      body.rateUsd === undefined ? (present?.rateCents ?? null) : toCents("rateUsd", body.rateUsd, 1),
+    status: (body.status as ContractValues["status"] | undefined) ?? present?.status ?? "active",
+    freelancer: {
+      userId: freelancer.userId ?? present?.freelancer.userId ?? missing("freelancer.userId"),
+      displayName:
+        freelancer.displayName ?? present?.freelancer.displayName ?? missing("freelancer.displayName"),
+      country: keep(freelancer.country, present?.freelancer.country),
+      profilePath: keep(freelancer.profilePath, present?.freelancer.profilePath),
+      payoutAccount: keep(freelancer.payoutAccount, present?.freelancer.payoutAccount),
+    },
+  };
+}
+
+/**
+ * What a PUT makes of a milestone.
+ * @throws Problem bad_request {field}
+ */
+export function mergeMilestone(body: MilestoneBody, present: MilestoneValues | undefined): MilestoneValues {
+  const amountCents =
+    body.amountUsd === undefined
+      ? present?.amountCents
+      : toCents("amountUsd", body.amountUsd, MIN_AMOUNT_CENTS);
+  return {
+    contractId: body.contractId ?? present?.contractId ?? missing("contractId"),
+    name: keep(body.name, present?.name),
+    description: body.description ?? present?.description ?? missing("description"),
+    amountCents: amountCents ?? missing("amountUsd"),
+    volume: keep(body.volume, present?.volume),
+    dueAt: body.dueDate === undefined ? (present?.dueAt ?? null) : toTime("dueDate", body.dueDate),
+  };
+}
+
+function keep<T>(given: T | null | undefined, present: T | null | undefined): T | null {
+  return given === undefined ? (present ?? null) : given;
+}
+
+function missing(field: string): never {
+  throw badField(field, `\`${field}\` is required.`);
+}
+
+function toCents(field: string, dollars: number, minimum: number): number;
+function toCents(field: string, dollars: number | null, minimum: number): number | null;
+function toCents(field: string, dollars: number | null, minimum: number): number | null {
+  if (dollars === null) return null;
+  const cents = dollarsToCents(dollars);
+  if (cents !== undefined && cents >= minimum && cents <= MAX_AMOUNT_CENTS) return cents;
+  throw badField(
+    field,
+    `\`${field}\` must be dollars from ${minimum / 100} to ${MAX_AMOUNT_CENTS / 100}, with at most two decimals.`,
+  );
+}
+
+function toTime(field: string, text: string | null): Date | null {
+  if (text === null) return null;
+  const time = new Date(text);
+  if (Number.isNaN(time.getTime())) throw badField(field, `\`${field}\` must be a date or a time.`);
+  return time;
+}

@@ -1,0 +1,375 @@
+import { type TSchema, Type } from "@sinclair/typebox";
+import { NewTokenAnswer, TokenMetadata } from "../accounts/schemas.ts";
+import { createToken, listTokens } from "../accounts/service.ts";
+import { PaymentMethod } from "../billing/schemas.ts";
+import {
+  addPaymentMethod,
+  type BillingDeps,
+  listPaymentMethods,
+  removePaymentMethod,
+} from "../billing/service.ts";
+import { Contract, ContractsQuery, ContractWithBudget } from "../contracts/schemas.ts";
+import { getContract, getMilestone, listContracts } from "../contracts/service.ts";
+import { EVENT_SCOPES, Event, Updates, UpdatesQuery } from "../events/schemas.ts";
+import { readUpdates } from "../events/service.ts";
+import type { App } from "../http/app.ts";
+import { acceptNoBody, NoBody } from "../http/body.ts";
+import type { ProblemName } from "../lib/problems.ts";
+import { ref } from "../lib/schema.ts";
+import * as schemas from "./schemas.ts";
+import * as service from "./service.ts";
+
+const AccountParams = Type.Object({ accountId: Type.String() });
+const ContractParams = Type.Object({ accountId: Type.String(), contractId: Type.String() });
+const MilestoneParams = Type.Object({ accountId: Type.String(), milestoneId: Type.String() });
+const CardParams = Type.Object({ accountId: Type.String(), paymentMethodId: Type.String() });
+const EVERY_FEED_SCOPE = [...new Set(Object.values(EVENT_SCOPES))];
+
+const one = <K extends string, T extends TSchema>(key: K, schema: T) =>
+  Type.Object({ [key]: ref(schema) } as Record<K, ReturnType<typeof ref<T>>>);
+const many = <K extends string, T extends TSchema>(key: K, schema: T) =>
+  Type.Object({ [key]: Type.Array(ref(schema)) } as Record<
+    K,
+    ReturnType<typeof Type.Array<ReturnType<typeof ref<T>>>>
+  >);
+
+/** The operator's API (CONTRACT.md §8): the way data gets in. Registered behind `operatorGate`. */
+export function operatorRoutes(app: App, deps: service.OperatorDeps & BillingDeps): void {
+  accountRoutes(app, deps);
+  accessRoutes(app, deps);
+  cardRoutes(app, deps);
+  contractRoutes(app, deps);
+  milestoneRoutes(app, deps);
+  eventRoutes(app, deps);
+}
+
+function describe(operationId: string, summary: string, problems: readonly ProblemName[] = []) {
+  return {
+    config: { access: { by: "operator" as const }, problems: ["not_found" as const, ...problems] },
+    schema: { operationId, summary, tags: ["Operator"] },
+  };
+}
+
+function accountRoutes(app: App, deps: service.OperatorDeps): void {
+  const put = describe("putAccount", "Create an account, or set the named keys of one", [
+    "co_sign_loosening",
+  ]);
+  const Answer = one("account", schemas.Account);
+  app.put(
+    "/accounts/:accountId",
+    {
+      config: put.config,
+      schema: {
+        ...put.schema,
+        params: AccountParams,
+        body: schemas.AccountBody,
+        response: { 200: Answer, 201: Answer },
+      },
+    },
+    async (request, reply) => {
+      const { created, account } = await service.putAccount(deps.db, request.params.accountId, request.body);
+      return reply.code(created ? 201 : 200).send({ account });
+    },
+  );
+
+  const get = describe("getAccount", "Read an account");
+  app.get(
+    "/accounts/:accountId",
+    { config: get.config, schema: { ...get.schema, params: AccountParams, response: { 200: Answer } } },
+    async (request) => ({ account: (await service.findAccount(deps.db, request.params.accountId)).account }),
+  );
+}
+
+function accessRoutes(app: App, deps: service.OperatorDeps): void {
+  const { db } = deps;
+  const mint = describe("createAccountToken", "Mint an API token for an account", ["token_limit_reached"]);
+  app.post(
+    "/accounts/:accountId/tokens",
+    {
+      config: mint.config,
+      schema: {
+        ...mint.schema,
+        params: AccountParams,
+        body: schemas.TokenBody,
+        response: { 201: NewTokenAnswer },
+      },
+    },
+    async (request, reply) => {
+      const account = await service.findAccount(db, request.params.accountId);
+      const { name, scopes, expiresAt } = request.body;
+      const token = { name, scopes, expiresAt: expiresAt === undefined ? null : new Date(expiresAt) };
+      return reply.code(201).send(await createToken(db, account, token));
+    },
+  );
+
+  const tokens = describe("listAccountTokens", "List an account's API tokens, without their secrets");
+  app.get(
+    "/accounts/:accountId/tokens",
+    {
+      config: tokens.config,
+      schema: { ...tokens.schema, params: AccountParams, response: { 200: many("tokens", TokenMetadata) } },
+    },
+    async (request) => ({
+      tokens: await listTokens(db, await service.findAccount(db, request.params.accountId)),
+    }),
+  );
+
+  const invite = describe("inviteAccountMember", "Invite a person into an account", ["member_active"]);
+  const Invited = Type.Object({
+    member: ref(schemas.Member),
+    inviteUrl: Type.String({ description: "Give it to that person alone: it works once, for 24 hours." }),
+  });
+  app.post(
+    "/accounts/:accountId/members",
+    {
+      config: invite.config,
+      schema: {
+        ...invite.schema,
+        params: AccountParams,
+        body: schemas.MemberBody,
+        response: { 201: Invited },
+      },
+    },
+    async (request, reply) => {
+      const account = await service.findAccount(db, request.params.accountId);
+      return reply.code(201).send(await service.postMember(deps, account, request.body));
+    },
+  );
+
+  const members = describe("listAccountMembers", "List an account's members");
+  app.get(
+    "/accounts/:accountId/members",
+    {
+      config: members.config,
+      schema: {
+        ...members.schema,
+        params: AccountParams,
+        response: { 200: many("members", schemas.Member) },
+      },
+    },
+    async (request) => ({
+      members: await service.listMembers(db, await service.findAccount(db, request.params.accountId)),
+    }),
+  );
+}
+
+function cardRoutes(app: App, deps: BillingDeps): void {
+  const { db } = deps;
+  const add = describe("addPaymentMethod", "Put a card on file", ["unknown_payment_method"]);
+  app.post(
+    "/accounts/:accountId/payment-methods",
+    {
+      config: add.config,
+      schema: {
+        ...add.schema,
+        params: AccountParams,
+        body: schemas.PaymentMethodBody,
+        response: { 201: one("paymentMethod", PaymentMethod) },
+      },
+    },
+    async (request, reply) => {
+      const { accountId } = await service.findAccount(db, request.params.accountId);
+      const paymentMethod = await addPaymentMethod(deps, accountId, request.body.paymentMethod);
+      return reply.code(201).send({ paymentMethod });
+    },
+  );
+
+  const list = describe("listPaymentMethods", "List the cards on file");
+  app.get(
+    "/accounts/:accountId/payment-methods",
+    {
+      config: list.config,
+      schema: {
+        ...list.schema,
+        params: AccountParams,
+        response: { 200: many("paymentMethods", PaymentMethod) },
+      },
+    },
+    async (request) => {
+      const { accountId } = await service.findAccount(db, request.params.accountId);
+      return { paymentMethods: await listPaymentMethods(db, accountId) };
+    },
+  );
+
+  const remove = describe("removePaymentMethod", "Take a card off file");
+  app.delete(
+    "/accounts/:accountId/payment-methods/:paymentMethodId",
+    {
+      config: remove.config,
+      schema: {
+        ...remove.schema,
+        params: CardParams,
+        response: { 200: Type.Object({ deleted: Type.Literal(true) }) },
+      },
+    },
+    async (request) => {
+      const { accountId } = await service.findAccount(db, request.params.accountId);
+      await removePaymentMethod(deps, accountId, request.params.paymentMethodId);
+      return { deleted: true as const };
+    },
+  );
+}
+
+function contractRoutes(app: App, { db }: service.OperatorDeps): void {
+  const put = describe("putContract", "Create a contract, or set the named keys of one", [
+    "contract_ended",
+    "payment_in_progress",
+  ]);
+  const Answer = one("contract", Contract);
+  app.put(
+    "/accounts/:accountId/contracts/:contractId",
+    {
+      config: put.config,
+      schema: {
+        ...put.schema,
+        params: ContractParams,
+        body: schemas.ContractBody,
+        response: { 200: Answer, 201: Answer },
+      },
+    },
+    async (request, reply) => {
+      const account = await service.findAccount(db, request.params.accountId);
+      const { created, contract } = await service.putContract(
+        db,
+        account,
+        request.params.contractId,
+        request.body,
+      );
+      return reply.code(created ? 201 : 200).send({ contract });
+    },
+  );
+
+  const get = describe("getAccountContract", "Read a contract with its budget");
+  app.get(
+    "/accounts/:accountId/contracts/:contractId",
+    {
+      config: get.config,
+      schema: {
+        ...get.schema,
+        params: ContractParams,
+        response: { 200: one("contract", ContractWithBudget) },
+      },
+    },
+    async (request) => {
+      const { accountId } = await service.findAccount(db, request.params.accountId);
+      return { contract: await getContract(db, accountId, request.params.contractId) };
+    },
+  );
+
+  const list = describe("listAccountContracts", "List an account's contracts, newest first");
+  app.get(
+    "/accounts/:accountId/contracts",
+    {
+      config: list.config,
+      schema: {
+        ...list.schema,
+        params: AccountParams,
+        querystring: ContractsQuery,
+        response: { 200: many("contracts", Contract) },
+      },
+    },
+    async (request) => {
+      const { accountId } = await service.findAccount(db, request.params.accountId);
+      return { contracts: await listContracts(db, accountId, request.query) };
+    },
+  );
+}
+
+function milestoneRoutes(app: App, { db }: service.OperatorDeps): void {
+  const put = describe("putMilestone", "Create a milestone, or set the named keys of one", [
+    "contract_ended",
+    "milestone_cancelled",
+    "milestone_not_fundable",
+    "payment_in_progress",
+  ]);
+  const Answer = one("milestone", schemas.OperatorMilestone);
+  app.put(
+    "/accounts/:accountId/milestones/:milestoneId",
+    {
+      config: put.config,
+      schema: {
+        ...put.schema,
+        params: MilestoneParams,
+        body: schemas.MilestoneBody,
+        response: { 200: Answer, 201: Answer },
+      },
+    },
+    async (request, reply) => {
+      const account = await service.findAccount(db, request.params.accountId);
+      const { created, milestone } = await service.putMilestone(
+        db,
+        account,
+        request.params.milestoneId,
+        request.body,
+      );
+      return reply.code(created ? 201 : 200).send({ milestone });
+    },
+  );
+
+  const get = describe("getMilestone", "Read a milestone");
+  app.get(
+    "/accounts/:accountId/milestones/:milestoneId",
+    { config: get.config, schema: { ...get.schema, params: MilestoneParams, response: { 200: Answer } } },
+    async (request) => {
+      const { accountId } = await service.findAccount(db, request.params.accountId);
+      return { milestone: await getMilestone(db, accountId, request.params.milestoneId) };
+    },
+  );
+
+  const cancel = describe("cancelMilestone", "Cancel a milestone that is not funded", [
+    "milestone_not_fundable",
+    "payment_in_progress",
+  ]);
+  app.register(async (scope: App) => {
+    acceptNoBody(scope);
+    scope.post(
+      "/accounts/:accountId/milestones/:milestoneId/cancel",
+      {
+        config: cancel.config,
+        schema: { ...cancel.schema, params: MilestoneParams, body: NoBody, response: { 200: Answer } },
+      },
+      async (request) => {
+        const account = await service.findAccount(db, request.params.accountId);
+        return { milestone: await service.cancelMilestone(db, account, request.params.milestoneId) };
+      },
+    );
+  });
+}
+
+function eventRoutes(app: App, { db }: service.OperatorDeps): void {
+  const post = describe("postEvent", "Pass an event on to an account's feed");
+  app.post(
+    "/accounts/:accountId/events",
+    {
+      config: post.config,
+      schema: {
+        ...post.schema,
+        params: AccountParams,
+        body: schemas.EventBody,
+        response: { 201: one("event", Event) },
+      },
+    },
+    async (request, reply) => {
+      const account = await service.findAccount(db, request.params.accountId);
+      return reply.code(201).send({ event: await service.postEvent(db, account, request.body) });
+    },
+  );
+
+  const list = describe("listEvents", "Read an account's feed, all types");
+  app.get(
+    "/accounts/:accountId/events",
+    {
+      config: list.config,
+      schema: {
+        ...list.schema,
+        params: AccountParams,
+        querystring: UpdatesQuery,
+        response: { 200: ref(Updates) },
+      },
+    },
+    async (request) => {
+      const { accountId } = await service.findAccount(db, request.params.accountId);
+      return readUpdates(db, { accountId, scopes: EVERY_FEED_SCOPE }, request.query);
+    },
+  );
+}

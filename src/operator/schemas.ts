@@ -1,0 +1,127 @@
+import { type Static, Type } from "@sinclair/typebox";
+import { Scopes } from "../accounts/schemas.ts";
+import { CONTRACT_STATUSES, Milestone, PAYMENT_TYPES } from "../contracts/schemas.ts";
+import { OPERATOR_EVENT_TYPES } from "../events/schemas.ts";
+import { EXTERNAL_ID_PATTERN } from "../lib/ids.ts";
+import { nullable, Time } from "../lib/schema.ts";
+
+const Id = Type.String({ pattern: EXTERNAL_ID_PATTERN, description: "1–64 of A-Z a-z 0-9 . _ -" });
+const Line = Type.String({ minLength: 1, maxLength: 200 });
+const strict = { additionalProperties: false };
+const AmountUsd = Type.Number({ description: "Dollars, 0.50 to 999,999.99, at most two decimals." });
+
+export const AccountBody = Type.Object(
+  {
+    name: Type.Optional(Line),
+    claimed: Type.Optional(Type.Boolean({ description: "Only from false to true." })),
+    features: Type.Optional(
+      Type.Record(Type.String({ pattern: "^[a-z0-9_]{1,64}$" }), Type.Boolean(), {
+        ...strict,
+        maxProperties: 100,
+      }),
+    ),
+    billing: Type.Optional(Type.Union([Type.Literal("card"), Type.Literal("credits_first")])),
+    coSign: Type.Optional(Type.Union([Type.Literal("session"), Type.Literal("passkey")])),
+  },
+  strict,
+);
+export type AccountBody = Static<typeof AccountBody>;
+
+export const Account = Type.Object(
+  {
+    id: Type.String(),
+    name: Type.String(),
+    claimed: Type.Boolean(),
+    features: Type.Record(Type.String(), Type.Boolean()),
+    billing: Type.String(),
+    coSign: Type.String(),
+    createdAt: Time,
+    updatedAt: Time,
+  },
+  { $id: "Account" },
+);
+export type Account = Static<typeof Account>;
+
+export const TokenBody = Type.Object({ name: Line, scopes: Scopes, expiresAt: Type.Optional(Time) }, strict);
+export type TokenBody = Static<typeof TokenBody>;
+
+export const MemberBody = Type.Object(
+  {
+    email: Type.String({ format: "email", maxLength: 254 }),
+    name: Line,
+    role: Type.Union([Type.Literal("owner"), Type.Literal("approver"), Type.Literal("viewer")]),
+  },
+  strict,
+);
+export type MemberBody = Static<typeof MemberBody>;
+
+export const Member = Type.Object(
+  {
+    id: Type.String(),
+    email: Type.String(),
+    name: Type.String(),
+    role: Type.String({ enum: ["owner", "approver", "viewer"] }),
+    status: Type.String({ enum: ["invited", "active"] }),
+    createdAt: Time,
+  },
+  { $id: "Member" },
+);
+export type Member = Static<typeof Member>;
+
+export const PaymentMethodBody = Type.Object(
+  { paymentMethod: Type.String({ pattern: "^pm_[A-Za-z0-9_]{1,250}$", examples: ["pm_card_visa"] }) },
+  strict,
+);
+
+const Freelancer = Type.Object(
+  {
+    userId: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
+    displayName: Type.Optional(Line),
+    country: Type.Optional(nullable(Type.String({ minLength: 1, maxLength: 100 }))),
+    profilePath: Type.Optional(nullable(Type.String({ minLength: 1, maxLength: 500 }))),
+    payoutAccount: Type.Optional(nullable(Type.String({ minLength: 1, maxLength: 255 }))),
+  },
+  strict,
+);
+
+export const ContractBody = Type.Object(
+  {
+    title: Type.Optional(Line),
+    jobId: Type.Optional(Id),
+    proposalId: Type.Optional(nullable(Id)),
+    paymentType: Type.Optional(Type.String({ enum: [...PAYMENT_TYPES] })),
+    rateUsd: Type.Optional(nullable(Type.Number())),
+    status: Type.Optional(Type.String({ enum: [...CONTRACT_STATUSES] })),
+    freelancer: Type.Optional(Freelancer),
+  },
+  strict,
+);
+export type ContractBody = Static<typeof ContractBody>;
+
+export const MilestoneBody = Type.Object(
+  {
+    contractId: Type.Optional(Id),
+    name: Type.Optional(nullable(Line)),
+    description: Type.Optional(Type.String({ minLength: 1, maxLength: 5000 })),
+    amountUsd: Type.Optional(AmountUsd),
+    volume: Type.Optional(nullable(Type.Number({ exclusiveMinimum: 0, maximum: 1_000_000_000 }))),
+    dueDate: Type.Optional(nullable(Type.String({ anyOf: [{ format: "date" }, { format: "date-time" }] }))),
+  },
+  strict,
+);
+export type MilestoneBody = Static<typeof MilestoneBody>;
+
+export const OperatorMilestone = Type.Composite([Milestone, Type.Object({ contractId: Type.String() })], {
+  $id: "OperatorMilestone",
+});
+
+export const EventBody = Type.Object(
+  {
+    type: Type.String({ enum: [...OPERATOR_EVENT_TYPES] }),
+    resourceId: Type.String({ minLength: 1, maxLength: 128 }),
+    jobId: Type.Optional(nullable(Id)),
+    data: Type.Optional(Type.Unsafe<Record<string, unknown>>({ type: "object", additionalProperties: true })),
+  },
+  strict,
+);
+export type EventBody = Static<typeof EventBody>;

@@ -1,0 +1,61 @@
+import { afterAll } from "vitest";
+import { TokenUses } from "../../src/accounts/token-uses.ts";
+import { createApp } from "../../src/app/app.ts";
+import { createLogger } from "../../src/app/logger.ts";
+import { createSandbox } from "../../src/billing/sandbox.ts";
+import { type Config, loadConfig } from "../../src/config/config.ts";
+import { type Connection, connect } from "../../src/database/connection.ts";
+import type { App } from "../../src/http/app.ts";
+import { RateLimits } from "../../src/http/rate-limits.ts";
+import { cloneDatabase } from "./clones.ts";
+
+export const OPERATOR_KEY = "operator-key-for-tests-operator-key-for-tests";
+export const PUBLIC_URL = "http://localhost:3000";
+const SECRET = Buffer.alloc(32, "s").toString("base64");
+
+/** The environment of a production-like service on `url`; tests of processes pass it on. */
+export function serviceEnvironment(url: string): Record<string, string> {
+  return {
+    DATABASE_URL: url,
+    PUBLIC_URL,
+    OPERATOR_API_KEY: OPERATOR_KEY,
+    SESSION_SECRET: SECRET,
+    SECRETS_KEY: SECRET,
+    RECEIPT_SIGNING_KEY: SECRET,
+    LOG_LEVEL: "warn",
+    // So that only the tests about limits meet one.
+    RATE_LIMIT_PER_MINUTE: "1000000",
+  };
+}
+
+export type TestService = {
+  app: App;
+  connection: Connection;
+  db: Connection["db"];
+  config: Config;
+  limits: RateLimits;
+  tokenUses: TokenUses;
+};
+
+/** The whole app, as production builds it, on a clone of its own. Closed after the file's tests. */
+export async function startService(env: Record<string, string> = {}, url?: string): Promise<TestService> {
+  const databaseUrl = url ?? (await cloneDatabase());
+  const config = loadConfig({ ...serviceEnvironment(databaseUrl), ...env });
+  const connection = connect(databaseUrl, {
+    size: 10,
+    statementTimeout: 5_000,
+    lockTimeout: 3_000,
+    onIdleError: () => {},
+  });
+  const { db } = connection;
+  const limits = new RateLimits();
+  const tokenUses = new TokenUses();
+  const logger = createLogger("silent");
+  const app = await createApp({ config, db, limits, tokenUses, processor: createSandbox(db), logger });
+  await app.ready();
+  afterAll(async () => {
+    await app.close();
+    await connection.close();
+  });
+  return { app, connection, db, config, limits, tokenUses };
+}
