@@ -1,9 +1,10 @@
-import swagger from "@fastify/swagger";
+import swagger, { type SwaggerTransformObject } from "@fastify/swagger";
 import swaggerUi from "@fastify/swagger-ui";
 import { type TSchema, Type } from "@sinclair/typebox";
 import type { FastifySchema, RouteOptions } from "fastify";
 import type { Access } from "../http/access.ts";
 import type { App } from "../http/app.ts";
+import { NoBody } from "../http/body.ts";
 import { type ProblemName, problemRow } from "../lib/problems.ts";
 
 /** The body of every answer that is not a success (CONTRACT.md §0). */
@@ -49,6 +50,11 @@ const EXAMPLE_DETAILS: Partial<Record<ProblemName, Record<string, unknown>>> = {
   unavailable: { retryAfterSeconds: 2 },
 };
 
+/** The reference is drawn by its own script, so it may run that; nothing inline, nothing from elsewhere. */
+const REFERENCE_CSP =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+  "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 const DESCRIPTION = `An agent asks for a milestone to be funded; a signed-in human co-signs the exact terms; only then
 does money move, once. The agent never holds anything that could decide.
 
@@ -83,6 +89,7 @@ export async function describeApi(app: App, options: { publicUrl: string; versio
         typeof json.$id === "string" ? json.$id : `def-${i}`,
     },
     transform: ({ schema, url, route }) => ({ schema: describeRoute(schema, route), url }),
+    transformObject: withoutUnusedSchemas,
   });
 }
 
@@ -99,12 +106,35 @@ export async function serveApiReference(app: App): Promise<void> {
     });
     await scope.register(swaggerUi, {
       routePrefix: "/docs",
-      staticCSP: true,
-      uiConfig: { docExpansion: "list", defaultModelsExpandDepth: 0, tryItOutEnabled: false },
+      staticCSP: REFERENCE_CSP,
+      uiConfig: {
+        layout: "BaseLayout",
+        docExpansion: "list",
+        defaultModelsExpandDepth: 0,
+        tryItOutEnabled: false,
+      },
       theme: { title: "Countersign API reference" },
     });
   });
 }
+
+/** Leaves out the shared schemas that only routes outside the public API refer to. */
+const withoutUnusedSchemas: SwaggerTransformObject = (document) => {
+  if (!("openapiObject" in document)) throw new TypeError("this service is described in OpenAPI");
+  const description = document.openapiObject;
+  const schemas: Record<string, unknown> = description.components?.schemas ?? {};
+  const used = new Set<string>();
+  const visit = (part: unknown): void => {
+    for (const [, name = ""] of JSON.stringify(part).matchAll(/"#\/components\/schemas\/([^"]+)"/g)) {
+      if (used.has(name)) continue;
+      used.add(name);
+      visit(schemas[name] ?? null);
+    }
+  };
+  visit(description.paths ?? {});
+  for (const name of Object.keys(schemas)) if (!used.has(name)) delete schemas[name];
+  return description;
+};
 
 function describeRoute(schema: FastifySchema | undefined, route: RouteOptions): FastifySchema {
   const { access, problems = [] } = route.config ?? {};
@@ -119,8 +149,11 @@ function describeRoute(schema: FastifySchema | undefined, route: RouteOptions): 
       { description: schema.summary, content: { "application/json": { schema: body } } },
     ]),
   );
+  // A call that takes no body has none in the description: OpenAPI would make it a required one.
+  const { body, ...rest } = schema;
+  const described = body === undefined || body === NoBody ? rest : schema;
   return {
-    ...schema,
+    ...described,
     security: [{ bearer: [...(access.scopes ?? [])] }],
     response: { ...successes, ...refusals },
   };

@@ -1,0 +1,69 @@
+import { TokenUses } from "../accounts/token-uses.ts";
+import { createSandbox } from "../billing/sandbox.ts";
+import { loadConfig } from "../config/config.ts";
+import { connect } from "../database/connection.ts";
+import { RateLimits } from "../http/rate-limits.ts";
+import { problemRows } from "../lib/problems.ts";
+import { createApp } from "./app.ts";
+import { createLogger } from "./logger.ts";
+
+const EXAMPLE_ORIGIN = "https://pay.example.com";
+const NO_DATABASE = "postgres://nobody@127.0.0.1:1/none";
+
+/**
+ * The documents that are made from the code, by their place in the project. `npm run docs` writes them, and
+ * a test fails when one of them is stale. No database is asked.
+ */
+export async function generateDocs(): Promise<Map<string, string>> {
+  return new Map([
+    ["docs/openapi.json", `${JSON.stringify(await describeOpenApi(), null, 2)}\n`],
+    ["docs/errors.md", describeErrors()],
+  ]);
+}
+
+/** The OpenAPI 3.1 description of the public API, as a service at an example address would serve it. */
+export async function describeOpenApi(): Promise<object> {
+  const { db, close } = connect(NO_DATABASE, {
+    size: 1,
+    statementTimeout: 1,
+    lockTimeout: 1,
+    onIdleError: () => {},
+  });
+  const app = await createApp({
+    config: loadConfig({ PUBLIC_URL: EXAMPLE_ORIGIN }),
+    db,
+    limits: new RateLimits(),
+    tokenUses: new TokenUses(),
+    processor: createSandbox(db),
+    logger: createLogger("silent"),
+  });
+  await app.ready();
+  const description = app.swagger();
+  await app.close();
+  await close();
+  return description;
+}
+
+function describeErrors(): string {
+  const byStatus = problemRows.toSorted((a, b) => a.status - b.status);
+  const rows = byStatus.map(
+    ({ status, code, name, hasReason, message }) =>
+      `| ${status} | \`${code}\` | ${hasReason ? `\`${name}\`` : "—"} | ${message} |`,
+  );
+  return `# Errors
+
+Made from \`src/lib/problems.ts\` by \`npm run docs\`.
+
+Every answer that is not a success has one shape; \`details\` is there where there is more to say:
+
+\`\`\`json
+{ "error": "for people", "code": "CONFLICT", "requestId": "…", "details": { "reason": "contract_ended" } }
+\`\`\`
+
+Decide by \`code\` and \`details.reason\`. \`error\` is for people and may change.
+
+| status | \`code\` | \`details.reason\` | what it says |
+|---|---|---|---|
+${rows.join("\n")}
+`;
+}
