@@ -9,12 +9,13 @@ import {
 import { Problem, type ProblemName } from "../lib/problems.ts";
 import { type Credential, readSecret } from "../lib/secrets.ts";
 import { assertAccess } from "./access.ts";
+import { TOKEN_PREFIX } from "./service.ts";
 import type { Grant } from "./store.ts";
 import type { TokenUses } from "./token-uses.ts";
 
-const BEARER = /^bearer +(\S+) *$/i;
+export { TOKEN_PREFIX };
 
-export const TOKEN_PREFIX = "ot_pat_";
+const BEARER = /^bearer +(\S+) *$/i;
 
 export type GateDeps = {
   config: { publicUrl: string; rateLimitPerMinute: number };
@@ -31,7 +32,7 @@ export type Gate<Row extends Grant> = {
   };
   grant(request: FastifyRequest): Row;
   /** Reads and checks once more, for whoever lost a race. */
-  again(request: FastifyRequest): Promise<Row>;
+  again(request: FastifyRequest, reply: FastifyReply): Promise<Row>;
 };
 
 /**
@@ -50,11 +51,11 @@ export function openGate<Row extends Grant>(
   const credentials = new WeakMap<FastifyRequest, Credential>();
   const grants = new WeakMap<FastifyRequest, Row>();
 
-  async function admit(request: FastifyRequest, reply?: FastifyReply): Promise<Row> {
+  async function admit(request: FastifyRequest, reply: FastifyReply, first: boolean): Promise<Row> {
     const credential = credentials.get(request);
     const row = credential && (await read(credential, request));
     if (row === undefined) throw unauthorized(deps, request, reply);
-    if (reply !== undefined) {
+    if (first) {
       const allowance = limits.hit(`token:${row.tokenId}`, config.rateLimitPerMinute);
       reply.headers(rateLimitHeaders("token", allowance));
       if (!allowance.allowed)
@@ -79,7 +80,7 @@ export function openGate<Row extends Grant>(
         throw new Problem("rate_limited", { retryAfterSeconds: address.resetSeconds });
       },
       preValidation: async (request, reply) => {
-        await admit(request, reply);
+        await admit(request, reply, true);
       },
     },
     grant(request) {
@@ -87,14 +88,14 @@ export function openGate<Row extends Grant>(
       if (row === undefined) throw new TypeError("the route's gates have not run");
       return row;
     },
-    again: (request) => admit(request),
+    again: (request, reply) => admit(request, reply, false),
   };
 }
 
 /** 401, the same for missing, malformed, unknown, expired and revoked tokens; counted against the address. */
-function unauthorized({ config, limits }: GateDeps, request: FastifyRequest, reply?: FastifyReply): Problem {
+function unauthorized({ config, limits }: GateDeps, request: FastifyRequest, reply: FastifyReply): Problem {
   limits.hit(addressBucket(request.ip), ADDRESS_FAILURES_PER_MINUTE);
-  reply?.header(
+  reply.header(
     "www-authenticate",
     `Bearer resource_metadata="${config.publicUrl}/.well-known/oauth-protected-resource"`,
   );

@@ -6,13 +6,13 @@ import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
 import { newSecret } from "../lib/secrets.ts";
 import { addSeconds, isoOrNull } from "../lib/time.ts";
-import { TOKEN_PREFIX } from "./gate.ts";
 import type { Capabilities, Me, TokenMetadata } from "./schemas.ts";
 import * as store from "./store.ts";
 
 export type { AccountValues, Grant, MemberRow } from "./store.ts";
 export { GRANT_COLUMNS, GRANT_CONDITION, GRANT_TABLES, readGrant } from "./store.ts";
 
+export const TOKEN_PREFIX = "ot_pat_";
 const INVITATION_PREFIX = "ot_inv_";
 const INVITATION_TTL_SECONDS = 24 * 60 * 60;
 const ACTIVE_TOKENS_AT_MOST = 25;
@@ -140,7 +140,8 @@ async function mintToken(
   { name, scopes, expiresAt }: TokenRequest,
   now: Date,
 ) {
-  if (expiresAt !== null && expiresAt <= now) {
+  // Also no time at all, as a leap second becomes.
+  if (expiresAt !== null && !(expiresAt > now)) {
     throw new Problem("bad_request", { field: "expiresAt" }, "`expiresAt` must lie in the future.");
   }
   const secret = newSecret(TOKEN_PREFIX, accountId);

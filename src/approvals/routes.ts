@@ -65,7 +65,7 @@ export function fundRoute(app: App, deps: GateDeps & ApprovalDeps): void {
         deps,
         request.params.milestoneId,
         gate.grant(request),
-        () => gate.again(request),
+        () => gate.again(request, reply),
       );
       return reply.code(202).send({ approval, message: REQUESTED });
     },

@@ -173,7 +173,8 @@ export async function expireLapsed(
 
 /**
  * Ends the pending approvals of a milestone or of a whole contract because they can no longer execute as
- * they were asked. One that had lapsed unnoticed ends as lapsed.
+ * they were asked. One that had lapsed unnoticed ends as lapsed; one that was made while the caller, who has
+ * read the clock before, waited for the lock, ends at its birth and not before it.
  */
 export async function endPending(
   trx: Trx,
@@ -186,7 +187,8 @@ export async function endPending(
       ? sql`milestone_id = ${subject.milestoneId}`
       : sql`contract_id = ${subject.contractId}`;
   const { rows } = await sql<EndedApproval>`
-    update approvals set status = 'expired', resolved_at = least(expires_at, ${end.now}::timestamptz),
+    update approvals set status = 'expired',
+      resolved_at = least(expires_at, greatest(created_at, ${end.now}::timestamptz)),
       result = case when expires_at <= ${end.now}::timestamptz then null else ${JSON.stringify({ reason: end.reason })}::jsonb end
     where account_id = ${accountId} and ${condition} and status = 'pending' and executing_at is null
     returning id, job_id as "jobId"`.execute(trx);

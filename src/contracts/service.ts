@@ -144,7 +144,7 @@ export async function cancelMilestone(
 ): Promise<{ cancelled: boolean; contractId: string; jobId: string }> {
   const seen = isExternalId(id) ? await store.findMilestone(trx, accountId, id) : undefined;
   const contract = seen && (await store.findContract(trx, accountId, seen.contract_id));
-  const row = await store.lockMilestone(trx, accountId, id);
+  const row = seen && (await store.lockMilestone(trx, accountId, id));
   if (row === undefined || contract === undefined) throw notFound("milestones", "milestoneId", id);
   const change = { contractId: contract.id, jobId: contract.job_id };
   if (row.status === "CANCELLED") return { cancelled: false, ...change };

@@ -65,6 +65,8 @@ function unreadable(code: string | undefined): string {
   switch (code) {
     case "FST_ERR_BAD_URL":
       return "The address cannot be read: check its percent-encoding.";
+    case "FST_ERR_MAX_PARAM_LENGTH":
+      return "The address is too long.";
     case "FST_ERR_CTP_EMPTY_JSON_BODY":
       return "The body is empty. Send a JSON object.";
     case "FST_ERR_CTP_INVALID_CONTENT_LENGTH":

@@ -20,6 +20,7 @@ const SANE_REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
 const BODY_LIMIT = 64 * 1024;
 const URL_LIMIT = 8 * 1024;
 const REQUEST_TIMEOUT = 10_000;
+const TIMEOUT_CHECK_INTERVAL = 1_000;
 const KEEP_ALIVE_TIMEOUT = 72_000;
 
 export type ServerOptions = { logger: Logger; trustProxy: number | string | false };
@@ -36,6 +37,12 @@ export function createServer({ logger, trustProxy }: ServerOptions): App {
     trustProxy: typeof trustProxy === "number" ? (_address, hop) => hop < trustProxy : trustProxy,
     bodyLimit: BODY_LIMIT,
     requestTimeout: REQUEST_TIMEOUT,
+    // Node swaps the two if the headers have longer than the whole request, and looks only every 30 s.
+    http: {
+      headersTimeout: REQUEST_TIMEOUT,
+      connectionsCheckingInterval: TIMEOUT_CHECK_INTERVAL,
+      requireHostHeader: false,
+    },
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT,
     forceCloseConnections: "idle",
     return503OnClosing: false,
@@ -60,7 +67,13 @@ export function createServer({ logger, trustProxy }: ServerOptions): App {
     if (request.raw.url !== undefined && request.raw.url.length > URL_LIMIT) {
       throw new Problem("bad_request", undefined, "The address is too long.");
     }
+    // Node would refuse it itself, with an empty 400.
+    if (request.headers.host === undefined && request.raw.httpVersion === "1.1") {
+      throw new Problem("bad_request", undefined, "The `Host` header is missing.");
+    }
   });
+  // Node would answer an expectation that it does not know with an empty 417; RFC 9110 lets it be ignored.
+  app.server.on("checkExpectation", (request, response) => app.server.emit("request", request, response));
   app.addHook("preValidation", refuseUnstorableText);
   app.addHook("onResponse", logResponse);
   return app;

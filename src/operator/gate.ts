@@ -25,6 +25,7 @@ export function operatorGate(keys: readonly string[], limits: RateLimits) {
     const matches = digests.map((digest) => timingSafeEqual(digest, presented));
     if (!matches.includes(true)) {
       limits.hit(addressBucket(request.ip), ADDRESS_FAILURES_PER_MINUTE);
+      reply.header("www-authenticate", "Bearer");
       throw new Problem(
         "unauthorized",
         undefined,

@@ -105,7 +105,7 @@ async function startEmbedded(): Promise<TestPostgres> {
 }
 
 /** Shared memory where there is enough of it (a container has 64 MB by default), else the disk. */
-async function roomiestFolder(): Promise<string> {
+export async function roomiestFolder(): Promise<string> {
   try {
     await access(MEMORY, constants.W_OK);
     const { bavail, bsize } = await statfs(MEMORY);

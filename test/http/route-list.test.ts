@@ -1,0 +1,249 @@
+import { describe, expect, test } from "vitest";
+import { createLogger } from "../../src/app/logger.ts";
+import type { App } from "../../src/http/app.ts";
+import { type KnownRoute, listRoutes } from "../../src/http/route-list.ts";
+import { createServer } from "../../src/http/server.ts";
+import { accountKey, newId } from "../../src/lib/ids.ts";
+import { coversScope, SCOPES } from "../../src/lib/scopes.ts";
+import { newSecret } from "../../src/lib/secrets.ts";
+import { call, createFixture, type Fixture, fund, operate } from "../support/fixtures.ts";
+import { OPERATOR_KEY, PUBLIC_URL, startService } from "../support/service.ts";
+import { ask, bytesOf, expectRefusal } from "./expectations.ts";
+import { digestRows, endTokens } from "./rows.ts";
+
+// One proxy is believed, so that each refused credential can come from an address of its own.
+const { app, db, config } = await startService({ TRUST_PROXY: "1" });
+
+const routes = listRoutes(app);
+const tokenRoutes = routes.filter(({ access }) => access?.by === "token");
+const operatorRoutes = routes.filter(({ access }) => access?.by === "operator");
+const METADATA = `Bearer resource_metadata="${PUBLIC_URL}/.well-known/oauth-protected-resource"`;
+
+/** Values for every parameter that an address may have. */
+type Ids = Record<"accountId" | "contractId" | "milestoneId" | "approvalId" | "paymentMethodId", string>;
+
+async function createIds(): Promise<{ fixture: Fixture; ids: Ids }> {
+  const fixture = await createFixture(app);
+  const { approval } = (await fund(app, fixture.token, fixture.milestone)).body;
+  const cards = await operate(app, "GET", `/accounts/${fixture.account}/payment-methods`);
+  const ids = {
+    accountId: fixture.account,
+    contractId: fixture.contract,
+    milestoneId: fixture.milestone,
+    approvalId: approval.id,
+    paymentMethodId: cards.paymentMethods[0].id,
+  };
+  return { fixture, ids };
+}
+
+const addressOf = ({ url }: KnownRoute, ids: Ids) =>
+  url.replaceAll(/:([A-Za-z]+)/g, (_all, name: keyof Ids) => ids[name] ?? newId());
+let callers = 0;
+
+/** Calls a route from an address that nobody has called from. */
+function send(route: KnownRoute, ids: Ids, token?: string, options: { body?: unknown; app?: App } = {}) {
+  callers += 1;
+  const headers = { "x-forwarded-for": `10.0.${callers >> 8}.${callers & 255}` };
+  const { app: target = app, ...rest } = options;
+  const credential = token === undefined ? {} : { token };
+  return call(target, route.method as "GET", addressOf(route, ids), { ...credential, ...rest, headers });
+}
+
+describe("every route", () => {
+  test("declares who may call it", () => {
+    expect(routes.length).toBeGreaterThan(30);
+    expect(routes.filter(({ access }) => access === undefined)).toEqual([]);
+    expect(tokenRoutes.map(({ method, url }) => `${method} ${url}`)).toEqual(
+      expect.arrayContaining([
+        "POST /milestones/:milestoneId/fund",
+        "GET /updates",
+        "GET /approvals/:approvalId",
+      ]),
+    );
+  });
+
+  test("one that declares nothing keeps the server from starting", async () => {
+    const server = createServer({ logger: createLogger("silent"), trustProxy: false });
+    server.get("/forgotten", async () => "open to all");
+    await expect(server.ready()).rejects.toThrow("GET /forgotten does not declare who may call it");
+  });
+
+  test("of the public API asks for a token, but for its own description", () => {
+    const open = routes.filter(({ url, access }) => url.startsWith("/api/public/") && access?.by !== "token");
+    expect([...new Set(open.map(({ url }) => url))]).toEqual(["/api/public/v1/openapi.json"]);
+  });
+});
+
+describe("every route that takes a token", () => {
+  test("answers 401 with one and the same bytes, whatever is wrong with the token", async () => {
+    const { fixture, ids } = await createIds();
+    const [expired, revoked] = [await createFixture(app), await createFixture(app)];
+    await endTokens(db, expired, "expired");
+    await endTokens(db, revoked, "revoked");
+    const wrong = {
+      missing: undefined,
+      malformed: "nonsense",
+      truncated: fixture.token.slice(0, -1),
+      prolonged: `${fixture.token}A`,
+      unprefixed: fixture.token.slice("ot_pat_".length),
+      unknown: newSecret("ot_pat_", accountKey(fixture.account)).value,
+      homeless: newSecret("ot_pat_", newId()).value,
+      expired: expired.token,
+      revoked: revoked.token,
+      operator: OPERATOR_KEY,
+      invitation: newSecret("ot_inv_", accountKey(fixture.account)).value,
+    };
+    for (const route of tokenRoutes) {
+      const plain = await send(route, ids);
+      if (route.method === "HEAD") expect([plain.status, plain.text]).toEqual([401, ""]);
+      else expectRefusal(plain, 401, "UNAUTHORIZED");
+      expect(plain.headers["www-authenticate"]).toBe(METADATA);
+      for (const [name, token] of Object.entries(wrong)) {
+        const what = `${route.method} ${route.url} with a token that is ${name}`;
+        expect(bytesOf(await send(route, ids, token)), what).toBe(bytesOf(plain));
+      }
+    }
+  });
+
+  test("answers another account's ids as it answers unknown ones, byte for byte", async () => {
+    const { ids: foreign } = await createIds();
+    const { fixture, ids: own } = await createIds();
+    const unknown = Object.fromEntries(
+      Object.entries(foreign).map(([name, id]) => [
+        name,
+        name === "approvalId" ? newId() : `${id.slice(0, -1)}_`,
+      ]),
+    ) as Ids;
+    const withIds = tokenRoutes.filter(({ url }) => url.includes(":"));
+    expect(withIds.length).toBeGreaterThan(5);
+    for (const route of withIds) {
+      const what = `${route.method} ${route.url}`;
+      expect((await send(route, own, fixture.token)).status, what).toBeLessThan(300);
+      const answer = await send(route, foreign, fixture.token);
+      expect(answer.status, what).toBe(404);
+      const nothing = await send(route, unknown, fixture.token);
+      expect(bytesOf(answer, ...Object.values(foreign)), what).toBe(
+        bytesOf(nothing, ...Object.values(unknown)),
+      );
+    }
+  });
+
+  test("refuses a token that has every scope but those that would do", async () => {
+    const { fixture, ids } = await createIds();
+    for (const route of tokenRoutes.filter(({ method }) => method !== "HEAD")) {
+      const { scopes } = route.access as { scopes?: typeof SCOPES };
+      const granted = SCOPES.filter((scope) => !scopes?.some((needed) => coversScope([scope], needed)));
+      const { token } = await operate(app, "POST", `/accounts/${fixture.account}/tokens`, {
+        name: "Nearly",
+        scopes: granted,
+        expiresAt: "9999-12-31T23:59:59Z",
+      });
+      const answer = await send(route, ids, token);
+      const tokensUrl = `${PUBLIC_URL}/settings/keys`;
+      if (scopes === undefined) expect(answer.status, route.url).toBe(200);
+      else {
+        const details = { requiredScopes: scopes, grantedScopes: granted, tokensUrl };
+        expectRefusal(answer, 403, "FORBIDDEN", details);
+      }
+    }
+  });
+});
+
+describe("every route of the operator", () => {
+  test("answers 401 without the key, with a wrong one, and with an agent's token", async () => {
+    const { fixture, ids } = await createIds();
+    const before = await digestRows(db);
+    for (const route of operatorRoutes) {
+      for (const key of [undefined, `${OPERATOR_KEY}x`, OPERATOR_KEY.slice(1), fixture.token]) {
+        const answer = await send(route, ids, key);
+        if (route.method === "HEAD") expect(answer.status).toBe(401);
+        else expectRefusal(answer, 401, "UNAUTHORIZED");
+        expect(answer.headers["www-authenticate"]).toBe("Bearer");
+      }
+    }
+    expect(await digestRows(db)).toEqual(before);
+  });
+
+  test("does not exist where no key is set", async () => {
+    const { ids } = await createIds();
+    const keyless = await startService({ OPERATOR_API_KEY: "" }, config.databaseUrl);
+    expect(operatorRoutes.length).toBeGreaterThan(10);
+    for (const route of operatorRoutes.filter(({ method }) => method !== "HEAD")) {
+      const answer = await send(route, ids, OPERATOR_KEY, { app: keyless.app });
+      expectRefusal(answer, 404, "NOT_FOUND", { resource: "routes" });
+    }
+  });
+});
+
+describe("nothing that an agent or the operator holds", () => {
+  test("can decide an approval: no route does, whatever is sent to it", async () => {
+    const { fixture, ids } = await createIds();
+    const bodies = [
+      undefined,
+      {},
+      { decision: "confirm" },
+      { status: "confirmed" },
+      { approvalId: ids.approvalId },
+    ];
+    for (const route of [...tokenRoutes, ...operatorRoutes].filter(
+      ({ method }) => !/GET|HEAD/.test(method),
+    )) {
+      expect(route.url, "decides by its name").not.toMatch(/confirm|decline|decide|reject|sign/);
+      for (const token of [undefined, fixture.token, OPERATOR_KEY]) {
+        for (const body of bodies) {
+          const { status } = await send(route, ids, token, { body });
+          expect(status, `${route.method} ${route.url}`).not.toBe(429);
+        }
+      }
+    }
+    for (const verb of ["confirm", "decline", "approve", ""]) {
+      for (const method of ["POST", "PUT", "PATCH", "DELETE"] as const) {
+        const path = `/approvals/${ids.approvalId}${verb === "" ? "" : `/${verb}`}`;
+        for (const prefix of ["", "/api/public/v1", "/api/operator/v1"]) {
+          const { status } = await call(app, method, `${prefix}${path}`, { token: fixture.token, body: {} });
+          expect([401, 404, 405]).toContain(status);
+        }
+      }
+    }
+    const decided = await db
+      .selectFrom("approvals")
+      .where("status", "in", ["confirmed", "declined"])
+      .select("id")
+      .execute();
+    expect(decided).toEqual([]);
+  });
+});
+
+describe("every link that an answer hands out", () => {
+  const open = (url: string) => {
+    expect(url.startsWith(`${PUBLIC_URL}/`), url).toBe(true);
+    return call(app, "GET", url.slice(PUBLIC_URL.length), { headers: { accept: "text/html" } });
+  };
+
+  test("answers 200 to a browser, and what describes the API is JSON", async () => {
+    const [unclaimed, poor, cardless] = [
+      await createFixture(app, { claimed: false }),
+      await createFixture(app, { scopes: ["payments:read"] }),
+      await createFixture(app, { card: false }),
+    ];
+    const { fixture, ids } = await createIds();
+    const invite = { email: "maria@example.com", name: "Maria", role: "owner" };
+    const links = [
+      (await fund(app, unclaimed.token, unclaimed.milestone)).body.details.claimUrl,
+      (await fund(app, poor.token, poor.milestone)).body.details.tokensUrl,
+      (await fund(app, cardless.token, cardless.milestone)).body.details.billingUrl,
+      (await fund(app, fixture.token, ids.milestoneId)).body.approval.approvalUrl,
+      (await ask(app, "POST", `/accounts/${fixture.account}/members`, invite)).body.inviteUrl,
+    ];
+    for (const link of links) {
+      const { status, headers } = await open(link);
+      expect([status, headers["content-type"]], link).toEqual([200, "text/html; charset=utf-8"]);
+    }
+    const refused = await call(app, "GET", "/updates");
+    const metadata =
+      /resource_metadata="([^"]+)"/.exec(String(refused.headers["www-authenticate"]))?.[1] ?? "";
+    const { status, body } = await open(metadata);
+    expect([status, body.resource]).toEqual([200, `${PUBLIC_URL}/api/public/v1`]);
+    expect((await open(body.resource_documentation)).status).toBe(200);
+  });
+});

@@ -1,0 +1,180 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { afterAll } from "vitest";
+import type { Answer } from "./fixtures.ts";
+import { serviceEnvironment } from "./service.ts";
+
+const MAIN = join(import.meta.dirname, "../../src/main.ts");
+const READY_WITHIN = 20_000;
+const POLL = 20;
+const PORTS_TRIED = 3;
+
+/** Variables for a process; `undefined` takes one away. */
+type Environment = Record<string, string | undefined>;
+export type Ended = { code: number | null; signal: NodeJS.Signals | null; stdout: string; stderr: string };
+
+export type Program = {
+  pid: number;
+  /** What it has printed so far, on both streams. */
+  output(): string;
+  /** Resolves when it is gone and all that it printed has been read. */
+  ended: Promise<Ended>;
+  /** SIGTERM, and how it ended. */
+  stop(): Promise<Ended>;
+  /** SIGKILL: no chance to tidy up. */
+  kill9(): Promise<Ended>;
+};
+
+export type ServiceProcess = Program & {
+  port: number;
+  /** Calls it over a socket. */
+  call(method: string, path: string, options?: { token?: string; body?: unknown }): Promise<Answer>;
+};
+
+const running = new Set<Program>();
+afterAll(async () => {
+  await Promise.all([...running].map((program) => program.kill9()));
+});
+
+/** Starts the real program, `node src/main.ts …`, and does not wait for anything. It ends with the test file. */
+export function launch(args: readonly string[], env: Environment): Program {
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    env: { PATH: process.env.PATH, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const { pid } = child;
+  if (pid === undefined) throw new Error("the program could not be started");
+  const letGo = guard(pid);
+  const printed = { stdout: "", stderr: "" };
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (printed.stdout += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (printed.stderr += text));
+  child.once("exit", letGo);
+  const end = (signal: NodeJS.Signals): Promise<Ended> => {
+    child.kill(signal);
+    return program.ended;
+  };
+  const program: Program = {
+    pid,
+    output: () => printed.stdout + printed.stderr,
+    ended: once(child, "close").then(([code, signal]) => {
+      running.delete(program);
+      return { code, signal, ...printed };
+    }),
+    stop: () => end("SIGTERM"),
+    kill9: () => end("SIGKILL"),
+  };
+  running.add(program);
+  return program;
+}
+
+/** Runs the program until it ends by itself. */
+export function runProgram(args: readonly string[], env: Environment): Promise<Ended> {
+  return launch(args, env).ended;
+}
+
+/**
+ * Starts the API of the real program on the database at `url`, on a port of its own, and waits until it is
+ * ready. Processes that stand side by side share an origin: pass them one PUBLIC_URL.
+ */
+export async function startProcess(
+  command: "serve" | "start",
+  url: string,
+  env: Environment = {},
+): Promise<ServiceProcess> {
+  for (let tried = 1; ; tried++) {
+    const port = await freePort();
+    const origin = `http://127.0.0.1:${port}`;
+    const program = launch([command], {
+      ...serviceEnvironment(url),
+      PUBLIC_URL: `http://localhost:${port}`,
+      ...env,
+      PORT: String(port),
+    });
+    if (await becomesReady(program, origin)) {
+      return { ...program, port, call: (...request) => callOrigin(origin, ...request) };
+    }
+    // Between our look and its start somebody else took the port.
+    const { stderr } = await program.ended;
+    if (!stderr.includes("is taken") || tried === PORTS_TRIED) throw new Error(`${command} ended: ${stderr}`);
+  }
+}
+
+/** A port that nobody listens on just now. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  if (address === null || typeof address === "string") throw new TypeError("a port was asked for");
+  return address.port;
+}
+
+/** Looks again and again until `condition` is met; what it throws counts as not yet. */
+export async function waitUntil(
+  condition: () => boolean | Promise<boolean>,
+  said: string,
+  within = READY_WITHIN,
+): Promise<void> {
+  const end = Date.now() + within;
+  let last: unknown;
+  while (Date.now() < end) {
+    try {
+      if (await condition()) return;
+    } catch (error) {
+      last = error;
+    }
+    await delay(POLL);
+  }
+  throw new Error(`waited ${within} ms in vain until ${said}`, { cause: last });
+}
+
+async function becomesReady(program: Program, origin: string): Promise<boolean> {
+  let gone = false;
+  void program.ended.then(() => {
+    gone = true;
+  });
+  const ready = async () => gone || (await fetch(`${origin}/readyz`)).status === 200;
+  await waitUntil(ready, `process ${program.pid} is ready: ${program.output()}`);
+  return !gone;
+}
+
+async function callOrigin(
+  origin: string,
+  method: string,
+  path: string,
+  { token, body }: { token?: string; body?: unknown } = {},
+): Promise<Answer> {
+  const response = await fetch(`${origin}${path}`, {
+    method,
+    headers: {
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      ...(body === undefined ? {} : { "content-type": "application/json" }),
+    },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  const json = response.headers.get("content-type")?.startsWith("application/json") && text !== "";
+  return {
+    status: response.status,
+    headers: Object.fromEntries(response.headers),
+    text,
+    body: json ? JSON.parse(text) : undefined,
+  };
+}
+
+/**
+ * Ends process `pid` should this one die without the chance to: a shell that reads our end of a pipe, which
+ * closes however we end. Returns how to let go of it.
+ */
+function guard(pid: number): () => void {
+  if (process.platform === "win32") return () => {};
+  const shell = spawn("sh", ["-c", 'trap "" INT; read _; kill -9 "$0"', String(pid)], {
+    stdio: ["pipe", "ignore", "ignore"],
+  });
+  shell.unref();
+  return () => shell.kill("SIGKILL");
+}
