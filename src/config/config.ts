@@ -73,7 +73,7 @@ function readPublicUrl(env: Environment, port: number, secure: boolean): string 
   }
   const url = new URL(given);
   if (url.pathname !== "/" || url.search !== "" || url.hash !== "" || url.username !== "") {
-    env.fault(`PUBLIC_URL must be an origin alone, such as https://pay.example.com, and not ${given}`);
+    env.fault("PUBLIC_URL must be an origin alone, such as https://pay.example.com");
   }
   if (secure && url.protocol !== "https:" && !LOOPBACK.has(url.hostname)) {
     env.fault("PUBLIC_URL must be https when DATABASE_URL is set (localhost aside)");

@@ -26,6 +26,9 @@ export type ConnectionOptions = {
 };
 
 const CONNECT_TIMEOUT = 3_000;
+/** How much longer than Postgres itself we wait for an answer before we take the connection for dead. */
+const ANSWER_GRACE = 500;
+const NO_ANSWER = "Query read timeout";
 const IDLE_IN_TRANSACTION_TIMEOUT = 10_000;
 const INT8 = 20;
 const NUMERIC = 1700;
@@ -54,10 +57,17 @@ function statementName(text: string): string {
 class NamedStatementClient extends pg.Client {
   // biome-ignore lint/suspicious/noExplicitAny: pg declares nine overloads; Kysely calls the one handled here
   override query(text: any, values?: any, callback?: any): any {
-    if (typeof text !== "string" || !Array.isArray(values) || values.length === 0) {
-      return super.query(text, values, callback);
-    }
-    return super.query({ name: statementName(text), text, values }, callback);
+    const named = typeof text === "string" && Array.isArray(values) && values.length > 0;
+    const answer = (
+      named
+        ? super.query({ name: statementName(text), text, values }, callback)
+        : super.query(text, values, callback)
+    ) as Promise<unknown> | undefined;
+    // Its machine may have vanished without a word: whoever gets this connection next would wait as long.
+    answer?.catch?.((error: Error) => {
+      if (error.message === NO_ANSWER) void this.end();
+    });
+    return answer;
   }
 }
 
@@ -69,6 +79,7 @@ export function connect(url: string, options: ConnectionOptions): Connection {
     max: options.size,
     connectionTimeoutMillis: CONNECT_TIMEOUT,
     statement_timeout: options.statementTimeout,
+    query_timeout: options.statementTimeout + ANSWER_GRACE,
     lock_timeout: options.lockTimeout,
     idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT,
     application_name: "countersign",

@@ -18,7 +18,7 @@ const UNAVAILABLE_ERRORS = new Set([
   "EAI_AGAIN",
 ]);
 const UNAVAILABLE_MESSAGES =
-  /timeout exceeded when trying to connect|Connection terminated|Query read timeout/;
+  /timeout exceeded when trying to connect|Connection terminated|is not queryable|Query read timeout/;
 
 /**
  * Runs `work` in one transaction. A deadlock or a serialization failure is tried again, three times in all:

@@ -74,6 +74,12 @@ export function createServer({ logger, trustProxy }: ServerOptions): App {
   });
   // Node would answer an expectation that it does not know with an empty 417; RFC 9110 lets it be ignored.
   app.server.on("checkExpectation", (request, response) => app.server.emit("request", request, response));
+  // A connection that is busy when the server stops would be kept alive after its answer, and hold up the stop.
+  let stopping = false;
+  app.addHook("preClose", async () => {
+    stopping = true;
+  });
+  app.addHook("onSend", async (_request, reply) => void (stopping && reply.header("connection", "close")));
   app.addHook("preValidation", refuseUnstorableText);
   app.addHook("onResponse", logResponse);
   return app;

@@ -25,10 +25,9 @@ export function mergeAccount(body: AccountBody, present: AccountRow | undefined,
 
 /**
  * What a PUT makes of a contract.
- * @throws Problem bad_request {field}, contract_ended when it would be opened again
+ * @throws Problem bad_request {field}
  */
 export function mergeContract(body: ContractBody, present: ContractValues | undefined): ContractValues {
-  if (present?.status === "ended" && body.status === "active") throw new Problem("contract_ended");
   const { freelancer = {} } = body;
   return {
     title: body.title ?? present?.title ?? missing("title"),

@@ -1,6 +1,7 @@
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { sweepLapsedApprovals } from "../../src/approvals/jobs.ts";
+import { expireApprovals } from "../../src/approvals/service.ts";
 import { accountKey, newId } from "../../src/lib/ids.ts";
 import { bytesOf, expectRefusal } from "../http/expectations.ts";
 import { digestRows, lapse, readApprovalRow, startExecuting, unclaim } from "../http/rows.ts";
@@ -123,6 +124,7 @@ describe("an approval whose 72 hours have passed", () => {
     await startExecuting(db, fixture, approval.id);
     await lapse(db, fixture, approval.id);
     await sweepLapsedApprovals(db);
+    expect(await expireApprovals(db, accountKey(fixture.account), [approval.id])).toBe(0);
     const { body } = await read(fixture.token, approval.id);
     expect(body.approval).toMatchObject({ status: "pending", resolvedAt: null });
     expect((await fund(app, fixture.token, fixture.milestone)).body.approval.id).toBe(approval.id);

@@ -1,11 +1,14 @@
-import { describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test, vi } from "vitest";
 import { newId } from "../../src/lib/ids.ts";
 import { type Answer, call, createFixture, type Fixture, operate } from "../support/fixtures.ts";
 import { startService } from "../support/service.ts";
 import { endTokens } from "./rows.ts";
 
 const { app, db, config } = await startService();
+// With one request a minute, and a process's clock that stands, so that no minute ends within a test.
 const hurried = await startService({ RATE_LIMIT_PER_MINUTE: "1" }, config.databaseUrl);
+vi.useFakeTimers({ toFake: ["Date"] });
+afterAll(() => void vi.useRealTimers());
 
 /** What a request is refused for, in the order of CONTRACT.md §0. */
 const GATES = [

@@ -67,7 +67,9 @@ const QUERIES = [
 ];
 
 const apiRoutes = () =>
-  listRoutes(app).filter(({ access }) => access?.by === "token" || access?.by === "operator");
+  listRoutes(app).filter(
+    ({ access, method }) => (access?.by === "token" || access?.by === "operator") && method !== "HEAD",
+  );
 const paramsOf = ({ url }: KnownRoute) => url.match(/:[A-Za-z]+/g) ?? [];
 const credentialOf = ({ access }: KnownRoute, { token }: Fixture) =>
   access?.by === "operator" ? { token: OPERATOR_KEY } : access?.by === "token" ? { token } : {};
@@ -112,10 +114,14 @@ describe("whatever stands in an address", () => {
     expect(await digestRows(db)).toEqual(before);
   });
 
-  test("as a query, every route that reads answers it or refuses it", async () => {
+  test("as a query, every route that lists answers it or refuses it", async () => {
     const fixture = await createFixture(app);
     const before = await digestRows(db);
-    for (const route of apiRoutes().filter(({ method }) => method === "GET")) {
+    const readers = apiRoutes().filter(({ url }) =>
+      /\/(updates|events|contracts|capabilities|tokens)$/.test(url),
+    );
+    expect(readers.length).toBeGreaterThan(5);
+    for (const route of readers.filter(({ method }) => method === "GET")) {
       for (const query of QUERIES) {
         const url = `${fill(route, fixture, "", "")}?${query}`;
         const answer = await call(app, "GET", url, credentialOf(route, fixture));

@@ -161,7 +161,7 @@ describe("PUT /accounts/{id}/milestones/{milestoneId}", () => {
     for (const id of ["m", "x".repeat(64)]) expect((await put(mine, id, edge)).status).toBe(201);
   });
 
-  test("numbers those that come at once from 1, without a gap", async () => {
+  test("numbers those that come at once without a gap", async () => {
     const fixture = await createFixture(app);
     const body = { contractId: fixture.contract, description: "d", amountUsd: 1 };
     const ids = Array.from({ length: 8 }, (_, i) => `m-${i}`);
@@ -228,35 +228,5 @@ describe("the terms of a milestone", () => {
     const cancel = `/accounts/${fixture.account}/milestones/${fixture.milestone}/cancel`;
     expectRefusal(await ask(app, "POST", cancel), 409, "CONFLICT", details);
     expect((await fund(app, fixture.token, fixture.milestone)).body.approval).toEqual(approval);
-  });
-});
-
-describe("POST /accounts/{id}/milestones/{milestoneId}/cancel", () => {
-  const cancel = ({ account }: Fixture, id: string) =>
-    ask(app, "POST", `/accounts/${account}/milestones/${id}/cancel`);
-
-  test("cancels one that is not funded, for good, and answers the same when asked again", async () => {
-    const fixture = await createFixture(app);
-    const first = await cancel(fixture, fixture.milestone);
-    expect([first.status, first.body.milestone.status]).toEqual([200, "CANCELLED"]);
-    expect((await cancel(fixture, fixture.milestone)).text).toBe(first.text);
-  });
-
-  test("refuses one that is funded, paid or refunded", async () => {
-    const fixture = await createFixture(app);
-    for (const status of ["ACTIVE_FUNDED", "PAID", "REFUNDED"] as const) {
-      await setMilestoneStatus(db, fixture, status);
-      const answer = await cancel(fixture, fixture.milestone);
-      expectRefusal(answer, 409, "CONFLICT", { reason: "milestone_not_fundable", status });
-    }
-  });
-
-  test("does not find another account's, or one that is not there", async () => {
-    const [mine, theirs] = [await createFixture(app), await createFixture(app)];
-    for (const milestoneId of [theirs.milestone, "nothing"]) {
-      const details = { resource: "milestones", milestoneId };
-      expectRefusal(await cancel(mine, milestoneId), 404, "NOT_FOUND", details);
-    }
-    expect((await get(theirs, theirs.milestone)).status).toBe("NOT_FUNDED");
   });
 });

@@ -54,7 +54,8 @@ async function findEngine(): Promise<Engine | undefined> {
 
 function ping(address: string): Promise<Engine | undefined> {
   return new Promise((resolve) => {
-    const url = new URL(address);
+    const url = URL.parse(address);
+    if (url === null) return resolve(undefined);
     const target =
       url.protocol === "unix:" ? { socketPath: url.pathname } : { host: url.hostname, port: url.port };
     const signal = AbortSignal.timeout(PING_TIMEOUT);

@@ -1,0 +1,209 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import { describe, expect, test } from "vitest";
+
+const ROOT = resolve(import.meta.dirname, "../..");
+const SRC = join(ROOT, "src");
+
+/** Each folder may import from those before it, and from itself. */
+const LAYERS = [
+  "lib",
+  "config",
+  "database",
+  "jobs",
+  "http",
+  "accounts",
+  "events",
+  "contracts",
+  "billing",
+  "approvals",
+  "webhooks",
+  "agent-auth",
+  "operator",
+  "web",
+  "app",
+  "main.ts",
+];
+const FEATURES = LAYERS.slice(LAYERS.indexOf("accounts"), LAYERS.indexOf("web"));
+
+/**
+ * The files of a feature by their role, from the ground up: each may import those of a lower rank. Names that
+ * are not roles stand at the rank of what they do.
+ */
+const ROLES: Record<string, number> = {
+  schemas: 0,
+  // What the feature asks of the world outside, and those that answer it.
+  processor: 0,
+  sandbox: 1,
+  store: 1,
+  // Rules and shapes without a database of their own: rows in, decisions or the wire's objects out.
+  access: 2,
+  funding: 2,
+  merge: 2,
+  wire: 2,
+  "token-uses": 2,
+  service: 3,
+  // What stands before routes.
+  gate: 4,
+  routes: 5,
+  jobs: 5,
+  page: 5,
+};
+/** What a feature shows to the others. */
+const SHOWN = ["service", "schemas", "gate", "access"];
+/** What knows nothing of HTTP. */
+const BELOW_HTTP = [
+  "schemas",
+  "processor",
+  "sandbox",
+  "store",
+  "funding",
+  "merge",
+  "wire",
+  "token-uses",
+  "service",
+];
+
+type Import = { from: string; to: string; typeOnly: boolean };
+
+const read = (file: string) => readFileSync(file, "utf8");
+const listFiles = (folder: string) =>
+  readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .filter((file) => /\.(ts|mjs)$/.test(file))
+    .map((file) => join(folder, file))
+    .sort();
+
+/** Every import, export from and `import()` of a file; paths are relative to `src`, packages stay as they are. */
+function importsOf(file: string): Import[] {
+  const code = read(file).replaceAll(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, "");
+  const statements = [
+    ...code.matchAll(/^(?:import|export)\s+(type\s+)?(?:[^;'"]*?\sfrom\s+)?["']([^"']+)["']/gm),
+    ...code.matchAll(/\b(import)\(\s*["']([^"']+)["']/g),
+  ];
+  return statements.map(([, type, target = ""]) => ({
+    from: relative(SRC, file),
+    to: target.startsWith(".") ? relative(SRC, resolve(dirname(file), target)) : target,
+    typeOnly: type?.startsWith("type") ?? false,
+  }));
+}
+
+const folderOf = (path: string) => path.split("/", 1)[0] ?? path;
+const roleOf = (path: string) => path.split("/").at(-1)?.replace(/\.ts$/, "") ?? path;
+const isOurs = ({ to }: Import) => to.endsWith(".ts");
+const show = (all: Import[]) => all.map(({ from, to }) => `${from} → ${to}`);
+
+const files = listFiles(SRC);
+const imports = files.flatMap(importsOf);
+const ours = imports.filter(isOurs);
+const within = ours.filter(({ from, to }) => folderOf(from) === folderOf(to));
+const across = ours.filter(({ from, to }) => folderOf(from) !== folderOf(to));
+
+describe("imports", () => {
+  test("are all found: as many as there are statements", () => {
+    const statements = files
+      .flatMap((file) => read(file).split("\n"))
+      .filter((line) => /^(import|export)\b.*from ["']|^} from ["']|^import ["']|import\(["']/.test(line));
+    expect(imports).toHaveLength(statements.length);
+    expect(ours.length).toBeGreaterThan(150);
+  });
+
+  test("lead to files that are there", () => {
+    const known = new Set(files.map((file) => relative(SRC, file)));
+    expect(show(ours.filter(({ to }) => !known.has(to)))).toEqual([]);
+  });
+
+  test("point one way between folders, and every folder has its place", () => {
+    const folders = [...new Set(files.map((file) => folderOf(relative(SRC, file))))];
+    // Run by npm before anything is known to work, and imports nothing.
+    const placed = [...LAYERS, "check-runtime.mjs"];
+    expect(folders.filter((folder) => !placed.includes(folder))).toEqual([]);
+    const backward = across.filter(
+      ({ from, to }) => LAYERS.indexOf(folderOf(to)) >= LAYERS.indexOf(folderOf(from)),
+    );
+    expect(show(backward)).toEqual([]);
+  });
+
+  test("point one way within a feature, and every file of one has its role", () => {
+    const inFeatures = files
+      .map((file) => relative(SRC, file))
+      .filter((file) => FEATURES.includes(folderOf(file)));
+    expect(inFeatures.filter((file) => ROLES[roleOf(file)] === undefined)).toEqual([]);
+    const backward = within
+      .filter(({ from }) => FEATURES.includes(folderOf(from)))
+      .filter(({ from, to }) => (ROLES[roleOf(to)] ?? 0) >= (ROLES[roleOf(from)] ?? 0));
+    expect(show(backward)).toEqual([]);
+  });
+
+  test("between features take only what a feature shows: its service, schemas and gates", () => {
+    const hidden = across
+      .filter(({ from, to }) => FEATURES.includes(folderOf(from)) && FEATURES.includes(folderOf(to)))
+      .filter(({ to }) => !SHOWN.includes(roleOf(to)));
+    expect(show(hidden)).toEqual([]);
+  });
+
+  test("keep stores and services free of HTTP, by whatever way round", () => {
+    const runtime = Map.groupBy(
+      ours.filter(({ typeOnly }) => !typeOnly),
+      ({ from }) => from,
+    );
+    const reach = (file: string, seen = new Set<string>()): Set<string> => {
+      for (const { to } of runtime.get(file) ?? []) {
+        if (seen.has(to)) continue;
+        seen.add(to);
+        reach(to, seen);
+      }
+      return seen;
+    };
+    const low = files
+      .map((file) => relative(SRC, file))
+      .filter((file) => FEATURES.includes(folderOf(file)) && BELOW_HTTP.includes(roleOf(file)));
+    expect(low.length).toBeGreaterThan(10);
+    const reaching = low.filter((file) => [...reach(file)].some((to) => folderOf(to) === "http"));
+    expect(reaching).toEqual([]);
+    const direct = imports.filter(({ from }) => low.includes(from));
+    expect(show(direct.filter(({ to }) => folderOf(to) === "http" || /^@?fastify/.test(to)))).toEqual([]);
+  });
+
+  test("never run in a circle", () => {
+    const targets = Map.groupBy(ours, ({ from }) => from);
+    const done = new Set<string>();
+    const circles: string[] = [];
+    const visit = (file: string, path: string[]): void => {
+      if (path.includes(file)) circles.push([...path.slice(path.indexOf(file)), file].join(" → "));
+      if (done.has(file) || path.includes(file)) return;
+      for (const { to } of targets.get(file) ?? []) visit(to, [...path, file]);
+      done.add(file);
+    };
+    for (const file of files) visit(relative(SRC, file), []);
+    expect(circles).toEqual([]);
+  });
+
+  test("leave SQL to stores: no service, route or page imports the query builder", () => {
+    const builders = imports.filter(
+      ({ from, to }) => FEATURES.includes(folderOf(from)) && /^(kysely|pg)$/.test(to),
+    );
+    expect(show(builders.filter(({ from }) => !["store", "sandbox"].includes(roleOf(from))))).toEqual([]);
+  });
+});
+
+describe("the environment", () => {
+  test("is read in one file, and by the check that npm runs before TypeScript can be", () => {
+    const readers = files.filter((file) => /\bprocess\s*\.\s*env\b|\benv\b.*= process\b/.test(read(file)));
+    expect(readers.map((file) => relative(SRC, file))).toEqual(["check-runtime.mjs", "config/config.ts"]);
+    const early = imports.filter(({ from }) => from === "check-runtime.mjs");
+    expect(early.filter(({ to }) => !to.startsWith("node:"))).toEqual([]);
+  });
+});
+
+describe("migrations", () => {
+  const migrations = listFiles(join(ROOT, "migrations"));
+
+  test("import nothing of the application, as they are frozen and it is not", () => {
+    expect(migrations.length).toBeGreaterThan(0);
+    expect(show(migrations.flatMap(importsOf).filter(({ to }) => to !== "kysely"))).toEqual([]);
+  });
+
+  test("are named by their time and a verb, in an order that never changes", () => {
+    for (const file of migrations) expect(file).toMatch(/\/\d{8}T\d{4}_[a-z]+(_[a-z]+)+\.ts$/);
+  });
+});
