@@ -4,13 +4,13 @@ import type { MemberRole } from "../database/schema.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
-import { newSecret } from "../lib/secrets.ts";
+import { newSecret, readSecret } from "../lib/secrets.ts";
 import { addSeconds, isoOrNull } from "../lib/time.ts";
 import type { Capabilities, Me, TokenMetadata } from "./schemas.ts";
 import * as store from "./store.ts";
 
-export type { AccountValues, Grant, MemberRow } from "./store.ts";
-export { GRANT_COLUMNS, GRANT_CONDITION, GRANT_TABLES, readGrant } from "./store.ts";
+export type { AccountValues, Grant, MemberRow, Membership } from "./store.ts";
+export { GRANT_COLUMNS, GRANT_CONDITION, GRANT_TABLES, listMemberships, readGrant } from "./store.ts";
 
 export const TOKEN_PREFIX = "ot_pat_";
 const INVITATION_PREFIX = "ot_inv_";
@@ -222,4 +222,86 @@ export async function inviteMember(
     );
     return { member, secret: secret.value };
   });
+}
+
+/** An invitation that can be accepted, now or once an owner has consented. */
+export type Invitation = Pick<
+  store.InvitationRow,
+  "accountId" | "accountName" | "invitationId" | "memberId" | "email" | "name" | "role"
+> & {
+  /** Once an account has an owner, new owners and approvers wait for an owner's consent (CONTRACT.md §8). */
+  waitsForConsent: boolean;
+};
+
+/** The invitation behind a secret; `undefined` when it is unknown, used, replaced or expired, all alike. */
+export async function readInvitation(db: Db, secret: string): Promise<Invitation | undefined> {
+  const credential = readSecret(INVITATION_PREFIX, secret);
+  const row = credential && (await store.findInvitation(db, credential));
+  return row && toOpenInvitation(row, await readClock(db));
+}
+
+/**
+ * Accepts an invitation, once: the member becomes active, and the account claimed if this is its first owner
+ * (CONTRACT.md §6). One acceptance of an account at a time, so that the consent rule cannot be overtaken.
+ * @param userId the person's sign-in, which `trx` may have made
+ * @returns the invitation that was accepted; `undefined` when it no longer can be, or waits for consent
+ */
+export async function acceptInvitation(
+  trx: Trx,
+  secret: string,
+  userId: string,
+  now: Date,
+): Promise<Invitation | undefined> {
+  const credential = readSecret(INVITATION_PREFIX, secret);
+  if (credential === undefined) return undefined;
+  const { accountId } = credential;
+  await store.lockAccount(trx, accountId);
+  const row = await store.findInvitation(trx, credential);
+  const invitation = row && toOpenInvitation(row, now);
+  if (row === undefined || invitation === undefined || invitation.waitsForConsent) return undefined;
+  if (!(await store.useInvitation(trx, accountId, row.invitationId, now))) return undefined;
+  await store.activateMember(trx, accountId, row.memberId, userId, now);
+  if (row.role === "owner" && !row.hasOwner) await store.claimAccount(trx, accountId, now);
+  return invitation;
+}
+
+/** The account's invitations that wait for an owner's consent. */
+export async function listWaitingInvitations(db: Db, accountId: string): Promise<Invitation[]> {
+  const now = await readClock(db);
+  return (await store.listOpenInvitations(db, accountId, now))
+    .map((row) => toOpenInvitation(row, now))
+    .filter((invitation) => invitation !== undefined)
+    .filter(({ waitsForConsent }) => waitsForConsent);
+}
+
+/**
+ * An owner consents to an invitation, or refuses it: then it is used up, and the person no member.
+ * Whoever calls has checked that `userId` is an owner of the account.
+ * @returns the invitation; `undefined` when it does not wait, or is not this account's
+ */
+export async function decideInvitation(
+  trx: Trx,
+  accountId: string,
+  id: string,
+  decision: { userId: string; consents: boolean },
+  now: Date,
+): Promise<Invitation | undefined> {
+  await store.lockAccount(trx, accountId);
+  const rows = await store.listOpenInvitations(trx, accountId, now);
+  const row = rows.find(({ invitationId }) => invitationId === id);
+  const invitation = row && toOpenInvitation(row, now);
+  if (invitation?.waitsForConsent !== true) return undefined;
+  if (decision.consents) await store.consentToInvitation(trx, accountId, id, decision.userId, now);
+  else {
+    await store.useInvitation(trx, accountId, id, now);
+    await store.removeInvitedMember(trx, accountId, invitation.memberId, now);
+  }
+  return invitation;
+}
+
+function toOpenInvitation(row: store.InvitationRow, now: Date): Invitation | undefined {
+  if (row.usedAt !== null || row.expiresAt <= now || row.status !== "invited") return undefined;
+  const { accountId, accountName, invitationId, memberId, email, name, role } = row;
+  const waitsForConsent = row.hasOwner && role !== "viewer" && row.consentedAt === null;
+  return { accountId, accountName, invitationId, memberId, email, name, role, waitsForConsent };
 }

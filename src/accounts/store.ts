@@ -1,6 +1,6 @@
 import { CompiledQuery, sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
-import type { Billing, CoSign, MemberRole } from "../database/schema.ts";
+import type { Billing, CoSign, MemberRole, MemberStatus } from "../database/schema.ts";
 import type { Credential, NewSecret } from "../lib/secrets.ts";
 
 /** What a token that was just looked up may do, and for whom. Read anew for every request: no cache. */
@@ -312,5 +312,171 @@ export async function replaceInvitation(
       expires_at: invitation.expiresAt,
       used_at: null,
     })
+    .execute();
+}
+
+/** An invitation with what its page says. */
+export type InvitationRow = {
+  accountId: string;
+  accountName: string;
+  invitationId: string;
+  memberId: string;
+  email: string;
+  name: string;
+  role: MemberRole;
+  status: MemberStatus;
+  expiresAt: Date;
+  usedAt: Date | null;
+  consentedAt: Date | null;
+  /** Whether the account has an owner who has accepted. */
+  hasOwner: boolean;
+};
+
+function selectInvitations(db: Db) {
+  return db
+    .selectFrom("invitations as i")
+    .innerJoin("members as m", (join) =>
+      join.onRef("m.account_id", "=", "i.account_id").onRef("m.id", "=", "i.member_id"),
+    )
+    .innerJoin("accounts as a", "a.account_id", "i.account_id")
+    .select((select) => [
+      "i.account_id as accountId",
+      "a.name as accountName",
+      "i.id as invitationId",
+      "m.id as memberId",
+      "m.email",
+      "m.name",
+      "m.role",
+      "m.status",
+      "i.expires_at as expiresAt",
+      "i.used_at as usedAt",
+      "i.consented_at as consentedAt",
+      select
+        .exists(
+          select
+            .selectFrom("members as o")
+            .whereRef("o.account_id", "=", "i.account_id")
+            .where("o.status", "=", "active")
+            .where("o.role", "=", "owner")
+            .select("o.id"),
+        )
+        .$castTo<boolean>()
+        .as("hasOwner"),
+    ]);
+}
+
+export function findInvitation(
+  db: Db,
+  { accountId, digest }: Credential,
+): Promise<InvitationRow | undefined> {
+  return selectInvitations(db)
+    .where("i.account_id", "=", accountId)
+    .where("i.digest", "=", digest)
+    .executeTakeFirst();
+}
+
+/** Invitations of the account that have not been accepted, replaced or lapsed, oldest first. */
+export function listOpenInvitations(db: Db, accountId: string, now: Date): Promise<InvitationRow[]> {
+  return selectInvitations(db)
+    .where("i.account_id", "=", accountId)
+    .where("i.used_at", "is", null)
+    .where("i.expires_at", ">", now)
+    .where("m.status", "=", "invited")
+    .orderBy("i.created_at")
+    .execute();
+}
+
+/** Uses an invitation up. `false`: somebody else just did. */
+export async function useInvitation(trx: Trx, accountId: string, id: string, now: Date): Promise<boolean> {
+  const { numUpdatedRows } = await trx
+    .updateTable("invitations")
+    .set({ used_at: now })
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .where("used_at", "is", null)
+    .executeTakeFirstOrThrow();
+  return numUpdatedRows === 1n;
+}
+
+/** Notes an owner's consent. `false`: the invitation is over, or has it already. */
+export async function consentToInvitation(
+  trx: Trx,
+  accountId: string,
+  id: string,
+  userId: string,
+  now: Date,
+): Promise<boolean> {
+  const { numUpdatedRows } = await trx
+    .updateTable("invitations")
+    .set({ consented_at: now, consented_by: userId })
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .where("used_at", "is", null)
+    .where("consented_at", "is", null)
+    .where("expires_at", ">", now)
+    .executeTakeFirstOrThrow();
+  return numUpdatedRows === 1n;
+}
+
+export async function activateMember(
+  trx: Trx,
+  accountId: string,
+  id: string,
+  userId: string,
+  now: Date,
+): Promise<void> {
+  await trx
+    .updateTable("members")
+    .set({ status: "active", user_id: userId, updated_at: now })
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .where("status", "=", "invited")
+    .executeTakeFirstOrThrow();
+}
+
+export async function removeInvitedMember(trx: Trx, accountId: string, id: string, now: Date): Promise<void> {
+  await trx
+    .updateTable("members")
+    .set({ status: "removed", updated_at: now })
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .where("status", "=", "invited")
+    .execute();
+}
+
+export async function claimAccount(trx: Trx, accountId: string, now: Date): Promise<void> {
+  await trx
+    .updateTable("accounts")
+    .set({ claimed_at: now, updated_at: now })
+    .where("account_id", "=", accountId)
+    .where("claimed_at", "is", null)
+    .execute();
+}
+
+/** What a person may do where: their active memberships, by the account's name. */
+export type Membership = {
+  accountId: string;
+  /** The id that the operator uses for the account. */
+  organizationId: string;
+  accountName: string;
+  memberId: string;
+  role: MemberRole;
+};
+
+export function listMemberships(db: Db, userId: string): Promise<Membership[]> {
+  return db
+    .selectFrom("members as m")
+    .innerJoin("accounts as a", "a.account_id", "m.account_id")
+    .where("m.user_id", "=", userId)
+    .where("m.status", "=", "active")
+    .select([
+      "m.account_id as accountId",
+      "a.id as organizationId",
+      "a.name as accountName",
+      "m.id as memberId",
+      "m.role",
+    ])
+    .orderBy("a.name")
+    .orderBy("a.id")
     .execute();
 }

@@ -19,6 +19,7 @@ import { createServer, handleUnknownRoutes } from "../http/server.ts";
 import { operatorGate } from "../operator/gate.ts";
 import { operatorRoutes } from "../operator/routes.ts";
 import { Account, Member, OperatorMilestone } from "../operator/schemas.ts";
+import { openSessions } from "../sessions/service.ts";
 import { sendPage } from "../web/layout.ts";
 import { notFoundPage } from "../web/pages.ts";
 import { webRoutes } from "../web/routes.ts";
@@ -79,7 +80,8 @@ export async function createApp(deps: AppDeps): Promise<App> {
   }
   resourceMetadataRoute(app, config.publicUrl);
   healthRoutes(app, deps.db);
-  webRoutes(app, config);
+  const sessions = openSessions(deps.db, config, deps.logger);
+  await app.register(async (pages: App) => webRoutes(pages, sessions));
   await serveApiReference(app);
   return app;
 }

@@ -1,14 +1,19 @@
-import { replaceToken } from "../accounts/service.ts";
+import { randomBytes } from "node:crypto";
+import { inviteMember, listMembers, replaceToken } from "../accounts/service.ts";
 import { addPaymentMethod, type BillingDeps, listPaymentMethods } from "../billing/service.ts";
 import { listContracts } from "../contracts/service.ts";
 import type { Db } from "../database/connection.ts";
 import { accountKey } from "../lib/ids.ts";
 import { SCOPES } from "../lib/scopes.ts";
 import { putAccount, putContract, putMilestone } from "../operator/service.ts";
+import { joinWithPassword } from "../sessions/invitations.ts";
+import { setPassword } from "../sessions/service.ts";
 
 const ACCOUNT = "demo";
 const CONTRACT = "demo-contract";
 const TOKEN_NAME = "Demo agent";
+const PASSWORD_BYTES = 12;
+const OWNER = { email: "demo@example.com", name: "Demo Owner", role: "owner" as const };
 
 const MILESTONES = [
   {
@@ -34,13 +39,16 @@ const MILESTONES = [
 export type Demo = {
   /** Good until the next start. */
   token: string;
+  /** Who signs in as the account's owner; the password is good until the next start. */
+  email: string;
+  password: string;
   /** One that can be funded. */
   milestoneId: string;
 };
 
 /**
  * Makes the demo account what it should be, through the same services that the operator's API calls; revokes
- * the last demo token and mints a new one. Only for the embedded database on loopback (CONTRACT.md §8).
+ * the last demo token and mints a new one; gives the owner a new password. Only for the embedded database on loopback (CONTRACT.md §8).
  */
 export async function prepareDemo(deps: BillingDeps): Promise<Demo> {
   const { db } = deps;
@@ -52,7 +60,21 @@ export async function prepareDemo(deps: BillingDeps): Promise<Demo> {
   }
   const milestoneId = await prepareMilestones(db, account);
   const { token } = await replaceToken(db, account, { name: TOKEN_NAME, scopes: SCOPES, expiresAt: null });
-  return { token, milestoneId };
+  const password = await prepareOwner(db, account.accountId);
+  return { token, milestoneId, email: OWNER.email, password };
+}
+
+/** Makes the owner, once, as an invitation that was accepted does; gives them a new password. */
+async function prepareOwner(db: Db, accountId: string): Promise<string> {
+  const password = randomBytes(PASSWORD_BYTES).toString("base64url");
+  const members = await listMembers(db, accountId);
+  const userId = members.find(({ email }) => email === OWNER.email)?.user_id ?? null;
+  if (userId !== null) await setPassword(db, userId, password);
+  else {
+    const { secret } = await inviteMember(db, accountId, OWNER);
+    await joinWithPassword(db, secret, password, null);
+  }
+  return password;
 }
 
 async function prepareMilestones(

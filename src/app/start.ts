@@ -4,11 +4,15 @@ import { TokenUses } from "../accounts/token-uses.ts";
 import { sweepLapsedApprovals } from "../approvals/jobs.ts";
 import { createSandbox } from "../billing/sandbox.ts";
 import type { Config } from "../config/config.ts";
+import { keepSecret } from "../config/kept-secret.ts";
 import { type Connection, connect } from "../database/connection.ts";
 import { migrate, pendingMigrations } from "../database/migrate.ts";
 import { forgetOldWindows, RateLimits } from "../http/rate-limits.ts";
 import { every, type Loop } from "../jobs/every.ts";
 import { StartError } from "../lib/start-error.ts";
+import { sendDueMails } from "../mail/jobs.ts";
+import { createMailTransport } from "../mail/transport.ts";
+import { forgetEnded, sweepResets } from "../sessions/jobs.ts";
 import { createApp } from "./app.ts";
 import { prepareDemo } from "./demo.ts";
 import { welcome } from "./welcome.ts";
@@ -44,7 +48,7 @@ export async function start(config: Config, parts: Parts, logger: Logger): Promi
     });
     stops.push(() => connection.close());
     await assertMigrated(connection);
-    if (parts.work) for (const loop of startSweeps(connection, logger)) stops.push(() => loop.stop());
+    if (parts.work) for (const loop of startSweeps(config, connection, logger)) stops.push(() => loop.stop());
     if (parts.serve) await serve(config, connection, logger, stops);
     return { stop };
   } catch (error) {
@@ -76,8 +80,12 @@ async function assertMigrated({ db }: Connection): Promise<void> {
   }
 }
 
-function startSweeps({ db }: Connection, logger: Logger): Loop[] {
+function startSweeps(config: Config, { db }: Connection, logger: Logger): Loop[] {
+  const transport = createMailTransport(config, logger);
   return [
+    every(SECOND, "reset links", logger, () => sweepResets({ db, config })),
+    every(5 * SECOND, "mail", logger, () => sendDueMails({ db, logger }, transport)),
+    every(600 * SECOND, "ended sessions", logger, () => forgetEnded(db)),
     every(5 * SECOND, "lapsed approvals", logger, () => sweepLapsedApprovals(db)),
     every(60 * SECOND, "old rate windows", logger, () => forgetOldWindows(db)),
   ];
@@ -89,7 +97,7 @@ async function serve(
   logger: Logger,
   stops: (() => Promise<unknown>)[],
 ): Promise<void> {
-  const config = given.demo ? withDemoKey(given) : given;
+  const config = await withSecrets(given);
   const limits = new RateLimits();
   const tokenUses = new TokenUses();
   const processor = createSandbox(db);
@@ -106,10 +114,21 @@ async function serve(
   if (config.demo) welcome(config, await prepareDemo({ db, processor }));
 }
 
-/** The demo's operator key: made anew at each start, unless one was given. */
-function withDemoKey(config: Config): Config {
-  if (config.operatorApiKeys.length > 0) return config;
-  return { ...config, operatorApiKeys: [`demo_${randomBytes(32).toString("base64url")}`] };
+/**
+ * What was not given: the demo's operator key, made anew at each start, and the secret of the sessions, which
+ * is kept, so that people stay signed in over a restart.
+ */
+async function withSecrets(config: Config): Promise<Config> {
+  const { demo, dataDir, operatorApiKeys, sessionSecrets } = config;
+  return {
+    ...config,
+    operatorApiKeys:
+      demo && operatorApiKeys.length === 0
+        ? [`demo_${randomBytes(32).toString("base64url")}`]
+        : operatorApiKeys,
+    sessionSecrets:
+      sessionSecrets.length === 0 ? [await keepSecret(dataDir, "session-secret")] : sessionSecrets,
+  };
 }
 
 function asStartError(error: unknown, { host, port }: Config): unknown {

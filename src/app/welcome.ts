@@ -2,7 +2,8 @@ import type { Config } from "../config/config.ts";
 import type { Demo } from "./demo.ts";
 
 /** Tells the person who has just started the demo what to do next. */
-export function welcome({ publicUrl, dataDir, operatorApiKeys }: Config, { token, milestoneId }: Demo): void {
+export function welcome({ publicUrl, dataDir, operatorApiKeys }: Config, demo: Demo): void {
+  const { token, milestoneId, email, password } = demo;
   console.log(`
 Countersign is running at ${publicUrl} — a demo: no real money, data in ${dataDir}
 
@@ -10,11 +11,14 @@ Countersign is running at ${publicUrl} — a demo: no real money, data in ${data
 
 curl -X POST ${publicUrl}/milestones/${milestoneId}/fund -H "Authorization: Bearer ${token}"
 
-  2. Be the human. Open the approvalUrl of the answer in a browser.
+  2. Be the human. Open the approvalUrl of the answer in a browser, and sign in at ${publicUrl}/sign-in
 
-  3. Read on: ${publicUrl}/docs describes every call.
+     E-mail:   ${email}
+     Password: ${password}
+
+  3. Read on: ${publicUrl}/docs describes every call, ${publicUrl}/demo/mailbox shows what would be mailed.
 
   Operator's key, for ${publicUrl}/api/operator/v1: ${operatorApiKeys[0]}
-  The token and a key that was not given are made anew at each start. Stop with Ctrl-C.
+  The token, the password and a key that was not given are made anew at each start. Stop with Ctrl-C.
 `);
 }

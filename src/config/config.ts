@@ -18,6 +18,12 @@ export type Config = {
   appName: string;
   /** One or two keys of at least 32 bytes; empty: the operator's routes do not exist. */
   operatorApiKeys: readonly string[];
+  /** 32 bytes each, the newest first; empty: the start keeps one of its own in `dataDir`. */
+  sessionSecrets: readonly Buffer[];
+  /** Where mail goes out; absent: to the log, or to the demo's mailbox. */
+  smtpUrl: string | undefined;
+  /** Who mail is from, as `Name <address>` or an address. */
+  mailFrom: string;
   approvalTtlSeconds: number;
   rateLimitPerMinute: number;
   /** How many proxies to believe, or which addresses; `false`: none. */
@@ -38,22 +44,27 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
   const databaseUrl = env.url("DATABASE_URL", ["postgres:", "postgresql:"]);
   const stripeKey = env.optional("STRIPE_SECRET_KEY");
   const loopback = LOOPBACK.has(host);
+  const publicUrl = readPublicUrl(env, port, databaseUrl !== undefined);
+  const appName = env.text("APP_NAME", "Countersign");
   const config: Config = {
     host,
     port,
-    publicUrl: readPublicUrl(env, port, databaseUrl !== undefined),
+    publicUrl,
     databaseUrl,
     migrateOnStart: env.flag("MIGRATE_ON_START", databaseUrl === undefined),
     dataDir: resolve(env.text("DATA_DIR", ".data")),
-    appName: env.text("APP_NAME", "Countersign"),
+    appName,
     operatorApiKeys: readOperatorKeys(env),
+    sessionSecrets: env.keyBytes("SESSION_SECRET", { required: databaseUrl !== undefined }),
+    smtpUrl: env.url("SMTP_URL", ["smtp:", "smtps:"]),
+    mailFrom: readMailFrom(env, appName, publicUrl),
     approvalTtlSeconds: env.integer("APPROVAL_TTL_SECONDS", 259_200, { min: 1, max: 31_536_000 }),
     rateLimitPerMinute: env.integer("RATE_LIMIT_PER_MINUTE", 600, { min: 1, max: 1_000_000 }),
     trustProxy: readTrustProxy(env),
     logLevel: env.oneOf("LOG_LEVEL", LOG_LEVELS, "info"),
     demo: databaseUrl === undefined && loopback && stripeKey === undefined,
   };
-  for (const secret of ["SESSION_SECRET", "SECRETS_KEY", "RECEIPT_SIGNING_KEY"] as const) {
+  for (const secret of ["SECRETS_KEY", "RECEIPT_SIGNING_KEY"] as const) {
     env.keyBytes(secret, { required: databaseUrl !== undefined });
   }
   if (databaseUrl === undefined && /^[sr]k_live_/.test(stripeKey ?? "")) {
@@ -89,6 +100,15 @@ function readOperatorKeys(env: Environment): string[] {
     env.fault("OPERATOR_API_KEY must be at least 32 bytes: try `openssl rand -base64 32`");
   }
   return keys;
+}
+
+function readMailFrom(env: Environment, appName: string, publicUrl: string): string {
+  const host = URL.canParse(publicUrl) ? new URL(publicUrl).hostname : "localhost";
+  const from = env.text("MAIL_FROM", `"${appName.replaceAll(/["\\\r\n]/g, "")}" <no-reply@${host}>`);
+  if (!/^[^\r\n]*[^\s<>@]+@[^\s<>@]+>?$/.test(from)) {
+    env.fault("MAIL_FROM must be an address, or a name and an address: Countersign <pay@example.com>");
+  }
+  return from;
 }
 
 function readTrustProxy(env: Environment): number | string | false {

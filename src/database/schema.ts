@@ -1,4 +1,4 @@
-import type { ColumnType } from "kysely";
+import type { ColumnType, Generated } from "kysely";
 
 /**
  * The tables, as Kysely sees them; `migrations/` makes them. Every table of an account has `account_id`
@@ -19,6 +19,12 @@ export type Database = {
   events: EventsTable;
   rate_windows: RateWindowsTable;
   "sandbox.payment_methods": SandboxPaymentMethodsTable;
+  mails: MailsTable;
+  "auth.users": UsersTable;
+  "auth.sessions": SessionsTable;
+  "auth.credentials": CredentialsTable;
+  "auth.resets": ResetsTable;
+  "auth.audit": AuditTable;
 };
 
 /** Written as JSON text: pg would send a JavaScript array as a Postgres array. */
@@ -72,6 +78,10 @@ export type InvitationsTable = {
   created_at: Date;
   expires_at: Date;
   used_at: Date | null;
+  /** When an owner agreed to it, where one must, and who. */
+  consented_at: Date | null;
+  /** Their user id. */
+  consented_by: string | null;
 };
 
 export type TokensTable = {
@@ -230,4 +240,74 @@ export type SandboxPaymentMethodsTable = {
   exp_month: number;
   exp_year: number;
   detached_at: Date | null;
+};
+
+/** What is to be sent, and what was. The body goes once it is sent: it may hold a link that is a secret. */
+export type MailsTable = {
+  id: string;
+  recipient: string;
+  subject: string;
+  body: string | null;
+  created_at: Date;
+  due_at: Date;
+  /** When nobody needs it any more. */
+  give_up_at: Date;
+  attempts: Generated<number>;
+  leased_until: Date | null;
+  sent_at: Date | null;
+  failed_at: Date | null;
+};
+
+/** People who sign in. better-auth reads and writes this table, the next and `auth.verifications` too. */
+export type UsersTable = {
+  id: string;
+  name: string;
+  email: string;
+  created_at: Generated<Date>;
+  updated_at: Generated<Date>;
+};
+
+export type SessionsTable = {
+  id: string;
+  /** SHA-256 of what the cookie holds, in base64url. */
+  token: string;
+  user_id: string;
+  expires_at: Date;
+  ip_address: string | null;
+  user_agent: string | null;
+  started_at: Generated<Date>;
+  seen_at: Generated<Date>;
+  /** When the person last proved that it is them. */
+  proved_at: Generated<Date>;
+};
+
+/** A password, hashed; other ways to sign in may stand beside it. */
+export type CredentialsTable = {
+  id: string;
+  account_id: string;
+  provider_id: string;
+  user_id: string;
+  password: string | null;
+  updated_at: Generated<Date>;
+};
+
+export type ResetsTable = {
+  id: string;
+  email: string;
+  requested_at: Date;
+  /** Null until a sweep has found out whose e-mail it is, and for ever when it is nobody's. */
+  user_id: string | null;
+  digest: Buffer | null;
+  expires_at: Date | null;
+  used_at: Date | null;
+};
+
+/** Sensitive changes of a person's sign-in. Rows are never changed. */
+export type AuditTable = {
+  id: string;
+  user_id: string;
+  action: string;
+  detail: Json<Record<string, unknown>>;
+  address: string | null;
+  created_at: Date;
 };

@@ -20,6 +20,11 @@ const catalogue = {
     "FORBIDDEN",
     "This feature is not enabled for the account. The operator of this service can enable it.",
   ],
+  form_refused: [
+    403,
+    "FORBIDDEN",
+    "This form was not sent from a current page of this site. Open the page again, and send it from there.",
+  ],
   account_claim_required: [
     403,
     "FORBIDDEN",

@@ -1,5 +1,6 @@
 import type { FastifyReply } from "fastify";
 import { type Html, html } from "../lib/html.ts";
+import { hiddenField } from "./forms.ts";
 
 /** Pages take nothing from elsewhere and cannot be framed (CONTRACT.md §7). */
 const PAGE_HEADERS = {
@@ -13,6 +14,8 @@ const PAGE_HEADERS = {
 };
 
 export type Page = { title: string; body: Html };
+/** Who is signed in, as every page's head shows it. */
+export type Visitor = { name: string; email: string; signOutToken: string };
 
 /** Sends a page in the one layout that all pages have. */
 export function sendPage(
@@ -20,6 +23,7 @@ export function sendPage(
   appName: string,
   status: number,
   { title, body }: Page,
+  visitor?: Visitor,
 ): FastifyReply {
   const page = html`<!doctype html>
 <html lang="en">
@@ -27,13 +31,17 @@ export function sendPage(
     <meta charset="utf-8">
     <meta name="viewport" content="width=device-width, initial-scale=1">
     <meta name="color-scheme" content="light dark">
-    <title>${title} · ${appName}</title>
+    <title>${title === appName ? title : `${title} · ${appName}`}</title>
     <link rel="icon" href="/assets/icon.svg" type="image/svg+xml">
     <link rel="stylesheet" href="/assets/style.css">
   </head>
   <body>
-    <header class="site"><a href="/">${appName}</a></header>
-    <main>
+    <a class="skip" href="#main">Skip to the page</a>
+    <header class="site">
+      <a class="brand" href="/">${appName}</a>
+${visitor === undefined ? html`      <a href="/sign-in">Sign in</a>` : signedIn(visitor)}
+    </header>
+    <main id="main">
       <h1>${title}</h1>
 ${body}
     </main>
@@ -41,4 +49,17 @@ ${body}
 </html>
 `;
   return reply.code(status).headers(PAGE_HEADERS).type("text/html; charset=utf-8").send(page.toString());
+}
+
+function signedIn({ name, email, signOutToken }: Visitor): Html {
+  return html`      <nav aria-label="Main">
+        <a href="/approvals">Approvals</a>
+        <a href="/billing">Billing</a>
+        <a href="/settings/security">Security</a>
+      </nav>
+      <form class="visitor" method="post" action="/sign-out">
+        ${hiddenField("form_token", signOutToken)}
+        <span title="${email}">${name}</span>
+        <button class="plain" type="submit">Sign out</button>
+      </form>`;
 }

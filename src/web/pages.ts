@@ -2,8 +2,8 @@ import { html } from "../lib/html.ts";
 import type { Page } from "./layout.ts";
 
 /**
- * The pages that answers and mails lead to. Sign-in is not built yet, so each says what it is for and shows
- * nothing of any account: an approval that exists and one that does not look the same.
+ * Pages that show nothing of any account. Those that wait for their feature say what they are for: an approval
+ * that exists and one that does not look the same.
  */
 export const homePage = (appName: string): Page => ({
   title: appName,
@@ -22,7 +22,7 @@ export const approvalPage: Page = {
   body: html`
       <p>This page is where a member of the account reads what an agent asks for — the amount, the payee, the
         work — and confirms or declines it.</p>
-      <p>Sign-in comes here. Until then nothing can be decided, and <strong>no money moves</strong>.</p>
+      <p>Deciding comes here. Until then nothing can be decided, and <strong>no money moves</strong>.</p>
       <p class="quiet">Opening this page has changed nothing. A request that nobody confirms lapses by itself.</p>`,
 };
 
@@ -30,7 +30,7 @@ export const approvalsPage: Page = {
   title: "Approvals",
   body: html`
       <p>Requests of your account's agents wait here for a person to confirm or decline.</p>
-      <p>Sign-in comes here. Until then nothing can be decided, and <strong>no money moves</strong>.</p>`,
+      <p>Deciding comes here. Until then nothing can be decided, and <strong>no money moves</strong>.</p>`,
 };
 
 export const claimPage: Page = {
@@ -38,7 +38,7 @@ export const claimPage: Page = {
   body: html`
       <p>An agent may register an account by itself, but only a person can answer for it. An account must be claimed
         before its agents can ask for money to move.</p>
-      <p>Sign-in and claiming come here. Until then the operator of this service can mark an account as claimed.</p>`,
+      <p>Claiming comes here. Until then the operator of this service can mark an account as claimed.</p>`,
 };
 
 export const billingPage: Page = {
@@ -46,21 +46,14 @@ export const billingPage: Page = {
   body: html`
       <p>A card must be on file before an agent can ask for a milestone to be funded. It is charged only after a
         person has confirmed.</p>
-      <p>Sign-in and adding a card come here. Until then the operator of this service can put one on file.</p>`,
+      <p>Adding a card comes here. Until then the operator of this service can put one on file.</p>`,
 };
 
 export const keysPage: Page = {
   title: "API keys",
   body: html`
       <p>Members of an account mint API keys for its agents here, and choose what each may do.</p>
-      <p>Sign-in comes here. Until then the operator of this service mints them.</p>`,
-};
-
-export const invitePage: Page = {
-  title: "You are invited",
-  body: html`
-      <p>Somebody invites you to help look after an account: to read what its agents ask for, and to confirm or decline.</p>
-      <p>Setting a password comes here. Opening this page has not used your invitation up.</p>`,
+      <p>Minting comes here. Until then the operator of this service mints them.</p>`,
 };
 
 export const notFoundPage: Page = {

@@ -1,7 +1,16 @@
 import { readFileSync } from "node:fs";
+import formBody from "@fastify/formbody";
 import type { App } from "../http/app.ts";
-import { type Page, sendPage } from "./layout.ts";
+import { toProblem } from "../http/errors.ts";
+import { problemRow } from "../lib/problems.ts";
+import { readHuman } from "../sessions/gate.ts";
+import type { SessionDeps } from "../sessions/service.ts";
+import { inviteRoutes } from "./invite-routes.ts";
+import type { Page } from "./layout.ts";
 import * as pages from "./pages.ts";
+import { problemPage } from "./problem-page.ts";
+import { signInRoutes } from "./sign-in-routes.ts";
+import { show } from "./site.ts";
 
 const ASSETS = [
   { url: "/assets/style.css", type: "text/css; charset=utf-8", file: "style.css" },
@@ -9,22 +18,45 @@ const ASSETS = [
 ] as const;
 
 /** The pages for people (CONTRACT.md §7), and what they are drawn with. GET changes nothing. */
-export function webRoutes(app: App, { appName }: { appName: string }): void {
+export async function webRoutes(app: App, deps: SessionDeps): Promise<void> {
+  await app.register(formBody);
+  refuseWithPages(app, deps);
+  plainPages(app, deps);
+  signInRoutes(app, deps);
+  inviteRoutes(app, deps);
+  assetRoutes(app);
+}
+
+/** Within `app`, whatever refuses answers with a page. */
+function refuseWithPages(app: App, deps: SessionDeps): void {
+  app.setErrorHandler((error, request, reply) => {
+    const problem = toProblem(error);
+    if (problem.problem === "internal_error") request.log.error({ err: error }, "unforeseen error");
+    const wait = problem.details?.retryAfterSeconds;
+    if (typeof wait === "number") reply.header("retry-after", wait);
+    const { status } = problemRow(problem.problem);
+    return show(deps, reply, problemPage(problem, request.id), { status });
+  });
+}
+
+function plainPages(app: App, deps: SessionDeps): void {
   const page = (url: string, content: Page, constraints: { audience?: "page" } = {}): void => {
     app.get(
       url,
       { config: { access: { by: "public" } }, schema: { hide: true }, constraints },
-      async (_request, reply) => sendPage(reply, appName, 200, content),
+      async ({ headers }, reply) =>
+        show(deps, reply, content, { human: await readHuman(deps, headers.cookie) }),
     );
   };
-  page("/", pages.homePage(appName));
+  page("/", pages.homePage(deps.config.appName));
   page("/approvals", pages.approvalsPage);
   page("/approvals/:approvalId", pages.approvalPage, { audience: "page" });
   page("/claim", pages.claimPage);
   page("/billing", pages.billingPage);
-  page("/invite", pages.invitePage);
   page("/settings/keys", pages.keysPage);
+}
 
+function assetRoutes(app: App): void {
   for (const { url, type, file } of ASSETS) {
     const content = readFileSync(new URL(file, import.meta.url));
     app.get(url, { config: { access: { by: "public" } }, schema: { hide: true } }, async (_request, reply) =>

@@ -1,0 +1,25 @@
+import { randomBytes } from "node:crypto";
+import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { StartError } from "../lib/start-error.ts";
+
+const BYTES = 32;
+
+/**
+ * A secret that lasts from start to start where none was given: 32 random bytes in a file that its owner
+ * alone may read. Two starts at once end with the same one.
+ * @throws StartError when the file cannot be read, or holds something else
+ */
+export async function keepSecret(dataDir: string, name: string): Promise<Buffer> {
+  const file = join(dataDir, name);
+  await mkdir(dataDir, { recursive: true });
+  await writeFile(file, randomBytes(BYTES).toString("base64"), { flag: "wx", mode: 0o600 }).catch(
+    (error: unknown) => {
+      if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+    },
+  );
+  await chmod(file, 0o600);
+  const secret = Buffer.from(await readFile(file, "utf8"), "base64");
+  if (secret.length === BYTES) return secret;
+  throw new StartError(`${file} is damaged: remove it, and everybody signs in anew.`);
+}

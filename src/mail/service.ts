@@ -1,0 +1,45 @@
+import type { Db, Trx } from "../database/connection.ts";
+import { isUuid, newId } from "../lib/ids.ts";
+import { addSeconds } from "../lib/time.ts";
+import * as store from "./store.ts";
+
+const DAY_SECONDS = 24 * 60 * 60;
+const MAILBOX_SHOWS = 50;
+
+/** Plain text in paragraphs; a paragraph that is an address becomes a link. */
+export type Mail = { to: string; subject: string; paragraphs: readonly string[] };
+export type KeptMail = { id: string; to: string; subject: string; paragraphs: string[]; createdAt: Date };
+
+/**
+ * Queues a mail with the change that it tells of: it goes out soon after `trx` commits, and never if it does
+ * not. At least once: one that was sent when its process died may be sent again, under the same Message-ID.
+ * @param usefulSeconds after which nobody needs it any more
+ */
+export async function queueMail(trx: Trx, mail: Mail, now: Date, usefulSeconds = DAY_SECONDS): Promise<void> {
+  await store.insertMail(
+    trx,
+    {
+      id: newId(),
+      recipient: mail.to,
+      subject: mail.subject,
+      body: mail.paragraphs.join("\n\n"),
+      giveUpAt: addSeconds(now, usefulSeconds),
+    },
+    now,
+  );
+}
+
+/** The newest mails, without their bodies where those are gone: the demo's mailbox. */
+export async function listMailbox(db: Db): Promise<KeptMail[]> {
+  return (await store.listMails(db, MAILBOX_SHOWS)).map(toKeptMail);
+}
+
+export async function readKeptMail(db: Db, id: string): Promise<KeptMail | undefined> {
+  const row = isUuid(id) ? await store.findMail(db, id) : undefined;
+  return row && toKeptMail(row);
+}
+
+function toKeptMail(row: NonNullable<Awaited<ReturnType<typeof store.findMail>>>): KeptMail {
+  const { id, recipient, subject, body, created_at } = row;
+  return { id, to: recipient, subject, paragraphs: body?.split("\n\n") ?? [], createdAt: created_at };
+}

@@ -1,0 +1,81 @@
+import { sql } from "kysely";
+import type { Db, Trx } from "../database/connection.ts";
+
+export type NewMail = { id: string; recipient: string; subject: string; body: string; giveUpAt: Date };
+
+export async function insertMail(trx: Trx, mail: NewMail, now: Date): Promise<void> {
+  await trx
+    .insertInto("mails")
+    .values({
+      id: mail.id,
+      recipient: mail.recipient,
+      subject: mail.subject,
+      body: mail.body,
+      created_at: now,
+      due_at: now,
+      give_up_at: mail.giveUpAt,
+      leased_until: null,
+      sent_at: null,
+      failed_at: null,
+    })
+    .execute();
+}
+
+/** A mail that this process holds the lease of. */
+export type ClaimedMail = {
+  id: string;
+  recipient: string;
+  subject: string;
+  body: string;
+  attempts: number;
+  giveUpAt: Date;
+};
+
+/** Takes the mail that has been due the longest, for `leaseSeconds`; others pass it over meanwhile. */
+export async function claimMail(db: Db, leaseSeconds: number): Promise<ClaimedMail | undefined> {
+  const { rows } = await sql<ClaimedMail>`
+    update mails set attempts = attempts + 1, leased_until = now() + make_interval(secs => ${leaseSeconds})
+    where id = (
+      select id from mails
+      where sent_at is null and failed_at is null and due_at <= now()
+        and (leased_until is null or leased_until < now())
+      order by due_at limit 1 for update skip locked
+    )
+    returning id, recipient, subject, body, attempts, give_up_at as "giveUpAt"`.execute(db);
+  return rows[0];
+}
+
+/** Notes that a mail went out. Its body goes, unless it is kept for the demo's mailbox. */
+export async function markSent(db: Db, id: string, { keepBody }: { keepBody: boolean }): Promise<void> {
+  await sql`
+    update mails set sent_at = now(), leased_until = null, body = case when ${keepBody} then body end
+    where id = ${id} and sent_at is null`.execute(db);
+}
+
+/** Lets a mail that could not go out wait, or gives it up when nobody needs it any more. */
+export async function markUnsent(db: Db, id: string, waitSeconds: number): Promise<void> {
+  await sql`
+    update mails set leased_until = null, due_at = now() + make_interval(secs => ${waitSeconds}),
+      failed_at = case when give_up_at <= now() + make_interval(secs => ${waitSeconds}) then now() end,
+      body = case when give_up_at <= now() + make_interval(secs => ${waitSeconds}) then null else body end
+    where id = ${id} and sent_at is null`.execute(db);
+}
+
+/** The newest mails, for the demo's mailbox. */
+export function listMails(db: Db, limit: number) {
+  return db
+    .selectFrom("mails")
+    .select(["id", "recipient", "subject", "body", "created_at"])
+    .orderBy("created_at", "desc")
+    .orderBy("id", "desc")
+    .limit(limit)
+    .execute();
+}
+
+export function findMail(db: Db, id: string) {
+  return db
+    .selectFrom("mails")
+    .where("id", "=", id)
+    .select(["id", "recipient", "subject", "body", "created_at"])
+    .executeTakeFirst();
+}

@@ -1,0 +1,84 @@
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { listMemberships, type Membership } from "../accounts/service.ts";
+import { requireSameOrigin } from "../http/same-origin.ts";
+import { Problem } from "../lib/problems.ts";
+import { checkFormToken, FORM_TOKEN_FIELD } from "./form-token.ts";
+import { readSession, type SessionDeps } from "./service.ts";
+import { type SessionRow, touchSession } from "./store.ts";
+
+const TOUCH_AFTER = 5 * 60_000;
+const SAFE_METHODS = new Set(["GET", "HEAD"]);
+
+/** A signed-in person, as the database knew them at this request's look-up. `now` is its time. */
+export type Human = Omit<SessionRow, "seenAt"> & { memberships: Membership[] };
+
+/** A page's gates. Spread `options` into the route; in the handler, `human(request)` is who asks. */
+export type SessionGate = {
+  options: {
+    config: { access: { by: "session" } };
+    schema: { hide: true };
+    onRequest: (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
+    preHandler: (request: FastifyRequest) => Promise<void>;
+  };
+  human(request: FastifyRequest): Human;
+};
+
+export type SessionGateOptions = {
+  /**
+   * What a form does and to what, as its page said to `formToken`. A route that changes something must have
+   * it. Read from the path and the validated body.
+   */
+  purpose?: (request: FastifyRequest) => string;
+  /** Where to come back to after sign-in, if not to the address itself. */
+  returnTo?: (request: FastifyRequest) => string;
+};
+
+/**
+ * Opens the gates of a page for people, in this order: a form must come from this origin; somebody must be
+ * signed in, else they are sent to sign in and nothing is done; a form must carry the token of this session
+ * and this purpose (CONTRACT.md §7). No token of an agent means anything here.
+ * @throws Problem form_refused
+ */
+export function openSessionGate(deps: SessionDeps, options: SessionGateOptions = {}): SessionGate {
+  const { purpose, returnTo = (request) => request.url } = options;
+  const sameOrigin = requireSameOrigin(deps.config.publicUrl);
+  const humans = new WeakMap<FastifyRequest, Human>();
+
+  const human = (request: FastifyRequest): Human => {
+    const found = humans.get(request);
+    if (found === undefined) throw new TypeError("the page's gates have not run");
+    return found;
+  };
+
+  return {
+    options: {
+      config: { access: { by: "session" } },
+      schema: { hide: true },
+      onRequest: async (request, reply) => {
+        if (!SAFE_METHODS.has(request.method)) await sameOrigin(request);
+        const found = await readHuman(deps, request.headers.cookie);
+        if (found !== undefined) humans.set(request, found);
+        else return reply.redirect(`/sign-in?return_to=${encodeURIComponent(returnTo(request))}`, 303);
+      },
+      preHandler: async (request) => {
+        if (SAFE_METHODS.has(request.method)) return;
+        if (purpose === undefined) throw new TypeError(`${request.url} changes something without a purpose`);
+        const presented = (request.body as Record<string, unknown> | null)?.[FORM_TOKEN_FIELD];
+        if (!checkFormToken(deps.keys, human(request), purpose(request), presented)) {
+          throw new Problem("form_refused");
+        }
+      },
+    },
+    human,
+  };
+}
+
+/** Who is signed in, if anybody: for pages that are there for all. */
+export async function readHuman(deps: SessionDeps, cookie: string | undefined): Promise<Human | undefined> {
+  const session = await readSession(deps, cookie);
+  if (session === undefined) return undefined;
+  const { seenAt, ...rest } = session;
+  if (session.now.getTime() - seenAt.getTime() > TOUCH_AFTER)
+    await touchSession(deps.db, session.sessionId, session.now);
+  return { ...rest, memberships: await listMemberships(deps.db, session.userId) };
+}

@@ -1,0 +1,19 @@
+import { hkdfSync, randomBytes } from "node:crypto";
+
+/** What SESSION_SECRET is used for, each under a key of its own; the newest first, older ones still count. */
+export type SessionKeys = { cookies: readonly string[]; forms: readonly Buffer[] };
+
+const BYTES = 32;
+
+/** Derives the keys. Without a secret they are random, and end with the process. */
+export function deriveKeys(secrets: readonly Buffer[]): SessionKeys {
+  const roots = secrets.length > 0 ? secrets : [randomBytes(BYTES)];
+  return {
+    cookies: roots.map((root) => derive(root, "cookies").toString("base64")),
+    forms: roots.map((root) => derive(root, "forms")),
+  };
+}
+
+function derive(root: Buffer, purpose: string): Buffer {
+  return Buffer.from(hkdfSync("sha256", root, "", `countersign:${purpose}`, BYTES));
+}

@@ -1,0 +1,47 @@
+import type { Mail } from "../mail/service.ts";
+
+/** What people are mailed about their sign-in. */
+type Context = { appName: string; publicUrl: string };
+type Person = { email: string; name: string };
+
+const NOT_YOU = (publicUrl: string): string[] => [
+  "If that was not you, ask for a new password at once:",
+  `${publicUrl}/reset`,
+];
+
+export function resetMail({ appName, publicUrl }: Context, person: Person, secret: string): Mail {
+  return {
+    to: person.email,
+    subject: `A new password for ${appName}`,
+    paragraphs: [
+      `Hello ${person.name},`,
+      "Somebody, probably you, asked for a new password. Choose one within an hour, on this page:",
+      `${publicUrl}/reset/new?token=${secret}`,
+      "If it was not you, do nothing: your password stays as it is.",
+    ],
+  };
+}
+
+export function passwordChangedMail({ appName, publicUrl }: Context, person: Person): Mail {
+  return {
+    to: person.email,
+    subject: `Your password for ${appName} was changed`,
+    paragraphs: [
+      `Hello ${person.name},`,
+      "Your password was changed just now, and you were signed out everywhere else.",
+      ...NOT_YOU(publicUrl),
+    ],
+  };
+}
+
+export function passwordResetMail({ appName, publicUrl }: Context, person: Person): Mail {
+  return {
+    to: person.email,
+    subject: `Your password for ${appName} was reset`,
+    paragraphs: [
+      `Hello ${person.name},`,
+      "A new password was set with the link that was mailed to you, and every session was signed out.",
+      ...NOT_YOU(publicUrl),
+    ],
+  };
+}

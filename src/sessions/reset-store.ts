@@ -1,0 +1,82 @@
+import { sql } from "kysely";
+import type { Db, Trx } from "../database/connection.ts";
+
+export async function insertRequest(db: Db, id: string, email: string): Promise<void> {
+  await db
+    .insertInto("auth.resets")
+    .values({
+      id,
+      email,
+      requested_at: sql<Date>`now()`,
+      user_id: null,
+      digest: null,
+      expires_at: null,
+      used_at: null,
+    })
+    .execute();
+}
+
+/** The oldest request that nobody has looked at; others pass it over until `trx` ends. */
+export function takeRequest(trx: Trx) {
+  return trx
+    .selectFrom("auth.resets")
+    .where("digest", "is", null)
+    .select(["id", "email"])
+    .orderBy("requested_at")
+    .limit(1)
+    .forUpdate()
+    .skipLocked()
+    .executeTakeFirst();
+}
+
+export async function fillReset(
+  trx: Trx,
+  id: string,
+  { userId, digest, expiresAt }: { userId: string; digest: Buffer; expiresAt: Date },
+): Promise<void> {
+  await trx
+    .updateTable("auth.resets")
+    .set({ user_id: userId, digest, expires_at: expiresAt })
+    .where("id", "=", id)
+    .where("digest", "is", null)
+    .execute();
+}
+
+export async function deleteReset(trx: Trx, id: string): Promise<void> {
+  await trx.deleteFrom("auth.resets").where("id", "=", id).execute();
+}
+
+export function findOpenReset(db: Db, digest: Buffer, now: Date) {
+  return db
+    .selectFrom("auth.resets")
+    .where("digest", "=", digest)
+    .where("used_at", "is", null)
+    .where("expires_at", ">", now)
+    .select("user_id")
+    .executeTakeFirst();
+}
+
+/** Uses a link up, and with it every other link of that person. @returns whose it was, if it still worked */
+export async function useReset(trx: Trx, digest: Buffer, now: Date): Promise<string | undefined> {
+  const used = await trx
+    .updateTable("auth.resets")
+    .set({ used_at: now })
+    .where("digest", "=", digest)
+    .where("used_at", "is", null)
+    .where("expires_at", ">", now)
+    .returning("user_id")
+    .executeTakeFirst();
+  if (used?.user_id == null) return undefined;
+  await trx
+    .updateTable("auth.resets")
+    .set({ used_at: now })
+    .where("user_id", "=", used.user_id)
+    .where("used_at", "is", null)
+    .execute();
+  return used.user_id;
+}
+
+/** Removes links that lapsed more than a day ago. */
+export async function deleteOldResets(db: Db): Promise<void> {
+  await db.deleteFrom("auth.resets").where("expires_at", "<", sql<Date>`now() - interval '1 day'`).execute();
+}

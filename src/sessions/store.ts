@@ -1,0 +1,189 @@
+import { sql } from "kysely";
+import type { Db, Trx } from "../database/connection.ts";
+
+const IDLE_HOURS = 12;
+const SESSION_DAYS = 7;
+
+/** A session that was just looked up, and whose it is. */
+export type SessionRow = {
+  sessionId: string;
+  userId: string;
+  email: string;
+  name: string;
+  seenAt: Date;
+  provedAt: Date;
+  /** The database's time at the look-up; the request goes by it from there on. */
+  now: Date;
+};
+
+/** Looks a session up by the digest of its token; `undefined` when it is unknown or has ended. */
+export function findSession(db: Db, digest: string): Promise<SessionRow | undefined> {
+  return db
+    .selectFrom("auth.sessions as s")
+    .innerJoin("auth.users as u", "u.id", "s.user_id")
+    .where("s.token", "=", digest)
+    .where("s.expires_at", ">", sql<Date>`now()`)
+    .where("s.started_at", ">", sql<Date>`now() - make_interval(days => ${SESSION_DAYS})`)
+    .where("s.seen_at", ">", sql<Date>`now() - make_interval(hours => ${IDLE_HOURS})`)
+    .select([
+      "s.id as sessionId",
+      "u.id as userId",
+      "u.email",
+      "u.name",
+      "s.seen_at as seenAt",
+      "s.proved_at as provedAt",
+      sql<Date>`date_trunc('milliseconds', now())`.as("now"),
+    ])
+    .executeTakeFirst();
+}
+
+/** Notes that a session is in use, so that it does not end for being idle. */
+export async function touchSession(db: Db, sessionId: string, now: Date): Promise<void> {
+  await db
+    .updateTable("auth.sessions")
+    .set({ seen_at: now })
+    .where("id", "=", sessionId)
+    .where("seen_at", "<", now)
+    .execute();
+}
+
+/** Notes a proof of presence. @returns when it was, or `undefined` when the session is gone */
+export async function markProved(db: Db, sessionId: string): Promise<Date | undefined> {
+  const row = await db
+    .updateTable("auth.sessions")
+    .set({ proved_at: sql<Date>`date_trunc('milliseconds', now())` })
+    .where("id", "=", sessionId)
+    .returning("proved_at")
+    .executeTakeFirst();
+  return row?.proved_at;
+}
+
+export async function deleteSession(db: Db, sessionId: string): Promise<void> {
+  await db.deleteFrom("auth.sessions").where("id", "=", sessionId).execute();
+}
+
+/** Ends the person's sessions, but for `except`. @returns how many */
+export async function deleteSessions(db: Db, userId: string, except: string | null): Promise<number> {
+  const { numDeletedRows } = await db
+    .deleteFrom("auth.sessions")
+    .where("user_id", "=", userId)
+    .where("id", "is distinct from", except)
+    .executeTakeFirstOrThrow();
+  return Number(numDeletedRows);
+}
+
+/** Removes sessions that have ended by themselves. */
+export async function deleteEndedSessions(db: Db): Promise<void> {
+  await db
+    .deleteFrom("auth.sessions")
+    .where((where) =>
+      where.or([
+        where("expires_at", "<", sql<Date>`now()`),
+        where("started_at", "<", sql<Date>`now() - make_interval(days => ${SESSION_DAYS})`),
+      ]),
+    )
+    .execute();
+}
+
+/** The person's sessions that have not ended, the one seen last first. */
+export function listSessions(db: Db, userId: string, now: Date) {
+  return db
+    .selectFrom("auth.sessions")
+    .where("user_id", "=", userId)
+    .where("expires_at", ">", now)
+    .where("seen_at", ">", new Date(now.getTime() - IDLE_HOURS * 3_600_000))
+    .select(["id", "user_agent", "ip_address", "started_at", "seen_at"])
+    .orderBy("seen_at", "desc")
+    .execute();
+}
+
+export function findUserByEmail(db: Db, email: string) {
+  return db
+    .selectFrom("auth.users")
+    .where("email", "=", email.toLowerCase())
+    .select(["id", "email", "name"])
+    .executeTakeFirst();
+}
+
+export function findUser(db: Db, id: string) {
+  return db.selectFrom("auth.users").where("id", "=", id).select(["id", "email", "name"]).executeTakeFirst();
+}
+
+/** Makes a person. `false`: the e-mail has one already. */
+export async function insertUser(
+  trx: Trx,
+  user: { id: string; email: string; name: string },
+): Promise<boolean> {
+  const { numInsertedOrUpdatedRows } = await trx
+    .insertInto("auth.users")
+    .values(user)
+    .onConflict((conflict) => conflict.column("email").doNothing())
+    .executeTakeFirstOrThrow();
+  return numInsertedOrUpdatedRows === 1n;
+}
+
+/** What better-auth calls the sign-in by password. */
+const PASSWORD_PROVIDER = "credential";
+
+export async function insertPassword(trx: Trx, id: string, userId: string, password: string): Promise<void> {
+  await trx
+    .insertInto("auth.credentials")
+    .values({ id, account_id: userId, provider_id: PASSWORD_PROVIDER, user_id: userId, password })
+    .execute();
+}
+
+/** The hash of the person's password. */
+export async function findPassword(db: Db, userId: string): Promise<string | null> {
+  const row = await db
+    .selectFrom("auth.credentials")
+    .where("user_id", "=", userId)
+    .where("provider_id", "=", PASSWORD_PROVIDER)
+    .select("password")
+    .executeTakeFirst();
+  return row?.password ?? null;
+}
+
+/** Sets a new password, if the present one is still `expected`. `false`: somebody else just changed it. */
+export async function updatePassword(
+  trx: Trx,
+  userId: string,
+  { expected, password }: { expected: string | null; password: string },
+  now: Date,
+): Promise<boolean> {
+  const { numUpdatedRows } = await trx
+    .updateTable("auth.credentials")
+    .set({ password, updated_at: now })
+    .where("user_id", "=", userId)
+    .where("provider_id", "=", PASSWORD_PROVIDER)
+    .where("password", "is not distinct from", expected)
+    .executeTakeFirstOrThrow();
+  return numUpdatedRows === 1n;
+}
+
+export type AuditEntry = {
+  id: string;
+  userId: string;
+  action: string;
+  detail?: Record<string, unknown>;
+  address: string | null;
+};
+
+/** Leaves a trace of a sensitive change, in the transaction that makes it. */
+export async function insertAudit(trx: Trx, entry: AuditEntry, now: Date): Promise<void> {
+  await trx
+    .insertInto("auth.audit")
+    .values({
+      id: entry.id,
+      user_id: entry.userId,
+      action: entry.action,
+      detail: JSON.stringify(entry.detail ?? {}),
+      address: entry.address,
+      created_at: now,
+    })
+    .execute();
+}
+
+/** Removes counts of windows that have passed. */
+export async function deleteOldAttempts(db: Db): Promise<void> {
+  await sql`delete from auth.attempts where expire < extract(epoch from now()) * 1000 - 3600000`.execute(db);
+}

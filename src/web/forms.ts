@@ -1,0 +1,56 @@
+import { type Html, html } from "../lib/html.ts";
+
+/** What is wrong with a form: the field's name, and a sentence for the person. */
+export type Fault = { field: string; message: string };
+
+export type Field = {
+  name: string;
+  label: string;
+  type: "email" | "password" | "text";
+  autocomplete: "username" | "email" | "current-password" | "new-password";
+  value?: string;
+  hint?: string;
+  minLength?: number;
+  maxLength?: number;
+  fault?: Fault | undefined;
+};
+
+/** A labelled field. Its hint and its fault are tied to it, so that they are read out with it. */
+export function field(options: Field): Html {
+  const { name, label, type, autocomplete, value, hint, minLength, maxLength, fault } = options;
+  const own = fault?.field === name ? fault : undefined;
+  const described = [hint && `${name}-hint`, own && `${name}-fault`].filter(Boolean).join(" ");
+  return html`
+        <div class="field">
+          <label for="${name}">${label}</label>
+          ${hint && html`<p class="quiet" id="${name}-hint">${hint}</p>`}
+          ${own && html`<p class="fault" id="${name}-fault">${own.message}</p>`}
+          <input id="${name}" name="${name}" type="${type}" autocomplete="${autocomplete}" required
+            ${type === "email" && html`inputmode="email" autocapitalize="none" spellcheck="false"`}
+            ${value !== undefined && html`value="${value}"`}
+            ${minLength !== undefined && html`minlength="${minLength}"`}
+            ${maxLength !== undefined && html`maxlength="${maxLength}"`}
+            ${described !== "" && html`aria-describedby="${described}"`}
+            ${own && html`aria-invalid="true" autofocus`}>
+        </div>`;
+}
+
+export function hiddenField(name: string, value: string): Html {
+  return html`<input type="hidden" name="${name}" value="${value}">`;
+}
+
+/** Says above a form what is wrong with it, and leads to the field. */
+export function faultSummary(fault: Fault | undefined): Html | undefined {
+  return (
+    fault &&
+    html`
+      <div class="summary" role="alert">
+        <p><a href="#${fault.field}">${fault.message}</a></p>
+      </div>`
+  );
+}
+
+/** Something that went well, or that one should know. */
+export function notice(text: string | undefined): Html | undefined {
+  return text === undefined ? undefined : html`<p class="notice" role="status">${text}</p>`;
+}
