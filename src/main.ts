@@ -1,18 +1,20 @@
 import closeWithGrace from "close-with-grace";
 import { createLogger } from "./app/logger.ts";
+import { makeResetLink } from "./app/reset-link.ts";
 import { type Parts, start } from "./app/start.ts";
 import { loadConfig } from "./config/config.ts";
 import { StartError } from "./lib/start-error.ts";
 
 const STOP_WITHIN = 9_000;
-const COMMANDS: Record<string, Parts | "migrate"> = {
+const COMMANDS: Record<string, Parts | "migrate" | "reset-link"> = {
   start: { serve: true, work: true },
   serve: { serve: true, work: false },
   work: { serve: false, work: true },
   migrate: "migrate",
+  "reset-link": "reset-link",
 };
 
-async function main(name = "start"): Promise<void> {
+async function main(name = "start", argument?: string): Promise<void> {
   const command = COMMANDS[name];
   if (command === undefined) {
     throw new StartError(`There is no command ${name}: use one of ${Object.keys(COMMANDS).join(", ")}.`);
@@ -23,6 +25,10 @@ async function main(name = "start"): Promise<void> {
     const running = await start({ ...config, migrateOnStart: true }, { serve: false, work: false }, logger);
     await running.stop();
     console.log("The database is at this version's schema.");
+    return;
+  }
+  if (command === "reset-link") {
+    console.log(await makeResetLink(config, argument));
     return;
   }
   const running = await start(config, command, logger);
@@ -36,7 +42,7 @@ async function main(name = "start"): Promise<void> {
 }
 
 try {
-  await main(process.argv[2]);
+  await main(...process.argv.slice(2, 4));
 } catch (error) {
   console.error(error instanceof StartError ? error.message : error);
   process.exitCode = 1;

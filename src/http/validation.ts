@@ -6,7 +6,7 @@ import type { FastifySchemaCompiler } from "fastify";
 const strict = new Ajv({ coerceTypes: false, removeAdditional: false, useDefaults: false, strict: false });
 /** Query strings and paths: text becomes the number that the schema asks for; unknown keys are left alone. */
 const lenient = new Ajv({ coerceTypes: true, removeAdditional: false, useDefaults: true, strict: false });
-for (const ajv of [strict, lenient]) addFormats.default(ajv, ["date", "date-time", "email"]);
+for (const ajv of [strict, lenient]) addFormats.default(ajv, ["date", "date-time", "email", "uuid"]);
 
 /** Compiles a route's schemas, each part of the request under its own rules. */
 export const validatorCompiler: FastifySchemaCompiler<object> = ({ schema, httpPart }): ValidateFunction =>

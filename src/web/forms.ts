@@ -1,10 +1,12 @@
 import { type Html, html } from "../lib/html.ts";
 
-/** What is wrong with a form: the field's name, and a sentence for the person. */
+/** What is wrong with a form: the field's id, and a sentence for the person. */
 export type Fault = { field: string; message: string };
 
 export type Field = {
   name: string;
+  /** Its id, if it is not its name: where a page has several of that name. */
+  id?: string;
   label: string;
   type: "email" | "password" | "text";
   autocomplete: "username" | "email" | "current-password" | "new-password";
@@ -17,15 +19,15 @@ export type Field = {
 
 /** A labelled field. Its hint and its fault are tied to it, so that they are read out with it. */
 export function field(options: Field): Html {
-  const { name, label, type, autocomplete, value, hint, minLength, maxLength, fault } = options;
-  const own = fault?.field === name ? fault : undefined;
-  const described = [hint && `${name}-hint`, own && `${name}-fault`].filter(Boolean).join(" ");
+  const { name, id = name, label, type, autocomplete, value, hint, minLength, maxLength, fault } = options;
+  const own = fault?.field === id ? fault : undefined;
+  const described = [hint && `${id}-hint`, own && `${id}-fault`].filter(Boolean).join(" ");
   return html`
         <div class="field">
-          <label for="${name}">${label}</label>
-          ${hint && html`<p class="quiet" id="${name}-hint">${hint}</p>`}
-          ${own && html`<p class="fault" id="${name}-fault">${own.message}</p>`}
-          <input id="${name}" name="${name}" type="${type}" autocomplete="${autocomplete}" required
+          <label for="${id}">${label}</label>
+          ${hint && html`<p class="quiet" id="${id}-hint">${hint}</p>`}
+          ${own && html`<p class="fault" id="${id}-fault">${own.message}</p>`}
+          <input id="${id}" name="${name}" type="${type}" autocomplete="${autocomplete}" required
             ${type === "email" && html`inputmode="email" autocapitalize="none" spellcheck="false"`}
             ${value !== undefined && html`value="${value}"`}
             ${minLength !== undefined && html`minlength="${minLength}"`}

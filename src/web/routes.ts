@@ -7,8 +7,11 @@ import { readHuman } from "../sessions/gate.ts";
 import type { SessionDeps } from "../sessions/service.ts";
 import { inviteRoutes } from "./invite-routes.ts";
 import type { Page } from "./layout.ts";
+import { mailboxRoutes } from "./mailbox-routes.ts";
 import * as pages from "./pages.ts";
 import { problemPage } from "./problem-page.ts";
+import { resetRoutes } from "./reset-routes.ts";
+import { securityRoutes } from "./security-routes.ts";
 import { signInRoutes } from "./sign-in-routes.ts";
 import { show } from "./site.ts";
 
@@ -18,12 +21,15 @@ const ASSETS = [
 ] as const;
 
 /** The pages for people (CONTRACT.md §7), and what they are drawn with. GET changes nothing. */
-export async function webRoutes(app: App, deps: SessionDeps): Promise<void> {
+export async function webRoutes(app: App, deps: SessionDeps, { demo }: { demo: boolean }): Promise<void> {
   await app.register(formBody);
   refuseWithPages(app, deps);
   plainPages(app, deps);
   signInRoutes(app, deps);
   inviteRoutes(app, deps);
+  resetRoutes(app, deps);
+  securityRoutes(app, deps);
+  if (demo) mailboxRoutes(app, deps);
   assetRoutes(app);
 }
 

@@ -1,0 +1,55 @@
+import { Type } from "@sinclair/typebox";
+import type { App } from "../http/app.ts";
+import { html } from "../lib/html.ts";
+import { Problem } from "../lib/problems.ts";
+import { mailMarkup } from "../mail/markup.ts";
+import { type KeptMail, listMailbox, readKeptMail } from "../mail/service.ts";
+import type { SessionDeps } from "../sessions/service.ts";
+import type { Page } from "./layout.ts";
+import { show } from "./site.ts";
+
+/** `/demo/mailbox`: what the demo would have mailed. Never registered outside it: mails hold secrets. */
+export function mailboxRoutes(app: App, deps: SessionDeps): void {
+  const access = { config: { access: { by: "public" as const } } };
+  app.get("/demo/mailbox", { ...access, schema: { hide: true } }, async (_request, reply) =>
+    show(deps, reply, mailboxPage(await listMailbox(deps.db))),
+  );
+  app.get(
+    "/demo/mailbox/:mailId",
+    { ...access, schema: { hide: true, params: Type.Object({ mailId: Type.String() }) } },
+    async (request, reply) => {
+      const mail = await readKeptMail(deps.db, request.params.mailId);
+      if (mail === undefined) throw new Problem("not_found", { resource: "mails" });
+      return show(deps, reply, mailPage(mail, deps.config.publicUrl));
+    },
+  );
+}
+
+function mailboxPage(mails: readonly KeptMail[]): Page {
+  return {
+    title: "The demo's mailbox",
+    body: html`
+      <p>Nothing is mailed in the demo. What would be is here, the newest first, a few seconds after it was written.</p>
+      ${
+        mails.length === 0
+          ? html`<p class="quiet">No mail yet.</p>`
+          : html`<ul class="rows">${mails.map(
+              ({ id, to, subject, createdAt }) => html`
+        <li>
+          <a href="/demo/mailbox/${id}">${subject}</a>
+          <span class="quiet">to ${to}, ${createdAt.toISOString()}</span>
+        </li>`,
+            )}</ul>`
+      }`,
+  };
+}
+
+function mailPage({ to, subject, paragraphs, createdAt }: KeptMail, origin: string): Page {
+  return {
+    title: subject,
+    body: html`
+      <p class="quiet">To ${to}, ${createdAt.toISOString()}</p>
+      ${mailMarkup(paragraphs, origin)}
+      <p><a href="/demo/mailbox">All mail</a></p>`,
+  };
+}

@@ -1,0 +1,127 @@
+import { type Html, html } from "../lib/html.ts";
+import type { Invitation } from "../sessions/invitations.ts";
+import { type OpenSession, PASSWORD_AT_LEAST, PASSWORD_AT_MOST } from "../sessions/service.ts";
+import { type Fault, faultSummary, field, hiddenField, notice } from "./forms.ts";
+import { ROLE_WORDS } from "./invite-pages.ts";
+import type { Page } from "./layout.ts";
+
+const NOTICES: Record<string, string> = {
+  password: "Your password is changed, and you are signed out everywhere else.",
+  sessions: "You are signed out everywhere else.",
+  consented: "You have agreed. The person can accept now.",
+  refused: "You have refused. The invitation is over.",
+};
+
+/** A form's token, for the purpose. */
+export type Tokens = (purpose: string) => Html;
+
+export const PURPOSES = {
+  password: "security:password",
+  sessions: "security:sessions",
+  consent: (invitationId: string) => `security:consent:${invitationId}`,
+};
+
+type Parts = {
+  email: string;
+  sessions: readonly OpenSession[];
+  waiting: readonly Invitation[];
+  /** Whether the person's last proof of presence still counts. */
+  fresh: boolean;
+  tokens: Tokens;
+  said?: string | undefined;
+  fault?: Fault | undefined;
+};
+
+/** `/settings/security`: the password, the places where one is signed in, and who waits for consent. */
+export function securityPage(parts: Parts): Page {
+  const { email, sessions, waiting, tokens, said, fault } = parts;
+  return {
+    title: "Security",
+    body: html`
+      ${notice(said === undefined ? undefined : NOTICES[said])}
+      ${faultSummary(fault)}
+      ${waiting.length > 0 && waitingPart(parts)}
+      <h2>Password</h2>
+      <form method="post" action="/settings/security/password">
+        ${tokens(PURPOSES.password)}
+        <input class="away" type="email" name="email" autocomplete="username" value="${email}" readonly tabindex="-1"
+          aria-hidden="true">
+        ${field({
+          name: "current",
+          label: "Your password now",
+          type: "password",
+          autocomplete: "current-password",
+          maxLength: PASSWORD_AT_MOST,
+          fault,
+        })}
+        ${field({
+          name: "next",
+          label: "New password",
+          type: "password",
+          autocomplete: "new-password",
+          hint: `At least ${PASSWORD_AT_LEAST} characters. You will be signed out everywhere else, and mailed.`,
+          minLength: PASSWORD_AT_LEAST,
+          maxLength: PASSWORD_AT_MOST,
+          fault,
+        })}
+        <button type="submit">Change the password</button>
+      </form>
+      <h2>Where you are signed in</h2>
+      <ul class="rows">${sessions.map(sessionRow)}</ul>
+      ${
+        sessions.length > 1 &&
+        html`<form method="post" action="/settings/security/sessions">
+        ${tokens(PURPOSES.sessions)}
+        <button class="second" type="submit">Sign out everywhere else</button>
+      </form>`
+      }`,
+  };
+}
+
+function sessionRow({ current, userAgent, address, startedAt, seenAt }: OpenSession): Html {
+  return html`
+        <li>
+          <strong>${current ? "This browser" : "Another browser"}</strong>
+          <span class="quiet">${userAgent === "" ? "unnamed" : userAgent.slice(0, 120)}</span>
+          <span class="quiet">${address !== "" && `from ${address}, `}since ${time(startedAt)}, last used ${time(seenAt)}</span>
+        </li>`;
+}
+
+function waitingPart({ waiting, fresh, tokens, fault }: Parts): Html {
+  return html`
+      <h2>Waiting for your consent</h2>
+      <p>The operator of this service invites these people. They can accept only if you, as an owner, agree.</p>
+      <ul class="rows">${waiting.map(({ accountId, accountName, invitationId, email, name, role }) => {
+        const id = `password-${invitationId}`;
+        return html`
+        <li>
+          <form method="post" action="/settings/security/consent">
+            ${tokens(PURPOSES.consent(invitationId))}
+            ${hiddenField("account_id", accountId)}
+            ${hiddenField("invitation_id", invitationId)}
+            <p><strong>${name}</strong> (${email}) into <strong>${accountName}</strong> as ${ROLE_WORDS[role]}</p>
+            ${
+              (!fresh || fault?.field === id) &&
+              field({
+                name: "password",
+                id,
+                label: "Your password, to show that it is you",
+                type: "password",
+                autocomplete: "current-password",
+                maxLength: PASSWORD_AT_MOST,
+                fault,
+              })
+            }
+            <div class="choices">
+              <button type="submit" name="decision" value="consent">Agree</button>
+              <button class="second" type="submit" name="decision" value="refuse">Refuse</button>
+            </div>
+          </form>
+        </li>`;
+      })}</ul>`;
+}
+
+function time(at: Date): Html {
+  const text = `${at.toISOString().slice(0, 16).replace("T", " ")} UTC`;
+  return html`<time datetime="${at.toISOString()}">${text}</time>`;
+}
