@@ -1,6 +1,7 @@
-import ipaddr from "ipaddr.js";
 import { sql } from "kysely";
 import type { Db } from "../database/connection.ts";
+
+export { addressBucket } from "../lib/addresses.ts";
 
 const WINDOW_SECONDS = 60;
 const WINDOW = WINDOW_SECONDS * 1_000;
@@ -96,13 +97,6 @@ export function rateLimitHeaders(
     "ratelimit-policy": `"${policy}";q=${limit};w=${WINDOW_SECONDS}`,
     ratelimit: `"${policy}";r=${remaining};t=${resetSeconds}`,
   };
-}
-
-/** The bucket of a caller's address: one for an IPv4 address, one for a /64 of IPv6, which one household has. */
-export function addressBucket(address: string): string {
-  if (!ipaddr.isValid(address)) return "address:unknown";
-  const parsed = ipaddr.process(address);
-  return `address:${parsed instanceof ipaddr.IPv6 ? parsed.parts.slice(0, 4).join(":") : parsed.toString()}`;
 }
 
 async function addHits(

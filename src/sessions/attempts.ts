@@ -1,9 +1,9 @@
 import { hash } from "node:crypto";
-import { CompiledQuery } from "kysely";
 import { RateLimiterPostgres, RateLimiterRes } from "rate-limiter-flexible";
 import type { Db } from "../database/connection.ts";
-import { addressBucket } from "../http/rate-limits.ts";
+import { addressBucket } from "../lib/addresses.ts";
 import { Problem } from "../lib/problems.ts";
+import { runQuery } from "./store.ts";
 
 export const ATTEMPTS_PER_EMAIL = 10;
 export const ATTEMPTS_PER_ADDRESS = 50;
@@ -16,10 +16,7 @@ export type Attempts = ReturnType<typeof createAttempts>;
  * processes, 10 per e-mail and 50 per address pass in 15 minutes. What succeeds is not counted.
  */
 export function createAttempts(db: Db) {
-  const storeClient = {
-    query: ({ text, values }: { text: string; values: unknown[] }) =>
-      db.executeQuery(CompiledQuery.raw(text, values)),
-  };
+  const storeClient = { query: (query: { text: string; values: unknown[] }) => runQuery(db, query) };
   const limiter = (keyPrefix: string, points: number) =>
     new RateLimiterPostgres({
       storeClient,

@@ -1,0 +1,223 @@
+import { sql } from "kysely";
+import { describe, expect, test } from "vitest";
+import { createLogger } from "../../src/app/logger.ts";
+import { listRoutes } from "../../src/http/route-list.ts";
+import { checkFormToken, formToken } from "../../src/sessions/form-token.ts";
+import { deriveKeys } from "../../src/sessions/keys.ts";
+import { openSessions } from "../../src/sessions/service.ts";
+import { call, createFixture } from "../support/fixtures.ts";
+import {
+  cookieOf,
+  createHuman,
+  hiddenValue,
+  invite,
+  open,
+  PASSWORD,
+  signIn,
+  submit,
+} from "../support/humans.ts";
+import { OPERATOR_KEY, PUBLIC_URL, startService } from "../support/service.ts";
+
+const { app, db, config } = await startService();
+const SECURITY = "/settings/security";
+
+/** What a browser says, and whether a form that says so is taken. */
+const SAID: [Record<string, string>, boolean][] = [
+  [{ "sec-fetch-site": "same-origin" }, true],
+  [{ "sec-fetch-site": "same-origin", origin: PUBLIC_URL }, true],
+  [{ origin: PUBLIC_URL }, true],
+  [{}, false],
+  [{ "sec-fetch-site": "same-site" }, false],
+  [{ "sec-fetch-site": "cross-site" }, false],
+  [{ "sec-fetch-site": "none" }, false],
+  [{ "sec-fetch-site": "" }, false],
+  [{ "sec-fetch-site": "same-origin, cross-site" }, false],
+  [{ "sec-fetch-site": "cross-site", origin: PUBLIC_URL }, false],
+  [{ "sec-fetch-site": "same-site", origin: PUBLIC_URL }, false],
+  [{ "sec-fetch-site": "same-origin", origin: "null" }, false],
+  [{ origin: "null" }, false],
+  [{ origin: "https://evil.example" }, false],
+  [{ origin: `${PUBLIC_URL}.evil.example` }, false],
+  [{ origin: "http://localhost" }, false],
+  [{ origin: "https://evil.example", host: "evil.example" }, false],
+  [{ host: "localhost:3000" }, false],
+  [{ referer: `${PUBLIC_URL}/settings/security` }, false],
+];
+
+async function createScene() {
+  const { account } = await createFixture(app);
+  const { email, cookie } = await createHuman(app, account);
+  const { token } = await invite(app, account, "viewer");
+  return { email, cookie, token };
+}
+
+// One for all that is refused, as nothing is done to it: a password's hash takes its time.
+const untouched = await createScene();
+
+describe("a form is taken only from a page of this origin", () => {
+  test.each(SAID)("%j: %s", async (headers, taken) => {
+    const { email, cookie, token } = taken ? await createScene() : untouched;
+    const page = await open(app, SECURITY, { cookie });
+    const forms: [string, Record<string, string>, string | undefined][] = [
+      [
+        `${SECURITY}/password`,
+        { form_token: hiddenValue(page, `${SECURITY}/password`), current: PASSWORD, next: PASSWORD },
+        cookie,
+      ],
+      ["/sign-out", { form_token: hiddenValue(page, "/sign-out") }, cookie],
+      ["/sign-in", { email, password: PASSWORD }, undefined],
+      ["/invite", { token, password: PASSWORD }, undefined],
+      ["/reset", { email }, undefined],
+      ["/reset/new", { token: "x", password: PASSWORD }, undefined],
+    ];
+    for (const [url, fields, who] of forms) {
+      const answer = await submit(app, url, fields, { cookie: who, headers });
+      if (taken) expect([200, 303, 410], url).toContain(answer.status);
+      else {
+        expect(answer.status, url).toBe(403);
+        expect(answer.headers["content-type"]).toContain("text/html");
+        expect(answer.text).toContain("Nothing was done");
+      }
+    }
+    if (!taken) {
+      expect((await open(app, SECURITY, { cookie })).status).toBe(200);
+      expect((await open(app, `/invite?token=${token}`)).status).toBe(200);
+    }
+  });
+});
+
+describe("a form of a signed-in person must carry its token", () => {
+  test("missing, empty, of another form, of another session, of an ended one, of another key: nothing is done", async () => {
+    const { account } = await createFixture(app);
+    const { email, cookie } = await createHuman(app, account);
+    const other = await createHuman(app, account, "viewer");
+    const url = `${SECURITY}/password`;
+    const page = await open(app, SECURITY, { cookie });
+    const former = cookieOf(await signIn(app, email));
+    const old = hiddenValue(await open(app, SECURITY, { cookie: former }), url);
+    const { rows } = await sql<{
+      id: string;
+    }>`select s.id from auth.sessions s join auth.users u on u.id = s.user_id
+      where u.email = ${email} order by s.started_at`.execute(db);
+    const session = { sessionId: rows[0]?.id ?? "" };
+    const good = hiddenValue(page, url);
+    const bad: Record<string, string | undefined> = {
+      missing: undefined,
+      empty: "",
+      "another form's": hiddenValue(page, "/sign-out"),
+      "another person's": hiddenValue(await open(app, SECURITY, other), url),
+      "another session's": old,
+      "another key's": formToken(deriveKeys([]), session, "security:password"),
+      changed: `${good.slice(0, -2)}AA`,
+      longer: `${good}AAAA`,
+    };
+    for (const [name, form_token] of Object.entries(bad)) {
+      const fields = { current: PASSWORD, next: "another long password" };
+      const sent = form_token === undefined ? fields : { ...fields, form_token };
+      expect((await submit(app, url, sent, { cookie })).status, name).toBe(403);
+    }
+    expect((await signIn(app, email)).status).toBe(303);
+    const fields = { form_token: good, current: PASSWORD, next: "another long password" };
+    expect((await submit(app, url, fields, { cookie })).status).toBe(303);
+  });
+
+  test("it is tied to session and purpose, and outlives a rotation of the secret", () => {
+    const [first, second] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)];
+    const before = deriveKeys([first]);
+    const during = deriveKeys([second, first]);
+    const after = deriveKeys([second]);
+    const session = { sessionId: "s1" };
+    const token = formToken(before, session, "approval:a:d");
+    expect(checkFormToken(before, session, "approval:a:d", token)).toBe(true);
+    expect(checkFormToken(during, session, "approval:a:d", token)).toBe(true);
+    expect(checkFormToken(after, session, "approval:a:d", token)).toBe(false);
+    expect(checkFormToken(before, session, "approval:a:e", token)).toBe(false);
+    expect(checkFormToken(before, { sessionId: "s2" }, "approval:a:d", token)).toBe(false);
+    expect(checkFormToken(before, session, "approval:a:d", [token])).toBe(false);
+    expect(formToken(during, session, "x")).toBe(formToken(after, session, "x"));
+  });
+});
+
+test("sessions outlive a rotation of SESSION_SECRET, until the old one is taken away", async () => {
+  const { account } = await createFixture(app);
+  const { email, cookie } = await createHuman(app, account);
+  const old = Buffer.alloc(32, "s").toString("base64");
+  const fresh = Buffer.alloc(32, "n").toString("base64");
+  const url = config.databaseUrl ?? "";
+  const during = await startService({ SESSION_SECRET: `${fresh},${old}` }, url);
+  const after = await startService({ SESSION_SECRET: fresh }, url);
+  expect((await open(during.app, SECURITY, { cookie })).status).toBe(200);
+  expect((await open(after.app, SECURITY, { cookie })).status).toBe(303);
+  const renewed = cookieOf(await signIn(during.app, email));
+  expect((await open(after.app, SECURITY, { cookie: renewed })).status).toBe(200);
+});
+
+describe("who may call what", () => {
+  const forms = listRoutes(app).filter(({ access }) => access?.by === "session");
+
+  test("there are routes to try", () => {
+    expect(forms.length).toBeGreaterThan(4);
+  });
+
+  test.each(forms.map(({ method, url }) => [method, url] as const))(
+    "%s %s: no token and no key of any kind is anybody there",
+    async (method, url) => {
+      const { account, token } = await createFixture(app);
+      const invitation = await invite(app, account, "owner");
+      const path = url.replaceAll(/:\w+/g, "x");
+      for (const secret of [token, OPERATOR_KEY, invitation.token, "ot_pat_x"]) {
+        const answer = await call(app, method as "GET", path, {
+          token: secret,
+          headers: { "sec-fetch-site": "same-origin", cookie: `countersign=${secret}` },
+        });
+        expect(answer.status, secret).toBe(303);
+        expect(answer.headers.location).toMatch(/^\/sign-in\?return_to=/);
+      }
+    },
+  );
+
+  test("a session is nobody on the routes of agents and of the operator", async () => {
+    const { account, milestone } = await createFixture(app);
+    const { cookie } = await createHuman(app, account);
+    const routes = listRoutes(app).filter(
+      ({ access }) => access?.by === "token" || access?.by === "operator",
+    );
+    expect(routes.length).toBeGreaterThan(20);
+    for (const { method, url } of routes) {
+      if (method === "OPTIONS") continue;
+      const path = url.replace(":milestoneId", milestone).replaceAll(/:\w+/g, "x");
+      const answer = await call(app, method as "GET", path, {
+        headers: { cookie, "sec-fetch-site": "same-origin" },
+      });
+      expect(answer.status, `${method} ${url}`).toBe(401);
+    }
+  });
+
+  test("a page that needs a session leads to sign-in and back; a form does nothing", async () => {
+    const page = await open(app, `${SECURITY}?x=1`);
+    expect([page.status, page.headers.location]).toEqual([
+      303,
+      "/sign-in?return_to=%2Fsettings%2Fsecurity%3Fx%3D1",
+    ]);
+    const form = await submit(app, `${SECURITY}/password`, { current: PASSWORD, next: PASSWORD });
+    expect([form.status, form.headers.location]).toEqual([303, "/sign-in?return_to=%2Fsettings%2Fsecurity"]);
+  });
+});
+
+test("better-auth takes nobody's word for the caller's address", async () => {
+  const { account } = await createFixture(app);
+  const { email } = await createHuman(app, account);
+  const deps = openSessions(db, config, createLogger("silent"));
+  expect(deps.auth.options.advanced.ipAddress.ipAddressHeaders).toEqual(["x-countersign-address"]);
+  await signIn(app, email, PASSWORD, {
+    headers: {
+      "sec-fetch-site": "same-origin",
+      "x-countersign-address": "6.6.6.6",
+      "x-forwarded-for": "6.6.6.6",
+    },
+  });
+  const { rows } = await sql<{ ip_address: string }>`select distinct ip_address from auth.sessions`.execute(
+    db,
+  );
+  expect(rows).toEqual([{ ip_address: "127.0.0.1" }]);
+});

@@ -1,0 +1,128 @@
+import { sql } from "kysely";
+import { describe, expect, test } from "vitest";
+import { createLogger } from "../../src/app/logger.ts";
+import { sendDueMails } from "../../src/mail/jobs.ts";
+import type { ClaimedMail } from "../../src/mail/store.ts";
+import { sweepResets } from "../../src/sessions/jobs.ts";
+import { createResetLink } from "../../src/sessions/resets.ts";
+import { call, createFixture } from "../support/fixtures.ts";
+import { createHuman, newEmail, open, PASSWORD, setCookies, signIn, submit } from "../support/humans.ts";
+import { PUBLIC_URL, startService } from "../support/service.ts";
+
+const { app, db, config } = await startService();
+const NEXT = "another long password";
+
+const mailsTo = (email: string) =>
+  db.selectFrom("mails").where("recipient", "=", email).select(["subject", "body"]).orderBy("id").execute();
+
+/** Asks for a link as a person does, and reads it in the mail. */
+async function askForLink(email: string): Promise<string> {
+  await submit(app, "/reset", { email });
+  await sweepResets({ db, config });
+  const mail = (await mailsTo(email)).at(-1);
+  const token = /\/reset\/new\?token=(\S+)/.exec(mail?.body ?? "")?.[1];
+  expect(token).toMatch(/^ot_rst_[\w-]{43}$/);
+  return token ?? "";
+}
+
+describe("/reset", () => {
+  test("gives one answer, and does the same work, whether or not the e-mail is known", async () => {
+    const { account } = await createFixture(app);
+    const { email } = await createHuman(app, account);
+    const stranger = newEmail();
+    const count = async () =>
+      (await sql<{ n: number }>`select count(*) as n from auth.resets`.execute(db)).rows[0]?.n ?? 0;
+    const before = await count();
+    const known = await submit(app, "/reset", { email });
+    expect(await count()).toBe(before + 1);
+    const unknown = await submit(app, "/reset", { email: stranger });
+    expect(await count()).toBe(before + 2);
+    const garbage = await submit(app, "/reset", { email: "not an e-mail" });
+    expect([known.status, unknown.status, garbage.status]).toEqual([200, 200, 200]);
+    expect(new Set([known.text, unknown.text, garbage.text]).size).toBe(1);
+
+    await sweepResets({ db, config });
+    expect(await mailsTo(email)).toHaveLength(1);
+    expect(await mailsTo(stranger)).toEqual([]);
+    expect(await count()).toBe(before + 1);
+  });
+
+  test("a link renders on GET and HEAD as often as one likes, and is used up by POST", async () => {
+    const { account } = await createFixture(app);
+    const { email } = await createHuman(app, account);
+    const token = await askForLink(email);
+    const url = `/reset/new?token=${token}`;
+    for (const method of ["HEAD", "GET", "GET"] as const)
+      expect((await call(app, method, url, { headers: { accept: "text/html" } })).status).toBe(200);
+    expect((await open(app, url)).text).toContain('autocomplete="new-password"');
+    expect((await submit(app, "/reset/new", { token, password: "too short" })).status).toBe(422);
+    const done = await submit(app, "/reset/new", { token, password: NEXT });
+    expect(done.headers.location).toBe("/sign-in?said=reset");
+    expect(setCookies(done)).toEqual([]);
+    expect((await open(app, url)).status).toBe(410);
+    expect((await submit(app, "/reset/new", { token, password: PASSWORD })).status).toBe(410);
+    expect((await signIn(app, email, PASSWORD)).status).toBe(422);
+    expect((await signIn(app, email, NEXT)).status).toBe(303);
+  });
+
+  test("it ends every session, uses up the person's other links, mails them and leaves a trace", async () => {
+    const { account } = await createFixture(app);
+    const { email, cookie } = await createHuman(app, account);
+    const other = await askForLink(email);
+    const token = await askForLink(email);
+    await submit(app, "/reset/new", { token, password: NEXT });
+    expect((await open(app, "/settings/security", { cookie })).status).toBe(303);
+    expect((await open(app, `/reset/new?token=${other}`)).status).toBe(410);
+    expect((await mailsTo(email)).at(-1)?.subject).toContain("was reset");
+    const { rows } = await sql<{ action: string }>`select action from auth.audit
+      where user_id = (select id from auth.users where email = ${email}) order by created_at`.execute(db);
+    expect(rows.map(({ action }) => action)).toEqual(["joined_account", "password_reset"]);
+  });
+
+  test("of many POSTs at once one wins", async () => {
+    const { account } = await createFixture(app);
+    const { email } = await createHuman(app, account);
+    const token = await askForLink(email);
+    const answers = await Promise.all(
+      Array.from({ length: 5 }, (_, i) => submit(app, "/reset/new", { token, password: `${NEXT} ${i}` })),
+    );
+    expect(answers.map(({ status }) => status).sort()).toEqual([303, 410, 410, 410, 410]);
+  });
+
+  test("lapses after an hour; an unknown one looks the same", async () => {
+    const { account } = await createFixture(app);
+    const { email } = await createHuman(app, account);
+    const token = await askForLink(email);
+    await sql`update auth.resets set expires_at = now() where email = ${email}`.execute(db);
+    const lapsed = await open(app, `/reset/new?token=${token}`);
+    const unknown = await open(app, `/reset/new?token=ot_rst_${"x".repeat(43)}`);
+    expect([lapsed.status, unknown.status]).toEqual([410, 410]);
+    expect(lapsed.text).toBe(unknown.text);
+    expect((await submit(app, "/reset/new", { token, password: NEXT })).status).toBe(410);
+    expect((await open(app, "/reset/new")).status).toBe(410);
+  });
+
+  test("the link's secret is in the mail alone, and leaves the database when the mail has gone", async () => {
+    const { account } = await createFixture(app);
+    const { email } = await createHuman(app, account);
+    const token = await askForLink(email);
+    const { rows } = await sql<{ n: number }>`select count(*) as n from auth.resets t
+      where t::text like ${`%${token.slice(7)}%`}`.execute(db);
+    expect(rows[0]?.n).toBe(0);
+    const sent: ClaimedMail[] = [];
+    const transport = { keepsBodies: false, send: async (mail: ClaimedMail) => void sent.push(mail) };
+    await sendDueMails({ db, logger: createLogger("silent") }, transport);
+    expect(sent.find(({ recipient }) => recipient === email)?.body).toContain(token);
+    expect((await mailsTo(email)).map(({ body }) => body)).toEqual([null]);
+  });
+
+  test("an operator without mail makes a link at the terminal", async () => {
+    const { account } = await createFixture(app);
+    const { email } = await createHuman(app, account);
+    const link = (await createResetLink({ db, config }, email)) ?? "";
+    expect(link.startsWith(`${PUBLIC_URL}/reset/new?token=`)).toBe(true);
+    const token = new URL(link).searchParams.get("token") ?? "";
+    expect((await submit(app, "/reset/new", { token, password: NEXT })).status).toBe(303);
+    expect(await createResetLink({ db, config }, newEmail())).toBeUndefined();
+  });
+});

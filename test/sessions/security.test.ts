@@ -1,0 +1,105 @@
+import { sql } from "kysely";
+import { describe, expect, test } from "vitest";
+import { createFixture } from "../support/fixtures.ts";
+import { cookieOf, createHuman, hiddenValue, open, PASSWORD, signIn, submit } from "../support/humans.ts";
+import { startService } from "../support/service.ts";
+
+const { app, db } = await startService();
+const NEXT = "another long password";
+const PAGE = "/settings/security";
+
+async function changePassword(cookie: string, fields: { current: string; next: string }) {
+  const form_token = hiddenValue(await open(app, PAGE, { cookie }), `${PAGE}/password`);
+  return submit(app, `${PAGE}/password`, { form_token, ...fields }, { cookie });
+}
+
+describe("changing the password", () => {
+  test("needs the present one, ends the other sessions, mails the member and leaves a trace", async () => {
+    const { account } = await createFixture(app);
+    const { email, cookie } = await createHuman(app, account);
+    const other = cookieOf(await signIn(app, email));
+    const wrong = await changePassword(cookie, { current: "not the password", next: NEXT });
+    expect(wrong.status).toBe(422);
+    expect(wrong.text).toContain("This is not your password");
+    expect((await open(app, PAGE, { cookie: other })).status).toBe(200);
+
+    const done = await changePassword(cookie, { current: PASSWORD, next: NEXT });
+    expect(done.headers.location).toBe(`${PAGE}?said=password`);
+    expect((await open(app, PAGE, { cookie })).status).toBe(200);
+    expect((await open(app, PAGE, { cookie: other })).status).toBe(303);
+    expect((await signIn(app, email, PASSWORD)).status).toBe(422);
+    expect((await signIn(app, email, NEXT)).status).toBe(303);
+
+    const mails = await db.selectFrom("mails").where("recipient", "=", email).selectAll().execute();
+    expect(mails.map(({ subject }) => subject)).toEqual(["Your password for Countersign was changed"]);
+    const audit = await db
+      .selectFrom("auth.audit as a")
+      .innerJoin("auth.users as u", "u.id", "a.user_id")
+      .where("u.email", "=", email)
+      .select(["a.action", "a.detail"])
+      .orderBy("a.created_at")
+      .execute();
+    expect(audit.at(-1)).toEqual({ action: "password_changed", detail: { sessionsEnded: 1 } });
+  });
+
+  test("a new one that is too short is refused at its field", async () => {
+    const { account } = await createFixture(app);
+    const { cookie } = await createHuman(app, account);
+    const answer = await changePassword(cookie, { current: PASSWORD, next: "eleven char" });
+    expect(answer.status).toBe(422);
+    expect(answer.text).toContain('id="next-fault"');
+  });
+
+  test("is a proof of presence", async () => {
+    const { account } = await createFixture(app);
+    const { email, cookie } = await createHuman(app, account);
+    const age = () =>
+      sql<{ seconds: number }>`select extract(epoch from now() - proved_at) as seconds from auth.sessions
+        where user_id = (select id from auth.users where email = ${email})`.execute(db);
+    await sql`update auth.sessions set proved_at = now() - interval '1 hour'
+      where user_id = (select id from auth.users where email = ${email})`.execute(db);
+    await changePassword(cookie, { current: "not the password", next: NEXT });
+    expect((await age()).rows[0]?.seconds).toBeGreaterThan(3_500);
+    await changePassword(cookie, { current: PASSWORD, next: NEXT });
+    expect((await age()).rows[0]?.seconds).toBeLessThan(60);
+  });
+});
+
+describe("sessions", () => {
+  test("are listed, and all but this one can be ended", async () => {
+    const { account } = await createFixture(app);
+    const { email, cookie } = await createHuman(app, account);
+    const other = cookieOf(
+      await signIn(app, email, PASSWORD, {
+        headers: { "sec-fetch-site": "same-origin", "user-agent": "<b>Firefox</b>" },
+      }),
+    );
+    const page = await open(app, PAGE, { cookie });
+    expect(page.text).toContain("&lt;b&gt;Firefox&lt;/b&gt;");
+    expect(page.text).toContain("from 127.0.0.1");
+    expect(page.text.match(/This browser/g)).toHaveLength(1);
+    const form_token = hiddenValue(page, `${PAGE}/sessions`);
+    await submit(app, `${PAGE}/sessions`, { form_token }, { cookie });
+    expect((await open(app, PAGE, { cookie: other })).status).toBe(303);
+    expect((await open(app, PAGE, { cookie })).status).toBe(200);
+  });
+
+  test("nobody else's is seen or ended", async () => {
+    const { account } = await createFixture(app);
+    const one = await createHuman(app, account);
+    const other = await createHuman(app, account, "viewer");
+    const page = await open(app, PAGE, one);
+    await signIn(app, one.email);
+    const form_token = hiddenValue(await open(app, PAGE, one), `${PAGE}/sessions`);
+    await submit(app, `${PAGE}/sessions`, { form_token }, { cookie: one.cookie });
+    expect(page.text).not.toContain(other.email);
+    expect((await open(app, PAGE, other)).status).toBe(200);
+  });
+});
+
+test("the audit is never changed", async () => {
+  const { account } = await createFixture(app);
+  await createHuman(app, account);
+  await expect(sql`update auth.audit set action = 'nothing'`.execute(db)).rejects.toThrow("never changed");
+  await expect(sql`delete from auth.audit`.execute(db)).rejects.toThrow("never changed");
+});
