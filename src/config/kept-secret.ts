@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
+import { link, mkdir, readFile, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { StartError } from "../lib/start-error.ts";
 
@@ -13,12 +13,13 @@ const BYTES = 32;
 export async function keepSecret(dataDir: string, name: string): Promise<Buffer> {
   const file = join(dataDir, name);
   await mkdir(dataDir, { recursive: true });
-  await writeFile(file, randomBytes(BYTES).toString("base64"), { flag: "wx", mode: 0o600 }).catch(
-    (error: unknown) => {
-      if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
-    },
-  );
-  await chmod(file, 0o600);
+  const draft = `${file}.${process.pid}.${randomBytes(4).toString("hex")}`;
+  await writeFile(draft, randomBytes(BYTES).toString("base64"), { flag: "wx", mode: 0o600 });
+  // Whole or not at all, and never over one that is there.
+  await link(draft, file).catch((error: unknown) => {
+    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+  });
+  await unlink(draft);
   const secret = Buffer.from(await readFile(file, "utf8"), "base64");
   if (secret.length === BYTES) return secret;
   throw new StartError(`${file} is damaged: remove it, and everybody signs in anew.`);

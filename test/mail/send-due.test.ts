@@ -1,0 +1,174 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
+import { sql } from "kysely";
+import { pino } from "pino";
+import { afterAll, describe, expect, test } from "vitest";
+import { createLogger } from "../../src/app/logger.ts";
+import { connect } from "../../src/database/connection.ts";
+import { inTransaction } from "../../src/database/transaction.ts";
+import { sendDueMails } from "../../src/mail/jobs.ts";
+import { listMailbox, queueMail } from "../../src/mail/service.ts";
+import type { ClaimedMail } from "../../src/mail/store.ts";
+import { createMailTransport } from "../../src/mail/transport.ts";
+import { cloneDatabase } from "../support/clones.ts";
+
+const { db, close } = connect(await cloneDatabase(), {
+  size: 10,
+  statementTimeout: 5_000,
+  lockTimeout: 3_000,
+  onIdleError: () => {},
+});
+afterAll(close);
+const logger = createLogger("silent");
+const OPTIONS = { mailFrom: "Pay <pay@example.com>", publicUrl: "https://pay.example.com" };
+
+let people = 0;
+
+async function queue(paragraphs = ["Hello", "https://pay.example.com/reset/new?token=t"]): Promise<string> {
+  people += 1;
+  const to = `person-${people}@example.com`;
+  await inTransaction(db, (trx) => queueMail(trx, { to, subject: "News", paragraphs }, new Date()));
+  return to;
+}
+
+const rowOf = (recipient: string) =>
+  db.selectFrom("mails").where("recipient", "=", recipient).selectAll().executeTakeFirstOrThrow();
+
+function recorder(fail: (mail: ClaimedMail) => boolean = () => false) {
+  const sent: string[] = [];
+  const send = async (mail: ClaimedMail) => {
+    if (fail(mail)) throw new Error("451 not now");
+    sent.push(mail.recipient);
+  };
+  return { sent, transport: { send, keepsBodies: false } };
+}
+
+describe("mail", () => {
+  test("of a change that is rolled back is never sent", async () => {
+    const { sent, transport } = recorder();
+    const undone = inTransaction(db, async (trx) => {
+      await queueMail(trx, { to: "nobody@example.com", subject: "No", paragraphs: ["No"] }, new Date());
+      throw new Error("undone");
+    });
+    await expect(undone).rejects.toThrow("undone");
+    await sendDueMails({ db, logger }, transport);
+    expect(sent).not.toContain("nobody@example.com");
+  });
+
+  test("goes out once, however many processes send at once, and its body leaves the database", async () => {
+    const mails = await Promise.all(Array.from({ length: 12 }, () => queue()));
+    const { sent, transport } = recorder();
+    await Promise.all(Array.from({ length: 5 }, () => sendDueMails({ db, logger }, transport)));
+    expect(sent.filter((to) => mails.includes(to)).sort()).toEqual(mails.toSorted());
+    expect(await rowOf(mails[0] ?? "")).toMatchObject({ body: null, attempts: 1, failed_at: null });
+  });
+
+  test("that does not go out is tried again later, and holds no other up", async () => {
+    const bad = await queue();
+    const good = await queue();
+    const first = recorder(({ recipient }) => recipient === bad);
+    await sendDueMails({ db, logger }, first.transport);
+    expect(first.sent).toEqual([good]);
+    const second = recorder();
+    await sendDueMails({ db, logger }, second.transport);
+    expect(second.sent).toEqual([]);
+    await sql`update mails set due_at = now() where recipient = ${bad}`.execute(db);
+    await sendDueMails({ db, logger }, second.transport);
+    expect(second.sent).toEqual([bad]);
+    expect((await rowOf(bad)).attempts).toBe(2);
+  });
+
+  test("of a process that died goes out when its lease has lapsed", async () => {
+    const to = await queue();
+    await sql`update mails set leased_until = now() + interval '1 minute' where recipient = ${to}`.execute(
+      db,
+    );
+    const { sent, transport } = recorder();
+    await sendDueMails({ db, logger }, transport);
+    expect(sent).toEqual([]);
+    await sql`update mails set leased_until = now() - interval '1 second' where recipient = ${to}`.execute(
+      db,
+    );
+    await sendDueMails({ db, logger }, transport);
+    expect(sent).toEqual([to]);
+  });
+
+  test("that nobody needs any more is given up, and what it said is gone", async () => {
+    const to = await queue();
+    await sql`update mails set give_up_at = now() + interval '10 seconds' where recipient = ${to}`.execute(
+      db,
+    );
+    await sendDueMails({ db, logger }, recorder(() => true).transport);
+    const row = await rowOf(to);
+    expect(row.failed_at).not.toBeNull();
+    expect(row.body).toBeNull();
+  });
+});
+
+describe("where it goes", () => {
+  test("with SMTP_URL: there, as text and inert HTML, under an id that a second sending repeats", async () => {
+    const server = await startSmtp();
+    const to = await queue(["Hello <b>you</b>,", "https://pay.example.com/reset/new?token=t"]);
+    const { id } = await rowOf(to);
+    const smtpUrl = `smtp://127.0.0.1:${server.port}`;
+    await sendDueMails({ db, logger }, createMailTransport({ ...OPTIONS, smtpUrl, demo: false }, logger));
+    server.close();
+    expect(server.received).toHaveLength(1);
+    const [message = ""] = server.received;
+    expect(message).toContain(`To: ${to}`);
+    expect(message).toContain("From: Pay <pay@example.com>");
+    expect(message).toContain(`Message-ID: <${id}@pay.example.com>`);
+    const plain = message.replaceAll("=\r\n", "").replaceAll("=3D", "=");
+    expect(plain).toContain("&lt;b&gt;you&lt;/b&gt;");
+    expect(plain).toContain('<a href="https://pay.example.com/reset/new?token=t">');
+    expect(plain).toContain("text/plain");
+  });
+
+  test("without: a line in the log, and never the body, whose links are secrets", async () => {
+    const lines: string[] = [];
+    const log = pino({ base: null }, { write: (line: string) => void lines.push(line) });
+    const to = await queue(["https://pay.example.com/reset/new?token=secret-token"]);
+    await sendDueMails(
+      { db, logger },
+      createMailTransport({ ...OPTIONS, smtpUrl: undefined, demo: false }, log),
+    );
+    expect(lines.join("")).toContain(to);
+    expect(lines.join("")).not.toContain("secret-token");
+  });
+
+  test("in the demo: into the mailbox, which keeps it", async () => {
+    const to = await queue(["Hello", "World"]);
+    await sendDueMails(
+      { db, logger },
+      createMailTransport({ ...OPTIONS, smtpUrl: undefined, demo: true }, logger),
+    );
+    expect(await listMailbox(db)).toContainEqual(
+      expect.objectContaining({ to, subject: "News", paragraphs: ["Hello", "World"] }),
+    );
+  });
+});
+
+/** An SMTP server that takes everything. */
+async function startSmtp() {
+  const received: string[] = [];
+  const server = createServer((socket) => {
+    let data: string | undefined;
+    socket.setEncoding("utf8").write("220 test\r\n");
+    socket.on("data", (chunk: string) => {
+      if (data !== undefined) {
+        data += chunk;
+        if (!data.endsWith("\r\n.\r\n")) return;
+        received.push(data);
+        data = undefined;
+        socket.write("250 taken\r\n");
+      } else if (/^data/i.test(chunk)) {
+        data = "";
+        socket.write("354 go on\r\n");
+      } else if (/^quit/i.test(chunk)) socket.end("221 bye\r\n");
+      else socket.write("250 ok\r\n");
+    });
+    socket.on("error", () => {});
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return { port: (server.address() as AddressInfo).port, received, close: () => server.close() };
+}
