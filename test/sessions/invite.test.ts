@@ -1,6 +1,10 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { sql } from "kysely";
-import { describe, expect, test } from "vitest";
-import { accountKey } from "../../src/lib/ids.ts";
+import { describe, expect, test, vi } from "vitest";
+import { acceptInvitation } from "../../src/accounts/service.ts";
+import { accountKey, newId } from "../../src/lib/ids.ts";
+import { formToken } from "../../src/sessions/form-token.ts";
+import { deriveKeys } from "../../src/sessions/keys.ts";
 import { call, createFixture, operate } from "../support/fixtures.ts";
 import {
   cookieOf,
@@ -16,7 +20,7 @@ import {
 } from "../support/humans.ts";
 import { startService } from "../support/service.ts";
 
-const { app, db } = await startService();
+const { app, db, config } = await startService();
 
 const memberOf = async (account: string, email: string) =>
   db
@@ -25,6 +29,17 @@ const memberOf = async (account: string, email: string) =>
     .where("email", "=", email)
     .select(["status", "user_id", "role"])
     .executeTakeFirstOrThrow();
+
+/** Until some statement waits for a lock that another transaction holds. */
+async function waitForLock(): Promise<void> {
+  for (let turn = 0; turn < 200; turn++) {
+    const { rows } = await sql<{ waiting: number }>`select count(*) as waiting from pg_stat_activity
+      where datname = current_database() and wait_event_type = 'Lock'`.execute(db);
+    if (rows[0]?.waiting) return;
+    await delay(10);
+  }
+  throw new Error("nothing waits for a lock");
+}
 
 const OVER = "This invitation is over";
 
@@ -213,13 +228,21 @@ describe("once an account has an owner", () => {
     await createHuman(app, account, "viewer");
   });
 
-  test("of two owners invited before, the second to come waits for the first", async () => {
+  test("of two owners who accept at once, the second waits for the first to be done, and then for consent", async () => {
     const { account } = await createFixture(app);
-    const invitations = [await invite(app, account, "owner"), await invite(app, account, "owner")];
-    const answers = await Promise.all(
-      invitations.map(({ token }) => submit(app, "/invite", { token, password: PASSWORD })),
-    );
-    expect(answers.map(({ status }) => status).sort()).toEqual([200, 303]);
+    const [one, other] = [await invite(app, account, "owner"), await invite(app, account, "owner")];
+    const first = await db.startTransaction().execute();
+    const second = await db.startTransaction().execute();
+    expect(await acceptInvitation(first, one.token, newId(), new Date())).toBeDefined();
+    const waiting = acceptInvitation(second, other.token, newId(), new Date());
+    const done = vi.fn();
+    void waiting.then(done);
+    await waitForLock();
+    expect(done).not.toHaveBeenCalled();
+    await first.commit().execute();
+    expect(await waiting).toBeUndefined();
+    await second.commit().execute();
+    expect((await memberOf(account, other.email)).status).toBe("invited");
   });
 
   test("an invitation that an owner refuses is over, and a new one needs consent anew", async () => {
@@ -267,13 +290,17 @@ describe("once an account has an owner", () => {
     await invite(app, other.account, "owner");
     const own = consentFields(await open(app, "/settings/security", stranger), "consent");
     expect((await open(app, "/settings/security", approver)).text).not.toContain("Waiting for your consent");
-    for (const fields of [
-      seen,
-      { ...seen, form_token: own.form_token },
-      { ...own, account_id: seen.account_id },
-    ]) {
-      await submit(app, "/settings/security/consent", fields, { cookie: stranger.cookie });
-      await submit(app, "/settings/security/consent", fields, { cookie: approver.cookie });
+    const forge = async (email: string) => {
+      const { rows } = await sql<{ id: string }>`select s.id from auth.sessions s
+        join auth.users u on u.id = s.user_id where u.email = ${email}`.execute(db);
+      const session = { sessionId: rows[0]?.id ?? "" };
+      const purpose = `security:consent:${seen.invitation_id}`;
+      return { ...seen, form_token: formToken(deriveKeys(config.sessionSecrets), session, purpose) };
+    };
+    for (const { email, cookie } of [stranger, approver]) {
+      // The last one is as if our own page had made it for them.
+      for (const fields of [seen, { ...own, account_id: seen.account_id }, await forge(email)])
+        await submit(app, "/settings/security/consent", fields, { cookie });
     }
     expect((await open(app, `/invite?token=${token}`)).text).toContain("must agree first");
   });
