@@ -1,7 +1,8 @@
 import closeWithGrace from "close-with-grace";
+import type { Logger } from "pino";
 import { createLogger } from "./app/logger.ts";
 import { makeResetLink } from "./app/reset-link.ts";
-import { type Parts, start } from "./app/start.ts";
+import { type Parts, type Running, start } from "./app/start.ts";
 import { loadConfig } from "./config/config.ts";
 import { StartError } from "./lib/start-error.ts";
 
@@ -21,22 +22,31 @@ async function main(name = "start", argument?: string): Promise<void> {
   }
   const config = loadConfig();
   const logger = createLogger(config.logLevel);
-  if (command === "migrate") {
-    const running = await start({ ...config, migrateOnStart: true }, { serve: false, work: false }, logger);
-    await running.stop();
-    console.log("The database is at this version's schema.");
-    return;
-  }
   if (command === "reset-link") {
     console.log(await makeResetLink(config, argument));
     return;
   }
-  const running = await start(config, command, logger);
+  const migrating = command === "migrate";
+  const parts = migrating ? { serve: false, work: false } : command;
+  const starting = start({ ...config, migrateOnStart: config.migrateOnStart || migrating }, parts, logger);
+  // Before it has started: as process 1 nothing else would heed a signal meanwhile.
+  stopOnSignal(starting, logger);
+  const running = await starting;
+  if (!migrating) return;
+  await running.stop();
+  console.log("The database is at this version's schema.");
+}
+
+function stopOnSignal(starting: Promise<Running>, logger: Logger): void {
+  const onError = (error: unknown) => logger.fatal({ err: error }, "stopping");
   closeWithGrace(
-    { delay: STOP_WITHIN, logger: { error: (error) => logger.fatal({ err: error }, "stopping") } },
+    { delay: STOP_WITHIN, skip: ["beforeExit"], logger: { error: onError } },
     async ({ signal }) => {
       logger.info({ signal }, "stopping");
-      await running.stop();
+      await starting.then(
+        (running) => running.stop(),
+        () => {},
+      );
     },
   );
 }
@@ -45,5 +55,5 @@ try {
   await main(...process.argv.slice(2, 4));
 } catch (error) {
   console.error(error instanceof StartError ? error.message : error);
-  process.exitCode = 1;
+  process.exit(1);
 }

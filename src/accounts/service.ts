@@ -183,6 +183,16 @@ function toTokenMetadata(row: store.TokenRow, organizationId: string, now: Date)
   };
 }
 
+/**
+ * Holds the member's row and makes sure that they may decide.
+ * @throws Problem not_found when they are no member, not_permitted for a viewer
+ */
+export async function assertMayDecide(trx: Trx, accountId: string, userId: string): Promise<void> {
+  const member = await store.lockMemberOfUser(trx, accountId, userId);
+  if (member === undefined) throw new Problem("not_found", { resource: "accounts" });
+  if (member.role === "viewer") throw new Problem("not_permitted");
+}
+
 /** The account's members, those who were invited included, oldest first. */
 export function listMembers(db: Db, accountId: string): Promise<store.MemberRow[]> {
   return store.listMembers(db, accountId);

@@ -242,6 +242,18 @@ export function findOwner(db: Db, accountId: string) {
     .executeTakeFirst();
 }
 
+/** The active member behind a sign-in, held so that nobody removes them meanwhile. */
+export function lockMemberOfUser(trx: Trx, accountId: string, userId: string) {
+  return trx
+    .selectFrom("members")
+    .where("account_id", "=", accountId)
+    .where("user_id", "=", userId)
+    .where("status", "=", "active")
+    .select(MEMBER_COLUMNS)
+    .forShare()
+    .executeTakeFirst();
+}
+
 export function findMemberByEmail(trx: Trx, accountId: string, email: string) {
   return trx
     .selectFrom("members")

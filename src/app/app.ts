@@ -3,10 +3,11 @@ import type { Logger } from "pino";
 import { accountRoutes, resourceMetadataRoute } from "../accounts/routes.ts";
 import { Capabilities, Me, TokenMetadata } from "../accounts/schemas.ts";
 import type { TokenUses } from "../accounts/token-uses.ts";
+import type { BoundaryObserver } from "../approvals/boundaries.ts";
 import { approvalRoute, fundRoute } from "../approvals/routes.ts";
 import { Approval } from "../approvals/schemas.ts";
 import type { Processor } from "../billing/processor.ts";
-import { PaymentMethod } from "../billing/schemas.ts";
+import { Charge, PaymentMethod } from "../billing/schemas.ts";
 import type { Config } from "../config/config.ts";
 import { contractRoutes } from "../contracts/routes.ts";
 import { Budget, Contract, ContractWithBudget, Milestone } from "../contracts/schemas.ts";
@@ -32,6 +33,7 @@ export type AppDeps = {
   limits: RateLimits;
   tokenUses: TokenUses;
   processor: Processor;
+  boundaries?: BoundaryObserver | undefined;
   logger: Logger;
 };
 
@@ -43,6 +45,7 @@ const SHARED_SCHEMAS = [
   Approval,
   Capabilities,
   Budget,
+  Charge,
   Milestone,
   Contract,
   ContractWithBudget,
@@ -81,7 +84,7 @@ export async function createApp(deps: AppDeps): Promise<App> {
   resourceMetadataRoute(app, config.publicUrl);
   healthRoutes(app, deps.db);
   const sessions = openSessions(deps.db, config, deps.logger);
-  await app.register(async (pages: App) => webRoutes(pages, sessions, config));
+  await app.register(async (pages: App) => webRoutes(pages, { ...deps, ...sessions }, config));
   await serveApiReference(app);
   return app;
 }

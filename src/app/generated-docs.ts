@@ -34,7 +34,7 @@ export async function describeOpenApi(): Promise<object> {
     db,
     limits: new RateLimits(),
     tokenUses: new TokenUses(),
-    processor: createSandbox(db),
+    processor: createSandbox(db, EXAMPLE_ORIGIN),
     logger: createLogger("silent"),
   });
   await app.ready();

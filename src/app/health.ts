@@ -15,7 +15,7 @@ export function healthRoutes(app: App, db: Db): void {
     throw new Problem(
       "unavailable",
       { retryAfterSeconds: RETRY_AFTER_SECONDS },
-      "The database is behind this version. Run `npm run migrate`.",
+      "The database is behind this version. Run `npm run migrate`, or the image with `migrate`.",
     );
   });
 }

@@ -45,7 +45,7 @@ const EXAMPLE_DETAILS: Partial<Record<ProblemName, Record<string, unknown>>> = {
   contract_ended: { contractId: "contract-7" },
   milestone_not_fundable: { status: "ACTIVE_FUNDED" },
   payment_method_required: { billingUrl: `${EXAMPLE_ORIGIN}/billing` },
-  too_many_pending: { limit: 100 },
+  too_many_pending: { limit: 100, retryAfterSeconds: 60 },
   rate_limited: { retryAfterSeconds: 12 },
   unavailable: { retryAfterSeconds: 2 },
 };
@@ -104,6 +104,7 @@ export async function serveApiReference(app: App): Promise<void> {
     scope.addHook("onRoute", (route) => {
       route.config = { ...route.config, access: { by: "public" } };
     });
+    scope.addHook("onSend", async (_request, reply) => void reply.header("cache-control", "no-store"));
     await scope.register(swaggerUi, {
       routePrefix: "/docs",
       staticCSP: REFERENCE_CSP,

@@ -1,7 +1,10 @@
 import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
 import { TokenUses } from "../accounts/token-uses.ts";
-import { sweepLapsedApprovals } from "../approvals/jobs.ts";
+import type { BoundaryObserver } from "../approvals/boundaries.ts";
+import { alertInDoubt, sweepDuePayments, sweepLapsedApprovals } from "../approvals/jobs.ts";
+import { sweepNotices } from "../approvals/notices.ts";
+import type { PaymentDeps } from "../approvals/payment.ts";
 import { createSandbox } from "../billing/sandbox.ts";
 import type { Config } from "../config/config.ts";
 import { keepSecret } from "../config/kept-secret.ts";
@@ -30,16 +33,24 @@ export type Running = { stop(): Promise<void> };
 /**
  * Starts the service: the database if it is our own, migrations if they are asked for, then the API and
  * pages (`serve`) and the sweeps (`work`).
+ * @param boundaries told of every write and call of a payment: the tests end the process there
  * @throws StartError for whatever the person at the terminal can mend
  */
-export async function start(config: Config, parts: Parts, logger: Logger): Promise<Running> {
+export async function start(
+  config: Config,
+  parts: Parts,
+  logger: Logger,
+  boundaries?: BoundaryObserver,
+): Promise<Running> {
   const stops: (() => Promise<unknown>)[] = [];
   const stop = async (): Promise<void> => {
     for (const part of stops.splice(0).reverse()) await part();
   };
   try {
     const url = await openDatabase(config, stops);
-    await prepareSchema(config, url, logger);
+    await prepareSchema(config, url, logger).catch((error: unknown) => {
+      throw asDatabaseError(error);
+    });
     const connection = connect(url, {
       size: POOL_SIZE,
       statementTimeout: STATEMENT_TIMEOUT,
@@ -47,9 +58,13 @@ export async function start(config: Config, parts: Parts, logger: Logger): Promi
       onIdleError: (error) => logger.warn({ err: error }, "a database connection broke"),
     });
     stops.push(() => connection.close());
-    await assertMigrated(connection);
-    if (parts.work) for (const loop of startSweeps(config, connection, logger)) stops.push(() => loop.stop());
-    if (parts.serve) await serve(config, connection, logger, stops);
+    await assertMigrated(connection).catch((error: unknown) => {
+      throw asDatabaseError(error);
+    });
+    const { db } = connection;
+    const deps = { config, db, processor: createSandbox(db, config.publicUrl), boundaries };
+    if (parts.work) for (const loop of startSweeps(deps, logger)) stops.push(() => loop.stop());
+    if (parts.serve) await serve(deps, logger, stops);
     return { stop };
   } catch (error) {
     await stop();
@@ -75,33 +90,35 @@ async function assertMigrated({ db }: Connection): Promise<void> {
   const pending = await pendingMigrations(db);
   if (pending.length > 0) {
     throw new StartError(
-      `The database is behind this version (${pending.length} migrations): run \`npm run migrate\` first.`,
+      `The database is behind this version (${pending.length} migrations): run \`npm run migrate\`, or the image with \`migrate\`, first.`,
     );
   }
 }
 
-function startSweeps(config: Config, { db }: Connection, logger: Logger): Loop[] {
+type PartDeps = PaymentDeps & { config: Config };
+
+function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
+  const { config, db } = deps;
   const transport = createMailTransport(config, logger);
   return [
     every(SECOND, "reset links", logger, () => sweepResets({ db, config })),
     every(5 * SECOND, "mail", logger, () => sendDueMails({ db, logger }, transport)),
     every(600 * SECOND, "ended sessions", logger, () => forgetEnded(db)),
+    every(5 * SECOND, "mail about approvals", logger, () => sweepNotices({ db, config })),
     every(5 * SECOND, "lapsed approvals", logger, () => sweepLapsedApprovals(db)),
+    every(5 * SECOND, "due payments", logger, () => sweepDuePayments(deps, logger)),
+    every(60 * SECOND, "payments in doubt", logger, () => alertInDoubt(deps, logger)),
     every(60 * SECOND, "old rate windows", logger, () => forgetOldWindows(db)),
   ];
 }
 
-async function serve(
-  given: Config,
-  { db }: Connection,
-  logger: Logger,
-  stops: (() => Promise<unknown>)[],
-): Promise<void> {
-  const config = await withSecrets(given);
+async function serve(given: PartDeps, logger: Logger, stops: (() => Promise<unknown>)[]): Promise<void> {
+  const config = await withSecrets(given.config);
+  const deps = { ...given, config };
+  const { db } = deps;
   const limits = new RateLimits();
   const tokenUses = new TokenUses();
-  const processor = createSandbox(db);
-  const app = await createApp({ config, db, limits, tokenUses, processor, logger });
+  const app = await createApp({ ...deps, limits, tokenUses, logger });
   const loops = [
     every(SECOND, "share rate limits", logger, () => limits.share(db)),
     every(SECOND, "note token uses", logger, () => tokenUses.write(db)),
@@ -111,7 +128,7 @@ async function serve(
   await app.listen({ host: config.host, port: config.port }).catch((error: unknown) => {
     throw asStartError(error, config);
   });
-  if (config.demo) welcome(config, await prepareDemo({ db, processor }));
+  if (config.demo) welcome(config, await prepareDemo(deps));
 }
 
 /**
@@ -129,6 +146,15 @@ async function withSecrets(config: Config): Promise<Config> {
     sessionSecrets:
       sessionSecrets.length === 0 ? [await keepSecret(dataDir, "session-secret")] : sessionSecrets,
   };
+}
+
+/** What the operator can mend at the database, in one line, without the address and its password. */
+function asDatabaseError(error: unknown): unknown {
+  const first = error instanceof AggregateError ? error.errors[0] : error;
+  const code = first instanceof Error && "code" in first ? String(first.code) : "";
+  if (!/^(ECONN|ENOTFOUND|EAI_|ETIMEDOUT|EHOSTUNREACH|3D000|28|57P03|53300)/.test(code)) return error;
+  const said = first instanceof Error ? first.message : code;
+  return new StartError(`The database cannot be used: ${said}. Check DATABASE_URL, and that it is running.`);
 }
 
 function asStartError(error: unknown, { host, port }: Config): unknown {

@@ -2,6 +2,7 @@ import { notFound, Problem } from "../lib/problems.ts";
 import type { FundingRow } from "./store.ts";
 
 export const PENDING_AT_MOST = 100;
+const RETRY_AFTER_SECONDS = 60;
 
 /** What a fund request comes to: the approval that waits, one that has lapsed, or a new one to make. */
 export type FundingStep =
@@ -28,6 +29,7 @@ export function decideFunding(row: FundingRow, asked: string, publicUrl: string)
     const lapsed = !row.approvalExecuting && row.approvalExpiresAt <= row.now;
     return { kind: lapsed ? "lapsed" : "pending", approvalId };
   }
-  if (row.pendingCount >= PENDING_AT_MOST) throw new Problem("too_many_pending", { limit: PENDING_AT_MOST });
+  if (row.pendingCount >= PENDING_AT_MOST)
+    throw new Problem("too_many_pending", { limit: PENDING_AT_MOST, retryAfterSeconds: RETRY_AFTER_SECONDS });
   return { kind: "create" };
 }

@@ -1,9 +1,17 @@
+import type { Logger } from "pino";
+import { listDuePayments, markInDoubt } from "../billing/payment-service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
+import { addSeconds } from "../lib/time.ts";
+import { advancePayment, type PaymentDeps } from "./payment.ts";
 import { expireApprovals } from "./service.ts";
 import { listLapsed } from "./store.ts";
 
 const BATCH = 500;
+const PAYMENTS_BATCH = 20;
+/** At most so many batches a sweep: what is advanced is due later than now, so that few are ever needed. */
+const PAYMENTS_TURNS = 100;
+const IN_DOUBT_SECONDS = 15 * 60;
 
 /**
  * Flips approvals whose 72 hours have passed, each with its event, one subject a transaction. Any number of
@@ -16,5 +24,34 @@ export async function sweepLapsedApprovals(db: Db): Promise<number> {
     const lapsed = await listLapsed(db, await readClock(db), BATCH);
     for (const { accountId, id } of lapsed) flipped += await expireApprovals(db, accountId, [id]);
     if (lapsed.length < BATCH) return flipped;
+  }
+}
+
+/**
+ * Goes on with the payments that nobody looks after: whose process died, whose answer was lost, or who wait
+ * for a bank's authentication. Several processes may run it at once: a lease lets one of them call.
+ */
+export async function sweepDuePayments(deps: PaymentDeps, logger: Logger): Promise<void> {
+  for (let turn = 1; turn <= PAYMENTS_TURNS; turn++) {
+    const due = await listDuePayments(deps.db, await readClock(deps.db), PAYMENTS_BATCH);
+    await Promise.all(
+      due.map((key) =>
+        advancePayment(deps, key).catch((error: unknown) =>
+          logger.warn(
+            { err: error, paymentId: key.id },
+            "a payment could not be advanced; it will be tried again",
+          ),
+        ),
+      ),
+    );
+    if (due.length < PAYMENTS_BATCH) return;
+  }
+}
+
+/** Says aloud, once each, which payments have been in doubt for 15 minutes. */
+export async function alertInDoubt({ db }: PaymentDeps, logger: Logger): Promise<void> {
+  const now = await readClock(db);
+  for (const key of await markInDoubt(db, addSeconds(now, -IN_DOUBT_SECONDS), now)) {
+    logger.error({ alert: "payment_in_doubt", ...key }, "a payment has been in doubt for 15 minutes");
   }
 }

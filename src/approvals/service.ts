@@ -6,16 +6,19 @@ import { appendEvents, type NewEvent } from "../events/service.ts";
 import { canonicalDigest } from "../lib/canonical.ts";
 import { newId } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
+import type { Credential } from "../lib/secrets.ts";
 import { addSeconds, isoOrNull } from "../lib/time.ts";
-import { decideFunding } from "./funding.ts";
+import { decideFunding, PENDING_AT_MOST } from "./funding.ts";
 import type { Approval } from "./schemas.ts";
 import * as store from "./store.ts";
 
-export { readApproval, readFunding } from "./store.ts";
+export { readFunding } from "./store.ts";
 
 export type ApprovalDeps = { db: Db; config: { publicUrl: string; approvalTtlSeconds: number } };
 
 const TURNS = 3;
+/** From here on an account's requests queue, so that many at once cannot pass its limit together. */
+const CROWDED_FROM = 50;
 
 /**
  * Records that an agent asks for a milestone to be funded, or finds the request that is pending already
@@ -52,8 +55,8 @@ async function createFunding(
   const id = newId();
   const terms = termsOf(row);
   const expiresAt = addSeconds(row.now, config.approvalTtlSeconds);
-  try {
-    const created = await store.insertFundingApproval(db, row.accountId, {
+  const insert = (connection: Db): Promise<boolean> =>
+    store.insertFundingApproval(connection, row.accountId, {
       id,
       terms,
       termsDigest: canonicalDigest(terms),
@@ -63,17 +66,27 @@ async function createFunding(
       expiresAt,
       milestoneRevision: row.milestoneRevision,
       contractRevision: row.contractRevision,
+      pendingAtMost: PENDING_AT_MOST,
     });
-    if (!created) return undefined;
-  } catch (error) {
-    if (isRollback(error)) return undefined;
-    throw error;
-  }
+  const created =
+    row.pendingCount < CROWDED_FROM
+      ? await insert(db).catch(falseOnRollback)
+      : await inTransaction(db, async (trx) => {
+          await store.queueRequests(trx, row.accountId);
+          return insert(trx);
+        });
+  if (!created) return undefined;
   return pendingFunding(
     { ...row, approvalCreatedAt: row.now, approvalExpiresAt: expiresAt },
     id,
     config.publicUrl,
   );
+}
+
+/** A deadlock is a lost race like any other. */
+function falseOnRollback(error: unknown): false {
+  if (isRollback(error)) return false;
+  throw error;
 }
 
 function termsOf(row: store.FundingRow): Terms {
@@ -119,9 +132,29 @@ export function showApproval(row: store.GrantWithApproval, asked: string, public
   return toApproval({ ...row, id }, row.now, publicUrl);
 }
 
+/**
+ * Reads an approval along with the token that asks for it. Nobody is told that one has lapsed while a decision
+ * that began in time is being written: it is waited for.
+ * @returns `undefined` when there is no such token
+ */
+export async function readApproval(
+  db: Db,
+  credential: Credential,
+  id: string | null,
+): Promise<store.GrantWithApproval | undefined> {
+  const row = await store.readApproval(db, credential, id);
+  if (row === undefined || row.id === null || !hasLapsed(row, row.now)) return row;
+  await store.awaitDecision(db, row.accountId, row.id);
+  return store.readApproval(db, credential, id);
+}
+
+function hasLapsed(row: Omit<store.ApprovalRow, "id">, now: Date): boolean {
+  return row.status === "pending" && !row.executing && row.expiresAt <= now;
+}
+
 /** An approval for the wire. One whose time has passed reads `expired` before any sweep has flipped it. */
 function toApproval(row: store.ApprovalRow, now: Date, publicUrl: string): Approval {
-  const lapsed = row.status === "pending" && !row.executing && row.expiresAt <= now;
+  const lapsed = hasLapsed(row, now);
   return {
     id: row.id,
     type: row.type,

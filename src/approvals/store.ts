@@ -10,6 +10,7 @@ import type {
   Terms,
 } from "../database/schema.ts";
 import type { Credential } from "../lib/secrets.ts";
+import { addSeconds } from "../lib/time.ts";
 
 /** What an approval looks like in any statement that reads one. */
 export type ApprovalRow = {
@@ -49,6 +50,10 @@ export type FundingRow = Grant & {
   approvalExecuting: boolean;
 };
 
+// A lapsed one waits for nobody, though no sweep has flipped it yet.
+const COUNT_WAITING = `select count(*)::integer from approvals o
+  where o.account_id = $1 and o.status = 'pending' and (o.expires_at > now() or o.executing_at is not null)`;
+
 // One round trip by primary keys, whatever the answer: the token, and with it all that the rules ask.
 const READ_FUNDING = `
   select ${GRANT_COLUMNS},
@@ -57,7 +62,7 @@ const READ_FUNDING = `
     c.id as "contractId", c.status as "contractStatus", c.revision as "contractRevision", c.job_id as "jobId",
     c.freelancer_user_id as "payeeUserId", c.freelancer_name as "payeeName", c.payout_account as "payoutAccount",
     p.id is not null as "hasCard",
-    (select count(*)::integer from approvals o where o.account_id = $1 and o.status = 'pending') as "pendingCount",
+    (${COUNT_WAITING}) as "pendingCount",
     v.id as "approvalId", v.created_at as "approvalCreatedAt", v.expires_at as "approvalExpiresAt",
     v.executing_at is not null as "approvalExecuting"
   from ${GRANT_TABLES}
@@ -90,6 +95,8 @@ export type NewApproval = {
   expiresAt: Date;
   milestoneRevision: number;
   contractRevision: number;
+  /** How many may wait in the account, this one included. */
+  pendingAtMost: number;
 };
 
 // Contract, milestone and card are held FOR SHARE and their state is asked again: whoever cancels, ends or
@@ -97,13 +104,13 @@ export type NewApproval = {
 // 4,000 cancels in a trial left a live approval behind.
 const INSERT_FUNDING = `
   insert into approvals (account_id, id, type, contract_id, milestone_id, job_id, terms, terms_digest, co_sign,
-    token_id, token_name, token_preview, created_at, expires_at)
-  select $1, $2, 'milestone_fund', c.id, m.id, c.job_id, $3, $4, $5, $6, $7, $8, $9, $10
+    token_id, token_name, token_preview, created_at, expires_at, notify_at)
+  select $1, $2, 'milestone_fund', c.id, m.id, c.job_id, $3, $4, $5, $6, $7, $8, $9, $10, $9
   from contracts c
   join milestones m on m.account_id = $1 and m.id = $11 and m.contract_id = c.id
   join payment_methods p on p.account_id = $1 and p.is_default
   where c.account_id = $1 and c.id = $12 and c.status = 'active' and c.revision = $13
-    and m.status = 'NOT_FUNDED' and m.revision = $14
+    and m.status = 'NOT_FUNDED' and m.revision = $14 and (${COUNT_WAITING}) < $15
   for share of c, m, p
   on conflict (account_id, type, subject_id) where status = 'pending' do nothing
   returning id`;
@@ -130,8 +137,14 @@ export async function insertFundingApproval(
     terms.contractId,
     approval.contractRevision,
     approval.milestoneRevision,
+    approval.pendingAtMost,
   ]);
   return (await db.executeQuery(query)).rows.length === 1;
+}
+
+/** Lets the requests of one account that are near its limit go on one at a time, until the transaction ends. */
+export async function queueRequests(trx: Trx, accountId: string): Promise<void> {
+  await sql`select pg_advisory_xact_lock(hashtextextended(${accountId}, 0))`.execute(trx);
 }
 
 const READ_APPROVAL = `
@@ -154,6 +167,14 @@ export async function readApproval(
   return (await db.executeQuery<GrantWithApproval>(query)).rows[0];
 }
 
+/**
+ * Waits for whoever is just deciding an approval to be done. Who decides reads the clock with the approval
+ * held: one that had lapsed before this was called, and is still pending after, can no longer be decided.
+ */
+export async function awaitDecision(db: Db, accountId: string, id: string): Promise<void> {
+  await sql`select 1 from approvals where account_id = ${accountId} and id = ${id} for share`.execute(db);
+}
+
 export type EndedApproval = { id: string; jobId: string };
 
 /** Flips pending approvals whose time has passed; those whose payment is under way keep their place. */
@@ -172,9 +193,15 @@ export async function expireLapsed(
 }
 
 /**
+ * How long a transaction may take from reading the clock to its commit. An approval whose time passes within it
+ * is ended as lapsed: a reader may see it lapse by itself before the commit, and what has ended never changes.
+ */
+const LAPSING_SECONDS = 10;
+
+/**
  * Ends the pending approvals of a milestone or of a whole contract because they can no longer execute as
- * they were asked. One that had lapsed unnoticed ends as lapsed; one that was made while the caller, who has
- * read the clock before, waited for the lock, ends at its birth and not before it.
+ * they were asked. One that has lapsed, or is about to, ends as lapsed; one that was made while the caller, who
+ * has read the clock before, waited for the lock, ends at its birth and not before it.
  */
 export async function endPending(
   trx: Trx,
@@ -186,10 +213,13 @@ export async function endPending(
     "milestoneId" in subject
       ? sql`milestone_id = ${subject.milestoneId}`
       : sql`contract_id = ${subject.contractId}`;
+  const lapsing = addSeconds(end.now, LAPSING_SECONDS);
   const { rows } = await sql<EndedApproval>`
     update approvals set status = 'expired',
-      resolved_at = least(expires_at, greatest(created_at, ${end.now}::timestamptz)),
-      result = case when expires_at <= ${end.now}::timestamptz then null else ${JSON.stringify({ reason: end.reason })}::jsonb end
+      resolved_at = case when expires_at <= ${lapsing}::timestamptz then expires_at
+        else greatest(created_at, ${end.now}::timestamptz) end,
+      result = case when expires_at <= ${lapsing}::timestamptz then null
+        else ${JSON.stringify({ reason: end.reason })}::jsonb end
     where account_id = ${accountId} and ${condition} and status = 'pending' and executing_at is null
     returning id, job_id as "jobId"`.execute(trx);
   return rows;
@@ -205,5 +235,61 @@ export function listLapsed(db: Db, now: Date, limit: number) {
     .select(["account_id as accountId", "id"])
     .orderBy("expires_at")
     .limit(limit)
+    .execute();
+}
+
+/** Whether the approval's time has passed, by the database's clock, whatever is under way. */
+export async function hasLapsed(db: Db, accountId: string, id: string): Promise<boolean> {
+  const row = await db
+    .selectFrom("approvals")
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .where("expires_at", "<=", sql<Date>`now()`)
+    .select("id")
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
+/** Confirms the approval whose action has executed, and frees its milestones. */
+export async function confirmExecuted(
+  trx: Trx,
+  accountId: string,
+  id: string,
+  result: Record<string, unknown>,
+  now: Date,
+): Promise<void> {
+  await trx
+    .updateTable("approvals")
+    .set({ status: "confirmed", executing_at: null, result: JSON.stringify(result), resolved_at: now })
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .where("status", "=", "pending")
+    .where("executing_at", "is not", null)
+    .execute();
+  await freeMilestones(trx, accountId, id);
+}
+
+/** Ends an execution that came to nothing: pending again, or expired if the time has passed meanwhile. */
+export async function releaseExecuting(
+  trx: Trx,
+  accountId: string,
+  id: string,
+  now: Date,
+): Promise<EndedApproval[]> {
+  const { rows } = await sql<EndedApproval & { expired: boolean }>`
+    update approvals set executing_at = null,
+      status = case when expires_at <= ${now}::timestamptz then 'expired' else 'pending' end,
+      resolved_at = case when expires_at <= ${now}::timestamptz then ${now}::timestamptz end
+    where account_id = ${accountId} and id = ${id} and status = 'pending' and executing_at is not null
+    returning id, job_id as "jobId", status = 'expired' as expired`.execute(trx);
+  await freeMilestones(trx, accountId, id);
+  return rows.filter((row) => row.expired);
+}
+
+async function freeMilestones(trx: Trx, accountId: string, approvalId: string): Promise<void> {
+  await trx
+    .deleteFrom("executing_milestones")
+    .where("account_id", "=", accountId)
+    .where("approval_id", "=", approvalId)
     .execute();
 }

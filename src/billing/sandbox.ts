@@ -1,54 +1,163 @@
 import { randomBytes } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
-import type { Processor } from "./processor.ts";
+import type { IntentState, Processor } from "./processor.ts";
+import * as books from "./sandbox-store.ts";
+import type { Charge } from "./schemas.ts";
+
+const SLOW = 3_000;
+const VALID_YEARS = 4;
+const UNCONFIRMED = "requires_confirmation";
+const CANCELABLE = ["requires_confirmation", "requires_action", "requires_payment_method"] as const;
+
+type Behaviour = {
+  brand: string;
+  last4: string;
+  declineCode?: string;
+  authenticates?: true;
+  slow?: true;
+  loses?: true;
+};
 
 /** The test payment methods that Stripe publishes, and two of our own (CONTRACT.md §8). */
-const TEST_METHODS: ReadonlyMap<string, { brand: string; last4: string }> = new Map([
+const TEST_METHODS: ReadonlyMap<string, Behaviour> = new Map<string, Behaviour>([
   ["pm_card_visa", { brand: "visa", last4: "4242" }],
-  ["pm_card_chargeDeclined", { brand: "visa", last4: "0002" }],
-  ["pm_card_chargeDeclinedInsufficientFunds", { brand: "visa", last4: "9995" }],
-  ["pm_card_authenticationRequired", { brand: "visa", last4: "3184" }],
-  ["pm_sandbox_slow", { brand: "visa", last4: "0003" }],
-  ["pm_sandbox_timeout", { brand: "visa", last4: "0004" }],
+  ["pm_card_chargeDeclined", { brand: "visa", last4: "0002", declineCode: "generic_decline" }],
+  [
+    "pm_card_chargeDeclinedInsufficientFunds",
+    { brand: "visa", last4: "9995", declineCode: "insufficient_funds" },
+  ],
+  ["pm_card_authenticationRequired", { brand: "visa", last4: "3184", authenticates: true }],
+  ["pm_sandbox_slow", { brand: "visa", last4: "0003", slow: true }],
+  ["pm_sandbox_timeout", { brand: "visa", last4: "0004", loses: true }],
 ]);
-const VALID_YEARS = 4;
+
+/** The card numbers that Stripe publishes for tests, and the payment method that each stands for. */
+export const TEST_CARD_NUMBERS: ReadonlyMap<string, string> = new Map([
+  ["4242424242424242", "pm_card_visa"],
+  ["4000000000000002", "pm_card_chargeDeclined"],
+  ["4000000000009995", "pm_card_chargeDeclinedInsufficientFunds"],
+  ["4000002760003184", "pm_card_authenticationRequired"],
+]);
+
+const DECLINES: Record<string, string> = {
+  generic_decline: "The card was declined.",
+  insufficient_funds: "The card has insufficient funds.",
+  authentication_failed: "The bank could not confirm that it was you.",
+  canceled: "The payment was cancelled before any money moved.",
+};
 
 /**
  * A processor that moves no real money. Its books are in a schema of their own, and the service reads them
  * through the processor's interface alone, as it would those of a real one.
+ * @param publicUrl where the page is that stands in for a bank's authentication
  */
-export function createSandbox(db: Db): Processor {
+export function createSandbox(db: Db, publicUrl: string): Processor {
+  const stateOf = (intent: books.Intent): IntentState => toState(intent, publicUrl);
+
   return {
     async attachCard(accountId, paymentMethod) {
       const method = TEST_METHODS.get(paymentMethod);
       if (method === undefined) return undefined;
-      const expYear = (await readClock(db)).getUTCFullYear() + VALID_YEARS;
-      const card = { id: `pm_${randomBytes(12).toString("hex")}`, ...method, expMonth: 12, expYear };
-      await db
-        .insertInto("sandbox.payment_methods")
-        .values({
-          id: card.id,
-          account_id: accountId,
-          test_method: paymentMethod,
-          brand: card.brand,
-          last4: card.last4,
-          exp_month: card.expMonth,
-          exp_year: card.expYear,
-          detached_at: null,
-        })
-        .execute();
+      const now = await readClock(db);
+      const { brand, last4 } = method;
+      const card = {
+        id: newBookId("pm"),
+        brand,
+        last4,
+        expMonth: 12,
+        expYear: now.getUTCFullYear() + VALID_YEARS,
+      };
+      await books.insertCard(db, accountId, card, paymentMethod);
       return card;
     },
 
     async detachCard(accountId, cardId) {
-      await db
-        .updateTable("sandbox.payment_methods")
-        .set({ detached_at: await readClock(db) })
-        .where("id", "=", cardId)
-        .where("account_id", "=", accountId)
-        .where("detached_at", "is", null)
-        .execute();
+      await books.detachCard(db, accountId, cardId, await readClock(db));
+    },
+
+    async prepare(request) {
+      return books.insertIntent(db, newBookId("pi"), request, await readClock(db));
+    },
+
+    async execute(intentId) {
+      const intent = await books.findIntent(db, intentId);
+      if (intent.status !== UNCONFIRMED) return stateOf(intent);
+      const method = TEST_METHODS.get(intent.testMethod);
+      if (method?.slow) await delay(SLOW);
+      if (method?.authenticates)
+        return stateOf(await books.moveIntent(db, intentId, { from: [UNCONFIRMED], to: "requires_action" }));
+      const settled = stateOf(await settle(db, intentId, UNCONFIRMED, method?.declineCode));
+      if (method?.loses) throw new Error("the sandbox's answer was lost on the way");
+      return settled;
+    },
+
+    async read(intentId) {
+      return stateOf(await books.findIntent(db, intentId));
+    },
+
+    async cancel(intentId) {
+      const move = { from: CANCELABLE, to: "canceled", declineCode: "canceled" } as const;
+      return stateOf(await books.moveIntent(db, intentId, move));
     },
   };
+}
+
+/** Whose payment waits for the bank's authentication; `undefined` when that intent waits for none. */
+export function findAuthentication(
+  db: Db,
+  intentId: string,
+): Promise<{ accountId: string; approvalId: string } | undefined> {
+  return books.findAuthenticating(db, intentId);
+}
+
+/** What the bank's page does when the person has answered: the money moves, or the card is refused. */
+export async function answerAuthentication(db: Db, intentId: string, passed: boolean): Promise<void> {
+  if ((await books.findAuthenticating(db, intentId)) === undefined) return;
+  await settle(db, intentId, "requires_action", passed ? undefined : "authentication_failed");
+}
+
+/** What the sandbox has charged an account, newest first: its own books, for the operator to compare. */
+export async function listCharges(db: Db, accountId: string): Promise<Charge[]> {
+  return (await books.listCharges(db, accountId)).map((row) => ({
+    id: row.id,
+    idempotencyKey: row.idempotency_key,
+    amountCents: row.amount_cents,
+    currency: row.currency,
+    status: row.status,
+    createdAt: row.created_at.toISOString(),
+    metadata: row.metadata,
+  }));
+}
+
+/** Charges or refuses, from one state alone: whoever comes second, from there too, changes nothing. */
+async function settle(
+  db: Db,
+  intentId: string,
+  from: "requires_confirmation" | "requires_action",
+  declineCode: string | undefined,
+): Promise<books.Intent> {
+  return declineCode === undefined
+    ? books.charge(db, intentId, newBookId("ch"), from, await readClock(db))
+    : books.moveIntent(db, intentId, { from: [from], to: "requires_payment_method", declineCode });
+}
+
+function toState(intent: books.Intent, publicUrl: string): IntentState {
+  switch (intent.status) {
+    case "requires_confirmation":
+      return { status: "unconfirmed" };
+    case "requires_action":
+      return { status: "action_required", actionUrl: `${publicUrl}/sandbox/authenticate/${intent.id}` };
+    case "succeeded":
+      return { status: "succeeded" };
+    default: {
+      const code = intent.declineCode ?? "generic_decline";
+      return { status: "refused", code, message: DECLINES[code] ?? "The card was declined." };
+    }
+  }
+}
+
+function newBookId(prefix: string): string {
+  return `${prefix}_${randomBytes(12).toString("hex")}`;
 }

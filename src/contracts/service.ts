@@ -112,7 +112,13 @@ export async function saveMilestone(
   if (values.contractId !== contractId) throw new Problem("unavailable", { retryAfterSeconds: 1 });
   const change = { created: row === undefined, termsChanged: false, contractId, jobId: contract.job_id };
   if (JSON.stringify(values) === JSON.stringify(present)) return change;
-  if (contract.status === "ended") throw new Problem("contract_ended", { contractId });
+  const left =
+    row && row.contract_id !== contractId
+      ? await store.findContract(trx, accountId, row.contract_id)
+      : contract;
+  for (const { id: of, status } of [contract, left ?? contract]) {
+    if (status === "ended") throw new Problem("contract_ended", { contractId: of });
+  }
   const number =
     row?.contract_id === contractId
       ? row.number
@@ -151,6 +157,28 @@ export async function cancelMilestone(
   await assertUntouched(trx, accountId, row);
   await store.moveMilestone(trx, accountId, id, { from: "NOT_FUNDED", to: "CANCELLED", now });
   return { cancelled: true, ...change };
+}
+
+/**
+ * Marks a milestone as funded, when the money for it has moved.
+ * @returns what the invoice and the event need
+ * @throws Problem not_found; milestone_not_fundable when it is not NOT_FUNDED, which the executing key rules out
+ */
+export async function fundMilestone(
+  trx: Trx,
+  accountId: string,
+  id: string,
+  invoiceId: string,
+  now: Date,
+): Promise<{ contractId: string; jobId: string }> {
+  const row = await store.lockMilestone(trx, accountId, id);
+  const contract = row && (await store.findContract(trx, accountId, row.contract_id));
+  if (row === undefined || contract === undefined) throw notFound("milestones", "milestoneId", id);
+  const step = { from: "NOT_FUNDED", to: "ACTIVE_FUNDED", now, invoiceId } as const;
+  if (!(await store.moveMilestone(trx, accountId, id, step))) {
+    throw new Problem("milestone_not_fundable", { status: row.status });
+  }
+  return { contractId: contract.id, jobId: contract.job_id };
 }
 
 async function assertUntouched(trx: Trx, accountId: string, row: store.MilestoneRow): Promise<void> {

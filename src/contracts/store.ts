@@ -275,11 +275,15 @@ export async function moveMilestone(
   trx: Trx,
   accountId: string,
   id: string,
-  step: { from: MilestoneStatus; to: MilestoneStatus; now: Date },
+  step: { from: MilestoneStatus; to: MilestoneStatus; now: Date; invoiceId?: string },
 ): Promise<boolean> {
   const { numUpdatedRows } = await trx
     .updateTable("milestones")
-    .set({ status: step.to, updated_at: step.now })
+    .set({
+      status: step.to,
+      updated_at: step.now,
+      ...(step.invoiceId === undefined ? {} : { invoice_id: step.invoiceId }),
+    })
     .where("account_id", "=", accountId)
     .where("id", "=", id)
     .where("status", "=", step.from)

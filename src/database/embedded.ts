@@ -45,6 +45,8 @@ export async function startEmbeddedPostgres(options: {
   const settings = options.settings ?? {};
   let unlock = () => {};
   try {
+    // First, so that an image without them says so, and not that it cannot write.
+    await findBinaries();
     const dataDir = await openFolder(options.dataDir);
     unlock = await lockFolder(dataDir);
     const cluster = await placeCluster(dataDir);

@@ -18,7 +18,12 @@ export type Database = {
   signatures: SignaturesTable;
   events: EventsTable;
   rate_windows: RateWindowsTable;
+  payments: PaymentsTable;
+  invoices: InvoicesTable;
+  ledger_entries: LedgerEntriesTable;
   "sandbox.payment_methods": SandboxPaymentMethodsTable;
+  "sandbox.intents": SandboxIntentsTable;
+  "sandbox.charges": SandboxChargesTable;
   mails: MailsTable;
   "auth.users": UsersTable;
   "auth.sessions": SessionsTable;
@@ -66,6 +71,8 @@ export type MembersTable = {
   status: MemberStatus;
   /** The person's sign-in, once the invitation was accepted. */
   user_id: string | null;
+  /** When they were last mailed of approvals that wait. */
+  mailed_at: Generated<Date | null>;
   created_at: Date;
   updated_at: Date;
 };
@@ -196,6 +203,8 @@ export type ApprovalsTable = {
   token_preview: string;
   /** Since when its payment is under way; such an approval does not lapse. */
   executing_at: Date | null;
+  /** When the sweep that mails should look at it next. */
+  notify_at: Date | null;
   result: Json<Record<string, unknown>> | null;
   created_at: Date;
   expires_at: Date;
@@ -210,6 +219,60 @@ export type SignaturesTable = {
   decision: "confirm" | "decline";
   statement: Json<Record<string, unknown>>;
   proof: Json<Record<string, unknown>>;
+  created_at: Date;
+};
+
+export type PaymentStatus = "created" | "submitted" | "action_required" | "unknown" | "succeeded" | "refused";
+
+/** One attempt to pay what a human confirmed (DESIGN.md, Paying). */
+export type PaymentsTable = {
+  account_id: string;
+  id: string;
+  approval_id: string;
+  milestone_id: string;
+  card_id: string;
+  amount_cents: number;
+  currency: string;
+  status: PaymentStatus;
+  /** The processor's intent, once it is known. */
+  intent_id: string | null;
+  /** Where the human authenticates, while that is awaited. */
+  action_url: string | null;
+  refusal_code: string | null;
+  refusal_message: string | null;
+  /** Who may call the processor for it, and until when. */
+  lease: string | null;
+  leased_until: Date | null;
+  /** When somebody should look after it next; null once it is decided. */
+  due_at: Date | null;
+  /** When it was said aloud that nobody knows what became of it. */
+  alerted_at: Date | null;
+  created_at: Date;
+  updated_at: Date;
+  resolved_at: Date | null;
+};
+
+export type InvoicesTable = {
+  account_id: string;
+  id: string;
+  approval_id: string;
+  contract_id: string;
+  milestone_id: string;
+  amount_cents: number;
+  currency: string;
+  status: "paid" | "refunded";
+  created_at: Date;
+};
+
+/** Double entry: the lines of a movement sum to zero. Append-only. */
+export type LedgerEntriesTable = {
+  account_id: string;
+  transaction_id: string;
+  line: number;
+  ledger_account: string;
+  amount_cents: number;
+  currency: string;
+  payment_id: string;
   created_at: Date;
 };
 
@@ -240,6 +303,38 @@ export type SandboxPaymentMethodsTable = {
   exp_month: number;
   exp_year: number;
   detached_at: Date | null;
+};
+
+export type SandboxIntentStatus =
+  | "requires_confirmation"
+  | "requires_action"
+  | "requires_payment_method"
+  | "succeeded"
+  | "canceled";
+
+export type SandboxIntentsTable = {
+  id: string;
+  account_id: string;
+  idempotency_key: string;
+  payment_method: string;
+  amount_cents: number;
+  currency: string;
+  status: SandboxIntentStatus;
+  decline_code: string | null;
+  metadata: Json<Record<string, string>>;
+  created_at: Date;
+};
+
+export type SandboxChargesTable = {
+  id: string;
+  intent_id: string;
+  account_id: string;
+  idempotency_key: string;
+  amount_cents: number;
+  currency: string;
+  status: "succeeded" | "failed";
+  metadata: Json<Record<string, string>>;
+  created_at: Date;
 };
 
 /** What is to be sent, and what was. The body goes once it is sent: it may hold a link that is a secret. */

@@ -22,6 +22,8 @@ const URL_LIMIT = 8 * 1024;
 const REQUEST_TIMEOUT = 10_000;
 const TIMEOUT_CHECK_INTERVAL = 1_000;
 const KEEP_ALIVE_TIMEOUT = 72_000;
+/** Asked every few seconds by whoever runs the service. */
+const HEALTH = new Set(["/livez", "/readyz"]);
 
 export type ServerOptions = { logger: Logger; trustProxy: number | string | false };
 
@@ -96,7 +98,8 @@ export function handleUnknownRoutes(app: App, sendNotFoundPage: (reply: FastifyR
       reply.header("allow", methods.join(", "));
       throw new Problem("method_not_allowed");
     }
-    if (pageAudience.deriveConstraint(request.raw) === "page") return sendNotFoundPage(reply);
+    if (pageAudience.deriveConstraint(request.raw) === "page" && !request.url.startsWith("/api/"))
+      return sendNotFoundPage(reply);
     throw new Problem("not_found", { resource: "routes" }, "There is nothing at this address.");
   });
 }
@@ -131,7 +134,8 @@ function fail(error: unknown, request: FastifyRequest, reply: FastifyReply): Fas
 
 /** One line a request. The route's pattern and not the address, which can hold a secret. */
 async function logResponse(request: FastifyRequest, reply: FastifyReply): Promise<void> {
-  request.log.info(
+  const level = HEALTH.has(request.routeOptions.url ?? "") ? "debug" : "info";
+  request.log[level](
     {
       method: request.method,
       route: request.routeOptions.url ?? "none",

@@ -15,3 +15,9 @@ export function dollarsToCents(dollars: number): number | undefined {
 export function centsToDollars(cents: number): number {
   return cents / 100;
 }
+
+/** Whole cents → an amount for people that cannot be misread: `$1,200.00 USD`. */
+export function formatAmount(cents: number, currency: string): string {
+  const whole = Math.trunc(cents / 100).toLocaleString("en-US");
+  return `$${whole}.${String(cents % 100).padStart(2, "0")} ${currency.toUpperCase()}`;
+}

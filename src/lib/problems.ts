@@ -31,6 +31,7 @@ const catalogue = {
     "A human must claim this account first. Send them to `details.claimUrl`.",
     true,
   ],
+  not_permitted: [403, "FORBIDDEN", "Your role in this account does not allow that. Ask an owner."],
   not_found: [404, "NOT_FOUND", "There is no such thing, or it is not yours to see."],
   method_not_allowed: [
     405,
@@ -64,6 +65,14 @@ const catalogue = {
     "Money is moving for this milestone right now. Try again when its outcome is known.",
     true,
   ],
+  already_decided: [409, "CONFLICT", "This approval has been decided already, or has lapsed.", true],
+  statement_stale: [
+    409,
+    "CONFLICT",
+    "Something changed since this page was opened. Read it again before you decide.",
+    true,
+  ],
+  passkey_required: [409, "CONFLICT", "This account confirms with passkeys only.", true],
   co_sign_loosening: [409, "CONFLICT", "Only an owner of the account can loosen its co-sign policy.", true],
   token_limit_reached: [
     409,

@@ -10,3 +10,31 @@ export function addSeconds(start: Date, seconds: number): Date {
 export function isoOrNull(time: Date | null): string | null {
   return time === null ? null : time.toISOString();
 }
+
+const FOR_PEOPLE = new Intl.DateTimeFormat("en-GB", {
+  day: "numeric",
+  month: "long",
+  year: "numeric",
+  hour: "2-digit",
+  minute: "2-digit",
+  timeZone: "UTC",
+});
+
+/** A time for people, with its zone said: `26 November 2026 at 07:36 UTC`. */
+export function formatTime(time: Date): string {
+  return `${FOR_PEOPLE.format(time)} UTC`;
+}
+
+const UNITS = [
+  { unit: "day", milliseconds: 24 * 60 * 60 * SECOND },
+  { unit: "hour", milliseconds: 60 * 60 * SECOND },
+  { unit: "minute", milliseconds: 60 * SECOND },
+] as const;
+
+/** How long is left, for people, to the nearest of the largest unit that fits one and a half times: `3 days`. */
+export function formatTimeLeft(milliseconds: number): string {
+  const fits = UNITS.find((candidate) => milliseconds >= 1.5 * candidate.milliseconds);
+  const { unit, milliseconds: length } = fits ?? UNITS[2];
+  const count = Math.max(1, Math.round(milliseconds / length));
+  return `${count} ${unit}${count === 1 ? "" : "s"}`;
+}

@@ -1,7 +1,8 @@
 import { type TSchema, Type } from "@sinclair/typebox";
 import { NewTokenAnswer, TokenMetadata } from "../accounts/schemas.ts";
 import { createToken, listTokens } from "../accounts/service.ts";
-import { PaymentMethod } from "../billing/schemas.ts";
+import { listCharges } from "../billing/sandbox.ts";
+import { Charge, PaymentMethod } from "../billing/schemas.ts";
 import {
   addPaymentMethod,
   type BillingDeps,
@@ -38,6 +39,7 @@ export function operatorRoutes(app: App, deps: service.OperatorDeps & BillingDep
   accountRoutes(app, deps);
   accessRoutes(app, deps);
   cardRoutes(app, deps);
+  sandboxRoutes(app, deps);
   contractRoutes(app, deps);
   milestoneRoutes(app, deps);
   eventRoutes(app, deps);
@@ -206,6 +208,25 @@ function cardRoutes(app: App, deps: BillingDeps): void {
       const { accountId } = await service.findAccount(db, request.params.accountId);
       await removePaymentMethod(deps, accountId, request.params.paymentMethodId);
       return { deleted: true as const };
+    },
+  );
+}
+
+function sandboxRoutes(app: App, { db }: BillingDeps): void {
+  const charges = describe("listSandboxCharges", "Read the sandbox's own books");
+  app.get(
+    "/sandbox/charges",
+    {
+      config: charges.config,
+      schema: {
+        ...charges.schema,
+        querystring: Type.Object({ accountId: Type.String() }),
+        response: { 200: many("charges", Charge) },
+      },
+    },
+    async (request) => {
+      const { accountId } = await service.findAccount(db, request.query.accountId);
+      return { charges: await listCharges(db, accountId) };
     },
   );
 }

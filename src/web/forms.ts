@@ -9,9 +9,11 @@ export type Field = {
   id?: string;
   label: string;
   type: "email" | "password" | "text";
-  autocomplete: "username" | "email" | "current-password" | "new-password";
+  autocomplete: "username" | "email" | "current-password" | "new-password" | "off";
   value?: string;
-  hint?: string;
+  hint?: string | Html;
+  /** Digits are typed: phones show their keys. */
+  digits?: true;
   minLength?: number;
   maxLength?: number;
   fault?: Fault | undefined;
@@ -19,16 +21,29 @@ export type Field = {
 
 /** A labelled field. Its hint and its fault are tied to it, so that they are read out with it. */
 export function field(options: Field): Html {
-  const { name, id = name, label, type, autocomplete, value, hint, minLength, maxLength, fault } = options;
+  const {
+    name,
+    id = name,
+    label,
+    type,
+    autocomplete,
+    value,
+    hint,
+    digits,
+    minLength,
+    maxLength,
+    fault,
+  } = options;
   const own = fault?.field === id ? fault : undefined;
   const described = [hint && `${id}-hint`, own && `${id}-fault`].filter(Boolean).join(" ");
   return html`
         <div class="field">
           <label for="${id}">${label}</label>
-          ${hint && html`<p class="quiet" id="${id}-hint">${hint}</p>`}
+          ${hint && html`<div class="quiet hint" id="${id}-hint">${hint}</div>`}
           ${own && html`<p class="fault" id="${id}-fault">${own.message}</p>`}
           <input id="${id}" name="${name}" type="${type}" autocomplete="${autocomplete}" required
             ${type === "email" && html`inputmode="email" autocapitalize="none" spellcheck="false"`}
+            ${digits && html`inputmode="numeric"`}
             ${value !== undefined && html`value="${value}"`}
             ${minLength !== undefined && html`minlength="${minLength}"`}
             ${maxLength !== undefined && html`maxlength="${maxLength}"`}

@@ -13,7 +13,12 @@ const PAGE_HEADERS = {
   "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=()",
 };
 
-export type Page = { title: string; body: Html };
+export type Page = {
+  title: string;
+  /** The first heading, if it is not the title. */
+  heading?: Html;
+  body: Html;
+};
 /** Who is signed in, as every page's head shows it. */
 export type Visitor = { name: string; email: string; signOutToken: string };
 
@@ -22,7 +27,7 @@ export function sendPage(
   reply: FastifyReply,
   appName: string,
   status: number,
-  { title, body }: Page,
+  { title, heading, body }: Page,
   visitor?: Visitor,
 ): FastifyReply {
   const page = html`<!doctype html>
@@ -39,10 +44,10 @@ export function sendPage(
     <a class="skip" href="#main">Skip to the page</a>
     <header class="site">
       <a class="brand" href="/">${appName}</a>
-${visitor === undefined ? html`      <a href="/sign-in">Sign in</a>` : signedIn(visitor)}
+${visitor === undefined ? html`      <a href="/sign-in">Sign in</a>` : signedIn(visitor, reply.request.url)}
     </header>
     <main id="main">
-      <h1>${title}</h1>
+      <h1>${heading ?? title}</h1>
 ${body}
     </main>
   </body>
@@ -51,15 +56,21 @@ ${body}
   return reply.code(status).headers(PAGE_HEADERS).type("text/html; charset=utf-8").send(page.toString());
 }
 
-function signedIn({ name, email, signOutToken }: Visitor): Html {
-  return html`      <nav aria-label="Main">
-        <a href="/approvals">Approvals</a>
-        <a href="/billing">Billing</a>
-        <a href="/settings/security">Security</a>
-      </nav>
-      <form class="visitor" method="post" action="/sign-out">
+const SECTIONS = [
+  { path: "/approvals", name: "Approvals" },
+  { path: "/billing", name: "Billing" },
+  { path: "/settings/security", name: "Security" },
+] as const;
+
+function signedIn({ name, email, signOutToken }: Visitor, url: string): Html {
+  return html`      <form class="visitor" method="post" action="/sign-out">
         ${hiddenField("form_token", signOutToken)}
-        <span title="${email}">${name}</span>
+        <span title="${email}"><bdi>${name}</bdi></span>
         <button class="plain" type="submit">Sign out</button>
-      </form>`;
+      </form>
+      <nav aria-label="Main">${SECTIONS.map(
+        (section) => html`
+        <a href="${section.path}"${url.startsWith(section.path) && html` aria-current="true"`}>${section.name}</a>`,
+      )}
+      </nav>`;
 }

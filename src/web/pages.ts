@@ -17,36 +17,12 @@ export const homePage = (appName: string): Page => ({
       </ul>`,
 });
 
-export const approvalPage: Page = {
-  title: "An agent asks for your approval",
-  body: html`
-      <p>This page is where a member of the account reads what an agent asks for — the amount, the payee, the
-        work — and confirms or declines it.</p>
-      <p>Deciding comes here. Until then nothing can be decided, and <strong>no money moves</strong>.</p>
-      <p class="quiet">Opening this page has changed nothing. A request that nobody confirms lapses by itself.</p>`,
-};
-
-export const approvalsPage: Page = {
-  title: "Approvals",
-  body: html`
-      <p>Requests of your account's agents wait here for a person to confirm or decline.</p>
-      <p>Deciding comes here. Until then nothing can be decided, and <strong>no money moves</strong>.</p>`,
-};
-
 export const claimPage: Page = {
   title: "Claim an account",
   body: html`
       <p>An agent may register an account by itself, but only a person can answer for it. An account must be claimed
         before its agents can ask for money to move.</p>
       <p>Claiming comes here. Until then the operator of this service can mark an account as claimed.</p>`,
-};
-
-export const billingPage: Page = {
-  title: "Billing",
-  body: html`
-      <p>A card must be on file before an agent can ask for a milestone to be funded. It is charged only after a
-        person has confirmed.</p>
-      <p>Adding a card comes here. Until then the operator of this service can put one on file.</p>`,
 };
 
 export const keysPage: Page = {

@@ -17,6 +17,12 @@ export function problemPage(problem: Problem, requestId: string): Page {
       <p>Go back, load the page again, and send it from there. If it happens every time, check that you use the
         address that this service was set up with.</p>`,
       };
+    case "not_permitted":
+      return {
+        title: "This is not yours to do",
+        body: html`
+      <p>Nothing was done. ${problem.message}</p>`,
+      };
     case "rate_limited":
       return {
         title: "Too many attempts",

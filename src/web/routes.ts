@@ -1,16 +1,21 @@
 import { readFileSync } from "node:fs";
 import formBody from "@fastify/formbody";
+import type { PaymentDeps } from "../approvals/payment.ts";
+import type { BillingDeps } from "../billing/service.ts";
 import type { App } from "../http/app.ts";
 import { toProblem } from "../http/errors.ts";
 import { problemRow } from "../lib/problems.ts";
 import { readHuman } from "../sessions/gate.ts";
 import type { SessionDeps } from "../sessions/service.ts";
+import { approvalPageRoutes } from "./approval-routes.ts";
+import { billingRoutes } from "./billing-routes.ts";
 import { inviteRoutes } from "./invite-routes.ts";
 import type { Page } from "./layout.ts";
 import { mailboxRoutes } from "./mailbox-routes.ts";
 import * as pages from "./pages.ts";
 import { problemPage } from "./problem-page.ts";
 import { resetRoutes } from "./reset-routes.ts";
+import { sandboxRoutes } from "./sandbox-routes.ts";
 import { securityRoutes } from "./security-routes.ts";
 import { signInRoutes } from "./sign-in-routes.ts";
 import { show } from "./site.ts";
@@ -20,13 +25,18 @@ const ASSETS = [
   { url: "/assets/icon.svg", type: "image/svg+xml", file: "icon.svg" },
 ] as const;
 
+export type WebDeps = SessionDeps & PaymentDeps & BillingDeps;
+
 /** The pages for people (CONTRACT.md §7), and what they are drawn with. GET changes nothing. */
-export async function webRoutes(app: App, deps: SessionDeps, { demo }: { demo: boolean }): Promise<void> {
+export async function webRoutes(app: App, deps: WebDeps, { demo }: { demo: boolean }): Promise<void> {
   await app.register(formBody);
   refuseWithPages(app, deps);
   plainPages(app, deps);
   signInRoutes(app, deps);
   inviteRoutes(app, deps);
+  approvalPageRoutes(app, deps);
+  billingRoutes(app, deps);
+  sandboxRoutes(app, deps);
   resetRoutes(app, deps);
   securityRoutes(app, deps);
   if (demo) mailboxRoutes(app, deps);
@@ -35,30 +45,30 @@ export async function webRoutes(app: App, deps: SessionDeps, { demo }: { demo: b
 
 /** Within `app`, whatever refuses answers with a page. */
 function refuseWithPages(app: App, deps: SessionDeps): void {
-  app.setErrorHandler((error, request, reply) => {
+  app.setErrorHandler(async (error, request, reply) => {
     const problem = toProblem(error);
     if (problem.problem === "internal_error") request.log.error({ err: error }, "unforeseen error");
     const wait = problem.details?.retryAfterSeconds;
     if (typeof wait === "number") reply.header("retry-after", wait);
     const { status } = problemRow(problem.problem);
-    return show(deps, reply, problemPage(problem, request.id), { status });
+    // Where it is our side that fails, looking for who asks might fail too.
+    const human =
+      status < 500 ? await readHuman(deps, request.headers.cookie).catch(() => undefined) : undefined;
+    return show(deps, reply, problemPage(problem, request.id), { status, human });
   });
 }
 
 function plainPages(app: App, deps: SessionDeps): void {
-  const page = (url: string, content: Page, constraints: { audience?: "page" } = {}): void => {
+  const page = (url: string, content: Page): void => {
     app.get(
       url,
-      { config: { access: { by: "public" } }, schema: { hide: true }, constraints },
+      { config: { access: { by: "public" } }, schema: { hide: true } },
       async ({ headers }, reply) =>
         show(deps, reply, content, { human: await readHuman(deps, headers.cookie) }),
     );
   };
   page("/", pages.homePage(deps.config.appName));
-  page("/approvals", pages.approvalsPage);
-  page("/approvals/:approvalId", pages.approvalPage, { audience: "page" });
   page("/claim", pages.claimPage);
-  page("/billing", pages.billingPage);
   page("/settings/keys", pages.keysPage);
 }
 
@@ -66,11 +76,7 @@ function assetRoutes(app: App): void {
   for (const { url, type, file } of ASSETS) {
     const content = readFileSync(new URL(file, import.meta.url));
     app.get(url, { config: { access: { by: "public" } }, schema: { hide: true } }, async (_request, reply) =>
-      reply
-        .header("cache-control", "public, max-age=3600")
-        .header("x-content-type-options", "nosniff")
-        .type(type)
-        .send(content),
+      reply.header("x-content-type-options", "nosniff").type(type).send(content),
     );
   }
 }

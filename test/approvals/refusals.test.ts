@@ -5,6 +5,7 @@ import { bytesOf, expectRefusal } from "../http/expectations.ts";
 import {
   digestRows,
   endTokens,
+  lapse,
   readApprovalRow,
   setMilestoneStatus,
   startExecuting,
@@ -208,7 +209,7 @@ describe("an account with 100 pending approvals", () => {
     const [last, beyond] = await createMilestones(fixture, 100, { pending: 98 });
     expect((await fund(app, fixture.token, last)).status).toBe(202);
 
-    const details = { reason: "too_many_pending", limit: 100 };
+    const details = { reason: "too_many_pending", limit: 100, retryAfterSeconds: 60 };
     expectRefusal(await fund(app, fixture.token, beyond), 429, "RATE_LIMITED", details);
     expect((await fund(app, fixture.token, fixture.milestone)).text).toBe(first.text);
     await cancel(fixture);
@@ -236,4 +237,23 @@ describe("an account with 100 pending approvals", () => {
       where account_id = ${accountId} and milestone_id = ${milestone}`.execute(db);
     return [`${milestone}.${count - 1}`, `${milestone}.${count}`];
   }
+
+  test("keeps to 100 also when many ask at once", async () => {
+    const fixture = await createFixture(app);
+    await fund(app, fixture.token, fixture.milestone);
+    await createMilestones(fixture, 128, { pending: 98 });
+    const ids = Array.from({ length: 30 }, (_, i) => `${fixture.milestone}.${99 + i}`);
+    const answers = await Promise.all(ids.map((id) => fund(app, fixture.token, id)));
+    expect(answers.filter(({ status }) => status === 202)).toHaveLength(1);
+  });
+
+  test("of which all have lapsed may ask again, before any sweep", async () => {
+    const fixture = await createFixture(app);
+    await fund(app, fixture.token, fixture.milestone);
+    const [last] = await createMilestones(fixture, 101, { pending: 99 });
+    const { rows } = await sql<{ id: string }>`
+      select id from approvals where account_id = ${accountKey(fixture.account)}`.execute(db);
+    for (const { id } of rows) await lapse(db, fixture, id);
+    expect((await fund(app, fixture.token, last)).status).toBe(202);
+  });
 });

@@ -197,6 +197,8 @@ describe("what was left behind", () => {
     await first.stop();
     expect(stranger.signalCode).toBe(null);
     stranger.kill();
+    // Frees the shared memory of the one that died.
+    await (await start(dataDir)).stop();
   });
 
   it("the number and port of what is now another folder's Postgres, touches neither", async () => {

@@ -6,7 +6,7 @@ import { createSandbox } from "../../src/billing/sandbox.ts";
 import { RateLimits } from "../../src/http/rate-limits.ts";
 import { expectRefusal } from "../http/expectations.ts";
 import { call } from "../support/fixtures.ts";
-import { startService } from "../support/service.ts";
+import { PUBLIC_URL, startService } from "../support/service.ts";
 
 const NEW_KEY = "new-key-of-the-operator-new-key-of-the-operator";
 const OLD_KEY = "old-key-of-the-operator-old-key-of-the-operator";
@@ -20,7 +20,7 @@ const app = await createApp({
   db,
   limits: new RateLimits(),
   tokenUses: new TokenUses(),
-  processor: createSandbox(db),
+  processor: createSandbox(db, PUBLIC_URL),
   logger: createLogger("info", log),
 });
 afterAll(() => app.close());

@@ -97,7 +97,9 @@ describe("the page behind inviteUrl", () => {
     const answers = await Promise.all(
       Array.from({ length: 6 }, (_, i) => submit(app, "/invite", { token, password: `${PASSWORD} ${i}` })),
     );
-    expect(answers.map(({ status }) => status).sort()).toEqual([303, 410, 410, 410, 410, 410]);
+    expect(answers.filter(({ status }) => status === 303)).toHaveLength(1);
+    // The others find it used up, or, a moment earlier, that the e-mail has a sign-in by now.
+    for (const { status } of answers) expect([303, 410, 200]).toContain(status);
     const users = await db.selectFrom("auth.users").where("email", "=", email).select("id").execute();
     expect(users).toHaveLength(1);
     const winner = answers.findIndex(({ status }) => status === 303);

@@ -93,7 +93,9 @@ describe("/reset", () => {
     const { account } = await createFixture(app);
     const { email } = await createHuman(app, account);
     const token = await askForLink(email);
-    await sql`update auth.resets set expires_at = now() where email = ${email}`.execute(db);
+    await sql`update auth.resets set expires_at = now() - interval '1 second' where email = ${email}`.execute(
+      db,
+    );
     const lapsed = await open(app, `/reset/new?token=${token}`);
     const unknown = await open(app, `/reset/new?token=ot_rst_${"x".repeat(43)}`);
     expect([lapsed.status, unknown.status]).toEqual([410, 410]);

@@ -2,10 +2,9 @@ import { expect } from "vitest";
 import type { MemberRole } from "../../src/database/schema.ts";
 import type { App } from "../../src/http/app.ts";
 import { type Answer, call, operate } from "./fixtures.ts";
+import { PASSWORD, SAME_ORIGIN } from "./visitor.ts";
 
-export const PASSWORD = "correct horse battery";
-/** What a browser says of a form that was sent from a page of the same origin. */
-export const SAME_ORIGIN = { "sec-fetch-site": "same-origin" };
+export { PASSWORD, SAME_ORIGIN } from "./visitor.ts";
 
 type FormOptions = { cookie?: string | undefined; headers?: Record<string, string> };
 

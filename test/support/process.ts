@@ -5,11 +5,12 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll } from "vitest";
 import type { Answer } from "./fixtures.ts";
+import { guard } from "./guard.ts";
 import { serviceEnvironment } from "./service.ts";
 
 const MAIN = join(import.meta.dirname, "../../src/main.ts");
-const READY_WITHIN = 20_000;
-const POLL = 20;
+const READY_WITHIN = 60_000;
+const POLL = 50;
 const PORTS_TRIED = 3;
 
 /** Variables for a process; `undefined` takes one away. */
@@ -39,9 +40,12 @@ afterAll(async () => {
   await Promise.all([...running].map((program) => program.kill9()));
 });
 
-/** Starts the real program, `node src/main.ts …`, and does not wait for anything. It ends with the test file. */
-export function launch(args: readonly string[], env: Environment): Program {
-  const child = spawn(process.execPath, [MAIN, ...args], {
+/**
+ * Starts the real program, `node src/main.ts …`, and does not wait for anything. It ends with the test file.
+ * @param main the file to run in its stead
+ */
+export function launch(args: readonly string[], env: Environment, main = MAIN): Program {
+  const child = spawn(process.execPath, [main, ...args], {
     env: { PATH: process.env.PATH, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -83,16 +87,13 @@ export async function startProcess(
   command: "serve" | "start",
   url: string,
   env: Environment = {},
+  main = MAIN,
 ): Promise<ServiceProcess> {
   for (let tried = 1; ; tried++) {
     const port = await freePort();
     const origin = `http://127.0.0.1:${port}`;
-    const program = launch([command], {
-      ...serviceEnvironment(url),
-      PUBLIC_URL: `http://localhost:${port}`,
-      ...env,
-      PORT: String(port),
-    });
+    const settings = { ...serviceEnvironment(url), PUBLIC_URL: `http://localhost:${port}`, ...env };
+    const program = launch([command], { ...settings, PORT: String(port) }, main);
     if (await becomesReady(program, origin)) {
       return { ...program, port, call: (...request) => callOrigin(origin, ...request) };
     }
@@ -164,17 +165,4 @@ async function callOrigin(
     text,
     body: json ? JSON.parse(text) : undefined,
   };
-}
-
-/**
- * Ends process `pid` should this one die without the chance to: a shell that reads our end of a pipe, which
- * closes however we end. Returns how to let go of it.
- */
-function guard(pid: number): () => void {
-  if (process.platform === "win32") return () => {};
-  const shell = spawn("sh", ["-c", 'trap "" INT; read _; kill -9 "$0"', String(pid)], {
-    stdio: ["pipe", "ignore", "ignore"],
-  });
-  shell.unref();
-  return () => shell.kill("SIGKILL");
 }

@@ -51,7 +51,14 @@ export async function startService(env: Record<string, string> = {}, url?: strin
   const limits = new RateLimits();
   const tokenUses = new TokenUses();
   const logger = createLogger("silent");
-  const app = await createApp({ config, db, limits, tokenUses, processor: createSandbox(db), logger });
+  const app = await createApp({
+    config,
+    db,
+    limits,
+    tokenUses,
+    processor: createSandbox(db, config.publicUrl),
+    logger,
+  });
   await app.ready();
   afterAll(async () => {
     await app.close();

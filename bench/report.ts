@@ -1,0 +1,52 @@
+import { type Interval, medianOf } from "./statistics.ts";
+
+/** What one side of a comparison did in one slice. */
+export type Sample = { rate: number; p50?: number; p99?: number };
+/** A side's samples, in the order of the pairs. */
+export type Side = { name: string; samples: Sample[]; queries?: number };
+
+const WIDTHS = [14, 10, 12, 18, 8, 8, 8];
+
+export function printHeader(): void {
+  printRow(["", "", "requests/s", "95 % interval", "p50 ms", "p99 ms", "queries"]);
+}
+
+/** Prints a case: each side's medians, and the first side's share of each other, pair by pair. */
+export function printCase(name: string, sides: Side[]): void {
+  for (const [i, side] of sides.entries()) {
+    const rate = medianOf(side.samples.map((sample) => sample.rate));
+    const p50 = medianOf(side.samples.map((sample) => sample.p50 ?? Number.NaN)).median;
+    const p99 = medianOf(side.samples.map((sample) => sample.p99 ?? Number.NaN)).median;
+    const text = (value: number) => (Number.isNaN(value) ? "–" : value.toFixed(2));
+    printRow([
+      i === 0 ? name : "",
+      side.name,
+      rate.median.toFixed(0),
+      `${rate.low.toFixed(0)} – ${rate.high.toFixed(0)}`,
+      text(p50),
+      text(p99),
+      String(side.queries ?? ""),
+    ]);
+  }
+  const [first, ...others] = sides;
+  for (const other of others) {
+    const ratio = ratioOf(first?.samples ?? [], other.samples);
+    printRow([
+      "",
+      `/ ${other.name}`,
+      ratio.median.toFixed(3),
+      `${ratio.low.toFixed(3)} – ${ratio.high.toFixed(3)}`,
+    ]);
+  }
+}
+
+function ratioOf(samples: Sample[], others: Sample[]): Interval {
+  return medianOf(samples.map((sample, pair) => sample.rate / (others[pair]?.rate ?? Number.NaN)));
+}
+
+function printRow(cells: string[]): void {
+  const padded = cells.map((cell, i) =>
+    i < 2 ? cell.padEnd(WIDTHS[i] ?? 0) : cell.padStart(WIDTHS[i] ?? 0),
+  );
+  console.log(padded.join(" ").trimEnd());
+}

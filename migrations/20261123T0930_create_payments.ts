@@ -1,0 +1,133 @@
+import { type Kysely, sql } from "kysely";
+
+/** What moves money and what is written about it: payment attempts, invoices, the ledger, the sandbox's books. */
+export async function up(db: Kysely<unknown>): Promise<void> {
+  for (const statement of [...payments, ...ledger, ...sandbox]) await sql.raw(statement).execute(db);
+}
+
+const payments = [
+  `create table payments (
+    account_id uuid not null,
+    id uuid not null,
+    approval_id uuid not null,
+    milestone_id text not null,
+    card_id text not null,
+    amount_cents bigint not null check (amount_cents > 0),
+    currency text not null check (currency = 'usd'),
+    status text not null check (
+      status in ('created', 'submitted', 'action_required', 'unknown', 'succeeded', 'refused')
+    ),
+    intent_id text,
+    action_url text,
+    refusal_code text,
+    refusal_message text,
+    lease uuid,
+    leased_until timestamptz,
+    due_at timestamptz,
+    alerted_at timestamptz,
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    resolved_at timestamptz,
+    primary key (account_id, id),
+    foreign key (account_id, approval_id) references approvals (account_id, id),
+    foreign key (account_id, milestone_id) references milestones (account_id, id),
+    check ((status in ('succeeded', 'refused')) = (resolved_at is not null)),
+    check ((status in ('succeeded', 'refused')) = (due_at is null)),
+    check (status = 'created' or intent_id is not null),
+    check ((status = 'action_required') = (action_url is not null)),
+    check ((status = 'refused') = (refusal_code is not null))
+  )`,
+  // One attempt at a time, and one success for ever: money moves once for an approval.
+  `create unique index payments_open on payments (account_id, approval_id) where status <> 'refused'`,
+  `create index payments_of_approval on payments (account_id, approval_id, created_at desc)`,
+  `create index payments_newest on payments (account_id, created_at desc)`,
+  `create index payments_due on payments (due_at) where due_at is not null`,
+  `create trigger payments_decided before update or delete on payments
+    for each row when (old.status in ('succeeded', 'refused')) execute function refuse_change()`,
+  `create table invoices (
+    account_id uuid not null,
+    id uuid not null,
+    approval_id uuid not null,
+    contract_id text not null,
+    milestone_id text not null,
+    amount_cents bigint not null check (amount_cents > 0),
+    currency text not null check (currency = 'usd'),
+    status text not null check (status in ('paid', 'refunded')),
+    created_at timestamptz not null,
+    primary key (account_id, id),
+    foreign key (account_id, approval_id) references approvals (account_id, id),
+    foreign key (account_id, contract_id) references contracts (account_id, id),
+    foreign key (account_id, milestone_id) references milestones (account_id, id)
+  )`,
+  `create unique index invoices_approval on invoices (account_id, approval_id)`,
+  `create trigger invoices_kept before delete on invoices
+    for each row execute function refuse_change()`,
+  // A refund marks it; what was paid, and for what, stays.
+  `create trigger invoices_paid before update on invoices
+    for each row when (
+      old.status = 'refunded' or old.account_id <> new.account_id or old.id <> new.id
+      or old.approval_id <> new.approval_id or old.contract_id <> new.contract_id
+      or old.milestone_id <> new.milestone_id or old.amount_cents <> new.amount_cents
+      or old.currency <> new.currency or old.created_at <> new.created_at
+    ) execute function refuse_change()`,
+];
+
+const ledger = [
+  `create table ledger_entries (
+    account_id uuid not null,
+    transaction_id uuid not null,
+    line smallint not null check (line >= 1),
+    ledger_account text not null,
+    amount_cents bigint not null check (amount_cents <> 0),
+    currency text not null check (currency = 'usd'),
+    payment_id uuid not null,
+    created_at timestamptz not null,
+    primary key (account_id, transaction_id, line),
+    foreign key (account_id, payment_id) references payments (account_id, id)
+  )`,
+  `create function ledger_balances() returns trigger language plpgsql as $$
+    begin
+      if exists (
+        select from added group by account_id, transaction_id, currency having sum(amount_cents) <> 0
+      ) then
+        raise exception 'the entries of a movement must sum to zero' using errcode = 'check_violation';
+      end if;
+      return null;
+    end $$`,
+  // Checked by statement: a movement is written whole, by one insert (DESIGN.md, Citus).
+  `create trigger ledger_balances after insert on ledger_entries
+    referencing new table as added for each statement execute function ledger_balances()`,
+  `create trigger ledger_kept before update or delete on ledger_entries
+    for each row execute function refuse_change()`,
+];
+
+const sandbox = [
+  `create table sandbox.intents (
+    id text primary key,
+    account_id uuid not null,
+    idempotency_key text not null unique,
+    payment_method text not null,
+    amount_cents bigint not null,
+    currency text not null,
+    status text not null check (
+      status in ('requires_confirmation', 'requires_action', 'requires_payment_method', 'succeeded', 'canceled')
+    ),
+    decline_code text,
+    metadata jsonb not null,
+    created_at timestamptz not null
+  )`,
+  `create table sandbox.charges (
+    id text primary key,
+    intent_id text not null references sandbox.intents,
+    account_id uuid not null,
+    idempotency_key text not null,
+    amount_cents bigint not null,
+    currency text not null,
+    status text not null check (status in ('succeeded', 'failed')),
+    metadata jsonb not null,
+    created_at timestamptz not null
+  )`,
+  `create index sandbox_charges_newest on sandbox.charges (account_id, created_at desc)`,
+  // A processor charges an intent once, whatever it is asked.
+  `create unique index sandbox_charges_once on sandbox.charges (intent_id) where status = 'succeeded'`,
+];

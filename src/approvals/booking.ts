@@ -1,0 +1,106 @@
+import * as payments from "../billing/payment-service.ts";
+import { fundMilestone } from "../contracts/service.ts";
+import { readClock } from "../database/clock.ts";
+import type { Db } from "../database/connection.ts";
+import { inTransaction } from "../database/transaction.ts";
+import { appendEvents } from "../events/service.ts";
+import { newId } from "../lib/ids.ts";
+import * as store from "./store.ts";
+
+/** Somebody else holds the attempt now; whoever sees this lets go and has written nothing. */
+export class LeaseLost extends Error {
+  override name = "LeaseLost";
+}
+
+/**
+ * Books money that has moved: milestone, invoice, ledger, approval, events, all in one transaction. Money that
+ * succeeded is always booked (CONTRACT.md §1).
+ * @throws LeaseLost
+ */
+export async function bookSuccess(db: Db, payment: payments.PaymentRow, leaseId: string): Promise<void> {
+  const { accountId, approvalId, milestoneId, amountCents, currency } = payment;
+  await inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    const invoiceId = newId();
+    const { contractId, jobId } = await fundMilestone(trx, accountId, milestoneId, invoiceId, now);
+    const result = { invoiceId, paymentIntentId: payment.intentId };
+    await store.confirmExecuted(trx, accountId, approvalId, result, now);
+    const step = {
+      from: ["submitted", "unknown", "action_required"],
+      to: "succeeded",
+      now,
+      dueAt: null,
+    } as const;
+    if (!(await payments.stepPayment(trx, payment, leaseId, step))) throw new LeaseLost();
+    await payments.insertInvoice(
+      trx,
+      { accountId, id: invoiceId, approvalId, contractId, milestoneId, amountCents, currency },
+      now,
+    );
+    const lines = [
+      { account: "processor", amountCents },
+      { account: `milestone:${milestoneId}`, amountCents: -amountCents },
+    ];
+    await payments.insertMovement(
+      trx,
+      { accountId, id: newId(), paymentId: payment.id, currency, lines },
+      now,
+    );
+    await appendEvents(
+      trx,
+      accountId,
+      [
+        {
+          type: "approval.confirmed",
+          resourceId: approvalId,
+          jobId,
+          data: { approvalId, status: "confirmed" },
+        },
+        {
+          type: "milestone.status_changed",
+          resourceId: milestoneId,
+          jobId,
+          data: { milestoneId, contractId, status: "ACTIVE_FUNDED" },
+        },
+      ],
+      now,
+    );
+  });
+}
+
+/**
+ * Books a definite refusal: the approval can be confirmed again, unless its time has passed meanwhile; then it
+ * expires at this moment, with its event.
+ * @throws LeaseLost
+ */
+export async function bookRefusal(
+  db: Db,
+  payment: payments.PaymentRow,
+  leaseId: string,
+  refusal: { code: string; message: string },
+): Promise<void> {
+  const { accountId, approvalId } = payment;
+  await inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    const expired = await store.releaseExecuting(trx, accountId, approvalId, now);
+    const step = {
+      from: ["created", "submitted", "unknown", "action_required"],
+      to: "refused",
+      now,
+      dueAt: null,
+      refusal: { code: refusal.code, message: refusal.message },
+    } as const;
+    if (!(await payments.stepPayment(trx, payment, leaseId, step))) throw new LeaseLost();
+    await appendEvents(
+      trx,
+      accountId,
+      expired.map(({ id, jobId }) => ({
+        type: "approval.confirmed" as const,
+        resourceId: id,
+        jobId,
+        data: { approvalId: id, status: "expired" },
+      })),
+      now,
+    );
+  });
+}

@@ -1,0 +1,150 @@
+import { assertMayDecide } from "../accounts/service.ts";
+import * as payments from "../billing/payment-service.ts";
+import { readClock, readClockNow } from "../database/clock.ts";
+import type { Db, Trx } from "../database/connection.ts";
+import { inTransaction } from "../database/transaction.ts";
+import { appendEvents } from "../events/service.ts";
+import { canonicalDigest } from "../lib/canonical.ts";
+import { newId } from "../lib/ids.ts";
+import { notFound, Problem } from "../lib/problems.ts";
+import { cross } from "./boundaries.ts";
+import * as store from "./human-store.ts";
+import { driveNewPayment, newLease, type PaymentDeps } from "./payment.ts";
+import { type Decision, type Statement, statementDigest } from "./statement.ts";
+
+/** The human who decides, and what proves that they are there. */
+export type Decider = { userId: string; proof: { kind: "password" | "session"; provedAt: Date } };
+
+/** What the page showed: which decision, the nonce that it drew, and the digest that it was bound to. */
+export type Signed = { nonce: string; digest: Buffer };
+
+/** The statement that a decision would sign now. */
+export function statementOf(row: store.HumanApprovalRow, decision: Decision, nonce: string): Statement {
+  const source =
+    row.card === null ? null : { kind: "card" as const, brand: row.card.brand, last4: row.card.last4 };
+  return {
+    v: 1,
+    accountId: row.organizationId,
+    approvalId: row.id,
+    decision,
+    terms: row.terms,
+    source: decision === "decline" ? null : source,
+    nonce,
+  };
+}
+
+/**
+ * Confirms: writes the signature, takes the milestone and writes the attempt, all in one transaction; then
+ * moves the money (CONTRACT.md §1, DESIGN.md Paying). Returns when the outcome is known, or known to be open.
+ * @throws Problem not_found, not_permitted, passkey_required, statement_stale, already_decided,
+ * payment_in_progress
+ */
+export async function confirmApproval(
+  deps: PaymentDeps,
+  key: { accountId: string; approvalId: string },
+  decider: Decider,
+  signed: Signed,
+): Promise<void> {
+  const lease = await cross(deps.boundaries, "write-signed-attempt", () =>
+    inTransaction(deps.db, (trx) => writeSignedAttempt(trx, key, decider, signed)),
+  );
+  await driveNewPayment(deps, { accountId: key.accountId, id: lease.paymentId }, lease.id);
+}
+
+async function writeSignedAttempt(
+  trx: Trx,
+  { accountId, approvalId }: { accountId: string; approvalId: string },
+  decider: Decider,
+  signed: Signed,
+): Promise<{ id: string; paymentId: string }> {
+  const now = await readClock(trx);
+  const row = await lockOpen(trx, accountId, approvalId, decider);
+  if (row.coSign === "passkey") throw new Problem("passkey_required");
+  if (row.card === null || row.milestoneId === null) throw new Problem("statement_stale");
+  await sign(trx, row, "confirm", decider, signed, now);
+  const { milestoneId } = row;
+  if (!(await store.takeMilestone(trx, { accountId, milestoneId, approvalId }, now))) {
+    throw new Problem("payment_in_progress", { milestoneId });
+  }
+  if (!(await store.beginExecuting(trx, accountId, approvalId, now))) throw new Problem("already_decided");
+  const lease = newLease(now);
+  const payment = {
+    accountId,
+    id: newId(),
+    approvalId,
+    milestoneId,
+    cardId: row.card.id,
+    amountCents: row.terms.amountCents,
+    currency: row.terms.currency,
+  };
+  await payments.insertPayment(trx, payment, lease, now);
+  return { id: lease.id, paymentId: payment.id };
+}
+
+/**
+ * Declines: the approval ends, and its event tells of it.
+ * @throws Problem not_found, not_permitted, statement_stale, already_decided, payment_in_progress
+ */
+export async function declineApproval(
+  db: Db,
+  { accountId, approvalId }: { accountId: string; approvalId: string },
+  decider: Decider,
+  signed: Signed,
+): Promise<void> {
+  await inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    const row = await lockOpen(trx, accountId, approvalId, decider);
+    await sign(trx, row, "decline", decider, signed, now);
+    if (!(await store.declinePending(trx, accountId, approvalId, now))) throw new Problem("already_decided");
+    const data = { approvalId, status: "declined" };
+    await appendEvents(
+      trx,
+      accountId,
+      [{ type: "approval.confirmed", resourceId: approvalId, jobId: row.jobId, data }],
+      now,
+    );
+  });
+}
+
+/** The approval, held, if it can still be decided by this person. */
+async function lockOpen(
+  trx: Trx,
+  accountId: string,
+  approvalId: string,
+  decider: Decider,
+): Promise<store.HumanApprovalRow> {
+  await assertMayDecide(trx, accountId, decider.userId);
+  const row = await store.lockForDecision(trx, accountId, approvalId);
+  if (row === undefined) throw notFound("approvals", "approvalId", approvalId);
+  if (row.executing) throw new Problem("payment_in_progress", { approvalId });
+  // By the clock as it is with the approval held: whoever has seen it lapsed held it before.
+  const held = await readClockNow(trx);
+  if (row.status !== "pending" || row.expiresAt <= held) throw new Problem("already_decided");
+  return row;
+}
+
+/** Signs what the page showed, if that is still what would be done: it never signs old terms. */
+async function sign(
+  trx: Trx,
+  row: store.HumanApprovalRow,
+  decision: Decision,
+  decider: Decider,
+  signed: Signed,
+  now: Date,
+): Promise<void> {
+  const statement = statementOf(row, decision, signed.nonce);
+  const digest = statementDigest(statement);
+  const unchanged =
+    digest.equals(signed.digest) &&
+    row.termsDigest.equals(canonicalDigest(row.terms)) &&
+    row.termsDigest.equals(canonicalDigest(row.presentTerms));
+  if (!unchanged) throw new Problem("statement_stale");
+  const { userId, proof } = decider;
+  const { accountId, id: approvalId } = row;
+  const inserted = await store.insertSignature(
+    trx,
+    { accountId, approvalId, digest, userId, decision, statement, proof },
+    now,
+  );
+  if (!inserted) throw new Problem("statement_stale");
+}

@@ -1,0 +1,42 @@
+import type { Db } from "../database/connection.ts";
+import { isUuid } from "../lib/ids.ts";
+import * as store from "./human-store.ts";
+import { awaitDecision } from "./store.ts";
+
+export { listSignatures } from "./human-store.ts";
+
+/** An approval as people see it: with what it comes to now. */
+export type HumanApproval = store.HumanApprovalRow & {
+  state: "waiting" | "executing" | "confirmed" | "declined" | "expired";
+};
+
+/** The approval of that id, if it is of one of the person's accounts. */
+export async function findApprovalForHuman(
+  db: Db,
+  accountIds: readonly string[],
+  id: string,
+): Promise<HumanApproval | undefined> {
+  const read = async () => {
+    const row = isUuid(id) ? await store.findForHuman(db, accountIds, id) : undefined;
+    return row && withState(row);
+  };
+  const approval = await read();
+  if (approval?.state !== "expired" || approval.status !== "pending") return approval;
+  // Lapsed, unless somebody who decided in time is just writing it down.
+  await awaitDecision(db, approval.accountId, approval.id);
+  return read();
+}
+
+/** The accounts' approvals, those that wait first, then the newest. */
+export async function listApprovalsForHuman(db: Db, accountIds: readonly string[]): Promise<HumanApproval[]> {
+  return (await store.listForHuman(db, accountIds, SHOWN)).map(withState);
+}
+
+const SHOWN = 200;
+
+function withState(row: store.HumanApprovalRow): HumanApproval {
+  if (row.status !== "pending") return { ...row, state: row.status };
+  if (row.executing) return { ...row, state: "executing" };
+  if (row.expiresAt > row.now) return { ...row, state: "waiting" };
+  return { ...row, state: "expired", resolvedAt: row.expiresAt };
+}

@@ -1,0 +1,91 @@
+import { sql } from "kysely";
+import type { Db, Trx } from "../database/connection.ts";
+import type { Terms } from "../database/schema.ts";
+
+/** Accounts in which a pending approval is to be mailed of by now, with the approvals. */
+export async function listDueNotices(
+  db: Db,
+  now: Date,
+  limit: number,
+): Promise<{ accountId: string; ids: string[] }[]> {
+  const { rows } = await sql<{ accountId: string; ids: string[] }>`
+    select account_id as "accountId", array_agg(id) as ids from (
+      select account_id, id from approvals
+      where status = 'pending' and notify_at is not null and notify_at <= ${now}
+      order by notify_at limit ${limit}
+    ) due group by account_id`.execute(db);
+  return rows;
+}
+
+export type MailableMember = { id: string; email: string; name: string; mailedAt: Date | null };
+
+/** Members who may decide, held, so that two sweeps do not mail them twice. */
+export function lockDeciders(trx: Trx, accountId: string): Promise<MailableMember[]> {
+  return trx
+    .selectFrom("members")
+    .where("account_id", "=", accountId)
+    .where("status", "=", "active")
+    .where("role", "in", ["owner", "approver"])
+    .select(["id", "email", "name", "mailed_at as mailedAt"])
+    .orderBy("id")
+    .forNoKeyUpdate()
+    .execute();
+}
+
+export async function markMailed(
+  trx: Trx,
+  accountId: string,
+  memberIds: readonly string[],
+  now: Date,
+): Promise<void> {
+  await trx
+    .updateTable("members")
+    .set({ mailed_at: now })
+    .where("account_id", "=", accountId)
+    .where("id", "in", [...memberIds])
+    .execute();
+}
+
+export type WaitingApproval = {
+  id: string;
+  tokenName: string;
+  terms: Terms;
+  createdAt: Date;
+  expiresAt: Date;
+  /** Until when it is shown and not mailed, after a decline of the same milestone; null: it is mailed. */
+  quietUntil: Date | null;
+};
+
+/** What waits for a human in the account, oldest first. */
+export async function listWaiting(trx: Trx, accountId: string, now: Date): Promise<WaitingApproval[]> {
+  // After a decline the next two requests for the milestone are quiet for 24 h (CONTRACT.md §1).
+  const { rows } = await sql<WaitingApproval>`
+    select v.id, v.token_name as "tokenName", v.terms, v.created_at as "createdAt", v.expires_at as "expiresAt",
+      case when d.resolved_at is not null and (
+        select count(*) from approvals o
+        where o.account_id = v.account_id and o.type = v.type and o.milestone_id = v.milestone_id
+          and o.created_at > d.resolved_at and o.created_at <= v.created_at
+      ) <= 2 then d.resolved_at + interval '24 hours' end as "quietUntil"
+    from approvals v
+    left join lateral (
+      select max(o.resolved_at) as resolved_at from approvals o
+      where o.account_id = v.account_id and o.type = v.type and o.milestone_id = v.milestone_id
+        and o.status = 'declined' and o.resolved_at > v.created_at - interval '24 hours'
+        and o.resolved_at <= v.created_at
+    ) d on true
+    where v.account_id = ${accountId} and v.status = 'pending' and v.executing_at is null and v.expires_at > ${now}
+    order by v.created_at, v.id`.execute(trx);
+  return rows;
+}
+
+/** Sets when the approvals are looked at next for mail; null: never again. */
+export async function setNotifyAt(
+  trx: Trx,
+  accountId: string,
+  ids: readonly string[],
+  at: Date | null,
+): Promise<void> {
+  await sql`
+    update approvals set notify_at = ${at}
+    where account_id = ${accountId} and id = any(${ids}::uuid[]) and status = 'pending'`.execute(trx);
+}

@@ -1,0 +1,112 @@
+import { readClock } from "../database/clock.ts";
+import type { Db, Trx } from "../database/connection.ts";
+import { inTransaction } from "../database/transaction.ts";
+import { formatAmount } from "../lib/money.ts";
+import { addSeconds, formatTime } from "../lib/time.ts";
+import { type Mail, queueMail } from "../mail/service.ts";
+import * as store from "./notice-store.ts";
+
+const BATCH = 500;
+const BETWEEN_MAILS_SECONDS = 10 * 60;
+const NUDGE_BEFORE_SECONDS = 24 * 60 * 60;
+
+export type NoticeDeps = { db: Db; config: { appName: string; publicUrl: string } };
+
+/**
+ * Mails the members who may decide that approvals wait, and again a day before one lapses (CONTRACT.md §1): a
+ * member at most once in 10 minutes, with all that waits in one mail; quiet for a day after a decline. The
+ * mail leads to a page, and holds nothing that decides.
+ */
+export async function sweepNotices(deps: NoticeDeps): Promise<void> {
+  const due = await store.listDueNotices(deps.db, await readClock(deps.db), BATCH);
+  for (const { accountId, ids } of due) {
+    await inTransaction(deps.db, (trx) => notifyAccount(trx, deps.config, accountId, ids));
+  }
+}
+
+async function notifyAccount(
+  trx: Trx,
+  config: NoticeDeps["config"],
+  accountId: string,
+  ids: readonly string[],
+): Promise<void> {
+  const now = await readClock(trx);
+  const members = await store.lockDeciders(trx, accountId);
+  const waiting = await store.listWaiting(trx, accountId, now);
+  const audible = waiting.filter(({ quietUntil }) => quietUntil === null || quietUntil <= now);
+  const mailed: string[] = [];
+  for (const member of members) {
+    if (mayMailFrom(member) > now || !audible.some((approval) => isNews(approval, member, now))) continue;
+    await queueMail(trx, noticeMail(config, member, audible), now);
+    mailed.push(member.id);
+  }
+  if (mailed.length > 0) await store.markMailed(trx, accountId, mailed, now);
+  const after = members.map((member) => (mailed.includes(member.id) ? { ...member, mailedAt: now } : member));
+  for (const id of ids) {
+    const approval = waiting.find((candidate) => candidate.id === id);
+    await store.setNotifyAt(
+      trx,
+      accountId,
+      [id],
+      approval === undefined ? null : nextLook(approval, after, now),
+    );
+  }
+}
+
+/** Whether a mail would tell the member something: that it waits, or that it is about to lapse. */
+function isNews(approval: store.WaitingApproval, { mailedAt }: store.MailableMember, now: Date): boolean {
+  const nudgeAt = nudgeTime(approval);
+  const announced =
+    mailedAt !== null && mailedAt >= approval.createdAt && mailedAt >= (approval.quietUntil ?? mailedAt);
+  return !announced || (nudgeAt !== null && nudgeAt <= now && mailedAt < nudgeAt);
+}
+
+function nextLook(
+  approval: store.WaitingApproval,
+  members: readonly store.MailableMember[],
+  now: Date,
+): Date | null {
+  if (approval.quietUntil !== null && approval.quietUntil > now) return approval.quietUntil;
+  // Nobody to mail yet: somebody may join.
+  if (members.length === 0) return addSeconds(now, BETWEEN_MAILS_SECONDS);
+  const throttled = members.filter((member) => isNews(approval, member, now)).map(mayMailFrom);
+  const nudgeAt = nudgeTime(approval);
+  const looks = nudgeAt !== null && nudgeAt > now ? [...throttled, nudgeAt] : throttled;
+  return looks.length === 0 ? null : new Date(Math.min(...looks.map((look) => look.getTime())));
+}
+
+function mayMailFrom({ mailedAt }: store.MailableMember): Date {
+  return mailedAt === null ? new Date(0) : addSeconds(mailedAt, BETWEEN_MAILS_SECONDS);
+}
+
+/** A day before it lapses; null when it does not wait that long. */
+function nudgeTime({ createdAt, expiresAt }: store.WaitingApproval): Date | null {
+  const at = addSeconds(expiresAt, -NUDGE_BEFORE_SECONDS);
+  return at > createdAt ? at : null;
+}
+
+function noticeMail(
+  { appName, publicUrl }: NoticeDeps["config"],
+  member: store.MailableMember,
+  waiting: readonly store.WaitingApproval[],
+): Mail {
+  const one = waiting.length === 1;
+  const lines = waiting.map(
+    ({ tokenName, terms, expiresAt }) =>
+      `${formatAmount(terms.amountCents, terms.currency)} to ${terms.payee.displayName}, asked for by ${tokenName}, ` +
+      `open until ${formatTime(expiresAt)}`,
+  );
+  return {
+    to: member.email,
+    subject: one
+      ? `${appName}: an approval waits for you`
+      : `${appName}: ${waiting.length} approvals wait for you`,
+    paragraphs: [
+      `Hello ${member.name},`,
+      one ? "An agent asks for money to be paid:" : "Agents ask for money to be paid:",
+      ...lines,
+      "Nothing is paid unless you sign in, read the terms and confirm. What nobody confirms lapses by itself.",
+      one ? `${publicUrl}/approvals/${waiting[0]?.id}` : `${publicUrl}/approvals`,
+    ],
+  };
+}

@@ -1,0 +1,197 @@
+import * as payments from "../billing/payment-service.ts";
+import type { IntentState, Processor } from "../billing/processor.ts";
+import { readClock } from "../database/clock.ts";
+import type { Db } from "../database/connection.ts";
+import { newId } from "../lib/ids.ts";
+import { Problem } from "../lib/problems.ts";
+import { addSeconds } from "../lib/time.ts";
+import { bookRefusal, bookSuccess, LeaseLost } from "./booking.ts";
+import { type Boundary, type BoundaryObserver, cross } from "./boundaries.ts";
+import { hasLapsed } from "./store.ts";
+
+export type PaymentDeps = {
+  db: Db;
+  processor: Processor;
+  config: { publicUrl: string };
+  boundaries?: BoundaryObserver | undefined;
+};
+
+/**
+ * How long whoever calls the processor has before somebody else goes on, in seconds: longer than the calls may
+ * last, shorter than the minute within which an attempt must be out of doubt after a crash.
+ */
+const LEASE_SECONDS = 40;
+const LOOK_AGAIN_SECONDS = 5;
+
+type Attempt = { payment: payments.PaymentRow; leaseId: string };
+
+/** A lease for whoever is about to call the processor. */
+export function newLease(now: Date): payments.Lease {
+  return { id: newId(), until: addSeconds(now, LEASE_SECONDS) };
+}
+
+/**
+ * Advances an attempt as far as it goes: the one function for the web request, the sweep and the processor's
+ * webhook (DESIGN.md, Paying). Does nothing while somebody else holds its lease, or when it is decided. It
+ * never resends what it does not understand: it reads the intent, and goes on from what that says.
+ * @throws what the processor or the database threw; the attempt is then looked after again by the sweep
+ */
+export async function advancePayment(deps: PaymentDeps, key: payments.PaymentKey): Promise<void> {
+  const now = await readClock(deps.db);
+  const lease = newLease(now);
+  const payment = await pass(deps, "take-lease", () => payments.takeLease(deps.db, key, lease, now));
+  if (payment !== undefined) await drive(deps, { payment, leaseId: lease.id });
+}
+
+/** Drives an attempt that was just written, under the lease that was written with it. */
+export async function driveNewPayment(
+  deps: PaymentDeps,
+  key: payments.PaymentKey,
+  leaseId: string,
+): Promise<void> {
+  const payment = await payments.findPayment(deps.db, key);
+  if (payment !== undefined) await drive(deps, { payment, leaseId });
+}
+
+/**
+ * Gives an attempt up that waits for the human, or that was never submitted; goes by what the processor says
+ * then: if the money has moved meanwhile, it is booked.
+ * @throws Problem payment_in_progress while somebody else looks at the attempt
+ */
+export async function cancelPayment(deps: PaymentDeps, key: payments.PaymentKey): Promise<void> {
+  const now = await readClock(deps.db);
+  const lease = newLease(now);
+  const payment = await pass(deps, "take-lease", () => payments.takeLease(deps.db, key, lease, now));
+  if (payment === undefined) {
+    const row = await payments.findPayment(deps.db, key);
+    if (row !== undefined && isOpen(row)) throw new Problem("payment_in_progress");
+    return;
+  }
+  await guarded(deps, { payment, leaseId: lease.id }, () => cancel(deps, payment));
+}
+
+function drive(deps: PaymentDeps, attempt: Attempt): Promise<void> {
+  const { payment } = attempt;
+  return guarded(deps, attempt, async () => {
+    const intentId = payment.intentId ?? (await prepare(deps, attempt));
+    if (payment.status === "created") return submit(deps, attempt, intentId);
+    const state = await pass(deps, "call-read", () => deps.processor.read(intentId));
+    if (state.status === "unconfirmed") return execute(deps, payment, intentId);
+    const abandoned =
+      state.status === "action_required" && (await hasLapsed(deps.db, payment.accountId, payment.approvalId));
+    return abandoned ? cancel(deps, payment) : state;
+  });
+}
+
+/** Settles what `work` finds out; what it throws leaves the attempt in doubt, to be read again soon. */
+async function guarded(deps: PaymentDeps, attempt: Attempt, work: () => Promise<IntentState>): Promise<void> {
+  try {
+    await settle(deps, attempt, await work());
+  } catch (error) {
+    if (error instanceof LeaseLost) return;
+    if (await noteDoubt(deps, attempt)) throw error;
+  }
+}
+
+/** Makes an intent, which moves nothing, and writes its id down before anything can. */
+async function prepare(deps: PaymentDeps, { payment, leaseId }: Attempt): Promise<string> {
+  const { accountId, cardId, amountCents, currency, approvalId, milestoneId } = payment;
+  const intentId = await pass(deps, "call-prepare", () =>
+    deps.processor.prepare({
+      accountId,
+      cardId,
+      amountCents,
+      currency,
+      idempotencyKey: payment.id,
+      metadata: { approvalId, milestoneId },
+    }),
+  );
+  await step(deps, "write-intent", { payment, leaseId }, { from: ["created"], to: "created", intentId });
+  // What is booked at the end names it too.
+  payment.intentId = intentId;
+  return intentId;
+}
+
+/** From here on the money may move, so that is written down first. */
+async function submit(deps: PaymentDeps, attempt: Attempt, intentId: string): Promise<IntentState> {
+  await step(deps, "write-submitted", attempt, { from: ["created"], to: "submitted", intentId });
+  return execute(deps, attempt.payment, intentId);
+}
+
+function execute(
+  deps: PaymentDeps,
+  { approvalId }: payments.PaymentRow,
+  intentId: string,
+): Promise<IntentState> {
+  const returnUrl = `${deps.config.publicUrl}/approvals/${approvalId}`;
+  return pass(deps, "call-execute", () => deps.processor.execute(intentId, returnUrl));
+}
+
+async function cancel(deps: PaymentDeps, { intentId }: payments.PaymentRow): Promise<IntentState> {
+  if (intentId !== null) return pass(deps, "call-cancel", () => deps.processor.cancel(intentId));
+  // It was never prepared, or the answer was lost: an intent that nobody knows of cannot be confirmed.
+  return {
+    status: "refused",
+    code: "canceled",
+    message: "The payment was cancelled before any money moved.",
+  };
+}
+
+async function settle(deps: PaymentDeps, attempt: Attempt, state: IntentState): Promise<void> {
+  switch (state.status) {
+    case "succeeded":
+      return pass(deps, "write-success", () => bookSuccess(deps.db, attempt.payment, attempt.leaseId));
+    case "refused":
+      return pass(deps, "write-refusal", () => bookRefusal(deps.db, attempt.payment, attempt.leaseId, state));
+    case "action_required": {
+      const { actionUrl } = state;
+      return step(deps, "write-action-required", attempt, {
+        from: OPEN,
+        to: "action_required",
+        actionUrl,
+        release: true,
+      });
+    }
+    default:
+      return step(deps, "write-unknown", attempt, { from: OPEN, to: "unknown", release: true });
+  }
+}
+
+const OPEN = ["submitted", "unknown", "action_required"] as const;
+
+/**
+ * Lets go of an attempt of which nobody knows what became; one that was never submitted stays `created`.
+ * @returns whether it is in doubt: `false` when somebody who took the lapsed lease over has decided it
+ */
+async function noteDoubt(deps: PaymentDeps, attempt: Attempt): Promise<boolean> {
+  const row = await payments.findPayment(deps.db, attempt.payment).catch(() => undefined);
+  if (row === undefined) return true;
+  if (!isOpen(row)) return false;
+  const to = row.status === "created" ? "created" : "unknown";
+  await step(deps, "write-unknown", attempt, { from: [row.status], to, release: true }).catch(() => {});
+  return true;
+}
+
+function isOpen({ status }: payments.PaymentRow): boolean {
+  return status !== "succeeded" && status !== "refused";
+}
+
+type Step = Omit<Parameters<typeof payments.stepPayment>[3], "now" | "dueAt">;
+
+async function step(
+  deps: PaymentDeps,
+  boundary: Boundary,
+  { payment, leaseId }: Attempt,
+  change: Step,
+): Promise<void> {
+  const now = await readClock(deps.db);
+  const dueAt = addSeconds(now, change.release ? LOOK_AGAIN_SECONDS : LEASE_SECONDS);
+  const held = await pass(deps, boundary, () =>
+    payments.stepPayment(deps.db, payment, leaseId, { ...change, now, dueAt }),
+  );
+  if (!held) throw new LeaseLost();
+}
+
+function pass<T>({ boundaries }: PaymentDeps, boundary: Boundary, work: () => Promise<T>): Promise<T> {
+  return cross(boundaries, boundary, work);
+}

@@ -1,0 +1,15 @@
+export {
+  findLatestPayment,
+  findPayment,
+  insertInvoice,
+  insertMovement,
+  insertPayment,
+  type Lease,
+  listDuePayments,
+  listPayments,
+  markInDoubt,
+  type PaymentKey,
+  type PaymentRow,
+  stepPayment,
+  takeLease,
+} from "./payment-store.ts";

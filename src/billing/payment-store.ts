@@ -1,0 +1,234 @@
+import { sql } from "kysely";
+import type { Db, Trx } from "../database/connection.ts";
+import type { PaymentStatus } from "../database/schema.ts";
+
+const COLUMNS = [
+  "account_id as accountId",
+  "id",
+  "approval_id as approvalId",
+  "milestone_id as milestoneId",
+  "card_id as cardId",
+  "amount_cents as amountCents",
+  "currency",
+  "status",
+  "intent_id as intentId",
+  "action_url as actionUrl",
+  "refusal_code as refusalCode",
+  "refusal_message as refusalMessage",
+  "created_at as createdAt",
+  "resolved_at as resolvedAt",
+] as const;
+
+export type PaymentRow = NonNullable<Awaited<ReturnType<typeof findPayment>>>;
+export type PaymentKey = { accountId: string; id: string };
+
+export function findPayment(db: Db, { accountId, id }: PaymentKey) {
+  return db
+    .selectFrom("payments")
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .select(COLUMNS)
+    .executeTakeFirst();
+}
+
+/** The newest attempt of an approval: the one that its page tells of. */
+export function findLatestPayment(
+  db: Db,
+  accountId: string,
+  approvalId: string,
+): Promise<PaymentRow | undefined> {
+  return db
+    .selectFrom("payments")
+    .where("account_id", "=", accountId)
+    .where("approval_id", "=", approvalId)
+    .select(COLUMNS)
+    .orderBy("created_at", "desc")
+    .orderBy("id", "desc")
+    .limit(1)
+    .executeTakeFirst();
+}
+
+export type NewPayment = PaymentKey & {
+  approvalId: string;
+  milestoneId: string;
+  cardId: string;
+  amountCents: number;
+  currency: string;
+};
+
+/** Writes an attempt that is leased to its maker from the start. */
+export async function insertPayment(trx: Trx, payment: NewPayment, lease: Lease, now: Date): Promise<void> {
+  await trx
+    .insertInto("payments")
+    .values({
+      account_id: payment.accountId,
+      id: payment.id,
+      approval_id: payment.approvalId,
+      milestone_id: payment.milestoneId,
+      card_id: payment.cardId,
+      amount_cents: payment.amountCents,
+      currency: payment.currency,
+      status: "created",
+      intent_id: null,
+      action_url: null,
+      refusal_code: null,
+      refusal_message: null,
+      lease: lease.id,
+      leased_until: lease.until,
+      due_at: lease.until,
+      alerted_at: null,
+      created_at: now,
+      updated_at: now,
+      resolved_at: null,
+    })
+    .execute();
+}
+
+export type Lease = { id: string; until: Date };
+
+const UNDECIDED: PaymentStatus[] = ["created", "submitted", "action_required", "unknown"];
+
+/** Takes the lease, if nobody holds it. `undefined`: somebody does, or the attempt is decided. */
+export function takeLease(db: Db, { accountId, id }: PaymentKey, lease: Lease, now: Date) {
+  return db
+    .updateTable("payments")
+    .set({ lease: lease.id, leased_until: lease.until, due_at: lease.until, updated_at: now })
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .where("status", "in", UNDECIDED)
+    .where((where) => where.or([where("leased_until", "is", null), where("leased_until", "<=", now)]))
+    .returning(COLUMNS)
+    .executeTakeFirst();
+}
+
+/** A step of the attempt, by whoever holds its lease. `false`: the lease was lost, and with it the right to go on. */
+export async function stepPayment(
+  db: Db,
+  { accountId, id }: PaymentKey,
+  leaseId: string,
+  step: {
+    from: readonly PaymentStatus[];
+    to: PaymentStatus;
+    now: Date;
+    dueAt: Date | null;
+    intentId?: string;
+    actionUrl?: string;
+    refusal?: { code: string; message: string };
+    /** Lets go of the lease. */
+    release?: true;
+  },
+): Promise<boolean> {
+  const decided = step.to === "succeeded" || step.to === "refused";
+  const { numUpdatedRows } = await db
+    .updateTable("payments")
+    .set({
+      status: step.to,
+      due_at: step.dueAt,
+      updated_at: step.now,
+      action_url: step.actionUrl ?? null,
+      refusal_code: step.refusal?.code ?? null,
+      refusal_message: step.refusal?.message ?? null,
+      resolved_at: decided ? step.now : null,
+      ...(step.intentId === undefined ? {} : { intent_id: step.intentId }),
+      ...(step.release ? { lease: null, leased_until: null } : {}),
+    })
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .where("lease", "=", leaseId)
+    .where("status", "in", [...step.from])
+    .executeTakeFirstOrThrow();
+  return numUpdatedRows === 1n;
+}
+
+/** Attempts of any account that somebody should look after now, the longest due first. */
+export function listDuePayments(db: Db, now: Date, limit: number): Promise<PaymentKey[]> {
+  return db
+    .selectFrom("payments")
+    .where("due_at", "<=", now)
+    .select(["account_id as accountId", "id"])
+    .orderBy("due_at")
+    .limit(limit)
+    .execute();
+}
+
+/** Marks the attempts that have been in doubt since before `before`, each once, and names them. */
+export async function markInDoubt(db: Db, before: Date, now: Date): Promise<PaymentKey[]> {
+  const { rows } = await sql<PaymentKey>`
+    update payments set alerted_at = ${now}
+    where due_at is not null and alerted_at is null and status in ('created', 'submitted', 'unknown')
+      and created_at <= ${before}
+    returning account_id as "accountId", id`.execute(db);
+  return rows;
+}
+
+/** The account's payments, newest first. */
+export function listPayments(db: Db, accountId: string, limit: number): Promise<PaymentRow[]> {
+  return db
+    .selectFrom("payments")
+    .where("account_id", "=", accountId)
+    .select(COLUMNS)
+    .orderBy("created_at", "desc")
+    .orderBy("id", "desc")
+    .limit(limit)
+    .execute();
+}
+
+export async function insertInvoice(
+  trx: Trx,
+  invoice: {
+    accountId: string;
+    id: string;
+    approvalId: string;
+    contractId: string;
+    milestoneId: string;
+    amountCents: number;
+    currency: string;
+  },
+  now: Date,
+): Promise<void> {
+  await trx
+    .insertInto("invoices")
+    .values({
+      account_id: invoice.accountId,
+      id: invoice.id,
+      approval_id: invoice.approvalId,
+      contract_id: invoice.contractId,
+      milestone_id: invoice.milestoneId,
+      amount_cents: invoice.amountCents,
+      currency: invoice.currency,
+      status: "paid",
+      created_at: now,
+    })
+    .execute();
+}
+
+export type LedgerLine = { account: string; amountCents: number };
+
+/** Writes a movement whole, with one insert: the database refuses one that does not sum to zero. */
+export async function insertMovement(
+  trx: Trx,
+  movement: {
+    accountId: string;
+    id: string;
+    paymentId: string;
+    currency: string;
+    lines: readonly LedgerLine[];
+  },
+  now: Date,
+): Promise<void> {
+  await trx
+    .insertInto("ledger_entries")
+    .values(
+      movement.lines.map((line, i) => ({
+        account_id: movement.accountId,
+        transaction_id: movement.id,
+        line: i + 1,
+        ledger_account: line.account,
+        amount_cents: line.amountCents,
+        currency: movement.currency,
+        payment_id: movement.paymentId,
+        created_at: now,
+      })),
+    )
+    .execute();
+}

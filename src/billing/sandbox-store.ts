@@ -1,0 +1,127 @@
+import { sql } from "kysely";
+import type { Db } from "../database/connection.ts";
+import type { SandboxIntentStatus } from "../database/schema.ts";
+import type { ChargeRequest, ProcessorCard } from "./processor.ts";
+
+/** The sandbox's own books: nothing else may read or write them. */
+export type Intent = {
+  id: string;
+  status: SandboxIntentStatus;
+  declineCode: string | null;
+  testMethod: string;
+};
+
+export async function insertCard(
+  db: Db,
+  accountId: string,
+  card: ProcessorCard,
+  testMethod: string,
+): Promise<void> {
+  await db
+    .insertInto("sandbox.payment_methods")
+    .values({
+      id: card.id,
+      account_id: accountId,
+      test_method: testMethod,
+      brand: card.brand,
+      last4: card.last4,
+      exp_month: card.expMonth,
+      exp_year: card.expYear,
+      detached_at: null,
+    })
+    .execute();
+}
+
+export async function detachCard(db: Db, accountId: string, cardId: string, now: Date): Promise<void> {
+  await db
+    .updateTable("sandbox.payment_methods")
+    .set({ detached_at: now })
+    .where("id", "=", cardId)
+    .where("account_id", "=", accountId)
+    .where("detached_at", "is", null)
+    .execute();
+}
+
+/** Makes an intent; the same key makes none, and answers the one that there is. */
+export async function insertIntent(db: Db, id: string, request: ChargeRequest, now: Date): Promise<string> {
+  const { rows } = await sql<{ id: string }>`
+    insert into sandbox.intents (id, account_id, idempotency_key, payment_method, amount_cents, currency, status, metadata, created_at)
+    values (${id}, ${request.accountId}, ${request.idempotencyKey}, ${request.cardId}, ${request.amountCents},
+      ${request.currency}, 'requires_confirmation', ${JSON.stringify(request.metadata)}, ${now})
+    on conflict (idempotency_key) do update set idempotency_key = excluded.idempotency_key
+    returning id`.execute(db);
+  return rows[0]?.id ?? id;
+}
+
+/** @throws Error when there is no such intent: a processor would say so too */
+export async function findIntent(db: Db, id: string): Promise<Intent> {
+  return db
+    .selectFrom("sandbox.intents as i")
+    .innerJoin("sandbox.payment_methods as m", "m.id", "i.payment_method")
+    .where("i.id", "=", id)
+    .select(["i.id", "i.status", "i.decline_code as declineCode", "m.test_method as testMethod"])
+    .executeTakeFirstOrThrow();
+}
+
+/** Whose payment an intent is that waits for authentication. */
+export async function findAuthenticating(
+  db: Db,
+  id: string,
+): Promise<{ accountId: string; approvalId: string } | undefined> {
+  const row = await db
+    .selectFrom("sandbox.intents")
+    .where("id", "=", id)
+    .where("status", "=", "requires_action")
+    .select(["account_id", "metadata"])
+    .executeTakeFirst();
+  const approvalId = row?.metadata.approvalId;
+  return row === undefined || approvalId === undefined
+    ? undefined
+    : { accountId: row.account_id, approvalId };
+}
+
+/** Moves an intent that stands in one of the states `from`; any other stays as it is. */
+export async function moveIntent(
+  db: Db,
+  id: string,
+  move: { from: readonly SandboxIntentStatus[]; to: SandboxIntentStatus; declineCode?: string },
+): Promise<Intent> {
+  await db
+    .updateTable("sandbox.intents")
+    .set({ status: move.to, decline_code: move.declineCode ?? null })
+    .where("id", "=", id)
+    .where("status", "in", [...move.from])
+    .execute();
+  return findIntent(db, id);
+}
+
+/** Charges an intent that stands in `from`, once: its state and its charge are written together. */
+export async function charge(
+  db: Db,
+  intentId: string,
+  chargeId: string,
+  from: SandboxIntentStatus,
+  now: Date,
+): Promise<Intent> {
+  await sql`
+    with charged as (
+      update sandbox.intents set status = 'succeeded', decline_code = null
+      where id = ${intentId} and status = ${from}
+      returning id, account_id, idempotency_key, amount_cents, currency, metadata
+    )
+    insert into sandbox.charges (id, intent_id, account_id, idempotency_key, amount_cents, currency, status, metadata, created_at)
+    select ${chargeId}, id, account_id, idempotency_key, amount_cents, currency, 'succeeded', metadata, ${now}
+    from charged`.execute(db);
+  return findIntent(db, intentId);
+}
+
+/** What the sandbox has charged, newest first. */
+export function listCharges(db: Db, accountId: string) {
+  return db
+    .selectFrom("sandbox.charges")
+    .where("account_id", "=", accountId)
+    .select(["id", "idempotency_key", "amount_cents", "currency", "status", "metadata", "created_at"])
+    .orderBy("created_at", "desc")
+    .orderBy("id")
+    .execute();
+}

@@ -1,0 +1,202 @@
+import type { HumanApproval } from "../approvals/human-service.ts";
+import type { PaymentRow } from "../billing/payment-service.ts";
+import { type Html, html } from "../lib/html.ts";
+import { formatAmount } from "../lib/money.ts";
+import { approvalTerms } from "./approval-terms.ts";
+import { type Fault, field, hiddenField } from "./forms.ts";
+import type { Page } from "./layout.ts";
+import { amount, cardName, closedWord, mentioned, time } from "./wording.ts";
+
+/** A decision's form: what it is bound to, and where it goes. */
+export type DecisionForm = { nonce: string; digest: string; token: string };
+
+export type ApprovalView = {
+  approval: HumanApproval;
+  payment: PaymentRow | undefined;
+  /** Whoever signed last, by their name in the account, and the card that they signed for. */
+  signed: { signer: string; source: { brand: string; last4: string } | null } | undefined;
+  /** Absent for a viewer, and where nothing can be decided any more. */
+  forms: { confirm: DecisionForm; decline: DecisionForm; passwordOf: string | undefined } | undefined;
+  /** Absent for a viewer. */
+  cancelToken: string | undefined;
+  /** What went wrong with the last try, for people. */
+  problem: string | undefined;
+  /** What is wrong with the password that came with it. */
+  fault: Fault | undefined;
+};
+
+/** The page at `approvalUrl` (CONTRACT.md §7): who asks, for what, how much, from which card, to whom. */
+export function approvalPage(view: ApprovalView): Page {
+  const { approval, problem, signed } = view;
+  return {
+    ...headOf(view),
+    body: html`
+      ${problem === undefined ? null : html`<p class="notice wrong" role="alert">${problem}</p>`}
+      ${statusOf(view)}
+      ${approvalTerms(approval, signed?.source ?? null)}
+      ${view.forms === undefined ? html`<p><a href="/approvals">All approvals</a></p>` : decision(view, view.forms)}`,
+  };
+}
+
+function headOf({ approval, payment }: ApprovalView): { title: string; heading: Html } {
+  const { amountCents, currency } = approval.terms;
+  const said = formatAmount(amountCents, currency);
+  const sum = amount(amountCents, currency);
+  switch (approval.state) {
+    case "waiting": {
+      const refused = payment?.status === "refused";
+      return {
+        title: `${refused ? "Card refused: pay" : "Pay"} ${said}?`,
+        heading: html`Pay ${amount(amountCents, currency, "?")}`,
+      };
+    }
+    case "executing":
+      return payment?.status === "action_required"
+        ? { title: `Your bank asks about ${said}`, heading: html`Your bank asks about ${sum}` }
+        : { title: `Paying ${said}`, heading: html`Paying ${sum}` };
+    case "confirmed":
+      return { title: `${said} paid`, heading: html`${sum} paid` };
+    case "declined":
+      return { title: `Declined: ${said}`, heading: html`Declined: ${sum}` };
+    default: {
+      const over = closedWord(approval);
+      return { title: `${over}: ${said}`, heading: html`${over}: ${sum}` };
+    }
+  }
+}
+
+function statusOf(view: ApprovalView): Html {
+  const { approval, signed } = view;
+  const by = signed && html` by ${mentioned(signed.signer)}`;
+  const at = approval.resolvedAt && html` on ${time(approval.resolvedAt)}`;
+  switch (approval.state) {
+    case "waiting":
+      return waiting(view);
+    case "executing":
+      return executing(view);
+    case "confirmed":
+      return html`<p class="notice done"><strong>Paid.</strong> Confirmed${by}${at}. The money is held for
+        ${mentioned(approval.terms.payee.displayName)} until the work is approved. The agent can see this, and there is
+        nothing more for you to do.</p>`;
+    case "declined":
+      return html`<p class="notice"><strong>No money has moved.</strong> Declined${by}${at}. The agent can see this, and
+        may ask again.</p>`;
+    default:
+      return html`<p class="notice"><strong>No money has moved.</strong> ${endedBecause(approval)} If it is still
+        wanted, the agent can ask again.</p>`;
+  }
+}
+
+function waiting({ approval, payment, forms }: ApprovalView): Html {
+  return html`${payment?.status === "refused" ? refused(approval, payment) : null}
+      ${
+        forms !== undefined && approval.card === null
+          ? html`<p class="notice wrong"><strong>No card is on file.</strong> Add one before you confirm.</p>`
+          : null
+      }
+      <p><strong>${mentioned(approval.tokenName)}</strong>, an agent of <strong>${mentioned(approval.accountName)}</strong>, asks
+        for this milestone to be paid. Nothing is paid unless a person confirms.</p>
+      ${
+        forms === undefined
+          ? html`<p class="notice">You can read this, and not decide it. An owner or an approver of
+        ${mentioned(approval.accountName)} decides.</p>`
+          : null
+      }`;
+}
+
+function refused({ card }: HumanApproval, { cardId, refusalMessage }: PaymentRow): Html {
+  const next =
+    card === null
+      ? null
+      : card.id === cardId
+        ? "Use another card, or confirm again to try the same one."
+        : `Another card is on file now: confirm again to pay with the ${cardName(card)}.`;
+  return html`<p class="notice wrong" role="alert"><strong>The last payment was refused.</strong>
+        ${refusalMessage ?? "The card was refused."} No money has moved. ${next}</p>`;
+}
+
+function executing({ payment, cancelToken, approval }: ApprovalView): Html {
+  if (payment?.status !== "action_required" || payment.actionUrl === null) {
+    return html`<p class="notice" role="status"><strong>The payment is under way.</strong> Its outcome will stand here,
+        mostly within a minute. You may close this page. The card is not charged twice.</p>
+      <p><a class="button second" href="/approvals/${approval.id}">Look again</a></p>`;
+  }
+  if (cancelToken === undefined) {
+    return html`<p class="notice" role="status"><strong>The bank wants to be sure.</strong> Whoever confirmed must answer
+        it. Until then no money moves.</p>`;
+  }
+  return html`<p class="notice" role="status"><strong>Your bank wants to be sure that it is you.</strong> Answer it, and
+        you come back here. Until then no money moves.</p>
+      <div class="choices">
+        <a class="button" href="${payment.actionUrl}" rel="noreferrer">Go to your bank</a>
+        <form method="post" action="/approvals/${approval.id}/cancel-payment">
+          ${hiddenField("form_token", cancelToken)}
+          <button class="second" type="submit">Do not pay with this card</button>
+        </form>
+      </div>`;
+}
+
+const REASONS: Record<string, string> = {
+  terms_changed: "The terms were changed after the agent had asked.",
+  contract_ended: "The contract has ended.",
+  milestone_cancelled: "The milestone was cancelled.",
+};
+
+function endedBecause(approval: HumanApproval): Html {
+  const reason = approval.result?.reason;
+  return typeof reason === "string"
+    ? html`${REASONS[reason] ?? "It could no longer be carried out as it was asked."}`
+    : html`Nobody had confirmed it by ${time(approval.expiresAt)}, so it has lapsed.`;
+}
+
+function decision(
+  { approval, payment, fault }: ApprovalView,
+  { confirm, decline, passwordOf }: NonNullable<ApprovalView["forms"]>,
+): Html {
+  const { id, card, terms } = approval;
+  const sum = amount(terms.amountCents, terms.currency);
+  const declining = html`<form method="post" action="/approvals/${id}/decline">
+          ${hidden(decline)}
+          <button class="second decline" type="submit">Decline</button>
+        </form>`;
+  if (card === null) {
+    return html`<div class="choices">
+        <a class="button" href="/billing?approval=${id}">Add a card</a>
+        ${declining}
+      </div>`;
+  }
+  return html`<h2>What happens next</h2>
+      <p><strong>If you confirm</strong>, the ${cardName(card)} is charged ${sum}, once and now. The money is held for
+        ${mentioned(terms.payee.displayName)} until the work is approved.</p>
+      <p><strong>If you decline</strong>, nothing is paid. The agent can see that, and may ask again.</p>
+      <div class="choices decision">
+        <form method="post" action="/approvals/${id}/confirm">
+          ${hidden(confirm)}
+          ${passwordOf === undefined ? null : passwordField(passwordOf, fault)}
+          <button type="submit">Confirm and pay ${sum}</button>
+        </form>
+        ${
+          payment?.status === "refused" && payment.cardId === card.id
+            ? html`<a class="button second" href="/billing?approval=${id}">Use another card</a>`
+            : null
+        }
+        ${declining}
+      </div>`;
+}
+
+function passwordField(email: string, fault: Fault | undefined): Html {
+  return html`<input class="away" type="email" autocomplete="username" value="${email}" readonly tabindex="-1"
+            aria-hidden="true">
+          ${field({
+            name: "password",
+            label: "Your password, to show that it is you",
+            type: "password",
+            autocomplete: "current-password",
+            maxLength: 128,
+            fault,
+          })}`;
+}
+
+function hidden({ nonce, digest, token }: DecisionForm): Html {
+  return html`${hiddenField("nonce", nonce)}${hiddenField("digest", digest)}${hiddenField("form_token", token)}`;
+}

@@ -1,0 +1,102 @@
+import { execFile, spawn } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { describe, expect, test } from "vitest";
+
+const PROJECT = join(import.meta.dirname, "..", "..");
+const DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"];
+const FOLDERS = readdirSync(PROJECT);
+const read = (file: string): string => readFileSync(join(PROJECT, file), "utf8");
+const { scripts } = JSON.parse(read("package.json")) as { scripts: Record<string, string> };
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === "string") throw new Error("no port is free");
+  return address.port;
+}
+
+describe("what the documents name", () => {
+  test.each(DOCUMENTS)("%s: every npm script exists", (file) => {
+    const named = [...read(file).matchAll(/npm (?:run )?(start|test|[a-z:]+)\b/g)].map(
+      ([, name = ""]) => name,
+    );
+    const known = new Set([...Object.keys(scripts), "ci", "run", "brought", "brings", "scripts"]);
+    expect(named.filter((name) => !known.has(name))).toEqual([]);
+  });
+
+  test.each(DOCUMENTS)("%s: every path exists", (file) => {
+    const named = [
+      ...read(file).matchAll(/`((?:[\w.-]+\/)*[\w.-]+\.(?:ts|mjs|md|json|yml))(?::[^`]*)?`/g),
+    ].map(([, path = ""]) => path);
+    const missing = named.filter((path) => {
+      const places = [path, `src/${path}`, ...FOLDERS.map((folder) => `${folder}/${path}`)];
+      const nested = readdirSync(join(PROJECT, "src"), { recursive: true, encoding: "utf8" });
+      return (
+        !places.some((place) => existsSync(join(PROJECT, place))) &&
+        !nested.some((name) => name.endsWith(`/${path}`))
+      );
+    });
+    expect(missing).toEqual([]);
+  });
+
+  test("links between them lead to files that are there", () => {
+    for (const file of DOCUMENTS) {
+      const links = [...read(file).matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, path = ""]) => path);
+      expect(
+        links.filter((path) => !existsSync(join(PROJECT, path))),
+        file,
+      ).toEqual([]);
+    }
+  });
+});
+
+describe("the README's two commands", () => {
+  test("are the ones that .ci/run runs", () => {
+    const readme = read("README.md");
+    expect(readme).toContain("\nnpm ci && npm start\n");
+    expect(readme).toContain("\nnpm ci && npm test\n");
+    const run = read(".ci/run").split("\n");
+    for (const command of ["npm ci", "npm run check"]) expect(run).toContain(command);
+    expect(run.filter((line) => /^npm test\b/.test(line))).toHaveLength(1);
+  });
+
+  test("npm start prints a curl line that answers 202 as pasted, and the same bytes again; then it stops cleanly", async () => {
+    const dataDir = await mkdtemp(join(tmpdir(), "countersign-readme-"));
+    const port = await freePort();
+    const child = spawn("npm", ["start"], {
+      cwd: PROJECT,
+      env: { PATH: process.env.PATH, HOME: process.env.HOME, DATA_DIR: dataDir, PORT: String(port) },
+      detached: true,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let printed = "";
+    const exited = new Promise<number | null>((resolve) => child.once("exit", resolve));
+    try {
+      const line = await new Promise<string>((resolve, reject) => {
+        const look = (text: Buffer): void => {
+          printed += text;
+          const found = /^curl .*$/m.exec(printed)?.[0];
+          if (found !== undefined) resolve(found);
+        };
+        child.stdout.on("data", look);
+        child.stderr.on("data", look);
+        child.once("exit", () => reject(new Error(`npm start ended: ${printed}`)));
+      });
+      const paste = () => promisify(execFile)("sh", ["-c", `${line} -s -w '\\n%{http_code}'`]);
+      const [first, second] = [await paste(), await paste()];
+      expect(first.stdout).toMatch(/"status":"pending".*\n202$/s);
+      expect(second.stdout).toBe(first.stdout);
+    } finally {
+      if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, "SIGTERM");
+      await exited;
+      await rm(dataDir, { recursive: true, force: true, maxRetries: 5 });
+    }
+  }, 90_000);
+});

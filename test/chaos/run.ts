@@ -1,0 +1,206 @@
+import { once } from "node:events";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import { sql } from "kysely";
+import { connect, type Db } from "../../src/database/connection.ts";
+import { migrate } from "../../src/database/migrate.ts";
+import { findFaults, readTotals } from "../support/books.ts";
+import { createDice, Tally } from "./dice.ts";
+import { type Instance, keepInstance } from "./instance.ts";
+import { createWorld, type Deps, runClients, type World } from "./load.ts";
+import { type FragilePostgres, startFragilePostgres } from "./postgres.ts";
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { small: { type: "boolean" }, seed: { type: "string" }, keep: { type: "boolean" } },
+});
+const SECONDS = Number(positionals[0] ?? (values.small ? 15 : 180));
+const SEED = Number(values.seed ?? Math.floor(Math.random() * 2 ** 32));
+const ACCOUNTS = values.small ? 2 : 4;
+const READY_WITHIN = 60_000;
+const SETTLED_WITHIN = 60_000;
+const POLL = 250;
+const LATE = "services that were not back within a minute";
+// Short, so that approvals lapse while they are paid for.
+const TTL_SECONDS = "20";
+
+const dice = createDice(SEED);
+const tally = new Tally();
+const secret = Buffer.alloc(32, "s").toString("base64");
+const operatorKey = "operator-key-for-chaos-operator-key-for-chaos";
+
+/** Everything that was started, to be ended in the opposite order, however this ends. */
+const endings: (() => Promise<unknown>)[] = [];
+async function endAll(): Promise<void> {
+  for (const ending of endings.splice(0).reverse()) await ending();
+}
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => void endAll().finally(() => process.exit(1)));
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  return typeof address === "object" && address !== null ? address.port : 0;
+}
+
+async function startInstances(url: string, folder: string): Promise<Instance[]> {
+  const env = {
+    DATABASE_URL: url,
+    PUBLIC_URL: "http://localhost:3000",
+    OPERATOR_API_KEY: operatorKey,
+    SESSION_SECRET: secret,
+    SECRETS_KEY: secret,
+    RECEIPT_SIGNING_KEY: secret,
+    LOG_LEVEL: "warn",
+    RATE_LIMIT_PER_MINUTE: "1000000",
+    APPROVAL_TTL_SECONDS: TTL_SECONDS,
+    NODE_COMPILE_CACHE: join(folder, "compiled"),
+  };
+  const instances: Instance[] = [];
+  for (const name of ["one", "two"]) {
+    const instance = keepInstance(await freePort(), env, join(folder, `${name}.log`), tally);
+    endings.push(() => instance.stop());
+    instances.push(instance);
+  }
+  return instances;
+}
+
+async function untilTrue(
+  is: () => Promise<boolean>,
+  what: string,
+  within: number,
+  stopping?: AbortSignal,
+): Promise<void> {
+  const end = Date.now() + within;
+  while (!stopping?.aborted && !(await is().catch(() => false))) {
+    if (Date.now() > end) throw new Error(`${what}: not within ${within / 1_000} s`);
+    await delay(POLL);
+  }
+}
+
+const allReady = (instances: readonly Instance[]) => async () =>
+  (await Promise.all(instances.map((instance) => instance.isReady()))).every(Boolean);
+
+/**
+ * Kills services and Postgres at random until it is told to stop. Mostly it waits until all are back, so that
+ * there is something to kill in the midst of; now and then it strikes while they are coming up.
+ */
+async function killAtRandom(
+  instances: readonly Instance[],
+  postgres: FragilePostgres,
+  stopping: AbortSignal,
+): Promise<void> {
+  while (!stopping.aborted) {
+    if (dice.roll() < 0.8)
+      await untilTrue(allReady(instances), "the services are back", READY_WITHIN, stopping).catch(noteLate);
+    await delay(dice.between(1_000, 5_000), undefined, { signal: stopping }).catch(() => {});
+    if (stopping.aborted) return;
+    const chance = dice.roll();
+    if (chance < 0.3) {
+      tally.add("postgres killed");
+      await postgres.kill(dice.between(0, 2_000));
+    } else if (chance < 0.45) {
+      for (const instance of instances) instance.kill();
+    } else {
+      dice.pick(instances).kill();
+    }
+  }
+}
+
+function noteLate(): void {
+  tally.add(LATE);
+}
+
+async function countOpen(db: Db): Promise<number> {
+  const { rows } = await sql<{ count: number }>`
+    select count(*) from payments where status not in ('succeeded', 'refused')`.execute(db);
+  return rows[0]?.count ?? -1;
+}
+
+/** What clients were told and what the books say, put side by side. */
+async function compare(db: Db, worlds: readonly World[]): Promise<string[]> {
+  const faults = await findFaults(db);
+  const { rows } = await sql<{ id: string; status: string }>`select id, status from approvals`.execute(db);
+  const statuses = new Map(rows.map(({ id, status }) => [id, status]));
+  for (const { seen } of worlds) {
+    for (const [id, { ended }] of seen) {
+      const status = statuses.get(id);
+      if (status === undefined) faults.push(`an approval that a client was told of is lost: ${id}`);
+      else if (ended !== undefined && status !== ended)
+        faults.push(`a client was told ${ended} of an approval that is ${status}: ${id}`);
+    }
+  }
+  const totals = await readTotals(db);
+  const { succeeded, charged, invoiced, booked, sum } = totals;
+  if (new Set([succeeded, charged, invoiced, booked]).size !== 1 || sum !== 0)
+    faults.push(`the books do not agree: ${JSON.stringify(totals)}`);
+  for (const bad of ["LOST", "CHANGED", "GAP", "service ended by itself", LATE])
+    faults.push(...tally.lines().filter((line) => line.includes(bad)));
+  const outcomes = Map.groupBy(rows, ({ status }) => status);
+  for (const [status, { length }] of outcomes) tally.add(`approvals at the end: ${status}`, length);
+  if (!outcomes.has("confirmed")) faults.push("nothing was confirmed, so that nothing was shown");
+  console.log(`${(charged / 100).toFixed(2)} USD moved, and every book says so: ${JSON.stringify(totals)}`);
+  return faults;
+}
+
+async function run(): Promise<string[]> {
+  console.log(`chaos for ${SECONDS} s, seed ${SEED}`);
+  const folder = await mkdtemp(join(tmpdir(), "countersign-chaos-"));
+  if (!values.keep) endings.push(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }));
+  // As root it is another user's Postgres that has to enter.
+  await chmod(folder, 0o711);
+  const postgres = await startFragilePostgres(join(folder, "data"));
+  endings.push(() => postgres.stop());
+  await migrate(postgres.url);
+  const instances = await startInstances(postgres.url, folder);
+  await untilTrue(allReady(instances), "the services are ready", READY_WITHIN);
+
+  const deps: Deps = { dice, tally, operatorKey, origin: () => dice.pick(instances).origin };
+  const worlds: World[] = [];
+  for (let i = 0; i < ACCOUNTS; i++) worlds.push(await createWorld(deps));
+
+  const stopping = new AbortController();
+  const killing = new AbortController();
+  const clients = worlds.map((world) => runClients(deps, world, stopping.signal));
+  const killer = killAtRandom(instances, postgres, killing.signal);
+  await delay(SECONDS * 1_000);
+  killing.abort();
+  await killer;
+  stopping.abort();
+  await Promise.all(clients);
+
+  const options = { size: 2, statementTimeout: 30_000, lockTimeout: 3_000, onIdleError: () => {} };
+  const connection = connect(postgres.url, options);
+  endings.push(() => connection.close());
+  const began = Date.now();
+  // A bank that nobody answers is given up when the approval's time is over, well within this.
+  await untilTrue(
+    async () => (await countOpen(connection.db)) === 0,
+    "all payments are settled",
+    SETTLED_WITHIN,
+  );
+  console.log(`all settled ${((Date.now() - began) / 1_000).toFixed(1)} s after the last client stopped`);
+  await untilTrue(allReady(instances), "the services are back by themselves", READY_WITHIN);
+  return compare(connection.db, worlds);
+}
+
+let faults: string[];
+try {
+  faults = await run();
+} catch (error) {
+  faults = [String(error instanceof Error ? error.stack : error)];
+} finally {
+  await endAll();
+}
+console.log(tally.lines().join("\n"));
+for (const fault of faults) console.error(`FAULT ${fault}`);
+console.log(faults.length === 0 ? "nothing lost, nothing double" : `${faults.length} faults, seed ${SEED}`);
+process.exitCode = faults.length === 0 ? 0 : 1;

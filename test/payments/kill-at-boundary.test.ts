@@ -1,0 +1,80 @@
+import { expect, test } from "vitest";
+import { findFaults, readTotals } from "../support/books.ts";
+import { cloneDatabase } from "../support/clones.ts";
+import { startProcess, waitUntil } from "../support/process.ts";
+import { PUBLIC_URL, startService } from "../support/service.ts";
+import { createStories, putCard, readOutcome, type Stories, type Story } from "../support/stories.ts";
+import { answerBank, type Browser, decideAt, signInAt } from "../support/visitor.ts";
+import { type BankAnswer, type Path, REQUESTS } from "./crossings.ts";
+import { confirmUntilDeath, countInDoubt, inParallel } from "./killing.ts";
+
+const OUT_OF_DOUBT_WITHIN = 60_000;
+// On two cores, more processes only start more slowly.
+const AT_ONCE = 2;
+
+const url = await cloneDatabase();
+const { app, db } = await startService({}, url);
+
+type Killed = Stories & { path: Path };
+
+/** The bank is answered until it has heard: the sweep may just be looking at the attempt. */
+async function endWaiting(browser: Browser, story: Story, answer: BankAnswer): Promise<void> {
+  const waits = async () => (await readOutcome(db, story)).payment === "action_required";
+  if (!(await waits())) return;
+  await answerBank(browser, story.path, answer);
+  await waitUntil(async () => {
+    if (!(await waits())) return true;
+    if (answer === "give-up") await answerBank(browser, story.path, answer);
+    return false;
+  }, `${story.approvalId} has heard from the bank`);
+}
+
+async function expectOutcomes({ path, stories }: Killed): Promise<void> {
+  const outcomes = await Promise.all(stories.map((story) => readOutcome(db, story)));
+  // Signing starts an attempt: the one that died before it has written nothing.
+  const unwritten = path.crosses.includes("write-signed-attempt:before") ? 1 : 0;
+  const paid = path.end === "refused" || path.answer === "give-up" ? 0 : stories.length - unwritten;
+  const counts = {
+    unwritten: outcomes.filter(({ approval, payment }) => approval === "pending" && payment === undefined),
+    paid: outcomes.filter(({ approval, payment }) => approval === "confirmed" && payment === "succeeded"),
+    refused: outcomes.filter(({ approval, payment }) => approval === "pending" && payment === "refused"),
+  };
+  expect(
+    Object.values(counts).map((list) => list.length),
+    `unwritten, paid and refused of ${path.card} ${path.answer}`,
+  ).toEqual([unwritten, paid, stories.length - unwritten - paid]);
+}
+
+test("whatever boundary a process dies at, with whatever card: in 60 s after a restart, with nobody's help, no payment is in doubt and the books agree", async () => {
+  const killed: Killed[] = [];
+  await inParallel(AT_ONCE, REQUESTS, async (path) => {
+    const stories = await createStories(app, path.card, path.crosses.length);
+    await confirmUntilDeath(url, stories, path);
+    killed.push({ path, ...stories });
+  });
+  expect(await countInDoubt(db)).toBeGreaterThan(40);
+
+  const restarted = await startProcess("start", url, { PUBLIC_URL });
+  const none = async () => (await countInDoubt(db)) === 0;
+  await waitUntil(none, "no payment is in doubt", OUT_OF_DOUBT_WITHIN);
+
+  const origin = `http://127.0.0.1:${restarted.port}`;
+  await inParallel(AT_ONCE, killed, async (one) => {
+    const { human, stories, fixture, path } = one;
+    const browser = await signInAt(origin, human.email);
+    for (const story of stories) await endWaiting(browser, story, path.answer ?? "pass");
+    await expectOutcomes(one);
+    expect(await findFaults(db)).toEqual([]);
+
+    await putCard(app, fixture.account, "pm_card_visa");
+    for (const story of stories) {
+      if ((await readOutcome(db, story)).approval === "confirmed") continue;
+      expect((await decideAt(browser, story.path, "confirm")).status).toBe(303);
+      expect(await readOutcome(db, story)).toEqual({ approval: "confirmed", payment: "succeeded" });
+    }
+  });
+  expect(await findFaults(db)).toEqual([]);
+  const cents = 45_000 * killed.flatMap(({ stories }) => stories).length;
+  const all = { succeeded: cents, charged: cents, invoiced: cents, booked: cents, sum: 0 };
+  expect(await readTotals(db)).toEqual(all);
+}, 240_000);

@@ -1,0 +1,126 @@
+import { randomBytes } from "node:crypto";
+import { sql } from "kysely";
+import pg from "pg";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { createLogger } from "../../src/app/logger.ts";
+import { sweepDuePayments } from "../../src/approvals/jobs.ts";
+import { createSandbox } from "../../src/billing/sandbox.ts";
+import { type Connection, connect, type Db } from "../../src/database/connection.ts";
+import { findFaults } from "../support/books.ts";
+import { cloneDatabase, createDatabase, databaseUrl } from "../support/clones.ts";
+import { PUBLIC_URL, startService } from "../support/service.ts";
+import { confirmNow, createStories, readOutcome, type Story } from "../support/stories.ts";
+import { RECOVERIES, type Recovery } from "./crossings.ts";
+import { countInDoubt, inParallel, recoverUntilDeath } from "./killing.ts";
+
+const base = await cloneDatabase();
+const { app, db, config } = await startService({}, base);
+const quiet = createLogger("silent");
+const TURNS = 10;
+
+const dead = new Map<Recovery, Story[]>();
+
+/** What a death leaves in the database is what a hold for ever leaves there. */
+async function holdAll({ card, died, crosses }: Recovery): Promise<Story[]> {
+  const { stories } = await createStories(app, card, crosses.length);
+  let held = 0;
+  const all = Promise.withResolvers<void>();
+  const deps = {
+    db,
+    config,
+    processor: createSandbox(db, PUBLIC_URL),
+    boundaries: (boundary: string, moment: string) => {
+      if (`${boundary}:${moment}` !== died) return undefined;
+      held += 1;
+      if (held === stories.length) all.resolve();
+      return new Promise<never>(() => {});
+    },
+  };
+  for (const story of stories) void confirmNow(deps, story).catch(all.reject);
+  await all.promise;
+  return stories;
+}
+
+beforeAll(async () => {
+  await inParallel(2, RECOVERIES, async (recovery) => {
+    const stories = await holdAll(recovery);
+    if (recovery.end === "expired") for (const story of stories) await lapse(story);
+    dead.set(recovery, stories);
+  });
+  // Nobody may be connected to what is copied.
+  const name = new URL(base).pathname.slice(1);
+  await query(`select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`);
+}, 120_000);
+
+async function query(text: string): Promise<void> {
+  const client = new pg.Client({ connectionString: inject("adminUrl") });
+  await client.connect();
+  await client.query(text);
+  await client.end();
+}
+
+/** Puts the end of an approval into the past, which the database lets nobody do who does not switch it off. */
+async function lapse({ accountId, approvalId }: Story): Promise<void> {
+  await db.transaction().execute(async (trx) => {
+    await sql`set local session_replication_role = replica`.execute(trx);
+    await sql`
+      update approvals set created_at = now() - interval '73 hours', expires_at = now() - interval '1 hour'
+      where account_id = ${accountId} and id = ${approvalId}`.execute(trx);
+  });
+}
+
+const connections: Connection[] = [];
+afterAll(async () => {
+  for (const connection of connections) await connection.close();
+});
+
+/** A copy of that moment, for one more death. */
+async function copyBase(): Promise<{ url: string; db: Db }> {
+  const adminUrl = inject("adminUrl");
+  const name = `test_${randomBytes(6).toString("hex")}`;
+  await createDatabase(adminUrl, name, new URL(base).pathname.slice(1));
+  const url = databaseUrl(adminUrl, name);
+  const options = { size: 3, statementTimeout: 5_000, lockTimeout: 3_000, onIdleError: () => {} };
+  const connection = connect(url, options);
+  connections.push(connection);
+  return { url, db: connection.db };
+}
+
+/** As if the leases' 40 seconds were over for these attempts, and not for a day for all others. */
+async function makeDue(copy: Db, accountId: string): Promise<void> {
+  await sql`
+    update payments set leased_until = at, due_at = at
+    from (select account_id as of, id as one, case when account_id = ${accountId} then now()
+      else now() + interval '1 day' end as at from payments) moved
+    where account_id = of and id = one and status not in ('succeeded', 'refused')`.execute(copy);
+}
+
+async function settleAll(copy: Db, accountId: string): Promise<void> {
+  const deps = { db: copy, config, processor: createSandbox(copy, PUBLIC_URL) };
+  for (let turn = 1; turn <= TURNS; turn++) {
+    await makeDue(copy, accountId);
+    await sweepDuePayments(deps, quiet);
+    if ((await countInDoubt(copy, accountId)) === 0) return;
+  }
+  expect.unreachable("a payment is still in doubt");
+}
+
+const ENDS = {
+  confirmed: { approval: "confirmed", payment: "succeeded" },
+  refused: { approval: "pending", payment: "refused" },
+  action_required: { approval: "pending", payment: "action_required" },
+  expired: { approval: "expired", payment: "refused" },
+};
+
+describe("when the process that recovers dies too, at any boundary that it crosses, the next one settles everything", () => {
+  test.concurrent.for(RECOVERIES)("$card, left at $died", { timeout: 90_000 }, async (recovery) => {
+    const stories = dead.get(recovery) ?? [];
+    const accountId = stories[0]?.accountId ?? "";
+    const { url, db: copy } = await copyBase();
+    await makeDue(copy, accountId);
+    await recoverUntilDeath(url, recovery.crosses);
+    await settleAll(copy, accountId);
+    for (const story of stories) expect(await readOutcome(copy, story)).toEqual(ENDS[recovery.end]);
+    expect(await findFaults(copy)).toEqual([]);
+  });
+});

@@ -1,0 +1,73 @@
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { expect } from "vitest";
+import type { Db } from "../../src/database/connection.ts";
+import { launch, type Program, startProcess } from "../support/process.ts";
+import { PUBLIC_URL, serviceEnvironment } from "../support/service.ts";
+import type { Stories } from "../support/stories.ts";
+import { answerBank, decideAt, signInAt } from "../support/visitor.ts";
+import type { Crossing, Path } from "./crossings.ts";
+
+const KILLED_MAIN = join(import.meta.dirname, "../support/killed-main.ts");
+// Compiled once for all the processes that are about to die.
+const NODE_COMPILE_CACHE = join(tmpdir(), "countersign-test-compiled");
+const DIES_WITHIN = 45_000;
+
+/**
+ * Starts the real service, lets a person sign in, confirm everything at once over HTTP and, if there is an
+ * answer, answer the bank; fails unless the process dies with one attempt at each of the crossings.
+ */
+export async function confirmUntilDeath(
+  url: string,
+  { human, stories }: Stories,
+  { crosses, answer }: Path,
+): Promise<void> {
+  const env = { PUBLIC_URL, NODE_COMPILE_CACHE, KILL_AT: crosses.join() };
+  const service = await startProcess("serve", url, env, KILLED_MAIN);
+  const browser = await signInAt(`http://127.0.0.1:${service.port}`, human.email);
+  // The death cuts all of them off.
+  const cutOff = Promise.allSettled(
+    stories.map(async ({ path }) => {
+      await decideAt(browser, path, "confirm");
+      if (answer !== undefined) await answerBank(browser, path, answer);
+    }),
+  );
+  await expectDeath(service);
+  await cutOff;
+}
+
+/** Starts the real sweeps; fails unless the process dies with one attempt at each of the crossings. */
+export async function recoverUntilDeath(url: string, crosses: readonly Crossing[]): Promise<void> {
+  const env = { ...serviceEnvironment(url), NODE_COMPILE_CACHE, KILL_AT: crosses.join() };
+  await expectDeath(launch(["work"], env, KILLED_MAIN));
+}
+
+async function expectDeath(program: Program): Promise<void> {
+  const late = delay(DIES_WITHIN, undefined, { ref: false });
+  const ended = await Promise.race([program.ended, late]);
+  expect(ended?.signal, `it did not die everywhere: ${program.output()}`).toBe("SIGKILL");
+}
+
+/** How many attempts nobody knows the outcome of, of all accounts or of one. */
+export async function countInDoubt(db: Db, accountId?: string): Promise<number> {
+  let query = db.selectFrom("payments").where("status", "in", ["created", "submitted", "unknown"]);
+  if (accountId !== undefined) query = query.where("account_id", "=", accountId);
+  const { count } = await query
+    .select((select) => select.fn.countAll<number>().as("count"))
+    .executeTakeFirstOrThrow();
+  return count;
+}
+
+/** Works through `items`, so many at once. */
+export async function inParallel<T>(
+  size: number,
+  items: readonly T[],
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  const rest = [...items];
+  const worker = async (): Promise<void> => {
+    for (let item = rest.shift(); item !== undefined; item = rest.shift()) await work(item);
+  };
+  await Promise.all(Array.from({ length: size }, worker));
+}

@@ -1,0 +1,115 @@
+import { sql } from "kysely";
+import type { Db } from "../../src/database/connection.ts";
+
+// Each statement lists what would be a fault. Together: payments, charges, invoices and ledger agree to the
+// cent, one by one, and approvals, milestones and events are in step with them.
+const FAULTS: Record<string, string> = {
+  "a success without its one charge": `
+    select p.id from payments p where p.status = 'succeeded' and 1 <> (
+      select count(*) from sandbox.charges c where c.account_id = p.account_id and c.idempotency_key = p.id::text
+        and c.status = 'succeeded' and c.amount_cents = p.amount_cents and c.intent_id = p.intent_id)`,
+  "a charge that nobody has booked or will book": `
+    select c.id from sandbox.charges c where c.status = 'succeeded' and not exists (
+      select from payments p where p.account_id = c.account_id and p.id::text = c.idempotency_key
+        and p.status <> 'refused' and p.amount_cents = c.amount_cents)`,
+  "an intent that can still move although its payment is refused": `
+    select p.id from payments p join sandbox.intents i on i.id = p.intent_id
+    where p.status = 'refused' and i.status not in ('requires_payment_method', 'canceled')`,
+  "an approval that was charged twice": `
+    select c.metadata->>'approvalId' as id from sandbox.charges c where c.status = 'succeeded'
+    group by 1 having count(*) > 1`,
+  "a success without its one invoice": `
+    select p.id from payments p where p.status = 'succeeded' and 1 <> (
+      select count(*) from invoices i where i.account_id = p.account_id and i.approval_id = p.approval_id
+        and i.milestone_id = p.milestone_id and i.amount_cents = p.amount_cents)`,
+  "an invoice without a success": `
+    select i.id from invoices i where not exists (
+      select from payments p where p.account_id = i.account_id and p.approval_id = i.approval_id
+        and p.status = 'succeeded')`,
+  "a success that the ledger does not hold once, in two lines": `
+    select p.id from payments p
+    left join ledger_entries l on l.account_id = p.account_id and l.payment_id = p.id
+    where p.status = 'succeeded'
+    group by p.account_id, p.id, p.amount_cents
+    having count(l.line) <> 2 or sum(l.amount_cents) <> 0 or max(l.amount_cents) <> p.amount_cents
+      or count(distinct l.transaction_id) <> 1`,
+  "a ledger entry without a success": `
+    select l.payment_id as id from ledger_entries l where not exists (
+      select from payments p where p.account_id = l.account_id and p.id = l.payment_id and p.status = 'succeeded')`,
+  "a movement that does not sum to zero": `
+    select transaction_id as id from ledger_entries group by account_id, transaction_id having sum(amount_cents) <> 0`,
+  "a confirmed approval out of step with payment, milestone or invoice": `
+    select v.id from approvals v where v.status = 'confirmed' and not exists (
+      select from payments p
+      join milestones m on m.account_id = p.account_id and m.id = p.milestone_id
+      where p.account_id = v.account_id and p.approval_id = v.id and p.status = 'succeeded'
+        and p.intent_id = v.result->>'paymentIntentId' and p.amount_cents = (v.terms->>'amountCents')::bigint
+        and m.id = v.milestone_id and m.status = 'ACTIVE_FUNDED' and m.invoice_id = v.result->>'invoiceId')`,
+  "a success whose approval is not confirmed": `
+    select p.id from payments p join approvals v on v.account_id = p.account_id and v.id = p.approval_id
+    where p.status = 'succeeded' and v.status <> 'confirmed'`,
+  "a funded milestone without a confirmed approval": `
+    select m.id from milestones m where m.status = 'ACTIVE_FUNDED' and 1 <> (
+      select count(*) from approvals v where v.account_id = m.account_id and v.milestone_id = m.id
+        and v.status = 'confirmed')`,
+  "a confirmation that nobody signed": `
+    select v.id from approvals v where v.status = 'confirmed' and not exists (
+      select from signatures s where s.account_id = v.account_id and s.approval_id = v.id and s.decision = 'confirm')`,
+  "an approval whose end the feed does not tell exactly once": `
+    select v.id from approvals v left join events e on e.account_id = v.account_id
+      and e.type = 'approval.confirmed' and e.resource_id = v.id::text
+    group by v.account_id, v.id, v.status
+    having count(e.number) <> (v.status <> 'pending')::integer or bool_or(e.data->>'status' <> v.status)`,
+  "a milestone whose funding the feed does not tell exactly once": `
+    select m.id from milestones m left join events e on e.account_id = m.account_id and e.resource_id = m.id
+      and e.type = 'milestone.status_changed' and e.data->>'status' = 'ACTIVE_FUNDED'
+    group by m.account_id, m.id, m.status
+    having count(e.number) <> (m.status = 'ACTIVE_FUNDED')::integer`,
+  "a gap in a feed": `
+    select h.account_id as id from account_heads h left join events e on e.account_id = h.account_id
+    group by h.account_id, h.first_event, h.last_event
+    having count(e.number) <> h.last_event - h.first_event + 1
+      or coalesce(max(e.number), 0) <> h.last_event or coalesce(min(e.number), 1) <> h.first_event`,
+  "a milestone, approval and payment that are not under way together": `
+    select coalesce(x.approval_id, v.id, p.approval_id) as id from executing_milestones x
+    full join (select * from approvals where executing_at is not null) v
+      on v.account_id = x.account_id and v.id = x.approval_id and v.milestone_id = x.milestone_id
+    full join (select * from payments where status not in ('succeeded', 'refused')) p
+      on p.account_id = v.account_id and p.approval_id = v.id
+    where x.approval_id is null or v.id is null or p.id is null`,
+};
+
+/** What is wrong with the books of a whole database, one line a fault. Looks at one moment. */
+export async function findFaults(db: Db): Promise<string[]> {
+  return db
+    .transaction()
+    .setIsolationLevel("repeatable read")
+    .execute(async (trx) => {
+      const found: string[] = [];
+      for (const [fault, query] of Object.entries(FAULTS)) {
+        const { rows } = await sql.raw<{ id: string }>(query).execute(trx);
+        found.push(...rows.map(({ id }) => `${fault}: ${id}`));
+      }
+      return found;
+    });
+}
+
+/** How many payments are in each state, and what they come to. */
+export async function readTotals(db: Db) {
+  const { rows } = await sql<{
+    succeeded: number;
+    charged: number;
+    invoiced: number;
+    booked: number;
+    sum: number;
+  }>`
+    select
+      (select coalesce(sum(amount_cents), 0)::bigint from payments where status = 'succeeded') as succeeded,
+      (select coalesce(sum(amount_cents), 0)::bigint from sandbox.charges where status = 'succeeded') as charged,
+      (select coalesce(sum(amount_cents), 0)::bigint from invoices) as invoiced,
+      (select coalesce(sum(amount_cents), 0)::bigint from ledger_entries where ledger_account = 'processor') as booked,
+      (select coalesce(sum(amount_cents), 0)::bigint from ledger_entries) as sum`.execute(db);
+  const [totals] = rows;
+  if (totals === undefined) throw new TypeError("a select of sums has one row");
+  return totals;
+}

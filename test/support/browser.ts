@@ -1,0 +1,91 @@
+import { access, chmod, constants, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
+import { delimiter, join } from "node:path";
+import { type Browser, chromium } from "playwright-core";
+import { afterAll } from "vitest";
+import { freePort } from "./process.ts";
+import { startService, type TestService } from "./service.ts";
+
+/** The widths that pages are made for. */
+export const SIZES = {
+  desktop: { width: 1280, height: 800 },
+  phone: { width: 390, height: 844 },
+} as const;
+
+/** Quiet: nothing here may look for updates or talk to anybody but the service. */
+const FLAGS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+const INSTALLED = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+const CACHE = join(import.meta.dirname, "../../node_modules/.cache/countersign-chromium");
+
+/**
+ * One browser for the test file, with an empty profile; closed after it. Where none can start, it says so, and
+ * the tests that need one are to be skipped: `undefined`. In CI it throws.
+ */
+export async function launchBrowser(): Promise<Browser | undefined> {
+  try {
+    const executablePath = process.env.CHROMIUM_PATH || (await findInstalled()) || (await unpack());
+    const browser = await chromium.launch({ executablePath, args: FLAGS });
+    afterAll(() => browser.close());
+    return browser;
+  } catch (error) {
+    const said = "No Chromium starts here. Install one, or name one by CHROMIUM_PATH";
+    if (process.env.CI) throw new Error(said, { cause: error });
+    const why = /error while loading shared libraries: .*/.exec(String(error))?.[0] ?? String(error);
+    console.warn(`${said}; the tests in a browser are skipped. ${why}`);
+    return undefined;
+  }
+}
+
+async function findInstalled(): Promise<string | undefined> {
+  const folders = (process.env.PATH ?? "").split(delimiter);
+  for (const path of INSTALLED.flatMap((name) => folders.map((folder) => join(folder, name)))) {
+    if (await isThere(path)) return path;
+  }
+  return undefined;
+}
+
+/** The Chromium that npm brought, unpacked once: into a folder of our own, which then gets its name in one step. */
+async function unpack(): Promise<string> {
+  const binary = join(CACHE, "chromium");
+  if (await isThere(binary)) return binary;
+  const { default: packed } = await import("@sparticuz/chromium");
+  await mkdir(join(CACHE, ".."), { recursive: true });
+  const folder = await mkdtemp(`${CACHE}-`);
+  const { TMPDIR } = process.env;
+  // The one way to tell it where to unpack to.
+  process.env.TMPDIR = folder;
+  await packed.executablePath().finally(() => {
+    if (TMPDIR === undefined) delete process.env.TMPDIR;
+    else process.env.TMPDIR = TMPDIR;
+  });
+  // Made for one user alone; whoever runs the tests next may be another.
+  await chmod(folder, 0o755);
+  // Another test file may have been first.
+  await rename(folder, CACHE).catch(() => rm(folder, { recursive: true, force: true }));
+  return binary;
+}
+
+function isThere(path: string): Promise<boolean> {
+  return access(path, constants.X_OK).then(
+    () => true,
+    () => false,
+  );
+}
+
+export type Site = TestService & { origin: string };
+
+/** The whole app on a port of its own, under the address that it takes for its own. */
+export async function startSite(): Promise<Site> {
+  const port = await freePort();
+  const origin = `http://localhost:${port}`;
+  const service = await startService({ PUBLIC_URL: origin });
+  await service.app.listen({ host: "localhost", port });
+  return { ...service, origin };
+}

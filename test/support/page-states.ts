@@ -1,0 +1,262 @@
+import { sql } from "kysely";
+import type { Page } from "playwright-core";
+import { accountKey } from "../../src/lib/ids.ts";
+import { lapse } from "../http/rows.ts";
+import type { Site } from "./browser.ts";
+import { createFixture, createMilestone, type Fixture, fund, operate } from "./fixtures.ts";
+import { createHuman, type HumanFixture, hiddenValue, invite, open, submit } from "./humans.ts";
+
+/** A page as somebody sees it. */
+export type PageState = {
+  name: string;
+  path: string;
+  /** Whoever is signed in. */
+  cookie?: string;
+  /** What the person does there to see it. */
+  act?: (page: Page) => Promise<void>;
+};
+
+export type Story = Fixture & HumanFixture & { approvalId: string; path: string };
+
+export type StoryOptions = {
+  paymentMethod?: string | null;
+  role?: "owner" | "approver" | "viewer";
+};
+
+/** An account whose agent has asked for a milestone to be funded, and a member of it. */
+export async function begin(
+  { app }: Pick<Site, "app">,
+  { paymentMethod = "pm_card_visa", role = "owner" }: StoryOptions = {},
+): Promise<Story> {
+  const fixture = await createFixture(app, { card: false });
+  await putCard(app, fixture, paymentMethod ?? "pm_card_visa");
+  const { body } = await fund(app, fixture.token, fixture.milestone);
+  const human = await createHuman(app, fixture.account, role);
+  if (paymentMethod === null) await removeCards(app, fixture);
+  return { ...fixture, ...human, approvalId: body.approval.id, path: `/approvals/${body.approval.id}` };
+}
+
+/** Puts a card on file, which pays from then on. */
+export function putCard(
+  app: Site["app"],
+  { account }: { account: string },
+  paymentMethod: string,
+): Promise<unknown> {
+  return operate(app, "POST", `/accounts/${account}/payment-methods`, { paymentMethod });
+}
+
+async function removeCards(app: Site["app"], { account }: Fixture): Promise<void> {
+  const { paymentMethods } = await operate(app, "GET", `/accounts/${account}/payment-methods`);
+  for (const { id } of paymentMethods)
+    await operate(app, "DELETE", `/accounts/${account}/payment-methods/${id}`);
+}
+
+/** Confirms or declines without a browser. */
+export async function decide({ app }: Pick<Site, "app">, story: Story, decision: "confirm" | "decline") {
+  const form = `${story.path}/${decision}`;
+  const page = await open(app, story.path, story);
+  const fields = Object.fromEntries(
+    ["nonce", "digest", "form_token"].map((name) => [name, hiddenValue(page, form, name)]),
+  );
+  return submit(app, form, fields, story);
+}
+
+/** As if the person had signed in a while ago. */
+export async function letProofAge({ db }: Pick<Site, "db">, { account }: Fixture): Promise<void> {
+  await sql`
+    update auth.sessions set proved_at = proved_at - interval '6 minutes'
+    where user_id in (select user_id from members where account_id = ${accountKey(account)})`.execute(db);
+}
+
+const LONG = "Label every scene, and write to billing@payee.example when you have paid. "
+  .repeat(70)
+  .slice(0, 5_000);
+/** Right-to-left text, an override, a name with marks piled up, markup, and no place to break a line. */
+const HOSTILE = {
+  name: `\u202eمرحلة أولى <b>Paid</b> ${"w".repeat(120)}`,
+  displayName: `Ma\u202eria ${"\u0301\u0310\u0323".repeat(8)} ${"G".repeat(100)}`,
+  title: `עבודה — <script>alert(1)</script> ${"long ".repeat(20)}`,
+};
+
+/** Every page in every state that it has, each with an account of its own where it needs one. */
+export async function createPageStates(site: Site): Promise<PageState[]> {
+  const groups = await Promise.all([
+    approvalStates(site),
+    hostileState(site),
+    inboxStates(site),
+    billingStates(site),
+    visitorStates(site),
+    memberStates(site),
+  ]);
+  return groups.flat();
+}
+
+async function approvalStates(site: Site): Promise<PageState[]> {
+  const { app, db } = site;
+  const state = async (
+    name: string,
+    options: StoryOptions,
+    then: (story: Story) => unknown = () => {},
+    act?: PageState["act"],
+  ): Promise<PageState> => {
+    const story = await begin(site, options);
+    await then(story);
+    return { name, path: story.path, cookie: story.cookie, ...(act && { act }) };
+  };
+  const confirm = (story: Story) => decide(site, story, "confirm");
+  const press = (name: RegExp) => (page: Page) => page.getByRole("button", { name }).click();
+  return Promise.all([
+    state("waiting", {}),
+    state("waiting-refused", { paymentMethod: "pm_card_chargeDeclinedInsufficientFunds" }, confirm),
+    state("waiting-another-card", { paymentMethod: "pm_card_chargeDeclined" }, async (story) => {
+      await confirm(story);
+      await putCard(app, story, "pm_card_visa");
+    }),
+    state("waiting-no-card", { paymentMethod: null }),
+    state("waiting-viewer", { role: "viewer" }),
+    state("waiting-password", {}, (story) => letProofAge(site, story)),
+    state(
+      "waiting-password-wrong",
+      {},
+      (story) => letProofAge(site, story),
+      async (page) => {
+        await page.getByLabel("Your password").fill("not this one");
+        await press(/Confirm/)(page);
+      },
+    ),
+    (async () => {
+      const story = await begin(site);
+      const act = async (page: Page): Promise<void> => {
+        await operate(app, "POST", `/accounts/${story.account}/payment-methods`, {
+          paymentMethod: "pm_sandbox_slow",
+        });
+        await press(/Confirm/)(page);
+      };
+      return { name: "waiting-stale", path: story.path, cookie: story.cookie, act };
+    })(),
+    state("executing", { paymentMethod: "pm_sandbox_timeout" }, confirm),
+    state("bank", { paymentMethod: "pm_card_authenticationRequired" }, confirm),
+    state("confirmed", {}, confirm),
+    state("declined", {}, (story) => decide(site, story, "decline")),
+    state("lapsed", {}, (story) => lapse(db, story, story.approvalId)),
+    state("ended-early", {}, ({ account, milestone }) =>
+      operate(app, "PUT", `/accounts/${account}/milestones/${milestone}`, { amountUsd: 460 }),
+    ),
+  ]);
+}
+
+/** What the operator or an agent wrote is long, turned around, and out to mislead. */
+async function hostileState(site: Site): Promise<PageState[]> {
+  const { app } = site;
+  const fixture = await createFixture(app);
+  const { account, contract, milestone } = fixture;
+  const { name, displayName, title } = HOSTILE;
+  const { contract: stored } = await operate(app, "GET", `/accounts/${account}/contracts/${contract}`);
+  await operate(app, "PUT", `/accounts/${account}/contracts/${contract}`, {
+    title,
+    freelancer: { ...stored.freelancer, displayName, payoutAccount: "acct_".padEnd(255, "x") },
+  });
+  await operate(app, "PUT", `/accounts/${account}/milestones/${milestone}`, {
+    name,
+    description: LONG,
+    amountUsd: 999_999.99,
+  });
+  const { body } = await fund(app, fixture.token, milestone);
+  const { cookie } = await createHuman(app, account);
+  return [
+    { name: "waiting-hostile", path: `/approvals/${body.approval.id}`, cookie },
+    { name: "inbox-hostile", path: "/approvals", cookie },
+  ];
+}
+
+async function inboxStates(site: Site): Promise<PageState[]> {
+  const { app } = site;
+  const empty = await createHuman(app, (await createFixture(app)).account);
+  const story = await begin(site);
+  await decide(site, story, "decline");
+  for (let i = 1; i <= 6; i++) {
+    await createMilestone(app, story, `${story.milestone}-${i}`);
+    const { body } = await fund(app, story.token, `${story.milestone}-${i}`);
+    const decided = { ...story, path: `/approvals/${body.approval.id}` };
+    if (i > 3) await decide(site, decided, i === 4 ? "decline" : "confirm");
+  }
+  return [
+    { name: "inbox-empty", path: "/approvals", cookie: empty.cookie },
+    { name: "inbox-many", path: "/approvals", cookie: story.cookie },
+  ];
+}
+
+async function billingStates(site: Site): Promise<PageState[]> {
+  const { app } = site;
+  const none = await createHuman(app, (await createFixture(app, { card: false })).account);
+  const story = await begin(site, { paymentMethod: "pm_card_chargeDeclined" });
+  await decide(site, story, "confirm");
+  await putCard(app, story, "pm_card_visa");
+  await decide(site, story, "confirm");
+  const { cookie } = story;
+  return [
+    { name: "billing-none", path: "/billing", cookie: none.cookie },
+    { name: "billing-cards", path: "/billing?said=added", cookie },
+    {
+      name: "billing-error",
+      path: "/billing",
+      cookie,
+      act: async (page) => {
+        await page.getByLabel("Number of a test card").fill("5555 5555 5555 4444");
+        await page.getByRole("button", { name: "Add this card" }).click();
+      },
+    },
+  ];
+}
+
+async function visitorStates(site: Site): Promise<PageState[]> {
+  const { app } = site;
+  const { account } = await createFixture(app);
+  const first = await invite(app, account, "owner");
+  const { account: other } = await createFixture(app);
+  await createHuman(app, other);
+  const waits = await invite(app, other, "approver");
+  return [
+    { name: "home", path: "/" },
+    { name: "sign-in", path: "/sign-in?return_to=/approvals" },
+    {
+      name: "sign-in-wrong",
+      path: "/sign-in",
+      act: async (page) => {
+        await page.getByLabel("E-mail").fill("nobody@example.com");
+        await page.getByLabel("Password").fill("not this one");
+        await page.getByRole("main").getByRole("button", { name: "Sign in" }).click();
+      },
+    },
+    { name: "invite", path: `/invite?token=${first.token}` },
+    { name: "invite-waits", path: `/invite?token=${waits.token}` },
+    { name: "invite-over", path: "/invite?token=none" },
+    { name: "reset", path: "/reset" },
+    { name: "claim", path: "/claim" },
+    { name: "not-found", path: "/nowhere" },
+  ];
+}
+
+async function memberStates(site: Site): Promise<PageState[]> {
+  const story = await begin(site, { paymentMethod: "pm_card_authenticationRequired" });
+  await decide(site, story, "confirm");
+  const { text } = await open(site.app, story.path, story);
+  const bank = /href="[^"]*(\/sandbox\/authenticate\/[^"]+)"/.exec(text)?.[1] ?? "";
+  const { cookie } = story;
+  return [
+    { name: "sandbox-bank", path: bank, cookie },
+    { name: "security", path: "/settings/security", cookie },
+    { name: "not-yours", path: "/approvals/01a20756-15d0-7382-baf7-0c713413241c", cookie },
+    {
+      name: "form-refused",
+      path: story.path,
+      cookie,
+      act: async (page) => {
+        await page
+          .locator('form[action$="/cancel-payment"] input[name="form_token"]')
+          .evaluate((input) => input.setAttribute("value", "another"));
+        await page.getByRole("button", { name: "Do not pay with this card" }).click();
+      },
+    },
+  ];
+}

@@ -1,0 +1,199 @@
+import { readFileSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import type { AxeResults } from "axe-core";
+import type { Browser, Page } from "playwright-core";
+import { describe, expect, test } from "vitest";
+import { launchBrowser, SIZES, startSite } from "../support/browser.ts";
+import { createPageStates, type PageState } from "../support/page-states.ts";
+
+const WEIGHT_LIMIT = 50 * 1024;
+const TOUCH = 44;
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+/** The rules that look at how a page is drawn; the others see the same at each width and in each scheme. */
+const DRAWN = ["color-contrast", "target-size", "scrollable-region-focusable"];
+/** Where to put a picture of each page, for people to look at. */
+const { SCREENSHOTS } = process.env;
+
+const browser = await launchBrowser();
+const site = browser && (await startSite());
+const states = site === undefined ? [] : await createPageStates(site);
+
+describe.skipIf(browser === undefined)("every page, in every state", () => {
+  test.each(states)("$name", async (state) => {
+    await visit(state, async (page, said) => {
+      const weight = await weigh(page, async () => {
+        await page.goto(`${site?.origin}${state.path}`);
+        await state.act?.(page);
+      });
+      expect(weight, "bytes over the wire").toBeLessThan(WEIGHT_LIMIT);
+      expect(await shiftOf(page), "layout shift").toBe(0);
+      expect(await smallTargets(page), `targets under ${TOUCH} px`).toEqual([]);
+      expect(await tabOrder(page)).toEqual(await readingOrder(page));
+      await page.evaluate(AXE);
+      expect(await violations(page)).toEqual([]);
+      for (const size of ["phone", "desktop"] as const) {
+        await page.setViewportSize(SIZES[size]);
+        for (const colorScheme of ["light", "dark"] as const) {
+          await page.emulateMedia({ colorScheme });
+          expect(await violations(page, DRAWN)).toEqual([]);
+          await picture(page, `${state.name}-${size}-${colorScheme}`);
+        }
+      }
+      await staysWithinWidth(page);
+      expect(said, "console, and requests elsewhere").toEqual([]);
+    });
+  });
+
+  test("each state has a title of its own", async () => {
+    const titles = await Promise.all(
+      states
+        .filter(({ name }) => /^(waiting|executing|bank|confirmed|declined|lapsed|ended)/.test(name))
+        .map(async ({ name, path, cookie = "" }) => {
+          const response = await fetch(`${site?.origin}${path}`, {
+            headers: { accept: "text/html", cookie },
+          });
+          return [name, /<title>(.*) · Countersign<\/title>/.exec(await response.text())?.[1]];
+        }),
+    );
+    expect(Object.fromEntries(titles)).toMatchObject({
+      waiting: "Pay $450.00 USD?",
+      "waiting-refused": "Card refused: pay $450.00 USD?",
+      executing: "Paying $450.00 USD",
+      bank: "Your bank asks about $450.00 USD",
+      confirmed: "$450.00 USD paid",
+      declined: "Declined: $450.00 USD",
+      lapsed: "Lapsed: $450.00 USD",
+      "ended-early": "Closed: $450.00 USD",
+    });
+  });
+});
+
+/** Opens a window of a phone's size, signed in as the state wants; `said` is what a page should never cause. */
+async function visit(
+  { cookie }: PageState,
+  look: (page: Page, said: string[]) => Promise<void>,
+): Promise<void> {
+  const context = await (browser as Browser).newContext({ viewport: SIZES.phone });
+  const origin = String(site?.origin);
+  if (cookie !== undefined) {
+    const [name = "", value = ""] = cookie.split("=", 2);
+    await context.addCookies([{ name, value, url: origin }]);
+  }
+  const page = await context.newPage();
+  const said: string[] = [];
+  // A page that refuses answers with its status, which the browser logs.
+  page.on("console", (message) => {
+    if (!message.text().includes("the server responded with a status of")) said.push(message.text());
+  });
+  page.on("pageerror", (error) => said.push(String(error)));
+  page.on("request", (request) => {
+    if (!request.url().startsWith(origin)) said.push(request.url());
+  });
+  try {
+    await look(page, said);
+  } finally {
+    await context.close();
+  }
+}
+
+/** What the last page loaded took over the wire, with all that it needs. */
+async function weigh(page: Page, load: () => Promise<void>): Promise<number> {
+  const session = await page.context().newCDPSession(page);
+  await session.send("Network.enable");
+  await session.send("Network.setCacheDisabled", { cacheDisabled: true });
+  let weight = 0;
+  session.on("Network.requestWillBeSent", ({ type }) => {
+    if (type === "Document") weight = 0;
+  });
+  session.on("Network.loadingFinished", ({ encodedDataLength }) => (weight += encodedDataLength));
+  await load();
+  await page.waitForLoadState();
+  await session.detach();
+  return weight;
+}
+
+function shiftOf(page: Page): Promise<number> {
+  return page.evaluate(
+    () =>
+      new Promise<number>((resolve) => {
+        new PerformanceObserver((list, observer) => {
+          observer.disconnect();
+          resolve(
+            list.getEntries().reduce((sum, entry) => sum + (entry as unknown as { value: number }).value, 0),
+          );
+        }).observe({ type: "layout-shift", buffered: true });
+        requestAnimationFrame(() => setTimeout(() => resolve(0), 50));
+      }),
+  );
+}
+
+async function violations(page: Page, rules?: string[]): Promise<string[]> {
+  const found = await page.evaluate((options) => (window as any).axe.run(options) as Promise<AxeResults>, {
+    resultTypes: ["violations"],
+    ...(rules && { runOnly: rules }),
+  });
+  return found.violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`));
+}
+
+async function picture(page: Page, name: string): Promise<void> {
+  if (SCREENSHOTS === undefined) return;
+  await mkdir(SCREENSHOTS, { recursive: true });
+  await page.evaluate(() => (document.activeElement as HTMLElement | null)?.blur());
+  await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage: true });
+}
+
+/** Buttons, fields, and links that stand for themselves; those within a sentence may be as high as it is. */
+function smallTargets(page: Page): Promise<string[]> {
+  return page.evaluate(
+    (touch) =>
+      [...document.querySelectorAll("button, input:not([type=hidden], .away), a.button, header a, .approval")]
+        .filter((element) => element.getBoundingClientRect().height < touch)
+        .map((element) => element.outerHTML),
+    TOUCH,
+  );
+}
+
+const CONTROLS = "a[href], button, input:not([type=hidden], [tabindex='-1']), [tabindex='0']";
+
+function readingOrder(page: Page): Promise<string[]> {
+  return page
+    .locator(CONTROLS)
+    .evaluateAll((controls) => controls.map((control) => control.outerHTML.slice(0, 200)));
+}
+
+/** What the Tab key reaches, each seen to be reached: outlined, and within the window. */
+async function tabOrder(page: Page): Promise<string[]> {
+  await page.evaluate(() => {
+    const reached: string[] = [];
+    Object.assign(window, { reached });
+    addEventListener("focusin", ({ target }) => {
+      const element = target as HTMLElement;
+      const { outlineStyle, outlineWidth } = getComputedStyle(element);
+      const { top, bottom } = element.getBoundingClientRect();
+      const outlined = outlineStyle !== "none" && Number.parseFloat(outlineWidth) >= 2;
+      const seen = outlined && bottom > 0 && top < innerHeight;
+      reached.push(`${seen ? "" : "unseen: "}${element.outerHTML.slice(0, 200)}`);
+    });
+    // From the beginning, wherever the page has put the focus.
+    const { body } = document;
+    body.tabIndex = -1;
+    body.focus();
+    body.removeAttribute("tabindex");
+    reached.length = 0;
+  });
+  const count = await page.locator(CONTROLS).count();
+  for (let i = 0; i < count; i++) await page.keyboard.press("Tab");
+  return page.evaluate(() => (window as any).reached);
+}
+
+/** Nothing is wider than a window of 320 px, nor than a phone with its text twice as large. */
+async function staysWithinWidth(page: Page): Promise<void> {
+  const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  await page.setViewportSize({ width: 320, height: 640 });
+  expect(await overflow(), "wider than 320 px").toBeLessThanOrEqual(0);
+  await page.setViewportSize(SIZES.phone);
+  await page.evaluate(() => document.documentElement.style.setProperty("font-size", "200%"));
+  expect(await overflow(), "wider with text twice as large").toBeLessThanOrEqual(0);
+}

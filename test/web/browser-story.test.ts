@@ -1,0 +1,169 @@
+import type { Browser, Locator, Page } from "playwright-core";
+import { describe, expect, test } from "vitest";
+import { launchBrowser, SIZES, startSite } from "../support/browser.ts";
+import { call, createFixture, fund, operate } from "../support/fixtures.ts";
+import { createHuman, invite, PASSWORD } from "../support/humans.ts";
+import { begin, type Story, type StoryOptions } from "../support/page-states.ts";
+
+const browser = await launchBrowser();
+const site = browser && (await startSite());
+
+/** A window like that of a person who has not been here before. */
+type Window = { size: keyof typeof SIZES; javaScriptEnabled: boolean };
+
+const WINDOWS: Window[] = (["desktop", "phone"] as const).flatMap((size) =>
+  [true, false].map((javaScriptEnabled) => ({ size, javaScriptEnabled })),
+);
+const PLAIN_PHONE: Window = { size: "phone", javaScriptEnabled: false };
+
+describe.skipIf(browser === undefined)("a person in a browser", () => {
+  test.each(WINDOWS)(
+    "confirms what an agent asks for: $size, JavaScript $javaScriptEnabled",
+    async (window) => {
+      const { app, origin } = live();
+      const fixture = await createFixture(app);
+      const { email } = await createHuman(app, fixture.account);
+      const asked = await fetch(`${origin}/milestones/${fixture.milestone}/fund`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${fixture.token}` },
+      });
+      const { approval } = (await asked.json()) as { approval: { id: string; approvalUrl: string } };
+      expect(approval.approvalUrl).toBe(`${origin}/approvals/${approval.id}`);
+      await inWindow(window, async (page) => {
+        await page.goto(approval.approvalUrl);
+        expect(new URL(page.url()).pathname).toBe("/sign-in");
+        await signIn(page, email);
+        expect(page.url()).toBe(approval.approvalUrl);
+        const terms = await textOf(page.locator("dl"));
+        for (const said of ["$450.00 USD", "Maria G.", "Label 5,000", "ending in 4242", "Test agent"]) {
+          expect(terms).toContain(said);
+        }
+        await press(page, "Confirm and pay $450.00 USD");
+        expect(page.url()).toBe(approval.approvalUrl);
+        expect(await heading(page)).toBe("$450.00 USD paid");
+      });
+      expect(await statusOf({ ...fixture, approvalId: approval.id })).toBe("confirmed");
+    },
+  );
+
+  test("uses another card when one is refused", async () => {
+    const story = await signedInStory({ paymentMethod: "pm_card_chargeDeclinedInsufficientFunds" });
+    await inWindow(PLAIN_PHONE, async (page) => {
+      await arrive(page, story);
+      await press(page, "Confirm and pay $450.00 USD");
+      expect(await textOf(page.getByRole("alert"))).toContain("insufficient funds");
+      expect(await statusOf(story)).toBe("pending");
+      await page.getByRole("link", { name: "Use another card" }).click();
+      await page.getByLabel("Number of a test card").fill("4242 4242 4242 4242");
+      await press(page, "Add this card, and pay with it");
+      expect(new URL(page.url()).pathname).toBe(story.path);
+      await press(page, "Confirm and pay $450.00 USD");
+      expect(await heading(page)).toBe("$450.00 USD paid");
+    });
+    expect(await statusOf(story)).toBe("confirmed");
+  });
+
+  test("declines", async () => {
+    const story = await signedInStory();
+    await inWindow(PLAIN_PHONE, async (page) => {
+      await arrive(page, story);
+      await press(page, "Decline");
+      expect(await heading(page)).toBe("Declined: $450.00 USD");
+      await page.getByRole("link", { name: "All approvals" }).click();
+      expect(await textOf(page.getByRole("main"))).toContain("Nothing is waiting");
+    });
+    expect(await statusOf(story)).toBe("declined");
+  });
+
+  test("answers the bank", async () => {
+    const story = await signedInStory({ paymentMethod: "pm_card_authenticationRequired" });
+    await inWindow(PLAIN_PHONE, async (page) => {
+      await arrive(page, story);
+      await press(page, "Confirm and pay $450.00 USD");
+      expect(await heading(page)).toBe("Your bank asks about $450.00 USD");
+      await page.getByRole("link", { name: "Go to your bank" }).click();
+      await press(page, "It is me");
+      expect(await heading(page)).toBe("$450.00 USD paid");
+    });
+    expect(await statusOf(story)).toBe("confirmed");
+  });
+
+  test("accepts an invitation, finds what waits, and signs out", async () => {
+    const { app, origin } = live();
+    const fixture = await createFixture(app);
+    await fund(app, fixture.token, fixture.milestone);
+    const { token } = await invite(app, fixture.account, "owner");
+    await inWindow(PLAIN_PHONE, async (page) => {
+      await page.goto(`${origin}/invite?token=${token}`);
+      await page.getByLabel("Choose a password").fill(PASSWORD);
+      await press(page, "Accept and sign in");
+      expect(await textOf(page.getByRole("main"))).toContain("Waiting for you");
+      await page.getByRole("link", { name: "$450.00 USD to Maria G." }).click();
+      expect(await heading(page)).toBe("Pay $450.00 USD?");
+      await page.getByRole("button", { name: "Sign out" }).click();
+      expect(await textOf(page.getByRole("status"))).toBe("You are signed out.");
+    });
+  });
+
+  test("is shown what became stale, and signs nothing", async () => {
+    const story = await signedInStory();
+    await inWindow(PLAIN_PHONE, async (page) => {
+      await arrive(page, story);
+      const another = { paymentMethod: "pm_card_chargeDeclined" };
+      await operate(live().app, "POST", `/accounts/${story.account}/payment-methods`, another);
+      await press(page, "Confirm and pay $450.00 USD");
+      expect(await textOf(page.getByRole("alert"))).toContain("the Visa card ending in 0002 pays now");
+      expect(await heading(page)).toBe("Pay $450.00 USD?");
+    });
+    expect(await statusOf(story)).toBe("pending");
+  });
+});
+
+function live(): NonNullable<typeof site> {
+  if (site === undefined) throw new TypeError("there is no browser");
+  return site;
+}
+
+function signedInStory(options?: StoryOptions): Promise<Story> {
+  return begin(live(), options);
+}
+
+async function inWindow(
+  { size, javaScriptEnabled }: Window,
+  work: (page: Page) => Promise<void>,
+): Promise<void> {
+  const context = await (browser as Browser).newContext({ viewport: SIZES[size], javaScriptEnabled });
+  try {
+    await work(await context.newPage());
+  } finally {
+    await context.close();
+  }
+}
+
+/** Opens the approval as its agent passed it on: by way of sign-in. */
+async function arrive(page: Page, { path, email }: Story): Promise<void> {
+  await page.goto(live().origin + path);
+  await signIn(page, email);
+}
+
+async function signIn(page: Page, email: string): Promise<void> {
+  await page.getByLabel("E-mail").fill(email);
+  await page.getByLabel("Password").fill(PASSWORD);
+  await press(page, "Sign in");
+}
+
+function press(page: Page, name: string): Promise<void> {
+  return page.getByRole("main").getByRole("button", { name, exact: true }).click();
+}
+
+function heading(page: Page): Promise<string> {
+  return textOf(page.getByRole("heading", { level: 1 }));
+}
+
+async function textOf(locator: Locator): Promise<string> {
+  return ((await locator.textContent()) ?? "").replaceAll(/\s+/g, " ").trim();
+}
+
+async function statusOf({ token, approvalId }: { token: string; approvalId: string }): Promise<string> {
+  return (await call(live().app, "GET", `/approvals/${approvalId}`, { token })).body.approval.status;
+}

@@ -1,0 +1,42 @@
+import { describe, expect, test } from "vitest";
+import { formatTimeLeft } from "../../src/lib/time.ts";
+import { cardName, mentioned, named, quote } from "../../src/web/wording.ts";
+
+describe("what somebody else wrote", () => {
+  test("cannot turn around the text that it stands in", () => {
+    expect(named("Ma\u202eria").toString()).toBe("<bdi>Ma\ufffdria</bdi>");
+    expect(named("مريم").toString()).toBe("<bdi>مريم</bdi>");
+  });
+
+  test("cannot pile up marks over the lines above it", () => {
+    expect(named(`a${"\u0301".repeat(50)}`).toString()).toBe(`<bdi>a${"\u0301".repeat(4)}</bdi>`);
+  });
+
+  test("is short within a sentence, and whole in the terms", () => {
+    const name = "G".repeat(200);
+    expect(mentioned(name).toString()).toBe(`<bdi>${"G".repeat(40)}…</bdi>`);
+    expect(named(name).toString()).toBe(`<bdi>${name}</bdi>`);
+  });
+
+  test.each([
+    ["a sentence", "Label 5,000 street scenes", false],
+    ["5,000 characters", "a".repeat(5_000), true],
+    ["many lines", "a\n".repeat(5), true],
+  ])("%s in quotes can be reached with the keyboard if it scrolls", (_name, text, scrolls) => {
+    expect(quote(text).toString().includes('tabindex="0" role="region"')).toBe(scrolls);
+  });
+});
+
+test.each([
+  [72 * 3_600_000, "3 days"],
+  [35 * 3_600_000, "35 hours"],
+  [80 * 60_000, "80 minutes"],
+  [20_000, "1 minute"],
+])("%d ms left are %s", (milliseconds, said) => {
+  expect(formatTimeLeft(milliseconds)).toBe(said);
+});
+
+test("a card is named as its owner knows it", () => {
+  expect(cardName({ brand: "visa", last4: "4242" })).toBe("Visa card ending in 4242");
+  expect(cardName({ brand: "amex", last4: "0005" })).toBe("American Express card ending in 0005");
+});
