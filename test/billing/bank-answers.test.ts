@@ -1,22 +1,15 @@
-import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { advancePayment } from "../../src/approvals/payment.ts";
 import { findLatestPayment } from "../../src/billing/payment-service.ts";
 import { answerAuthentication, createSandbox } from "../../src/billing/sandbox.ts";
 import { findFaults } from "../support/books.ts";
+import { countWaiting, holdLock } from "../support/locks.ts";
 import { waitUntil } from "../support/process.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
 import { confirmNow, createStories, readOutcome, type Story } from "../support/stories.ts";
 
 const { app, db, config, connection } = await startService();
 const deps = { db, config, processor: createSandbox(db, PUBLIC_URL) };
-
-async function waiters(): Promise<number> {
-  const { rows } = await sql<{ count: number }>`
-    select count(*) from pg_stat_activity
-    where datname = current_database() and wait_event_type = 'Lock'`.execute(db);
-  return rows[0]?.count ?? 0;
-}
 
 describe("two answers to the bank that have both found it waiting", () => {
   test.for([
@@ -29,15 +22,13 @@ describe("two answers to the bank that have both found it waiting", () => {
     const payment = await findLatestPayment(db, story.accountId, story.approvalId);
     const intentId = payment?.intentId ?? "";
 
-    const holder = await connection.pool.connect();
-    await holder.query("begin");
-    await holder.query("select from sandbox.intents where id = $1 for update", [intentId]);
+    const hold = `select from sandbox.intents where id = '${intentId}' for update`;
+    await using held = await holdLock(connection, hold);
     const one = answerAuthentication(db, intentId, first);
-    await waitUntil(async () => (await waiters()) === 1, "the first answer waits");
+    await waitUntil(async () => (await countWaiting(db)) === 1, "the first answer waits");
     const other = answerAuthentication(db, intentId, second);
-    await waitUntil(async () => (await waiters()) === 2, "the second answer waits behind it");
-    await holder.query("commit");
-    holder.release();
+    await waitUntil(async () => (await countWaiting(db)) === 2, "the second answer waits behind it");
+    await held.letGo();
     await Promise.all([one, other]);
 
     if (payment !== undefined) await advancePayment(deps, payment);

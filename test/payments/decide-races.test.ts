@@ -63,9 +63,10 @@ const removeCard = async (turn: Turn) => {
 function said({ status, body, text }: Answer): string {
   if (status < 400) return String(status);
   const alert = /role="alert">([^<]*)</.exec(text)?.[1];
-  // A stale page says what changed, in words of its own.
-  const stale = alert?.startsWith("Something changed since") ? "statement_stale" : undefined;
-  const reason = body?.details?.reason ?? stale ?? problemRows.find(({ message }) => message === alert)?.name;
+  // A page that is stale says what has changed.
+  const stale = alert?.startsWith("Something changed") ? "statement_stale" : undefined;
+  const named = problemRows.find(({ message }) => message === alert)?.name ?? stale;
+  const reason = body?.details?.reason ?? named;
   return `${status} ${reason}`;
 }
 

@@ -1,4 +1,3 @@
-import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
 import { sweepDuePayments, sweepLapsedApprovals } from "../../src/approvals/jobs.ts";
@@ -9,6 +8,7 @@ import { findFaults } from "../support/books.ts";
 import { cloneDatabase } from "../support/clones.ts";
 import { type Answer, call, fund } from "../support/fixtures.ts";
 import { hiddenValue, open, submit } from "../support/humans.ts";
+import { countWaiting, holdLock } from "../support/locks.ts";
 import { waitUntil } from "../support/process.ts";
 import { OPERATOR_KEY, PUBLIC_URL, startService } from "../support/service.ts";
 import { confirmNow, createStories, readOutcome, type Stories, type Story } from "../support/stories.ts";
@@ -38,13 +38,6 @@ async function terminalEvents({ fixture }: Stories): Promise<string[]> {
   const { body } = await call(other, "GET", "/updates?limit=200", { token: fixture.token });
   const events: { type: string; data: { status: string } }[] = body.events;
   return events.filter(({ type }) => type === "approval.confirmed").map(({ data }) => data.status);
-}
-
-async function countWaiting(): Promise<number> {
-  const { rows } = await sql<{ count: number }>`
-    select count(*) from pg_stat_activity
-    where datname = current_database() and wait_event_type = 'Lock'`.execute(db);
-  return rows[0]?.count ?? 0;
 }
 
 describe("a confirmation that begins before its time is over", () => {
@@ -128,18 +121,15 @@ describe("a confirmation that begins before its time is over", () => {
   test("and is still being written when its time is over is never shown as expired", async () => {
     const stories = await createStories(app, "pm_card_visa", 1);
     const story = stories.stories[0] as Story;
-    const holder = await connection.pool.connect();
-    await holder.query("begin");
     // The confirmation holds the approval, and waits for this.
-    await holder.query("lock table executing_milestones in share mode");
+    await using held = await holdLock(connection, "lock table executing_milestones in share mode");
     await untilLapsed(story, 1);
     const confirming = confirmNow({ db, config, processor: createSandbox(db, PUBLIC_URL) }, story);
-    await waitUntil(async () => (await countWaiting()) === 1, "the confirmation waits");
+    await waitUntil(async () => (await countWaiting(db)) === 1, "the confirmation waits");
     await untilLapsed(story);
     const reading = Promise.all([readApproval(stories, story), open(other, story.path, stories.human)]);
-    await waitUntil(async () => (await countWaiting()) === 3, "both readers wait for it");
-    await holder.query("commit");
-    holder.release();
+    await waitUntil(async () => (await countWaiting(db)) === 3, "both readers wait for it");
+    await held.letGo();
     const [approval, page] = await reading;
     expect(["pending", "confirmed"]).toContain(approval.status);
     expect(page.text).not.toContain("If it is still wanted");
@@ -151,19 +141,17 @@ describe("a confirmation that begins before its time is over", () => {
   test("but gets the approval only when somebody has seen it lapsed is too late", async () => {
     const stories = await createStories(app, "pm_card_visa", 1);
     const story = stories.stories[0] as Story;
-    const holder = await connection.pool.connect();
-    await holder.query("begin");
-    await holder.query("select from approvals where id = $1 for share", [story.approvalId]);
+    const hold = `select from approvals where id = '${story.approvalId}' for share`;
+    await using held = await holdLock(connection, hold);
     await untilLapsed(story, 1);
     const confirming = confirmNow({ db, config, processor: createSandbox(db, PUBLIC_URL) }, story);
-    await waitUntil(async () => (await countWaiting()) === 1, "the confirmation waits");
+    await waitUntil(async () => (await countWaiting(db)) === 1, "the confirmation waits");
     await untilLapsed(story);
     expect((await readApproval(stories, story)).status).toBe("expired");
     await Promise.all([
       expect(confirming).rejects.toMatchObject({ problem: "already_decided" }),
-      holder.query("commit"),
+      held.letGo(),
     ]);
-    holder.release();
     expect((await readApproval(stories, story)).status).toBe("expired");
   });
 
