@@ -28,7 +28,7 @@ export type SliceResult = {
   unexpected?: string;
 };
 
-const DEADLINE = 10_000;
+const DEADLINE = 30_000;
 
 /**
  * Runs a slice: keep-alive connections, the next request when an answer is whole. Written out, as what the load

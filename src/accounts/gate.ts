@@ -27,7 +27,7 @@ export type GateDeps = {
 export type Gate<Row extends Grant> = {
   options: {
     config: { access: TokenAccess; problems: readonly ProblemName[] };
-    onRequest: (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
+    onRequest: (request: FastifyRequest, reply: FastifyReply, done: (error?: Problem) => void) => void;
     preValidation: (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
   };
   grant(request: FastifyRequest): Row;
@@ -70,14 +70,14 @@ export function openGate<Row extends Grant>(
   return {
     options: {
       config: { access, problems },
-      onRequest: async (request, reply) => {
+      onRequest: (request, reply, done) => {
         const credential = readCredential(request);
-        if (credential === undefined) throw unauthorized(deps, request, reply);
+        if (credential === undefined) return done(unauthorized(deps, request, reply));
         credentials.set(request, credential);
         const address = limits.look(addressBucket(request.ip), ADDRESS_FAILURES_PER_MINUTE);
-        if (address.allowed) return;
+        if (address.allowed) return done();
         reply.headers(rateLimitHeaders("address", address));
-        throw new Problem("rate_limited", { retryAfterSeconds: address.resetSeconds });
+        done(new Problem("rate_limited", { retryAfterSeconds: address.resetSeconds }));
       },
       preValidation: async (request, reply) => {
         await admit(request, reply, true);

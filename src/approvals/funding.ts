@@ -1,9 +1,6 @@
 import { notFound, Problem } from "../lib/problems.ts";
 import type { FundingRow } from "./store.ts";
 
-export const PENDING_AT_MOST = 100;
-const RETRY_AFTER_SECONDS = 60;
-
 /** What a fund request comes to: the approval that waits, one that has lapsed, or a new one to make. */
 export type FundingStep =
   | { kind: "pending"; approvalId: string }
@@ -15,7 +12,7 @@ export type FundingStep =
  * last what a human can. They hold for every request, also while an approval is pending.
  * @param asked the id as it stood in the address
  * @throws Problem not_found, contract_ended, milestone_cancelled, milestone_not_fundable,
- * payment_method_required, too_many_pending
+ * payment_method_required
  */
 export function decideFunding(row: FundingRow, asked: string, publicUrl: string): FundingStep {
   if (row.milestoneId === null) throw notFound("milestones", "milestoneId", asked);
@@ -29,7 +26,5 @@ export function decideFunding(row: FundingRow, asked: string, publicUrl: string)
     const lapsed = !row.approvalExecuting && row.approvalExpiresAt <= row.now;
     return { kind: lapsed ? "lapsed" : "pending", approvalId };
   }
-  if (row.pendingCount >= PENDING_AT_MOST)
-    throw new Problem("too_many_pending", { limit: PENDING_AT_MOST, retryAfterSeconds: RETRY_AFTER_SECONDS });
   return { kind: "create" };
 }

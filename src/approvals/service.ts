@@ -8,7 +8,7 @@ import { newId } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import type { Credential } from "../lib/secrets.ts";
 import { addSeconds, isoOrNull } from "../lib/time.ts";
-import { decideFunding, PENDING_AT_MOST } from "./funding.ts";
+import { decideFunding } from "./funding.ts";
 import type { Approval } from "./schemas.ts";
 import * as store from "./store.ts";
 
@@ -17,6 +17,8 @@ export { readFunding } from "./store.ts";
 export type ApprovalDeps = { db: Db; config: { publicUrl: string; approvalTtlSeconds: number } };
 
 const TURNS = 3;
+const PENDING_AT_MOST = 100;
+const TOO_MANY_RETRY_SECONDS = 60;
 /** From here on an account's requests queue, so that many at once cannot pass its limit together. */
 const CROWDED_FROM = 50;
 
@@ -42,45 +44,59 @@ export async function requestMilestoneFunding(
       await expireApprovals(db, row.accountId, [step.approvalId]);
       continue;
     }
-    const approval = await createFunding(deps, row);
+    const approval = await createFunding(deps, row, turn > 1);
     if (approval !== undefined) return approval;
   }
   throw new Problem("unavailable", { retryAfterSeconds: 1 });
 }
 
+/**
+ * @param queued whether to wait for the account's other requests, and then to say if too many are pending. The first
+ * turn does not: hardly any account has that many, and then it has lost that turn.
+ */
 async function createFunding(
   { db, config }: ApprovalDeps,
   row: store.FundingRow,
+  queued: boolean,
 ): Promise<Approval | undefined> {
-  const id = newId();
+  const { accountId, now } = row;
   const terms = termsOf(row);
-  const expiresAt = addSeconds(row.now, config.approvalTtlSeconds);
-  const insert = (connection: Db): Promise<boolean> =>
-    store.insertFundingApproval(connection, row.accountId, {
-      id,
-      terms,
-      termsDigest: canonicalDigest(terms),
-      coSign: row.coSign,
-      token: { id: row.tokenId, name: row.tokenName, preview: row.tokenPreview },
-      createdAt: row.now,
-      expiresAt,
-      milestoneRevision: row.milestoneRevision,
-      contractRevision: row.contractRevision,
-      pendingAtMost: PENDING_AT_MOST,
-    });
-  const created =
-    row.pendingCount < CROWDED_FROM
-      ? await insert(db).catch(falseOnRollback)
-      : await inTransaction(db, async (trx) => {
-          await store.queueRequests(trx, row.accountId);
-          return insert(trx);
-        });
+  const approval = {
+    id: newId(),
+    terms,
+    termsDigest: canonicalDigest(terms),
+    coSign: row.coSign,
+    token: { id: row.tokenId, name: row.tokenName, preview: row.tokenPreview },
+    createdAt: now,
+    expiresAt: addSeconds(now, config.approvalTtlSeconds),
+    milestoneRevision: row.milestoneRevision,
+    contractRevision: row.contractRevision,
+  };
+  const created = queued
+    ? await inTransaction(db, async (trx) => {
+        await store.queueRequests(trx, accountId);
+        await assertRoom(trx, accountId);
+        return store.insertFundingApproval(trx, accountId, { ...approval, waitingBelow: PENDING_AT_MOST });
+      })
+    : await store
+        .insertFundingApproval(db, accountId, { ...approval, waitingBelow: CROWDED_FROM })
+        .catch(falseOnRollback);
   if (!created) return undefined;
+  const { id, createdAt, expiresAt } = approval;
   return pendingFunding(
-    { ...row, approvalCreatedAt: row.now, approvalExpiresAt: expiresAt },
+    { ...row, approvalCreatedAt: createdAt, approvalExpiresAt: expiresAt },
     id,
     config.publicUrl,
   );
+}
+
+/** @throws Problem too_many_pending */
+async function assertRoom(trx: Trx, accountId: string): Promise<void> {
+  if ((await store.countWaiting(trx, accountId)) < PENDING_AT_MOST) return;
+  throw new Problem("too_many_pending", {
+    limit: PENDING_AT_MOST,
+    retryAfterSeconds: TOO_MANY_RETRY_SECONDS,
+  });
 }
 
 /** A deadlock is a lost race like any other. */

@@ -43,16 +43,11 @@ export type FundingRow = Grant & {
   payeeName: string;
   payoutAccount: string | null;
   hasCard: boolean;
-  pendingCount: number;
   approvalId: string | null;
   approvalCreatedAt: Date;
   approvalExpiresAt: Date;
   approvalExecuting: boolean;
 };
-
-// A lapsed one waits for nobody, though no sweep has flipped it yet.
-const COUNT_WAITING = `select count(*)::integer from approvals o
-  where o.account_id = $1 and o.status = 'pending' and (o.expires_at > now() or o.executing_at is not null)`;
 
 // One round trip by primary keys, whatever the answer: the token, and with it all that the rules ask.
 const READ_FUNDING = `
@@ -62,7 +57,6 @@ const READ_FUNDING = `
     c.id as "contractId", c.status as "contractStatus", c.revision as "contractRevision", c.job_id as "jobId",
     c.freelancer_user_id as "payeeUserId", c.freelancer_name as "payeeName", c.payout_account as "payoutAccount",
     p.id is not null as "hasCard",
-    (${COUNT_WAITING}) as "pendingCount",
     v.id as "approvalId", v.created_at as "approvalCreatedAt", v.expires_at as "approvalExpiresAt",
     v.executing_at is not null as "approvalExecuting"
   from ${GRANT_TABLES}
@@ -95,19 +89,24 @@ export type NewApproval = {
   expiresAt: Date;
   milestoneRevision: number;
   contractRevision: number;
-  /** How many may wait in the account, this one included. */
-  pendingAtMost: number;
+  /** With so many waiting in the account already, nothing is recorded. */
+  waitingBelow: number;
 };
+
+// A lapsed one waits for nobody, though no sweep has flipped it yet.
+const COUNT_WAITING = `select count(*)::integer from approvals o
+  where o.account_id = $1 and o.status = 'pending' and (o.expires_at > now() or o.executing_at is not null)`;
 
 // Contract, milestone and card are held FOR SHARE and their state is asked again: whoever cancels, ends or
 // changes terms updates those rows first, and then ends the approvals it can see. Without the lock 614 of
-// 4,000 cancels in a trial left a live approval behind.
+// 4,000 cancels in a trial left a live approval behind. A milestone of this revision is still in the contract that
+// was read with it; to ask for that again leads Postgres to read all milestones of the contract.
 const INSERT_FUNDING = `
   insert into approvals (account_id, id, type, contract_id, milestone_id, job_id, terms, terms_digest, co_sign,
     token_id, token_name, token_preview, created_at, expires_at, notify_at)
   select $1, $2, 'milestone_fund', c.id, m.id, c.job_id, $3, $4, $5, $6, $7, $8, $9, $10, $9
   from contracts c
-  join milestones m on m.account_id = $1 and m.id = $11 and m.contract_id = c.id
+  join milestones m on m.account_id = $1 and m.id = $11
   join payment_methods p on p.account_id = $1 and p.is_default
   where c.account_id = $1 and c.id = $12 and c.status = 'active' and c.revision = $13
     and m.status = 'NOT_FUNDED' and m.revision = $14 and (${COUNT_WAITING}) < $15
@@ -115,7 +114,7 @@ const INSERT_FUNDING = `
   on conflict (account_id, type, subject_id) where status = 'pending' do nothing
   returning id`;
 
-/** Records a pending approval. `false`: something changed meanwhile, or another request was first. */
+/** Records a pending approval. `false`: something changed meanwhile, another was first, or too many wait. */
 export async function insertFundingApproval(
   db: Db,
   accountId: string,
@@ -137,7 +136,7 @@ export async function insertFundingApproval(
     terms.contractId,
     approval.contractRevision,
     approval.milestoneRevision,
-    approval.pendingAtMost,
+    approval.waitingBelow,
   ]);
   return (await db.executeQuery(query)).rows.length === 1;
 }
@@ -145,6 +144,12 @@ export async function insertFundingApproval(
 /** Lets the requests of one account that are near its limit go on one at a time, until the transaction ends. */
 export async function queueRequests(trx: Trx, accountId: string): Promise<void> {
   await sql`select pg_advisory_xact_lock(hashtextextended(${accountId}, 0))`.execute(trx);
+}
+
+/** How many approvals of the account wait for a human. */
+export async function countWaiting(db: Db, accountId: string): Promise<number> {
+  const { rows } = await db.executeQuery<{ count: number }>(CompiledQuery.raw(COUNT_WAITING, [accountId]));
+  return rows[0]?.count ?? 0;
 }
 
 const READ_APPROVAL = `

@@ -1,6 +1,6 @@
 import { Type } from "@sinclair/typebox";
-import type { FastifyRequest } from "fastify";
-import { badField } from "../lib/problems.ts";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { badField, type Problem } from "../lib/problems.ts";
 import type { App } from "./app.ts";
 
 const NO_BODY_LIMIT = 1024;
@@ -31,24 +31,28 @@ export function acceptNoBody(app: App): void {
     },
   );
   // Fastify answers 415 to a content type that it cannot parse, before it looks for a parser.
-  app.addHook("onRequest", async (request) => {
+  app.addHook("onRequest", (request, _reply, done) => {
     delete request.raw.headers["content-type"];
+    done();
   });
-  app.addHook("preValidation", async (request) => {
+  app.addHook("preValidation", (request, _reply, done) => {
     if (request.body === undefined) request.body = {};
+    done();
   });
 }
 
 /**
  * Refuses text that Postgres cannot store and no person can read: U+0000 and halves of surrogate pairs; and
  * what is nested too deeply to be walked.
- * @throws Problem bad_request that names the field
+ * Hands on: bad_request that names the field.
  */
-export async function refuseUnstorableText(request: FastifyRequest): Promise<void> {
-  for (const part of [request.body, request.query]) {
-    const field = findUnstorable(part, "");
-    if (field !== undefined) throw badField(field || "body", UNSTORABLE);
-  }
+export function refuseUnstorableText(
+  request: FastifyRequest,
+  _reply: FastifyReply,
+  done: (error?: Problem) => void,
+): void {
+  const field = findUnstorable(request.body, "") ?? findUnstorable(request.query, "");
+  done(field === undefined ? undefined : badField(field || "body", UNSTORABLE));
 }
 
 function findUnstorable(value: unknown, path: string, depth = 0): string | undefined {

@@ -64,15 +64,9 @@ export function createServer({ logger, trustProxy }: ServerOptions): App {
   app.setValidatorCompiler(validatorCompiler);
   app.setErrorHandler(fail);
   rememberRoutes(app);
-  app.addHook("onRequest", async (request, reply) => {
+  app.addHook("onRequest", (request, reply, done) => {
     markReply(request, reply);
-    if (request.raw.url !== undefined && request.raw.url.length > URL_LIMIT) {
-      throw new Problem("bad_request", undefined, "The address is too long.");
-    }
-    // Node would refuse it itself, with an empty 400.
-    if (request.headers.host === undefined && request.raw.httpVersion === "1.1") {
-      throw new Problem("bad_request", undefined, "The `Host` header is missing.");
-    }
+    done(refuseAddress(request));
   });
   // Node would answer an expectation that it does not know with an empty 417; RFC 9110 lets it be ignored.
   app.server.on("checkExpectation", (request, response) => app.server.emit("request", request, response));
@@ -81,9 +75,17 @@ export function createServer({ logger, trustProxy }: ServerOptions): App {
   app.addHook("preClose", async () => {
     stopping = true;
   });
-  app.addHook("onSend", async (_request, reply) => void (stopping && reply.header("connection", "close")));
+  app.addHook("onSend", (_request, reply, payload, done) => {
+    if (stopping) reply.header("connection", "close");
+    done(null, payload);
+  });
   app.addHook("preValidation", refuseUnstorableText);
-  app.addHook("onResponse", logResponse);
+  // The line about an answer holds nothing that could be a secret, and looking for one is what it would cost most.
+  const answers = logger.child({}, { redact: [] });
+  app.addHook("onResponse", (request, reply, done) => {
+    logAnswer(answers, request, reply);
+    done();
+  });
   return app;
 }
 
@@ -121,6 +123,17 @@ const pageAudience = {
     headers.authorization === undefined && headers.accept?.includes("text/html") ? "page" : "api",
 };
 
+function refuseAddress({ headers, raw }: FastifyRequest): Problem | undefined {
+  if (raw.url !== undefined && raw.url.length > URL_LIMIT) {
+    return new Problem("bad_request", undefined, "The address is too long.");
+  }
+  // Node would refuse it itself, with an empty 400.
+  if (headers.host === undefined && raw.httpVersion === "1.1") {
+    return new Problem("bad_request", undefined, "The `Host` header is missing.");
+  }
+  return undefined;
+}
+
 function markReply(request: FastifyRequest, reply: FastifyReply): FastifyReply {
   return reply.header("x-request-id", request.id).header("cache-control", "no-store");
 }
@@ -133,12 +146,13 @@ function fail(error: unknown, request: FastifyRequest, reply: FastifyReply): Fas
 }
 
 /** One line a request. The route's pattern and not the address, which can hold a secret. */
-async function logResponse(request: FastifyRequest, reply: FastifyReply): Promise<void> {
-  const level = HEALTH.has(request.routeOptions.url ?? "") ? "debug" : "info";
-  request.log[level](
+function logAnswer(log: Logger, request: FastifyRequest, reply: FastifyReply): void {
+  const route = request.routeOptions.url ?? "none";
+  log[HEALTH.has(route) ? "debug" : "info"](
     {
+      reqId: request.id,
       method: request.method,
-      route: request.routeOptions.url ?? "none",
+      route,
       status: reply.statusCode,
       ms: Math.round(reply.elapsedTime * 10) / 10,
     },
