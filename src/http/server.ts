@@ -48,6 +48,9 @@ export function createServer({ logger, trustProxy }: ServerOptions): App {
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT,
     forceCloseConnections: "idle",
     return503OnClosing: false,
+    // Fastify would make a logger for each request, with its redaction, though hardly any request logs by it: what
+    // does says `reqId` itself.
+    childLoggerFactory: (parent) => parent,
     requestIdHeader: false,
     genReqId: (request) => {
       const given = request.headers["x-request-id"];
@@ -140,8 +143,10 @@ function markReply(request: FastifyRequest, reply: FastifyReply): FastifyReply {
 
 function fail(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const problem = toProblem(error);
-  if (problem.problem === "internal_error") request.log.error({ err: error }, "unforeseen error");
-  if (problem.problem === "unavailable") request.log.warn({ err: error }, "cannot answer now");
+  if (problem.problem === "internal_error")
+    request.log.error({ reqId: request.id, err: error }, "unforeseen error");
+  if (problem.problem === "unavailable")
+    request.log.warn({ reqId: request.id, err: error }, "cannot answer now");
   return sendProblem(request, reply, problem);
 }
 

@@ -6,9 +6,18 @@ export function ref<T extends TSchema>(schema: T) {
   return Type.Unsafe<Static<T>>({ $ref: `${schema.$id}#` });
 }
 
-/** The type, or null. */
+/**
+ * The type, or null. Where it can, in one schema and not as a union: a serializer tries the sides of a union with a
+ * validator each, which made up a fifth of what an answer cost.
+ */
 export function nullable<T extends TSchema>(type: T) {
-  return Type.Union([type, Type.Null()]);
+  if (typeof type.type !== "string") return Type.Unsafe<Static<T> | null>(Type.Union([type, Type.Null()]));
+  const values: unknown = type.enum;
+  return Type.Unsafe<Static<T> | null>({
+    ...type,
+    type: [type.type, "null"],
+    ...(Array.isArray(values) ? { enum: [...values, null] } : {}),
+  });
 }
 
 /** A time on the wire: ISO 8601, UTC, milliseconds, `Z`. */

@@ -33,7 +33,7 @@ export function operatorGate(keys: readonly string[], limits: RateLimits) {
       );
     }
     request.log.info(
-      { operatorKey: matches.indexOf(true) + 1, route: request.routeOptions.url },
+      { reqId: request.id, operatorKey: matches.indexOf(true) + 1, route: request.routeOptions.url },
       "operator key used",
     );
   };

@@ -154,7 +154,7 @@ async function decide(
         message: await explain(deps, request, human, error),
       });
     }
-    request.log.warn({ err: error }, "the outcome of a payment is not known yet");
+    request.log.warn({ reqId: request.id, err: error }, "the outcome of a payment is not known yet");
   }
   return reply.redirect(approvalPath(request), 303);
 }

@@ -47,7 +47,8 @@ export async function webRoutes(app: App, deps: WebDeps, { demo }: { demo: boole
 function refuseWithPages(app: App, deps: SessionDeps): void {
   app.setErrorHandler(async (error, request, reply) => {
     const problem = toProblem(error);
-    if (problem.problem === "internal_error") request.log.error({ err: error }, "unforeseen error");
+    if (problem.problem === "internal_error")
+      request.log.error({ reqId: request.id, err: error }, "unforeseen error");
     const wait = problem.details?.retryAfterSeconds;
     if (typeof wait === "number") reply.header("retry-after", wait);
     const { status } = problemRow(problem.problem);
