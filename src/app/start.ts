@@ -5,10 +5,13 @@ import type { BoundaryObserver } from "../approvals/boundaries.ts";
 import { alertInDoubt, sweepDuePayments, sweepLapsedApprovals } from "../approvals/jobs.ts";
 import { sweepNotices } from "../approvals/notices.ts";
 import type { PaymentDeps } from "../approvals/payment.ts";
+import type { Processor, ProcessorName } from "../billing/processor.ts";
 import { createSandbox } from "../billing/sandbox.ts";
+import { createStripe, type StripeAddress } from "../billing/stripe.ts";
+import { claimBooks } from "../billing/stripe-store.ts";
 import type { Config } from "../config/config.ts";
 import { keepSecret } from "../config/kept-secret.ts";
-import { type Connection, connect } from "../database/connection.ts";
+import { type Connection, connect, type Db } from "../database/connection.ts";
 import { type ListeningOptions, startListening } from "../database/listening.ts";
 import { migrate, pendingMigrations } from "../database/migrate.ts";
 import { Wakes } from "../database/wakes.ts";
@@ -31,20 +34,27 @@ const SECOND = 1_000;
 
 export type Parts = { serve: boolean; work: boolean };
 
+/** What no setting can say, so that no operator ever does. */
+export type TestOptions = {
+  /** Told of every write and call of a payment: the tests end the process there. */
+  boundaries?: BoundaryObserver | undefined;
+  /** A Stripe of the tests' own. */
+  stripeAt?: StripeAddress | undefined;
+};
+
 /** What was started, in the order in which it is to be stopped. */
 export type Running = { stop(): Promise<void> };
 
 /**
  * Starts the service: the database if it is our own, migrations if they are asked for, then the API and
  * pages (`serve`) and the sweeps (`work`).
- * @param boundaries told of every write and call of a payment: the tests end the process there
  * @throws StartError for whatever the person at the terminal can mend
  */
 export async function start(
   config: Config,
   parts: Parts,
   logger: Logger,
-  boundaries?: BoundaryObserver,
+  { boundaries, stripeAt }: TestOptions = {},
 ): Promise<Running> {
   const stops: (() => Promise<unknown>)[] = [];
   const stop = async (): Promise<void> => {
@@ -66,9 +76,11 @@ export async function start(
       throw asDatabaseError(error);
     });
     const { db } = connection;
+    const processor = openProcessor(db, config, stripeAt);
+    if (parts.serve || parts.work) await assertOwnBooks(db, processor);
     const wakes = new Wakes(db);
     if (parts.serve || parts.work) stops.push(await listen(config, { db, wakes, url, logger }));
-    const deps = { config, db, wakes, processor: createSandbox(db, config.publicUrl), boundaries };
+    const deps = { config, db, wakes, processor, boundaries };
     if (parts.work) for (const loop of startSweeps(deps, logger)) stops.push(() => loop.stop());
     if (parts.serve) await serve(deps, logger, stops);
     return { stop };
@@ -108,6 +120,30 @@ async function assertMigrated({ db }: Connection): Promise<void> {
       `The database is behind this version (${pending.length} migrations): run \`npm run migrate\`, or the image with \`migrate\`, first.`,
     );
   }
+}
+
+/** The processor that the configuration names. */
+export function openProcessor(
+  db: Db,
+  { stripe, publicUrl }: Pick<Config, "stripe" | "publicUrl">,
+  stripeAt?: StripeAddress,
+): Processor {
+  return stripe === undefined ? createSandbox(db, publicUrl) : createStripe(db, stripe, stripeAt);
+}
+
+const PROCESSORS: Record<ProcessorName, string> = {
+  sandbox: "the sandbox",
+  stripe_test: "Stripe's test mode",
+  stripe_live: "Stripe's live mode",
+};
+
+/** What one processor has paid is worth nothing at another: a database belongs to one of them. */
+async function assertOwnBooks(db: Db, { name }: Processor): Promise<void> {
+  if (await claimBooks(db, name)) return;
+  throw new StartError(
+    `The database holds cards or payments of another processor, and ${PROCESSORS[name]} must not be mixed with them: ` +
+      "give it a database of its own (DATABASE_URL, or DATA_DIR).",
+  );
 }
 
 type PartDeps = PaymentDeps & { config: Config; wakes: Wakes };

@@ -1,5 +1,6 @@
+import { refusalOf } from "../billing/declines.ts";
 import * as payments from "../billing/payment-service.ts";
-import type { IntentState, Processor } from "../billing/processor.ts";
+import type { IntentState, Processor, Refusal } from "../billing/processor.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { newId } from "../lib/ids.ts";
@@ -73,7 +74,9 @@ export async function cancelPayment(deps: PaymentDeps, key: payments.PaymentKey)
 function drive(deps: PaymentDeps, attempt: Attempt): Promise<void> {
   const { payment } = attempt;
   return guarded(deps, attempt, async () => {
-    const intentId = payment.intentId ?? (await prepare(deps, attempt));
+    const prepared = payment.intentId ?? (await prepare(deps, attempt));
+    if (typeof prepared !== "string") return prepared;
+    const intentId = prepared;
     if (payment.status === "created") return submit(deps, attempt, intentId);
     const state = await pass(deps, "call-read", () => deps.processor.read(intentId));
     if (state.status === "unconfirmed") return execute(deps, payment, intentId);
@@ -93,10 +96,13 @@ async function guarded(deps: PaymentDeps, attempt: Attempt, work: () => Promise<
   }
 }
 
-/** Makes an intent, which moves nothing, and writes its id down before anything can. */
-async function prepare(deps: PaymentDeps, { payment, leaseId }: Attempt): Promise<string> {
+/**
+ * Makes an intent, which moves nothing, and writes its id down before anything can. A refusal: none can be
+ * made, or none that anybody could confirm.
+ */
+async function prepare(deps: PaymentDeps, { payment, leaseId }: Attempt): Promise<string | Refusal> {
   const { accountId, cardId, amountCents, currency, approvalId, milestoneId } = payment;
-  const intentId = await pass(deps, "call-prepare", () =>
+  const prepared = await pass(deps, "call-prepare", () =>
     deps.processor.prepare({
       accountId,
       cardId,
@@ -106,6 +112,8 @@ async function prepare(deps: PaymentDeps, { payment, leaseId }: Attempt): Promis
       metadata: { approvalId, milestoneId },
     }),
   );
+  if (prepared.status === "refused") return prepared;
+  const { intentId } = prepared;
   await step(deps, "write-intent", { payment, leaseId }, { from: ["created"], to: "created", intentId });
   // What is booked at the end names it too.
   payment.intentId = intentId;
@@ -130,11 +138,7 @@ function execute(
 async function cancel(deps: PaymentDeps, { intentId }: payments.PaymentRow): Promise<IntentState> {
   if (intentId !== null) return pass(deps, "call-cancel", () => deps.processor.cancel(intentId));
   // It was never prepared, or the answer was lost: an intent that nobody knows of cannot be confirmed.
-  return {
-    status: "refused",
-    code: "canceled",
-    message: "The payment was cancelled before any money moved.",
-  };
+  return refusalOf("canceled");
 }
 
 async function settle(deps: PaymentDeps, attempt: Attempt, state: IntentState): Promise<void> {

@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
-import type { PaymentStatus } from "../database/schema.ts";
+import type { PaymentStatus, ProcessorName } from "../database/schema.ts";
 
 const COLUMNS = [
   "account_id as accountId",
@@ -54,6 +54,7 @@ export type NewPayment = PaymentKey & {
   cardId: string;
   amountCents: number;
   currency: string;
+  processor: ProcessorName;
 };
 
 /** Writes an attempt that is leased to its maker from the start. */
@@ -68,6 +69,7 @@ export async function insertPayment(trx: Trx, payment: NewPayment, lease: Lease,
       card_id: payment.cardId,
       amount_cents: payment.amountCents,
       currency: payment.currency,
+      processor: payment.processor,
       status: "created",
       intent_id: null,
       action_url: null,

@@ -30,7 +30,7 @@ export async function addPaymentMethod(
     const now = await readClock(trx);
     await holdAccount(trx, accountId);
     await store.clearDefault(trx, accountId);
-    return toPaymentMethod(await store.insertDefaultCard(trx, accountId, card, now));
+    return toPaymentMethod(await store.insertDefaultCard(trx, accountId, processor.name, card, now));
   });
 }
 

@@ -1,5 +1,5 @@
 import type { Db, Trx } from "../database/connection.ts";
-import type { PaymentMethodsTable } from "../database/schema.ts";
+import type { PaymentMethodsTable, ProcessorName } from "../database/schema.ts";
 import type { ProcessorCard } from "./processor.ts";
 
 const COLUMNS = ["id", "brand", "last4", "exp_month", "exp_year", "is_default", "created_at"] as const;
@@ -38,9 +38,11 @@ export async function setDefault(trx: Trx, accountId: string, id: string): Promi
     .execute();
 }
 
+/** Puts a card on file as the one that pays; one that is there already pays from now on. */
 export function insertDefaultCard(
   trx: Trx,
   accountId: string,
+  processor: ProcessorName,
   card: ProcessorCard,
   now: Date,
 ): Promise<CardRow> {
@@ -54,9 +56,13 @@ export function insertDefaultCard(
       exp_month: card.expMonth,
       exp_year: card.expYear,
       is_default: true,
+      processor,
       created_at: now,
       removed_at: null,
     })
+    .onConflict((conflict) =>
+      conflict.columns(["account_id", "id"]).doUpdateSet({ is_default: true, removed_at: null }),
+    )
     .returning(COLUMNS)
     .executeTakeFirstOrThrow();
 }

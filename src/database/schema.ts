@@ -21,7 +21,11 @@ export type Database = {
   operator_events: OperatorEventsTable;
   operator_head: OperatorHeadTable;
   rate_windows: RateWindowsTable;
+  books: BooksTable;
+  processor_customers: ProcessorCustomersTable;
+  processor_events: ProcessorEventsTable;
   payments: PaymentsTable;
+  reversals: ReversalsTable;
   invoices: InvoicesTable;
   ledger_entries: LedgerEntriesTable;
   "sandbox.payment_methods": SandboxPaymentMethodsTable;
@@ -117,6 +121,7 @@ export type PaymentMethodsTable = {
   exp_month: number;
   exp_year: number;
   is_default: boolean;
+  processor: Generated<ProcessorName>;
   created_at: Date;
   removed_at: Date | null;
 };
@@ -227,6 +232,53 @@ export type SignaturesTable = {
 
 export type PaymentStatus = "created" | "submitted" | "action_required" | "unknown" | "succeeded" | "refused";
 
+export type ProcessorName = "sandbox" | "stripe_test" | "stripe_live";
+
+/** One row: which processor this database's cards and payments are of, and what it is known by there. */
+export type BooksTable = {
+  id: string;
+  singleton: Generated<true>;
+  processor: ProcessorName;
+};
+
+/** An account's customer at the processor. */
+export type ProcessorCustomersTable = {
+  account_id: string;
+  customer_id: string;
+  created_at: Date;
+};
+
+/** What the processor told of its own accord, each event once. */
+export type ProcessorEventsTable = {
+  id: string;
+  type: string;
+  intent_id: string | null;
+  setup_id: string | null;
+  received_at: Date;
+  attempts: Generated<number>;
+  /** When somebody should look at it next; null once it is handled. */
+  due_at: Date | null;
+  handled_at: Date | null;
+};
+
+/** A refund or dispute that began on the processor's side. */
+export type ReversalsTable = {
+  account_id: string;
+  id: string;
+  payment_id: string;
+  kind: "refund" | "dispute";
+  status: string;
+  amount_cents: number;
+  currency: string;
+  /** What the ledger says that it has taken. */
+  taken_cents: number;
+  final: boolean;
+  /** When the processor was asked: an older answer does not undo a newer one. */
+  observed_at: Date;
+  created_at: Date;
+  updated_at: Date;
+};
+
 /** One attempt to pay what a human confirmed (DESIGN.md, Paying). */
 export type PaymentsTable = {
   account_id: string;
@@ -237,6 +289,7 @@ export type PaymentsTable = {
   amount_cents: number;
   currency: string;
   status: PaymentStatus;
+  processor: Generated<ProcessorName>;
   /** The processor's intent, once it is known. */
   intent_id: string | null;
   /** Where the human authenticates, while that is awaited. */

@@ -36,8 +36,10 @@ const ROLES: Record<string, number> = {
   schemas: 0,
   // What the feature asks of the world outside, and those that answer it.
   processor: 0,
+  declines: 0,
   store: 1,
   sandbox: 2,
+  stripe: 3,
   // Rules and shapes without a database of their own: rows in, decisions or the wire's objects out.
   // What sign-in is made of.
   mails: 0,
@@ -71,12 +73,14 @@ const ROLES: Record<string, number> = {
   page: 5,
 };
 /** What a feature shows to the others. */
-const SHOWN = ["service", "schemas", "gate", "access", "waiters", "processor", "sandbox"];
+const SHOWN = ["service", "schemas", "gate", "access", "waiters", "processor", "declines", "sandbox"];
 /** What knows nothing of HTTP. */
 const BELOW_HTTP = [
   "schemas",
   "processor",
+  "declines",
   "sandbox",
+  "stripe",
   "store",
   "funding",
   "merge",

@@ -65,6 +65,10 @@ describe("keys", async () => {
     "operator_events",
     "operator_head",
     "rate_windows",
+    // Which processor all accounts of the database pay through.
+    "books",
+    // What the processor said happened: whose it is, is known when the subject has been read.
+    "processor_events",
   ]);
 
   type Key = {

@@ -20,4 +20,4 @@ function holdThere(boundary: Boundary, moment: "before" | "after"): Promise<neve
 
 const part = process.argv[2];
 const parts = { serve: part !== "work", work: part !== "serve" };
-await start(loadConfig(), parts, createLogger("warn"), holdThere);
+await start(loadConfig(), parts, createLogger("warn"), { boundaries: holdThere });
