@@ -16,6 +16,7 @@ import {
   text,
 } from "./parameters.ts";
 import * as paymentIntents from "./payment-intents.ts";
+import { refused } from "./refusals.ts";
 import * as setupIntents from "./setup-intents.ts";
 
 export type Endpoint = {
@@ -197,19 +198,34 @@ export const ENDPOINTS_FOR_PAGES: readonly Endpoint[] = [
   endpoint<setupIntents.ConfirmInBrowser>(
     "POST /v1/setup_intents/:id/confirm",
     setupIntents.confirmInBrowserRules as Rules<setupIntents.ConfirmInBrowser>,
-    setupIntents.confirmSetup,
+    (desk, fields, id) => {
+      assertSecret(look(desk, "setupIntents", id).intent, fields);
+      return setupIntents.confirmSetup(desk, fields, id);
+    },
   ),
   endpoint<Stripe.SetupIntentRetrieveParams>(
     "GET /v1/setup_intents/:id",
     { expand, client_secret: required(text) },
-    (desk, _, id) => look(desk, "setupIntents", id).intent,
+    (desk, fields, id) => assertSecret(look(desk, "setupIntents", id).intent, fields),
   ),
   endpoint<Stripe.PaymentIntentRetrieveParams>(
     "GET /v1/payment_intents/:id",
     { expand, client_secret: required(text) },
-    (desk, _, id) => look(desk, "intents", id).intent,
+    (desk, fields, id) => assertSecret(look(desk, "intents", id).intent, fields),
   ),
 ];
+
+function assertSecret<T extends Stripe.PaymentIntent | Stripe.SetupIntent>(
+  intent: T,
+  { client_secret }: { client_secret?: string },
+): T {
+  if (client_secret === intent.client_secret) return intent;
+  const name = intent.object === "payment_intent" ? "PaymentIntent" : "SetupIntent";
+  throw refused(`The client_secret provided does not match any associated ${name} on this account.`, {
+    code: `${intent.object}_invalid_parameter`,
+    param: "client_secret",
+  });
+}
 
 /** Those that have what the query names. */
 function having<T extends object>(items: readonly T[], wanted: Partial<Record<keyof T, unknown>>): T[] {
