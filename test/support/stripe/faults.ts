@@ -20,6 +20,8 @@ export type FaultKind =
   | "garbled"
   /** Waits until it is let go, then goes on as ever. */
   | "hold"
+  /** Takes three seconds, then goes on as ever. */
+  | "delay"
   /** The bank lets one wait: what would succeed is left `processing`. */
   | "processing";
 

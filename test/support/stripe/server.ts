@@ -10,6 +10,8 @@ import { expandPaths } from "./lists.ts";
 import { NotPlayed } from "./parameters.ts";
 import { docUrl, Invalid, Refusal } from "./refusals.ts";
 
+const DELAY = 3_000;
+
 type Answer = { status: number; body: string; headers?: Record<string, string> };
 
 export type ApiDeps = {
@@ -44,10 +46,10 @@ export async function answerApi(
     const call = readCall(deps, request, body, requestId);
     const { endpoint, key } = call;
     const fault = deps.faults.strike(endpoint.name, (text) => mentions(deps.desk, call, text));
-    if (fault?.does === "hold") {
+    if (fault?.does === "hold" || fault?.does === "delay") {
       // The key is taken meanwhile, as the first request is still being executed.
       const execute = claim(deps, call);
-      await fault.lifted;
+      await (fault.does === "hold" ? fault.lifted : delay(DELAY, undefined, { ref: false }));
       return send(response, execute());
     }
     const desk = { ...deps.desk, bankIsSlow: fault?.does === "processing" };

@@ -1,0 +1,118 @@
+import { afterAll } from "vitest";
+import type { Processor } from "../../src/billing/processor.ts";
+import { answerAuthentication, createSandbox } from "../../src/billing/sandbox.ts";
+import { createStripe } from "../../src/billing/stripe.ts";
+import type { Db } from "../../src/database/connection.ts";
+import type { ProcessorBooks } from "./books.ts";
+import { PUBLIC_URL } from "./service.ts";
+import { type FakeStripe, startFakeStripe } from "./stripe/fake.ts";
+
+/** How a card behaves: what the sandbox has a test method for, and Stripe a card or a fault. */
+export type CardKind = "pays" | "declines" | "authenticates" | "slow" | "loses";
+
+export type TestCard = {
+  paymentMethod: string;
+  /** What is to happen at the processor once the card is on file there, under this id. */
+  spoil?: (id: string) => void;
+};
+
+/** A processor to test payments over, and what is at its other end. */
+export type Rails = {
+  name: "sandbox" | "stripe";
+  cards: Record<CardKind, TestCard>;
+  /** What a service is told of it, and what the program of `killed-main.ts` is told besides. */
+  env: Record<string, string>;
+  open(db: Db): Processor;
+  /** What the person does at their bank. */
+  answerBank(db: Db, intentId: string, passed: boolean): Promise<void>;
+  /** The processor's books, where they are not in the service's database. */
+  books(): ProcessorBooks | undefined;
+  /** The same, to go on from the present moment with a copy of the database. */
+  copy(): Promise<Rails>;
+};
+
+export const SANDBOX: Rails = {
+  name: "sandbox",
+  cards: {
+    pays: { paymentMethod: "pm_card_visa" },
+    declines: { paymentMethod: "pm_card_chargeDeclined" },
+    authenticates: { paymentMethod: "pm_card_authenticationRequired" },
+    slow: { paymentMethod: "pm_sandbox_slow" },
+    loses: { paymentMethod: "pm_sandbox_timeout" },
+  },
+  env: {},
+  open: (db) => createSandbox(db, PUBLIC_URL),
+  answerBank: answerAuthentication,
+  books: () => undefined,
+  copy: async () => SANDBOX,
+};
+
+/** Both, each for the test file alone. */
+export async function openRails(): Promise<Rails[]> {
+  return [SANDBOX, await openStripeRails()];
+}
+
+export async function openStripeRails(): Promise<Rails & { stripe: FakeStripe }> {
+  const stripe = await startFakeStripe();
+  afterAll(() => stripe.close());
+  return railsOf(stripe);
+}
+
+function railsOf(stripe: FakeStripe): Rails & { stripe: FakeStripe } {
+  const { secretKey, publishableKey, webhookSecret, at } = stripe;
+  const on = "POST /v1/payment_intents/:id/confirm";
+  return {
+    name: "stripe",
+    stripe,
+    cards: {
+      pays: { paymentMethod: "pm_card_visa" },
+      // One that the bank declines cannot be put on file at Stripe; this one can.
+      declines: { paymentMethod: "pm_card_chargeCustomerFail" },
+      authenticates: { paymentMethod: "pm_card_authenticationRequired" },
+      slow: {
+        paymentMethod: "pm_card_visa",
+        spoil: (about) => void stripe.plan({ on, does: "delay", about, times: Number.POSITIVE_INFINITY }),
+      },
+      loses: {
+        paymentMethod: "pm_card_visa",
+        spoil: (about) =>
+          void stripe.plan({ on, does: "reset", when: "after", about, times: Number.POSITIVE_INFINITY }),
+      },
+    },
+    env: {
+      STRIPE_SECRET_KEY: secretKey,
+      STRIPE_PUBLISHABLE_KEY: publishableKey,
+      STRIPE_WEBHOOK_SECRET: webhookSecret,
+      STRIPE_AT: `${at.host}:${at.port}`,
+    },
+    open: (db) => createStripe(db, { mode: "test", secretKey, publishableKey, webhookSecret }, at),
+    answerBank: async (_db, intentId, passed) => stripe.answerBank(intentId, passed),
+    books: () => booksOf(stripe),
+    async copy() {
+      const copy = await stripe.copy();
+      afterAll(() => copy.close());
+      return railsOf(copy);
+    },
+  };
+}
+
+/** Stripe's books as the test compares them. */
+export function booksOf({ books }: FakeStripe): ProcessorBooks {
+  const accountOf = (metadata: Record<string, string>) => metadata.accountId ?? null;
+  return {
+    charges: [...books.charges.values()].map((charge) => ({
+      id: charge.id,
+      intent_id: String(charge.payment_intent),
+      account_id: accountOf(charge.metadata),
+      amount_cents: charge.amount - charge.amount_refunded,
+      currency: charge.currency,
+      status: charge.status,
+      metadata: charge.metadata,
+    })),
+    intents: [...books.intents.values()].map(({ intent }) => ({
+      id: intent.id,
+      account_id: accountOf(intent.metadata),
+      status: intent.status,
+    })),
+  };
+}
