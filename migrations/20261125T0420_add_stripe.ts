@@ -59,6 +59,7 @@ const events = [
     type text not null,
     intent_id text,
     setup_id text,
+    account_id uuid,
     received_at timestamptz not null,
     attempts integer not null default 0,
     due_at timestamptz,

@@ -4,6 +4,7 @@ import { accountRoutes, resourceMetadataRoute } from "../accounts/routes.ts";
 import { Capabilities, Me, TokenMetadata } from "../accounts/schemas.ts";
 import type { TokenUses } from "../accounts/token-uses.ts";
 import type { BoundaryObserver } from "../approvals/boundaries.ts";
+import { processorRoutes } from "../approvals/processor-routes.ts";
 import { approvalRoute, fundRoute } from "../approvals/routes.ts";
 import { Approval } from "../approvals/schemas.ts";
 import type { Processor } from "../billing/processor.ts";
@@ -91,6 +92,7 @@ export async function createApp(deps: AppDeps): Promise<App> {
   }
   resourceMetadataRoute(app, config.publicUrl);
   healthRoutes(app, deps.db);
+  await app.register(async (webhook: App) => processorRoutes(webhook, deps));
   const sessions = openSessions(deps.db, config, deps.logger);
   await app.register(async (pages: App) => webRoutes(pages, { ...deps, ...sessions }, config));
   await serveApiReference(app);

@@ -5,6 +5,7 @@ import type { BoundaryObserver } from "../approvals/boundaries.ts";
 import { alertInDoubt, sweepDuePayments, sweepLapsedApprovals } from "../approvals/jobs.ts";
 import { sweepNotices } from "../approvals/notices.ts";
 import type { PaymentDeps } from "../approvals/payment.ts";
+import { forgetProcessorEvents, sweepProcessorEvents } from "../approvals/processor-events.ts";
 import type { Processor, ProcessorName } from "../billing/processor.ts";
 import { createSandbox } from "../billing/sandbox.ts";
 import { createStripe, type StripeAddress } from "../billing/stripe.ts";
@@ -160,6 +161,8 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
     every(5 * SECOND, "mail about approvals", logger, () => sweepNotices({ db, config })),
     every(5 * SECOND, "lapsed approvals", logger, () => sweepLapsedApprovals(db)),
     every(5 * SECOND, "due payments", logger, () => sweepDuePayments(deps, logger)),
+    every(5 * SECOND, "events of the processor", logger, () => sweepProcessorEvents({ ...deps, logger })),
+    every(600 * SECOND, "handled events of the processor", logger, () => forgetProcessorEvents(deps)),
     every(60 * SECOND, "payments in doubt", logger, () => alertInDoubt(deps, logger)),
     every(60 * SECOND, "old rate windows", logger, () => forgetOldWindows(db)),
   ];

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { refusalOf } from "../billing/declines.ts";
 import * as payments from "../billing/payment-service.ts";
 import type { IntentState, Processor, Refusal } from "../billing/processor.ts";
@@ -5,7 +6,7 @@ import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
-import { addSeconds } from "../lib/time.ts";
+import { addSeconds, SECOND } from "../lib/time.ts";
 import { bookRefusal, bookSuccess, LeaseLost } from "./booking.ts";
 import { type Boundary, type BoundaryObserver, cross } from "./boundaries.ts";
 import { hasLapsed } from "./store.ts";
@@ -22,7 +23,10 @@ export type PaymentDeps = {
  * last, shorter than the minute within which an attempt must be out of doubt after a crash.
  */
 const LEASE_SECONDS = 40;
-const LOOK_AGAIN_SECONDS = 5;
+/** An attempt that waits is looked at again after a tenth of its age, within these bounds, in seconds. */
+const LOOK_AGAIN = { share: 0.1, atLeast: 5, atMost: 600 };
+/** How often, and how many times, somebody who waits for the outcome looks whether another has found it out. */
+const LOOK = { every: 250, times: 12 };
 
 type Attempt = { payment: payments.PaymentRow; leaseId: string };
 
@@ -38,10 +42,30 @@ export function newLease(now: Date): payments.Lease {
  * @throws what the processor or the database threw; the attempt is then looked after again by the sweep
  */
 export async function advancePayment(deps: PaymentDeps, key: payments.PaymentKey): Promise<void> {
+  await advanceIfFree(deps, key);
+}
+
+/**
+ * Advances an attempt for a person who waits for its outcome: should somebody else be at it just now, for a
+ * few seconds that is waited for.
+ * @throws as `advancePayment`
+ */
+export async function advanceWhileWatched(deps: PaymentDeps, key: payments.PaymentKey): Promise<void> {
+  for (let look = 1; look <= LOOK.times; look++) {
+    if (await advanceIfFree(deps, key)) return;
+    const row = await payments.findPayment(deps.db, key);
+    if (row === undefined || !isOpen(row)) return;
+    await delay(LOOK.every);
+  }
+}
+
+async function advanceIfFree(deps: PaymentDeps, key: payments.PaymentKey): Promise<boolean> {
   const now = await readClock(deps.db);
   const lease = newLease(now);
   const payment = await pass(deps, "take-lease", () => payments.takeLease(deps.db, key, lease, now));
-  if (payment !== undefined) await drive(deps, { payment, leaseId: lease.id });
+  if (payment === undefined) return false;
+  await drive(deps, { payment, leaseId: lease.id });
+  return true;
 }
 
 /** Drives an attempt that was just written, under the lease that was written with it. */
@@ -176,7 +200,14 @@ async function noteDoubt(deps: PaymentDeps, attempt: Attempt): Promise<boolean> 
   return true;
 }
 
-function isOpen({ status }: payments.PaymentRow): boolean {
+/** Seldom, the longer it has waited: a person may take a day to answer their bank. */
+function lookAgainIn({ createdAt }: payments.PaymentRow, now: Date): number {
+  const age = (now.getTime() - createdAt.getTime()) / SECOND;
+  return Math.min(Math.max(age * LOOK_AGAIN.share, LOOK_AGAIN.atLeast), LOOK_AGAIN.atMost);
+}
+
+/** Whether an attempt is still undecided. */
+export function isOpen({ status }: payments.PaymentRow): boolean {
   return status !== "succeeded" && status !== "refused";
 }
 
@@ -189,7 +220,7 @@ async function step(
   change: Step,
 ): Promise<void> {
   const now = await readClock(deps.db);
-  const dueAt = addSeconds(now, change.release ? LOOK_AGAIN_SECONDS : LEASE_SECONDS);
+  const dueAt = addSeconds(now, change.release ? lookAgainIn(payment, now) : LEASE_SECONDS);
   const held = await pass(deps, boundary, () =>
     payments.stepPayment(deps.db, payment, leaseId, { ...change, now, dueAt }),
   );

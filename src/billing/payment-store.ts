@@ -31,6 +31,20 @@ export function findPayment(db: Db, { accountId, id }: PaymentKey) {
     .executeTakeFirst();
 }
 
+/** The attempt that has this intent of the processor's. */
+export function findPaymentByIntent(
+  db: Db,
+  accountId: string,
+  intentId: string,
+): Promise<PaymentRow | undefined> {
+  return db
+    .selectFrom("payments")
+    .where("account_id", "=", accountId)
+    .where("intent_id", "=", intentId)
+    .select(COLUMNS)
+    .executeTakeFirst();
+}
+
 /** The newest attempt of an approval: the one that its page tells of. */
 export function findLatestPayment(
   db: Db,

@@ -85,7 +85,14 @@ export type CardSetup = {
 };
 
 /** What a processor tells of its own accord: that something happened to a subject, which is then read. */
-export type Notice = { id: string; type: string; intentId: string | null; setupId: string | null };
+export type Notice = {
+  id: string;
+  type: string;
+  intentId: string | null;
+  setupId: string | null;
+  /** Where to look for it first, if the notice says so. */
+  accountId: string | null;
+};
 
 /**
  * What moves the money: Stripe, or the sandbox. Calls go over a network: never make one inside a
@@ -118,5 +125,5 @@ export type Processor = {
   /** Absent where a card is added by the number of a test card. */
   cardForm?: CardForm;
   /** Reads a message that it sent. `undefined`: it did not, or too long ago. Absent where it sends none. */
-  readNotice?(body: Buffer, signature: string | undefined): Notice | undefined;
+  readNotice?(body: string, signature: string | undefined): Notice | undefined;
 };

@@ -19,6 +19,17 @@ export function listCards(db: Db, accountId: string): Promise<CardRow[]> {
     .execute();
 }
 
+/** Whether the account has, or once had, that card on file. */
+export async function hasCard(trx: Trx, accountId: string, id: string): Promise<boolean> {
+  const row = await trx
+    .selectFrom("payment_methods")
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .select("id")
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
 export async function clearDefault(trx: Trx, accountId: string): Promise<void> {
   await trx
     .updateTable("payment_methods")

@@ -65,16 +65,18 @@ export function disputeToReversal(dispute: Stripe.Dispute): Reversal | undefined
   assertObject(dispute, "dispute");
   const intentId = idOf(dispute.payment_intent);
   if (intentId === undefined) return undefined;
-  const moved = dispute.balance_transactions.reduce((sum, { amount }) => sum + amount, 0);
-  const { status } = dispute;
+  const { status, amount, currency, balance_transactions: moves } = dispute;
+  const moved = moves.reduce((sum, move) => sum + move.amount, 0);
+  // A balance that is kept in another currency says whether it was taken, and not how much of ours.
+  const whole = moves.some((move) => move.currency !== currency) && moved < 0;
   return {
     id: dispute.id,
     kind: "dispute",
     intentId,
     status,
-    amountCents: dispute.amount,
-    currency: dispute.currency,
-    takenCents: Math.max(0, -moved),
+    amountCents: amount,
+    currency,
+    takenCents: whole ? amount : Math.max(0, -moved),
     final: ["won", "lost", "warning_closed", "prevented"].includes(status),
   };
 }

@@ -3,6 +3,7 @@ import Stripe from "stripe";
 import type { StripeKeys } from "../config/config.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
+import { isUuid } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
 import { SECOND } from "../lib/time.ts";
 import { refusalOf } from "./declines.ts";
@@ -99,7 +100,7 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
       accountId: intent.metadata.accountId ?? null,
       amountCents: intent.amount,
       currency: intent.currency,
-      state: toIntentState(intent),
+      state: knownState(intent),
       createdAt: new Date(intent.created * SECOND),
     };
   }
@@ -292,6 +293,15 @@ function refusalFrom(error: Stripe.errors.StripeError): Refusal {
   return refusalOf(error.decline_code ?? error.code);
 }
 
+/** For lists, which one intent that stands where none of ours can must not cut off. */
+function knownState(intent: Stripe.PaymentIntent): IntentState {
+  try {
+    return toIntentState(intent);
+  } catch {
+    return { status: "processing" };
+  }
+}
+
 /** For calls that a person waits for, and can simply make again. */
 async function orUnavailable<T>(work: () => Promise<T>): Promise<T> {
   try {
@@ -310,13 +320,20 @@ async function orUnavailable<T>(work: () => Promise<T>): Promise<T> {
 }
 
 function toNotice({ id, type, data }: Stripe.Event): Notice {
-  const subject = data.object as { object?: string; id?: string; payment_intent?: string | { id: string } };
+  const subject = data.object as {
+    object?: string;
+    id?: string;
+    payment_intent?: string | { id: string } | null;
+    metadata?: Stripe.Metadata | null;
+  };
   const own = (object: string) => (subject.object === object ? subject.id : undefined);
+  const accountId = subject.metadata?.accountId ?? "";
   return {
     id,
     type,
     intentId: own("payment_intent") ?? idOf(subject.payment_intent) ?? null,
     setupId: own("setup_intent") ?? null,
+    accountId: isUuid(accountId) ? accountId : null,
   };
 }
 

@@ -254,6 +254,8 @@ export type ProcessorEventsTable = {
   type: string;
   intent_id: string | null;
   setup_id: string | null;
+  /** Where to look first. */
+  account_id: string | null;
   received_at: Date;
   attempts: Generated<number>;
   /** When somebody should look at it next; null once it is handled. */

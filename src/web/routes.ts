@@ -9,6 +9,7 @@ import { readHuman } from "../sessions/gate.ts";
 import type { SessionDeps } from "../sessions/service.ts";
 import { approvalPageRoutes } from "./approval-routes.ts";
 import { billingRoutes } from "./billing-routes.ts";
+import { cardRoutes } from "./card-routes.ts";
 import { inviteRoutes } from "./invite-routes.ts";
 import type { Page } from "./layout.ts";
 import { mailboxRoutes } from "./mailbox-routes.ts";
@@ -23,6 +24,8 @@ import { show } from "./site.ts";
 const ASSETS = [
   { url: "/assets/style.css", type: "text/css; charset=utf-8", file: "style.css" },
   { url: "/assets/icon.svg", type: "image/svg+xml", file: "icon.svg" },
+  { url: "/assets/card.js", type: "text/javascript; charset=utf-8", file: "card.js" },
+  { url: "/assets/send.js", type: "text/javascript; charset=utf-8", file: "send.js" },
 ] as const;
 
 export type WebDeps = SessionDeps & PaymentDeps & BillingDeps;
@@ -36,7 +39,8 @@ export async function webRoutes(app: App, deps: WebDeps, { demo }: { demo: boole
   inviteRoutes(app, deps);
   approvalPageRoutes(app, deps);
   billingRoutes(app, deps);
-  sandboxRoutes(app, deps);
+  if (deps.processor.cardForm === undefined) sandboxRoutes(app, deps);
+  else cardRoutes(app, deps, deps.processor.cardForm);
   resetRoutes(app, deps);
   securityRoutes(app, deps);
   if (demo) mailboxRoutes(app, deps);

@@ -65,6 +65,8 @@ const ROLES: Record<string, number> = {
   // A payment on its way, those who decide about one, and those who are told.
   payment: 3,
   decide: 4,
+  reversals: 3,
+  "processor-events": 4,
   notices: 3,
   // What stands before routes.
   gate: 4,
@@ -91,6 +93,8 @@ const BELOW_HTTP = [
   "statement",
   "booking",
   "payment",
+  "reversals",
+  "processor-events",
   "decide",
   "notices",
   "service",
