@@ -1,5 +1,4 @@
 export {
-  type DueEvent,
   deleteHandledEvents,
   insertProcessorEvent,
   listDueEvents,
