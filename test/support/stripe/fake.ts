@@ -45,7 +45,7 @@ export type FakeStripe = {
   /** The charges that have moved money, by their intents. */
   charges(): Map<string, Stripe.Charge>;
   sendEventsTo(url: string): void;
-  /** Another Stripe that remembers the same. Events of it go nowhere at first. */
+  /** Another Stripe that remembers the same, with the faults to come. Events of it go nowhere at first. */
   copy(): Promise<FakeStripe>;
   close(): Promise<void>;
 };
@@ -154,7 +154,11 @@ export async function startFakeStripe({ from, bankOrigin }: Options = {}): Promi
     sendEventsTo(url) {
       deliveries.endpoint = { url, secret: webhookSecret } satisfies WebhookEndpoint;
     },
-    copy: () => startFakeStripe({ from: fake, ...(bankOrigin !== undefined && { bankOrigin }) }),
+    async copy() {
+      const copy = await startFakeStripe({ from: fake, ...(bankOrigin !== undefined && { bankOrigin }) });
+      for (const fault of faults.toCome()) copy.plan(fault);
+      return copy;
+    },
     async close() {
       server.closeAllConnections();
       server.close();

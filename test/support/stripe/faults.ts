@@ -78,6 +78,14 @@ export class Faults {
     };
   }
 
+  /** Those that are still to come, to be planned elsewhere too. */
+  toCome(): Fault[] {
+    return [...this.#waiting].map(({ on, does, when, about, left }) => ({
+      ...{ on, does, when, times: left },
+      ...(about !== undefined && { about }),
+    }));
+  }
+
   /** The fault that strikes this request, if one does: the one that was planned first. */
   strike(endpoint: string, mentions: (text: string) => boolean): Omit<Waiting, "left"> | undefined {
     for (const waiting of this.#waiting) {
