@@ -139,7 +139,7 @@ const PROCESSORS: Record<ProcessorName, string> = {
 };
 
 /** What one processor has paid is worth nothing at another: a database belongs to one of them. */
-async function assertOwnBooks(db: Db, { name }: Processor): Promise<void> {
+export async function assertOwnBooks(db: Db, { name }: Processor): Promise<void> {
   if (await claimBooks(db, name)) return;
   throw new StartError(
     `The database holds cards or payments of another processor, and ${PROCESSORS[name]} must not be mixed with them: ` +
