@@ -76,6 +76,18 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
     }
   }
 
+  async function attach(paymentMethod: string, customer: string): Promise<Stripe.PaymentMethod> {
+    try {
+      return await client.paymentMethods.attach(paymentMethod, { customer });
+    } catch (error) {
+      if (!isRejection(error) || error.param === "customer") throw error;
+      // It may be attached already, and to this very customer.
+      const method = await client.paymentMethods.retrieve(paymentMethod);
+      if (idOf(method.customer) === customer) return method;
+      throw error;
+    }
+  }
+
   async function read(intentId: string): Promise<IntentState> {
     return toIntentState(await client.paymentIntents.retrieve(intentId));
   }
@@ -111,9 +123,7 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
     attachCard: (accountId, paymentMethod) =>
       orUnavailable(async () => {
         try {
-          const method = await asCustomer(accountId, (customer) =>
-            client.paymentMethods.attach(paymentMethod, { customer }),
-          );
+          const method = await asCustomer(accountId, (customer) => attach(paymentMethod, customer));
           const card = toCard(method);
           if (card === undefined) await client.paymentMethods.detach(method.id);
           return card;
