@@ -219,12 +219,13 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
 
     readNotice(body, signature) {
       try {
+        const { webhookSecret } = keys;
         return toNotice(
-          client.webhooks.constructEvent(body, signature ?? "", keys.webhookSecret, SIGNATURE_AGE_SECONDS),
+          client.webhooks.constructEvent(body, signature ?? "", webhookSecret, SIGNATURE_AGE_SECONDS),
         );
-      } catch (error) {
-        if (error instanceof Stripe.errors.StripeSignatureVerificationError) return undefined;
-        throw error;
+      } catch {
+        // It was not signed, or is none of the events that we asked for.
+        return undefined;
       }
     },
   };
@@ -329,7 +330,9 @@ async function orUnavailable<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-function toNotice({ id, type, data }: Stripe.Event): Notice {
+function toNotice(event: Stripe.Event): Notice | undefined {
+  const { id, type, data } = event;
+  if (event.object !== "event" || typeof id !== "string" || typeof type !== "string") return undefined;
   const subject = data.object as {
     object?: string;
     id?: string;
