@@ -3,11 +3,10 @@ import { afterAll, describe, expect, test } from "vitest";
 import { sweepLapsedApprovals } from "../../src/approvals/jobs.ts";
 import type { App } from "../../src/http/app.ts";
 import { problemRows } from "../../src/lib/problems.ts";
-import { findFaults } from "../support/books.ts";
 import { cloneDatabase } from "../support/clones.ts";
 import { type Answer, call, createMilestone, fund } from "../support/fixtures.ts";
 import { hiddenValue, open, submit } from "../support/humans.ts";
-import { type CardKind, openRails } from "../support/rails.ts";
+import { type CardKind, findDisagreements, openRails } from "../support/rails.ts";
 import { OPERATOR_KEY, startService } from "../support/service.ts";
 import { ask, createStories, readOutcome, type Stories, type Story } from "../support/stories.ts";
 import { bankIn } from "../support/visitor.ts";
@@ -57,7 +56,7 @@ type Race = {
 
 describe.for(worlds)("over the rails of $name", ({ rails, app, db, other, brief }) => {
   afterAll(async () => {
-    expect(await findFaults(db, rails.books())).toEqual([]);
+    expect(await findDisagreements(db, rails)).toEqual([]);
   });
 
   async function readForms(stories: Stories, story: Story): Promise<Turn> {
@@ -185,7 +184,7 @@ describe.for(worlds)("over the rails of $name", ({ rails, app, db, other, brief 
         const turn = turns.pop() ?? ((await begin(1))[0] as Turn);
         expect(ends).toContain(await race(turn, apart, one.rival));
       }
-      expect(await findFaults(db, rails.books())).toEqual([]);
+      expect(await findDisagreements(db, rails)).toEqual([]);
     });
 
     test("and its lapse: confirmed or expired, never both, and a fund request sees which", async () => {
@@ -216,7 +215,7 @@ describe.for(worlds)("over the rails of $name", ({ rails, app, db, other, brief 
           else if (again.body.approval.id !== story.approvalId) expect(approval).toBe("expired");
         }),
       );
-      expect(await findFaults(db, rails.books())).toEqual([]);
+      expect(await findDisagreements(db, rails)).toEqual([]);
     });
 
     test("and a bank that hears pass, fail and give up at once: one outcome, and money only with it", async () => {
@@ -231,7 +230,7 @@ describe.for(worlds)("over the rails of $name", ({ rails, app, db, other, brief 
           submit(app, giveUp, { form_token: hiddenValue(page, giveUp) }, turn.human),
         ]);
       }
-      expect(await findFaults(db, rails.books())).toEqual([]);
+      expect(await findDisagreements(db, rails)).toEqual([]);
     });
   });
 });

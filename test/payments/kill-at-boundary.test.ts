@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 import type { Db } from "../../src/database/connection.ts";
-import { findFaults, readTotals } from "../support/books.ts";
+import { readTotals } from "../support/books.ts";
 import { cloneDatabase } from "../support/clones.ts";
 import { startProcess, waitUntil } from "../support/process.ts";
-import { openRails } from "../support/rails.ts";
+import { findDisagreements, openRails } from "../support/rails.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
 import { createStories, putCard, readOutcome, type Stories, type Story } from "../support/stories.ts";
 import { answerBank, type Browser, decideAt, signInAt } from "../support/visitor.ts";
@@ -57,7 +57,7 @@ describe("whatever boundary a process dies at, with whatever card", () => {
     "over the rails of $name: in 60 s after a restart, with nobody's help, no payment is in doubt and the books agree";
   // Mostly they wait.
   test.concurrent.for(worlds)(promise, { timeout: 300_000 }, async ({ rails, url, app, db }) => {
-    const faults = () => findFaults(db, rails.books());
+    const faults = () => findDisagreements(db, rails);
     const killed: Killed[] = [];
     await inParallel(AT_ONCE, REQUESTS, async (path) => {
       const stories = await createStories(app, rails.cards[path.card], path.crosses.length);

@@ -7,9 +7,8 @@ import { sweepDuePayments } from "../../src/approvals/jobs.ts";
 import type { Config } from "../../src/config/config.ts";
 import { type Connection, connect, type Db } from "../../src/database/connection.ts";
 import type { App } from "../../src/http/app.ts";
-import { findFaults } from "../support/books.ts";
 import { cloneDatabase, createDatabase, databaseUrl } from "../support/clones.ts";
-import { openRails, type Rails } from "../support/rails.ts";
+import { findDisagreements, openRails, type Rails } from "../support/rails.ts";
 import { startService } from "../support/service.ts";
 import { confirmNow, createStories, readOutcome, type Story } from "../support/stories.ts";
 import { RECOVERIES, type Recovery } from "./crossings.ts";
@@ -136,6 +135,6 @@ describe("when the process that recovers dies too, at any boundary that it cross
     await recoverUntilDeath(url, rails, recovery.crosses);
     await settleAll(world.config, rails, copy, accountId);
     for (const story of stories) expect(await readOutcome(copy, story)).toEqual(ENDS[recovery.end]);
-    expect(await findFaults(copy, rails.books())).toEqual([]);
+    expect(await findDisagreements(copy, rails)).toEqual([]);
   });
 });

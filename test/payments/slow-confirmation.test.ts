@@ -3,13 +3,12 @@ import { createLogger } from "../../src/app/logger.ts";
 import { sweepDuePayments, sweepLapsedApprovals } from "../../src/approvals/jobs.ts";
 import { readClock } from "../../src/database/clock.ts";
 import { addSeconds } from "../../src/lib/time.ts";
-import { findFaults } from "../support/books.ts";
 import { cloneDatabase } from "../support/clones.ts";
 import { type Answer, call, fund } from "../support/fixtures.ts";
 import { hiddenValue, open, submit } from "../support/humans.ts";
 import { countWaiting, holdLock } from "../support/locks.ts";
 import { waitUntil } from "../support/process.ts";
-import { openRails } from "../support/rails.ts";
+import { findDisagreements, openRails } from "../support/rails.ts";
 import { OPERATOR_KEY, startService } from "../support/service.ts";
 import { confirmNow, createStories, readOutcome, type Stories, type Story } from "../support/stories.ts";
 
@@ -98,7 +97,7 @@ describe.for(worlds)("over the rails of $name", ({ rails, app, db, config, conne
       const { status, resolvedAt, expiresAt } = await readApproval(stories, story);
       expect([status, resolvedAt > expiresAt]).toEqual(["confirmed", true]);
       expect(await terminalEvents(stories)).toEqual(["confirmed"]);
-      expect(await findFaults(db, rails.books())).toEqual([]);
+      expect(await findDisagreements(db, rails)).toEqual([]);
     });
 
     test("and is refused after it expires at that moment, with one event, and can be asked for again", async () => {
@@ -121,7 +120,7 @@ describe.for(worlds)("over the rails of $name", ({ rails, app, db, config, conne
       expect(await terminalEvents(stories)).toEqual(["expired"]);
       const again = await fund(other, stories.fixture.token, story.milestone);
       expect([again.status, again.body.approval.id === story.approvalId]).toEqual([202, false]);
-      expect(await findFaults(db, rails.books())).toEqual([]);
+      expect(await findDisagreements(db, rails)).toEqual([]);
     });
 
     test("and is still being written when its time is over is never shown as expired", async () => {
@@ -177,7 +176,7 @@ describe.for(worlds)("over the rails of $name", ({ rails, app, db, config, conne
       await sweepDuePayments(deps, createLogger("silent"));
       expect(await readOutcome(db, story)).toEqual({ approval: "expired", payment: "refused" });
       expect(await terminalEvents(stories)).toEqual(["expired"]);
-      expect(await findFaults(db, rails.books())).toEqual([]);
+      expect(await findDisagreements(db, rails)).toEqual([]);
     });
   });
 });

@@ -1,9 +1,10 @@
-import { afterAll } from "vitest";
+import { afterAll, expect } from "vitest";
 import type { Processor } from "../../src/billing/processor.ts";
+import { reconcile } from "../../src/billing/reconcile-service.ts";
 import { answerAuthentication, createSandbox } from "../../src/billing/sandbox.ts";
 import { createStripe } from "../../src/billing/stripe.ts";
 import type { Db } from "../../src/database/connection.ts";
-import type { ProcessorBooks } from "./books.ts";
+import { findFaults, type ProcessorBooks } from "./books.ts";
 import { PUBLIC_URL } from "./service.ts";
 import { type FakeStripe, startFakeStripe } from "./stripe/fake.ts";
 
@@ -47,6 +48,13 @@ export const SANDBOX: Rails = {
   copy: async () => SANDBOX,
 };
 
+/** What does not agree in the two books, or within ours: by the tests' own look at both, and by the service's. */
+export async function findDisagreements(db: Db, rails: Rails): Promise<string[]> {
+  const { differences } = await reconcile({ db, processor: rails.open(db) }, { days: 1, dryRun: true });
+  const told = differences.map(({ kind, id, processor, books }) => `${kind}: ${id}, ${processor}, ${books}`);
+  return [...(await findFaults(db, rails.books())), ...told];
+}
+
 /** Both, each for the test file alone. */
 export async function openRails(): Promise<Rails[]> {
   return [SANDBOX, await openStripeRails()];
@@ -54,11 +62,15 @@ export async function openRails(): Promise<Rails[]> {
 
 export async function openStripeRails(): Promise<Rails & { stripe: FakeStripe }> {
   const stripe = await startFakeStripe();
-  afterAll(() => stripe.close());
-  return railsOf(stripe);
+  const opened = [stripe];
+  afterAll(async () => {
+    await Promise.all(opened.map((one) => one.close()));
+    expect(opened.flatMap(({ notPlayed }) => notPlayed)).toEqual([]);
+  });
+  return railsOf(stripe, (copy) => opened.push(copy));
 }
 
-function railsOf(stripe: FakeStripe): Rails & { stripe: FakeStripe } {
+function railsOf(stripe: FakeStripe, onCopy: (copy: FakeStripe) => void): Rails & { stripe: FakeStripe } {
   const { secretKey, publishableKey, webhookSecret, at } = stripe;
   const on = "POST /v1/payment_intents/:id/confirm";
   return {
@@ -90,8 +102,8 @@ function railsOf(stripe: FakeStripe): Rails & { stripe: FakeStripe } {
     books: () => booksOf(stripe),
     async copy() {
       const copy = await stripe.copy();
-      afterAll(() => copy.close());
-      return railsOf(copy);
+      onCopy(copy);
+      return railsOf(copy, onCopy);
     },
   };
 }

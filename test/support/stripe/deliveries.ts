@@ -3,9 +3,6 @@ import type Stripe from "stripe";
 
 const PATIENCE = 20_000;
 
-/** Where events are sent to, and the secret that signs them. */
-export type WebhookEndpoint = { url: string; secret: string };
-
 export type Delivery = { event: Stripe.Event; status: number | "unreachable" };
 
 /**
@@ -21,13 +18,19 @@ export function signatureHeader(body: string, secret: string, at = Math.floor(Da
 export class Deliveries {
   readonly #log: Delivery[] = [];
   readonly #underWay = new Set<Promise<unknown>>();
+  readonly #secret: string;
   #held: Stripe.Event[] | undefined;
-  endpoint: WebhookEndpoint | undefined;
+  /** Where events go by themselves; nowhere at first. */
+  endpoint: string | undefined;
+
+  constructor(secret: string) {
+    this.#secret = secret;
+  }
 
   add(event: Stripe.Event): void {
     if (this.endpoint === undefined) return;
     event.pending_webhooks = 1;
-    if (this.#held === undefined) void this.#send(event);
+    if (this.#held === undefined) void this.#send(event, this.endpoint);
     else this.#held.push(event);
   }
 
@@ -46,7 +49,7 @@ export class Deliveries {
   } = {}): Promise<void> {
     const events = order(this.#held ?? []);
     this.#held = undefined;
-    for (let copy = 1; copy <= copies; copy++) for (const event of events) await this.#send(event);
+    for (let copy = 1; copy <= copies; copy++) for (const event of events) await this.resend(event);
   }
 
   /** What was held. */
@@ -54,16 +57,17 @@ export class Deliveries {
     return this.#held ?? [];
   }
 
-  /** Sends an event once more, as the dashboard's button does. */
-  async resend(event: Stripe.Event): Promise<Delivery> {
-    return this.#send(event);
+  /** Sends an event once more, as the dashboard's button does: to the endpoint, or to the one that is named. */
+  async resend(event: Stripe.Event, to = this.endpoint): Promise<Delivery> {
+    if (to === undefined) throw new TypeError("there is no endpoint");
+    return this.#send(event, to);
   }
 
   /** Sends again what nobody has taken. */
   async retry(): Promise<void> {
     const taken = new Set(this.#log.filter(wasTaken).map(({ event }) => event.id));
     const open = new Map(this.#log.map(({ event }) => [event.id, event]));
-    for (const [id, event] of open) if (!taken.has(id)) await this.#send(event);
+    for (const [id, event] of open) if (!taken.has(id)) await this.resend(event);
   }
 
   /** What was sent so far. */
@@ -76,8 +80,8 @@ export class Deliveries {
     while (this.#underWay.size > 0) await Promise.all(this.#underWay);
   }
 
-  async #send(event: Stripe.Event): Promise<Delivery> {
-    const sending = this.#post(event);
+  async #send(event: Stripe.Event, to: string): Promise<Delivery> {
+    const sending = this.#post(event, to);
     this.#underWay.add(sending);
     try {
       const delivery = { event, status: await sending };
@@ -89,18 +93,16 @@ export class Deliveries {
     }
   }
 
-  async #post(event: Stripe.Event): Promise<Delivery["status"]> {
-    if (this.endpoint === undefined) return "unreachable";
-    const { url, secret } = this.endpoint;
+  async #post(event: Stripe.Event, to: string): Promise<Delivery["status"]> {
     const body = JSON.stringify(event, undefined, 2);
     const headers = {
       "content-type": "application/json; charset=utf-8",
       "user-agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
-      "stripe-signature": signatureHeader(body, secret),
+      "stripe-signature": signatureHeader(body, this.#secret),
     };
     try {
       const signal = AbortSignal.timeout(PATIENCE);
-      const response = await fetch(url, { method: "POST", headers, body, redirect: "manual", signal });
+      const response = await fetch(to, { method: "POST", headers, body, redirect: "manual", signal });
       await response.arrayBuffer();
       return response.status;
     } catch {

@@ -6,7 +6,7 @@ import type Stripe from "stripe";
 import { BANK_PATH, bankHtml, findAttempt, returnAddress } from "./bank-page.ts";
 import { type Books, type Desk, emptyBooks, look, newId } from "./books.ts";
 import type { Decline } from "./cards.ts";
-import { Deliveries, type WebhookEndpoint } from "./deliveries.ts";
+import { Deliveries } from "./deliveries.ts";
 import { type Fault, Faults, type Planned } from "./faults.ts";
 import { closeDispute, createRefund, failRefund, openDispute } from "./money.ts";
 import { answerIntent, settleProcessing } from "./payment-intents.ts";
@@ -63,7 +63,6 @@ type Options = {
  */
 export async function startFakeStripe({ from, bankOrigin }: Options = {}): Promise<FakeStripe> {
   const books = from === undefined ? emptyBooks() : structuredClone(from.books);
-  const deliveries = new Deliveries();
   const faults = new Faults();
   const notPlayed: string[] = [];
   const {
@@ -71,6 +70,7 @@ export async function startFakeStripe({ from, bankOrigin }: Options = {}): Promi
     publishableKey = newId("pk_test"),
     webhookSecret = newId("whsec", 32),
   } = from ?? {};
+  const deliveries = new Deliveries(webhookSecret);
   const desk: Desk = {
     books,
     bankIsSlow: false,
@@ -152,7 +152,7 @@ export async function startFakeStripe({ from, bankOrigin }: Options = {}): Promi
       return new Map(paid.map((charge) => [String(charge.payment_intent), charge]));
     },
     sendEventsTo(url) {
-      deliveries.endpoint = { url, secret: webhookSecret } satisfies WebhookEndpoint;
+      deliveries.endpoint = url;
     },
     async copy() {
       const copy = await startFakeStripe({ from: fake, ...(bankOrigin !== undefined && { bankOrigin }) });
