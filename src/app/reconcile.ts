@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import Stripe from "stripe";
 import {
   reconcile as compareBooks,
   type Difference,
@@ -8,9 +9,11 @@ import type { StripeAddress } from "../billing/stripe.ts";
 import type { Config } from "../config/config.ts";
 import { connect } from "../database/connection.ts";
 import { StartError } from "../lib/start-error.ts";
-import { assertOwnBooks, openProcessor } from "./start.ts";
+import { asDatabaseError, assertMigrated, assertOwnBooks, openProcessor } from "./start.ts";
 
 const DAYS = 35;
+const STATEMENT_TIMEOUT = 60_000;
+const LOCK_TIMEOUT = 3_000;
 
 /** How `reconcile` ends, for whoever runs it by the clock. */
 export const RECONCILED = { same: 0, different: 1, failed: 2 } as const;
@@ -32,20 +35,26 @@ export async function reconcile(
       "reconcile needs DATABASE_URL: the embedded database belongs to the service that runs on it",
     );
   }
-  const { db, close } = connect(config.databaseUrl, {
+  const connection = connect(config.databaseUrl, {
     size: 2,
-    statementTimeout: 60_000,
-    lockTimeout: 3_000,
+    statementTimeout: STATEMENT_TIMEOUT,
+    lockTimeout: LOCK_TIMEOUT,
     onIdleError: () => {},
   });
   try {
+    const { db } = connection;
+    await assertMigrated(connection);
     const processor = openProcessor(db, config, stripeAt);
     await assertOwnBooks(db, processor);
     const result = await compareBooks({ db, processor }, options);
     const code = result.differences.length === 0 ? RECONCILED.same : RECONCILED.different;
     return { code, text: print(result, options) };
+  } catch (error) {
+    if (error instanceof Stripe.errors.StripeError)
+      throw new StartError(`Stripe cannot be asked: ${error.message}`);
+    throw asDatabaseError(error);
   } finally {
-    await close();
+    await connection.close();
   }
 }
 

@@ -114,7 +114,7 @@ async function listen(config: Config, options: ListeningOptions): Promise<() => 
   return () => listening.stop();
 }
 
-async function assertMigrated({ db }: Connection): Promise<void> {
+export async function assertMigrated({ db }: Connection): Promise<void> {
   const pending = await pendingMigrations(db);
   if (pending.length > 0) {
     throw new StartError(
@@ -211,7 +211,7 @@ async function withSecrets(config: Config): Promise<Config> {
 }
 
 /** What the operator can mend at the database, in one line, without the address and its password. */
-function asDatabaseError(error: unknown, variable = "DATABASE_URL"): unknown {
+export function asDatabaseError(error: unknown, variable = "DATABASE_URL"): unknown {
   const first = error instanceof AggregateError ? error.errors[0] : error;
   const code = first instanceof Error && "code" in first ? String(first.code) : "";
   if (!/^(ECONN|ENOTFOUND|EAI_|ETIMEDOUT|EHOSTUNREACH|3D000|28|57P03|53300)/.test(code)) return error;
