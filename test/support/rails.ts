@@ -60,8 +60,11 @@ export async function openRails(): Promise<Rails[]> {
   return [SANDBOX, await openStripeRails()];
 }
 
-export async function openStripeRails(): Promise<Rails & { stripe: FakeStripe }> {
-  const stripe = await startFakeStripe();
+/** @param options for a browser, whose requests to Stripe are led here: `routeStripe` */
+export async function openStripeRails(
+  options: Parameters<typeof startFakeStripe>[0] = {},
+): Promise<Rails & { stripe: FakeStripe }> {
+  const stripe = await startFakeStripe(options);
   const opened = [stripe];
   afterAll(async () => {
     await Promise.all(opened.map((one) => one.close()));
