@@ -58,6 +58,12 @@ const ROLES: Record<string, number> = {
   merge: 2,
   wire: 2,
   "token-uses": 2,
+  // How a webhook is signed, where it may go, and the way there.
+  signature: 0,
+  target: 0,
+  resolver: 1,
+  exchange: 2,
+  client: 3,
   service: 3,
   // A payment on its way, those who decide about one, and those who are told.
   payment: 3,
@@ -87,6 +93,11 @@ const BELOW_HTTP = [
   "payment",
   "decide",
   "notices",
+  "signature",
+  "target",
+  "resolver",
+  "exchange",
+  "client",
   "service",
 ];
 
