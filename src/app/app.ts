@@ -24,6 +24,8 @@ import { openSessions } from "../sessions/service.ts";
 import { sendPage } from "../web/layout.ts";
 import { notFoundPage } from "../web/pages.ts";
 import { webRoutes } from "../web/routes.ts";
+import { webhookActionRoutes, webhookRoutes } from "../webhooks/routes.ts";
+import { Delivery, Webhook } from "../webhooks/schemas.ts";
 import { healthRoutes } from "./health.ts";
 import { describeApi, serveApiReference } from "./openapi.ts";
 
@@ -54,6 +56,8 @@ const SHARED_SCHEMAS = [
   PaymentMethod,
   TokenMetadata,
   Updates,
+  Delivery,
+  Webhook,
   Account,
   Member,
   OperatorMilestone,
@@ -93,6 +97,8 @@ async function publicApi(api: App, deps: AppDeps): Promise<void> {
   await bareAliases(api, deps);
   contractRoutes(api, deps);
   accountRoutes(api, deps);
+  webhookRoutes(api, deps);
+  await api.register(async (scope: App) => webhookActionRoutes(scope, deps));
 }
 
 /** The calls that answer under the bare prefix too (CONTRACT.md §0). */

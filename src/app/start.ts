@@ -16,6 +16,7 @@ import { StartError } from "../lib/start-error.ts";
 import { sendDueMails } from "../mail/jobs.ts";
 import { createMailTransport } from "../mail/transport.ts";
 import { forgetEnded, sweepResets } from "../sessions/jobs.ts";
+import { deliverWebhooks, forgetDeliveries } from "../webhooks/jobs.ts";
 import { createApp } from "./app.ts";
 import { prepareDemo } from "./demo.ts";
 import { welcome } from "./welcome.ts";
@@ -62,7 +63,8 @@ export async function start(
       throw asDatabaseError(error);
     });
     const { db } = connection;
-    const deps = { config, db, processor: createSandbox(db, config.publicUrl), boundaries };
+    const completed = await withSecrets(config);
+    const deps = { config: completed, db, processor: createSandbox(db, config.publicUrl), boundaries };
     if (parts.work) for (const loop of startSweeps(deps, logger)) stops.push(() => loop.stop());
     if (parts.serve) await serve(deps, logger, stops);
     return { stop };
@@ -108,14 +110,14 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
     every(5 * SECOND, "lapsed approvals", logger, () => sweepLapsedApprovals(db)),
     every(5 * SECOND, "due payments", logger, () => sweepDuePayments(deps, logger)),
     every(60 * SECOND, "payments in doubt", logger, () => alertInDoubt(deps, logger)),
+    deliverWebhooks(deps, logger),
+    every(60 * SECOND, "old deliveries", logger, () => forgetDeliveries(db)),
     every(60 * SECOND, "old rate windows", logger, () => forgetOldWindows(db)),
   ];
 }
 
-async function serve(given: PartDeps, logger: Logger, stops: (() => Promise<unknown>)[]): Promise<void> {
-  const config = await withSecrets(given.config);
-  const deps = { ...given, config };
-  const { db } = deps;
+async function serve(deps: PartDeps, logger: Logger, stops: (() => Promise<unknown>)[]): Promise<void> {
+  const { config, db } = deps;
   const limits = new RateLimits();
   const tokenUses = new TokenUses();
   const app = await createApp({ ...deps, limits, tokenUses, logger });
@@ -132,11 +134,11 @@ async function serve(given: PartDeps, logger: Logger, stops: (() => Promise<unkn
 }
 
 /**
- * What was not given: the demo's operator key, made anew at each start, and the secret of the sessions, which
- * is kept, so that people stay signed in over a restart.
+ * What was not given: the demo's operator key, made anew at each start; the secret of the sessions and the key of
+ * the secrets in the database, which are kept, so that people stay signed in and webhooks signed over a restart.
  */
 async function withSecrets(config: Config): Promise<Config> {
-  const { demo, dataDir, operatorApiKeys, sessionSecrets } = config;
+  const { demo, dataDir, operatorApiKeys, sessionSecrets, secretsKeys } = config;
   return {
     ...config,
     operatorApiKeys:
@@ -145,6 +147,7 @@ async function withSecrets(config: Config): Promise<Config> {
         : operatorApiKeys,
     sessionSecrets:
       sessionSecrets.length === 0 ? [await keepSecret(dataDir, "session-secret")] : sessionSecrets,
+    secretsKeys: secretsKeys.length === 0 ? [await keepSecret(dataDir, "secrets-key")] : secretsKeys,
   };
 }
 

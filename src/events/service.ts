@@ -1,6 +1,8 @@
 import type { Db, Trx } from "../database/connection.ts";
+import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
 import { coversScope } from "../lib/scopes.ts";
+import { insertDeliveries, type Subscriber, wakeSubscribers } from "./delivery-store.ts";
 import { EVENT_SCOPES, type Event, type EventType, type Updates, type UpdatesQuery } from "./schemas.ts";
 import { type EventRow, insertEvents, type NewEvent, readEventPage, takeEventNumbers } from "./store.ts";
 
@@ -9,8 +11,9 @@ export type { NewEvent } from "./store.ts";
 const DEFAULT_LIMIT = 50;
 
 /**
- * Appends events to the account's feed, in the transaction of the change that they tell of. Call it last:
- * it takes the account's head, after which nothing else may be locked (invariant 11).
+ * Appends events to the account's feed, in the transaction of the change that they tell of, and with each the
+ * deliveries to the webhooks that want it. Call it last: it takes those webhooks and then the account's head,
+ * after which nothing else may be locked (invariant 11).
  * @returns the events as the feed shows them
  */
 export async function appendEvents(
@@ -20,18 +23,36 @@ export async function appendEvents(
   now: Date,
 ): Promise<Event[]> {
   if (events.length === 0) return [];
-  const first = await takeEventNumbers(trx, accountId, events.length);
-  await insertEvents(trx, accountId, first, events, now);
-  return events.map((event, i) =>
-    toEvent({
-      number: first + i,
-      type: event.type,
-      resource_id: event.resourceId,
-      job_id: event.jobId,
-      data: event.data,
-      created_at: now,
-    }),
+  const subscribers = await wakeSubscribers(
+    trx,
+    accountId,
+    [...new Set(events.map(({ type }) => type))],
+    now,
   );
+  const first = await takeEventNumbers(trx, accountId, events.length);
+  const appended = (await insertEvents(trx, accountId, first, events, now)).map(toEvent);
+  if (subscribers.length > 0) await queueDeliveries(trx, accountId, subscribers, appended, now);
+  return appended;
+}
+
+/** Writes a delivery for each webhook and each event that it wants. Its body is the event, as the feed has it. */
+async function queueDeliveries(
+  trx: Trx,
+  accountId: string,
+  subscribers: readonly Subscriber[],
+  events: readonly Event[],
+  now: Date,
+): Promise<void> {
+  const deliveries = events.flatMap((event) => {
+    const body = JSON.stringify(event);
+    return subscribers
+      .filter(({ eventTypes }) => eventTypes.includes(event.type))
+      .map(({ id: webhookId }) => {
+        const eventNumber = Number(event.id);
+        return { id: newId(), webhookId, eventNumber, eventType: event.type, body };
+      });
+  });
+  await insertDeliveries(trx, accountId, deliveries, now);
 }
 
 /**

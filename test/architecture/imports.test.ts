@@ -64,6 +64,9 @@ const ROLES: Record<string, number> = {
   resolver: 1,
   exchange: 2,
   client: 3,
+  // When a delivery is tried again, and who sends what is due.
+  schedule: 0,
+  dispatch: 4,
   service: 3,
   // A payment on its way, those who decide about one, and those who are told.
   payment: 3,
@@ -98,6 +101,8 @@ const BELOW_HTTP = [
   "resolver",
   "exchange",
   "client",
+  "schedule",
+  "dispatch",
   "service",
 ];
 

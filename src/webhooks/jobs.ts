@@ -1,0 +1,49 @@
+import type { Logger } from "pino";
+import { readClock } from "../database/clock.ts";
+import type { Db } from "../database/connection.ts";
+import { every, type Loop } from "../jobs/every.ts";
+import { addSeconds, SECOND } from "../lib/time.ts";
+import { createDeliveryClient } from "./delivery-client.ts";
+import { createDispatcher, SOCKETS_AT_MOST } from "./dispatch.ts";
+import * as store from "./retention-store.ts";
+import type { WebhookDeps } from "./service.ts";
+
+const KEPT_SECONDS = 30 * 24 * 60 * 60;
+const BATCH = 1_000;
+const BATCHES_AT_MOST = 100;
+
+/**
+ * Delivers webhooks for as long as it runs: looks for what is due each second, when a turn has ended, and when
+ * it is hurried.
+ */
+export function deliverWebhooks({ db, config }: WebhookDeps, logger: Logger): Loop {
+  const client = createDeliveryClient({
+    privateHosts: config.webhookPrivateHosts,
+    allowLocalhost: config.demo,
+    maxSockets: SOCKETS_AT_MOST,
+  });
+  const dispatcher = createDispatcher({ db, config, client, logger }, () => loop.hurry());
+  const loop = every(SECOND, "webhooks", logger, dispatcher.sweep);
+  return {
+    hurry: loop.hurry,
+    async stop() {
+      await loop.stop();
+      await dispatcher.stop();
+      await client.close();
+    },
+  };
+}
+
+/** Forgets deliveries after 30 days, and those of webhooks that were deleted, a batch at a time. */
+export async function forgetDeliveries(db: Db): Promise<void> {
+  const before = addSeconds(await readClock(db), -KEPT_SECONDS);
+  for (let batch = 1; batch <= BATCHES_AT_MOST; batch++) {
+    const old = await store.listOldDeliveries(db, before, BATCH);
+    for (const { accountId, ids } of old) await store.deleteDeliveries(db, accountId, ids);
+    if (old.flatMap(({ ids }) => ids).length < BATCH) break;
+  }
+  for (const webhook of await store.listDeletedWebhooks(db, BATCHES_AT_MOST)) {
+    const deleted = await store.deleteDeliveriesOf(db, webhook, BATCH);
+    if (deleted < BATCH) await store.removeWebhook(db, webhook);
+  }
+}
