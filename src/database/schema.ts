@@ -299,9 +299,10 @@ export type WebhooksTable = {
   origin: string;
   event_types: string[];
   status: WebhookStatus;
-  /** The token that made it. */
-  token_id: string;
-  token_name: string;
+  /** Who made it: a token, or a member by hand; and under what name. */
+  token_id: string | null;
+  user_id: string | null;
+  maker_name: string;
   /** Encrypted, as is the next; null once it is deleted. */
   secret: Buffer | null;
   secret_key_id: string | null;
