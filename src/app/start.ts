@@ -9,7 +9,9 @@ import { createSandbox } from "../billing/sandbox.ts";
 import type { Config } from "../config/config.ts";
 import { keepSecret } from "../config/kept-secret.ts";
 import { type Connection, connect } from "../database/connection.ts";
+import { type ListeningOptions, startListening } from "../database/listening.ts";
 import { migrate, pendingMigrations } from "../database/migrate.ts";
+import { Wakes } from "../database/wakes.ts";
 import { forgetOldWindows, RateLimits } from "../http/rate-limits.ts";
 import { every, type Loop } from "../jobs/every.ts";
 import { StartError } from "../lib/start-error.ts";
@@ -62,6 +64,8 @@ export async function start(
       throw asDatabaseError(error);
     });
     const { db } = connection;
+    const wakes = new Wakes(db);
+    if (parts.serve || parts.work) stops.push(await listen(config, { db, wakes, url, logger }));
     const deps = { config, db, processor: createSandbox(db, config.publicUrl), boundaries };
     if (parts.work) for (const loop of startSweeps(deps, logger)) stops.push(() => loop.stop());
     if (parts.serve) await serve(deps, logger, stops);
@@ -84,6 +88,15 @@ async function prepareSchema(config: Config, url: string, logger: Logger): Promi
   if (!config.migrateOnStart) return;
   const names = await migrate(url);
   if (names.length > 0) logger.info({ migrations: names }, "schema migrated");
+}
+
+/** @returns how to stop listening */
+async function listen(config: Config, options: ListeningOptions): Promise<() => Promise<void>> {
+  const { databaseDirectUrl: url = options.url } = config;
+  const listening = await startListening({ ...options, url }).catch((error: unknown) => {
+    throw asDatabaseError(error, url === options.url ? "DATABASE_URL" : "DATABASE_DIRECT_URL");
+  });
+  return () => listening.stop();
 }
 
 async function assertMigrated({ db }: Connection): Promise<void> {
@@ -149,12 +162,12 @@ async function withSecrets(config: Config): Promise<Config> {
 }
 
 /** What the operator can mend at the database, in one line, without the address and its password. */
-function asDatabaseError(error: unknown): unknown {
+function asDatabaseError(error: unknown, variable = "DATABASE_URL"): unknown {
   const first = error instanceof AggregateError ? error.errors[0] : error;
   const code = first instanceof Error && "code" in first ? String(first.code) : "";
   if (!/^(ECONN|ENOTFOUND|EAI_|ETIMEDOUT|EHOSTUNREACH|3D000|28|57P03|53300)/.test(code)) return error;
   const said = first instanceof Error ? first.message : code;
-  return new StartError(`The database cannot be used: ${said}. Check DATABASE_URL, and that it is running.`);
+  return new StartError(`The database cannot be used: ${said}. Check ${variable}, and that it is running.`);
 }
 
 function asStartError(error: unknown, { host, port }: Config): unknown {

@@ -13,6 +13,8 @@ export type Config = {
   publicUrl: string;
   /** Absent: a Postgres of our own under `dataDir`. */
   databaseUrl: string | undefined;
+  /** Leads to Postgres past any pooler, for LISTEN; absent: `databaseUrl` does. */
+  databaseDirectUrl: string | undefined;
   migrateOnStart: boolean;
   dataDir: string;
   appName: string;
@@ -42,6 +44,10 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
   const host = env.text("HOST", "127.0.0.1");
   const port = env.integer("PORT", 3000, { min: 1, max: 65_535 });
   const databaseUrl = env.url("DATABASE_URL", ["postgres:", "postgresql:"]);
+  const databaseDirectUrl = env.url("DATABASE_DIRECT_URL", ["postgres:", "postgresql:"]);
+  if (databaseDirectUrl !== undefined && databaseUrl === undefined) {
+    env.fault("DATABASE_DIRECT_URL needs DATABASE_URL beside it: another way to the same database");
+  }
   const stripeKey = env.optional("STRIPE_SECRET_KEY");
   const loopback = LOOPBACK.has(host);
   const publicUrl = readPublicUrl(env, port, databaseUrl !== undefined);
@@ -51,6 +57,7 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
     port,
     publicUrl,
     databaseUrl,
+    databaseDirectUrl,
     migrateOnStart: env.flag("MIGRATE_ON_START", databaseUrl === undefined),
     dataDir: resolve(env.text("DATA_DIR", ".data")),
     appName,

@@ -1,4 +1,5 @@
 import type { Db, Trx } from "../database/connection.ts";
+import { noteChange } from "../database/transaction.ts";
 import { Problem } from "../lib/problems.ts";
 import { coversScope } from "../lib/scopes.ts";
 import { EVENT_SCOPES, type Event, type EventType, type Updates, type UpdatesQuery } from "./schemas.ts";
@@ -10,7 +11,8 @@ const DEFAULT_LIMIT = 50;
 
 /**
  * Appends events to the account's feed, in the transaction of the change that they tell of. Call it last:
- * it takes the account's head, after which nothing else may be locked (invariant 11).
+ * it takes the account's head, after which nothing else may be locked (invariant 11). Once it has committed,
+ * whoever waits for the account's events is woken.
  * @returns the events as the feed shows them
  */
 export async function appendEvents(
@@ -22,6 +24,7 @@ export async function appendEvents(
   if (events.length === 0) return [];
   const first = await takeEventNumbers(trx, accountId, events.length);
   await insertEvents(trx, accountId, first, events, now);
+  noteChange(trx, accountId);
   return events.map((event, i) =>
     toEvent({
       number: first + i,

@@ -1,11 +1,16 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 
-export type Loop = { stop(): Promise<void> };
+export type Loop = {
+  /** Begins the next turn at once. A turn that is running is followed by another. */
+  hurry(): void;
+  stop(): Promise<void>;
+};
 
 /**
- * Runs `task` again and again, `milliseconds` after it last ended. One that fails is logged and tried again
- * at the next turn: what it works on is in the database and says itself what is due (invariant 5).
+ * Runs `task` again and again, `milliseconds` after it last ended, or when it is hurried. One that fails is
+ * logged and tried again at the next turn: what it works on is in the database and says itself what is due
+ * (invariant 5).
  */
 export function every(
   milliseconds: number,
@@ -13,19 +18,25 @@ export function every(
   logger: Logger,
   task: () => Promise<unknown>,
 ): Loop {
-  const stopping = new AbortController();
+  let stopped = false;
+  let pause = new AbortController();
   const running = (async () => {
-    while (!stopping.signal.aborted) {
-      await delay(milliseconds, undefined, { signal: stopping.signal }).catch(() => {});
-      if (stopping.signal.aborted) return;
+    for (;;) {
+      await delay(milliseconds, undefined, { signal: pause.signal }).catch(() => {});
+      if (stopped) return;
+      pause = new AbortController();
       await task().catch((error: unknown) =>
         logger.warn({ err: error, job: name }, "job failed, will be tried again"),
       );
     }
   })();
   return {
+    hurry() {
+      pause.abort();
+    },
     stop() {
-      stopping.abort();
+      stopped = true;
+      pause.abort();
       return running;
     },
   };
