@@ -14,6 +14,7 @@ import { Budget, Contract, ContractWithBudget, Milestone } from "../contracts/sc
 import type { Db } from "../database/connection.ts";
 import { updatesRoute } from "../events/routes.ts";
 import { Event, Updates } from "../events/schemas.ts";
+import type { Waiters } from "../events/waiters.ts";
 import type { App } from "../http/app.ts";
 import type { RateLimits } from "../http/rate-limits.ts";
 import { createServer, handleUnknownRoutes } from "../http/server.ts";
@@ -32,6 +33,7 @@ export type AppDeps = {
   db: Db;
   limits: RateLimits;
   tokenUses: TokenUses;
+  waiters: Waiters;
   processor: Processor;
   boundaries?: BoundaryObserver | undefined;
   logger: Logger;
@@ -63,6 +65,8 @@ const SHARED_SCHEMAS = [
 export async function createApp(deps: AppDeps): Promise<App> {
   const { config, limits } = deps;
   const app = createServer({ logger: deps.logger, trustProxy: config.trustProxy });
+  // Requests that wait would hold up the stop.
+  app.addHook("preClose", async () => deps.waiters.stop());
   for (const schema of SHARED_SCHEMAS) app.addSchema(schema);
   await describeApi(app, { publicUrl: config.publicUrl, version: VERSION });
   handleUnknownRoutes(app, (reply) => sendPage(reply, config.appName, 404, notFoundPage));

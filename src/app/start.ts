@@ -12,6 +12,7 @@ import { type Connection, connect } from "../database/connection.ts";
 import { type ListeningOptions, startListening } from "../database/listening.ts";
 import { migrate, pendingMigrations } from "../database/migrate.ts";
 import { Wakes } from "../database/wakes.ts";
+import { Waiters } from "../events/waiters.ts";
 import { forgetOldWindows, RateLimits } from "../http/rate-limits.ts";
 import { every, type Loop } from "../jobs/every.ts";
 import { StartError } from "../lib/start-error.ts";
@@ -66,7 +67,7 @@ export async function start(
     const { db } = connection;
     const wakes = new Wakes(db);
     if (parts.serve || parts.work) stops.push(await listen(config, { db, wakes, url, logger }));
-    const deps = { config, db, processor: createSandbox(db, config.publicUrl), boundaries };
+    const deps = { config, db, wakes, processor: createSandbox(db, config.publicUrl), boundaries };
     if (parts.work) for (const loop of startSweeps(deps, logger)) stops.push(() => loop.stop());
     if (parts.serve) await serve(deps, logger, stops);
     return { stop };
@@ -108,7 +109,7 @@ async function assertMigrated({ db }: Connection): Promise<void> {
   }
 }
 
-type PartDeps = PaymentDeps & { config: Config };
+type PartDeps = PaymentDeps & { config: Config; wakes: Wakes };
 
 function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
   const { config, db } = deps;
@@ -128,11 +129,17 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
 async function serve(given: PartDeps, logger: Logger, stops: (() => Promise<unknown>)[]): Promise<void> {
   const config = await withSecrets(given.config);
   const deps = { ...given, config };
-  const { db } = deps;
+  const { db, wakes } = deps;
   const limits = new RateLimits();
   const tokenUses = new TokenUses();
-  const app = await createApp({ ...deps, limits, tokenUses, logger });
+  const waiters = new Waiters(db, wakes);
+  const app = await createApp({ ...deps, limits, tokenUses, waiters, logger });
+  const missed = every(10 * SECOND, "missed events", logger, () => waiters.lookForMissed());
+  wakes.subscribe((woken) => {
+    if (woken === "all") missed.hurry();
+  });
   const loops = [
+    missed,
     every(SECOND, "share rate limits", logger, () => limits.share(db)),
     every(SECOND, "note token uses", logger, () => tokenUses.write(db)),
   ];

@@ -41,7 +41,8 @@ export const Event = Type.Object(
 );
 export type Event = Static<typeof Event>;
 
-export const UpdatesQuery = Type.Object({
+/** How a feed is read page by page. */
+export const PageQuery = Type.Object({
   cursor: Type.Optional(
     Type.String({
       pattern: "^[0-9]+$",
@@ -50,12 +51,27 @@ export const UpdatesQuery = Type.Object({
   ),
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200, default: 50 })),
 });
-export type UpdatesQuery = Static<typeof UpdatesQuery>;
+export type PageQuery = Static<typeof PageQuery>;
+
+export const UpdatesQuery = Type.Object({
+  ...PageQuery.properties,
+  wait: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: 30,
+      default: 0,
+      description: "Seconds to hold the request while there is no event to give.",
+    }),
+  ),
+});
 
 export const Updates = Type.Object(
   {
     events: Type.Array(ref(Event)),
-    nextCursor: Type.String({ description: "Pass it as `cursor` next time." }),
+    nextCursor: Type.String({
+      description:
+        "Pass it as `cursor` next time, after an empty page too: it goes past what the token may not read.",
+    }),
     hasMore: Type.Boolean(),
   },
   { $id: "Updates" },

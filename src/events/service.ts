@@ -2,7 +2,7 @@ import type { Db, Trx } from "../database/connection.ts";
 import { noteChange } from "../database/transaction.ts";
 import { Problem } from "../lib/problems.ts";
 import { coversScope } from "../lib/scopes.ts";
-import { EVENT_SCOPES, type Event, type EventType, type Updates, type UpdatesQuery } from "./schemas.ts";
+import { EVENT_SCOPES, type Event, type EventType, type PageQuery, type Updates } from "./schemas.ts";
 import { type EventRow, insertEvents, type NewEvent, readEventPage, takeEventNumbers } from "./store.ts";
 
 export type { NewEvent } from "./store.ts";
@@ -46,7 +46,7 @@ export async function appendEvents(
 export async function readUpdates(
   db: Db,
   grant: { accountId: string; scopes: readonly string[] },
-  query: UpdatesQuery,
+  query: PageQuery,
 ): Promise<Updates> {
   // More digits than a bigint has: surely ahead of every event.
   const cursor = query.cursor === undefined ? null : Math.min(Number(query.cursor), Number.MAX_SAFE_INTEGER);
@@ -73,11 +73,11 @@ export async function readUpdates(
       "Events after the cursor are no longer kept. Go on from `details.oldestCursor`.",
     );
   }
-  const scanned = rows.at(-1)?.number ?? from;
+  const scanned = rows.at(-1)?.number;
   return {
     events: rows.filter((row) => mayRead(grant.scopes, row.type)).map(toEvent),
-    nextCursor: String(scanned),
-    hasMore: scanned < lastEvent,
+    nextCursor: scanned === undefined ? (query.cursor ?? String(from)) : String(scanned),
+    hasMore: (scanned ?? from) < lastEvent,
   };
 }
 

@@ -46,6 +46,18 @@ export async function insertEvents(
       with ordinality as e (type, resource_id, job_id, data, position)`.execute(trx);
 }
 
+/** How far the accounts' feeds go. */
+export function readLastEvents(
+  db: Db,
+  accountIds: readonly string[],
+): Promise<{ accountId: string; lastEvent: number }[]> {
+  return db
+    .selectFrom("account_heads")
+    .where("account_id", "=", sql<string>`any(${accountIds}::uuid[])`)
+    .select(["account_id as accountId", "last_event as lastEvent"])
+    .execute();
+}
+
 export type EventPage = { firstEvent: number; lastEvent: number; rows: EventRow[] };
 
 /** One snapshot of the account's head and of up to `limit` events after `cursor`, oldest first. */

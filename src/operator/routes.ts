@@ -11,7 +11,7 @@ import {
 } from "../billing/service.ts";
 import { Contract, ContractsQuery, ContractWithBudget } from "../contracts/schemas.ts";
 import { getContract, getMilestone, listContracts } from "../contracts/service.ts";
-import { EVENT_SCOPES, Event, Updates, UpdatesQuery } from "../events/schemas.ts";
+import { EVENT_SCOPES, Event, PageQuery, Updates } from "../events/schemas.ts";
 import { readUpdates } from "../events/service.ts";
 import type { App } from "../http/app.ts";
 import { acceptNoBody, NoBody } from "../http/body.ts";
@@ -384,7 +384,7 @@ function eventRoutes(app: App, { db }: service.OperatorDeps): void {
       schema: {
         ...list.schema,
         params: AccountParams,
-        querystring: UpdatesQuery,
+        querystring: PageQuery,
         response: { 200: ref(Updates) },
       },
     },

@@ -58,6 +58,7 @@ const ROLES: Record<string, number> = {
   merge: 2,
   wire: 2,
   "token-uses": 2,
+  waiters: 2,
   service: 3,
   // A payment on its way, those who decide about one, and those who are told.
   payment: 3,
@@ -70,7 +71,7 @@ const ROLES: Record<string, number> = {
   page: 5,
 };
 /** What a feature shows to the others. */
-const SHOWN = ["service", "schemas", "gate", "access", "processor", "sandbox"];
+const SHOWN = ["service", "schemas", "gate", "access", "waiters", "processor", "sandbox"];
 /** What knows nothing of HTTP. */
 const BELOW_HTTP = [
   "schemas",
@@ -81,6 +82,7 @@ const BELOW_HTTP = [
   "merge",
   "wire",
   "token-uses",
+  "waiters",
   "boundaries",
   "statement",
   "booking",
