@@ -13,11 +13,12 @@ import { contractRoutes } from "../contracts/routes.ts";
 import { Budget, Contract, ContractWithBudget, Milestone } from "../contracts/schemas.ts";
 import type { Db } from "../database/connection.ts";
 import { updatesRoute } from "../events/routes.ts";
-import { Event, Updates } from "../events/schemas.ts";
+import { Event, OperatorEvent, OperatorUpdates, Updates } from "../events/schemas.ts";
 import type { Waiters } from "../events/waiters.ts";
 import type { App } from "../http/app.ts";
 import type { RateLimits } from "../http/rate-limits.ts";
 import { createServer, handleUnknownRoutes } from "../http/server.ts";
+import { operatorFeedRoute } from "../operator/feed-routes.ts";
 import { operatorGate } from "../operator/gate.ts";
 import { operatorRoutes } from "../operator/routes.ts";
 import { Account, Member, OperatorMilestone } from "../operator/schemas.ts";
@@ -59,6 +60,8 @@ const SHARED_SCHEMAS = [
   Account,
   Member,
   OperatorMilestone,
+  OperatorEvent,
+  OperatorUpdates,
 ];
 
 /** Puts the whole service together: every route is listed here, and nowhere else. */
@@ -82,6 +85,7 @@ export async function createApp(deps: AppDeps): Promise<App> {
     const operator = async (api: App): Promise<void> => {
       api.addHook("onRequest", operatorGate(config.operatorApiKeys, limits));
       operatorRoutes(api, deps);
+      operatorFeedRoute(api, deps);
     };
     await app.register(operator, { prefix: "/api/operator/v1" });
   }

@@ -12,6 +12,7 @@ import { type Connection, connect } from "../database/connection.ts";
 import { type ListeningOptions, startListening } from "../database/listening.ts";
 import { migrate, pendingMigrations } from "../database/migrate.ts";
 import { Wakes } from "../database/wakes.ts";
+import { keepOperatorFeed, sweepOldEvents } from "../events/jobs.ts";
 import { Waiters } from "../events/waiters.ts";
 import { forgetOldWindows, RateLimits } from "../http/rate-limits.ts";
 import { every, type Loop } from "../jobs/every.ts";
@@ -115,6 +116,8 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
   const { config, db } = deps;
   const transport = createMailTransport(config, logger);
   return [
+    keepOperatorFeed(deps, logger),
+    every(3_600 * SECOND, "old events", logger, () => sweepOldEvents(db, config.eventRetentionDays)),
     every(SECOND, "reset links", logger, () => sweepResets({ db, config })),
     every(5 * SECOND, "mail", logger, () => sendDueMails({ db, logger }, transport)),
     every(600 * SECOND, "ended sessions", logger, () => forgetEnded(db)),

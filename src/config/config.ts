@@ -27,6 +27,8 @@ export type Config = {
   /** Who mail is from, as `Name <address>` or an address. */
   mailFrom: string;
   approvalTtlSeconds: number;
+  /** After how many days events are forgotten; absent: never. */
+  eventRetentionDays: number | undefined;
   rateLimitPerMinute: number;
   /** How many proxies to believe, or which addresses; `false`: none. */
   trustProxy: number | string | false;
@@ -66,6 +68,7 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
     smtpUrl: env.url("SMTP_URL", ["smtp:", "smtps:"]),
     mailFrom: readMailFrom(env, appName, publicUrl),
     approvalTtlSeconds: env.integer("APPROVAL_TTL_SECONDS", 259_200, { min: 1, max: 31_536_000 }),
+    eventRetentionDays: env.optionalInteger("EVENT_RETENTION_DAYS", { min: 1, max: 36_500 }),
     rateLimitPerMinute: env.integer("RATE_LIMIT_PER_MINUTE", 600, { min: 1, max: 1_000_000 }),
     trustProxy: readTrustProxy(env),
     logLevel: env.oneOf("LOG_LEVEL", LOG_LEVELS, "info"),

@@ -14,7 +14,10 @@ export const EVENT_SCOPES = {
   "message.received": "messages:read",
 } as const satisfies Record<string, Scope>;
 
-export type EventType = keyof typeof EVENT_SCOPES;
+/** The types that the operator's feed alone shows (CONTRACT.md §6): no scope reads them. */
+export const UNSCOPED_TYPES = ["account.registered"] as const;
+
+export type EventType = keyof typeof EVENT_SCOPES | (typeof UNSCOPED_TYPES)[number];
 
 /** The types that only the operator knows of, and sends in (CONTRACT.md §8). */
 export const OPERATOR_EVENT_TYPES = [
@@ -40,6 +43,20 @@ export const Event = Type.Object(
   { $id: "Event" },
 );
 export type Event = Static<typeof Event>;
+
+/** The name under which whoever waits for the operator's feed is woken; accounts go by their `account_id`. */
+export const OPERATOR_FEED = "operator";
+
+/** An event in the operator's feed: numbered in it, and with the operator's id for its account. */
+export const OperatorEvent = Type.Object(
+  {
+    ...Event.properties,
+    type: Type.String({ enum: [...Object.keys(EVENT_SCOPES), ...UNSCOPED_TYPES] }),
+    accountId: Type.String(),
+  },
+  { $id: "OperatorEvent" },
+);
+export type OperatorEvent = Static<typeof OperatorEvent>;
 
 /** How a feed is read page by page. */
 export const PageQuery = Type.Object({
@@ -77,3 +94,9 @@ export const Updates = Type.Object(
   { $id: "Updates" },
 );
 export type Updates = Static<typeof Updates>;
+
+export const OperatorUpdates = Type.Object(
+  { ...Updates.properties, events: Type.Array(ref(OperatorEvent)) },
+  { $id: "OperatorUpdates" },
+);
+export type OperatorUpdates = Static<typeof OperatorUpdates>;

@@ -1,13 +1,12 @@
 import type { Db, Trx } from "../database/connection.ts";
 import { noteChange } from "../database/transaction.ts";
-import { Problem } from "../lib/problems.ts";
-import { coversScope } from "../lib/scopes.ts";
+import { coversScope, type Scope } from "../lib/scopes.ts";
+import { insertIntoOutbox } from "./operator-store.ts";
 import { EVENT_SCOPES, type Event, type EventType, type PageQuery, type Updates } from "./schemas.ts";
-import { type EventRow, insertEvents, type NewEvent, readEventPage, takeEventNumbers } from "./store.ts";
+import { insertEvents, type NewEvent, readEventPage, takeEventNumbers } from "./store.ts";
+import { toEvent, toPage, toRange } from "./wire.ts";
 
 export type { NewEvent } from "./store.ts";
-
-const DEFAULT_LIMIT = 50;
 
 /**
  * Appends events to the account's feed, in the transaction of the change that they tell of. Call it last:
@@ -24,6 +23,7 @@ export async function appendEvents(
   if (events.length === 0) return [];
   const first = await takeEventNumbers(trx, accountId, events.length);
   await insertEvents(trx, accountId, first, events, now);
+  await insertIntoOutbox(trx, accountId, first, events.length);
   noteChange(trx, accountId);
   return events.map((event, i) =>
     toEvent({
@@ -39,61 +39,23 @@ export async function appendEvents(
 
 /**
  * A page of the account's feed, oldest first (CONTRACT.md §2): whoever follows `nextCursor` sees every event
- * that the token may read, once and in order.
+ * that they may read, once and in order.
+ * @param grant.scopes those of a token, or all there is
  * @param query.cursor digits; absent: from the oldest event kept. `limit`: events scanned, 1–200
  * @throws Problem bad_request {field: "cursor", reason: "cursor_ahead" | "cursor_expired", …}
  */
 export async function readUpdates(
   db: Db,
-  grant: { accountId: string; scopes: readonly string[] },
+  { accountId, scopes }: { accountId: string; scopes: readonly string[] | "all" },
   query: PageQuery,
 ): Promise<Updates> {
-  // More digits than a bigint has: surely ahead of every event.
-  const cursor = query.cursor === undefined ? null : Math.min(Number(query.cursor), Number.MAX_SAFE_INTEGER);
-  const { firstEvent, lastEvent, rows } = await readEventPage(
-    db,
-    grant.accountId,
-    cursor,
-    query.limit ?? DEFAULT_LIMIT,
-  );
-  const from = cursor ?? firstEvent - 1;
-  if (from > lastEvent) {
-    const details = { field: "cursor", reason: "cursor_ahead", latestCursor: String(lastEvent) };
-    throw new Problem(
-      "bad_request",
-      details,
-      "The cursor lies beyond the last event. Go on from `details.latestCursor`.",
-    );
-  }
-  if (from < firstEvent - 1) {
-    const details = { field: "cursor", reason: "cursor_expired", oldestCursor: String(firstEvent - 1) };
-    throw new Problem(
-      "bad_request",
-      details,
-      "Events after the cursor are no longer kept. Go on from `details.oldestCursor`.",
-    );
-  }
-  const scanned = rows.at(-1)?.number;
-  return {
-    events: rows.filter((row) => mayRead(grant.scopes, row.type)).map(toEvent),
-    nextCursor: scanned === undefined ? (query.cursor ?? String(from)) : String(scanned),
-    hasMore: (scanned ?? from) < lastEvent,
-  };
+  const { cursor, limit } = toRange(query);
+  const { rows, ...page } = toPage(await readEventPage(db, accountId, cursor, limit), query);
+  return { events: rows.filter((row) => mayRead(scopes, row.type)).map(toEvent), ...page };
 }
 
-function mayRead(scopes: readonly string[], type: string): boolean {
-  const needed = EVENT_SCOPES[type as EventType];
+function mayRead(scopes: readonly string[] | "all", type: string): boolean {
+  if (scopes === "all") return true;
+  const needed = (EVENT_SCOPES as Record<string, Scope>)[type];
   return needed !== undefined && coversScope(scopes, needed);
-}
-
-function toEvent(row: EventRow): Event {
-  return {
-    id: String(row.number),
-    type: row.type,
-    apiVersion: "v1",
-    createdAt: row.created_at.toISOString(),
-    resourceId: row.resource_id,
-    jobId: row.job_id,
-    data: row.data,
-  };
 }

@@ -58,7 +58,11 @@ export function readLastEvents(
     .execute();
 }
 
-export type EventPage = { firstEvent: number; lastEvent: number; rows: EventRow[] };
+export type EventPage<Row extends EventRow = EventRow> = {
+  firstEvent: number;
+  lastEvent: number;
+  rows: Row[];
+};
 
 /** One snapshot of the account's head and of up to `limit` events after `cursor`, oldest first. */
 export async function readEventPage(

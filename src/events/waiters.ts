@@ -3,7 +3,8 @@ import type { Wakes } from "../database/wakes.ts";
 import { Problem } from "../lib/problems.ts";
 import { SECOND } from "../lib/time.ts";
 import { takeTurns } from "../lib/turns.ts";
-import type { PageQuery, Updates } from "./schemas.ts";
+import { readLastNumber } from "./operator-store.ts";
+import { OPERATOR_FEED, type PageQuery, type Updates } from "./schemas.ts";
 import { readLastEvents } from "./store.ts";
 
 /** How many requests one token may have waiting in a process (CONTRACT.md §2). */
@@ -14,9 +15,9 @@ const FEEDS_A_LOOK = 1_000;
 
 /** A request that is ready to wait. */
 export type Waiting = {
-  /** Whose events: an account, by its `account_id`. */
+  /** Whose events: an account's, by its `account_id`, or OPERATOR_FEED. */
   feed: string;
-  /** Who waits: a token, by its id. */
+  /** Who waits, for those who may have so many: a token, by its id, or the operator. */
   holder: string;
   /** How long it waits at most. */
   seconds: number;
@@ -28,7 +29,7 @@ export type Waiting = {
  * Reads a page of the feed.
  * @param again whether time has passed since the request's token was checked
  */
-export type ReadPage = (query: PageQuery, again: boolean) => Promise<Updates>;
+export type ReadPage<Page> = (query: PageQuery, again: boolean) => Promise<Page>;
 
 /**
  * The requests that wait for events (CONTRACT.md §2, DESIGN.md, Waiting). One that waits costs memory, and
@@ -60,7 +61,7 @@ export class Waiters {
    * read do not end the wait, they advance the cursor. Whoever has waited in vain gets the last page read, empty.
    * @throws Problem rate_limited when the token has 20 requests waiting already; whatever `read` throws
    */
-  async hold(waiting: Waiting, query: PageQuery, read: ReadPage): Promise<Updates> {
+  async hold<Page extends Updates>(waiting: Waiting, query: PageQuery, read: ReadPage<Page>): Promise<Page> {
     if (waiting.seconds === 0) return read(query, false);
     // Before the first look: what commits right after it must not pass unheard.
     const waiter = this.#enter(waiting);
@@ -82,19 +83,22 @@ export class Waiters {
 
   /** Wakes whoever stands behind their account's last event: for what no wake-up has told of. */
   async lookForMissed(): Promise<void> {
-    const feeds = [...this.#byFeed.keys()];
-    for (let i = 0; i < feeds.length; i += FEEDS_A_LOOK) {
-      const heads = await readLastEvents(this.#db, feeds.slice(i, i + FEEDS_A_LOOK));
-      for (const { accountId, lastEvent } of heads)
-        for (const waiter of this.#byFeed.get(accountId) ?? [])
-          if (waiter.position < lastEvent) waiter.tell("news");
+    const accountIds = [...this.#byFeed.keys()].filter((feed) => feed !== OPERATOR_FEED);
+    for (let i = 0; i < accountIds.length; i += FEEDS_A_LOOK) {
+      const heads = await readLastEvents(this.#db, accountIds.slice(i, i + FEEDS_A_LOOK));
+      for (const { accountId, lastEvent } of heads) this.#tellBehind(accountId, lastEvent);
     }
+    if (this.#byFeed.has(OPERATOR_FEED)) this.#tellBehind(OPERATOR_FEED, await readLastNumber(this.#db));
   }
 
   /** Ends every wait, those to come included: the server stops. */
   stop(): void {
     this.#stopping = true;
     for (const waiters of this.#byFeed.values()) for (const waiter of waiters) waiter.tell("over");
+  }
+
+  #tellBehind(feed: string, lastEvent: number): void {
+    for (const waiter of this.#byFeed.get(feed) ?? []) if (waiter.position < lastEvent) waiter.tell("news");
   }
 
   #enter({ feed, holder, onHangUp }: Waiting): Waiter {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { extendOperatorFeed } from "../../src/events/operator-service.ts";
 import { EVENT_SCOPES } from "../../src/events/schemas.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { SCOPES } from "../../src/lib/scopes.ts";
@@ -156,6 +157,7 @@ describe("a cursor", () => {
   test("older than what is kept is refused with the oldest one, from which nothing is skipped", async () => {
     const { token, account } = await createFeed(6);
     const accountId = accountKey(account);
+    await extendOperatorFeed(db);
     await db.deleteFrom("events").where("account_id", "=", accountId).where("number", "<", 4).execute();
     await db
       .updateTable("account_heads")

@@ -191,6 +191,7 @@ describe("a start that cannot succeed ends with exit code 1 and", () => {
       PORT: "http",
       MIGRATE_ON_START: "perhaps",
       APPROVAL_TTL_SECONDS: "0",
+      EVENT_RETENTION_DAYS: "0",
       RATE_LIMIT_PER_MINUTE: "-1",
       LOG_LEVEL: "loud",
       TRUST_PROXY: "all",
