@@ -1,4 +1,4 @@
-import type { EventType } from "../events/schemas.ts";
+import type { AccountEventType } from "../events/schemas.ts";
 import { type Html, html } from "../lib/html.ts";
 import { WEBHOOKS_AT_MOST, type Webhook } from "../webhooks/schemas.ts";
 import type { MemberWebhook } from "../webhooks/service.ts";
@@ -9,7 +9,7 @@ import { WEBHOOKS, webhookPath } from "./webhook-paths.ts";
 import { mentioned, named, time } from "./wording.ts";
 
 /** What each type of event tells, for the person who chooses. */
-export const EVENT_WORDS: Record<EventType, string> = {
+export const EVENT_WORDS: Record<AccountEventType, string> = {
   "approval.confirmed": "An approval is confirmed, declined or lapsed",
   "milestone.status_changed": "A milestone is made, funded, paid, refunded or cancelled",
   "payment.pending": "An invoice waits for action",
@@ -155,7 +155,7 @@ export function webhookPage(view: WebhookView): Page {
         ${accountName !== undefined && html`<div><dt>Account</dt><dd>${named(accountName)}</dd></div>`}
         <div><dt>Status</dt><dd>${webhook.status === "ACTIVE" ? "Active" : "Disabled"}</dd></div>
         <div class="wide"><dt>Sent when</dt><dd>${webhook.eventTypes.map(
-          (type) => html`<span class="line">${EVENT_WORDS[type as EventType]}</span>`,
+          (type) => html`<span class="line">${EVENT_WORDS[type as AccountEventType]}</span>`,
         )}</dd></div>
         <div><dt>Added by</dt><dd>${webhook.madeBy === "token" && "the API key "}${named(webhook.makerName)}
           <span class="quiet">${time(new Date(webhook.createdAt))}</span></dd></div>

@@ -1,6 +1,6 @@
 import { type Static, Type } from "@sinclair/typebox";
 import type { FastifyReply, FastifyRequest } from "fastify";
-import type { EventType } from "../events/schemas.ts";
+import type { AccountEventType } from "../events/schemas.ts";
 import type { App } from "../http/app.ts";
 import { isUuid, newId } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
@@ -36,7 +36,7 @@ const FEATURE = "public_api_webhooks";
 const DELIVERIES_SHOWN = 10;
 const strict = { additionalProperties: false };
 const token = { form_token: Type.String({ maxLength: 100 }) };
-const EventTypeName = Type.Unsafe<EventType>({ type: "string", enum: Object.keys(EVENT_WORDS) });
+const EventTypeName = Type.Unsafe<AccountEventType>({ type: "string", enum: Object.keys(EVENT_WORDS) });
 const AddForm = Type.Object(
   {
     ...token,

@@ -2,7 +2,7 @@ import { holdAccount } from "../accounts/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
-import { EVENT_SCOPES, type EventType } from "../events/schemas.ts";
+import { type AccountEventType, EVENT_SCOPES } from "../events/schemas.ts";
 import { isUuid, newId } from "../lib/ids.ts";
 import { badField, notFound, Problem } from "../lib/problems.ts";
 import { coversScope } from "../lib/scopes.ts";
@@ -109,7 +109,11 @@ async function insertWebhook(
   return { webhook: toWebhook(row), secret };
 }
 
-function assertMayRead({ scopes }: Creator, eventTypes: readonly EventType[], publicUrl: string): void {
+function assertMayRead(
+  { scopes }: Creator,
+  eventTypes: readonly AccountEventType[],
+  publicUrl: string,
+): void {
   const requiredScopes = [...new Set(eventTypes.map((type) => EVENT_SCOPES[type]))];
   if (requiredScopes.every((scope) => coversScope(scopes, scope))) return;
   const tokensUrl = `${publicUrl}/settings/keys`;
