@@ -20,7 +20,7 @@ import { StartError } from "../lib/start-error.ts";
 import { sendDueMails } from "../mail/jobs.ts";
 import { createMailTransport } from "../mail/transport.ts";
 import { forgetEnded, sweepResets } from "../sessions/jobs.ts";
-import { deliverWebhooks, forgetDeliveries } from "../webhooks/jobs.ts";
+import { deliverWebhooks, forgetDeliveries, resealSecrets } from "../webhooks/jobs.ts";
 import { createApp } from "./app.ts";
 import { prepareDemo } from "./demo.ts";
 import { welcome } from "./welcome.ts";
@@ -128,6 +128,7 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
     every(5 * SECOND, "due payments", logger, () => sweepDuePayments(deps, logger)),
     every(60 * SECOND, "payments in doubt", logger, () => alertInDoubt(deps, logger)),
     deliverWebhooks(deps, logger),
+    every(60 * SECOND, "webhooks' secrets", logger, () => resealSecrets(deps, logger)),
     every(60 * SECOND, "old deliveries", logger, () => forgetDeliveries(db)),
     every(60 * SECOND, "old rate windows", logger, () => forgetOldWindows(db)),
   ];

@@ -44,7 +44,7 @@ export function open(keys: readonly Buffer[], { keyId, bytes }: Sealed, context:
 }
 
 /** Tells keys apart in a row and in a log, and says nothing of them. */
-function keyIdOf(root: Buffer): string {
+export function keyIdOf(root: Buffer): string {
   return derive(root, "sealing key id", KEY_ID_BYTES).toString("hex");
 }
 

@@ -177,6 +177,24 @@ export async function writeAttempt(
   return numUpdatedRows === 1n;
 }
 
+/** Puts a delivery off that was not attempted. */
+export async function postponeDelivery(
+  db: Db,
+  accountId: string,
+  { id, attempts }: { id: string; attempts: number },
+  error: string,
+  dueAt: Date,
+): Promise<void> {
+  await db
+    .updateTable("webhook_deliveries")
+    .set({ due_at: dueAt, answer_status: null, answer_error: error })
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .where("status", "=", "PENDING")
+    .where("attempts", "=", attempts)
+    .execute();
+}
+
 /**
  * Notes at the webhook what an attempt says about its receiver.
  * @returns how many deliveries have failed in a row; 0 for a webhook that is not active any more

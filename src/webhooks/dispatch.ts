@@ -25,7 +25,8 @@ const EXCHANGE_SECONDS = 15;
 const STOP_GRACE = 3 * SECOND;
 const LAPSED_BATCH = 500;
 const FAILURES_AT_MOST = 10;
-const UNOPENED = "this service could not read the webhook's secret; its operator has to mend that";
+const UNSIGNED = "could not be signed: the operator of this service has to mend it";
+const UNSIGNED_WAIT_SECONDS = 60;
 
 export type DispatchDeps = {
   db: Db;
@@ -103,7 +104,13 @@ export function createDispatcher(deps: DispatchDeps, onFree: () => void): Dispat
   }
 
   async function send(leased: store.Leased, slow: boolean, delivery: store.TakenDelivery): Promise<void> {
-    const outcome = await attempt(deps, leased, delivery, breakOff.signal);
+    const headers = sign(deps, leased, delivery);
+    if (headers === undefined) {
+      const dueAt = addSeconds(delivery.now, UNSIGNED_WAIT_SECONDS);
+      return store.postponeDelivery(db, leased.accountId, delivery, UNSIGNED, dueAt);
+    }
+    const { url, body } = delivery;
+    const outcome = await deps.client.deliver({ url, headers, body }, breakOff.signal);
     // Broken off: nobody knows whether it arrived, so it stays due.
     if (breakOff.signal.aborted && outcome.status === null) return;
     await recordOutcome(deps, leased, slow, delivery, outcome);
@@ -127,25 +134,21 @@ export function createDispatcher(deps: DispatchDeps, onFree: () => void): Dispat
   };
 }
 
-/** Makes one attempt. The secrets are in clear for as long as it takes to sign. */
-async function attempt(
-  { client, config, logger }: DispatchDeps,
+/** The headers of an attempt; `undefined` when this process cannot open the secrets, which is no fault of the receiver. */
+function sign(
+  { config, logger }: DispatchDeps,
   { accountId, id }: store.WebhookKey,
   delivery: store.TakenDelivery,
-  signal: AbortSignal,
-): Promise<Outcome> {
-  const { body, eventType, now, secrets, url } = delivery;
-  const message = { id: delivery.id, eventType, timestamp: now, body };
-  let headers: Record<string, string>;
+): Record<string, string> | undefined {
+  const { body, eventType, now, secrets } = delivery;
   try {
     const context = secretContext(accountId, id);
     const opened = secrets.map((secret) => open(config.secretsKeys, secret, context));
-    headers = signatureHeaders(opened, message);
+    return signatureHeaders(opened, { id: delivery.id, eventType, timestamp: now, body });
   } catch (error) {
     logger.error({ err: error, webhookId: id }, "a webhook's secret cannot be opened: look at SECRETS_KEY");
-    return { ok: false, status: null, error: UNOPENED, milliseconds: 0, timedOut: false };
+    return undefined;
   }
-  return client.deliver({ url, headers, body }, signal);
 }
 
 /** Writes what became of an attempt, and what it says about the receiver, in one transaction. */

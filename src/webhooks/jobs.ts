@@ -2,11 +2,13 @@ import type { Logger } from "pino";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { every, type Loop } from "../jobs/every.ts";
+import { keyIdOf, open, type Sealed, seal } from "../lib/sealed.ts";
 import { addSeconds, SECOND } from "../lib/time.ts";
 import { createDeliveryClient } from "./delivery-client.ts";
 import { createDispatcher, SOCKETS_AT_MOST } from "./dispatch.ts";
 import * as store from "./retention-store.ts";
-import type { WebhookDeps } from "./service.ts";
+import { listSealedByOthers, type StoredSecrets, writeResealed } from "./secret-store.ts";
+import { secretContext, type WebhookDeps } from "./service.ts";
 
 const KEPT_SECONDS = 30 * 24 * 60 * 60;
 const BATCH = 1_000;
@@ -46,4 +48,31 @@ export async function forgetDeliveries(db: Db): Promise<void> {
     const deleted = await store.deleteDeliveriesOf(db, webhook, BATCH);
     if (deleted < BATCH) await store.removeWebhook(db, webhook);
   }
+}
+
+/**
+ * After a rotation of SECRETS_KEY, seals anew what older keys have sealed, so that those can be taken out. What
+ * none of the keys opens is left as it is, and said.
+ */
+export async function resealSecrets({ db, config }: WebhookDeps, logger: Logger): Promise<void> {
+  const [newest] = config.secretsKeys;
+  if (newest === undefined) throw new TypeError("there is no key to seal with");
+  let batch: StoredSecrets[] = [];
+  do {
+    batch = await listSealedByOthers(db, keyIdOf(newest), batch.at(-1), BATCH);
+    for (const stored of batch) {
+      const context = secretContext(stored.accountId, stored.id);
+      const reseal = (sealed: Sealed) =>
+        seal(config.secretsKeys, open(config.secretsKeys, sealed, context), context);
+      try {
+        const { secret, oldSecret } = stored;
+        await writeResealed(db, stored, {
+          secret: reseal(secret),
+          oldSecret: oldSecret === null ? null : reseal(oldSecret),
+        });
+      } catch (error) {
+        logger.error({ err: error, webhookId: stored.id }, "a webhook's secret cannot be sealed anew");
+      }
+    }
+  } while (batch.length === BATCH);
 }

@@ -116,7 +116,7 @@ export async function createDelivery(
   app: App,
   fixture: Fixture,
 ): Promise<{ webhookId: string; deliveryId: string }> {
-  const { id } = await subscribe(app, fixture.token, "https://example.com/webhooks");
+  const { id } = await subscribe(app, fixture.token, "https://receiver.invalid/webhooks");
   await postMessage(app, fixture);
   const { body } = await callWebhooks(app, "GET", `/${id}/deliveries`, { token: fixture.token });
   return { webhookId: id, deliveryId: body.deliveries[0].id };

@@ -44,7 +44,7 @@ const NEITHER = { ours: false, standard: false };
 describe("a webhook", () => {
   test("is made in exactly the contract's keys, with a secret that is shown this once", async () => {
     const { token } = await createSubscriber(app);
-    const body = { url: "https://example.com/hooks?a=1", eventTypes: ["approval.confirmed"] };
+    const body = { url: "https://receiver.invalid/hooks?a=1", eventTypes: ["approval.confirmed"] };
     const made = await callWebhooks(app, "POST", "", { token, body });
     expect(made.status).toBe(201);
     expect(Object.keys(made.body)).toEqual(["webhook", "secret", "message"]);
@@ -66,7 +66,7 @@ describe("a webhook", () => {
 
   test("is stored without its secret in clear", async () => {
     const { token } = await createSubscriber(app);
-    const { id, secret } = await subscribe(app, token, "https://example.com/");
+    const { id, secret } = await subscribe(app, token, "https://receiver.invalid/");
     const row = await db.selectFrom("webhooks").where("id", "=", id).selectAll().executeTakeFirstOrThrow();
     const stored = [JSON.stringify(row), row.secret?.toString("latin1")].join();
     expect(stored).not.toContain(secret);
@@ -136,7 +136,7 @@ describe("a webhook", () => {
     const receiver = await startReceiver();
     const fixture = await createSubscriber(app);
     const { secret } = await subscribe(app, fixture.token, receiver.url());
-    const other = await subscribe(app, fixture.token, "https://example.com/");
+    const other = await subscribe(app, fixture.token, "https://receiver.invalid/");
     await postMessage(app, fixture);
     await deliverAll(db, dispatcher);
     const [request] = receiver.received;
@@ -251,7 +251,7 @@ describe("a webhook outlives", () => {
 
 test("the links of a refusal lead to the service's own pages", async () => {
   const { token } = await createSubscriber(app, { scopes: ["webhooks:manage"] });
-  const body = { url: "https://example.com/", eventTypes: ["message.received"] };
+  const body = { url: "https://receiver.invalid/", eventTypes: ["message.received"] };
   const { details } = (await callWebhooks(app, "POST", "", { token, body })).body;
   expect(details.tokensUrl).toBe(`${PUBLIC_URL}/settings/keys`);
 });
