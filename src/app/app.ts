@@ -22,12 +22,13 @@ import { operatorFeedRoute } from "../operator/feed-routes.ts";
 import { operatorGate } from "../operator/gate.ts";
 import { operatorRoutes } from "../operator/routes.ts";
 import { Account, Member, OperatorMilestone } from "../operator/schemas.ts";
+import { operatorWebhookRoutes } from "../operator/webhook-routes.ts";
 import { openSessions } from "../sessions/service.ts";
 import { sendPage } from "../web/layout.ts";
 import { notFoundPage } from "../web/pages.ts";
 import { webRoutes } from "../web/routes.ts";
 import { webhookActionRoutes, webhookRoutes } from "../webhooks/routes.ts";
-import { Delivery, Webhook } from "../webhooks/schemas.ts";
+import { Delivery, OperatorWebhook, Webhook } from "../webhooks/schemas.ts";
 import { healthRoutes } from "./health.ts";
 import { describeApi, serveApiReference } from "./openapi.ts";
 
@@ -66,6 +67,7 @@ const SHARED_SCHEMAS = [
   OperatorMilestone,
   OperatorEvent,
   OperatorUpdates,
+  OperatorWebhook,
 ];
 
 /** Puts the whole service together: every route is listed here, and nowhere else. */
@@ -90,6 +92,7 @@ export async function createApp(deps: AppDeps): Promise<App> {
       api.addHook("onRequest", operatorGate(config.operatorApiKeys, limits));
       operatorRoutes(api, deps);
       operatorFeedRoute(api, deps);
+      operatorWebhookRoutes(api, deps);
     };
     await app.register(operator, { prefix: "/api/operator/v1" });
   }

@@ -21,6 +21,7 @@ import { sendDueMails } from "../mail/jobs.ts";
 import { createMailTransport } from "../mail/transport.ts";
 import { forgetEnded, sweepResets } from "../sessions/jobs.ts";
 import { deliverWebhooks, forgetDeliveries, resealSecrets } from "../webhooks/jobs.ts";
+import { deliverOperatorWebhook, resealOperatorSecrets } from "../webhooks/operator-jobs.ts";
 import { createApp } from "./app.ts";
 import { prepareDemo } from "./demo.ts";
 import { welcome } from "./welcome.ts";
@@ -128,6 +129,8 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
     every(5 * SECOND, "due payments", logger, () => sweepDuePayments(deps, logger)),
     every(60 * SECOND, "payments in doubt", logger, () => alertInDoubt(deps, logger)),
     deliverWebhooks(deps, logger),
+    deliverOperatorWebhook(deps, logger),
+    every(60 * SECOND, "the operator's webhook's secret", logger, () => resealOperatorSecrets(deps)),
     every(60 * SECOND, "webhooks' secrets", logger, () => resealSecrets(deps, logger)),
     every(60 * SECOND, "old deliveries", logger, () => forgetDeliveries(db)),
     every(60 * SECOND, "old rate windows", logger, () => forgetOldWindows(db)),

@@ -22,6 +22,7 @@ export type Database = {
   operator_outbox: OperatorOutboxTable;
   operator_events: OperatorEventsTable;
   operator_head: OperatorHeadTable;
+  operator_webhook: OperatorWebhookTable;
   rate_windows: RateWindowsTable;
   payments: PaymentsTable;
   invoices: InvoicesTable;
@@ -370,6 +371,30 @@ export type OperatorEventsTable = {
 export type OperatorHeadTable = {
   first_event: number;
   last_event: number;
+};
+
+/** One row at most: where the operator's feed is sent, and how far. */
+export type OperatorWebhookTable = {
+  url: string;
+  /** Encrypted, as is the next. */
+  secret: Buffer;
+  secret_key_id: string;
+  /** The one before the last rotation; signs too until then. */
+  old_secret: Buffer | null;
+  old_secret_key_id: string | null;
+  old_secret_until: Date | null;
+  /** The number of the last event of the operator's feed that has arrived. */
+  cursor: number;
+  /** How often the next one was tried. */
+  attempts: Generated<number>;
+  due_at: Date;
+  attempted_at: Date | null;
+  answer_status: number | null;
+  answer_error: string | null;
+  /** Which process sends, and until when. */
+  lease: string | null;
+  leased_until: Date | null;
+  created_at: Date;
 };
 
 /** Hits per bucket and minute, shared by the processes about once a second. Unlogged: a crash forgives. */

@@ -9,6 +9,7 @@ import { createDispatcher, SOCKETS_AT_MOST } from "./dispatch.ts";
 import * as store from "./retention-store.ts";
 import { listSealedByOthers, type StoredSecrets, writeResealed } from "./secret-store.ts";
 import { secretContext, type WebhookDeps } from "./service.ts";
+import { targetRules } from "./target.ts";
 
 const KEPT_SECONDS = 30 * 24 * 60 * 60;
 const BATCH = 1_000;
@@ -19,11 +20,7 @@ const BATCHES_AT_MOST = 100;
  * it is hurried.
  */
 export function deliverWebhooks({ db, config }: WebhookDeps, logger: Logger): Loop {
-  const client = createDeliveryClient({
-    privateHosts: config.webhookPrivateHosts,
-    allowLocalhost: config.demo,
-    maxSockets: SOCKETS_AT_MOST,
-  });
+  const client = createDeliveryClient({ ...targetRules(config), maxSockets: SOCKETS_AT_MOST });
   const dispatcher = createDispatcher({ db, config, client, logger }, () => loop.hurry());
   const loop = every(SECOND, "webhooks", logger, dispatcher.sweep);
   return {

@@ -38,7 +38,7 @@ export const WebhookBody = Type.Object(
 );
 export type WebhookBody = Static<typeof WebhookBody>;
 
-const Secret = Type.String({
+export const Secret = Type.String({
   description: "What deliveries are signed with. It is shown this once.",
   examples: ["whsec_…"],
 });
@@ -47,6 +47,27 @@ export const WebhookRotated = Type.Object({ webhook: ref(Webhook), secret: Secre
 export const WebhookDeleted = Type.Object({ webhook: ref(Webhook), deleted: Type.Literal(true) });
 export const OneWebhook = Type.Object({ webhook: ref(Webhook) });
 export const WebhookList = Type.Object({ webhooks: Type.Array(ref(Webhook)) });
+
+export const OperatorWebhookBody = Type.Object(
+  { url: Type.String({ minLength: 1, maxLength: URL_LENGTH, examples: ["https://example.com/webhooks"] }) },
+  { additionalProperties: false },
+);
+
+export const OperatorWebhook = Type.Object(
+  {
+    url: Type.String(),
+    createdAt: Time,
+    cursor: Type.String({ description: "The last event of the operator's feed that has arrived." }),
+    waiting: Type.Integer({ description: "How many events come after it." }),
+    attempts: Type.Integer({ description: "How often the next one was tried." }),
+    lastAttemptAt: nullable(Time),
+    lastStatus: nullable(Type.Integer()),
+    lastError: nullable(Type.String()),
+    nextAttemptAt: nullable(Time),
+  },
+  { $id: "OperatorWebhook" },
+);
+export type OperatorWebhook = Static<typeof OperatorWebhook>;
 
 export const Delivery = Type.Object(
   {

@@ -4,7 +4,7 @@ import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { type AccountEventType, EVENT_SCOPES } from "../events/schemas.ts";
 import { isUuid, newId } from "../lib/ids.ts";
-import { badField, notFound, Problem } from "../lib/problems.ts";
+import { notFound, Problem } from "../lib/problems.ts";
 import { coversScope } from "../lib/scopes.ts";
 import { seal } from "../lib/sealed.ts";
 import { addSeconds, isoOrNull } from "../lib/time.ts";
@@ -16,12 +16,10 @@ import {
   type Webhook,
   type WebhookBody,
 } from "./schemas.ts";
-import { newWebhookSecret } from "./signature.ts";
+import { newWebhookSecret, OLD_SECRET_SECONDS } from "./signature.ts";
 import * as store from "./store.ts";
-import { checkWebhookUrl } from "./target.ts";
+import { assertSendable, targetRules } from "./target.ts";
 
-/** For how long a secret that was replaced signs beside the new one (CONTRACT.md §3). */
-const OLD_SECRET_SECONDS = 24 * 60 * 60;
 const DELIVERIES_LIMIT = 50;
 
 export type WebhookDeps = {
@@ -59,7 +57,7 @@ export async function createWebhook(
   creator: Creator,
   body: WebhookBody,
 ): Promise<Disclosed> {
-  assertSendable(deps, body.url);
+  assertSendable(body.url, targetRules(deps.config));
   assertMayRead(creator, body.eventTypes, deps.config.publicUrl);
   const { accountId, tokenId, tokenName } = creator;
   return insertWebhook(deps, { accountId, tokenId, userId: null, makerName: tokenName }, newId(), body);
@@ -76,14 +74,8 @@ export async function createWebhookByHand(
   id: string,
   body: WebhookBody,
 ): Promise<Disclosed> {
-  assertSendable(deps, body.url);
+  assertSendable(body.url, targetRules(deps.config));
   return insertWebhook(deps, { accountId, tokenId: null, userId, makerName: name }, id, body);
-}
-
-function assertSendable({ config }: WebhookDeps, url: string): void {
-  const rules = { privateHosts: config.webhookPrivateHosts, allowLocalhost: config.demo };
-  const fault = checkWebhookUrl(url, rules);
-  if (fault !== undefined) throw badField("url", fault);
 }
 
 async function insertWebhook(

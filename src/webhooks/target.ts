@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
+import { badField } from "../lib/problems.ts";
 
 /** Which addresses that are not public may be reached all the same. */
 export type TargetRules = {
@@ -15,6 +16,11 @@ const GLOBAL_IPV6 = ipaddr.parseCIDR("2000::/3");
 const NAT64 = ipaddr.parseCIDR("64:ff9b::/96");
 // Public by its number, but Azure's own agent answers there to every machine in its cloud.
 const AZURE_HOST = "168.63.129.16";
+
+/** The rules that the service was set up with. */
+export function targetRules(config: { webhookPrivateHosts: readonly string[]; demo: boolean }): TargetRules {
+  return { privateHosts: config.webhookPrivateHosts, allowLocalhost: config.demo };
+}
 
 /**
  * Whether a webhook may be sent to this URL, as far as the URL itself tells; where its name leads is seen
@@ -42,6 +48,12 @@ export function checkWebhookUrl(url: string, rules: TargetRules): string | undef
     return "The URL must lead to a public address, not into a private network.";
   }
   return undefined;
+}
+
+/** @throws Problem bad_request {field: "url"} when a webhook may not be sent to this URL */
+export function assertSendable(url: string, rules: TargetRules): void {
+  const fault = checkWebhookUrl(url, rules);
+  if (fault !== undefined) throw badField("url", fault);
 }
 
 /** Whether a connection to `address` may be made for `host`, which led there. */
