@@ -5,6 +5,8 @@ import { createLogger } from "../src/app/logger.ts";
 import { createSandbox } from "../src/billing/sandbox.ts";
 import { loadConfig } from "../src/config/config.ts";
 import { connect } from "../src/database/connection.ts";
+import { Wakes } from "../src/database/wakes.ts";
+import { Waiters } from "../src/events/waiters.ts";
 import { RateLimits } from "../src/http/rate-limits.ts";
 import { type Account, milestoneId } from "./data.ts";
 
@@ -31,6 +33,7 @@ export async function record(environment: Record<string, string>, account: Accou
     db,
     limits: new RateLimits(),
     tokenUses: new TokenUses(),
+    waiters: new Waiters(db, new Wakes(db)),
     processor: createSandbox(db, "http://localhost:3000"),
     logger: createLogger("silent"),
   });

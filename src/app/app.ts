@@ -13,10 +13,12 @@ import { contractRoutes } from "../contracts/routes.ts";
 import { Budget, Contract, ContractWithBudget, Milestone } from "../contracts/schemas.ts";
 import type { Db } from "../database/connection.ts";
 import { updatesRoute } from "../events/routes.ts";
-import { Event, Updates } from "../events/schemas.ts";
+import { Event, OperatorEvent, OperatorUpdates, Updates } from "../events/schemas.ts";
+import type { Waiters } from "../events/waiters.ts";
 import type { App } from "../http/app.ts";
 import type { RateLimits } from "../http/rate-limits.ts";
 import { createServer, handleUnknownRoutes } from "../http/server.ts";
+import { operatorFeedRoute } from "../operator/feed-routes.ts";
 import { operatorGate } from "../operator/gate.ts";
 import { operatorRoutes } from "../operator/routes.ts";
 import { Account, Member, OperatorMilestone } from "../operator/schemas.ts";
@@ -34,6 +36,7 @@ export type AppDeps = {
   db: Db;
   limits: RateLimits;
   tokenUses: TokenUses;
+  waiters: Waiters;
   processor: Processor;
   boundaries?: BoundaryObserver | undefined;
   logger: Logger;
@@ -61,12 +64,16 @@ const SHARED_SCHEMAS = [
   Account,
   Member,
   OperatorMilestone,
+  OperatorEvent,
+  OperatorUpdates,
 ];
 
 /** Puts the whole service together: every route is listed here, and nowhere else. */
 export async function createApp(deps: AppDeps): Promise<App> {
   const { config, limits } = deps;
   const app = createServer({ logger: deps.logger, trustProxy: config.trustProxy });
+  // Requests that wait would hold up the stop.
+  app.addHook("preClose", async () => deps.waiters.stop());
   for (const schema of SHARED_SCHEMAS) app.addSchema(schema);
   await describeApi(app, { publicUrl: config.publicUrl, version: VERSION });
   handleUnknownRoutes(app, (reply) => sendPage(reply, config.appName, 404, notFoundPage));
@@ -82,13 +89,14 @@ export async function createApp(deps: AppDeps): Promise<App> {
     const operator = async (api: App): Promise<void> => {
       api.addHook("onRequest", operatorGate(config.operatorApiKeys, limits));
       operatorRoutes(api, deps);
+      operatorFeedRoute(api, deps);
     };
     await app.register(operator, { prefix: "/api/operator/v1" });
   }
   resourceMetadataRoute(app, config.publicUrl);
   healthRoutes(app, deps.db);
   const sessions = openSessions(deps.db, config, deps.logger);
-  await app.register(async (pages: App) => webRoutes(pages, { ...deps, ...sessions }, config));
+  await app.register(async (pages: App) => webRoutes(pages, { ...sessions, ...deps }, config));
   await serveApiReference(app);
   return app;
 }

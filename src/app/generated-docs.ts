@@ -2,6 +2,8 @@ import { TokenUses } from "../accounts/token-uses.ts";
 import { createSandbox } from "../billing/sandbox.ts";
 import { loadConfig } from "../config/config.ts";
 import { connect } from "../database/connection.ts";
+import { Wakes } from "../database/wakes.ts";
+import { Waiters } from "../events/waiters.ts";
 import { RateLimits } from "../http/rate-limits.ts";
 import { problemRows } from "../lib/problems.ts";
 import { createApp } from "./app.ts";
@@ -34,6 +36,7 @@ export async function describeOpenApi(): Promise<object> {
     db,
     limits: new RateLimits(),
     tokenUses: new TokenUses(),
+    waiters: new Waiters(db, new Wakes(db)),
     processor: createSandbox(db, EXAMPLE_ORIGIN),
     logger: createLogger("silent"),
   });

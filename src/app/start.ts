@@ -9,7 +9,11 @@ import { createSandbox } from "../billing/sandbox.ts";
 import type { Config } from "../config/config.ts";
 import { keepSecret } from "../config/kept-secret.ts";
 import { type Connection, connect } from "../database/connection.ts";
+import { type ListeningOptions, startListening } from "../database/listening.ts";
 import { migrate, pendingMigrations } from "../database/migrate.ts";
+import { Wakes } from "../database/wakes.ts";
+import { keepOperatorFeed, sweepOldEvents } from "../events/jobs.ts";
+import { Waiters } from "../events/waiters.ts";
 import { forgetOldWindows, RateLimits } from "../http/rate-limits.ts";
 import { every, type Loop } from "../jobs/every.ts";
 import { StartError } from "../lib/start-error.ts";
@@ -63,8 +67,10 @@ export async function start(
       throw asDatabaseError(error);
     });
     const { db } = connection;
+    const wakes = new Wakes(db);
+    if (parts.serve || parts.work) stops.push(await listen(config, { db, wakes, url, logger }));
     const completed = await withSecrets(config);
-    const deps = { config: completed, db, processor: createSandbox(db, config.publicUrl), boundaries };
+    const deps = { config: completed, db, wakes, processor: createSandbox(db, config.publicUrl), boundaries };
     if (parts.work) for (const loop of startSweeps(deps, logger)) stops.push(() => loop.stop());
     if (parts.serve) await serve(deps, logger, stops);
     return { stop };
@@ -88,6 +94,15 @@ async function prepareSchema(config: Config, url: string, logger: Logger): Promi
   if (names.length > 0) logger.info({ migrations: names }, "schema migrated");
 }
 
+/** @returns how to stop listening */
+async function listen(config: Config, options: ListeningOptions): Promise<() => Promise<void>> {
+  const { databaseDirectUrl: url = options.url } = config;
+  const listening = await startListening({ ...options, url }).catch((error: unknown) => {
+    throw asDatabaseError(error, url === options.url ? "DATABASE_URL" : "DATABASE_DIRECT_URL");
+  });
+  return () => listening.stop();
+}
+
 async function assertMigrated({ db }: Connection): Promise<void> {
   const pending = await pendingMigrations(db);
   if (pending.length > 0) {
@@ -97,12 +112,14 @@ async function assertMigrated({ db }: Connection): Promise<void> {
   }
 }
 
-type PartDeps = PaymentDeps & { config: Config };
+type PartDeps = PaymentDeps & { config: Config; wakes: Wakes };
 
 function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
   const { config, db } = deps;
   const transport = createMailTransport(config, logger);
   return [
+    keepOperatorFeed(deps, logger),
+    every(3_600 * SECOND, "old events", logger, () => sweepOldEvents(db, config.eventRetentionDays)),
     every(SECOND, "reset links", logger, () => sweepResets({ db, config })),
     every(5 * SECOND, "mail", logger, () => sendDueMails({ db, logger }, transport)),
     every(600 * SECOND, "ended sessions", logger, () => forgetEnded(db)),
@@ -118,11 +135,17 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
 }
 
 async function serve(deps: PartDeps, logger: Logger, stops: (() => Promise<unknown>)[]): Promise<void> {
-  const { config, db } = deps;
+  const { config, db, wakes } = deps;
   const limits = new RateLimits();
   const tokenUses = new TokenUses();
-  const app = await createApp({ ...deps, limits, tokenUses, logger });
+  const waiters = new Waiters(db, wakes);
+  const app = await createApp({ ...deps, limits, tokenUses, waiters, logger });
+  const missed = every(10 * SECOND, "missed events", logger, () => waiters.lookForMissed());
+  wakes.subscribe((woken) => {
+    if (woken === "all") missed.hurry();
+  });
   const loops = [
+    missed,
     every(SECOND, "share rate limits", logger, () => limits.share(db)),
     every(SECOND, "note token uses", logger, () => tokenUses.write(db)),
   ];
@@ -153,12 +176,12 @@ async function withSecrets(config: Config): Promise<Config> {
 }
 
 /** What the operator can mend at the database, in one line, without the address and its password. */
-function asDatabaseError(error: unknown): unknown {
+function asDatabaseError(error: unknown, variable = "DATABASE_URL"): unknown {
   const first = error instanceof AggregateError ? error.errors[0] : error;
   const code = first instanceof Error && "code" in first ? String(first.code) : "";
   if (!/^(ECONN|ENOTFOUND|EAI_|ETIMEDOUT|EHOSTUNREACH|3D000|28|57P03|53300)/.test(code)) return error;
   const said = first instanceof Error ? first.message : code;
-  return new StartError(`The database cannot be used: ${said}. Check DATABASE_URL, and that it is running.`);
+  return new StartError(`The database cannot be used: ${said}. Check ${variable}, and that it is running.`);
 }
 
 function asStartError(error: unknown, { host, port }: Config): unknown {

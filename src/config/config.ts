@@ -13,6 +13,8 @@ export type Config = {
   publicUrl: string;
   /** Absent: a Postgres of our own under `dataDir`. */
   databaseUrl: string | undefined;
+  /** Leads to Postgres past any pooler, for LISTEN; absent: `databaseUrl` does. */
+  databaseDirectUrl: string | undefined;
   migrateOnStart: boolean;
   dataDir: string;
   appName: string;
@@ -29,6 +31,8 @@ export type Config = {
   /** Who mail is from, as `Name <address>` or an address. */
   mailFrom: string;
   approvalTtlSeconds: number;
+  /** After how many days events are forgotten; absent: never. */
+  eventRetentionDays: number | undefined;
   rateLimitPerMinute: number;
   /** How many proxies to believe, or which addresses; `false`: none. */
   trustProxy: number | string | false;
@@ -46,6 +50,10 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
   const host = env.text("HOST", "127.0.0.1");
   const port = env.integer("PORT", 3000, { min: 1, max: 65_535 });
   const databaseUrl = env.url("DATABASE_URL", ["postgres:", "postgresql:"]);
+  const databaseDirectUrl = env.url("DATABASE_DIRECT_URL", ["postgres:", "postgresql:"]);
+  if (databaseDirectUrl !== undefined && databaseUrl === undefined) {
+    env.fault("DATABASE_DIRECT_URL needs DATABASE_URL beside it: another way to the same database");
+  }
   const stripeKey = env.optional("STRIPE_SECRET_KEY");
   const loopback = LOOPBACK.has(host);
   const publicUrl = readPublicUrl(env, port, databaseUrl !== undefined);
@@ -55,6 +63,7 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
     port,
     publicUrl,
     databaseUrl,
+    databaseDirectUrl,
     migrateOnStart: env.flag("MIGRATE_ON_START", databaseUrl === undefined),
     dataDir: resolve(env.text("DATA_DIR", ".data")),
     appName,
@@ -65,6 +74,7 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
     smtpUrl: env.url("SMTP_URL", ["smtp:", "smtps:"]),
     mailFrom: readMailFrom(env, appName, publicUrl),
     approvalTtlSeconds: env.integer("APPROVAL_TTL_SECONDS", 259_200, { min: 1, max: 31_536_000 }),
+    eventRetentionDays: env.optionalInteger("EVENT_RETENTION_DAYS", { min: 1, max: 36_500 }),
     rateLimitPerMinute: env.integer("RATE_LIMIT_PER_MINUTE", 600, { min: 1, max: 1_000_000 }),
     trustProxy: readTrustProxy(env),
     logLevel: env.oneOf("LOG_LEVEL", LOG_LEVELS, "info"),

@@ -48,6 +48,10 @@ export class Environment {
     return fallback;
   }
 
+  optionalInteger(name: string, range: { min: number; max: number }): number | undefined {
+    return this.optional(name) === undefined ? undefined : this.integer(name, range.min, range);
+  }
+
   oneOf<const T extends string>(name: string, allowed: readonly T[], fallback: T): T {
     const value = this.optional(name);
     if (value === undefined) return fallback;

@@ -19,6 +19,9 @@ export type Database = {
   events: EventsTable;
   webhooks: WebhooksTable;
   webhook_deliveries: WebhookDeliveriesTable;
+  operator_outbox: OperatorOutboxTable;
+  operator_events: OperatorEventsTable;
+  operator_head: OperatorHeadTable;
   rate_windows: RateWindowsTable;
   payments: PaymentsTable;
   invoices: InvoicesTable;
@@ -299,9 +302,10 @@ export type WebhooksTable = {
   origin: string;
   event_types: string[];
   status: WebhookStatus;
-  /** The token that made it. */
-  token_id: string;
-  token_name: string;
+  /** Who made it: a token, or a member by hand; and under what name. */
+  token_id: string | null;
+  user_id: string | null;
+  maker_name: string;
   /** Encrypted, as is the next; null once it is deleted. */
   secret: Buffer | null;
   secret_key_id: string | null;
@@ -342,6 +346,30 @@ export type WebhookDeliveriesTable = {
   answer_error: string | null;
   created_at: Date;
   resolved_at: Date | null;
+};
+
+/** Events that the operator's feed has not taken over yet, in an order that keeps each account's. */
+export type OperatorOutboxTable = {
+  account_id: string;
+  number: number;
+  position: ColumnType<number, never, never>;
+};
+
+/** The events of all accounts, under numbers of their own. `account` is the operator's id for it. */
+export type OperatorEventsTable = {
+  number: number;
+  account: string;
+  type: string;
+  resource_id: string;
+  job_id: string | null;
+  data: Json<Record<string, unknown>>;
+  created_at: Date;
+};
+
+/** One row, held by whoever appends to the operator's feed. */
+export type OperatorHeadTable = {
+  first_event: number;
+  last_event: number;
 };
 
 /** Hits per bucket and minute, shared by the processes about once a second. Unlogged: a crash forgives. */

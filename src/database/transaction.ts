@@ -20,18 +20,43 @@ const UNAVAILABLE_ERRORS = new Set([
 const UNAVAILABLE_MESSAGES =
   /timeout exceeded when trying to connect|Connection terminated|is not queryable|Query read timeout/;
 
+type CommitListener = (changed: ReadonlySet<string>) => void;
+
+const changesOf = new WeakMap<Trx, Set<string>>();
+const listenersOf = new WeakMap<Db, CommitListener[]>();
+
 /**
  * Runs `work` in one transaction. A deadlock or a serialization failure is tried again, three times in all:
- * Postgres has rolled everything back, so `work` must do nothing outside its transaction.
+ * Postgres has rolled everything back, so `work` must do nothing outside its transaction. What it noted with
+ * `noteChange` is told to the listeners of `db` once it has committed.
  */
 export async function inTransaction<T>(db: Db, work: (trx: Trx) => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await db.transaction().execute(work);
+      let changes: ReadonlySet<string> | undefined;
+      const result = await db.transaction().execute(async (trx) => {
+        const done = await work(trx);
+        changes = changesOf.get(trx);
+        return done;
+      });
+      if (changes !== undefined) for (const listener of listenersOf.get(db) ?? []) listener(changes);
+      return result;
     } catch (error) {
       if (attempt === ATTEMPTS || !isRollback(error)) throw error;
     }
   }
+}
+
+/** Notes that readers of `name`, an account by its `account_id`, will have something new when `trx` commits. */
+export function noteChange(trx: Trx, name: string): void {
+  const changes = changesOf.get(trx);
+  if (changes === undefined) changesOf.set(trx, new Set([name]));
+  else changes.add(name);
+}
+
+/** Has `listener` told what was noted in each transaction that this process commits through `db`. */
+export function onCommit(db: Db, listener: CommitListener): void {
+  listenersOf.set(db, [...(listenersOf.get(db) ?? []), listener]);
 }
 
 /** Whether Postgres rolled back only because somebody else was quicker. */

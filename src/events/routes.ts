@@ -5,10 +5,11 @@ import type { App } from "../http/app.ts";
 import { ref } from "../lib/schema.ts";
 import { FEED_SCOPES, Updates, UpdatesQuery } from "./schemas.ts";
 import { readUpdates } from "./service.ts";
+import type { Waiters } from "./waiters.ts";
 
 /** GET /updates (CONTRACT.md §2). Works before the claim. */
-export function updatesRoute(app: App, deps: GateDeps & { db: Db }): void {
-  const { db } = deps;
+export function updatesRoute(app: App, deps: GateDeps & { db: Db; waiters: Waiters }): void {
+  const { db, waiters } = deps;
   const gate = openGate(deps, { by: "token", scopes: FEED_SCOPES }, [], (credential) =>
     readGrant(db, credential),
   );
@@ -22,12 +23,28 @@ export function updatesRoute(app: App, deps: GateDeps & { db: Db }): void {
         summary: "Read the account's feed",
         description:
           "Events, oldest first. Follow `nextCursor`: you see every event once and in order, and never one that was " +
-          "rolled back. Types that the token may not read are left out.",
+          "rolled back. Types that the token may not read are left out, and `nextCursor` goes past them.\n\n" +
+          "With `wait`, a request for which there is no event is held until one comes that the token may read, or " +
+          "until the time is up; then the page is empty. Ask again at once, with its `nextCursor`. A token may have " +
+          "20 requests waiting.",
         tags: ["Updates"],
         querystring: UpdatesQuery,
         response: { 200: ref(Updates) },
       },
     },
-    async (request) => readUpdates(db, gate.grant(request), request.query),
+    async (request, reply) => {
+      const { wait = 0, ...page } = request.query;
+      const { accountId, tokenId } = gate.grant(request);
+      const waiting = {
+        feed: accountId,
+        holder: tokenId,
+        seconds: wait,
+        onHangUp: (listener: () => void) => void reply.raw.once("close", listener),
+      };
+      return waiters.hold(waiting, page, async (query, again) => {
+        const grant = again ? await gate.again(request, reply) : gate.grant(request);
+        return readUpdates(db, grant, query);
+      });
+    },
   );
 }

@@ -14,7 +14,12 @@ export const EVENT_SCOPES = {
   "message.received": "messages:read",
 } as const satisfies Record<string, Scope>;
 
-export type EventType = keyof typeof EVENT_SCOPES;
+/** The types that the operator's feed alone shows (CONTRACT.md §6): no scope reads them. */
+export const UNSCOPED_TYPES = ["account.registered"] as const;
+
+/** The types that tokens, members and webhooks of an account may read. */
+export type AccountEventType = keyof typeof EVENT_SCOPES;
+export type EventType = AccountEventType | (typeof UNSCOPED_TYPES)[number];
 
 /** The types that only the operator knows of, and sends in (CONTRACT.md §8). */
 export const OPERATOR_EVENT_TYPES = [
@@ -41,7 +46,22 @@ export const Event = Type.Object(
 );
 export type Event = Static<typeof Event>;
 
-export const UpdatesQuery = Type.Object({
+/** The name under which whoever waits for the operator's feed is woken; accounts go by their `account_id`. */
+export const OPERATOR_FEED = "operator";
+
+/** An event in the operator's feed: numbered in it, and with the operator's id for its account. */
+export const OperatorEvent = Type.Object(
+  {
+    ...Event.properties,
+    type: Type.String({ enum: [...Object.keys(EVENT_SCOPES), ...UNSCOPED_TYPES] }),
+    accountId: Type.String(),
+  },
+  { $id: "OperatorEvent" },
+);
+export type OperatorEvent = Static<typeof OperatorEvent>;
+
+/** How a feed is read page by page. */
+export const PageQuery = Type.Object({
   cursor: Type.Optional(
     Type.String({
       pattern: "^[0-9]+$",
@@ -50,14 +70,35 @@ export const UpdatesQuery = Type.Object({
   ),
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200, default: 50 })),
 });
-export type UpdatesQuery = Static<typeof UpdatesQuery>;
+export type PageQuery = Static<typeof PageQuery>;
+
+export const UpdatesQuery = Type.Object({
+  ...PageQuery.properties,
+  wait: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: 30,
+      default: 0,
+      description: "Seconds to hold the request while there is no event to give.",
+    }),
+  ),
+});
 
 export const Updates = Type.Object(
   {
     events: Type.Array(ref(Event)),
-    nextCursor: Type.String({ description: "Pass it as `cursor` next time." }),
+    nextCursor: Type.String({
+      description:
+        "Pass it as `cursor` next time, after an empty page too: it goes past what the token may not read.",
+    }),
     hasMore: Type.Boolean(),
   },
   { $id: "Updates" },
 );
 export type Updates = Static<typeof Updates>;
+
+export const OperatorUpdates = Type.Object(
+  { ...Updates.properties, events: Type.Array(ref(OperatorEvent)) },
+  { $id: "OperatorUpdates" },
+);
+export type OperatorUpdates = Static<typeof OperatorUpdates>;

@@ -1,19 +1,20 @@
 import type { Db, Trx } from "../database/connection.ts";
+import { noteChange } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
-import { Problem } from "../lib/problems.ts";
-import { coversScope } from "../lib/scopes.ts";
+import { coversScope, type Scope } from "../lib/scopes.ts";
 import { insertDeliveries, type Subscriber, wakeSubscribers } from "./delivery-store.ts";
-import { EVENT_SCOPES, type Event, type EventType, type Updates, type UpdatesQuery } from "./schemas.ts";
-import { type EventRow, insertEvents, type NewEvent, readEventPage, takeEventNumbers } from "./store.ts";
+import { insertIntoOutbox } from "./operator-store.ts";
+import { EVENT_SCOPES, type Event, type EventType, type PageQuery, type Updates } from "./schemas.ts";
+import { insertEvents, type NewEvent, readEventPage, takeEventNumbers } from "./store.ts";
+import { toEvent, toPage, toRange } from "./wire.ts";
 
 export type { NewEvent } from "./store.ts";
-
-const DEFAULT_LIMIT = 50;
 
 /**
  * Appends events to the account's feed, in the transaction of the change that they tell of, and with each the
  * deliveries to the webhooks that want it. Call it last: it takes those webhooks and then the account's head,
- * after which nothing else may be locked (invariant 11).
+ * after which nothing else may be locked (invariant 11). Once it has committed, whoever waits for the account's
+ * events is woken.
  * @returns the events as the feed shows them
  */
 export async function appendEvents(
@@ -31,7 +32,9 @@ export async function appendEvents(
   );
   const first = await takeEventNumbers(trx, accountId, events.length);
   const appended = (await insertEvents(trx, accountId, first, events, now)).map(toEvent);
+  await insertIntoOutbox(trx, accountId, first, events.length);
   if (subscribers.length > 0) await queueDeliveries(trx, accountId, subscribers, appended, now);
+  noteChange(trx, accountId);
   return appended;
 }
 
@@ -57,61 +60,23 @@ async function queueDeliveries(
 
 /**
  * A page of the account's feed, oldest first (CONTRACT.md §2): whoever follows `nextCursor` sees every event
- * that the token may read, once and in order.
+ * that they may read, once and in order.
+ * @param grant.scopes those of a token, or all there is
  * @param query.cursor digits; absent: from the oldest event kept. `limit`: events scanned, 1–200
  * @throws Problem bad_request {field: "cursor", reason: "cursor_ahead" | "cursor_expired", …}
  */
 export async function readUpdates(
   db: Db,
-  grant: { accountId: string; scopes: readonly string[] },
-  query: UpdatesQuery,
+  { accountId, scopes }: { accountId: string; scopes: readonly string[] | "all" },
+  query: PageQuery,
 ): Promise<Updates> {
-  // More digits than a bigint has: surely ahead of every event.
-  const cursor = query.cursor === undefined ? null : Math.min(Number(query.cursor), Number.MAX_SAFE_INTEGER);
-  const { firstEvent, lastEvent, rows } = await readEventPage(
-    db,
-    grant.accountId,
-    cursor,
-    query.limit ?? DEFAULT_LIMIT,
-  );
-  const from = cursor ?? firstEvent - 1;
-  if (from > lastEvent) {
-    const details = { field: "cursor", reason: "cursor_ahead", latestCursor: String(lastEvent) };
-    throw new Problem(
-      "bad_request",
-      details,
-      "The cursor lies beyond the last event. Go on from `details.latestCursor`.",
-    );
-  }
-  if (from < firstEvent - 1) {
-    const details = { field: "cursor", reason: "cursor_expired", oldestCursor: String(firstEvent - 1) };
-    throw new Problem(
-      "bad_request",
-      details,
-      "Events after the cursor are no longer kept. Go on from `details.oldestCursor`.",
-    );
-  }
-  const scanned = rows.at(-1)?.number ?? from;
-  return {
-    events: rows.filter((row) => mayRead(grant.scopes, row.type)).map(toEvent),
-    nextCursor: String(scanned),
-    hasMore: scanned < lastEvent,
-  };
+  const { cursor, limit } = toRange(query);
+  const { rows, ...page } = toPage(await readEventPage(db, accountId, cursor, limit), query);
+  return { events: rows.filter((row) => mayRead(scopes, row.type)).map(toEvent), ...page };
 }
 
-function mayRead(scopes: readonly string[], type: string): boolean {
-  const needed = EVENT_SCOPES[type as EventType];
+function mayRead(scopes: readonly string[] | "all", type: string): boolean {
+  if (scopes === "all") return true;
+  const needed = (EVENT_SCOPES as Record<string, Scope>)[type];
   return needed !== undefined && coversScope(scopes, needed);
-}
-
-function toEvent(row: EventRow): Event {
-  return {
-    id: String(row.number),
-    type: row.type,
-    apiVersion: "v1",
-    createdAt: row.created_at.toISOString(),
-    resourceId: row.resource_id,
-    jobId: row.job_id,
-    data: row.data,
-  };
 }

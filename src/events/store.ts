@@ -49,7 +49,23 @@ export async function insertEvents(
   return rows.sort((a, b) => a.number - b.number);
 }
 
-export type EventPage = { firstEvent: number; lastEvent: number; rows: EventRow[] };
+/** How far the accounts' feeds go. */
+export function readLastEvents(
+  db: Db,
+  accountIds: readonly string[],
+): Promise<{ accountId: string; lastEvent: number }[]> {
+  return db
+    .selectFrom("account_heads")
+    .where("account_id", "=", sql<string>`any(${accountIds}::uuid[])`)
+    .select(["account_id as accountId", "last_event as lastEvent"])
+    .execute();
+}
+
+export type EventPage<Row extends EventRow = EventRow> = {
+  firstEvent: number;
+  lastEvent: number;
+  rows: Row[];
+};
 
 /** One snapshot of the account's head and of up to `limit` events after `cursor`, oldest first. */
 export async function readEventPage(

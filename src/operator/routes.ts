@@ -11,7 +11,7 @@ import {
 } from "../billing/service.ts";
 import { Contract, ContractsQuery, ContractWithBudget } from "../contracts/schemas.ts";
 import { getContract, getMilestone, listContracts } from "../contracts/service.ts";
-import { EVENT_SCOPES, Event, Updates, UpdatesQuery } from "../events/schemas.ts";
+import { Event, PageQuery, Updates } from "../events/schemas.ts";
 import { readUpdates } from "../events/service.ts";
 import type { App } from "../http/app.ts";
 import { acceptNoBody, NoBody } from "../http/body.ts";
@@ -24,7 +24,6 @@ const AccountParams = Type.Object({ accountId: Type.String() });
 const ContractParams = Type.Object({ accountId: Type.String(), contractId: Type.String() });
 const MilestoneParams = Type.Object({ accountId: Type.String(), milestoneId: Type.String() });
 const CardParams = Type.Object({ accountId: Type.String(), paymentMethodId: Type.String() });
-const EVERY_FEED_SCOPE = [...new Set(Object.values(EVENT_SCOPES))];
 
 const one = <K extends string, T extends TSchema>(key: K, schema: T) =>
   Type.Object({ [key]: ref(schema) } as Record<K, ReturnType<typeof ref<T>>>);
@@ -384,13 +383,13 @@ function eventRoutes(app: App, { db }: service.OperatorDeps): void {
       schema: {
         ...list.schema,
         params: AccountParams,
-        querystring: UpdatesQuery,
+        querystring: PageQuery,
         response: { 200: ref(Updates) },
       },
     },
     async (request) => {
       const { accountId } = await service.findAccount(db, request.params.accountId);
-      return readUpdates(db, { accountId, scopes: EVERY_FEED_SCOPE }, request.query);
+      return readUpdates(db, { accountId, scopes: "all" }, request.query);
     },
   );
 }

@@ -1,10 +1,10 @@
 import { type Static, Type } from "@sinclair/typebox";
-import { EVENT_SCOPES, type EventType } from "../events/schemas.ts";
+import { type AccountEventType, EVENT_SCOPES } from "../events/schemas.ts";
 import { nullable, ref, Time } from "../lib/schema.ts";
 
 export const WEBHOOKS_AT_MOST = 10;
 const URL_LENGTH = 2048;
-const TYPES = Object.keys(EVENT_SCOPES) as EventType[];
+const TYPES = Object.keys(EVENT_SCOPES) as AccountEventType[];
 
 export const Webhook = Type.Object(
   {
@@ -28,7 +28,7 @@ export const WebhookBody = Type.Object(
       description: "Where to send the events: https, and a public address.",
       examples: ["https://example.com/webhooks"],
     }),
-    eventTypes: Type.Array(Type.Unsafe<EventType>({ type: "string", enum: TYPES }), {
+    eventTypes: Type.Array(Type.Unsafe<AccountEventType>({ type: "string", enum: TYPES }), {
       minItems: 1,
       uniqueItems: true,
       description: "The token needs the read scope of each.",

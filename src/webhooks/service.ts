@@ -2,7 +2,7 @@ import { holdAccount } from "../accounts/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
-import { EVENT_SCOPES, type EventType } from "../events/schemas.ts";
+import { type AccountEventType, EVENT_SCOPES } from "../events/schemas.ts";
 import { isUuid, newId } from "../lib/ids.ts";
 import { badField, notFound, Problem } from "../lib/problems.ts";
 import { coversScope } from "../lib/scopes.ts";
@@ -36,6 +36,12 @@ export type WebhookDeps = {
 
 /** Which token makes a webhook. */
 export type Creator = { accountId: string; tokenId: string; tokenName: string; scopes: readonly string[] };
+/** Which member makes one by hand. */
+export type Member = { accountId: string; userId: string; name: string };
+
+type Maker = { accountId: string; tokenId: string | null; userId: string | null; makerName: string };
+/** A webhook with its secret, which is nowhere else in clear. */
+export type Disclosed = { webhook: Webhook; secret: string };
 
 /** Where in the database a secret belongs: sealed for one row, it opens for no other. */
 export function secretContext(accountId: string, webhookId: string): string {
@@ -44,21 +50,48 @@ export function secretContext(accountId: string, webhookId: string): string {
 
 /**
  * Subscribes a URL to the account's events from now on (CONTRACT.md §3). The webhook is the account's: it
- * stays when the token that made it goes. Its secret is in the answer and nowhere else in clear.
+ * stays when the token that made it goes.
  * @throws Problem bad_request {field}, scope_missing for a type that the token may not read,
  * webhook_limit_reached with 10
  */
 export async function createWebhook(
-  { db, config }: WebhookDeps,
+  deps: WebhookDeps,
   creator: Creator,
-  { url, eventTypes }: WebhookBody,
-): Promise<{ webhook: Webhook; secret: string }> {
+  body: WebhookBody,
+): Promise<Disclosed> {
+  assertSendable(deps, body.url);
+  assertMayRead(creator, body.eventTypes, deps.config.publicUrl);
+  const { accountId, tokenId, tokenName } = creator;
+  return insertWebhook(deps, { accountId, tokenId, userId: null, makerName: tokenName }, newId(), body);
+}
+
+/**
+ * The same for a member, who may read all that is the account's.
+ * @param id given to the form when it was shown, so that sending it twice makes one webhook
+ * @throws Problem bad_request {field}, webhook_limit_reached, form_refused when it was sent before
+ */
+export async function createWebhookByHand(
+  deps: WebhookDeps,
+  { accountId, userId, name }: Member,
+  id: string,
+  body: WebhookBody,
+): Promise<Disclosed> {
+  assertSendable(deps, body.url);
+  return insertWebhook(deps, { accountId, tokenId: null, userId, makerName: name }, id, body);
+}
+
+function assertSendable({ config }: WebhookDeps, url: string): void {
   const rules = { privateHosts: config.webhookPrivateHosts, allowLocalhost: config.demo };
   const fault = checkWebhookUrl(url, rules);
   if (fault !== undefined) throw badField("url", fault);
-  assertMayRead(creator, eventTypes, config.publicUrl);
-  const { accountId, tokenId, tokenName } = creator;
-  const id = newId();
+}
+
+async function insertWebhook(
+  { db, config }: WebhookDeps,
+  { accountId, ...maker }: Maker,
+  id: string,
+  { url, eventTypes }: WebhookBody,
+): Promise<Disclosed> {
   const secret = newWebhookSecret();
   const sealed = seal(config.secretsKeys, secret, secretContext(accountId, id));
   const { origin } = new URL(url);
@@ -68,13 +101,19 @@ export async function createWebhook(
     if ((await store.countWebhooks(trx, accountId)) >= WEBHOOKS_AT_MOST) {
       throw new Problem("webhook_limit_reached", { limit: WEBHOOKS_AT_MOST });
     }
-    const webhook = { id, url, origin, eventTypes, tokenId, tokenName, secret: sealed };
-    return store.insertWebhook(trx, accountId, webhook, now);
+    const webhook = { id, url, origin, eventTypes, ...maker, secret: sealed };
+    const inserted = await store.insertWebhook(trx, accountId, webhook, now);
+    if (inserted === undefined) throw new Problem("form_refused");
+    return inserted;
   });
   return { webhook: toWebhook(row), secret };
 }
 
-function assertMayRead({ scopes }: Creator, eventTypes: readonly EventType[], publicUrl: string): void {
+function assertMayRead(
+  { scopes }: Creator,
+  eventTypes: readonly AccountEventType[],
+  publicUrl: string,
+): void {
   const requiredScopes = [...new Set(eventTypes.map((type) => EVENT_SCOPES[type]))];
   if (requiredScopes.every((scope) => coversScope(scopes, scope))) return;
   const tokensUrl = `${publicUrl}/settings/keys`;
@@ -95,6 +134,33 @@ export async function getWebhook(db: Db, accountId: string, id: string): Promise
   return toWebhook(await findOr404(id, store.findWebhook, db, accountId));
 }
 
+/** A webhook as members see it: with who made it, and until when a secret that was replaced still signs. */
+export type MemberWebhook = Webhook & {
+  accountId: string;
+  madeBy: "token" | "member";
+  makerName: string;
+  /** In the past too: when it ended. Null: the secret is the first one. */
+  oldSecretUntil: Date | null;
+};
+
+/** The webhook of that id, if it is one of these accounts'. */
+export async function findWebhookForMember(
+  db: Db,
+  accountIds: readonly string[],
+  id: string,
+): Promise<MemberWebhook | undefined> {
+  const row = isUuid(id) ? await store.findWebhookOf(db, accountIds, id) : undefined;
+  return (
+    row && {
+      ...toWebhook(row),
+      accountId: row.account_id,
+      madeBy: row.token_id === null ? "member" : "token",
+      makerName: row.maker_name,
+      oldSecretUntil: row.old_secret_until,
+    }
+  );
+}
+
 /**
  * Deletes a webhook, and with it everything that was still to be sent to it.
  * @returns it as it was
@@ -110,17 +176,22 @@ export async function deleteWebhook(db: Db, accountId: string, id: string): Prom
 
 /**
  * Gives a webhook a new secret. The one before signs beside it for 24 h; one still older stops at once.
- * @throws Problem not_found, webhook_disabled
+ * @param shown the `oldSecretUntil` of the page that asks: once for each time that it was shown
+ * @throws Problem not_found, webhook_disabled, form_refused when the secret is another by now
  */
 export async function rotateSecret(
   { db, config }: WebhookDeps,
   accountId: string,
   id: string,
-): Promise<{ webhook: Webhook; secret: string }> {
+  shown?: { oldSecretUntil: string | null },
+): Promise<Disclosed> {
   const secret = newWebhookSecret();
   const webhook = await inTransaction(db, async (trx) => {
     const now = await readClock(trx);
     const row = await lockActive(trx, accountId, id);
+    if (shown !== undefined && shown.oldSecretUntil !== isoOrNull(row.old_secret_until)) {
+      throw new Problem("form_refused");
+    }
     const sealed = seal(config.secretsKeys, secret, secretContext(accountId, id));
     await store.replaceSecret(trx, accountId, id, sealed, addSeconds(now, OLD_SECRET_SECONDS));
     return toWebhook(row);

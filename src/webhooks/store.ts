@@ -3,11 +3,14 @@ import type { Db, Trx } from "../database/connection.ts";
 import type { Sealed } from "../lib/sealed.ts";
 
 const WEBHOOK_COLUMNS = [
+  "account_id",
   "id",
   "url",
   "event_types",
   "status",
-  "token_name",
+  "token_id",
+  "maker_name",
+  "old_secret_until",
   "disabled_at",
   "disabled_reason",
   "created_at",
@@ -31,6 +34,17 @@ export function findWebhook(db: Db, accountId: string, id: string) {
   return selectWebhooks(db, accountId).where("id", "=", id).executeTakeFirst();
 }
 
+/** The webhook of that id, if it is one of these accounts'. */
+export function findWebhookOf(db: Db, accountIds: readonly string[], id: string) {
+  return db
+    .selectFrom("webhooks")
+    .where(sql<boolean>`account_id = any(${accountIds})`)
+    .where("id", "=", id)
+    .where("status", "<>", "DELETED")
+    .select(WEBHOOK_COLUMNS)
+    .executeTakeFirst();
+}
+
 /** The webhook's row, held against other writers until the transaction ends. */
 export function lockWebhook(trx: Trx, accountId: string, id: string) {
   return selectWebhooks(trx, accountId).where("id", "=", id).forNoKeyUpdate().executeTakeFirst();
@@ -41,17 +55,19 @@ export type NewWebhook = {
   url: string;
   origin: string;
   eventTypes: readonly string[];
-  tokenId: string;
-  tokenName: string;
+  tokenId: string | null;
+  userId: string | null;
+  makerName: string;
   secret: Sealed;
 };
 
+/** Writes a webhook; `undefined` when there is one of that id. */
 export function insertWebhook(
   trx: Trx,
   accountId: string,
   webhook: NewWebhook,
   now: Date,
-): Promise<WebhookRow> {
+): Promise<WebhookRow | undefined> {
   return trx
     .insertInto("webhooks")
     .values({
@@ -61,14 +77,16 @@ export function insertWebhook(
       origin: webhook.origin,
       event_types: [...webhook.eventTypes],
       token_id: webhook.tokenId,
-      token_name: webhook.tokenName,
+      user_id: webhook.userId,
+      maker_name: webhook.makerName,
       secret: webhook.secret.bytes,
       secret_key_id: webhook.secret.keyId,
       status: "ACTIVE",
       created_at: now,
     })
+    .onConflict((conflict) => conflict.columns(["account_id", "id"]).doNothing())
     .returning(WEBHOOK_COLUMNS)
-    .executeTakeFirstOrThrow();
+    .executeTakeFirst();
 }
 
 /** Stops everything about a webhook at once; what is left of it goes with the retention sweep. */

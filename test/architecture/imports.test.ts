@@ -67,6 +67,7 @@ const ROLES: Record<string, number> = {
   // When a delivery is tried again, and who sends what is due.
   schedule: 0,
   dispatch: 4,
+  waiters: 2,
   service: 3,
   // A payment on its way, those who decide about one, and those who are told.
   payment: 3,
@@ -79,7 +80,7 @@ const ROLES: Record<string, number> = {
   page: 5,
 };
 /** What a feature shows to the others. */
-const SHOWN = ["service", "schemas", "gate", "access", "processor", "sandbox"];
+const SHOWN = ["service", "schemas", "gate", "access", "waiters", "processor", "sandbox"];
 /** What knows nothing of HTTP. */
 const BELOW_HTTP = [
   "schemas",
@@ -90,6 +91,7 @@ const BELOW_HTTP = [
   "merge",
   "wire",
   "token-uses",
+  "waiters",
   "boundaries",
   "statement",
   "booking",

@@ -61,6 +61,9 @@ describe("keys", async () => {
     "kysely_migration_lock",
     // Buckets of tokens and addresses, forgotten after minutes.
     "mails",
+    // The feed of all accounts, in one sequence.
+    "operator_events",
+    "operator_head",
     "rate_windows",
   ]);
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { extendOperatorFeed } from "../../src/events/operator-service.ts";
 import { EVENT_SCOPES } from "../../src/events/schemas.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { SCOPES } from "../../src/lib/scopes.ts";
@@ -120,6 +121,16 @@ describe("a cursor", () => {
     expect(idsOf(await read(fixture.token, "?cursor=3"))).toEqual(["4"]);
   });
 
+  test("may have zeros before it, as many as there like, and is echoed as it was given", async () => {
+    const { token } = await createFeed(3);
+    for (const zeros of ["0", "0".repeat(30), "0".repeat(400)]) {
+      expect(idsOf(await read(token, `?cursor=${zeros}`))).toEqual(["1", "2", "3"]);
+      expect(idsOf(await read(token, `?cursor=${zeros}2`))).toEqual(["3"]);
+      const { body } = await read(token, `?cursor=${zeros}3`);
+      expect(body).toEqual({ events: [], nextCursor: `${zeros}3`, hasMore: false });
+    }
+  });
+
   test("of an account without any event is 0", async () => {
     const account = `acct-${crypto.randomUUID()}`;
     await operate(app, "PUT", `/accounts/${account}`, { name: "New" });
@@ -136,7 +147,8 @@ describe("a cursor", () => {
 
   test("beyond the last event is refused with the last one, however many digits it has", async () => {
     const { token } = await createFeed(3);
-    for (const cursor of ["4", "9007199254740993", "9".repeat(19), "9".repeat(400)]) {
+    const zeros = "0".repeat(30);
+    for (const cursor of ["4", `${zeros}4`, "9007199254740993", "9".repeat(19), "9".repeat(400)]) {
       const details = { field: "cursor", reason: "cursor_ahead", latestCursor: "3" };
       expectRefusal(await read(token, `?cursor=${cursor}`), 400, "BAD_REQUEST", details);
     }
@@ -145,6 +157,7 @@ describe("a cursor", () => {
   test("older than what is kept is refused with the oldest one, from which nothing is skipped", async () => {
     const { token, account } = await createFeed(6);
     const accountId = accountKey(account);
+    await extendOperatorFeed(db);
     await db.deleteFrom("events").where("account_id", "=", accountId).where("number", "<", 4).execute();
     await db
       .updateTable("account_heads")

@@ -10,7 +10,7 @@ import { PUBLIC_URL, startService } from "../support/service.ts";
 
 const NEW_KEY = "new-key-of-the-operator-new-key-of-the-operator";
 const OLD_KEY = "old-key-of-the-operator-old-key-of-the-operator";
-const { config, db } = await startService({ OPERATOR_API_KEY: `${NEW_KEY}, ${OLD_KEY}` });
+const { config, db, waiters } = await startService({ OPERATOR_API_KEY: `${NEW_KEY}, ${OLD_KEY}` });
 
 // The same service with a log that can be read.
 const lines: Record<string, unknown>[] = [];
@@ -20,6 +20,7 @@ const app = await createApp({
   db,
   limits: new RateLimits(),
   tokenUses: new TokenUses(),
+  waiters,
   processor: createSandbox(db, PUBLIC_URL),
   logger: createLogger("info", log),
 });

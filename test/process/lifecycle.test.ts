@@ -179,6 +179,7 @@ describe("a start that cannot succeed ends with exit code 1 and", () => {
   test("a line for every fault of the configuration, all at once, and no secret among them", async () => {
     const secrets = {
       DATABASE_URL: "mysql://user:pa55word-one@db.example.com/pay",
+      DATABASE_DIRECT_URL: "mysql://user:pa55word-one@db.example.com/pay",
       PUBLIC_URL: "http://user:pa55word-two@pay.example.com/path",
       OPERATOR_API_KEY: "pa55word-three",
       SESSION_SECRET: "pa55word-four",
@@ -190,6 +191,7 @@ describe("a start that cannot succeed ends with exit code 1 and", () => {
       PORT: "http",
       MIGRATE_ON_START: "perhaps",
       APPROVAL_TTL_SECONDS: "0",
+      EVENT_RETENTION_DAYS: "0",
       RATE_LIMIT_PER_MINUTE: "-1",
       LOG_LEVEL: "loud",
       TRUST_PROXY: "all",
@@ -203,6 +205,14 @@ describe("a start that cannot succeed ends with exit code 1 and", () => {
         .map((line) => line.split(" ", 1)[0])
         .sort(),
     ).toEqual(names.sort());
+  });
+
+  test("one line that names the direct address, when that is where nobody answers", async () => {
+    const nowhere = `postgres://user:pa55word@127.0.0.1:${await freePort()}/pay`;
+    const ended = await runProgram(["work"], { ...serviceEnvironment(url), DATABASE_DIRECT_URL: nowhere });
+    expect(ended).toMatchObject({ code: 1, signal: null, stdout: "" });
+    expect(lines(ended.stderr)).toEqual([expect.stringMatching(/ECONNREFUSED.*Check DATABASE_DIRECT_URL/)]);
+    expect(ended.stderr).not.toContain("pa55word");
   });
 
   test("a line for every missing secret and address, when a database is given", async () => {

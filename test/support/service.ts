@@ -5,6 +5,8 @@ import { createLogger } from "../../src/app/logger.ts";
 import { createSandbox } from "../../src/billing/sandbox.ts";
 import { type Config, loadConfig } from "../../src/config/config.ts";
 import { type Connection, connect } from "../../src/database/connection.ts";
+import { Wakes } from "../../src/database/wakes.ts";
+import { Waiters } from "../../src/events/waiters.ts";
 import type { App } from "../../src/http/app.ts";
 import { RateLimits } from "../../src/http/rate-limits.ts";
 import { cloneDatabase } from "./clones.ts";
@@ -35,6 +37,8 @@ export type TestService = {
   config: Config;
   limits: RateLimits;
   tokenUses: TokenUses;
+  wakes: Wakes;
+  waiters: Waiters;
 };
 
 /** The whole app, as production builds it, on a clone of its own. Closed after the file's tests. */
@@ -50,12 +54,15 @@ export async function startService(env: Record<string, string> = {}, url?: strin
   const { db } = connection;
   const limits = new RateLimits();
   const tokenUses = new TokenUses();
+  const wakes = new Wakes(db);
+  const waiters = new Waiters(db, wakes);
   const logger = createLogger("silent");
   const app = await createApp({
     config,
     db,
     limits,
     tokenUses,
+    waiters,
     processor: createSandbox(db, config.publicUrl),
     logger,
   });
@@ -64,5 +71,5 @@ export async function startService(env: Record<string, string> = {}, url?: strin
     await app.close();
     await connection.close();
   });
-  return { app, connection, db, config, limits, tokenUses };
+  return { app, connection, db, config, limits, tokenUses, wakes, waiters };
 }

@@ -1,0 +1,99 @@
+import { sql } from "kysely";
+import type { Db, Trx } from "../database/connection.ts";
+import type { EventPage, EventRow } from "./store.ts";
+
+/** Leaves `count` events of the account, from number `first` on, for the operator's feed to take over. */
+export async function insertIntoOutbox(
+  trx: Trx,
+  accountId: string,
+  first: number,
+  count: number,
+): Promise<void> {
+  await sql`
+    insert into operator_outbox (account_id, number)
+    select ${accountId}::uuid, number from generate_series(${first}::bigint, ${first + count - 1}::bigint) number
+    order by number`.execute(trx);
+}
+
+/** The last number of the operator's feed, held so that one transaction at a time appends to it. */
+export async function lockLastNumber(trx: Trx): Promise<number> {
+  const { last_event } = await trx
+    .selectFrom("operator_head")
+    .select("last_event")
+    .forNoKeyUpdate()
+    .executeTakeFirstOrThrow();
+  return last_event;
+}
+
+export type OutboxRow = { account_id: string; number: number };
+
+/** What has committed and waits longest. */
+export function listOutbox(trx: Trx, limit: number): Promise<OutboxRow[]> {
+  return trx
+    .selectFrom("operator_outbox")
+    .select(["account_id", "number"])
+    .orderBy("position")
+    .limit(limit)
+    .execute();
+}
+
+/** Appends these events to the operator's feed, in their order, from number `first` on. */
+export async function insertOperatorEvents(
+  trx: Trx,
+  first: number,
+  rows: readonly OutboxRow[],
+): Promise<void> {
+  await sql`
+    insert into operator_events (number, account, type, resource_id, job_id, data, created_at)
+    select ${first}::bigint + o.place - 1, a.id, e.type, e.resource_id, e.job_id, e.data, e.created_at
+    from unnest(${rows.map((row) => row.account_id)}::uuid[], ${rows.map((row) => row.number)}::bigint[])
+      with ordinality as o (account_id, number, place)
+    join events e on e.account_id = o.account_id and e.number = o.number
+    join accounts a on a.account_id = o.account_id`.execute(trx);
+}
+
+export async function deleteFromOutbox(trx: Trx, rows: readonly OutboxRow[]): Promise<void> {
+  await sql`
+    delete from operator_outbox o
+    using unnest(${rows.map((row) => row.account_id)}::uuid[], ${rows.map((row) => row.number)}::bigint[])
+      as t (account_id, number)
+    where o.account_id = t.account_id and o.number = t.number`.execute(trx);
+}
+
+export async function updateLastNumber(trx: Trx, last: number): Promise<void> {
+  await trx.updateTable("operator_head").set({ last_event: last }).execute();
+}
+
+export async function readLastNumber(db: Db): Promise<number> {
+  const { last_event } = await db.selectFrom("operator_head").select("last_event").executeTakeFirstOrThrow();
+  return last_event;
+}
+
+/** An event with the operator's id for its account. */
+export type OperatorEventRow = EventRow & { account: string };
+
+/** One snapshot of the feed's head and of up to `limit` events after `cursor`, oldest first. */
+export async function readOperatorPage(
+  db: Db,
+  cursor: number | null,
+  limit: number,
+): Promise<EventPage<OperatorEventRow>> {
+  const { rows } = await sql<
+    { first_event: number; last_event: number } & {
+      [K in keyof OperatorEventRow]: OperatorEventRow[K] | null;
+    }
+  >`
+    select h.first_event, h.last_event, e.number, e.account, e.type, e.resource_id, e.job_id, e.data, e.created_at
+    from operator_head h
+    left join lateral (
+      select number, account, type, resource_id, job_id, data, created_at from operator_events
+      where number > coalesce(${cursor}::bigint, h.first_event - 1)
+      order by number limit ${limit}
+    ) e on true
+    order by e.number`.execute(db);
+  return {
+    firstEvent: rows[0]?.first_event ?? 1,
+    lastEvent: rows[0]?.last_event ?? 0,
+    rows: rows.filter((row): row is typeof row & OperatorEventRow => row.number !== null),
+  };
+}

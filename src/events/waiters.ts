@@ -1,0 +1,182 @@
+import type { Db } from "../database/connection.ts";
+import type { Wakes } from "../database/wakes.ts";
+import { Problem } from "../lib/problems.ts";
+import { SECOND } from "../lib/time.ts";
+import { takeTurns } from "../lib/turns.ts";
+import { readLastNumber } from "./operator-store.ts";
+import { OPERATOR_FEED, type PageQuery, type Updates } from "./schemas.ts";
+import { readLastEvents } from "./store.ts";
+
+/** How many requests one token may have waiting in a process (CONTRACT.md §2). */
+const HELD_AT_MOST = 20;
+/** Those who were woken share so many connections of the pool, so that the others are left to everybody else. */
+const READING_AT_ONCE = 4;
+const FEEDS_A_LOOK = 1_000;
+
+/** A request that is ready to wait. */
+export type Waiting = {
+  /** Whose events: an account's, by its `account_id`, or OPERATOR_FEED. */
+  feed: string;
+  /** Who waits, for those who may have so many: a token, by its id, or the operator. */
+  holder: string;
+  /** How long it waits at most. */
+  seconds: number;
+  /** Has `listener` called when the caller hangs up. */
+  onHangUp(listener: () => void): void;
+};
+
+/**
+ * Reads a page of the feed.
+ * @param again whether time has passed since the request's token was checked
+ */
+export type ReadPage<Page> = (query: PageQuery, again: boolean) => Promise<Page>;
+
+/**
+ * The requests that wait for events (CONTRACT.md §2, DESIGN.md, Waiting). One that waits costs memory, and
+ * neither a query nor a connection: it is woken by name when its account has an event.
+ */
+export class Waiters {
+  readonly #db: Db;
+  readonly #byFeed = new Map<string, Set<Waiter>>();
+  readonly #inTurn = takeTurns(READING_AT_ONCE);
+  #stopping = false;
+
+  constructor(db: Db, wakes: Wakes) {
+    this.#db = db;
+    wakes.subscribe((woken) => {
+      if (woken === "all") return;
+      for (const feed of woken) for (const waiter of this.#byFeed.get(feed) ?? []) waiter.tell("news");
+    });
+  }
+
+  /** How many requests wait just now. */
+  get count(): number {
+    let count = 0;
+    for (const waiters of this.#byFeed.values()) for (const { waits } of waiters) if (waits) count += 1;
+    return count;
+  }
+
+  /**
+   * Reads a page; while there is nothing to give, waits for events and reads on. Events that the token may not
+   * read do not end the wait, they advance the cursor. Whoever has waited in vain gets the last page read, empty.
+   * @throws Problem rate_limited when the token has 20 requests waiting already; whatever `read` throws
+   */
+  async hold<Page extends Updates>(waiting: Waiting, query: PageQuery, read: ReadPage<Page>): Promise<Page> {
+    if (waiting.seconds === 0) return read(query, false);
+    // Before the first look: what commits right after it must not pass unheard.
+    const waiter = this.#enter(waiting);
+    try {
+      let page = await read(query, false);
+      while (page.events.length === 0 && !page.hasMore) {
+        const { nextCursor: cursor } = page;
+        if (!waiter.waits) this.#begin(waiter, waiting);
+        const told = await waiter.wait(Number(cursor));
+        if (told === "over") return page;
+        page = await this.#inTurn(() => read({ ...query, cursor }, true));
+        if (told === "late") return page;
+      }
+      return page;
+    } finally {
+      this.#leave(waiter, waiting);
+    }
+  }
+
+  /** Wakes whoever stands behind their account's last event: for what no wake-up has told of. */
+  async lookForMissed(): Promise<void> {
+    const accountIds = [...this.#byFeed.keys()].filter((feed) => feed !== OPERATOR_FEED);
+    for (let i = 0; i < accountIds.length; i += FEEDS_A_LOOK) {
+      const heads = await readLastEvents(this.#db, accountIds.slice(i, i + FEEDS_A_LOOK));
+      for (const { accountId, lastEvent } of heads) this.#tellBehind(accountId, lastEvent);
+    }
+    if (this.#byFeed.has(OPERATOR_FEED)) this.#tellBehind(OPERATOR_FEED, await readLastNumber(this.#db));
+  }
+
+  /** Ends every wait, those to come included: the server stops. */
+  stop(): void {
+    this.#stopping = true;
+    for (const waiters of this.#byFeed.values()) for (const waiter of waiters) waiter.tell("over");
+  }
+
+  #tellBehind(feed: string, lastEvent: number): void {
+    for (const waiter of this.#byFeed.get(feed) ?? []) if (waiter.position < lastEvent) waiter.tell("news");
+  }
+
+  #enter({ feed, holder, onHangUp }: Waiting): Waiter {
+    const waiter = new Waiter(holder);
+    const waiters = this.#byFeed.get(feed);
+    if (waiters === undefined) this.#byFeed.set(feed, new Set([waiter]));
+    else waiters.add(waiter);
+    onHangUp(() => waiter.tell("over"));
+    if (this.#stopping) waiter.tell("over");
+    return waiter;
+  }
+
+  #begin(waiter: Waiter, { feed, holder, seconds }: Waiting): void {
+    const held = [...(this.#byFeed.get(feed) ?? [])].filter(
+      (other) => other.waits && other.holder === holder,
+    );
+    if (held.length >= HELD_AT_MOST) {
+      const left = Math.min(...held.map(({ until }) => until)) - performance.now();
+      throw new Problem(
+        "rate_limited",
+        { retryAfterSeconds: Math.max(1, Math.ceil(left / SECOND)) },
+        `This token has ${HELD_AT_MOST} requests waiting already. Let one of them end first.`,
+      );
+    }
+    waiter.begin(seconds);
+  }
+
+  #leave(waiter: Waiter, { feed }: Waiting): void {
+    waiter.end();
+    const waiters = this.#byFeed.get(feed);
+    waiters?.delete(waiter);
+    if (waiters?.size === 0) this.#byFeed.delete(feed);
+  }
+}
+
+/** What a waiter can be told, the last first: that nobody needs its answer, that its time is up, that there may be news. */
+type Told = "news" | "late" | "over";
+const RANKS: readonly Told[] = ["news", "late", "over"];
+
+class Waiter {
+  readonly holder: string;
+  /** The last event that it has seen. */
+  position = -1;
+  until = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #told: Told | undefined;
+  #wake: (() => void) | undefined;
+
+  constructor(holder: string) {
+    this.holder = holder;
+  }
+
+  get waits(): boolean {
+    return this.#timer !== undefined;
+  }
+
+  begin(seconds: number): void {
+    this.until = performance.now() + seconds * SECOND;
+    this.#timer = setTimeout(() => this.tell("late"), seconds * SECOND);
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  tell(told: Told): void {
+    if (this.#told !== undefined && RANKS.indexOf(told) < RANKS.indexOf(this.#told)) return;
+    this.#told = told;
+    this.#wake?.();
+  }
+
+  /** Until it is told something, or at once when it has been told since the last time. */
+  async wait(position: number): Promise<Told> {
+    this.position = position;
+    if (this.#told === undefined) await new Promise<void>((resolve) => (this.#wake = resolve));
+    const told = this.#told ?? "news";
+    if (told === "news") this.#told = undefined;
+    return told;
+  }
+}

@@ -1,0 +1,20 @@
+/**
+ * Lets `size` pieces of work run at once and no more; the others get their turn in the order of their arrival.
+ * @returns runs a piece of work in its turn, and ends as that does
+ */
+export function takeTurns(size: number): <T>(work: () => Promise<T>) => Promise<T> {
+  const queue: (() => void)[] = [];
+  let running = 0;
+  return async (work) => {
+    if (running < size) running += 1;
+    // Whoever ends hands its place on.
+    else await new Promise<void>((resolve) => queue.push(resolve));
+    try {
+      return await work();
+    } finally {
+      const next = queue.shift();
+      if (next === undefined) running -= 1;
+      else next();
+    }
+  };
+}
