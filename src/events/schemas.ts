@@ -48,6 +48,8 @@ export type Event = Static<typeof Event>;
 
 /** The name under which whoever waits for the operator's feed is woken; accounts go by their `account_id`. */
 export const OPERATOR_FEED = "operator";
+/** The name under which whoever sends deliveries is woken. */
+export const DELIVERIES = "deliveries";
 
 /** An event in the operator's feed: numbered in it, and with the operator's id for its account. */
 export const OperatorEvent = Type.Object(

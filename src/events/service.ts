@@ -4,7 +4,14 @@ import { newId } from "../lib/ids.ts";
 import { coversScope, type Scope } from "../lib/scopes.ts";
 import { insertDeliveries, type Subscriber, wakeSubscribers } from "./delivery-store.ts";
 import { insertIntoOutbox } from "./operator-store.ts";
-import { EVENT_SCOPES, type Event, type EventType, type PageQuery, type Updates } from "./schemas.ts";
+import {
+  DELIVERIES,
+  EVENT_SCOPES,
+  type Event,
+  type EventType,
+  type PageQuery,
+  type Updates,
+} from "./schemas.ts";
 import { insertEvents, type NewEvent, readEventPage, takeEventNumbers } from "./store.ts";
 import { toEvent, toPage, toRange } from "./wire.ts";
 
@@ -14,7 +21,7 @@ export type { NewEvent } from "./store.ts";
  * Appends events to the account's feed, in the transaction of the change that they tell of, and with each the
  * deliveries to the webhooks that want it. Call it last: it takes those webhooks and then the account's head,
  * after which nothing else may be locked (invariant 11). Once it has committed, whoever waits for the account's
- * events is woken.
+ * events is woken, and whoever sends the deliveries.
  * @returns the events as the feed shows them
  */
 export async function appendEvents(
@@ -24,16 +31,15 @@ export async function appendEvents(
   now: Date,
 ): Promise<Event[]> {
   if (events.length === 0) return [];
-  const subscribers = await wakeSubscribers(
-    trx,
-    accountId,
-    [...new Set(events.map(({ type }) => type))],
-    now,
-  );
+  const types = [...new Set(events.map(({ type }) => type))];
+  const subscribers = await wakeSubscribers(trx, accountId, types, now);
   const first = await takeEventNumbers(trx, accountId, events.length);
   const appended = (await insertEvents(trx, accountId, first, events, now)).map(toEvent);
   await insertIntoOutbox(trx, accountId, first, events.length);
-  if (subscribers.length > 0) await queueDeliveries(trx, accountId, subscribers, appended, now);
+  if (subscribers.length > 0) {
+    await queueDeliveries(trx, accountId, subscribers, appended, now);
+    noteChange(trx, DELIVERIES);
+  }
   noteChange(trx, accountId);
   return appended;
 }

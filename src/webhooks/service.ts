@@ -1,8 +1,8 @@
 import { holdAccount } from "../accounts/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
-import { inTransaction } from "../database/transaction.ts";
-import { type AccountEventType, EVENT_SCOPES } from "../events/schemas.ts";
+import { inTransaction, noteChange } from "../database/transaction.ts";
+import { type AccountEventType, DELIVERIES, EVENT_SCOPES } from "../events/schemas.ts";
 import { isUuid, newId } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import { coversScope } from "../lib/scopes.ts";
@@ -230,6 +230,7 @@ export async function redeliver(
       ? await store.restartDelivery(trx, accountId, webhookId, deliveryId, now)
       : undefined;
     if (delivery === undefined) throw notFound("deliveries", "deliveryId", deliveryId);
+    noteChange(trx, DELIVERIES);
     return toDelivery(delivery, webhook);
   });
 }

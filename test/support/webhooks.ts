@@ -4,11 +4,13 @@ import type { AddressInfo } from "node:net";
 import { sql } from "kysely";
 import { afterAll, expect } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
+import { readClock } from "../../src/database/clock.ts";
 import type { Db } from "../../src/database/connection.ts";
 import type { App } from "../../src/http/app.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { createDeliveryClient, type DeliveryClient } from "../../src/webhooks/delivery-client.ts";
 import { createDispatcher, type Dispatcher } from "../../src/webhooks/dispatch.ts";
+import { listDueWebhooks } from "../../src/webhooks/dispatch-store.ts";
 import { type Answer, call, createFixture, type Fixture, type FixtureOptions, operate } from "./fixtures.ts";
 import type { TestService } from "./service.ts";
 
@@ -143,12 +145,9 @@ export function openDispatcher(
 /** Sweeps until nothing is due that may be sent. */
 export async function deliverAll(db: Db, dispatcher: Dispatcher): Promise<void> {
   const isDue = async () => {
-    const { rows } = await sql<{ due: boolean }>`
-      select exists (
-        select from webhooks join accounts using (account_id)
-        where due_at <= now() and lease is null and features @> '{"public_api_webhooks": true}'
-      ) as due`.execute(db);
-    return rows[0]?.due === true;
+    const now = await readClock(db);
+    const lanes = await Promise.all([false, true].map((slow) => listDueWebhooks(db, slow, now, 1)));
+    return lanes.flat().length > 0;
   };
   while (await isDue()) {
     await dispatcher.sweep();
