@@ -3,6 +3,7 @@ import { type AddressInfo, connect, type Socket } from "node:net";
 import { sql } from "kysely";
 import pg from "pg";
 import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
+import type { Event } from "../../src/events/schemas.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { expectRefusal } from "../http/expectations.ts";
 import { type Answer, call, createFixture, type Fixture, operate } from "../support/fixtures.ts";
@@ -264,5 +265,50 @@ describe("a request that waits", () => {
       const { status, body } = await answer;
       expect([status, body]).toEqual([200, { events: [], nextCursor: "2", hasMore: false }]);
     }
+  });
+});
+
+describe("requests that wait", () => {
+  const waiting = (feed: string) => ({ feed, holder: crypto.randomUUID(), seconds: 30, onHangUp: () => {} });
+  const page = (id?: number) => ({
+    events: id === undefined ? [] : [{ id: String(id) } as Event],
+    nextCursor: String(id ?? 0),
+    hasMore: false,
+  });
+
+  test("hear of an event that commits while they look for the first time", async () => {
+    const feed = crypto.randomUUID();
+    let looks = 0;
+    const held = waiters.hold(waiting(feed), {}, async () => {
+      looks += 1;
+      if (looks === 2) return page(1);
+      service.wakes.wake(new Set([feed]));
+      return page();
+    });
+    expect((await held).nextCursor).toBe("1");
+  });
+
+  test("look again four at a time when they are woken together, and each once", async () => {
+    const feed = crypto.randomUUID();
+    const letGo: (() => void)[] = [];
+    const held = Array.from({ length: 30 }, () =>
+      waiters.hold(waiting(feed), {}, async (_query, again) => {
+        if (!again) return page();
+        await new Promise<void>((resolve) => letGo.push(resolve));
+        return page(1);
+      }),
+    );
+    await areHeld(30);
+    for (let i = 0; i < 3; i++) service.wakes.wake(new Set([feed]));
+    for (let looked = 0; looked < 30; ) {
+      await waitUntil(() => letGo.length > 0, "somebody looks");
+      expect(letGo.length).toBeLessThanOrEqual(4);
+      for (const go of letGo.splice(0)) {
+        looked += 1;
+        go();
+      }
+    }
+    for (const answer of held) expect((await answer).nextCursor).toBe("1");
+    expect(letGo).toEqual([]);
   });
 });
