@@ -33,6 +33,16 @@ export async function startService(environment: Record<string, string>): Promise
   }
 }
 
+/** Starts what works beside the service: the sweeps. */
+export function startWork(environment: Record<string, string>): Child {
+  const child = spawn(process.execPath, ["src/main.ts", "work"], {
+    cwd: ROOT,
+    env: { PATH: process.env.PATH, ...environment },
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  return { stop: () => stop(child) };
+}
+
 /** Starts one of the scripts of this folder in a process of its own. */
 export function startWorker<Work, Result>(script: string): Worker<Work, Result> {
   const child = fork(path.join(import.meta.dirname, script), { serialization: "advanced" });

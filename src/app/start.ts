@@ -24,6 +24,8 @@ import { StartError } from "../lib/start-error.ts";
 import { sendDueMails } from "../mail/jobs.ts";
 import { createMailTransport } from "../mail/transport.ts";
 import { forgetEnded, sweepResets } from "../sessions/jobs.ts";
+import { deliverWebhooks, forgetDeliveries, resealSecrets } from "../webhooks/jobs.ts";
+import { deliverOperatorWebhook, resealOperatorSecrets } from "../webhooks/operator-jobs.ts";
 import { createApp } from "./app.ts";
 import { prepareDemo } from "./demo.ts";
 import { welcome } from "./welcome.ts";
@@ -81,7 +83,8 @@ export async function start(
     if (parts.serve || parts.work) await assertOwnBooks(db, processor);
     const wakes = new Wakes(db);
     if (parts.serve || parts.work) stops.push(await listen(config, { db, wakes, url, logger }));
-    const deps = { config, db, wakes, processor, boundaries };
+    const completed = await withSecrets(config);
+    const deps = { config: completed, db, wakes, processor, boundaries };
     if (parts.work) for (const loop of startSweeps(deps, logger)) stops.push(() => loop.stop());
     if (parts.serve) await serve(deps, logger, stops);
     return { stop };
@@ -164,14 +167,17 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
     every(5 * SECOND, "events of the processor", logger, () => sweepProcessorEvents({ ...deps, logger })),
     every(600 * SECOND, "handled events of the processor", logger, () => forgetProcessorEvents(deps)),
     every(60 * SECOND, "payments in doubt", logger, () => alertInDoubt(deps, logger)),
+    deliverWebhooks(deps, logger),
+    deliverOperatorWebhook(deps, logger),
+    every(60 * SECOND, "the operator's webhook's secret", logger, () => resealOperatorSecrets(deps)),
+    every(60 * SECOND, "webhooks' secrets", logger, () => resealSecrets(deps, logger)),
+    every(60 * SECOND, "old deliveries", logger, () => forgetDeliveries(db)),
     every(60 * SECOND, "old rate windows", logger, () => forgetOldWindows(db)),
   ];
 }
 
-async function serve(given: PartDeps, logger: Logger, stops: (() => Promise<unknown>)[]): Promise<void> {
-  const config = await withSecrets(given.config);
-  const deps = { ...given, config };
-  const { db, wakes } = deps;
+async function serve(deps: PartDeps, logger: Logger, stops: (() => Promise<unknown>)[]): Promise<void> {
+  const { config, db, wakes } = deps;
   const limits = new RateLimits();
   const tokenUses = new TokenUses();
   const waiters = new Waiters(db, wakes);
@@ -194,11 +200,11 @@ async function serve(given: PartDeps, logger: Logger, stops: (() => Promise<unkn
 }
 
 /**
- * What was not given: the demo's operator key, made anew at each start, and the secret of the sessions, which
- * is kept, so that people stay signed in over a restart.
+ * What was not given: the demo's operator key, made anew at each start; the secret of the sessions and the key of
+ * the secrets in the database, which are kept, so that people stay signed in and webhooks signed over a restart.
  */
 async function withSecrets(config: Config): Promise<Config> {
-  const { demo, dataDir, operatorApiKeys, sessionSecrets } = config;
+  const { demo, dataDir, operatorApiKeys, sessionSecrets, secretsKeys } = config;
   return {
     ...config,
     operatorApiKeys:
@@ -207,6 +213,7 @@ async function withSecrets(config: Config): Promise<Config> {
         : operatorApiKeys,
     sessionSecrets:
       sessionSecrets.length === 0 ? [await keepSecret(dataDir, "session-secret")] : sessionSecrets,
+    secretsKeys: secretsKeys.length === 0 ? [await keepSecret(dataDir, "secrets-key")] : secretsKeys,
   };
 }
 

@@ -30,6 +30,10 @@ export type Config = {
   operatorApiKeys: readonly string[];
   /** 32 bytes each, the newest first; empty: the start keeps one of its own in `dataDir`. */
   sessionSecrets: readonly Buffer[];
+  /** 32 bytes each, the newest first, for the secrets in the database; empty: as with the sessions' secret. */
+  secretsKeys: readonly Buffer[];
+  /** Hosts that webhooks may be sent to though they are not public, and by plain http. */
+  webhookPrivateHosts: readonly string[];
   /** Where mail goes out; absent: to the log, or to the demo's mailbox. */
   smtpUrl: string | undefined;
   /** Who mail is from, as `Name <address>` or an address. */
@@ -75,6 +79,8 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
     appName,
     operatorApiKeys: readOperatorKeys(env),
     sessionSecrets: env.keyBytes("SESSION_SECRET", { required: databaseUrl !== undefined }),
+    secretsKeys: env.keyBytes("SECRETS_KEY", { required: databaseUrl !== undefined }),
+    webhookPrivateHosts: readPrivateHosts(env),
     smtpUrl: env.url("SMTP_URL", ["smtp:", "smtps:"]),
     mailFrom: readMailFrom(env, appName, publicUrl),
     stripe,
@@ -85,9 +91,7 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
     logLevel: env.oneOf("LOG_LEVEL", LOG_LEVELS, "info"),
     demo: databaseUrl === undefined && loopback && env.optional("STRIPE_SECRET_KEY") === undefined,
   };
-  for (const secret of ["SECRETS_KEY", "RECEIPT_SIGNING_KEY"] as const) {
-    env.keyBytes(secret, { required: databaseUrl !== undefined });
-  }
+  env.keyBytes("RECEIPT_SIGNING_KEY", { required: databaseUrl !== undefined });
   if (databaseUrl === undefined && /^[sr]k_live_\w+$/.test(env.optional("STRIPE_SECRET_KEY") ?? "")) {
     env.fault(
       "STRIPE_SECRET_KEY is a live key, and live money must not rest on the embedded database: set DATABASE_URL",
@@ -160,6 +164,17 @@ function readMailFrom(env: Environment, appName: string, publicUrl: string): str
     env.fault("MAIL_FROM must be an address, or a name and an address: Countersign <pay@example.com>");
   }
   return from;
+}
+
+/** Host names and addresses as they stand in a URL, an IPv6 address without its brackets; no ports. */
+function readPrivateHosts(env: Environment): string[] {
+  return env.list("WEBHOOK_PRIVATE_HOSTS").map((given) => {
+    const url = URL.parse(`http://${given.includes("::") ? `[${given}]` : given}`);
+    const host = url?.hostname.replace(/^\[(.*)\]$/, "$1");
+    if (url?.host === url?.hostname && url?.pathname === "/" && host) return host;
+    env.fault(`WEBHOOK_PRIVATE_HOSTS must be host names or addresses alone, not ${given}`);
+    return given;
+  });
 }
 
 function readTrustProxy(env: Environment): number | string | false {

@@ -95,6 +95,7 @@ ${body}
 const SECTIONS = [
   { path: "/approvals", name: "Approvals" },
   { path: "/billing", name: "Billing" },
+  { path: "/settings/webhooks", name: "Webhooks" },
   { path: "/settings/security", name: "Security" },
 ] as const;
 

@@ -7,6 +7,7 @@ import { toProblem } from "../http/errors.ts";
 import { problemRow } from "../lib/problems.ts";
 import { readHuman } from "../sessions/gate.ts";
 import type { SessionDeps } from "../sessions/service.ts";
+import type { WebhookDeps } from "../webhooks/service.ts";
 import { approvalPageRoutes } from "./approval-routes.ts";
 import { billingRoutes } from "./billing-routes.ts";
 import { cardRoutes } from "./card-routes.ts";
@@ -20,6 +21,7 @@ import { sandboxRoutes } from "./sandbox-routes.ts";
 import { securityRoutes } from "./security-routes.ts";
 import { signInRoutes } from "./sign-in-routes.ts";
 import { show } from "./site.ts";
+import { webhookPageRoutes } from "./webhook-routes.ts";
 
 const ASSETS = [
   { url: "/assets/style.css", type: "text/css; charset=utf-8", file: "style.css" },
@@ -28,7 +30,7 @@ const ASSETS = [
   { url: "/assets/send.js", type: "text/javascript; charset=utf-8", file: "send.js" },
 ] as const;
 
-export type WebDeps = SessionDeps & PaymentDeps & BillingDeps;
+export type WebDeps = SessionDeps & PaymentDeps & BillingDeps & WebhookDeps;
 
 /** The pages for people (CONTRACT.md §7), and what they are drawn with. GET changes nothing. */
 export async function webRoutes(app: App, deps: WebDeps, { demo }: { demo: boolean }): Promise<void> {
@@ -43,6 +45,7 @@ export async function webRoutes(app: App, deps: WebDeps, { demo }: { demo: boole
   else cardRoutes(app, deps, deps.processor.cardForm);
   resetRoutes(app, deps);
   securityRoutes(app, deps);
+  webhookPageRoutes(app, deps);
   if (demo) mailboxRoutes(app, deps);
   assetRoutes(app);
 }

@@ -60,6 +60,15 @@ const ROLES: Record<string, number> = {
   merge: 2,
   wire: 2,
   "token-uses": 2,
+  // How a webhook is signed, where it may go, and the way there.
+  signature: 0,
+  target: 0,
+  resolver: 1,
+  exchange: 2,
+  client: 3,
+  // When a delivery is tried again, and who sends what is due.
+  schedule: 0,
+  dispatch: 4,
   waiters: 2,
   service: 3,
   // A payment on its way, those who decide about one, and those who are told.
@@ -97,6 +106,13 @@ const BELOW_HTTP = [
   "processor-events",
   "decide",
   "notices",
+  "signature",
+  "target",
+  "resolver",
+  "exchange",
+  "client",
+  "schedule",
+  "dispatch",
   "service",
 ];
 

@@ -64,6 +64,7 @@ describe("keys", async () => {
     // The feed of all accounts, in one sequence.
     "operator_events",
     "operator_head",
+    "operator_webhook",
     "rate_windows",
     // Which processor all accounts of the database pay through.
     "books",
