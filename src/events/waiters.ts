@@ -72,7 +72,7 @@ export class Waiters {
         if (!waiter.waits) this.#begin(waiter, waiting);
         const told = await waiter.wait(Number(cursor));
         if (told === "over") return page;
-        page = await this.#inTurn(() => read({ ...query, cursor }, true));
+        page = await this.#inTurn(async () => (waiter.isOver ? page : read({ ...query, cursor }, true)));
         if (told === "late") return page;
       }
       return page;
@@ -120,7 +120,7 @@ export class Waiters {
       throw new Problem(
         "rate_limited",
         { retryAfterSeconds: Math.max(1, Math.ceil(left / SECOND)) },
-        `This token has ${HELD_AT_MOST} requests waiting already. Let one of them end first.`,
+        `With this token ${HELD_AT_MOST} requests wait already. Let one of them end first.`,
       );
     }
     waiter.begin(seconds);
@@ -153,6 +153,10 @@ class Waiter {
 
   get waits(): boolean {
     return this.#timer !== undefined;
+  }
+
+  get isOver(): boolean {
+    return this.#told === "over";
   }
 
   begin(seconds: number): void {
