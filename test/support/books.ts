@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { Db } from "../../src/database/connection.ts";
+import type { FakeStripe } from "./stripe/fake.ts";
 
 // Each statement lists what would be a fault. Together: payments, charges, invoices and ledger agree to the
 // cent, one by one, and approvals, milestones and events are in step with them.
@@ -93,6 +94,27 @@ export type ProcessorBooks = {
   }[];
   intents: { id: string; account_id: string | null; status: string }[];
 };
+
+/** Stripe's books as the test compares them. */
+export function booksOf({ books }: FakeStripe): ProcessorBooks {
+  const accountOf = (metadata: Record<string, string>) => metadata.accountId ?? null;
+  return {
+    charges: [...books.charges.values()].map((charge) => ({
+      id: charge.id,
+      intent_id: String(charge.payment_intent),
+      account_id: accountOf(charge.metadata),
+      amount_cents: charge.amount - charge.amount_refunded,
+      currency: charge.currency,
+      status: charge.status,
+      metadata: charge.metadata,
+    })),
+    intents: [...books.intents.values()].map(({ intent }) => ({
+      id: intent.id,
+      account_id: accountOf(intent.metadata),
+      status: intent.status,
+    })),
+  };
+}
 
 /** The sandbox's books are in the database; what a test's Stripe holds is brought into it. */
 function withBooks(books: ProcessorBooks | undefined) {

@@ -4,7 +4,7 @@ import { reconcile } from "../../src/billing/reconcile-service.ts";
 import { answerAuthentication, createSandbox } from "../../src/billing/sandbox.ts";
 import { createStripe } from "../../src/billing/stripe.ts";
 import type { Db } from "../../src/database/connection.ts";
-import { findFaults, type ProcessorBooks } from "./books.ts";
+import { booksOf, findFaults, type ProcessorBooks } from "./books.ts";
 import { PUBLIC_URL } from "./service.ts";
 import { type FakeStripe, startFakeStripe } from "./stripe/fake.ts";
 
@@ -108,26 +108,5 @@ function railsOf(stripe: FakeStripe, onCopy: (copy: FakeStripe) => void): Rails 
       onCopy(copy);
       return railsOf(copy, onCopy);
     },
-  };
-}
-
-/** Stripe's books as the test compares them. */
-export function booksOf({ books }: FakeStripe): ProcessorBooks {
-  const accountOf = (metadata: Record<string, string>) => metadata.accountId ?? null;
-  return {
-    charges: [...books.charges.values()].map((charge) => ({
-      id: charge.id,
-      intent_id: String(charge.payment_intent),
-      account_id: accountOf(charge.metadata),
-      amount_cents: charge.amount - charge.amount_refunded,
-      currency: charge.currency,
-      status: charge.status,
-      metadata: charge.metadata,
-    })),
-    intents: [...books.intents.values()].map(({ intent }) => ({
-      id: intent.id,
-      account_id: accountOf(intent.metadata),
-      status: intent.status,
-    })),
   };
 }
