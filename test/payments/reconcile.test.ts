@@ -239,7 +239,8 @@ describe("an intent and its payment", () => {
 });
 
 describe("npm run reconcile", () => {
-  test("ends with 0, 1 or 2: none, some, could not run", async () => {
+  // It is started six times.
+  test("ends with 0, 1 or 2: none, some, could not run", { timeout: 120_000 }, async () => {
     const { url, pay, db } = await createWorld(SANDBOX);
     const paid = await pay("pays");
     const run = (args: string[], env = serviceEnvironment(url)) => runProgram(["reconcile", ...args], env);

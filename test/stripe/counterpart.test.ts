@@ -332,6 +332,7 @@ describe("events", () => {
     await stripe.deliveries.settled();
     expect(received.map(({ type }) => type).sort()).toEqual([
       "charge.succeeded",
+      "charge.updated",
       "payment_intent.created",
       "payment_intent.succeeded",
     ]);
@@ -346,7 +347,7 @@ describe("events", () => {
     const { id } = await its.paymentIntents.create({ ...USD, payment_method: "pm_card_visa" });
     await its.paymentIntents.confirm(id, RETURN);
     const made = stripe.deliveries.held().map((event) => event.id);
-    expect([made.length, received.length]).toEqual([3, 0]);
+    expect([made.length, received.length]).toEqual([4, 0]);
     await stripe.deliveries.release({ order: (events) => events.toReversed(), copies: 2 });
     expect(received.map((event) => event.id)).toEqual([...made.toReversed(), ...made.toReversed()]);
   });

@@ -257,12 +257,15 @@ describe.each(SIDES)("$side", ({ key, options }) => {
       expect(all.map(({ id }) => id)).toEqual(made);
       const [newest = ""] = made;
       await confirm(newest);
-      const expanded = await client.paymentIntents.retrieve(newest, {
-        expand: ["latest_charge.balance_transaction"],
-      });
-      const charge = expanded.latest_charge as Stripe.Charge;
-      expect(charge).toMatchObject({ object: "charge", payment_intent: newest });
-      expect(charge.balance_transaction).toMatchObject({ object: "balance_transaction", amount: 45_000 });
+      const read = async () => {
+        const options = { expand: ["latest_charge.balance_transaction"] };
+        return (await client.paymentIntents.retrieve(newest, options)).latest_charge as Stripe.Charge;
+      };
+      expect(await read()).toMatchObject({ object: "charge", payment_intent: newest });
+      // It is captured in the background.
+      await expect
+        .poll(async () => (await read()).balance_transaction, { timeout: 20_000 })
+        .toMatchObject({ object: "balance_transaction", amount: 45_000 });
     });
   });
 

@@ -1,9 +1,13 @@
 import type Stripe from "stripe";
+import * as balance from "./balance.ts";
 import { type Desk, look } from "./books.ts";
+import * as charges from "./charges.ts";
+import { confirmIntent } from "./confirmations.ts";
+import * as customers from "./customers.ts";
+import * as disputes from "./disputes.ts";
 import type { Given } from "./form.ts";
 import { toList } from "./lists.ts";
 import * as methods from "./methods.ts";
-import * as money from "./money.ts";
 import {
   expand,
   flag,
@@ -15,7 +19,9 @@ import {
   required,
   text,
 } from "./parameters.ts";
+import * as intentRules from "./payment-intent-rules.ts";
 import * as paymentIntents from "./payment-intents.ts";
+import * as refunds from "./refunds.ts";
 import { refused } from "./refusals.ts";
 import * as setupIntents from "./setup-intents.ts";
 
@@ -48,8 +54,8 @@ const readableByPage = { expand, client_secret: text };
 export const ENDPOINTS: readonly Endpoint[] = [
   endpoint<Stripe.CustomerCreateParams>(
     "POST /v1/customers",
-    methods.createCustomerRules,
-    methods.createCustomer,
+    customers.createCustomerRules,
+    customers.createCustomer,
   ),
   endpoint<Stripe.CustomerListParams>(
     "GET /v1/customers",
@@ -68,15 +74,15 @@ export const ENDPOINTS: readonly Endpoint[] = [
   ),
   endpoint<Stripe.CustomerUpdateParams>(
     "POST /v1/customers/:id",
-    methods.updateCustomerRules,
-    methods.updateCustomer,
+    customers.updateCustomerRules,
+    customers.updateCustomer,
   ),
-  endpoint<Stripe.CustomerDeleteParams>("DELETE /v1/customers/:id", {}, methods.deleteCustomer),
+  endpoint<Stripe.CustomerDeleteParams>("DELETE /v1/customers/:id", {}, customers.deleteCustomer),
   endpoint<Stripe.CustomerListPaymentMethodsParams>(
     "GET /v1/customers/:id/payment_methods",
     methods.listCustomersMethodsRules,
     (desk, fields, id) => {
-      const { id: customer } = methods.customerOf(desk, id);
+      const { id: customer } = customers.customerOf(desk, id);
       return toList(`/v1/customers/${id}/payment_methods`, methods.listMethods(desk, customer), fields);
     },
   ),
@@ -85,7 +91,7 @@ export const ENDPOINTS: readonly Endpoint[] = [
     "GET /v1/payment_methods",
     methods.listMethodsRules,
     (desk, fields) => {
-      if (fields.customer !== undefined) methods.customerOf(desk, fields.customer, "customer");
+      if (fields.customer !== undefined) customers.customerOf(desk, fields.customer, "customer");
       return toList("/v1/payment_methods", methods.listMethods(desk, fields.customer), fields);
     },
   ),
@@ -111,8 +117,8 @@ export const ENDPOINTS: readonly Endpoint[] = [
   endpoint("POST /v1/setup_intents/:id/confirm", setupIntents.confirmRules, setupIntents.confirmSetup),
   endpoint("POST /v1/setup_intents/:id/cancel", setupIntents.cancelRules, setupIntents.cancelSetup),
 
-  endpoint("POST /v1/payment_intents", paymentIntents.createRules, paymentIntents.createIntent),
-  endpoint("GET /v1/payment_intents", paymentIntents.listRules, (desk, fields) => {
+  endpoint("POST /v1/payment_intents", intentRules.createRules, paymentIntents.createIntent),
+  endpoint("GET /v1/payment_intents", intentRules.listRules, (desk, fields) => {
     const all = [...desk.books.intents.values()].map(({ intent }) => intent);
     return toList("/v1/payment_intents", having(all, { customer: fields.customer }), fields as object);
   }),
@@ -121,11 +127,11 @@ export const ENDPOINTS: readonly Endpoint[] = [
     readableByPage,
     (desk, _, id) => look(desk, "intents", id).intent,
   ),
-  endpoint("POST /v1/payment_intents/:id", paymentIntents.updateRules, paymentIntents.updateIntent),
-  endpoint("POST /v1/payment_intents/:id/confirm", paymentIntents.confirmRules, paymentIntents.confirmIntent),
-  endpoint("POST /v1/payment_intents/:id/cancel", paymentIntents.cancelRules, paymentIntents.cancelIntent),
+  endpoint("POST /v1/payment_intents/:id", intentRules.updateRules, paymentIntents.updateIntent),
+  endpoint("POST /v1/payment_intents/:id/confirm", intentRules.confirmRules, confirmIntent),
+  endpoint("POST /v1/payment_intents/:id/cancel", intentRules.cancelRules, paymentIntents.cancelIntent),
 
-  endpoint("GET /v1/charges", money.listChargesRules, (desk, fields) => {
+  endpoint("GET /v1/charges", charges.listChargesRules, (desk, fields) => {
     const { customer, payment_intent, transfer_group } = fields;
     const all = having([...desk.books.charges.values()], { customer, payment_intent, transfer_group });
     return toList("/v1/charges", all, fields as object);
@@ -133,8 +139,8 @@ export const ENDPOINTS: readonly Endpoint[] = [
   endpoint<Stripe.ChargeRetrieveParams>("GET /v1/charges/:id", readable, (desk, _, id) =>
     look(desk, "charges", id),
   ),
-  endpoint("POST /v1/refunds", money.createRefundRules, money.createRefund),
-  endpoint("GET /v1/refunds", money.listRefundsRules, (desk, fields) => {
+  endpoint("POST /v1/refunds", refunds.createRefundRules, refunds.createRefund),
+  endpoint("GET /v1/refunds", refunds.listRefundsRules, (desk, fields) => {
     const { charge, payment_intent } = fields;
     return toList(
       "/v1/refunds",
@@ -145,7 +151,7 @@ export const ENDPOINTS: readonly Endpoint[] = [
   endpoint<Stripe.RefundRetrieveParams>("GET /v1/refunds/:id", readable, (desk, _, id) =>
     look(desk, "refunds", id),
   ),
-  endpoint("GET /v1/disputes", money.listDisputesRules, (desk, fields) => {
+  endpoint("GET /v1/disputes", disputes.listDisputesRules, (desk, fields) => {
     const { charge, payment_intent } = fields;
     return toList(
       "/v1/disputes",
@@ -156,9 +162,9 @@ export const ENDPOINTS: readonly Endpoint[] = [
   endpoint<Stripe.DisputeRetrieveParams>("GET /v1/disputes/:id", readable, (desk, _, id) =>
     look(desk, "disputes", id),
   ),
-  endpoint<Stripe.DisputeCloseParams>("POST /v1/disputes/:id/close", readable, money.acceptDispute),
-  endpoint<Stripe.BalanceRetrieveParams>("GET /v1/balance", readable, money.readBalance),
-  endpoint("GET /v1/balance_transactions", money.listTransactionsRules, (desk, fields) => {
+  endpoint<Stripe.DisputeCloseParams>("POST /v1/disputes/:id/close", readable, disputes.acceptDispute),
+  endpoint<Stripe.BalanceRetrieveParams>("GET /v1/balance", readable, balance.readBalance),
+  endpoint("GET /v1/balance_transactions", balance.listTransactionsRules, (desk, fields) => {
     const { currency, source, type } = fields;
     const all = having([...desk.books.transactions.values()], { currency, source, type });
     return toList("/v1/balance_transactions", all, fields as object);

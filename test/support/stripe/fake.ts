@@ -6,10 +6,11 @@ import type Stripe from "stripe";
 import { BANK_PATH, bankHtml, findAttempt, returnAddress } from "./bank-page.ts";
 import { type Books, type Desk, emptyBooks, look, newId } from "./books.ts";
 import type { Decline } from "./cards.ts";
+import { answerIntent, settleProcessing } from "./confirmations.ts";
 import { Deliveries } from "./deliveries.ts";
+import { closeDispute, openDispute } from "./disputes.ts";
 import { type Fault, Faults, type Planned } from "./faults.ts";
-import { closeDispute, createRefund, failRefund, openDispute } from "./money.ts";
-import { answerIntent, settleProcessing } from "./payment-intents.ts";
+import { createRefund, failRefund } from "./refunds.ts";
 import { answerApi } from "./server.ts";
 import { answerSetup } from "./setup-intents.ts";
 

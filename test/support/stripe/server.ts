@@ -166,6 +166,11 @@ function readCall(
   requestId: string,
 ): Call {
   const { pathname, search } = new URL(url, "http://stripe");
+  if (body !== "" && !/^application\/x-www-form-urlencoded\b/.test(headers["content-type"] ?? "")) {
+    const message =
+      "Invalid request (check that your POST content type is application/x-www-form-urlencoded). If you have any questions, we can help at https://support.stripe.com/.";
+    throw new Refusal(400, { type: "invalid_request_error", message });
+  }
   const { key: fieldKey, ...given } = readForm(
     method === "GET" || method === "DELETE" ? search.slice(1) : body,
   );

@@ -10,8 +10,9 @@ import {
   now,
   record,
 } from "./books.ts";
+import { customerOf } from "./customers.ts";
 import { declineError, NOT_AUTHENTICATED } from "./declines.ts";
-import { attach, behaviourOf, customerOf, methodFromNumber, resolveMethod, SPENT } from "./methods.ts";
+import { attach, behaviourOf, methodFromNumber, resolveMethod, SPENT } from "./methods.ts";
 import {
   address,
   expand,
