@@ -72,6 +72,12 @@ describe("an intent at Stripe", () => {
     expect(intentOf(await prepare(request))).toMatchObject({ status: "requires_confirmation" });
   });
 
+  test("is not believed to be made, when Stripe answers with something else", async () => {
+    const request = await createRequest();
+    stripe.plan({ on: CREATE, does: "no_error_key", about: request.metadata.approvalId });
+    await expect(prepare(request)).rejects.toThrow("no payment_intent");
+  });
+
   test("that can never be made is a refusal in words, and no doubt that lasts", async () => {
     const request = await createRequest();
     await processor.detachCard(request.accountId, request.cardId);

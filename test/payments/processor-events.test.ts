@@ -314,6 +314,47 @@ describe("money that goes back from Stripe's side", () => {
     },
   );
 
+  test("leaves a milestone paid out that was, ends what is pending on one that was not", async () => {
+    const [out, held] = [await createConfirmed(), await createConfirmed()];
+    await sql`update milestones set status = 'PAID' where account_id = ${out.accountId} and id = ${out.milestone}`.execute(
+      db,
+    );
+    const pending = newId();
+    await sql`
+      insert into approvals (account_id, id, type, contract_id, milestone_id, job_id, terms, terms_digest, co_sign,
+        token_id, token_name, token_preview, status, created_at, expires_at)
+      select account_id, ${pending}, 'milestone_approve', contract_id, milestone_id, job_id, terms, terms_digest, co_sign,
+        token_id, token_name, token_preview, 'pending', created_at, expires_at
+      from approvals where account_id = ${held.accountId} and id = ${held.approvalId}`.execute(db);
+    for (const paid of [out, held]) {
+      stripe.refund(paid.intentId);
+      await deliver(eventsOf(paid));
+    }
+    expect(await stateOf(out)).toEqual({ milestone: "PAID", invoice: "refunded" });
+    expect(await ledgerOf(out)).toEqual({});
+    expect(await toldOf(out)).toEqual(["NOT_FUNDED", "ACTIVE_FUNDED"]);
+    const { body } = await call(app, "GET", `/approvals/${pending}`, { token: held.token });
+    expect(body.approval).toMatchObject({ status: "expired", result: { reason: "milestone_not_funded" } });
+    expect(await toldOf({ ...held, milestone: pending })).toEqual(["expired"]);
+  });
+
+  test("waits while another action executes on the milestone, and is booked when that is over", async () => {
+    const paid = await createConfirmed();
+    await sql`
+      insert into executing_milestones (account_id, milestone_id, approval_id, started_at)
+      values (${paid.accountId}, ${paid.milestone}, ${paid.approvalId}, now())`.execute(db);
+    stripe.refund(paid.intentId);
+    await deliver(eventsOf(paid));
+    expect(await stateOf(paid)).toEqual({ milestone: "ACTIVE_FUNDED", invoice: "paid" });
+    await sql`delete from executing_milestones where account_id = ${paid.accountId}`.execute(db);
+    await sql`update processor_events set due_at = now() - interval '1 second' where due_at is not null`.execute(
+      db,
+    );
+    await sweepProcessorEvents(deps);
+    expect(await stateOf(paid)).toEqual({ milestone: "REFUNDED", invoice: "refunded" });
+    expect(await ledgerOf(paid)).toEqual({});
+  });
+
   test("waits for a payment that is not booked yet", async () => {
     const paid = await createConfirmed("authenticates");
     stripe.answerBank(paid.intentId, true);
