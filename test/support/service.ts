@@ -67,7 +67,8 @@ export async function startService(
   const waiters = new Waiters(db, wakes);
   const logger = createLogger("silent");
   const processor = rails?.open(db) ?? createSandbox(db, config.publicUrl);
-  await claimBooks(db, processor.name);
+  // Books begin as the sandbox's.
+  if (rails !== undefined) await claimBooks(db, processor.name);
   const app = await createApp({ config, db, limits, tokenUses, waiters, processor, logger });
   await app.ready();
   afterAll(async () => {
