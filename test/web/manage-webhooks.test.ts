@@ -219,6 +219,36 @@ describe("a person who manages webhooks", () => {
     expect((await act(scene, id, "delete", [], `${HERE}/${id}/delete`)).answer.status).toBe(303);
   });
 
+  test("sees each of their accounts apart, and may do in each what their role there allows", async () => {
+    const [scene, other] = [await begin(), await begin()];
+    const { user_id } = await db
+      .selectFrom("members")
+      .select("user_id")
+      .where("id", "=", scene.memberId)
+      .executeTakeFirstOrThrow();
+    const now = new Date();
+    const second = {
+      account_id: accountKey(other.account),
+      id: newId(),
+      role: "viewer",
+      status: "active",
+    } as const;
+    await db
+      .insertInto("members")
+      .values({ ...second, email: scene.email, name: "Ada", user_id, created_at: now, updated_at: now })
+      .execute();
+    const own = await subscribe(app, scene.token, "https://example.com/own");
+    const theirs = await subscribe(app, other.token, "https://example.com/theirs");
+    const { text } = await open(app, HERE, scene);
+    expect(text).toContain("https://example.com/own");
+    expect(text).toContain("https://example.com/theirs");
+    expect(text.match(/action="\/settings\/webhooks\/add"/g)).toHaveLength(1);
+    expect(text).toContain(`value="${accountKey(scene.account)}"`);
+    expect((await open(app, `${HERE}/${own.id}/delete`, scene)).status).toBe(200);
+    expect((await open(app, `${HERE}/${theirs.id}`, scene)).status).toBe(200);
+    expect((await open(app, `${HERE}/${theirs.id}/delete`, scene)).status).toBe(403);
+  });
+
   test("finds what somebody wrote into a URL as text", async () => {
     const scene = await begin();
     const { id } = await subscribe(app, scene.token, `https://example.com/"><script>alert(1)</script>`);
