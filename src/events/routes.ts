@@ -41,11 +41,9 @@ export function updatesRoute(app: App, deps: GateDeps & { db: Db; waiters: Waite
         holder: tokenId,
         seconds: wait,
         onHangUp: (listener: () => void) => onHangUp(reply, listener),
+        recheck: () => gate.again(request, reply),
       };
-      return waiters.hold(waiting, page, async (query, again) => {
-        const grant = again ? await gate.again(request, reply) : gate.grant(request);
-        return readUpdates(db, grant, query);
-      });
+      return waiters.hold(waiting, page, (query) => readUpdates(db, gate.grant(request), query));
     },
   );
 }

@@ -27,6 +27,8 @@ export function operatorFeedRoute(app: App, { db, waiters }: { db: Db; waiters: 
         holder: OPERATOR_FEED,
         seconds: wait,
         onHangUp: (listener: () => void) => onHangUp(reply, listener),
+        // The key does not change while the process runs.
+        recheck: async () => {},
       };
       return waiters.hold(waiting, page, (query) => readOperatorUpdates(db, query));
     },

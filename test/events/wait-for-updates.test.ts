@@ -288,7 +288,13 @@ describe("a request that waits", () => {
 });
 
 describe("requests that wait", () => {
-  const waiting = (feed: string) => ({ feed, holder: crypto.randomUUID(), seconds: 30, onHangUp: () => {} });
+  const waiting = (feed: string) => ({
+    feed,
+    holder: crypto.randomUUID(),
+    seconds: 30,
+    onHangUp: () => {},
+    recheck: async () => {},
+  });
   const page = (id?: number) => ({
     events: id === undefined ? [] : [{ id: String(id) } as Event],
     nextCursor: String(id ?? 0),
@@ -311,8 +317,8 @@ describe("requests that wait", () => {
     const feed = crypto.randomUUID();
     const letGo: (() => void)[] = [];
     const held = Array.from({ length: 30 }, () =>
-      waiters.hold(waiting(feed), {}, async (_query, again) => {
-        if (!again) return page();
+      waiters.hold(waiting(feed), {}, async ({ cursor }) => {
+        if (cursor === undefined) return page();
         await new Promise<void>((resolve) => letGo.push(resolve));
         return page(1);
       }),
