@@ -70,8 +70,6 @@ export async function startService(
   // Books begin as the sandbox's.
   if (rails !== undefined) await claimBooks(db, processor.name);
   const app = await createApp({ config, db, limits, tokenUses, waiters, processor, logger });
-  if (rails !== undefined) await claimBooks(db, processor.name);
-  const app = await createApp({ config, db, limits, tokenUses, processor, logger });
   await app.ready();
   afterAll(async () => {
     await app.close();
