@@ -80,6 +80,7 @@ describe("the lease of a webhook", () => {
     expect(await findNextDelivery(db, dead, false, [], 15)).toBeUndefined();
     await passTime(db, fixture, 15);
     await dispatcher.sweep();
+    await dispatcher.idle();
     await deliverAll(db, dispatcher);
     expect(receiver.received).toHaveLength(1);
     expect(await leaseOf(dead)).toBeNull();
