@@ -34,7 +34,10 @@ async function write({ name, url, seed, accounts, writers, transactions }: Write
   const options = { size: writers, statementTimeout: 20_000, lockTimeout: 20_000, onIdleError: () => {} };
   const connection = connect(url, options);
   const { db } = connection;
-  const listening = await startListening({ db, wakes: new Wakes(db), url, logger: createLogger("silent") });
+  const wakes = new Wakes(db);
+  const start = () => startListening({ db, wakes, url, logger: createLogger("silent") });
+  // Whoever ends such connections at random may end this one while it is being made: it is not what is tested.
+  const listening = await start().catch(start).catch(start);
 
   async function writeOnce(id: string): Promise<void> {
     const accountId = dice.pick(accounts);
