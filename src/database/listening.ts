@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
 import type { Logger } from "pino";
+import { takeTurns } from "../lib/turns.ts";
 import type { Db } from "./connection.ts";
 import { onCommit } from "./transaction.ts";
 import type { Wakes } from "./wakes.ts";
@@ -49,6 +50,8 @@ class Listener implements Listening {
   readonly #options: ListeningOptions;
   readonly #stopping = new AbortController();
   #client: pg.Client | undefined;
+  /** A connection takes one statement at a time. */
+  #inTurn = takeTurns(1);
   #heartbeat: NodeJS.Timeout | undefined;
   #reconnecting: Promise<void> | undefined;
   /** Whom the other processes have not been told of yet. */
@@ -84,8 +87,9 @@ class Listener implements Listening {
     }
     if (this.#stopping.signal.aborted) return client.end();
     this.#client = client;
+    this.#inTurn = takeTurns(1);
     this.#heartbeat = setInterval(() => {
-      client.query("select 1").catch((error: Error) => this.#lose(client, error));
+      this.#inTurn(() => client.query("select 1")).catch((error: Error) => this.#lose(client, error));
     }, HEARTBEAT);
     this.#sendSoon();
   }
@@ -169,13 +173,14 @@ class Listener implements Listening {
 
   async #send(): Promise<void> {
     const names = this.#untold;
-    if (this.#client === undefined || names.size === 0) return;
+    const client = this.#client;
+    if (client === undefined || names.size === 0) return;
     this.#untold = new Set();
     this.#sentAt = performance.now();
     const list = [...names].join(",");
     const payload = names.has(EVERYBODY) || list.length > LONGEST_PAYLOAD ? EVERYBODY : list;
     try {
-      await this.#client.query("select pg_notify($1, $2)", [CHANNEL, payload]);
+      await this.#inTurn(() => client.query("select pg_notify($1, $2)", [CHANNEL, payload]));
     } catch (error) {
       this.#options.logger.warn({ err: error }, "others could not be woken; it will be tried again");
       this.#note(names);

@@ -90,9 +90,14 @@ async function write(seed: number, accounts: string[]): Promise<{ outcomes: Outc
   });
   const [victim, ...others] = programs;
   const lines = () => (victim?.output() ?? "").split("\n").length;
+  let gone = false;
+  void victim?.ended.then(() => {
+    gone = true;
+  });
   const killing = (async () => {
     const half = (SIZE.writers * SIZE.transactions) / 2;
-    while (lines() < half) await delay(20);
+    while (lines() < half && !gone) await delay(20);
+    expect(gone, victim?.output()).toBe(false);
     return victim?.kill9();
   })();
   const ended = [await killing, ...(await Promise.all(others.map((program) => program.ended)))];
