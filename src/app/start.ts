@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
 import { TokenUses } from "../accounts/token-uses.ts";
+import { sweepUnclaimed } from "../agent-auth/jobs.ts";
 import type { BoundaryObserver } from "../approvals/boundaries.ts";
 import { alertInDoubt, sweepDuePayments, sweepLapsedApprovals } from "../approvals/jobs.ts";
 import { sweepNotices } from "../approvals/notices.ts";
@@ -125,6 +126,7 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
     every(5 * SECOND, "lapsed approvals", logger, () => sweepLapsedApprovals(db)),
     every(5 * SECOND, "due payments", logger, () => sweepDuePayments(deps, logger)),
     every(60 * SECOND, "payments in doubt", logger, () => alertInDoubt(deps, logger)),
+    every(60 * SECOND, "unclaimed accounts", logger, () => sweepUnclaimed(db)),
     every(60 * SECOND, "old rate windows", logger, () => forgetOldWindows(db)),
   ];
 }

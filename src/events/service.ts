@@ -6,6 +6,7 @@ import { EVENT_SCOPES, type Event, type EventType, type PageQuery, type Updates 
 import { insertEvents, type NewEvent, readEventPage, takeEventNumbers } from "./store.ts";
 import { toEvent, toPage, toRange } from "./wire.ts";
 
+export { deleteFeed } from "./retention-store.ts";
 export type { NewEvent } from "./store.ts";
 
 /**

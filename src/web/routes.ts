@@ -9,6 +9,7 @@ import { readHuman } from "../sessions/gate.ts";
 import type { SessionDeps } from "../sessions/service.ts";
 import { approvalPageRoutes } from "./approval-routes.ts";
 import { billingRoutes } from "./billing-routes.ts";
+import { type ClaimPageDeps, claimRoutes } from "./claim-routes.ts";
 import { inviteRoutes } from "./invite-routes.ts";
 import type { Page } from "./layout.ts";
 import { mailboxRoutes } from "./mailbox-routes.ts";
@@ -25,7 +26,7 @@ const ASSETS = [
   { url: "/assets/icon.svg", type: "image/svg+xml", file: "icon.svg" },
 ] as const;
 
-export type WebDeps = SessionDeps & PaymentDeps & BillingDeps;
+export type WebDeps = SessionDeps & PaymentDeps & BillingDeps & ClaimPageDeps;
 
 /** The pages for people (CONTRACT.md §7), and what they are drawn with. GET changes nothing. */
 export async function webRoutes(app: App, deps: WebDeps, { demo }: { demo: boolean }): Promise<void> {
@@ -34,6 +35,7 @@ export async function webRoutes(app: App, deps: WebDeps, { demo }: { demo: boole
   plainPages(app, deps);
   signInRoutes(app, deps);
   inviteRoutes(app, deps);
+  claimRoutes(app, deps);
   approvalPageRoutes(app, deps);
   billingRoutes(app, deps);
   sandboxRoutes(app, deps);
@@ -69,7 +71,7 @@ function plainPages(app: App, deps: SessionDeps): void {
     );
   };
   page("/", pages.homePage(deps.config.appName));
-  page("/claim", pages.claimPage);
+  page("/sign-up", pages.signUpPage);
   page("/settings/keys", pages.keysPage);
 }
 
