@@ -51,8 +51,14 @@ function toAnswer(error: unknown, request: FastifyRequest, reply: FastifyReply) 
     return { name: "invalid_request" as const, status, message: MEDIA };
   const name = nameOf(status);
   // The public API's words fit what is wrong with a request; what is not the request's fault has its own.
-  const message = name === "invalid_request" ? problem.message : new Refusal(name).message;
+  const message = name === "invalid_request" ? withField(problem) : new Refusal(name).message;
   return { name, status, message };
+}
+
+/** This shape has no place of its own for the name of the field. */
+function withField({ details, message }: Problem): string {
+  const field = details?.field;
+  return typeof field !== "string" || message.includes(field) ? message : `${field}: ${message}`;
 }
 
 function nameOf(status: number): RefusalName {

@@ -237,7 +237,7 @@ async function deliver(
     case "taken":
       return new Refusal(
         "invalid_grant",
-        "The account has an owner who came another way. They mint tokens under Settings, API keys.",
+        "The account was claimed another way. Its owner or its operator mints tokens for it.",
       );
     case "window_over":
       return new Refusal("expired_token", "The 24 hours to claim this account are over. Register again.");

@@ -154,7 +154,7 @@ describe("the token of a claim", () => {
     const started = await startClaim(service, agent);
     const { token } = await invite(app, agent.id, "owner");
     expect((await submit(app, "/invite", { token, password: PASSWORD })).status).toBe(303);
-    expectOAuthRefusal(await poll(app, agent), 400, "invalid_grant", /came another way/);
+    expectOAuthRefusal(await poll(app, agent), 400, "invalid_grant", /claimed another way/);
     expectOAuthRefusal(
       await nameHuman(app, agent.claimToken, newEmail()),
       400,

@@ -29,8 +29,9 @@ export function register(app: App, body: unknown = {}, headers = fromNewAddress(
 export async function createAgent(
   app: App,
   body: Record<string, string> = { agent_name: "Claude Code", organization_name: "Acme Research" },
+  headers = fromNewAddress(),
 ): Promise<Agent> {
-  const answer = await register(app, body);
+  const answer = await register(app, body, headers);
   expect(answer.status, answer.text).toBe(200);
   const { registration_id: id, access_token: token, claim_token: claimToken } = answer.body;
   return { id, accountId: accountKey(id), token, claimToken };
