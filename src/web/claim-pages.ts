@@ -126,10 +126,11 @@ function whoAsks({ agentName, accountName, registeredAt, address, userAgent }: C
         </div>
         <div>
           <dt>Account</dt>
-          <dd>“${named(accountName)}”</dd>
+          <dd>“${named(accountName)}”
+            <span class="quiet">The agent named it.</span></dd>
         </div>
         <div>
-          <dt>Registered</dt>
+          <dt>Since</dt>
           <dd>${time(registeredAt)}</dd>
         </div>
         <div>

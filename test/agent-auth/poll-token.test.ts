@@ -17,10 +17,12 @@ import {
 } from "../support/agents.ts";
 import { call, createFixture, operate } from "../support/fixtures.ts";
 import { createHuman, invite, newEmail, PASSWORD, submit } from "../support/humans.ts";
+import { countWaiting, holdLock } from "../support/locks.ts";
+import { waitUntil } from "../support/process.ts";
 import { startService } from "../support/service.ts";
 
 const service = await startService(MAILING);
-const { app, db } = service;
+const { app, db, connection } = service;
 
 /** Polls as an agent that has waited long enough. */
 async function pollInTime(agent: Agent) {
@@ -60,8 +62,14 @@ describe("an agent that waits for its human", () => {
   test("of polls at once lets one through, and counts the others", async () => {
     const agent = await createAgent(app);
     await startClaim(service, agent);
-    const answers = await Promise.all(Array.from({ length: 6 }, () => poll(app, agent)));
-    const errors = answers.map(({ body }) => body.error).sort();
+    await using lock = await holdLock(
+      connection,
+      `select from agent_registrations where account_id = '${agent.accountId}' for update`,
+    );
+    const sent = Promise.all(Array.from({ length: 6 }, () => poll(app, agent)));
+    await waitUntil(async () => (await countWaiting(db)) === 6, "the polls wait");
+    await lock.letGo();
+    const errors = (await sent).map(({ body }) => body.error).sort();
     expect(errors).toEqual(["authorization_pending", ...Array(5).fill("slow_down")]);
   });
 
