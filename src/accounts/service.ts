@@ -5,17 +5,15 @@ import { inTransaction } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
 import { newSecret, readSecret } from "../lib/secrets.ts";
-import { addSeconds, isoOrNull } from "../lib/time.ts";
-import type { Capabilities, Me, TokenMetadata } from "./schemas.ts";
+import { addSeconds } from "../lib/time.ts";
+import type { Capabilities, Me } from "./schemas.ts";
 import * as store from "./store.ts";
 
 export type { AccountValues, Grant, MemberRow, Membership } from "./store.ts";
 export { GRANT_COLUMNS, GRANT_CONDITION, GRANT_TABLES, listMemberships, readGrant } from "./store.ts";
 
-export const TOKEN_PREFIX = "ot_pat_";
 const INVITATION_PREFIX = "ot_inv_";
 const INVITATION_TTL_SECONDS = 24 * 60 * 60;
-const ACTIVE_TOKENS_AT_MOST = 25;
 
 /** Who is behind a token, and what it may do (CONTRACT.md §6, `GET /auth/me`). */
 export async function describeMe(db: Db, grant: store.Grant): Promise<Me> {
@@ -98,89 +96,6 @@ export async function saveAccount(
 /** Holds the account's row until the transaction ends, so that what belongs to it changes one at a time. */
 export async function holdAccount(trx: Trx, accountId: string): Promise<void> {
   await store.lockAccount(trx, accountId);
-}
-
-export type TokenRequest = { name: string; scopes: readonly string[]; expiresAt: Date | null };
-
-/**
- * Mints a token. Its secret is in the answer and nowhere else.
- * @throws Problem token_limit_reached with 25 active ones, bad_request for an expiry that has passed
- */
-export async function createToken(
-  db: Db,
-  account: { accountId: string; organizationId: string },
-  request: TokenRequest,
-): Promise<{ token: string; tokenType: "bearer"; metadata: TokenMetadata }> {
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
-    await store.lockAccount(trx, account.accountId);
-    if ((await store.countActiveTokens(trx, account.accountId, now)) >= ACTIVE_TOKENS_AT_MOST) {
-      throw new Problem("token_limit_reached", { limit: ACTIVE_TOKENS_AT_MOST });
-    }
-    return mintToken(trx, account, request, now);
-  });
-}
-
-/** Revokes the live tokens of that name and mints a new one under it, in one transaction. */
-export async function replaceToken(
-  db: Db,
-  account: { accountId: string; organizationId: string },
-  request: TokenRequest,
-): Promise<{ token: string; metadata: TokenMetadata }> {
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
-    await store.revokeTokensNamed(trx, account.accountId, request.name, now);
-    return mintToken(trx, account, request, now);
-  });
-}
-
-async function mintToken(
-  trx: Trx,
-  { accountId, organizationId }: { accountId: string; organizationId: string },
-  { name, scopes, expiresAt }: TokenRequest,
-  now: Date,
-) {
-  // Also no time at all, as a leap second becomes.
-  if (expiresAt !== null && !(expiresAt > now)) {
-    throw new Problem("bad_request", { field: "expiresAt" }, "`expiresAt` must lie in the future.");
-  }
-  const secret = newSecret(TOKEN_PREFIX, accountId);
-  const row = await store.insertToken(
-    trx,
-    accountId,
-    { id: newId(), name, secret, scopes, mintedBy: null, expiresAt },
-    now,
-  );
-  return {
-    token: secret.value,
-    tokenType: "bearer" as const,
-    metadata: toTokenMetadata(row, organizationId, now),
-  };
-}
-
-/** The account's tokens, newest first, without their secrets. */
-export async function listTokens(
-  db: Db,
-  { accountId, organizationId }: { accountId: string; organizationId: string },
-): Promise<TokenMetadata[]> {
-  const now = await readClock(db);
-  return (await store.listTokens(db, accountId)).map((row) => toTokenMetadata(row, organizationId, now));
-}
-
-function toTokenMetadata(row: store.TokenRow, organizationId: string, now: Date): TokenMetadata {
-  const expired = row.expires_at !== null && row.expires_at <= now;
-  return {
-    id: row.id,
-    name: row.name,
-    preview: row.preview,
-    scopes: row.scopes,
-    status: row.revoked_at !== null ? "revoked" : expired ? "expired" : "active",
-    organizationId,
-    createdAt: row.created_at.toISOString(),
-    lastUsedAt: isoOrNull(row.last_used_at),
-    expiresAt: isoOrNull(row.expires_at),
-    revokedAt: isoOrNull(row.revoked_at),
-  };
 }
 
 /**

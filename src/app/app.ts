@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import type { Logger } from "pino";
 import { accountRoutes, resourceMetadataRoute } from "../accounts/routes.ts";
 import { Capabilities, Me, TokenMetadata } from "../accounts/schemas.ts";
+import { revokeTokenRoute, tokenRoutes } from "../accounts/token-routes.ts";
 import type { TokenUses } from "../accounts/token-uses.ts";
 import type { BoundaryObserver } from "../approvals/boundaries.ts";
 import { approvalRoute, fundRoute } from "../approvals/routes.ts";
@@ -9,7 +10,7 @@ import { Approval } from "../approvals/schemas.ts";
 import type { Processor } from "../billing/processor.ts";
 import { Charge, PaymentMethod } from "../billing/schemas.ts";
 import type { Config } from "../config/config.ts";
-import { contractRoutes } from "../contracts/routes.ts";
+import { contractRoutes, createMilestoneRoute } from "../contracts/routes.ts";
 import { Budget, Contract, ContractWithBudget, Milestone } from "../contracts/schemas.ts";
 import type { Db } from "../database/connection.ts";
 import { updatesRoute } from "../events/routes.ts";
@@ -100,7 +101,10 @@ export async function createApp(deps: AppDeps): Promise<App> {
 async function publicApi(api: App, deps: AppDeps): Promise<void> {
   await bareAliases(api, deps);
   contractRoutes(api, deps);
+  createMilestoneRoute(api, deps);
   accountRoutes(api, deps);
+  tokenRoutes(api, deps);
+  await api.register(async (scope: App) => revokeTokenRoute(scope, deps));
 }
 
 /** The calls that answer under the bare prefix too (CONTRACT.md §0). */

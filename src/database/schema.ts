@@ -10,6 +10,7 @@ export type Database = {
   members: MembersTable;
   invitations: InvitationsTable;
   tokens: TokensTable;
+  idempotency_keys: IdempotencyKeysTable;
   payment_methods: PaymentMethodsTable;
   contracts: ContractsTable;
   milestones: MilestonesTable;
@@ -103,10 +104,25 @@ export type TokensTable = {
   scopes: string[];
   /** The token that minted this one: revoking that revokes this. */
   minted_by: string | null;
+  /** The person who minted it on a page, by their user id. Neither: the operator, or the service itself. */
+  minted_by_user: string | null;
   created_at: Date;
   last_used_at: Date | null;
   expires_at: Date | null;
   revoked_at: Date | null;
+};
+
+/** What a call with an `Idempotency-Key` was answered, for its repeats (CONTRACT.md §0). */
+export type IdempotencyKeysTable = {
+  account_id: string;
+  token_id: string;
+  key: string;
+  request_digest: Buffer;
+  /** Who works on it: whoever takes a stuck one over draws another. */
+  attempt: string;
+  claimed_at: Date;
+  /** Null while it is worked on. */
+  answer: Json<Record<string, unknown>> | null;
 };
 
 export type PaymentMethodsTable = {
