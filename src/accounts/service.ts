@@ -126,27 +126,36 @@ export async function inviteMember(
   return inTransaction(db, async (trx) => {
     const now = await readClock(trx);
     await store.lockAccount(trx, accountId);
-    const email = person.email.toLowerCase();
-    const present = await store.findMemberByEmail(trx, accountId, email);
-    if (present?.status === "active") throw new Problem("member_active", { memberId: present.id });
-    const values = { ...person, email, id: present?.id ?? newId() };
-    const member = await (present === undefined
-      ? store.insertMember(trx, accountId, values, now)
-      : store.updateInvitedMember(trx, accountId, values, now));
-    const secret = newSecret(INVITATION_PREFIX, accountId);
-    await store.replaceInvitation(
-      trx,
-      accountId,
-      {
-        id: newId(),
-        memberId: member.id,
-        digest: secret.digest,
-        expiresAt: addSeconds(now, INVITATION_TTL_SECONDS),
-      },
-      now,
-    );
-    return { member, secret: secret.value };
+    return insertInvitation(trx, accountId, person, undefined, now);
   });
+}
+
+/**
+ * Invites a person within a transaction that holds the account.
+ * @param consentedBy the owner who invites, by their user id: what they send waits for nobody's consent
+ * @throws Problem member_active when they have accepted already
+ */
+export async function insertInvitation(
+  trx: Trx,
+  accountId: string,
+  person: { email: string; name: string; role: MemberRole },
+  consentedBy: string | undefined,
+  now: Date,
+): Promise<{ member: store.MemberRow; secret: string }> {
+  const email = person.email.toLowerCase();
+  const present = await store.findMemberByEmail(trx, accountId, email);
+  if (present?.status === "active") throw new Problem("member_active", { memberId: present.id });
+  const values = { ...person, email, id: present?.id ?? newId() };
+  const member = await (present === undefined
+    ? store.insertMember(trx, accountId, values, now)
+    : store.updateInvitedMember(trx, accountId, values, now));
+  const secret = newSecret(INVITATION_PREFIX, accountId);
+  const expiresAt = addSeconds(now, INVITATION_TTL_SECONDS);
+  const invitation = { id: newId(), memberId: member.id, digest: secret.digest, expiresAt };
+  await store.replaceInvitation(trx, accountId, invitation, now);
+  if (consentedBy !== undefined)
+    await store.consentToInvitation(trx, accountId, invitation.id, consentedBy, now);
+  return { member, secret: secret.value };
 }
 
 /** An invitation that can be accepted, now or once an owner has consented. */

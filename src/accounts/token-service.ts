@@ -15,7 +15,7 @@ export const ACTIVE_TOKENS_AT_MOST = 25;
 const DEFAULT_NAME = "API token";
 
 type Account = { accountId: string; organizationId: string };
-export type TokenRequest = { name: string; scopes: readonly string[]; expiresAt: Date | null };
+export type TokenRequest = { name: string; scopes: readonly string[]; expiresAt: Date | null; id?: string };
 /** Who mints a token: another token, or a person by their user id. Nobody: the operator, or the service. */
 export type Minter = { tokenId: string } | { userId: string } | undefined;
 /** A token that was just minted. Its secret is here and nowhere else. */
@@ -31,7 +31,8 @@ export function createToken(db: Db, account: Account, request: TokenRequest): Pr
 
 /**
  * Mints a token within the transaction of whoever may. Holds the account, so that no two pass its limit together.
- * @throws Problem token_limit_reached with 25 active ones, bad_request for an expiry that has passed
+ * @param request.id drawn before by a form, which then counts once
+ * @throws Problem form_refused, token_limit_reached with 25 active ones, bad_request for an expiry that has passed
  */
 export async function mintToken(
   trx: Trx,
@@ -41,6 +42,9 @@ export async function mintToken(
   now: Date,
 ): Promise<MintedToken> {
   await lockAccount(trx, account.accountId);
+  // A form that draws the id is sent once.
+  if (request.id !== undefined && (await store.findToken(trx, account.accountId, request.id)) !== undefined)
+    throw new Problem("form_refused");
   if ((await store.countActiveTokens(trx, account.accountId, now)) >= ACTIVE_TOKENS_AT_MOST) {
     throw new Problem("token_limit_reached", { limit: ACTIVE_TOKENS_AT_MOST });
   }
@@ -133,10 +137,34 @@ export async function listTokens(db: Db, { accountId, organizationId }: Account)
   return (await store.listTokens(db, accountId)).map((row) => toTokenMetadata(row, organizationId, now));
 }
 
+/** A token as the account's members see it, with who minted it, by name. */
+export type Key = TokenMetadata & Pick<store.KeyRow, "minterToken" | "minterUser" | "minterUserId">;
+
+/** The account's tokens for its members, newest first. */
+export async function listKeys(db: Db, { accountId, organizationId }: Account): Promise<Key[]> {
+  const now = await readClock(db);
+  return (await store.listKeys(db, accountId)).map((row) => toKey(row, organizationId, now));
+}
+
+/** One of them. */
+export async function findKey(
+  db: Db,
+  { accountId, organizationId }: Account,
+  id: string,
+): Promise<Key | undefined> {
+  const row = isUuid(id) ? await store.findKey(db, accountId, id) : undefined;
+  return row && toKey(row, organizationId, await readClock(db));
+}
+
+/** The live tokens that a person has minted by hand: those whose secrets they have seen. */
+export function listTokensOfUser(db: Db, accountId: string, userId: string): Promise<string[]> {
+  return store.listLiveTokensOfUser(db, accountId, userId);
+}
+
 async function insertToken(
   trx: Trx,
   { accountId, organizationId }: Account,
-  { name, scopes, expiresAt }: TokenRequest,
+  { id = newId(), name, scopes, expiresAt }: TokenRequest,
   minter: Minter,
   now: Date,
 ): Promise<MintedToken> {
@@ -150,7 +178,7 @@ async function insertToken(
   const row = await store.insertToken(
     trx,
     accountId,
-    { id: newId(), name, secret, scopes, mintedBy, mintedByUser, expiresAt },
+    { id, name, secret, scopes, mintedBy, mintedByUser, expiresAt },
     now,
   );
   return { token: secret.value, tokenType: "bearer", metadata: toTokenMetadata(row, organizationId, now) };
@@ -185,4 +213,9 @@ function toTokenMetadata(row: store.TokenRow, organizationId: string, now: Date)
     expiresAt: isoOrNull(row.expires_at),
     revokedAt: isoOrNull(row.revoked_at),
   };
+}
+
+function toKey(row: store.KeyRow, organizationId: string, now: Date): Key {
+  const { minterToken, minterUser, minterUserId } = row;
+  return { ...toTokenMetadata(row, organizationId, now), minterToken, minterUser, minterUserId };
 }

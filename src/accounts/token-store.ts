@@ -76,6 +76,56 @@ export function insertToken(trx: Trx, accountId: string, token: NewToken, now: D
     .executeTakeFirstOrThrow();
 }
 
+/** A token as a member sees it: with who minted it, by name. Neither name: the operator, or the service itself. */
+export type KeyRow = TokenRow & {
+  minterToken: string | null;
+  minterUser: string | null;
+  minterUserId: string | null;
+};
+
+export function listKeys(db: Db, accountId: string): Promise<KeyRow[]> {
+  return selectKeys(db, accountId).orderBy("t.created_at", "desc").orderBy("t.id", "desc").execute();
+}
+
+export function findKey(db: Db, accountId: string, id: string): Promise<KeyRow | undefined> {
+  return selectKeys(db, accountId).where("t.id", "=", id).executeTakeFirst();
+}
+
+function selectKeys(db: Db, accountId: string) {
+  return db
+    .selectFrom("tokens as t")
+    .leftJoin("tokens as m", (join) =>
+      join.onRef("m.account_id", "=", "t.account_id").onRef("m.id", "=", "t.minted_by"),
+    )
+    .where("t.account_id", "=", accountId)
+    .select(TOKEN_COLUMNS.map((column) => `t.${column}` as const))
+    .select((select) => [
+      "m.name as minterToken",
+      "t.minted_by_user as minterUserId",
+      select
+        .selectFrom("members as u")
+        .whereRef("u.account_id", "=", "t.account_id")
+        .whereRef("u.user_id", "=", "t.minted_by_user")
+        // A person who was removed and came back has several.
+        .orderBy("u.created_at", "desc")
+        .limit(1)
+        .select("u.name")
+        .as("minterUser"),
+    ]);
+}
+
+/** The live tokens that a person has minted by hand. */
+export async function listLiveTokensOfUser(db: Db, accountId: string, userId: string): Promise<string[]> {
+  const rows = await db
+    .selectFrom("tokens")
+    .where("account_id", "=", accountId)
+    .where("minted_by_user", "=", userId)
+    .where("revoked_at", "is", null)
+    .select("id")
+    .execute();
+  return rows.map(({ id }) => id);
+}
+
 /** The account's live tokens of that name. */
 export async function listLiveTokensNamed(trx: Trx, accountId: string, name: string): Promise<string[]> {
   const rows = await trx

@@ -93,7 +93,7 @@ export async function createApp(deps: AppDeps): Promise<App> {
   resourceMetadataRoute(app, config.publicUrl);
   healthRoutes(app, deps.db);
   const sessions = openSessions(deps.db, config, deps.logger);
-  await app.register(async (pages: App) => webRoutes(pages, { ...deps, ...sessions }, config));
+  await app.register(async (pages: App) => webRoutes(pages, { ...sessions, ...deps }, config));
   await serveApiReference(app);
   return app;
 }

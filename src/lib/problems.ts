@@ -103,6 +103,12 @@ const catalogue = {
     "This person is a member already. The account's owners change or remove them.",
     true,
   ],
+  last_owner: [
+    409,
+    "CONFLICT",
+    "An account keeps at least one owner. Make somebody else an owner first.",
+    true,
+  ],
   unknown_payment_method: [
     409,
     "CONFLICT",

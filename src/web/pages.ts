@@ -13,6 +13,7 @@ export const homePage = (appName: string): Page => ({
       <ul>
         <li><a href="/approvals">Approvals</a> that wait for a person</li>
         <li><a href="/billing">Billing</a>: the card that pays</li>
+        <li><a href="/settings/keys">API keys</a>: what agents call with</li>
         <li><a href="/docs">API reference</a> for those who write agents</li>
       </ul>`,
 });
@@ -23,13 +24,6 @@ export const claimPage: Page = {
       <p>An agent may register an account by itself, but only a person can answer for it. An account must be claimed
         before its agents can ask for money to move.</p>
       <p>Claiming comes here. Until then the operator of this service can mark an account as claimed.</p>`,
-};
-
-export const keysPage: Page = {
-  title: "API keys",
-  body: html`
-      <p>Members of an account mint API keys for its agents here, and choose what each may do.</p>
-      <p>Minting comes here. Until then the operator of this service mints them.</p>`,
 };
 
 export const notFoundPage: Page = {

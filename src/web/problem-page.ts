@@ -23,6 +23,13 @@ export function problemPage(problem: Problem, requestId: string): Page {
         body: html`
       <p>Nothing was done. ${problem.message}</p>`,
       };
+    case "token_limit_reached":
+    case "last_owner":
+      return {
+        title: "Nothing was done",
+        body: html`
+      <p>${problem.message}</p>`,
+      };
     case "rate_limited":
       return {
         title: "Too many attempts",

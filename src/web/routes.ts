@@ -10,8 +10,10 @@ import type { SessionDeps } from "../sessions/service.ts";
 import { approvalPageRoutes } from "./approval-routes.ts";
 import { billingRoutes } from "./billing-routes.ts";
 import { inviteRoutes } from "./invite-routes.ts";
+import { keyRoutes } from "./key-routes.ts";
 import type { Page } from "./layout.ts";
 import { mailboxRoutes } from "./mailbox-routes.ts";
+import { type MemberPageDeps, memberRoutes } from "./member-routes.ts";
 import * as pages from "./pages.ts";
 import { problemPage } from "./problem-page.ts";
 import { resetRoutes } from "./reset-routes.ts";
@@ -25,7 +27,7 @@ const ASSETS = [
   { url: "/assets/icon.svg", type: "image/svg+xml", file: "icon.svg" },
 ] as const;
 
-export type WebDeps = SessionDeps & PaymentDeps & BillingDeps;
+export type WebDeps = SessionDeps & PaymentDeps & BillingDeps & MemberPageDeps;
 
 /** The pages for people (CONTRACT.md §7), and what they are drawn with. GET changes nothing. */
 export async function webRoutes(app: App, deps: WebDeps, { demo }: { demo: boolean }): Promise<void> {
@@ -38,6 +40,9 @@ export async function webRoutes(app: App, deps: WebDeps, { demo }: { demo: boole
   billingRoutes(app, deps);
   sandboxRoutes(app, deps);
   resetRoutes(app, deps);
+  settingsRoute(app);
+  keyRoutes(app, deps);
+  memberRoutes(app, deps);
   securityRoutes(app, deps);
   if (demo) mailboxRoutes(app, deps);
   assetRoutes(app);
@@ -70,7 +75,15 @@ function plainPages(app: App, deps: SessionDeps): void {
   };
   page("/", pages.homePage(deps.config.appName));
   page("/claim", pages.claimPage);
-  page("/settings/keys", pages.keysPage);
+}
+
+/** Where the navigation leads to; each part of the settings has an address of its own. */
+function settingsRoute(app: App): void {
+  app.get(
+    "/settings",
+    { config: { access: { by: "public" } }, schema: { hide: true } },
+    async (_request, reply) => reply.redirect("/settings/keys", 303),
+  );
 }
 
 function assetRoutes(app: App): void {

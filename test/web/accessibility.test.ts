@@ -148,14 +148,18 @@ async function picture(page: Page, name: string): Promise<void> {
 function smallTargets(page: Page): Promise<string[]> {
   return page.evaluate(
     (touch) =>
-      [...document.querySelectorAll("button, input:not([type=hidden], .away), a.button, header a, .approval")]
+      [
+        ...document.querySelectorAll(
+          "button, input:not([type=hidden], [type=checkbox], .away), .check, a.button, header a, .approval, select",
+        ),
+      ]
         .filter((element) => element.getBoundingClientRect().height < touch)
         .map((element) => element.outerHTML),
     TOUCH,
   );
 }
 
-const CONTROLS = "a[href], button, input:not([type=hidden], [tabindex='-1']), [tabindex='0']";
+const CONTROLS = "a[href], button, select, input:not([type=hidden], [tabindex='-1']), [tabindex='0']";
 
 function readingOrder(page: Page): Promise<string[]> {
   return page
