@@ -47,6 +47,7 @@ const EXAMPLE_DETAILS: Partial<Record<ProblemName, Record<string, unknown>>> = {
   token_limit_reached: { limit: 25 },
   milestone_not_fundable: { status: "ACTIVE_FUNDED" },
   payment_method_required: { billingUrl: `${EXAMPLE_ORIGIN}/billing` },
+  webhook_limit_reached: { limit: 10 },
   too_many_pending: { limit: 100, retryAfterSeconds: 60 },
   rate_limited: { retryAfterSeconds: 12 },
   unavailable: { retryAfterSeconds: 2 },
@@ -79,6 +80,7 @@ export async function describeApi(app: App, options: { publicUrl: string; versio
       tags: [
         { name: "Approvals", description: "Asking, and learning what a human decided." },
         { name: "Updates", description: "The account's feed." },
+        { name: "Webhooks", description: "The same events, brought to a URL." },
         { name: "Contracts", description: "What there is to fund." },
         { name: "Identity", description: "Who the token is, and what it may do." },
         { name: "Tokens", description: "Tokens for other programs, and their end." },
@@ -144,7 +146,7 @@ function describeRoute(schema: FastifySchema | undefined, route: RouteOptions): 
   const { access, problems = [] } = route.config ?? {};
   if (schema === undefined || schema.hide === true || access?.by !== "token")
     return { ...schema, hide: true };
-  const names = [...commonProblems(access, schema), ...problems];
+  const names = [...new Set([...commonProblems(access, schema), ...problems])];
   const byStatus = Map.groupBy(names.map(problemRow), (row) => row.status);
   const refusals = Object.fromEntries([...byStatus].map(([status, rows]) => [status, describeRefusal(rows)]));
   const successes = Object.fromEntries(

@@ -51,11 +51,12 @@ export async function deleteOldEvents(
   return Number(numDeletedRows);
 }
 
-/** The same for the operator's feed. */
+/** The same for the operator's feed, up to what the operator's webhook still has to send. */
 export async function deleteOldOperatorEvents(trx: Trx, before: Date, limit: number): Promise<number> {
   const oldest = await trx
     .selectFrom("operator_events")
     .select(["number", "created_at"])
+    .where(sql<boolean>`number <= all (select cursor from operator_webhook)`)
     .orderBy("number")
     .limit(limit)
     .execute();

@@ -14,6 +14,7 @@ export const homePage = (appName: string): Page => ({
         <li><a href="/approvals">Approvals</a> that wait for a person</li>
         <li><a href="/billing">Billing</a>: the card that pays</li>
         <li><a href="/settings/keys">API keys</a>: what agents call with</li>
+        <li><a href="/settings/webhooks">Webhooks</a>: where events are sent</li>
         <li><a href="/docs">API reference</a> for those who write agents</li>
       </ul>`,
 });

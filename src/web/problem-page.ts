@@ -25,6 +25,9 @@ export function problemPage(problem: Problem, requestId: string): Page {
       };
     case "token_limit_reached":
     case "last_owner":
+    case "webhook_limit_reached":
+    case "webhook_disabled":
+    case "feature_disabled":
       return {
         title: "Nothing was done",
         body: html`

@@ -8,6 +8,7 @@ import { coversScope, SCOPES } from "../../src/lib/scopes.ts";
 import { newSecret } from "../../src/lib/secrets.ts";
 import { type Answer, call, createFixture, type Fixture, fund, operate } from "../support/fixtures.ts";
 import { OPERATOR_KEY, PUBLIC_URL, startService } from "../support/service.ts";
+import { createDelivery, FEATURES } from "../support/webhooks.ts";
 import { ask, bytesOf, expectRefusal } from "./expectations.ts";
 import { digestRows, endTokens } from "./rows.ts";
 
@@ -21,7 +22,14 @@ const METADATA = `Bearer resource_metadata="${PUBLIC_URL}/.well-known/oauth-prot
 
 /** Values for every parameter that an address may have. */
 type Ids = Record<
-  "accountId" | "contractId" | "milestoneId" | "approvalId" | "paymentMethodId" | "tokenId",
+  | "accountId"
+  | "contractId"
+  | "milestoneId"
+  | "approvalId"
+  | "paymentMethodId"
+  | "tokenId"
+  | "webhookId"
+  | "deliveryId",
   string
 >;
 
@@ -31,8 +39,9 @@ const BODIES: Record<string, unknown> = {
 };
 
 async function createIds(): Promise<{ fixture: Fixture; ids: Ids }> {
-  const fixture = await createFixture(app);
+  const fixture = await createFixture(app, { features: FEATURES });
   const { approval } = (await fund(app, fixture.token, fixture.milestone)).body;
+  const { webhookId, deliveryId } = await createDelivery(app, fixture);
   const cards = await operate(app, "GET", `/accounts/${fixture.account}/payment-methods`);
   const other = { name: "Other", scopes: [] };
   const { metadata } = await operate(app, "POST", `/accounts/${fixture.account}/tokens`, other);
@@ -43,6 +52,8 @@ async function createIds(): Promise<{ fixture: Fixture; ids: Ids }> {
     approvalId: approval.id,
     paymentMethodId: cards.paymentMethods[0].id,
     tokenId: metadata.id,
+    webhookId,
+    deliveryId,
   };
   return { fixture, ids };
 }
