@@ -3,6 +3,7 @@ import { newId } from "../lib/ids.ts";
 import type { Credential } from "../lib/secrets.ts";
 import * as ownership from "./ownership-store.ts";
 import { claimAccount, lockAccount } from "./store.ts";
+import * as tokens from "./token-store.ts";
 
 /**
  * Gives an account that nobody has claimed to its first owner. Every token dies that spoke for it until then: the
@@ -18,7 +19,7 @@ export async function giveToOwner(
   const account = await lockAccount(trx, accountId);
   if (account === undefined || account.claimed_at !== null) return undefined;
   const memberId = await ownership.saveOwner(trx, accountId, { id: newId(), ...person }, now);
-  await ownership.revokeTokens(trx, accountId, now);
+  await ownership.revokeAllTokens(trx, accountId, now);
   await claimAccount(trx, accountId, now);
   return memberId;
 }
@@ -27,8 +28,14 @@ export async function giveToOwner(
  * Revokes the token that a secret is, and every token that it minted (CONTRACT.md §6).
  * @returns whether there was a live one
  */
-export function revokeSecret(trx: Trx, credential: Credential, now: Date): Promise<boolean> {
-  return ownership.revokeTokenByDigest(trx, credential.accountId, credential.digest, now);
+export async function revokeSecret(trx: Trx, credential: Credential, now: Date): Promise<boolean> {
+  const { accountId } = credential;
+  const id = await ownership.findLiveToken(trx, credential);
+  if (id === undefined) return false;
+  // With the account held nothing is minted meanwhile.
+  await lockAccount(trx, accountId);
+  const family = await tokens.listWithOffspring(trx, accountId, [id]);
+  return (await tokens.revokeTokens(trx, accountId, family, now)) > 0;
 }
 
 /**
@@ -42,6 +49,7 @@ export async function removeUnclaimed(
   accountId: string,
   began: { tokenId: string; events: number },
 ): Promise<boolean> {
-  await ownership.deleteTokenBranch(trx, accountId, began.tokenId);
+  const family = await tokens.listWithOffspring(trx, accountId, [began.tokenId]);
+  await ownership.deleteTokens(trx, accountId, family);
   return ownership.deleteUnclaimedAccount(trx, accountId, began);
 }

@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { Trx } from "../database/connection.ts";
+import type { Credential } from "../lib/secrets.ts";
 
 /** Makes a person an active owner: a member whom the operator had invited under that e-mail, else a new one. */
 export async function saveOwner(
@@ -35,7 +36,7 @@ export async function saveOwner(
 }
 
 /** Revokes every live token of the account. */
-export async function revokeTokens(trx: Trx, accountId: string, now: Date): Promise<void> {
+export async function revokeAllTokens(trx: Trx, accountId: string, now: Date): Promise<void> {
   await trx
     .updateTable("tokens")
     .set({ revoked_at: now })
@@ -44,40 +45,23 @@ export async function revokeTokens(trx: Trx, accountId: string, now: Date): Prom
     .execute();
 }
 
-/** Revokes the live token of that digest, and what it minted, and so on. @returns whether there was one */
-export async function revokeTokenByDigest(
+/** The live token of that secret. */
+export async function findLiveToken(
   trx: Trx,
-  accountId: string,
-  digest: Buffer,
-  now: Date,
-): Promise<boolean> {
-  const { rows } = await sql<{ id: string }>`
-    with recursive branch as (
-      select id from tokens where account_id = ${accountId} and digest = ${digest} and revoked_at is null
-      union
-      select t.id from tokens t join branch b on t.minted_by = b.id where t.account_id = ${accountId}
-    )
-    select id from branch`.execute(trx);
-  if (rows.length === 0) return false;
-  await trx
-    .updateTable("tokens")
-    .set({ revoked_at: now })
+  { accountId, digest }: Credential,
+): Promise<string | undefined> {
+  const row = await trx
+    .selectFrom("tokens")
     .where("account_id", "=", accountId)
-    .where("id", "=", sql<string>`any(${rows.map(({ id }) => id)}::uuid[])`)
+    .where("digest", "=", digest)
     .where("revoked_at", "is", null)
-    .execute();
-  return true;
+    .select("id")
+    .executeTakeFirst();
+  return row?.id;
 }
 
-/** Removes a token and what it minted. */
-export async function deleteTokenBranch(trx: Trx, accountId: string, tokenId: string): Promise<void> {
-  await sql`
-    with recursive branch as (
-      select id from tokens where account_id = ${accountId} and id = ${tokenId}
-      union
-      select t.id from tokens t join branch b on t.minted_by = b.id where t.account_id = ${accountId}
-    )
-    delete from tokens where account_id = ${accountId} and id in (select id from branch)`.execute(trx);
+export async function deleteTokens(trx: Trx, accountId: string, ids: readonly string[]): Promise<void> {
+  await sql`delete from tokens where account_id = ${accountId} and id = any(${ids}::uuid[])`.execute(trx);
 }
 
 /**

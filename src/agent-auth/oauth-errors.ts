@@ -49,6 +49,8 @@ function toAnswer(error: unknown, request: FastifyRequest, reply: FastifyReply) 
   }
   if (problem.problem === "unsupported_media_type")
     return { name: "invalid_request" as const, status, message: MEDIA };
+  // OAuth has no conflicts: that the owner has minted all that an account may have is told as a refusal.
+  if (status === 409) return { name: "invalid_request" as const, status: 400, message: problem.message };
   const name = nameOf(status);
   // The public API's words fit what is wrong with a request; what is not the request's fault has its own.
   const message = name === "invalid_request" ? withField(problem) : new Refusal(name).message;

@@ -1,5 +1,6 @@
 import { revokeSecret } from "../accounts/ownership-service.ts";
-import { holdAccount, insertAccount, mintToken, TOKEN_PREFIX } from "../accounts/service.ts";
+import { holdAccount, insertAccount } from "../accounts/service.ts";
+import { mintToken, TOKEN_PREFIX } from "../accounts/token-service.ts";
 import { readClock, readClockNow } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
@@ -88,6 +89,7 @@ export async function registerAgent(
       trx,
       { accountId, organizationId: id },
       { name: agent.agentName ?? UNNAMED, scopes: PRE_CLAIM_SCOPES, expiresAt: window },
+      undefined,
       now,
     );
     const registration = {
@@ -189,7 +191,8 @@ function assertClaimable(row: store.RegistrationRow, now: Date): void {
 /**
  * Gives the agent its token, once, when a human has claimed the account; says until then how it stands. Polls
  * are counted by the database's clock, those that are refused too.
- * @throws Refusal authorization_pending | slow_down | expired_token | invalid_grant
+ * @throws Refusal authorization_pending | slow_down | expired_token | invalid_grant; Problem token_limit_reached,
+ * after which the token can still be had
  */
 export async function pollToken({ db, config }: AgentAuthDeps, claimToken: string): Promise<ClaimedToken> {
   const credential = readSecret(CLAIM_PREFIX, claimToken);
@@ -274,6 +277,7 @@ async function mintClaimed(trx: Trx, row: store.RegistrationRow, now: Date): Pro
     trx,
     { accountId: row.accountId, organizationId: row.registrationId },
     { name: row.agentName ?? UNNAMED, scopes, expiresAt: null },
+    undefined,
     now,
   );
   return { access_token: token, token_type: "bearer", scopes };

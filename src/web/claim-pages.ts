@@ -1,6 +1,7 @@
 import type { ClaimView } from "../agent-auth/claim-service.ts";
-import type { Permissions } from "../agent-auth/schemas.ts";
+import { claimedScopes, type Permissions } from "../agent-auth/schemas.ts";
 import { type Html, html } from "../lib/html.ts";
+import { describeScopes, SCOPE_WORDS } from "../lib/scope-words.ts";
 import { PASSWORD_AT_LEAST, PASSWORD_AT_MOST } from "../sessions/service.ts";
 import { type Fault, faultSummary, field, hiddenField } from "./forms.ts";
 import type { Page } from "./layout.ts";
@@ -157,24 +158,12 @@ function formPart(
         ${visitor?.tokenField}
         ${hiddenField("token", secret)}
         <h2>What it will be able to do</h2>
-        <ul>
-          <li>Read jobs, proposals, messages, contracts, payments and the team.</li>
-          <li>Write jobs, proposals, messages and the team.</li>
-        </ul>
-        <p>Only if you tick it:</p>
-        ${box({
-          name: "payments_write",
-          label: "Ask for payments",
-          hint: "It may prepare milestones and ask for them to be paid. Each one still waits for a person to confirm it.",
-          ticked: filled.paymentsWrite,
-        })}
-        ${box({
-          name: "webhooks_manage",
-          label: "Manage webhooks",
-          hint: "It may have news of this account sent to addresses that it names.",
-          ticked: filled.webhooksManage,
-        })}
-        <p>It can never confirm a payment, or bring in people who can.</p>
+        <p>It ${describeScopes(claimedScopes(UNFILLED))}. It can never confirm a payment, or bring in people who can.</p>
+        <fieldset>
+          <legend>Only if you tick it</legend>
+          ${box("payments_write", "payments:write", filled.paymentsWrite)}
+          ${box("webhooks_manage", "webhooks:manage", filled.webhooksManage)}
+        </fieldset>
         <h2>Claim it</h2>
         ${field({
           name: "code",
@@ -216,20 +205,7 @@ function newPersonPart(email: string, name: string, fault: Fault | undefined): H
         })}`;
 }
 
-function box({
-  name,
-  label,
-  hint,
-  ticked,
-}: {
-  name: string;
-  label: string;
-  hint: string;
-  ticked: boolean;
-}): Html {
-  return html`<div class="box">
-          <input id="${name}" name="${name}" type="checkbox" value="yes" aria-describedby="${name}-hint"${ticked && html` checked`}>
-          <label for="${name}">${label}</label>
-          <p class="quiet hint" id="${name}-hint">${hint}</p>
-        </div>`;
+function box(name: string, scope: "payments:write" | "webhooks:manage", ticked: boolean): Html {
+  return html`<label class="check"><input type="checkbox" name="${name}" value="yes"${ticked && " checked"}>
+          <span>${SCOPE_WORDS[scope]} <code>${scope}</code></span></label>`;
 }

@@ -176,6 +176,18 @@ describe("the token of a claim", () => {
     expect(page.status).toBe(410);
   });
 
+  test("waits while the account has as many as it may have, and is not lost", async () => {
+    const agent = await createAgent(app);
+    await claim(app, await startClaim(service, agent));
+    const path = `/accounts/${agent.id}/tokens`;
+    const minted = [];
+    for (let i = 0; i < 25; i++)
+      minted.push(await operate(app, "POST", path, { name: `Key ${i}`, scopes: [] }));
+    expectOAuthRefusal(await poll(app, agent), 400, "invalid_request", /Revoke one first/);
+    await sendForm(app, "revoke", { token: minted[0].token });
+    expect((await poll(app, agent)).status).toBe(200);
+  });
+
   test("comes of a claim by somebody who signs in here already, too", async () => {
     const human = await createHuman(app, (await createFixture(app)).account);
     const agent = await createAgent(app);
