@@ -19,7 +19,7 @@ export const SCOPE_WORDS: Record<Scope, string> = {
 const OTHERS = ["jobs", "proposals", "messages", "team"] as const;
 const LIST = new Intl.ListFormat("en-GB", { type: "conjunction" });
 
-/** What a program with these scopes may do, as a part of a sentence: `may ask for payments and see jobs`. */
+/** What a program with these scopes may do, as a part of a sentence: `ask for payments and see jobs`. */
 export function describeScopes(scopes: readonly string[]): string {
   const writes = OTHERS.filter((resource) => coversScope(scopes, `${resource}:write`));
   const reads = OTHERS.filter(
@@ -33,5 +33,5 @@ export function describeScopes(scopes: readonly string[]): string {
     writes.length > 0 && `write ${LIST.format(writes)}`,
     reads.length > 0 && `see ${LIST.format(reads)}`,
   ].filter((power) => power !== false);
-  return powers.length === 0 ? "may only say whose it is" : `may ${LIST.format(powers)}`;
+  return powers.length === 0 ? "only say whose it is" : LIST.format(powers);
 }

@@ -54,7 +54,7 @@ export function keyMintedMail(
     subject: `${appName}: a new API key for ${line(accountName)}`,
     paragraphs: [
       `Hello ${line(to.name)},`,
-      `${who(by)} has made the API key “${line(keyName)}” (${preview}) for the account “${line(accountName)}”. It ${may}.`,
+      `${who(by)} has made the API key “${line(keyName)}” (${preview}) for the account “${line(accountName)}”. It may ${may}.`,
       ...NOT_RIGHT(publicUrl, "keys"),
     ],
   };

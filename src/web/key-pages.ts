@@ -77,9 +77,9 @@ function account(human: Human, section: KeySection, several: boolean, fault: Fau
 function row(key: Key, manages: boolean): Html {
   const { id, name, preview, scopes, lastUsedAt, expiresAt, createdAt } = key;
   return html`
-        <li class="choices">
+        <li class="choices stacked">
           <p><strong>${mentioned(name)}</strong> <code>${preview}</code>
-            <span>It ${describeScopes(scopes)}.</span>
+            <span>It may ${describeScopes(scopes)}.</span>
             <span class="quiet">Made ${time(new Date(createdAt))}${maker(key)}</span>
             <span class="quiet">${lastUsedAt === null ? "Never used" : html`Last used ${time(new Date(lastUsedAt))}`}.
               ${expiresAt === null ? "Lasts until it is revoked" : html`Ends ${time(new Date(expiresAt))}`}</span></p>
@@ -153,7 +153,7 @@ export function newKeyPage({ token, metadata }: MintedToken, publicUrl: string):
       <dl class="terms">
         <div class="wide"><dt>Key</dt><dd><code class="secret">${token}</code></dd></div>
         <div><dt>Name</dt><dd>${named(name)}</dd></div>
-        <div><dt>It</dt><dd>${describeScopes(scopes)}</dd></div>
+        <div><dt>May</dt><dd>${describeScopes(scopes)}</dd></div>
         <div><dt>Ends</dt><dd>${expiresAt === null ? "When it is revoked" : time(new Date(expiresAt))}</dd></div>
       </dl>
       <h2>Give it to your agent</h2>
@@ -173,7 +173,7 @@ export function revokePage({ id, name, preview, scopes, lastUsedAt }: Key, formT
     body: html`
       <p>Whatever calls with <strong>${mentioned(name)}</strong> <code>${preview}</code> is refused from that moment on, and so
         is what calls with keys that this one has made. This cannot be undone.</p>
-      <p>It ${describeScopes(scopes)}. ${lastUsedAt === null ? "It was never used." : html`It was last used ${time(new Date(lastUsedAt))}.`}
+      <p>It may ${describeScopes(scopes)}. ${lastUsedAt === null ? "It was never used." : html`It was last used ${time(new Date(lastUsedAt))}.`}
         What it has asked for already stays, and still waits for a person.</p>
       <form class="choices" method="post" action="${KEYS}/${id}/revoke">
         ${hiddenField("form_token", formToken)}

@@ -10,7 +10,6 @@ import { formToken } from "../sessions/form-token.ts";
 import { type Human, openSessionGate } from "../sessions/gate.ts";
 import { mintKey, revokeKey } from "../sessions/key-service.ts";
 import type { SessionDeps } from "../sessions/service.ts";
-import { accountOf, manages } from "./accounts.ts";
 import type { Fault } from "./forms.ts";
 import {
   KEYS,
@@ -23,6 +22,7 @@ import {
   newKeyPage,
   revokePage,
 } from "./key-pages.ts";
+import { accountOf, manages } from "./memberships.ts";
 import { absentFault, proveNow } from "./presence.ts";
 import { show } from "./site.ts";
 

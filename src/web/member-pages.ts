@@ -11,12 +11,14 @@ import { mentioned, named } from "./wording.ts";
 export const MEMBERS = "/settings/members";
 export const NAME_AT_MOST = 100;
 
-export const ROLES: readonly (readonly [MemberRole, string])[] = [
-  ["viewer", "Viewer: sees what agents ask for, and decides nothing"],
-  ["approver", "Approver: confirms or declines, and looks after keys, cards and webhooks"],
-  ["owner", "Owner: all that, and looks after members"],
-];
 const ROLE_NAMES: Record<MemberRole, string> = { viewer: "Viewer", approver: "Approver", owner: "Owner" };
+export const ROLES: readonly (readonly [MemberRole, string])[] = [
+  ["viewer", ROLE_NAMES.viewer],
+  ["approver", ROLE_NAMES.approver],
+  ["owner", ROLE_NAMES.owner],
+];
+const ROLE_HINT = html`Viewers see what agents ask for. Approvers also confirm or decline it, and look after keys, cards and
+            webhooks. Owners look after members, too.`;
 
 /** What the form to invite somebody holds, when it is shown again. */
 export type InviteDraft = { email: string; name: string; role: MemberRole };
@@ -89,7 +91,7 @@ function row(
 ): Html {
   const you = user_id !== null && user_id === userId;
   return html`
-        <li class="choices">
+        <li class="choices stacked">
           <p><strong>${mentioned(name)}</strong>${you && " (you)"}
             <span>${ROLE_NAMES[role]}${status === "invited" && html`, <b>invited</b>: has not accepted yet`}</span>
             <span class="quiet">${email}</span></p>
@@ -109,7 +111,7 @@ function inviteForm(
         ${hiddenField("form_token", formToken)}
         ${field({ name: "email", id: ids.email, label: "E-mail", type: "email", autocomplete: "off", value: draft.email, maxLength: 254, fault })}
         ${field({ name: "name", id: ids.name, label: "Name", type: "text", autocomplete: "off", value: draft.name, maxLength: NAME_AT_MOST, fault })}
-        ${choice({ name: "role", id: ids.role, label: "Role", options: ROLES, value: draft.role })}
+        ${choice({ name: "role", id: ids.role, label: "Role", options: ROLES, value: draft.role, hint: ROLE_HINT })}
         ${presenceField(human, ids.password, fault)}
         <button type="submit">Invite them</button>
       </form>`;
@@ -163,7 +165,8 @@ export function memberPage(
           : html`<h2>Change the role</h2>
       <form method="post" action="${memberPath(id)}/role">
         ${hiddenField("form_token", formToken)}
-        ${choice({ name: "role", label: "Role", options: ROLES, value: role ?? member.role, hint: you ? "This is you: with another role you can no longer change members." : "It counts at once. They are mailed." })}
+        ${choice({ name: "role", label: "Role", options: ROLES, value: role ?? member.role, hint: ROLE_HINT })}
+        <p class="quiet">${you ? "This is you: with another role you can no longer change members." : "It counts at once, and they are mailed."}</p>
         ${presenceField(human, PASSWORD_FIELD, fault)}
         <button type="submit">Change the role</button>
       </form>`

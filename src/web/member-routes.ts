@@ -11,7 +11,6 @@ import { formToken } from "../sessions/form-token.ts";
 import { type Human, openSessionGate } from "../sessions/gate.ts";
 import { changeRole, inviteByOwner, removeMember } from "../sessions/member-service.ts";
 import type { SessionDeps } from "../sessions/service.ts";
-import { accountOf } from "./accounts.ts";
 import type { Fault } from "./forms.ts";
 import {
   type InviteDraft,
@@ -27,6 +26,7 @@ import {
   ROLES,
   removePage,
 } from "./member-pages.ts";
+import { accountOf } from "./memberships.ts";
 import { absentFault, proveNow } from "./presence.ts";
 import { show } from "./site.ts";
 
