@@ -10,7 +10,14 @@ import type { Capabilities, Me } from "./schemas.ts";
 import * as store from "./store.ts";
 
 export type { AccountValues, Grant, MemberRow, Membership } from "./store.ts";
-export { GRANT_COLUMNS, GRANT_CONDITION, GRANT_TABLES, listMemberships, readGrant } from "./store.ts";
+export {
+  GRANT_COLUMNS,
+  GRANT_CONDITION,
+  GRANT_TABLES,
+  insertAccount,
+  listMemberships,
+  readGrant,
+} from "./store.ts";
 
 const INVITATION_PREFIX = "ot_inv_";
 const INVITATION_TTL_SECONDS = 24 * 60 * 60;

@@ -1,9 +1,12 @@
 import { readFileSync } from "node:fs";
 import type { Logger } from "pino";
-import { accountRoutes, resourceMetadataRoute } from "../accounts/routes.ts";
+import { accountRoutes } from "../accounts/routes.ts";
 import { Capabilities, Me, TokenMetadata } from "../accounts/schemas.ts";
 import { revokeTokenRoute, tokenRoutes } from "../accounts/token-routes.ts";
 import type { TokenUses } from "../accounts/token-uses.ts";
+import { discoveryRoutes } from "../agent-auth/discovery-routes.ts";
+import { agentAuthRoutes } from "../agent-auth/routes.ts";
+import { openAgentAuth } from "../agent-auth/service.ts";
 import type { BoundaryObserver } from "../approvals/boundaries.ts";
 import { processorRoutes } from "../approvals/processor-routes.ts";
 import { approvalRoute, fundRoute } from "../approvals/routes.ts";
@@ -98,11 +101,15 @@ export async function createApp(deps: AppDeps): Promise<App> {
     };
     await app.register(operator, { prefix: "/api/operator/v1" });
   }
-  resourceMetadataRoute(app, config.publicUrl);
+  const agentAuth = openAgentAuth(deps.db, config);
+  discoveryRoutes(app, config);
+  await app.register(async (api: App) => agentAuthRoutes(api, { ...agentAuth, limits }), {
+    prefix: "/api/agent",
+  });
   healthRoutes(app, deps.db);
   await app.register(async (webhook: App) => processorRoutes(webhook, deps));
   const sessions = openSessions(deps.db, config, deps.logger);
-  await app.register(async (pages: App) => webRoutes(pages, { ...sessions, ...deps }, config));
+  await app.register(async (pages: App) => webRoutes(pages, { ...sessions, ...agentAuth, ...deps }, config));
   await serveApiReference(app);
   return app;
 }

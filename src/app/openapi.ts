@@ -61,7 +61,8 @@ const REFERENCE_CSP =
 const DESCRIPTION = `An agent asks for a milestone to be funded; a signed-in human co-signs the exact terms; only then
 does money move, once. The agent never holds anything that could decide.
 
-Send \`Authorization: Bearer ot_pat_…\` with every call. Every refusal has one shape, says what is missing, and hands
+Send \`Authorization: Bearer ot_pat_…\` with every call. An agent without one registers by itself:
+\`/.well-known/oauth-authorization-server\` says where and how. Every refusal has one shape, says what is missing, and hands
 out a link that mends it where a human can.`;
 
 /** Describes the public API in OpenAPI 3.1, from the schemas that the routes validate with. Register it first. */

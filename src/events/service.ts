@@ -15,6 +15,7 @@ import {
 import { insertEvents, type NewEvent, readEventPage, takeEventNumbers } from "./store.ts";
 import { toEvent, toPage, toRange } from "./wire.ts";
 
+export { deleteFeed } from "./retention-store.ts";
 export type { NewEvent } from "./store.ts";
 
 /**

@@ -9,7 +9,7 @@ export type Field = {
   id?: string;
   label: string;
   type: "email" | "password" | "text" | "url";
-  autocomplete: "username" | "email" | "current-password" | "new-password" | "off";
+  autocomplete: "username" | "email" | "name" | "current-password" | "new-password" | "off";
   value?: string;
   hint?: string | Html;
   /** Digits are typed: phones show their keys. */

@@ -11,6 +11,7 @@ import type { WebhookDeps } from "../webhooks/service.ts";
 import { approvalPageRoutes } from "./approval-routes.ts";
 import { billingRoutes } from "./billing-routes.ts";
 import { cardRoutes } from "./card-routes.ts";
+import { type ClaimPageDeps, claimRoutes } from "./claim-routes.ts";
 import { inviteRoutes } from "./invite-routes.ts";
 import { keyRoutes } from "./key-routes.ts";
 import type { Page } from "./layout.ts";
@@ -32,7 +33,7 @@ const ASSETS = [
   { url: "/assets/send.js", type: "text/javascript; charset=utf-8", file: "send.js" },
 ] as const;
 
-export type WebDeps = SessionDeps & PaymentDeps & BillingDeps & WebhookDeps & MemberPageDeps;
+export type WebDeps = SessionDeps & PaymentDeps & BillingDeps & WebhookDeps & MemberPageDeps & ClaimPageDeps;
 
 /** The pages for people (CONTRACT.md §7), and what they are drawn with. GET changes nothing. */
 export async function webRoutes(app: App, deps: WebDeps, { demo }: { demo: boolean }): Promise<void> {
@@ -41,6 +42,7 @@ export async function webRoutes(app: App, deps: WebDeps, { demo }: { demo: boole
   plainPages(app, deps);
   signInRoutes(app, deps);
   inviteRoutes(app, deps);
+  claimRoutes(app, deps);
   approvalPageRoutes(app, deps);
   billingRoutes(app, deps);
   if (deps.processor.cardForm === undefined) sandboxRoutes(app, deps);
@@ -81,7 +83,7 @@ function plainPages(app: App, deps: SessionDeps): void {
     );
   };
   page("/", pages.homePage(deps.config.appName));
-  page("/claim", pages.claimPage);
+  page("/sign-up", pages.signUpPage);
 }
 
 /** Where the navigation leads to; each part of the settings has an address of its own. */

@@ -266,7 +266,7 @@ describe("every link that an answer hands out", () => {
     const metadata =
       /resource_metadata="([^"]+)"/.exec(String(refused.headers["www-authenticate"]))?.[1] ?? "";
     const { status, body } = await open(metadata);
-    expect([status, body.resource]).toEqual([200, `${PUBLIC_URL}/api/public/v1`]);
+    expect([status, body.resource]).toEqual([200, PUBLIC_URL]);
     expect((await open(body.resource_documentation)).status).toBe(200);
   });
 });

@@ -5,6 +5,7 @@ import { EVENT_SCOPES } from "../../src/events/schemas.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { lapse } from "../http/rows.ts";
 import type { Site } from "./browser.ts";
+import { claimStates } from "./claim-states.ts";
 import { call, createFixture, createMilestone, type Fixture, fund, operate } from "./fixtures.ts";
 import { createHuman, type HumanFixture, hiddenValue, invite, open, submit } from "./humans.ts";
 import { createSubscriber, postMessage, subscribe } from "./webhooks.ts";
@@ -93,6 +94,7 @@ export async function createPageStates(site: Site): Promise<PageState[]> {
     webhookStates(site),
     keyStates(site),
     teamStates(site),
+    claimStates(site),
   ]);
   return groups.flat();
 }
@@ -238,7 +240,6 @@ async function visitorStates(site: Site): Promise<PageState[]> {
     { name: "invite-waits", path: `/invite?token=${waits.token}` },
     { name: "invite-over", path: "/invite?token=none" },
     { name: "reset", path: "/reset" },
-    { name: "claim", path: "/claim" },
     { name: "not-found", path: "/nowhere" },
   ];
 }
