@@ -30,7 +30,11 @@ export class Holders {
   }
 
   close(): void {
-    for (const { socket } of this.#holders) socket.destroy();
+    for (const { socket } of this.#holders.splice(0)) socket.destroy();
+  }
+
+  get isOpen(): boolean {
+    return this.#holders.length > 0;
   }
 
   async #connect(account: Account): Promise<void> {

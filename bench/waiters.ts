@@ -15,7 +15,7 @@ import { openDatabase } from "./database.ts";
 import { Holders } from "./holders.ts";
 import type { Slice, SliceResult } from "./load.ts";
 import { startService, startWorker } from "./processes.ts";
-import { printHeader } from "./report.ts";
+import { printHeader, type Sample } from "./report.ts";
 import { fundRequests, type Target } from "./requests.ts";
 import { CALLERS, runSlice, serviceEnvironment } from "./setup.ts";
 
@@ -26,6 +26,8 @@ const EACH = 5;
 const PAIRS = flags.quick ? 2 : 9;
 const SIZE = { pairs: PAIRS, warmUp: 300, duration: flags.quick ? 300 : 2_000, accounts: 200 };
 const COMMITS = flags.quick ? 50 : 500;
+/** Until sockets that were opened or closed have been dealt with. */
+const SETTLING = flags.quick ? 300 : 2_000;
 /** A second, while the fund path is measured. */
 const COMMIT_RATE = 20;
 
@@ -109,19 +111,18 @@ async function run(): Promise<void> {
   const database = await openDatabase();
   stops.push(database.stop);
   console.log(`Node ${process.version}, ${database.description}, ${cpus().length} × ${cpus()[0]?.model}`);
-  const slices = 4 * (PAIRS + 1);
+  const slices = 3 * PAIRS + 1;
   const accounts = await createAccounts(database.client, WAITERS / EACH + slices * SIZE.accounts);
   const waiting = accounts.splice(0, WAITERS / EACH);
   await database.client.query("vacuum analyze");
 
-  const environment = serviceEnvironment(database.url);
-  const [one, other] = [await startService(environment), await startService(environment)];
-  stops.push(one.stop, other.stop);
-  const target = (name: string, port: number): Target => ({
-    name,
-    port,
+  const service = await startService(serviceEnvironment(database.url));
+  stops.push(service.stop);
+  const target: Target = {
+    name: "service",
+    port: service.port,
     credentials: ({ token }) => `Authorization: Bearer ${token}`,
-  });
+  };
   const writer = connect(database.url, {
     size: 5,
     statementTimeout: 5_000,
@@ -137,26 +138,19 @@ async function run(): Promise<void> {
   });
   stops.push(() => listening.stop());
 
-  const fund = (name: string, port: number): Contender => ({
-    name,
-    run: async () => {
-      const group = accounts.splice(0, SIZE.accounts);
-      const requests = fundRequests(target(name, port), group, MILESTONES);
-      const result = await runSlice({ load, size: SIZE }, target(name, port), requests, {
-        expected: 202,
-        once: true,
-      });
-      return { rate: result.answers / result.seconds, p50: result.p50, p99: result.p99 };
-    },
-  });
-  // Warm, so that what grows from here on is the waiters'.
-  for (const { port } of [one, other]) await fund("warm", port).run();
-
-  const before = await readMemory(one.pid);
-  const holders = new Holders(target("holders", one.port));
+  const holders = new Holders(target);
   stops.push(() => holders.close());
+  const fund = async (): Promise<Sample> => {
+    const requests = fundRequests(target, accounts.splice(0, SIZE.accounts), MILESTONES);
+    const result = await runSlice({ load, size: SIZE }, target, requests, { expected: 202, once: true });
+    return { rate: result.answers / result.seconds, p50: result.p50, p99: result.p99 };
+  };
+  // Warm, so that what grows from here on is the waiters'.
+  await fund();
+
+  const before = await readMemory(service.pid);
   await holders.open(waiting, EACH);
-  const after = await readMemory(one.pid);
+  const after = await readMemory(service.pid);
   console.log(
     `${WAITERS} requests of ${waiting.length} tokens wait on one process: ` +
       `${((after - before) / WAITERS / 1_024).toFixed(1)} KiB each, ${(after / 2 ** 20).toFixed(0)} MiB in all`,
@@ -164,18 +158,36 @@ async function run(): Promise<void> {
   await measureWaking(writer, holders, waiting);
 
   console.log(
-    `the fund path, ${PAIRS} rounds, ${CALLERS} callers: a process with waiters against one without`,
+    `the fund path of the same process, ${PAIRS} rounds, ${CALLERS} callers: with waiters and without`,
   );
   printHeader();
-  const woken = fund("and woken", one.port);
+  const haveWaiting = async (wanted: boolean): Promise<void> => {
+    if (holders.isOpen === wanted) return;
+    if (wanted) await holders.open(waiting, EACH);
+    else holders.close();
+    await delay(SETTLING);
+  };
   const contenders: Contender[] = [
-    fund("waiters", one.port),
-    fund("none", other.port),
     {
-      ...woken,
+      name: "waiters",
       run: async () => {
+        await haveWaiting(true);
+        return fund();
+      },
+    },
+    {
+      name: "none",
+      run: async () => {
+        await haveWaiting(false);
+        return fund();
+      },
+    },
+    {
+      name: "and woken",
+      run: async () => {
+        await haveWaiting(true);
         const stopCommitting = keepCommitting(writer, waiting);
-        const sample = await woken.run();
+        const sample = await fund();
         await stopCommitting();
         return sample;
       },

@@ -43,7 +43,8 @@ const statements = [
     check ((lease is null) = (leased_until is null)),
     check (lease is null or due_at is not null)
   )`,
-  `create index webhooks_due on webhooks (due_at) where due_at is not null`,
+  // By lane: those that hang are not read past to find those that answer.
+  `create index webhooks_due on webhooks ((slow_since is not null), due_at) where due_at is not null`,
   // One process at a time sends to a receiver, whichever of its webhooks it is for.
   `create unique index webhooks_leased on webhooks (account_id, origin) where lease is not null`,
   `create index webhooks_deleted on webhooks (account_id, id) where status = 'DELETED'`,

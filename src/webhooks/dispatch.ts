@@ -116,19 +116,21 @@ export function createDispatcher(deps: DispatchDeps, onFree: () => void): Dispat
     await recordOutcome(deps, leased, slow, delivery, outcome);
   }
 
+  async function idle(): Promise<void> {
+    await Promise.all(lanes.flatMap(({ serving }) => [...serving.values()]));
+  }
+
   return {
     async sweep() {
       const now = await readClock(db);
       for (const lapsed of await store.listLapsedLeases(db, now, LAPSED_BATCH)) await release(db, lapsed);
       for (const lane of lanes) if (!stopped) await fillLane(lane, now);
     },
-    async idle() {
-      await Promise.all(lanes.flatMap(({ serving }) => [...serving.values()]));
-    },
+    idle,
     async stop() {
       stopped = true;
       const grace = setTimeout(() => breakOff.abort(), STOP_GRACE);
-      await this.idle();
+      await idle();
       clearTimeout(grace);
     },
   };

@@ -137,6 +137,30 @@ describe("the schema refuses", () => {
     expect(await state(update.execute(db))).toBe(RESTRICT_VIOLATION);
   });
 
+  test("a second of a number in the operator's feed, any change of an event there, and a second head", async () => {
+    const insert = sql`insert into operator_events values (1, 'acct-1', 'message.received', 'm', null, '{}', now())`;
+    expect(await state(insert.execute(db))).toBe("accepted");
+    expect(await state(insert.execute(db))).toBe(UNIQUE_VIOLATION);
+    expect(await state(sql`update operator_events set account = 'acct-2'`.execute(db))).toBe(
+      RESTRICT_VIOLATION,
+    );
+    expect(await state(sql`insert into operator_head default values`.execute(db))).toBe(UNIQUE_VIOLATION);
+    expect(await state(sql`insert into operator_head (id) values (false)`.execute(db))).toBe(CHECK_VIOLATION);
+  });
+
+  test("an event that waits for the operator's feed twice, that is not there, and its removal", async () => {
+    const { accountId } = await createWorld(db, { milestones: 1 });
+    const wait = sql`insert into operator_outbox (account_id, number) values (${accountId}, 1)`;
+    expect(await state(wait.execute(db))).toBe(FOREIGN_KEY_VIOLATION);
+    await sql`insert into events values (${accountId}, 1, 'message.received', 'm', null, '{}', now())`.execute(
+      db,
+    );
+    expect(await state(wait.execute(db))).toBe("accepted");
+    expect(await state(wait.execute(db))).toBe(UNIQUE_VIOLATION);
+    const remove = sql`delete from events where account_id = ${accountId}`;
+    expect(await state(remove.execute(db))).toBe(FOREIGN_KEY_VIOLATION);
+  });
+
   test("whatever belongs to one account and points into another", async () => {
     const { world, approval, milestone, contract } = await withApproval();
     const foreign = await createWorld(db, { milestones: 1 });

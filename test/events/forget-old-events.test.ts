@@ -120,9 +120,3 @@ describe("events that are older than is kept", () => {
     expect(idsOf(await read(fixture))).toEqual([4]);
   });
 });
-
-test("an event that the operator's feed has not taken over cannot be removed", async () => {
-  const fixture = await createFixture(app);
-  const removing = sql`delete from events where account_id = ${accountKey(fixture.account)}`.execute(db);
-  await expect(removing).rejects.toMatchObject({ code: "23503" });
-});

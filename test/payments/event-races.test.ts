@@ -149,6 +149,24 @@ describe("what Stripe tells of, what the page asks for and what the sweep looks 
     }
   });
 
+  test("when the bank is passed while giving up is on its way to Stripe: paid, and booked", async () => {
+    const turn = await begin("authenticates");
+    await confirmNow(deps, turn.story);
+    const intentId = await intentOf(turn);
+    const giveUp = `${turn.story.path}/cancel-payment`;
+    const form_token = hiddenValue(await open(app, turn.story.path, turn.human), giveUp);
+    const held = stripe.plan({ on: "POST /v1/payment_intents/:id/cancel", does: "hold", about: intentId });
+    const giving = submit(app, giveUp, { form_token }, turn.human);
+    await held.reached;
+    stripe.answerBank(intentId, true);
+    await Promise.all([tell(intentId), sweep(turn)]);
+    expect((await readOutcome(db, turn.story)).payment).toBe("action_required");
+    held.lift();
+    expect((await giving).status).toBe(303);
+    expect(await readOutcome(db, turn.story)).toEqual({ approval: "confirmed", payment: "succeeded" });
+    expect(await endsOf(turn)).toEqual(["confirmed"]);
+  });
+
   test("while the confirmation itself is still being answered: paid, booked once, and told once", async () => {
     for (const _ of turns) {
       const turn = await begin("pays");
