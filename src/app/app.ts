@@ -18,6 +18,7 @@ import type { Waiters } from "../events/waiters.ts";
 import type { App } from "../http/app.ts";
 import type { RateLimits } from "../http/rate-limits.ts";
 import { createServer, handleUnknownRoutes } from "../http/server.ts";
+import { mcpRoute } from "../mcp/routes.ts";
 import { operatorFeedRoute } from "../operator/feed-routes.ts";
 import { operatorGate } from "../operator/gate.ts";
 import { operatorRoutes } from "../operator/routes.ts";
@@ -89,6 +90,7 @@ export async function createApp(deps: AppDeps): Promise<App> {
     };
     await app.register(operator, { prefix: "/api/operator/v1" });
   }
+  mcpRoute(app, { ...deps, version: VERSION });
   resourceMetadataRoute(app, config.publicUrl);
   healthRoutes(app, deps.db);
   const sessions = openSessions(deps.db, config, deps.logger);

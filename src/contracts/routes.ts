@@ -4,6 +4,7 @@ import { readGrant } from "../accounts/service.ts";
 import type { Db } from "../database/connection.ts";
 import type { App } from "../http/app.ts";
 import { ref } from "../lib/schema.ts";
+import { CONTRACTS_ACCESS } from "./access.ts";
 import { Contract, ContractsQuery, ContractWithBudget } from "./schemas.ts";
 import { getContract, listContracts } from "./service.ts";
 
@@ -14,9 +15,7 @@ const OneContract = Type.Object({ contract: ref(ContractWithBudget) });
 /** GET /contracts and GET /contracts/{contractId} (CONTRACT.md §4). */
 export function contractRoutes(app: App, deps: GateDeps & { db: Db }): void {
   const { db } = deps;
-  const gate = openGate(deps, { by: "token", scopes: ["payments:read"] }, ["not_found"], (credential) =>
-    readGrant(db, credential),
-  );
+  const gate = openGate(deps, CONTRACTS_ACCESS, ["not_found"], (credential) => readGrant(db, credential));
 
   app.get(
     "/contracts",

@@ -3,16 +3,15 @@ import { readGrant } from "../accounts/service.ts";
 import type { Db } from "../database/connection.ts";
 import type { App } from "../http/app.ts";
 import { ref } from "../lib/schema.ts";
-import { FEED_SCOPES, Updates, UpdatesQuery } from "./schemas.ts";
+import { UPDATES_ACCESS } from "./access.ts";
+import { Updates, UpdatesQuery } from "./schemas.ts";
 import { readUpdates } from "./service.ts";
 import type { Waiters } from "./waiters.ts";
 
 /** GET /updates (CONTRACT.md §2). Works before the claim. */
 export function updatesRoute(app: App, deps: GateDeps & { db: Db; waiters: Waiters }): void {
   const { db, waiters } = deps;
-  const gate = openGate(deps, { by: "token", scopes: FEED_SCOPES }, [], (credential) =>
-    readGrant(db, credential),
-  );
+  const gate = openGate(deps, UPDATES_ACCESS, [], (credential) => readGrant(db, credential));
 
   app.get(
     "/updates",

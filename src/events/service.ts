@@ -3,7 +3,7 @@ import { noteChange } from "../database/transaction.ts";
 import { coversScope, type Scope } from "../lib/scopes.ts";
 import { insertIntoOutbox } from "./operator-store.ts";
 import { EVENT_SCOPES, type Event, type EventType, type PageQuery, type Updates } from "./schemas.ts";
-import { insertEvents, type NewEvent, readEventPage, takeEventNumbers } from "./store.ts";
+import { insertEvents, type NewEvent, readEventPage, readLastEvents, takeEventNumbers } from "./store.ts";
 import { toEvent, toPage, toRange } from "./wire.ts";
 
 export type { NewEvent } from "./store.ts";
@@ -52,6 +52,12 @@ export async function readUpdates(
   const { cursor, limit } = toRange(query);
   const { rows, ...page } = toPage(await readEventPage(db, accountId, cursor, limit), query);
   return { events: rows.filter((row) => mayRead(scopes, row.type)).map(toEvent), ...page };
+}
+
+/** Where the account's feed ends just now: the cursor after which only what is still to come follows. */
+export async function readLatestCursor(db: Db, accountId: string): Promise<string> {
+  const [head] = await readLastEvents(db, [accountId]);
+  return String(head?.lastEvent ?? 0);
 }
 
 function mayRead(scopes: readonly string[] | "all", type: string): boolean {

@@ -25,6 +25,11 @@ const catalogue = {
     "FORBIDDEN",
     "This form was not sent from a current page of this site. Open the page again, and send it from there.",
   ],
+  origin_refused: [
+    403,
+    "FORBIDDEN",
+    "This address is for programs, and not for pages of another site. Call it without an `Origin` header.",
+  ],
   account_claim_required: [
     403,
     "FORBIDDEN",

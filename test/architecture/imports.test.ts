@@ -21,6 +21,7 @@ const LAYERS = [
   "approvals",
   "webhooks",
   "agent-auth",
+  "mcp",
   "operator",
   "web",
   "app",
@@ -34,6 +35,8 @@ const FEATURES = LAYERS.slice(LAYERS.indexOf("accounts"), LAYERS.indexOf("web"))
  */
 const ROLES: Record<string, number> = {
   schemas: 0,
+  tools: 0,
+  "self-contained": -1,
   // What the feature asks of the world outside, and those that answer it.
   processor: 0,
   store: 1,
@@ -53,6 +56,7 @@ const ROLES: Record<string, number> = {
   boundaries: 0,
   statement: 0,
   access: 2,
+  answers: 2,
   booking: 2,
   funding: 2,
   merge: 2,
@@ -64,6 +68,9 @@ const ROLES: Record<string, number> = {
   payment: 3,
   decide: 4,
   notices: 3,
+  // A tool's call, and the protocol around it.
+  calls: 3,
+  server: 4,
   // What stands before routes.
   gate: 4,
   routes: 5,

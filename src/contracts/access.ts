@@ -1,0 +1,4 @@
+import type { TokenAccess } from "../http/access.ts";
+
+/** What reading contracts takes (CONTRACT.md §4). Works before the claim. */
+export const CONTRACTS_ACCESS = { by: "token", scopes: ["payments:read"] } as const satisfies TokenAccess;
