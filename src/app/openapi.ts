@@ -34,6 +34,8 @@ export const ErrorEnvelope = Type.Object(
 const EXAMPLE_ORIGIN = "https://pay.example.com";
 const EXAMPLE_DETAILS: Partial<Record<ProblemName, Record<string, unknown>>> = {
   bad_request: { field: "limit" },
+  cursor_ahead: { field: "cursor", latestCursor: "41" },
+  cursor_expired: { field: "cursor", oldestCursor: "17" },
   scope_missing: {
     requiredScopes: ["payments:write"],
     grantedScopes: ["payments:read"],
@@ -162,7 +164,7 @@ function describeRoute(schema: FastifySchema | undefined, route: RouteOptions): 
 
 function commonProblems(access: Access & { by: "token" }, schema: FastifySchema): ProblemName[] {
   return [
-    ...(schema.querystring !== undefined || schema.body !== undefined ? (["bad_request"] as const) : []),
+    "bad_request",
     "unauthorized",
     ...(access.scopes === undefined ? [] : (["scope_missing"] as const)),
     ...(access.feature === undefined ? [] : (["feature_disabled"] as const)),

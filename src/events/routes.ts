@@ -11,7 +11,9 @@ import type { Waiters } from "./waiters.ts";
 /** GET /updates (CONTRACT.md §2). Works before the claim. */
 export function updatesRoute(app: App, deps: GateDeps & { db: Db; waiters: Waiters }): void {
   const { db, waiters } = deps;
-  const gate = openGate(deps, UPDATES_ACCESS, [], (credential) => readGrant(db, credential));
+  const gate = openGate(deps, UPDATES_ACCESS, ["cursor_ahead", "cursor_expired"], (credential) =>
+    readGrant(db, credential),
+  );
 
   app.get(
     "/updates",

@@ -42,7 +42,7 @@ export async function appendEvents(
  * that they may read, once and in order.
  * @param grant.scopes those of a token, or all there is
  * @param query.cursor digits; absent: from the oldest event kept. `limit`: events scanned, 1–200
- * @throws Problem bad_request {field: "cursor", reason: "cursor_ahead" | "cursor_expired", …}
+ * @throws Problem cursor_ahead, cursor_expired
  */
 export async function readUpdates(
   db: Db,

@@ -5,6 +5,18 @@
  */
 const catalogue = {
   bad_request: [400, "BAD_REQUEST", "The request is not valid. `details.field` names what to correct."],
+  cursor_ahead: [
+    400,
+    "BAD_REQUEST",
+    "The cursor lies beyond the last event. Go on from `details.latestCursor`.",
+    true,
+  ],
+  cursor_expired: [
+    400,
+    "BAD_REQUEST",
+    "Events after the cursor are no longer kept. Go on from `details.oldestCursor`.",
+    true,
+  ],
   unauthorized: [
     401,
     "UNAUTHORIZED",
