@@ -9,11 +9,13 @@ const ROOT = path.join(import.meta.dirname, "..");
 
 /** A process of ours. */
 export type Child = { stop(): Promise<void> };
+/** The service, and the number of its process. */
+export type Service = Child & { port: number; pid: number };
 /** One that is given work by messages, and answers each with one. */
 export type Worker<Work, Result> = Child & { ask(work: Work): Promise<Result> };
 
 /** Starts the service as production does, on a free port; its log goes where nobody reads it. */
-export async function startService(environment: Record<string, string>): Promise<Child & { port: number }> {
+export async function startService(environment: Record<string, string>): Promise<Service> {
   const port = await freePort();
   const flags = process.env.BENCH_NODE_FLAGS?.split(" ") ?? [];
   const child = spawn(process.execPath, [...flags, "src/main.ts", "serve"], {
@@ -24,13 +26,23 @@ export async function startService(environment: Record<string, string>): Promise
   const deadline = Date.now() + PATIENCE;
   for (;;) {
     const answer = await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => undefined);
-    if (answer?.ok) return { port, stop: () => stop(child) };
+    if (answer?.ok) return { port, pid: child.pid ?? 0, stop: () => stop(child) };
     if (child.exitCode !== null || Date.now() > deadline) {
       await stop(child);
       throw new Error("the service did not start");
     }
     await delay(50);
   }
+}
+
+/** Starts what works beside the service: the sweeps. */
+export function startWork(environment: Record<string, string>): Child {
+  const child = spawn(process.execPath, ["src/main.ts", "work"], {
+    cwd: ROOT,
+    env: { PATH: process.env.PATH, ...environment },
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  return { stop: () => stop(child) };
 }
 
 /** Starts one of the scripts of this folder in a process of its own. */

@@ -22,6 +22,11 @@ export function approvalRequests(
   );
 }
 
+/** Waits for events of the account after `cursor`. */
+export function waitRequest(target: Target, account: Account, cursor: string): string {
+  return request(target, account, "GET", `/updates?wait=30&cursor=${cursor}`);
+}
+
 function request({ credentials }: Target, account: Account, method: "GET" | "POST", path: string): string {
   const length = method === "POST" ? "Content-Length: 0\r\n" : "";
   return `${method} ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n${credentials(account)}\r\n${length}\r\n`;

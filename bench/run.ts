@@ -1,17 +1,15 @@
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
+import { type Contender, compare } from "./compare.ts";
 import { MILESTONES } from "./data.ts";
 import { FOLDER } from "./database.ts";
 import { findPgbench, preparePgbench } from "./pgbench.ts";
-import { printCase, printHeader, type Sample, type Side } from "./report.ts";
+import { printHeader } from "./report.ts";
 import { approvalRequests, fundRequests, type Target } from "./requests.ts";
 import { type Bench, CALLERS, PENDING, runSlice, type Size, setUp } from "./setup.ts";
 
 const FULL: Size = { pairs: 9, warmUp: 300, duration: 2_000, accounts: 500 };
 const QUICK: Size = { pairs: 2, warmUp: 100, duration: 300, accounts: 100 };
-
-/** One side of a comparison; `run` is one slice of it. */
-type Contender = { name: string; queries?: number; run(): Promise<Sample> };
 
 async function fundNew(bench: Bench): Promise<void> {
   const { fresh, size, recordings } = bench;
@@ -83,17 +81,6 @@ async function pgbenchSide({ database, poolSize, recordings, size }: Bench): Pro
   const pgbench = await preparePgbench(program, database, FOLDER, poolSize, recordings.fundNew);
   const seconds = Math.ceil(size.duration / 1_000);
   return { name: "pgbench", queries: 2, run: async () => ({ rate: await pgbench(seconds) }) };
-}
-
-/** Runs the contenders in turn, in pairs (or threes), every other one backwards, and prints what came of it. */
-async function compare(name: string, contenders: Contender[], pairs: number): Promise<void> {
-  const sides: Side[] = contenders.map((contender) => ({ ...contender, samples: [] }));
-  for (let pair = 0; pair < pairs; pair++) {
-    const order = [...contenders.entries()];
-    if (pair % 2 === 1) order.reverse();
-    for (const [i, contender] of order) sides[i]?.samples.push(await contender.run());
-  }
-  printCase(name, sides);
 }
 
 async function countApprovals({ database }: Bench): Promise<number> {

@@ -95,7 +95,7 @@ export async function runSlice(
 }
 
 /** What an operator would set for production, with the limit out of the way. */
-function serviceEnvironment(databaseUrl: string): Record<string, string> {
+export function serviceEnvironment(databaseUrl: string): Record<string, string> {
   const key = () => randomBytes(32).toString("base64");
   return {
     DATABASE_URL: databaseUrl,

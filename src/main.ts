@@ -1,21 +1,23 @@
 import closeWithGrace from "close-with-grace";
 import type { Logger } from "pino";
 import { createLogger } from "./app/logger.ts";
+import { RECONCILED, reconcile } from "./app/reconcile.ts";
 import { makeResetLink } from "./app/reset-link.ts";
 import { type Parts, type Running, start } from "./app/start.ts";
 import { loadConfig } from "./config/config.ts";
 import { StartError } from "./lib/start-error.ts";
 
 const STOP_WITHIN = 9_000;
-const COMMANDS: Record<string, Parts | "migrate" | "reset-link"> = {
+const COMMANDS: Record<string, Parts | "migrate" | "reset-link" | "reconcile"> = {
   start: { serve: true, work: true },
   serve: { serve: true, work: false },
   work: { serve: false, work: true },
   migrate: "migrate",
   "reset-link": "reset-link",
+  reconcile: "reconcile",
 };
 
-async function main(name = "start", argument?: string): Promise<void> {
+async function main(name = "start", ...args: string[]): Promise<void> {
   const command = COMMANDS[name];
   if (command === undefined) {
     throw new StartError(`There is no command ${name}: use one of ${Object.keys(COMMANDS).join(", ")}.`);
@@ -23,7 +25,13 @@ async function main(name = "start", argument?: string): Promise<void> {
   const config = loadConfig();
   const logger = createLogger(config.logLevel);
   if (command === "reset-link") {
-    console.log(await makeResetLink(config, argument));
+    console.log(await makeResetLink(config, args[0]));
+    return;
+  }
+  if (command === "reconcile") {
+    const { code, text } = await reconcile(config, args);
+    console.log(text);
+    process.exitCode = code;
     return;
   }
   const migrating = command === "migrate";
@@ -51,9 +59,10 @@ function stopOnSignal(starting: Promise<Running>, logger: Logger): void {
   );
 }
 
+const [command, ...rest] = process.argv.slice(2);
 try {
-  await main(...process.argv.slice(2, 4));
+  await main(command, ...rest);
 } catch (error) {
   console.error(error instanceof StartError ? error.message : error);
-  process.exit(1);
+  process.exit(command === "reconcile" ? RECONCILED.failed : 1);
 }

@@ -10,7 +10,14 @@ import type { Capabilities, Me, TokenMetadata } from "./schemas.ts";
 import * as store from "./store.ts";
 
 export type { AccountValues, Grant, MemberRow, Membership } from "./store.ts";
-export { GRANT_COLUMNS, GRANT_CONDITION, GRANT_TABLES, listMemberships, readGrant } from "./store.ts";
+export {
+  GRANT_COLUMNS,
+  GRANT_CONDITION,
+  GRANT_TABLES,
+  insertAccount,
+  listMemberships,
+  readGrant,
+} from "./store.ts";
 
 export const TOKEN_PREFIX = "ot_pat_";
 const INVITATION_PREFIX = "ot_inv_";
@@ -134,7 +141,8 @@ export async function replaceToken(
   });
 }
 
-async function mintToken(
+/** Mints a token within a transaction. Whoever calls has seen to the limit. */
+export async function mintToken(
   trx: Trx,
   { accountId, organizationId }: { accountId: string; organizationId: string },
   { name, scopes, expiresAt }: TokenRequest,

@@ -471,6 +471,8 @@ export type Membership = {
   /** The id that the operator uses for the account. */
   organizationId: string;
   accountName: string;
+  /** Which features the operator has enabled for the account. */
+  features: Record<string, boolean>;
   memberId: string;
   role: MemberRole;
 };
@@ -485,6 +487,7 @@ export function listMemberships(db: Db, userId: string): Promise<Membership[]> {
       "m.account_id as accountId",
       "a.id as organizationId",
       "a.name as accountName",
+      "a.features",
       "m.id as memberId",
       "m.role",
     ])

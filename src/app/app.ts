@@ -1,9 +1,13 @@
 import { readFileSync } from "node:fs";
 import type { Logger } from "pino";
-import { accountRoutes, resourceMetadataRoute } from "../accounts/routes.ts";
+import { accountRoutes } from "../accounts/routes.ts";
 import { Capabilities, Me, TokenMetadata } from "../accounts/schemas.ts";
 import type { TokenUses } from "../accounts/token-uses.ts";
+import { discoveryRoutes } from "../agent-auth/discovery-routes.ts";
+import { agentAuthRoutes } from "../agent-auth/routes.ts";
+import { openAgentAuth } from "../agent-auth/service.ts";
 import type { BoundaryObserver } from "../approvals/boundaries.ts";
+import { processorRoutes } from "../approvals/processor-routes.ts";
 import { approvalRoute, fundRoute } from "../approvals/routes.ts";
 import { Approval } from "../approvals/schemas.ts";
 import type { Processor } from "../billing/processor.ts";
@@ -23,10 +27,13 @@ import { operatorFeedRoute } from "../operator/feed-routes.ts";
 import { operatorGate } from "../operator/gate.ts";
 import { operatorRoutes } from "../operator/routes.ts";
 import { Account, Member, OperatorMilestone } from "../operator/schemas.ts";
+import { operatorWebhookRoutes } from "../operator/webhook-routes.ts";
 import { openSessions } from "../sessions/service.ts";
 import { sendPage } from "../web/layout.ts";
 import { notFoundPage } from "../web/pages.ts";
 import { webRoutes } from "../web/routes.ts";
+import { webhookActionRoutes, webhookRoutes } from "../webhooks/routes.ts";
+import { Delivery, OperatorWebhook, Webhook } from "../webhooks/schemas.ts";
 import { healthRoutes } from "./health.ts";
 import { describeApi, serveApiReference } from "./openapi.ts";
 
@@ -58,11 +65,14 @@ const SHARED_SCHEMAS = [
   PaymentMethod,
   TokenMetadata,
   Updates,
+  Delivery,
+  Webhook,
   Account,
   Member,
   OperatorMilestone,
   OperatorEvent,
   OperatorUpdates,
+  OperatorWebhook,
 ];
 
 /** Puts the whole service together: every route is listed here, and nowhere else. */
@@ -87,14 +97,20 @@ export async function createApp(deps: AppDeps): Promise<App> {
       api.addHook("onRequest", operatorGate(config.operatorApiKeys, limits));
       operatorRoutes(api, deps);
       operatorFeedRoute(api, deps);
+      operatorWebhookRoutes(api, deps);
     };
     await app.register(operator, { prefix: "/api/operator/v1" });
   }
   mcpRoute(app, { ...deps, version: VERSION });
-  resourceMetadataRoute(app, config.publicUrl);
+  const agentAuth = openAgentAuth(deps.db, config);
+  discoveryRoutes(app, config);
+  await app.register(async (api: App) => agentAuthRoutes(api, { ...agentAuth, limits }), {
+    prefix: "/api/agent",
+  });
   healthRoutes(app, deps.db);
+  await app.register(async (webhook: App) => processorRoutes(webhook, deps));
   const sessions = openSessions(deps.db, config, deps.logger);
-  await app.register(async (pages: App) => webRoutes(pages, { ...deps, ...sessions }, config));
+  await app.register(async (pages: App) => webRoutes(pages, { ...sessions, ...agentAuth, ...deps }, config));
   await serveApiReference(app);
   return app;
 }
@@ -103,6 +119,8 @@ async function publicApi(api: App, deps: AppDeps): Promise<void> {
   await bareAliases(api, deps);
   contractRoutes(api, deps);
   accountRoutes(api, deps);
+  webhookRoutes(api, deps);
+  await api.register(async (scope: App) => webhookActionRoutes(scope, deps));
 }
 
 /** The calls that answer under the bare prefix too (CONTRACT.md §0). */

@@ -47,6 +47,7 @@ const EXAMPLE_DETAILS: Partial<Record<ProblemName, Record<string, unknown>>> = {
   contract_ended: { contractId: "contract-7" },
   milestone_not_fundable: { status: "ACTIVE_FUNDED" },
   payment_method_required: { billingUrl: `${EXAMPLE_ORIGIN}/billing` },
+  webhook_limit_reached: { limit: 10 },
   too_many_pending: { limit: 100, retryAfterSeconds: 60 },
   rate_limited: { retryAfterSeconds: 12 },
   unavailable: { retryAfterSeconds: 2 },
@@ -60,7 +61,8 @@ const REFERENCE_CSP =
 const DESCRIPTION = `An agent asks for a milestone to be funded; a signed-in human co-signs the exact terms; only then
 does money move, once. The agent never holds anything that could decide.
 
-Send \`Authorization: Bearer ot_pat_…\` with every call. Every refusal has one shape, says what is missing, and hands
+Send \`Authorization: Bearer ot_pat_…\` with every call. An agent without one registers by itself:
+\`/.well-known/oauth-authorization-server\` says where and how. Every refusal has one shape, says what is missing, and hands
 out a link that mends it where a human can.`;
 
 /** Describes the public API in OpenAPI 3.1, from the schemas that the routes validate with. Register it first. */
@@ -79,6 +81,7 @@ export async function describeApi(app: App, options: { publicUrl: string; versio
       tags: [
         { name: "Approvals", description: "Asking, and learning what a human decided." },
         { name: "Updates", description: "The account's feed." },
+        { name: "Webhooks", description: "The same events, brought to a URL." },
         { name: "Contracts", description: "What there is to fund." },
         { name: "Identity", description: "Who the token is, and what it may do." },
       ],
@@ -143,7 +146,7 @@ function describeRoute(schema: FastifySchema | undefined, route: RouteOptions): 
   const { access, problems = [] } = route.config ?? {};
   if (schema === undefined || schema.hide === true || access?.by !== "token")
     return { ...schema, hide: true };
-  const names = [...commonProblems(access, schema), ...problems];
+  const names = [...new Set([...commonProblems(access, schema), ...problems])];
   const byStatus = Map.groupBy(names.map(problemRow), (row) => row.status);
   const refusals = Object.fromEntries([...byStatus].map(([status, rows]) => [status, describeRefusal(rows)]));
   const successes = Object.fromEntries(

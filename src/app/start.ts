@@ -1,14 +1,19 @@
 import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
 import { TokenUses } from "../accounts/token-uses.ts";
+import { sweepUnclaimed } from "../agent-auth/jobs.ts";
 import type { BoundaryObserver } from "../approvals/boundaries.ts";
 import { alertInDoubt, sweepDuePayments, sweepLapsedApprovals } from "../approvals/jobs.ts";
 import { sweepNotices } from "../approvals/notices.ts";
 import type { PaymentDeps } from "../approvals/payment.ts";
+import { forgetProcessorEvents, sweepProcessorEvents } from "../approvals/processor-events.ts";
+import type { Processor, ProcessorName } from "../billing/processor.ts";
 import { createSandbox } from "../billing/sandbox.ts";
+import { createStripe, type StripeAddress } from "../billing/stripe.ts";
+import { claimBooks } from "../billing/stripe-store.ts";
 import type { Config } from "../config/config.ts";
 import { keepSecret } from "../config/kept-secret.ts";
-import { type Connection, connect } from "../database/connection.ts";
+import { type Connection, connect, type Db } from "../database/connection.ts";
 import { type ListeningOptions, startListening } from "../database/listening.ts";
 import { migrate, pendingMigrations } from "../database/migrate.ts";
 import { Wakes } from "../database/wakes.ts";
@@ -20,6 +25,8 @@ import { StartError } from "../lib/start-error.ts";
 import { sendDueMails } from "../mail/jobs.ts";
 import { createMailTransport } from "../mail/transport.ts";
 import { forgetEnded, sweepResets } from "../sessions/jobs.ts";
+import { deliverWebhooks, forgetDeliveries, resealSecrets } from "../webhooks/jobs.ts";
+import { deliverOperatorWebhook, resealOperatorSecrets } from "../webhooks/operator-jobs.ts";
 import { createApp } from "./app.ts";
 import { prepareDemo } from "./demo.ts";
 import { welcome } from "./welcome.ts";
@@ -31,20 +38,27 @@ const SECOND = 1_000;
 
 export type Parts = { serve: boolean; work: boolean };
 
+/** What no setting can say, so that no operator ever does. */
+export type TestOptions = {
+  /** Told of every write and call of a payment: the tests end the process there. */
+  boundaries?: BoundaryObserver | undefined;
+  /** A Stripe of the tests' own. */
+  stripeAt?: StripeAddress | undefined;
+};
+
 /** What was started, in the order in which it is to be stopped. */
 export type Running = { stop(): Promise<void> };
 
 /**
  * Starts the service: the database if it is our own, migrations if they are asked for, then the API and
  * pages (`serve`) and the sweeps (`work`).
- * @param boundaries told of every write and call of a payment: the tests end the process there
  * @throws StartError for whatever the person at the terminal can mend
  */
 export async function start(
   config: Config,
   parts: Parts,
   logger: Logger,
-  boundaries?: BoundaryObserver,
+  { boundaries, stripeAt }: TestOptions = {},
 ): Promise<Running> {
   const stops: (() => Promise<unknown>)[] = [];
   const stop = async (): Promise<void> => {
@@ -66,9 +80,12 @@ export async function start(
       throw asDatabaseError(error);
     });
     const { db } = connection;
+    const processor = openProcessor(db, config, stripeAt);
+    if (parts.serve || parts.work) await assertOwnBooks(db, processor);
     const wakes = new Wakes(db);
     if (parts.serve || parts.work) stops.push(await listen(config, { db, wakes, url, logger }));
-    const deps = { config, db, wakes, processor: createSandbox(db, config.publicUrl), boundaries };
+    const completed = await withSecrets(config);
+    const deps = { config: completed, db, wakes, processor, boundaries };
     if (parts.work) for (const loop of startSweeps(deps, logger)) stops.push(() => loop.stop());
     if (parts.serve) await serve(deps, logger, stops);
     return { stop };
@@ -101,13 +118,37 @@ async function listen(config: Config, options: ListeningOptions): Promise<() => 
   return () => listening.stop();
 }
 
-async function assertMigrated({ db }: Connection): Promise<void> {
+export async function assertMigrated({ db }: Connection): Promise<void> {
   const pending = await pendingMigrations(db);
   if (pending.length > 0) {
     throw new StartError(
       `The database is behind this version (${pending.length} migrations): run \`npm run migrate\`, or the image with \`migrate\`, first.`,
     );
   }
+}
+
+/** The processor that the configuration names. */
+export function openProcessor(
+  db: Db,
+  { stripe, publicUrl }: Pick<Config, "stripe" | "publicUrl">,
+  stripeAt?: StripeAddress,
+): Processor {
+  return stripe === undefined ? createSandbox(db, publicUrl) : createStripe(db, stripe, stripeAt);
+}
+
+const PROCESSORS: Record<ProcessorName, string> = {
+  sandbox: "the sandbox",
+  stripe_test: "Stripe's test mode",
+  stripe_live: "Stripe's live mode",
+};
+
+/** What one processor has paid is worth nothing at another: a database belongs to one of them. */
+export async function assertOwnBooks(db: Db, { name }: Processor): Promise<void> {
+  if (await claimBooks(db, name)) return;
+  throw new StartError(
+    `The database holds cards or payments of another processor, and ${PROCESSORS[name]} must not be mixed with them: ` +
+      "give it a database of its own (DATABASE_URL, or DATA_DIR).",
+  );
 }
 
 type PartDeps = PaymentDeps & { config: Config; wakes: Wakes };
@@ -124,15 +165,21 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
     every(5 * SECOND, "mail about approvals", logger, () => sweepNotices({ db, config })),
     every(5 * SECOND, "lapsed approvals", logger, () => sweepLapsedApprovals(db)),
     every(5 * SECOND, "due payments", logger, () => sweepDuePayments(deps, logger)),
+    every(5 * SECOND, "events of the processor", logger, () => sweepProcessorEvents({ ...deps, logger })),
+    every(600 * SECOND, "handled events of the processor", logger, () => forgetProcessorEvents(deps)),
     every(60 * SECOND, "payments in doubt", logger, () => alertInDoubt(deps, logger)),
+    deliverWebhooks(deps, logger),
+    deliverOperatorWebhook(deps, logger),
+    every(60 * SECOND, "the operator's webhook's secret", logger, () => resealOperatorSecrets(deps)),
+    every(60 * SECOND, "webhooks' secrets", logger, () => resealSecrets(deps, logger)),
+    every(60 * SECOND, "old deliveries", logger, () => forgetDeliveries(db)),
+    every(60 * SECOND, "unclaimed accounts", logger, () => sweepUnclaimed(db)),
     every(60 * SECOND, "old rate windows", logger, () => forgetOldWindows(db)),
   ];
 }
 
-async function serve(given: PartDeps, logger: Logger, stops: (() => Promise<unknown>)[]): Promise<void> {
-  const config = await withSecrets(given.config);
-  const deps = { ...given, config };
-  const { db, wakes } = deps;
+async function serve(deps: PartDeps, logger: Logger, stops: (() => Promise<unknown>)[]): Promise<void> {
+  const { config, db, wakes } = deps;
   const limits = new RateLimits();
   const tokenUses = new TokenUses();
   const waiters = new Waiters(db, wakes);
@@ -155,11 +202,11 @@ async function serve(given: PartDeps, logger: Logger, stops: (() => Promise<unkn
 }
 
 /**
- * What was not given: the demo's operator key, made anew at each start, and the secret of the sessions, which
- * is kept, so that people stay signed in over a restart.
+ * What was not given: the demo's operator key, made anew at each start; the secret of the sessions and the key of
+ * the secrets in the database, which are kept, so that people stay signed in and webhooks signed over a restart.
  */
 async function withSecrets(config: Config): Promise<Config> {
-  const { demo, dataDir, operatorApiKeys, sessionSecrets } = config;
+  const { demo, dataDir, operatorApiKeys, sessionSecrets, secretsKeys } = config;
   return {
     ...config,
     operatorApiKeys:
@@ -168,11 +215,12 @@ async function withSecrets(config: Config): Promise<Config> {
         : operatorApiKeys,
     sessionSecrets:
       sessionSecrets.length === 0 ? [await keepSecret(dataDir, "session-secret")] : sessionSecrets,
+    secretsKeys: secretsKeys.length === 0 ? [await keepSecret(dataDir, "secrets-key")] : secretsKeys,
   };
 }
 
 /** What the operator can mend at the database, in one line, without the address and its password. */
-function asDatabaseError(error: unknown, variable = "DATABASE_URL"): unknown {
+export function asDatabaseError(error: unknown, variable = "DATABASE_URL"): unknown {
   const first = error instanceof AggregateError ? error.errors[0] : error;
   const code = first instanceof Error && "code" in first ? String(first.code) : "";
   if (!/^(ECONN|ENOTFOUND|EAI_|ETIMEDOUT|EHOSTUNREACH|3D000|28|57P03|53300)/.test(code)) return error;

@@ -3,7 +3,7 @@ import { fundMilestone } from "../contracts/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
-import { appendEvents } from "../events/service.ts";
+import { appendEvents, type NewEvent } from "../events/service.ts";
 import { newId } from "../lib/ids.ts";
 import * as store from "./store.ts";
 
@@ -91,16 +91,13 @@ export async function bookRefusal(
       refusal: { code: refusal.code, message: refusal.message },
     } as const;
     if (!(await payments.stepPayment(trx, payment, leaseId, step))) throw new LeaseLost();
-    await appendEvents(
-      trx,
-      accountId,
-      expired.map(({ id, jobId }) => ({
-        type: "approval.confirmed" as const,
-        resourceId: id,
-        jobId,
-        data: { approvalId: id, status: "expired" },
-      })),
-      now,
-    );
+    await appendEvents(trx, accountId, expired.map(toExpiredEvent), now);
   });
+}
+
+export type ApprovalEvent = NewEvent & { type: "approval.confirmed" };
+
+/** What the feed says of an approval that expired. */
+export function toExpiredEvent({ id, jobId }: store.EndedApproval): ApprovalEvent {
+  return { type: "approval.confirmed", resourceId: id, jobId, data: { approvalId: id, status: "expired" } };
 }

@@ -1,5 +1,6 @@
 import { assertMayDecide } from "../accounts/service.ts";
 import * as payments from "../billing/payment-service.ts";
+import type { ProcessorName } from "../billing/processor.ts";
 import { readClock, readClockNow } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
@@ -46,13 +47,14 @@ export async function confirmApproval(
   signed: Signed,
 ): Promise<void> {
   const lease = await cross(deps.boundaries, "write-signed-attempt", () =>
-    inTransaction(deps.db, (trx) => writeSignedAttempt(trx, key, decider, signed)),
+    inTransaction(deps.db, (trx) => writeSignedAttempt(trx, deps.processor.name, key, decider, signed)),
   );
   await driveNewPayment(deps, { accountId: key.accountId, id: lease.paymentId }, lease.id);
 }
 
 async function writeSignedAttempt(
   trx: Trx,
+  processor: ProcessorName,
   { accountId, approvalId }: { accountId: string; approvalId: string },
   decider: Decider,
   signed: Signed,
@@ -76,6 +78,7 @@ async function writeSignedAttempt(
     cardId: row.card.id,
     amountCents: row.terms.amountCents,
     currency: row.terms.currency,
+    processor,
   };
   await payments.insertPayment(trx, payment, lease, now);
   return { id: lease.id, paymentId: payment.id };

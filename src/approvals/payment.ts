@@ -1,10 +1,12 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { refusalOf } from "../billing/declines.ts";
 import * as payments from "../billing/payment-service.ts";
-import type { IntentState, Processor } from "../billing/processor.ts";
+import type { IntentState, Processor, Refusal } from "../billing/processor.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
-import { addSeconds } from "../lib/time.ts";
+import { addSeconds, SECOND } from "../lib/time.ts";
 import { bookRefusal, bookSuccess, LeaseLost } from "./booking.ts";
 import { type Boundary, type BoundaryObserver, cross } from "./boundaries.ts";
 import { hasLapsed } from "./store.ts";
@@ -21,7 +23,10 @@ export type PaymentDeps = {
  * last, shorter than the minute within which an attempt must be out of doubt after a crash.
  */
 const LEASE_SECONDS = 40;
-const LOOK_AGAIN_SECONDS = 5;
+/** An attempt that waits is looked at again after a tenth of its age, within these bounds, in seconds. */
+const LOOK_AGAIN = { share: 0.1, atLeast: 5, atMost: 600 };
+/** How often, and how many times, somebody who waits for the outcome looks whether another has found it out. */
+const LOOK = { every: 250, times: 12 };
 
 type Attempt = { payment: payments.PaymentRow; leaseId: string };
 
@@ -37,10 +42,30 @@ export function newLease(now: Date): payments.Lease {
  * @throws what the processor or the database threw; the attempt is then looked after again by the sweep
  */
 export async function advancePayment(deps: PaymentDeps, key: payments.PaymentKey): Promise<void> {
+  await advanceIfFree(deps, key);
+}
+
+/**
+ * Advances an attempt for a person who waits for its outcome: should somebody else be at it just now, for a
+ * few seconds that is waited for.
+ * @throws as `advancePayment`
+ */
+export async function advanceWhileWatched(deps: PaymentDeps, key: payments.PaymentKey): Promise<void> {
+  for (let look = 1; look <= LOOK.times; look++) {
+    if (await advanceIfFree(deps, key)) return;
+    const row = await payments.findPayment(deps.db, key);
+    if (row === undefined || !isOpen(row)) return;
+    await delay(LOOK.every);
+  }
+}
+
+async function advanceIfFree(deps: PaymentDeps, key: payments.PaymentKey): Promise<boolean> {
   const now = await readClock(deps.db);
   const lease = newLease(now);
   const payment = await pass(deps, "take-lease", () => payments.takeLease(deps.db, key, lease, now));
-  if (payment !== undefined) await drive(deps, { payment, leaseId: lease.id });
+  if (payment === undefined) return false;
+  await drive(deps, { payment, leaseId: lease.id });
+  return true;
 }
 
 /** Drives an attempt that was just written, under the lease that was written with it. */
@@ -73,7 +98,9 @@ export async function cancelPayment(deps: PaymentDeps, key: payments.PaymentKey)
 function drive(deps: PaymentDeps, attempt: Attempt): Promise<void> {
   const { payment } = attempt;
   return guarded(deps, attempt, async () => {
-    const intentId = payment.intentId ?? (await prepare(deps, attempt));
+    const prepared = payment.intentId ?? (await prepare(deps, attempt));
+    if (typeof prepared !== "string") return prepared;
+    const intentId = prepared;
     if (payment.status === "created") return submit(deps, attempt, intentId);
     const state = await pass(deps, "call-read", () => deps.processor.read(intentId));
     if (state.status === "unconfirmed") return execute(deps, payment, intentId);
@@ -93,10 +120,13 @@ async function guarded(deps: PaymentDeps, attempt: Attempt, work: () => Promise<
   }
 }
 
-/** Makes an intent, which moves nothing, and writes its id down before anything can. */
-async function prepare(deps: PaymentDeps, { payment, leaseId }: Attempt): Promise<string> {
+/**
+ * Makes an intent, which moves nothing, and writes its id down before anything can. A refusal: none can be
+ * made, or none that anybody could confirm.
+ */
+async function prepare(deps: PaymentDeps, { payment, leaseId }: Attempt): Promise<string | Refusal> {
   const { accountId, cardId, amountCents, currency, approvalId, milestoneId } = payment;
-  const intentId = await pass(deps, "call-prepare", () =>
+  const prepared = await pass(deps, "call-prepare", () =>
     deps.processor.prepare({
       accountId,
       cardId,
@@ -106,6 +136,8 @@ async function prepare(deps: PaymentDeps, { payment, leaseId }: Attempt): Promis
       metadata: { approvalId, milestoneId },
     }),
   );
+  if (prepared.status === "refused") return prepared;
+  const { intentId } = prepared;
   await step(deps, "write-intent", { payment, leaseId }, { from: ["created"], to: "created", intentId });
   // What is booked at the end names it too.
   payment.intentId = intentId;
@@ -130,11 +162,7 @@ function execute(
 async function cancel(deps: PaymentDeps, { intentId }: payments.PaymentRow): Promise<IntentState> {
   if (intentId !== null) return pass(deps, "call-cancel", () => deps.processor.cancel(intentId));
   // It was never prepared, or the answer was lost: an intent that nobody knows of cannot be confirmed.
-  return {
-    status: "refused",
-    code: "canceled",
-    message: "The payment was cancelled before any money moved.",
-  };
+  return refusalOf("canceled");
 }
 
 async function settle(deps: PaymentDeps, attempt: Attempt, state: IntentState): Promise<void> {
@@ -172,7 +200,14 @@ async function noteDoubt(deps: PaymentDeps, attempt: Attempt): Promise<boolean> 
   return true;
 }
 
-function isOpen({ status }: payments.PaymentRow): boolean {
+/** Seldom, the longer it has waited: a person may take a day to answer their bank. */
+function lookAgainIn({ createdAt }: payments.PaymentRow, now: Date): number {
+  const age = (now.getTime() - createdAt.getTime()) / SECOND;
+  return Math.min(Math.max(age * LOOK_AGAIN.share, LOOK_AGAIN.atLeast), LOOK_AGAIN.atMost);
+}
+
+/** Whether an attempt is still undecided. */
+export function isOpen({ status }: payments.PaymentRow): boolean {
   return status !== "succeeded" && status !== "refused";
 }
 
@@ -185,7 +220,7 @@ async function step(
   change: Step,
 ): Promise<void> {
   const now = await readClock(deps.db);
-  const dueAt = addSeconds(now, change.release ? LOOK_AGAIN_SECONDS : LEASE_SECONDS);
+  const dueAt = addSeconds(now, change.release ? lookAgainIn(payment, now) : LEASE_SECONDS);
   const held = await pass(deps, boundary, () =>
     payments.stepPayment(deps.db, payment, leaseId, { ...change, now, dueAt }),
   );

@@ -2,16 +2,18 @@ import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { Terms } from "../database/schema.ts";
 import { inTransaction, isRollback } from "../database/transaction.ts";
-import { appendEvents, type NewEvent } from "../events/service.ts";
+import { appendEvents } from "../events/service.ts";
 import { canonicalDigest } from "../lib/canonical.ts";
 import { newId } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import type { Credential } from "../lib/secrets.ts";
 import { addSeconds, isoOrNull } from "../lib/time.ts";
+import { type ApprovalEvent, toExpiredEvent } from "./booking.ts";
 import { decideFunding } from "./funding.ts";
 import type { Approval } from "./schemas.ts";
 import * as store from "./store.ts";
 
+export type { ApprovalEvent } from "./booking.ts";
 export { readFunding } from "./store.ts";
 
 export type ApprovalDeps = { db: Db; config: { publicUrl: string; approvalTtlSeconds: number } };
@@ -211,10 +213,4 @@ export async function endPendingApprovals(
   now: Date,
 ): Promise<ApprovalEvent[]> {
   return (await store.endPending(trx, accountId, subject, { reason, now })).map(toExpiredEvent);
-}
-
-export type ApprovalEvent = NewEvent & { type: "approval.confirmed" };
-
-function toExpiredEvent({ id, jobId }: store.EndedApproval): ApprovalEvent {
-  return { type: "approval.confirmed", resourceId: id, jobId, data: { approvalId: id, status: "expired" } };
 }

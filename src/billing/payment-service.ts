@@ -1,6 +1,14 @@
 export {
+  deleteHandledEvents,
+  insertProcessorEvent,
+  listDueEvents,
+  markEventHandled,
+  takeEvent,
+} from "./event-store.ts";
+export {
   findLatestPayment,
   findPayment,
+  findPaymentByIntent,
   insertInvoice,
   insertMovement,
   insertPayment,
@@ -13,3 +21,4 @@ export {
   stepPayment,
   takeLease,
 } from "./payment-store.ts";
+export { listReversals, markInvoiceRefunded, type ReversalRow, saveReversal } from "./reversal-store.ts";

@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
-import type { PaymentStatus } from "../database/schema.ts";
+import type { PaymentStatus, ProcessorName } from "../database/schema.ts";
 
 const COLUMNS = [
   "account_id as accountId",
@@ -31,6 +31,20 @@ export function findPayment(db: Db, { accountId, id }: PaymentKey) {
     .executeTakeFirst();
 }
 
+/** The attempt that has this intent of the processor's. */
+export function findPaymentByIntent(
+  db: Db,
+  accountId: string,
+  intentId: string,
+): Promise<PaymentRow | undefined> {
+  return db
+    .selectFrom("payments")
+    .where("account_id", "=", accountId)
+    .where("intent_id", "=", intentId)
+    .select(COLUMNS)
+    .executeTakeFirst();
+}
+
 /** The newest attempt of an approval: the one that its page tells of. */
 export function findLatestPayment(
   db: Db,
@@ -54,6 +68,7 @@ export type NewPayment = PaymentKey & {
   cardId: string;
   amountCents: number;
   currency: string;
+  processor: ProcessorName;
 };
 
 /** Writes an attempt that is leased to its maker from the start. */
@@ -68,6 +83,7 @@ export async function insertPayment(trx: Trx, payment: NewPayment, lease: Lease,
       card_id: payment.cardId,
       amount_cents: payment.amountCents,
       currency: payment.currency,
+      processor: payment.processor,
       status: "created",
       intent_id: null,
       action_url: null,

@@ -1,3 +1,7 @@
+import type { ProcessorName } from "../database/schema.ts";
+
+export type { ProcessorName } from "../database/schema.ts";
+
 /** A card as the processor keeps it. */
 export type ProcessorCard = {
   id: string;
@@ -14,10 +18,13 @@ export type ChargeRequest = {
   cardId: string;
   amountCents: number;
   currency: string;
-  /** From our immutable id of the attempt: the same attempt makes the same intent. */
+  /** From our immutable id of the attempt: the same attempt makes the same intent, while the key is kept. */
   idempotencyKey: string;
   metadata: { approvalId: string; milestoneId: string };
 };
+
+/** No money has moved, and by this intent none will. `message` is for people. */
+export type Refusal = { status: "refused"; code: string; message: string };
 
 /**
  * Where an intent stands, in the processor's own record. Only `refused` is a refusal: the processor says that
@@ -29,27 +36,94 @@ export type IntentState =
   | { status: "processing" }
   | { status: "action_required"; actionUrl: string }
   | { status: "succeeded" }
-  | { status: "refused"; code: string; message: string };
+  | Refusal;
+
+/** An intent of ours as the processor's books have it. */
+export type IntentRecord = {
+  id: string;
+  /** Null: the processor does not say whose it is. */
+  accountId: string | null;
+  amountCents: number;
+  currency: string;
+  state: IntentState;
+  createdAt: Date;
+};
+
+/** Money that went back from the processor's side: a refund that somebody made there, or a bank's dispute. */
+export type Reversal = {
+  id: string;
+  kind: "refund" | "dispute";
+  intentId: string;
+  /** In the processor's own words. */
+  status: string;
+  /** What it is about. */
+  amountCents: number;
+  currency: string;
+  /** What it has taken so far, by the processor's record: less, or nothing, when it failed or was won. */
+  takenCents: number;
+  /** What was taken stays so, as far as anybody can say. */
+  final: boolean;
+};
+
+/** A processor's own form for a card, so that no number ever reaches us. */
+export type CardForm = {
+  /** What the browser shows itself to the processor with. */
+  publishableKey: string;
+  /** Begins to take a card for an account. @returns the setup's id */
+  begin(accountId: string): Promise<string>;
+  /** Where a setup stands; `undefined` when it is none of ours. */
+  find(setupId: string): Promise<CardSetup | undefined>;
+};
+
+export type CardSetup = {
+  id: string;
+  accountId: string;
+  /** With this the browser fills the setup in. */
+  clientSecret: string;
+  /** Once it is done: the card, which is attached to the account. */
+  card: ProcessorCard | undefined;
+};
+
+/** What a processor tells of its own accord: that something happened to a subject, which is then read. */
+export type Notice = {
+  id: string;
+  type: string;
+  intentId: string | null;
+  setupId: string | null;
+  /** Where to look for it first, if the notice says so. */
+  accountId: string | null;
+};
 
 /**
  * What moves the money: Stripe, or the sandbox. Calls go over a network: never make one inside a
  * transaction (invariant 4).
  */
 export type Processor = {
+  name: ProcessorName;
   /**
    * Attaches a payment method of the processor's to an account.
    * @param paymentMethod the processor's id for it, `pm_…`
-   * @returns the card as it was attached; `undefined` when the processor does not know it
+   * @returns the card as it was attached; `undefined` when the processor does not know or take it
    */
   attachCard(accountId: string, paymentMethod: string): Promise<ProcessorCard | undefined>;
   /** Lets go of a card; one that it does not hold is no error. */
   detachCard(accountId: string, cardId: string): Promise<void>;
-  /** Makes an intent that moves nothing yet. @returns its id */
-  prepare(request: ChargeRequest): Promise<string>;
+  /** Makes an intent that moves nothing yet. A refusal: it cannot be made, as it is. */
+  prepare(request: ChargeRequest): Promise<{ status: "prepared"; intentId: string } | Refusal>;
   /** Confirms the intent: from here on money may move. Confirming one again changes nothing. */
   execute(intentId: string, returnUrl: string): Promise<IntentState>;
   /** What the processor holds. Recovery goes by this alone. */
   read(intentId: string): Promise<IntentState>;
   /** Cancels an intent that has not succeeded. @returns where it stands then */
   cancel(intentId: string): Promise<IntentState>;
+
+  /** Its books, for whoever compares them with ours; `undefined` for what is none of ours. */
+  findIntent(intentId: string): Promise<IntentRecord | undefined>;
+  listIntents(since: Date): AsyncIterable<IntentRecord>;
+  listReversals(of: { intentId: string } | { since: Date }): AsyncIterable<Reversal>;
+
+  /** Absent where a card is added by the number of a test card. */
+  cardForm?: CardForm;
+  /** Reads a message that it sent. `undefined`: it did not, or too long ago. Absent where it sends none. */
+  readNotice?(body: string, signature: string | undefined): Notice | undefined;
 };

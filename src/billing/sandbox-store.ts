@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import type { Db } from "../database/connection.ts";
-import type { SandboxIntentStatus } from "../database/schema.ts";
+import type { SandboxIntentStatus, SandboxIntentsTable } from "../database/schema.ts";
 import type { ChargeRequest, ProcessorCard } from "./processor.ts";
 
 /** The sandbox's own books: nothing else may read or write them. */
@@ -61,6 +61,26 @@ export async function findIntent(db: Db, id: string): Promise<Intent> {
     .where("i.id", "=", id)
     .select(["i.id", "i.status", "i.decline_code as declineCode", "m.test_method as testMethod"])
     .executeTakeFirstOrThrow();
+}
+
+const RECORD = [
+  "id",
+  "account_id",
+  "amount_cents",
+  "currency",
+  "status",
+  "decline_code",
+  "created_at",
+] as const;
+
+export type IntentRow = Pick<SandboxIntentsTable, (typeof RECORD)[number]>;
+
+/** The intent of that id, if there is one, or all that were made since then. */
+export function readIntents(db: Db, which: { id: string } | { since: Date }): Promise<IntentRow[]> {
+  const query = db.selectFrom("sandbox.intents").select(RECORD).orderBy("created_at").orderBy("id");
+  return "id" in which
+    ? query.where("id", "=", which.id).execute()
+    : query.where("created_at", ">=", which.since).execute();
 }
 
 /** Whose payment an intent is that waits for authentication. */

@@ -2,7 +2,8 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
-import type { IntentState, Processor } from "./processor.ts";
+import { refusalOf } from "./declines.ts";
+import type { IntentRecord, IntentState, Processor } from "./processor.ts";
 import * as books from "./sandbox-store.ts";
 import type { Charge } from "./schemas.ts";
 
@@ -41,13 +42,6 @@ export const TEST_CARD_NUMBERS: ReadonlyMap<string, string> = new Map([
   ["4000002760003184", "pm_card_authenticationRequired"],
 ]);
 
-const DECLINES: Record<string, string> = {
-  generic_decline: "The card was declined.",
-  insufficient_funds: "The card has insufficient funds.",
-  authentication_failed: "The bank could not confirm that it was you.",
-  canceled: "The payment was cancelled before any money moved.",
-};
-
 /**
  * A processor that moves no real money. Its books are in a schema of their own, and the service reads them
  * through the processor's interface alone, as it would those of a real one.
@@ -57,6 +51,8 @@ export function createSandbox(db: Db, publicUrl: string): Processor {
   const stateOf = (intent: books.Intent): IntentState => toState(intent, publicUrl);
 
   return {
+    name: "sandbox",
+
     async attachCard(accountId, paymentMethod) {
       const method = TEST_METHODS.get(paymentMethod);
       if (method === undefined) return undefined;
@@ -78,7 +74,8 @@ export function createSandbox(db: Db, publicUrl: string): Processor {
     },
 
     async prepare(request) {
-      return books.insertIntent(db, newBookId("pi"), request, await readClock(db));
+      const intentId = await books.insertIntent(db, newBookId("pi"), request, await readClock(db));
+      return { status: "prepared", intentId };
     },
 
     async execute(intentId) {
@@ -101,6 +98,18 @@ export function createSandbox(db: Db, publicUrl: string): Processor {
       const move = { from: CANCELABLE, to: "canceled", declineCode: "canceled" } as const;
       return stateOf(await books.moveIntent(db, intentId, move));
     },
+
+    async findIntent(intentId) {
+      const [row] = await books.readIntents(db, { id: intentId });
+      return row && toRecord(row, publicUrl);
+    },
+
+    async *listIntents(since) {
+      for (const row of await books.readIntents(db, { since })) yield toRecord(row, publicUrl);
+    },
+
+    // Nobody pays anything back here, and no bank disputes anything.
+    async *listReversals() {},
   };
 }
 
@@ -143,7 +152,10 @@ async function settle(
     : books.moveIntent(db, intentId, { from: [from], to: "requires_payment_method", declineCode });
 }
 
-function toState(intent: books.Intent, publicUrl: string): IntentState {
+function toState(
+  intent: Pick<books.Intent, "id" | "status" | "declineCode">,
+  publicUrl: string,
+): IntentState {
   switch (intent.status) {
     case "requires_confirmation":
       return { status: "unconfirmed" };
@@ -151,11 +163,20 @@ function toState(intent: books.Intent, publicUrl: string): IntentState {
       return { status: "action_required", actionUrl: `${publicUrl}/sandbox/authenticate/${intent.id}` };
     case "succeeded":
       return { status: "succeeded" };
-    default: {
-      const code = intent.declineCode ?? "generic_decline";
-      return { status: "refused", code, message: DECLINES[code] ?? "The card was declined." };
-    }
+    default:
+      return refusalOf(intent.declineCode);
   }
+}
+
+function toRecord(row: books.IntentRow, publicUrl: string): IntentRecord {
+  return {
+    id: row.id,
+    accountId: row.account_id,
+    amountCents: row.amount_cents,
+    currency: row.currency,
+    state: toState({ ...row, declineCode: row.decline_code }, publicUrl),
+    createdAt: row.created_at,
+  };
 }
 
 function newBookId(prefix: string): string {

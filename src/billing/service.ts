@@ -3,7 +3,7 @@ import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { notFound, Problem } from "../lib/problems.ts";
-import type { Processor } from "./processor.ts";
+import type { CardSetup, Processor } from "./processor.ts";
 import type { PaymentMethod } from "./schemas.ts";
 import * as store from "./store.ts";
 
@@ -30,8 +30,31 @@ export async function addPaymentMethod(
     const now = await readClock(trx);
     await holdAccount(trx, accountId);
     await store.clearDefault(trx, accountId);
-    return toPaymentMethod(await store.insertDefaultCard(trx, accountId, card, now));
+    return toPaymentMethod(await store.insertDefaultCard(trx, accountId, processor.name, card, now));
   });
+}
+
+/**
+ * Puts the card on file that a person gave the processor on its own form, once: later it changes nothing, even
+ * if the card was removed meanwhile. The person's own request does it, and the processor's notice, should they
+ * never come back from there.
+ * @returns the setup, with its card once it is done; `undefined` when it is none of ours
+ */
+export async function keepSetUpCard(
+  { db, processor }: BillingDeps,
+  setupId: string,
+): Promise<CardSetup | undefined> {
+  const setup = await processor.cardForm?.find(setupId);
+  if (setup?.card === undefined) return setup;
+  const { accountId, card } = setup;
+  await inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    await holdAccount(trx, accountId);
+    if (await store.hasCard(trx, accountId, card.id)) return;
+    await store.clearDefault(trx, accountId);
+    await store.insertDefaultCard(trx, accountId, processor.name, card, now);
+  });
+  return setup;
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { Db, Trx } from "../database/connection.ts";
-import type { PaymentMethodsTable } from "../database/schema.ts";
+import type { PaymentMethodsTable, ProcessorName } from "../database/schema.ts";
 import type { ProcessorCard } from "./processor.ts";
 
 const COLUMNS = ["id", "brand", "last4", "exp_month", "exp_year", "is_default", "created_at"] as const;
@@ -17,6 +17,17 @@ export function listCards(db: Db, accountId: string): Promise<CardRow[]> {
     .orderBy("created_at", "desc")
     .orderBy("id")
     .execute();
+}
+
+/** Whether the account has, or once had, that card on file. */
+export async function hasCard(trx: Trx, accountId: string, id: string): Promise<boolean> {
+  const row = await trx
+    .selectFrom("payment_methods")
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .select("id")
+    .executeTakeFirst();
+  return row !== undefined;
 }
 
 export async function clearDefault(trx: Trx, accountId: string): Promise<void> {
@@ -38,9 +49,11 @@ export async function setDefault(trx: Trx, accountId: string, id: string): Promi
     .execute();
 }
 
+/** Puts a card on file as the one that pays; one that is there already pays from now on. */
 export function insertDefaultCard(
   trx: Trx,
   accountId: string,
+  processor: ProcessorName,
   card: ProcessorCard,
   now: Date,
 ): Promise<CardRow> {
@@ -54,9 +67,13 @@ export function insertDefaultCard(
       exp_month: card.expMonth,
       exp_year: card.expYear,
       is_default: true,
+      processor,
       created_at: now,
       removed_at: null,
     })
+    .onConflict((conflict) =>
+      conflict.columns(["account_id", "id"]).doUpdateSet({ is_default: true, removed_at: null }),
+    )
     .returning(COLUMNS)
     .executeTakeFirstOrThrow();
 }

@@ -1,9 +1,18 @@
 import { resolve } from "node:path";
+import { FEATURE_KEYS } from "../lib/scopes.ts";
 import { StartError } from "../lib/start-error.ts";
 import { Environment } from "./environment.ts";
 
 export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 const LOOPBACK = new Set(["127.0.0.1", "::1", "localhost"]);
+
+/** What Stripe knows this service by. All three are of one mode. */
+export type StripeKeys = {
+  mode: "test" | "live";
+  secretKey: string;
+  publishableKey: string;
+  webhookSecret: string;
+};
 
 /** What the service was told at its start (CONTRACT.md §8). Read once, never changed. */
 export type Config = {
@@ -22,10 +31,18 @@ export type Config = {
   operatorApiKeys: readonly string[];
   /** 32 bytes each, the newest first; empty: the start keeps one of its own in `dataDir`. */
   sessionSecrets: readonly Buffer[];
+  /** 32 bytes each, the newest first, for the secrets in the database; empty: as with the sessions' secret. */
+  secretsKeys: readonly Buffer[];
+  /** Hosts that webhooks may be sent to though they are not public, and by plain http. */
+  webhookPrivateHosts: readonly string[];
   /** Where mail goes out; absent: to the log, or to the demo's mailbox. */
   smtpUrl: string | undefined;
   /** Who mail is from, as `Name <address>` or an address. */
   mailFrom: string;
+  /** Absent: payments go through the sandbox. */
+  stripe: StripeKeys | undefined;
+  /** What is enabled for accounts that agents register by themselves. */
+  defaultFeatures: readonly string[];
   approvalTtlSeconds: number;
   /** After how many days events are forgotten; absent: never. */
   eventRetentionDays: number | undefined;
@@ -50,10 +67,11 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
   if (databaseDirectUrl !== undefined && databaseUrl === undefined) {
     env.fault("DATABASE_DIRECT_URL needs DATABASE_URL beside it: another way to the same database");
   }
-  const stripeKey = env.optional("STRIPE_SECRET_KEY");
+  const stripe = readStripe(env);
   const loopback = LOOPBACK.has(host);
   const publicUrl = readPublicUrl(env, port, databaseUrl !== undefined);
   const appName = env.text("APP_NAME", "Countersign");
+  const demo = databaseUrl === undefined && loopback && env.optional("STRIPE_SECRET_KEY") === undefined;
   const config: Config = {
     host,
     port,
@@ -65,19 +83,21 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
     appName,
     operatorApiKeys: readOperatorKeys(env),
     sessionSecrets: env.keyBytes("SESSION_SECRET", { required: databaseUrl !== undefined }),
+    secretsKeys: env.keyBytes("SECRETS_KEY", { required: databaseUrl !== undefined }),
+    webhookPrivateHosts: readPrivateHosts(env),
     smtpUrl: env.url("SMTP_URL", ["smtp:", "smtps:"]),
     mailFrom: readMailFrom(env, appName, publicUrl),
+    stripe,
+    defaultFeatures: readDefaultFeatures(env, demo),
     approvalTtlSeconds: env.integer("APPROVAL_TTL_SECONDS", 259_200, { min: 1, max: 31_536_000 }),
     eventRetentionDays: env.optionalInteger("EVENT_RETENTION_DAYS", { min: 1, max: 36_500 }),
     rateLimitPerMinute: env.integer("RATE_LIMIT_PER_MINUTE", 600, { min: 1, max: 1_000_000 }),
     trustProxy: readTrustProxy(env),
     logLevel: env.oneOf("LOG_LEVEL", LOG_LEVELS, "info"),
-    demo: databaseUrl === undefined && loopback && stripeKey === undefined,
+    demo,
   };
-  for (const secret of ["SECRETS_KEY", "RECEIPT_SIGNING_KEY"] as const) {
-    env.keyBytes(secret, { required: databaseUrl !== undefined });
-  }
-  if (databaseUrl === undefined && /^[sr]k_live_/.test(stripeKey ?? "")) {
+  env.keyBytes("RECEIPT_SIGNING_KEY", { required: databaseUrl !== undefined });
+  if (databaseUrl === undefined && /^[sr]k_live_\w+$/.test(env.optional("STRIPE_SECRET_KEY") ?? "")) {
     env.fault(
       "STRIPE_SECRET_KEY is a live key, and live money must not rest on the embedded database: set DATABASE_URL",
     );
@@ -102,6 +122,36 @@ function readPublicUrl(env: Environment, port: number, secure: boolean): string 
   return url.origin;
 }
 
+const STRIPE_FORMS = {
+  STRIPE_SECRET_KEY: { form: /^[sr]k_(test|live)_\w+$/, begins: "sk_test_, sk_live_, rk_test_ or rk_live_" },
+  STRIPE_PUBLISHABLE_KEY: { form: /^pk_(test|live)_\w+$/, begins: "pk_test_ or pk_live_" },
+  STRIPE_WEBHOOK_SECRET: { form: /^whsec_\S+$/, begins: "whsec_" },
+} as const;
+
+/** All three or none, each of its form, the keys of one mode. */
+function readStripe(env: Environment): StripeKeys | undefined {
+  const names = Object.keys(STRIPE_FORMS) as (keyof typeof STRIPE_FORMS)[];
+  if (names.every((name) => env.optional(name) === undefined)) return undefined;
+  const [secret, publishable, webhook] = names.map((name) => {
+    const value = env.optional(name);
+    const { form, begins } = STRIPE_FORMS[name];
+    if (value === undefined)
+      env.fault(`${name} is missing: ${names.join(", ")} are set together, or none of them`);
+    else if (!form.test(value)) env.fault(`${name} must be a key of Stripe's that begins with ${begins}`);
+    return form.exec(value ?? "") ?? undefined;
+  });
+  if (secret === undefined || publishable === undefined || webhook === undefined) return undefined;
+  if (secret[1] !== publishable[1]) {
+    env.fault("STRIPE_SECRET_KEY and STRIPE_PUBLISHABLE_KEY must be of one mode: both test, or both live");
+  }
+  return {
+    mode: secret[1] === "live" ? "live" : "test",
+    secretKey: secret[0],
+    publishableKey: publishable[0],
+    webhookSecret: webhook[0],
+  };
+}
+
 function readOperatorKeys(env: Environment): string[] {
   const keys = env.list("OPERATOR_API_KEY");
   if (keys.length > 2)
@@ -112,6 +162,15 @@ function readOperatorKeys(env: Environment): string[] {
   return keys;
 }
 
+/** In the demo everything; elsewhere the operator says what strangers' accounts may do once they are claimed. */
+function readDefaultFeatures(env: Environment, demo: boolean): readonly string[] {
+  const features = env.list("DEFAULT_FEATURES");
+  if (features.some((feature) => !/^[a-z0-9_]{1,64}$/.test(feature))) {
+    env.fault("DEFAULT_FEATURES must be feature keys, such as public_api_payments_write,public_api_credits");
+  }
+  return features.length === 0 && demo ? FEATURE_KEYS : features;
+}
+
 function readMailFrom(env: Environment, appName: string, publicUrl: string): string {
   const host = URL.canParse(publicUrl) ? new URL(publicUrl).hostname : "localhost";
   const from = env.text("MAIL_FROM", `"${appName.replaceAll(/["\\\r\n]/g, "")}" <no-reply@${host}>`);
@@ -119,6 +178,17 @@ function readMailFrom(env: Environment, appName: string, publicUrl: string): str
     env.fault("MAIL_FROM must be an address, or a name and an address: Countersign <pay@example.com>");
   }
   return from;
+}
+
+/** Host names and addresses as they stand in a URL, an IPv6 address without its brackets; no ports. */
+function readPrivateHosts(env: Environment): string[] {
+  return env.list("WEBHOOK_PRIVATE_HOSTS").map((given) => {
+    const url = URL.parse(`http://${given.includes("::") ? `[${given}]` : given}`);
+    const host = url?.hostname.replace(/^\[(.*)\]$/, "$1");
+    if (url?.host === url?.hostname && url?.pathname === "/" && host) return host;
+    env.fault(`WEBHOOK_PRIVATE_HOSTS must be host names or addresses alone, not ${given}`);
+    return given;
+  });
 }
 
 function readTrustProxy(env: Environment): number | string | false {

@@ -22,5 +22,7 @@ export async function keepSecret(dataDir: string, name: string): Promise<Buffer>
   await unlink(draft);
   const secret = Buffer.from(await readFile(file, "utf8"), "base64");
   if (secret.length === BYTES) return secret;
-  throw new StartError(`${file} is damaged: remove it, and everybody signs in anew.`);
+  throw new StartError(
+    `${file} is damaged: put a copy back. Or remove it: then people sign in, and webhooks are made, anew.`,
+  );
 }

@@ -181,6 +181,24 @@ export async function fundMilestone(
   return { contractId: contract.id, jobId: contract.job_id };
 }
 
+/** A milestone, held until the transaction ends, as whoever books what became of its money needs it. */
+export async function holdMilestone(
+  trx: Trx,
+  accountId: string,
+  id: string,
+): Promise<{ contractId: string; jobId: string; executing: boolean }> {
+  const row = await store.lockMilestone(trx, accountId, id);
+  const contract = row && (await store.findContract(trx, accountId, row.contract_id));
+  if (row === undefined || contract === undefined) throw notFound("milestones", "milestoneId", id);
+  const executing = await store.isExecuting(trx, accountId, { milestoneId: id });
+  return { contractId: contract.id, jobId: contract.job_id, executing };
+}
+
+/** Marks a funded milestone as refunded. `false`: it is not funded, or not any more. */
+export function refundMilestone(trx: Trx, accountId: string, id: string, now: Date): Promise<boolean> {
+  return store.moveMilestone(trx, accountId, id, { from: "ACTIVE_FUNDED", to: "REFUNDED", now });
+}
+
 async function assertUntouched(trx: Trx, accountId: string, row: store.MilestoneRow): Promise<void> {
   if (row.status === "CANCELLED") throw new Problem("milestone_cancelled");
   if (row.status !== "NOT_FUNDED") throw new Problem("milestone_not_fundable", { status: row.status });

@@ -10,6 +10,8 @@ export type Database = {
   members: MembersTable;
   invitations: InvitationsTable;
   tokens: TokensTable;
+  agent_registrations: AgentRegistrationsTable;
+  claim_attempts: ClaimAttemptsTable;
   payment_methods: PaymentMethodsTable;
   contracts: ContractsTable;
   milestones: MilestonesTable;
@@ -17,11 +19,18 @@ export type Database = {
   approvals: ApprovalsTable;
   signatures: SignaturesTable;
   events: EventsTable;
+  webhooks: WebhooksTable;
+  webhook_deliveries: WebhookDeliveriesTable;
   operator_outbox: OperatorOutboxTable;
   operator_events: OperatorEventsTable;
   operator_head: OperatorHeadTable;
+  operator_webhook: OperatorWebhookTable;
   rate_windows: RateWindowsTable;
+  books: BooksTable;
+  processor_customers: ProcessorCustomersTable;
+  processor_events: ProcessorEventsTable;
   payments: PaymentsTable;
+  reversals: ReversalsTable;
   invoices: InvoicesTable;
   ledger_entries: LedgerEntriesTable;
   "sandbox.payment_methods": SandboxPaymentMethodsTable;
@@ -109,6 +118,44 @@ export type TokensTable = {
   revoked_at: Date | null;
 };
 
+/** An account that an agent made for itself: who came, and what became of it (CONTRACT.md §6). */
+export type AgentRegistrationsTable = {
+  account_id: string;
+  /** What the agent holds until a human has claimed the account. */
+  token_id: string;
+  agent_name: string | null;
+  address: string;
+  user_agent: string;
+  /** Of the claim token. */
+  claim_digest: Buffer;
+  /** How far apart its polls must be, and when the last one was. */
+  poll_interval: number;
+  polled_at: Date | null;
+  created_at: Date;
+  /** When the window to claim it ends. */
+  expires_at: Date;
+  claimed_at: Date | null;
+  /** What the human who claimed it lets the agent do. */
+  scopes: string[] | null;
+  /** When the agent was given its token. */
+  delivered_at: Date | null;
+};
+
+/** The claim that is open, or was the last: naming somebody anew replaces it. */
+export type ClaimAttemptsTable = {
+  account_id: string;
+  email: string;
+  /** Of what the agent shows its human: an address, and a code. */
+  page_digest: Buffer;
+  /** Over the code and the mailed secret, so that neither can be guessed from it alone. */
+  code_digest: Buffer;
+  /** Of what was mailed to the human, and to nobody else. */
+  link_digest: Buffer;
+  wrong_codes: number;
+  created_at: Date;
+  expires_at: Date;
+};
+
 export type PaymentMethodsTable = {
   account_id: string;
   id: string;
@@ -117,6 +164,7 @@ export type PaymentMethodsTable = {
   exp_month: number;
   exp_year: number;
   is_default: boolean;
+  processor: Generated<ProcessorName>;
   created_at: Date;
   removed_at: Date | null;
 };
@@ -227,6 +275,55 @@ export type SignaturesTable = {
 
 export type PaymentStatus = "created" | "submitted" | "action_required" | "unknown" | "succeeded" | "refused";
 
+export type ProcessorName = "sandbox" | "stripe_test" | "stripe_live";
+
+/** One row: which processor this database's cards and payments are of, and what it is known by there. */
+export type BooksTable = {
+  id: string;
+  singleton: Generated<true>;
+  processor: ProcessorName;
+};
+
+/** An account's customer at the processor. */
+export type ProcessorCustomersTable = {
+  account_id: string;
+  customer_id: string;
+  created_at: Date;
+};
+
+/** What the processor told of its own accord, each event once. */
+export type ProcessorEventsTable = {
+  id: string;
+  type: string;
+  intent_id: string | null;
+  setup_id: string | null;
+  /** Where to look first. */
+  account_id: string | null;
+  received_at: Date;
+  attempts: Generated<number>;
+  /** When somebody should look at it next; null once it is handled. */
+  due_at: Date | null;
+  handled_at: Date | null;
+};
+
+/** A refund or dispute that began on the processor's side. */
+export type ReversalsTable = {
+  account_id: string;
+  id: string;
+  payment_id: string;
+  kind: "refund" | "dispute";
+  status: string;
+  amount_cents: number;
+  currency: string;
+  /** What the ledger says that it has taken. */
+  taken_cents: number;
+  final: boolean;
+  /** When the processor was asked: an older answer does not undo a newer one. */
+  observed_at: Date;
+  created_at: Date;
+  updated_at: Date;
+};
+
 /** One attempt to pay what a human confirmed (DESIGN.md, Paying). */
 export type PaymentsTable = {
   account_id: string;
@@ -237,6 +334,7 @@ export type PaymentsTable = {
   amount_cents: number;
   currency: string;
   status: PaymentStatus;
+  processor: Generated<ProcessorName>;
   /** The processor's intent, once it is known. */
   intent_id: string | null;
   /** Where the human authenticates, while that is awaited. */
@@ -289,6 +387,63 @@ export type EventsTable = {
   created_at: Date;
 };
 
+export type WebhookStatus = "ACTIVE" | "DISABLED" | "DELETED";
+
+/** Who wants to be told of the account's events: a queue of deliveries, which one process at a time works on. */
+export type WebhooksTable = {
+  account_id: string;
+  id: string;
+  url: string;
+  /** The receiver: where `url` leads. At most one webhook of a receiver is leased at a time. */
+  origin: string;
+  event_types: string[];
+  status: WebhookStatus;
+  /** Who made it: a token, or a member by hand; and under what name. */
+  token_id: string | null;
+  user_id: string | null;
+  maker_name: string;
+  /** Encrypted, as is the next; null once it is deleted. */
+  secret: Buffer | null;
+  secret_key_id: string | null;
+  /** The one before the last rotation; signs too until then. */
+  old_secret: Buffer | null;
+  old_secret_key_id: string | null;
+  old_secret_until: Date | null;
+  /** Deliveries that failed since the last that arrived. */
+  failures: Generated<number>;
+  /** Since when it takes so long to answer that it is served in the slow lane. */
+  slow_since: Date | null;
+  /** When the dispatcher should look at it next; null: nothing is waiting. */
+  due_at: Date | null;
+  /** Which process sends to it, and until when. */
+  lease: string | null;
+  leased_until: Date | null;
+  disabled_at: Date | null;
+  disabled_reason: string | null;
+  created_at: Date;
+};
+
+export type DeliveryStatus = "PENDING" | "DELIVERED" | "FAILED";
+
+/** One event for one webhook. Its body is what is sent on every attempt, byte for byte. */
+export type WebhookDeliveriesTable = {
+  account_id: string;
+  id: string;
+  webhook_id: string;
+  event_number: number;
+  event_type: string;
+  body: string;
+  status: DeliveryStatus;
+  /** Attempts that came to an end. */
+  attempts: Generated<number>;
+  due_at: Date | null;
+  attempted_at: Date | null;
+  answer_status: number | null;
+  answer_error: string | null;
+  created_at: Date;
+  resolved_at: Date | null;
+};
+
 /** Events that the operator's feed has not taken over yet, in an order that keeps each account's. */
 export type OperatorOutboxTable = {
   account_id: string;
@@ -311,6 +466,30 @@ export type OperatorEventsTable = {
 export type OperatorHeadTable = {
   first_event: number;
   last_event: number;
+};
+
+/** One row at most: where the operator's feed is sent, and how far. */
+export type OperatorWebhookTable = {
+  url: string;
+  /** Encrypted, as is the next. */
+  secret: Buffer;
+  secret_key_id: string;
+  /** The one before the last rotation; signs too until then. */
+  old_secret: Buffer | null;
+  old_secret_key_id: string | null;
+  old_secret_until: Date | null;
+  /** The number of the last event of the operator's feed that has arrived. */
+  cursor: number;
+  /** How often the next one was tried. */
+  attempts: Generated<number>;
+  due_at: Date;
+  attempted_at: Date | null;
+  answer_status: number | null;
+  answer_error: string | null;
+  /** Which process sends, and until when. */
+  lease: string | null;
+  leased_until: Date | null;
+  created_at: Date;
 };
 
 /** Hits per bucket and minute, shared by the processes about once a second. Unlogged: a crash forgives. */

@@ -2,6 +2,7 @@ import { type GateDeps, openGate } from "../accounts/gate.ts";
 import { readGrant } from "../accounts/service.ts";
 import type { Db } from "../database/connection.ts";
 import type { App } from "../http/app.ts";
+import { onHangUp } from "../http/hang-up.ts";
 import { ref } from "../lib/schema.ts";
 import { UPDATES_ACCESS } from "./access.ts";
 import { Updates, UpdatesQuery } from "./schemas.ts";
@@ -40,12 +41,10 @@ export function updatesRoute(app: App, deps: GateDeps & { db: Db; waiters: Waite
         feed: accountId,
         holder: tokenId,
         seconds: wait,
-        onHangUp: (listener: () => void) => void reply.raw.once("close", listener),
+        onHangUp: (listener: () => void) => onHangUp(reply, listener),
+        recheck: () => gate.again(request, reply),
       };
-      return waiters.hold(waiting, page, async (query, again) => {
-        const grant = again ? await gate.again(request, reply) : gate.grant(request);
-        return readUpdates(db, grant, query);
-      });
+      return waiters.hold(waiting, page, (query) => readUpdates(db, gate.grant(request), query));
     },
   );
 }

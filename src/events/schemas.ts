@@ -17,7 +17,9 @@ export const EVENT_SCOPES = {
 /** The types that the operator's feed alone shows (CONTRACT.md §6): no scope reads them. */
 export const UNSCOPED_TYPES = ["account.registered"] as const;
 
-export type EventType = keyof typeof EVENT_SCOPES | (typeof UNSCOPED_TYPES)[number];
+/** The types that tokens, members and webhooks of an account may read. */
+export type AccountEventType = keyof typeof EVENT_SCOPES;
+export type EventType = AccountEventType | (typeof UNSCOPED_TYPES)[number];
 
 /** The types that only the operator knows of, and sends in (CONTRACT.md §8). */
 export const OPERATOR_EVENT_TYPES = [
@@ -46,6 +48,8 @@ export type Event = Static<typeof Event>;
 
 /** The name under which whoever waits for the operator's feed is woken; accounts go by their `account_id`. */
 export const OPERATOR_FEED = "operator";
+/** The name under which whoever sends deliveries is woken. */
+export const DELIVERIES = "deliveries";
 
 /** An event in the operator's feed: numbered in it, and with the operator's id for its account. */
 export const OperatorEvent = Type.Object(

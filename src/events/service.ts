@@ -1,17 +1,28 @@
 import type { Db, Trx } from "../database/connection.ts";
 import { noteChange } from "../database/transaction.ts";
+import { newId } from "../lib/ids.ts";
 import { coversScope, type Scope } from "../lib/scopes.ts";
+import { insertDeliveries, type Subscriber, wakeSubscribers } from "./delivery-store.ts";
 import { insertIntoOutbox } from "./operator-store.ts";
-import { EVENT_SCOPES, type Event, type EventType, type PageQuery, type Updates } from "./schemas.ts";
+import {
+  DELIVERIES,
+  EVENT_SCOPES,
+  type Event,
+  type EventType,
+  type PageQuery,
+  type Updates,
+} from "./schemas.ts";
 import { insertEvents, type NewEvent, readEventPage, readLastEvents, takeEventNumbers } from "./store.ts";
 import { toEvent, toPage, toRange } from "./wire.ts";
 
+export { deleteFeed } from "./retention-store.ts";
 export type { NewEvent } from "./store.ts";
 
 /**
- * Appends events to the account's feed, in the transaction of the change that they tell of. Call it last:
- * it takes the account's head, after which nothing else may be locked (invariant 11). Once it has committed,
- * whoever waits for the account's events is woken.
+ * Appends events to the account's feed, in the transaction of the change that they tell of, and with each the
+ * deliveries to the webhooks that want it. Call it last: it takes those webhooks and then the account's head,
+ * after which nothing else may be locked (invariant 11). Once it has committed, whoever waits for the account's
+ * events is woken, and whoever sends the deliveries.
  * @returns the events as the feed shows them
  */
 export async function appendEvents(
@@ -21,20 +32,37 @@ export async function appendEvents(
   now: Date,
 ): Promise<Event[]> {
   if (events.length === 0) return [];
+  const types = [...new Set(events.map(({ type }) => type))];
+  const subscribers = await wakeSubscribers(trx, accountId, types, now);
   const first = await takeEventNumbers(trx, accountId, events.length);
-  await insertEvents(trx, accountId, first, events, now);
+  const appended = (await insertEvents(trx, accountId, first, events, now)).map(toEvent);
   await insertIntoOutbox(trx, accountId, first, events.length);
+  if (subscribers.length > 0) {
+    await queueDeliveries(trx, accountId, subscribers, appended, now);
+    noteChange(trx, DELIVERIES);
+  }
   noteChange(trx, accountId);
-  return events.map((event, i) =>
-    toEvent({
-      number: first + i,
-      type: event.type,
-      resource_id: event.resourceId,
-      job_id: event.jobId,
-      data: event.data,
-      created_at: now,
-    }),
-  );
+  return appended;
+}
+
+/** Writes a delivery for each webhook and each event that it wants. Its body is the event, as the feed has it. */
+async function queueDeliveries(
+  trx: Trx,
+  accountId: string,
+  subscribers: readonly Subscriber[],
+  events: readonly Event[],
+  now: Date,
+): Promise<void> {
+  const deliveries = events.flatMap((event) => {
+    const body = JSON.stringify(event);
+    return subscribers
+      .filter(({ eventTypes }) => eventTypes.includes(event.type))
+      .map(({ id: webhookId }) => {
+        const eventNumber = Number(event.id);
+        return { id: newId(), webhookId, eventNumber, eventType: event.type, body };
+      });
+  });
+  await insertDeliveries(trx, accountId, deliveries, now);
 }
 
 /**

@@ -31,19 +31,22 @@ export async function takeEventNumbers(trx: Trx, accountId: string, count: numbe
   return last_event - count + 1;
 }
 
+/** Writes the events. @returns them as the feed reads them, in their order */
 export async function insertEvents(
   trx: Trx,
   accountId: string,
   first: number,
   events: readonly NewEvent[],
   now: Date,
-): Promise<void> {
-  await sql`
+): Promise<EventRow[]> {
+  const { rows } = await sql<EventRow>`
     insert into events (account_id, number, type, resource_id, job_id, data, created_at)
     select ${accountId}::uuid, ${first}::bigint + e.position - 1, e.type, e.resource_id, e.job_id, e.data, ${now}::timestamptz
     from unnest(${events.map((event) => event.type)}::text[], ${events.map((event) => event.resourceId)}::text[],
       ${events.map((event) => event.jobId)}::text[], ${events.map((event) => JSON.stringify(event.data))}::jsonb[])
-      with ordinality as e (type, resource_id, job_id, data, position)`.execute(trx);
+      with ordinality as e (type, resource_id, job_id, data, position)
+    returning number, type, resource_id, job_id, data, created_at`.execute(trx);
+  return rows.sort((a, b) => a.number - b.number);
 }
 
 /** How far the accounts' feeds go. */

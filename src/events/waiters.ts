@@ -23,13 +23,9 @@ export type Waiting = {
   seconds: number;
   /** Has `listener` called when the caller hangs up. */
   onHangUp(listener: () => void): void;
+  /** Looks up once more whether the caller may read, before an answer that was waited for; throws if not. */
+  recheck(): Promise<unknown>;
 };
-
-/**
- * Reads a page of the feed.
- * @param again whether time has passed since the request's token was checked
- */
-export type ReadPage<Page> = (query: PageQuery, again: boolean) => Promise<Page>;
 
 /**
  * The requests that wait for events (CONTRACT.md §2, DESIGN.md, Waiting). One that waits costs memory, and
@@ -59,20 +55,28 @@ export class Waiters {
   /**
    * Reads a page; while there is nothing to give, waits for events and reads on. Events that the token may not
    * read do not end the wait, they advance the cursor. Whoever has waited in vain gets the last page read, empty.
-   * @throws Problem rate_limited when the token has 20 requests waiting already; whatever `read` throws
+   * @throws Problem rate_limited when the token has 20 requests waiting already; whatever `read` and `recheck` throw
    */
-  async hold<Page extends Updates>(waiting: Waiting, query: PageQuery, read: ReadPage<Page>): Promise<Page> {
-    if (waiting.seconds === 0) return read(query, false);
+  async hold<Page extends Updates>(
+    waiting: Waiting,
+    query: PageQuery,
+    read: (query: PageQuery) => Promise<Page>,
+  ): Promise<Page> {
+    if (waiting.seconds === 0) return read(query);
     // Before the first look: what commits right after it must not pass unheard.
     const waiter = this.#enter(waiting);
     try {
-      let page = await read(query, false);
+      let page = await read(query);
       while (page.events.length === 0 && !page.hasMore) {
         const { nextCursor: cursor } = page;
         if (!waiter.waits) this.#begin(waiter, waiting);
         const told = await waiter.wait(Number(cursor));
         if (told === "over") return page;
-        page = await this.#inTurn(() => read({ ...query, cursor }, true));
+        page = await this.#inTurn(async () => {
+          if (waiter.isOver) return page;
+          await waiting.recheck();
+          return told === "late" ? page : read({ ...query, cursor });
+        });
         if (told === "late") return page;
       }
       return page;
@@ -120,7 +124,7 @@ export class Waiters {
       throw new Problem(
         "rate_limited",
         { retryAfterSeconds: Math.max(1, Math.ceil(left / SECOND)) },
-        `This token has ${HELD_AT_MOST} requests waiting already. Let one of them end first.`,
+        `With this token ${HELD_AT_MOST} requests wait already. Let one of them end first.`,
       );
     }
     waiter.begin(seconds);
@@ -153,6 +157,10 @@ class Waiter {
 
   get waits(): boolean {
     return this.#timer !== undefined;
+  }
+
+  get isOver(): boolean {
+    return this.#told === "over";
   }
 
   begin(seconds: number): void {

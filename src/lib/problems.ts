@@ -97,6 +97,13 @@ const catalogue = {
     "The account has as many active tokens as it may have. Revoke one first.",
     true,
   ],
+  webhook_limit_reached: [
+    409,
+    "CONFLICT",
+    "The account has as many webhooks as it may have. Delete one first.",
+    true,
+  ],
+  webhook_disabled: [409, "CONFLICT", "This webhook is disabled. Delete it, and make it anew.", true],
   member_active: [
     409,
     "CONFLICT",

@@ -16,7 +16,7 @@ import { CONTRACTS_ACCESS } from "../contracts/access.ts";
 import { getContract, listContracts } from "../contracts/service.ts";
 import { UPDATES_ACCESS } from "../events/access.ts";
 import { readLatestCursor, readUpdates } from "../events/service.ts";
-import type { Waiters } from "../events/waiters.ts";
+import type { Waiters, Waiting } from "../events/waiters.ts";
 import type { TokenAccess } from "../http/access.ts";
 import { fromValidation, toEnvelope, toProblem } from "../http/errors.ts";
 import { isExternalId, isUuid } from "../lib/ids.ts";
@@ -92,24 +92,22 @@ const RUNS: { [Name in ToolName]: Run<Name> } = {
     access: READING_ACCESS,
     run: async (deps, call, { approvalId, waitSeconds = WAIT_DEFAULT }) => {
       const { accountId } = call.caller;
-      const { approval } = await deps.waiters.hold(waitingOf(call, waitSeconds), {}, async () => {
+      const read = async () => {
         // The cursor first: whatever is decided after it wakes us, and reads the approval again.
         const nextCursor = await readLatestCursor(deps.db, accountId);
         const found = await lookUpApproval(deps, call.caller, approvalId);
         return { events: [], nextCursor, hasMore: found.status !== "pending", approval: found };
-      });
+      };
+      const { approval } = await deps.waiters.hold(waitingOf(deps, call, waitSeconds), {}, read);
       return { body: { approval }, approval };
     },
   },
   opentrain_poll_updates: {
     access: UPDATES_ACCESS,
     run: async (deps, call, { wait = 0, ...page }) => ({
-      body: await deps.waiters.hold(waitingOf(call, wait), page, async (query, again) => {
-        const { caller } = call;
-        if (!again) return readUpdates(deps.db, caller, query);
-        const grant = admit(deps, UPDATES_ACCESS, await readGrant(deps.db, caller.credential));
-        return readUpdates(deps.db, grant, query);
-      }),
+      body: await deps.waiters.hold(waitingOf(deps, call, wait), page, (query) =>
+        readUpdates(deps.db, call.caller, query),
+      ),
     }),
   },
 };
@@ -172,6 +170,14 @@ function admit<Row extends Grant>(deps: McpDeps, access: TokenAccess, row: Row |
   return row;
 }
 
-function waitingOf({ caller, onHangUp }: Call, seconds: number) {
-  return { feed: caller.accountId, holder: caller.tokenId, seconds, onHangUp };
+function waitingOf(deps: McpDeps, { caller, onHangUp }: Call, seconds: number): Waiting {
+  const { accountId, tokenId, credential } = caller;
+  return {
+    feed: accountId,
+    holder: tokenId,
+    seconds,
+    onHangUp,
+    // A token keeps its scopes for as long as it lives: it is asked for itself alone.
+    recheck: async () => admit(deps, ANY_TOKEN, await readGrant(deps.db, credential)),
+  };
 }

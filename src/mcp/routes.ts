@@ -4,6 +4,7 @@ import type { FastifyRequest } from "fastify";
 import { openGate } from "../accounts/gate.ts";
 import { readGrant } from "../accounts/service.ts";
 import type { App } from "../http/app.ts";
+import { onHangUp } from "../http/hang-up.ts";
 import { refuseOtherOrigins } from "../http/same-origin.ts";
 import { callTool, type McpDeps } from "./calls.ts";
 import { createMcpServer } from "./server.ts";
@@ -36,7 +37,7 @@ export function mcpRoute(app: App, deps: McpDeps & { version: string }): void {
       const call = {
         caller: gate.grant(request),
         requestId: request.id,
-        onHangUp: (listener: () => void) => void reply.raw.once("close", listener),
+        onHangUp: (listener: () => void) => onHangUp(reply, listener),
         onFault: (err: unknown) =>
           request.log.error({ reqId: request.id, err }, "unforeseen error in a tool"),
       };

@@ -3,6 +3,7 @@ import { readOperatorUpdates } from "../events/operator-service.ts";
 import { OPERATOR_FEED, OperatorUpdates, UpdatesQuery } from "../events/schemas.ts";
 import type { Waiters } from "../events/waiters.ts";
 import type { App } from "../http/app.ts";
+import { onHangUp } from "../http/hang-up.ts";
 import { ref } from "../lib/schema.ts";
 
 /** GET /updates of the operator: the events of all accounts, under the promise of CONTRACT.md §2 (§8). */
@@ -25,7 +26,9 @@ export function operatorFeedRoute(app: App, { db, waiters }: { db: Db; waiters: 
         feed: OPERATOR_FEED,
         holder: OPERATOR_FEED,
         seconds: wait,
-        onHangUp: (listener: () => void) => void reply.raw.once("close", listener),
+        onHangUp: (listener: () => void) => onHangUp(reply, listener),
+        // The key does not change while the process runs.
+        recheck: async () => {},
       };
       return waiters.hold(waiting, page, (query) => readOperatorUpdates(db, query));
     },

@@ -1,10 +1,11 @@
 import type { HumanApproval } from "../approvals/human-service.ts";
-import type { PaymentRow } from "../billing/payment-service.ts";
+import type { PaymentRow, ReversalRow } from "../billing/payment-service.ts";
 import { type Html, html } from "../lib/html.ts";
 import { formatAmount } from "../lib/money.ts";
 import { approvalTerms } from "./approval-terms.ts";
 import { type Fault, field, hiddenField } from "./forms.ts";
 import type { Page } from "./layout.ts";
+import { reversalNotices } from "./reversals.ts";
 import { amount, cardName, closedWord, mentioned, time } from "./wording.ts";
 
 /** A decision's form: what it is bound to, and where it goes. */
@@ -13,6 +14,12 @@ export type DecisionForm = { nonce: string; digest: string; token: string };
 export type ApprovalView = {
   approval: HumanApproval;
   payment: PaymentRow | undefined;
+  /** What has gone back of it. */
+  reversals: readonly ReversalRow[];
+  /** The person has just come back from their bank. */
+  returned: boolean;
+  /** For the form that asks for the outcome now. */
+  lookToken: string;
   /** Whoever signed last, by their name in the account, and the card that they signed for. */
   signed: { signer: string; source: { brand: string; last4: string } | null } | undefined;
   /** Absent for a viewer, and where nothing can be decided any more. */
@@ -30,9 +37,11 @@ export function approvalPage(view: ApprovalView): Page {
   const { approval, problem, signed } = view;
   return {
     ...headOf(view),
+    ...(isBack(view) ? { script: "send.js" } : {}),
     body: html`
       ${problem === undefined ? null : html`<p class="notice wrong" role="alert">${problem}</p>`}
       ${statusOf(view)}
+      ${reversalNotices(view.reversals)}
       ${approvalTerms(approval, signed?.source ?? null)}
       ${view.forms === undefined ? html`<p><a href="/approvals">All approvals</a></p>` : decision(view, view.forms)}`,
   };
@@ -75,9 +84,11 @@ function statusOf(view: ApprovalView): Html {
     case "executing":
       return executing(view);
     case "confirmed":
-      return html`<p class="notice done"><strong>Paid.</strong> Confirmed${by}${at}. The money is held for
-        ${mentioned(approval.terms.payee.displayName)} until the work is approved. The agent can see this, and there is
-        nothing more for you to do.</p>`;
+      return html`<p class="notice done"><strong>Paid.</strong> Confirmed${by}${at}.${
+        approval.milestoneStatus !== "REFUNDED" &&
+        html` The money is held for
+        ${mentioned(approval.terms.payee.displayName)} until the work is approved.`
+      } The agent can see this, and there is nothing more for you to do.</p>`;
     case "declined":
       return html`<p class="notice"><strong>No money has moved.</strong> Declined${by}${at}. The agent can see this, and
         may ask again.</p>`;
@@ -115,11 +126,22 @@ function refused({ card }: HumanApproval, { cardId, refusalMessage }: PaymentRow
         ${refusalMessage ?? "The card was refused."} No money has moved. ${next}</p>`;
 }
 
-function executing({ payment, cancelToken, approval }: ApprovalView): Html {
+/** Whether they come from their bank, and we do not know yet what it said. */
+function isBack({ payment, returned }: ApprovalView): boolean {
+  return returned && payment?.status === "action_required";
+}
+
+function executing(view: ApprovalView): Html {
+  const { payment, cancelToken, approval } = view;
+  if (isBack(view)) {
+    return html`<p class="notice" role="status"><strong>You are back from your bank.</strong> What it said is asked for
+        now.</p>
+      ${lookForm(view, "See the outcome", { sendsItself: true })}`;
+  }
   if (payment?.status !== "action_required" || payment.actionUrl === null) {
     return html`<p class="notice" role="status"><strong>The payment is under way.</strong> Its outcome will stand here,
         mostly within a minute. You may close this page. The card is not charged twice.</p>
-      <p><a class="button second" href="/approvals/${approval.id}">Look again</a></p>`;
+      ${lookForm(view, "Look again")}`;
   }
   if (cancelToken === undefined) {
     return html`<p class="notice" role="status"><strong>The bank wants to be sure.</strong> Whoever confirmed must answer
@@ -134,6 +156,17 @@ function executing({ payment, cancelToken, approval }: ApprovalView): Html {
           <button class="second" type="submit">Do not pay with this card</button>
         </form>
       </div>`;
+}
+
+function lookForm(
+  { approval, lookToken }: ApprovalView,
+  label: string,
+  { sendsItself = false }: { sendsItself?: boolean } = {},
+): Html {
+  return html`<form method="post" action="/approvals/${approval.id}/look"${sendsItself && html` data-send`}>
+        ${hiddenField("form_token", lookToken)}
+        <button${!sendsItself && html` class="second"`} type="submit">${label}</button>
+      </form>`;
 }
 
 const REASONS: Record<string, string> = {

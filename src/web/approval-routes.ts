@@ -8,9 +8,9 @@ import {
   listApprovalsForHuman,
   listSignatures,
 } from "../approvals/human-service.ts";
-import { cancelPayment, type PaymentDeps } from "../approvals/payment.ts";
+import { advanceWhileWatched, cancelPayment, type PaymentDeps } from "../approvals/payment.ts";
 import { type Decision, statementDigest } from "../approvals/statement.ts";
-import { findLatestPayment } from "../billing/payment-service.ts";
+import { findLatestPayment, listReversals } from "../billing/payment-service.ts";
 import type { App } from "../http/app.ts";
 import { notFound, Problem, problemRow } from "../lib/problems.ts";
 import { formToken } from "../sessions/form-token.ts";
@@ -31,10 +31,13 @@ const DecisionBody = Type.Object(
   },
   { additionalProperties: false },
 );
-const CancelBody = Type.Object(
+const FormBody = Type.Object(
   { form_token: Type.String({ maxLength: 100 }) },
   { additionalProperties: false },
 );
+
+/** What Stripe adds to the address when it sends a person back. */
+const Query = Type.Object({ payment_intent: Type.Optional(Type.Unsafe<unknown>({})) });
 
 const NONCE_BYTES = 16;
 
@@ -46,6 +49,8 @@ export type ApprovalPageDeps = SessionDeps & PaymentDeps;
  */
 export function approvalPageRoutes(app: App, deps: ApprovalPageDeps): void {
   const pages = openSessionGate(deps);
+  // The address that a bank leads back to holds a secret, which sign-in need not see.
+  const page = openSessionGate(deps, { returnTo: (request) => approvalPath(request) + returnOf(request) });
   const decisionGate = (decision: Decision) =>
     openSessionGate(deps, { purpose: (request) => purposeOf(request, decision), returnTo: approvalPath });
   const confirm = decisionGate("confirm");
@@ -71,11 +76,11 @@ export function approvalPageRoutes(app: App, deps: ApprovalPageDeps): void {
   app.get(
     "/approvals/:approvalId",
     {
-      ...pages.options,
-      schema: { ...pages.options.schema, params: Params },
+      ...page.options,
+      schema: { ...page.options.schema, params: Params, querystring: Query },
       constraints: { audience: "page" },
     },
-    async (request, reply) => showApproval(deps, request, reply, pages.human(request)),
+    async (request, reply) => showApproval(deps, request, reply, page.human(request)),
   );
 
   app.post(
@@ -123,7 +128,7 @@ export function approvalPageRoutes(app: App, deps: ApprovalPageDeps): void {
 
   app.post(
     "/approvals/:approvalId/cancel-payment",
-    { ...cancel.options, schema: { ...cancel.options.schema, params: Params, body: CancelBody } },
+    { ...cancel.options, schema: { ...cancel.options.schema, params: Params, body: FormBody } },
     async (request, reply) => {
       const human = cancel.human(request);
       const approval = await findOwn(deps, request, human);
@@ -132,6 +137,30 @@ export function approvalPageRoutes(app: App, deps: ApprovalPageDeps): void {
       return decide(deps, request, reply, human, async () => {
         if (payment?.status === "action_required") await cancelPayment(deps, payment);
       });
+    },
+  );
+
+  lookRoute(app, deps);
+}
+
+/**
+ * Asks for the outcome of a payment now: to open the page asks nobody, as that may be a preview or a prefetch.
+ * Whoever comes back from their bank sends this form, by script or by hand.
+ */
+function lookRoute(app: App, deps: ApprovalPageDeps): void {
+  const gate = openSessionGate(deps, { purpose: lookPurpose, returnTo: approvalPath });
+  app.post(
+    "/approvals/:approvalId/look",
+    { ...gate.options, schema: { ...gate.options.schema, params: Params, body: FormBody } },
+    async (request, reply) => {
+      const approval = await findOwn(deps, request, gate.human(request));
+      const payment = await findLatestPayment(deps.db, approval.accountId, approval.id);
+      if (payment !== undefined) {
+        await advanceWhileWatched(deps, payment).catch((error: unknown) =>
+          request.log.warn({ err: error }, "the outcome of a payment is not known yet"),
+        );
+      }
+      return reply.redirect(approvalPath(request), 303);
     },
   );
 }
@@ -191,12 +220,17 @@ async function showApproval(
 ): Promise<FastifyReply> {
   const approval = await findOwn(deps, request, human);
   const payment = await findLatestPayment(deps.db, approval.accountId, approval.id);
+  const reversals =
+    payment?.status === "succeeded" ? await listReversals(deps.db, approval.accountId, [payment.id]) : [];
   const [signed] = await listSignatures(deps.db, approval.accountId, approval.id);
   const may = mayDecide(human, approval);
   const form = (decision: Decision): DecisionForm => drawForm(deps, human, approval, decision);
   const page = approvalPage({
     approval,
     payment,
+    reversals,
+    returned: payment?.intentId != null && returnedFrom(request) === payment.intentId,
+    lookToken: formToken(deps.keys, human, lookPurpose(request)),
     signed,
     forms:
       may && approval.state === "waiting"
@@ -271,6 +305,21 @@ function mayDecide({ memberships }: Human, { accountId }: HumanApproval): boolea
 
 function idOf(request: FastifyRequest): string {
   return (request.params as { approvalId: string }).approvalId;
+}
+
+function lookPurpose(request: FastifyRequest): string {
+  return `look:${idOf(request)}`;
+}
+
+/** The intent that the person's bank was asked about, if it is from there that they come. */
+function returnedFrom({ query }: FastifyRequest): string | undefined {
+  const { payment_intent: intentId } = query as { payment_intent?: unknown };
+  return typeof intentId === "string" && /^\w{1,100}$/.test(intentId) ? intentId : undefined;
+}
+
+function returnOf(request: FastifyRequest): string {
+  const intentId = returnedFrom(request);
+  return intentId === undefined ? "" : `?payment_intent=${intentId}`;
 }
 
 function approvalPath(request: FastifyRequest): string {

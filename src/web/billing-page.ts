@@ -1,8 +1,9 @@
-import type { PaymentRow } from "../billing/payment-service.ts";
+import type { PaymentRow, ReversalRow } from "../billing/payment-service.ts";
 import type { PaymentMethod } from "../billing/schemas.ts";
 import { type Html, html } from "../lib/html.ts";
 import { type Fault, faultSummary, field, hiddenField, notice } from "./forms.ts";
 import type { Page } from "./layout.ts";
+import { reversalWords } from "./reversals.ts";
 import { amount, cardName, mentioned, time } from "./wording.ts";
 
 /** One account's part of the billing page. */
@@ -11,12 +12,16 @@ export type BillingSection = {
   accountName: string;
   cards: readonly PaymentMethod[];
   payments: readonly PaymentRow[];
+  /** What has gone back of them. */
+  reversals: readonly ReversalRow[];
   /** Absent for a viewer, who sees and cannot change. */
   formToken: string | undefined;
 };
 
 export type BillingView = {
   sections: readonly BillingSection[];
+  /** Cards are added by the numbers of test cards; else on the processor's own form. */
+  sandbox: boolean;
   /** The approval that the person comes from, and goes back to with another card. */
   approval?: string | undefined;
   /** Names one of the notices; unknown ones show nothing. */
@@ -55,9 +60,9 @@ function account(section: BillingSection, view: BillingView): Html {
   return html`${several ? html`<h2>${mentioned(accountName)}</h2>` : null}
       ${heading("Cards on file")}
       ${cards.length === 0 ? html`<p>None yet. Agents cannot ask for a payment before there is one.</p>` : cardList(section)}
-      ${formToken === undefined ? null : html`${heading("Add a card")}${addCard(section, formToken, view)}`}
+      ${formToken === undefined ? null : html`${heading("Add a card")}${(view.sandbox ? addTestCard : addCard)(section, formToken, view)}`}
       ${heading("Payments")}
-      ${payments.length === 0 ? html`<p class="quiet">None yet.</p>` : paymentList(payments)}`;
+      ${payments.length === 0 ? html`<p class="quiet">None yet.</p>` : paymentList(section)}`;
 }
 
 function cardList({ cards, accountId, formToken }: BillingSection): Html {
@@ -79,7 +84,20 @@ function cardList({ cards, accountId, formToken }: BillingSection): Html {
   )}</ul>`;
 }
 
-function addCard({ accountId }: BillingSection, formToken: string, { approval, fault }: BillingView): Html {
+function addCard({ accountId }: BillingSection, formToken: string, { approval }: BillingView): Html {
+  return html`<form method="post" action="/billing/new-card">
+        ${hiddenField("accountId", accountId)}
+        ${hiddenField("form_token", formToken)}
+        ${approval === undefined ? null : hiddenField("approval", approval)}
+        <button type="submit">Add a card</button>
+      </form>`;
+}
+
+function addTestCard(
+  { accountId }: BillingSection,
+  formToken: string,
+  { approval, fault }: BillingView,
+): Html {
   return html`<form method="post" action="/billing/add-card">
         ${hiddenField("accountId", accountId)}
         ${hiddenField("form_token", formToken)}
@@ -116,12 +134,14 @@ const STATUSES: Record<PaymentRow["status"], string> = {
   refused: "Refused, no money moved",
 };
 
-function paymentList(rows: readonly PaymentRow[]): Html {
-  return html`<ul class="rows">${rows.map(
-    (row) => html`
+function paymentList({ payments, reversals }: BillingSection): Html {
+  const ofPayment = Map.groupBy(reversals, ({ paymentId }) => paymentId);
+  return html`<ul class="rows">${payments.map((row) => {
+    const back = reversalWords(ofPayment.get(row.id) ?? []);
+    return html`
         <li>
           <a href="/approvals/${row.approvalId}">${amount(row.amountCents, row.currency)}</a>
-          <span class="quiet"><b>${STATUSES[row.status]}</b>, ${time(row.resolvedAt ?? row.createdAt)}</span>
-        </li>`,
-  )}</ul>`;
+          <span class="quiet"><b>${STATUSES[row.status]}${back && `, ${back}`}</b>, ${time(row.resolvedAt ?? row.createdAt)}</span>
+        </li>`;
+  })}</ul>`;
 }

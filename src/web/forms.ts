@@ -8,8 +8,8 @@ export type Field = {
   /** Its id, if it is not its name: where a page has several of that name. */
   id?: string;
   label: string;
-  type: "email" | "password" | "text";
-  autocomplete: "username" | "email" | "current-password" | "new-password" | "off";
+  type: "email" | "password" | "text" | "url";
+  autocomplete: "username" | "email" | "name" | "current-password" | "new-password" | "off";
   value?: string;
   hint?: string | Html;
   /** Digits are typed: phones show their keys. */
@@ -43,6 +43,7 @@ export function field(options: Field): Html {
           ${own && html`<p class="fault" id="${id}-fault">${own.message}</p>`}
           <input id="${id}" name="${name}" type="${type}" autocomplete="${autocomplete}" required
             ${type === "email" && html`inputmode="email" autocapitalize="none" spellcheck="false"`}
+            ${type === "url" && html`autocapitalize="none" spellcheck="false"`}
             ${digits && html`inputmode="numeric"`}
             ${value !== undefined && html`value="${value}"`}
             ${minLength !== undefined && html`minlength="${minLength}"`}

@@ -2,10 +2,17 @@ import type { FastifyReply } from "fastify";
 import { type Html, html } from "../lib/html.ts";
 import { hiddenField } from "./forms.ts";
 
-/** Pages take nothing from elsewhere and cannot be framed (CONTRACT.md §7). */
+/** Pages take nothing from elsewhere, run no script, and cannot be framed (CONTRACT.md §7). */
+const CONTENT = {
+  "default-src": "'none'",
+  "style-src": "'self'",
+  "img-src": "'self'",
+  "form-action": "'self'",
+  "base-uri": "'none'",
+  "frame-ancestors": "'none'",
+};
+
 const PAGE_HEADERS = {
-  "content-security-policy":
-    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
   "referrer-policy": "same-origin",
   "x-content-type-options": "nosniff",
   "x-frame-options": "DENY",
@@ -13,12 +20,26 @@ const PAGE_HEADERS = {
   "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=()",
 };
 
+/** Stripe's own script, which asks for the card in a frame of its own. It must come from there. */
+const STRIPE_SCRIPT = "https://js.stripe.com/endive/stripe.js";
+const STRIPE_FRAMES = "https://js.stripe.com https://*.js.stripe.com";
+const STRIPE_CONTENT = {
+  "script-src": `'self' ${STRIPE_FRAMES}`,
+  "frame-src": `${STRIPE_FRAMES} https://hooks.stripe.com`,
+  "connect-src": "https://api.stripe.com",
+};
+
 export type Page = {
   title: string;
   /** The first heading, if it is not the title. */
   heading?: Html;
   body: Html;
+  /** One of our scripts, by its file's name: it runs when the page has been read. */
+  script?: string;
+  /** Opens the page for Stripe's form, and for nothing else. */
+  stripe?: true;
 };
+
 /** Who is signed in, as every page's head shows it. */
 export type Visitor = { name: string; email: string; signOutToken: string };
 
@@ -27,7 +48,7 @@ export function sendPage(
   reply: FastifyReply,
   appName: string,
   status: number,
-  { title, heading, body }: Page,
+  { title, heading, body, script, stripe }: Page,
   visitor?: Visitor,
 ): FastifyReply {
   const page = html`<!doctype html>
@@ -38,7 +59,15 @@ export function sendPage(
     <meta name="color-scheme" content="light dark">
     <title>${title === appName ? title : `${title} · ${appName}`}</title>
     <link rel="icon" href="/assets/icon.svg" type="image/svg+xml">
-    <link rel="stylesheet" href="/assets/style.css">
+    <link rel="stylesheet" href="/assets/style.css">${
+      stripe &&
+      html`
+    <script src="${STRIPE_SCRIPT}" defer></script>`
+    }${
+      script &&
+      html`
+    <script src="/assets/${script}" defer></script>`
+    }
   </head>
   <body>
     <a class="skip" href="#main">Skip to the page</a>
@@ -53,12 +82,20 @@ ${body}
   </body>
 </html>
 `;
+  const content = {
+    ...CONTENT,
+    ...(script === undefined ? {} : { "script-src": "'self'" }),
+    ...(stripe ? STRIPE_CONTENT : {}),
+  };
+  const policy = Object.entries(content).map((directive) => directive.join(" "));
+  reply.header("content-security-policy", policy.join("; "));
   return reply.code(status).headers(PAGE_HEADERS).type("text/html; charset=utf-8").send(page.toString());
 }
 
 const SECTIONS = [
   { path: "/approvals", name: "Approvals" },
   { path: "/billing", name: "Billing" },
+  { path: "/settings/webhooks", name: "Webhooks" },
   { path: "/settings/security", name: "Security" },
 ] as const;
 

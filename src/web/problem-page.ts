@@ -23,6 +23,14 @@ export function problemPage(problem: Problem, requestId: string): Page {
         body: html`
       <p>Nothing was done. ${problem.message}</p>`,
       };
+    case "webhook_limit_reached":
+    case "webhook_disabled":
+    case "feature_disabled":
+      return {
+        title: "Nothing was done",
+        body: html`
+      <p>${problem.message}</p>`,
+      };
     case "rate_limited":
       return {
         title: "Too many attempts",

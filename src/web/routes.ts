@@ -7,8 +7,11 @@ import { toProblem } from "../http/errors.ts";
 import { problemRow } from "../lib/problems.ts";
 import { readHuman } from "../sessions/gate.ts";
 import type { SessionDeps } from "../sessions/service.ts";
+import type { WebhookDeps } from "../webhooks/service.ts";
 import { approvalPageRoutes } from "./approval-routes.ts";
 import { billingRoutes } from "./billing-routes.ts";
+import { cardRoutes } from "./card-routes.ts";
+import { type ClaimPageDeps, claimRoutes } from "./claim-routes.ts";
 import { inviteRoutes } from "./invite-routes.ts";
 import type { Page } from "./layout.ts";
 import { mailboxRoutes } from "./mailbox-routes.ts";
@@ -19,13 +22,16 @@ import { sandboxRoutes } from "./sandbox-routes.ts";
 import { securityRoutes } from "./security-routes.ts";
 import { signInRoutes } from "./sign-in-routes.ts";
 import { show } from "./site.ts";
+import { webhookPageRoutes } from "./webhook-routes.ts";
 
 const ASSETS = [
   { url: "/assets/style.css", type: "text/css; charset=utf-8", file: "style.css" },
   { url: "/assets/icon.svg", type: "image/svg+xml", file: "icon.svg" },
+  { url: "/assets/card.js", type: "text/javascript; charset=utf-8", file: "card.js" },
+  { url: "/assets/send.js", type: "text/javascript; charset=utf-8", file: "send.js" },
 ] as const;
 
-export type WebDeps = SessionDeps & PaymentDeps & BillingDeps;
+export type WebDeps = SessionDeps & PaymentDeps & BillingDeps & WebhookDeps & ClaimPageDeps;
 
 /** The pages for people (CONTRACT.md §7), and what they are drawn with. GET changes nothing. */
 export async function webRoutes(app: App, deps: WebDeps, { demo }: { demo: boolean }): Promise<void> {
@@ -34,11 +40,14 @@ export async function webRoutes(app: App, deps: WebDeps, { demo }: { demo: boole
   plainPages(app, deps);
   signInRoutes(app, deps);
   inviteRoutes(app, deps);
+  claimRoutes(app, deps);
   approvalPageRoutes(app, deps);
   billingRoutes(app, deps);
-  sandboxRoutes(app, deps);
+  if (deps.processor.cardForm === undefined) sandboxRoutes(app, deps);
+  else cardRoutes(app, deps, deps.processor.cardForm);
   resetRoutes(app, deps);
   securityRoutes(app, deps);
+  webhookPageRoutes(app, deps);
   if (demo) mailboxRoutes(app, deps);
   assetRoutes(app);
 }
@@ -69,7 +78,7 @@ function plainPages(app: App, deps: SessionDeps): void {
     );
   };
   page("/", pages.homePage(deps.config.appName));
-  page("/claim", pages.claimPage);
+  page("/sign-up", pages.signUpPage);
   page("/settings/keys", pages.keysPage);
 }
 

@@ -18,9 +18,9 @@ export function named(name: string): Html {
 }
 
 /** The same within a sentence, where it may not drown out what the sentence says. */
-export function mentioned(name: string): Html {
+export function mentioned(name: string, atMost = SHORT): Html {
   const characters = [...sober(name)];
-  return html`<bdi>${characters.length > SHORT ? `${characters.slice(0, SHORT).join("")}…` : characters.join("")}</bdi>`;
+  return html`<bdi>${characters.length > atMost ? `${characters.slice(0, atMost).join("")}…` : characters.join("")}</bdi>`;
 }
 
 function sober(text: string): string {

@@ -39,8 +39,10 @@ const ROLES: Record<string, number> = {
   "self-contained": -1,
   // What the feature asks of the world outside, and those that answer it.
   processor: 0,
+  declines: 0,
   store: 1,
   sandbox: 2,
+  stripe: 3,
   // Rules and shapes without a database of their own: rows in, decisions or the wire's objects out.
   // What sign-in is made of.
   mails: 0,
@@ -53,6 +55,11 @@ const ROLES: Record<string, number> = {
   auth: 2,
   invitations: 4,
   resets: 4,
+  // What agent authentication refuses, limits and tells apart.
+  refusals: 0,
+  limits: 2,
+  claim: 2,
+  errors: 4,
   boundaries: 0,
   statement: 0,
   access: 2,
@@ -62,11 +69,22 @@ const ROLES: Record<string, number> = {
   merge: 2,
   wire: 2,
   "token-uses": 2,
+  // How a webhook is signed, where it may go, and the way there.
+  signature: 0,
+  target: 0,
+  resolver: 1,
+  exchange: 2,
+  client: 3,
+  // When a delivery is tried again, and who sends what is due.
+  schedule: 0,
+  dispatch: 4,
   waiters: 2,
   service: 3,
   // A payment on its way, those who decide about one, and those who are told.
   payment: 3,
   decide: 4,
+  reversals: 3,
+  "processor-events": 4,
   notices: 3,
   // A tool's call, and the protocol around it.
   calls: 3,
@@ -78,24 +96,38 @@ const ROLES: Record<string, number> = {
   page: 5,
 };
 /** What a feature shows to the others. */
-const SHOWN = ["service", "schemas", "gate", "access", "waiters", "processor", "sandbox"];
+const SHOWN = ["service", "schemas", "gate", "access", "waiters", "processor", "declines", "sandbox"];
 /** What knows nothing of HTTP. */
 const BELOW_HTTP = [
   "schemas",
   "processor",
+  "declines",
   "sandbox",
+  "stripe",
   "store",
   "funding",
   "merge",
   "wire",
   "token-uses",
   "waiters",
+  "refusals",
+  "limits",
+  "claim",
   "boundaries",
   "statement",
   "booking",
   "payment",
+  "reversals",
+  "processor-events",
   "decide",
   "notices",
+  "signature",
+  "target",
+  "resolver",
+  "exchange",
+  "client",
+  "schedule",
+  "dispatch",
   "service",
 ];
 

@@ -19,10 +19,16 @@ export type Instance = {
 };
 
 /**
- * Runs `node src/main.ts start` on a port, with what it prints in `log`. An end that nobody asked for, after it
+ * Runs `node src/main.ts start`, or `main` in its stead, on a port, with what it prints in `log`. An end that nobody asked for, after it
  * was ready, is counted: it has to outlive its database.
  */
-export function keepInstance(port: number, env: Record<string, string>, log: string, tally: Tally): Instance {
+export function keepInstance(
+  port: number,
+  env: Record<string, string>,
+  log: string,
+  tally: Tally,
+  main = MAIN,
+): Instance {
   const origin = `http://127.0.0.1:${port}`;
   const file = openSync(log, "a");
   let wanted = true;
@@ -33,7 +39,7 @@ export function keepInstance(port: number, env: Record<string, string>, log: str
   const kept = (async () => {
     while (wanted) {
       [asked, ready] = [false, false];
-      child = spawn(process.execPath, [MAIN, "start"], {
+      child = spawn(process.execPath, [main, "start"], {
         env: { PATH: process.env.PATH, ...env, PORT: String(port) },
         stdio: ["ignore", file, file],
       });

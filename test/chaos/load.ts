@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import { acceptAt, answerBank, type Browser, browserOf, decideAt } from "../support/visitor.ts";
+import { acceptAt, answerBank, type Browser, bankIn, browserOf, decideAt } from "../support/visitor.ts";
 import type { Dice, Tally } from "./dice.ts";
 
-const CARDS = [
+export const SANDBOX_CARDS = [
   "pm_card_visa",
   "pm_card_visa",
   "pm_sandbox_slow",
@@ -14,7 +14,14 @@ const CARDS = [
 ];
 const OPEN_AT_MOST = 15;
 
-export type Deps = { dice: Dice; tally: Tally; operatorKey: string; origin: () => string };
+export type Deps = {
+  dice: Dice;
+  tally: Tally;
+  operatorKey: string;
+  origin: () => string;
+  /** The test methods that may be put on file. */
+  cards: readonly string[];
+};
 
 /** An account with what its agents and people have seen. What they saw must still hold at the end. */
 export type World = {
@@ -153,7 +160,7 @@ async function actAsHuman(deps: Deps, { browser, ...world }: World): Promise<voi
   if (open.length === 0) return;
   const path = `/approvals/${dice.pick(open)[0]}`;
   const page = await browser.open(path);
-  if (page.text.includes("/sandbox/authenticate/")) {
+  if (bankIn(page.text) !== "") {
     if (dice.roll() < 0.3) return;
     const answer = dice.pick(["pass", "fail", "give-up"] as const);
     tally.add(`bank ${answer} ${(await answerBank(browser, path, answer)).status}`);
@@ -170,7 +177,7 @@ async function actAsOperator(deps: Deps, world: World): Promise<void> {
   const open = openOnes(world);
   const chance = dice.roll();
   if (chance < 0.4) {
-    const paymentMethod = dice.pick(CARDS);
+    const paymentMethod = dice.pick(deps.cards);
     const { status } = await operate(deps, "POST", `${path}/payment-methods`, { paymentMethod });
     tally.add(`card ${paymentMethod} ${status}`);
   } else if (chance < 0.6 && open.length > 0) {

@@ -8,15 +8,30 @@ import { parseArgs } from "node:util";
 import { sql } from "kysely";
 import { connect, type Db } from "../../src/database/connection.ts";
 import { migrate } from "../../src/database/migrate.ts";
-import { findFaults, readTotals } from "../support/books.ts";
+import { booksOf, findFaults, readTotals } from "../support/books.ts";
+import type { FakeStripe } from "../support/stripe/fake.ts";
 import { createDice, Tally } from "./dice.ts";
 import { type Instance, keepInstance } from "./instance.ts";
-import { createWorld, type Deps, runClients, type World } from "./load.ts";
+import { createWorld, type Deps, runClients, SANDBOX_CARDS, type World } from "./load.ts";
 import { type FragilePostgres, startFragilePostgres } from "./postgres.ts";
+import {
+  environmentOf,
+  findDifferences,
+  STRIPE_CARDS,
+  STRIPE_MAIN,
+  startStripe,
+  troubleStripe,
+} from "./stripe.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { small: { type: "boolean" }, seed: { type: "string" }, keep: { type: "boolean" } },
+  options: {
+    small: { type: "boolean" },
+    seed: { type: "string" },
+    keep: { type: "boolean" },
+    // Over Stripe's rails, with a Stripe that makes mistakes too.
+    stripe: { type: "boolean" },
+  },
 });
 const SECONDS = Number(positionals[0] ?? (values.small ? 15 : 180));
 const SEED = Number(values.seed ?? Math.floor(Math.random() * 2 ** 32));
@@ -51,7 +66,7 @@ async function freePort(): Promise<number> {
   return typeof address === "object" && address !== null ? address.port : 0;
 }
 
-async function startInstances(url: string, folder: string): Promise<Instance[]> {
+async function startInstances(url: string, folder: string, stripe?: FakeStripe): Promise<Instance[]> {
   const env = {
     DATABASE_URL: url,
     PUBLIC_URL: "http://localhost:3000",
@@ -63,10 +78,12 @@ async function startInstances(url: string, folder: string): Promise<Instance[]> 
     RATE_LIMIT_PER_MINUTE: "1000000",
     APPROVAL_TTL_SECONDS: TTL_SECONDS,
     NODE_COMPILE_CACHE: join(folder, "compiled"),
+    ...(stripe && environmentOf(stripe)),
   };
+  const main = stripe && STRIPE_MAIN;
   const instances: Instance[] = [];
   for (const name of ["one", "two"]) {
-    const instance = keepInstance(await freePort(), env, join(folder, `${name}.log`), tally);
+    const instance = keepInstance(await freePort(), env, join(folder, `${name}.log`), tally, main);
     endings.push(() => instance.stop());
     instances.push(instance);
   }
@@ -126,8 +143,10 @@ async function countOpen(db: Db): Promise<number> {
 }
 
 /** What clients were told and what the books say, put side by side. */
-async function compare(db: Db, worlds: readonly World[]): Promise<string[]> {
-  const faults = await findFaults(db);
+async function compare(db: Db, worlds: readonly World[], stripe?: FakeStripe): Promise<string[]> {
+  const books = stripe && booksOf(stripe);
+  const faults = await findFaults(db, books);
+  if (stripe !== undefined) faults.push(...(await findDifferences(db, stripe)));
   const { rows } = await sql<{ id: string; status: string }>`select id, status from approvals`.execute(db);
   const statuses = new Map(rows.map(({ id, status }) => [id, status]));
   for (const { seen } of worlds) {
@@ -138,7 +157,7 @@ async function compare(db: Db, worlds: readonly World[]): Promise<string[]> {
         faults.push(`a client was told ${ended} of an approval that is ${status}: ${id}`);
     }
   }
-  const totals = await readTotals(db);
+  const totals = await readTotals(db, books);
   const { succeeded, charged, invoiced, booked, sum } = totals;
   if (new Set([succeeded, charged, invoiced, booked]).size !== 1 || sum !== 0)
     faults.push(`the books do not agree: ${JSON.stringify(totals)}`);
@@ -152,7 +171,7 @@ async function compare(db: Db, worlds: readonly World[]): Promise<string[]> {
 }
 
 async function run(): Promise<string[]> {
-  console.log(`chaos for ${SECONDS} s, seed ${SEED}`);
+  console.log(`chaos for ${SECONDS} s over ${values.stripe ? "Stripe" : "the sandbox"}, seed ${SEED}`);
   const folder = await mkdtemp(join(tmpdir(), "countersign-chaos-"));
   if (!values.keep) endings.push(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }));
   // As root it is another user's Postgres that has to enter.
@@ -160,10 +179,13 @@ async function run(): Promise<string[]> {
   const postgres = await startFragilePostgres(join(folder, "data"));
   endings.push(() => postgres.stop());
   await migrate(postgres.url);
-  const instances = await startInstances(postgres.url, folder);
+  const stripe = values.stripe ? await startStripe() : undefined;
+  if (stripe !== undefined) endings.push(() => stripe.close());
+  const instances = await startInstances(postgres.url, folder, stripe);
   await untilTrue(allReady(instances), "the services are ready", READY_WITHIN);
 
-  const deps: Deps = { dice, tally, operatorKey, origin: () => dice.pick(instances).origin };
+  const cards = stripe === undefined ? SANDBOX_CARDS : STRIPE_CARDS;
+  const deps: Deps = { dice, tally, operatorKey, cards, origin: () => dice.pick(instances).origin };
   const worlds: World[] = [];
   for (let i = 0; i < ACCOUNTS; i++) worlds.push(await createWorld(deps));
 
@@ -171,9 +193,10 @@ async function run(): Promise<string[]> {
   const killing = new AbortController();
   const clients = worlds.map((world) => runClients(deps, world, stopping.signal));
   const killer = killAtRandom(instances, postgres, killing.signal);
+  const trouble = stripe && troubleStripe(stripe, deps, killing.signal);
   await delay(SECONDS * 1_000);
   killing.abort();
-  await killer;
+  await Promise.all([killer, trouble]);
   stopping.abort();
   await Promise.all(clients);
 
@@ -189,7 +212,7 @@ async function run(): Promise<string[]> {
   );
   console.log(`all settled ${((Date.now() - began) / 1_000).toFixed(1)} s after the last client stopped`);
   await untilTrue(allReady(instances), "the services are back by themselves", READY_WITHIN);
-  return compare(connection.db, worlds);
+  return compare(connection.db, worlds, stripe);
 }
 
 let faults: string[];

@@ -64,7 +64,12 @@ describe("keys", async () => {
     // The feed of all accounts, in one sequence.
     "operator_events",
     "operator_head",
+    "operator_webhook",
     "rate_windows",
+    // Which processor all accounts of the database pay through.
+    "books",
+    // What the processor said happened: whose it is, is known when the subject has been read.
+    "processor_events",
   ]);
 
   type Key = {

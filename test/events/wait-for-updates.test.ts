@@ -1,11 +1,13 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, type Socket } from "node:net";
+import { promisify } from "node:util";
 import { sql } from "kysely";
 import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import type { Event } from "../../src/events/schemas.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { expectRefusal } from "../http/expectations.ts";
 import { type Answer, call, createFixture, type Fixture, operate } from "../support/fixtures.ts";
+import { countWaiting, holdLock } from "../support/locks.ts";
 import { waitUntil } from "../support/process.ts";
 import { startService } from "../support/service.ts";
 import { listenToQueries } from "./queries.ts";
@@ -227,6 +229,23 @@ describe("a request that waits", () => {
     expect(sent).toEqual([]);
   });
 
+  test("does not stay for a caller who was gone before it began to wait", async () => {
+    const fixture = await createFixture(app);
+    const holding = vi.spyOn(waiters, "hold");
+    await using tokens = await holdLock(service.connection, "lock table tokens in access exclusive mode");
+    const socket = await send(fixture.token, "cursor=2&wait=30");
+    const gone = once(socket, "close");
+    await waitUntil(async () => (await countWaiting(db)) === 1, "the token is being looked up");
+    const connections = promisify(app.server.getConnections.bind(app.server));
+    const before = await connections();
+    socket.destroy();
+    await gone;
+    await waitUntil(async () => (await connections()) === before - 1, "the server knows of it");
+    await tokens.letGo();
+    await waitUntil(() => holding.mock.results.length === 1, "the request goes on");
+    expect(await holding.mock.results[0]?.value).toMatchObject({ events: [] });
+  });
+
   test("is answered over its connection, which then serves the next request", async () => {
     const fixture = await createFixture(app);
     const socket = await send(fixture.token, "cursor=2&wait=30");
@@ -257,7 +276,13 @@ describe("a request that waits", () => {
 });
 
 describe("requests that wait", () => {
-  const waiting = (feed: string) => ({ feed, holder: crypto.randomUUID(), seconds: 30, onHangUp: () => {} });
+  const waiting = (feed: string) => ({
+    feed,
+    holder: crypto.randomUUID(),
+    seconds: 30,
+    onHangUp: () => {},
+    recheck: async () => {},
+  });
   const page = (id?: number) => ({
     events: id === undefined ? [] : [{ id: String(id) } as Event],
     nextCursor: String(id ?? 0),
@@ -280,8 +305,8 @@ describe("requests that wait", () => {
     const feed = crypto.randomUUID();
     const letGo: (() => void)[] = [];
     const held = Array.from({ length: 30 }, () =>
-      waiters.hold(waiting(feed), {}, async (_query, again) => {
-        if (!again) return page();
+      waiters.hold(waiting(feed), {}, async ({ cursor }) => {
+        if (cursor === undefined) return page();
         await new Promise<void>((resolve) => letGo.push(resolve));
         return page(1);
       }),

@@ -3,6 +3,7 @@ import { type KnownRoute, listRoutes } from "../../src/http/route-list.ts";
 import { newId } from "../../src/lib/ids.ts";
 import { type Answer, call, createFixture, type Fixture } from "../support/fixtures.ts";
 import { OPERATOR_KEY, startService } from "../support/service.ts";
+import { createDelivery, createSubscriber } from "../support/webhooks.ts";
 import { ask, expectEnvelope, expectRefusal } from "./expectations.ts";
 import { digestRows } from "./rows.ts";
 
@@ -75,8 +76,15 @@ const credentialOf = ({ access }: KnownRoute, { token }: Fixture) =>
   access?.by === "operator" ? { token: OPERATOR_KEY } : access?.by === "token" ? { token } : {};
 
 /** Own ids for every parameter of a route, and `id` for one of them. */
-function fill({ url }: KnownRoute, { account, contract, milestone }: Fixture, name: string, id: string) {
+function fill(
+  { url }: KnownRoute,
+  { account, contract, milestone }: Fixture,
+  name: string,
+  id: string,
+  ids: Record<string, string> = {},
+) {
   const own: Record<string, string> = {
+    ...ids,
     ":accountId": account,
     ":contractId": contract,
     ":milestoneId": milestone,
@@ -92,7 +100,9 @@ function expectRefusedOrFine(answer: Answer, what: string): void {
 
 describe("whatever stands in an address", () => {
   test("as an id, every route of the API answers 400 or 404 and writes nothing", async () => {
-    const fixture = await createFixture(app);
+    const fixture = await createSubscriber(app);
+    const { webhookId, deliveryId } = await createDelivery(app, fixture);
+    const ids = { ":webhookId": webhookId, ":deliveryId": deliveryId };
     const before = await digestRows(db);
     const routes = listRoutes(app).filter(
       ({ access }) => access?.by === "token" || access?.by === "operator",
@@ -100,7 +110,7 @@ describe("whatever stands in an address", () => {
     for (const route of routes) {
       for (const name of paramsOf(route)) {
         for (const id of IDS) {
-          const url = fill(route, fixture, name, id);
+          const url = fill(route, fixture, name, id, ids);
           const body = route.method === "PUT" || route.method === "POST" ? {} : undefined;
           const method = route.method as "GET";
           const answer = await call(app, method, url, { ...credentialOf(route, fixture), body });
@@ -115,15 +125,16 @@ describe("whatever stands in an address", () => {
   });
 
   test("as a query, every route that lists answers it or refuses it", async () => {
-    const fixture = await createFixture(app);
+    const fixture = await createSubscriber(app);
+    const { webhookId } = await createDelivery(app, fixture);
     const before = await digestRows(db);
     const readers = apiRoutes().filter(({ url }) =>
-      /\/(updates|events|contracts|capabilities|tokens)$/.test(url),
+      /\/(updates|events|contracts|capabilities|tokens|webhooks|deliveries)$/.test(url),
     );
     expect(readers.length).toBeGreaterThan(5);
     for (const route of readers.filter(({ method }) => method === "GET")) {
       for (const query of QUERIES) {
-        const url = `${fill(route, fixture, "", "")}?${query}`;
+        const url = `${fill(route, fixture, "", "", { ":webhookId": webhookId })}?${query}`;
         const answer = await call(app, "GET", url, credentialOf(route, fixture));
         expectRefusedOrFine(answer, `${url.slice(0, 120)}: ${answer.text.slice(0, 200)}`);
       }

@@ -3,11 +3,12 @@ import { createLogger } from "../../src/app/logger.ts";
 import type { App } from "../../src/http/app.ts";
 import { type KnownRoute, listRoutes } from "../../src/http/route-list.ts";
 import { createServer } from "../../src/http/server.ts";
-import { accountKey, newId } from "../../src/lib/ids.ts";
+import { accountKey, isUuid, newId } from "../../src/lib/ids.ts";
 import { coversScope, SCOPES } from "../../src/lib/scopes.ts";
 import { newSecret } from "../../src/lib/secrets.ts";
 import { type Answer, call, createFixture, type Fixture, fund, operate } from "../support/fixtures.ts";
 import { OPERATOR_KEY, PUBLIC_URL, startService } from "../support/service.ts";
+import { createDelivery, FEATURES } from "../support/webhooks.ts";
 import { ask, bytesOf, expectRefusal } from "./expectations.ts";
 import { digestRows, endTokens } from "./rows.ts";
 
@@ -20,11 +21,15 @@ const operatorRoutes = routes.filter(({ access }) => access?.by === "operator");
 const METADATA = `Bearer resource_metadata="${PUBLIC_URL}/.well-known/oauth-protected-resource"`;
 
 /** Values for every parameter that an address may have. */
-type Ids = Record<"accountId" | "contractId" | "milestoneId" | "approvalId" | "paymentMethodId", string>;
+type Ids = Record<
+  "accountId" | "contractId" | "milestoneId" | "approvalId" | "paymentMethodId" | "webhookId" | "deliveryId",
+  string
+>;
 
 async function createIds(): Promise<{ fixture: Fixture; ids: Ids }> {
-  const fixture = await createFixture(app);
+  const fixture = await createFixture(app, { features: FEATURES });
   const { approval } = (await fund(app, fixture.token, fixture.milestone)).body;
+  const { webhookId, deliveryId } = await createDelivery(app, fixture);
   const cards = await operate(app, "GET", `/accounts/${fixture.account}/payment-methods`);
   const ids = {
     accountId: fixture.account,
@@ -32,6 +37,8 @@ async function createIds(): Promise<{ fixture: Fixture; ids: Ids }> {
     milestoneId: fixture.milestone,
     approvalId: approval.id,
     paymentMethodId: cards.paymentMethods[0].id,
+    webhookId,
+    deliveryId,
   };
   return { fixture, ids };
 }
@@ -109,10 +116,7 @@ describe("every route that takes a token", () => {
     const { ids: foreign } = await createIds();
     const { fixture, ids: own } = await createIds();
     const unknown = Object.fromEntries(
-      Object.entries(foreign).map(([name, id]) => [
-        name,
-        name === "approvalId" ? newId() : `${id.slice(0, -1)}_`,
-      ]),
+      Object.entries(foreign).map(([name, id]) => [name, isUuid(id) ? newId() : `${id.slice(0, -1)}_`]),
     ) as Ids;
     const withIds = tokenRoutes.filter(({ url }) => url.includes(":"));
     expect(withIds.length).toBeGreaterThan(5);
@@ -245,7 +249,7 @@ describe("every link that an answer hands out", () => {
     const metadata =
       /resource_metadata="([^"]+)"/.exec(String(refused.headers["www-authenticate"]))?.[1] ?? "";
     const { status, body } = await open(metadata);
-    expect([status, body.resource]).toEqual([200, `${PUBLIC_URL}/api/public/v1`]);
+    expect([status, body.resource]).toEqual([200, PUBLIC_URL]);
     expect((await open(body.resource_documentation)).status).toBe(200);
   });
 });

@@ -4,11 +4,18 @@ import { expect, test } from "vitest";
 
 const RUN = join(import.meta.dirname, "../chaos/run.ts");
 
-test("with services and Postgres killed at random under load, nothing is lost and nothing is double", async () => {
-  const { code, said } = await new Promise<{ code: unknown; said: string }>((resolve) => {
-    execFile(process.execPath, [RUN, "--small"], (error, stdout, stderr) =>
-      resolve({ code: error?.code ?? 0, said: stdout + stderr }),
-    );
-  });
-  expect(code, said).toBe(0);
-}, 300_000);
+test.for([
+  ["the sandbox", []],
+  ["Stripe, that makes mistakes too", ["--stripe"]],
+] as const)(
+  "with services and Postgres killed at random under load, over %s, nothing is lost and nothing is double",
+  { timeout: 300_000 },
+  async ([, options]) => {
+    const { code, said } = await new Promise<{ code: unknown; said: string }>((resolve) => {
+      execFile(process.execPath, [RUN, "--small", ...options], (error, stdout, stderr) =>
+        resolve({ code: error?.code ?? 0, said: stdout + stderr }),
+      );
+    });
+    expect(code, said).toBe(0);
+  },
+);

@@ -28,7 +28,15 @@ async function createPaid(): Promise<Story> {
 }
 
 function attempt({ accountId, approvalId, milestone: milestoneId }: Story) {
-  const made = { accountId, id: newId(), approvalId, milestoneId, cardId: "pm_test", currency: "usd" };
+  const made = {
+    accountId,
+    id: newId(),
+    approvalId,
+    milestoneId,
+    cardId: "pm_test",
+    currency: "usd",
+    processor: "sandbox" as const,
+  };
   const now = new Date();
   return db
     .transaction()

@@ -1,4 +1,5 @@
 import { BOUNDARIES, type Boundary } from "../../src/approvals/boundaries.ts";
+import type { CardKind } from "../support/rails.ts";
 
 /** One side of a boundary. */
 export type Crossing = `${Boundary}:${"before" | "after"}`;
@@ -17,42 +18,42 @@ const SUBMIT = both("write-signed-attempt", "call-prepare", "write-intent", "wri
 const EXECUTE = both("call-execute");
 
 /** What a request crosses: the confirmation or, if there is an answer to the bank, that answer's. */
-export type Path = { card: string; answer?: BankAnswer; crosses: Crossing[]; end: End };
+export type Path = { card: CardKind; answer?: BankAnswer; crosses: Crossing[]; end: End };
 
 /** Every card's path while nobody has died: that of the person's own requests. */
 export const REQUESTS: readonly Path[] = [
-  { card: "pm_card_visa", crosses: [...SUBMIT, ...EXECUTE, ...both("write-success")], end: "confirmed" },
-  { card: "pm_sandbox_slow", crosses: [...SUBMIT, ...EXECUTE, ...both("write-success")], end: "confirmed" },
+  { card: "pays", crosses: [...SUBMIT, ...EXECUTE, ...both("write-success")], end: "confirmed" },
+  { card: "slow", crosses: [...SUBMIT, ...EXECUTE, ...both("write-success")], end: "confirmed" },
   {
-    card: "pm_card_chargeDeclined",
+    card: "declines",
     crosses: [...SUBMIT, ...EXECUTE, ...both("write-refusal")],
     end: "refused",
   },
   {
     // The money moves, the answer never comes.
-    card: "pm_sandbox_timeout",
+    card: "loses",
     crosses: [...SUBMIT, "call-execute:before", ...both("write-unknown")],
     end: "confirmed",
   },
   {
-    card: "pm_card_authenticationRequired",
+    card: "authenticates",
     crosses: [...SUBMIT, ...EXECUTE, ...both("write-action-required")],
     end: "action_required",
   },
   {
-    card: "pm_card_authenticationRequired",
+    card: "authenticates",
     answer: "pass",
     crosses: both("take-lease", "call-read", "write-success"),
     end: "confirmed",
   },
   {
-    card: "pm_card_authenticationRequired",
+    card: "authenticates",
     answer: "fail",
     crosses: both("take-lease", "call-read", "write-refusal"),
     end: "refused",
   },
   {
-    card: "pm_card_authenticationRequired",
+    card: "authenticates",
     answer: "give-up",
     crosses: both("take-lease", "call-cancel", "write-refusal"),
     end: "refused",
@@ -60,7 +61,7 @@ export const REQUESTS: readonly Path[] = [
 ];
 
 /** What the sweep crosses that takes over an attempt whose process died at `died`. */
-export type Recovery = { card: string; died: Crossing; crosses: Crossing[]; end: End | "expired" };
+export type Recovery = { card: CardKind; died: Crossing; crosses: Crossing[]; end: End | "expired" };
 
 const RESUME = both("take-lease", "call-prepare", "write-intent", "write-submitted");
 const REREAD = both("take-lease", "call-read");
@@ -69,56 +70,56 @@ const submitted = { died: "write-submitted:after" } as const;
 
 export const RECOVERIES: readonly Recovery[] = [
   {
-    card: "pm_card_visa",
+    card: "pays",
     ...signed,
     crosses: [...RESUME, ...EXECUTE, ...both("write-success")],
     end: "confirmed",
   },
   {
-    card: "pm_card_chargeDeclined",
+    card: "declines",
     ...signed,
     crosses: [...RESUME, ...EXECUTE, ...both("write-refusal")],
     end: "refused",
   },
   {
-    card: "pm_sandbox_timeout",
+    card: "loses",
     ...signed,
     crosses: [...RESUME, "call-execute:before", ...both("write-unknown")],
     end: "confirmed",
   },
   {
-    card: "pm_card_authenticationRequired",
+    card: "authenticates",
     ...signed,
     crosses: [...RESUME, ...EXECUTE, ...both("write-action-required")],
     end: "action_required",
   },
   {
-    card: "pm_card_visa",
+    card: "pays",
     ...submitted,
     crosses: [...REREAD, ...EXECUTE, ...both("write-success")],
     end: "confirmed",
   },
   {
-    card: "pm_sandbox_timeout",
+    card: "loses",
     ...submitted,
     crosses: [...REREAD, "call-execute:before", ...both("write-unknown")],
     end: "confirmed",
   },
   {
-    card: "pm_card_chargeDeclined",
+    card: "declines",
     ...submitted,
     crosses: [...REREAD, ...EXECUTE, ...both("write-refusal")],
     end: "refused",
   },
   {
-    card: "pm_card_visa",
+    card: "pays",
     died: "call-execute:after",
     crosses: [...REREAD, ...both("write-success")],
     end: "confirmed",
   },
   {
     // Nobody has answered the bank, and the approval's time has passed.
-    card: "pm_card_authenticationRequired",
+    card: "authenticates",
     died: "write-action-required:after",
     crosses: [...REREAD, ...both("call-cancel", "write-refusal")],
     end: "expired",

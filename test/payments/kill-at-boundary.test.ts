@@ -1,24 +1,31 @@
-import { expect, test } from "vitest";
-import { findFaults, readTotals } from "../support/books.ts";
+import { describe, expect, test } from "vitest";
+import type { Db } from "../../src/database/connection.ts";
+import { readTotals } from "../support/books.ts";
 import { cloneDatabase } from "../support/clones.ts";
 import { startProcess, waitUntil } from "../support/process.ts";
+import { findDisagreements, openRails } from "../support/rails.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
 import { createStories, putCard, readOutcome, type Stories, type Story } from "../support/stories.ts";
 import { answerBank, type Browser, decideAt, signInAt } from "../support/visitor.ts";
 import { type BankAnswer, type Path, REQUESTS } from "./crossings.ts";
-import { confirmUntilDeath, countInDoubt, inParallel } from "./killing.ts";
+import { confirmUntilDeath, countInDoubt, inParallel, KILLED_MAIN } from "./killing.ts";
 
 const OUT_OF_DOUBT_WITHIN = 60_000;
 // On two cores, more processes only start more slowly.
 const AT_ONCE = 2;
 
-const url = await cloneDatabase();
-const { app, db } = await startService({}, url);
+const worlds = await Promise.all(
+  (await openRails()).map(async (rails) => {
+    const url = await cloneDatabase();
+    const { app, db } = await startService({}, url, rails);
+    return { name: rails.name, rails, url, app, db };
+  }),
+);
 
 type Killed = Stories & { path: Path };
 
 /** The bank is answered until it has heard: the sweep may just be looking at the attempt. */
-async function endWaiting(browser: Browser, story: Story, answer: BankAnswer): Promise<void> {
+async function endWaiting(db: Db, browser: Browser, story: Story, answer: BankAnswer): Promise<void> {
   const waits = async () => (await readOutcome(db, story)).payment === "action_required";
   if (!(await waits())) return;
   await answerBank(browser, story.path, answer);
@@ -29,7 +36,7 @@ async function endWaiting(browser: Browser, story: Story, answer: BankAnswer): P
   }, `${story.approvalId} has heard from the bank`);
 }
 
-async function expectOutcomes({ path, stories }: Killed): Promise<void> {
+async function expectOutcomes(db: Db, { path, stories }: Killed): Promise<void> {
   const outcomes = await Promise.all(stories.map((story) => readOutcome(db, story)));
   // Signing starts an attempt: the one that died before it has written nothing.
   const unwritten = path.crosses.includes("write-signed-attempt:before") ? 1 : 0;
@@ -45,36 +52,42 @@ async function expectOutcomes({ path, stories }: Killed): Promise<void> {
   ).toEqual([unwritten, paid, stories.length - unwritten - paid]);
 }
 
-test("whatever boundary a process dies at, with whatever card: in 60 s after a restart, with nobody's help, no payment is in doubt and the books agree", async () => {
-  const killed: Killed[] = [];
-  await inParallel(AT_ONCE, REQUESTS, async (path) => {
-    const stories = await createStories(app, path.card, path.crosses.length);
-    await confirmUntilDeath(url, stories, path);
-    killed.push({ path, ...stories });
+describe("whatever boundary a process dies at, with whatever card", () => {
+  const promise =
+    "over the rails of $name: in 60 s after a restart, with nobody's help, no payment is in doubt and the books agree";
+  // Mostly they wait.
+  test.concurrent.for(worlds)(promise, { timeout: 300_000 }, async ({ rails, url, app, db }) => {
+    const faults = () => findDisagreements(db, rails);
+    const killed: Killed[] = [];
+    await inParallel(AT_ONCE, REQUESTS, async (path) => {
+      const stories = await createStories(app, rails.cards[path.card], path.crosses.length);
+      await confirmUntilDeath(url, rails, stories, path);
+      killed.push({ path, ...stories });
+    });
+    expect(await countInDoubt(db)).toBeGreaterThan(40);
+
+    const restarted = await startProcess("start", url, { ...rails.env, PUBLIC_URL }, KILLED_MAIN);
+    const none = async () => (await countInDoubt(db)) === 0;
+    await waitUntil(none, "no payment is in doubt", OUT_OF_DOUBT_WITHIN);
+
+    const origin = `http://127.0.0.1:${restarted.port}`;
+    await inParallel(AT_ONCE, killed, async (one) => {
+      const { human, stories, fixture, path } = one;
+      const browser = await signInAt(origin, human.email);
+      for (const story of stories) await endWaiting(db, browser, story, path.answer ?? "pass");
+      await expectOutcomes(db, one);
+      expect(await faults()).toEqual([]);
+
+      await putCard(app, fixture.account, rails.cards.pays);
+      for (const story of stories) {
+        if ((await readOutcome(db, story)).approval === "confirmed") continue;
+        expect((await decideAt(browser, story.path, "confirm")).status).toBe(303);
+        expect(await readOutcome(db, story)).toEqual({ approval: "confirmed", payment: "succeeded" });
+      }
+    });
+    expect(await faults()).toEqual([]);
+    const cents = 45_000 * killed.flatMap(({ stories }) => stories).length;
+    const all = { succeeded: cents, charged: cents, invoiced: cents, booked: cents, sum: 0 };
+    expect(await readTotals(db, rails.books())).toEqual(all);
   });
-  expect(await countInDoubt(db)).toBeGreaterThan(40);
-
-  const restarted = await startProcess("start", url, { PUBLIC_URL });
-  const none = async () => (await countInDoubt(db)) === 0;
-  await waitUntil(none, "no payment is in doubt", OUT_OF_DOUBT_WITHIN);
-
-  const origin = `http://127.0.0.1:${restarted.port}`;
-  await inParallel(AT_ONCE, killed, async (one) => {
-    const { human, stories, fixture, path } = one;
-    const browser = await signInAt(origin, human.email);
-    for (const story of stories) await endWaiting(browser, story, path.answer ?? "pass");
-    await expectOutcomes(one);
-    expect(await findFaults(db)).toEqual([]);
-
-    await putCard(app, fixture.account, "pm_card_visa");
-    for (const story of stories) {
-      if ((await readOutcome(db, story)).approval === "confirmed") continue;
-      expect((await decideAt(browser, story.path, "confirm")).status).toBe(303);
-      expect(await readOutcome(db, story)).toEqual({ approval: "confirmed", payment: "succeeded" });
-    }
-  });
-  expect(await findFaults(db)).toEqual([]);
-  const cents = 45_000 * killed.flatMap(({ stories }) => stories).length;
-  const all = { succeeded: cents, charged: cents, invoiced: cents, booked: cents, sum: 0 };
-  expect(await readTotals(db)).toEqual(all);
-}, 240_000);
+});

@@ -4,31 +4,41 @@ import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
 import { sweepDuePayments } from "../../src/approvals/jobs.ts";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import type { Config } from "../../src/config/config.ts";
 import { type Connection, connect, type Db } from "../../src/database/connection.ts";
-import { findFaults } from "../support/books.ts";
+import type { App } from "../../src/http/app.ts";
 import { cloneDatabase, createDatabase, databaseUrl } from "../support/clones.ts";
-import { PUBLIC_URL, startService } from "../support/service.ts";
+import { findDisagreements, openRails, type Rails } from "../support/rails.ts";
+import { startService } from "../support/service.ts";
 import { confirmNow, createStories, readOutcome, type Story } from "../support/stories.ts";
 import { RECOVERIES, type Recovery } from "./crossings.ts";
 import { countInDoubt, inParallel, recoverUntilDeath } from "./killing.ts";
 
-const base = await cloneDatabase();
-const { app, db, config } = await startService({}, base);
 const quiet = createLogger("silent");
 const TURNS = 10;
 
-const dead = new Map<Recovery, Story[]>();
+type World = { name: string; rails: Rails; base: string; app: App; db: Db; config: Config };
+
+const worlds: World[] = await Promise.all(
+  (await openRails()).map(async (rails) => {
+    const base = await cloneDatabase();
+    return { ...(await startService({}, base, rails)), name: rails.name, rails, base };
+  }),
+);
+
+/** What died, by what is to recover it. */
+const dead = new Map<World, Map<Recovery, Story[]>>(worlds.map((world) => [world, new Map()]));
 
 /** What a death leaves in the database is what a hold for ever leaves there. */
-async function holdAll({ card, died, crosses }: Recovery): Promise<Story[]> {
-  const { stories } = await createStories(app, card, crosses.length);
+async function holdAll(world: World, { card, died, crosses }: Recovery): Promise<Story[]> {
+  const { app, db, config, rails } = world;
+  const { stories } = await createStories(app, rails.cards[card], crosses.length);
   let held = 0;
   const all = Promise.withResolvers<void>();
   const deps = {
     db,
     config,
-    processor: createSandbox(db, PUBLIC_URL),
+    processor: rails.open(db),
     boundaries: (boundary: string, moment: string) => {
       if (`${boundary}:${moment}` !== died) return undefined;
       held += 1;
@@ -42,14 +52,16 @@ async function holdAll({ card, died, crosses }: Recovery): Promise<Story[]> {
 }
 
 beforeAll(async () => {
-  await inParallel(2, RECOVERIES, async (recovery) => {
-    const stories = await holdAll(recovery);
-    if (recovery.end === "expired") for (const story of stories) await lapse(story);
-    dead.set(recovery, stories);
-  });
-  // Nobody may be connected to what is copied.
-  const name = new URL(base).pathname.slice(1);
-  await query(`select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`);
+  for (const world of worlds) {
+    await inParallel(2, RECOVERIES, async (recovery) => {
+      const stories = await holdAll(world, recovery);
+      if (recovery.end === "expired") for (const story of stories) await lapse(world.db, story);
+      dead.get(world)?.set(recovery, stories);
+    });
+    // Nobody may be connected to what is copied.
+    const name = new URL(world.base).pathname.slice(1);
+    await query(`select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`);
+  }
 }, 120_000);
 
 async function query(text: string): Promise<void> {
@@ -60,7 +72,7 @@ async function query(text: string): Promise<void> {
 }
 
 /** Puts the end of an approval into the past, which the database lets nobody do who does not switch it off. */
-async function lapse({ accountId, approvalId }: Story): Promise<void> {
+async function lapse(db: Db, { accountId, approvalId }: Story): Promise<void> {
   await db.transaction().execute(async (trx) => {
     await sql`set local session_replication_role = replica`.execute(trx);
     await sql`
@@ -75,7 +87,7 @@ afterAll(async () => {
 });
 
 /** A copy of that moment, for one more death. */
-async function copyBase(): Promise<{ url: string; db: Db }> {
+async function copyBase({ base, rails }: World): Promise<{ url: string; db: Db; rails: Rails }> {
   const adminUrl = inject("adminUrl");
   const name = `test_${randomBytes(6).toString("hex")}`;
   await createDatabase(adminUrl, name, new URL(base).pathname.slice(1));
@@ -83,7 +95,7 @@ async function copyBase(): Promise<{ url: string; db: Db }> {
   const options = { size: 3, statementTimeout: 5_000, lockTimeout: 3_000, onIdleError: () => {} };
   const connection = connect(url, options);
   connections.push(connection);
-  return { url, db: connection.db };
+  return { url, db: connection.db, rails: await rails.copy() };
 }
 
 /** As if the leases' 40 seconds were over for these attempts, and not for a day for all others. */
@@ -95,8 +107,8 @@ async function makeDue(copy: Db, accountId: string): Promise<void> {
     where account_id = of and id = one and status not in ('succeeded', 'refused')`.execute(copy);
 }
 
-async function settleAll(copy: Db, accountId: string): Promise<void> {
-  const deps = { db: copy, config, processor: createSandbox(copy, PUBLIC_URL) };
+async function settleAll(config: Config, rails: Rails, copy: Db, accountId: string): Promise<void> {
+  const deps = { db: copy, config, processor: rails.open(copy) };
   for (let turn = 1; turn <= TURNS; turn++) {
     await makeDue(copy, accountId);
     await sweepDuePayments(deps, quiet);
@@ -113,14 +125,16 @@ const ENDS = {
 };
 
 describe("when the process that recovers dies too, at any boundary that it crosses, the next one settles everything", () => {
-  test.concurrent.for(RECOVERIES)("$card, left at $died", { timeout: 90_000 }, async (recovery) => {
-    const stories = dead.get(recovery) ?? [];
+  const cases = worlds.flatMap((world) => RECOVERIES.map((recovery) => ({ world, recovery, ...recovery })));
+  const name = "$card over the rails of $world.name, left at $died";
+  test.concurrent.for(cases)(name, { timeout: 120_000 }, async ({ world, recovery }) => {
+    const stories = dead.get(world)?.get(recovery) ?? [];
     const accountId = stories[0]?.accountId ?? "";
-    const { url, db: copy } = await copyBase();
+    const { url, db: copy, rails } = await copyBase(world);
     await makeDue(copy, accountId);
-    await recoverUntilDeath(url, recovery.crosses);
-    await settleAll(copy, accountId);
+    await recoverUntilDeath(url, rails, recovery.crosses);
+    await settleAll(world.config, rails, copy, accountId);
     for (const story of stories) expect(await readOutcome(copy, story)).toEqual(ENDS[recovery.end]);
-    expect(await findFaults(copy)).toEqual([]);
+    expect(await findDisagreements(copy, rails)).toEqual([]);
   });
 });

@@ -4,12 +4,13 @@ import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "vitest";
 import type { Db } from "../../src/database/connection.ts";
 import { launch, type Program, startProcess } from "../support/process.ts";
+import type { Rails } from "../support/rails.ts";
 import { PUBLIC_URL, serviceEnvironment } from "../support/service.ts";
 import type { Stories } from "../support/stories.ts";
 import { answerBank, decideAt, signInAt } from "../support/visitor.ts";
 import type { Crossing, Path } from "./crossings.ts";
 
-const KILLED_MAIN = join(import.meta.dirname, "../support/killed-main.ts");
+export const KILLED_MAIN = join(import.meta.dirname, "../support/killed-main.ts");
 // Compiled once for all the processes that are about to die.
 const NODE_COMPILE_CACHE = join(tmpdir(), "countersign-test-compiled");
 const DIES_WITHIN = 45_000;
@@ -20,10 +21,11 @@ const DIES_WITHIN = 45_000;
  */
 export async function confirmUntilDeath(
   url: string,
+  rails: Pick<Rails, "env">,
   { human, stories }: Stories,
   { crosses, answer }: Path,
 ): Promise<void> {
-  const env = { PUBLIC_URL, NODE_COMPILE_CACHE, KILL_AT: crosses.join() };
+  const env = { ...rails.env, PUBLIC_URL, NODE_COMPILE_CACHE, KILL_AT: crosses.join() };
   const service = await startProcess("serve", url, env, KILLED_MAIN);
   const browser = await signInAt(`http://127.0.0.1:${service.port}`, human.email);
   // The death cuts all of them off.
@@ -38,8 +40,12 @@ export async function confirmUntilDeath(
 }
 
 /** Starts the real sweeps; fails unless the process dies with one attempt at each of the crossings. */
-export async function recoverUntilDeath(url: string, crosses: readonly Crossing[]): Promise<void> {
-  const env = { ...serviceEnvironment(url), NODE_COMPILE_CACHE, KILL_AT: crosses.join() };
+export async function recoverUntilDeath(
+  url: string,
+  rails: Pick<Rails, "env">,
+  crosses: readonly Crossing[],
+): Promise<void> {
+  const env = { ...serviceEnvironment(url), ...rails.env, NODE_COMPILE_CACHE, KILL_AT: crosses.join() };
   await expectDeath(launch(["work"], env, KILLED_MAIN));
 }
 

@@ -1,12 +1,18 @@
 import { describe, expect, test } from "vitest";
 import { advancePayment, cancelPayment } from "../../src/approvals/payment.ts";
 import { findLatestPayment } from "../../src/billing/payment-service.ts";
-import { answerAuthentication, createSandbox } from "../../src/billing/sandbox.ts";
-import { PUBLIC_URL, startService } from "../support/service.ts";
+import { openRails } from "../support/rails.ts";
+import { startService } from "../support/service.ts";
 import { confirmNow, createStories } from "../support/stories.ts";
 import { EVERY_CROSSING, RECOVERIES, REQUESTS } from "./crossings.ts";
 
-const { app, db, config } = await startService();
+const worlds = await Promise.all(
+  (await openRails()).map(async (rails) => ({
+    ...(await startService({}, undefined, rails)),
+    name: rails.name,
+    rails,
+  })),
+);
 
 describe("the table of crossings, by which the tests kill", () => {
   test("names every boundary of the list, before and after", () => {
@@ -14,29 +20,31 @@ describe("the table of crossings, by which the tests kill", () => {
     expect([...new Set(tabled)].sort()).toEqual([...EVERY_CROSSING].sort());
   });
 
-  test.concurrent.for(REQUESTS)("is what $card $answer crosses, one by one", async (path) => {
-    const { stories } = await createStories(app, path.card, 1);
-    const [story] = stories;
-    if (story === undefined) throw new TypeError("one card, one story");
-    const crossed: string[] = [];
-    const deps = {
-      db,
-      config,
-      processor: createSandbox(db, PUBLIC_URL),
-      boundaries: (boundary: string, moment: string) => void crossed.push(`${boundary}:${moment}`),
-    };
-    await confirmNow(deps, story).catch(() => {});
-    if (path.answer !== undefined) {
-      crossed.length = 0;
-      const payment = await findLatestPayment(db, story.accountId, story.approvalId);
-      if (payment === undefined) throw new TypeError("it was confirmed");
-      if (path.answer === "give-up") {
-        await cancelPayment(deps, payment);
-      } else {
-        await answerAuthentication(db, payment.intentId ?? "", path.answer === "pass");
-        await advancePayment(deps, payment);
+  describe.for(worlds)("over the rails of $name", ({ app, db, config, rails }) => {
+    test.concurrent.for(REQUESTS)("is what $card $answer crosses, one by one", async (path) => {
+      const { stories } = await createStories(app, rails.cards[path.card], 1);
+      const [story] = stories;
+      if (story === undefined) throw new TypeError("one card, one story");
+      const crossed: string[] = [];
+      const deps = {
+        db,
+        config,
+        processor: rails.open(db),
+        boundaries: (boundary: string, moment: string) => void crossed.push(`${boundary}:${moment}`),
+      };
+      await confirmNow(deps, story).catch(() => {});
+      if (path.answer !== undefined) {
+        crossed.length = 0;
+        const payment = await findLatestPayment(db, story.accountId, story.approvalId);
+        if (payment === undefined) throw new TypeError("it was confirmed");
+        if (path.answer === "give-up") {
+          await cancelPayment(deps, payment);
+        } else {
+          await rails.answerBank(db, payment.intentId ?? "", path.answer === "pass");
+          await advancePayment(deps, payment);
+        }
       }
-    }
-    expect(crossed).toEqual(path.crosses);
+      expect(crossed).toEqual(path.crosses);
+    });
   });
 });

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 import { sql } from "kysely";
 import { afterAll, afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
+import { accountKey } from "../../src/lib/ids.ts";
 import { createWorld, insertLapsed } from "../concurrency/world.ts";
 import { cloneDatabase, emptyDatabase } from "../support/clones.ts";
 import { createFixture } from "../support/fixtures.ts";
@@ -62,6 +63,24 @@ describe("SIGTERM", () => {
       await waitUntil(async () => (await countConnections()) === 0, "its connections are gone");
     });
   }
+});
+
+test("SIGTERM answers whoever waits for events at once, with an empty page", async () => {
+  const { token, account } = await createFixture(app);
+  const service = await startProcess("serve", url);
+  const held = service.call("GET", "/updates?cursor=2&wait=30", { token });
+  const seen = async () => {
+    const { rows } = await sql<{ seen: boolean }>`
+      select last_used_at is not null as seen from tokens where account_id = ${accountKey(account)}`.execute(
+      db,
+    );
+    return rows[0]?.seen === true;
+  };
+  await waitUntil(seen, "the request has come in");
+  const ended = service.stop();
+  const { status, body } = await held;
+  expect([status, body]).toEqual([200, { events: [], nextCursor: "2", hasMore: false }]);
+  expect(await ended).toMatchObject({ code: 0, signal: null, stderr: "" });
 });
 
 describe("a database that goes away", async () => {
@@ -185,11 +204,14 @@ describe("a start that cannot succeed ends with exit code 1 and", () => {
       SESSION_SECRET: "pa55word-four",
       SECRETS_KEY: "pa55word-five",
       RECEIPT_SIGNING_KEY: "pa55word-six",
-      STRIPE_SECRET_KEY: "sk_live_pa55word-seven",
+      STRIPE_SECRET_KEY: "sk_live_pa55wordseven",
+      STRIPE_PUBLISHABLE_KEY: "pk_pa55word-eight",
+      STRIPE_WEBHOOK_SECRET: "pa55word-nine",
     };
     const others = {
       PORT: "http",
       MIGRATE_ON_START: "perhaps",
+      DEFAULT_FEATURES: "public_api_credits,Not a key",
       APPROVAL_TTL_SECONDS: "0",
       EVENT_RETENTION_DAYS: "0",
       RATE_LIMIT_PER_MINUTE: "-1",

@@ -1,22 +1,24 @@
 import { sql } from "kysely";
 import type { Db } from "../../src/database/connection.ts";
+import type { FakeStripe } from "./stripe/fake.ts";
 
 // Each statement lists what would be a fault. Together: payments, charges, invoices and ledger agree to the
 // cent, one by one, and approvals, milestones and events are in step with them.
+// `charges` and `intents` are the processor's.
 const FAULTS: Record<string, string> = {
   "a success without its one charge": `
     select p.id from payments p where p.status = 'succeeded' and 1 <> (
-      select count(*) from sandbox.charges c where c.account_id = p.account_id and c.idempotency_key = p.id::text
-        and c.status = 'succeeded' and c.amount_cents = p.amount_cents and c.intent_id = p.intent_id)`,
+      select count(*) from charges c where c.account_id = p.account_id and c.intent_id = p.intent_id
+        and c.status = 'succeeded' and c.amount_cents = p.amount_cents and c.currency = p.currency)`,
   "a charge that nobody has booked or will book": `
-    select c.id from sandbox.charges c where c.status = 'succeeded' and not exists (
-      select from payments p where p.account_id = c.account_id and p.id::text = c.idempotency_key
+    select c.id from charges c where c.status = 'succeeded' and not exists (
+      select from payments p where p.account_id = c.account_id and p.intent_id = c.intent_id
         and p.status <> 'refused' and p.amount_cents = c.amount_cents)`,
   "an intent that can still move although its payment is refused": `
-    select p.id from payments p join sandbox.intents i on i.id = p.intent_id
+    select p.id from payments p join intents i on i.id = p.intent_id
     where p.status = 'refused' and i.status not in ('requires_payment_method', 'canceled')`,
   "an approval that was charged twice": `
-    select c.metadata->>'approvalId' as id from sandbox.charges c where c.status = 'succeeded'
+    select c.metadata->>'approvalId' as id from charges c where c.status = 'succeeded'
     group by 1 having count(*) > 1`,
   "a success without its one invoice": `
     select p.id from payments p where p.status = 'succeeded' and 1 <> (
@@ -79,15 +81,68 @@ const FAULTS: Record<string, string> = {
     where x.approval_id is null or v.id is null or p.id is null`,
 };
 
-/** What is wrong with the books of a whole database, one line a fault. Looks at one moment. */
-export async function findFaults(db: Db): Promise<string[]> {
+/** A processor's books, as far as they are compared with the service's. */
+export type ProcessorBooks = {
+  charges: {
+    id: string;
+    intent_id: string;
+    account_id: string | null;
+    amount_cents: number;
+    currency: string;
+    status: string;
+    metadata: object;
+  }[];
+  intents: { id: string; account_id: string | null; status: string }[];
+};
+
+/** Stripe's books as the test compares them. */
+export function booksOf({ books }: FakeStripe): ProcessorBooks {
+  const accountOf = (metadata: Record<string, string>) => metadata.accountId ?? null;
+  return {
+    charges: [...books.charges.values()].map((charge) => ({
+      id: charge.id,
+      intent_id: String(charge.payment_intent),
+      account_id: accountOf(charge.metadata),
+      amount_cents: charge.amount - charge.amount_refunded,
+      currency: charge.currency,
+      status: charge.status,
+      metadata: charge.metadata,
+    })),
+    intents: [...books.intents.values()].map(({ intent }) => ({
+      id: intent.id,
+      account_id: accountOf(intent.metadata),
+      status: intent.status,
+    })),
+  };
+}
+
+/** The sandbox's books are in the database; what a test's Stripe holds is brought into it. */
+function withBooks(books: ProcessorBooks | undefined) {
+  if (books === undefined) {
+    return sql`with charges as (select * from sandbox.charges), intents as (select * from sandbox.intents)`;
+  }
+  return sql`
+    with charges as (
+      select * from jsonb_to_recordset(${JSON.stringify(books.charges)}::jsonb) as c(id text, intent_id text,
+        account_id uuid, amount_cents bigint, currency text, status text, metadata jsonb)
+    ), intents as (
+      select * from jsonb_to_recordset(${JSON.stringify(books.intents)}::jsonb) as i(id text, account_id uuid,
+        status text)
+    )`;
+}
+
+/**
+ * What is wrong with the books of a whole database, one line a fault. Looks at one moment.
+ * @param books the processor's, if it is not the sandbox
+ */
+export async function findFaults(db: Db, books?: ProcessorBooks): Promise<string[]> {
   return db
     .transaction()
     .setIsolationLevel("repeatable read")
     .execute(async (trx) => {
       const found: string[] = [];
       for (const [fault, query] of Object.entries(FAULTS)) {
-        const { rows } = await sql.raw<{ id: string }>(query).execute(trx);
+        const { rows } = await sql<{ id: string }>`${withBooks(books)} ${sql.raw(query)}`.execute(trx);
         found.push(...rows.map(({ id }) => `${fault}: ${id}`));
       }
       return found;
@@ -95,7 +150,7 @@ export async function findFaults(db: Db): Promise<string[]> {
 }
 
 /** How many payments are in each state, and what they come to. */
-export async function readTotals(db: Db) {
+export async function readTotals(db: Db, books?: ProcessorBooks) {
   const { rows } = await sql<{
     succeeded: number;
     charged: number;
@@ -103,9 +158,10 @@ export async function readTotals(db: Db) {
     booked: number;
     sum: number;
   }>`
+    ${withBooks(books)}
     select
       (select coalesce(sum(amount_cents), 0)::bigint from payments where status = 'succeeded') as succeeded,
-      (select coalesce(sum(amount_cents), 0)::bigint from sandbox.charges where status = 'succeeded') as charged,
+      (select coalesce(sum(amount_cents), 0)::bigint from charges where status = 'succeeded') as charged,
       (select coalesce(sum(amount_cents), 0)::bigint from invoices) as invoiced,
       (select coalesce(sum(amount_cents), 0)::bigint from ledger_entries where ledger_account = 'processor') as booked,
       (select coalesce(sum(amount_cents), 0)::bigint from ledger_entries) as sum`.execute(db);

@@ -1,9 +1,12 @@
 import { access, chmod, constants, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { delimiter, join } from "node:path";
-import { type Browser, chromium } from "playwright-core";
+import { type Browser, type BrowserContext, chromium } from "playwright-core";
 import { afterAll } from "vitest";
+import { MAILING } from "./agents.ts";
 import { freePort } from "./process.ts";
+import type { Rails } from "./rails.ts";
 import { startService, type TestService } from "./service.ts";
+import type { FakeStripe } from "./stripe/fake.ts";
 
 /** The widths that pages are made for. */
 export const SIZES = {
@@ -81,11 +84,25 @@ function isThere(path: string): Promise<boolean> {
 
 export type Site = TestService & { origin: string };
 
-/** The whole app on a port of its own, under the address that it takes for its own. */
-export async function startSite(): Promise<Site> {
+/** The whole app on a port of its own, under the address that it takes for its own, and with mail. */
+export async function startSite(rails?: Pick<Rails, "env" | "open">): Promise<Site> {
   const port = await freePort();
   const origin = `http://localhost:${port}`;
-  const service = await startService({ PUBLIC_URL: origin });
+  const service = await startService({ PUBLIC_URL: origin, SMTP_URL: MAILING.SMTP_URL }, undefined, rails);
   await service.app.listen({ host: "localhost", port });
   return { ...service, origin };
+}
+
+/**
+ * Leads what a browser's pages ask of Stripe's addresses to a test's Stripe: they are loaded under the very names
+ * that a page's policy lets through.
+ */
+export async function routeStripe(context: BrowserContext, { url }: FakeStripe): Promise<void> {
+  for (const name of ["js", "api", "hooks"]) {
+    await context.route(`https://${name}.stripe.com/**`, async (route) => {
+      const { pathname, search } = new URL(route.request().url());
+      const response = await route.fetch({ url: url + pathname + search, maxRedirects: 0 });
+      await route.fulfill({ response });
+    });
+  }
 }

@@ -19,7 +19,7 @@ export function open(app: App, url: string, { cookie, headers }: FormOptions = {
 export function submit(
   app: App,
   url: string,
-  fields: Record<string, string>,
+  fields: Record<string, string> | [string, string][],
   { cookie, headers = SAME_ORIGIN }: FormOptions = {},
 ): Promise<Answer> {
   return call(app, "POST", url, {

@@ -7,7 +7,7 @@ import { loadConfig } from "../../src/config/config.ts";
 /**
  * The real program, that dies like by `kill -9` when at each side of a boundary in `KILL_AT`, a list as in
  * `call-execute:before,call-execute:after`, an attempt stands. The first that comes there stays; the others
- * go on.
+ * go on. `STRIPE_AT` is where it finds the tests' Stripe, as host and port.
  */
 const empty = new Set(process.env.KILL_AT?.split(","));
 
@@ -18,6 +18,9 @@ function holdThere(boundary: Boundary, moment: "before" | "after"): Promise<neve
   return new Promise(() => {});
 }
 
+const [host = "", port] = process.env.STRIPE_AT?.split(":") ?? [];
+const stripeAt = port === undefined ? undefined : { host, port: Number(port), protocol: "http" as const };
+
 const part = process.argv[2];
 const parts = { serve: part !== "work", work: part !== "serve" };
-await start(loadConfig(), parts, createLogger("warn"), holdThere);
+await start(loadConfig(), parts, createLogger("warn"), { boundaries: holdThere, stripeAt });

@@ -1,10 +1,14 @@
-import { sql } from "kysely";
+import { sql, type Updateable } from "kysely";
 import type { Page } from "playwright-core";
+import type { WebhookDeliveriesTable } from "../../src/database/schema.ts";
+import { EVENT_SCOPES } from "../../src/events/schemas.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { lapse } from "../http/rows.ts";
 import type { Site } from "./browser.ts";
+import { claimStates } from "./claim-states.ts";
 import { createFixture, createMilestone, type Fixture, fund, operate } from "./fixtures.ts";
 import { createHuman, type HumanFixture, hiddenValue, invite, open, submit } from "./humans.ts";
+import { createSubscriber, postMessage, subscribe } from "./webhooks.ts";
 
 /** A page as somebody sees it. */
 export type PageState = {
@@ -87,6 +91,8 @@ export async function createPageStates(site: Site): Promise<PageState[]> {
     billingStates(site),
     visitorStates(site),
     memberStates(site),
+    webhookStates(site),
+    claimStates(site),
   ]);
   return groups.flat();
 }
@@ -232,8 +238,86 @@ async function visitorStates(site: Site): Promise<PageState[]> {
     { name: "invite-waits", path: `/invite?token=${waits.token}` },
     { name: "invite-over", path: "/invite?token=none" },
     { name: "reset", path: "/reset" },
-    { name: "claim", path: "/claim" },
     { name: "not-found", path: "/nowhere" },
+  ];
+}
+
+async function webhookStates(site: Site): Promise<PageState[]> {
+  const { app, db } = site;
+  const none = await createHuman(app, (await createSubscriber(app)).account);
+  const off = await createHuman(app, (await createFixture(app)).account);
+  const fixture = await createSubscriber(app);
+  const { cookie } = await createHuman(app, fixture.account);
+  const viewer = await createHuman(app, fixture.account, "viewer");
+  const all = Object.keys(EVENT_SCOPES);
+  const gone = await subscribe(app, fixture.token, `https://example.com/${"w".repeat(200)}?key=מפתח`, all);
+  const { id } = await subscribe(app, fixture.token, "https://hooks.example.com/countersign", all);
+  for (let i = 1; i <= 12; i++) await postMessage(app, fixture, `message-${i}`);
+  const write = (values: Partial<Updateable<WebhookDeliveriesTable>>, event: number) =>
+    db
+      .updateTable("webhook_deliveries")
+      .set({ attempted_at: new Date(), ...values })
+      .where("webhook_id", "=", id)
+      .where("event_number", "=", event)
+      .execute();
+  const events = await db
+    .selectFrom("webhook_deliveries")
+    .select("event_number")
+    .where("webhook_id", "=", id)
+    .orderBy("event_number", "desc")
+    .execute();
+  const [, second = 0, third = 0, fourth = 0, ...rest] = events.map(({ event_number }) => event_number);
+  const tomorrow = new Date(Date.now() + 86_400_000);
+  await write({ attempts: 5, due_at: tomorrow, answer_error: "the connection was refused" }, second);
+  const over = { due_at: null, resolved_at: new Date() };
+  await write(
+    { ...over, status: "FAILED", attempts: 10, answer_status: 500, answer_error: "answered 500" },
+    third,
+  );
+  await write({ ...over, status: "DELIVERED", attempts: 3, answer_status: 200 }, fourth);
+  for (const event of rest)
+    await write({ ...over, status: "DELIVERED", attempts: 1, answer_status: 204 }, event);
+  await db
+    .updateTable("webhooks")
+    .set({
+      status: "DISABLED",
+      due_at: null,
+      disabled_at: new Date(),
+      disabled_reason: "The receiver answered 410.",
+    })
+    .where("id", "=", gone.id)
+    .execute();
+  const press = (name: string) => (page: Page) => page.getByRole("button", { name }).click();
+  const path = `/settings/webhooks/${id}`;
+  return [
+    { name: "webhooks-none", path: "/settings/webhooks", cookie: none.cookie },
+    { name: "webhooks-off", path: "/settings/webhooks", cookie: off.cookie },
+    { name: "webhooks", path: "/settings/webhooks", cookie },
+    { name: "webhooks-viewer", path: "/settings/webhooks", cookie: viewer.cookie },
+    {
+      name: "webhooks-error",
+      path: "/settings/webhooks",
+      cookie,
+      act: async (page) => {
+        await page.getByLabel("URL").fill("https://10.0.0.1/");
+        await press("Add this webhook")(page);
+      },
+    },
+    {
+      name: "webhooks-no-event",
+      path: "/settings/webhooks",
+      cookie,
+      act: async (page) => {
+        await page.getByLabel("URL").fill("https://example.com/");
+        await page.getByLabel("An approval is confirmed").uncheck();
+        await press("Add this webhook")(page);
+      },
+    },
+    { name: "webhook", path: `${path}?said=again`, cookie },
+    { name: "webhook-viewer", path, cookie: viewer.cookie },
+    { name: "webhook-disabled", path: `/settings/webhooks/${gone.id}`, cookie },
+    { name: "webhook-secret", path, cookie, act: press("Replace the secret") },
+    { name: "webhook-delete", path: `${path}/delete`, cookie },
   ];
 }
 

@@ -3,6 +3,7 @@ import { TokenUses } from "../../src/accounts/token-uses.ts";
 import { createApp } from "../../src/app/app.ts";
 import { createLogger } from "../../src/app/logger.ts";
 import { createSandbox } from "../../src/billing/sandbox.ts";
+import { claimBooks } from "../../src/billing/stripe-store.ts";
 import { type Config, loadConfig } from "../../src/config/config.ts";
 import { type Connection, connect } from "../../src/database/connection.ts";
 import { Wakes } from "../../src/database/wakes.ts";
@@ -10,6 +11,7 @@ import { Waiters } from "../../src/events/waiters.ts";
 import type { App } from "../../src/http/app.ts";
 import { RateLimits } from "../../src/http/rate-limits.ts";
 import { cloneDatabase } from "./clones.ts";
+import type { Rails } from "./rails.ts";
 
 export const OPERATOR_KEY = "operator-key-for-tests-operator-key-for-tests";
 export const PUBLIC_URL = "http://localhost:3000";
@@ -41,10 +43,17 @@ export type TestService = {
   waiters: Waiters;
 };
 
-/** The whole app, as production builds it, on a clone of its own. Closed after the file's tests. */
-export async function startService(env: Record<string, string> = {}, url?: string): Promise<TestService> {
+/**
+ * The whole app, as production builds it, on a clone of its own. Closed after the file's tests.
+ * @param rails the processor, if it is not the sandbox
+ */
+export async function startService(
+  env: Record<string, string> = {},
+  url?: string,
+  rails?: Pick<Rails, "env" | "open">,
+): Promise<TestService> {
   const databaseUrl = url ?? (await cloneDatabase());
-  const config = loadConfig({ ...serviceEnvironment(databaseUrl), ...env });
+  const config = loadConfig({ ...serviceEnvironment(databaseUrl), ...rails?.env, ...env });
   const connection = connect(databaseUrl, {
     size: 10,
     statementTimeout: 5_000,
@@ -57,15 +66,10 @@ export async function startService(env: Record<string, string> = {}, url?: strin
   const wakes = new Wakes(db);
   const waiters = new Waiters(db, wakes);
   const logger = createLogger("silent");
-  const app = await createApp({
-    config,
-    db,
-    limits,
-    tokenUses,
-    waiters,
-    processor: createSandbox(db, config.publicUrl),
-    logger,
-  });
+  const processor = rails?.open(db) ?? createSandbox(db, config.publicUrl);
+  // Books begin as the sandbox's.
+  if (rails !== undefined) await claimBooks(db, processor.name);
+  const app = await createApp({ config, db, limits, tokenUses, waiters, processor, logger });
   await app.ready();
   afterAll(async () => {
     await app.close();

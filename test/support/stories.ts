@@ -8,6 +8,7 @@ import type { App } from "../../src/http/app.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { createFixture, createMilestone, type Fixture, fund, operate } from "./fixtures.ts";
 import { createHuman, type HumanFixture } from "./humans.ts";
+import type { TestCard } from "./rails.ts";
 
 /** An approval that waits for a person. */
 export type Story = { accountId: string; approvalId: string; milestone: string; path: string };
@@ -15,15 +16,18 @@ export type Story = { accountId: string; approvalId: string; milestone: string; 
 /** An account with one person, one card and what the agent asks that person for. */
 export type Stories = { fixture: Fixture; human: HumanFixture; stories: Story[] };
 
-/** Puts a test card on file, which pays from now on. */
-export async function putCard(app: App, account: string, paymentMethod: string): Promise<void> {
-  await operate(app, "POST", `/accounts/${account}/payment-methods`, { paymentMethod });
+/** Puts a test card on file, which pays from now on. @param card one of the rails', or a test method's name */
+export async function putCard(app: App, account: string, card: TestCard | string): Promise<void> {
+  const { paymentMethod, spoil } =
+    typeof card === "string" ? { paymentMethod: card, spoil: undefined } : card;
+  const put = await operate(app, "POST", `/accounts/${account}/payment-methods`, { paymentMethod });
+  spoil?.(put.paymentMethod.id);
 }
 
 /** Approvals that wait, each for a milestone of its own, all to be paid by the same test card. */
-export async function createStories(app: App, paymentMethod: string, count: number): Promise<Stories> {
+export async function createStories(app: App, card: TestCard | string, count: number): Promise<Stories> {
   const fixture = await createFixture(app, { card: false });
-  await putCard(app, fixture.account, paymentMethod);
+  await putCard(app, fixture.account, card);
   const human = await createHuman(app, fixture.account);
   const stories: Story[] = [];
   for (let i = 1; i <= count; i++) {

@@ -148,7 +148,11 @@ async function picture(page: Page, name: string): Promise<void> {
 function smallTargets(page: Page): Promise<string[]> {
   return page.evaluate(
     (touch) =>
-      [...document.querySelectorAll("button, input:not([type=hidden], .away), a.button, header a, .approval")]
+      [
+        ...document.querySelectorAll(
+          "button, input:not([type=hidden], [type=checkbox], .away), .check, a.button, header a, .approval",
+        ),
+      ]
         .filter((element) => element.getBoundingClientRect().height < touch)
         .map((element) => element.outerHTML),
     TOUCH,

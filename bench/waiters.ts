@@ -1,0 +1,194 @@
+import { readFile } from "node:fs/promises";
+import { cpus } from "node:os";
+import { setTimeout as delay } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import pino from "pino";
+import { readClock } from "../src/database/clock.ts";
+import { type Connection, connect } from "../src/database/connection.ts";
+import { startListening } from "../src/database/listening.ts";
+import { inTransaction } from "../src/database/transaction.ts";
+import { Wakes } from "../src/database/wakes.ts";
+import { appendEvents } from "../src/events/service.ts";
+import { type Contender, compare } from "./compare.ts";
+import { type Account, createAccounts, MILESTONES } from "./data.ts";
+import { openDatabase } from "./database.ts";
+import { Holders } from "./holders.ts";
+import type { Slice, SliceResult } from "./load.ts";
+import { startService, startWorker } from "./processes.ts";
+import { printHeader } from "./report.ts";
+import { fundRequests, type Target } from "./requests.ts";
+import { CALLERS, runSlice, serviceEnvironment } from "./setup.ts";
+
+/** What waiting costs: memory, the time from a commit to the answer, and what the fund path pays for it. */
+const { values: flags } = parseArgs({ options: { quick: { type: "boolean", default: false } } });
+const WAITERS = flags.quick ? 1_000 : 10_000;
+const EACH = 5;
+const PAIRS = flags.quick ? 2 : 9;
+const SIZE = { pairs: PAIRS, warmUp: 300, duration: flags.quick ? 300 : 2_000, accounts: 200 };
+const COMMITS = flags.quick ? 50 : 500;
+/** A second, while the fund path is measured. */
+const COMMIT_RATE = 20;
+
+const stops: (() => unknown)[] = [];
+
+/** Memory of a process that is in RAM, in bytes, once it has come to rest. */
+async function readMemory(pid: number): Promise<number> {
+  await delay(flags.quick ? 500 : 3_000);
+  const status = await readFile(`/proc/${pid}/status`, "utf8");
+  return 1_024 * Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]);
+}
+
+/** Commits one event of the account. */
+async function commitEvent({ db }: Connection, { accountId }: Account): Promise<void> {
+  const event = { type: "payment.pending" as const, resourceId: "bench", jobId: null, data: {} };
+  await inTransaction(db, async (trx) => {
+    await appendEvents(trx, accountId, [event], await readClock(trx));
+  });
+}
+
+const percentile = (sorted: readonly number[], share: number) =>
+  (sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN).toFixed(1);
+
+/** How long it takes from a commit, in another process, until each of the account's callers has its answer. */
+async function measureWaking(
+  writer: Connection,
+  holders: Holders,
+  accounts: readonly Account[],
+): Promise<void> {
+  const times: number[] = [];
+  const before = { ...holders.answers };
+  let strangers = 0;
+  for (let i = 0; i < COMMITS; i++) {
+    const account = accounts[(i * 7) % accounts.length] as Account;
+    let committed = 0;
+    let missing = EACH;
+    const answered = new Promise<void>((resolve) => {
+      holders.onEvent = ({ number }) => {
+        if (number !== account.number) strangers += 1;
+        times.push(performance.now() - committed);
+        missing -= 1;
+        if (missing === 0) resolve();
+      };
+    });
+    await commitEvent(writer, account);
+    committed = performance.now();
+    await answered;
+    // Or the next would wait its turn: processes tell each other 20 times a second at most.
+    await delay(60);
+  }
+  times.sort((a, b) => a - b);
+  const news = holders.answers.news - before.news;
+  console.log(
+    `commit to answer, across processes: p50 ${percentile(times, 0.5)} ms, p99 ${percentile(times, 0.99)} ms, ` +
+      `longest ${percentile(times, 1)} ms (${COMMITS} commits, ${news} answers)`,
+  );
+  if (strangers > 0) throw new Error(`${strangers} callers of other accounts were given an event`);
+  holders.onEvent = () => {};
+}
+
+/** Commits at a rate until it is stopped. */
+function keepCommitting(writer: Connection, accounts: readonly Account[]): () => Promise<void> {
+  let stopped = false;
+  const running = (async () => {
+    for (let i = 0; !stopped; i++) {
+      const next = delay(1_000 / COMMIT_RATE);
+      await commitEvent(writer, accounts[i % accounts.length] as Account);
+      await next;
+    }
+  })();
+  return () => {
+    stopped = true;
+    return running;
+  };
+}
+
+async function run(): Promise<void> {
+  const load = startWorker<Slice, SliceResult>("load.ts");
+  stops.push(load.stop);
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => void load.stop());
+  const database = await openDatabase();
+  stops.push(database.stop);
+  console.log(`Node ${process.version}, ${database.description}, ${cpus().length} × ${cpus()[0]?.model}`);
+  const slices = 4 * (PAIRS + 1);
+  const accounts = await createAccounts(database.client, WAITERS / EACH + slices * SIZE.accounts);
+  const waiting = accounts.splice(0, WAITERS / EACH);
+  await database.client.query("vacuum analyze");
+
+  const environment = serviceEnvironment(database.url);
+  const [one, other] = [await startService(environment), await startService(environment)];
+  stops.push(one.stop, other.stop);
+  const target = (name: string, port: number): Target => ({
+    name,
+    port,
+    credentials: ({ token }) => `Authorization: Bearer ${token}`,
+  });
+  const writer = connect(database.url, {
+    size: 5,
+    statementTimeout: 5_000,
+    lockTimeout: 3_000,
+    onIdleError: () => {},
+  });
+  stops.push(writer.close);
+  const listening = await startListening({
+    db: writer.db,
+    wakes: new Wakes(writer.db),
+    url: database.url,
+    logger: pino({ level: "silent" }),
+  });
+  stops.push(() => listening.stop());
+
+  const fund = (name: string, port: number): Contender => ({
+    name,
+    run: async () => {
+      const group = accounts.splice(0, SIZE.accounts);
+      const requests = fundRequests(target(name, port), group, MILESTONES);
+      const result = await runSlice({ load, size: SIZE }, target(name, port), requests, {
+        expected: 202,
+        once: true,
+      });
+      return { rate: result.answers / result.seconds, p50: result.p50, p99: result.p99 };
+    },
+  });
+  // Warm, so that what grows from here on is the waiters'.
+  for (const { port } of [one, other]) await fund("warm", port).run();
+
+  const before = await readMemory(one.pid);
+  const holders = new Holders(target("holders", one.port));
+  stops.push(() => holders.close());
+  await holders.open(waiting, EACH);
+  const after = await readMemory(one.pid);
+  console.log(
+    `${WAITERS} requests of ${waiting.length} tokens wait on one process: ` +
+      `${((after - before) / WAITERS / 1_024).toFixed(1)} KiB each, ${(after / 2 ** 20).toFixed(0)} MiB in all`,
+  );
+  await measureWaking(writer, holders, waiting);
+
+  console.log(
+    `the fund path, ${PAIRS} rounds, ${CALLERS} callers: a process with waiters against one without`,
+  );
+  printHeader();
+  const woken = fund("and woken", one.port);
+  const contenders: Contender[] = [
+    fund("waiters", one.port),
+    fund("none", other.port),
+    {
+      ...woken,
+      run: async () => {
+        const stopCommitting = keepCommitting(writer, waiting);
+        const sample = await woken.run();
+        await stopCommitting();
+        return sample;
+      },
+    },
+  ];
+  await compare("fund-new", contenders, PAIRS);
+  const { news, empty, refused } = holders.answers;
+  console.log(`meanwhile the waiters had ${news} pages with events, ${empty} without, ${refused} refusals`);
+  if (refused > 0) throw new Error(holders.firstRefusal);
+}
+
+try {
+  await run();
+} finally {
+  for (const stop of stops.reverse()) await stop();
+}

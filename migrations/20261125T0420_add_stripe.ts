@@ -1,0 +1,93 @@
+import { type Kysely, sql } from "kysely";
+
+/**
+ * What a real processor needs beside the sandbox: to which one these books belong, its customers, the events
+ * that it sends, and the refunds and disputes that begin on its side.
+ */
+export async function up(db: Kysely<unknown>): Promise<void> {
+  for (const statement of [...books, ...customers, ...events, ...reversals])
+    await sql.raw(statement).execute(db);
+}
+
+// One row. It can change only while there are no cards and no payments, and those are taken only for the processor
+// that it names: what the sandbox has "paid" is never mixed with money, nor Stripe's test mode with its live one.
+const books = [
+  `create table books (
+    id uuid primary key,
+    singleton boolean not null default true unique check (singleton),
+    processor text not null check (processor in ('sandbox', 'stripe_test', 'stripe_live'))
+  )`,
+  `insert into books (id, processor) values (gen_random_uuid(), 'sandbox')`,
+  `create function books_are_empty() returns trigger language plpgsql as $$
+    begin
+      if exists (select from payment_methods) or exists (select from payments) then
+        raise exception 'these books hold another processor''s cards or payments' using errcode = 'restrict_violation';
+      end if;
+      return new;
+    end $$`,
+  `create trigger books_empty before update of processor on books
+    for each row when (old.processor <> new.processor) execute function books_are_empty()`,
+  `create trigger books_kept before delete on books for each row execute function refuse_change()`,
+  `alter table payment_methods add column processor text not null default 'sandbox'`,
+  `alter table payments add column processor text not null default 'sandbox'`,
+  `create function of_these_books() returns trigger language plpgsql as $$
+    begin
+      perform from books where processor = new.processor for share;
+      if not found then
+        raise exception 'these books are not of the processor %', new.processor using errcode = 'restrict_violation';
+      end if;
+      return new;
+    end $$`,
+  `create trigger payment_methods_processor before insert or update of processor on payment_methods
+    for each row execute function of_these_books()`,
+  `create trigger payments_processor before insert or update of processor on payments
+    for each row execute function of_these_books()`,
+];
+
+const customers = [
+  `create table processor_customers (
+    account_id uuid primary key references accounts,
+    customer_id text not null,
+    created_at timestamptz not null
+  )`,
+];
+
+// Not of any account: who an event is about is known only once its subject has been read.
+const events = [
+  `create table processor_events (
+    id text primary key,
+    type text not null,
+    intent_id text,
+    setup_id text,
+    account_id uuid,
+    received_at timestamptz not null,
+    attempts integer not null default 0,
+    due_at timestamptz,
+    handled_at timestamptz,
+    check ((handled_at is null) = (due_at is not null))
+  )`,
+  `create index processor_events_due on processor_events (due_at) where due_at is not null`,
+  `create index processor_events_handled on processor_events (handled_at) where handled_at is not null`,
+  `create unique index payments_intent on payments (account_id, intent_id) where intent_id is not null`,
+];
+
+const reversals = [
+  `create table reversals (
+    account_id uuid not null,
+    id text not null,
+    payment_id uuid not null,
+    kind text not null check (kind in ('refund', 'dispute')),
+    status text not null,
+    amount_cents bigint not null check (amount_cents > 0),
+    currency text not null check (currency = 'usd'),
+    taken_cents bigint not null check (taken_cents >= 0),
+    final boolean not null,
+    observed_at timestamptz not null,
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    primary key (account_id, id),
+    foreign key (account_id, payment_id) references payments (account_id, id)
+  )`,
+  `create index reversals_of_payment on reversals (account_id, payment_id)`,
+  `create trigger reversals_kept before delete on reversals for each row execute function refuse_change()`,
+];

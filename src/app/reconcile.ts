@@ -1,0 +1,117 @@
+import { parseArgs } from "node:util";
+import Stripe from "stripe";
+import {
+  reconcile as compareBooks,
+  type Difference,
+  type Reconciliation,
+} from "../billing/reconcile-service.ts";
+import type { StripeAddress } from "../billing/stripe.ts";
+import type { Config } from "../config/config.ts";
+import { connect } from "../database/connection.ts";
+import { StartError } from "../lib/start-error.ts";
+import { asDatabaseError, assertMigrated, assertOwnBooks, openProcessor } from "./start.ts";
+
+const DAYS = 35;
+const STATEMENT_TIMEOUT = 60_000;
+const LOCK_TIMEOUT = 3_000;
+
+/** How `reconcile` ends, for whoever runs it by the clock. */
+export const RECONCILED = { same: 0, different: 1, failed: 2 } as const;
+
+/**
+ * Compares the processor's books with ours, and prints what differs.
+ * @param args `--days N`, `--dry-run`
+ * @returns the exit code
+ * @throws StartError for whatever the person at the terminal can mend
+ */
+export async function reconcile(
+  config: Config,
+  args: readonly string[],
+  stripeAt?: StripeAddress,
+): Promise<{ code: number; text: string }> {
+  const options = readOptions(args);
+  if (config.databaseUrl === undefined) {
+    throw new StartError(
+      "reconcile needs DATABASE_URL: the embedded database belongs to the service that runs on it",
+    );
+  }
+  const connection = connect(config.databaseUrl, {
+    size: 2,
+    statementTimeout: STATEMENT_TIMEOUT,
+    lockTimeout: LOCK_TIMEOUT,
+    onIdleError: () => {},
+  });
+  try {
+    const { db } = connection;
+    await assertMigrated(connection);
+    const processor = openProcessor(db, config, stripeAt);
+    await assertOwnBooks(db, processor);
+    const result = await compareBooks({ db, processor }, options);
+    const code = result.differences.length === 0 ? RECONCILED.same : RECONCILED.different;
+    return { code, text: print(result, options) };
+  } catch (error) {
+    if (error instanceof Stripe.errors.StripeError)
+      throw new StartError(`Stripe cannot be asked: ${error.message}`);
+    throw asDatabaseError(error);
+  } finally {
+    await connection.close();
+  }
+}
+
+type Options = { days: number; dryRun: boolean };
+
+function readOptions(args: readonly string[]): Options {
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        days: { type: "string", default: String(DAYS) },
+        "dry-run": { type: "boolean", default: false },
+      },
+    });
+    const days = Number(values.days);
+    if (!Number.isInteger(days) || days < 1 || days > 3_650) throw new Error("--days must be from 1 to 3650");
+    return { days, dryRun: values["dry-run"] };
+  } catch (error) {
+    throw new StartError(
+      `reconcile [--days N] [--dry-run]: ${error instanceof Error ? error.message : error}`,
+    );
+  }
+}
+
+function print({ since, compared, differences, leftOver }: Reconciliation, { dryRun }: Options): string {
+  const lines = [`Compared ${compared} payments since ${since.toISOString()}.`];
+  const cancelled = leftOver.length;
+  if (cancelled > 0) {
+    const said = dryRun ? "would be cancelled" : "were cancelled";
+    lines.push(
+      `${cancelled} intents that never moved and belong to nothing ${said}: ${leftOver.map(({ id }) => id).join(", ")}`,
+    );
+  }
+  if (differences.length === 0) return [...lines, "No differences."].join("\n");
+  return [...lines, ...table(differences), `${differences.length} differences.`].join("\n");
+}
+
+function table(differences: readonly Difference[]): string[] {
+  const rows = [
+    ["difference", "id", "processor", "our books", "payment", "account"],
+    ...differences.map((one) => [
+      one.kind,
+      one.id,
+      one.processor,
+      one.books,
+      one.paymentId ?? "-",
+      one.accountId ?? "-",
+    ]),
+  ];
+  const widths = rows.reduce(
+    (all, row) => row.map((cell, i) => Math.max(cell.length, all[i] ?? 0)),
+    [] as number[],
+  );
+  return rows.map((row) =>
+    row
+      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
+}

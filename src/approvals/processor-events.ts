@@ -1,0 +1,105 @@
+import type { Logger } from "pino";
+import * as payments from "../billing/payment-service.ts";
+import type { Notice } from "../billing/processor.ts";
+import { keepSetUpCard } from "../billing/service.ts";
+import { readClock } from "../database/clock.ts";
+import { addSeconds } from "../lib/time.ts";
+import { advancePayment, isOpen, type PaymentDeps } from "./payment.ts";
+import { bookReversals } from "./reversals.ts";
+
+export type ProcessorEventDeps = PaymentDeps & { logger: Logger };
+
+/** Until then whoever received an event is at it. */
+const OWN_SECONDS = 60;
+const RETRY_SECONDS = { first: 5, atMost: 3_600 };
+/** The processor sends an event again for days at most, and people by hand for a month. */
+const KEPT_SECONDS = 35 * 24 * 60 * 60;
+const BATCH = 20;
+const PAID = "payment_intent.succeeded";
+
+/**
+ * Takes a notice of the processor's: records it, then does what it leads to. Told again, it does nothing. What
+ * fails once it is recorded is tried again by the sweep, so the processor need not send it again.
+ * @throws what the database threw: then nothing is recorded
+ */
+export async function receiveNotice(deps: ProcessorEventDeps, notice: Notice): Promise<void> {
+  const now = await readClock(deps.db);
+  const dueAt = addSeconds(now, OWN_SECONDS);
+  if (await payments.insertProcessorEvent(deps.db, notice, { now, dueAt })) await handle(deps, notice);
+}
+
+/** Goes on with events that could not be handled when they came. Several processes may run it at once. */
+export async function sweepProcessorEvents(deps: ProcessorEventDeps): Promise<void> {
+  const now = await readClock(deps.db);
+  for (const event of await payments.listDueEvents(deps.db, now, BATCH)) {
+    const wait = Math.min(RETRY_SECONDS.first * 2 ** event.attempts, RETRY_SECONDS.atMost);
+    const taken = await payments.takeEvent(deps.db, event, { now, dueAt: addSeconds(now, wait) });
+    if (taken) await handle(deps, event);
+  }
+}
+
+/** Forgets events that were handled so long ago that none comes again. */
+export async function forgetProcessorEvents({ db }: PaymentDeps): Promise<void> {
+  await payments.deleteHandledEvents(db, addSeconds(await readClock(db), -KEPT_SECONDS));
+}
+
+async function handle(deps: ProcessorEventDeps, notice: Notice): Promise<void> {
+  try {
+    if (!(await attend(deps, notice))) return;
+    await payments.markEventHandled(deps.db, notice.id, await readClock(deps.db));
+  } catch (error) {
+    const said = "an event of the processor's could not be handled; it will be tried again";
+    deps.logger.warn({ err: error, eventId: notice.id, type: notice.type }, said);
+  }
+}
+
+/** Does what an event leads to, by what its subject says now. `false`: it is too early. */
+async function attend(deps: ProcessorEventDeps, notice: Notice): Promise<boolean> {
+  if (notice.setupId !== null) await keepSetUpCard(deps, notice.setupId);
+  if (notice.intentId === null) return true;
+  const payment = await findSubject(deps, notice, notice.intentId);
+  if (payment === undefined) return true;
+  await advancePayment(deps, payment);
+  if (payment.status === "refused" && notice.type === PAID) alertUnbooked(deps, notice.intentId);
+  if (!tellsOfReversal(notice)) return true;
+  const advanced = await payments.findPayment(deps.db, payment);
+  if (advanced === undefined || isOpen(advanced)) return false;
+  if (advanced.status === "succeeded") await alertReversals(deps, advanced);
+  return true;
+}
+
+/**
+ * The payment that an intent belongs to. Refunds and disputes do not say whose they are, so the processor is
+ * asked; and about a success that nobody knows of, lest it be missed.
+ */
+async function findSubject(
+  deps: ProcessorEventDeps,
+  { type, accountId }: Notice,
+  intentId: string,
+): Promise<payments.PaymentRow | undefined> {
+  const at = (account: string) => payments.findPaymentByIntent(deps.db, account, intentId);
+  const found = accountId === null ? undefined : await at(accountId);
+  if (found !== undefined || (accountId !== null && type !== PAID)) return found;
+  const record = await deps.processor.findIntent(intentId);
+  const payment = record?.accountId ? await at(record.accountId) : undefined;
+  if (payment === undefined && record?.state.status === "succeeded") alertUnbooked(deps, intentId);
+  return payment;
+}
+
+function alertUnbooked({ logger }: ProcessorEventDeps, intentId: string): void {
+  const said = "the processor was paid for something that our books do not hold as paid";
+  logger.error({ alert: "charge_not_booked", intentId }, said);
+}
+
+function tellsOfReversal({ type }: Notice): boolean {
+  return /^(charge\.(refund|dispute)|refund\.)/.test(type);
+}
+
+async function alertReversals(deps: ProcessorEventDeps, payment: payments.PaymentRow): Promise<void> {
+  const { accountId, id: paymentId, approvalId } = payment;
+  for (const { id: reversalId, kind, status, takenCents } of await bookReversals(deps, payment)) {
+    const alert = kind === "refund" ? "payment_refunded" : "payment_disputed";
+    const details = { alert, accountId, approvalId, paymentId, reversalId, status, takenCents };
+    deps.logger.error(details, "money of a payment goes back from the processor's side");
+  }
+}

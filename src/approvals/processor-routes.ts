@@ -1,0 +1,39 @@
+import type { App } from "../http/app.ts";
+import { badField } from "../lib/problems.ts";
+import { type ProcessorEventDeps, receiveNotice } from "./processor-events.ts";
+
+export const WEBHOOK_PATH = "/stripe/webhook";
+
+const BODY_LIMIT = 256 * 1024;
+
+/**
+ * Where the processor sends its events, if it sends any (CONTRACT.md §0: not rate limited). 200 once an event is
+ * recorded; what was not signed by the processor, or long ago, is 400 and leaves no trace.
+ */
+export async function processorRoutes(app: App, deps: ProcessorEventDeps): Promise<void> {
+  const { readNotice } = deps.processor;
+  if (readNotice === undefined) return;
+  // The signature is over the bytes as they came.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser<string>("*", { parseAs: "string" }, (_request, body, done) => done(null, body));
+  app.post(
+    WEBHOOK_PATH,
+    { bodyLimit: BODY_LIMIT, config: { access: { by: "processor" } }, schema: { hide: true } },
+    async (request) => {
+      const signature = request.headers["stripe-signature"];
+      const notice = readNotice(
+        typeof request.body === "string" ? request.body : "",
+        typeof signature === "string" ? signature : undefined,
+      );
+      if (notice === undefined) {
+        request.log.warn("a call to the webhook was not signed with STRIPE_WEBHOOK_SECRET, or too long ago");
+        throw badField(
+          "stripe-signature",
+          "This was not signed by Stripe with the secret of this endpoint, or too long ago.",
+        );
+      }
+      await receiveNotice(deps, notice);
+      return { received: true };
+    },
+  );
+}

@@ -1,0 +1,108 @@
+import * as payments from "../billing/payment-service.ts";
+import type { Processor, Reversal } from "../billing/processor.ts";
+import { holdMilestone, refundMilestone } from "../contracts/service.ts";
+import { readClock } from "../database/clock.ts";
+import type { Db, Trx } from "../database/connection.ts";
+import { inTransaction } from "../database/transaction.ts";
+import { appendEvents } from "../events/service.ts";
+import { newId } from "../lib/ids.ts";
+import { Problem } from "../lib/problems.ts";
+import { toExpiredEvent } from "./booking.ts";
+import * as store from "./store.ts";
+
+/** A disputed sum rests here, in the ledger, until the dispute is decided. */
+const DISPUTES = "disputes";
+
+/**
+ * Brings the books to what the processor says of a payment's refunds and disputes: where each stands, what it
+ * has taken, in the ledger to the cent. Once all of it has gone back for good, the invoice is refunded, and the
+ * milestone too unless it has been paid out. May be called any number of times, in any order.
+ * @returns the reversals that have changed
+ * @throws Problem payment_in_progress while another action executes on the milestone; what the processor threw
+ */
+export async function bookReversals(
+  { db, processor }: { db: Db; processor: Processor },
+  payment: payments.PaymentRow,
+): Promise<Reversal[]> {
+  const { intentId } = payment;
+  if (intentId === null) return [];
+  // Read before the processor is asked: of two answers the one that was asked for later is newer.
+  const observedAt = await readClock(db);
+  const reversals = await Array.fromAsync(processor.listReversals({ intentId }));
+  if (reversals.length === 0) return [];
+  return inTransaction(db, (trx) => book(trx, payment, reversals, observedAt));
+}
+
+async function book(
+  trx: Trx,
+  payment: payments.PaymentRow,
+  reversals: readonly Reversal[],
+  observedAt: Date,
+): Promise<Reversal[]> {
+  const { accountId, approvalId, milestoneId } = payment;
+  const now = await readClock(trx);
+  const { contractId, jobId, executing } = await holdMilestone(trx, accountId, milestoneId);
+  const known = await payments.listReversals(trx, accountId, [payment.id]);
+  const standing = new Map<string, Pick<Reversal, "takenCents" | "final">>(known.map((row) => [row.id, row]));
+  const changed = reversals.filter((reversal) => {
+    const row = known.find(({ id }) => id === reversal.id);
+    return row === undefined || (row.observedAt <= observedAt && differs(row, reversal));
+  });
+  for (const reversal of changed) {
+    await payments.saveReversal(trx, { accountId, paymentId: payment.id }, reversal, { now, observedAt });
+    const lines = movementLines(milestoneId, standing.get(reversal.id), reversal);
+    standing.set(reversal.id, reversal);
+    if (lines.length === 0) continue;
+    const movement = {
+      accountId,
+      id: newId(),
+      paymentId: payment.id,
+      currency: reversal.currency,
+      lines,
+    };
+    await payments.insertMovement(trx, movement, now);
+  }
+  const gone = [...standing.values()].reduce((sum, one) => sum + (one.final ? one.takenCents : 0), 0);
+  if (changed.length === 0 || gone < payment.amountCents) return changed;
+  // Its outcome says whether there is still something to refund.
+  if (executing) throw new Problem("payment_in_progress", { milestoneId });
+  const refunded = await refundMilestone(trx, accountId, milestoneId, now);
+  const end = { reason: "milestone_not_funded", now };
+  const ended = refunded ? await store.endPending(trx, accountId, { milestoneId }, end) : [];
+  await payments.markInvoiceRefunded(trx, accountId, approvalId);
+  const data = { milestoneId, contractId, status: "REFUNDED" };
+  const event = { type: "milestone.status_changed" as const, resourceId: milestoneId, jobId, data };
+  await appendEvents(trx, accountId, [...ended.map(toExpiredEvent), ...(refunded ? [event] : [])], now);
+  return changed;
+}
+
+function differs(row: payments.ReversalRow, reversal: Reversal): boolean {
+  return (
+    row.status !== reversal.status ||
+    row.takenCents !== reversal.takenCents ||
+    row.final !== reversal.final ||
+    row.amountCents !== reversal.amountCents
+  );
+}
+
+/**
+ * What the ledger must still be told when a reversal goes from where it stood to where it stands: what it has
+ * taken has left the processor, and is the milestone's loss once that is final. No lines: nothing has moved.
+ */
+export function movementLines(
+  milestoneId: string,
+  before: Pick<Reversal, "takenCents" | "final"> | undefined,
+  after: Pick<Reversal, "takenCents" | "final">,
+): { account: string; amountCents: number }[] {
+  const sums = new Map<string, number>();
+  const add = ({ takenCents, final }: Pick<Reversal, "takenCents" | "final">, sign: 1 | -1) => {
+    const against = final ? `milestone:${milestoneId}` : DISPUTES;
+    sums.set("processor", (sums.get("processor") ?? 0) - sign * takenCents);
+    sums.set(against, (sums.get(against) ?? 0) + sign * takenCents);
+  };
+  if (before !== undefined) add(before, -1);
+  add(after, 1);
+  return [...sums]
+    .filter(([, amountCents]) => amountCents !== 0)
+    .map(([account, amountCents]) => ({ account, amountCents }));
+}

@@ -1,0 +1,75 @@
+import type { Db } from "../database/connection.ts";
+import type { Notice } from "./processor.ts";
+
+/** Records what the processor told. `false`: it has told that before. */
+export async function insertProcessorEvent(
+  db: Db,
+  notice: Notice,
+  { now, dueAt }: { now: Date; dueAt: Date },
+): Promise<boolean> {
+  const { numInsertedOrUpdatedRows } = await db
+    .insertInto("processor_events")
+    .values({
+      id: notice.id,
+      type: notice.type,
+      intent_id: notice.intentId,
+      setup_id: notice.setupId,
+      account_id: notice.accountId,
+      received_at: now,
+      due_at: dueAt,
+      handled_at: null,
+    })
+    .onConflict((conflict) => conflict.column("id").doNothing())
+    .executeTakeFirstOrThrow();
+  return numInsertedOrUpdatedRows !== 0n;
+}
+
+export type DueEvent = Notice & { attempts: number };
+
+/** Events that nobody has handled yet and that somebody should look at now. */
+export function listDueEvents(db: Db, now: Date, limit: number): Promise<DueEvent[]> {
+  return db
+    .selectFrom("processor_events")
+    .where("due_at", "<=", now)
+    .select([
+      "id",
+      "type",
+      "intent_id as intentId",
+      "setup_id as setupId",
+      "account_id as accountId",
+      "attempts",
+    ])
+    .orderBy("due_at")
+    .limit(limit)
+    .execute();
+}
+
+/** Takes an event for one attempt more. `false`: somebody else has. */
+export async function takeEvent(
+  db: Db,
+  { id, attempts }: DueEvent,
+  { now, dueAt }: { now: Date; dueAt: Date },
+): Promise<boolean> {
+  const { numUpdatedRows } = await db
+    .updateTable("processor_events")
+    .set({ attempts: attempts + 1, due_at: dueAt })
+    .where("id", "=", id)
+    .where("attempts", "=", attempts)
+    .where("due_at", "<=", now)
+    .executeTakeFirstOrThrow();
+  return numUpdatedRows === 1n;
+}
+
+export async function markEventHandled(db: Db, id: string, now: Date): Promise<void> {
+  await db
+    .updateTable("processor_events")
+    .set({ handled_at: now, due_at: null })
+    .where("id", "=", id)
+    .where("handled_at", "is", null)
+    .execute();
+}
+
+/** Forgets what was handled before then: the processor no longer sends it again. */
+export async function deleteHandledEvents(db: Db, before: Date): Promise<void> {
+  await db.deleteFrom("processor_events").where("handled_at", "<", before).execute();
+}

@@ -1,0 +1,90 @@
+import { sql } from "kysely";
+import type { Db, Trx } from "../database/connection.ts";
+import type { ReversalsTable } from "../database/schema.ts";
+import type { Reversal } from "./processor.ts";
+
+const COLUMNS = [
+  "id",
+  "payment_id as paymentId",
+  "kind",
+  "status",
+  "amount_cents as amountCents",
+  "currency",
+  "taken_cents as takenCents",
+  "final",
+  "observed_at as observedAt",
+  "created_at as createdAt",
+  "updated_at as updatedAt",
+] as const;
+
+/** A refund or dispute as our books have it. */
+export type ReversalRow = {
+  id: string;
+  paymentId: string;
+  kind: ReversalsTable["kind"];
+  status: string;
+  amountCents: number;
+  currency: string;
+  takenCents: number;
+  final: boolean;
+  observedAt: Date;
+  createdAt: Date;
+  updatedAt: Date;
+};
+
+/** What has gone back of the account's payments, the oldest first. */
+export function listReversals(
+  db: Db,
+  accountId: string,
+  paymentIds: readonly string[],
+): Promise<ReversalRow[]> {
+  return db
+    .selectFrom("reversals")
+    .where("account_id", "=", accountId)
+    .where("payment_id", "=", sql<string>`any(${paymentIds}::uuid[])`)
+    .select(COLUMNS)
+    .orderBy("created_at")
+    .orderBy("id")
+    .execute();
+}
+
+/** Writes down where a reversal stands now. */
+export async function saveReversal(
+  trx: Trx,
+  { accountId, paymentId }: { accountId: string; paymentId: string },
+  reversal: Reversal,
+  { now, observedAt }: { now: Date; observedAt: Date },
+): Promise<void> {
+  const changed = {
+    status: reversal.status,
+    amount_cents: reversal.amountCents,
+    taken_cents: reversal.takenCents,
+    final: reversal.final,
+    observed_at: observedAt,
+    updated_at: now,
+  };
+  await trx
+    .insertInto("reversals")
+    .values({
+      account_id: accountId,
+      id: reversal.id,
+      payment_id: paymentId,
+      kind: reversal.kind,
+      currency: reversal.currency,
+      created_at: now,
+      ...changed,
+    })
+    .onConflict((conflict) => conflict.columns(["account_id", "id"]).doUpdateSet(changed))
+    .execute();
+}
+
+/** Marks the invoice of an approval as refunded, once. */
+export async function markInvoiceRefunded(trx: Trx, accountId: string, approvalId: string): Promise<void> {
+  await trx
+    .updateTable("invoices")
+    .set({ status: "refunded" })
+    .where("account_id", "=", accountId)
+    .where("approval_id", "=", approvalId)
+    .where("status", "=", "paid")
+    .execute();
+}

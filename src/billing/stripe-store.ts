@@ -1,0 +1,55 @@
+import { sql } from "kysely";
+import type { Db } from "../database/connection.ts";
+import type { ProcessorName } from "./processor.ts";
+
+const RESTRICT_VIOLATION = "23001";
+
+/**
+ * Makes these books a processor's. `false`: they hold another's cards or payments, and the database does not
+ * let that be mixed.
+ */
+export async function claimBooks(db: Db, processor: ProcessorName): Promise<boolean> {
+  try {
+    await db.updateTable("books").set({ processor }).where("processor", "<>", processor).execute();
+    return true;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === RESTRICT_VIOLATION) return false;
+    throw error;
+  }
+}
+
+/** What tells this database's intents from those of any other service on the same account of the processor. */
+export async function readBooksId(db: Db): Promise<string> {
+  return (await db.selectFrom("books").select("id").executeTakeFirstOrThrow()).id;
+}
+
+export async function findCustomer(db: Db, accountId: string): Promise<string | undefined> {
+  const row = await db
+    .selectFrom("processor_customers")
+    .where("account_id", "=", accountId)
+    .select("customer_id")
+    .executeTakeFirst();
+  return row?.customer_id;
+}
+
+/** Keeps the customer that was made for an account, or the one that somebody else kept first. */
+export async function keepCustomer(
+  db: Db,
+  accountId: string,
+  customerId: string,
+  now: Date,
+): Promise<string> {
+  await sql`
+    insert into processor_customers (account_id, customer_id, created_at)
+    values (${accountId}, ${customerId}, ${now}) on conflict do nothing`.execute(db);
+  return (await findCustomer(db, accountId)) ?? customerId;
+}
+
+/** Forgets a customer that the processor no longer knows. */
+export async function forgetCustomer(db: Db, accountId: string, customerId: string): Promise<void> {
+  await db
+    .deleteFrom("processor_customers")
+    .where("account_id", "=", accountId)
+    .where("customer_id", "=", customerId)
+    .execute();
+}

@@ -1,0 +1,93 @@
+import type Stripe from "stripe";
+import { refusalOf } from "./declines.ts";
+import type { IntentState, ProcessorCard, Reversal } from "./processor.ts";
+
+/**
+ * Where a PaymentIntent stands. Its own status decides, and nothing else.
+ * @throws Error for what is none, or stands where a card's intent cannot: the outcome is then not known
+ */
+export function toIntentState(intent: Stripe.PaymentIntent): IntentState {
+  assertObject(intent, "payment_intent");
+  switch (intent.status) {
+    case "requires_confirmation":
+      return { status: "unconfirmed" };
+    case "processing":
+      return { status: "processing" };
+    case "succeeded":
+      return { status: "succeeded" };
+    case "canceled":
+      return refusalOf("canceled");
+    case "requires_payment_method": {
+      const error = intent.last_payment_error;
+      return refusalOf(error?.decline_code ?? error?.code);
+    }
+    case "requires_action": {
+      const actionUrl = intent.next_action?.redirect_to_url?.url;
+      if (actionUrl) return { status: "action_required", actionUrl };
+      throw new Error(`${intent.id} asks for ${intent.next_action?.type}, which no redirect can do`);
+    }
+    default:
+      throw new Error(`${intent.id} is ${intent.status}, which an intent of ours never is`);
+  }
+}
+
+/** A payment method as a card; `undefined` when it is none. */
+export function toCard(method: Stripe.PaymentMethod): ProcessorCard | undefined {
+  assertObject(method, "payment_method");
+  const { id, card } = method;
+  if (card === undefined || card === null) return undefined;
+  return { id, brand: card.brand, last4: card.last4, expMonth: card.exp_month, expYear: card.exp_year };
+}
+
+/** A refund; `undefined` when it is not of an intent. Only one that succeeded has taken anything. */
+export function refundToReversal(refund: Stripe.Refund): Reversal | undefined {
+  assertObject(refund, "refund");
+  const intentId = idOf(refund.payment_intent);
+  if (intentId === undefined) return undefined;
+  const status = refund.status ?? "unknown";
+  return {
+    id: refund.id,
+    kind: "refund",
+    intentId,
+    status,
+    amountCents: refund.amount,
+    currency: refund.currency,
+    takenCents: status === "succeeded" ? refund.amount : 0,
+    final: true,
+  };
+}
+
+/**
+ * A dispute; `undefined` when it is not of an intent. What it has taken is what Stripe's balance says: inquiries
+ * take nothing, and what is won comes back.
+ */
+export function disputeToReversal(dispute: Stripe.Dispute): Reversal | undefined {
+  assertObject(dispute, "dispute");
+  const intentId = idOf(dispute.payment_intent);
+  if (intentId === undefined) return undefined;
+  const { status, amount, currency, balance_transactions: moves } = dispute;
+  const moved = moves.reduce((sum, move) => sum + move.amount, 0);
+  // A balance that is kept in another currency says whether it was taken, and not how much of ours.
+  const whole = moves.some((move) => move.currency !== currency) && moved < 0;
+  return {
+    id: dispute.id,
+    kind: "dispute",
+    intentId,
+    status,
+    amountCents: amount,
+    currency,
+    takenCents: whole ? amount : Math.max(0, -moved),
+    final: ["won", "lost", "warning_closed", "prevented"].includes(status),
+  };
+}
+
+/** Stripe's client gives a refusal that it cannot read as if it were what was asked for. */
+export function assertObject(answer: { object?: unknown; id?: unknown }, object: string): void {
+  if (answer.object !== object || typeof answer.id !== "string")
+    throw new Error(`Stripe answered with something that is no ${object}`);
+}
+
+/** The id of what may be expanded. */
+export function idOf(reference: string | { id: string } | null | undefined): string | undefined {
+  return typeof reference === "string" ? reference : reference?.id;
+}

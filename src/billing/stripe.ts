@@ -1,0 +1,373 @@
+import { randomUUID } from "node:crypto";
+import Stripe from "stripe";
+import type { StripeKeys } from "../config/config.ts";
+import { readClock } from "../database/clock.ts";
+import type { Db } from "../database/connection.ts";
+import { isUuid } from "../lib/ids.ts";
+import { Problem } from "../lib/problems.ts";
+import { SECOND } from "../lib/time.ts";
+import { refusalOf } from "./declines.ts";
+import type {
+  CardForm,
+  IntentRecord,
+  IntentState,
+  Notice,
+  Processor,
+  Refusal,
+  Reversal,
+} from "./processor.ts";
+import * as store from "./stripe-store.ts";
+import {
+  assertObject,
+  disputeToReversal,
+  idOf,
+  refundToReversal,
+  toCard,
+  toIntentState,
+} from "./stripe-wire.ts";
+
+const API_VERSION = "2026-10-28.endive";
+/** Preparing and confirming, or reading and confirming, fit into the lease of an attempt (40 s). */
+const TIMEOUT = 8 * SECOND;
+const CONFIRM_TIMEOUT = 20 * SECOND;
+const SIGNATURE_AGE_SECONDS = 300;
+const RETRY_AFTER_SECONDS = 5;
+const PAGE = 100;
+/** For what holds no lease, and is worth waiting for. */
+const PATIENT = { maxNetworkRetries: 2 };
+
+/** Where Stripe is, if it is not Stripe: the tests bring one of their own. */
+export type StripeAddress = { host: string; port: number; protocol: "http" };
+
+/** Stripe, behind the processor's interface. Every call is made once: what became of it is read, not resent. */
+export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress): Processor {
+  const client = new Stripe(keys.secretKey, {
+    apiVersion: API_VERSION,
+    timeout: TIMEOUT,
+    // A call that is lost is looked into by the attempt's next step.
+    maxNetworkRetries: 0,
+    telemetry: false,
+    appInfo: { name: "Countersign" },
+    ...address,
+  });
+  const booksId = once(() => store.readBooksId(db));
+
+  async function customerOf(accountId: string): Promise<string> {
+    const known = await store.findCustomer(db, accountId);
+    if (known !== undefined) return known;
+    const metadata = { books: await booksId(), accountId };
+    // The key makes one customer of two calls at once.
+    const customer = await withKey(`customer:${metadata.books}:${accountId}`, (options) =>
+      client.customers.create({ metadata }, options),
+    );
+    assertObject(customer, "customer");
+    return store.keepCustomer(db, accountId, customer.id, await readClock(db));
+  }
+
+  /** Runs what needs the account's customer, once more with a new one if Stripe no longer knows it. */
+  async function asCustomer<T>(accountId: string, work: (customer: string) => Promise<T>): Promise<T> {
+    const customer = await customerOf(accountId);
+    try {
+      return await work(customer);
+    } catch (error) {
+      if (!isRejection(error) || error.code !== "resource_missing" || error.param !== "customer") throw error;
+      await store.forgetCustomer(db, accountId, customer);
+      return work(await customerOf(accountId));
+    }
+  }
+
+  async function attach(paymentMethod: string, customer: string): Promise<Stripe.PaymentMethod> {
+    try {
+      return await client.paymentMethods.attach(paymentMethod, { customer });
+    } catch (error) {
+      if (!isRejection(error) || error.param === "customer") throw error;
+      // It may be attached already, and to this very customer.
+      const method = await client.paymentMethods.retrieve(paymentMethod);
+      if (idOf(method.customer) === customer) return method;
+      throw error;
+    }
+  }
+
+  async function read(intentId: string): Promise<IntentState> {
+    return toIntentState(await client.paymentIntents.retrieve(intentId));
+  }
+
+  async function cancel(intentId: string): Promise<IntentState> {
+    try {
+      return toIntentState(await client.paymentIntents.cancel(intentId));
+    } catch (error) {
+      // It is past cancelling: where it stands says why.
+      if (isRejection(error)) return read(intentId);
+      throw error;
+    }
+  }
+
+  async function isOurs({ metadata }: { metadata: Stripe.Metadata | null }): Promise<boolean> {
+    return metadata?.books === (await booksId());
+  }
+
+  function toRecord(intent: Stripe.PaymentIntent): IntentRecord {
+    return {
+      id: intent.id,
+      accountId: intent.metadata.accountId ?? null,
+      amountCents: intent.amount,
+      currency: intent.currency,
+      state: knownState(intent),
+      createdAt: new Date(intent.created * SECOND),
+    };
+  }
+
+  return {
+    name: `stripe_${keys.mode}`,
+
+    attachCard: (accountId, paymentMethod) =>
+      orUnavailable(async () => {
+        try {
+          const method = await asCustomer(accountId, (customer) => attach(paymentMethod, customer));
+          const card = toCard(method);
+          if (card === undefined) await client.paymentMethods.detach(method.id);
+          return card;
+        } catch (error) {
+          if (isRejection(error) || error instanceof Stripe.errors.StripeCardError) return undefined;
+          throw error;
+        }
+      }),
+
+    detachCard: (_accountId, cardId) =>
+      orUnavailable(async () => {
+        try {
+          await client.paymentMethods.detach(cardId);
+        } catch (error) {
+          if (!isRejection(error)) throw error;
+        }
+      }),
+
+    async prepare(request) {
+      const { accountId, cardId, amountCents, currency, metadata } = request;
+      const params: Stripe.PaymentIntentCreateParams = {
+        amount: amountCents,
+        currency,
+        customer: await customerOf(accountId),
+        payment_method: cardId,
+        // No other kind: those may answer days later, and need forms that we do not have.
+        allowed_payment_method_types: ["card"],
+        // What is paid out of this payment later is grouped with it.
+        transfer_group: metadata.approvalId,
+        description: `Milestone ${metadata.milestoneId}`,
+        metadata: { ...metadata, accountId, books: await booksId() },
+      };
+      try {
+        const intent = await withKey(request.idempotencyKey, (options) =>
+          client.paymentIntents.create(params, options),
+        );
+        assertObject(intent, "payment_intent");
+        return { status: "prepared", intentId: intent.id };
+      } catch (error) {
+        if (isRejection(error) || error instanceof Stripe.errors.StripeCardError) return refusalFrom(error);
+        throw error;
+      }
+    },
+
+    async execute(intentId, returnUrl) {
+      try {
+        // With an address to come back to, and without their script, authentication is a redirect.
+        const params = { return_url: returnUrl };
+        return toIntentState(
+          await client.paymentIntents.confirm(intentId, params, { timeout: CONFIRM_TIMEOUT }),
+        );
+      } catch (error) {
+        if (error instanceof Stripe.errors.StripeCardError) return read(intentId);
+        if (!isRejection(error)) throw error;
+        // It stands elsewhere already, or can never be confirmed as it is: then it is cancelled, for good.
+        const state = await read(intentId);
+        if (state.status !== "unconfirmed") return state;
+        const cancelled = await cancel(intentId);
+        return cancelled.status === "refused" ? refusalFrom(error) : cancelled;
+      }
+    },
+
+    read,
+    cancel,
+
+    async findIntent(intentId) {
+      try {
+        const intent = await client.paymentIntents.retrieve(intentId, undefined, PATIENT);
+        assertObject(intent, "payment_intent");
+        return (await isOurs(intent)) ? toRecord(intent) : undefined;
+      } catch (error) {
+        if (isRejection(error) && error.code === "resource_missing") return undefined;
+        throw error;
+      }
+    },
+
+    async *listIntents(since) {
+      const created = { gte: Math.floor(since.getTime() / SECOND) };
+      for await (const intent of client.paymentIntents.list({ created, limit: PAGE }, PATIENT))
+        if (await isOurs(intent)) yield toRecord(intent);
+    },
+
+    async *listReversals(of) {
+      const filter =
+        "intentId" in of
+          ? { payment_intent: of.intentId }
+          : { created: { gte: Math.floor(of.since.getTime() / SECOND) } };
+      yield* mapped(client.refunds.list({ ...filter, limit: PAGE }, PATIENT), refundToReversal);
+      yield* mapped(client.disputes.list({ ...filter, limit: PAGE }, PATIENT), disputeToReversal);
+    },
+
+    cardForm: createCardForm(client, keys, asCustomer, isOurs, booksId),
+
+    readNotice(body, signature) {
+      try {
+        const { webhookSecret } = keys;
+        return toNotice(
+          client.webhooks.constructEvent(body, signature ?? "", webhookSecret, SIGNATURE_AGE_SECONDS),
+        );
+      } catch {
+        // It was not signed, or is none of the events that we asked for.
+        return undefined;
+      }
+    },
+  };
+}
+
+function createCardForm(
+  client: Stripe,
+  { publishableKey }: StripeKeys,
+  asCustomer: <T>(accountId: string, work: (customer: string) => Promise<T>) => Promise<T>,
+  isOurs: (setup: Stripe.SetupIntent) => Promise<boolean>,
+  booksId: () => Promise<string>,
+): CardForm {
+  return {
+    publishableKey,
+
+    begin: (accountId) =>
+      orUnavailable(async () => {
+        const metadata = { books: await booksId(), accountId };
+        const setup = await asCustomer(accountId, (customer) =>
+          client.setupIntents.create({
+            customer,
+            allowed_payment_method_types: ["card"],
+            // It is charged only while the person is there, who confirms each payment.
+            usage: "on_session",
+            metadata,
+          }),
+        );
+        assertObject(setup, "setup_intent");
+        return setup.id;
+      }),
+
+    find: (setupId) =>
+      orUnavailable(async () => {
+        try {
+          const setup = await client.setupIntents.retrieve(setupId, { expand: ["payment_method"] });
+          assertObject(setup, "setup_intent");
+          const { accountId } = setup.metadata ?? {};
+          if (!(await isOurs(setup)) || accountId === undefined || setup.client_secret === null)
+            return undefined;
+          const method = setup.status === "succeeded" ? setup.payment_method : null;
+          const card = method === null || typeof method === "string" ? undefined : toCard(method);
+          return { id: setup.id, accountId, clientSecret: setup.client_secret, card };
+        } catch (error) {
+          if (isRejection(error)) return undefined;
+          throw error;
+        }
+      }),
+  };
+}
+
+/**
+ * Makes something under a key, so that two calls make one. A key answers what its first call was answered, a
+ * failure too, for a day: then it is made under a new key. A second one, unconfirmed, harms nobody.
+ */
+async function withKey<T>(key: string, call: (options: Stripe.RequestOptions) => Promise<T>): Promise<T> {
+  try {
+    return await call({ idempotencyKey: key });
+  } catch (error) {
+    if (!(error instanceof Stripe.errors.StripeError)) throw error;
+    const stored = error.headers?.["idempotent-replayed"] === "true";
+    const otherwise = error instanceof Stripe.errors.StripeIdempotencyError && error.statusCode === 400;
+    if (!stored && !otherwise) throw error;
+    return call({ idempotencyKey: `${key}:${randomUUID()}` });
+  }
+}
+
+/** Stripe did nothing, and would do nothing however often it were asked the same. */
+function isRejection(error: unknown): error is Stripe.errors.StripeInvalidRequestError {
+  return (
+    error instanceof Stripe.errors.StripeInvalidRequestError &&
+    (error.statusCode === 400 || error.statusCode === 404)
+  );
+}
+
+function refusalFrom(error: Stripe.errors.StripeError): Refusal {
+  return refusalOf(error.decline_code ?? error.code);
+}
+
+/** For lists, which one intent that stands where none of ours can must not cut off. */
+function knownState(intent: Stripe.PaymentIntent): IntentState {
+  try {
+    return toIntentState(intent);
+  } catch {
+    return { status: "processing" };
+  }
+}
+
+/** For calls that a person waits for, and can simply make again. */
+async function orUnavailable<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof Stripe.errors.StripeError)) throw error;
+    const details = { retryAfterSeconds: RETRY_AFTER_SECONDS };
+    const problem = new Problem(
+      "unavailable",
+      details,
+      "Stripe cannot be reached right now. Try again shortly.",
+    );
+    problem.cause = error;
+    throw problem;
+  }
+}
+
+function toNotice(event: Stripe.Event): Notice | undefined {
+  const { id, type, data } = event;
+  if (event.object !== "event" || typeof id !== "string" || typeof type !== "string") return undefined;
+  const subject = data.object as {
+    object?: string;
+    id?: string;
+    payment_intent?: string | { id: string } | null;
+    metadata?: Stripe.Metadata | null;
+  };
+  const own = (object: string) => (subject.object === object ? subject.id : undefined);
+  const accountId = subject.metadata?.accountId ?? "";
+  return {
+    id,
+    type,
+    intentId: own("payment_intent") ?? idOf(subject.payment_intent) ?? null,
+    setupId: own("setup_intent") ?? null,
+    accountId: isUuid(accountId) ? accountId : null,
+  };
+}
+
+async function* mapped<T>(
+  all: AsyncIterable<T>,
+  toReversal: (one: T) => Reversal | undefined,
+): AsyncIterable<Reversal> {
+  for await (const one of all) {
+    const reversal = toReversal(one);
+    if (reversal !== undefined) yield reversal;
+  }
+}
+
+/** Asks once it succeeds, and remembers the answer. */
+function once<T>(ask: () => Promise<T>): () => Promise<T> {
+  let answer: Promise<T> | undefined;
+  return () => {
+    answer ??= ask().catch((error: unknown) => {
+      answer = undefined;
+      throw error;
+    });
+    return answer;
+  };
+}

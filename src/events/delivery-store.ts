@@ -1,0 +1,55 @@
+import { sql } from "kysely";
+import type { Trx } from "../database/connection.ts";
+
+/** A webhook that wants at least one of the events that are being written. */
+export type Subscriber = { id: string; eventTypes: string[] };
+
+export type NewDelivery = {
+  id: string;
+  webhookId: string;
+  eventNumber: number;
+  eventType: string;
+  body: string;
+};
+
+/**
+ * Marks the account's webhooks that want one of the types as due, and holds them until the transaction ends:
+ * whoever finds one with nothing left to send waits for that, and looks again. None while the feature is off.
+ */
+export async function wakeSubscribers(
+  trx: Trx,
+  accountId: string,
+  types: readonly string[],
+  now: Date,
+): Promise<Subscriber[]> {
+  // Taken in the order of their ids first: two of these at once must not wait for each other.
+  const { rows } = await sql<Subscriber>`
+    update webhooks set due_at = least(due_at, ${now}::timestamptz)
+    where account_id = ${accountId} and id = any(array(
+      select w.id from webhooks w join accounts a on a.account_id = w.account_id
+      where w.account_id = ${accountId} and w.status = 'ACTIVE' and w.event_types && ${types}::text[]
+        and a.features @> '{"public_api_webhooks": true}'
+      order by w.id for no key update of w
+    ))
+    returning id, event_types as "eventTypes"`.execute(trx);
+  return rows;
+}
+
+export async function insertDeliveries(
+  trx: Trx,
+  accountId: string,
+  deliveries: readonly NewDelivery[],
+  now: Date,
+): Promise<void> {
+  await sql`
+    insert into webhook_deliveries
+      (account_id, id, webhook_id, event_number, event_type, body, due_at, created_at)
+    select ${accountId}::uuid, d.id, d.webhook_id, d.event_number, d.event_type, d.body, ${now}::timestamptz,
+      ${now}::timestamptz
+    from unnest(${deliveries.map((delivery) => delivery.id)}::uuid[],
+      ${deliveries.map((delivery) => delivery.webhookId)}::uuid[],
+      ${deliveries.map((delivery) => delivery.eventNumber)}::bigint[],
+      ${deliveries.map((delivery) => delivery.eventType)}::text[],
+      ${deliveries.map((delivery) => delivery.body)}::text[])
+      as d (id, webhook_id, event_number, event_type, body)`.execute(trx);
+}

@@ -1,0 +1,6 @@
+export const WEBHOOKS = "/settings/webhooks";
+
+/** The page of one webhook. */
+export function webhookPath(id: string): string {
+  return `${WEBHOOKS}/${id}`;
+}

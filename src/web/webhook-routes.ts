@@ -1,0 +1,270 @@
+import { type Static, Type } from "@sinclair/typebox";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { AccountEventType } from "../events/schemas.ts";
+import type { App } from "../http/app.ts";
+import { isUuid, newId } from "../lib/ids.ts";
+import { notFound, Problem } from "../lib/problems.ts";
+import { formToken } from "../sessions/form-token.ts";
+import { type Human, openSessionGate } from "../sessions/gate.ts";
+import type { SessionDeps } from "../sessions/service.ts";
+import {
+  createWebhookByHand,
+  deleteWebhook,
+  findWebhookForMember,
+  listDeliveries,
+  listWebhooks,
+  type MemberWebhook,
+  redeliver,
+  rotateSecret,
+  type WebhookDeps,
+} from "../webhooks/service.ts";
+import type { Fault } from "./forms.ts";
+import { show } from "./site.ts";
+import {
+  type Draft,
+  deletePage,
+  EVENT_WORDS,
+  fieldIds,
+  secretPage,
+  type WebhookSection,
+  webhookPage,
+  webhooksPage,
+} from "./webhook-pages.ts";
+import { WEBHOOKS, webhookPath } from "./webhook-paths.ts";
+
+const FEATURE = "public_api_webhooks";
+const DELIVERIES_SHOWN = 10;
+const strict = { additionalProperties: false };
+const token = { form_token: Type.String({ maxLength: 100 }) };
+const EventTypeName = Type.Unsafe<AccountEventType>({ type: "string", enum: Object.keys(EVENT_WORDS) });
+const AddForm = Type.Object(
+  {
+    ...token,
+    account_id: Type.String({ format: "uuid" }),
+    webhook_id: Type.String({ format: "uuid" }),
+    url: Type.String({ maxLength: 4_096 }),
+    // A form sends one of a name as text, several as a list, and none not at all.
+    event_types: Type.Optional(Type.Union([EventTypeName, Type.Array(EventTypeName, { maxItems: 50 })])),
+  },
+  strict,
+);
+const RotateForm = Type.Object({ ...token, shown: Type.String({ maxLength: 30 }) }, strict);
+const RedeliverForm = Type.Object({ ...token, delivery_id: Type.String({ maxLength: 100 }) }, strict);
+const DeleteForm = Type.Object(token, strict);
+const Params = Type.Object({ webhookId: Type.String() });
+const Query = Type.Object({
+  said: Type.Optional(Type.Unsafe<unknown>({})),
+  before: Type.Optional(Type.Unsafe<unknown>({})),
+});
+
+type Deps = SessionDeps & WebhookDeps;
+
+const PURPOSES = {
+  add: (accountId: string, webhookId: string) => `webhooks:add:${accountId}:${webhookId}`,
+  rotate: (webhookId: string, shown: string) => `webhooks:rotate:${webhookId}:${shown}`,
+  redeliver: (webhookId: string) => `webhooks:redeliver:${webhookId}`,
+  delete: (webhookId: string) => `webhooks:delete:${webhookId}`,
+};
+
+/** `/settings/webhooks` (CONTRACT.md §7). Members see an account's webhooks; owners and approvers manage them. */
+export function webhookPageRoutes(app: App, deps: Deps): void {
+  const pages = openSessionGate(deps);
+  const readable = { ...pages.options, schema: { hide: true as const, querystring: Query } };
+  const one = { ...pages.options, schema: { hide: true as const, querystring: Query, params: Params } };
+
+  app.get(WEBHOOKS, readable, async (request, reply) =>
+    showList(deps, reply, pages.human(request), { said: textOf(request.query.said) }),
+  );
+
+  app.get(`${WEBHOOKS}/:webhookId`, one, async (request, reply) => {
+    const human = pages.human(request);
+    const webhook = await find(deps, human, request.params.webhookId);
+    const { said, before } = request.query;
+    return showOne(deps, reply, human, webhook, { said: textOf(said), before: textOf(before) });
+  });
+
+  app.get(`${WEBHOOKS}/:webhookId/delete`, one, async (request, reply) => {
+    const human = pages.human(request);
+    const webhook = await findManaged(deps, human, request.params.webhookId);
+    const page = deletePage(webhook, formToken(deps.keys, human, PURPOSES.delete(webhook.id)));
+    return show(deps, reply, page, { human });
+  });
+
+  addRoute(app, deps);
+  actionRoutes(app, deps);
+}
+
+function addRoute(app: App, deps: Deps): void {
+  const gate = openSessionGate(deps, {
+    purpose: ({ body }) => {
+      const { account_id, webhook_id } = body as Static<typeof AddForm>;
+      return PURPOSES.add(account_id, webhook_id);
+    },
+    returnTo: () => WEBHOOKS,
+  });
+  app.post(
+    `${WEBHOOKS}/add`,
+    { ...gate.options, schema: { hide: true, body: AddForm } },
+    async (request, reply) => {
+      const human = gate.human(request);
+      const { account_id: accountId, webhook_id: id, url, event_types = [] } = request.body;
+      assertManages(human, accountId);
+      if (!isEnabled(human, accountId)) throw new Problem("feature_disabled");
+      const draft = { url: url.trim(), eventTypes: [event_types].flat() };
+      const complain = (fault: Fault) =>
+        showList(deps, reply, human, { fault, drafts: { [accountId]: draft } });
+      if (draft.eventTypes.length === 0) {
+        return complain({ field: fieldIds(accountId).types, message: "Choose at least one event." });
+      }
+      try {
+        const member = { accountId, userId: human.userId, name: human.name };
+        const disclosed = await createWebhookByHand(deps, member, id, draft);
+        return show(deps, reply, secretPage(disclosed, true), { human, status: 201 });
+      } catch (error) {
+        if (!(error instanceof Problem) || error.details?.field !== "url") throw error;
+        return complain({ field: fieldIds(accountId).url, message: error.message });
+      }
+    },
+  );
+}
+
+function actionRoutes(app: App, deps: Deps): void {
+  const formGate = (purpose: (id: string, body: unknown) => string) =>
+    openSessionGate(deps, {
+      purpose: (request) => purpose(idOf(request), request.body),
+      returnTo: (request) => webhookPath(idOf(request)),
+    });
+
+  const rotating = formGate((id, body) => PURPOSES.rotate(id, (body as Static<typeof RotateForm>).shown));
+  app.post(
+    `${WEBHOOKS}/:webhookId/rotate-secret`,
+    { ...rotating.options, schema: { hide: true, params: Params, body: RotateForm } },
+    async (request, reply) => {
+      const human = rotating.human(request);
+      const { accountId, id } = await findManaged(deps, human, request.params.webhookId);
+      const { shown } = request.body;
+      const disclosed = await rotateSecret(deps, accountId, id, { oldSecretUntil: shown || null });
+      return show(deps, reply, secretPage(disclosed, false), { human });
+    },
+  );
+
+  const resending = formGate(PURPOSES.redeliver);
+  app.post(
+    `${WEBHOOKS}/:webhookId/redeliver`,
+    { ...resending.options, schema: { hide: true, params: Params, body: RedeliverForm } },
+    async (request, reply) => {
+      const { accountId, id } = await findManaged(deps, resending.human(request), request.params.webhookId);
+      await redeliver(deps.db, accountId, id, request.body.delivery_id);
+      return reply.redirect(`${webhookPath(id)}?said=again`, 303);
+    },
+  );
+
+  const deleting = formGate(PURPOSES.delete);
+  app.post(
+    `${WEBHOOKS}/:webhookId/delete`,
+    { ...deleting.options, schema: { hide: true, params: Params, body: DeleteForm } },
+    async (request, reply) => {
+      const { accountId, id } = await findManaged(deps, deleting.human(request), request.params.webhookId);
+      await deleteWebhook(deps.db, accountId, id);
+      return reply.redirect(`${WEBHOOKS}?said=deleted`, 303);
+    },
+  );
+}
+
+async function showList(
+  deps: Deps,
+  reply: FastifyReply,
+  human: Human,
+  around: { said?: string | undefined; fault?: Fault; drafts?: Record<string, Draft> },
+): Promise<FastifyReply> {
+  const section = async ({
+    accountId,
+    accountName,
+  }: Human["memberships"][number]): Promise<WebhookSection> => {
+    const webhookId = newId();
+    const token = formToken(deps.keys, human, PURPOSES.add(accountId, webhookId));
+    return {
+      accountId,
+      accountName,
+      enabled: isEnabled(human, accountId),
+      webhooks: await listWebhooks(deps.db, accountId),
+      adding: manages(human, accountId)
+        ? { webhookId, formToken: token, draft: around.drafts?.[accountId] }
+        : undefined,
+    };
+  };
+  const sections = await Promise.all(human.memberships.map(section));
+  const status = around.fault === undefined ? 200 : 422;
+  return show(deps, reply, webhooksPage(sections, around), { human, status });
+}
+
+async function showOne(
+  deps: Deps,
+  reply: FastifyReply,
+  human: Human,
+  webhook: MemberWebhook,
+  { said, before }: { said: string | undefined; before: string | undefined },
+): Promise<FastifyReply> {
+  const { id, accountId, oldSecretUntil } = webhook;
+  const page = {
+    limit: DELIVERIES_SHOWN,
+    ...(before !== undefined && /^\d{1,15}$/.test(before) && { cursor: before }),
+  };
+  const deliveries = await listDeliveries(deps.db, accountId, id, page);
+  const changes = manages(human, accountId) && webhook.status === "ACTIVE";
+  const form = (purpose: string) =>
+    changes ? { formToken: formToken(deps.keys, human, purpose) } : undefined;
+  const view = {
+    webhook,
+    accountName: human.memberships.length > 1 ? membershipOf(human, accountId)?.accountName : undefined,
+    now: human.now,
+    said,
+    deliveries,
+    resending: form(PURPOSES.redeliver(id)),
+    rotating: form(PURPOSES.rotate(id, oldSecretUntil?.toISOString() ?? "")),
+    deletes: manages(human, accountId),
+  };
+  return show(deps, reply, webhookPage(view), { human });
+}
+
+/** @throws Problem not_found for a webhook of none of the person's accounts */
+async function find({ db }: Deps, human: Human, id: string): Promise<MemberWebhook> {
+  const accountIds = human.memberships.map(({ accountId }) => accountId);
+  const webhook = isUuid(id) ? await findWebhookForMember(db, accountIds, id) : undefined;
+  if (webhook === undefined) throw notFound("webhooks", "webhookId", id);
+  return webhook;
+}
+
+/** @throws Problem not_found, not_permitted for a viewer */
+async function findManaged(deps: Deps, human: Human, id: string): Promise<MemberWebhook> {
+  const webhook = await find(deps, human, id);
+  assertManages(human, webhook.accountId);
+  return webhook;
+}
+
+/** @throws Problem not_found for an account that is not theirs, not_permitted for a viewer */
+function assertManages(human: Human, accountId: string): void {
+  if (membershipOf(human, accountId) === undefined) throw new Problem("not_found", { resource: "accounts" });
+  if (!manages(human, accountId)) throw new Problem("not_permitted");
+}
+
+function membershipOf(human: Human, accountId: string) {
+  return human.memberships.find((membership) => membership.accountId === accountId);
+}
+
+function manages(human: Human, accountId: string): boolean {
+  const role = membershipOf(human, accountId)?.role;
+  return role === "owner" || role === "approver";
+}
+
+function isEnabled(human: Human, accountId: string): boolean {
+  return membershipOf(human, accountId)?.features[FEATURE] === true;
+}
+
+function idOf(request: FastifyRequest): string {
+  return (request.params as { webhookId: string }).webhookId;
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === "string" ? value : undefined;
+}

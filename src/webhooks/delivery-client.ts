@@ -1,0 +1,105 @@
+import { SECOND } from "../lib/time.ts";
+import { type Answer, type DeliveryRequest, exchange, guardedLookup, NOT_PUBLIC } from "./exchange.ts";
+import { createResolver, type Resolve } from "./resolver.ts";
+import { checkWebhookUrl, isPublicAddress, mayReach, type TargetRules } from "./target.ts";
+
+/** How one attempt went. */
+export type Outcome = {
+  /** Whether the receiver has it: any 2xx. */
+  ok: boolean;
+  /** What the receiver answered; null when nothing came. */
+  status: number | null;
+  /** Why it is not delivered, in one of a few phrases for people; null when it is. */
+  error: string | null;
+  milliseconds: number;
+  /** Whether the time ran out, be it before the status came or while the rest of the answer did. */
+  timedOut: boolean;
+};
+
+export type DeliveryClient = {
+  /** Makes one attempt; waits first while `maxSockets` are under way. Never rejects. */
+  deliver(request: DeliveryRequest, signal?: AbortSignal): Promise<Outcome>;
+  /** Breaks off what is under way, and waits until it has ended. */
+  close(): Promise<void>;
+};
+
+/** What tests put in place of DNS, of the public internet, and of ten seconds. */
+type World = { resolve?: Resolve; isPublic?: (address: string) => boolean; timeout?: number };
+
+const TIMEOUT = 10 * SECOND;
+const HEADERS = { "Content-Type": "application/json", "User-Agent": "OpenTrain-Webhooks/1.0" };
+
+/**
+ * Makes the client that webhooks are delivered with (CONTRACT.md §3). It reaches public addresses alone, checked
+ * within the connection itself, so that a name cannot lead elsewhere between the check and the call.
+ * Each attempt has a connection of its own: none meets one that the receiver is just closing, and there are never
+ * more sockets than attempts under way.
+ */
+export function createDeliveryClient(
+  options: TargetRules & { maxSockets: number },
+  { resolve = createResolver(options), isPublic = isPublicAddress, timeout = TIMEOUT }: World = {},
+): DeliveryClient {
+  const lookup = guardedLookup(resolve, (host, address) => mayReach(host, address, options, isPublic));
+  const inTurn = createQueue(options.maxSockets);
+  const closing = new AbortController();
+  const underWay = new Set<Promise<Outcome>>();
+
+  const attempt = async ({ url, headers, body }: DeliveryRequest, stop: AbortSignal): Promise<Outcome> => {
+    const started = performance.now();
+    const deadline = AbortSignal.timeout(timeout);
+    // A host that was allowed when the webhook was made need not be any more.
+    const answer: Answer =
+      checkWebhookUrl(url, options) === undefined
+        ? await exchange(
+            { url, headers: { ...HEADERS, ...headers }, body },
+            lookup,
+            AbortSignal.any([deadline, stop]),
+          )
+        : { status: null, error: NOT_PUBLIC };
+    const ok = answer.status !== null && answer.status >= 200 && answer.status < 300;
+    const late = deadline.aborted && answer.status === null;
+    return {
+      ok,
+      status: answer.status,
+      error: late ? `timed out after ${timeout / SECOND} s` : (answer.error ?? refusal(answer.status, ok)),
+      milliseconds: Math.round(performance.now() - started),
+      timedOut: deadline.aborted,
+    };
+  };
+
+  return {
+    async deliver(request, signal) {
+      const stop = signal === undefined ? closing.signal : AbortSignal.any([closing.signal, signal]);
+      const outcome = inTurn(() => attempt(request, stop));
+      underWay.add(outcome);
+      return await outcome.finally(() => underWay.delete(outcome));
+    },
+    async close() {
+      closing.abort();
+      await Promise.all(underWay);
+    },
+  };
+}
+
+function refusal(status: number | null, ok: boolean): string | null {
+  if (ok || status === null) return null;
+  const redirect = status >= 300 && status < 400 ? ", a redirect, which is not followed" : "";
+  return `answered ${status}${redirect}`;
+}
+
+/** Runs at most `limit` at once; the others wait for their turn. */
+function createQueue(limit: number): <T>(run: () => Promise<T>) => Promise<T> {
+  const waiting: (() => void)[] = [];
+  let free = limit;
+  return async (run) => {
+    if (free > 0) free -= 1;
+    else await new Promise<void>((turn) => waiting.push(turn));
+    try {
+      return await run();
+    } finally {
+      const next = waiting.shift();
+      if (next === undefined) free += 1;
+      else next();
+    }
+  };
+}

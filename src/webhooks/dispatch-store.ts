@@ -1,0 +1,238 @@
+import { sql } from "kysely";
+import pg from "pg";
+import type { Db, Trx } from "../database/connection.ts";
+import type { DeliveryStatus } from "../database/schema.ts";
+import type { Sealed } from "../lib/sealed.ts";
+
+const UNIQUE_VIOLATION = "23505";
+
+export type WebhookKey = { accountId: string; id: string };
+/** A webhook that a process alone sends to, until the lease ends. */
+export type Leased = WebhookKey & { lease: string };
+
+/**
+ * Webhooks of one lane that have something to send by now, the longest waiting first, and that nobody serves:
+ * neither them nor another of the same account and receiver. While its account's feature is off, one waits.
+ */
+export async function listDueWebhooks(
+  db: Db,
+  slow: boolean,
+  now: Date,
+  limit: number,
+): Promise<WebhookKey[]> {
+  const { rows } = await sql<WebhookKey>`
+    select w.account_id as "accountId", w.id from webhooks w join accounts a on a.account_id = w.account_id
+    where w.due_at <= ${now} and w.lease is null and (w.slow_since is not null) = ${slow}
+      and a.features @> '{"public_api_webhooks": true}'
+      and not exists (
+        select from webhooks o where o.account_id = w.account_id and o.origin = w.origin and o.lease is not null
+      )
+    order by w.due_at limit ${limit}`.execute(db);
+  return rows;
+}
+
+/**
+ * Takes the lease of a webhook that is due. `false`: somebody else has it, or another of the same receiver, or
+ * a transaction is just writing to it; it stays due.
+ */
+export async function takeLease(db: Db, leased: Leased, now: Date, until: Date): Promise<boolean> {
+  const { accountId, id, lease } = leased;
+  const taking = sql`
+    update webhooks set lease = ${lease}, leased_until = ${until}
+    where account_id = ${accountId} and id = (
+      select id from webhooks
+      where account_id = ${accountId} and id = ${id} and lease is null and due_at <= ${now}
+      for no key update skip locked
+    )`.execute(db);
+  return await taking.then(
+    ({ numAffectedRows }) => numAffectedRows === 1n,
+    (error: unknown) => {
+      if (error instanceof pg.DatabaseError && error.code === UNIQUE_VIOLATION) return false;
+      throw error;
+    },
+  );
+}
+
+/** Leases whose process has died, or has lost the database. */
+export async function listLapsedLeases(db: Db, now: Date, limit: number): Promise<Leased[]> {
+  const { rows } = await sql<Leased>`
+    select account_id as "accountId", id, lease from webhooks
+    where lease is not null and leased_until <= ${now} limit ${limit}`.execute(db);
+  return rows;
+}
+
+/** The webhook's row, held until the transaction ends, if the lease is still this one. */
+export async function lockLeased(trx: Trx, { accountId, id, lease }: Leased): Promise<boolean> {
+  const { rows } = await sql`
+    select from webhooks where account_id = ${accountId} and id = ${id} and lease = ${lease}
+    for no key update`.execute(trx);
+  return rows.length === 1;
+}
+
+/**
+ * Gives a lease back, with the webhook held by a statement before: so this one sees every delivery whose
+ * transaction marked the webhook as due. It is due again when the next delivery is, but behind who waits already.
+ */
+export async function dropLease(trx: Trx, { accountId, id, lease }: Leased, now: Date): Promise<void> {
+  await sql`
+    update webhooks set lease = null, leased_until = null, due_at = (
+      select greatest(due_at, ${now}::timestamptz) from webhook_deliveries
+      where account_id = ${accountId} and webhook_id = ${id} and status = 'PENDING'
+      order by due_at limit 1
+    )
+    where account_id = ${accountId} and id = ${id} and lease = ${lease}`.execute(trx);
+}
+
+/** A delivery about to be sent, with all that sending it takes. */
+export type TakenDelivery = {
+  /** The database's time. */
+  now: Date;
+  id: string;
+  eventType: string;
+  body: string;
+  attempts: number;
+  url: string;
+  /** Encrypted, the newest first; two while a rotation lasts. */
+  secrets: Sealed[];
+  /** Deliveries that failed since the last that arrived. */
+  failures: number;
+};
+
+/**
+ * The next delivery of a webhook, of those that are not under way. `undefined`: nothing is due, or it is no longer
+ * for this process to send: the lease or the lane is another, or the webhook is gone or off.
+ * @param seconds how long the lease must last yet
+ */
+export async function findNextDelivery(
+  db: Db,
+  { accountId, id, lease }: Leased,
+  slow: boolean,
+  underWay: readonly string[],
+  seconds: number,
+): Promise<TakenDelivery | undefined> {
+  type Row = Omit<TakenDelivery, "secrets"> & {
+    secret: Buffer;
+    keyId: string;
+    oldSecret: Buffer | null;
+    oldKeyId: string | null;
+  };
+  const { rows } = await sql<Row>`
+    select date_trunc('milliseconds', now()) as now, d.id, d.event_type as "eventType", d.body, d.attempts, w.url,
+      w.failures, w.secret, w.secret_key_id as "keyId",
+      case when w.old_secret_until > now() then w.old_secret end as "oldSecret", w.old_secret_key_id as "oldKeyId"
+    from webhooks w
+    join accounts a on a.account_id = w.account_id
+    join webhook_deliveries d on d.account_id = w.account_id and d.webhook_id = w.id
+    where w.account_id = ${accountId} and w.id = ${id} and w.status = 'ACTIVE' and w.lease = ${lease}
+      and w.leased_until > now() + make_interval(secs => ${seconds}) and (w.slow_since is not null) = ${slow}
+      and a.features @> '{"public_api_webhooks": true}'
+      and d.status = 'PENDING' and d.due_at <= now() and d.id <> all(${underWay}::uuid[])
+    order by d.due_at, d.event_number limit 1`.execute(db);
+  const [row] = rows;
+  if (row === undefined) return undefined;
+  const { secret, keyId, oldSecret, oldKeyId, ...delivery } = row;
+  const secrets = [{ keyId, bytes: secret }];
+  if (oldSecret !== null && oldKeyId !== null) secrets.push({ keyId: oldKeyId, bytes: oldSecret });
+  return { ...delivery, secrets };
+}
+
+/** The webhook's row, held until the transaction ends. */
+export async function holdWebhook(trx: Trx, { accountId, id }: WebhookKey): Promise<void> {
+  await sql`select from webhooks where account_id = ${accountId} and id = ${id} for no key update`.execute(
+    trx,
+  );
+}
+
+export type AttemptValues = {
+  status: DeliveryStatus;
+  dueAt: Date | null;
+  answerStatus: number | null;
+  answerError: string | null;
+};
+
+/** Writes how an attempt went. `false`: it is not the last that was made, or somebody has let the delivery begin anew. */
+export async function writeAttempt(
+  trx: Trx,
+  accountId: string,
+  { id, attempts }: { id: string; attempts: number },
+  values: AttemptValues,
+  now: Date,
+): Promise<boolean> {
+  const { numUpdatedRows } = await trx
+    .updateTable("webhook_deliveries")
+    .set({
+      status: values.status,
+      attempts: attempts + 1,
+      due_at: values.dueAt,
+      attempted_at: now,
+      answer_status: values.answerStatus,
+      answer_error: values.answerError,
+      resolved_at: values.dueAt === null ? now : null,
+    })
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .where("status", "=", "PENDING")
+    .where("attempts", "=", attempts)
+    .executeTakeFirstOrThrow();
+  return numUpdatedRows === 1n;
+}
+
+/** Puts a delivery off that was not attempted. */
+export async function postponeDelivery(
+  db: Db,
+  accountId: string,
+  { id, attempts }: { id: string; attempts: number },
+  error: string,
+  dueAt: Date,
+): Promise<void> {
+  await db
+    .updateTable("webhook_deliveries")
+    .set({ due_at: dueAt, answer_status: null, answer_error: error })
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .where("status", "=", "PENDING")
+    .where("attempts", "=", attempts)
+    .execute();
+}
+
+/**
+ * Notes at the webhook what an attempt says about its receiver.
+ * @returns how many deliveries have failed in a row; 0 for a webhook that is not active any more
+ */
+export async function noteReceiver(
+  trx: Trx,
+  { accountId, id }: WebhookKey,
+  { status, slow }: { status: DeliveryStatus; slow: boolean },
+  now: Date,
+): Promise<number> {
+  const failures = { DELIVERED: sql`0`, FAILED: sql`failures + 1`, PENDING: sql`failures` }[status];
+  const { rows } = await sql<{ failures: number }>`
+    update webhooks set failures = ${failures},
+      slow_since = case when ${slow} then coalesce(slow_since, ${now}::timestamptz) end
+    where account_id = ${accountId} and id = ${id} and status = 'ACTIVE'
+    returning failures`.execute(trx);
+  return rows[0]?.failures ?? 0;
+}
+
+/** Ends a webhook: nothing more is sent to it. */
+export async function disableWebhook(
+  trx: Trx,
+  { accountId, id }: WebhookKey,
+  reason: string,
+  now: Date,
+): Promise<void> {
+  await trx
+    .updateTable("webhooks")
+    .set({
+      status: "DISABLED",
+      disabled_at: now,
+      disabled_reason: reason,
+      due_at: null,
+      lease: null,
+      leased_until: null,
+    })
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .where("status", "=", "ACTIVE")
+    .execute();
+}

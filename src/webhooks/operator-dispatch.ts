@@ -1,0 +1,88 @@
+import { randomUUID } from "node:crypto";
+import type { Logger } from "pino";
+import { readClock } from "../database/clock.ts";
+import type { Db } from "../database/connection.ts";
+import { inTransaction } from "../database/transaction.ts";
+import { readOperatorUpdates } from "../events/operator-service.ts";
+import type { OperatorEvent } from "../events/schemas.ts";
+import { open } from "../lib/sealed.ts";
+import { addSeconds } from "../lib/time.ts";
+import type { DeliveryClient } from "./delivery-client.ts";
+import { OPERATOR_SECRET } from "./operator-service.ts";
+import * as store from "./operator-store.ts";
+import { signatureHeaders } from "./signature.ts";
+
+const LEASE_SECONDS = 30;
+/** An exchange takes 10 s at most; none begins that could outlive the lease. */
+const EXCHANGE_SECONDS = 15;
+const PAGE = 50;
+/** After each failed attempt, and the last one for ever: nothing is given up, and a receiver that is back is soon seen. */
+const WAITS = [5, 30, 60, 300] as const;
+const LONGEST_WAIT = 300;
+const UNSIGNED = "could not be signed: SECRETS_KEY lacks the key that sealed the secret";
+
+export type OperatorDispatchDeps = {
+  db: Db;
+  config: { secretsKeys: readonly Buffer[] };
+  client: DeliveryClient;
+  logger: Logger;
+};
+
+/**
+ * Sends the operator's webhook what it has not had yet, one event after the other, and ends when there is no more
+ * or when one does not arrive: that one is tried again, and those behind it wait. So the receiver has every event
+ * at least once and in the order of the feed. Any number of processes may call this at once: one of them sends.
+ * @param stopping begins nothing more once it is aborted
+ */
+export async function sendOperatorEvents(deps: OperatorDispatchDeps, stopping: AbortSignal): Promise<void> {
+  const { db } = deps;
+  const lease = randomUUID();
+  const now = await readClock(db);
+  if (!(await store.takeOperatorLease(db, lease, now, addSeconds(now, LEASE_SECONDS)))) return;
+  try {
+    let events: OperatorEvent[] = [];
+    while (!stopping.aborted) {
+      const target = await store.findLeasedTarget(db, lease, EXCHANGE_SECONDS);
+      if (target === undefined) return;
+      const cursor = String(target.cursor);
+      if (events.length === 0) ({ events } = await readOperatorUpdates(db, { cursor, limit: PAGE }));
+      const event = events.shift();
+      if (event === undefined || !(await sendEvent(deps, lease, target, event, stopping))) return;
+    }
+  } finally {
+    await store.dropOperatorLease(db, lease);
+  }
+}
+
+/** @returns whether the event has arrived, and the lease lasts */
+async function sendEvent(
+  { db, config, client, logger }: OperatorDispatchDeps,
+  lease: string,
+  target: store.OperatorTarget,
+  event: OperatorEvent,
+  stopping: AbortSignal,
+): Promise<boolean> {
+  const { now: at, url, cursor } = target;
+  const body = JSON.stringify(event);
+  let status: number | null = null;
+  let error: string | null = UNSIGNED;
+  try {
+    const secrets = target.secrets.map((sealed) => open(config.secretsKeys, sealed, OPERATOR_SECRET));
+    const message = { id: `operator-${event.id}`, eventType: event.type, timestamp: at, body };
+    ({ status, error } = await client.deliver({ url, headers: signatureHeaders(secrets, message), body }));
+  } catch (fault) {
+    logger.error({ err: fault }, "the operator's webhook cannot be signed: look at SECRETS_KEY");
+  }
+  const attempt = { lease, cursor, at, status };
+  if (error === null) return store.advanceCursor(db, attempt, addSeconds(at, LEASE_SECONDS));
+  // Broken off: nobody knows whether it arrived, so it is still to be sent.
+  if (stopping.aborted && status === null) return false;
+  const attempts = target.attempts + 1;
+  const wait = WAITS[target.attempts] ?? LONGEST_WAIT;
+  logger.warn({ event: event.id, attempts, error, wait }, "the operator's webhook did not take an event");
+  await inTransaction(db, async (trx) => {
+    const dueAt = addSeconds(await readClock(trx), wait);
+    await store.postponeEvent(trx, attempt, { attempts, error, dueAt });
+  });
+  return false;
+}

@@ -1,0 +1,56 @@
+import type { Logger } from "pino";
+import type { Wakes } from "../database/wakes.ts";
+import { OPERATOR_FEED } from "../events/schemas.ts";
+import { every, type Loop } from "../jobs/every.ts";
+import { keyIdOf, open, type Sealed, seal } from "../lib/sealed.ts";
+import { SECOND } from "../lib/time.ts";
+import { createDeliveryClient } from "./delivery-client.ts";
+import { sendOperatorEvents } from "./operator-dispatch.ts";
+import { OPERATOR_SECRET } from "./operator-service.ts";
+import { findSealedByOther, writeOperatorResealed } from "./operator-store.ts";
+import type { WebhookDeps } from "./service.ts";
+import { targetRules } from "./target.ts";
+
+/** How long a stop waits for what is under way before it breaks it off. */
+const STOP_GRACE = 3 * SECOND;
+
+/** Keeps the operator's webhook up with the operator's feed: when that has grown, and every 5 s for what is due again. */
+export function deliverOperatorWebhook(
+  { db, config, wakes }: WebhookDeps & { wakes: Wakes },
+  logger: Logger,
+): Loop {
+  const client = createDeliveryClient({ ...targetRules(config), maxSockets: 1 });
+  const stopping = new AbortController();
+  const deps = { db, config, client, logger };
+  const loop = every(5 * SECOND, "operator's webhook", logger, () =>
+    sendOperatorEvents(deps, stopping.signal),
+  );
+  const unsubscribe = wakes.subscribe((woken) => {
+    if (woken === "all" || woken.has(OPERATOR_FEED)) loop.hurry();
+  });
+  return {
+    hurry: loop.hurry,
+    async stop() {
+      unsubscribe();
+      stopping.abort();
+      const grace = setTimeout(() => void client.close(), STOP_GRACE);
+      await loop.stop();
+      clearTimeout(grace);
+    },
+  };
+}
+
+/** After a rotation of SECRETS_KEY, seals the webhook's secrets anew, so that the older key can be taken out. */
+export async function resealOperatorSecrets({ db, config }: WebhookDeps): Promise<void> {
+  const { secretsKeys } = config;
+  const [newest] = secretsKeys;
+  if (newest === undefined) throw new TypeError("there is no key to seal with");
+  const stored = await findSealedByOther(db, keyIdOf(newest));
+  if (stored === undefined) return;
+  const reseal = (sealed: Sealed) =>
+    seal(secretsKeys, open(secretsKeys, sealed, OPERATOR_SECRET), OPERATOR_SECRET);
+  await writeOperatorResealed(db, stored.secret, {
+    secret: reseal(stored.secret),
+    oldSecret: stored.oldSecret === null ? null : reseal(stored.oldSecret),
+  });
+}

@@ -1,0 +1,80 @@
+import { readClock } from "../database/clock.ts";
+import type { Db } from "../database/connection.ts";
+import { inTransaction } from "../database/transaction.ts";
+import { Problem } from "../lib/problems.ts";
+import { seal } from "../lib/sealed.ts";
+import { addSeconds, isoOrNull } from "../lib/time.ts";
+import * as store from "./operator-store.ts";
+import type { OperatorWebhook } from "./schemas.ts";
+import type { WebhookDeps } from "./service.ts";
+import { newWebhookSecret, OLD_SECRET_SECONDS } from "./signature.ts";
+import { assertSendable, targetRules } from "./target.ts";
+
+/** Where in the database its secret belongs. */
+export const OPERATOR_SECRET = "operator-webhook";
+
+/**
+ * Has the events of all accounts sent to a URL, from now on (CONTRACT.md §8). Another URL goes on where the one
+ * before it stood, under the same secret.
+ * @returns the secret where there was no webhook, which is shown this once
+ * @throws Problem bad_request {field: "url"}
+ */
+export async function putOperatorWebhook(
+  { db, config }: WebhookDeps,
+  url: string,
+): Promise<{ webhook: OperatorWebhook; secret?: string }> {
+  assertSendable(url, targetRules(config));
+  const secret = newWebhookSecret();
+  const created = await inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    const sealed = seal(config.secretsKeys, secret, OPERATOR_SECRET);
+    if (await store.insertOperatorWebhook(trx, url, sealed, now)) return true;
+    await store.changeUrl(trx, url, now);
+    return false;
+  });
+  return { webhook: await getOperatorWebhook(db), ...(created && { secret }) };
+}
+
+/** @throws Problem not_found */
+export async function getOperatorWebhook(db: Db): Promise<OperatorWebhook> {
+  const row = await store.findOperatorWebhook(db);
+  if (row === undefined) throw noWebhook();
+  return {
+    url: row.url,
+    createdAt: row.created_at.toISOString(),
+    cursor: String(row.cursor),
+    waiting: row.waiting,
+    attempts: row.attempts,
+    lastAttemptAt: isoOrNull(row.attempted_at),
+    lastStatus: row.answer_status,
+    lastError: row.answer_error,
+    nextAttemptAt: row.waiting === 0 ? null : row.due_at.toISOString(),
+  };
+}
+
+/**
+ * Gives the webhook a new secret; the one before signs beside it for 24 h.
+ * @throws Problem not_found
+ */
+export async function rotateOperatorSecret({
+  db,
+  config,
+}: WebhookDeps): Promise<{ webhook: OperatorWebhook; secret: string }> {
+  const secret = newWebhookSecret();
+  const sealed = seal(config.secretsKeys, secret, OPERATOR_SECRET);
+  const replaced = await inTransaction(db, async (trx) => {
+    const until = addSeconds(await readClock(trx), OLD_SECRET_SECONDS);
+    return store.replaceOperatorSecret(trx, sealed, until);
+  });
+  if (!replaced) throw noWebhook();
+  return { webhook: await getOperatorWebhook(db), secret };
+}
+
+/** @throws Problem not_found */
+export async function deleteOperatorWebhook(db: Db): Promise<void> {
+  if (!(await store.deleteOperatorWebhook(db))) throw noWebhook();
+}
+
+function noWebhook(): Problem {
+  return new Problem("not_found", { resource: "webhook" });
+}

@@ -1,0 +1,200 @@
+import { sql } from "kysely";
+import type { Db, Trx } from "../database/connection.ts";
+import type { Sealed } from "../lib/sealed.ts";
+
+const COLUMNS = [
+  "url",
+  "cursor",
+  "attempts",
+  "due_at",
+  "attempted_at",
+  "answer_status",
+  "answer_error",
+  "created_at",
+] as const;
+
+/** The operator's webhook, with how many events of the feed it is behind. */
+export function findOperatorWebhook(db: Db) {
+  return db
+    .selectFrom("operator_webhook")
+    .innerJoin("operator_head", (join) => join.onTrue())
+    .select(COLUMNS)
+    .select(sql<number>`greatest(last_event - cursor, 0)`.as("waiting"))
+    .executeTakeFirst();
+}
+
+/** Writes the webhook, which begins behind the last event of the feed. `false`: there is one. */
+export async function insertOperatorWebhook(
+  trx: Trx,
+  url: string,
+  secret: Sealed,
+  now: Date,
+): Promise<boolean> {
+  const { numAffectedRows } = await sql`
+    insert into operator_webhook (url, secret, secret_key_id, cursor, due_at, created_at)
+    select ${url}, ${secret.bytes}, ${secret.keyId}, last_event, ${now}::timestamptz, ${now}::timestamptz
+    from operator_head
+    on conflict do nothing`.execute(trx);
+  return numAffectedRows === 1n;
+}
+
+/** Sends to another URL from now on, at once and from where it stands. */
+export async function changeUrl(trx: Trx, url: string, now: Date): Promise<void> {
+  await trx
+    .updateTable("operator_webhook")
+    .set({ url, attempts: 0, due_at: now, attempted_at: null, answer_status: null, answer_error: null })
+    .where("url", "<>", url)
+    .execute();
+}
+
+export async function replaceOperatorSecret(trx: Trx, secret: Sealed, oldUntil: Date): Promise<boolean> {
+  const { numAffectedRows } = await sql`
+    update operator_webhook set old_secret = secret, old_secret_key_id = secret_key_id, old_secret_until = ${oldUntil},
+      secret = ${secret.bytes}, secret_key_id = ${secret.keyId}`.execute(trx);
+  return numAffectedRows === 1n;
+}
+
+export async function deleteOperatorWebhook(db: Db): Promise<boolean> {
+  const { numDeletedRows } = await db.deleteFrom("operator_webhook").executeTakeFirstOrThrow();
+  return numDeletedRows === 1n;
+}
+
+/** Takes the webhook for one sender, if it is due and has something to send. */
+export async function takeOperatorLease(db: Db, lease: string, now: Date, until: Date): Promise<boolean> {
+  const { numAffectedRows } = await sql`
+    update operator_webhook set lease = ${lease}, leased_until = ${until}
+    where due_at <= ${now} and (lease is null or leased_until <= ${now})
+      and cursor < (select last_event from operator_head)`.execute(db);
+  return numAffectedRows === 1n;
+}
+
+/** What sending takes, read anew for each event. */
+export type OperatorTarget = {
+  /** The database's time. */
+  now: Date;
+  url: string;
+  cursor: number;
+  attempts: number;
+  /** Encrypted, the newest first; two while a rotation lasts. */
+  secrets: Sealed[];
+};
+
+/**
+ * The webhook, if the lease is still this one.
+ * @param seconds how long the lease must last yet
+ */
+export async function findLeasedTarget(
+  db: Db,
+  lease: string,
+  seconds: number,
+): Promise<OperatorTarget | undefined> {
+  type Row = Omit<OperatorTarget, "secrets"> & {
+    secret: Buffer;
+    keyId: string;
+    oldSecret: Buffer | null;
+    oldKeyId: string | null;
+  };
+  const { rows } = await sql<Row>`
+    select date_trunc('milliseconds', now()) as now, url, cursor, attempts, secret, secret_key_id as "keyId",
+      case when old_secret_until > now() then old_secret end as "oldSecret", old_secret_key_id as "oldKeyId"
+    from operator_webhook
+    where lease = ${lease} and leased_until > now() + make_interval(secs => ${seconds})`.execute(db);
+  const [row] = rows;
+  if (row === undefined) return undefined;
+  const { secret, keyId, oldSecret, oldKeyId, ...target } = row;
+  const secrets = [{ keyId, bytes: secret }];
+  if (oldSecret !== null && oldKeyId !== null) secrets.push({ keyId: oldKeyId, bytes: oldSecret });
+  return { ...target, secrets };
+}
+
+/** How an attempt at the event behind `cursor` went. */
+export type OperatorAttempt = { lease: string; cursor: number; at: Date; status: number | null };
+
+/** Goes on behind the event that has arrived. `false`: the lease is lost, and somebody sends it once more. */
+export async function advanceCursor(
+  db: Db,
+  { lease, cursor, at, status }: OperatorAttempt,
+  until: Date,
+): Promise<boolean> {
+  const { numUpdatedRows } = await db
+    .updateTable("operator_webhook")
+    .set({
+      cursor: cursor + 1,
+      attempts: 0,
+      attempted_at: at,
+      answer_status: status,
+      answer_error: null,
+      leased_until: until,
+    })
+    .where("lease", "=", lease)
+    .where("cursor", "=", cursor)
+    .executeTakeFirstOrThrow();
+  return numUpdatedRows === 1n;
+}
+
+/** Stays where it is, and tries the same event again then. */
+export async function postponeEvent(
+  db: Db,
+  { lease, cursor, at, status }: OperatorAttempt,
+  failure: { attempts: number; error: string; dueAt: Date },
+): Promise<void> {
+  await db
+    .updateTable("operator_webhook")
+    .set({
+      attempts: failure.attempts,
+      attempted_at: at,
+      answer_status: status,
+      answer_error: failure.error,
+      due_at: failure.dueAt,
+    })
+    .where("lease", "=", lease)
+    .where("cursor", "=", cursor)
+    .execute();
+}
+
+export async function dropOperatorLease(db: Db, lease: string): Promise<void> {
+  await db
+    .updateTable("operator_webhook")
+    .set({ lease: null, leased_until: null })
+    .where("lease", "=", lease)
+    .execute();
+}
+
+/** The secrets as they are stored, if another key than this one sealed any of them. */
+export async function findSealedByOther(
+  db: Db,
+  keyId: string,
+): Promise<{ secret: Sealed; oldSecret: Sealed | null } | undefined> {
+  const row = await db
+    .selectFrom("operator_webhook")
+    .select(["secret", "secret_key_id", "old_secret", "old_secret_key_id"])
+    .where((or) => or.or([or("secret_key_id", "<>", keyId), or("old_secret_key_id", "<>", keyId)]))
+    .executeTakeFirst();
+  if (row === undefined) return undefined;
+  const { secret, secret_key_id, old_secret, old_secret_key_id } = row;
+  return {
+    secret: { keyId: secret_key_id, bytes: secret },
+    oldSecret:
+      old_secret === null || old_secret_key_id === null
+        ? null
+        : { keyId: old_secret_key_id, bytes: old_secret },
+  };
+}
+
+/** Puts the same secrets back under another seal, unless they have changed since they were read. */
+export async function writeOperatorResealed(
+  db: Db,
+  present: Sealed,
+  { secret, oldSecret }: { secret: Sealed; oldSecret: Sealed | null },
+): Promise<void> {
+  await db
+    .updateTable("operator_webhook")
+    .set({
+      secret: secret.bytes,
+      secret_key_id: secret.keyId,
+      old_secret: oldSecret?.bytes ?? null,
+      old_secret_key_id: oldSecret?.keyId ?? null,
+    })
+    .where("secret", "=", present.bytes)
+    .execute();
+}

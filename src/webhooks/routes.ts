@@ -1,0 +1,197 @@
+import { Type } from "@sinclair/typebox";
+import { type Gate, type GateDeps, openGate } from "../accounts/gate.ts";
+import { type Grant, readGrant } from "../accounts/service.ts";
+import type { TokenAccess } from "../http/access.ts";
+import type { App } from "../http/app.ts";
+import { acceptNoBody, NoBody } from "../http/body.ts";
+import { refuseIdempotencyKey } from "../http/idempotency.ts";
+import type { ProblemName } from "../lib/problems.ts";
+import {
+  Deliveries,
+  DeliveriesQuery,
+  OneDelivery,
+  OneWebhook,
+  WebhookBody,
+  WebhookCreated,
+  WebhookDeleted,
+  WebhookList,
+  WebhookRotated,
+} from "./schemas.ts";
+import {
+  createWebhook,
+  deleteWebhook,
+  getWebhook,
+  listDeliveries,
+  listWebhooks,
+  redeliver,
+  rotateSecret,
+  type WebhookDeps,
+} from "./service.ts";
+
+const ACCESS: TokenAccess = {
+  by: "token",
+  scopes: ["webhooks:manage"],
+  feature: "public_api_webhooks",
+};
+const WebhookParams = Type.Object({ webhookId: Type.String() });
+const DeliveryParams = Type.Object({ webhookId: Type.String(), deliveryId: Type.String() });
+const CREATED =
+  "Keep the secret: it is not shown again, and every delivery is signed with it. Events from now on are sent to the URL.";
+
+function openWebhookGate(
+  deps: GateDeps & WebhookDeps,
+  problems: readonly ProblemName[],
+): Omit<Gate<Grant>, "options"> & {
+  options: Gate<Grant>["options"] & { preHandler: typeof refuseIdempotencyKey };
+} {
+  const gate = openGate(deps, ACCESS, problems, (credential) => readGrant(deps.db, credential));
+  return { ...gate, options: { ...gate.options, preHandler: refuseIdempotencyKey } };
+}
+
+/** POST /webhooks, GET /webhooks, GET /webhooks/{id} and its deliveries (CONTRACT.md §3). */
+export function webhookRoutes(app: App, deps: GateDeps & WebhookDeps): void {
+  const { db } = deps;
+  const creating = openWebhookGate(deps, ["webhook_limit_reached"]);
+  const listing = openWebhookGate(deps, ["bad_request"]);
+  const reading = openWebhookGate(deps, ["bad_request", "not_found"]);
+
+  app.post(
+    "/webhooks",
+    {
+      ...creating.options,
+      schema: {
+        operationId: "createWebhook",
+        summary: "Subscribe a URL to events",
+        description:
+          "Sends each event of the types, from now on, to the URL, signed with the secret that is answered this once. " +
+          "An event is sent at least once and in no promised order; `GET /updates` is the ledger.",
+        tags: ["Webhooks"],
+        body: WebhookBody,
+        response: { 201: WebhookCreated },
+      },
+    },
+    async (request, reply) => {
+      const created = await createWebhook(deps, creating.grant(request), request.body);
+      return reply.code(201).send({ ...created, message: CREATED });
+    },
+  );
+
+  app.get(
+    "/webhooks",
+    {
+      ...listing.options,
+      schema: {
+        operationId: "listWebhooks",
+        summary: "List webhooks",
+        description: "The account's webhooks, the newest first, whichever token made them.",
+        tags: ["Webhooks"],
+        response: { 200: WebhookList },
+      },
+    },
+    async (request) => ({ webhooks: await listWebhooks(db, listing.grant(request).accountId) }),
+  );
+
+  app.get(
+    "/webhooks/:webhookId",
+    {
+      ...reading.options,
+      schema: {
+        operationId: "getWebhook",
+        summary: "Read a webhook",
+        description: "A webhook that is `DISABLED` says why; delete it, and make it anew.",
+        tags: ["Webhooks"],
+        params: WebhookParams,
+        response: { 200: OneWebhook },
+      },
+    },
+    async (request) => ({
+      webhook: await getWebhook(db, reading.grant(request).accountId, request.params.webhookId),
+    }),
+  );
+
+  app.get(
+    "/webhooks/:webhookId/deliveries",
+    {
+      ...reading.options,
+      schema: {
+        operationId: "listDeliveries",
+        summary: "List a webhook's deliveries",
+        description: "Those of the last 30 days, the newest event first, with how the last attempt went.",
+        tags: ["Webhooks"],
+        params: WebhookParams,
+        querystring: DeliveriesQuery,
+        response: { 200: Deliveries },
+      },
+    },
+    async (request) =>
+      listDeliveries(db, reading.grant(request).accountId, request.params.webhookId, request.query),
+  );
+}
+
+/** POST rotate-secret and redeliver, DELETE /webhooks/{id} (CONTRACT.md §3). They take no body. */
+export function webhookActionRoutes(app: App, deps: GateDeps & WebhookDeps): void {
+  acceptNoBody(app);
+  const { db } = deps;
+  const deleting = openWebhookGate(deps, ["not_found"]);
+  const acting = openWebhookGate(deps, ["not_found", "webhook_disabled"]);
+
+  app.post(
+    "/webhooks/:webhookId/rotate-secret",
+    {
+      ...acting.options,
+      schema: {
+        operationId: "rotateWebhookSecret",
+        summary: "Replace a webhook's secret",
+        description:
+          "Answers a new secret, this once. For 24 hours deliveries carry a signature by each of the two; rotating again " +
+          "within that time ends the oldest at once.",
+        tags: ["Webhooks"],
+        params: WebhookParams,
+        body: NoBody,
+        response: { 200: WebhookRotated },
+      },
+    },
+    async (request) => rotateSecret(deps, acting.grant(request).accountId, request.params.webhookId),
+  );
+
+  app.post(
+    "/webhooks/:webhookId/deliveries/:deliveryId/redeliver",
+    {
+      ...acting.options,
+      schema: {
+        operationId: "redeliver",
+        summary: "Send a delivery again",
+        description: "The same body under the same delivery id, at once and then on the usual schedule.",
+        tags: ["Webhooks"],
+        params: DeliveryParams,
+        body: NoBody,
+        response: { 202: OneDelivery },
+      },
+    },
+    async (request, reply) => {
+      const { webhookId, deliveryId } = request.params;
+      const delivery = await redeliver(db, acting.grant(request).accountId, webhookId, deliveryId);
+      return reply.code(202).send({ delivery });
+    },
+  );
+
+  app.delete(
+    "/webhooks/:webhookId",
+    {
+      ...deleting.options,
+      schema: {
+        operationId: "deleteWebhook",
+        summary: "Delete a webhook",
+        description: "What was still to be sent to it is not sent any more.",
+        tags: ["Webhooks"],
+        params: WebhookParams,
+        body: NoBody,
+        response: { 200: WebhookDeleted },
+      },
+    },
+    async (request) => ({
+      webhook: await deleteWebhook(db, deleting.grant(request).accountId, request.params.webhookId),
+      deleted: true as const,
+    }),
+  );
+}

@@ -1,0 +1,43 @@
+const MINUTE = 60;
+const HOUR = 60 * MINUTE;
+
+/** How long after each failed attempt the next one is made (CONTRACT.md §3): the last is 75 h 36 min after the first. */
+const WAITS = [
+  1 * MINUTE,
+  5 * MINUTE,
+  30 * MINUTE,
+  120 * MINUTE,
+  5 * HOUR,
+  10 * HOUR,
+  14 * HOUR,
+  20 * HOUR,
+  24 * HOUR,
+];
+
+const SLOW_MILLISECONDS = 5_000;
+const GONE = 410;
+
+/** What an attempt tells: the part of an outcome that rules go by. */
+type Attempt = { ok: boolean; status: number | null; milliseconds: number; timedOut: boolean };
+
+export type Verdict = {
+  status: "PENDING" | "DELIVERED" | "FAILED";
+  /** When to try again, in seconds from now; null: never. */
+  waitSeconds: number | null;
+  /** Whether the receiver wants nothing more. */
+  gone: boolean;
+  /** Whether the receiver belongs in the slow lane: it took half of the time it has, or more. */
+  slow: boolean;
+};
+
+/**
+ * What becomes of a delivery after an attempt.
+ * @param attempts how many came to an end before this one
+ */
+export function judge(attempts: number, { ok, status, milliseconds, timedOut }: Attempt): Verdict {
+  const gone = status === GONE;
+  const slow = timedOut || milliseconds >= SLOW_MILLISECONDS;
+  if (ok) return { status: "DELIVERED", waitSeconds: null, gone, slow };
+  const waitSeconds = gone ? null : (WAITS[attempts] ?? null);
+  return { status: waitSeconds === null ? "FAILED" : "PENDING", waitSeconds, gone, slow };
+}

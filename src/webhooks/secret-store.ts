@@ -1,0 +1,49 @@
+import { sql } from "kysely";
+import type { Db } from "../database/connection.ts";
+import type { Sealed } from "../lib/sealed.ts";
+import type { WebhookKey } from "./dispatch-store.ts";
+
+/** A webhook's secrets as they are stored. */
+export type StoredSecrets = WebhookKey & { secret: Sealed; oldSecret: Sealed | null };
+
+/** Webhooks with a secret that another key than this one sealed, in the order of their keys, after `after`. */
+export async function listSealedByOthers(
+  db: Db,
+  keyId: string,
+  after: WebhookKey | undefined,
+  limit: number,
+): Promise<StoredSecrets[]> {
+  const { rows } = await sql<{
+    accountId: string;
+    id: string;
+    secret: Buffer;
+    keyId: string;
+    oldSecret: Buffer | null;
+    oldKeyId: string | null;
+  }>`
+    select account_id as "accountId", id, secret, secret_key_id as "keyId", old_secret as "oldSecret",
+      old_secret_key_id as "oldKeyId"
+    from webhooks
+    where (secret_key_id <> ${keyId} or old_secret_key_id <> ${keyId})
+      and (${after?.id ?? null}::uuid is null or (account_id, id) > (${after?.accountId ?? null}::uuid, ${after?.id ?? null}::uuid))
+    order by account_id, id limit ${limit}`.execute(db);
+  return rows.map(({ accountId, id, secret, keyId, oldSecret, oldKeyId }) => ({
+    accountId,
+    id,
+    secret: { keyId, bytes: secret },
+    oldSecret: oldSecret === null || oldKeyId === null ? null : { keyId: oldKeyId, bytes: oldSecret },
+  }));
+}
+
+/** Puts the same secrets back under another seal, unless they have changed since they were read. */
+export async function writeResealed(
+  db: Db,
+  stored: StoredSecrets,
+  { secret, oldSecret }: { secret: Sealed; oldSecret: Sealed | null },
+): Promise<void> {
+  await sql`
+    update webhooks set secret = ${secret.bytes}, secret_key_id = ${secret.keyId},
+      old_secret = ${oldSecret?.bytes ?? null}, old_secret_key_id = ${oldSecret?.keyId ?? null}
+    where account_id = ${stored.accountId} and id = ${stored.id} and secret = ${stored.secret.bytes}
+      and old_secret is not distinct from ${stored.oldSecret?.bytes ?? null}`.execute(db);
+}

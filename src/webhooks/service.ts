@@ -1,0 +1,286 @@
+import { holdAccount } from "../accounts/service.ts";
+import { readClock } from "../database/clock.ts";
+import type { Db, Trx } from "../database/connection.ts";
+import { inTransaction, noteChange } from "../database/transaction.ts";
+import { type AccountEventType, DELIVERIES, EVENT_SCOPES } from "../events/schemas.ts";
+import { isUuid, newId } from "../lib/ids.ts";
+import { notFound, Problem } from "../lib/problems.ts";
+import { coversScope } from "../lib/scopes.ts";
+import { seal } from "../lib/sealed.ts";
+import { addSeconds, isoOrNull } from "../lib/time.ts";
+import {
+  type Deliveries,
+  type DeliveriesQuery,
+  type Delivery,
+  WEBHOOKS_AT_MOST,
+  type Webhook,
+  type WebhookBody,
+} from "./schemas.ts";
+import { newWebhookSecret, OLD_SECRET_SECONDS } from "./signature.ts";
+import * as store from "./store.ts";
+import { assertSendable, targetRules } from "./target.ts";
+
+const DELIVERIES_LIMIT = 50;
+
+export type WebhookDeps = {
+  db: Db;
+  config: {
+    publicUrl: string;
+    secretsKeys: readonly Buffer[];
+    webhookPrivateHosts: readonly string[];
+    demo: boolean;
+  };
+};
+
+/** Which token makes a webhook. */
+export type Creator = { accountId: string; tokenId: string; tokenName: string; scopes: readonly string[] };
+/** Which member makes one by hand. */
+export type Member = { accountId: string; userId: string; name: string };
+
+type Maker = { accountId: string; tokenId: string | null; userId: string | null; makerName: string };
+/** A webhook with its secret, which is nowhere else in clear. */
+export type Disclosed = { webhook: Webhook; secret: string };
+
+/** Where in the database a secret belongs: sealed for one row, it opens for no other. */
+export function secretContext(accountId: string, webhookId: string): string {
+  return `webhook:${accountId}:${webhookId}`;
+}
+
+/**
+ * Subscribes a URL to the account's events from now on (CONTRACT.md §3). The webhook is the account's: it
+ * stays when the token that made it goes.
+ * @throws Problem bad_request {field}, scope_missing for a type that the token may not read,
+ * webhook_limit_reached with 10
+ */
+export async function createWebhook(
+  deps: WebhookDeps,
+  creator: Creator,
+  body: WebhookBody,
+): Promise<Disclosed> {
+  assertSendable(body.url, targetRules(deps.config));
+  assertMayRead(creator, body.eventTypes, deps.config.publicUrl);
+  const { accountId, tokenId, tokenName } = creator;
+  return insertWebhook(deps, { accountId, tokenId, userId: null, makerName: tokenName }, newId(), body);
+}
+
+/**
+ * The same for a member, who may read all that is the account's.
+ * @param id given to the form when it was shown, so that sending it twice makes one webhook
+ * @throws Problem bad_request {field}, webhook_limit_reached, form_refused when it was sent before
+ */
+export async function createWebhookByHand(
+  deps: WebhookDeps,
+  { accountId, userId, name }: Member,
+  id: string,
+  body: WebhookBody,
+): Promise<Disclosed> {
+  assertSendable(body.url, targetRules(deps.config));
+  return insertWebhook(deps, { accountId, tokenId: null, userId, makerName: name }, id, body);
+}
+
+async function insertWebhook(
+  { db, config }: WebhookDeps,
+  { accountId, ...maker }: Maker,
+  id: string,
+  { url, eventTypes }: WebhookBody,
+): Promise<Disclosed> {
+  const secret = newWebhookSecret();
+  const sealed = seal(config.secretsKeys, secret, secretContext(accountId, id));
+  const { origin } = new URL(url);
+  const row = await inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    await holdAccount(trx, accountId);
+    if ((await store.countWebhooks(trx, accountId)) >= WEBHOOKS_AT_MOST) {
+      throw new Problem("webhook_limit_reached", { limit: WEBHOOKS_AT_MOST });
+    }
+    const webhook = { id, url, origin, eventTypes, ...maker, secret: sealed };
+    const inserted = await store.insertWebhook(trx, accountId, webhook, now);
+    if (inserted === undefined) throw new Problem("form_refused");
+    return inserted;
+  });
+  return { webhook: toWebhook(row), secret };
+}
+
+function assertMayRead(
+  { scopes }: Creator,
+  eventTypes: readonly AccountEventType[],
+  publicUrl: string,
+): void {
+  const requiredScopes = [...new Set(eventTypes.map((type) => EVENT_SCOPES[type]))];
+  if (requiredScopes.every((scope) => coversScope(scopes, scope))) return;
+  const tokensUrl = `${publicUrl}/settings/keys`;
+  throw new Problem(
+    "scope_missing",
+    { requiredScopes, grantedScopes: scopes, tokensUrl },
+    "To subscribe to an event type, the token needs the scope to read it: all of `details.requiredScopes`.",
+  );
+}
+
+/** The account's webhooks, the newest first. */
+export async function listWebhooks(db: Db, accountId: string): Promise<Webhook[]> {
+  return (await store.listWebhooks(db, accountId)).map(toWebhook);
+}
+
+/** @throws Problem not_found */
+export async function getWebhook(db: Db, accountId: string, id: string): Promise<Webhook> {
+  return toWebhook(await findOr404(id, store.findWebhook, db, accountId));
+}
+
+/** A webhook as members see it: with who made it, and until when a secret that was replaced still signs. */
+export type MemberWebhook = Webhook & {
+  accountId: string;
+  madeBy: "token" | "member";
+  makerName: string;
+  /** In the past too: when it ended. Null: the secret is the first one. */
+  oldSecretUntil: Date | null;
+};
+
+/** The webhook of that id, if it is one of these accounts'. */
+export async function findWebhookForMember(
+  db: Db,
+  accountIds: readonly string[],
+  id: string,
+): Promise<MemberWebhook | undefined> {
+  const row = isUuid(id) ? await store.findWebhookOf(db, accountIds, id) : undefined;
+  return (
+    row && {
+      ...toWebhook(row),
+      accountId: row.account_id,
+      madeBy: row.token_id === null ? "member" : "token",
+      makerName: row.maker_name,
+      oldSecretUntil: row.old_secret_until,
+    }
+  );
+}
+
+/**
+ * Deletes a webhook, and with it everything that was still to be sent to it.
+ * @returns it as it was
+ * @throws Problem not_found
+ */
+export async function deleteWebhook(db: Db, accountId: string, id: string): Promise<Webhook> {
+  return inTransaction(db, async (trx) => {
+    const webhook = await lockOr404(trx, accountId, id);
+    await store.markDeleted(trx, accountId, id);
+    return toWebhook(webhook);
+  });
+}
+
+/**
+ * Gives a webhook a new secret. The one before signs beside it for 24 h; one still older stops at once.
+ * @param shown the `oldSecretUntil` of the page that asks: once for each time that it was shown
+ * @throws Problem not_found, webhook_disabled, form_refused when the secret is another by now
+ */
+export async function rotateSecret(
+  { db, config }: WebhookDeps,
+  accountId: string,
+  id: string,
+  shown?: { oldSecretUntil: string | null },
+): Promise<Disclosed> {
+  const secret = newWebhookSecret();
+  const webhook = await inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    const row = await lockActive(trx, accountId, id);
+    if (shown !== undefined && shown.oldSecretUntil !== isoOrNull(row.old_secret_until)) {
+      throw new Problem("form_refused");
+    }
+    const sealed = seal(config.secretsKeys, secret, secretContext(accountId, id));
+    await store.replaceSecret(trx, accountId, id, sealed, addSeconds(now, OLD_SECRET_SECONDS));
+    return toWebhook(row);
+  });
+  return { webhook, secret };
+}
+
+/**
+ * A page of a webhook's deliveries, the newest event first; they are kept for 30 days.
+ * @param query.limit 1–100
+ * @throws Problem not_found
+ */
+export async function listDeliveries(
+  db: Db,
+  accountId: string,
+  webhookId: string,
+  { cursor, limit = DELIVERIES_LIMIT }: DeliveriesQuery,
+): Promise<Deliveries> {
+  const webhook = await findOr404(webhookId, store.findWebhook, db, accountId);
+  const before = cursor === undefined ? null : Number(cursor);
+  const rows = await store.listDeliveries(db, accountId, webhookId, before, limit + 1);
+  const page = rows.slice(0, limit);
+  const last = page.at(-1);
+  return {
+    deliveries: page.map((row) => toDelivery(row, webhook)),
+    nextCursor: rows.length > limit && last !== undefined ? String(last.event_number) : null,
+  };
+}
+
+/**
+ * Sends a delivery once more, under its old id and with the same body, on a schedule of its own.
+ * @throws Problem not_found, webhook_disabled
+ */
+export async function redeliver(
+  db: Db,
+  accountId: string,
+  webhookId: string,
+  deliveryId: string,
+): Promise<Delivery> {
+  return inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    const webhook = await lockActive(trx, accountId, webhookId);
+    const delivery = isUuid(deliveryId)
+      ? await store.restartDelivery(trx, accountId, webhookId, deliveryId, now)
+      : undefined;
+    if (delivery === undefined) throw notFound("deliveries", "deliveryId", deliveryId);
+    noteChange(trx, DELIVERIES);
+    return toDelivery(delivery, webhook);
+  });
+}
+
+async function lockActive(trx: Trx, accountId: string, id: string): Promise<store.WebhookRow> {
+  const webhook = await lockOr404(trx, accountId, id);
+  if (webhook.status !== "ACTIVE") throw new Problem("webhook_disabled");
+  return webhook;
+}
+
+async function lockOr404(trx: Trx, accountId: string, id: string): Promise<store.WebhookRow> {
+  return findOr404(id, store.lockWebhook, trx, accountId);
+}
+
+async function findOr404<D extends Db>(
+  id: string,
+  find: (db: D, accountId: string, id: string) => Promise<store.WebhookRow | undefined>,
+  db: D,
+  accountId: string,
+): Promise<store.WebhookRow> {
+  const webhook = isUuid(id) ? await find(db, accountId, id) : undefined;
+  if (webhook === undefined) throw notFound("webhooks", "webhookId", id);
+  return webhook;
+}
+
+function toWebhook(row: store.WebhookRow): Webhook {
+  return {
+    id: row.id,
+    url: row.url,
+    eventTypes: row.event_types,
+    status: row.status,
+    createdAt: row.created_at.toISOString(),
+    disabledAt: isoOrNull(row.disabled_at),
+    disabledReason: row.disabled_reason,
+  };
+}
+
+function toDelivery(row: store.DeliveryRow, webhook: store.WebhookRow): Delivery {
+  const cancelled = row.status === "PENDING" && webhook.status !== "ACTIVE";
+  return {
+    id: row.id,
+    eventId: String(row.event_number),
+    eventType: row.event_type,
+    status: cancelled ? "CANCELLED" : row.status,
+    attempts: row.attempts,
+    createdAt: row.created_at.toISOString(),
+    lastAttemptAt: isoOrNull(row.attempted_at),
+    lastStatus: row.answer_status,
+    lastError: row.answer_error,
+    nextAttemptAt: cancelled ? null : isoOrNull(row.due_at),
+    resolvedAt: cancelled ? isoOrNull(webhook.disabled_at) : isoOrNull(row.resolved_at),
+  };
+}

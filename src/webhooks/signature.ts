@@ -1,0 +1,44 @@
+import { createHmac, randomBytes } from "node:crypto";
+
+const PREFIX = "whsec_";
+const SECRET_BYTES = 32;
+/** For how long a secret that was replaced signs beside the new one (CONTRACT.md §3). */
+export const OLD_SECRET_SECONDS = 24 * 60 * 60;
+
+/** What is signed: `id` is the delivery's, the same on every attempt; `timestamp` is the attempt's. */
+export type SignedMessage = { id: string; eventType: string; timestamp: Date; body: string };
+
+/** A new signing secret, `whsec_…`: shown once, kept sealed. */
+export function newWebhookSecret(): string {
+  return `${PREFIX}${randomBytes(SECRET_BYTES).toString("base64")}`;
+}
+
+/**
+ * The headers that name and sign a delivery, in both families (CONTRACT.md §3): OpenTrain's, keyed by the
+ * whole secret as it was handed out, and those of Standard Webhooks, keyed by the bytes that it encodes.
+ * @param secrets one, or while a rotation lasts two: either alone verifies
+ */
+export function signatureHeaders(
+  secrets: readonly string[],
+  { id, eventType, timestamp, body }: SignedMessage,
+): Record<string, string> {
+  const seconds = String(Math.floor(timestamp.getTime() / 1_000));
+  const ours = secrets.map((secret) => `v1=${hmac(secret, `${seconds}.${body}`, "hex")}`);
+  const standard = secrets.map((secret) => `v1,${hmac(keyOf(secret), `${id}.${seconds}.${body}`, "base64")}`);
+  return {
+    "X-OpenTrain-Event": eventType,
+    "X-OpenTrain-Delivery": id,
+    "X-OpenTrain-Signature": [`t=${seconds}`, ...ours].join(","),
+    "webhook-id": id,
+    "webhook-timestamp": seconds,
+    "webhook-signature": standard.join(" "),
+  };
+}
+
+function keyOf(secret: string): Buffer {
+  return Buffer.from(secret.slice(PREFIX.length), "base64");
+}
+
+function hmac(key: string | Buffer, text: string, encoding: "hex" | "base64"): string {
+  return createHmac("sha256", key).update(text).digest(encoding);
+}
