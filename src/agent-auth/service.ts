@@ -1,5 +1,6 @@
 import { revokeSecret } from "../accounts/ownership-service.ts";
-import { holdAccount, insertAccount, mintToken, TOKEN_PREFIX } from "../accounts/service.ts";
+import { holdAccount, insertAccount } from "../accounts/service.ts";
+import { mintToken, TOKEN_PREFIX } from "../accounts/token-service.ts";
 import { readClock, readClockNow } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
@@ -88,6 +89,7 @@ export async function registerAgent(
       trx,
       { accountId, organizationId: id },
       { name: agent.agentName ?? UNNAMED, scopes: PRE_CLAIM_SCOPES, expiresAt: window },
+      undefined,
       now,
     );
     const registration = {
@@ -274,6 +276,7 @@ async function mintClaimed(trx: Trx, row: store.RegistrationRow, now: Date): Pro
     trx,
     { accountId: row.accountId, organizationId: row.registrationId },
     { name: row.agentName ?? UNNAMED, scopes, expiresAt: null },
+    undefined,
     now,
   );
   return { access_token: token, token_type: "bearer", scopes };

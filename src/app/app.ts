@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import type { Logger } from "pino";
 import { accountRoutes } from "../accounts/routes.ts";
 import { Capabilities, Me, TokenMetadata } from "../accounts/schemas.ts";
+import { revokeTokenRoute, tokenRoutes } from "../accounts/token-routes.ts";
 import type { TokenUses } from "../accounts/token-uses.ts";
 import { discoveryRoutes } from "../agent-auth/discovery-routes.ts";
 import { agentAuthRoutes } from "../agent-auth/routes.ts";
@@ -13,7 +14,7 @@ import { Approval } from "../approvals/schemas.ts";
 import type { Processor } from "../billing/processor.ts";
 import { Charge, PaymentMethod } from "../billing/schemas.ts";
 import type { Config } from "../config/config.ts";
-import { contractRoutes } from "../contracts/routes.ts";
+import { contractRoutes, createMilestoneRoute } from "../contracts/routes.ts";
 import { Budget, Contract, ContractWithBudget, Milestone } from "../contracts/schemas.ts";
 import type { Db } from "../database/connection.ts";
 import { updatesRoute } from "../events/routes.ts";
@@ -118,7 +119,10 @@ export async function createApp(deps: AppDeps): Promise<App> {
 async function publicApi(api: App, deps: AppDeps): Promise<void> {
   await bareAliases(api, deps);
   contractRoutes(api, deps);
+  createMilestoneRoute(api, deps);
   accountRoutes(api, deps);
+  tokenRoutes(api, deps);
+  await api.register(async (scope: App) => revokeTokenRoute(scope, deps));
   webhookRoutes(api, deps);
   await api.register(async (scope: App) => webhookActionRoutes(scope, deps));
 }

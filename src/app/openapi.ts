@@ -45,6 +45,8 @@ const EXAMPLE_DETAILS: Partial<Record<ProblemName, Record<string, unknown>>> = {
   account_claim_required: { action: "fund milestones", claimUrl: `${EXAMPLE_ORIGIN}/claim` },
   not_found: { resource: "milestones", milestoneId: "milestone-7-1" },
   contract_ended: { contractId: "contract-7" },
+  idempotency_key_reused: { field: "Idempotency-Key" },
+  token_limit_reached: { limit: 25 },
   milestone_not_fundable: { status: "ACTIVE_FUNDED" },
   payment_method_required: { billingUrl: `${EXAMPLE_ORIGIN}/billing` },
   webhook_limit_reached: { limit: 10 },
@@ -84,6 +86,7 @@ export async function describeApi(app: App, options: { publicUrl: string; versio
         { name: "Webhooks", description: "The same events, brought to a URL." },
         { name: "Contracts", description: "What there is to fund." },
         { name: "Identity", description: "Who the token is, and what it may do." },
+        { name: "Tokens", description: "Tokens for other programs, and their end." },
       ],
       components: {
         securitySchemes: { bearer: { type: "http", scheme: "bearer", bearerFormat: "ot_pat_…" } },

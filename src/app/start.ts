@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
+import { forgetOldKeys } from "../accounts/idempotency-service.ts";
 import { TokenUses } from "../accounts/token-uses.ts";
 import { sweepUnclaimed } from "../agent-auth/jobs.ts";
 import type { BoundaryObserver } from "../approvals/boundaries.ts";
@@ -159,6 +160,7 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
   return [
     keepOperatorFeed(deps, logger),
     every(3_600 * SECOND, "old events", logger, () => sweepOldEvents(db, config.eventRetentionDays)),
+    every(600 * SECOND, "old idempotency keys", logger, () => forgetOldKeys(db)),
     every(SECOND, "reset links", logger, () => sweepResets({ db, config })),
     every(5 * SECOND, "mail", logger, () => sendDueMails({ db, logger }, transport)),
     every(600 * SECOND, "ended sessions", logger, () => forgetEnded(db)),

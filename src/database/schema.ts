@@ -12,6 +12,7 @@ export type Database = {
   tokens: TokensTable;
   agent_registrations: AgentRegistrationsTable;
   claim_attempts: ClaimAttemptsTable;
+  idempotency_keys: IdempotencyKeysTable;
   payment_methods: PaymentMethodsTable;
   contracts: ContractsTable;
   milestones: MilestonesTable;
@@ -112,6 +113,8 @@ export type TokensTable = {
   scopes: string[];
   /** The token that minted this one: revoking that revokes this. */
   minted_by: string | null;
+  /** The person who minted it on a page, by their user id. Neither: the operator, or the service itself. */
+  minted_by_user: string | null;
   created_at: Date;
   last_used_at: Date | null;
   expires_at: Date | null;
@@ -154,6 +157,19 @@ export type ClaimAttemptsTable = {
   wrong_codes: number;
   created_at: Date;
   expires_at: Date;
+};
+
+/** What a call with an `Idempotency-Key` was answered, for its repeats (CONTRACT.md §0). */
+export type IdempotencyKeysTable = {
+  account_id: string;
+  token_id: string;
+  key: string;
+  request_digest: Buffer;
+  /** Who works on it: whoever takes a stuck one over draws another. */
+  attempt: string;
+  claimed_at: Date;
+  /** Null while it is worked on. */
+  answer: Json<Record<string, unknown>> | null;
 };
 
 export type PaymentMethodsTable = {

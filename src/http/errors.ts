@@ -56,6 +56,13 @@ export function fromValidation(errors: readonly ValidationError[], context = "bo
   const first = errors[0];
   if (first === undefined) return new Problem("bad_request");
   const path = first.instancePath.split("/").filter((part) => part !== "");
+  // Validated in lower case, and named as it is written.
+  if (context === "headers")
+    path.splice(
+      0,
+      1,
+      (path[0] ?? "").replaceAll(/\b[a-z]/g, (c) => c.toUpperCase()),
+    );
   const { missingProperty, additionalProperty } = first.params;
   for (const name of [missingProperty, additionalProperty]) if (typeof name === "string") path.push(name);
   const field = path.join(".") || context;

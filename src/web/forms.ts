@@ -53,6 +53,30 @@ export function field(options: Field): Html {
         </div>`;
 }
 
+export type Choice = {
+  name: string;
+  id?: string;
+  label: string;
+  /** What is sent, and what the person reads. */
+  options: readonly (readonly [value: string, words: string])[];
+  value: string;
+  hint?: string | Html;
+};
+
+/** One of several. */
+export function choice({ name, id = name, label, options, value, hint }: Choice): Html {
+  return html`
+        <div class="field">
+          <label for="${id}">${label}</label>
+          ${hint && html`<div class="quiet hint" id="${id}-hint">${hint}</div>`}
+          <select id="${id}" name="${name}"${hint && html` aria-describedby="${id}-hint"`}>${options.map(
+            ([sent, words]) => html`
+            <option value="${sent}"${sent === value && " selected"}>${words}</option>`,
+          )}
+          </select>
+        </div>`;
+}
+
 export function hiddenField(name: string, value: string): Html {
   return html`<input type="hidden" name="${name}" value="${value}">`;
 }

@@ -13,6 +13,7 @@ export const homePage = (appName: string): Page => ({
       <ul>
         <li><a href="/approvals">Approvals</a> that wait for a person</li>
         <li><a href="/billing">Billing</a>: the card that pays</li>
+        <li><a href="/settings/keys">API keys</a>: what agents call with</li>
         <li><a href="/settings/webhooks">Webhooks</a>: where events are sent</li>
         <li><a href="/docs">API reference</a> for those who write agents</li>
       </ul>`,
@@ -28,13 +29,6 @@ export const signUpPage: Page = {
         <li>Somebody has invited you into one: open the link that you were given.</li>
       </ul>
       <p>You have a password already? <a href="/sign-in">Sign in</a>.</p>`,
-};
-
-export const keysPage: Page = {
-  title: "API keys",
-  body: html`
-      <p>Members of an account mint API keys for its agents here, and choose what each may do.</p>
-      <p>Minting comes here. Until then the operator of this service mints them.</p>`,
 };
 
 export const notFoundPage: Page = {

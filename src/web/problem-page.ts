@@ -23,6 +23,8 @@ export function problemPage(problem: Problem, requestId: string): Page {
         body: html`
       <p>Nothing was done. ${problem.message}</p>`,
       };
+    case "token_limit_reached":
+    case "last_owner":
     case "webhook_limit_reached":
     case "webhook_disabled":
     case "feature_disabled":
