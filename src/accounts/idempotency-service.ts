@@ -110,6 +110,8 @@ function asStored(error: unknown): StoredAnswer | undefined {
   const { status } = problemRow(error.problem);
   if (status >= 500 || status === 429) return undefined;
   const { problem, details, message } = error;
+  // An id in the address may hold what Postgres does not store; it is unknown the next time too.
+  if (JSON.stringify(details)?.includes("\\u0000")) return undefined;
   return { problem, ...(details === undefined ? {} : { details }), message };
 }
 

@@ -176,6 +176,7 @@ function commonProblems(access: Access & { by: "token" }, schema: FastifySchema)
     ...(access.feature === undefined ? [] : (["feature_disabled"] as const)),
     ...(access.claim === undefined ? [] : (["account_claim_required"] as const)),
     ...(schema.body === undefined ? [] : (["body_too_large"] as const)),
+    ...(schema.body === undefined || schema.body === NoBody ? [] : (["unsupported_media_type"] as const)),
     "rate_limited",
     "internal_error",
     "unavailable",

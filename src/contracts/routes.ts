@@ -6,7 +6,7 @@ import type { Db } from "../database/connection.ts";
 import type { App } from "../http/app.ts";
 import { IdempotencyHeaders, readIdempotencyKey } from "../http/idempotency.ts";
 import { ref } from "../lib/schema.ts";
-import { CONTRACTS_ACCESS } from "./access.ts";
+import { CONTRACTS_ACCESS, MILESTONES_ACCESS } from "./access.ts";
 import { createMilestone } from "./milestone-service.ts";
 import { Contract, ContractsQuery, ContractWithBudget, Milestone, NewMilestone } from "./schemas.ts";
 import { getContract, listContracts } from "./service.ts";
@@ -62,12 +62,7 @@ export function createMilestoneRoute(app: App, deps: GateDeps & { db: Db }): voi
   const { db } = deps;
   const gate = openGate(
     deps,
-    {
-      by: "token",
-      scopes: ["payments:write"],
-      feature: "public_api_payments_write",
-      claim: "create milestones",
-    },
+    MILESTONES_ACCESS,
     ["not_found", "contract_ended", "contract_rate_missing", "request_in_progress", "idempotency_key_reused"],
     (credential) => readGrant(db, credential),
   );

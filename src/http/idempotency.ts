@@ -3,11 +3,13 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { canonicalDigest } from "../lib/canonical.ts";
 import { badField, type Problem } from "../lib/problems.ts";
 
+export const IDEMPOTENCY_KEY_PATTERN = "^[\\x21-\\x7e]{1,255}$";
+
 /** The header of calls that take a key: in the schema of such a route. */
 export const IdempotencyHeaders = Type.Object({
   "Idempotency-Key": Type.Optional(
     Type.String({
-      pattern: "^[\\x21-\\x7e]{1,255}$",
+      pattern: IDEMPOTENCY_KEY_PATTERN,
       description:
         "1–255 visible characters of your own, kept for 24 hours. The same key and body get the first answer again, with " +
         "`Idempotent-Replayed: true`: so a call whose answer was lost can be sent once more.",

@@ -10,6 +10,11 @@ for (const ajv of [strict, lenient]) addFormats.default(ajv, ["date", "date-time
 
 type Schema = { properties?: Record<string, object> };
 
+/** A validator for what comes as a body, by whatever way. */
+export function compileStrict(schema: object): ValidateFunction {
+  return strict.compile(schema);
+}
+
 /** Compiles a route's schemas, each part of the request under its own rules. */
 export const validatorCompiler: FastifySchemaCompiler<Schema> = ({ schema, httpPart }): ValidateFunction => {
   if (httpPart === "body") return strict.compile(schema);

@@ -1,7 +1,8 @@
 import type { Static } from "@sinclair/typebox";
-import { Ajv, type ValidateFunction } from "ajv";
+import type { ValidateFunction } from "ajv";
 import { assertAccess } from "../accounts/access.ts";
 import type { GateDeps } from "../accounts/gate.ts";
+import { answerOnce } from "../accounts/idempotency-service.ts";
 import { describeCapabilities, describeMe, type Grant, readGrant } from "../accounts/service.ts";
 import { FUNDING_ACCESS, READING_ACCESS } from "../approvals/access.ts";
 import { type Approval, FUNDING_REQUESTED } from "../approvals/schemas.ts";
@@ -12,13 +13,17 @@ import {
   requestMilestoneFunding,
   showApproval,
 } from "../approvals/service.ts";
-import { CONTRACTS_ACCESS } from "../contracts/access.ts";
+import { CONTRACTS_ACCESS, MILESTONES_ACCESS } from "../contracts/access.ts";
+import { createMilestone } from "../contracts/milestone-service.ts";
+import type { Milestone } from "../contracts/schemas.ts";
 import { getContract, listContracts } from "../contracts/service.ts";
 import { UPDATES_ACCESS } from "../events/access.ts";
 import { readLatestCursor, readUpdates } from "../events/service.ts";
 import type { Waiters, Waiting } from "../events/waiters.ts";
 import type { TokenAccess } from "../http/access.ts";
 import { fromValidation, toEnvelope, toProblem } from "../http/errors.ts";
+import { compileStrict } from "../http/validation.ts";
+import { canonicalDigest } from "../lib/canonical.ts";
 import { isExternalId, isUuid } from "../lib/ids.ts";
 import { Problem, problemRow } from "../lib/problems.ts";
 import type { Credential } from "../lib/secrets.ts";
@@ -71,6 +76,26 @@ const RUNS: { [Name in ToolName]: Run<Name> } = {
       body: { contract: await getContract(db, caller.accountId, contractId) },
     }),
   },
+  opentrain_create_milestone: {
+    access: MILESTONES_ACCESS,
+    run: async ({ db }, { caller }, { contractId, idempotencyKey, ...asked }) => {
+      const { accountId, tokenId } = caller;
+      const keyed =
+        idempotencyKey === undefined
+          ? undefined
+          : {
+              accountId,
+              tokenId,
+              key: idempotencyKey,
+              digest: canonicalDigest(["opentrain_create_milestone", contractId, asked]),
+              onReplay: () => {},
+            };
+      const milestone = await answerOnce<Milestone>(db, keyed, (keep) =>
+        createMilestone(db, accountId, contractId, asked, keep),
+      );
+      return { body: { milestone } };
+    },
+  },
   opentrain_request_milestone_funding: {
     access: FUNDING_ACCESS,
     run: async (deps, { caller }, { milestoneId }, asked) => {
@@ -112,10 +137,8 @@ const RUNS: { [Name in ToolName]: Run<Name> } = {
   },
 };
 
-/** Bodies and arguments alike: nothing is converted and nothing dropped. */
-const ajv = new Ajv({ strict: false });
 const validators = new Map<string, ValidateFunction>(
-  Object.entries(INPUTS).map(([name, schema]) => [name, ajv.compile(schema)]),
+  Object.entries(INPUTS).map(([name, schema]) => [name, compileStrict(schema)]),
 );
 
 /**

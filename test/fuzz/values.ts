@@ -17,6 +17,7 @@ export type Schema = {
   maxItems?: number;
   additionalProperties?: boolean | Schema;
   anyOf?: Schema[];
+  examples?: unknown[];
 };
 
 /** Text that has broken somebody's service. */
@@ -93,9 +94,15 @@ export const hostile: fc.Arbitrary<unknown> = fc.oneof(
 
 /** Values that fit the schema. */
 export function valid(schema: Schema): fc.Arbitrary<unknown> {
+  const { examples = [], ...rest } = schema;
+  // Some of what is valid no schema can say.
+  if (examples.length > 0) return fc.oneof(fc.constantFrom(...examples), valid(rest));
   if (schema.const !== undefined) return fc.constant(schema.const);
   if (schema.enum !== undefined) return fc.constantFrom(...schema.enum);
-  if (schema.anyOf !== undefined) return fc.oneof(...schema.anyOf.map(valid));
+  if (rest.anyOf !== undefined) {
+    const { anyOf, ...common } = rest;
+    return fc.oneof(...anyOf.map((one) => valid({ ...common, ...one })));
+  }
   return fc.oneof(...[schema.type ?? "string"].flat().map((type) => validOf(type, schema)));
 }
 

@@ -149,6 +149,14 @@ describe("what is kept for a key", () => {
     expect(await countMilestones(fixture)).toBe(2);
   });
 
+  test("is no refusal that names what cannot be stored: that is refused anew", async () => {
+    const { token } = await createFixture(app);
+    for (let i = 0; i < 2; i++) {
+      const answer = await create({ token, contract: "%00" }, "k-1");
+      expectRefusal(answer, 404, "NOT_FOUND", { resource: "contracts", contractId: "\u0000" });
+    }
+  });
+
   test("lasts for 24 hours, whether or not the sweep has come by", async () => {
     const fixture = await createFixture(app);
     const first = await create(fixture, "k-1");

@@ -19,6 +19,7 @@ describe.each(ERAS)("the official client, %s protocol", (era) => {
       "opentrain_capabilities",
       "opentrain_list_contracts",
       "opentrain_get_contract",
+      "opentrain_create_milestone",
       "opentrain_request_milestone_funding",
       "opentrain_get_approval",
       "opentrain_wait_for_approval",
@@ -26,12 +27,12 @@ describe.each(ERAS)("the official client, %s protocol", (era) => {
     ]);
     for (const { name, description = "", inputSchema, outputSchema, annotations, title } of tools) {
       expect(title, name).toBeDefined();
-      const asks = name === "opentrain_request_milestone_funding";
-      expect(description, name).toMatch(asks ? /never moves money and never decides/ : /Changes nothing\.$/);
+      const writes = /create|request/.test(name);
+      expect(description, name).toMatch(writes ? /never moves money and/ : /Changes nothing\.$/);
       expect(annotations, name).toEqual({
-        readOnlyHint: !asks,
+        readOnlyHint: !writes,
         destructiveHint: false,
-        idempotentHint: true,
+        idempotentHint: !name.includes("create"),
         openWorldHint: false,
       });
       expect(inputSchema, name).toMatchObject({ type: "object", additionalProperties: false });
@@ -59,6 +60,18 @@ describe.each(ERAS)("the official client, %s protocol", (era) => {
     expect(textOf(asked)).toContain(approval.approvalUrl);
     const again = await run("opentrain_request_milestone_funding", { milestoneId: milestone });
     expect(again).toEqual(asked);
+    const added = {
+      contractId: contract,
+      description: "Second batch",
+      amountUsd: 300,
+      idempotencyKey: "b-2",
+    };
+    const made = await run("opentrain_create_milestone", added);
+    const repeated = await run("opentrain_create_milestone", added);
+    expect(repeated.structuredContent).toEqual(made.structuredContent);
+    const { milestones } = (await route(`/contracts/${contract}`)).contract;
+    expect(milestones[1]).toEqual((made.structuredContent as any).milestone);
+    expect(milestones).toHaveLength(2);
     for (const [name, args, path] of [
       ["opentrain_auth_status", {}, "/auth/me"],
       ["opentrain_capabilities", {}, "/capabilities"],
@@ -71,7 +84,7 @@ describe.each(ERAS)("the official client, %s protocol", (era) => {
         `/approvals/${approval.id}`,
       ],
       ["opentrain_poll_updates", { cursor: "1", limit: 1 }, "/updates?cursor=1&limit=1"],
-      ["opentrain_poll_updates", { cursor: "2", wait: 1 }, "/updates?cursor=2"],
+      ["opentrain_poll_updates", { cursor: "3", wait: 1 }, "/updates?cursor=3"],
     ] as const) {
       expect((await run(name, args)).structuredContent, name).toEqual(await route(path));
     }

@@ -160,6 +160,16 @@ describe("a tool that refuses", () => {
     }
   });
 
+  test("names the argument that is wrong, and says what would be right", async () => {
+    const { token, contract } = await createFixture(app);
+    const add = (args: object) =>
+      refusal(token, "opentrain_create_milestone", { contractId: contract, description: "Work", ...args });
+    expect(await add({})).toMatch(/"field":"amountUsd"/);
+    expect(await add({ amountUsd: "300" })).toMatch(/`amountUsd` must be number.*"field":"amountUsd"/s);
+    expect(await add({ amountUsd: 300, dueDate: "tomorrow" })).toMatch(/"field":"dueDate"/);
+    expect(await add({ amountUsd: 300, idempotencyKey: "" })).toMatch(/"field":"idempotencyKey"/);
+  });
+
   test("answers another account's things as it answers none", async () => {
     const [mine, theirs] = [await createFixture(app), await createFixture(app)];
     const { approval } = (await fund(app, theirs.token, theirs.milestone)).body;
