@@ -3,6 +3,9 @@ import { Problem } from "../lib/problems.ts";
 import { coversScope } from "../lib/scopes.ts";
 import type { Grant } from "./store.ts";
 
+const CLAIM_FIRST =
+  "This token lacks a scope that the call needs. A human must claim this account first: send them to `details.claimUrl`.";
+
 /**
  * The gates scope, feature and claim, in this order (CONTRACT.md §0). Of several scopes any one will do.
  * @throws Problem scope_missing | feature_disabled | account_claim_required
@@ -14,11 +17,15 @@ export function assertAccess(access: TokenAccess, grant: Grant, publicUrl: strin
       ? undefined
       : { reason: "account_claim_required", action: claim, claimUrl: `${publicUrl}/claim` };
   if (scopes !== undefined && !scopes.some((scope) => coversScope(grant.scopes, scope))) {
-    throw new Problem("scope_missing", {
-      requiredScopes: scopes,
-      grantedScopes: grant.scopes,
-      ...(claimDetails ?? { tokensUrl: `${publicUrl}/settings/keys` }),
-    });
+    throw new Problem(
+      "scope_missing",
+      {
+        requiredScopes: scopes,
+        grantedScopes: grant.scopes,
+        ...(claimDetails ?? { tokensUrl: `${publicUrl}/settings/keys` }),
+      },
+      claimDetails && CLAIM_FIRST,
+    );
   }
   if (feature !== undefined && grant.features[feature] !== true) {
     throw new Problem("feature_disabled", { featureKey: feature });

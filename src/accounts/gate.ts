@@ -9,8 +9,8 @@ import {
 import { Problem, type ProblemName } from "../lib/problems.ts";
 import { type Credential, readSecret } from "../lib/secrets.ts";
 import { assertAccess } from "./access.ts";
-import { TOKEN_PREFIX } from "./service.ts";
 import type { Grant } from "./store.ts";
+import { TOKEN_PREFIX } from "./token-service.ts";
 import type { TokenUses } from "./token-uses.ts";
 
 export { TOKEN_PREFIX };

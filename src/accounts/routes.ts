@@ -1,7 +1,6 @@
 import type { Db } from "../database/connection.ts";
 import type { App } from "../http/app.ts";
 import { ref } from "../lib/schema.ts";
-import { SCOPES } from "../lib/scopes.ts";
 import { type GateDeps, openGate } from "./gate.ts";
 import { Capabilities, Me } from "./schemas.ts";
 import { describeCapabilities, describeMe, readGrant } from "./service.ts";
@@ -46,18 +45,4 @@ export function accountRoutes(app: App, deps: GateDeps & { db: Db }): void {
       async (request) => describeCapabilities(gate.grant(request)),
     );
   }
-}
-
-/** The address that every 401 hands out: RFC 9728's description of this API. */
-export function resourceMetadataRoute(app: App, publicUrl: string): void {
-  app.get(
-    "/.well-known/oauth-protected-resource",
-    { config: { access: { by: "public" } }, schema: { hide: true } },
-    async () => ({
-      resource: `${publicUrl}/api/public/v1`,
-      bearer_methods_supported: ["header"],
-      scopes_supported: SCOPES,
-      resource_documentation: `${publicUrl}/docs`,
-    }),
-  );
 }

@@ -1,5 +1,5 @@
 import { type Static, Type } from "@sinclair/typebox";
-import { nullable, Time } from "../lib/schema.ts";
+import { nullable, ref, Time } from "../lib/schema.ts";
 import { SCOPES } from "../lib/scopes.ts";
 
 export const Scopes = Type.Array(Type.String({ enum: [...SCOPES] }), { uniqueItems: true });
@@ -77,3 +77,32 @@ export const NewTokenAnswer = Type.Object({
   tokenType: Type.Literal("bearer"),
   metadata: Type.Unsafe<TokenMetadata>({ $ref: "TokenMetadata#" }),
 });
+
+/** What an agent asks of a new token. */
+export const NewTokenBody = Type.Object(
+  {
+    name: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 120, description: "For people. `API token` if absent." }),
+    ),
+    scopes: Type.Optional(
+      Type.Array(Type.String({ enum: [...SCOPES] }), {
+        uniqueItems: true,
+        description: "Each must be covered by the calling token's. All of those if absent.",
+      }),
+    ),
+    expiresAt: Type.Optional(
+      Type.String({
+        format: "date-time",
+        description: "Not later than the calling token's. The same if absent.",
+        examples: ["2026-12-31T00:00:00.000Z"],
+      }),
+    ),
+  },
+  {
+    additionalProperties: false,
+    examples: [{ name: "Read-only reporting", scopes: ["payments:read"] }],
+  },
+);
+
+export const OneToken = Type.Object({ token: ref(TokenMetadata) });
+export const TokenList = Type.Object({ tokens: Type.Array(ref(TokenMetadata)) });

@@ -5,17 +5,22 @@ import { inTransaction } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
 import { newSecret, readSecret } from "../lib/secrets.ts";
-import { addSeconds, isoOrNull } from "../lib/time.ts";
-import type { Capabilities, Me, TokenMetadata } from "./schemas.ts";
+import { addSeconds } from "../lib/time.ts";
+import type { Capabilities, Me } from "./schemas.ts";
 import * as store from "./store.ts";
 
 export type { AccountValues, Grant, MemberRow, Membership } from "./store.ts";
-export { GRANT_COLUMNS, GRANT_CONDITION, GRANT_TABLES, listMemberships, readGrant } from "./store.ts";
+export {
+  GRANT_COLUMNS,
+  GRANT_CONDITION,
+  GRANT_TABLES,
+  insertAccount,
+  listMemberships,
+  readGrant,
+} from "./store.ts";
 
-export const TOKEN_PREFIX = "ot_pat_";
 const INVITATION_PREFIX = "ot_inv_";
 const INVITATION_TTL_SECONDS = 24 * 60 * 60;
-const ACTIVE_TOKENS_AT_MOST = 25;
 
 /** Who is behind a token, and what it may do (CONTRACT.md §6, `GET /auth/me`). */
 export async function describeMe(db: Db, grant: store.Grant): Promise<Me> {
@@ -100,89 +105,6 @@ export async function holdAccount(trx: Trx, accountId: string): Promise<void> {
   await store.lockAccount(trx, accountId);
 }
 
-export type TokenRequest = { name: string; scopes: readonly string[]; expiresAt: Date | null };
-
-/**
- * Mints a token. Its secret is in the answer and nowhere else.
- * @throws Problem token_limit_reached with 25 active ones, bad_request for an expiry that has passed
- */
-export async function createToken(
-  db: Db,
-  account: { accountId: string; organizationId: string },
-  request: TokenRequest,
-): Promise<{ token: string; tokenType: "bearer"; metadata: TokenMetadata }> {
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
-    await store.lockAccount(trx, account.accountId);
-    if ((await store.countActiveTokens(trx, account.accountId, now)) >= ACTIVE_TOKENS_AT_MOST) {
-      throw new Problem("token_limit_reached", { limit: ACTIVE_TOKENS_AT_MOST });
-    }
-    return mintToken(trx, account, request, now);
-  });
-}
-
-/** Revokes the live tokens of that name and mints a new one under it, in one transaction. */
-export async function replaceToken(
-  db: Db,
-  account: { accountId: string; organizationId: string },
-  request: TokenRequest,
-): Promise<{ token: string; metadata: TokenMetadata }> {
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
-    await store.revokeTokensNamed(trx, account.accountId, request.name, now);
-    return mintToken(trx, account, request, now);
-  });
-}
-
-async function mintToken(
-  trx: Trx,
-  { accountId, organizationId }: { accountId: string; organizationId: string },
-  { name, scopes, expiresAt }: TokenRequest,
-  now: Date,
-) {
-  // Also no time at all, as a leap second becomes.
-  if (expiresAt !== null && !(expiresAt > now)) {
-    throw new Problem("bad_request", { field: "expiresAt" }, "`expiresAt` must lie in the future.");
-  }
-  const secret = newSecret(TOKEN_PREFIX, accountId);
-  const row = await store.insertToken(
-    trx,
-    accountId,
-    { id: newId(), name, secret, scopes, mintedBy: null, expiresAt },
-    now,
-  );
-  return {
-    token: secret.value,
-    tokenType: "bearer" as const,
-    metadata: toTokenMetadata(row, organizationId, now),
-  };
-}
-
-/** The account's tokens, newest first, without their secrets. */
-export async function listTokens(
-  db: Db,
-  { accountId, organizationId }: { accountId: string; organizationId: string },
-): Promise<TokenMetadata[]> {
-  const now = await readClock(db);
-  return (await store.listTokens(db, accountId)).map((row) => toTokenMetadata(row, organizationId, now));
-}
-
-function toTokenMetadata(row: store.TokenRow, organizationId: string, now: Date): TokenMetadata {
-  const expired = row.expires_at !== null && row.expires_at <= now;
-  return {
-    id: row.id,
-    name: row.name,
-    preview: row.preview,
-    scopes: row.scopes,
-    status: row.revoked_at !== null ? "revoked" : expired ? "expired" : "active",
-    organizationId,
-    createdAt: row.created_at.toISOString(),
-    lastUsedAt: isoOrNull(row.last_used_at),
-    expiresAt: isoOrNull(row.expires_at),
-    revokedAt: isoOrNull(row.revoked_at),
-  };
-}
-
 /**
  * Holds the member's row and makes sure that they may decide.
  * @throws Problem not_found when they are no member, not_permitted for a viewer
@@ -211,27 +133,36 @@ export async function inviteMember(
   return inTransaction(db, async (trx) => {
     const now = await readClock(trx);
     await store.lockAccount(trx, accountId);
-    const email = person.email.toLowerCase();
-    const present = await store.findMemberByEmail(trx, accountId, email);
-    if (present?.status === "active") throw new Problem("member_active", { memberId: present.id });
-    const values = { ...person, email, id: present?.id ?? newId() };
-    const member = await (present === undefined
-      ? store.insertMember(trx, accountId, values, now)
-      : store.updateInvitedMember(trx, accountId, values, now));
-    const secret = newSecret(INVITATION_PREFIX, accountId);
-    await store.replaceInvitation(
-      trx,
-      accountId,
-      {
-        id: newId(),
-        memberId: member.id,
-        digest: secret.digest,
-        expiresAt: addSeconds(now, INVITATION_TTL_SECONDS),
-      },
-      now,
-    );
-    return { member, secret: secret.value };
+    return insertInvitation(trx, accountId, person, undefined, now);
   });
+}
+
+/**
+ * Invites a person within a transaction that holds the account.
+ * @param consentedBy the owner who invites, by their user id: what they send waits for nobody's consent
+ * @throws Problem member_active when they have accepted already
+ */
+export async function insertInvitation(
+  trx: Trx,
+  accountId: string,
+  person: { email: string; name: string; role: MemberRole },
+  consentedBy: string | undefined,
+  now: Date,
+): Promise<{ member: store.MemberRow; secret: string }> {
+  const email = person.email.toLowerCase();
+  const present = await store.findMemberByEmail(trx, accountId, email);
+  if (present?.status === "active") throw new Problem("member_active", { memberId: present.id });
+  const values = { ...person, email, id: present?.id ?? newId() };
+  const member = await (present === undefined
+    ? store.insertMember(trx, accountId, values, now)
+    : store.updateInvitedMember(trx, accountId, values, now));
+  const secret = newSecret(INVITATION_PREFIX, accountId);
+  const expiresAt = addSeconds(now, INVITATION_TTL_SECONDS);
+  const invitation = { id: newId(), memberId: member.id, digest: secret.digest, expiresAt };
+  await store.replaceInvitation(trx, accountId, invitation, now);
+  if (consentedBy !== undefined)
+    await store.consentToInvitation(trx, accountId, invitation.id, consentedBy, now);
+  return { member, secret: secret.value };
 }
 
 /** An invitation that can be accepted, now or once an owner has consented. */

@@ -1,7 +1,7 @@
 import { CompiledQuery, sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
 import type { Billing, CoSign, MemberRole, MemberStatus } from "../database/schema.ts";
-import type { Credential, NewSecret } from "../lib/secrets.ts";
+import type { Credential } from "../lib/secrets.ts";
 
 /** What a token that was just looked up may do, and for whom. Read anew for every request: no cache. */
 export type Grant = {
@@ -137,80 +137,6 @@ export async function updateAccount(
       updated_at: now,
     })
     .where("account_id", "=", accountId)
-    .execute();
-}
-
-const TOKEN_COLUMNS = [
-  "id",
-  "name",
-  "preview",
-  "scopes",
-  "created_at",
-  "last_used_at",
-  "expires_at",
-  "revoked_at",
-] as const;
-
-export type TokenRow = NonNullable<Awaited<ReturnType<typeof listTokens>>[number]>;
-
-export function listTokens(db: Db, accountId: string) {
-  return db
-    .selectFrom("tokens")
-    .where("account_id", "=", accountId)
-    .select(TOKEN_COLUMNS)
-    .orderBy("created_at", "desc")
-    .orderBy("id", "desc")
-    .execute();
-}
-
-export async function countActiveTokens(trx: Trx, accountId: string, now: Date): Promise<number> {
-  const { count } = await trx
-    .selectFrom("tokens")
-    .where("account_id", "=", accountId)
-    .where("revoked_at", "is", null)
-    .where((where) => where.or([where("expires_at", "is", null), where("expires_at", ">", now)]))
-    .select((select) => select.fn.countAll<number>().as("count"))
-    .executeTakeFirstOrThrow();
-  return count;
-}
-
-export type NewToken = {
-  id: string;
-  name: string;
-  secret: NewSecret;
-  scopes: readonly string[];
-  mintedBy: string | null;
-  expiresAt: Date | null;
-};
-
-export function insertToken(trx: Trx, accountId: string, token: NewToken, now: Date): Promise<TokenRow> {
-  return trx
-    .insertInto("tokens")
-    .values({
-      account_id: accountId,
-      id: token.id,
-      name: token.name,
-      digest: token.secret.digest,
-      preview: token.secret.preview,
-      scopes: [...token.scopes],
-      minted_by: token.mintedBy,
-      created_at: now,
-      last_used_at: null,
-      expires_at: token.expiresAt,
-      revoked_at: null,
-    })
-    .returning(TOKEN_COLUMNS)
-    .executeTakeFirstOrThrow();
-}
-
-/** Revokes the account's live tokens of that name. */
-export async function revokeTokensNamed(trx: Trx, accountId: string, name: string, now: Date): Promise<void> {
-  await trx
-    .updateTable("tokens")
-    .set({ revoked_at: now })
-    .where("account_id", "=", accountId)
-    .where("name", "=", name)
-    .where("revoked_at", "is", null)
     .execute();
 }
 

@@ -1,8 +1,12 @@
 import { readFileSync } from "node:fs";
 import type { Logger } from "pino";
-import { accountRoutes, resourceMetadataRoute } from "../accounts/routes.ts";
+import { accountRoutes } from "../accounts/routes.ts";
 import { Capabilities, Me, TokenMetadata } from "../accounts/schemas.ts";
+import { revokeTokenRoute, tokenRoutes } from "../accounts/token-routes.ts";
 import type { TokenUses } from "../accounts/token-uses.ts";
+import { discoveryRoutes } from "../agent-auth/discovery-routes.ts";
+import { agentAuthRoutes } from "../agent-auth/routes.ts";
+import { openAgentAuth } from "../agent-auth/service.ts";
 import type { BoundaryObserver } from "../approvals/boundaries.ts";
 import { processorRoutes } from "../approvals/processor-routes.ts";
 import { approvalRoute, fundRoute } from "../approvals/routes.ts";
@@ -10,7 +14,7 @@ import { Approval } from "../approvals/schemas.ts";
 import type { Processor } from "../billing/processor.ts";
 import { Charge, PaymentMethod } from "../billing/schemas.ts";
 import type { Config } from "../config/config.ts";
-import { contractRoutes } from "../contracts/routes.ts";
+import { contractRoutes, createMilestoneRoute } from "../contracts/routes.ts";
 import { Budget, Contract, ContractWithBudget, Milestone } from "../contracts/schemas.ts";
 import type { Db } from "../database/connection.ts";
 import { updatesRoute } from "../events/routes.ts";
@@ -19,6 +23,7 @@ import type { Waiters } from "../events/waiters.ts";
 import type { App } from "../http/app.ts";
 import type { RateLimits } from "../http/rate-limits.ts";
 import { createServer, handleUnknownRoutes } from "../http/server.ts";
+import { mcpRoute } from "../mcp/routes.ts";
 import { operatorFeedRoute } from "../operator/feed-routes.ts";
 import { operatorGate } from "../operator/gate.ts";
 import { operatorRoutes } from "../operator/routes.ts";
@@ -31,6 +36,7 @@ import { webRoutes } from "../web/routes.ts";
 import { webhookActionRoutes, webhookRoutes } from "../webhooks/routes.ts";
 import { Delivery, OperatorWebhook, Webhook } from "../webhooks/schemas.ts";
 import { healthRoutes } from "./health.ts";
+import { machineDocsRoutes } from "./machine-docs.ts";
 import { describeApi, serveApiReference } from "./openapi.ts";
 
 export type AppDeps = {
@@ -97,11 +103,17 @@ export async function createApp(deps: AppDeps): Promise<App> {
     };
     await app.register(operator, { prefix: "/api/operator/v1" });
   }
-  resourceMetadataRoute(app, config.publicUrl);
+  mcpRoute(app, { ...deps, version: VERSION });
+  const agentAuth = openAgentAuth(deps.db, config);
+  discoveryRoutes(app, config);
+  await app.register(async (api: App) => agentAuthRoutes(api, { ...agentAuth, limits }), {
+    prefix: "/api/agent",
+  });
+  machineDocsRoutes(app, config);
   healthRoutes(app, deps.db);
   await app.register(async (webhook: App) => processorRoutes(webhook, deps));
   const sessions = openSessions(deps.db, config, deps.logger);
-  await app.register(async (pages: App) => webRoutes(pages, { ...sessions, ...deps }, config));
+  await app.register(async (pages: App) => webRoutes(pages, { ...sessions, ...agentAuth, ...deps }, config));
   await serveApiReference(app);
   return app;
 }
@@ -109,7 +121,10 @@ export async function createApp(deps: AppDeps): Promise<App> {
 async function publicApi(api: App, deps: AppDeps): Promise<void> {
   await bareAliases(api, deps);
   contractRoutes(api, deps);
+  createMilestoneRoute(api, deps);
   accountRoutes(api, deps);
+  tokenRoutes(api, deps);
+  await api.register(async (scope: App) => revokeTokenRoute(scope, deps));
   webhookRoutes(api, deps);
   await api.register(async (scope: App) => webhookActionRoutes(scope, deps));
 }

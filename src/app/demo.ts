@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { inviteMember, listMembers, replaceToken } from "../accounts/service.ts";
+import { inviteMember, listMembers } from "../accounts/service.ts";
+import { replaceToken } from "../accounts/token-service.ts";
 import { addPaymentMethod, type BillingDeps, listPaymentMethods } from "../billing/service.ts";
 import { listContracts } from "../contracts/service.ts";
 import type { Db } from "../database/connection.ts";

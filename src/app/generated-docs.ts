@@ -1,4 +1,5 @@
 import { TokenUses } from "../accounts/token-uses.ts";
+import { refusalRows } from "../agent-auth/refusals.ts";
 import { createSandbox } from "../billing/sandbox.ts";
 import { loadConfig } from "../config/config.ts";
 import { connect } from "../database/connection.ts";
@@ -48,6 +49,9 @@ export async function describeOpenApi(): Promise<object> {
 }
 
 function describeErrors(): string {
+  const agentAuth = refusalRows.map(
+    ({ status, name, message }) => `| ${status} | \`${name}\` | ${message} |`,
+  );
   const byStatus = problemRows.toSorted((a, b) => a.status - b.status);
   const rows = byStatus.map(
     ({ status, code, name, hasReason, message }) =>
@@ -68,5 +72,19 @@ Decide by \`code\` and \`details.reason\`. \`error\` is for people and may chang
 | status | \`code\` | \`details.reason\` | what it says |
 |---|---|---|---|
 ${rows.join("\n")}
+
+## Agent authentication
+
+Made from \`src/agent-auth/refusals.ts\`. The calls under \`/api/agent\` answer in OAuth's shape instead:
+
+\`\`\`json
+{ "error": "authorization_pending", "error_description": "for people" }
+\`\`\`
+
+| status | \`error\` | what it says |
+|---|---|---|
+${agentAuth.join("\n")}
+
+\`invalid_request\` also comes with 404, 405, 413 and 415, where those say more.
 `;
 }

@@ -34,6 +34,8 @@ export const ErrorEnvelope = Type.Object(
 const EXAMPLE_ORIGIN = "https://pay.example.com";
 const EXAMPLE_DETAILS: Partial<Record<ProblemName, Record<string, unknown>>> = {
   bad_request: { field: "limit" },
+  cursor_ahead: { field: "cursor", latestCursor: "41" },
+  cursor_expired: { field: "cursor", oldestCursor: "17" },
   scope_missing: {
     requiredScopes: ["payments:write"],
     grantedScopes: ["payments:read"],
@@ -43,6 +45,8 @@ const EXAMPLE_DETAILS: Partial<Record<ProblemName, Record<string, unknown>>> = {
   account_claim_required: { action: "fund milestones", claimUrl: `${EXAMPLE_ORIGIN}/claim` },
   not_found: { resource: "milestones", milestoneId: "milestone-7-1" },
   contract_ended: { contractId: "contract-7" },
+  idempotency_key_reused: { field: "Idempotency-Key" },
+  token_limit_reached: { limit: 25 },
   milestone_not_fundable: { status: "ACTIVE_FUNDED" },
   payment_method_required: { billingUrl: `${EXAMPLE_ORIGIN}/billing` },
   webhook_limit_reached: { limit: 10 },
@@ -59,7 +63,8 @@ const REFERENCE_CSP =
 const DESCRIPTION = `An agent asks for a milestone to be funded; a signed-in human co-signs the exact terms; only then
 does money move, once. The agent never holds anything that could decide.
 
-Send \`Authorization: Bearer ot_pat_…\` with every call. Every refusal has one shape, says what is missing, and hands
+Send \`Authorization: Bearer ot_pat_…\` with every call. An agent without one registers by itself:
+\`/.well-known/oauth-authorization-server\` says where and how. Every refusal has one shape, says what is missing, and hands
 out a link that mends it where a human can.`;
 
 /** Describes the public API in OpenAPI 3.1, from the schemas that the routes validate with. Register it first. */
@@ -81,6 +86,7 @@ export async function describeApi(app: App, options: { publicUrl: string; versio
         { name: "Webhooks", description: "The same events, brought to a URL." },
         { name: "Contracts", description: "What there is to fund." },
         { name: "Identity", description: "Who the token is, and what it may do." },
+        { name: "Tokens", description: "Tokens for other programs, and their end." },
       ],
       components: {
         securitySchemes: { bearer: { type: "http", scheme: "bearer", bearerFormat: "ot_pat_…" } },
@@ -164,12 +170,13 @@ function describeRoute(schema: FastifySchema | undefined, route: RouteOptions): 
 
 function commonProblems(access: Access & { by: "token" }, schema: FastifySchema): ProblemName[] {
   return [
-    ...(schema.querystring !== undefined || schema.body !== undefined ? (["bad_request"] as const) : []),
+    "bad_request",
     "unauthorized",
     ...(access.scopes === undefined ? [] : (["scope_missing"] as const)),
     ...(access.feature === undefined ? [] : (["feature_disabled"] as const)),
     ...(access.claim === undefined ? [] : (["account_claim_required"] as const)),
     ...(schema.body === undefined ? [] : (["body_too_large"] as const)),
+    ...(schema.body === undefined || schema.body === NoBody ? [] : (["unsupported_media_type"] as const)),
     "rate_limited",
     "internal_error",
     "unavailable",

@@ -1,6 +1,8 @@
 import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
+import { forgetOldKeys } from "../accounts/idempotency-service.ts";
 import { TokenUses } from "../accounts/token-uses.ts";
+import { sweepUnclaimed } from "../agent-auth/jobs.ts";
 import type { BoundaryObserver } from "../approvals/boundaries.ts";
 import { alertInDoubt, sweepDuePayments, sweepLapsedApprovals } from "../approvals/jobs.ts";
 import { sweepNotices } from "../approvals/notices.ts";
@@ -158,6 +160,7 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
   return [
     keepOperatorFeed(deps, logger),
     every(3_600 * SECOND, "old events", logger, () => sweepOldEvents(db, config.eventRetentionDays)),
+    every(600 * SECOND, "old idempotency keys", logger, () => forgetOldKeys(db)),
     every(SECOND, "reset links", logger, () => sweepResets({ db, config })),
     every(5 * SECOND, "mail", logger, () => sendDueMails({ db, logger }, transport)),
     every(600 * SECOND, "ended sessions", logger, () => forgetEnded(db)),
@@ -172,6 +175,7 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
     every(60 * SECOND, "the operator's webhook's secret", logger, () => resealOperatorSecrets(deps)),
     every(60 * SECOND, "webhooks' secrets", logger, () => resealSecrets(deps, logger)),
     every(60 * SECOND, "old deliveries", logger, () => forgetDeliveries(db)),
+    every(60 * SECOND, "unclaimed accounts", logger, () => sweepUnclaimed(db)),
     every(60 * SECOND, "old rate windows", logger, () => forgetOldWindows(db)),
   ];
 }

@@ -9,7 +9,7 @@ import { Problem } from "../lib/problems.ts";
 import { addSeconds, SECOND } from "../lib/time.ts";
 import { bookRefusal, bookSuccess, LeaseLost } from "./booking.ts";
 import { type Boundary, type BoundaryObserver, cross } from "./boundaries.ts";
-import { hasLapsed } from "./store.ts";
+import { hasLapsed, hasSignerLeft, listExecutingOf } from "./store.ts";
 
 export type PaymentDeps = {
   db: Db;
@@ -95,9 +95,27 @@ export async function cancelPayment(deps: PaymentDeps, key: payments.PaymentKey)
   await guarded(deps, { payment, leaseId: lease.id }, () => cancel(deps, payment));
 }
 
+/**
+ * Gives up what a person has confirmed and what is not paid yet, as they may decide no more. What moves at this very
+ * moment is booked; what cannot be given up now is by the sweep.
+ * @param userId null: somebody who never signed in
+ */
+export async function voidSignatures(
+  deps: PaymentDeps,
+  accountId: string,
+  userId: string | null,
+): Promise<void> {
+  if (userId === null) return;
+  for (const approvalId of await listExecutingOf(deps.db, accountId, userId)) {
+    const payment = await payments.findLatestPayment(deps.db, accountId, approvalId);
+    if (payment !== undefined) await advancePayment(deps, payment).catch(() => {});
+  }
+}
+
 function drive(deps: PaymentDeps, attempt: Attempt): Promise<void> {
   const { payment } = attempt;
   return guarded(deps, attempt, async () => {
+    if (await hasSignerLeft(deps.db, payment.accountId, payment.approvalId)) return cancel(deps, payment);
     const prepared = payment.intentId ?? (await prepare(deps, attempt));
     if (typeof prepared !== "string") return prepared;
     const intentId = prepared;

@@ -3,7 +3,8 @@ import { type GateDeps, openGate } from "../accounts/gate.ts";
 import type { App } from "../http/app.ts";
 import { acceptNoBody, NoBody } from "../http/body.ts";
 import { isExternalId, isUuid } from "../lib/ids.ts";
-import { ApprovalRequested, OneApproval } from "./schemas.ts";
+import { FUNDING_ACCESS, READING_ACCESS } from "./access.ts";
+import { ApprovalRequested, FUNDING_REQUESTED, OneApproval } from "./schemas.ts";
 import {
   type ApprovalDeps,
   readApproval,
@@ -15,20 +16,12 @@ import {
 const MilestoneParams = Type.Object({ milestoneId: Type.String() });
 const ApprovalParams = Type.Object({ approvalId: Type.String() });
 
-const REQUESTED =
-  "Recorded. Nothing has been charged: a signed-in human of the account must open approval.approvalUrl and confirm.";
-
 /** POST /milestones/{milestoneId}/fund (CONTRACT.md §1). Records a pending approval; never moves money. */
 export function fundRoute(app: App, deps: GateDeps & ApprovalDeps): void {
   acceptNoBody(app);
   const gate = openGate(
     deps,
-    {
-      by: "token",
-      scopes: ["payments:write"],
-      feature: "public_api_payments_write",
-      claim: "fund milestones",
-    },
+    FUNDING_ACCESS,
     [
       "not_found",
       "contract_ended",
@@ -67,22 +60,17 @@ export function fundRoute(app: App, deps: GateDeps & ApprovalDeps): void {
         gate.grant(request),
         () => gate.again(request, reply),
       );
-      return reply.code(202).send({ approval, message: REQUESTED });
+      return reply.code(202).send({ approval, message: FUNDING_REQUESTED });
     },
   );
 }
 
 /** GET /approvals/{approvalId} (CONTRACT.md §1). Works before the claim. */
 export function approvalRoute(app: App, deps: GateDeps & ApprovalDeps): void {
-  const gate = openGate(
-    deps,
-    { by: "token", scopes: ["payments:read"] },
-    ["not_found"],
-    (credential, request) => {
-      const { approvalId } = request.params as { approvalId: string };
-      return readApproval(deps.db, credential, isUuid(approvalId) ? approvalId : null);
-    },
-  );
+  const gate = openGate(deps, READING_ACCESS, ["not_found"], (credential, request) => {
+    const { approvalId } = request.params as { approvalId: string };
+    return readApproval(deps.db, credential, isUuid(approvalId) ? approvalId : null);
+  });
 
   app.get(
     "/approvals/:approvalId",

@@ -49,3 +49,7 @@ export type Approval = Static<typeof Approval>;
 
 export const OneApproval = Type.Object({ approval: ref(Approval) });
 export const ApprovalRequested = Type.Object({ approval: ref(Approval), message: Type.String() });
+
+/** The `message` of a 202 to a fund request. */
+export const FUNDING_REQUESTED =
+  "Recorded. Nothing has been charged: a signed-in human of the account must open approval.approvalUrl and confirm.";

@@ -255,6 +255,29 @@ export async function hasLapsed(db: Db, accountId: string, id: string): Promise<
   return row !== undefined;
 }
 
+/** Whether the person who confirmed an approval last may decide for the account no more. */
+export async function hasSignerLeft(db: Db, accountId: string, approvalId: string): Promise<boolean> {
+  const { rows } = await sql<{ left: boolean }>`
+    select not exists (
+      select from members m
+      where m.account_id = s.account_id and m.user_id = s.user_id and m.status = 'active' and m.role <> 'viewer'
+    ) as left
+    from signatures s
+    where s.account_id = ${accountId} and s.approval_id = ${approvalId} and s.decision = 'confirm'
+    order by s.created_at desc limit 1`.execute(db);
+  return rows[0]?.left === true;
+}
+
+/** The account's approvals that the person has confirmed and that are still being paid. */
+export async function listExecutingOf(db: Db, accountId: string, userId: string): Promise<string[]> {
+  const { rows } = await sql<{ id: string }>`
+    select distinct v.id from approvals v
+    join signatures s on s.account_id = v.account_id and s.approval_id = v.id and s.decision = 'confirm'
+    where v.account_id = ${accountId} and s.account_id = ${accountId} and v.status = 'pending'
+      and v.executing_at is not null and s.user_id = ${userId}`.execute(db);
+  return rows.map(({ id }) => id);
+}
+
 /** Confirms the approval whose action has executed, and frees its milestones. */
 export async function confirmExecuted(
   trx: Trx,

@@ -1,4 +1,5 @@
 import { resolve } from "node:path";
+import { FEATURE_KEYS } from "../lib/scopes.ts";
 import { StartError } from "../lib/start-error.ts";
 import { Environment } from "./environment.ts";
 
@@ -40,6 +41,8 @@ export type Config = {
   mailFrom: string;
   /** Absent: payments go through the sandbox. */
   stripe: StripeKeys | undefined;
+  /** What is enabled for accounts that agents register by themselves. */
+  defaultFeatures: readonly string[];
   approvalTtlSeconds: number;
   /** After how many days events are forgotten; absent: never. */
   eventRetentionDays: number | undefined;
@@ -68,6 +71,7 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
   const loopback = LOOPBACK.has(host);
   const publicUrl = readPublicUrl(env, port, databaseUrl !== undefined);
   const appName = env.text("APP_NAME", "Countersign");
+  const demo = databaseUrl === undefined && loopback && env.optional("STRIPE_SECRET_KEY") === undefined;
   const config: Config = {
     host,
     port,
@@ -84,12 +88,13 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
     smtpUrl: env.url("SMTP_URL", ["smtp:", "smtps:"]),
     mailFrom: readMailFrom(env, appName, publicUrl),
     stripe,
+    defaultFeatures: readDefaultFeatures(env, demo),
     approvalTtlSeconds: env.integer("APPROVAL_TTL_SECONDS", 259_200, { min: 1, max: 31_536_000 }),
     eventRetentionDays: env.optionalInteger("EVENT_RETENTION_DAYS", { min: 1, max: 36_500 }),
     rateLimitPerMinute: env.integer("RATE_LIMIT_PER_MINUTE", 600, { min: 1, max: 1_000_000 }),
     trustProxy: readTrustProxy(env),
     logLevel: env.oneOf("LOG_LEVEL", LOG_LEVELS, "info"),
-    demo: databaseUrl === undefined && loopback && env.optional("STRIPE_SECRET_KEY") === undefined,
+    demo,
   };
   env.keyBytes("RECEIPT_SIGNING_KEY", { required: databaseUrl !== undefined });
   if (databaseUrl === undefined && /^[sr]k_live_\w+$/.test(env.optional("STRIPE_SECRET_KEY") ?? "")) {
@@ -155,6 +160,15 @@ function readOperatorKeys(env: Environment): string[] {
     env.fault("OPERATOR_API_KEY must be at least 32 bytes: try `openssl rand -base64 32`");
   }
   return keys;
+}
+
+/** In the demo everything; elsewhere the operator says what strangers' accounts may do once they are claimed. */
+function readDefaultFeatures(env: Environment, demo: boolean): readonly string[] {
+  const features = env.list("DEFAULT_FEATURES");
+  if (features.some((feature) => !/^[a-z0-9_]{1,64}$/.test(feature))) {
+    env.fault("DEFAULT_FEATURES must be feature keys, such as public_api_payments_write,public_api_credits");
+  }
+  return features.length === 0 && demo ? FEATURE_KEYS : features;
 }
 
 function readMailFrom(env: Environment, appName: string, publicUrl: string): string {

@@ -1,22 +1,25 @@
 import { Type } from "@sinclair/typebox";
 import { type GateDeps, openGate } from "../accounts/gate.ts";
+import { answerOnce } from "../accounts/idempotency-service.ts";
 import { readGrant } from "../accounts/service.ts";
 import type { Db } from "../database/connection.ts";
 import type { App } from "../http/app.ts";
+import { IdempotencyHeaders, readIdempotencyKey } from "../http/idempotency.ts";
 import { ref } from "../lib/schema.ts";
-import { Contract, ContractsQuery, ContractWithBudget } from "./schemas.ts";
+import { CONTRACTS_ACCESS, MILESTONES_ACCESS } from "./access.ts";
+import { createMilestone } from "./milestone-service.ts";
+import { Contract, ContractsQuery, ContractWithBudget, Milestone, NewMilestone } from "./schemas.ts";
 import { getContract, listContracts } from "./service.ts";
 
 const ContractParams = Type.Object({ contractId: Type.String() });
 const ContractList = Type.Object({ contracts: Type.Array(ref(Contract)) });
 const OneContract = Type.Object({ contract: ref(ContractWithBudget) });
+const OneMilestone = Type.Object({ milestone: ref(Milestone) });
 
 /** GET /contracts and GET /contracts/{contractId} (CONTRACT.md §4). */
 export function contractRoutes(app: App, deps: GateDeps & { db: Db }): void {
   const { db } = deps;
-  const gate = openGate(deps, { by: "token", scopes: ["payments:read"] }, ["not_found"], (credential) =>
-    readGrant(db, credential),
-  );
+  const gate = openGate(deps, CONTRACTS_ACCESS, ["not_found"], (credential) => readGrant(db, credential));
 
   app.get(
     "/contracts",
@@ -51,5 +54,44 @@ export function contractRoutes(app: App, deps: GateDeps & { db: Db }): void {
     async (request) => ({
       contract: await getContract(db, gate.grant(request).accountId, request.params.contractId),
     }),
+  );
+}
+
+/** POST /contracts/{contractId}/milestones (CONTRACT.md §4). Takes an `Idempotency-Key`. */
+export function createMilestoneRoute(app: App, deps: GateDeps & { db: Db }): void {
+  const { db } = deps;
+  const gate = openGate(
+    deps,
+    MILESTONES_ACCESS,
+    ["not_found", "contract_ended", "contract_rate_missing", "request_in_progress", "idempotency_key_reused"],
+    (credential) => readGrant(db, credential),
+  );
+
+  app.post(
+    "/contracts/:contractId/milestones",
+    {
+      ...gate.options,
+      schema: {
+        operationId: "createMilestone",
+        summary: "Add a milestone to a contract",
+        description:
+          "Moves no money: the milestone is `NOT_FUNDED` until a human confirms what " +
+          "`POST /milestones/{milestoneId}/fund` asks. By the hour or the label its amount is the contract's rate times " +
+          "`volume`, to the nearest cent, half a cent up.",
+        tags: ["Contracts"],
+        params: ContractParams,
+        headers: IdempotencyHeaders,
+        body: NewMilestone,
+        response: { 201: OneMilestone },
+      },
+    },
+    async (request, reply) => {
+      const { accountId, tokenId } = gate.grant(request);
+      const keyed = readIdempotencyKey(request, reply);
+      const milestone = await answerOnce<Milestone>(db, keyed && { accountId, tokenId, ...keyed }, (keep) =>
+        createMilestone(db, accountId, request.params.contractId, request.body, keep),
+      );
+      return reply.code(201).send({ milestone });
+    },
   );
 }

@@ -98,3 +98,40 @@ export const ContractsQuery = Type.Object({
   status: Type.Optional(Type.String({ enum: [...CONTRACT_STATUSES] })),
 });
 export type ContractsQuery = Static<typeof ContractsQuery>;
+
+/** What an agent asks of a new milestone. */
+export const NewMilestone = Type.Object(
+  {
+    description: Type.String({ minLength: 1, maxLength: 5000, description: "What is to be delivered." }),
+    name: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
+    amountUsd: Type.Optional(
+      Type.Number({
+        description:
+          "Dollars, 0.50 to 999,999.99, at most two decimals. A fixed-price contract needs it; else it may be left out, " +
+          "or must be the contract's rate times `volume`, to the nearest cent.",
+      }),
+    ),
+    volume: Type.Optional(
+      Type.Number({
+        exclusiveMinimum: 0,
+        maximum: 1_000_000_000,
+        description: "Hours or labels. A contract that is paid by the hour or the label needs it.",
+      }),
+    ),
+    dueDate: Type.Optional(
+      Type.String({ anyOf: [{ format: "date" }, { format: "date-time" }], examples: ["2026-12-15"] }),
+    ),
+  },
+  {
+    additionalProperties: false,
+    examples: [
+      {
+        name: "Second batch",
+        description: "Label the next 5,000 street scenes",
+        amountUsd: 300,
+        dueDate: "2026-12-15",
+      },
+    ],
+  },
+);
+export type NewMilestone = Static<typeof NewMilestone>;

@@ -10,6 +10,9 @@ export type Database = {
   members: MembersTable;
   invitations: InvitationsTable;
   tokens: TokensTable;
+  agent_registrations: AgentRegistrationsTable;
+  claim_attempts: ClaimAttemptsTable;
+  idempotency_keys: IdempotencyKeysTable;
   payment_methods: PaymentMethodsTable;
   contracts: ContractsTable;
   milestones: MilestonesTable;
@@ -110,10 +113,63 @@ export type TokensTable = {
   scopes: string[];
   /** The token that minted this one: revoking that revokes this. */
   minted_by: string | null;
+  /** The person who minted it on a page, by their user id. Neither: the operator, or the service itself. */
+  minted_by_user: string | null;
   created_at: Date;
   last_used_at: Date | null;
   expires_at: Date | null;
   revoked_at: Date | null;
+};
+
+/** An account that an agent made for itself: who came, and what became of it (CONTRACT.md §6). */
+export type AgentRegistrationsTable = {
+  account_id: string;
+  /** What the agent holds until a human has claimed the account. */
+  token_id: string;
+  agent_name: string | null;
+  address: string;
+  user_agent: string;
+  /** Of the claim token. */
+  claim_digest: Buffer;
+  /** How far apart its polls must be, and when the last one was. */
+  poll_interval: number;
+  polled_at: Date | null;
+  created_at: Date;
+  /** When the window to claim it ends. */
+  expires_at: Date;
+  claimed_at: Date | null;
+  /** What the human who claimed it lets the agent do. */
+  scopes: string[] | null;
+  /** When the agent was given its token. */
+  delivered_at: Date | null;
+};
+
+/** The claim that is open, or was the last: naming somebody anew replaces it. */
+export type ClaimAttemptsTable = {
+  account_id: string;
+  email: string;
+  /** Of what the agent shows its human: an address, and a code. */
+  page_digest: Buffer;
+  /** Over the code and the mailed secret, so that neither can be guessed from it alone. */
+  code_digest: Buffer;
+  /** Of what was mailed to the human, and to nobody else. */
+  link_digest: Buffer;
+  wrong_codes: number;
+  created_at: Date;
+  expires_at: Date;
+};
+
+/** What a call with an `Idempotency-Key` was answered, for its repeats (CONTRACT.md §0). */
+export type IdempotencyKeysTable = {
+  account_id: string;
+  token_id: string;
+  key: string;
+  request_digest: Buffer;
+  /** Who works on it: whoever takes a stuck one over draws another. */
+  attempt: string;
+  claimed_at: Date;
+  /** Null while it is worked on. */
+  answer: Json<Record<string, unknown>> | null;
 };
 
 export type PaymentMethodsTable = {

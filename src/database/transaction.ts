@@ -6,6 +6,7 @@ const ATTEMPTS = 3;
 const RETRY_AFTER_SECONDS = 2;
 const DEADLOCK_DETECTED = "40P01";
 const SERIALIZATION_FAILURE = "40001";
+const FOREIGN_KEY_VIOLATION = "23503";
 
 /** What Postgres, the network or the pool says when the database is away, too busy, or shutting down. */
 const UNAVAILABLE_STATES = /^(08...|53...|55P03|57014|57P0[1-5]|25006)$/;
@@ -65,6 +66,11 @@ export function isRollback(error: unknown): boolean {
     error instanceof pg.DatabaseError &&
     (error.code === DEADLOCK_DETECTED || error.code === SERIALIZATION_FAILURE)
   );
+}
+
+/** Whether Postgres refused to remove what something else still refers to. */
+export function isReferredTo(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === FOREIGN_KEY_VIOLATION;
 }
 
 /** A 503 for errors that say that the database cannot answer just now; `undefined` for all others. */

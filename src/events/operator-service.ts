@@ -31,7 +31,7 @@ export async function extendOperatorFeed(db: Db): Promise<number> {
 
 /**
  * A page of the operator's feed, the events of all accounts, oldest first (CONTRACT.md §8).
- * @throws Problem bad_request {field: "cursor", reason: "cursor_ahead" | "cursor_expired", …}
+ * @throws Problem cursor_ahead, cursor_expired
  */
 export async function readOperatorUpdates(db: Db, query: PageQuery): Promise<OperatorUpdates> {
   const { cursor, limit } = toRange(query);

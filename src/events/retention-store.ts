@@ -51,6 +51,11 @@ export async function deleteOldEvents(
   return Number(numDeletedRows);
 }
 
+/** Removes all events of an account that goes with them. */
+export async function deleteFeed(trx: Trx, accountId: string): Promise<void> {
+  await trx.deleteFrom("events").where("account_id", "=", accountId).execute();
+}
+
 /** The same for the operator's feed, up to what the operator's webhook still has to send. */
 export async function deleteOldOperatorEvents(trx: Trx, before: Date, limit: number): Promise<number> {
   const oldest = await trx

@@ -12,9 +12,10 @@ import {
   type PageQuery,
   type Updates,
 } from "./schemas.ts";
-import { insertEvents, type NewEvent, readEventPage, takeEventNumbers } from "./store.ts";
+import { insertEvents, type NewEvent, readEventPage, readLastEvents, takeEventNumbers } from "./store.ts";
 import { toEvent, toPage, toRange } from "./wire.ts";
 
+export { deleteFeed } from "./retention-store.ts";
 export type { NewEvent } from "./store.ts";
 
 /**
@@ -69,7 +70,7 @@ async function queueDeliveries(
  * that they may read, once and in order.
  * @param grant.scopes those of a token, or all there is
  * @param query.cursor digits; absent: from the oldest event kept. `limit`: events scanned, 1–200
- * @throws Problem bad_request {field: "cursor", reason: "cursor_ahead" | "cursor_expired", …}
+ * @throws Problem cursor_ahead, cursor_expired
  */
 export async function readUpdates(
   db: Db,
@@ -79,6 +80,12 @@ export async function readUpdates(
   const { cursor, limit } = toRange(query);
   const { rows, ...page } = toPage(await readEventPage(db, accountId, cursor, limit), query);
   return { events: rows.filter((row) => mayRead(scopes, row.type)).map(toEvent), ...page };
+}
+
+/** Where the account's feed ends just now: the cursor after which only what is still to come follows. */
+export async function readLatestCursor(db: Db, accountId: string): Promise<string> {
+  const [head] = await readLastEvents(db, [accountId]);
+  return String(head?.lastEvent ?? 0);
 }
 
 function mayRead(scopes: readonly string[] | "all", type: string): boolean {

@@ -28,7 +28,7 @@ export function toRange(query: PageQuery): { cursor: number | null; limit: numbe
 
 /**
  * The rows of a page, and where its reader goes on (CONTRACT.md §2).
- * @throws Problem bad_request {field: "cursor", reason: "cursor_ahead" | "cursor_expired", …}
+ * @throws Problem cursor_ahead, cursor_expired
  */
 export function toPage<Row extends EventRow>(
   { firstEvent, lastEvent, rows }: EventPage<Row>,
@@ -36,20 +36,10 @@ export function toPage<Row extends EventRow>(
 ): { rows: Row[]; nextCursor: string; hasMore: boolean } {
   const from = toRange(query).cursor ?? firstEvent - 1;
   if (from > lastEvent) {
-    const details = { field: "cursor", reason: "cursor_ahead", latestCursor: String(lastEvent) };
-    throw new Problem(
-      "bad_request",
-      details,
-      "The cursor lies beyond the last event. Go on from `details.latestCursor`.",
-    );
+    throw new Problem("cursor_ahead", { field: "cursor", latestCursor: String(lastEvent) });
   }
   if (from < firstEvent - 1) {
-    const details = { field: "cursor", reason: "cursor_expired", oldestCursor: String(firstEvent - 1) };
-    throw new Problem(
-      "bad_request",
-      details,
-      "Events after the cursor are no longer kept. Go on from `details.oldestCursor`.",
-    );
+    throw new Problem("cursor_expired", { field: "cursor", oldestCursor: String(firstEvent - 1) });
   }
   const last = rows.at(-1)?.number;
   return {

@@ -10,6 +10,9 @@ export type ErrorEnvelope = {
   details?: Record<string, unknown>;
 };
 
+/** What a validator says of one fault. */
+type ValidationError = Pick<FastifySchemaValidationError, "instancePath" | "params" | "message">;
+
 /** Makes the envelope for a refusal; nothing of the inside is in it. */
 export function toEnvelope(problem: Problem, requestId: string): ErrorEnvelope {
   const { code } = problemRow(problem.problem);
@@ -48,10 +51,18 @@ export function sendProblem(request: FastifyRequest, reply: FastifyReply, proble
   return reply.code(status).type("application/json; charset=utf-8").send(toEnvelope(problem, request.id));
 }
 
-function fromValidation(errors: readonly FastifySchemaValidationError[], context = "body"): Problem {
+/** 400 for what a schema refuses, naming the first field that it does; `context` where that is the whole. */
+export function fromValidation(errors: readonly ValidationError[], context = "body"): Problem {
   const first = errors[0];
   if (first === undefined) return new Problem("bad_request");
   const path = first.instancePath.split("/").filter((part) => part !== "");
+  // Validated in lower case, and named as it is written.
+  if (context === "headers")
+    path.splice(
+      0,
+      1,
+      (path[0] ?? "").replaceAll(/\b[a-z]/g, (c) => c.toUpperCase()),
+    );
   const { missingProperty, additionalProperty } = first.params;
   for (const name of [missingProperty, additionalProperty]) if (typeof name === "string") path.push(name);
   const field = path.join(".") || context;

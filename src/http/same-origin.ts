@@ -1,4 +1,4 @@
-import type { FastifyRequest } from "fastify";
+import type { FastifyReply, FastifyRequest } from "fastify";
 import { Problem } from "../lib/problems.ts";
 
 /**
@@ -13,5 +13,18 @@ export function requireSameOrigin(publicUrl: string) {
     const same = site === undefined ? headers.origin === publicUrl : site === "same-origin";
     // A page that hides where it is from, such as a sandboxed frame, is none of ours.
     if (!same || headers.origin === "null") throw new Problem("form_refused");
+  };
+}
+
+/**
+ * For addresses that programs call and no page does: a browser says by `Origin` which site sent it, and only ours may.
+ * So a page whose name has been pointed at this machine gets no answer (DNS rebinding).
+ * @returns a hook, to run before the token is looked at
+ * Hands on: origin_refused
+ */
+export function refuseOtherOrigins(publicUrl: string) {
+  return ({ headers }: FastifyRequest, _reply: FastifyReply, done: (error?: Problem) => void): void => {
+    const { origin } = headers;
+    done(origin === undefined || origin === publicUrl ? undefined : new Problem("origin_refused"));
   };
 }

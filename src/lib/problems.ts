@@ -5,6 +5,18 @@
  */
 const catalogue = {
   bad_request: [400, "BAD_REQUEST", "The request is not valid. `details.field` names what to correct."],
+  cursor_ahead: [
+    400,
+    "BAD_REQUEST",
+    "The cursor lies beyond the last event. Go on from `details.latestCursor`.",
+    true,
+  ],
+  cursor_expired: [
+    400,
+    "BAD_REQUEST",
+    "Events after the cursor are no longer kept. Go on from `details.oldestCursor`.",
+    true,
+  ],
   unauthorized: [
     401,
     "UNAUTHORIZED",
@@ -25,6 +37,11 @@ const catalogue = {
     "FORBIDDEN",
     "This form was not sent from a current page of this site. Open the page again, and send it from there.",
   ],
+  origin_refused: [
+    403,
+    "FORBIDDEN",
+    "This address is for programs, and not for pages of another site. Call it without an `Origin` header.",
+  ],
   account_claim_required: [
     403,
     "FORBIDDEN",
@@ -39,11 +56,22 @@ const catalogue = {
     "This address does not take that method. The `Allow` header lists those it takes.",
   ],
   body_too_large: [413, "BAD_REQUEST", "The request body is larger than this call accepts."],
+  idempotency_key_reused: [
+    422,
+    "BAD_REQUEST",
+    "This `Idempotency-Key` was sent with another request. Send a new key with a new request.",
+  ],
   unsupported_media_type: [415, "BAD_REQUEST", "Send the body as `Content-Type: application/json`."],
   contract_ended: [
     409,
     "CONFLICT",
     "The contract has ended: nothing more can be funded or changed under it.",
+    true,
+  ],
+  contract_rate_missing: [
+    409,
+    "CONFLICT",
+    "This contract is paid by volume and has no rate yet, so that no amount can be worked out. The operator sets it.",
     true,
   ],
   milestone_cancelled: [409, "CONFLICT", "The milestone was cancelled.", true],
@@ -63,6 +91,12 @@ const catalogue = {
     409,
     "CONFLICT",
     "Money is moving for this milestone right now. Try again when its outcome is known.",
+    true,
+  ],
+  request_in_progress: [
+    409,
+    "CONFLICT",
+    "A request with this `Idempotency-Key` is still running. Send it again in a moment to learn its answer.",
     true,
   ],
   already_decided: [409, "CONFLICT", "This approval has been decided already, or has lapsed.", true],
@@ -91,6 +125,12 @@ const catalogue = {
     409,
     "CONFLICT",
     "This person is a member already. The account's owners change or remove them.",
+    true,
+  ],
+  last_owner: [
+    409,
+    "CONFLICT",
+    "An account keeps at least one owner. Make somebody else an owner first.",
     true,
   ],
   unknown_payment_method: [

@@ -2,7 +2,12 @@ const RESOURCES = ["jobs", "proposals", "messages", "payments", "team"] as const
 
 export type Scope = `${(typeof RESOURCES)[number]}:${"read" | "write"}` | "webhooks:manage";
 /** The features that gate something here; others are stored and reported only. */
-export type FeatureKey = "public_api_payments_write" | "public_api_credits" | "public_api_webhooks";
+export const FEATURE_KEYS = [
+  "public_api_payments_write",
+  "public_api_credits",
+  "public_api_webhooks",
+] as const;
+export type FeatureKey = (typeof FEATURE_KEYS)[number];
 
 /** Every scope there is (CONTRACT.md §0). */
 export const SCOPES: readonly Scope[] = [

@@ -1,7 +1,8 @@
 import type { AccountRow, AccountValues } from "../accounts/service.ts";
 import type { ContractValues, MilestoneValues } from "../contracts/service.ts";
 import type { PaymentType } from "../database/schema.ts";
-import { dollarsToCents, MAX_AMOUNT_CENTS, MIN_AMOUNT_CENTS } from "../lib/money.ts";
+import { centsOf, timeOf } from "../lib/fields.ts";
+import { MIN_AMOUNT_CENTS } from "../lib/money.ts";
 import { badField, Problem } from "../lib/problems.ts";
 import type { AccountBody, ContractBody, MilestoneBody } from "./schemas.ts";
 
@@ -36,7 +37,9 @@ export function mergeContract(body: ContractBody, present: ContractValues | unde
     paymentType:
       (body.paymentType as PaymentType | undefined) ?? present?.paymentType ?? missing("paymentType"),
     rateCents:
-      body.rateUsd === undefined ? (present?.rateCents ?? null) : toCents("rateUsd", body.rateUsd, 1),
+      body.rateUsd === undefined
+        ? (present?.rateCents ?? null)
+        : unlessNull(body.rateUsd, (dollars) => centsOf("rateUsd", dollars, 1)),
     status: (body.status as ContractValues["status"] | undefined) ?? present?.status ?? "active",
     freelancer: {
       userId: freelancer.userId ?? present?.freelancer.userId ?? missing("freelancer.userId"),
@@ -57,14 +60,17 @@ export function mergeMilestone(body: MilestoneBody, present: MilestoneValues | u
   const amountCents =
     body.amountUsd === undefined
       ? present?.amountCents
-      : toCents("amountUsd", body.amountUsd, MIN_AMOUNT_CENTS);
+      : centsOf("amountUsd", body.amountUsd, MIN_AMOUNT_CENTS);
   return {
     contractId: body.contractId ?? present?.contractId ?? missing("contractId"),
     name: keep(body.name, present?.name),
     description: body.description ?? present?.description ?? missing("description"),
     amountCents: amountCents ?? missing("amountUsd"),
     volume: keep(body.volume, present?.volume),
-    dueAt: body.dueDate === undefined ? (present?.dueAt ?? null) : toTime("dueDate", body.dueDate),
+    dueAt:
+      body.dueDate === undefined
+        ? (present?.dueAt ?? null)
+        : unlessNull(body.dueDate, (text) => timeOf("dueDate", text)),
   };
 }
 
@@ -76,21 +82,6 @@ function missing(field: string): never {
   throw badField(field, `\`${field}\` is required.`);
 }
 
-function toCents(field: string, dollars: number, minimum: number): number;
-function toCents(field: string, dollars: number | null, minimum: number): number | null;
-function toCents(field: string, dollars: number | null, minimum: number): number | null {
-  if (dollars === null) return null;
-  const cents = dollarsToCents(dollars);
-  if (cents !== undefined && cents >= minimum && cents <= MAX_AMOUNT_CENTS) return cents;
-  throw badField(
-    field,
-    `\`${field}\` must be dollars from ${minimum / 100} to ${MAX_AMOUNT_CENTS / 100}, with at most two decimals.`,
-  );
-}
-
-function toTime(field: string, text: string | null): Date | null {
-  if (text === null) return null;
-  const time = new Date(text);
-  if (Number.isNaN(time.getTime())) throw badField(field, `\`${field}\` must be a date or a time.`);
-  return time;
+function unlessNull<T, R>(value: T | null, read: (value: T) => R): R | null {
+  return value === null ? null : read(value);
 }

@@ -1,6 +1,6 @@
 import { type TSchema, Type } from "@sinclair/typebox";
 import { NewTokenAnswer, TokenMetadata } from "../accounts/schemas.ts";
-import { createToken, listTokens } from "../accounts/service.ts";
+import { createToken, listTokens } from "../accounts/token-service.ts";
 import { listCharges } from "../billing/sandbox.ts";
 import { Charge, PaymentMethod } from "../billing/schemas.ts";
 import {

@@ -1,7 +1,7 @@
 import { hashPassword, verifyPassword } from "better-auth/crypto";
 import type { Logger } from "pino";
 import { readClock } from "../database/clock.ts";
-import type { Db } from "../database/connection.ts";
+import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
 import { queueMail } from "../mail/service.ts";
@@ -94,6 +94,33 @@ export async function signOut({ db, config }: SessionDeps, sessionId: string): P
 /** Whether the last proof of presence is younger than 5 minutes. `now` is the database's time. */
 export function isFresh(session: { provedAt: Date }, now: Date): boolean {
   return now.getTime() - session.provedAt.getTime() < PROOF_LASTS;
+}
+
+/** Whether somebody signs in with that e-mail. */
+export async function isKnown(db: Db, email: string): Promise<boolean> {
+  return (await store.findUserByEmail(db, email)) !== undefined;
+}
+
+/** Hashes a password for `addPerson`. Slow on purpose: before the transaction, not in it. */
+export { hashPassword };
+
+/**
+ * Makes a person who signs in with a password.
+ * @returns their user id; `undefined` when the e-mail has a sign-in already
+ */
+export async function addPerson(
+  trx: Trx,
+  { email, name, password }: { email: string; name: string; password: string },
+): Promise<string | undefined> {
+  const id = newId();
+  if (!(await store.insertUser(trx, { id, email, name }))) return undefined;
+  await store.insertPassword(trx, newId(), id, password);
+  return id;
+}
+
+/** Leaves a trace of what a person did, in the transaction that does it. */
+export function leaveTrace(trx: Trx, entry: Omit<store.AuditEntry, "id">, now: Date): Promise<void> {
+  return store.insertAudit(trx, { id: newId(), ...entry }, now);
 }
 
 type Person = { userId: string; email: string; name: string; sessionId: string };

@@ -1,4 +1,4 @@
-import { CompiledQuery, sql } from "kysely";
+import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
 
 const IDLE_HOURS = 12;
@@ -181,11 +181,6 @@ export async function insertAudit(trx: Trx, entry: AuditEntry, now: Date): Promi
       created_at: now,
     })
     .execute();
-}
-
-/** Runs a statement of the library that counts attempts. */
-export function runQuery(db: Db, { text, values }: { text: string; values: unknown[] }) {
-  return db.executeQuery(CompiledQuery.raw(text, values));
 }
 
 /** Removes counts of windows that have passed. */

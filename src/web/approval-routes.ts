@@ -15,9 +15,10 @@ import type { App } from "../http/app.ts";
 import { notFound, Problem, problemRow } from "../lib/problems.ts";
 import { formToken } from "../sessions/form-token.ts";
 import { type Human, openSessionGate } from "../sessions/gate.ts";
-import { isFresh, provePassword, type SessionDeps } from "../sessions/service.ts";
+import { isFresh, type SessionDeps } from "../sessions/service.ts";
 import { approvalPage, type DecisionForm } from "./approval-page.ts";
 import { inboxPage } from "./inbox-page.ts";
+import { proveNow } from "./presence.ts";
 import { show } from "./site.ts";
 import { cardName } from "./wording.ts";
 
@@ -270,17 +271,6 @@ function purposeOf(request: FastifyRequest, decision: Decision): string {
 
 function signedOf({ nonce, digest }: { nonce: string; digest: string }) {
   return { nonce, digest: Buffer.from(digest, "hex") };
-}
-
-/** When the person proved that they are there: lately, or now, by their password. */
-async function proveNow(
-  deps: SessionDeps,
-  human: Human,
-  password: string | undefined,
-  address: string,
-): Promise<Date | undefined> {
-  if (isFresh(human, human.now)) return human.provedAt;
-  return password ? provePassword(deps, human, password, address) : undefined;
 }
 
 async function findOwn(

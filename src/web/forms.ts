@@ -9,7 +9,7 @@ export type Field = {
   id?: string;
   label: string;
   type: "email" | "password" | "text" | "url";
-  autocomplete: "username" | "email" | "current-password" | "new-password" | "off";
+  autocomplete: "username" | "email" | "name" | "current-password" | "new-password" | "off";
   value?: string;
   hint?: string | Html;
   /** Digits are typed: phones show their keys. */
@@ -50,6 +50,30 @@ export function field(options: Field): Html {
             ${maxLength !== undefined && html`maxlength="${maxLength}"`}
             ${described !== "" && html`aria-describedby="${described}"`}
             ${own && html`aria-invalid="true" autofocus`}>
+        </div>`;
+}
+
+export type Choice = {
+  name: string;
+  id?: string;
+  label: string;
+  /** What is sent, and what the person reads. */
+  options: readonly (readonly [value: string, words: string])[];
+  value: string;
+  hint?: string | Html;
+};
+
+/** One of several. */
+export function choice({ name, id = name, label, options, value, hint }: Choice): Html {
+  return html`
+        <div class="field">
+          <label for="${id}">${label}</label>
+          ${hint && html`<div class="quiet hint" id="${id}-hint">${hint}</div>`}
+          <select id="${id}" name="${name}"${hint && html` aria-describedby="${id}-hint"`}>${options.map(
+            ([sent, words]) => html`
+            <option value="${sent}"${sent === value && " selected"}>${words}</option>`,
+          )}
+          </select>
         </div>`;
 }
 

@@ -95,6 +95,12 @@ ${body}
 const SECTIONS = [
   { path: "/approvals", name: "Approvals" },
   { path: "/billing", name: "Billing" },
+  { path: "/settings", name: "Settings" },
+] as const;
+
+const SETTINGS = [
+  { path: "/settings/keys", name: "API keys" },
+  { path: "/settings/members", name: "Members" },
   { path: "/settings/webhooks", name: "Webhooks" },
   { path: "/settings/security", name: "Security" },
 ] as const;
@@ -105,9 +111,14 @@ function signedIn({ name, email, signOutToken }: Visitor, url: string): Html {
         <span title="${email}"><bdi>${name}</bdi></span>
         <button class="plain" type="submit">Sign out</button>
       </form>
-      <nav aria-label="Main">${SECTIONS.map(
-        (section) => html`
-        <a href="${section.path}"${url.startsWith(section.path) && html` aria-current="true"`}>${section.name}</a>`,
-      )}
+      ${navigation("Main", SECTIONS, url)}
+      ${url.startsWith("/settings") && navigation("Settings", SETTINGS, url)}`;
+}
+
+function navigation(label: string, places: readonly { path: string; name: string }[], url: string): Html {
+  return html`<nav aria-label="${label}">${places.map(
+    ({ path, name }) => html`
+        <a href="${path}"${url.startsWith(path) && html` aria-current="true"`}>${name}</a>`,
+  )}
       </nav>`;
 }

@@ -13,24 +13,22 @@ export const homePage = (appName: string): Page => ({
       <ul>
         <li><a href="/approvals">Approvals</a> that wait for a person</li>
         <li><a href="/billing">Billing</a>: the card that pays</li>
+        <li><a href="/settings/keys">API keys</a>: what agents call with</li>
         <li><a href="/settings/webhooks">Webhooks</a>: where events are sent</li>
         <li><a href="/docs">API reference</a> for those who write agents</li>
       </ul>`,
 });
 
-export const claimPage: Page = {
-  title: "Claim an account",
+export const signUpPage: Page = {
+  title: "Sign up",
   body: html`
-      <p>An agent may register an account by itself, but only a person can answer for it. An account must be claimed
-        before its agents can ask for money to move.</p>
-      <p>Claiming comes here. Until then the operator of this service can mark an account as claimed.</p>`,
-};
-
-export const keysPage: Page = {
-  title: "API keys",
-  body: html`
-      <p>Members of an account mint API keys for its agents here, and choose what each may do.</p>
-      <p>Minting comes here. Until then the operator of this service mints them.</p>`,
+      <p>People come in by an account that they answer for. There are two ways, and either ends with a password of your
+        own:</p>
+      <ul>
+        <li>Your AI agent has registered an account: <a href="/claim">claim it</a>.</li>
+        <li>Somebody has invited you into one: open the link that you were given.</li>
+      </ul>
+      <p>You have a password already? <a href="/sign-in">Sign in</a>.</p>`,
 };
 
 export const notFoundPage: Page = {

@@ -23,6 +23,14 @@ export function problemPage(problem: Problem, requestId: string): Page {
         body: html`
       <p>Nothing was done. ${problem.message}</p>`,
       };
+    case "last_owner":
+      return {
+        title: "Nothing was done",
+        body: html`
+      <p>${problem.message}</p>
+      <p><a href="/settings/members">Members</a></p>`,
+      };
+    case "token_limit_reached":
     case "webhook_limit_reached":
     case "webhook_disabled":
     case "feature_disabled":

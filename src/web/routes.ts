@@ -11,9 +11,12 @@ import type { WebhookDeps } from "../webhooks/service.ts";
 import { approvalPageRoutes } from "./approval-routes.ts";
 import { billingRoutes } from "./billing-routes.ts";
 import { cardRoutes } from "./card-routes.ts";
+import { type ClaimPageDeps, claimRoutes } from "./claim-routes.ts";
 import { inviteRoutes } from "./invite-routes.ts";
+import { keyRoutes } from "./key-routes.ts";
 import type { Page } from "./layout.ts";
 import { mailboxRoutes } from "./mailbox-routes.ts";
+import { type MemberPageDeps, memberRoutes } from "./member-routes.ts";
 import * as pages from "./pages.ts";
 import { problemPage } from "./problem-page.ts";
 import { resetRoutes } from "./reset-routes.ts";
@@ -30,7 +33,7 @@ const ASSETS = [
   { url: "/assets/send.js", type: "text/javascript; charset=utf-8", file: "send.js" },
 ] as const;
 
-export type WebDeps = SessionDeps & PaymentDeps & BillingDeps & WebhookDeps;
+export type WebDeps = SessionDeps & PaymentDeps & BillingDeps & WebhookDeps & MemberPageDeps & ClaimPageDeps;
 
 /** The pages for people (CONTRACT.md §7), and what they are drawn with. GET changes nothing. */
 export async function webRoutes(app: App, deps: WebDeps, { demo }: { demo: boolean }): Promise<void> {
@@ -39,11 +42,15 @@ export async function webRoutes(app: App, deps: WebDeps, { demo }: { demo: boole
   plainPages(app, deps);
   signInRoutes(app, deps);
   inviteRoutes(app, deps);
+  claimRoutes(app, deps);
   approvalPageRoutes(app, deps);
   billingRoutes(app, deps);
   if (deps.processor.cardForm === undefined) sandboxRoutes(app, deps);
   else cardRoutes(app, deps, deps.processor.cardForm);
   resetRoutes(app, deps);
+  settingsRoute(app);
+  keyRoutes(app, deps);
+  memberRoutes(app, deps);
   securityRoutes(app, deps);
   webhookPageRoutes(app, deps);
   if (demo) mailboxRoutes(app, deps);
@@ -76,8 +83,16 @@ function plainPages(app: App, deps: SessionDeps): void {
     );
   };
   page("/", pages.homePage(deps.config.appName));
-  page("/claim", pages.claimPage);
-  page("/settings/keys", pages.keysPage);
+  page("/sign-up", pages.signUpPage);
+}
+
+/** Where the navigation leads to; each part of the settings has an address of its own. */
+function settingsRoute(app: App): void {
+  app.get(
+    "/settings",
+    { config: { access: { by: "public" } }, schema: { hide: true } },
+    async (_request, reply) => reply.redirect("/settings/keys", 303),
+  );
 }
 
 function assetRoutes(app: App): void {

@@ -44,7 +44,7 @@ export function signInPage({
         })}
         <button type="submit">Sign in</button>
       </form>
-      <p class="quiet">No password yet? Open the invitation that you were given. Lost it?
+      <p class="quiet">No password yet? See <a href="/sign-up">how people come in</a>. Lost it?
         <a href="/reset">Ask for a new one</a>.</p>`,
   };
 }

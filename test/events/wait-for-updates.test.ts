@@ -2,7 +2,6 @@ import { once } from "node:events";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { promisify } from "node:util";
 import { sql } from "kysely";
-import pg from "pg";
 import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import type { Event } from "../../src/events/schemas.ts";
 import { accountKey } from "../../src/lib/ids.ts";
@@ -11,6 +10,7 @@ import { type Answer, call, createFixture, type Fixture, operate } from "../supp
 import { countWaiting, holdLock } from "../support/locks.ts";
 import { waitUntil } from "../support/process.ts";
 import { startService } from "../support/service.ts";
+import { listenToQueries } from "./queries.ts";
 
 const service = await startService();
 const { app, db, waiters } = service;
@@ -39,18 +39,6 @@ async function hold(token: string, query: string, prefix?: string): Promise<{ an
   const answer = read(token, query, prefix);
   await areHeld(before + 1);
   return { answer };
-}
-
-/** What is sent to Postgres from now on, with its parameters. */
-function listenToQueries(): { text: string; values: unknown[] }[] {
-  const sent: { text: string; values: unknown[] }[] = [];
-  const query = pg.Client.prototype.query as (...args: unknown[]) => unknown;
-  vi.spyOn(pg.Client.prototype, "query").mockImplementation(function (this: pg.Client, ...args: unknown[]) {
-    const [first] = args as [string | { text: string; values: unknown[] }];
-    sent.push(typeof first === "string" ? { text: first, values: [] } : first);
-    return query.apply(this, args) as never;
-  });
-  return sent;
 }
 
 /** A request over a socket of its own. */

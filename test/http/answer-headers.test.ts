@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { type KnownRoute, listRoutes } from "../../src/http/route-list.ts";
 import { accountKey, newId } from "../../src/lib/ids.ts";
 import { newSecret } from "../../src/lib/secrets.ts";
+import { expectOAuthRefusal } from "../support/agents.ts";
 import { call, createFixture, type Fixture, fund } from "../support/fixtures.ts";
 import { OPERATOR_KEY, startService } from "../support/service.ts";
 import { expectRefusal } from "./expectations.ts";
@@ -108,7 +109,8 @@ describe("a method that an address does not take", () => {
         if (allowed.some((known) => known.method === method)) continue;
         const token = route.access?.by === "operator" ? OPERATOR_KEY : fixture.token;
         const answer = await call(app, method, url, { token });
-        expectRefusal(answer, 405, "BAD_REQUEST");
+        if (url.startsWith("/api/agent/")) expectOAuthRefusal(answer, 405, "invalid_request");
+        else expectRefusal(answer, 405, "BAD_REQUEST");
         const methods = [...new Set(allowed.map((known) => known.method))].sort();
         expect(answer.headers.allow, `${method} ${url}`).toBe(methods.join(", "));
       }

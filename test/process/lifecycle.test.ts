@@ -211,6 +211,7 @@ describe("a start that cannot succeed ends with exit code 1 and", () => {
     const others = {
       PORT: "http",
       MIGRATE_ON_START: "perhaps",
+      DEFAULT_FEATURES: "public_api_credits,Not a key",
       APPROVAL_TTL_SECONDS: "0",
       EVENT_RETENTION_DAYS: "0",
       RATE_LIMIT_PER_MINUTE: "-1",

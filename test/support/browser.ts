@@ -2,6 +2,7 @@ import { access, chmod, constants, mkdir, mkdtemp, rename, rm } from "node:fs/pr
 import { delimiter, join } from "node:path";
 import { type Browser, type BrowserContext, chromium } from "playwright-core";
 import { afterAll } from "vitest";
+import { MAILING } from "./agents.ts";
 import { freePort } from "./process.ts";
 import type { Rails } from "./rails.ts";
 import { startService, type TestService } from "./service.ts";
@@ -83,11 +84,11 @@ function isThere(path: string): Promise<boolean> {
 
 export type Site = TestService & { origin: string };
 
-/** The whole app on a port of its own, under the address that it takes for its own. */
+/** The whole app on a port of its own, under the address that it takes for its own, and with mail. */
 export async function startSite(rails?: Pick<Rails, "env" | "open">): Promise<Site> {
   const port = await freePort();
   const origin = `http://localhost:${port}`;
-  const service = await startService({ PUBLIC_URL: origin }, undefined, rails);
+  const service = await startService({ PUBLIC_URL: origin, SMTP_URL: MAILING.SMTP_URL }, undefined, rails);
   await service.app.listen({ host: "localhost", port });
   return { ...service, origin };
 }

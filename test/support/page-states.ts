@@ -5,7 +5,8 @@ import { EVENT_SCOPES } from "../../src/events/schemas.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { lapse } from "../http/rows.ts";
 import type { Site } from "./browser.ts";
-import { createFixture, createMilestone, type Fixture, fund, operate } from "./fixtures.ts";
+import { claimStates } from "./claim-states.ts";
+import { call, createFixture, createMilestone, type Fixture, fund, operate } from "./fixtures.ts";
 import { createHuman, type HumanFixture, hiddenValue, invite, open, submit } from "./humans.ts";
 import { createSubscriber, postMessage, subscribe } from "./webhooks.ts";
 
@@ -91,6 +92,9 @@ export async function createPageStates(site: Site): Promise<PageState[]> {
     visitorStates(site),
     memberStates(site),
     webhookStates(site),
+    keyStates(site),
+    teamStates(site),
+    claimStates(site),
   ]);
   return groups.flat();
 }
@@ -236,7 +240,6 @@ async function visitorStates(site: Site): Promise<PageState[]> {
     { name: "invite-waits", path: `/invite?token=${waits.token}` },
     { name: "invite-over", path: "/invite?token=none" },
     { name: "reset", path: "/reset" },
-    { name: "claim", path: "/claim" },
     { name: "not-found", path: "/nowhere" },
   ];
 }
@@ -317,6 +320,84 @@ async function webhookStates(site: Site): Promise<PageState[]> {
     { name: "webhook-disabled", path: `/settings/webhooks/${gone.id}`, cookie },
     { name: "webhook-secret", path, cookie, act: press("Replace the secret") },
     { name: "webhook-delete", path: `${path}/delete`, cookie },
+  ];
+}
+
+async function keyStates(site: Site): Promise<PageState[]> {
+  const { app } = site;
+  const path = "/settings/keys";
+  const fixture = await createFixture(app);
+  const viewer = await createHuman(app, fixture.account, "viewer");
+  const { cookie } = await createHuman(app, fixture.account);
+  const mint = (token: string, name: string, scopes: string[]) =>
+    call(app, "POST", "/api/public/v1/tokens", { token, body: { name, scopes } });
+  const child = await mint(fixture.token, HOSTILE.name.slice(0, 120), ["payments:read", "jobs:write"]);
+  await mint(child.body.token, "Grandchild", []);
+  const ended = await mint(fixture.token, "Old one", ["jobs:read"]);
+  const { id } = ended.body.metadata;
+  await call(app, "DELETE", `/api/public/v1/tokens/${id}`, fixture);
+  const aged = await begin(site);
+  await letProofAge(site, aged);
+  const fresh = await begin(site);
+  const fill = async (page: Page): Promise<void> => {
+    await page.getByRole("textbox", { name: "Name" }).fill("Buyer");
+    await page.getByLabel("Ask for payments").check();
+    await page.getByRole("button", { name: "Make this key" }).click();
+  };
+  return [
+    { name: "keys", path: `${path}?said=revoked`, cookie },
+    { name: "keys-viewer", path, cookie: viewer.cookie },
+    { name: "keys-password", path, cookie: aged.cookie, act: fill },
+    {
+      name: "keys-nothing-ticked",
+      path,
+      cookie,
+      act: async (page) => {
+        await page.getByRole("textbox", { name: "Name" }).fill("Buyer");
+        await page.getByLabel("See contracts").uncheck();
+        await page.getByRole("button", { name: "Make this key" }).click();
+      },
+    },
+    { name: "key-made", path, cookie: fresh.cookie, act: fill },
+    { name: "key-revoke", path: `${path}/${child.body.metadata.id}/revoke`, cookie },
+  ];
+}
+
+async function teamStates(site: Site): Promise<PageState[]> {
+  const { app } = site;
+  const path = "/settings/members";
+  const { account } = await createFixture(app);
+  const approver = await createHuman(app, account, "approver");
+  const owner = await createHuman(app, account);
+  const invited = await invite(app, account, "viewer", `${"w".repeat(60)}@${"long.".repeat(20)}example.com`);
+  const aged = await begin(site);
+  await letProofAge(site, aged);
+  const { cookie } = owner;
+  const press = (name: string) => (page: Page) => page.getByRole("button", { name }).click();
+  const fill = (email: string) => async (page: Page) => {
+    await page.getByLabel("E-mail").fill(email);
+    await page.getByLabel("Name").fill("Bob Builder");
+    await press("Invite them")(page);
+  };
+  const keys = await open(app, "/settings/keys", approver);
+  const hidden = ["account_id", "token_id", "form_token"].map((name) => [
+    name,
+    hiddenValue(keys, "/settings/keys/make", name),
+  ]);
+  const key = { name: "Night shift", scopes: "payments:write", lifetime: "30" };
+  await submit(app, "/settings/keys/make", { ...Object.fromEntries(hidden), ...key }, approver);
+  return [
+    { name: "members", path: `${path}?said=role`, cookie },
+    { name: "members-approver", path, cookie: approver.cookie },
+    { name: "members-error", path, cookie, act: fill(approver.email) },
+    { name: "members-link", path, cookie, act: fill(`bob-${account}@example.com`) },
+    { name: "members-password", path, cookie: aged.cookie, act: fill("bob@example.com") },
+    { name: "member", path: `${path}/${approver.memberId}`, cookie },
+    { name: "member-you", path: `${path}/${owner.memberId}`, cookie },
+    { name: "member-last-owner", path: `${path}/${owner.memberId}/remove`, cookie, act: press("Leave") },
+    { name: "member-invited", path: `${path}/${invited.memberId}`, cookie },
+    { name: "member-remove", path: `${path}/${approver.memberId}/remove`, cookie },
+    { name: "member-withdraw", path: `${path}/${invited.memberId}/remove`, cookie },
   ];
 }
 

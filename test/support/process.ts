@@ -32,7 +32,11 @@ export type Program = {
 export type ServiceProcess = Program & {
   port: number;
   /** Calls it over a socket. */
-  call(method: string, path: string, options?: { token?: string; body?: unknown }): Promise<Answer>;
+  call(
+    method: string,
+    path: string,
+    options?: { token?: string; body?: unknown; headers?: Record<string, string> },
+  ): Promise<Answer>;
 };
 
 const running = new Set<Program>();
@@ -147,13 +151,14 @@ async function callOrigin(
   origin: string,
   method: string,
   path: string,
-  { token, body }: { token?: string; body?: unknown } = {},
+  { token, body, headers }: { token?: string; body?: unknown; headers?: Record<string, string> } = {},
 ): Promise<Answer> {
   const response = await fetch(`${origin}${path}`, {
     method,
     headers: {
       ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
       ...(body === undefined ? {} : { "content-type": "application/json" }),
+      ...headers,
     },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });

@@ -150,7 +150,7 @@ function smallTargets(page: Page): Promise<string[]> {
     (touch) =>
       [
         ...document.querySelectorAll(
-          "button, input:not([type=hidden], [type=checkbox], .away), .check, a.button, header a, .approval",
+          "button, input:not([type=hidden], [type=checkbox], .away), .check, a.button, header a, .approval, select",
         ),
       ]
         .filter((element) => element.getBoundingClientRect().height < touch)
@@ -159,7 +159,7 @@ function smallTargets(page: Page): Promise<string[]> {
   );
 }
 
-const CONTROLS = "a[href], button, input:not([type=hidden], [tabindex='-1']), [tabindex='0']";
+const CONTROLS = "a[href], button, select, input:not([type=hidden], [tabindex='-1']), [tabindex='0']";
 
 function readingOrder(page: Page): Promise<string[]> {
   return page

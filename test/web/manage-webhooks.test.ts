@@ -281,7 +281,7 @@ describe("whoever may not manage webhooks", () => {
   });
 
   test("changes nothing with a form from before their role was taken away", async () => {
-    const scene = await begin();
+    const scene = await begin("approver");
     const receiver = await startReceiver(() => 500);
     const { id } = await subscribe(app, scene.token, receiver.url());
     await postMessage(app, scene);

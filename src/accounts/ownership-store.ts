@@ -1,0 +1,89 @@
+import { sql } from "kysely";
+import type { Trx } from "../database/connection.ts";
+import type { Credential } from "../lib/secrets.ts";
+
+/** Makes a person an active owner: a member whom the operator had invited under that e-mail, else a new one. */
+export async function saveOwner(
+  trx: Trx,
+  accountId: string,
+  owner: { id: string; email: string; name: string; userId: string },
+  now: Date,
+): Promise<string> {
+  const present = await trx
+    .updateTable("members")
+    .set({ role: "owner", status: "active", user_id: owner.userId, updated_at: now })
+    .where("account_id", "=", accountId)
+    .where("email", "=", owner.email)
+    .where("status", "<>", "removed")
+    .returning("id")
+    .executeTakeFirst();
+  if (present !== undefined) return present.id;
+  await trx
+    .insertInto("members")
+    .values({
+      account_id: accountId,
+      id: owner.id,
+      email: owner.email,
+      name: owner.name,
+      role: "owner",
+      status: "active",
+      user_id: owner.userId,
+      created_at: now,
+      updated_at: now,
+    })
+    .execute();
+  return owner.id;
+}
+
+/** Revokes every live token of the account. */
+export async function revokeAllTokens(trx: Trx, accountId: string, now: Date): Promise<void> {
+  await trx
+    .updateTable("tokens")
+    .set({ revoked_at: now })
+    .where("account_id", "=", accountId)
+    .where("revoked_at", "is", null)
+    .execute();
+}
+
+/** The live token of that secret. */
+export async function findLiveToken(
+  trx: Trx,
+  { accountId, digest }: Credential,
+): Promise<string | undefined> {
+  const row = await trx
+    .selectFrom("tokens")
+    .where("account_id", "=", accountId)
+    .where("digest", "=", digest)
+    .where("revoked_at", "is", null)
+    .select("id")
+    .executeTakeFirst();
+  return row?.id;
+}
+
+export async function deleteTokens(trx: Trx, accountId: string, ids: readonly string[]): Promise<void> {
+  await sql`delete from tokens where account_id = ${accountId} and id = any(${ids}::uuid[])`.execute(trx);
+}
+
+/**
+ * Removes an account that nobody has claimed, or changed since it was made, with a feed of `events` at most.
+ * Whatever else belongs to it keeps it, by its foreign key.
+ * @returns `false`: it is kept
+ */
+export async function deleteUnclaimedAccount(
+  trx: Trx,
+  accountId: string,
+  { events }: { events: number },
+): Promise<boolean> {
+  await trx
+    .deleteFrom("account_heads")
+    .where("account_id", "=", accountId)
+    .where("last_event", "<=", events)
+    .execute();
+  const { numDeletedRows } = await trx
+    .deleteFrom("accounts")
+    .where("account_id", "=", accountId)
+    .where("claimed_at", "is", null)
+    .whereRef("updated_at", "=", "created_at")
+    .executeTakeFirstOrThrow();
+  return numDeletedRows === 1n;
+}

@@ -1,0 +1,98 @@
+import { Type } from "@sinclair/typebox";
+import type { Db } from "../database/connection.ts";
+import type { App } from "../http/app.ts";
+import { acceptNoBody, NoBody } from "../http/body.ts";
+import { refuseIdempotencyKey } from "../http/idempotency.ts";
+import { timeOf } from "../lib/fields.ts";
+import { Problem, type ProblemName } from "../lib/problems.ts";
+import { type GateDeps, openGate } from "./gate.ts";
+import { NewTokenAnswer, NewTokenBody, OneToken, TokenList } from "./schemas.ts";
+import { readGrant } from "./service.ts";
+import { listTokens, mintFromToken, revokeFromToken } from "./token-service.ts";
+
+const TokenParams = Type.Object({ tokenId: Type.String() });
+
+type Deps = GateDeps & { db: Db };
+
+function openTokenGate(deps: Deps, problems: readonly ProblemName[]) {
+  const gate = openGate(deps, { by: "token" }, problems, (credential) => readGrant(deps.db, credential));
+  return { ...gate, options: { ...gate.options, preHandler: refuseIdempotencyKey } };
+}
+
+/** GET /tokens and POST /tokens (CONTRACT.md §6). Any valid token will do, before the claim too. */
+export function tokenRoutes(app: App, deps: Deps): void {
+  const { db, config } = deps;
+  const listing = openTokenGate(deps, ["bad_request"]);
+  app.get(
+    "/tokens",
+    {
+      ...listing.options,
+      schema: {
+        operationId: "listTokens",
+        summary: "List tokens",
+        description: "The account's tokens, newest first, ended ones too, without their secrets.",
+        tags: ["Tokens"],
+        response: { 200: TokenList },
+      },
+    },
+    async (request) => ({ tokens: await listTokens(db, listing.grant(request)) }),
+  );
+
+  const minting = openTokenGate(deps, ["scope_missing", "token_limit_reached"]);
+  app.post(
+    "/tokens",
+    {
+      ...minting.options,
+      preValidation: async (request, reply) => {
+        await minting.options.preValidation(request, reply);
+        if (request.body === undefined) request.body = {};
+      },
+      schema: {
+        operationId: "createToken",
+        summary: "Mint a token",
+        description:
+          "For another program of yours: at most with the scopes of the calling token, and ending no later. Revoking the " +
+          "calling token revokes it too. Its secret is in this answer alone. An account has at most 25 active tokens.",
+        tags: ["Tokens"],
+        body: NewTokenBody,
+        response: { 201: NewTokenAnswer },
+      },
+    },
+    async (request, reply) => {
+      const { expiresAt, ...asked } = request.body;
+      const wanted =
+        expiresAt === undefined ? asked : { ...asked, expiresAt: timeOf("expiresAt", expiresAt) };
+      const minted = await mintFromToken(db, minting.grant(request), wanted, config.publicUrl);
+      if (minted !== undefined) return reply.code(201).send(minted);
+      await minting.again(request, reply);
+      throw new Problem("unavailable", { retryAfterSeconds: 1 });
+    },
+  );
+}
+
+/** DELETE /tokens/{tokenId} (CONTRACT.md §6). Takes no body. */
+export function revokeTokenRoute(app: App, deps: Deps): void {
+  acceptNoBody(app);
+  const { db, config } = deps;
+  const gate = openTokenGate(deps, ["scope_missing", "not_found"]);
+  app.delete(
+    "/tokens/:tokenId",
+    {
+      ...gate.options,
+      schema: {
+        operationId: "revokeToken",
+        summary: "Revoke a token",
+        description:
+          "At once, for ever, and with all that it has minted. A token may revoke itself, and every token of the account " +
+          "whose scopes it covers.",
+        tags: ["Tokens"],
+        params: TokenParams,
+        body: NoBody,
+        response: { 200: OneToken },
+      },
+    },
+    async (request) => ({
+      token: await revokeFromToken(db, gate.grant(request), request.params.tokenId, config.publicUrl),
+    }),
+  );
+}

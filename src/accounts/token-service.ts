@@ -1,0 +1,221 @@
+import { readClock } from "../database/clock.ts";
+import type { Db, Trx } from "../database/connection.ts";
+import { inTransaction } from "../database/transaction.ts";
+import { isUuid, newId } from "../lib/ids.ts";
+import { badField, notFound, Problem } from "../lib/problems.ts";
+import { coversScope, type Scope } from "../lib/scopes.ts";
+import { newSecret } from "../lib/secrets.ts";
+import { isoOrNull } from "../lib/time.ts";
+import type { TokenMetadata } from "./schemas.ts";
+import { type Grant, lockAccount } from "./store.ts";
+import * as store from "./token-store.ts";
+
+export const TOKEN_PREFIX = "ot_pat_";
+export const ACTIVE_TOKENS_AT_MOST = 25;
+const DEFAULT_NAME = "API token";
+
+type Account = { accountId: string; organizationId: string };
+export type TokenRequest = { name: string; scopes: readonly string[]; expiresAt: Date | null; id?: string };
+/** Who mints a token: another token, or a person by their user id. Nobody: the operator, or the service. */
+export type Minter = { tokenId: string } | { userId: string } | undefined;
+/** A token that was just minted. Its secret is here and nowhere else. */
+export type MintedToken = { token: string; tokenType: "bearer"; metadata: TokenMetadata };
+
+/**
+ * Mints a token for the operator.
+ * @throws Problem token_limit_reached with 25 active ones, bad_request for an expiry that has passed
+ */
+export function createToken(db: Db, account: Account, request: TokenRequest): Promise<MintedToken> {
+  return inTransaction(db, async (trx) => mintToken(trx, account, request, undefined, await readClock(trx)));
+}
+
+/**
+ * Mints a token within the transaction of whoever may. Holds the account, so that no two pass its limit together.
+ * @param request.id drawn before by a form, which then counts once
+ * @throws Problem form_refused, token_limit_reached with 25 active ones, bad_request for an expiry that has passed
+ */
+export async function mintToken(
+  trx: Trx,
+  account: Account,
+  request: TokenRequest,
+  minter: Minter,
+  now: Date,
+): Promise<MintedToken> {
+  await lockAccount(trx, account.accountId);
+  // A form that draws the id is sent once.
+  if (request.id !== undefined && (await store.findToken(trx, account.accountId, request.id)) !== undefined)
+    throw new Problem("form_refused");
+  if ((await store.countActiveTokens(trx, account.accountId, now)) >= ACTIVE_TOKENS_AT_MOST) {
+    throw new Problem("token_limit_reached", { limit: ACTIVE_TOKENS_AT_MOST });
+  }
+  return insertToken(trx, account, request, minter, now);
+}
+
+/**
+ * An agent mints a token for another program (CONTRACT.md §6): never with more scopes than its own, and ending no
+ * later. What is not asked for is as its own.
+ * @returns `undefined` when its own token has ended meanwhile
+ * @throws Problem scope_missing, token_limit_reached, bad_request {field: "expiresAt"}
+ */
+export async function mintFromToken(
+  db: Db,
+  minter: Grant,
+  { name = DEFAULT_NAME, scopes = minter.scopes, expiresAt }: Partial<TokenRequest>,
+  publicUrl: string,
+): Promise<MintedToken | undefined> {
+  assertCovered(minter, scopes, publicUrl);
+  return inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    // With the account held nobody revokes it: what it mints dies with it, or is not minted.
+    await lockAccount(trx, minter.accountId);
+    const own = await store.findToken(trx, minter.accountId, minter.tokenId);
+    if (own === undefined || statusOf(own, now) !== "active") return undefined;
+    const end = expiresAt ?? own.expires_at;
+    if (own.expires_at !== null && end !== null && !(end <= own.expires_at)) {
+      throw new Problem(
+        "bad_request",
+        { field: "expiresAt", latest: own.expires_at.toISOString() },
+        "`expiresAt` must not be later than that of the token which mints it: `details.latest`.",
+      );
+    }
+    return mintToken(trx, minter, { name, scopes, expiresAt: end }, { tokenId: minter.tokenId }, now);
+  });
+}
+
+/**
+ * An agent revokes a token of its account, and with it all that it has minted, at once. One that is revoked stays
+ * so. A token may revoke itself, and those that it could have minted.
+ * @throws Problem not_found {resource: "tokens", tokenId}, scope_missing
+ */
+export async function revokeFromToken(
+  db: Db,
+  caller: Grant,
+  id: string,
+  publicUrl: string,
+): Promise<TokenMetadata> {
+  const { accountId, organizationId } = caller;
+  return inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    await lockAccount(trx, accountId);
+    const row = isUuid(id) ? await store.findToken(trx, accountId, id) : undefined;
+    if (row === undefined) throw notFound("tokens", "tokenId", id);
+    if (id !== caller.tokenId) assertCovered(caller, row.scopes, publicUrl);
+    await revokeWithOffspring(trx, accountId, [id], now);
+    return toTokenMetadata({ ...row, revoked_at: row.revoked_at ?? now }, organizationId, now);
+  });
+}
+
+/**
+ * Revokes tokens, and all that they have minted, transitively. Whoever calls holds the account, so that nothing is
+ * minted meanwhile.
+ * @returns how many were live until now
+ */
+export async function revokeWithOffspring(
+  trx: Trx,
+  accountId: string,
+  ids: readonly string[],
+  now: Date,
+): Promise<number> {
+  return store.revokeTokens(trx, accountId, await store.listWithOffspring(trx, accountId, ids), now);
+}
+
+/** Revokes the live tokens of that name and mints a new one under it, in one transaction. */
+export async function replaceToken(db: Db, account: Account, request: TokenRequest): Promise<MintedToken> {
+  const { accountId } = account;
+  return inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    await lockAccount(trx, accountId);
+    const former = await store.listLiveTokensNamed(trx, accountId, request.name);
+    await revokeWithOffspring(trx, accountId, former, now);
+    return insertToken(trx, account, request, undefined, now);
+  });
+}
+
+/** The account's tokens, newest first, without their secrets. */
+export async function listTokens(db: Db, { accountId, organizationId }: Account): Promise<TokenMetadata[]> {
+  const now = await readClock(db);
+  return (await store.listTokens(db, accountId)).map((row) => toTokenMetadata(row, organizationId, now));
+}
+
+/** A token as the account's members see it, with who minted it, by name. */
+export type Key = TokenMetadata & Pick<store.KeyRow, "minterToken" | "minterUser" | "minterUserId">;
+
+/** The account's tokens for its members, newest first. */
+export async function listKeys(db: Db, { accountId, organizationId }: Account): Promise<Key[]> {
+  const now = await readClock(db);
+  return (await store.listKeys(db, accountId)).map((row) => toKey(row, organizationId, now));
+}
+
+/** One of them. */
+export async function findKey(
+  db: Db,
+  { accountId, organizationId }: Account,
+  id: string,
+): Promise<Key | undefined> {
+  const row = isUuid(id) ? await store.findKey(db, accountId, id) : undefined;
+  return row && toKey(row, organizationId, await readClock(db));
+}
+
+/** The live tokens that a person has minted by hand: those whose secrets they have seen. */
+export function listTokensOfUser(db: Db, accountId: string, userId: string): Promise<string[]> {
+  return store.listLiveTokensOfUser(db, accountId, userId);
+}
+
+async function insertToken(
+  trx: Trx,
+  { accountId, organizationId }: Account,
+  { id = newId(), name, scopes, expiresAt }: TokenRequest,
+  minter: Minter,
+  now: Date,
+): Promise<MintedToken> {
+  // Also no time at all, as a leap second becomes.
+  if (expiresAt !== null && !(expiresAt > now)) {
+    throw badField("expiresAt", "`expiresAt` must lie in the future.");
+  }
+  const secret = newSecret(TOKEN_PREFIX, accountId);
+  const mintedBy = minter !== undefined && "tokenId" in minter ? minter.tokenId : null;
+  const mintedByUser = minter !== undefined && "userId" in minter ? minter.userId : null;
+  const row = await store.insertToken(
+    trx,
+    accountId,
+    { id, name, secret, scopes, mintedBy, mintedByUser, expiresAt },
+    now,
+  );
+  return { token: secret.value, tokenType: "bearer", metadata: toTokenMetadata(row, organizationId, now) };
+}
+
+/** @throws Problem scope_missing that names what is not covered */
+function assertCovered(caller: Grant, scopes: readonly string[], publicUrl: string): void {
+  const missing = scopes.filter((scope) => !coversScope(caller.scopes, scope as Scope));
+  if (missing.length === 0) return;
+  throw new Problem("scope_missing", {
+    requiredScopes: missing,
+    grantedScopes: caller.scopes,
+    tokensUrl: `${publicUrl}/settings/keys`,
+  });
+}
+
+function statusOf(row: store.TokenRow, now: Date): "active" | "expired" | "revoked" {
+  if (row.revoked_at !== null) return "revoked";
+  return row.expires_at !== null && row.expires_at <= now ? "expired" : "active";
+}
+
+function toTokenMetadata(row: store.TokenRow, organizationId: string, now: Date): TokenMetadata {
+  return {
+    id: row.id,
+    name: row.name,
+    preview: row.preview,
+    scopes: row.scopes,
+    status: statusOf(row, now),
+    organizationId,
+    createdAt: row.created_at.toISOString(),
+    lastUsedAt: isoOrNull(row.last_used_at),
+    expiresAt: isoOrNull(row.expires_at),
+    revokedAt: isoOrNull(row.revoked_at),
+  };
+}
+
+function toKey(row: store.KeyRow, organizationId: string, now: Date): Key {
+  const { minterToken, minterUser, minterUserId } = row;
+  return { ...toTokenMetadata(row, organizationId, now), minterToken, minterUser, minterUserId };
+}

@@ -1,0 +1,168 @@
+import { sql } from "kysely";
+import type { Db, Trx } from "../database/connection.ts";
+import type { NewSecret } from "../lib/secrets.ts";
+
+const TOKEN_COLUMNS = [
+  "id",
+  "name",
+  "preview",
+  "scopes",
+  "created_at",
+  "last_used_at",
+  "expires_at",
+  "revoked_at",
+] as const;
+
+export type TokenRow = NonNullable<Awaited<ReturnType<typeof listTokens>>[number]>;
+
+export function listTokens(db: Db, accountId: string) {
+  return db
+    .selectFrom("tokens")
+    .where("account_id", "=", accountId)
+    .select(TOKEN_COLUMNS)
+    .orderBy("created_at", "desc")
+    .orderBy("id", "desc")
+    .execute();
+}
+
+export function findToken(db: Db, accountId: string, id: string): Promise<TokenRow | undefined> {
+  return db
+    .selectFrom("tokens")
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .select(TOKEN_COLUMNS)
+    .executeTakeFirst();
+}
+
+export async function countActiveTokens(trx: Trx, accountId: string, now: Date): Promise<number> {
+  const { count } = await trx
+    .selectFrom("tokens")
+    .where("account_id", "=", accountId)
+    .where("revoked_at", "is", null)
+    .where((where) => where.or([where("expires_at", "is", null), where("expires_at", ">", now)]))
+    .select((select) => select.fn.countAll<number>().as("count"))
+    .executeTakeFirstOrThrow();
+  return count;
+}
+
+export type NewToken = {
+  id: string;
+  name: string;
+  secret: NewSecret;
+  scopes: readonly string[];
+  mintedBy: string | null;
+  mintedByUser: string | null;
+  expiresAt: Date | null;
+};
+
+export function insertToken(trx: Trx, accountId: string, token: NewToken, now: Date): Promise<TokenRow> {
+  return trx
+    .insertInto("tokens")
+    .values({
+      account_id: accountId,
+      id: token.id,
+      name: token.name,
+      digest: token.secret.digest,
+      preview: token.secret.preview,
+      scopes: [...token.scopes],
+      minted_by: token.mintedBy,
+      minted_by_user: token.mintedByUser,
+      created_at: now,
+      last_used_at: null,
+      expires_at: token.expiresAt,
+      revoked_at: null,
+    })
+    .returning(TOKEN_COLUMNS)
+    .executeTakeFirstOrThrow();
+}
+
+/** A token as a member sees it: with who minted it, by name. Neither name: the operator, or the service itself. */
+export type KeyRow = TokenRow & {
+  minterToken: string | null;
+  minterUser: string | null;
+  minterUserId: string | null;
+};
+
+export function listKeys(db: Db, accountId: string): Promise<KeyRow[]> {
+  return selectKeys(db, accountId).orderBy("t.created_at", "desc").orderBy("t.id", "desc").execute();
+}
+
+export function findKey(db: Db, accountId: string, id: string): Promise<KeyRow | undefined> {
+  return selectKeys(db, accountId).where("t.id", "=", id).executeTakeFirst();
+}
+
+function selectKeys(db: Db, accountId: string) {
+  return db
+    .selectFrom("tokens as t")
+    .leftJoin("tokens as m", (join) =>
+      join.onRef("m.account_id", "=", "t.account_id").onRef("m.id", "=", "t.minted_by"),
+    )
+    .where("t.account_id", "=", accountId)
+    .select(TOKEN_COLUMNS.map((column) => `t.${column}` as const))
+    .select((select) => [
+      "m.name as minterToken",
+      "t.minted_by_user as minterUserId",
+      select
+        .selectFrom("members as u")
+        .whereRef("u.account_id", "=", "t.account_id")
+        .whereRef("u.user_id", "=", "t.minted_by_user")
+        // A person who was removed and came back has several.
+        .orderBy("u.created_at", "desc")
+        .limit(1)
+        .select("u.name")
+        .as("minterUser"),
+    ]);
+}
+
+/** The live tokens that a person has minted by hand. */
+export async function listLiveTokensOfUser(db: Db, accountId: string, userId: string): Promise<string[]> {
+  const rows = await db
+    .selectFrom("tokens")
+    .where("account_id", "=", accountId)
+    .where("minted_by_user", "=", userId)
+    .where("revoked_at", "is", null)
+    .select("id")
+    .execute();
+  return rows.map(({ id }) => id);
+}
+
+/** The account's live tokens of that name. */
+export async function listLiveTokensNamed(trx: Trx, accountId: string, name: string): Promise<string[]> {
+  const rows = await trx
+    .selectFrom("tokens")
+    .where("account_id", "=", accountId)
+    .where("name", "=", name)
+    .where("revoked_at", "is", null)
+    .select("id")
+    .execute();
+  return rows.map(({ id }) => id);
+}
+
+/** The tokens, and all that they and theirs have minted. */
+export async function listWithOffspring(
+  trx: Trx,
+  accountId: string,
+  ids: readonly string[],
+): Promise<string[]> {
+  const { rows } = await sql<{ id: string }>`
+    with recursive family as (
+      select id from tokens where account_id = ${accountId} and id = any(${ids}::uuid[])
+      union
+      select t.id from tokens t join family f on t.minted_by = f.id where t.account_id = ${accountId}
+    )
+    select id from family`.execute(trx);
+  return rows.map(({ id }) => id);
+}
+
+/** @returns how many were live until now */
+export async function revokeTokens(
+  trx: Trx,
+  accountId: string,
+  ids: readonly string[],
+  now: Date,
+): Promise<number> {
+  const { numAffectedRows } = await sql`
+    update tokens set revoked_at = ${now}
+    where account_id = ${accountId} and id = any(${ids}::uuid[]) and revoked_at is null`.execute(trx);
+  return Number(numAffectedRows ?? 0n);
+}

@@ -1,0 +1,113 @@
+import { giveToOwner } from "../accounts/ownership-service.ts";
+import { holdAccount } from "../accounts/service.ts";
+import { readClock, readClockNow } from "../database/clock.ts";
+import type { Trx } from "../database/connection.ts";
+import { inTransaction } from "../database/transaction.ts";
+import { readSecret } from "../lib/secrets.ts";
+import { queueMail } from "../mail/service.ts";
+import { addPerson, hashPassword, isKnown, leaveTrace } from "../sessions/service.ts";
+import { type ClaimState, claimState, isCode, LINK_PREFIX, PAGE_PREFIX } from "./claim.ts";
+import { claimedMail } from "./mails.ts";
+import { claimedScopes, type Permissions } from "./schemas.ts";
+import type { AgentAuthDeps } from "./service.ts";
+import * as store from "./store.ts";
+
+/** What the claim page shows. */
+export type ClaimView = {
+  accountId: string;
+  /** Whether it was opened by the secret that was mailed, which alone lets one claim. */
+  mailed: boolean;
+  state: ClaimState;
+  /** Who was named. */
+  email: string;
+  /** Whether they sign in here already: then they claim signed in, and no password is set. */
+  known: boolean;
+  agentName: string | null;
+  accountName: string;
+  /** Where the agent came from, and as what. */
+  address: string;
+  userAgent: string;
+  registeredAt: Date;
+  expiresAt: Date;
+};
+
+/** Reads a claim and changes nothing; `undefined`: unknown, replaced, or gone with its account, all alike. */
+export async function viewClaim({ db }: AgentAuthDeps, secret: string): Promise<ClaimView | undefined> {
+  const page = readSecret(PAGE_PREFIX, secret);
+  const link = readSecret(LINK_PREFIX, secret);
+  const row = page ? await store.findByPage(db, page) : link && (await store.findByLink(db, link));
+  if (row === undefined || row.email === null || row.attemptExpiresAt === null) return undefined;
+  return {
+    accountId: row.accountId,
+    mailed: link !== undefined,
+    state: claimState(row, await readClock(db)),
+    email: row.email,
+    known: await isKnown(db, row.email),
+    agentName: row.agentName,
+    accountName: row.accountName,
+    address: row.address,
+    userAgent: row.userAgent,
+    registeredAt: row.createdAt,
+    expiresAt: row.attemptExpiresAt,
+  };
+}
+
+/** Who claims: whoever is signed in under the e-mail that was named, or a person who is new here. */
+export type Claimant = { userId: string; email: string; name: string } | { name: string; password: string };
+
+/** How a claim went. `known`: the e-mail has a sign-in by now. */
+export type ClaimOutcome = "claimed" | "over" | "known" | { triesLeft: number };
+
+/**
+ * Claims an account, once, with the secret that was mailed and the code that the agent shows: makes the person its
+ * owner (and their sign-in, if they are new), fixes what the agent may do, and ends every token of the account, all
+ * or nothing. A wrong code is counted; the fifth ends the claim (CONTRACT.md §6).
+ * @throws Problem rate_limited {retryAfterSeconds}
+ */
+export async function claimAccount(
+  { db, config, agentLimits }: AgentAuthDeps,
+  secret: string,
+  answer: { code: string; permissions: Permissions },
+  claimant: Claimant,
+  address: string,
+): Promise<ClaimOutcome> {
+  await agentLimits.countCode(address);
+  const credential = readSecret(LINK_PREFIX, secret);
+  const found = credential && (await store.findByLink(db, credential));
+  if (credential === undefined || found?.email == null) return "over";
+  const { email, registrationId } = found;
+  if ("userId" in claimant && claimant.email !== email) return "over";
+  const password = "password" in claimant ? await hashPassword(claimant.password) : undefined;
+  const { accountId } = credential;
+  return inTransaction(db, async (trx): Promise<ClaimOutcome> => {
+    await holdAccount(trx, accountId);
+    const now = await readClockNow(trx);
+    const row = await store.findByLink(trx, credential);
+    if (row === undefined || claimState(row, now) !== "open") return "over";
+    if (!isCode(secret, answer.code, row.codeDigest)) {
+      await store.countWrongCode(trx, accountId);
+      return { triesLeft: store.WRONG_CODES_AT_MOST - 1 - (row.wrongCodes ?? 0) };
+    }
+    const userId = await userOf(trx, claimant, { email, password });
+    if (userId === undefined) return "known";
+    const memberId = await giveToOwner(trx, accountId, { userId, email, name: claimant.name }, now);
+    const scopes = claimedScopes(answer.permissions);
+    if (memberId === undefined || !(await store.markClaimed(trx, accountId, scopes, now))) {
+      throw new TypeError("an account that could be claimed could not be given to its owner");
+    }
+    const detail = { accountId, memberId, registrationId, scopes };
+    await leaveTrace(trx, { userId, action: "account_claimed", detail, address }, now);
+    await queueMail(trx, claimedMail(config, email, registrationId), now);
+    return "claimed";
+  });
+}
+
+async function userOf(
+  trx: Trx,
+  claimant: Claimant,
+  { email, password }: { email: string; password: string | undefined },
+): Promise<string | undefined> {
+  if ("userId" in claimant) return claimant.userId;
+  if (password === undefined) throw new TypeError("a new person has a password");
+  return addPerson(trx, { email, name: claimant.name, password });
+}

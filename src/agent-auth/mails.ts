@@ -1,0 +1,32 @@
+import type { Mail } from "../mail/service.ts";
+
+/** What people are mailed about claims. Nothing that an agent wrote is in it: anybody can register one. */
+type Context = { appName: string; publicUrl: string };
+
+export function claimMail({ appName, publicUrl }: Context, email: string, secret: string): Mail {
+  return {
+    to: email,
+    subject: `An agent asks you to take on its account at ${appName}`,
+    paragraphs: [
+      `An AI agent has registered an account at ${appName}, and has named you as the person who answers for it.`,
+      "If you sent it, open this page within 30 minutes, and type the six digits that your agent shows you:",
+      `${publicUrl}/claim?token=${secret}`,
+      "If no agent of yours shows you a code, do nothing. Never type one that somebody else sends you: whoever sent " +
+        "it would act in your name.",
+    ],
+  };
+}
+
+export function claimedMail({ appName, publicUrl }: Context, email: string, registrationId: string): Mail {
+  return {
+    to: email,
+    subject: `You own an account at ${appName} now`,
+    paragraphs: [
+      `You have claimed the account that an agent registered at ${appName}. Its number is ${registrationId}.`,
+      "What the agent may do, and which agents there are, you decide here:",
+      `${publicUrl}/settings/keys`,
+      "If that was not you, ask for a new password at once, and tell the operator of this service:",
+      `${publicUrl}/reset`,
+    ],
+  };
+}

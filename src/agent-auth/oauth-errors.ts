@@ -1,0 +1,70 @@
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { App } from "../http/app.ts";
+import { toProblem } from "../http/errors.ts";
+import { ADDRESS_FAILURES_PER_MINUTE, addressBucket, type RateLimits } from "../http/rate-limits.ts";
+import { allowedMethods } from "../http/route-list.ts";
+import { Problem, problemRow } from "../lib/problems.ts";
+import { Refusal, type RefusalName } from "./refusals.ts";
+
+/** What a description may not hold, quotation marks among it (RFC 6749 §5.2). */
+const UNSPEAKABLE = /[^\x20-\x21\x23-\x5b\x5d-\x7e]/g;
+const MEDIA =
+  "Send the identity calls as application/json, and the oauth calls as application/x-www-form-urlencoded.";
+/** What an agent that does as it is told is answered again and again. */
+const PATIENT: ReadonlySet<RefusalName> = new Set(["authorization_pending", "rate_limit_exceeded"]);
+
+/**
+ * Within `app`, whatever refuses answers in OAuth's shape (CONTRACT.md §6), also where there is nothing, or not by
+ * that method. Refusals are counted against the address, as bad tokens are: past the limit nothing is looked up.
+ */
+export function refuseInOAuthShape(app: App, limits: RateLimits): void {
+  app.addHook("onRequest", async (request) => {
+    const failures = limits.look(addressBucket(request.ip), ADDRESS_FAILURES_PER_MINUTE);
+    if (!failures.allowed) throw new Problem("rate_limited", { retryAfterSeconds: failures.resetSeconds });
+  });
+  app.setErrorHandler(async (error, request, reply) => {
+    const { name, status, message } = toAnswer(error, request, reply);
+    if (status < 500 && !PATIENT.has(name)) {
+      limits.hit(addressBucket(request.ip), ADDRESS_FAILURES_PER_MINUTE);
+    }
+    const description = message.replaceAll(UNSPEAKABLE, "'");
+    return reply.code(status).send({ error: name, error_description: description });
+  });
+  app.setNotFoundHandler(async (request, reply) => {
+    const methods = allowedMethods(app, request.url);
+    if (methods.length === 0) throw new Problem("not_found", undefined, "There is nothing at this address.");
+    reply.header("allow", methods.join(", "));
+    throw new Problem("method_not_allowed");
+  });
+}
+
+function toAnswer(error: unknown, request: FastifyRequest, reply: FastifyReply) {
+  if (error instanceof Refusal) return { name: error.refusal, status: error.status, message: error.message };
+  const problem = toProblem(error);
+  const wait = problem.details?.retryAfterSeconds;
+  if (typeof wait === "number") reply.header("retry-after", wait);
+  const { status } = problemRow(problem.problem);
+  if (problem.problem === "internal_error") {
+    request.log.error({ reqId: request.id, err: error }, "unforeseen error");
+  }
+  if (problem.problem === "unsupported_media_type")
+    return { name: "invalid_request" as const, status, message: MEDIA };
+  // OAuth has no conflicts: that the owner has minted all that an account may have is told as a refusal.
+  if (status === 409) return { name: "invalid_request" as const, status: 400, message: problem.message };
+  const name = nameOf(status);
+  // The public API's words fit what is wrong with a request; what is not the request's fault has its own.
+  const message = name === "invalid_request" ? withField(problem) : new Refusal(name).message;
+  return { name, status, message };
+}
+
+/** This shape has no place of its own for the name of the field. */
+function withField({ details, message }: Problem): string {
+  const field = details?.field;
+  return typeof field !== "string" || message.includes(field) ? message : `${field}: ${message}`;
+}
+
+function nameOf(status: number): RefusalName {
+  if (status === 429) return "rate_limit_exceeded";
+  if (status === 503) return "temporarily_unavailable";
+  return status >= 500 ? "server_error" : "invalid_request";
+}

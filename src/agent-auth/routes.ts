@@ -1,0 +1,99 @@
+import formBody from "@fastify/formbody";
+import type { FastifyRequest } from "fastify";
+import type { App } from "../http/app.ts";
+import { ADDRESS_FAILURES_PER_MINUTE, addressBucket, type RateLimits } from "../http/rate-limits.ts";
+import { refuseInOAuthShape } from "./oauth-errors.ts";
+import { Refusal } from "./refusals.ts";
+import {
+  ClaimBody,
+  ClaimedToken,
+  GRANT_TYPE,
+  IDENTITY_TYPES,
+  Identity,
+  IdentityBody,
+  RevokeForm,
+  StartedClaim,
+  TokenForm,
+} from "./schemas.ts";
+import { type AgentAuthDeps, pollToken, registerAgent, revokeAccessToken, startClaim } from "./service.ts";
+
+const PUBLIC = { access: { by: "public" as const } };
+const USER_AGENT_AT_MOST = 300;
+/** Control characters, line breaks, and what turns text around. */
+const UNFIT = /[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/u;
+
+type AgentRouteDeps = AgentAuthDeps & { limits: RateLimits };
+
+/** `/api/agent`: how an agent that nobody knows gets an account and a token (CONTRACT.md §6). */
+export async function agentAuthRoutes(app: App, deps: AgentRouteDeps): Promise<void> {
+  refuseInOAuthShape(app, deps.limits);
+  await app.register(async (json: App) => identityRoutes(json, deps));
+  await app.register(async (form: App) => oauthRoutes(form, deps));
+}
+
+function identityRoutes(app: App, deps: AgentAuthDeps): void {
+  app.post(
+    "/identity",
+    {
+      config: PUBLIC,
+      schema: { hide: true, body: IdentityBody, response: { 200: Identity } },
+      // All of it is optional.
+      preValidation: async (request) => {
+        request.body ??= {};
+      },
+    },
+    async (request) => {
+      const { identity_type = "anonymous", agent_name, organization_name } = request.body;
+      if (!IDENTITY_TYPES.some((type) => type === identity_type))
+        throw new Refusal("unsupported_identity_type");
+      const agent = {
+        agentName: nameIn("agent_name", agent_name),
+        organizationName: nameIn("organization_name", organization_name),
+      };
+      return registerAgent(deps, agent, callerOf(request));
+    },
+  );
+
+  app.post(
+    "/identity/claim",
+    { config: PUBLIC, schema: { hide: true, body: ClaimBody, response: { 200: StartedClaim } } },
+    async (request) => {
+      const { claim_token: claimToken, email } = request.body;
+      return startClaim(deps, { claimToken, email }, request.ip);
+    },
+  );
+}
+
+async function oauthRoutes(app: App, deps: AgentRouteDeps): Promise<void> {
+  app.removeAllContentTypeParsers();
+  await app.register(formBody);
+
+  app.post(
+    "/oauth/token",
+    { config: PUBLIC, schema: { hide: true, body: TokenForm, response: { 200: ClaimedToken } } },
+    async (request) => {
+      const { grant_type, claim_token } = request.body;
+      if (grant_type !== GRANT_TYPE) throw new Refusal("unsupported_grant_type");
+      if (claim_token === undefined) throw new Refusal("invalid_request", "`claim_token` is required.");
+      return pollToken(deps, claim_token);
+    },
+  );
+
+  app.post("/oauth/revoke", { config: PUBLIC, schema: { hide: true, body: RevokeForm } }, async (request) => {
+    const revoked = await revokeAccessToken(deps, request.body.token);
+    // The same answer whatever it was (RFC 7009 §2.2), but who only guesses is not let go on for long.
+    if (!revoked) deps.limits.hit(addressBucket(request.ip), ADDRESS_FAILURES_PER_MINUTE);
+    return {};
+  });
+}
+
+/** A name that an agent gave itself, or its account: one line, as people will read it within others. */
+function nameIn(field: string, given: string | undefined): string | null {
+  const name = given?.trim() ?? "";
+  if (UNFIT.test(name)) throw new Refusal("invalid_request", `\`${field}\` must be one line of plain text.`);
+  return name === "" ? null : name;
+}
+
+function callerOf({ ip, headers }: FastifyRequest): { address: string; userAgent: string } {
+  return { address: ip, userAgent: (headers["user-agent"] ?? "").slice(0, USER_AGENT_AT_MOST) };
+}

@@ -1,0 +1,62 @@
+import type { Keep, Kept } from "../accounts/idempotency-service.ts";
+import { readClock } from "../database/clock.ts";
+import type { Db } from "../database/connection.ts";
+import { inTransaction } from "../database/transaction.ts";
+import { appendEvents } from "../events/service.ts";
+import { centsOf, timeOf } from "../lib/fields.ts";
+import { isExternalId, newId } from "../lib/ids.ts";
+import { MIN_AMOUNT_CENTS } from "../lib/money.ts";
+import { notFound, Problem } from "../lib/problems.ts";
+import { assertPriced, priceMilestone } from "./pricing.ts";
+import type { Milestone, NewMilestone } from "./schemas.ts";
+import * as store from "./store.ts";
+import { toMilestone } from "./wire.ts";
+
+/**
+ * Adds a milestone, not funded, to a contract (CONTRACT.md §4). Moves no money.
+ * @param keep writes the answer down in the transaction that makes the milestone
+ * @throws Problem bad_request {field}, not_found {resource: "contracts"}, contract_ended, contract_rate_missing
+ */
+export async function createMilestone(
+  db: Db,
+  accountId: string,
+  contractId: string,
+  asked: NewMilestone,
+  keep: Keep<Milestone>,
+): Promise<Kept<Milestone>> {
+  const { description, name = null, volume = null } = asked;
+  const amountCents =
+    asked.amountUsd === undefined ? null : centsOf("amountUsd", asked.amountUsd, MIN_AMOUNT_CENTS);
+  const dueAt = asked.dueDate === undefined ? null : timeOf("dueDate", asked.dueDate);
+  if (!isExternalId(contractId)) throw notFound("contracts", "contractId", contractId);
+  return inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    const contract = await store.lockContract(trx, accountId, contractId);
+    if (contract === undefined) throw notFound("contracts", "contractId", contractId);
+    const priced = { paymentType: contract.payment_type, rateCents: contract.rate_cents };
+    assertPriced(priced, { amountCents, volume });
+    if (contract.status === "ended") throw new Problem("contract_ended", { contractId });
+    const id = newId();
+    const values = {
+      contractId,
+      name,
+      description,
+      amountCents: priceMilestone(priced, { amountCents, volume }),
+      volume,
+      dueAt,
+    };
+    const number = await store.nextMilestoneNumber(trx, accountId, contractId);
+    await store.insertMilestone(trx, accountId, id, values, { number, now });
+    const row = await store.findMilestone(trx, accountId, id);
+    if (row === undefined) throw new TypeError("a milestone was made and is not there");
+    const kept = await keep(trx, toMilestone(row));
+    const event = {
+      type: "milestone.status_changed" as const,
+      resourceId: id,
+      jobId: contract.job_id,
+      data: { milestoneId: id, contractId, status: row.status },
+    };
+    await appendEvents(trx, accountId, [event], now);
+    return kept;
+  });
+}

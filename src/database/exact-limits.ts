@@ -1,0 +1,56 @@
+import { CompiledQuery } from "kysely";
+import { RateLimiterPostgres, RateLimiterRes } from "rate-limiter-flexible";
+import { Problem } from "../lib/problems.ts";
+import type { Db } from "./connection.ts";
+
+export type ExactLimit = {
+  /**
+   * Counts one, before it is done.
+   * @throws Problem rate_limited {retryAfterSeconds}
+   */
+  count(key: string): Promise<void>;
+  /** Takes one back. */
+  giveBack(key: string): Promise<void>;
+  /** Lets the key begin anew. */
+  forget(key: string): Promise<void>;
+};
+
+/**
+ * A limit that holds exactly, however many come at once and to however many processes: counted in Postgres, in
+ * windows that begin with a key's first use and go by the processes' clocks (CONTRACT.md §0).
+ */
+export function exactLimit(
+  db: Db,
+  { name, points, seconds }: { name: string; points: number; seconds: number },
+): ExactLimit {
+  const limiter = new RateLimiterPostgres({
+    storeClient: {
+      query: ({ text, values }: { text: string; values: unknown[] }) =>
+        db.executeQuery(CompiledQuery.raw(text, values)),
+    },
+    storeType: "client",
+    schemaName: "auth",
+    tableName: "attempts",
+    tableCreated: true,
+    clearExpiredByTimeout: false,
+    keyPrefix: name,
+    points,
+    duration: seconds,
+  });
+  return {
+    async count(key) {
+      try {
+        await limiter.consume(key);
+      } catch (error) {
+        if (!(error instanceof RateLimiterRes)) throw error;
+        throw new Problem("rate_limited", { retryAfterSeconds: Math.ceil(error.msBeforeNext / 1_000) });
+      }
+    },
+    async giveBack(key) {
+      await limiter.reward(key, 1);
+    },
+    async forget(key) {
+      await limiter.delete(key);
+    },
+  };
+}

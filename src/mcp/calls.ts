@@ -1,0 +1,206 @@
+import type { Static } from "@sinclair/typebox";
+import type { ValidateFunction } from "ajv";
+import { assertAccess } from "../accounts/access.ts";
+import type { GateDeps } from "../accounts/gate.ts";
+import { answerOnce } from "../accounts/idempotency-service.ts";
+import { describeCapabilities, describeMe, type Grant, readGrant } from "../accounts/service.ts";
+import { FUNDING_ACCESS, READING_ACCESS } from "../approvals/access.ts";
+import { type Approval, FUNDING_REQUESTED } from "../approvals/schemas.ts";
+import {
+  type ApprovalDeps,
+  readApproval,
+  readFunding,
+  requestMilestoneFunding,
+  showApproval,
+} from "../approvals/service.ts";
+import { CONTRACTS_ACCESS, MILESTONES_ACCESS } from "../contracts/access.ts";
+import { createMilestone } from "../contracts/milestone-service.ts";
+import type { Milestone } from "../contracts/schemas.ts";
+import { getContract, listContracts } from "../contracts/service.ts";
+import { UPDATES_ACCESS } from "../events/access.ts";
+import { readLatestCursor, readUpdates } from "../events/service.ts";
+import type { Waiters, Waiting } from "../events/waiters.ts";
+import type { TokenAccess } from "../http/access.ts";
+import { fromValidation, toEnvelope, toProblem } from "../http/errors.ts";
+import { compileStrict } from "../http/validation.ts";
+import { canonicalDigest } from "../lib/canonical.ts";
+import { isExternalId, isUuid } from "../lib/ids.ts";
+import { Problem, problemRow } from "../lib/problems.ts";
+import type { Credential } from "../lib/secrets.ts";
+import type { Outcome } from "./answers.ts";
+import { INPUTS, type ToolName, WAIT_DEFAULT } from "./tools.ts";
+
+export type McpDeps = GateDeps & ApprovalDeps & { waiters: Waiters };
+
+/** Who calls: what the gate has read of the token, and the token's own look-up, to read it again by. */
+export type Caller = Grant & { credential: Credential };
+
+/** One request to `/mcp`. */
+export type Call = {
+  caller: Caller;
+  requestId: string;
+  /** Has `listener` called when the caller hangs up. */
+  onHangUp(listener: () => void): void;
+  /** Told of what nobody foresaw; the caller learns nothing of it. */
+  onFault(error: unknown): void;
+};
+
+type Answer = { body: Record<string, unknown>; approval?: Approval };
+type Run<Name extends ToolName> = {
+  access: TokenAccess;
+  /** @param asked the approval that this very call has asked for before its client was sent to show a link */
+  run(deps: McpDeps, call: Call, input: Static<(typeof INPUTS)[Name]>, asked?: string): Promise<Answer>;
+};
+
+const ANY_TOKEN: TokenAccess = { by: "token" };
+
+/** What each tool does: the gates and the services of the route of the same name, and no rule of its own. */
+const RUNS: { [Name in ToolName]: Run<Name> } = {
+  opentrain_auth_status: {
+    access: ANY_TOKEN,
+    run: async ({ db }, { caller }) => ({ body: await describeMe(db, caller) }),
+  },
+  opentrain_capabilities: {
+    access: ANY_TOKEN,
+    run: async (_deps, { caller }) => ({ body: describeCapabilities(caller) }),
+  },
+  opentrain_list_contracts: {
+    access: CONTRACTS_ACCESS,
+    run: async ({ db }, { caller }, query) => ({
+      body: { contracts: await listContracts(db, caller.accountId, query) },
+    }),
+  },
+  opentrain_get_contract: {
+    access: CONTRACTS_ACCESS,
+    run: async ({ db }, { caller }, { contractId }) => ({
+      body: { contract: await getContract(db, caller.accountId, contractId) },
+    }),
+  },
+  opentrain_create_milestone: {
+    access: MILESTONES_ACCESS,
+    run: async ({ db }, { caller }, { contractId, idempotencyKey, ...asked }) => {
+      const { accountId, tokenId } = caller;
+      const keyed =
+        idempotencyKey === undefined
+          ? undefined
+          : {
+              accountId,
+              tokenId,
+              key: idempotencyKey,
+              digest: canonicalDigest(["opentrain_create_milestone", contractId, asked]),
+              onReplay: () => {},
+            };
+      const milestone = await answerOnce<Milestone>(db, keyed, (keep) =>
+        createMilestone(db, accountId, contractId, asked, keep),
+      );
+      return { body: { milestone } };
+    },
+  },
+  opentrain_request_milestone_funding: {
+    access: FUNDING_ACCESS,
+    run: async (deps, { caller }, { milestoneId }, asked) => {
+      const approval =
+        asked === undefined
+          ? await requestFunding(deps, caller, milestoneId)
+          : await lookUpApproval(deps, caller, asked);
+      return { body: { approval, message: FUNDING_REQUESTED }, approval };
+    },
+  },
+  opentrain_get_approval: {
+    access: READING_ACCESS,
+    run: async (deps, { caller }, { approvalId }) => {
+      const approval = await lookUpApproval(deps, caller, approvalId);
+      return { body: { approval }, approval };
+    },
+  },
+  opentrain_wait_for_approval: {
+    access: READING_ACCESS,
+    run: async (deps, call, { approvalId, waitSeconds = WAIT_DEFAULT }) => {
+      const { accountId } = call.caller;
+      const read = async () => {
+        // The cursor first: whatever is decided after it wakes us, and reads the approval again.
+        const nextCursor = await readLatestCursor(deps.db, accountId);
+        const found = await lookUpApproval(deps, call.caller, approvalId);
+        return { events: [], nextCursor, hasMore: found.status !== "pending", approval: found };
+      };
+      const { approval } = await deps.waiters.hold(waitingOf(deps, call, waitSeconds), {}, read);
+      return { body: { approval }, approval };
+    },
+  },
+  opentrain_poll_updates: {
+    access: UPDATES_ACCESS,
+    run: async (deps, call, { wait = 0, ...page }) => ({
+      body: await deps.waiters.hold(waitingOf(deps, call, wait), page, (query) =>
+        readUpdates(deps.db, call.caller, query),
+      ),
+    }),
+  },
+};
+
+const validators = new Map<string, ValidateFunction>(
+  Object.entries(INPUTS).map(([name, schema]) => [name, compileStrict(schema)]),
+);
+
+/**
+ * Calls a tool. Its gates come in the order of CONTRACT.md §0: what stands before the request's body has passed in
+ * the route; scope, feature and claim come here, then the arguments, then existence and state.
+ */
+export async function callTool(
+  deps: McpDeps,
+  call: Call,
+  name: ToolName,
+  args: unknown,
+  asked?: string,
+): Promise<Outcome> {
+  try {
+    const { access, run } = RUNS[name] as Run<ToolName>;
+    assertAccess(access, call.caller, deps.config.publicUrl);
+    assertArguments(name, args);
+    return { ok: true, ...(await run(deps, call, args as never, asked)) };
+  } catch (error) {
+    const problem = toProblem(error);
+    if (problem.problem === "internal_error") call.onFault(error);
+    const { status } = problemRow(problem.problem);
+    return { ok: false, status, envelope: toEnvelope(problem, call.requestId) };
+  }
+}
+
+/** @throws Problem bad_request that names the argument */
+function assertArguments(name: ToolName, args: unknown): void {
+  const validate = validators.get(name);
+  if (validate === undefined) throw new TypeError(`no tool is called ${name}`);
+  if (!validate(args)) throw fromValidation(validate.errors ?? [], "arguments");
+}
+
+async function requestFunding(deps: McpDeps, { credential }: Caller, milestoneId: string): Promise<Approval> {
+  const id = isExternalId(milestoneId) ? milestoneId : null;
+  const read = async () => admit(deps, FUNDING_ACCESS, await readFunding(deps.db, credential, id));
+  return requestMilestoneFunding(deps, milestoneId, await read(), read);
+}
+
+async function lookUpApproval(deps: McpDeps, caller: Caller, id: string): Promise<Approval> {
+  const row = await readApproval(deps.db, caller.credential, isUuid(id) ? id : null);
+  return showApproval(admit(deps, READING_ACCESS, row), id, deps.config.publicUrl);
+}
+
+/**
+ * What a look-up by the caller's token has read, where the token is still there and may still do this.
+ * @throws Problem unauthorized, and those of `assertAccess`
+ */
+function admit<Row extends Grant>(deps: McpDeps, access: TokenAccess, row: Row | undefined): Row {
+  if (row === undefined) throw new Problem("unauthorized");
+  assertAccess(access, row, deps.config.publicUrl);
+  return row;
+}
+
+function waitingOf(deps: McpDeps, { caller, onHangUp }: Call, seconds: number): Waiting {
+  const { accountId, tokenId, credential } = caller;
+  return {
+    feed: accountId,
+    holder: tokenId,
+    seconds,
+    onHangUp,
+    // A token keeps its scopes for as long as it lives: it is asked for itself alone.
+    recheck: async () => admit(deps, ANY_TOKEN, await readGrant(deps.db, credential)),
+  };
+}

@@ -1,0 +1,143 @@
+import {
+  assertMayInvite,
+  assertOwner,
+  changeRole as changeRoleOf,
+  listOwners,
+  type MemberOfAccount,
+  removeMember as removeMemberOf,
+} from "../accounts/member-service.ts";
+import { insertInvitation } from "../accounts/service.ts";
+import { listTokensOfUser, revokeWithOffspring } from "../accounts/token-service.ts";
+import { readClock } from "../database/clock.ts";
+import type { Db, Trx } from "../database/connection.ts";
+import type { MemberRole } from "../database/schema.ts";
+import { inTransaction } from "../database/transaction.ts";
+import { newId } from "../lib/ids.ts";
+import { type Mail, queueMail } from "../mail/service.ts";
+import * as store from "./store.ts";
+import { inviteMail, memberInvitedMail, memberRemovedMail, roleChangedMail } from "./team-mails.ts";
+
+type Deps = { db: Db; config: { appName: string; publicUrl: string } };
+type Owner = { userId: string; email: string; name: string };
+type Account = { accountId: string; accountName: string };
+
+/** All of these are an owner's: whoever calls has checked that their proof is fresh. Each leaves a trace. */
+type Step = { trx: Trx; now: Date; owner: Owner; account: Account; address: string };
+
+/**
+ * Invites a person into the account; as an owner does it, it waits for no consent. They are mailed the link, and the
+ * other owners that they were invited.
+ * @returns the invitation's secret, for a service that sends no mail
+ * @throws Problem not_found, not_permitted, member_active, rate_limited after 20 in 24 hours
+ */
+export async function inviteByOwner(
+  { db, config }: Deps,
+  owner: Owner,
+  account: Account,
+  person: { email: string; name: string; role: MemberRole },
+  address: string,
+): Promise<string> {
+  return asOwner(db, owner, account, address, async (step) => {
+    const { trx, now } = step;
+    await assertMayInvite(trx, account.accountId, now);
+    const { member, secret } = await insertInvitation(trx, account.accountId, person, owner.userId, now);
+    const { id: memberId, role } = member;
+    await trace(step, "member_invited", { memberId, role });
+    const said = { by: owner, accountName: account.accountName, role };
+    await queueMail(trx, inviteMail(config, member, { ...said, secret }), now);
+    await mailOwners(step, (to) => memberInvitedMail(config, to, { ...said, member }));
+    return secret;
+  });
+}
+
+/**
+ * Gives a member another role; they and the other owners are mailed.
+ * @returns the member as they were
+ * @throws Problem not_found, not_permitted, last_owner
+ */
+export async function changeRole(
+  { db, config }: Deps,
+  owner: Owner,
+  account: Account,
+  { memberId, role }: { memberId: string; role: MemberRole },
+  address: string,
+): Promise<MemberOfAccount> {
+  return asOwner(db, owner, account, address, async (step) => {
+    const { trx, now } = step;
+    const member = await changeRoleOf(trx, account.accountId, memberId, role, now);
+    if (member.role === role) return member;
+    await trace(step, "member_role_changed", { memberId, from: member.role, to: role });
+    const said = { by: owner, accountName: account.accountName, member, role };
+    await mailOwners(step, (to) => roleChangedMail(config, to, said), member);
+    return member;
+  });
+}
+
+/**
+ * Removes a member, or withdraws an invitation. A member is signed out everywhere, as somebody whom nobody trusts any
+ * more; they and the other owners are mailed.
+ * @param revokeKeys whether the API keys die that they have made, and so have seen
+ * @returns the member as they were
+ * @throws Problem not_found, not_permitted, last_owner
+ */
+export async function removeMember(
+  { db, config }: Deps,
+  owner: Owner,
+  account: Account,
+  { memberId, revokeKeys }: { memberId: string; revokeKeys: boolean },
+  address: string,
+): Promise<MemberOfAccount> {
+  const { accountId, accountName } = account;
+  return asOwner(db, owner, account, address, async (step) => {
+    const { trx, now } = step;
+    const member = await removeMemberOf(trx, accountId, memberId, now);
+    const { userId } = member;
+    if (member.status !== "active" || userId === null) {
+      await trace(step, "invitation_withdrawn", { memberId });
+      return member;
+    }
+    const keys = revokeKeys ? await listTokensOfUser(trx, accountId, userId) : [];
+    const keysEnded = await revokeWithOffspring(trx, accountId, keys, now);
+    const sessionsEnded = await store.deleteSessions(trx, userId, null);
+    await trace(step, "member_removed", { memberId, role: member.role, keysEnded, sessionsEnded });
+    const said = { by: owner, accountName, member };
+    await mailOwners(step, (to) => memberRemovedMail(config, to, said), member);
+    return member;
+  });
+}
+
+function asOwner<T>(
+  db: Db,
+  owner: Owner,
+  account: Account,
+  address: string,
+  work: (step: Step) => Promise<T>,
+): Promise<T> {
+  return inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    await assertOwner(trx, account.accountId, owner.userId);
+    return work({ trx, now, owner, account, address });
+  });
+}
+
+async function trace(
+  { trx, now, owner, account, address }: Step,
+  action: string,
+  detail: Record<string, unknown>,
+): Promise<void> {
+  const { accountId } = account;
+  const entry = { id: newId(), userId: owner.userId, action, detail: { accountId, ...detail }, address };
+  await store.insertAudit(trx, entry, now);
+}
+
+/** Tells the owners of a change, but for the one who made it; and first whom it concerns. */
+async function mailOwners(
+  { trx, now, owner, account }: Step,
+  mail: (to: { email: string; name: string }) => Mail,
+  concerned?: MemberOfAccount,
+): Promise<void> {
+  const owners = await listOwners(trx, account.accountId);
+  const others = owners.filter(({ userId, id }) => userId !== owner.userId && id !== concerned?.id);
+  for (const to of concerned === undefined ? others : [concerned, ...others])
+    await queueMail(trx, mail(to), now);
+}

@@ -1,0 +1,37 @@
+import type { Html } from "../lib/html.ts";
+import type { Human } from "../sessions/gate.ts";
+import { isFresh, PASSWORD_AT_MOST, provePassword, type SessionDeps } from "../sessions/service.ts";
+import { type Fault, field } from "./forms.ts";
+
+/** When the person proved that they are there: lately, or now, by their password. */
+export async function proveNow(
+  deps: SessionDeps,
+  human: Human,
+  password: string | undefined,
+  address: string,
+): Promise<Date | undefined> {
+  if (isFresh(human, human.now)) return human.provedAt;
+  return password ? provePassword(deps, human, password, address) : undefined;
+}
+
+/** What a form asks whose person has not proved lately that they are there; nothing if they have. */
+export function presenceField(human: Human, id: string, fault: Fault | undefined): Html | undefined {
+  if (isFresh(human, human.now) && fault?.field !== id) return undefined;
+  return field({
+    name: "password",
+    id,
+    label: "Your password, to show that it is you",
+    type: "password",
+    autocomplete: "current-password",
+    maxLength: PASSWORD_AT_MOST,
+    fault,
+  });
+}
+
+/** What is wrong when `proveNow` finds nobody there. */
+export function absentFault(id: string, password: string | undefined): Fault {
+  const message = password
+    ? "This is not your password. Nothing was done."
+    : "Type your password, to show that it is you.";
+  return { field: id, message };
+}

@@ -1,0 +1,92 @@
+import { Ajv2020 } from "ajv/dist/2020.js";
+import addFormats from "ajv-formats";
+import { describe, expect, test } from "vitest";
+import { call, createFixture } from "../support/fixtures.ts";
+import { startService } from "../support/service.ts";
+import { connectTo, ERAS, textOf } from "./clients.ts";
+
+const { app } = await startService();
+const PREFIX = "/api/public/v1";
+
+describe.each(ERAS)("the official client, %s protocol", (era) => {
+  test("lists tools that say what they do and never do, with strict arguments", async () => {
+    const { token } = await createFixture(app);
+    const client = await connectTo(app, { era, token });
+    expect(client.getInstructions()).toContain("lets a human decide");
+    const { tools } = await client.listTools();
+    expect(tools.map(({ name }) => name)).toEqual([
+      "opentrain_auth_status",
+      "opentrain_capabilities",
+      "opentrain_list_contracts",
+      "opentrain_get_contract",
+      "opentrain_create_milestone",
+      "opentrain_request_milestone_funding",
+      "opentrain_get_approval",
+      "opentrain_wait_for_approval",
+      "opentrain_poll_updates",
+    ]);
+    for (const { name, description = "", inputSchema, outputSchema, annotations, title } of tools) {
+      expect(title, name).toBeDefined();
+      const writes = /create|request/.test(name);
+      expect(description, name).toMatch(writes ? /never moves money and/ : /Changes nothing\.$/);
+      expect(annotations, name).toEqual({
+        readOnlyHint: !writes,
+        destructiveHint: false,
+        idempotentHint: !name.includes("create"),
+        openWorldHint: false,
+      });
+      expect(inputSchema, name).toMatchObject({ type: "object", additionalProperties: false });
+      // Alone, as a client has it: it would throw over a reference to what is not there.
+      const ajv = addFormats.default(new Ajv2020({ strict: false }));
+      expect(() => [ajv.compile(inputSchema), ajv.compile(outputSchema as object)], name).not.toThrow();
+      expect(outputSchema, name).toMatchObject({ type: "object" });
+    }
+  });
+
+  test("calls every tool, and each answers what its route answers, in words beside it", async () => {
+    const { token, contract, milestone } = await createFixture(app);
+    const client = await connectTo(app, { era, token });
+    const route = async (path: string) => (await call(app, "GET", `${PREFIX}${path}`, { token })).body;
+    const run = async (name: string, args: Record<string, unknown> = {}) => {
+      const result = await client.callTool({ name, arguments: args });
+      expect(result.isError, textOf(result)).toBeUndefined();
+      expect(JSON.parse(textOf(result).split("\n").at(-1) ?? "")).toEqual(result.structuredContent);
+      return result;
+    };
+    const asked = await run("opentrain_request_milestone_funding", { milestoneId: milestone });
+    const { approval } = asked.structuredContent as any;
+    expect(approval).toEqual((await route(`/approvals/${approval.id}`)).approval);
+    expect(textOf(asked)).toContain(`PENDING: nobody has decided, and nothing has been charged`);
+    expect(textOf(asked)).toContain(approval.approvalUrl);
+    const again = await run("opentrain_request_milestone_funding", { milestoneId: milestone });
+    expect(again).toEqual(asked);
+    const added = {
+      contractId: contract,
+      description: "Second batch",
+      amountUsd: 300,
+      idempotencyKey: "b-2",
+    };
+    const made = await run("opentrain_create_milestone", added);
+    const repeated = await run("opentrain_create_milestone", added);
+    expect(repeated.structuredContent).toEqual(made.structuredContent);
+    const { milestones } = (await route(`/contracts/${contract}`)).contract;
+    expect(milestones[1]).toEqual((made.structuredContent as any).milestone);
+    expect(milestones).toHaveLength(2);
+    for (const [name, args, path] of [
+      ["opentrain_auth_status", {}, "/auth/me"],
+      ["opentrain_capabilities", {}, "/capabilities"],
+      ["opentrain_list_contracts", { status: "active" }, "/contracts?status=active"],
+      ["opentrain_get_contract", { contractId: contract }, `/contracts/${contract}`],
+      ["opentrain_get_approval", { approvalId: approval.id }, `/approvals/${approval.id}`],
+      [
+        "opentrain_wait_for_approval",
+        { approvalId: approval.id, waitSeconds: 1 },
+        `/approvals/${approval.id}`,
+      ],
+      ["opentrain_poll_updates", { cursor: "1", limit: 1 }, "/updates?cursor=1&limit=1"],
+      ["opentrain_poll_updates", { cursor: "3", wait: 1 }, "/updates?cursor=3"],
+    ] as const) {
+      expect((await run(name, args)).structuredContent, name).toEqual(await route(path));
+    }
+  });
+});

@@ -1,0 +1,282 @@
+import { sql } from "kysely";
+import { describe, expect, test } from "vitest";
+import { createLogger } from "../../src/app/logger.ts";
+import { accountKey } from "../../src/lib/ids.ts";
+import { formToken } from "../../src/sessions/form-token.ts";
+import { readHuman } from "../../src/sessions/gate.ts";
+import { deriveKeys } from "../../src/sessions/keys.ts";
+import { openSessions } from "../../src/sessions/service.ts";
+import { digestRows } from "../http/rows.ts";
+import { type Answer, call, createFixture, type Fixture } from "../support/fixtures.ts";
+import { createHuman, type HumanFixture, hiddenValue, open, PASSWORD, submit } from "../support/humans.ts";
+import { startService } from "../support/service.ts";
+
+const { app, db, config } = await startService();
+
+const HERE = "/settings/keys";
+const MAKE = `${HERE}/make`;
+
+type Scene = Fixture & HumanFixture;
+type Fields = [string, string][];
+
+async function begin(role: "owner" | "approver" | "viewer" = "owner"): Promise<Scene> {
+  const fixture = await createFixture(app);
+  return { ...fixture, ...(await createHuman(app, fixture.account, role)) };
+}
+
+/** The form to make a key, as the page of this moment would send it. */
+async function makeForm(
+  { cookie }: Scene,
+  { name = "Buyer", scopes = ["payments:write", "jobs:read"], lifetime = "90" } = {},
+): Promise<Fields> {
+  const page = await open(app, HERE, { cookie });
+  const hidden = ["account_id", "token_id", "form_token"].map((field): [string, string] => [
+    field,
+    hiddenValue(page, MAKE, field),
+  ]);
+  const ticked = scopes.map((scope): [string, string] => ["scopes", scope]);
+  return [...hidden, ["name", name], ...ticked, ["lifetime", lifetime]];
+}
+
+const make = async (scene: Scene, fields: Fields) => submit(app, MAKE, fields, scene);
+const secretIn = (text: string): string => /ot_pat_[A-Za-z0-9_-]{65}/.exec(text)?.[0] ?? "";
+const works = async (token: string) =>
+  (await call(app, "GET", "/api/public/v1/auth/me", { token })).status === 200;
+const list = async ({ token }: Fixture) =>
+  (await call(app, "GET", "/api/public/v1/tokens", { token })).body.tokens;
+
+/** Revokes by the form that the page of a key leads to. */
+async function revoke({ cookie }: Scene, id: string): Promise<Answer> {
+  const path = `${HERE}/${id}/revoke`;
+  const form_token = hiddenValue(await open(app, path, { cookie }), path);
+  return submit(app, path, { form_token }, { cookie });
+}
+
+async function letProofAge({ account }: Fixture): Promise<void> {
+  await sql`
+    update auth.sessions set proved_at = proved_at - interval '6 minutes'
+    where user_id in (select user_id from members where account_id = ${accountKey(account)})`.execute(db);
+}
+
+const mailsTo = (email: string) =>
+  db
+    .selectFrom("mails")
+    .where("recipient", "=", email)
+    .orderBy("created_at")
+    .select(["subject", "body"])
+    .execute();
+
+async function traces(email: string): Promise<{ action: string; detail: Record<string, unknown> }[]> {
+  return db
+    .selectFrom("auth.audit as a")
+    .innerJoin("auth.users as u", "u.id", "a.user_id")
+    .where("u.email", "=", email)
+    .orderBy("a.created_at")
+    .select(["a.action", "a.detail"])
+    .execute();
+}
+
+/** The token that the form would have, had the page drawn one for this person. */
+async function tokenFor({ cookie }: HumanFixture, form: Fields): Promise<string> {
+  const value = (name: string) => form.find(([field]) => field === name)?.[1];
+  const human = await readHuman(openSessions(db, config, createLogger("silent")), cookie);
+  const purpose = `keys:make:${value("account_id")}:${value("token_id")}`;
+  return formToken(deriveKeys(config.sessionSecrets), { sessionId: human?.sessionId ?? "" }, purpose);
+}
+
+describe("a person who makes a key", () => {
+  test.each(["owner", "approver"] as const)(
+    "as %s, is shown it this once, with what it may do and until when",
+    async (role) => {
+      const scene = await begin(role);
+      const answer = await make(scene, await makeForm(scene));
+      expect(answer.status, answer.text).toBe(201);
+      expect(answer.headers["cache-control"]).toBe("no-store");
+      const token = secretIn(answer.text);
+      const me = (await call(app, "GET", "/api/public/v1/auth/me", { token })).body;
+      expect(me.token).toMatchObject({ label: "Buyer", scopes: ["payments:write", "jobs:read"] });
+      const [key] = await list(scene);
+      expect(Date.parse(key.expiresAt) - Date.parse(key.createdAt)).toBe(90 * 86_400_000);
+      const page = await open(app, HERE, scene);
+      expect(page.text).not.toContain(token);
+      for (const said of [key.preview, "may ask for payments and see jobs", "by <bdi>Ada Owner</bdi>"])
+        expect(page.text).toContain(said);
+    },
+  );
+
+  test("may have it last until it is revoked, and name what the API calls with it", async () => {
+    const scene = await begin();
+    const answer = await make(scene, await makeForm(scene, { lifetime: "none", name: "  Two \n words " }));
+    expect(answer.status).toBe(201);
+    expect((await list(scene))[0]).toMatchObject({ name: "Two words", expiresAt: null });
+  });
+
+  test("is mailed, as are the other owners, and leaves a trace", async () => {
+    // Nobody has to consent while there is no owner.
+    const approver = await begin("approver");
+    const scene = { ...approver, ...(await createHuman(app, approver.account)) };
+    await make(approver, await makeForm(approver));
+    const [key] = await list(scene);
+    for (const { email } of [scene, approver]) {
+      const mail = (await mailsTo(email)).at(-1);
+      expect(mail?.subject).toBe("Countersign: a new API key for Acme");
+      expect(mail?.body).toContain(`“Buyer” (${key.preview})`);
+      expect(mail?.body).toContain("It may ask for payments and see jobs.");
+    }
+    expect((await traces(approver.email)).at(-1)).toEqual({
+      action: "key_minted",
+      detail: { accountId: accountKey(scene.account), tokenId: key.id, scopes: key.scopes },
+    });
+  });
+
+  test("makes one of a form that is sent twice, one after the other or at once", async () => {
+    const scene = await begin();
+    const form = await makeForm(scene);
+    const both = await Promise.all([make(scene, form), make(scene, form)]);
+    expect(both.map(({ status }) => status).sort()).toEqual([201, 403]);
+    expect((await make(scene, form)).status).toBe(403);
+    expect(await list(scene)).toHaveLength(2);
+  });
+
+  test.each<[string, Parameters<typeof makeForm>[1], string]>([
+    ["has no name", { name: " " }, "Give the key a name."],
+    ["has a long name", { name: "x".repeat(121) }, "Use at most 120 characters."],
+    ["may do nothing", { scopes: [] }, "Tick at least one thing that it may do."],
+  ])("is told when it %s, and keeps what was typed and ticked", async (_what, given, message) => {
+    const scene = await begin();
+    const { status, text } = await make(scene, await makeForm(scene, given));
+    expect(status).toBe(422);
+    expect(text).toContain(message);
+    expect(text).toContain('<option value="90" selected>');
+    if (given?.name === undefined) expect(text).toContain('value="Buyer"');
+    else expect(text).toMatch(/value="jobs:read" checked/);
+    expect(await list(scene)).toHaveLength(1);
+  });
+
+  test("must prove that they are there, if they have not for 5 minutes", async () => {
+    const scene = await begin();
+    await letProofAge(scene);
+    const form = await makeForm(scene);
+    const before = await digestRows(db);
+    const asked = await make(scene, form);
+    expect([asked.status, asked.text.includes("Type your password, to show that it is you.")]).toEqual([
+      422,
+      true,
+    ]);
+    expect(await digestRows(db)).toEqual(before);
+    const wrong = await make(scene, [...form, ["password", "not this one"]]);
+    expect([wrong.status, wrong.text.includes("This is not your password.")]).toEqual([422, true]);
+    expect(await list(scene)).toHaveLength(1);
+    expect((await make(scene, [...form, ["password", PASSWORD]])).status).toBe(201);
+    expect((await make(scene, await makeForm(scene))).status).toBe(201);
+  });
+
+  test("is told when the account has 25, and finds no form then", async () => {
+    const scene = await begin();
+    const form = await makeForm(scene);
+    for (let i = 1; i < 25; i++) await call(app, "POST", "/api/public/v1/tokens", scene);
+    const { status, text } = await make(scene, form);
+    expect([status, text.includes("as many active tokens as it may have")]).toEqual([409, true]);
+    const page = await open(app, HERE, scene);
+    expect(page.text).toContain("An account may have 25.");
+    expect(page.text).not.toContain(MAKE);
+  });
+});
+
+describe("a person who revokes a key", () => {
+  test("is asked first, and then ends it at once, with all that it has made; a trace stays", async () => {
+    const scene = await begin();
+    const { body } = await call(app, "POST", "/api/public/v1/tokens", scene);
+    const child = await call(app, "POST", "/api/public/v1/tokens", { token: body.token });
+    const { id } = body.metadata;
+    const page = await open(app, `${HERE}/${id}/revoke`, scene);
+    expect(page.text).toContain(body.metadata.preview);
+    expect(await works(body.token)).toBe(true);
+    const answer = await revoke(scene, id);
+    expect([answer.status, answer.headers.location]).toEqual([303, `${HERE}?said=revoked`]);
+    for (const token of [body.token, child.body.token]) expect(await works(token)).toBe(false);
+    expect(await works(scene.token)).toBe(true);
+    expect((await traces(scene.email)).at(-1)).toEqual({
+      action: "key_revoked",
+      detail: { accountId: accountKey(scene.account), tokenId: id, ended: 2 },
+    });
+    expect((await open(app, HERE, scene)).text).toContain("Ended lately");
+  });
+
+  test("needs no proof for it: what leaks is ended fast", async () => {
+    const scene = await begin("approver");
+    const { id } = (await call(app, "POST", "/api/public/v1/tokens", scene)).body.metadata;
+    await letProofAge(scene);
+    expect((await revoke(scene, id)).status).toBe(303);
+  });
+});
+
+describe("who may", () => {
+  test("a viewer sees the keys and can neither make nor revoke one", async () => {
+    const scene = await begin("viewer");
+    const owner = { ...scene, ...(await createHuman(app, scene.account)) };
+    const [key] = await list(scene);
+    const page = await open(app, HERE, scene);
+    expect(page.text).toContain(key.preview);
+    expect(page.text).not.toContain('<form method="post" action="/settings/keys');
+    expect(page.text).not.toContain("/revoke");
+    expect((await open(app, `${HERE}/${key.id}/revoke`, scene)).status).toBe(403);
+    const before = await digestRows(db);
+    const form = await makeForm(owner);
+    const forged = await tokenFor(scene, form);
+    const ownForm = form.map(([name, value]): [string, string] => [
+      name,
+      name === "form_token" ? forged : value,
+    ]);
+    expect((await make(scene, ownForm)).status).toBe(403);
+    expect(await digestRows(db)).toEqual(before);
+  });
+
+  test("one who became a viewer after the page was opened makes and revokes nothing", async () => {
+    const scene = await begin("approver");
+    const { id } = (await call(app, "POST", "/api/public/v1/tokens", scene)).body.metadata;
+    const [form, revoking] = [await makeForm(scene), `${HERE}/${id}/revoke`];
+    const form_token = hiddenValue(await open(app, revoking, scene), revoking);
+    await db.updateTable("members").set({ role: "viewer" }).where("id", "=", scene.memberId).execute();
+    expect((await make(scene, form)).status).toBe(403);
+    expect((await submit(app, revoking, { form_token }, scene)).status).toBe(403);
+    expect((await list(scene)).map(({ status }: { status: string }) => status)).toEqual(["active", "active"]);
+  });
+
+  test("another account's key is not found, by its page and by its form", async () => {
+    const [scene, other] = [await begin(), await begin()];
+    const [key] = await list(other);
+    const path = `${HERE}/${key.id}/revoke`;
+    expect((await open(app, path, scene)).status).toBe(404);
+    const form_token = hiddenValue(await open(app, path, other), path);
+    expect((await submit(app, path, { form_token }, scene)).status).toBe(403);
+    const form = await makeForm(other);
+    expect((await make(scene, form)).status).toBe(403);
+    expect(await works(other.token)).toBe(true);
+    expect(await list(other)).toHaveLength(1);
+  });
+
+  test("no token does anything there, and a stranger is sent to sign in", async () => {
+    const scene = await begin();
+    const { token } = scene;
+    for (const path of [HERE, "/settings/members"]) {
+      const headers = { accept: "text/html" };
+      expect((await call(app, "GET", path, { token, headers })).status).toBe(303);
+      const { status, headers: answered } = await open(app, path);
+      expect([status, answered.location]).toEqual([303, `/sign-in?return_to=${encodeURIComponent(path)}`]);
+    }
+    const form = await makeForm(scene);
+    const answer = await submit(app, MAKE, form, {
+      headers: { authorization: `Bearer ${token}`, "sec-fetch-site": "same-origin" },
+    });
+    expect([answer.status, String(answer.headers.location).startsWith("/sign-in")]).toEqual([303, true]);
+    expect(
+      (await submit(app, MAKE, form, { ...scene, headers: { "sec-fetch-site": "cross-site" } })).status,
+    ).toBe(403);
+    expect(await list(scene)).toHaveLength(1);
+  });
+
+  test("/settings leads to the keys", async () => {
+    expect((await open(app, "/settings")).headers.location).toBe(HERE);
+  });
+});

@@ -1,0 +1,469 @@
+import { sql } from "kysely";
+import { describe, expect, test } from "vitest";
+import { createLogger } from "../../src/app/logger.ts";
+import { sweepDuePayments } from "../../src/approvals/jobs.ts";
+import { createSandbox } from "../../src/billing/sandbox.ts";
+import type { MemberRole } from "../../src/database/schema.ts";
+import { accountKey } from "../../src/lib/ids.ts";
+import { digestRows } from "../http/rows.ts";
+import { type Answer, call, createFixture, type Fixture, fund, operate } from "../support/fixtures.ts";
+import {
+  cookieOf,
+  createHuman,
+  type HumanFixture,
+  hiddenValue,
+  invite,
+  newEmail,
+  open,
+  PASSWORD,
+  signIn,
+  submit,
+} from "../support/humans.ts";
+import { decide, letProofAge, putCard } from "../support/page-states.ts";
+import { startService } from "../support/service.ts";
+
+const service = await startService();
+const { app, db, config } = service;
+const mailing = await startService({ SMTP_URL: "smtp://127.0.0.1:1" }, config.databaseUrl);
+
+const HERE = "/settings/members";
+const INVITE = `${HERE}/invite`;
+
+type Scene = Fixture & HumanFixture;
+
+/** An account with an owner; and with others, who came before there was one and needed no consent. */
+async function begin(): Promise<Scene> {
+  const fixture = await createFixture(app);
+  return { ...fixture, ...(await createHuman(app, fixture.account)) };
+}
+async function beginWith(role: MemberRole): Promise<{ owner: Scene; other: Scene }> {
+  const fixture = await createFixture(app);
+  const other = await createHuman(app, fixture.account, role === "owner" ? "approver" : role);
+  const owner = { ...fixture, ...(await createHuman(app, fixture.account)) };
+  if (role === "owner") await change(owner, other.memberId, "owner");
+  return { owner, other: { ...fixture, ...other } };
+}
+
+async function inviteForm({ cookie }: HumanFixture, person: Record<string, string> = {}) {
+  const page = await open(app, HERE, { cookie });
+  const account_id = hiddenValue(page, INVITE, "account_id");
+  const form_token = hiddenValue(page, INVITE);
+  return { account_id, form_token, email: newEmail(), name: "Bob Builder", role: "approver", ...person };
+}
+
+/** Sends the form of a member's page that does `what`. */
+async function act(
+  { cookie }: HumanFixture,
+  memberId: string,
+  what: "role" | "remove",
+  fields: Record<string, string> = {},
+): Promise<Answer> {
+  const page = await open(app, `${HERE}/${memberId}${what === "remove" ? "/remove" : ""}`, { cookie });
+  const form_token = hiddenValue(page, `${HERE}/${memberId}/${what}`);
+  return submit(app, `${HERE}/${memberId}/${what}`, { form_token, ...fields }, { cookie });
+}
+const change = (scene: HumanFixture, memberId: string, role: string) =>
+  act(scene, memberId, "role", { role });
+
+const membersOf = async ({ account }: Fixture) =>
+  (await operate(app, "GET", `/accounts/${account}/members`)).members as {
+    id: string;
+    email: string;
+    role: string;
+    status: string;
+  }[];
+const linkIn = ({ text }: Answer): string =>
+  /ot_inv_[A-Za-z0-9_-]{65}/.exec(text.replaceAll("&amp;", "&"))?.[0] ?? "";
+const isSignedIn = async ({ cookie }: HumanFixture) =>
+  (await open(app, "/settings/security", { cookie })).status === 200;
+const mailsTo = (email: string) =>
+  db
+    .selectFrom("mails")
+    .where("recipient", "=", email)
+    .orderBy("created_at")
+    .select(["subject", "body"])
+    .execute();
+const lastSubject = async (email: string) => (await mailsTo(email)).at(-1)?.subject;
+
+async function lastTrace(email: string) {
+  return db
+    .selectFrom("auth.audit as a")
+    .innerJoin("auth.users as u", "u.id", "a.user_id")
+    .where("u.email", "=", email)
+    .orderBy("a.created_at", "desc")
+    .select(["a.action", "a.detail"])
+    .executeTakeFirst();
+}
+
+describe("an owner who invites somebody", () => {
+  test("is shown the link this once where no mail goes out; it lets them in without another's consent", async () => {
+    const { owner, other } = await beginWith("owner");
+    const form = await inviteForm(owner);
+    const answer = await submit(app, INVITE, form, owner);
+    expect([answer.status, answer.headers["cache-control"]]).toEqual([201, "no-store"]);
+    const token = linkIn(answer);
+    expect((await open(app, HERE, owner)).text).not.toContain(token);
+    const accepted = await submit(app, "/invite", { token, password: PASSWORD });
+    expect(accepted.status, accepted.text).toBe(303);
+    expect(await membersOf(owner)).toContainEqual(
+      expect.objectContaining({ email: form.email, role: "approver", status: "active" }),
+    );
+    expect(await lastSubject(other.email)).toBe("Countersign: somebody was invited to Acme");
+    expect(await lastTrace(owner.email)).toMatchObject({
+      action: "member_invited",
+      detail: { accountId: accountKey(owner.account), role: "approver" },
+    });
+  });
+
+  test("is not shown it where mail goes out: only whoever reads that mail can accept", async () => {
+    const owner = await begin();
+    const form = await inviteForm(owner, { email: newEmail().toUpperCase() });
+    const answer = await submit(mailing.app, INVITE, form, owner);
+    expect([answer.status, answer.headers.location]).toEqual([303, `${HERE}?said=invited`]);
+    const [mail] = await mailsTo(form.email.toLowerCase());
+    expect(mail?.subject).toBe("Countersign: an invitation to Acme");
+    const [token] = /ot_inv_\S+/.exec(mail?.body ?? "") ?? [];
+    expect((await submit(app, "/invite", { token: String(token), password: PASSWORD })).status).toBe(303);
+  });
+
+  test("again, ends the link before", async () => {
+    const owner = await begin();
+    const form = await inviteForm(owner);
+    const first = linkIn(await submit(app, INVITE, form, owner));
+    const second = linkIn(await submit(app, INVITE, { ...form, role: "viewer" }, owner));
+    expect((await submit(app, "/invite", { token: first, password: PASSWORD })).status).toBe(410);
+    expect((await submit(app, "/invite", { token: second, password: PASSWORD })).status).toBe(303);
+    expect((await membersOf(owner)).at(-1)).toMatchObject({ role: "viewer", status: "active" });
+  });
+
+  test("writes no line of their own into the mail, whatever stands in a name", async () => {
+    const owner = await begin();
+    const form = await inviteForm(owner, { name: "Bob\n\nhttps://evil.example/\n\nBuilder" });
+    await submit(mailing.app, INVITE, form, owner);
+    const [mail] = await mailsTo(form.email);
+    expect(mail?.body?.split("\n\n")[0]).toBe("Hello Bob https://evil.example/ Builder,");
+  });
+
+  test.each<[string, Record<string, string>, string]>([
+    ["no e-mail", { email: "" }, "Type an e-mail address"],
+    ["what is no e-mail", { email: "bob" }, "Type an e-mail address"],
+    ["two of them", { email: "a@example.com,b@example.com" }, "Type an e-mail address"],
+    ["letters that mail does not carry", { email: "İ@example.com" }, "Type an e-mail address"],
+    ["no name", { name: " " }, "Type a name."],
+    ["a long name", { name: "x".repeat(101) }, "Use at most 100 characters."],
+  ])("is told of %s, and keeps what was typed", async (_what, wrong, message) => {
+    const owner = await begin();
+    const form = await inviteForm(owner, wrong);
+    const before = await digestRows(db);
+    const { status, text } = await submit(app, INVITE, form, owner);
+    expect([status, text.includes(message)]).toEqual([422, true]);
+    expect(text).toContain('<option value="approver" selected>');
+    expect(await digestRows(db)).toEqual(before);
+  });
+
+  test("is told that somebody is in the account already", async () => {
+    const { owner, other } = await beginWith("viewer");
+    const form = await inviteForm(owner, { email: other.email });
+    const { status, text } = await submit(app, INVITE, form, owner);
+    expect([status, text.includes("This person is in the account already.")]).toEqual([422, true]);
+  });
+
+  test("can send 20 in 24 hours", async () => {
+    const owner = await begin();
+    const form = await inviteForm(owner);
+    // One was the operator's, to the owner.
+    for (let i = 2; i <= 20; i++)
+      expect((await submit(app, INVITE, { ...form, email: newEmail() }, owner)).status).toBe(201);
+    const { status, text } = await submit(app, INVITE, { ...form, email: newEmail() }, owner);
+    expect([status, text.includes("Too many attempts")]).toEqual([429, true]);
+    await sql`
+      update invitations set created_at = created_at - interval '25 hours', expires_at = expires_at - interval '25 hours'
+      where account_id = ${accountKey(owner.account)}`.execute(db);
+    expect((await submit(app, INVITE, { ...form, email: newEmail() }, owner)).status).toBe(201);
+  });
+});
+
+describe("an owner who changes a role", () => {
+  test("has it count at once; the member and the other owners are mailed, and a trace stays", async () => {
+    const { owner, other } = await beginWith("approver");
+    const third = await createHumanByInvite(owner, "owner");
+    const answer = await change(owner, other.memberId, "viewer");
+    expect([answer.status, answer.headers.location]).toEqual([303, `${HERE}?said=role`]);
+    const { body } = await fund(app, owner.token, owner.milestone);
+    const decided = decide({ app }, { ...other, path: `/approvals/${body.approval.id}` } as never, "confirm");
+    await expect(decided).rejects.toThrow("form_token");
+    expect(await lastSubject(other.email)).toBe("Countersign: your role in Acme has changed");
+    expect(await lastSubject(third.email)).toBe("Countersign: a role in Acme has changed");
+    expect(await lastTrace(owner.email)).toEqual({
+      action: "member_role_changed",
+      detail: {
+        accountId: accountKey(owner.account),
+        memberId: other.memberId,
+        from: "approver",
+        to: "viewer",
+      },
+    });
+  });
+
+  test("to the same, changes and mails nothing", async () => {
+    const { owner, other } = await beginWith("approver");
+    const before = await mailsTo(other.email);
+    expect((await change(owner, other.memberId, "approver")).status).toBe(303);
+    expect(await mailsTo(other.email)).toEqual(before);
+  });
+
+  test("may give their own role up, once there is another owner", async () => {
+    const { owner, other } = await beginWith("approver");
+    const alone = await change(owner, owner.memberId, "viewer");
+    expect([alone.status, alone.text.includes("An account keeps at least one owner.")]).toEqual([409, true]);
+    await change(owner, other.memberId, "owner");
+    expect((await change(owner, owner.memberId, "viewer")).status).toBe(303);
+    expect((await open(app, `${HERE}/${other.memberId}`, owner)).status).toBe(403);
+  });
+});
+
+describe("an owner who removes a member", () => {
+  test("has them signed out everywhere; they see nothing of the account any more, and are mailed", async () => {
+    const { owner, other } = await beginWith("approver");
+    const elsewhere = { ...other, cookie: cookieOf(await signIn(app, other.email)) };
+    const answer = await act(owner, other.memberId, "remove");
+    expect([answer.status, answer.headers.location]).toEqual([303, `${HERE}?said=removed`]);
+    for (const session of [other, elsewhere]) expect(await isSignedIn(session)).toBe(false);
+    const again = cookieOf(await signIn(app, other.email));
+    for (const path of [HERE, "/approvals", "/billing"])
+      expect((await open(app, path, { cookie: again })).text).not.toContain("Acme");
+    expect(await lastSubject(other.email)).toBe("Countersign: you are no longer in Acme");
+    expect(await lastTrace(owner.email)).toEqual({
+      action: "member_removed",
+      detail: {
+        accountId: accountKey(owner.account),
+        memberId: other.memberId,
+        role: "approver",
+        keysEnded: 0,
+        sessionsEnded: 2,
+      },
+    });
+    expect((await membersOf(owner)).map(({ email }) => email)).toEqual([owner.email]);
+  });
+
+  test.each([
+    ["ends", "yes"],
+    ["keeps", undefined],
+  ])("%s the keys that they have made, as the form says", async (_what, revoke_keys) => {
+    const { owner, other } = await beginWith("approver");
+    const token = await makeKey(other);
+    const { body: child } = await call(app, "POST", "/api/public/v1/tokens", { token });
+    const page = await open(app, `${HERE}/${other.memberId}/remove`, owner);
+    expect(page.text).toMatch(/name="revoke_keys" value="yes" checked/);
+    expect(page.text).toContain("Made by hand");
+    await act(owner, other.memberId, "remove", revoke_keys === undefined ? {} : { revoke_keys });
+    const expected = revoke_keys === undefined ? 200 : 401;
+    for (const one of [token, child.token])
+      expect((await call(app, "GET", "/api/public/v1/auth/me", { token: one })).status).toBe(expected);
+    expect((await call(app, "GET", "/api/public/v1/auth/me", owner)).status).toBe(200);
+  });
+
+  test("has what they confirmed, and their bank has not, given up: the approval waits again", async () => {
+    const { owner, other } = await beginWith("approver");
+    await putCard(app, owner, "pm_card_authenticationRequired");
+    const { body } = await fund(app, owner.token, owner.milestone);
+    const story = { ...other, path: `/approvals/${body.approval.id}`, approvalId: body.approval.id };
+    await decide({ app }, story as never, "confirm");
+    const bank = /href="[^"]*(\/sandbox\/authenticate\/[^"]+)"/.exec(
+      (await open(app, story.path, owner)).text,
+    );
+    expect(bank).not.toBeNull();
+    await act(owner, other.memberId, "remove");
+    expect(await paymentsOf(owner)).toEqual(["refused"]);
+    expect((await open(app, story.path, owner)).text).toContain("Confirm and pay");
+    await putCard(app, owner, "pm_card_visa");
+    await decide({ app }, { ...story, ...owner, path: story.path } as never, "confirm");
+    expect(await paymentsOf(owner)).toEqual(["refused", "succeeded"]);
+  });
+
+  test("and dies right after: the sweep gives it up, and never goes on with it", async () => {
+    const { owner, other } = await beginWith("approver");
+    await putCard(app, owner, "pm_card_authenticationRequired");
+    const { body } = await fund(app, owner.token, owner.milestone);
+    await decide({ app }, { ...other, path: `/approvals/${body.approval.id}` } as never, "confirm");
+    await db.updateTable("members").set({ status: "removed" }).where("id", "=", other.memberId).execute();
+    await sql`
+      update payments set due_at = now() where account_id = ${accountKey(owner.account)}`.execute(db);
+    const processor = createSandbox(db, config.publicUrl);
+    await sweepDuePayments({ db, config, processor }, createLogger("silent"));
+    expect(await paymentsOf(owner)).toEqual(["refused"]);
+  });
+
+  test("may leave themselves, once there is another owner, and is signed out", async () => {
+    const { owner, other } = await beginWith("approver");
+    const alone = await act(owner, owner.memberId, "remove");
+    expect(alone.status).toBe(409);
+    expect(await isSignedIn(owner)).toBe(true);
+    await change(owner, other.memberId, "owner");
+    const left = await act(owner, owner.memberId, "remove");
+    expect([left.status, left.headers.location]).toEqual([303, "/sign-in"]);
+    expect(await isSignedIn(owner)).toBe(false);
+  });
+
+  test("withdraws an invitation: its link is over, and nobody is signed out", async () => {
+    const owner = await begin();
+    const { token, memberId, email } = await invite(app, owner.account, "viewer");
+    const answer = await act(owner, memberId, "remove");
+    expect(answer.headers.location).toBe(`${HERE}?said=withdrawn`);
+    expect((await submit(app, "/invite", { token, password: PASSWORD })).status).toBe(410);
+    expect((await membersOf(owner)).map((member) => member.email)).not.toContain(email);
+    expect(await lastTrace(owner.email)).toMatchObject({ action: "invitation_withdrawn" });
+  });
+
+  test("can have them back by a new invitation", async () => {
+    const { owner, other } = await beginWith("viewer");
+    await act(owner, other.memberId, "remove");
+    const token = linkIn(await submit(app, INVITE, await inviteForm(owner, { email: other.email }), owner));
+    const cookie = cookieOf(await signIn(app, other.email));
+    const form_token = hiddenValue(await open(app, `/invite?token=${token}`, { cookie }), "/invite");
+    expect((await submit(app, "/invite", { token, form_token }, { cookie })).status).toBe(303);
+    expect((await membersOf(owner)).map(({ email }) => email)).toContain(other.email);
+  });
+});
+
+describe("an account's last owner", () => {
+  test("stays, when two owners remove each other, or step down, at once", async () => {
+    for (const what of ["role", "remove"] as const) {
+      for (let round = 0; round < 5; round++) {
+        const { owner, other } = await beginWith("owner");
+        const fields: Record<string, string> = what === "role" ? { role: "viewer" } : {};
+        const [first, second] = await Promise.all([
+          act(owner, other.memberId, what, fields),
+          act(other, owner.memberId, what, fields),
+        ]);
+        expect([first.status, second.status].filter((status) => status === 303)).toHaveLength(1);
+        expect((await membersOf(owner)).filter(({ role }) => role === "owner")).toHaveLength(1);
+      }
+    }
+  });
+
+  test("stays, whatever statement comes to the database", async () => {
+    const owner = await begin();
+    for (const values of [{ role: "viewer" as const }, { status: "removed" as const }]) {
+      await expect(
+        db.updateTable("members").set(values).where("id", "=", owner.memberId).execute(),
+      ).rejects.toThrow("an account keeps an owner");
+    }
+  });
+});
+
+describe("who may", () => {
+  test.each(["approver", "viewer"] as const)("as %s sees the members, and changes none", async (role) => {
+    const { owner, other } = await beginWith(role);
+    const page = await open(app, HERE, other);
+    expect(page.text).toContain(owner.email);
+    expect(page.text).toContain("Owners invite, change and remove members.");
+    expect(page.text).not.toContain(INVITE);
+    for (const path of [`${HERE}/${owner.memberId}`, `${HERE}/${owner.memberId}/remove`])
+      expect((await open(app, path, other)).status).toBe(403);
+  });
+
+  test("an owner who is one no more, since the page was opened, changes nothing", async () => {
+    const { owner, other } = await beginWith("owner");
+    const third = await createHumanByInvite(owner, "viewer");
+    const pages = {
+      [INVITE]: await inviteForm(other),
+      [`${HERE}/${third.memberId}/role`]: {
+        ...(await tokenOf(other, third.memberId, "role")),
+        role: "owner",
+      },
+      [`${HERE}/${third.memberId}/remove`]: await tokenOf(other, third.memberId, "remove"),
+    };
+    await change(owner, other.memberId, "approver");
+    const before = await digestRows(db);
+    for (const [path, fields] of Object.entries(pages))
+      expect((await submit(app, path, fields, other)).status).toBe(403);
+    expect(await digestRows(db)).toEqual(before);
+  });
+
+  test("another account's member is not found", async () => {
+    const [owner, stranger] = [await begin(), await begin()];
+    for (const path of [`${HERE}/${stranger.memberId}`, `${HERE}/${stranger.memberId}/remove`, `${HERE}/x`])
+      expect((await open(app, path, owner)).status).toBe(404);
+    const form = { ...(await tokenOf(stranger, stranger.memberId, "role")), role: "viewer" };
+    expect((await submit(app, `${HERE}/${stranger.memberId}/role`, form, owner)).status).toBe(403);
+  });
+
+  test("only whoever proves that they are there: each change asks for the password after 5 minutes", async () => {
+    const { owner, other } = await beginWith("viewer");
+    await letProofAge({ db }, owner);
+    const inviting = await inviteForm(owner);
+    const steps: [string, Record<string, string>][] = [
+      [INVITE, inviting],
+      [
+        `${HERE}/${other.memberId}/role`,
+        { ...(await tokenOf(owner, other.memberId, "role")), role: "approver" },
+      ],
+      [`${HERE}/${other.memberId}/remove`, await tokenOf(owner, other.memberId, "remove")],
+    ];
+    const before = await digestRows(db);
+    for (const [path, fields] of steps) {
+      const { status, text } = await submit(app, path, fields, owner);
+      expect([status, text.includes("Type your password, to show that it is you.")]).toEqual([422, true]);
+    }
+    expect(await digestRows(db)).toEqual(before);
+    for (const [path, fields] of steps) {
+      const wrong = await submit(app, path, { ...fields, password: "not this one" }, owner);
+      expect([wrong.status, wrong.text.includes("This is not your password.")]).toEqual([422, true]);
+    }
+    for (const [path, fields] of steps) {
+      await letProofAge({ db }, owner);
+      const done = await submit(app, path, { ...fields, password: PASSWORD }, owner);
+      expect(done.status, done.text).toBeLessThan(304);
+    }
+  });
+
+  test("is shown each of their accounts apart, with its own name", async () => {
+    const [first, second] = [await begin(), await begin()];
+    await operate(app, "PUT", `/accounts/${second.account}`, { name: "Beta <b>Works</b>" });
+    const token = linkIn(await submit(app, INVITE, await inviteForm(second, { email: first.email }), second));
+    const form_token = hiddenValue(await open(app, `/invite?token=${token}`, first), "/invite");
+    await submit(app, "/invite", { token, form_token }, first);
+    for (const path of [HERE, "/settings/keys"]) {
+      const { text } = await open(app, path, first);
+      expect(text).toContain("<h2><bdi>Acme</bdi></h2>");
+      expect(text).toContain("<h2><bdi>Beta &lt;b&gt;Works&lt;/b&gt;</bdi></h2>");
+    }
+  });
+});
+
+/** A person whom an owner has invited, and who has accepted. */
+async function createHumanByInvite(owner: Scene, role: MemberRole): Promise<HumanFixture> {
+  const form = await inviteForm(owner, { role });
+  const token = linkIn(await submit(app, INVITE, form, owner));
+  const accepted = await submit(app, "/invite", { token, password: PASSWORD });
+  const member = (await membersOf(owner)).find(({ email }) => email === form.email);
+  return { email: form.email, name: form.name, cookie: cookieOf(accepted), memberId: member?.id ?? "" };
+}
+
+async function tokenOf({ cookie }: HumanFixture, memberId: string, what: "role" | "remove") {
+  const page = await open(app, `${HERE}/${memberId}${what === "remove" ? "/remove" : ""}`, { cookie });
+  return { form_token: hiddenValue(page, `${HERE}/${memberId}/${what}`) };
+}
+
+async function makeKey({ cookie }: HumanFixture): Promise<string> {
+  const page = await open(app, "/settings/keys", { cookie });
+  const form = "/settings/keys/make";
+  const hidden = ["account_id", "token_id", "form_token"].map((name) => [
+    name,
+    hiddenValue(page, form, name),
+  ]);
+  const fields = { ...Object.fromEntries(hidden), name: "Made by hand", scopes: "jobs:read", lifetime: "30" };
+  const { text } = await submit(app, form, fields, { cookie });
+  return /ot_pat_[A-Za-z0-9_-]{65}/.exec(text)?.[0] ?? "";
+}
+
+async function paymentsOf({ account }: Fixture): Promise<string[]> {
+  const rows = await db
+    .selectFrom("payments")
+    .where("account_id", "=", accountKey(account))
+    .orderBy("created_at")
+    .select("status")
+    .execute();
+  return rows.map(({ status }) => status);
+}
