@@ -142,7 +142,8 @@ async function sign(
     row.termsDigest.equals(canonicalDigest(row.terms)) &&
     row.termsDigest.equals(canonicalDigest(row.presentTerms));
   if (!unchanged) throw new Problem("statement_stale");
-  const { userId, proof } = decider;
+  const { userId } = decider;
+  const proof = { ...decider.proof, provedAt: decider.proof.provedAt.toISOString() };
   const { accountId, id: approvalId } = row;
   const inserted = await store.insertSignature(
     trx,

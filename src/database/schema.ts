@@ -41,6 +41,7 @@ export type Database = {
   "auth.users": UsersTable;
   "auth.sessions": SessionsTable;
   "auth.credentials": CredentialsTable;
+  "auth.passkeys": PasskeysTable;
   "auth.resets": ResetsTable;
   "auth.audit": AuditTable;
 };
@@ -285,8 +286,26 @@ export type SignaturesTable = {
   user_id: string;
   decision: "confirm" | "decline";
   statement: Json<Record<string, unknown>>;
-  proof: Json<Record<string, unknown>>;
+  proof: Json<Proof>;
   created_at: Date;
+};
+
+/** What shows that a person was there when they signed (CONTRACT.md §1). Times are ISO 8601. */
+export type Proof = { kind: "password" | "session"; provedAt: string } | PasskeyProof;
+
+/** A passkey's assertion whole, so that it can be checked for ever. All bytes are base64url. */
+export type PasskeyProof = {
+  kind: "passkey";
+  provedAt: string;
+  credentialId: string;
+  /** As a COSE key. */
+  publicKey: string;
+  authenticatorData: string;
+  /** Its challenge is the statement's digest. */
+  clientDataJSON: string;
+  signature: string;
+  rpId: string;
+  origin: string;
 };
 
 export type PaymentStatus = "created" | "submitted" | "action_required" | "unknown" | "succeeded" | "refused";
@@ -606,6 +625,25 @@ export type CredentialsTable = {
   user_id: string;
   password: string | null;
   updated_at: Generated<Date>;
+};
+
+/** What a person signs in with and co-signs by (WebAuthn). */
+export type PasskeysTable = {
+  id: string;
+  user_id: string;
+  name: string;
+  credential_id: Buffer;
+  /** As a COSE key. */
+  public_key: Buffer;
+  /** Of the authenticator's; passkeys that are synced keep theirs at 0. */
+  counter: number;
+  transports: Generated<string[]>;
+  device_type: "singleDevice" | "multiDevice";
+  backed_up: boolean;
+  /** Which kind of authenticator it says that it is. */
+  aaguid: string | null;
+  created_at: Date;
+  last_used_at: Date | null;
 };
 
 export type ResetsTable = {
