@@ -50,10 +50,10 @@ export function confirmRoutes(app: App, deps: ApprovalPageDeps): void {
     const fault = amountFault(deps, approval, request.body);
     if (fault !== undefined) throw badField("amount", fault);
     const signed = signedOf(request.body);
-    await issueChallenge(deps.db, keyOf(approval), human, signed);
     const asked =
       deps.relyingParty && (await askForPasskey(deps.db, deps.relyingParty, human.userId, signed.digest));
     if (asked === undefined) throw new Problem("passkey_refused");
+    await issueChallenge(deps.db, keyOf(approval), human, signed);
     return reply.send(asked);
   });
 
