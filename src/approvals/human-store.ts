@@ -1,6 +1,13 @@
 import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
-import type { ContractStatus, CoSign, MilestoneStatus, SignaturesTable, Terms } from "../database/schema.ts";
+import type {
+  ContractStatus,
+  CoSign,
+  MilestoneStatus,
+  Proof,
+  SignaturesTable,
+  Terms,
+} from "../database/schema.ts";
 import type { ApprovalRow } from "./store.ts";
 
 /** An approval as its page needs it, with the present state of what it is about. */
@@ -125,7 +132,7 @@ export async function insertSignature(
     userId: string;
     decision: "confirm" | "decline";
     statement: object;
-    proof: object;
+    proof: Proof;
   },
   now: Date,
 ): Promise<boolean> {

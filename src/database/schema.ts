@@ -18,6 +18,7 @@ export type Database = {
   milestones: MilestonesTable;
   executing_milestones: ExecutingMilestonesTable;
   approvals: ApprovalsTable;
+  co_sign_challenges: CoSignChallengesTable;
   signatures: SignaturesTable;
   events: EventsTable;
   webhooks: WebhooksTable;
@@ -41,6 +42,7 @@ export type Database = {
   "auth.users": UsersTable;
   "auth.sessions": SessionsTable;
   "auth.credentials": CredentialsTable;
+  "auth.passkeys": PasskeysTable;
   "auth.resets": ResetsTable;
   "auth.audit": AuditTable;
 };
@@ -278,6 +280,18 @@ export type ApprovalsTable = {
   resolved_at: Date | null;
 };
 
+/** What a person's passkey was asked last to sign for an approval; gone once it has signed. */
+export type CoSignChallengesTable = {
+  account_id: string;
+  approval_id: string;
+  user_id: string;
+  session_id: string;
+  /** Of the statement that the page showed: the challenge itself. */
+  digest: Buffer;
+  issued_at: Date;
+  expires_at: Date;
+};
+
 export type SignaturesTable = {
   account_id: string;
   approval_id: string;
@@ -285,8 +299,26 @@ export type SignaturesTable = {
   user_id: string;
   decision: "confirm" | "decline";
   statement: Json<Record<string, unknown>>;
-  proof: Json<Record<string, unknown>>;
+  proof: Json<Proof>;
   created_at: Date;
+};
+
+/** What shows that a person was there when they signed (CONTRACT.md §1). Times are ISO 8601. */
+export type Proof = { kind: "password" | "session"; provedAt: string } | PasskeyProof;
+
+/** A passkey's assertion whole, so that it can be checked for ever. All bytes are base64url. */
+export type PasskeyProof = {
+  kind: "passkey";
+  provedAt: string;
+  credentialId: string;
+  /** As a COSE key. */
+  publicKey: string;
+  authenticatorData: string;
+  /** Its challenge is the statement's digest. */
+  clientDataJSON: string;
+  signature: string;
+  rpId: string;
+  origin: string;
 };
 
 export type PaymentStatus = "created" | "submitted" | "action_required" | "unknown" | "succeeded" | "refused";
@@ -606,6 +638,25 @@ export type CredentialsTable = {
   user_id: string;
   password: string | null;
   updated_at: Generated<Date>;
+};
+
+/** What a person signs in with and co-signs by (WebAuthn). */
+export type PasskeysTable = {
+  id: string;
+  user_id: string;
+  name: string;
+  credential_id: Buffer;
+  /** As a COSE key. */
+  public_key: Buffer;
+  /** Of the authenticator's; passkeys that are synced keep theirs at 0. */
+  counter: number;
+  transports: Generated<string[]>;
+  device_type: "singleDevice" | "multiDevice";
+  backed_up: boolean;
+  /** Which kind of authenticator it says that it is. */
+  aaguid: string | null;
+  created_at: Date;
+  last_used_at: Date | null;
 };
 
 export type ResetsTable = {

@@ -10,6 +10,7 @@ import { ADDRESS_HEADER, type Auth, createAuth, PASSWORD_AT_LEAST, PASSWORD_AT_M
 import { cookieName, expiredCookie, readSessionToken, tokenDigest } from "./cookie.ts";
 import { deriveKeys, type SessionKeys } from "./keys.ts";
 import { passwordChangedMail } from "./mails.ts";
+import { type RelyingParty, relyingPartyOf } from "./relying-party.ts";
 import * as store from "./store.ts";
 
 export { PASSWORD_AT_LEAST, PASSWORD_AT_MOST };
@@ -22,6 +23,8 @@ export type SessionDeps = {
   keys: SessionKeys;
   auth: Auth;
   attempts: Attempts;
+  /** What passkeys are bound to. Absent: there can be none. */
+  relyingParty: RelyingParty | undefined;
 };
 
 /** Where a request came from, as the server knows it. */
@@ -37,7 +40,8 @@ export function openSessions(
 ): SessionDeps {
   const keys = deriveKeys(config.sessionSecrets);
   const auth = createAuth({ db, keys, publicUrl: config.publicUrl, logger });
-  return { db, config, keys, auth, attempts: createAttempts(db) };
+  const relyingParty = relyingPartyOf(config);
+  return { db, config, keys, auth, attempts: createAttempts(db), relyingParty };
 }
 
 /**

@@ -24,7 +24,6 @@ export function approvalTerms(
         ${source(approval, paidFrom)}
         ${row("Asked by", html`${named(approval.tokenName)}${detail("key", approval.tokenPreview)}${detail("on", time(approval.createdAt))}`)}
         ${approval.state === "waiting" && row("Decide by", html`${time(approval.expiresAt)}, in about ${timeLeft(approval)}`)}
-        ${references(approval)}
       </dl>`;
 }
 
@@ -37,7 +36,8 @@ function source(
   return row("Paid from", cardName(paidFrom));
 }
 
-function references({ id, terms, result }: HumanApproval): Html {
+/** What people need who look it up elsewhere, out of the way of those who decide. */
+export function approvalReferences({ id, terms, result }: HumanApproval): Html {
   const ids = [
     detail("approval", id),
     detail("milestone", terms.milestoneId),
@@ -46,7 +46,10 @@ function references({ id, terms, result }: HumanApproval): Html {
     detail("invoice", result?.invoiceId),
     detail("payment", result?.paymentIntentId),
   ];
-  return wideRow("References", html`${ids}`);
+  return html`<details class="references">
+        <summary>References</summary>
+        <p>${ids}</p>
+      </details>`;
 }
 
 function timeLeft({ now, expiresAt }: HumanApproval): string {

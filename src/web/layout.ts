@@ -37,6 +37,8 @@ export type Page = {
   body: Html;
   /** One of our scripts, by its file's name: it runs when the page has been read. */
   script?: string;
+  /** The script asks this service for something, and nobody else. */
+  fetches?: true;
   /** Opens the page for Stripe's form, and for nothing else. */
   stripe?: true;
 };
@@ -49,7 +51,7 @@ export function sendPage(
   reply: FastifyReply,
   appName: string,
   status: number,
-  { title, heading, body, script, stripe }: Page,
+  { title, heading, body, script, fetches, stripe }: Page,
   visitor?: Visitor,
 ): FastifyReply {
   const page = html`<!doctype html>
@@ -91,6 +93,7 @@ ${body}
     ...CONTENT,
     // Whoever comes in has their zone noted; the pages behind run no script but their own.
     ...(script === undefined && visitor !== undefined ? {} : { "script-src": "'self'" }),
+    ...(fetches ? { "connect-src": "'self'" } : {}),
     ...(stripe ? STRIPE_CONTENT : {}),
   };
   const policy = Object.entries(content).map((directive) => directive.join(" "));

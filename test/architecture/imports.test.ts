@@ -48,6 +48,8 @@ const ROLES: Record<string, number> = {
   mails: 0,
   "return-to": 0,
   cookie: 0,
+  "relying-party": 0,
+  assertion: 1,
   keys: 1,
   "form-token": 2,
   "hashed-tokens": 1,
