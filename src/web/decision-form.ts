@@ -58,7 +58,7 @@ export function decisionForms(view: View, forms: DecisionForms): Html {
         }
         ${declining}
       </div>
-      ${forms.presence.by === "passkey" && html`<p class="quiet" id="co-sign-said" role="status"></p>`}`;
+      ${forms.presence.by === "passkey" && html`<p class="quiet said" id="co-sign-said" role="status"></p>`}`;
 }
 
 /** What stands in the way of confirming, or may. */
@@ -106,8 +106,8 @@ function confirming(
 function amountField(terms: HumanApproval["terms"], value: string, fault: Fault | undefined): Html {
   return field({
     name: "amount",
-    label: "Type the amount, as it is a large one",
-    hint: `In full: ${formatAmount(terms.amountCents, terms.currency)}`,
+    label: "Type the amount to confirm it",
+    hint: `This is a large sum: type it in full, as ${formatAmount(terms.amountCents, terms.currency)}.`,
     type: "text",
     autocomplete: "off",
     digits: "decimal",
