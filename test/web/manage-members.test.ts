@@ -305,13 +305,19 @@ describe("an owner who removes a member", () => {
     expect(await isSignedIn(owner)).toBe(false);
   });
 
-  test("has the invitations that they sent end with them: they cannot come back by a friend", async () => {
-    const { owner, other } = await beginWith("owner");
-    const token = linkIn(await submit(app, INVITE, await inviteForm(other, { role: "owner" }), other));
-    await act(owner, other.memberId, "remove");
-    expect((await submit(app, "/invite", { token, password: PASSWORD })).status).toBe(410);
-    expect((await membersOf(owner)).filter(({ status }) => status === "active")).toHaveLength(1);
-  });
+  test.each(["removes them", "leaves them a viewer"])(
+    "and %s, has the invitations that they sent end with that: no friend brings them back",
+    async (what) => {
+      const { owner, other } = await beginWith("owner");
+      const token = linkIn(await submit(app, INVITE, await inviteForm(other, { role: "owner" }), other));
+      if (what === "removes them") await act(owner, other.memberId, "remove");
+      else await change(owner, other.memberId, "viewer");
+      expect((await submit(app, "/invite", { token, password: PASSWORD })).status).toBe(410);
+      expect(
+        (await membersOf(owner)).filter(({ role, status }) => role === "owner" && status === "active"),
+      ).toHaveLength(1);
+    },
+  );
 
   test("withdraws an invitation: its link is over, and nobody is signed out", async () => {
     const owner = await begin();
