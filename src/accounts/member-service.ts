@@ -71,7 +71,7 @@ export async function removeMember(
   const member = await findMember(trx, accountId, id);
   if (member === undefined) throw notFound("members", "memberId", id);
   await assertAnotherOwner(trx, accountId, id);
-  await store.removeMember(trx, accountId, id, now);
+  await store.removeMember(trx, accountId, member, now);
   return member;
 }
 

@@ -60,8 +60,13 @@ export async function updateRole(
     .execute();
 }
 
-/** Removes a member; an invitation that is open is used up. */
-export async function removeMember(trx: Trx, accountId: string, id: string, now: Date): Promise<void> {
+/** Removes a member; an invitation that is open is used up, and so is each that they sent or consented to. */
+export async function removeMember(
+  trx: Trx,
+  accountId: string,
+  { id, userId }: Pick<MemberOfAccount, "id" | "userId">,
+  now: Date,
+): Promise<void> {
   await trx
     .updateTable("members")
     .set({ status: "removed", updated_at: now })
@@ -73,7 +78,7 @@ export async function removeMember(trx: Trx, accountId: string, id: string, now:
     .updateTable("invitations")
     .set({ used_at: now })
     .where("account_id", "=", accountId)
-    .where("member_id", "=", id)
+    .where((where) => where.or([where("member_id", "=", id), where("consented_by", "=", userId)]))
     .where("used_at", "is", null)
     .execute();
 }

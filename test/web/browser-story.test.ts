@@ -10,7 +10,7 @@ const browser = await launchBrowser();
 const site = browser && (await startSite());
 
 /** A window like that of a person who has not been here before. */
-type Window = { size: keyof typeof SIZES; javaScriptEnabled: boolean };
+type Window = { size: keyof typeof SIZES; javaScriptEnabled: boolean; timezoneId?: string };
 
 const WINDOWS: Window[] = (["desktop", "phone"] as const).flatMap((size) =>
   [true, false].map((javaScriptEnabled) => ({ size, javaScriptEnabled })),
@@ -87,6 +87,21 @@ describe.skipIf(browser === undefined)("a person in a browser", () => {
     expect(await statusOf(story)).toBe("confirmed");
   });
 
+  test("reads times as the clock before them says them, and without script in UTC", async () => {
+    const story = await signedInStory();
+    const said = async (window: Window) => {
+      let last = "";
+      await inWindow(window, async (page) => {
+        await arrive(page, story);
+        last = await textOf(page.getByRole("main").getByRole("time").last());
+      });
+      return last;
+    };
+    const there = { ...PLAIN_PHONE, timezoneId: "Asia/Kolkata" };
+    expect(await said({ ...there, javaScriptEnabled: true })).toMatch(/ at \d\d:\d\d UTC\+5:30$/);
+    expect(await said(there)).toMatch(/ at \d\d:\d\d UTC$/);
+  });
+
   test("accepts an invitation, finds what waits, and signs out", async () => {
     const { app, origin } = live();
     const fixture = await createFixture(app);
@@ -127,11 +142,8 @@ function signedInStory(options?: StoryOptions): Promise<Story> {
   return begin(live(), options);
 }
 
-async function inWindow(
-  { size, javaScriptEnabled }: Window,
-  work: (page: Page) => Promise<void>,
-): Promise<void> {
-  const context = await (browser as Browser).newContext({ viewport: SIZES[size], javaScriptEnabled });
+async function inWindow({ size, ...options }: Window, work: (page: Page) => Promise<void>): Promise<void> {
+  const context = await (browser as Browser).newContext({ viewport: SIZES[size], ...options });
   try {
     await work(await context.newPage());
   } finally {
