@@ -21,8 +21,8 @@ function whatIsMissing() {
   if (Number.parseInt(process.versions.node, 10) < needed) return whyThisNode();
   // biome-ignore lint/style/noProcessEnv: the configuration is TypeScript, which may not load here
   const { DATABASE_URL, npm_lifecycle_event } = process.env;
-  // Tests may find a container engine.
-  if (!DATABASE_URL && npm_lifecycle_event !== "pretest" && isMusl()) {
+  // Tests may find a container engine, and the stdio program has no database.
+  if (!DATABASE_URL && !["pretest", "premcp"].includes(npm_lifecycle_event) && isMusl()) {
     return "The embedded Postgres needs glibc, and this system has musl (Alpine?): set DATABASE_URL, or use the container image";
   }
 }

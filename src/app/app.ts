@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import type { Logger } from "pino";
 import { accountRoutes } from "../accounts/routes.ts";
 import { Capabilities, Me, TokenMetadata } from "../accounts/schemas.ts";
@@ -23,6 +22,7 @@ import type { Waiters } from "../events/waiters.ts";
 import type { App } from "../http/app.ts";
 import type { RateLimits } from "../http/rate-limits.ts";
 import { createServer, handleUnknownRoutes } from "../http/server.ts";
+import { VERSION } from "../lib/version.ts";
 import { mcpRoute } from "../mcp/routes.ts";
 import { operatorFeedRoute } from "../operator/feed-routes.ts";
 import { operatorGate } from "../operator/gate.ts";
@@ -49,10 +49,6 @@ export type AppDeps = {
   boundaries?: BoundaryObserver | undefined;
   logger: Logger;
 };
-
-export const VERSION: string = JSON.parse(
-  readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
-).version;
 
 const SHARED_SCHEMAS = [
   Approval,

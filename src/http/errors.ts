@@ -1,6 +1,7 @@
-import type { FastifyError, FastifyReply, FastifyRequest, FastifySchemaValidationError } from "fastify";
+import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
 import { asUnavailable } from "../database/transaction.ts";
-import { badField, Problem, problemRow } from "../lib/problems.ts";
+import { Problem, problemRow } from "../lib/problems.ts";
+import { fromValidation } from "./validation.ts";
 
 /** The body of every answer that is not a success (CONTRACT.md §0). */
 export type ErrorEnvelope = {
@@ -9,9 +10,6 @@ export type ErrorEnvelope = {
   requestId: string;
   details?: Record<string, unknown>;
 };
-
-/** What a validator says of one fault. */
-type ValidationError = Pick<FastifySchemaValidationError, "instancePath" | "params" | "message">;
 
 /** Makes the envelope for a refusal; nothing of the inside is in it. */
 export function toEnvelope(problem: Problem, requestId: string): ErrorEnvelope {
@@ -49,27 +47,6 @@ export function sendProblem(request: FastifyRequest, reply: FastifyReply, proble
   const wait = problem.details?.retryAfterSeconds;
   if (typeof wait === "number") reply.header("retry-after", wait);
   return reply.code(status).type("application/json; charset=utf-8").send(toEnvelope(problem, request.id));
-}
-
-/** 400 for what a schema refuses, naming the first field that it does; `context` where that is the whole. */
-export function fromValidation(errors: readonly ValidationError[], context = "body"): Problem {
-  const first = errors[0];
-  if (first === undefined) return new Problem("bad_request");
-  const path = first.instancePath.split("/").filter((part) => part !== "");
-  // Validated in lower case, and named as it is written.
-  if (context === "headers")
-    path.splice(
-      0,
-      1,
-      (path[0] ?? "").replaceAll(/\b[a-z]/g, (c) => c.toUpperCase()),
-    );
-  const { missingProperty, additionalProperty } = first.params;
-  for (const name of [missingProperty, additionalProperty]) if (typeof name === "string") path.push(name);
-  const field = path.join(".") || context;
-  if (typeof missingProperty === "string") return badField(field, `\`${field}\` is required.`);
-  if (typeof additionalProperty === "string")
-    return badField(field, `\`${field}\` is not a field of this call.`);
-  return badField(field, `\`${field}\` ${first.message ?? "is not valid"}.`);
 }
 
 function unreadable(code: string | undefined): string {

@@ -1,6 +1,7 @@
 import { Ajv, type ValidateFunction } from "ajv";
 import addFormats from "ajv-formats";
-import type { FastifySchemaCompiler } from "fastify";
+import type { FastifySchemaCompiler, FastifySchemaValidationError } from "fastify";
+import { badField, Problem } from "../lib/problems.ts";
 
 /** Bodies: nothing is converted and nothing dropped. What is not as described is refused; nor is `1e999` a number. */
 const strict = new Ajv({
@@ -13,6 +14,9 @@ const strict = new Ajv({
 /** Query strings and paths: text becomes the number that the schema asks for; unknown keys are left alone. */
 const lenient = new Ajv({ coerceTypes: true, removeAdditional: false, useDefaults: true, strict: false });
 for (const ajv of [strict, lenient]) addFormats.default(ajv, ["date", "date-time", "email", "uuid"]);
+
+/** What a validator says of one fault. */
+type ValidationError = Pick<FastifySchemaValidationError, "instancePath" | "params" | "message">;
 
 type Schema = { properties?: Record<string, object> };
 
@@ -34,4 +38,25 @@ function asNodeReadsHeaders(schema: Schema): Schema {
     ...schema,
     properties: Object.fromEntries(properties.map(([name, of]) => [name.toLowerCase(), of])),
   };
+}
+
+/** 400 for what a schema refuses, naming the first field that it does; `context` where that is the whole. */
+export function fromValidation(errors: readonly ValidationError[], context = "body"): Problem {
+  const first = errors[0];
+  if (first === undefined) return new Problem("bad_request");
+  const path = first.instancePath.split("/").filter((part) => part !== "");
+  // Validated in lower case, and named as it is written.
+  if (context === "headers")
+    path.splice(
+      0,
+      1,
+      (path[0] ?? "").replaceAll(/\b[a-z]/g, (c) => c.toUpperCase()),
+    );
+  const { missingProperty, additionalProperty } = first.params;
+  for (const name of [missingProperty, additionalProperty]) if (typeof name === "string") path.push(name);
+  const field = path.join(".") || context;
+  if (typeof missingProperty === "string") return badField(field, `\`${field}\` is required.`);
+  if (typeof additionalProperty === "string")
+    return badField(field, `\`${field}\` is not a field of this call.`);
+  return badField(field, `\`${field}\` ${first.message ?? "is not valid"}.`);
 }

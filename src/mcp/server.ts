@@ -1,5 +1,9 @@
 import {
   type CallToolResult,
+  CLIENT_CAPABILITIES_META_KEY,
+  CLIENT_INFO_META_KEY,
+  type ClientCapabilities,
+  type Implementation,
   type InputRequiredResult,
   inputRequired,
   McpServer,
@@ -19,13 +23,12 @@ export type ToolResult = CallToolResult | InputRequiredResult;
  * SDK would check the arguments before anybody has asked whether the token may call the tool at all.
  */
 export function createToolServer(
-  version: string,
-  tools: readonly Tool[],
+  { version, tools, instructions }: { version: string; tools: readonly Tool[]; instructions: string },
   call: (request: ToolRequest, context: ServerContext, server: McpServer) => Promise<ToolResult>,
 ): McpServer {
   const server = new McpServer(
     { name: "countersign", title: "Countersign", version },
-    { capabilities: { tools: {} }, instructions: INSTRUCTIONS },
+    { capabilities: { tools: {} }, instructions },
   );
   server.server.setRequestHandler("tools/list", async () => ({ tools: [...tools] }));
   server.server.setRequestHandler("tools/call", async ({ params }, context) => call(params, context, server));
@@ -42,16 +45,17 @@ export function createMcpServer(
   version: string,
   callTool: (name: ToolName, args: Record<string, unknown>, asked?: string) => Promise<Outcome>,
 ): McpServer {
-  return createToolServer(version, TOOLS, async ({ name, arguments: args = {} }, { mcpReq }, { server }) => {
+  const parts = { version, tools: TOOLS, instructions: INSTRUCTIONS };
+  return createToolServer(parts, async ({ name, arguments: args = {} }, { mcpReq }, server) => {
     if (!isToolName(name)) throw unknownTool(name);
     // Comes back from the client, who could name any approval: the look-up shows those of its own account alone.
     const state: unknown = mcpReq.requestState();
     const outcome = await callTool(name, args, typeof state === "string" ? state : undefined);
     const link = nextLink(name, outcome);
     const shown = link && mcpReq.inputResponses?.[link.name];
-    const canShow = server.getClientCapabilities()?.elicitation?.url !== undefined;
-    if (link !== undefined && shown === undefined && canShow) return askToOpen(link);
-    return toResult(outcome, isRefusal(shown));
+    if (link !== undefined && shown === undefined && readClient(server, mcpReq).canShowPages)
+      return askToOpen(link);
+    return toResult(outcome, notesOn(shown));
   });
 }
 
@@ -60,26 +64,56 @@ export function unknownTool(name: string): ProtocolError {
   return new ProtocolError(ProtocolErrorCode.InvalidParams, `There is no tool called ${name}.`);
 }
 
-function askToOpen({ name, url, message, approvalId }: HumanLink): InputRequiredResult {
+type Envelope = {
+  [CLIENT_CAPABILITIES_META_KEY]?: ClientCapabilities;
+  [CLIENT_INFO_META_KEY]?: Implementation;
+};
+
+/**
+ * Who calls, and whether they can show a page to their human, by its address. The newest revision says it with each
+ * request, those before it once.
+ */
+export function readClient({ server }: McpServer, { envelope }: ServerContext["mcpReq"]) {
+  const said: Envelope = envelope ?? {};
+  const capabilities = said[CLIENT_CAPABILITIES_META_KEY] ?? server.getClientCapabilities();
+  return {
+    name: (said[CLIENT_INFO_META_KEY] ?? server.getClientVersion())?.name,
+    canShowPages: capabilities?.elicitation?.url !== undefined,
+  };
+}
+
+/** Has the client show a page to its human, and call again when they have been there. */
+export function askToOpen({ name, url, message, approvalId }: HumanLink): InputRequiredResult {
   return inputRequired({
     inputRequests: { [name]: inputRequired.elicitUrl({ message, url }) },
     ...(approvalId === undefined ? {} : { requestState: approvalId }),
   });
 }
 
-function isRefusal(shown: unknown): boolean {
-  return typeof shown === "object" && shown !== null && "action" in shown && shown.action !== "accept";
-}
-
 const NOT_OPENED =
   "Your human did not open the link that your client showed. That decides nothing; you may still give it to them.";
 
-function toResult(outcome: Outcome, notOpened: boolean): CallToolResult {
-  const notes = notOpened ? [NOT_OPENED] : [];
-  if (!outcome.ok) return { content: toContent([...notes, explainRefusal(outcome)]), isError: true };
+/** What a model is told of the page that its client has shown, where there is something to tell. */
+export function notesOn(shown: unknown): string[] {
+  const refused =
+    typeof shown === "object" && shown !== null && "action" in shown && shown.action !== "accept";
+  return refused ? [NOT_OPENED] : [];
+}
+
+function toResult(outcome: Outcome, notes: readonly string[]): CallToolResult {
+  if (!outcome.ok) return toRefusal(...notes, explainRefusal(outcome));
   const { body, approval } = outcome;
-  if (approval !== undefined) notes.push(explainApproval(approval));
-  return { content: toContent([...notes, JSON.stringify(body)]), structuredContent: body };
+  return toAnswer(body, ...notes, ...(approval === undefined ? [] : [explainApproval(approval)]));
+}
+
+/** What a call came to, for programs, and the same for models, after what they should know of it. */
+export function toAnswer(body: Record<string, unknown>, ...texts: readonly string[]): CallToolResult {
+  return { content: toContent([...texts, JSON.stringify(body)]), structuredContent: body };
+}
+
+/** That a call came to nothing, and what to do. */
+export function toRefusal(...texts: readonly string[]): CallToolResult {
+  return { content: toContent(texts), isError: true };
 }
 
 function toContent(texts: readonly string[]): CallToolResult["content"] {

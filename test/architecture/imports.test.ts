@@ -26,6 +26,7 @@ const LAYERS = [
   "web",
   "app",
   "main.ts",
+  "stdio",
 ];
 const FEATURES = LAYERS.slice(LAYERS.indexOf("accounts"), LAYERS.indexOf("web"));
 
@@ -173,6 +174,21 @@ const ours = imports.filter(isOurs);
 const within = ours.filter(({ from, to }) => folderOf(from) === folderOf(to));
 const across = ours.filter(({ from, to }) => folderOf(from) !== folderOf(to));
 
+const atRuntime = Map.groupBy(
+  imports.filter(({ typeOnly }) => !typeOnly),
+  ({ from }) => from,
+);
+
+/** All that a file has loaded with it, packages too, by whatever way round. */
+function reachedBy(file: string, seen = new Set<string>()): Set<string> {
+  for (const { to } of atRuntime.get(file) ?? []) {
+    if (seen.has(to)) continue;
+    seen.add(to);
+    reachedBy(to, seen);
+  }
+  return seen;
+}
+
 describe("imports", () => {
   test("are all found: as many as there are statements", () => {
     const statements = files
@@ -221,26 +237,25 @@ describe("imports", () => {
   });
 
   test("keep stores and services free of HTTP, by whatever way round", () => {
-    const runtime = Map.groupBy(
-      ours.filter(({ typeOnly }) => !typeOnly),
-      ({ from }) => from,
-    );
-    const reach = (file: string, seen = new Set<string>()): Set<string> => {
-      for (const { to } of runtime.get(file) ?? []) {
-        if (seen.has(to)) continue;
-        seen.add(to);
-        reach(to, seen);
-      }
-      return seen;
-    };
     const low = files
       .map((file) => relative(SRC, file))
       .filter((file) => FEATURES.includes(folderOf(file)) && BELOW_HTTP.includes(roleOf(file)));
     expect(low.length).toBeGreaterThan(10);
-    const reaching = low.filter((file) => [...reach(file)].some((to) => folderOf(to) === "http"));
+    const reaching = low.filter((file) => [...reachedBy(file)].some((to) => folderOf(to) === "http"));
     expect(reaching).toEqual([]);
     const direct = imports.filter(({ from }) => low.includes(from));
     expect(show(direct.filter(({ to }) => folderOf(to) === "http" || /^@?fastify/.test(to)))).toEqual([]);
+  });
+
+  test("keep the stdio program free of the service: it has no database, no server and none of its secrets", () => {
+    const foreign = [...reachedBy("stdio/main.ts")].filter(
+      (to) =>
+        !to.endsWith(".ts") &&
+        !/^(node:|@modelcontextprotocol\/server|@sinclair\/typebox|ajv|canonicalize)/.test(to),
+    );
+    expect(foreign).toEqual([]);
+    expect([...reachedBy("stdio/main.ts")]).not.toContain("config/config.ts");
+    expect([...reachedBy("main.ts")].filter((to) => to.startsWith("stdio/"))).toEqual([]);
   });
 
   test("never run in a circle", () => {
@@ -266,9 +281,13 @@ describe("imports", () => {
 });
 
 describe("the environment", () => {
-  test("is read in one file, and by the check that npm runs before TypeScript can be", () => {
+  test("is read in one file for each program, and by the check that npm runs before TypeScript can be", () => {
     const readers = files.filter((file) => /\bprocess\s*\.\s*env\b|\benv\b.*= process\b/.test(read(file)));
-    expect(readers.map((file) => relative(SRC, file))).toEqual(["check-runtime.mjs", "config/config.ts"]);
+    expect(readers.map((file) => relative(SRC, file))).toEqual([
+      "check-runtime.mjs",
+      "config/config.ts",
+      "config/stdio-config.ts",
+    ]);
     const early = imports.filter(({ from }) => from === "check-runtime.mjs");
     expect(early.filter(({ to }) => !to.startsWith("node:"))).toEqual([]);
   });

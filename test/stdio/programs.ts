@@ -1,0 +1,98 @@
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Client } from "@modelcontextprotocol/client";
+import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
+import { onTestFinished } from "vitest";
+import type { App } from "../../src/http/app.ts";
+import { createClient, type Era, type ShowUrl, textOf } from "../mcp/clients.ts";
+
+export const STDIO_MAIN = join(import.meta.dirname, "../../src/stdio/main.ts");
+
+/** Has the app listen on loopback, and says where. */
+export async function listen(app: App): Promise<string> {
+  return app.listen({ host: "127.0.0.1", port: 0 });
+}
+
+/** An empty folder for what a program configures, gone after the test. */
+export async function newHome(): Promise<string> {
+  const home = await mkdtemp(join(tmpdir(), "countersign-stdio-"));
+  onTestFinished(() => rm(home, { recursive: true, force: true }));
+  return home;
+}
+
+export type ProgramOptions = {
+  url: string;
+  home: string;
+  token?: string;
+  era?: Era;
+  showUrl?: ShowUrl | undefined;
+};
+
+export type ClientOfProgram = {
+  client: Client;
+  pid: number;
+  /** Calls a tool; `text` is all that a model is told. */
+  call(name: string, args?: Record<string, unknown>): Promise<{ text: string; isError: boolean; body: any }>;
+  /** All that it has said to anybody: on standard error, and in every answer so far. */
+  said(): string;
+  stderr(): string;
+  close(): Promise<void>;
+};
+
+/** The official client, talking to the real program, which it has started. It ends with the test. */
+export async function startProgram({
+  url,
+  home,
+  token,
+  era,
+  showUrl,
+}: ProgramOptions): Promise<ClientOfProgram> {
+  const transport = new StdioClientTransport({
+    command: process.execPath,
+    args: [STDIO_MAIN],
+    env: {
+      PATH: process.env.PATH ?? "",
+      COUNTERSIGN_URL: url,
+      XDG_CONFIG_HOME: home,
+      ...(token === undefined ? {} : { COUNTERSIGN_TOKEN: token }),
+    },
+    stderr: "pipe",
+  });
+  let stderr = "";
+  transport.stderr?.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
+  const client = createClient(showUrl, era);
+  await client.connect(transport);
+  onTestFinished(() => client.close());
+  const answers: string[] = [];
+  return {
+    client,
+    pid: transport.pid ?? 0,
+    call: async (name, args = {}) => {
+      const result = await client.callTool({ name, arguments: args });
+      answers.push(JSON.stringify(result));
+      return { text: textOf(result), isError: result.isError === true, body: result.structuredContent };
+    },
+    said: () => `${stderr}\n${answers.join("\n")}`,
+    stderr: () => stderr,
+    close: () => client.close(),
+  };
+}
+
+/** Where a program with that home keeps its token for the service. */
+export function tokenPath(home: string, url: string): string {
+  return join(home, "countersign", `${encodeURIComponent(url)}.json`);
+}
+
+/** What is kept there, and how: everything that lies in the folder, too. */
+export function readKept(home: string, url: string) {
+  const folder = join(home, "countersign");
+  const path = tokenPath(home, url);
+  const modeOf = (of: string) => (statSync(of).mode & 0o777).toString(8);
+  return {
+    files: readdirSync(folder),
+    modes: [modeOf(folder), modeOf(path)],
+    kept: JSON.parse(readFileSync(path, "utf8")),
+  };
+}
