@@ -1,7 +1,7 @@
 import type { Browser } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { launchBrowser } from "../support/browser.ts";
-import { OPERATOR_KEY } from "../support/service.ts";
+import { giveContract } from "./operator.ts";
 import { createPerson } from "./person.ts";
 import { openPostOffice } from "./post-office.ts";
 import { startCluster } from "./two-processes.ts";
@@ -62,24 +62,6 @@ async function readApi(descriptionUrl: string, token: () => string): Promise<Api
   };
 }
 
-/** The one thing that the operator of the marketplace does: the account gets a contract. */
-async function giveContract(organizationId: string): Promise<string> {
-  const contractId = `c-${organizationId}`;
-  const url = `${origin}/api/operator/v1/accounts/${organizationId}/contracts/${contractId}`;
-  const { status, body } = await send(url, {
-    method: "PUT",
-    headers: { authorization: `Bearer ${OPERATOR_KEY}`, "content-type": "application/json" },
-    body: JSON.stringify({
-      title: "Street scenes",
-      jobId: "job-1",
-      paymentType: "FIXED_PRICE",
-      freelancer: { userId: "f-1", displayName: "Maria G.", country: "Spain", profilePath: "/maria" },
-    }),
-  });
-  expect([status, body]).toEqual([201, expect.anything()]);
-  return contractId;
-}
-
 describe.skipIf(browser === undefined)("from nothing but the service's address", () => {
   test("an agent comes to a funded milestone, and every refusal leads its human to the page that mends it", async () => {
     const human = await createPerson(browser as Browser, post);
@@ -100,7 +82,7 @@ describe.skipIf(browser === undefined)("from nothing but the service's address",
     const registered = await sendJson(endpoints.agent_auth.identity_endpoint, named);
     expect(registered.status, JSON.stringify(registered.body)).toBe(200);
     token = registered.body.access_token;
-    const contractId = await giveContract((await api("getMe")).body.account.organizationId);
+    const contractId = await giveContract(origin, (await api("getMe")).body.account.organizationId);
     expect((await api("listContracts")).body.contracts).toMatchObject([{ id: contractId, milestones: [] }]);
     const wish = { description: "Label 5,000 street scenes", amountUsd: 450 };
     const unclaimed = await api("createMilestone", { contractId }, wish);
