@@ -1,4 +1,4 @@
-import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import { type Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import type { Browser } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { createClient, textOf } from "../mcp/clients.ts";
@@ -38,7 +38,7 @@ describe.skipIf(browser === undefined)("from nothing but the service's address, 
     const me = (await call("opentrain_auth_status")).body;
     const contractId = await giveContract(origin, me.account.organizationId);
     const wish = { contractId, description: "Label 5,000 street scenes", amountUsd: 450 };
-    // The page that mends this is for a human who knows of the agent already: it cannot know who that would be.
+    // Nobody is named yet: the page tells the human what their agent has to do first.
     const early = await call("opentrain_create_milestone", wish);
     expect(early.text).toMatch(/REFUSED \(403 .*account_claim_required/);
     expect(early.text).toContain(`${origin}/claim`);
@@ -50,7 +50,11 @@ describe.skipIf(browser === undefined)("from nothing but the service's address, 
     const funded = await call("opentrain_request_milestone_funding", { milestoneId: milestone.id });
     expect(funded.text).toMatch(/^CONFIRMED/);
     expect(funded.body.approval).toMatchObject({ status: "confirmed", milestoneId: milestone.id });
-    expect(shown.slice(-3)).toEqual(["/claim", "/billing", new URL(funded.body.approval.approvalUrl).pathname]);
+    expect(shown.slice(-3)).toEqual([
+      "/claim",
+      "/billing",
+      new URL(funded.body.approval.approvalUrl).pathname,
+    ]);
 
     // The same token by /mcp, with a client that cannot show pages: one asks, another waits and is woken.
     const { modes, kept } = readKept(home, origin);
@@ -84,9 +88,8 @@ describe.skipIf(browser === undefined)("from nothing but the service's address, 
     });
     await human.visit(approval.approvalUrl);
     expect(textOf(await waiting)).toMatch(/^CONFIRMED/);
-    const { contract } = (
-      await asks.callTool({ name: "opentrain_get_contract", arguments: { contractId } })
-    ).structuredContent as any;
+    const { contract } = (await asks.callTool({ name: "opentrain_get_contract", arguments: { contractId } }))
+      .structuredContent as any;
     expect(contract.milestones.map(({ status }: { status: string }) => status)).toEqual([
       "ACTIVE_FUNDED",
       "ACTIVE_FUNDED",

@@ -39,6 +39,8 @@ export async function createPerson(browser: Browser, post: PostOffice): Promise<
         await claim(page, code ?? "");
       } else if (heading === "Billing") await addCard(page);
       else if (heading.startsWith("Pay ")) await press(page, /^Confirm and pay/);
+      // It says what their agent has to do first.
+      else if (heading === "Claim an account") return;
       else throw new Error(`a page that they do not know what to do with: ${heading}`);
       await read();
     },

@@ -51,17 +51,18 @@ async function inviteForm({ cookie }: HumanFixture, person: Record<string, strin
   return { account_id, form_token, email: newEmail(), name: "Bob Builder", role: "approver", ...person };
 }
 
-/** Sends the form of a member's page that does `what`. */
-async function act(
+/** Opens the form of a member's page that does `what`; what it returns sends it. */
+async function openForm(
   { cookie }: HumanFixture,
   memberId: string,
   what: "role" | "remove",
   fields: Record<string, string> = {},
-): Promise<Answer> {
+): Promise<() => Promise<Answer>> {
   const page = await open(app, `${HERE}/${memberId}${what === "remove" ? "/remove" : ""}`, { cookie });
   const form_token = hiddenValue(page, `${HERE}/${memberId}/${what}`);
-  return submit(app, `${HERE}/${memberId}/${what}`, { form_token, ...fields }, { cookie });
+  return () => submit(app, `${HERE}/${memberId}/${what}`, { form_token, ...fields }, { cookie });
 }
+const act = async (...form: Parameters<typeof openForm>): Promise<Answer> => (await openForm(...form))();
 const change = (scene: HumanFixture, memberId: string, role: string) =>
   act(scene, memberId, "role", { role });
 
@@ -346,12 +347,15 @@ describe("an account's last owner", () => {
       for (let round = 0; round < 5; round++) {
         const { owner, other } = await beginWith("owner");
         const fields: Record<string, string> = what === "role" ? { role: "viewer" } : {};
-        const [first, second] = await Promise.all([
-          act(owner, other.memberId, what, fields),
-          act(other, owner.memberId, what, fields),
-        ]);
+        const forms = [
+          await openForm(owner, other.memberId, what, fields),
+          await openForm(other, owner.memberId, what, fields),
+        ];
+        const [first, second] = await Promise.all(forms.map((send) => send()));
         // Whoever comes too late is told so, or was signed out meanwhile.
-        const done = [first, second].filter(({ headers }) => String(headers.location).startsWith(`${HERE}?`));
+        const done = [first, second].filter((answer) =>
+          String(answer?.headers.location).startsWith(`${HERE}?`),
+        );
         expect(done).toHaveLength(1);
         expect((await membersOf(owner)).filter(({ role }) => role === "owner")).toHaveLength(1);
       }
