@@ -1,4 +1,4 @@
-import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
+import { createHmac, hash, randomBytes, timingSafeEqual } from "node:crypto";
 import { decodeClientDataJSON } from "@simplewebauthn/server/helpers";
 import { addSeconds } from "../lib/time.ts";
 import type { SessionKeys } from "./keys.ts";
@@ -8,7 +8,8 @@ export const CHALLENGE_SECONDS = 5 * 60;
 
 const NONCE_BYTES = 16;
 const TIME_BYTES = 6;
-const HEAD_BYTES = NONCE_BYTES + TIME_BYTES;
+const PURPOSE_BYTES = 32;
+const HEAD_BYTES = NONCE_BYTES + TIME_BYTES + PURPOSE_BYTES;
 
 /** What a challenge is for. Whoever signs in has no session yet. */
 export type Ceremony = { sessionId: string | undefined; purpose: string };
@@ -17,8 +18,9 @@ export type Ceremony = { sessionId: string | undefined; purpose: string };
 export type Challenge = { bytes: Buffer; expiresAt: Date };
 
 /**
- * Makes a challenge that says itself when it was made, and by a MAC for what: drawing any number of them costs no
- * row, and fills nothing. Only those that were answered are written down (`answerChallenge`).
+ * Makes a challenge that says itself when it was made and what for, by the digest of its purpose, so that the answer
+ * shows later what was agreed to; and by a MAC that it is ours, for this session. Drawing any number of them costs no
+ * row, and fills nothing: only those that were answered are written down (`answerChallenge`).
  * @param now the database's time
  */
 export function newChallenge(keys: SessionKeys, ceremony: Ceremony, now: Date): Buffer {
@@ -27,6 +29,7 @@ export function newChallenge(keys: SessionKeys, ceremony: Ceremony, now: Date): 
   const head = Buffer.alloc(HEAD_BYTES);
   randomBytes(NONCE_BYTES).copy(head);
   head.writeUIntBE(now.getTime(), NONCE_BYTES, TIME_BYTES);
+  digestOf(ceremony).copy(head, NONCE_BYTES + TIME_BYTES);
   return Buffer.concat([head, sign(newest, ceremony, head)]);
 }
 
@@ -44,6 +47,7 @@ export function readChallenge(
   if (bytes === undefined || bytes.length <= HEAD_BYTES) return undefined;
   const head = bytes.subarray(0, HEAD_BYTES);
   const given = bytes.subarray(HEAD_BYTES);
+  if (!head.subarray(NONCE_BYTES + TIME_BYTES).equals(digestOf(ceremony))) return undefined;
   const ours = keys.challenges.some((key) => {
     const expected = sign(key, ceremony, head);
     return given.length === expected.length && timingSafeEqual(given, expected);
@@ -61,6 +65,10 @@ function challengeIn(clientDataJSON: string): Buffer | undefined {
   }
 }
 
-function sign(key: Buffer, { sessionId = "", purpose }: Ceremony, head: Buffer): Buffer {
-  return createHmac("sha256", key).update(`${sessionId}\0${purpose}\0`).update(head).digest();
+function digestOf({ purpose }: Ceremony): Buffer {
+  return hash("sha256", purpose, "buffer");
+}
+
+function sign(key: Buffer, { sessionId = "" }: Ceremony, head: Buffer): Buffer {
+  return createHmac("sha256", key).update(`${sessionId}\0`).update(head).digest();
 }

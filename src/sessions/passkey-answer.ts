@@ -1,21 +1,12 @@
 import { hash } from "node:crypto";
-import {
-  generateAuthenticationOptions,
-  type PublicKeyCredentialRequestOptionsJSON,
-} from "@simplewebauthn/server";
+import type { PublicKeyCredentialRequestOptionsJSON } from "@simplewebauthn/server";
 import { readClock } from "../database/clock.ts";
 import type { Trx } from "../database/connection.ts";
 import { Problem } from "../lib/problems.ts";
-import { SECOND } from "../lib/time.ts";
 import { type Assertion, verifyAssertion } from "./assertion.ts";
-import {
-  type Ceremony,
-  CHALLENGE_SECONDS,
-  type Challenge,
-  newChallenge,
-  readChallenge,
-} from "./challenge.ts";
+import { type Ceremony, type Challenge, newChallenge, readChallenge } from "./challenge.ts";
 import * as passkeys from "./passkey-store.ts";
+import { requestOptions } from "./presence-service.ts";
 import type { SessionDeps } from "./service.ts";
 
 /**
@@ -29,17 +20,7 @@ export async function askForAnswer(
   allowed: readonly passkeys.PasskeyRow[],
 ): Promise<PublicKeyCredentialRequestOptionsJSON> {
   if (relyingParty === undefined) throw new Problem("passkeys_unavailable");
-  return generateAuthenticationOptions({
-    rpID: relyingParty.id,
-    challenge: new Uint8Array(newChallenge(keys, ceremony, await readClock(db))),
-    userVerification: "required",
-    timeout: CHALLENGE_SECONDS * SECOND,
-    allowCredentials: allowed.map(({ credential_id, transports }) => ({
-      id: credential_id.toString("base64url"),
-      // What its authenticator said when it was added; browsers pass over what they do not know.
-      transports: transports as AuthenticatorTransport[],
-    })),
-  });
+  return requestOptions(relyingParty, allowed, newChallenge(keys, ceremony, await readClock(db)));
 }
 
 /**
