@@ -19,6 +19,8 @@ import type { Page } from "./layout.ts";
 import { mailboxRoutes } from "./mailbox-routes.ts";
 import { type MemberPageDeps, memberRoutes } from "./member-routes.ts";
 import * as pages from "./pages.ts";
+import { passkeyRoutes } from "./passkey-routes.ts";
+import { passkeySignInRoutes } from "./passkey-sign-in-routes.ts";
 import { problemPage } from "./problem-page.ts";
 import { resetRoutes } from "./reset-routes.ts";
 import { sandboxRoutes } from "./sandbox-routes.ts";
@@ -31,6 +33,7 @@ const ASSETS = [
   { url: "/assets/style.css", type: "text/css; charset=utf-8", file: "style.css" },
   { url: "/assets/card.js", type: "text/javascript; charset=utf-8", file: "card.js" },
   { url: "/assets/co-sign.js", type: "text/javascript; charset=utf-8", file: "co-sign.js" },
+  { url: "/assets/passkeys.js", type: "text/javascript; charset=utf-8", file: "passkeys.js" },
   { url: "/assets/send.js", type: "text/javascript; charset=utf-8", file: "send.js" },
   { url: "/assets/zone.js", type: "text/javascript; charset=utf-8", file: "zone.js" },
 ] as const;
@@ -52,6 +55,7 @@ export async function webRoutes(
   refuseWithPages(app, deps);
   plainPages(app, deps);
   signInRoutes(app, deps);
+  passkeySignInRoutes(app, deps);
   inviteRoutes(app, deps);
   claimRoutes(app, deps);
   approvalPageRoutes(app, deps);
@@ -63,6 +67,7 @@ export async function webRoutes(
   keyRoutes(app, deps);
   memberRoutes(app, deps);
   securityRoutes(app, deps);
+  passkeyRoutes(app, deps);
   webhookPageRoutes(app, deps);
   if (demo) mailboxRoutes(app, deps);
   assetRoutes(app, logo);
