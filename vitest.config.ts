@@ -6,6 +6,8 @@ export default defineConfig({
     globalSetup: ["test/support/global-setup.ts"],
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // What is awaited comes when the machine has time for it.
+    expect: { poll: { timeout: 20_000 } },
     // Each file has a database of its own, so files run beside each other; more than two would only queue.
     pool: "forks",
     maxWorkers: 2,
