@@ -15,6 +15,7 @@ const DOCUMENTS = [
   "SECURITY.md",
   "CHANGELOG.md",
   "docs/stripe.md",
+  "docs/mcp.md",
 ];
 const FOLDERS = readdirSync(PROJECT);
 const read = (file: string): string => readFileSync(join(PROJECT, file), "utf8");
