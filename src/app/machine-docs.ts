@@ -53,7 +53,8 @@ export function describeService({
 - [Every call, as OpenAPI 3.1](${publicUrl}${API}/openapi.json)
 - [Registering, and how a human claims the account](${publicUrl}/auth.md)
 - [The same for people](${publicUrl}/docs)
-- MCP over streamable HTTP, with the same token: \`${publicUrl}/mcp\`
+- MCP over streamable HTTP, with the same token: \`${publicUrl}/mcp\`. A stdio program with the same tools, which also
+  registers, comes with the source: \`npm run -s mcp\`, \`COUNTERSIGN_URL=${publicUrl}\`
 `;
 }
 

@@ -16,6 +16,7 @@ const DOCUMENTS = [
   "CHANGELOG.md",
   "docs/stripe.md",
   "docs/client.md",
+  "docs/mcp.md",
 ];
 const FOLDERS = readdirSync(PROJECT);
 const read = (file: string): string => readFileSync(join(PROJECT, file), "utf8");

@@ -10,6 +10,8 @@ import { listen, newHome, startProgram } from "./programs.ts";
 const service = await startService();
 const { app, waiters } = service;
 const url = await listen(app);
+/** A wait is given up, or is over after 30 seconds. */
+const BEFORE_IT_ENDS_BY_ITSELF = 20_000;
 const FUND = "opentrain_request_milestone_funding";
 
 describe.each(ERAS)("the stdio program, %s protocol", (era) => {
@@ -107,7 +109,7 @@ describe.each(ERAS)("the stdio program, %s protocol", (era) => {
     await waitUntil(() => waiters.count === 1, "the call waits at the service");
     giveUp.abort();
     await expect(held).rejects.toThrow();
-    await waitUntil(() => waiters.count === 0, "nobody waits");
+    await waitUntil(() => waiters.count === 0, "nobody waits", BEFORE_IT_ENDS_BY_ITSELF);
   });
 });
 

@@ -6,7 +6,10 @@ import type { Client } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 import { onTestFinished } from "vitest";
 import type { App } from "../../src/http/app.ts";
+import { accountKey } from "../../src/lib/ids.ts";
 import { createClient, type Era, type ShowUrl, textOf } from "../mcp/clients.ts";
+import { type Agent, claim, mailedSecret } from "../support/agents.ts";
+import type { TestService } from "../support/service.ts";
 
 export const STDIO_MAIN = join(import.meta.dirname, "../../src/stdio/main.ts");
 
@@ -29,6 +32,12 @@ export type ProgramOptions = {
   era?: Era;
   showUrl?: ShowUrl | undefined;
 };
+
+/** A program in a home of its own, if it is not given another's. */
+export async function startAlone(options: Partial<ProgramOptions> & { url: string }) {
+  const home = options.home ?? (await newHome());
+  return { home, ...(await startProgram({ ...options, home })) };
+}
 
 export type ClientOfProgram = {
   client: Client;
@@ -95,4 +104,23 @@ export function readKept(home: string, url: string) {
     modes: [modeOf(folder), modeOf(path)],
     kept: JSON.parse(readFileSync(path, "utf8")),
   };
+}
+
+/** What a program says of a claim that was begun. */
+export type Started = { email: string; userCode: string; verificationUri: string };
+
+/** The human does what the mail and the digits say. @returns the cookie of their session */
+export async function completeClaim(
+  { app, db }: Pick<TestService, "app" | "db">,
+  { email, userCode: code }: Started,
+  ticked: Record<string, string> = {},
+): Promise<string> {
+  const agent = { id: "", accountId: "", token: "", claimToken: "" };
+  return claim(app, { agent, email, code, page: "", link: await mailedSecret(db, email) }, ticked);
+}
+
+/** The registration that a program keeps, as the helpers for agents know one. */
+export function agentOf(home: string, url: string): Agent {
+  const { registrationId: id, token, claim } = readKept(home, url).kept;
+  return { id, accountId: accountKey(id), token, claimToken: claim?.token };
 }

@@ -1,23 +1,26 @@
-import { chmodSync, existsSync } from "node:fs";
-import { describe, expect, onTestFinished, test } from "vitest";
-import { accountKey } from "../../src/lib/ids.ts";
+import { existsSync } from "node:fs";
+import { describe, expect, test } from "vitest";
 import { TOOLS } from "../../src/mcp/tools.ts";
 import { ERAS } from "../mcp/clients.ts";
-import {
-  claim as claimAs,
-  letClaimAge,
-  letPollAge,
-  letRegistrationAge,
-  MAILING,
-  mailedSecret,
-  sendForm,
-} from "../support/agents.ts";
+import { letRegistrationAge, MAILING, sendForm } from "../support/agents.ts";
 import { operate } from "../support/fixtures.ts";
 import { newEmail } from "../support/humans.ts";
 import { decide, putCard, type Story } from "../support/page-states.ts";
 import { waitUntil } from "../support/process.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
-import { type ClientOfProgram, listen, newHome, readKept, startProgram, tokenPath } from "./programs.ts";
+import {
+  agentOf,
+  type ClientOfProgram,
+  completeClaim,
+  listen,
+  newHome,
+  type ProgramOptions,
+  readKept,
+  type Started,
+  startAlone,
+  startProgram,
+  tokenPath,
+} from "./programs.ts";
 
 const service = await startService({ ...MAILING, DEFAULT_FEATURES: "public_api_payments_write" });
 const { app, db } = service;
@@ -32,30 +35,8 @@ const PRE_CLAIM = [
   "team:read",
 ];
 
-/** A program without a token, in a home of its own. */
-async function startNew(options: Partial<Parameters<typeof startProgram>[0]> = {}) {
-  const home = options.home ?? (await newHome());
-  return { home, ...(await startProgram({ url, home, ...options })) };
-}
-
-type Started = { email: string; userCode: string; verificationUri: string };
-
-/** The human does what the mail and the digits say. */
-async function claim(started: Started, fields: Record<string, string> = {}): Promise<string> {
-  const link = await mailedSecret(db, started.email);
-  const { email, userCode: code } = started;
-  return claimAs(
-    app,
-    { email, code, link, page: "", agent: { id: "", accountId: "", token: "", claimToken: "" } },
-    fields,
-  );
-}
-
-/** The registration that a program keeps, as the helpers for agents know one. */
-function agentOf(home: string) {
-  const { registrationId: id, token, claim } = readKept(home, url).kept;
-  return { id, accountId: accountKey(id), token, claimToken: claim?.token };
-}
+const startNew = (options: Partial<ProgramOptions> = {}) => startAlone({ url, ...options });
+const claim = (started: Started, ticked = {}) => completeClaim(service, started, ticked);
 
 /** Gives the account something to fund. */
 async function putMilestone(id: string): Promise<string> {
@@ -245,7 +226,7 @@ describe("opentrain_register_agent", () => {
   test("begins anew once the day for a claim is over", async () => {
     const { home, call } = await startNew();
     const { body } = await call("opentrain_register_agent");
-    await letRegistrationAge(db, agentOf(home), 24.1);
+    await letRegistrationAge(db, agentOf(home, url), 24.1);
     expect((await call("opentrain_list_contracts")).text).toMatch(
       /^TOKEN ENDED: .*or\s*says that you have to register/s,
     );
@@ -269,107 +250,6 @@ describe("opentrain_register_agent", () => {
     expect(existsSync(tokenPath(home, url))).toBe(false);
     const refused = await call("opentrain_register_agent", { agentName: "two\nlines" });
     expect(refused.text).toMatch(/^REFUSED \(invalid_request\): .*one line of plain text/);
-  });
-});
-
-describe("opentrain_claim_status", () => {
-  const begin = async () => {
-    const program = await startNew();
-    await program.call("opentrain_register_agent");
-    const { body } = await program.call("opentrain_claim_account", { email: newEmail() });
-    return { ...program, started: body.claim as Started, agent: agentOf(program.home) };
-  };
-  const pollIntervalOf = async (accountId: string) => {
-    const row = await db
-      .selectFrom("agent_registrations")
-      .select("poll_interval")
-      .where("account_id", "=", accountId)
-      .executeTakeFirstOrThrow();
-    return row.poll_interval;
-  };
-
-  test("never polls faster than the service allows, however often and from however many processes it is asked", async () => {
-    const { call, home, agent } = await begin();
-    const other = await startNew({ home });
-    const answers = await Promise.all(
-      [call, other.call, call, other.call].map((ask) => ask("opentrain_claim_status", { waitSeconds: 6 })),
-    );
-    for (const { body, isError } of answers) expect([isError, body.status]).toEqual([false, "waiting"]);
-    expect(await pollIntervalOf(agent.accountId)).toBe(5);
-  });
-
-  test("slows down when it is told to, and remembers it in the next process", async () => {
-    const { call, home, agent, close } = await begin();
-    await sendForm(app, "token", {
-      grant_type: "urn:opentrain:agent-auth:grant-type:claim",
-      claim_token: agent.claimToken,
-    });
-    expect((await call("opentrain_claim_status", { waitSeconds: 0 })).body.status).toBe("waiting");
-    expect(readKept(home, url).kept.claim.interval).toBe(10);
-    await close();
-    const next = await startNew({ home });
-    expect((await next.call("opentrain_claim_status", { waitSeconds: 5 })).body.status).toBe("waiting");
-    expect(await pollIntervalOf(agent.accountId)).toBe(10);
-  });
-
-  test("says the digits again, in another process too", async () => {
-    const { home, started } = await begin();
-    const other = await startNew({ home });
-    const { text, body } = await other.call("opentrain_claim_status", { waitSeconds: 0 });
-    expect(body.claim).toMatchObject(started);
-    expect(text).toContain(started.userCode);
-  });
-
-  test("hears that the claim has lapsed, and the human can be asked again", async () => {
-    const { call, agent } = await begin();
-    await letClaimAge(db, agent, 31);
-    const lapsed = await call("opentrain_claim_status", { waitSeconds: 0 });
-    expect([lapsed.body.status, lapsed.body.claim]).toEqual(["lapsed", undefined]);
-    expect(lapsed.text).toMatch(/^LAPSED.*call opentrain_claim_account again/s);
-    await claim((await call("opentrain_claim_account", { email: newEmail() })).body.claim);
-    await letPollAge(db, agent, 60);
-    expect((await call("opentrain_claim_status")).text).toMatch(/^CLAIMED/);
-  });
-
-  test("takes what another process has fetched, and says it when the token went elsewhere", async () => {
-    const { call, home, started, agent } = await begin();
-    await claim(started);
-    const other = await startNew({ home });
-    expect((await other.call("opentrain_claim_status")).body.status).toBe("claimed");
-    expect((await call("opentrain_claim_status")).body.status).toBe("claimed");
-    expect((await call("opentrain_claim_account", { email: newEmail() })).body.status).toBe("claimed");
-
-    const lost = await begin();
-    await claim(lost.started);
-    await sendForm(app, "token", {
-      grant_type: "urn:opentrain:agent-auth:grant-type:claim",
-      claim_token: lost.agent.claimToken,
-    });
-    await letPollAge(db, lost.agent, 60);
-    const { text, isError } = await lost.call("opentrain_claim_status", { waitSeconds: 0 });
-    expect([isError, text]).toEqual([
-      true,
-      expect.stringMatching(
-        /^REFUSED \(invalid_grant\): .*given already.*settings\/keys.*COUNTERSIGN_TOKEN/s,
-      ),
-    ]);
-    expect(agent.claimToken).not.toBe(lost.agent.claimToken);
-  });
-
-  test("polls for nothing when the token could not be kept, as it is given once", async () => {
-    const { call, home, started, agent } = await begin();
-    await claim(started);
-    chmodSync(tokenPath(home, url), 0o644);
-    onTestFinished(() => chmodSync(tokenPath(home, url), 0o600));
-    expect((await call("opentrain_claim_status")).text).toMatch(/^TOKEN NOT USABLE: .*chmod 600/);
-    const row = await db
-      .selectFrom("agent_registrations")
-      .select("delivered_at")
-      .where("account_id", "=", agent.accountId)
-      .executeTakeFirstOrThrow();
-    expect(row.delivered_at).toBeNull();
-    chmodSync(tokenPath(home, url), 0o600);
-    expect((await call("opentrain_claim_status")).body.status).toBe("claimed");
   });
 });
 
