@@ -1,6 +1,7 @@
 import closeWithGrace from "close-with-grace";
 import type { Logger } from "pino";
 import { createLogger } from "./app/logger.ts";
+import { openPasskey } from "./app/open-passkey.ts";
 import { RECONCILED, reconcile } from "./app/reconcile.ts";
 import { makeResetLink } from "./app/reset-link.ts";
 import { type Parts, type Running, start } from "./app/start.ts";
@@ -8,12 +9,13 @@ import { loadConfig } from "./config/config.ts";
 import { StartError } from "./lib/start-error.ts";
 
 const STOP_WITHIN = 9_000;
-const COMMANDS: Record<string, Parts | "migrate" | "reset-link" | "reconcile"> = {
+const COMMANDS: Record<string, Parts | "migrate" | "reset-link" | "open-passkey" | "reconcile"> = {
   start: { serve: true, work: true },
   serve: { serve: true, work: false },
   work: { serve: false, work: true },
   migrate: "migrate",
   "reset-link": "reset-link",
+  "open-passkey": "open-passkey",
   reconcile: "reconcile",
 };
 
@@ -26,6 +28,10 @@ async function main(name = "start", ...args: string[]): Promise<void> {
   const logger = createLogger(config.logLevel);
   if (command === "reset-link") {
     console.log(await makeResetLink(config, args[0]));
+    return;
+  }
+  if (command === "open-passkey") {
+    console.log(await openPasskey(config, args[0]));
     return;
   }
   if (command === "reconcile") {

@@ -136,12 +136,6 @@ const catalogue = {
     "You have as many passkeys as you may have. Remove one that you do not use first.",
     true,
   ],
-  passkey_protected: [
-    409,
-    "CONFLICT",
-    "Your password was set by a link, and this passkey was there before. Sign in with a passkey to remove it.",
-    true,
-  ],
   presence_lapsed: [
     409,
     "CONFLICT",

@@ -6,6 +6,7 @@ import { inTransaction } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
 import { type Caller, type SessionDeps, startSession } from "./service.ts";
 import * as store from "./store.ts";
+import { assertTrusted } from "./trust.ts";
 
 export type { Invitation } from "../accounts/service.ts";
 
@@ -86,12 +87,16 @@ export async function acceptAsMember(
   });
 }
 
-type Owner = { userId: string; memberships: readonly { accountId: string; role: string }[] };
+type Owner = {
+  userId: string;
+  sessionId: string;
+  memberships: readonly { accountId: string; role: string }[];
+};
 
 /** The invitations that wait for this person's consent, in all accounts that they own. */
 export async function listWaitingForConsent(
   { db }: SessionDeps,
-  { memberships }: Owner,
+  { memberships }: Pick<Owner, "memberships">,
 ): Promise<accounts.Invitation[]> {
   const owned = memberships.filter(({ role }) => role === "owner");
   return (
@@ -102,6 +107,7 @@ export async function listWaitingForConsent(
 /**
  * An owner consents to an invitation, or refuses it. Whoever calls has checked that their proof is fresh.
  * @returns the invitation; `undefined` when it does not wait, or the account is not theirs
+ * @throws Problem recovery_unfinished
  */
 export async function decideInvitation(
   { db }: SessionDeps,
@@ -113,6 +119,8 @@ export async function decideInvitation(
     const now = await readClock(trx);
     const memberships = await accounts.listMemberships(trx, owner.userId);
     if (!memberships.some((own) => own.accountId === accountId && own.role === "owner")) return undefined;
+    await accounts.holdAccount(trx, accountId);
+    await assertTrusted(trx, owner, accountId);
     const decision = { userId: owner.userId, consents };
     const invitation = await accounts.decideInvitation(trx, accountId, invitationId, decision, now);
     if (invitation === undefined) return undefined;

@@ -16,12 +16,16 @@ import { newId } from "../lib/ids.ts";
 import { type Mail, queueMail } from "../mail/service.ts";
 import * as store from "./store.ts";
 import { inviteMail, memberInvitedMail, memberRemovedMail, roleChangedMail } from "./team-mails.ts";
+import { assertTrusted } from "./trust.ts";
 
 type Deps = { db: Db; config: { appName: string; publicUrl: string } };
-type Owner = { userId: string; email: string; name: string };
+type Owner = { userId: string; email: string; name: string; sessionId: string };
 type Account = { accountId: string; accountName: string };
 
-/** All of these are an owner's: whoever calls has checked that their proof is fresh. Each leaves a trace. */
+/**
+ * All of these are an owner's: whoever calls has checked that their proof is fresh. Each leaves a trace. Each may throw
+ * recovery_unfinished.
+ */
 type Step = { trx: Trx; now: Date; owner: Owner; account: Account; address: string };
 
 /**
@@ -116,6 +120,7 @@ function asOwner<T>(
   return inTransaction(db, async (trx) => {
     const now = await readClock(trx);
     await assertOwner(trx, account.accountId, owner.userId);
+    await assertTrusted(trx, owner, account.accountId);
     return work({ trx, now, owner, account, address });
   });
 }

@@ -1,3 +1,4 @@
+import { formatTime } from "../lib/time.ts";
 import type { Mail } from "../mail/service.ts";
 
 /** What people are mailed about passkeys: their own, and those that wait for an owner's consent. */
@@ -25,11 +26,13 @@ export function passkeyAddedMail(
       `Hello ${line(person.name)},`,
       `The passkey “${line(name)}” signs you in from now on. You were signed out everywhere else.`,
       ...(trusted
-        ? []
+        ? [
+            "If that was not you, ask for a new password at once, then remove that passkey under Settings → Security:",
+          ]
         : [
-            "As your password had been set by a link, it confirms nothing before an owner of each of your accounts has agreed to it.",
+            "As your password had been set by a link, it confirms nothing where a passkey confirms, before an owner of each of your accounts has agreed to it.",
+            "If that was not you, ask for a new password at once, which removes that passkey too:",
           ]),
-      "If that was not you, ask for a new password at once, then remove that passkey under Settings → Security:",
       `${publicUrl}/reset`,
     ],
   };
@@ -65,6 +68,41 @@ export function passkeyWaitsMail(
       `Hello ${line(owner.name)},`,
       `${who(member)}, a member of “${line(accountName)}”, has set a new password by a mailed link, and added a passkey. It confirms nothing before an owner agrees to it.`,
       "Ask them in person, or call them: whoever reads their mail could have done this. Then agree, or leave it as it is:",
+      `${publicUrl}/settings/security`,
+    ],
+  };
+}
+
+export function passkeyTrustedMail({ appName, publicUrl }: Context, person: Person): Mail {
+  return {
+    to: person.email,
+    subject: `Your passkey for ${appName} counts now`,
+    paragraphs: [
+      `Hello ${line(person.name)},`,
+      "It was agreed that the passkey you added is yours. You can confirm with it.",
+      "If you have added none, ask for a new password at once, and tell an owner of your account:",
+      `${publicUrl}/reset`,
+    ],
+  };
+}
+
+/** To all owners, and to the person, as soon as the operator has opened the way. */
+export function passkeyOpenedMail(
+  { appName, publicUrl }: Context,
+  to: Person,
+  member: Person,
+  from: Date,
+): Mail {
+  const own = to.email === member.email;
+  return {
+    to: to.email,
+    subject: own
+      ? `Your new passkey for ${appName} counts from tomorrow`
+      : `${appName}: the operator lets ${line(member.name)} confirm by a new passkey from tomorrow`,
+    paragraphs: [
+      `Hello ${line(to.name)},`,
+      `The operator of this service says that the passkey which ${own ? "you" : who(member)} added after a reset is really ${own ? "yours" : "theirs"}. From ${formatTime(from)} on it confirms payments.`,
+      "If that is not right, an owner can stop it until then, under Settings → Security:",
       `${publicUrl}/settings/security`,
     ],
   };

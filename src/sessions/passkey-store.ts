@@ -101,8 +101,26 @@ export async function renamePasskey(db: Db, userId: string, id: string, name: st
     .execute();
 }
 
-export async function deletePasskey(trx: Trx, userId: string, id: string): Promise<void> {
-  await trx.deleteFrom("auth.passkeys").where("user_id", "=", userId).where("id", "=", id).execute();
+/** @returns the name that it had; `undefined`: they have no such passkey */
+export function deletePasskey(trx: Trx, userId: string, id: string): Promise<{ name: string } | undefined> {
+  return trx
+    .deleteFrom("auth.passkeys")
+    .where("user_id", "=", userId)
+    .where("id", "=", id)
+    .returning("name")
+    .executeTakeFirst();
+}
+
+/** Removes those of the person's passkeys that do not count yet. @returns how many */
+export async function deleteWaitingPasskeys(trx: Trx, userId: string): Promise<number> {
+  const { numDeletedRows } = await trx
+    .deleteFrom("auth.passkeys")
+    .where("user_id", "=", userId)
+    .where((where) =>
+      where.or([where("trusted_from", "is", null), where("trusted_from", ">", sql<Date>`now()`)]),
+    )
+    .executeTakeFirstOrThrow();
+  return Number(numDeletedRows);
 }
 
 /** Notes that a challenge was answered. `false`: it was before. */

@@ -12,7 +12,7 @@ import { Problem } from "../lib/problems.ts";
 import { SECOND } from "../lib/time.ts";
 import { queueMail } from "../mail/service.ts";
 import { type Ceremony, CHALLENGE_SECONDS, newChallenge, readChallenge } from "./challenge.ts";
-import { counts, useChallenge, userHandleOf } from "./passkey-answer.ts";
+import { useChallenge, userHandleOf } from "./passkey-answer.ts";
 import { passkeyAddedMail, passkeyRemovedMail, passkeyWaitsMail } from "./passkey-mails.ts";
 import * as passkeys from "./passkey-store.ts";
 import { ALGORITHMS, readRegistration, verifyRegistration } from "./registration.ts";
@@ -126,10 +126,9 @@ export async function renamePasskey(
 }
 
 /**
- * Removes a passkey: the person's other sessions end, they are mailed, and the audit has it. One that counts is kept
- * from sessions behind which there is only a mailed link: they could lock its person out.
+ * Removes a passkey: the person's other sessions end, they are mailed, and the audit has it.
  * @returns `false`: they have no such passkey
- * @throws Problem presence_lapsed, passkey_protected
+ * @throws Problem presence_lapsed
  */
 export async function removePasskey(
   { db, config }: SessionDeps,
@@ -139,12 +138,9 @@ export async function removePasskey(
 ): Promise<boolean> {
   return inTransaction(db, async (trx) => {
     const now = await readClock(trx);
-    const { trusted } = await holdSession(trx, person, now);
-    const own = await passkeys.listOwnPasskeys(trx, person.userId);
-    const passkey = own.find((one) => one.id === id);
+    await holdSession(trx, person, now);
+    const passkey = await passkeys.deletePasskey(trx, person.userId, id);
     if (passkey === undefined) return false;
-    if (!trusted && counts(passkey, now)) throw new Problem("passkey_protected");
-    await passkeys.deletePasskey(trx, person.userId, id);
     const sessionsEnded = await store.deleteSessions(trx, person.userId, person.sessionId);
     const detail = { passkeyId: id, name: passkey.name, sessionsEnded };
     await leaveTrace(trx, { userId: person.userId, action: "passkey_removed", detail, address }, now);

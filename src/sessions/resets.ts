@@ -7,6 +7,7 @@ import { newId } from "../lib/ids.ts";
 import { addSeconds } from "../lib/time.ts";
 import { queueMail } from "../mail/service.ts";
 import { passwordResetMail, resetMail } from "./mails.ts";
+import { deleteWaitingPasskeys } from "./passkey-store.ts";
 import * as resets from "./reset-store.ts";
 import type { SessionConfig, SessionDeps } from "./service.ts";
 import * as store from "./store.ts";
@@ -86,7 +87,8 @@ export async function isResetOpen({ db }: SessionDeps, secret: string): Promise<
 
 /**
  * Uses a link up: sets the password, ends every session and every other link of the person, mails them, and
- * leaves a trace, all or nothing.
+ * leaves a trace, all or nothing. Passkeys that were added after an earlier link, and that nobody has consented to, go
+ * too: whoever reads the mail first shall not stay.
  * @returns whether the link still worked
  */
 export async function resetPassword(
@@ -107,9 +109,10 @@ export async function resetPassword(
     const expected = await store.findPassword(trx, user.id);
     if (!(await store.updatePassword(trx, user.id, { expected, password }, now))) return false;
     await store.markReset(trx, user.id, now);
+    const passkeysRemoved = await deleteWaitingPasskeys(trx, user.id);
     const ended = await store.deleteSessions(trx, user.id, null);
     const entry = { id: newId(), userId: user.id, action: "password_reset", address };
-    await store.insertAudit(trx, { ...entry, detail: { sessionsEnded: ended } }, now);
+    await store.insertAudit(trx, { ...entry, detail: { sessionsEnded: ended, passkeysRemoved } }, now);
     await queueMail(trx, passwordResetMail(config, user), now);
     return true;
   });

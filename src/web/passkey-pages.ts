@@ -72,12 +72,15 @@ export function newPasskeyPage(
     presence,
     returnTo,
     full,
+    waits,
     fault,
   }: {
     tokenField: Html;
     presence: Html | undefined;
     returnTo: string | undefined;
     full: boolean;
+    /** Whether one of theirs waits for consent. */
+    waits: boolean;
     fault?: Fault | undefined;
   },
 ): Page {
@@ -90,6 +93,12 @@ export function newPasskeyPage(
       <p>Your device, your password manager or a security key keeps it, and asks for your fingerprint, face or PIN each time
         you use it.</p>
       ${
+        waits &&
+        html`<p class="notice"><strong>You have added one already, which waits.</strong> Ask an owner of each of your accounts to
+        agree to it under <a href="${SECURITY}">Security</a>; then it confirms. There is no need of another.</p>`
+      }
+      ${
+        !waits &&
         !human.trusted &&
         html`<p class="notice"><strong>Your password was set by a link.</strong> A passkey that you add now signs you in. Before it
         confirms payments, an owner of each of your accounts must agree to it, or the operator. Do you still have another passkey?

@@ -169,6 +169,7 @@ async function showNew(
     presence: presenceOf(deps, human, own),
     returnTo: wanted === undefined ? undefined : safeReturnTo(wanted),
     full: own.length >= PASSKEYS_AT_MOST,
+    waits: own.some(({ trusted_from }) => trusted_from === null || trusted_from > human.now),
     fault,
   });
   return show(deps, reply, page, { human, status: fault === undefined ? 200 : 422 });

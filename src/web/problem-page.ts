@@ -32,8 +32,8 @@ export function problemPage(problem: Problem, requestId: string): Page {
       };
     case "passkeys_unavailable":
     case "passkey_limit_reached":
-    case "passkey_protected":
     case "presence_lapsed":
+    case "passkey_refused":
     case "recovery_unfinished":
     case "token_limit_reached":
     case "webhook_limit_reached":

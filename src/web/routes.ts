@@ -19,6 +19,7 @@ import type { Page } from "./layout.ts";
 import { mailboxRoutes } from "./mailbox-routes.ts";
 import { type MemberPageDeps, memberRoutes } from "./member-routes.ts";
 import * as pages from "./pages.ts";
+import { passkeyConsentRoutes } from "./passkey-consent-routes.ts";
 import { passkeyRoutes } from "./passkey-routes.ts";
 import { passkeySignInRoutes } from "./passkey-sign-in-routes.ts";
 import { problemPage } from "./problem-page.ts";
@@ -68,6 +69,7 @@ export async function webRoutes(
   memberRoutes(app, deps);
   securityRoutes(app, deps);
   passkeyRoutes(app, deps);
+  passkeyConsentRoutes(app, deps);
   webhookPageRoutes(app, deps);
   if (demo) mailboxRoutes(app, deps);
   assetRoutes(app, logo);

@@ -1,11 +1,13 @@
 import { type Html, html } from "../lib/html.ts";
 import type { Human } from "../sessions/gate.ts";
 import type { Invitation } from "../sessions/invitations.ts";
+import type { WaitingPasskey } from "../sessions/passkey-trust.ts";
 import { type OpenSession, PASSWORD_AT_LEAST, PASSWORD_AT_MOST } from "../sessions/service.ts";
 import { type Fault, faultSummary, field, hiddenField, notice } from "./forms.ts";
 import { ROLE_WORDS } from "./invite-pages.ts";
 import type { Page } from "./layout.ts";
-import { type PasskeyView, passkeysPart } from "./passkey-pages.ts";
+import { consentsPart } from "./passkey-consent-pages.ts";
+import { PASSKEY_SCRIPT, type PasskeyView, passkeysPart } from "./passkey-pages.ts";
 
 const NOTICES: Record<string, string> = {
   password: "Your password is changed, and you are signed out everywhere else.",
@@ -15,6 +17,10 @@ const NOTICES: Record<string, string> = {
   passkey: "Your passkey is added. It signs you in from now on.",
   "passkey-waits": "Your passkey is added. It signs you in; before it confirms, an owner must agree to it.",
   "passkey-renamed": "The passkey has its new name.",
+  "passkey-agreed": "You have agreed. The passkey counts now, and they are mailed.",
+  "passkey-agreed-here": "You have agreed. Owners of this person’s other accounts must agree too.",
+  "passkey-over": "Nothing was done: that passkey waits no more.",
+  "passkey-stopped": "You have stopped it. The passkey confirms nothing.",
   "passkey-removed": "The passkey is removed, and you are signed out everywhere else.",
 };
 
@@ -34,6 +40,9 @@ type Parts = {
   passkeysUsable: boolean;
   sessions: readonly OpenSession[];
   waiting: readonly Invitation[];
+  waitingPasskeys: readonly WaitingPasskey[];
+  /** Whether the person consents to those by a passkey of their own. */
+  byPasskey: boolean;
   /** Whether the person's last proof of presence still counts. */
   fresh: boolean;
   tokens: Tokens;
@@ -43,13 +52,26 @@ type Parts = {
 
 /** `/settings/security`: the password, the places where one is signed in, and who waits for consent. */
 export function securityPage(parts: Parts): Page {
-  const { human, passkeys, passkeysUsable, sessions, waiting, tokens, said, fault } = parts;
+  const {
+    human,
+    passkeys,
+    passkeysUsable,
+    sessions,
+    waiting,
+    waitingPasskeys,
+    byPasskey,
+    tokens,
+    said,
+    fault,
+  } = parts;
   return {
     title: "Security",
+    ...(byPasskey && waitingPasskeys.length > 0 && PASSKEY_SCRIPT),
     body: html`
       ${notice(said === undefined ? undefined : NOTICES[said])}
       ${faultSummary(fault)}
       ${waiting.length > 0 && waitingPart(parts)}
+      ${waitingPasskeys.length > 0 && consentsPart(human, waitingPasskeys, parts)}
       ${passkeysPart(human, passkeys, passkeysUsable)}
       <h2>Password</h2>
       <form method="post" action="/settings/security/password">

@@ -2,20 +2,18 @@ import { Type } from "@sinclair/typebox";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { App } from "../http/app.ts";
 import { type Human, openSessionGate } from "../sessions/gate.ts";
-import { decideInvitation, listWaitingForConsent } from "../sessions/invitations.ts";
-import { listOwnPasskeys } from "../sessions/passkeys.ts";
+import { decideInvitation } from "../sessions/invitations.ts";
 import {
   changePassword,
   endOtherSessions,
   isFresh,
-  listOpenSessions,
   passwordFault,
   provePassword,
   type SessionDeps,
 } from "../sessions/service.ts";
 import type { Fault } from "./forms.ts";
-import { PURPOSES, securityPage } from "./security-pages.ts";
-import { show, tokenField } from "./site.ts";
+import { PURPOSES } from "./security-pages.ts";
+import { showSecurity } from "./security-view.ts";
 
 const HERE = "/settings/security";
 const WRONG_PASSWORD = "This is not your password.";
@@ -38,25 +36,8 @@ const ConsentForm = Type.Object({
 
 /** `/settings/security` (CONTRACT.md §7): what a person changes about their own sign-in. */
 export function securityRoutes(app: App, deps: SessionDeps): void {
-  const present = async (reply: FastifyReply, human: Human, said?: string, fault?: Fault) => {
-    const [passkeys, sessions, waiting] = await Promise.all([
-      listOwnPasskeys(deps, human.userId),
-      listOpenSessions(deps, human),
-      listWaitingForConsent(deps, human),
-    ]);
-    const page = securityPage({
-      human,
-      passkeys,
-      passkeysUsable: deps.relyingParty !== undefined,
-      sessions,
-      waiting,
-      fresh: isFresh(human, human.now),
-      tokens: (purpose) => tokenField(deps, human, purpose),
-      said,
-      fault,
-    });
-    return show(deps, reply, page, { human, status: fault === undefined ? 200 : 422 });
-  };
+  const present = (reply: FastifyReply, human: Human, said?: string, fault?: Fault) =>
+    showSecurity(deps, reply, human, { said, fault });
   const formGate = (purpose: (request: FastifyRequest) => string) =>
     openSessionGate(deps, { purpose, returnTo: () => HERE });
 

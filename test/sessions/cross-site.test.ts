@@ -13,6 +13,7 @@ import {
   invite,
   open,
   PASSWORD,
+  setCookies,
   signIn,
   submit,
 } from "../support/humans.ts";
@@ -66,13 +67,16 @@ describe("a form is taken only from a page of this origin", () => {
       ],
       ["/sign-out", { form_token: hiddenValue(page, "/sign-out") }, cookie],
       ["/sign-in", { email, password: PASSWORD }, undefined],
+      ["/sign-in/passkey/options", {}, undefined],
+      ["/sign-in/passkey", { credential: "{}" }, undefined],
       ["/invite", { token, password: PASSWORD }, undefined],
       ["/reset", { email }, undefined],
       ["/reset/new", { token: "x", password: PASSWORD }, undefined],
     ];
     for (const [url, fields, who] of forms) {
       const answer = await submit(app, url, fields, { cookie: who, headers });
-      if (taken) expect([200, 303, 410], url).toContain(answer.status);
+      if (taken)
+        expect([200, 303, 410, ...(url === "/sign-in/passkey" ? [422] : [])], url).toContain(answer.status);
       else {
         expect(answer.status, url).toBe(403);
         expect(answer.headers["content-type"]).toContain("text/html");
@@ -177,6 +181,19 @@ describe("who may call what", () => {
       }
     },
   );
+
+  test("no token and no key signs anybody in with a passkey, or is asked for one", async () => {
+    const { token } = await createFixture(app);
+    for (const secret of [token, OPERATOR_KEY]) {
+      const headers = { authorization: `Bearer ${secret}`, "sec-fetch-site": "same-origin" };
+      const fields = { credential: secret };
+      const answer = await submit(app, "/sign-in/passkey", fields, {
+        cookie: `countersign=${secret}`,
+        headers,
+      });
+      expect([answer.status, setCookies(answer)]).toEqual([422, []]);
+    }
+  });
 
   test("a session is nobody on the routes of agents and of the operator", async () => {
     const { account, milestone } = await createFixture(app);

@@ -9,6 +9,7 @@ import { claimStates } from "./claim-states.ts";
 import { coSignStates } from "./co-sign-states.ts";
 import { call, createFixture, createMilestone, type Fixture, fund, operate } from "./fixtures.ts";
 import { createHuman, type HumanFixture, hiddenValue, invite, open, submit } from "./humans.ts";
+import { passkeyStates } from "./passkey-states.ts";
 import { createSubscriber, postMessage, subscribe } from "./webhooks.ts";
 
 /** A page as somebody sees it. */
@@ -97,6 +98,7 @@ export async function createPageStates(site: Site): Promise<PageState[]> {
     teamStates(site),
     claimStates(site),
     coSignStates(site),
+    passkeyStates(site),
   ]);
   return groups.flat();
 }
@@ -235,7 +237,7 @@ async function visitorStates(site: Site): Promise<PageState[]> {
       act: async (page) => {
         await page.getByLabel("E-mail").fill("nobody@example.com");
         await page.getByLabel("Password").fill("not this one");
-        await page.getByRole("main").getByRole("button", { name: "Sign in" }).click();
+        await page.getByRole("main").getByRole("button", { name: "Sign in", exact: true }).click();
       },
     },
     { name: "invite", path: `/invite?token=${first.token}` },

@@ -1,0 +1,58 @@
+import { sql } from "kysely";
+import type { Db, Trx } from "../database/connection.ts";
+
+/** A passkey that confirms nothing yet. */
+export type WaitingRow = {
+  id: string;
+  userId: string;
+  name: string;
+  addedAt: Date;
+  /** From when on it will count, as the operator has opened it; null: not before owners consent. */
+  opensAt: Date | null;
+};
+
+/** The passkeys of these people that confirm nothing yet, the oldest first. */
+export async function listWaiting(db: Db, userIds: readonly string[]): Promise<WaitingRow[]> {
+  const { rows } = await sql<WaitingRow>`
+    select id, user_id as "userId", name, created_at as "addedAt", trusted_from as "opensAt" from auth.passkeys
+    where user_id = any(${userIds}::text[]) and (trusted_from is null or trusted_from > now())
+    order by created_at, id`.execute(db);
+  return rows;
+}
+
+/** Holds a passkey that confirms nothing yet. */
+export async function lockWaiting(trx: Trx, id: string): Promise<WaitingRow | undefined> {
+  const { rows } = await sql<WaitingRow>`
+    select id, user_id as "userId", name, created_at as "addedAt", trusted_from as "opensAt" from auth.passkeys
+    where id = ${id} and (trusted_from is null or trusted_from > now()) for no key update`.execute(trx);
+  return rows[0];
+}
+
+/** From when on a passkey counts; null: not before owners consent. */
+export async function trustFrom(trx: Trx, id: string, from: Date | null): Promise<void> {
+  await trx.updateTable("auth.passkeys").set({ trusted_from: from }).where("id", "=", id).execute();
+}
+
+/** Writes an owner's consent down. One of them may come twice, and counts once. */
+export async function insertConsent(
+  trx: Trx,
+  { accountId, passkeyId, userId }: { accountId: string; passkeyId: string; userId: string },
+  now: Date,
+): Promise<void> {
+  await trx
+    .insertInto("auth.passkey_consents")
+    .values({ account_id: accountId, passkey_id: passkeyId, consented_by: userId, consented_at: now })
+    .onConflict((conflict) => conflict.columns(["account_id", "passkey_id"]).doNothing())
+    .execute();
+}
+
+/** In which accounts an owner has consented to which of the passkeys. */
+export async function listConsents(
+  db: Db,
+  passkeyIds: readonly string[],
+): Promise<{ accountId: string; passkeyId: string }[]> {
+  const { rows } = await sql<{ accountId: string; passkeyId: string }>`
+    select account_id as "accountId", passkey_id as "passkeyId" from auth.passkey_consents
+    where passkey_id = any(${passkeyIds}::uuid[])`.execute(db);
+  return rows;
+}

@@ -1,0 +1,238 @@
+import type { PublicKeyCredentialRequestOptionsJSON } from "@simplewebauthn/server";
+import { listOwners } from "../accounts/member-service.ts";
+import { holdAccount, listMembers, listMemberships } from "../accounts/service.ts";
+import { readClock } from "../database/clock.ts";
+import type { Db, Trx } from "../database/connection.ts";
+import { inTransaction } from "../database/transaction.ts";
+import { isUuid, newId } from "../lib/ids.ts";
+import { Problem } from "../lib/problems.ts";
+import { addSeconds } from "../lib/time.ts";
+import { queueMail } from "../mail/service.ts";
+import { readAssertion } from "./assertion.ts";
+import type { Ceremony } from "./challenge.ts";
+import * as consents from "./consent-store.ts";
+import { askForAnswer, checkAnswer, counts } from "./passkey-answer.ts";
+import { passkeyOpenedMail, passkeyTrustedMail } from "./passkey-mails.ts";
+import { listPasskeys } from "./passkey-store.ts";
+import { isFresh, type SessionConfig, type SessionDeps } from "./service.ts";
+import * as store from "./store.ts";
+
+/*
+ * Who came in by a link has shown that they read a mailbox, and no more. A passkey that they add signs them in, and
+ * confirms nothing where a passkey confirms: not before an owner of each of their accounts has consented to it, or a
+ * day after the operator has opened it. `passkeys.trusted_from` says from when on it counts; whoever co-signs asks
+ * `passkey-store.ts` for passkeys that do.
+ */
+
+const OPENS_AFTER_SECONDS = 24 * 60 * 60;
+
+type Owner = {
+  userId: string;
+  sessionId: string;
+  memberships: readonly { accountId: string; accountName: string; role: string }[];
+};
+
+/** Which passkey, and as an owner of which account. */
+export type Consent = { accountId: string; passkeyId: string };
+
+/** A member's passkey that waits for an owner. */
+export type WaitingPasskey = Consent & {
+  accountName: string;
+  passkeyName: string;
+  email: string;
+  name: string;
+  addedAt: Date;
+  opensAt: Date | null;
+  /** Whether an owner of this account has consented, and another account's has not yet. */
+  consented: boolean;
+};
+
+/** The passkeys that wait for this person, in all accounts that they own. Nobody consents to their own. */
+export async function listWaitingPasskeys(
+  { db }: SessionDeps,
+  { userId, memberships }: Owner,
+): Promise<WaitingPasskey[]> {
+  const owned = memberships.filter(({ role }) => role === "owner");
+  return (await Promise.all(owned.map((account) => listInAccount(db, userId, account)))).flat();
+}
+
+async function listInAccount(
+  db: Db,
+  userId: string,
+  { accountId, accountName }: { accountId: string; accountName: string },
+): Promise<WaitingPasskey[]> {
+  const members = (await listMembers(db, accountId)).filter(
+    ({ status, user_id }) => status === "active" && user_id !== userId,
+  );
+  const people = new Map(members.map((member) => [member.user_id, member]));
+  const waiting = await consents.listWaiting(
+    db,
+    members.flatMap(({ user_id }) => user_id ?? []),
+  );
+  const given = await consents.listConsents(
+    db,
+    waiting.map(({ id }) => id),
+  );
+  return waiting.flatMap(({ id, userId: whose, name: passkeyName, addedAt, opensAt }) => {
+    const member = people.get(whose);
+    if (member === undefined) return [];
+    const { email, name } = member;
+    const consented = given.some((one) => one.passkeyId === id && one.accountId === accountId);
+    return { accountId, accountName, passkeyId: id, passkeyName, email, name, addedAt, opensAt, consented };
+  });
+}
+
+/** Whether the owner consents by a passkey, as they have one that counts. */
+export async function consentsByPasskey({ db }: SessionDeps, { userId }: Owner): Promise<boolean> {
+  return (await listPasskeys(db, userId)).length > 0;
+}
+
+/** What `navigator.credentials.get` is to ask an owner who consents: the challenge says to which passkey. */
+export async function askForConsent(
+  deps: SessionDeps,
+  owner: Owner,
+  consent: Consent,
+): Promise<PublicKeyCredentialRequestOptionsJSON> {
+  return askForAnswer(deps, consenting(owner, consent), await listPasskeys(deps.db, owner.userId));
+}
+
+/**
+ * An owner consents to a member's passkey: by their own, whose answer is kept with the consent, or, if they have none
+ * that counts, by a proof younger than 5 minutes. It counts once an owner of each of the member's accounts has.
+ * @returns `undefined`: it waits no more, or is not theirs to consent to; else whether it counts now
+ * @throws Problem presence_lapsed, recovery_unfinished, passkey_refused
+ */
+export async function consentToPasskey(
+  deps: SessionDeps,
+  owner: Owner,
+  consent: Consent,
+  credential: string | undefined,
+  address: string,
+): Promise<{ counts: boolean } | undefined> {
+  return inTransaction(deps.db, async (trx) => {
+    const now = await readClock(trx);
+    const passkey = await holdWaiting(trx, owner, consent);
+    if (passkey === undefined || passkey.userId === owner.userId) return undefined;
+    const proof = await proveOwner(trx, deps, owner, consent, credential, now);
+    await consents.insertConsent(trx, { ...consent, userId: owner.userId }, now);
+    const detail = { ...consent, ofUser: passkey.userId, proof };
+    await trace(trx, owner.userId, "passkey_consented", detail, address, now);
+    if (!(await isAgreed(trx, passkey))) return { counts: false };
+    await consents.trustFrom(trx, passkey.id, now);
+    const person = await store.findUser(trx, passkey.userId);
+    if (person !== undefined) await queueMail(trx, passkeyTrustedMail(deps.config, person), now);
+    return { counts: true };
+  });
+}
+
+/**
+ * An owner stops what the operator has opened, before it counts. Any owner may, without a further proof.
+ * @returns `false`: it is not opened, or counts already, or is not theirs to stop
+ */
+export async function stopPasskey(
+  { db }: SessionDeps,
+  owner: Owner,
+  consent: Consent,
+  address: string,
+): Promise<boolean> {
+  return inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    const passkey = await holdWaiting(trx, owner, consent);
+    if (passkey === undefined || passkey.opensAt === null) return false;
+    await consents.trustFrom(trx, passkey.id, null);
+    await trace(trx, owner.userId, "passkey_stopped", { ...consent, ofUser: passkey.userId }, address, now);
+    return true;
+  });
+}
+
+export type Opened = { from: Date; passkeys: string[]; told: string[] };
+
+/**
+ * The operator opens the way for a person whom no owner can vouch for: the passkeys that wait count in 24 hours. All
+ * owners of their accounts are mailed now, and can stop it.
+ * @returns from when on, which, and who was mailed; `undefined`: nobody of that e-mail has a passkey that waits
+ */
+export async function openPasskeys(
+  { db, config }: { db: Db; config: SessionConfig },
+  email: string,
+): Promise<Opened | undefined> {
+  return inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    const person = await store.findUserByEmail(trx, email.trim());
+    const waiting = person === undefined ? [] : await consents.listWaiting(trx, [person.id]);
+    const closed = waiting.filter(({ opensAt }) => opensAt === null);
+    if (person === undefined || closed.length === 0) return undefined;
+    const from = addSeconds(now, OPENS_AFTER_SECONDS);
+    for (const { id } of closed) await consents.trustFrom(trx, id, from);
+    const told = new Map([[person.email, person as { email: string; name: string }]]);
+    for (const { accountId } of await listMemberships(trx, person.id))
+      for (const owner of await listOwners(trx, accountId)) told.set(owner.email, owner);
+    for (const to of told.values()) await queueMail(trx, passkeyOpenedMail(config, to, person, from), now);
+    const detail = { passkeyIds: closed.map(({ id }) => id), from: from.toISOString() };
+    await trace(trx, person.id, "passkeys_opened", detail, null, now);
+    return { from, passkeys: closed.map(({ name }) => name), told: [...told.keys()] };
+  });
+}
+
+/** The passkey, held, if the person owns the account, and whose it is belongs to that. */
+async function holdWaiting(
+  trx: Trx,
+  { userId }: Owner,
+  { accountId, passkeyId }: Consent,
+): Promise<consents.WaitingRow | undefined> {
+  const memberships = await listMemberships(trx, userId);
+  if (!memberships.some((own) => own.accountId === accountId && own.role === "owner")) return undefined;
+  await holdAccount(trx, accountId);
+  const passkey = isUuid(passkeyId) ? await consents.lockWaiting(trx, passkeyId) : undefined;
+  if (passkey === undefined) return undefined;
+  const theirs = await listMemberships(trx, passkey.userId);
+  return theirs.some((member) => member.accountId === accountId) ? passkey : undefined;
+}
+
+/** What is kept of how the owner showed that it is them. */
+async function proveOwner(
+  trx: Trx,
+  deps: SessionDeps,
+  owner: Owner,
+  consent: Consent,
+  credential: string | undefined,
+  now: Date,
+): Promise<object> {
+  const session = await store.lockSession(trx, owner);
+  if (session === undefined) throw new Problem("presence_lapsed");
+  if (!session.trusted) throw new Problem("recovery_unfinished");
+  if ((await listPasskeys(trx, owner.userId)).length === 0) {
+    if (!isFresh(session, now)) throw new Problem("presence_lapsed");
+    return { kind: "password", provedAt: session.provedAt.toISOString() };
+  }
+  const assertion = readAssertion(credential ?? "");
+  if (assertion === undefined) throw new Problem("passkey_refused");
+  const ceremony = consenting(owner, consent);
+  const passkey = await checkAnswer(trx, deps, { ceremony, userId: owner.userId }, assertion, now);
+  if (passkey === undefined || !counts(passkey, now)) throw new Problem("passkey_refused");
+  const { purpose } = ceremony;
+  const publicKey = passkey.public_key.toString("base64url");
+  return { kind: "passkey", purpose, credentialId: assertion.id, publicKey, ...assertion.response };
+}
+
+/** Whether an owner of each account has consented that the person belongs to. */
+async function isAgreed(trx: Trx, { id, userId }: consents.WaitingRow): Promise<boolean> {
+  const given = await consents.listConsents(trx, [id]);
+  const memberships = await listMemberships(trx, userId);
+  return memberships.every(({ accountId }) => given.some((one) => one.accountId === accountId));
+}
+
+function consenting({ sessionId }: Owner, { accountId, passkeyId }: Consent): Ceremony {
+  return { sessionId, purpose: `passkey:consent:${accountId}:${passkeyId}` };
+}
+
+function trace(
+  trx: Trx,
+  userId: string,
+  action: string,
+  detail: Record<string, unknown>,
+  address: string | null,
+  now: Date,
+): Promise<void> {
+  return store.insertAudit(trx, { id: newId(), userId, action, detail, address }, now);
+}
