@@ -8,6 +8,7 @@ import { appendEvents } from "../events/service.ts";
 import { canonicalDigest } from "../lib/canonical.ts";
 import { newId } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
+import { linkDecision } from "../receipts/service.ts";
 import { cross } from "./boundaries.ts";
 import * as store from "./human-store.ts";
 import { driveNewPayment, newLease, type PaymentDeps } from "./payment.ts";
@@ -85,7 +86,7 @@ async function writeSignedAttempt(
 }
 
 /**
- * Declines: the approval ends, and its event tells of it.
+ * Declines: the approval ends, its event tells of it, and its receipt proves it.
  * @throws Problem not_found, not_permitted, statement_stale, already_decided, payment_in_progress
  */
 export async function declineApproval(
@@ -106,6 +107,7 @@ export async function declineApproval(
       [{ type: "approval.confirmed", resourceId: approvalId, jobId: row.jobId, data }],
       now,
     );
+    await linkDecision(trx, accountId, approvalId, now);
   });
 }
 

@@ -19,6 +19,7 @@ import { mailboxRoutes } from "./mailbox-routes.ts";
 import { type MemberPageDeps, memberRoutes } from "./member-routes.ts";
 import * as pages from "./pages.ts";
 import { problemPage } from "./problem-page.ts";
+import { type ReceiptPageDeps, receiptPageRoutes } from "./receipt-routes.ts";
 import { resetRoutes } from "./reset-routes.ts";
 import { sandboxRoutes } from "./sandbox-routes.ts";
 import { securityRoutes } from "./security-routes.ts";
@@ -33,7 +34,13 @@ const ASSETS = [
   { url: "/assets/send.js", type: "text/javascript; charset=utf-8", file: "send.js" },
 ] as const;
 
-export type WebDeps = SessionDeps & PaymentDeps & BillingDeps & WebhookDeps & MemberPageDeps & ClaimPageDeps;
+export type WebDeps = SessionDeps &
+  PaymentDeps &
+  BillingDeps &
+  WebhookDeps &
+  MemberPageDeps &
+  ClaimPageDeps &
+  ReceiptPageDeps;
 
 /** The pages for people (CONTRACT.md §7), and what they are drawn with. GET changes nothing. */
 export async function webRoutes(app: App, deps: WebDeps, { demo }: { demo: boolean }): Promise<void> {
@@ -44,6 +51,7 @@ export async function webRoutes(app: App, deps: WebDeps, { demo }: { demo: boole
   inviteRoutes(app, deps);
   claimRoutes(app, deps);
   approvalPageRoutes(app, deps);
+  receiptPageRoutes(app, deps);
   billingRoutes(app, deps);
   if (deps.processor.cardForm === undefined) sandboxRoutes(app, deps);
   else cardRoutes(app, deps, deps.processor.cardForm);
