@@ -3,19 +3,35 @@ import * as payments from "../billing/payment-service.ts";
 import type { ProcessorName } from "../billing/processor.ts";
 import { readClock, readClockNow } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
+import type { Proof } from "../database/schema.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { canonicalDigest } from "../lib/canonical.ts";
 import { newId } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
+import { addSeconds } from "../lib/time.ts";
 import { linkDecision } from "../receipts/service.ts";
+import {
+  type Assertion,
+  CHALLENGE_SECONDS,
+  provePasskey,
+  type RelyingParty,
+} from "../sessions/presence-service.ts";
 import { cross } from "./boundaries.ts";
+import { putChallenge, takeChallenge } from "./challenge-store.ts";
 import * as store from "./human-store.ts";
 import { driveNewPayment, newLease, type PaymentDeps } from "./payment.ts";
 import { type Decision, type Statement, statementDigest } from "./statement.ts";
 
 /** The human who decides, and what proves that they are there. */
-export type Decider = { userId: string; proof: { kind: "password" | "session"; provedAt: Date } };
+export type Decider = { userId: string; sessionId: string; presence: Presence };
+
+/** A password or a sign-in, and when; or what a passkey says to the statement's digest. */
+export type Presence =
+  | { kind: "password" | "session"; provedAt: Date }
+  | { kind: "passkey"; relyingParty: RelyingParty; assertion: Assertion | undefined };
+
+type ApprovalKey = { accountId: string; approvalId: string };
 
 /** What the page showed: which decision, the nonce that it drew, and the digest that it was bound to. */
 export type Signed = { nonce: string; digest: Buffer };
@@ -36,14 +52,36 @@ export function statementOf(row: store.HumanApprovalRow, decision: Decision, non
 }
 
 /**
+ * Asks a person's passkey to sign what their page shows: the challenge is the statement's digest, and counts for
+ * this session, once, within 5 minutes (CONTRACT.md §7). Issued when they press the button, so that nothing is asked
+ * of them for a page that could not be signed any more.
+ * @throws Problem not_found, not_permitted, statement_stale, already_decided, payment_in_progress
+ */
+export async function issueChallenge(
+  db: Db,
+  { accountId, approvalId }: ApprovalKey,
+  { userId, sessionId }: { userId: string; sessionId: string },
+  signed: Signed,
+): Promise<void> {
+  await inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    const row = await lockOpen(trx, accountId, approvalId, userId);
+    if (row.card === null) throw new Problem("statement_stale");
+    assertUnchanged(row, statementOf(row, "confirm", signed.nonce), signed);
+    const challenge = { accountId, approvalId, userId, sessionId, digest: signed.digest };
+    await putChallenge(trx, challenge, { now, expiresAt: addSeconds(now, CHALLENGE_SECONDS) });
+  });
+}
+
+/**
  * Confirms: writes the signature, takes the milestone and writes the attempt, all in one transaction; then
  * moves the money (CONTRACT.md §1, DESIGN.md Paying). Returns when the outcome is known, or known to be open.
- * @throws Problem not_found, not_permitted, passkey_required, statement_stale, already_decided,
- * payment_in_progress
+ * @throws Problem not_found, not_permitted, passkey_required, passkey_refused, challenge_lapsed, statement_stale,
+ * already_decided, payment_in_progress
  */
 export async function confirmApproval(
   deps: PaymentDeps,
-  key: { accountId: string; approvalId: string },
+  key: ApprovalKey,
   decider: Decider,
   signed: Signed,
 ): Promise<void> {
@@ -56,13 +94,12 @@ export async function confirmApproval(
 async function writeSignedAttempt(
   trx: Trx,
   processor: ProcessorName,
-  { accountId, approvalId }: { accountId: string; approvalId: string },
+  { accountId, approvalId }: ApprovalKey,
   decider: Decider,
   signed: Signed,
 ): Promise<{ id: string; paymentId: string }> {
   const now = await readClock(trx);
-  const row = await lockOpen(trx, accountId, approvalId, decider);
-  if (row.coSign === "passkey") throw new Problem("passkey_required");
+  const row = await lockOpen(trx, accountId, approvalId, decider.userId);
   if (row.card === null || row.milestoneId === null) throw new Problem("statement_stale");
   await sign(trx, row, "confirm", decider, signed, now);
   const { milestoneId } = row;
@@ -91,13 +128,13 @@ async function writeSignedAttempt(
  */
 export async function declineApproval(
   db: Db,
-  { accountId, approvalId }: { accountId: string; approvalId: string },
+  { accountId, approvalId }: ApprovalKey,
   decider: Decider,
   signed: Signed,
 ): Promise<void> {
   await inTransaction(db, async (trx) => {
     const now = await readClock(trx);
-    const row = await lockOpen(trx, accountId, approvalId, decider);
+    const row = await lockOpen(trx, accountId, approvalId, decider.userId);
     await sign(trx, row, "decline", decider, signed, now);
     if (!(await store.declinePending(trx, accountId, approvalId, now))) throw new Problem("already_decided");
     const data = { approvalId, status: "declined" };
@@ -116,9 +153,9 @@ async function lockOpen(
   trx: Trx,
   accountId: string,
   approvalId: string,
-  decider: Decider,
+  userId: string,
 ): Promise<store.HumanApprovalRow> {
-  await assertMayDecide(trx, accountId, decider.userId);
+  await assertMayDecide(trx, accountId, userId);
   const row = await store.lockForDecision(trx, accountId, approvalId);
   if (row === undefined) throw notFound("approvals", "approvalId", approvalId);
   if (row.executing) throw new Problem("payment_in_progress", { approvalId });
@@ -138,19 +175,45 @@ async function sign(
   now: Date,
 ): Promise<void> {
   const statement = statementOf(row, decision, signed.nonce);
-  const digest = statementDigest(statement);
-  const unchanged =
-    digest.equals(signed.digest) &&
-    row.termsDigest.equals(canonicalDigest(row.terms)) &&
-    row.termsDigest.equals(canonicalDigest(row.presentTerms));
-  if (!unchanged) throw new Problem("statement_stale");
-  const { userId } = decider;
-  const proof = { ...decider.proof, provedAt: decider.proof.provedAt.toISOString() };
+  assertUnchanged(row, statement, signed);
   const { accountId, id: approvalId } = row;
+  const { userId } = decider;
+  const proof = await provePresence(trx, row, decision, decider, signed, now);
   const inserted = await store.insertSignature(
     trx,
-    { accountId, approvalId, digest, userId, decision, statement, proof },
+    { accountId, approvalId, digest: signed.digest, userId, decision, statement, proof },
     now,
   );
   if (!inserted) throw new Problem("statement_stale");
+}
+
+function assertUnchanged(row: store.HumanApprovalRow, statement: Statement, { digest }: Signed): void {
+  const unchanged =
+    digest.equals(statementDigest(statement)) &&
+    row.termsDigest.equals(canonicalDigest(row.terms)) &&
+    row.termsDigest.equals(canonicalDigest(row.presentTerms));
+  if (!unchanged) throw new Problem("statement_stale");
+}
+
+/** What shows that the person is there, as the account demands it: for a confirmation, a passkey perhaps. */
+async function provePresence(
+  trx: Trx,
+  { accountId, id: approvalId, coSign }: store.HumanApprovalRow,
+  decision: Decision,
+  { userId, sessionId, presence }: Decider,
+  { digest }: Signed,
+  now: Date,
+): Promise<Proof> {
+  if (presence.kind !== "passkey") {
+    if (coSign === "passkey" && decision === "confirm") throw new Problem("passkey_required");
+    return { kind: presence.kind, provedAt: presence.provedAt.toISOString() };
+  }
+  const { relyingParty, assertion } = presence;
+  if (assertion === undefined) throw new Problem("passkey_refused");
+  const challenge = { accountId, approvalId, userId, sessionId, digest };
+  if (!(await takeChallenge(trx, challenge, now))) throw new Problem("challenge_lapsed");
+  const answer = { assertion, challenge: digest };
+  const proof = await provePasskey(trx, relyingParty, userId, answer, now);
+  if (proof === undefined) throw new Problem("passkey_refused");
+  return proof;
 }

@@ -48,6 +48,8 @@ export type Config = {
   /** What is enabled for accounts that agents register by themselves. */
   defaultFeatures: readonly string[];
   approvalTtlSeconds: number;
+  /** From this amount on, in cents of whatever currency, a person types it before they confirm. */
+  confirmAmountFromCents: number;
   /** After how many days events are forgotten; absent: never. */
   eventRetentionDays: number | undefined;
   rateLimitPerMinute: number;
@@ -96,6 +98,7 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
     stripe,
     defaultFeatures: readDefaultFeatures(env, demo),
     approvalTtlSeconds: env.integer("APPROVAL_TTL_SECONDS", 259_200, { min: 1, max: 31_536_000 }),
+    confirmAmountFromCents: env.cents("CONFIRM_AMOUNT_FROM", 100_000, { max: 100_000_000 }),
     eventRetentionDays: env.optionalInteger("EVENT_RETENTION_DAYS", { min: 1, max: 36_500 }),
     rateLimitPerMinute: env.integer("RATE_LIMIT_PER_MINUTE", 600, { min: 1, max: 1_000_000 }),
     trustProxy: readTrustProxy(env),

@@ -48,6 +48,19 @@ export class Environment {
     return fallback;
   }
 
+  /** An amount of money in major units, as `1000` or `1000.00`; returned in whole cents. */
+  cents(name: string, fallback: number, { max }: { max: number }): number {
+    const value = this.optional(name);
+    if (value === undefined) return fallback;
+    const [, whole = "", decimals = ""] = /^(\d{1,12})(?:\.(\d{1,2}))?$/.exec(value) ?? [];
+    const cents = Number(whole) * 100 + Number(decimals.padEnd(2, "0"));
+    if (whole !== "" && cents <= max) return cents;
+    this.fault(
+      `${name} must be an amount from 0 to ${(max / 100).toFixed(2)}, such as 1000.00, not ${value}`,
+    );
+    return fallback;
+  }
+
   optionalInteger(name: string, range: { min: number; max: number }): number | undefined {
     return this.optional(name) === undefined ? undefined : this.integer(name, range.min, range);
   }

@@ -18,6 +18,7 @@ export type Database = {
   milestones: MilestonesTable;
   executing_milestones: ExecutingMilestonesTable;
   approvals: ApprovalsTable;
+  co_sign_challenges: CoSignChallengesTable;
   signatures: SignaturesTable;
   events: EventsTable;
   webhooks: WebhooksTable;
@@ -278,6 +279,18 @@ export type ApprovalsTable = {
   created_at: Date;
   expires_at: Date;
   resolved_at: Date | null;
+};
+
+/** What a person's passkey was asked last to sign for an approval; gone once it has signed. */
+export type CoSignChallengesTable = {
+  account_id: string;
+  approval_id: string;
+  user_id: string;
+  session_id: string;
+  /** Of the statement that the page showed: the challenge itself. */
+  digest: Buffer;
+  issued_at: Date;
+  expires_at: Date;
 };
 
 export type SignaturesTable = {

@@ -112,7 +112,24 @@ const catalogue = {
     "Something changed since this page was opened. Read it again before you decide.",
     true,
   ],
-  passkey_required: [409, "CONFLICT", "This account confirms with passkeys only.", true],
+  passkey_required: [
+    409,
+    "CONFLICT",
+    "This account confirms with passkeys only, and no passkey was asked: that needs JavaScript.",
+    true,
+  ],
+  passkey_refused: [
+    409,
+    "CONFLICT",
+    "No passkey of yours has confirmed this. It may have been removed, be another person’s, or not have asked who you are.",
+    true,
+  ],
+  challenge_lapsed: [
+    409,
+    "CONFLICT",
+    "Your passkey was asked more than 5 minutes ago, or by another click or tab since. Confirm again.",
+    true,
+  ],
   co_sign_loosening: [409, "CONFLICT", "Only an owner of the account can loosen its co-sign policy.", true],
   token_limit_reached: [
     409,

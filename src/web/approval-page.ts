@@ -3,13 +3,11 @@ import type { PaymentRow, ReversalRow } from "../billing/payment-service.ts";
 import { type Html, html } from "../lib/html.ts";
 import { formatAmount } from "../lib/money.ts";
 import { approvalTerms } from "./approval-terms.ts";
-import { type Fault, field, hiddenField } from "./forms.ts";
+import { type DecisionForms, decisionForms } from "./decision-form.ts";
+import { type Fault, hiddenField } from "./forms.ts";
 import type { Page } from "./layout.ts";
 import { reversalNotices } from "./reversals.ts";
 import { amount, cardName, closedWord, mentioned, time } from "./wording.ts";
-
-/** A decision's form: what it is bound to, and where it goes. */
-export type DecisionForm = { nonce: string; digest: string; token: string };
 
 export type ApprovalView = {
   approval: HumanApproval;
@@ -23,12 +21,12 @@ export type ApprovalView = {
   /** Whoever signed last, by their name in the account, and the card that they signed for. */
   signed: { signer: string; source: { brand: string; last4: string } | null } | undefined;
   /** Absent for a viewer, and where nothing can be decided any more. */
-  forms: { confirm: DecisionForm; decline: DecisionForm; passwordOf: string | undefined } | undefined;
+  forms: DecisionForms | undefined;
   /** Absent for a viewer. */
   cancelToken: string | undefined;
   /** What went wrong with the last try, for people. */
   problem: string | undefined;
-  /** What is wrong with the password that came with it. */
+  /** What is wrong with a field of the form. */
   fault: Fault | undefined;
 };
 
@@ -38,14 +36,19 @@ export function approvalPage(view: ApprovalView): Page {
   return {
     ...headOf(view),
     ...(isBack(view) ? { script: "send.js" } : {}),
+    ...(asksPasskey(view) ? { script: "co-sign.js", fetches: true } : {}),
     body: html`
       ${problem === undefined ? null : html`<p class="notice wrong" role="alert">${problem}</p>`}
       ${statusOf(view)}
       ${reversalNotices(view.reversals)}
       ${approvalTerms(approval, signed?.source ?? null)}
       ${approval.state === "confirmed" || approval.state === "declined" ? html`<p><a href="/approvals/${approval.id}/receipt">Receipt, to keep or to print</a></p>` : null}
-      ${view.forms === undefined ? html`<p><a href="/approvals">All approvals</a></p>` : decision(view, view.forms)}`,
+      ${view.forms === undefined ? html`<p><a href="/approvals">All approvals</a></p>` : decisionForms(view, view.forms)}`,
   };
+}
+
+function asksPasskey({ forms, approval }: ApprovalView): boolean {
+  return forms?.presence.by === "passkey" && approval.card !== null;
 }
 
 function headOf({ approval, payment }: ApprovalView): { title: string; heading: Html } {
@@ -181,56 +184,4 @@ function endedBecause(approval: HumanApproval): Html {
   return typeof reason === "string"
     ? html`${REASONS[reason] ?? "It could no longer be carried out as it was asked."}`
     : html`Nobody had confirmed it by ${time(approval.expiresAt)}, so it has lapsed.`;
-}
-
-function decision(
-  { approval, payment, fault }: ApprovalView,
-  { confirm, decline, passwordOf }: NonNullable<ApprovalView["forms"]>,
-): Html {
-  const { id, card, terms } = approval;
-  const sum = amount(terms.amountCents, terms.currency);
-  const declining = html`<form method="post" action="/approvals/${id}/decline">
-          ${hidden(decline)}
-          <button class="second decline" type="submit">Decline</button>
-        </form>`;
-  if (card === null) {
-    return html`<div class="choices">
-        <a class="button" href="/billing?approval=${id}">Add a card</a>
-        ${declining}
-      </div>`;
-  }
-  return html`<h2>What happens next</h2>
-      <p><strong>If you confirm</strong>, the ${cardName(card)} is charged ${sum}, once and now. The money is held for
-        ${mentioned(terms.payee.displayName)} until the work is approved.</p>
-      <p><strong>If you decline</strong>, nothing is paid. The agent can see that, and may ask again.</p>
-      <div class="choices decision">
-        <form method="post" action="/approvals/${id}/confirm">
-          ${hidden(confirm)}
-          ${passwordOf === undefined ? null : passwordField(passwordOf, fault)}
-          <button type="submit">Confirm and pay ${sum}</button>
-        </form>
-        ${
-          payment?.status === "refused" && payment.cardId === card.id
-            ? html`<a class="button second" href="/billing?approval=${id}">Use another card</a>`
-            : null
-        }
-        ${declining}
-      </div>`;
-}
-
-function passwordField(email: string, fault: Fault | undefined): Html {
-  return html`<input class="away" type="email" autocomplete="username" value="${email}" readonly tabindex="-1"
-            aria-hidden="true">
-          ${field({
-            name: "password",
-            label: "Your password, to show that it is you",
-            type: "password",
-            autocomplete: "current-password",
-            maxLength: 128,
-            fault,
-          })}`;
-}
-
-function hidden({ nonce, digest, token }: DecisionForm): Html {
-  return html`${hiddenField("nonce", nonce)}${hiddenField("digest", digest)}${hiddenField("form_token", token)}`;
 }

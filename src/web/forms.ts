@@ -12,8 +12,10 @@ export type Field = {
   autocomplete: "username" | "email" | "name" | "current-password" | "new-password" | "off";
   value?: string;
   hint?: string | Html;
-  /** Digits are typed: phones show their keys. */
-  digits?: true;
+  /** What is typed, so that phones show the keys for it: digits alone, or an amount. */
+  digits?: true | "decimal";
+  /** It may be left empty. */
+  optional?: true;
   minLength?: number;
   maxLength?: number;
   fault?: Fault | undefined;
@@ -30,6 +32,7 @@ export function field(options: Field): Html {
     value,
     hint,
     digits,
+    optional,
     minLength,
     maxLength,
     fault,
@@ -41,10 +44,10 @@ export function field(options: Field): Html {
           <label for="${id}">${label}</label>
           ${hint && html`<div class="quiet hint" id="${id}-hint">${hint}</div>`}
           ${own && html`<p class="fault" id="${id}-fault">${own.message}</p>`}
-          <input id="${id}" name="${name}" type="${type}" autocomplete="${autocomplete}" required
+          <input id="${id}" name="${name}" type="${type}" autocomplete="${autocomplete}"${optional !== true && " required"}
             ${type === "email" && html`inputmode="email" autocapitalize="none" spellcheck="false"`}
             ${type === "url" && html`autocapitalize="none" spellcheck="false"`}
-            ${digits && html`inputmode="numeric"`}
+            ${digits && html`inputmode="${digits === true ? "numeric" : digits}"`}
             ${value !== undefined && html`value="${value}"`}
             ${minLength !== undefined && html`minlength="${minLength}"`}
             ${maxLength !== undefined && html`maxlength="${maxLength}"`}

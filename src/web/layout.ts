@@ -36,6 +36,8 @@ export type Page = {
   body: Html;
   /** One of our scripts, by its file's name: it runs when the page has been read. */
   script?: string;
+  /** The script asks this service for something, and nobody else. */
+  fetches?: true;
   /** Opens the page for Stripe's form, and for nothing else. */
   stripe?: true;
 };
@@ -48,7 +50,7 @@ export function sendPage(
   reply: FastifyReply,
   appName: string,
   status: number,
-  { title, heading, body, script, stripe }: Page,
+  { title, heading, body, script, fetches, stripe }: Page,
   visitor?: Visitor,
 ): FastifyReply {
   const page = html`<!doctype html>
@@ -85,6 +87,7 @@ ${body}
   const content = {
     ...CONTENT,
     ...(script === undefined ? {} : { "script-src": "'self'" }),
+    ...(fetches ? { "connect-src": "'self'" } : {}),
     ...(stripe ? STRIPE_CONTENT : {}),
   };
   const policy = Object.entries(content).map((directive) => directive.join(" "));

@@ -3,15 +3,15 @@ import type { Human } from "../sessions/gate.ts";
 import { isFresh, PASSWORD_AT_MOST, provePassword, type SessionDeps } from "../sessions/service.ts";
 import { type Fault, field } from "./forms.ts";
 
-/** When the person proved that they are there: lately, or now, by their password. */
+/** When the person proved that they are there: now, by their password, or lately, if they typed none. */
 export async function proveNow(
   deps: SessionDeps,
   human: Human,
   password: string | undefined,
   address: string,
 ): Promise<Date | undefined> {
-  if (isFresh(human, human.now)) return human.provedAt;
-  return password ? provePassword(deps, human, password, address) : undefined;
+  if (password) return provePassword(deps, human, password, address);
+  return isFresh(human, human.now) ? human.provedAt : undefined;
 }
 
 /** What a form asks whose person has not proved lately that they are there; nothing if they have. */

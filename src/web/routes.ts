@@ -1,6 +1,5 @@
 import { readFileSync } from "node:fs";
 import formBody from "@fastify/formbody";
-import type { PaymentDeps } from "../approvals/payment.ts";
 import type { BillingDeps } from "../billing/service.ts";
 import type { App } from "../http/app.ts";
 import { toProblem } from "../http/errors.ts";
@@ -9,6 +8,7 @@ import { readHuman } from "../sessions/gate.ts";
 import type { SessionDeps } from "../sessions/service.ts";
 import type { WebhookDeps } from "../webhooks/service.ts";
 import { approvalPageRoutes } from "./approval-routes.ts";
+import type { ApprovalPageDeps } from "./approval-view.ts";
 import { billingRoutes } from "./billing-routes.ts";
 import { cardRoutes } from "./card-routes.ts";
 import { type ClaimPageDeps, claimRoutes } from "./claim-routes.ts";
@@ -31,11 +31,12 @@ const ASSETS = [
   { url: "/assets/style.css", type: "text/css; charset=utf-8", file: "style.css" },
   { url: "/assets/icon.svg", type: "image/svg+xml", file: "icon.svg" },
   { url: "/assets/card.js", type: "text/javascript; charset=utf-8", file: "card.js" },
+  { url: "/assets/co-sign.js", type: "text/javascript; charset=utf-8", file: "co-sign.js" },
   { url: "/assets/send.js", type: "text/javascript; charset=utf-8", file: "send.js" },
 ] as const;
 
 export type WebDeps = SessionDeps &
-  PaymentDeps &
+  ApprovalPageDeps &
   BillingDeps &
   WebhookDeps &
   MemberPageDeps &

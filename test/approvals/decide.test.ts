@@ -35,7 +35,7 @@ async function createApprover(
       updated_at: now,
     })
     .execute();
-  return { userId, proof: { kind: "password", provedAt: now } };
+  return { userId, sessionId: "", presence: { kind: "password", provedAt: now } };
 }
 
 type Waiting = Fixture & { accountId: string; approvalId: string; decider: Decider };

@@ -45,6 +45,10 @@ export class Authenticator {
     return this.#keys.publicKey;
   }
 
+  get privateKey(): KeyObject {
+    return this.#keys.privateKey;
+  }
+
   /** The public key as the COSE key that a registration hands over. */
   get coseKey(): Buffer {
     const { x, y } = this.#keys.publicKey.export({ format: "jwk" });

@@ -1,16 +1,19 @@
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { expect } from "vitest";
-import { confirmApproval, type Decider, declineApproval } from "../../src/approvals/decide.ts";
+import { confirmApproval, declineApproval, issueChallenge } from "../../src/approvals/decide.ts";
 import type { PaymentDeps } from "../../src/approvals/payment.ts";
 import type { LinkedContent, Receipt } from "../../src/receipts/schemas.ts";
 import { openReceiptKeys } from "../../src/receipts/service.ts";
 import { verifyReceipt } from "../../src/receipts/verifier.ts";
-import { Authenticator, type Lies } from "./authenticator.ts";
+import { readAssertion } from "../../src/sessions/assertion.ts";
+import { type RelyingParty, relyingPartyOf } from "../../src/sessions/relying-party.ts";
+import type { Authenticator, Lies } from "./authenticator.ts";
 import { call } from "./fixtures.ts";
+import { givePasskey } from "./passkeys.ts";
 import { PUBLIC_URL, type TestService } from "./service.ts";
 import { confirmNow, createStories, deciderOf, putCard, readStatement, type Story } from "./stories.ts";
 
-type Deps = PaymentDeps & Pick<TestService, "app">;
+type Deps = PaymentDeps & Pick<TestService, "app" | "config">;
 
 /** An account with this many approvals that wait, to be decided one by one. */
 export async function createChain({ app }: Pick<TestService, "app">, count: number) {
@@ -50,27 +53,28 @@ export async function decideEveryWay(deps: Deps) {
 
 export async function declineNow(deps: Pick<PaymentDeps, "db">, story: Story): Promise<void> {
   const decider = await deciderOf(deps.db, story);
-  const proof = { kind: "session", provedAt: new Date() } as const;
+  const presence = { kind: "session", provedAt: new Date() } as const;
   await declineApproval(
     deps.db,
     story,
-    { ...decider, proof },
+    { ...decider, presence },
     await readStatement(deps.db, story, "decline"),
   );
 }
 
-/** Confirms with a passkey of the person's. @param lies what its authenticator says otherwise than an honest one */
-export async function confirmByPasskey(
-  deps: PaymentDeps,
-  story: Story,
-  lies: Lies = {},
-): Promise<Authenticator> {
-  const authenticator = new Authenticator();
-  const signed = await readStatement(deps.db, story, "confirm");
-  const { userId } = await deciderOf(deps.db, story);
-  const proof = passkeyProof(authenticator, signed.digest, lies);
-  await confirmApproval(deps, story, { userId, proof } as unknown as Decider, signed);
-  return authenticator;
+/** Confirms with a passkey of the person's, which they get for it. */
+export async function confirmByPasskey(deps: Deps, story: Story): Promise<void> {
+  const { db, config } = deps;
+  const signed = await readStatement(db, story, "confirm");
+  const decider = await deciderOf(db, story);
+  const passkey = await givePasskey(db, decider.userId);
+  await issueChallenge(db, story, decider, signed);
+  const presence = {
+    kind: "passkey" as const,
+    relyingParty: relyingPartyOf(config) as RelyingParty,
+    assertion: readAssertion(JSON.stringify(passkey.assert(signed.digest))),
+  };
+  await confirmApproval(deps, story, { ...decider, presence }, signed);
 }
 
 /** What is kept with a signature that a passkey made. */

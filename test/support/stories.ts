@@ -55,7 +55,7 @@ export async function deciderOf(db: Db, { accountId }: Subject): Promise<Decider
     .where("status", "=", "active")
     .select("user_id")
     .executeTakeFirstOrThrow();
-  return { userId: user_id ?? "", proof: { kind: "password", provedAt: new Date() } };
+  return { userId: user_id ?? "", sessionId: "", presence: { kind: "password", provedAt: new Date() } };
 }
 
 /** What the page of an approval would have signed if it were shown now. */

@@ -1,0 +1,78 @@
+import {
+  generateAuthenticationOptions,
+  type PublicKeyCredentialRequestOptionsJSON,
+} from "@simplewebauthn/server";
+import type { Db, Trx } from "../database/connection.ts";
+import type { PasskeyProof } from "../database/schema.ts";
+import { SECOND } from "../lib/time.ts";
+import { type Assertion, verifyAssertion } from "./assertion.ts";
+import { listPasskeys, lockPasskey, markPasskeyUsed } from "./passkey-store.ts";
+import type { RelyingParty } from "./relying-party.ts";
+
+export { type Assertion, readAssertion } from "./assertion.ts";
+export type { RelyingParty } from "./relying-party.ts";
+
+/** How long a person may take to answer what their passkey is asked. */
+export const CHALLENGE_SECONDS = 5 * 60;
+
+/** Whether the person has a passkey that they could prove their presence with. */
+export async function hasPasskey(db: Db, userId: string): Promise<boolean> {
+  return (await listPasskeys(db, userId)).length > 0;
+}
+
+/**
+ * What `navigator.credentials.get` is to ask for: an answer to this challenge by one of the person's passkeys, which
+ * must recognise them. `undefined`: they have none.
+ */
+export async function askForPasskey(
+  db: Db,
+  relyingParty: RelyingParty,
+  userId: string,
+  challenge: Buffer,
+): Promise<PublicKeyCredentialRequestOptionsJSON | undefined> {
+  const passkeys = await listPasskeys(db, userId);
+  if (passkeys.length === 0) return undefined;
+  return generateAuthenticationOptions({
+    rpID: relyingParty.id,
+    challenge: new Uint8Array(challenge),
+    userVerification: "required",
+    timeout: CHALLENGE_SECONDS * SECOND,
+    allowCredentials: passkeys.map(({ credential_id, transports }) => ({
+      id: credential_id.toString("base64url"),
+      // What its authenticator said when it was added; browsers pass over what they do not know.
+      transports: transports as AuthenticatorTransport[],
+    })),
+  });
+}
+
+/**
+ * Checks that a passkey of this person's has answered the challenge, and writes down that it was used. Within the
+ * transaction that its answer counts in: the passkey is held, so that it is not removed meanwhile, and no two answers
+ * count the same counter. It calculates (about a millisecond) and asks nobody.
+ * @returns the proof whole; `undefined`: it is none
+ */
+export async function provePasskey(
+  trx: Trx,
+  relyingParty: RelyingParty,
+  userId: string,
+  { assertion, challenge }: { assertion: Assertion; challenge: Buffer },
+  now: Date,
+): Promise<PasskeyProof | undefined> {
+  const passkey = await lockPasskey(trx, userId, Buffer.from(assertion.id, "base64url"));
+  if (passkey === undefined) return undefined;
+  const verified = await verifyAssertion(relyingParty, passkey, assertion, challenge);
+  if (verified === undefined) return undefined;
+  await markPasskeyUsed(trx, passkey.id, verified, now);
+  const { authenticatorData, clientDataJSON, signature } = assertion.response;
+  return {
+    kind: "passkey",
+    provedAt: now.toISOString(),
+    credentialId: assertion.id,
+    publicKey: passkey.public_key.toString("base64url"),
+    authenticatorData,
+    clientDataJSON,
+    signature,
+    rpId: relyingParty.id,
+    origin: relyingParty.origin,
+  };
+}

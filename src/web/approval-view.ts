@@ -1,0 +1,223 @@
+import { randomBytes } from "node:crypto";
+import { Type } from "@sinclair/typebox";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { statementOf } from "../approvals/decide.ts";
+import { findApprovalForHuman, type HumanApproval, listSignatures } from "../approvals/human-service.ts";
+import type { PaymentDeps } from "../approvals/payment.ts";
+import { type Decision, statementDigest } from "../approvals/statement.ts";
+import { findLatestPayment, listReversals } from "../billing/payment-service.ts";
+import { notFound, Problem, problemRow } from "../lib/problems.ts";
+import { formToken } from "../sessions/form-token.ts";
+import type { Human } from "../sessions/gate.ts";
+import { hasPasskey } from "../sessions/presence-service.ts";
+import { isFresh, type SessionConfig, type SessionDeps } from "../sessions/service.ts";
+import { approvalPage } from "./approval-page.ts";
+import type { DecisionForm, PresenceAsked } from "./decision-form.ts";
+import { show } from "./site.ts";
+import { cardName } from "./wording.ts";
+
+export type ApprovalPageDeps = SessionDeps &
+  PaymentDeps & { config: SessionConfig & { confirmAmountFromCents: number } };
+
+export const Params = Type.Object({ approvalId: Type.String() });
+
+/** What a decision's form sends: which statement its page showed. */
+export const DECISION_FIELDS = {
+  nonce: Type.String({ minLength: 1, maxLength: 64 }),
+  digest: Type.String({ pattern: "^[0-9a-f]{64}$" }),
+  form_token: Type.String({ maxLength: 100 }),
+};
+type Shown = { nonce: string; digest: string };
+
+const NONCE_BYTES = 16;
+
+/** What the page says beyond what it shows; with a field, of that field, whose value comes back if it may. */
+export type Said = { status: number; message: string; field?: string; typedAmount?: string | undefined };
+
+/** The page of an approval as it is now. */
+export async function showApproval(
+  deps: ApprovalPageDeps,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  human: Human,
+  said?: Said,
+): Promise<FastifyReply> {
+  const approval = await findOwn(deps, request, human);
+  const payment = await findLatestPayment(deps.db, approval.accountId, approval.id);
+  const reversals =
+    payment?.status === "succeeded" ? await listReversals(deps.db, approval.accountId, [payment.id]) : [];
+  const [signed] = await listSignatures(deps.db, approval.accountId, approval.id);
+  const may = mayDecide(human, approval);
+  const form = (decision: Decision): DecisionForm => drawForm(deps, human, approval, decision);
+  const page = approvalPage({
+    approval,
+    payment,
+    reversals,
+    returned: payment?.intentId != null && returnedFrom(request) === payment.intentId,
+    lookToken: formToken(deps.keys, human, lookPurpose(request)),
+    signed,
+    forms:
+      may && approval.state === "waiting"
+        ? {
+            confirm: form("confirm"),
+            decline: form("decline"),
+            presence: await presenceAsked(deps, human, approval),
+            typedAmount: isLarge(deps, approval) ? (said?.typedAmount ?? "") : undefined,
+          }
+        : undefined,
+    cancelToken: may ? formToken(deps.keys, human, `cancel-payment:${approval.id}`) : undefined,
+    problem: said?.field === undefined ? said?.message : undefined,
+    fault: said?.field === undefined ? undefined : { field: said.field, message: said.message },
+  });
+  return show(deps, reply, page, { human, status: said?.status ?? 200 });
+}
+
+/** How this person shows that they are there, if they confirm: as the account demands it, with what they have. */
+async function presenceAsked(
+  { db, relyingParty }: ApprovalPageDeps,
+  human: Human,
+  { coSign }: HumanApproval,
+): Promise<PresenceAsked> {
+  const demanded = coSign === "passkey";
+  if (relyingParty === undefined && demanded) return { by: "nothing-here" };
+  if (relyingParty !== undefined && (await hasPasskey(db, human.userId))) {
+    return { by: "passkey", elsePassword: demanded ? undefined : human.email };
+  }
+  if (demanded) return { by: "passkey-to-add" };
+  return isFresh(human, human.now) ? { by: "session" } : { by: "password", email: human.email };
+}
+
+/** Whether the amount is so large that it is typed before it is confirmed. */
+export function isLarge({ config }: ApprovalPageDeps, { terms }: HumanApproval): boolean {
+  return terms.amountCents >= config.confirmAmountFromCents;
+}
+
+/** A form that can send one statement alone: the one that the page shows. */
+function drawForm(
+  deps: ApprovalPageDeps,
+  human: Human,
+  approval: HumanApproval,
+  decision: Decision,
+): DecisionForm {
+  const nonce = randomBytes(NONCE_BYTES).toString("base64url");
+  const digest = statementDigest(statementOf(approval, decision, nonce)).toString("hex");
+  return {
+    nonce,
+    digest,
+    token: formToken(deps.keys, human, `approval:${approval.id}:${decision}:${digest}`),
+  };
+}
+
+/** What a decision's form is bound to, as `drawForm` said it. */
+export function purposeOf(request: FastifyRequest, decision: Decision): string {
+  const { digest } = request.body as { digest: string };
+  return `approval:${idOf(request)}:${decision}:${digest}`;
+}
+
+export function signedOf({ nonce, digest }: Shown) {
+  return { nonce, digest: Buffer.from(digest, "hex") };
+}
+
+/** Whether a confirmation of what the page showed would be one of what is there now. */
+export function isCurrent(approval: HumanApproval, { nonce, digest }: Shown): boolean {
+  return statementDigest(statementOf(approval, "confirm", nonce)).toString("hex") === digest;
+}
+
+/** Runs a decision. Refused: the page as it is now, saying why. Open: the page, which says that it is. */
+export async function decide(
+  deps: ApprovalPageDeps,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  human: Human,
+  work: () => Promise<void>,
+): Promise<FastifyReply> {
+  try {
+    await work();
+  } catch (error) {
+    if (error instanceof Problem) return refuse(deps, request, reply, human, error);
+    request.log.warn({ reqId: request.id, err: error }, "the outcome of a payment is not known yet");
+  }
+  return reply.redirect(approvalPath(request), 303);
+}
+
+/** The page as it is now, saying why a decision was refused. */
+export async function refuse(
+  deps: ApprovalPageDeps,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  human: Human,
+  problem: Problem,
+): Promise<FastifyReply> {
+  const { status } = problemRow(problem.problem);
+  const message = await explain(deps, request, human, problem);
+  return showApproval(deps, request, reply, human, { status, message });
+}
+
+/**
+ * Why a decision was refused. While an approval waits its terms stand, so what makes a page stale is another
+ * card, or that the page was sent twice.
+ */
+async function explain(
+  deps: ApprovalPageDeps,
+  request: FastifyRequest,
+  human: Human,
+  { problem, message }: Problem,
+): Promise<string> {
+  if (PRESENCE_PROBLEMS.has(problem)) return `Nothing was confirmed. ${message}`;
+  if (problem !== "statement_stale") return message;
+  const approval = await findOwn(deps, request, human);
+  if (approval.state !== "waiting") return message;
+  if (isCurrent(approval, request.body as Shown))
+    return "This page was sent twice, and counted once. Read it again before you decide.";
+  const card =
+    approval.card === null ? "no card is on file any more" : `the ${cardName(approval.card)} pays now`;
+  return `Something changed since you opened this page: ${card}. Nothing was confirmed. Read it again before you decide.`;
+}
+
+const PRESENCE_PROBLEMS: ReadonlySet<string> = new Set([
+  "passkey_required",
+  "passkey_refused",
+  "challenge_lapsed",
+]);
+
+/**
+ * The approval of the address, if it is of an account of this person's.
+ * @throws Problem not_found
+ */
+export async function findOwn(
+  deps: ApprovalPageDeps,
+  request: FastifyRequest,
+  human: Human,
+): Promise<HumanApproval> {
+  const id = idOf(request);
+  const approval = await findApprovalForHuman(deps.db, accountsOf(human), id);
+  if (approval === undefined) throw notFound("approvals", "approvalId", id);
+  return approval;
+}
+
+export function accountsOf({ memberships }: Human): string[] {
+  return memberships.map((membership) => membership.accountId);
+}
+
+export function mayDecide({ memberships }: Human, { accountId }: HumanApproval): boolean {
+  const role = memberships.find((membership) => membership.accountId === accountId)?.role;
+  return role === "owner" || role === "approver";
+}
+
+export function idOf(request: FastifyRequest): string {
+  return (request.params as { approvalId: string }).approvalId;
+}
+
+export function lookPurpose(request: FastifyRequest): string {
+  return `look:${idOf(request)}`;
+}
+
+export function approvalPath(request: FastifyRequest): string {
+  return `/approvals/${encodeURIComponent(idOf(request))}`;
+}
+
+/** The intent that the person's bank was asked about, if it is from there that they come. */
+export function returnedFrom({ query }: FastifyRequest): string | undefined {
+  const { payment_intent: intentId } = query as { payment_intent?: unknown };
+  return typeof intentId === "string" && /^\w{1,100}$/.test(intentId) ? intentId : undefined;
+}

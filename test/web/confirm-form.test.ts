@@ -1,0 +1,149 @@
+import { describe, expect, test } from "vitest";
+import {
+  askChallenge,
+  beginCoSign,
+  type CoSignOptions,
+  dropPasskeys,
+  type Fields,
+  letProofAge,
+  readForm,
+  readSignatures,
+  refused,
+  sendForm,
+  signForm,
+  statusOf,
+} from "../support/co-sign.ts";
+import { hiddenValue, open, PASSWORD, submit } from "../support/humans.ts";
+import { startService } from "../support/service.ts";
+
+const service = await startService();
+const { app, db } = service;
+
+const begin = (options?: CoSignOptions) => beginCoSign(service, options);
+
+describe("how a page lets its person confirm", () => {
+  test("where passkeys are demanded: by passkey alone, which needs JavaScript, as it says", async () => {
+    const story = await begin();
+    await letProofAge(db, story);
+    const page = await open(app, story.path, story);
+    expect(page.text).toContain(`data-passkey="${story.path}/challenge"`);
+    expect(page.text).toContain("Confirming here needs JavaScript.");
+    expect(page.text).not.toContain('name="password"');
+    expect(page.headers["content-security-policy"]).toContain("script-src 'self'; connect-src 'self'");
+  });
+
+  test("where they are demanded and the person has none: by adding one, and back; declining works", async () => {
+    const story = await begin();
+    await dropPasskeys(db, story);
+    const { text } = await open(app, story.path, story);
+    expect(text).toContain(`href="/settings/security/passkeys/new?return_to=${story.path}"`);
+    expect(text).not.toContain(`action="${story.path}/confirm"`);
+    expect(text).toContain(`action="${story.path}/decline"`);
+  });
+
+  test("where a password may do: by passkey, or by the password, which is checked", async () => {
+    const story = await begin({ coSign: "session" });
+    const page = await open(app, story.path, story);
+    expect(page.text).toContain("data-passkey");
+    expect(page.text).toContain("Use your password instead");
+    const fields = await readForm(app, story);
+    const wrong = await refused(db, () => sendForm(app, story, { ...fields, password: "wrong" }));
+    expect([wrong.status, wrong.text]).toEqual([422, expect.stringContaining("<details open>")]);
+    expect((await sendForm(app, story, { ...fields, password: PASSWORD })).status).toBe(303);
+    expect(await statusOf(app, story)).toBe("confirmed");
+    expect((await readSignatures(db, story))[0]?.proof).toMatchObject({ kind: "password" });
+  });
+
+  test("a passkey that has not answered is no password: a fresh sign-in does not stand in for it", async () => {
+    const story = await begin({ coSign: "session" });
+    const fields = await readForm(app, story);
+    for (const assertion of ["", "{}"])
+      expect((await refused(db, () => sendForm(app, story, { ...fields, assertion }))).status).toBe(409);
+    await letProofAge(db, story);
+    await sendForm(app, story, await signForm(app, story));
+    expect(await statusOf(app, story)).toBe("confirmed");
+  });
+
+  test("declining asks for no passkey, and keeps as it is", async () => {
+    const story = await begin();
+    const page = await open(app, story.path, story);
+    const form = `${story.path}/decline`;
+    const fields = Object.fromEntries(
+      ["nonce", "digest", "form_token"].map((name) => [name, hiddenValue(page, form, name)]),
+    );
+    expect((await submit(app, form, fields, story)).status).toBe(303);
+    expect(await statusOf(app, story)).toBe("declined");
+    expect((await readSignatures(db, story))[0]?.proof).toMatchObject({ kind: "session" });
+  });
+});
+
+describe("a service at whose address browsers use no passkeys", async () => {
+  const bare = await startService({ PUBLIC_URL: "http://127.0.0.1:3000" });
+
+  test("says so where an account demands them, offers none, and lets people decline", async () => {
+    const story = await beginCoSign(bare);
+    const { text } = await open(bare.app, story.path, story);
+    expect(text).toContain("This cannot be confirmed here.");
+    expect(text).not.toContain(`action="${story.path}/confirm"`);
+    expect(text).not.toContain("/settings/security/passkeys");
+    expect(text).toContain(`action="${story.path}/decline"`);
+  });
+
+  test("goes on with passwords where a password does", async () => {
+    const story = await beginCoSign(bare, { coSign: "session" });
+    const { text } = await open(bare.app, story.path, story);
+    expect(text).not.toContain("data-passkey");
+    expect((await sendForm(bare.app, story, await readForm(bare.app, story))).status).toBe(303);
+  });
+});
+
+describe("a large amount", () => {
+  test("is typed in full before it is confirmed, by passkey", async () => {
+    const story = await begin({ amountUsd: 1000 });
+    expect((await open(app, story.path, story)).text).toContain('name="amount"');
+    const fields = await readForm(app, story);
+    for (const amount of [undefined, "", "100", "1.000", "1000.01"]) {
+      const typed: Fields = amount === undefined ? fields : { ...fields, amount };
+      expect((await refused(db, () => askChallenge(app, story, typed))).status, amount).toBe(400);
+    }
+    // By a script that does not care what it is told.
+    const signed = await signForm(app, story, { more: { amount: "1,000.00" } });
+    const wrong = await refused(db, () => sendForm(app, story, { ...signed, amount: "100" }));
+    expect(wrong.status).toBe(422);
+    expect(wrong.text).toContain("You typed $100.00 USD, and this payment is $1,000.00 USD.");
+    expect(wrong.text).toContain('value="100"');
+    expect(await statusOf(app, story)).toBe("pending");
+    expect((await sendForm(app, story, signed)).status).toBe(303);
+    expect(await statusOf(app, story)).toBe("confirmed");
+  });
+
+  test("is typed without a script too, and one below it is not asked for", async () => {
+    const story = await begin({ amountUsd: 1000, coSign: "session" });
+    const wrong = await refused(db, async () => sendForm(app, story, await readForm(app, story)));
+    expect([wrong.status, wrong.text]).toEqual([422, expect.stringContaining("Type the amount in full")]);
+    const fields = await readForm(app, story);
+    expect((await sendForm(app, story, { ...fields, amount: "$1.000,00" })).status).toBe(303);
+    expect(await statusOf(app, story)).toBe("confirmed");
+    const below = await begin({ amountUsd: 999.99, coSign: "session" });
+    expect((await open(app, below.path, below)).text).not.toContain('name="amount"');
+  });
+
+  test("typed wrong costs no password: what was right of the form counts, and what was typed comes back", async () => {
+    const story = await begin({ amountUsd: 1000, coSign: "session" });
+    await dropPasskeys(db, story);
+    await letProofAge(db, story);
+    const fields = await readForm(app, story);
+    const wrong = await sendForm(app, story, { ...fields, password: PASSWORD, amount: "<b>1</b>" });
+    expect(wrong.status).toBe(422);
+    expect(wrong.text).toContain('value="&lt;b&gt;1&lt;/b&gt;"');
+    expect(await statusOf(app, story)).toBe("pending");
+    const next = { ...(await readForm(app, story)), amount: "1000" };
+    expect((await sendForm(app, story, next)).status).toBe(303);
+  });
+
+  test("is as large as the operator says", async () => {
+    const strict = await startService({ CONFIRM_AMOUNT_FROM: "450" });
+    const story = await beginCoSign(strict);
+    expect((await open(strict.app, story.path, story)).text).toContain('name="amount"');
+  });
+});
