@@ -29,6 +29,8 @@ const receipts = [
     check (digest = sha256(convert_to(body, 'UTF8'))),
     check (chain_index > 1 or previous_digest = decode(repeat('00', 32), 'hex'))
   )`,
+  // What was booked for a payment, without reading all that the account ever booked.
+  `create index ledger_of_payment on ledger_entries (account_id, payment_id)`,
   // Since when every decision is linked, for whoever audits.
   `alter table books add column receipts_since timestamptz not null default now()`,
 ];

@@ -1,5 +1,6 @@
 import closeWithGrace from "close-with-grace";
 import type { Logger } from "pino";
+import { AUDITED, audit } from "./app/audit.ts";
 import { createLogger } from "./app/logger.ts";
 import { RECONCILED, reconcile } from "./app/reconcile.ts";
 import { makeResetLink } from "./app/reset-link.ts";
@@ -8,14 +9,18 @@ import { loadConfig } from "./config/config.ts";
 import { StartError } from "./lib/start-error.ts";
 
 const STOP_WITHIN = 9_000;
-const COMMANDS: Record<string, Parts | "migrate" | "reset-link" | "reconcile"> = {
+const COMMANDS: Record<string, Parts | "migrate" | "reset-link" | "reconcile" | "audit"> = {
   start: { serve: true, work: true },
   serve: { serve: true, work: false },
   work: { serve: false, work: true },
   migrate: "migrate",
   "reset-link": "reset-link",
   reconcile: "reconcile",
+  audit: "audit",
 };
+
+/** How a command ends that could not do what it is there for, where 1 says something else. */
+const FAILED: Record<string, number> = { reconcile: RECONCILED.failed, audit: AUDITED.failed };
 
 async function main(name = "start", ...args: string[]): Promise<void> {
   const command = COMMANDS[name];
@@ -32,6 +37,10 @@ async function main(name = "start", ...args: string[]): Promise<void> {
     const { code, text } = await reconcile(config, args);
     console.log(text);
     process.exitCode = code;
+    return;
+  }
+  if (command === "audit") {
+    process.exitCode = await audit(config, args, (line) => console.log(line));
     return;
   }
   const migrating = command === "migrate";
@@ -64,5 +73,5 @@ try {
   await main(command, ...rest);
 } catch (error) {
   console.error(error instanceof StartError ? error.message : error);
-  process.exit(command === "reconcile" ? RECONCILED.failed : 1);
+  process.exit(FAILED[command ?? ""] ?? 1);
 }

@@ -4,6 +4,9 @@ import { formatAmount } from "../lib/money.ts";
 import { verifyAssertion } from "../sessions/assertion.ts";
 import type { LinkedContent, Proof, Signed } from "./schemas.ts";
 
+/** What the first link of a chain refers to. */
+export const NO_LINK = "0".repeat(64);
+
 /**
  * Everything that can be wrong with what a receipt says, for people; nothing when it all fits together. It asks nobody,
  * and knows neither whose the passkeys are nor what the database holds.

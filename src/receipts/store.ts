@@ -10,8 +10,46 @@ const time = (column: RawBuilder<unknown>) =>
 export type ChainHead = { index: number; digest: Buffer };
 
 /**
- * Everything that the receipt of a decided approval says, and where its account's chain stands. Who signed is named as
- * the account knows them now: a year later they may have another name, or be gone.
+ * Everything that the receipt of an approval `v` of the account `a` says, from the rows as they are now. Who signed is
+ * named as the account knows them now: a year later they may have another name, or be gone.
+ */
+const CONTENT = sql<ReceiptContent>`jsonb_build_object(
+    'v', 1, 'accountId', a.id, 'accountName', a.name,
+    'approval', jsonb_build_object('id', v.id, 'type', v.type, 'status', v.status, 'coSign', v.co_sign,
+      'contractId', v.contract_id, 'milestoneId', v.milestone_id, 'jobId', v.job_id,
+      'createdAt', ${time(sql`v.created_at`)}, 'expiresAt', ${time(sql`v.expires_at`)},
+      'resolvedAt', ${time(sql`v.resolved_at`)}, 'result', v.result),
+    'terms', v.terms,
+    'askedBy', jsonb_build_object('tokenId', v.token_id, 'name', v.token_name, 'preview', v.token_preview),
+    'statements', (
+      select coalesce(jsonb_agg(jsonb_build_object('digest', encode(s.statement_digest, 'hex'),
+        'statement', s.statement, 'signedBy', jsonb_build_object('userId', s.user_id,
+          'name', coalesce(m.name, 'unknown'), 'email', m.email),
+        'signedAt', ${time(sql`s.created_at`)}, 'proof', s.proof) order by s.created_at, s.statement_digest), '[]')
+      from signatures s
+      left join lateral (
+        select name, email from members where account_id = s.account_id and user_id = s.user_id
+        order by status = 'removed', updated_at desc limit 1
+      ) m on true
+      where s.account_id = v.account_id and s.approval_id = v.id),
+    'payments', (
+      select coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'status', p.status, 'amountCents', p.amount_cents,
+        'currency', p.currency, 'processor', p.processor, 'intentId', p.intent_id,
+        'refusal', case when p.refusal_code is not null
+          then jsonb_build_object('code', p.refusal_code, 'message', p.refusal_message) end,
+        'createdAt', ${time(sql`p.created_at`)}, 'resolvedAt', ${time(sql`p.resolved_at`)})
+        order by p.created_at, p.id), '[]')
+      from payments p where p.account_id = v.account_id and p.approval_id = v.id),
+    'ledger', (
+      select coalesce(jsonb_agg(jsonb_build_object('transactionId', l.transaction_id, 'line', l.line,
+        'account', l.ledger_account, 'amountCents', l.amount_cents, 'currency', l.currency)
+        order by l.created_at, l.transaction_id, l.line), '[]')
+      from payments p join ledger_entries l on l.account_id = p.account_id and l.payment_id = p.id
+      where p.account_id = v.account_id and p.approval_id = v.id)
+  )`;
+
+/**
+ * What is to be linked of a decided approval, and where its account's chain stands.
  * @throws when the approval is not decided
  */
 export async function readDecision(
@@ -20,40 +58,7 @@ export async function readDecision(
   approvalId: string,
 ): Promise<{ content: ReceiptContent; head: ChainHead }> {
   const { rows } = await sql<ChainHead & { content: ReceiptContent }>`
-    select h.chain_index as index, h.chain_digest as digest, jsonb_build_object(
-      'v', 1, 'accountId', a.id, 'accountName', a.name,
-      'approval', jsonb_build_object('id', v.id, 'type', v.type, 'status', v.status, 'coSign', v.co_sign,
-        'contractId', v.contract_id, 'milestoneId', v.milestone_id, 'jobId', v.job_id,
-        'createdAt', ${time(sql`v.created_at`)}, 'expiresAt', ${time(sql`v.expires_at`)},
-        'resolvedAt', ${time(sql`v.resolved_at`)}, 'result', v.result),
-      'terms', v.terms,
-      'askedBy', jsonb_build_object('tokenId', v.token_id, 'name', v.token_name, 'preview', v.token_preview),
-      'statements', (
-        select coalesce(jsonb_agg(jsonb_build_object('digest', encode(s.statement_digest, 'hex'),
-          'statement', s.statement, 'signedBy', jsonb_build_object('userId', s.user_id,
-            'name', coalesce(m.name, 'unknown'), 'email', m.email),
-          'signedAt', ${time(sql`s.created_at`)}, 'proof', s.proof) order by s.created_at, s.statement_digest), '[]')
-        from signatures s
-        left join lateral (
-          select name, email from members where account_id = s.account_id and user_id = s.user_id
-          order by status = 'removed', updated_at desc limit 1
-        ) m on true
-        where s.account_id = v.account_id and s.approval_id = v.id),
-      'payments', (
-        select coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'status', p.status, 'amountCents', p.amount_cents,
-          'currency', p.currency, 'processor', p.processor, 'intentId', p.intent_id,
-          'refusal', case when p.refusal_code is not null
-            then jsonb_build_object('code', p.refusal_code, 'message', p.refusal_message) end,
-          'createdAt', ${time(sql`p.created_at`)}, 'resolvedAt', ${time(sql`p.resolved_at`)})
-          order by p.created_at, p.id), '[]')
-        from payments p where p.account_id = v.account_id and p.approval_id = v.id),
-      'ledger', (
-        select coalesce(jsonb_agg(jsonb_build_object('transactionId', l.transaction_id, 'line', l.line,
-          'account', l.ledger_account, 'amountCents', l.amount_cents, 'currency', l.currency)
-          order by l.created_at, l.transaction_id, l.line), '[]')
-        from payments p join ledger_entries l on l.account_id = p.account_id and l.payment_id = p.id
-        where p.account_id = v.account_id and p.approval_id = v.id)
-    ) as content
+    select h.chain_index as index, h.chain_digest as digest, ${CONTENT} as content
     from approvals v
     join accounts a on a.account_id = v.account_id
     join account_heads h on h.account_id = v.account_id
@@ -142,4 +147,60 @@ export function findReceiptForHuman(
     .where("approval_id", "=", approvalId)
     .select(["digest", "body"])
     .executeTakeFirst();
+}
+
+/** An account, where its chain ends by its head, and by its last receipt. */
+export type AuditedAccount = { accountId: string; organizationId: string; head: ChainHead; last: number };
+
+/** The next accounts in the order of their keys, each with its chain as it stands at one moment. */
+export async function listAccounts(db: Db, after: string | null, limit: number): Promise<AuditedAccount[]> {
+  const { rows } = await sql<{ accountId: string; organizationId: string; last: number } & ChainHead>`
+    select a.account_id as "accountId", a.id as "organizationId", h.chain_index as index, h.chain_digest as digest,
+      (select coalesce(max(r.chain_index), 0) from receipts r where r.account_id = h.account_id) as last
+    from accounts a join account_heads h on h.account_id = a.account_id
+    where ${after === null ? sql`true` : sql`a.account_id > ${after}`}
+    order by a.account_id limit ${limit}`.execute(db);
+  return rows.map(({ index, digest, ...account }) => ({ ...account, head: { index, digest } }));
+}
+
+/** A receipt as it is kept, beside what the rows that it tells of say now. */
+export type AuditedLink = {
+  index: number;
+  approvalId: string;
+  previousDigest: Buffer;
+  digest: Buffer;
+  body: string;
+  present: ReceiptContent;
+};
+
+/** The account's receipts after one and up to another, in their order. */
+export async function listLinks(
+  db: Db,
+  accountId: string,
+  { after, upTo, limit }: { after: number; upTo: number; limit: number },
+): Promise<AuditedLink[]> {
+  const { rows } = await sql<AuditedLink>`
+    select r.chain_index as index, r.approval_id as "approvalId", r.previous_digest as "previousDigest", r.digest,
+      r.body, ${CONTENT} as present
+    from receipts r
+    join approvals v on v.account_id = r.account_id and v.id = r.approval_id
+    join accounts a on a.account_id = r.account_id
+    where r.account_id = ${accountId} and r.chain_index > ${after} and r.chain_index <= ${upTo}
+    order by r.chain_index limit ${limit}`.execute(db);
+  return rows;
+}
+
+/** Decided approvals of these accounts that have no receipt: those that must have one, and those from before. */
+export async function listUnlinked(
+  db: Db,
+  accountIds: readonly string[],
+): Promise<{ accountId: string; approvalId: string; before: boolean }[]> {
+  const { rows } = await sql<{ accountId: string; approvalId: string; before: boolean }>`
+    select v.account_id as "accountId", v.id as "approvalId", v.resolved_at < b.receipts_since as before
+    from approvals v
+    cross join books b
+    left join receipts r on r.account_id = v.account_id and r.approval_id = v.id
+    where v.account_id = any(${accountIds}::uuid[]) and v.status in ('confirmed', 'declined') and r.body is null
+    order by v.account_id, v.resolved_at`.execute(db);
+  return rows;
 }

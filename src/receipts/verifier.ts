@@ -1,8 +1,8 @@
 import type { KeyObject } from "node:crypto";
-import { Ajv } from "ajv";
-import { findFaults, linkDigest } from "./checks.ts";
+import { findFaults, linkDigest, NO_LINK } from "./checks.ts";
 import { findSigner, publicJwk } from "./envelope.ts";
-import { Receipt } from "./schemas.ts";
+import type { Receipt } from "./schemas.ts";
+import { isReceipt } from "./shape.ts";
 import { NotStrict, parseStrictJson } from "./strict-json.ts";
 
 /** Why a receipt, or a chain of them, is not believed: for people. */
@@ -12,15 +12,6 @@ export class Refused extends Error {
 
 /** The link that somebody kept of an account's chain, to hold a later one to. */
 export type RetainedHead = { index: number; digest: string };
-
-const NO_LINK = "0".repeat(64);
-
-const isReceipt = new Ajv({
-  allowUnionTypes: true,
-  formats: {
-    "date-time": (value) => !Number.isNaN(Date.parse(value)) && new Date(value).toISOString() === value,
-  },
-}).compile<Receipt>(Receipt);
 
 /**
  * Checks one receipt on its own: that it is whole and as it was issued, signed by one of the keys, and that everything

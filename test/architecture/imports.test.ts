@@ -49,6 +49,7 @@ const ROLES: Record<string, number> = {
   envelope: 0,
   "strict-json": 0,
   "key-file": 2,
+  shape: 1,
   checks: 2,
   verifier: 3,
   report: 4,
