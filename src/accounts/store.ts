@@ -399,6 +399,8 @@ export type Membership = {
   accountName: string;
   /** Which features the operator has enabled for the account. */
   features: Record<string, boolean>;
+  /** What the account demands of whoever confirms. */
+  coSign: CoSign;
   memberId: string;
   role: MemberRole;
 };
@@ -414,6 +416,7 @@ export function listMemberships(db: Db, userId: string): Promise<Membership[]> {
       "a.id as organizationId",
       "a.name as accountName",
       "a.features",
+      "a.co_sign as coSign",
       "m.id as memberId",
       "m.role",
     ])

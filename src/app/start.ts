@@ -26,6 +26,7 @@ import { StartError } from "../lib/start-error.ts";
 import { sendDueMails } from "../mail/jobs.ts";
 import { createMailTransport } from "../mail/transport.ts";
 import { forgetEnded, sweepResets } from "../sessions/jobs.ts";
+import { relyingPartyOf } from "../sessions/relying-party.ts";
 import { deliverWebhooks, forgetDeliveries, resealSecrets } from "../webhooks/jobs.ts";
 import { deliverOperatorWebhook, resealOperatorSecrets } from "../webhooks/operator-jobs.ts";
 import { createApp } from "./app.ts";
@@ -180,8 +181,13 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
   ];
 }
 
+const NO_PASSKEYS =
+  "PUBLIC_URL is neither https with a name nor localhost, and browsers use no passkeys there: none are offered, and " +
+  'accounts with coSign "passkey" cannot confirm anything.';
+
 async function serve(deps: PartDeps, logger: Logger, stops: (() => Promise<unknown>)[]): Promise<void> {
   const { config, db, wakes } = deps;
+  if (relyingPartyOf(config) === undefined) logger.warn(NO_PASSKEYS);
   const limits = new RateLimits();
   const tokenUses = new TokenUses();
   const waiters = new Waiters(db, wakes);

@@ -44,6 +44,8 @@ export type Database = {
   "auth.sessions": SessionsTable;
   "auth.credentials": CredentialsTable;
   "auth.passkeys": PasskeysTable;
+  "auth.passkey_consents": PasskeyConsentsTable;
+  "auth.answered_challenges": AnsweredChallengesTable;
   "auth.resets": ResetsTable;
   "auth.audit": AuditTable;
 };
@@ -630,6 +632,8 @@ export type UsersTable = {
   email: string;
   created_at: Generated<Date>;
   updated_at: Generated<Date>;
+  /** When a link set their password, if they have not changed it since in a session that is trusted. */
+  reset_at: Date | null;
 };
 
 export type SessionsTable = {
@@ -640,10 +644,14 @@ export type SessionsTable = {
   expires_at: Date;
   ip_address: string | null;
   user_agent: string | null;
+  created_at: Date;
+  updated_at: Date;
   started_at: Generated<Date>;
   seen_at: Generated<Date>;
   /** When the person last proved that it is them. */
   proved_at: Generated<Date>;
+  /** Whether a passkey that counts was used in it. */
+  trusted: Generated<boolean>;
 };
 
 /** A password, hashed; other ways to sign in may stand beside it. */
@@ -673,6 +681,23 @@ export type PasskeysTable = {
   aaguid: string | null;
   created_at: Date;
   last_used_at: Date | null;
+  /** From when on it counts for more than a password; null: it waits for owners to consent. */
+  trusted_from: Date | null;
+};
+
+/** An owner's consent to a passkey that was added by somebody who had come in by a link. */
+export type PasskeyConsentsTable = {
+  account_id: string;
+  passkey_id: string;
+  consented_by: string;
+  consented_at: Date;
+};
+
+/** Challenges that a passkey has answered, so that none is answered twice; kept until they would lapse. */
+export type AnsweredChallengesTable = {
+  /** SHA-256. */
+  digest: Buffer;
+  expires_at: Date;
 };
 
 export type ResetsTable = {

@@ -130,6 +130,36 @@ const catalogue = {
     "Your passkey was asked more than 5 minutes ago, or by another click or tab since. Confirm again.",
     true,
   ],
+  passkeys_unavailable: [
+    409,
+    "CONFLICT",
+    "Browsers make no passkeys for the address of this service: they want https and a name.",
+    true,
+  ],
+  passkey_limit_reached: [
+    409,
+    "CONFLICT",
+    "You have as many passkeys as you may have. Remove one that you do not use first.",
+    true,
+  ],
+  passkey_protected: [
+    409,
+    "CONFLICT",
+    "Your password was set by a link, and this passkey was there before. Sign in with a passkey to remove it.",
+    true,
+  ],
+  presence_lapsed: [
+    409,
+    "CONFLICT",
+    "More than 5 minutes have passed since you showed that it is you. Open the page again.",
+    true,
+  ],
+  recovery_unfinished: [
+    409,
+    "CONFLICT",
+    "Your password was set by a link, and this account confirms with passkeys only: until you sign in with a passkey that counts, its members are not yours to change.",
+    true,
+  ],
   co_sign_loosening: [409, "CONFLICT", "Only an owner of the account can loosen its co-sign policy.", true],
   token_limit_reached: [
     409,

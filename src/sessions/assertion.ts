@@ -15,6 +15,8 @@ const Assertion = Type.Object({
     clientDataJSON: bytes(4096),
     authenticatorData: bytes(4096),
     signature: bytes(8192),
+    /** Whose it is, as the authenticator kept it. */
+    userHandle: Type.Optional(bytes(86)),
   }),
 });
 export type Assertion = Static<typeof Assertion>;

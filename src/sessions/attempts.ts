@@ -35,6 +35,18 @@ export function createAttempts(db: Db) {
       await emails.forget(emailKey(email));
       await addresses.giveBack(addressBucket(address));
     },
+    /**
+     * Counts one attempt with a passkey, of which nobody knows whose it is before it is checked. So whoever fails in a
+     * person's name does not lock their passkeys out.
+     * @throws Problem rate_limited {retryAfterSeconds}
+     */
+    countAddress(address: string): Promise<void> {
+      return addresses.count(addressBucket(address));
+    },
+    /** Takes an attempt with a passkey back, as it succeeded. */
+    forgiveAddress(address: string): Promise<void> {
+      return addresses.giveBack(addressBucket(address));
+    },
   };
 }
 

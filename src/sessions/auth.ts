@@ -11,7 +11,7 @@ import type { SessionKeys } from "./keys.ts";
 export const PASSWORD_AT_LEAST = 12;
 export const PASSWORD_AT_MOST = 128;
 /** A session ends after 7 days at the latest; `store.ts` ends it after 12 idle hours, too. */
-const SESSION_SECONDS = 7 * 24 * 60 * 60;
+export const SESSION_SECONDS = 7 * 24 * 60 * 60;
 /** Ours alone: what the server knows to be the caller's address, whatever headers the caller sent. */
 export const ADDRESS_HEADER = "x-countersign-address";
 

@@ -35,10 +35,20 @@ export function readSessionToken(
   return keys.some((key) => isSignature(signature, token, key)) ? token : undefined;
 }
 
+/** The `Set-Cookie` of a new session: what better-auth sends for one, and `readSessionToken` reads. */
+export function sessionCookie(publicUrl: string, token: string, key: string, maxAge: number): string {
+  const signature = createHmac("sha256", key).update(token).digest("base64");
+  const value = encodeURIComponent(`${token}.${signature}`);
+  return `${cookieName(publicUrl)}=${value}; Max-Age=${maxAge}; ${attributes(publicUrl)}`;
+}
+
 /** The `Set-Cookie` that takes the session's cookie away. */
 export function expiredCookie(publicUrl: string): string {
-  const secure = isSecure(publicUrl) ? "; Secure" : "";
-  return `${cookieName(publicUrl)}=; Max-Age=0; Path=/; HttpOnly${secure}; SameSite=Lax`;
+  return `${cookieName(publicUrl)}=; Max-Age=0; ${attributes(publicUrl)}`;
+}
+
+function attributes(publicUrl: string): string {
+  return `Path=/; HttpOnly${isSecure(publicUrl) ? "; Secure" : ""}; SameSite=Lax`;
 }
 
 function isSignature(signature: Buffer, token: string, key: string): boolean {

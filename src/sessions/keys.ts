@@ -1,7 +1,11 @@
 import { hkdfSync, randomBytes } from "node:crypto";
 
 /** What SESSION_SECRET is used for, each under a key of its own; the newest first, older ones still count. */
-export type SessionKeys = { cookies: readonly string[]; forms: readonly Buffer[] };
+export type SessionKeys = {
+  cookies: readonly string[];
+  forms: readonly Buffer[];
+  challenges: readonly Buffer[];
+};
 
 const BYTES = 32;
 
@@ -11,6 +15,7 @@ export function deriveKeys(secrets: readonly Buffer[]): SessionKeys {
   return {
     cookies: roots.map((root) => derive(root, "cookies").toString("base64")),
     forms: roots.map((root) => derive(root, "forms")),
+    challenges: roots.map((root) => derive(root, "challenges")),
   };
 }
 

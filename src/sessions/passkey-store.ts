@@ -1,4 +1,4 @@
-import type { Insertable, Selectable } from "kysely";
+import { type Insertable, type Selectable, sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
 import type { PasskeysTable } from "../database/schema.ts";
 
@@ -17,6 +17,7 @@ const COLUMNS = [
   "aaguid",
   "created_at",
   "last_used_at",
+  "trusted_from",
 ] as const;
 
 /** `false`: that credential is known already. */
@@ -29,8 +30,8 @@ export async function insertPasskey(trx: Trx, passkey: Insertable<PasskeysTable>
   return numInsertedOrUpdatedRows !== 0n;
 }
 
-/** The person's passkeys, the oldest first. */
-export function listPasskeys(db: Db, userId: string): Promise<PasskeyRow[]> {
+/** All passkeys of the person, those that wait for consent too, the oldest first. */
+export function listOwnPasskeys(db: Db, userId: string): Promise<PasskeyRow[]> {
   return db
     .selectFrom("auth.passkeys")
     .where("user_id", "=", userId)
@@ -40,11 +41,37 @@ export function listPasskeys(db: Db, userId: string): Promise<PasskeyRow[]> {
     .execute();
 }
 
-/** The person's passkey of that credential, held: nobody removes it or counts it up until `trx` ends. */
+/** The person's passkeys that count for more than a password, the oldest first. */
+export function listPasskeys(db: Db, userId: string): Promise<PasskeyRow[]> {
+  return db
+    .selectFrom("auth.passkeys")
+    .where("user_id", "=", userId)
+    .where("trusted_from", "<=", sql<Date>`now()`)
+    .select(COLUMNS)
+    .orderBy("created_at")
+    .orderBy("id")
+    .execute();
+}
+
+/**
+ * The person's passkey of that credential, if it counts for more than a password; held: nobody removes it or counts it
+ * up until `trx` ends.
+ */
 export function lockPasskey(trx: Trx, userId: string, credentialId: Buffer): Promise<PasskeyRow | undefined> {
   return trx
     .selectFrom("auth.passkeys")
     .where("user_id", "=", userId)
+    .where("credential_id", "=", credentialId)
+    .where("trusted_from", "<=", sql<Date>`now()`)
+    .select(COLUMNS)
+    .forNoKeyUpdate()
+    .executeTakeFirst();
+}
+
+/** Anybody's passkey of that credential, held; for signing in, which those may that wait for consent. */
+export function lockCredential(trx: Trx, credentialId: Buffer): Promise<PasskeyRow | undefined> {
+  return trx
+    .selectFrom("auth.passkeys")
     .where("credential_id", "=", credentialId)
     .select(COLUMNS)
     .forNoKeyUpdate()
@@ -62,5 +89,36 @@ export async function markPasskeyUsed(
     .updateTable("auth.passkeys")
     .set({ counter, backed_up: backedUp, last_used_at: now })
     .where("id", "=", id)
+    .execute();
+}
+
+export async function renamePasskey(db: Db, userId: string, id: string, name: string): Promise<void> {
+  await db
+    .updateTable("auth.passkeys")
+    .set({ name })
+    .where("user_id", "=", userId)
+    .where("id", "=", id)
+    .execute();
+}
+
+export async function deletePasskey(trx: Trx, userId: string, id: string): Promise<void> {
+  await trx.deleteFrom("auth.passkeys").where("user_id", "=", userId).where("id", "=", id).execute();
+}
+
+/** Notes that a challenge was answered. `false`: it was before. */
+export async function answerChallenge(trx: Trx, digest: Buffer, expiresAt: Date): Promise<boolean> {
+  const { numInsertedOrUpdatedRows } = await trx
+    .insertInto("auth.answered_challenges")
+    .values({ digest, expires_at: expiresAt })
+    .onConflict((conflict) => conflict.column("digest").doNothing())
+    .executeTakeFirstOrThrow();
+  return numInsertedOrUpdatedRows !== 0n;
+}
+
+/** Forgets challenges that would have lapsed by now. */
+export async function deleteLapsedChallenges(db: Db): Promise<void> {
+  await db
+    .deleteFrom("auth.answered_challenges")
+    .where("expires_at", "<", sql<Date>`now() - interval '1 minute'`)
     .execute();
 }

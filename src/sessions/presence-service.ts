@@ -6,18 +6,24 @@ import type { Db, Trx } from "../database/connection.ts";
 import type { PasskeyProof } from "../database/schema.ts";
 import { SECOND } from "../lib/time.ts";
 import { type Assertion, verifyAssertion } from "./assertion.ts";
-import { listPasskeys, lockPasskey, markPasskeyUsed } from "./passkey-store.ts";
+import { CHALLENGE_SECONDS } from "./challenge.ts";
+import {
+  listOwnPasskeys,
+  listPasskeys,
+  lockPasskey,
+  markPasskeyUsed,
+  type PasskeyRow,
+} from "./passkey-store.ts";
 import type { RelyingParty } from "./relying-party.ts";
 
 export { type Assertion, readAssertion } from "./assertion.ts";
+export { CHALLENGE_SECONDS } from "./challenge.ts";
 export type { RelyingParty } from "./relying-party.ts";
 
-/** How long a person may take to answer what their passkey is asked. */
-export const CHALLENGE_SECONDS = 5 * 60;
-
-/** Whether the person has a passkey that they could prove their presence with. */
-export async function hasPasskey(db: Db, userId: string): Promise<boolean> {
-  return (await listPasskeys(db, userId)).length > 0;
+/** Whether the person has a passkey that they can prove their presence with, or only some that do not count yet. */
+export async function findPasskeys(db: Db, userId: string): Promise<"some" | "waiting" | "none"> {
+  if ((await listPasskeys(db, userId)).length > 0) return "some";
+  return (await listOwnPasskeys(db, userId)).length > 0 ? "waiting" : "none";
 }
 
 /**
@@ -31,7 +37,18 @@ export async function askForPasskey(
   challenge: Buffer,
 ): Promise<PublicKeyCredentialRequestOptionsJSON | undefined> {
   const passkeys = await listPasskeys(db, userId);
-  if (passkeys.length === 0) return undefined;
+  return passkeys.length === 0 ? undefined : requestOptions(relyingParty, passkeys, challenge);
+}
+
+/**
+ * What `navigator.credentials.get` is to ask for: an answer to this challenge, by one of the passkeys named, or, where
+ * none is, by any that the person has for us. It must recognise them.
+ */
+export function requestOptions(
+  relyingParty: RelyingParty,
+  passkeys: readonly PasskeyRow[],
+  challenge: Buffer,
+): Promise<PublicKeyCredentialRequestOptionsJSON> {
   return generateAuthenticationOptions({
     rpID: relyingParty.id,
     challenge: new Uint8Array(challenge),

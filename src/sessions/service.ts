@@ -4,6 +4,7 @@ import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
+import { Problem } from "../lib/problems.ts";
 import { queueMail } from "../mail/service.ts";
 import { type Attempts, createAttempts } from "./attempts.ts";
 import { ADDRESS_HEADER, type Auth, createAuth, PASSWORD_AT_LEAST, PASSWORD_AT_MOST } from "./auth.ts";
@@ -100,6 +101,21 @@ export function isFresh(session: { provedAt: Date }, now: Date): boolean {
   return now.getTime() - session.provedAt.getTime() < PROOF_LASTS;
 }
 
+/**
+ * Holds the person and their session, whose proof must be younger than 5 minutes: what matters begins with this, so
+ * that no reset, and no end of the session, comes in between.
+ * @throws Problem presence_lapsed, when the proof is older, or the session has ended
+ */
+export async function holdSession(
+  trx: Trx,
+  person: { userId: string; sessionId: string },
+  now: Date,
+): Promise<store.HeldSession> {
+  const session = await store.lockSession(trx, person);
+  if (session === undefined || !isFresh(session, now)) throw new Problem("presence_lapsed");
+  return session;
+}
+
 /** Whether somebody signs in with that e-mail. */
 export async function isKnown(db: Db, email: string): Promise<boolean> {
   return (await store.findUserByEmail(db, email)) !== undefined;
@@ -174,6 +190,7 @@ export async function changePassword(
   return inTransaction(deps.db, async (trx) => {
     const now = await readClock(trx);
     if (!(await store.updatePassword(trx, person.userId, { expected, password }, now))) return false;
+    await store.forgetReset(trx, person);
     const ended = await store.deleteSessions(trx, person.userId, person.sessionId);
     const entry = { id: newId(), userId: person.userId, action: "password_changed", address };
     await store.insertAudit(trx, { ...entry, detail: { sessionsEnded: ended } }, now);

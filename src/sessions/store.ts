@@ -12,6 +12,8 @@ export type SessionRow = {
   name: string;
   seenAt: Date;
   provedAt: Date;
+  /** Whether more than a link stands behind it: the person's password was not set by one, or a passkey was used. */
+  trusted: boolean;
   /** The database's time at the look-up; the request goes by it from there on. */
   now: Date;
 };
@@ -32,9 +34,93 @@ export function findSession(db: Db, digest: string): Promise<SessionRow | undefi
       "u.name",
       "s.seen_at as seenAt",
       "s.proved_at as provedAt",
+      sql<boolean>`s.trusted or u.reset_at is null`.as("trusted"),
       sql<Date>`date_trunc('milliseconds', now())`.as("now"),
     ])
     .executeTakeFirst();
+}
+
+/** A session as it is while `trx` holds it and the person: neither ends, and no password is reset meanwhile. */
+export type HeldSession = { provedAt: Date; trusted: boolean };
+
+/** Holds the person, then their session. `undefined`: the session has ended. */
+export async function lockSession(
+  trx: Trx,
+  { userId, sessionId }: { userId: string; sessionId: string },
+): Promise<HeldSession | undefined> {
+  const person = await trx
+    .selectFrom("auth.users")
+    .where("id", "=", userId)
+    .select("reset_at")
+    .forNoKeyUpdate()
+    .executeTakeFirst();
+  const session = await trx
+    .selectFrom("auth.sessions")
+    .where("id", "=", sessionId)
+    .where("user_id", "=", userId)
+    .select(["proved_at", "trusted"])
+    .forNoKeyUpdate()
+    .executeTakeFirst();
+  if (person === undefined || session === undefined) return undefined;
+  return { provedAt: session.proved_at, trusted: session.trusted || person.reset_at === null };
+}
+
+/** Makes a session. Its token is kept as a digest alone. */
+export async function insertSession(
+  trx: Trx,
+  session: {
+    id: string;
+    tokenDigest: string;
+    userId: string;
+    expiresAt: Date;
+    address: string;
+    userAgent: string;
+    trusted: boolean;
+  },
+  now: Date,
+): Promise<void> {
+  await trx
+    .insertInto("auth.sessions")
+    .values({
+      id: session.id,
+      token: session.tokenDigest,
+      user_id: session.userId,
+      expires_at: session.expiresAt,
+      ip_address: session.address,
+      user_agent: session.userAgent,
+      created_at: now,
+      updated_at: now,
+      trusted: session.trusted,
+    })
+    .execute();
+}
+
+/** Notes that a link has set the person's password. */
+export async function markReset(trx: Trx, userId: string, now: Date): Promise<void> {
+  await trx.updateTable("auth.users").set({ reset_at: now }).where("id", "=", userId).execute();
+}
+
+/** The password is its person's own again, if they have changed it in a session in which a passkey was used. */
+export async function forgetReset(
+  trx: Trx,
+  { userId, sessionId }: { userId: string; sessionId: string },
+): Promise<void> {
+  await trx
+    .updateTable("auth.users")
+    .set({ reset_at: null })
+    .where("id", "=", userId)
+    .where("reset_at", "is not", null)
+    .where((where) =>
+      where.exists(
+        where
+          .selectFrom("auth.sessions")
+          .where("id", "=", sessionId)
+          .where("user_id", "=", userId)
+          .where("trusted", "=", true)
+          .select("id"),
+      ),
+    )
+    .execute();
 }
 
 /** Notes that a session is in use, so that it does not end for being idle. */
@@ -56,6 +142,20 @@ export async function markProved(db: Db, sessionId: string): Promise<Date | unde
     .returning("proved_at")
     .executeTakeFirst();
   return row?.proved_at;
+}
+
+/** Notes that a passkey has proved presence, and whether it is one that counts. */
+export async function markProvedByPasskey(
+  trx: Trx,
+  sessionId: string,
+  trusted: boolean,
+  now: Date,
+): Promise<void> {
+  await trx
+    .updateTable("auth.sessions")
+    .set(trusted ? { proved_at: now, trusted } : { proved_at: now })
+    .where("id", "=", sessionId)
+    .execute();
 }
 
 export async function deleteSession(db: Db, sessionId: string): Promise<void> {

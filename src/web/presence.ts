@@ -1,4 +1,4 @@
-import type { Html } from "../lib/html.ts";
+import { type Html, html } from "../lib/html.ts";
 import type { Human } from "../sessions/gate.ts";
 import { isFresh, PASSWORD_AT_MOST, provePassword, type SessionDeps } from "../sessions/service.ts";
 import { type Fault, field } from "./forms.ts";
@@ -26,6 +26,16 @@ export function presenceField(human: Human, id: string, fault: Fault | undefined
     maxLength: PASSWORD_AT_MOST,
     fault,
   });
+}
+
+/** Beside that field, on a page with the passkeys' script: the person's passkey in its place. */
+export function presenceByPasskey(human: Human, token: string): Html | undefined {
+  if (isFresh(human, human.now)) return undefined;
+  return html`
+        <div class="field scripted" data-presence="/settings/security/presence" data-token="${token}">
+          <button class="second" type="button" disabled>Use a passkey instead</button>
+          <p class="quiet" role="status"></p>
+        </div>`;
 }
 
 /** What is wrong when `proveNow` finds nobody there. */

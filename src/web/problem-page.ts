@@ -30,6 +30,11 @@ export function problemPage(problem: Problem, requestId: string): Page {
       <p>${problem.message}</p>
       <p><a href="/settings/members">Members</a></p>`,
       };
+    case "passkeys_unavailable":
+    case "passkey_limit_reached":
+    case "passkey_protected":
+    case "presence_lapsed":
+    case "recovery_unfinished":
     case "token_limit_reached":
     case "webhook_limit_reached":
     case "webhook_disabled":

@@ -18,6 +18,8 @@ import type { Page } from "./layout.ts";
 import { mailboxRoutes } from "./mailbox-routes.ts";
 import { type MemberPageDeps, memberRoutes } from "./member-routes.ts";
 import * as pages from "./pages.ts";
+import { passkeyRoutes } from "./passkey-routes.ts";
+import { passkeySignInRoutes } from "./passkey-sign-in-routes.ts";
 import { problemPage } from "./problem-page.ts";
 import { type ReceiptPageDeps, receiptPageRoutes } from "./receipt-routes.ts";
 import { resetRoutes } from "./reset-routes.ts";
@@ -32,6 +34,7 @@ const ASSETS = [
   { url: "/assets/icon.svg", type: "image/svg+xml", file: "icon.svg" },
   { url: "/assets/card.js", type: "text/javascript; charset=utf-8", file: "card.js" },
   { url: "/assets/co-sign.js", type: "text/javascript; charset=utf-8", file: "co-sign.js" },
+  { url: "/assets/passkeys.js", type: "text/javascript; charset=utf-8", file: "passkeys.js" },
   { url: "/assets/send.js", type: "text/javascript; charset=utf-8", file: "send.js" },
 ] as const;
 
@@ -49,6 +52,7 @@ export async function webRoutes(app: App, deps: WebDeps, { demo }: { demo: boole
   refuseWithPages(app, deps);
   plainPages(app, deps);
   signInRoutes(app, deps);
+  passkeySignInRoutes(app, deps);
   inviteRoutes(app, deps);
   claimRoutes(app, deps);
   approvalPageRoutes(app, deps);
@@ -61,6 +65,7 @@ export async function webRoutes(app: App, deps: WebDeps, { demo }: { demo: boole
   keyRoutes(app, deps);
   memberRoutes(app, deps);
   securityRoutes(app, deps);
+  passkeyRoutes(app, deps);
   webhookPageRoutes(app, deps);
   if (demo) mailboxRoutes(app, deps);
   assetRoutes(app);

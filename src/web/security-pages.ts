@@ -1,15 +1,21 @@
 import { type Html, html } from "../lib/html.ts";
+import type { Human } from "../sessions/gate.ts";
 import type { Invitation } from "../sessions/invitations.ts";
 import { type OpenSession, PASSWORD_AT_LEAST, PASSWORD_AT_MOST } from "../sessions/service.ts";
 import { type Fault, faultSummary, field, hiddenField, notice } from "./forms.ts";
 import { ROLE_WORDS } from "./invite-pages.ts";
 import type { Page } from "./layout.ts";
+import { type PasskeyView, passkeysPart } from "./passkey-pages.ts";
 
 const NOTICES: Record<string, string> = {
   password: "Your password is changed, and you are signed out everywhere else.",
   sessions: "You are signed out everywhere else.",
   consented: "You have agreed. The person can accept now.",
   refused: "You have refused. The invitation is over.",
+  passkey: "Your passkey is added. It signs you in from now on.",
+  "passkey-waits": "Your passkey is added. It signs you in; before it confirms, an owner must agree to it.",
+  "passkey-renamed": "The passkey has its new name.",
+  "passkey-removed": "The passkey is removed, and you are signed out everywhere else.",
 };
 
 /** A form's token, for the purpose. */
@@ -22,7 +28,10 @@ export const PURPOSES = {
 };
 
 type Parts = {
-  email: string;
+  human: Human;
+  passkeys: readonly PasskeyView[];
+  /** Whether there can be passkeys here. */
+  passkeysUsable: boolean;
   sessions: readonly OpenSession[];
   waiting: readonly Invitation[];
   /** Whether the person's last proof of presence still counts. */
@@ -34,17 +43,18 @@ type Parts = {
 
 /** `/settings/security`: the password, the places where one is signed in, and who waits for consent. */
 export function securityPage(parts: Parts): Page {
-  const { email, sessions, waiting, tokens, said, fault } = parts;
+  const { human, passkeys, passkeysUsable, sessions, waiting, tokens, said, fault } = parts;
   return {
     title: "Security",
     body: html`
       ${notice(said === undefined ? undefined : NOTICES[said])}
       ${faultSummary(fault)}
       ${waiting.length > 0 && waitingPart(parts)}
+      ${passkeysPart(human, passkeys, passkeysUsable)}
       <h2>Password</h2>
       <form method="post" action="/settings/security/password">
         ${tokens(PURPOSES.password)}
-        <input class="away" type="email" name="email" autocomplete="username" value="${email}" readonly tabindex="-1"
+        <input class="away" type="email" name="email" autocomplete="username" value="${human.email}" readonly tabindex="-1"
           aria-hidden="true">
         ${field({
           name: "current",

@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { App } from "../http/app.ts";
 import { type Human, openSessionGate } from "../sessions/gate.ts";
 import { decideInvitation, listWaitingForConsent } from "../sessions/invitations.ts";
+import { listOwnPasskeys } from "../sessions/passkeys.ts";
 import {
   changePassword,
   endOtherSessions,
@@ -38,12 +39,15 @@ const ConsentForm = Type.Object({
 /** `/settings/security` (CONTRACT.md §7): what a person changes about their own sign-in. */
 export function securityRoutes(app: App, deps: SessionDeps): void {
   const present = async (reply: FastifyReply, human: Human, said?: string, fault?: Fault) => {
-    const [sessions, waiting] = await Promise.all([
+    const [passkeys, sessions, waiting] = await Promise.all([
+      listOwnPasskeys(deps, human.userId),
       listOpenSessions(deps, human),
       listWaitingForConsent(deps, human),
     ]);
     const page = securityPage({
-      email: human.email,
+      human,
+      passkeys,
+      passkeysUsable: deps.relyingParty !== undefined,
       sessions,
       waiting,
       fresh: isFresh(human, human.now),

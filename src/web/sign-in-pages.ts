@@ -1,6 +1,7 @@
 import { html } from "../lib/html.ts";
 import { type Fault, faultSummary, field, hiddenField, notice } from "./forms.ts";
 import type { Page } from "./layout.ts";
+import { PASSKEY_SCRIPT } from "./passkey-pages.ts";
 
 const NOTICES: Record<string, string> = {
   reset: "Your new password is set. Sign in with it.",
@@ -13,14 +14,18 @@ export function signInPage({
   returnTo,
   said,
   fault,
+  passkeys,
 }: {
   email?: string;
   returnTo: string;
   said?: string | undefined;
   fault?: Fault;
+  /** Whether there can be passkeys here. */
+  passkeys: boolean;
 }): Page {
   return {
     title: "Sign in",
+    ...(passkeys && PASSKEY_SCRIPT),
     body: html`
       ${notice(said === undefined ? undefined : NOTICES[said])}
       ${faultSummary(fault)}
@@ -44,6 +49,15 @@ export function signInPage({
         })}
         <button type="submit">Sign in</button>
       </form>
+      ${
+        passkeys &&
+        html`<form class="scripted" method="post" action="/sign-in/passkey" data-passkey="get" data-options="/sign-in/passkey/options">
+        ${hiddenField("return_to", returnTo)}
+        ${hiddenField("credential", "")}
+        <button class="second" id="passkey" type="submit" disabled>Sign in with a passkey</button>
+        <p class="quiet passkey-said" role="status"></p>
+      </form>`
+      }
       <p class="quiet">No password yet? See <a href="/sign-up">how people come in</a>. Lost it?
         <a href="/reset">Ask for a new one</a>.</p>`,
   };

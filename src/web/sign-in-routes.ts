@@ -24,6 +24,7 @@ const SignOutForm = Type.Object({ form_token: Type.Optional(Type.String({ maxLen
 /** `/sign-in` and `/sign-out` (CONTRACT.md §7). */
 export function signInRoutes(app: App, deps: SessionDeps): void {
   const access = { config: { access: { by: "public" as const } } };
+  const passkeys = deps.relyingParty !== undefined;
 
   app.get(
     "/sign-in",
@@ -32,7 +33,7 @@ export function signInRoutes(app: App, deps: SessionDeps): void {
       const returnTo = safeReturnTo(text(query.return_to));
       const human = await readHuman(deps, headers.cookie);
       if (human !== undefined) return reply.redirect(returnTo, 303);
-      return show(deps, reply, signInPage({ returnTo, said: text(query.said) }));
+      return show(deps, reply, signInPage({ returnTo, said: text(query.said), passkeys }));
     },
   );
 
@@ -50,7 +51,7 @@ export function signInRoutes(app: App, deps: SessionDeps): void {
       const cookies = await signIn(deps, { email, password }, callerOf(request));
       if (cookies !== undefined) return reply.header("set-cookie", cookies).redirect(returnTo, 303);
       const fault = { field: "password", message: "This e-mail and this password do not go together." };
-      return show(deps, reply, signInPage({ email, returnTo, fault }), { status: 422 });
+      return show(deps, reply, signInPage({ email, returnTo, fault, passkeys }), { status: 422 });
     },
   );
 

@@ -97,10 +97,22 @@ test("no credential of an agent opens any page or form of a person", async () =>
           },
           ...(method === "POST" ? { body: new URLSearchParams({ form_token: secret }).toString() } : {}),
         });
-        expect([answer.status, String(answer.headers.location)], `${method} ${url}`).toEqual([
-          303,
-          expect.stringMatching(/^\/sign-in\?/),
-        ]);
+        const toSignIn = [303, expect.stringMatching(/^\/sign-in\?/)];
+        expect([answer.status, String(answer.headers.location)], `${method} ${url}`).toEqual(toSignIn);
+        if (method !== "POST") continue;
+        const asToken = await submit(
+          app,
+          path,
+          { form_token: secret },
+          {
+            headers: {
+              authorization: `Bearer ${secret}`,
+              "sec-fetch-site": "same-origin",
+              ...fromNewAddress(),
+            },
+          },
+        );
+        expect([asToken.status, String(asToken.headers.location)], `${method} ${url}`).toEqual(toSignIn);
       }
     }
   });

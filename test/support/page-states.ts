@@ -6,6 +6,7 @@ import { accountKey } from "../../src/lib/ids.ts";
 import { lapse } from "../http/rows.ts";
 import type { Site } from "./browser.ts";
 import { claimStates } from "./claim-states.ts";
+import { coSignStates } from "./co-sign-states.ts";
 import { call, createFixture, createMilestone, type Fixture, fund, operate } from "./fixtures.ts";
 import { createHuman, type HumanFixture, hiddenValue, invite, open, submit } from "./humans.ts";
 import { createSubscriber, postMessage, subscribe } from "./webhooks.ts";
@@ -95,6 +96,7 @@ export async function createPageStates(site: Site): Promise<PageState[]> {
     keyStates(site),
     teamStates(site),
     claimStates(site),
+    coSignStates(site),
   ]);
   return groups.flat();
 }

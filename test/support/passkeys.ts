@@ -32,6 +32,7 @@ export async function givePasskey(
       aaguid: null,
       created_at: new Date(),
       last_used_at: null,
+      trusted_from: new Date(0),
     }),
   );
   if (!inserted) throw new Error("the passkey is known already");

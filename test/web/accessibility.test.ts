@@ -10,6 +10,8 @@ import { createPageStates, type PageState } from "../support/page-states.ts";
 
 const WEIGHT_LIMIT = 50 * 1024;
 const TOUCH = 44;
+/** What nobody sees until it is unfolded. */
+const FOLDED = "details:not([open]) :not(summary)";
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 /** The rules that look at how a page is drawn; the others see the same at each width and in each scheme. */
 const DRAWN = ["color-contrast", "target-size", "scrollable-region-focusable"];
@@ -121,7 +123,10 @@ function shiftOf(page: Page): Promise<number> {
         new PerformanceObserver((list, observer) => {
           observer.disconnect();
           resolve(
-            list.getEntries().reduce((sum, entry) => sum + (entry as unknown as { value: number }).value, 0),
+            (list.getEntries() as unknown as { value: number; hadRecentInput: boolean }[])
+              // What a person has just unfolded moves what stands below it.
+              .filter(({ hadRecentInput }) => !hadRecentInput)
+              .reduce((sum, { value }) => sum + value, 0),
           );
         }).observe({ type: "layout-shift", buffered: true });
         requestAnimationFrame(() => setTimeout(() => resolve(0), 50));
@@ -147,19 +152,29 @@ async function picture(page: Page, name: string): Promise<void> {
 /** Buttons, fields, and links that stand for themselves; those within a sentence may be as high as it is. */
 function smallTargets(page: Page): Promise<string[]> {
   return page.evaluate(
-    (touch) =>
+    ({ touch, folded }) =>
       [
         ...document.querySelectorAll(
-          "button, input:not([type=hidden], [type=checkbox], .away), .check, a.button, header a, .approval, select",
+          "button, input:not([type=hidden], [type=checkbox], .away), .check, a.button, header a, .approval, select, summary",
         ),
       ]
+        .filter((element) => !element.matches(folded))
         .filter((element) => element.getBoundingClientRect().height < touch)
         .map((element) => element.outerHTML),
-    TOUCH,
+    { touch: TOUCH, folded: FOLDED },
   );
 }
 
-const CONTROLS = "a[href], button, select, input:not([type=hidden], [tabindex='-1']), [tabindex='0']";
+const CONTROLS = [
+  "a[href]",
+  "button",
+  "select",
+  "summary",
+  "input:not([type=hidden], [tabindex='-1'])",
+  "[tabindex='0']",
+]
+  .map((control) => `${control}:not(${FOLDED})`)
+  .join(", ");
 
 function readingOrder(page: Page): Promise<string[]> {
   return page

@@ -1,0 +1,30 @@
+import { type Kysely, sql } from "kysely";
+
+/**
+ * Which passkeys count, and for whom a mailed link was enough to come in; the challenges that were answered.
+ * Frozen: what has run somewhere is never edited; the next change is a new file.
+ */
+export async function up(db: Kysely<unknown>): Promise<void> {
+  for (const statement of trust) await sql.raw(statement).execute(db);
+}
+
+const trust = [
+  `alter table auth.users add column reset_at timestamptz`,
+  `alter table auth.sessions add column trusted boolean not null default false`,
+  `alter table auth.passkeys add column trusted_from timestamptz`,
+  `create index passkeys_not_trusted on auth.passkeys (user_id) where trusted_from is null`,
+  `create table auth.passkey_consents (
+    account_id uuid not null,
+    passkey_id uuid not null references auth.passkeys on delete cascade,
+    consented_by text not null,
+    consented_at timestamptz not null,
+    primary key (account_id, passkey_id)
+  )`,
+  `create index passkey_consents_of_passkey on auth.passkey_consents (passkey_id)`,
+  // Challenges carry their own proof of where they come from; a row is written only for one that was answered.
+  `create table auth.answered_challenges (
+    digest bytea primary key check (octet_length(digest) = 32),
+    expires_at timestamptz not null
+  )`,
+  `create index answered_challenges_oldest on auth.answered_challenges (expires_at)`,
+];

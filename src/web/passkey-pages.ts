@@ -1,0 +1,167 @@
+import { type Html, html } from "../lib/html.ts";
+import type { Human } from "../sessions/gate.ts";
+import { PASSKEY_NAME_AT_MOST, type PasskeyRow } from "../sessions/passkeys.ts";
+import { type Fault, faultSummary, field, hiddenField } from "./forms.ts";
+import type { Page } from "./layout.ts";
+import { presenceField } from "./presence.ts";
+import { mentioned, named, time } from "./wording.ts";
+
+export const SECURITY = "/settings/security";
+export const PASSKEYS = `${SECURITY}/passkeys`;
+export const PASSKEY_SCRIPT = { script: "passkeys.js", fetches: true } as const;
+const PASSWORD_FIELD = "password";
+
+export const PASSKEY_PURPOSES = {
+  add: "passkeys:add",
+  presence: "passkeys:presence",
+  rename: (id: string) => `passkeys:rename:${id}`,
+  remove: (id: string) => `passkeys:remove:${id}`,
+};
+
+/** A passkey as its person sees it. */
+export type PasskeyView = Pick<
+  PasskeyRow,
+  "id" | "name" | "created_at" | "last_used_at" | "backed_up" | "trusted_from"
+>;
+
+/** On `/settings/security`: which passkeys there are, and the way to another. */
+export function passkeysPart({ now }: Human, passkeys: readonly PasskeyView[], usable: boolean): Html {
+  return html`
+      <h2>Passkeys</h2>
+      ${
+        usable
+          ? html`<p>A passkey signs you in, and confirms, by fingerprint, face or PIN: nothing to remember, and nothing that can be
+        typed into a wrong page.</p>`
+          : html`<p class="quiet">Browsers make no passkeys for the address of this service: they want https and a name. Whoever runs
+        it can change that.</p>`
+      }
+      ${
+        passkeys.length > 0 &&
+        html`<ul class="rows">${passkeys.map(
+          (passkey) => html`
+        <li>
+          <a href="${PASSKEYS}/${passkey.id}">${named(passkey.name)}</a>
+          <span class="quiet">${aboutPasskey(passkey)}</span>
+          ${standing(passkey, now)}
+        </li>`,
+        )}</ul>`
+      }
+      ${usable && html`<p><a class="button second" href="${PASSKEYS}/new">Add a passkey</a></p>`}`;
+}
+
+function aboutPasskey({ created_at, last_used_at, backed_up }: PasskeyView): Html {
+  return html`Added ${time(created_at)}, ${last_used_at === null ? "not used yet" : html`last used ${time(last_used_at)}`}.
+            ${backed_up ? "Synced between your devices." : "On one device only."}`;
+}
+
+function standing({ trusted_from }: PasskeyView, now: Date): Html | undefined {
+  if (trusted_from === null) {
+    return html`<span><strong>Waits for an owner.</strong> It signs you in. Before it confirms, an owner of each of your accounts
+            must agree to it under Security; or the operator opens it.</span>`;
+  }
+  return trusted_from > now
+    ? html`<span><strong>Confirms from ${time(trusted_from)} on,</strong> if no owner stops it.</span>`
+    : undefined;
+}
+
+/** `/settings/security/passkeys/new`: makes a passkey, and leads back to where it was wanted. */
+export function newPasskeyPage(
+  human: Human,
+  {
+    tokenField,
+    presence,
+    returnTo,
+    full,
+    fault,
+  }: {
+    tokenField: Html;
+    presence: Html | undefined;
+    returnTo: string | undefined;
+    full: boolean;
+    fault?: Fault | undefined;
+  },
+): Page {
+  const back = returnTo ?? SECURITY;
+  return {
+    title: "Add a passkey",
+    ...PASSKEY_SCRIPT,
+    body: html`
+      ${faultSummary(fault)}
+      <p>Your device, your password manager or a security key keeps it, and asks for your fingerprint, face or PIN each time
+        you use it.</p>
+      ${
+        !human.trusted &&
+        html`<p class="notice"><strong>Your password was set by a link.</strong> A passkey that you add now signs you in. Before it
+        confirms payments, an owner of each of your accounts must agree to it, or the operator. Do you still have another passkey?
+        Sign in with that first: then what you add counts at once.</p>`
+      }
+      <noscript><p class="notice wrong"><strong>Adding a passkey needs JavaScript:</strong> a browser makes one for a script alone.
+        Everything else under Security works without.</p></noscript>
+      ${
+        full
+          ? html`<p class="notice wrong">You have as many passkeys as you may have. <a href="${SECURITY}">Remove one that you do not use</a>
+        first.</p>`
+          : html`<form method="post" action="${PASSKEYS}" data-passkey="create" data-options="${PASSKEYS}/options">
+        ${tokenField}
+        ${hiddenField("credential", "")}
+        ${returnTo !== undefined && hiddenField("return_to", returnTo)}
+        ${presenceField(human, PASSWORD_FIELD, fault)}
+        ${presence}
+        <div class="choices">
+          <button class="scripted" id="passkey" type="submit" disabled>Create passkey</button>
+          <a class="button second" href="${back}">${returnTo === undefined ? "Back" : "Not now"}</a>
+        </div>
+        <p class="quiet passkey-said" role="status"></p>
+      </form>`
+      }
+      <p class="quiet">You will be signed out everywhere else, and mailed.</p>`,
+  };
+}
+
+/** `/settings/security/passkeys/{id}`: another name, and the way out. */
+export function passkeyPage(
+  human: Human,
+  passkey: PasskeyView,
+  {
+    tokens,
+    presence,
+    last,
+    fault,
+  }: {
+    tokens: (purpose: string) => Html;
+    presence: Html | undefined;
+    /** The accounts in which the person could confirm no more without it. */
+    last: readonly string[];
+    fault?: Fault | undefined;
+  },
+): Page {
+  const { id, name } = passkey;
+  return {
+    title: `Passkey: ${name}`,
+    heading: named(name),
+    ...PASSKEY_SCRIPT,
+    body: html`
+      ${faultSummary(fault)}
+      <p>${aboutPasskey(passkey)} ${standing(passkey, human.now)}</p>
+      <form method="post" action="${PASSKEYS}/${id}/name">
+        ${tokens(PASSKEY_PURPOSES.rename(id))}
+        ${field({ name: "name", label: "Name", type: "text", autocomplete: "off", value: name, maxLength: PASSKEY_NAME_AT_MOST, hint: "For you alone, to tell it from others.", fault })}
+        <button class="second" type="submit">Rename</button>
+      </form>
+      <h2>Remove it</h2>
+      ${
+        last.length > 0 &&
+        html`<p class="notice wrong"><strong>It is the only one that you confirm with.</strong> Without it you cannot confirm in
+        ${last.map((account, i) => html`${i > 0 && ", "}${mentioned(account)}`)}, until you add another.</p>`
+      }
+      <p>It will no longer sign you in. You will be signed out everywhere else, and mailed. What it has signed stays signed.</p>
+      <form method="post" action="${PASSKEYS}/${id}/remove">
+        ${tokens(PASSKEY_PURPOSES.remove(id))}
+        ${presenceField(human, PASSWORD_FIELD, fault)}
+        ${presence}
+        <button type="submit">Remove this passkey</button>
+      </form>
+      <p class="quiet">Delete it in your device or password manager too: there it stays listed.</p>
+      <p><a href="${SECURITY}">Security</a></p>`,
+  };
+}

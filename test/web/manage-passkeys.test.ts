@@ -1,0 +1,196 @@
+import type { Browser, CDPSession, Page } from "playwright-core";
+import { describe, expect, test } from "vitest";
+import { launchBrowser, SIZES, startSite } from "../support/browser.ts";
+import { createFixture } from "../support/fixtures.ts";
+import { createHuman, PASSWORD } from "../support/humans.ts";
+import { letProofAge } from "../support/page-states.ts";
+
+const browser = await launchBrowser();
+const site = browser && (await startSite());
+const SECURITY = "/settings/security";
+
+/** A window with an authenticator in it, whose person answers, or not. */
+type Window = { page: Page; answer(does: boolean): Promise<void>; passkeys(): Promise<number> };
+
+describe.skipIf(browser === undefined)("a person in a browser with an authenticator", () => {
+  test.each(["desktop", "phone"] as const)(
+    "adds a passkey, names it, signs out, signs in with it, removes it: %s",
+    async (size) => {
+      const { email } = await createPerson();
+      await inWindow(size, async ({ page, passkeys }) => {
+        await signIn(page, email);
+        await page.goto(live().origin + SECURITY);
+        await page.getByRole("link", { name: "Add a passkey" }).click();
+        await press(page, "Create passkey");
+        await page.waitForURL(`**${SECURITY}?said=passkey`);
+        expect(await textOf(page, "status")).toBe("Your passkey is added. It signs you in from now on.");
+        expect(await passkeys()).toBe(1);
+
+        await page.getByRole("link", { name: /^Passkey/ }).click();
+        await page.getByLabel("Name").fill("The blue key");
+        await press(page, "Rename");
+        await page.getByRole("link", { name: "The blue key" }).waitFor();
+
+        await page.getByRole("button", { name: "Sign out" }).click();
+        await page.goto(`${live().origin}/sign-in?return_to=${SECURITY}`);
+        await press(page, "Sign in with a passkey");
+        await page.getByRole("button", { name: "Sign out" }).waitFor();
+        expect(page.url()).toBe(live().origin + SECURITY);
+
+        await page.getByRole("link", { name: "The blue key" }).click();
+        await press(page, "Remove this passkey");
+        expect(await textOf(page, "status")).toContain("The passkey is removed");
+        expect(await page.getByRole("main").textContent()).not.toContain("The blue key");
+
+        await page.getByRole("button", { name: "Sign out" }).click();
+        await press(page, "Sign in with a passkey");
+        expect(await textOf(page, "alert")).toContain("This passkey does not sign you in here");
+      });
+    },
+  );
+
+  test("who cancels what the browser asks has done nothing, is told so, and can go on", async () => {
+    const { email } = await createPerson();
+    await inWindow("phone", async ({ page, answer, passkeys }) => {
+      await signIn(page, email);
+      await page.goto(`${live().origin}${SECURITY}/passkeys/new`);
+      await answer(false);
+      await press(page, "Create passkey");
+      await page.getByText("no passkey has answered").waitFor();
+      expect(await passkeys()).toBe(0);
+      await answer(true);
+      await press(page, "Create passkey");
+      await page.waitForURL(`**${SECURITY}?said=passkey`);
+
+      await page.getByRole("button", { name: "Sign out" }).click();
+      await answer(false);
+      await press(page, "Sign in with a passkey");
+      await page.getByText("no passkey has answered").waitFor();
+      expect(new URL(page.url()).pathname).toBe("/sign-in");
+      await answer(true);
+      await press(page, "Sign in with a passkey");
+      await page.waitForURL("**/approvals");
+    });
+  });
+
+  test("a device that has one is told so, and keeps its one", async () => {
+    const { email } = await createPerson();
+    await inWindow("desktop", async ({ page, passkeys }) => {
+      await signIn(page, email);
+      for (const said of [SECURITY, "has a passkey of yours already"]) {
+        await page.goto(`${live().origin}${SECURITY}/passkeys/new`);
+        await press(page, "Create passkey");
+        if (said === SECURITY) await page.waitForURL(`**${SECURITY}?said=passkey`);
+        else await page.getByText(said).waitFor();
+      }
+      expect(await passkeys()).toBe(1);
+    });
+  });
+
+  test("shows by a passkey that it is them, in place of the password, and then goes on", async () => {
+    const { fixture, email } = await createPerson();
+    await inWindow("phone", async ({ page }) => {
+      await signIn(page, email);
+      await page.goto(`${live().origin}${SECURITY}/passkeys/new`);
+      await press(page, "Create passkey");
+      await page.waitForURL(`**${SECURITY}?said=passkey`);
+      await letProofAge(live(), fixture);
+      await page.getByRole("link", { name: /^Passkey/ }).click();
+      await press(page, "Use a passkey instead");
+      await page.getByText("Your passkey has shown that it is you").waitFor();
+      await press(page, "Remove this passkey");
+      expect(await textOf(page, "status")).toContain("The passkey is removed");
+    });
+  });
+
+  test("types a wrong password, is told so beside the button, then the right one", async () => {
+    const { fixture, email } = await createPerson();
+    await inWindow("desktop", async ({ page }) => {
+      await signIn(page, email);
+      await letProofAge(live(), fixture);
+      await page.goto(`${live().origin}${SECURITY}/passkeys/new?return_to=/billing`);
+      await page.getByLabel("Your password").fill("not the password");
+      await press(page, "Create passkey");
+      await page.getByText("This is not your password").waitFor();
+      await page.getByLabel("Your password").fill(PASSWORD);
+      await press(page, "Create passkey");
+      await page.waitForURL("**/billing");
+    });
+  });
+
+  test("without JavaScript is told what needs it, and is shown no button that does nothing", async () => {
+    const { email } = await createPerson();
+    const context = await (browser as Browser).newContext({ javaScriptEnabled: false });
+    try {
+      const page = await context.newPage();
+      await page.goto(`${live().origin}/sign-in`);
+      expect(await page.getByRole("button", { name: "Sign in with a passkey" }).isVisible()).toBe(false);
+      await signIn(page, email);
+      await page.goto(`${live().origin}${SECURITY}/passkeys/new`);
+      expect(await page.getByRole("main").innerText()).toContain("Adding a passkey needs JavaScript");
+      expect(await page.getByRole("button", { name: "Create passkey" }).isVisible()).toBe(false);
+    } finally {
+      await context.close();
+    }
+  });
+});
+
+function live(): NonNullable<typeof site> {
+  if (site === undefined) throw new TypeError("there is no browser");
+  return site;
+}
+
+async function createPerson() {
+  const fixture = await createFixture(live().app);
+  return { fixture, ...(await createHuman(live().app, fixture.account)) };
+}
+
+async function inWindow(size: keyof typeof SIZES, work: (window: Window) => Promise<void>): Promise<void> {
+  const context = await (browser as Browser).newContext({ viewport: SIZES[size] });
+  try {
+    const page = await context.newPage();
+    const session = await context.newCDPSession(page);
+    const authenticatorId = await addAuthenticator(session);
+    await work({
+      page,
+      answer: async (does) => {
+        await session.send("WebAuthn.setUserVerified", { authenticatorId, isUserVerified: does });
+      },
+      passkeys: async () =>
+        (await session.send("WebAuthn.getCredentials", { authenticatorId })).credentials.length,
+    });
+  } finally {
+    await context.close();
+  }
+}
+
+async function addAuthenticator(session: CDPSession): Promise<string> {
+  await session.send("WebAuthn.enable");
+  const { authenticatorId } = await session.send("WebAuthn.addVirtualAuthenticator", {
+    options: {
+      protocol: "ctap2",
+      transport: "internal",
+      hasResidentKey: true,
+      hasUserVerification: true,
+      isUserVerified: true,
+      automaticPresenceSimulation: true,
+    },
+  });
+  return authenticatorId;
+}
+
+async function signIn(page: Page, email: string): Promise<void> {
+  await page.goto(`${live().origin}/sign-in`);
+  await page.getByLabel("E-mail").fill(email);
+  await page.getByLabel("Password").fill(PASSWORD);
+  await page.getByRole("button", { name: "Sign in", exact: true }).click();
+  await page.waitForURL("**/approvals");
+}
+
+function press(page: Page, name: string): Promise<void> {
+  return page.getByRole("main").getByRole("button", { name, exact: true }).click();
+}
+
+async function textOf(page: Page, role: "alert" | "status"): Promise<string> {
+  return ((await page.getByRole(role).first().textContent()) ?? "").replaceAll(/\s+/g, " ").trim();
+}
