@@ -26,12 +26,12 @@ export function receiptPage({ receipt, kid }: ReceiptView): Page {
       <dl class="terms">${receipt.statements.map(signature)}</dl>
       ${receipt.payments.length > 0 && payments(receipt)}
       <h2>How to check it</h2>
-      <p>This is receipt ${chain.index} of <strong>${named(receipt.accountName)}</strong>. It names the digest of the one
-        before it, so that none can be changed, left out or put in between unnoticed, and the service has signed it.</p>
+      <p>This is receipt ${chain.index} of <strong>${named(receipt.accountName)}</strong>. Each names the digest of the one
+        before it, so that none can be changed, left out or put in between unnoticed. The service has signed it.</p>
       <dl class="terms proof">
-        ${row("Digest", html`<code>${chain.digest}</code>`)}
-        ${row("The one before", html`<code>${chain.previousDigest}</code>`)}
-        ${row("Signed with", html`<code>${kid}</code>`)}
+        ${row("Digest", code(chain.digest))}
+        ${chain.index > 1 && row("The one before", code(chain.previousDigest))}
+        ${row("Signed with", code(kid))}
       </dl>
       <p>Keep the file, and the service’s <a href="/.well-known/jwks.json">public keys</a>. Whoever has both and Countersign’s
         source can check them, without this service:</p>
@@ -92,9 +92,9 @@ function proofWords(proof: Signed["proof"]): Html {
     case "passkey":
       return html`their passkey ${code(passkeyName(proof.publicKey))}, on ${proof.origin}`;
     case "password":
-      return html`their password, typed ${at(proof.provedAt)}`;
+      return html`their password, typed on ${at(proof.provedAt)}`;
     default:
-      return html`their session, signed in ${at(proof.provedAt)}`;
+      return html`being signed in; they had last shown that it is them on ${at(proof.provedAt)}`;
   }
 }
 
@@ -110,7 +110,7 @@ function payments({ payments: attempts }: Receipt): Html {
       )}</dl>`;
 }
 
-function proofs({ statements }: Receipt): Html {
+function proofs({ statements, payments: attempts }: Receipt): Html {
   const kinds = statements.map(({ proof }) => proof.kind);
   return html`<h2>What it proves, and what not</h2>
       <ul>
@@ -125,8 +125,11 @@ function proofs({ statements }: Receipt): Html {
           html`<li>That a password was typed, or somebody was signed in, is the service’s word: it leaves nothing that others
           could check.</li>`
         }
-        <li>Not that the money arrived: the processor knows that, by the payment’s id. What was refunded later does not stand
-          here.</li>
+        ${
+          attempts.length > 0 &&
+          html`<li>Not that the money arrived: the processor knows that, by the payment’s id. What was refunded later does not
+          stand here.</li>`
+        }
       </ul>`;
 }
 

@@ -30,7 +30,7 @@ describe("the page of a receipt", () => {
       "Test agent",
       decided.human.email,
       "from the Visa card ending in 4242",
-      "their password, typed",
+      "by their password, typed on",
       "The card was declined.",
       "This is receipt 1 of Acme",
       `npx verify-receipt receipt-1-${paid.approvalId}.json --key jwks.json`,
