@@ -44,6 +44,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/public/v1/approvals/{approvalId}/receipt": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the receipt of a decided approval
+         * @description What was asked, by whom, what a person signed and how they proved to be there, what was paid; linked to the account's receipt before it, and signed by this service. Keep it: it can be checked without this service, now and in years, against a key from `/.well-known/jwks.json` that you keep with it.
+         */
+        get: operations["getReceipt"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/public/v1/updates": {
         parameters: {
             query?: never;
@@ -574,6 +594,187 @@ export interface components {
                 claimed: boolean;
             };
         };
+        Receipt: {
+            /** @enum {number} */
+            v: 1;
+            accountId: string;
+            accountName: string;
+            approval: {
+                id: string;
+                /** @enum {string} */
+                type: "milestone_fund" | "milestone_approve" | "contract_end";
+                /** @enum {string} */
+                status: "confirmed" | "declined";
+                /** @enum {string} */
+                coSign: "session" | "passkey";
+                contractId: string;
+                milestoneId: string | null;
+                jobId: string;
+                /**
+                 * Format: date-time
+                 * @example 2026-11-23T09:30:00.000Z
+                 */
+                createdAt: string;
+                /**
+                 * Format: date-time
+                 * @example 2026-11-23T09:30:00.000Z
+                 */
+                expiresAt: string;
+                /**
+                 * Format: date-time
+                 * @example 2026-11-23T09:30:00.000Z
+                 */
+                resolvedAt: string;
+                /** @description What came of it, as `GET /approvals/{approvalId}` says. */
+                result: {
+                    [key: string]: unknown;
+                } | null;
+            };
+            terms: {
+                amountCents: number;
+                currency: string;
+                milestoneId: string | null;
+                description: string;
+                contractId: string;
+                jobId: string;
+                payee: {
+                    userId: string;
+                    displayName: string;
+                    payoutAccount: string | null;
+                };
+            };
+            askedBy: {
+                tokenId: string;
+                name: string;
+                preview: string;
+            };
+            /** @description Everything that people signed, the oldest first: after a refused card there is one more. */
+            statements: {
+                /** @description SHA-256, in hex. */
+                digest: string;
+                statement: {
+                    /** @enum {number} */
+                    v: 1;
+                    accountId: string;
+                    approvalId: string;
+                    /** @enum {string} */
+                    decision: "confirm" | "decline";
+                    terms: {
+                        amountCents: number;
+                        currency: string;
+                        milestoneId: string | null;
+                        description: string;
+                        contractId: string;
+                        jobId: string;
+                        payee: {
+                            userId: string;
+                            displayName: string;
+                            payoutAccount: string | null;
+                        };
+                    };
+                    source: null | {
+                        /** @enum {string} */
+                        kind: "card" | "credits";
+                        brand: string | null;
+                        last4: string | null;
+                    };
+                    nonce: string;
+                };
+                signedBy: {
+                    userId: string;
+                    name: string;
+                    email: string | null;
+                };
+                /**
+                 * Format: date-time
+                 * @example 2026-11-23T09:30:00.000Z
+                 */
+                signedAt: string;
+                proof: {
+                    /** @enum {string} */
+                    kind: "passkey";
+                    /**
+                     * Format: date-time
+                     * @example 2026-11-23T09:30:00.000Z
+                     */
+                    provedAt: string;
+                    /** @description Bytes in base64url. */
+                    credentialId: string;
+                    /** @description Bytes in base64url. */
+                    publicKey: string;
+                    /** @description Bytes in base64url. */
+                    authenticatorData: string;
+                    /** @description Bytes in base64url. */
+                    clientDataJSON: string;
+                    /** @description Bytes in base64url. */
+                    signature: string;
+                    rpId: string;
+                    origin: string;
+                } | {
+                    /** @enum {string} */
+                    kind: "password";
+                    /**
+                     * Format: date-time
+                     * @example 2026-11-23T09:30:00.000Z
+                     */
+                    provedAt: string;
+                } | {
+                    /** @enum {string} */
+                    kind: "session";
+                    /**
+                     * Format: date-time
+                     * @example 2026-11-23T09:30:00.000Z
+                     */
+                    provedAt: string;
+                };
+            }[];
+            /** @description Every attempt to pay, the oldest first. */
+            payments: {
+                id: string;
+                /** @enum {string} */
+                status: "succeeded" | "refused";
+                amountCents: number;
+                currency: string;
+                processor: string;
+                intentId: string | null;
+                refusal: null | {
+                    code: string;
+                    message: string | null;
+                };
+                /**
+                 * Format: date-time
+                 * @example 2026-11-23T09:30:00.000Z
+                 */
+                createdAt: string;
+                /**
+                 * Format: date-time
+                 * @example 2026-11-23T09:30:00.000Z
+                 */
+                resolvedAt: string;
+            }[];
+            /** @description What was booked; the lines of a movement sum to zero. */
+            ledger: {
+                transactionId: string;
+                line: number;
+                account: string;
+                amountCents: number;
+                currency: string;
+            }[];
+            chain: {
+                index: number;
+                /** @description SHA-256, in hex. */
+                previousDigest: string;
+                /** @description SHA-256 over the RFC 8785 form of the receipt without `signature` and without this. */
+                digest: string;
+            };
+            /** @description A JSON Web Signature with detached payload: the payload is the RFC 8785 form of the receipt without `signature`. The public keys are at `/.well-known/jwks.json`. */
+            signature: {
+                /** @description Bytes in base64url. */
+                protected: string;
+                /** @description Bytes in base64url. */
+                signature: string;
+            };
+        };
         TokenMetadata: {
             id: string;
             name: string;
@@ -884,6 +1085,19 @@ export interface components {
                 reason: "request_in_progress";
             };
         };
+        /** @description There is no receipt: nobody has confirmed or declined this approval, or they did before receipts were kept. */
+        NoReceipt: {
+            /** @description For people: what is wrong, and what to do. */
+            error: string;
+            /** @constant */
+            code: "CONFLICT";
+            requestId: string;
+            details: {
+                /** @constant */
+                reason: "no_receipt";
+                approvalId: string;
+            };
+        };
         /** @description The account has as many active tokens as it may have. Revoke one first. */
         TokenLimitReached: {
             /** @description For people: what is wrong, and what to do. */
@@ -1139,6 +1353,103 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["NotFound"];
+                };
+            };
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"];
+                };
+            };
+            /** @description Something went wrong on our side. Quote the request id when you report it. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InternalError"];
+                };
+            };
+            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unavailable"];
+                };
+            };
+        };
+    };
+    getReceipt: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 01a207bd-a9c0-7c3e-9b1a-2f6d0c4be8a1 */
+                approvalId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Read the receipt of a decided approval */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        receipt: components["schemas"]["Receipt"];
+                    };
+                };
+            };
+            /** @description The request is not valid. `details.field` names what to correct. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BadRequest"];
+                };
+            };
+            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthorized"];
+                };
+            };
+            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScopeMissing"];
+                };
+            };
+            /** @description There is no such thing, or it is not yours to see. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotFound"];
+                };
+            };
+            /** @description There is no receipt: nobody has confirmed or declined this approval, or they did before receipts were kept. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NoReceipt"];
                 };
             };
             /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */

@@ -1,5 +1,6 @@
 import closeWithGrace from "close-with-grace";
 import type { Logger } from "pino";
+import { AUDITED, audit } from "./app/audit.ts";
 import { createLogger } from "./app/logger.ts";
 import { openPasskey } from "./app/open-passkey.ts";
 import { RECONCILED, reconcile } from "./app/reconcile.ts";
@@ -9,7 +10,7 @@ import { loadConfig } from "./config/config.ts";
 import { StartError } from "./lib/start-error.ts";
 
 const STOP_WITHIN = 9_000;
-const COMMANDS: Record<string, Parts | "migrate" | "reset-link" | "open-passkey" | "reconcile"> = {
+const COMMANDS: Record<string, Parts | "migrate" | "reset-link" | "open-passkey" | "reconcile" | "audit"> = {
   start: { serve: true, work: true },
   serve: { serve: true, work: false },
   work: { serve: false, work: true },
@@ -17,7 +18,11 @@ const COMMANDS: Record<string, Parts | "migrate" | "reset-link" | "open-passkey"
   "reset-link": "reset-link",
   "open-passkey": "open-passkey",
   reconcile: "reconcile",
+  audit: "audit",
 };
+
+/** How a command ends that could not do what it is there for, where 1 says something else. */
+const FAILED: Record<string, number> = { reconcile: RECONCILED.failed, audit: AUDITED.failed };
 
 async function main(name = "start", ...args: string[]): Promise<void> {
   const command = COMMANDS[name];
@@ -38,6 +43,10 @@ async function main(name = "start", ...args: string[]): Promise<void> {
     const { code, text } = await reconcile(config, args);
     console.log(text);
     process.exitCode = code;
+    return;
+  }
+  if (command === "audit") {
+    process.exitCode = await audit(config, args, (line) => console.log(line));
     return;
   }
   const migrating = command === "migrate";
@@ -70,5 +79,5 @@ try {
   await main(command, ...rest);
 } catch (error) {
   console.error(error instanceof StartError ? error.message : error);
-  process.exit(command === "reconcile" ? RECONCILED.failed : 1);
+  process.exit(FAILED[command ?? ""] ?? 1);
 }

@@ -29,6 +29,9 @@ import { operatorGate } from "../operator/gate.ts";
 import { operatorRoutes } from "../operator/routes.ts";
 import { Account, Member, OperatorMilestone } from "../operator/schemas.ts";
 import { operatorWebhookRoutes } from "../operator/webhook-routes.ts";
+import { jwksRoute, receiptRoute } from "../receipts/routes.ts";
+import { Receipt } from "../receipts/schemas.ts";
+import { openReceiptKeys, type ReceiptKeys } from "../receipts/service.ts";
 import { openSessions } from "../sessions/service.ts";
 import { sendPage } from "../web/layout.ts";
 import { notFoundPage } from "../web/pages.ts";
@@ -61,6 +64,7 @@ const SHARED_SCHEMAS = [
   Event,
   Me,
   PaymentMethod,
+  Receipt,
   TokenMetadata,
   Updates,
   Delivery,
@@ -74,8 +78,9 @@ const SHARED_SCHEMAS = [
 ];
 
 /** Puts the whole service together: every route is listed here, and nowhere else. */
-export async function createApp(deps: AppDeps): Promise<App> {
-  const { config, limits } = deps;
+export async function createApp(given: AppDeps): Promise<App> {
+  const { config, limits } = given;
+  const deps = { ...given, receiptKeys: openReceiptKeys(config.receiptSeeds, config.receiptRetiredKeys) };
   const app = createServer({ logger: deps.logger, trustProxy: config.trustProxy });
   // Requests that wait would hold up the stop.
   app.addHook("preClose", async () => deps.waiters.stop());
@@ -102,6 +107,7 @@ export async function createApp(deps: AppDeps): Promise<App> {
   mcpRoute(app, { ...deps, version: VERSION });
   const agentAuth = openAgentAuth(deps.db, config);
   discoveryRoutes(app, config);
+  jwksRoute(app, deps.receiptKeys);
   await app.register(async (api: App) => agentAuthRoutes(api, { ...agentAuth, limits }), {
     prefix: "/api/agent",
   });
@@ -114,7 +120,9 @@ export async function createApp(deps: AppDeps): Promise<App> {
   return app;
 }
 
-async function publicApi(api: App, deps: AppDeps): Promise<void> {
+type RouteDeps = AppDeps & { receiptKeys: ReceiptKeys };
+
+async function publicApi(api: App, deps: RouteDeps): Promise<void> {
   await bareAliases(api, deps);
   contractRoutes(api, deps);
   createMilestoneRoute(api, deps);
@@ -126,8 +134,9 @@ async function publicApi(api: App, deps: AppDeps): Promise<void> {
 }
 
 /** The calls that answer under the bare prefix too (CONTRACT.md §0). */
-async function bareAliases(api: App, deps: AppDeps): Promise<void> {
+async function bareAliases(api: App, deps: RouteDeps): Promise<void> {
   await api.register(async (scope: App) => fundRoute(scope, deps));
   approvalRoute(api, deps);
+  receiptRoute(api, deps);
   updatesRoute(api, deps);
 }

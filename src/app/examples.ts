@@ -15,6 +15,7 @@ import {
   type WebhookRotated,
 } from "../webhooks/schemas.ts";
 import * as story from "./story.ts";
+import { receipt } from "./story-receipt.ts";
 
 /** Values by a name that says what they show. */
 export type Examples = Record<string, unknown>;
@@ -73,6 +74,7 @@ export const CALL_EXAMPLES: Record<string, CallExamples> = {
     },
     fault: unreadable,
   },
+  getReceipt: { answers: { 200: { confirmed: { receipt } } }, fault: unreadable },
   listUpdates: {
     answers: {
       200: {

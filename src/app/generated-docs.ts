@@ -11,6 +11,8 @@ import { createApp } from "./app.ts";
 import { createLogger } from "./logger.ts";
 
 const EXAMPLE_ORIGIN = "https://pay.example.com";
+// Signs nothing.
+const NO_KEY = Buffer.alloc(32).toString("base64");
 const NO_DATABASE = "postgres://nobody@127.0.0.1:1/none";
 
 /**
@@ -33,7 +35,7 @@ export async function describeOpenApi(): Promise<object> {
     onIdleError: () => {},
   });
   const app = await createApp({
-    config: loadConfig({ PUBLIC_URL: EXAMPLE_ORIGIN }),
+    config: loadConfig({ PUBLIC_URL: EXAMPLE_ORIGIN, RECEIPT_SIGNING_KEY: NO_KEY }),
     db,
     limits: new RateLimits(),
     tokenUses: new TokenUses(),

@@ -3,7 +3,7 @@ import { Milestone } from "../contracts/schemas.ts";
 import type { TokenAccess } from "../http/access.ts";
 import { type Details, type ProblemName, problemRow } from "../lib/problems.ts";
 import type { Fault } from "./examples.ts";
-import { CONTRACT_ID, ORIGIN } from "./story.ts";
+import { CONTRACT_ID, ORIGIN, pending } from "./story.ts";
 
 /** What the examples of a call's refusals are made from. */
 export type Call = {
@@ -104,6 +104,7 @@ const DETAILS: Partial<Record<ProblemName, DetailsOf>> = {
     properties: { field: Type.Literal("Idempotency-Key") },
     example: () => ({ field: "Idempotency-Key" }),
   },
+  no_receipt: { properties: { approvalId: Text }, example: () => ({ approvalId: pending.id }) },
   token_limit_reached: { properties: { limit: Count }, example: () => ({ limit: 25 }) },
   webhook_limit_reached: { properties: { limit: Count }, example: () => ({ limit: 10 }) },
   too_many_pending: {

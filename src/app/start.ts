@@ -210,11 +210,12 @@ async function serve(deps: PartDeps, logger: Logger, stops: (() => Promise<unkno
 }
 
 /**
- * What was not given: the demo's operator key, made anew at each start; the secret of the sessions and the key of
- * the secrets in the database, which are kept, so that people stay signed in and webhooks signed over a restart.
+ * What was not given: the demo's operator key, made anew at each start; the secret of the sessions, the key of the
+ * secrets in the database and the seed that receipts are signed with, which are kept, so that people stay signed in,
+ * webhooks signed and receipts of one hand over a restart.
  */
 async function withSecrets(config: Config): Promise<Config> {
-  const { demo, dataDir, operatorApiKeys, sessionSecrets, secretsKeys } = config;
+  const { demo, dataDir, operatorApiKeys, sessionSecrets, secretsKeys, receiptSeeds } = config;
   return {
     ...config,
     operatorApiKeys:
@@ -224,6 +225,7 @@ async function withSecrets(config: Config): Promise<Config> {
     sessionSecrets:
       sessionSecrets.length === 0 ? [await keepSecret(dataDir, "session-secret")] : sessionSecrets,
     secretsKeys: secretsKeys.length === 0 ? [await keepSecret(dataDir, "secrets-key")] : secretsKeys,
+    receiptSeeds: receiptSeeds.length === 0 ? [await keepSecret(dataDir, "receipt-key")] : receiptSeeds,
   };
 }
 

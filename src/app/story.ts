@@ -154,7 +154,7 @@ export const funding: Event = {
   data: { milestoneId: MILESTONE_ID, contractId: CONTRACT_ID, status: "ACTIVE_FUNDED" },
 };
 
-const token: TokenMetadata = {
+export const token: TokenMetadata = {
   id: "01a20799-0ac0-75a8-8d0f-93ce1b7f2a46",
   name: "Claude Code",
   preview: PREVIEW,

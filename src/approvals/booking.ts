@@ -5,6 +5,7 @@ import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents, type NewEvent } from "../events/service.ts";
 import { newId } from "../lib/ids.ts";
+import { linkDecision } from "../receipts/service.ts";
 import * as store from "./store.ts";
 
 /** Somebody else holds the attempt now; whoever sees this lets go and has written nothing. */
@@ -13,7 +14,7 @@ export class LeaseLost extends Error {
 }
 
 /**
- * Books money that has moved: milestone, invoice, ledger, approval, events, all in one transaction. Money that
+ * Books money that has moved: milestone, invoice, ledger, approval, events, receipt, all in one transaction. Money that
  * succeeded is always booked (CONTRACT.md §1).
  * @throws LeaseLost
  */
@@ -65,6 +66,7 @@ export async function bookSuccess(db: Db, payment: payments.PaymentRow, leaseId:
       ],
       now,
     );
+    await linkDecision(trx, accountId, approvalId, now);
   });
 }
 

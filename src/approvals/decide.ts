@@ -10,6 +10,7 @@ import { canonicalDigest } from "../lib/canonical.ts";
 import { newId } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import { addSeconds } from "../lib/time.ts";
+import { linkDecision } from "../receipts/service.ts";
 import {
   type Assertion,
   CHALLENGE_SECONDS,
@@ -122,7 +123,7 @@ async function writeSignedAttempt(
 }
 
 /**
- * Declines: the approval ends, and its event tells of it.
+ * Declines: the approval ends, its event tells of it, and its receipt proves it.
  * @throws Problem not_found, not_permitted, statement_stale, already_decided, payment_in_progress
  */
 export async function declineApproval(
@@ -143,6 +144,7 @@ export async function declineApproval(
       [{ type: "approval.confirmed", resourceId: approvalId, jobId: row.jobId, data }],
       now,
     );
+    await linkDecision(trx, accountId, approvalId, now);
   });
 }
 

@@ -36,6 +36,10 @@ export type Config = {
   sessionSecrets: readonly Buffer[];
   /** 32 bytes each, the newest first, for the secrets in the database; empty: as with the sessions' secret. */
   secretsKeys: readonly Buffer[];
+  /** Ed25519 seeds of 32 bytes each, for receipts: the first one signs; empty: as with the sessions' secret. */
+  receiptSeeds: readonly Buffer[];
+  /** Public keys that have signed receipts, and whose seeds are gone. */
+  receiptRetiredKeys: readonly string[];
   /** Hosts that webhooks may be sent to though they are not public, and by plain http. */
   webhookPrivateHosts: readonly string[];
   /** Where mail goes out; absent: to the log, or to the demo's mailbox. */
@@ -90,6 +94,8 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
     operatorApiKeys: readOperatorKeys(env),
     sessionSecrets: env.keyBytes("SESSION_SECRET", { required: databaseUrl !== undefined }),
     secretsKeys: env.keyBytes("SECRETS_KEY", { required: databaseUrl !== undefined }),
+    receiptSeeds: env.keyBytes("RECEIPT_SIGNING_KEY", { required: databaseUrl !== undefined }),
+    receiptRetiredKeys: readRetiredKeys(env),
     webhookPrivateHosts: readPrivateHosts(env),
     smtpUrl: env.url("SMTP_URL", ["smtp:", "smtps:"]),
     mailFrom: readMailFrom(env, appName, publicUrl),
@@ -103,7 +109,6 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
     logLevel: env.oneOf("LOG_LEVEL", LOG_LEVELS, "info"),
     demo,
   };
-  env.keyBytes("RECEIPT_SIGNING_KEY", { required: databaseUrl !== undefined });
   if (databaseUrl === undefined && /^[sr]k_live_\w+$/.test(env.optional("STRIPE_SECRET_KEY") ?? "")) {
     env.fault(
       "STRIPE_SECRET_KEY is a live key, and live money must not rest on the embedded database: set DATABASE_URL",
@@ -176,6 +181,17 @@ function readDefaultFeatures(env: Environment, demo: boolean): readonly string[]
     env.fault("DEFAULT_FEATURES must be feature keys, such as public_api_payments_write,public_api_credits");
   }
   return features.length === 0 && demo ? FEATURE_KEYS : features;
+}
+
+/** As `x` stands in `/.well-known/jwks.json`: 32 bytes in base64url, of which there is one way to write them. */
+function readRetiredKeys(env: Environment): string[] {
+  const keys = env.list("RECEIPT_RETIRED_KEYS");
+  const right = (key: string) =>
+    key.length === 43 && Buffer.from(key, "base64url").toString("base64url") === key;
+  if (!keys.every(right)) {
+    env.fault("RECEIPT_RETIRED_KEYS must be public keys, each as `x` stood in /.well-known/jwks.json");
+  }
+  return keys;
 }
 
 function readMailFrom(env: Environment, appName: string, publicUrl: string): string {

@@ -23,6 +23,6 @@ export async function keepSecret(dataDir: string, name: string): Promise<Buffer>
   const secret = Buffer.from(await readFile(file, "utf8"), "base64");
   if (secret.length === BYTES) return secret;
   throw new StartError(
-    `${file} is damaged: put a copy back. Or remove it: then people sign in, and webhooks are made, anew.`,
+    `${file} is damaged: put a copy back. Or remove it: then people sign in, webhooks are made, and receipts are signed, anew.`,
   );
 }

@@ -35,6 +35,7 @@ export type Database = {
   reversals: ReversalsTable;
   invoices: InvoicesTable;
   ledger_entries: LedgerEntriesTable;
+  receipts: ReceiptsTable;
   "sandbox.payment_methods": SandboxPaymentMethodsTable;
   "sandbox.intents": SandboxIntentsTable;
   "sandbox.charges": SandboxChargesTable;
@@ -332,6 +333,8 @@ export type BooksTable = {
   id: string;
   singleton: Generated<true>;
   processor: ProcessorName;
+  /** Since when every decision has a receipt. */
+  receipts_since: Generated<Date>;
 };
 
 /** An account's customer at the processor. */
@@ -424,6 +427,19 @@ export type LedgerEntriesTable = {
   amount_cents: number;
   currency: string;
   payment_id: string;
+  created_at: Date;
+};
+
+/** What a decision came to, linked into the account's chain. Append-only. */
+export type ReceiptsTable = {
+  account_id: string;
+  chain_index: number;
+  approval_id: string;
+  previous_index: ColumnType<number | null, never, never>;
+  previous_digest: Buffer;
+  /** Over `body`, which is in its RFC 8785 form. */
+  digest: Buffer;
+  body: string;
   created_at: Date;
 };
 

@@ -100,6 +100,12 @@ const catalogue = {
     true,
   ],
   already_decided: [409, "CONFLICT", "This approval has been decided already, or has lapsed.", true],
+  no_receipt: [
+    409,
+    "CONFLICT",
+    "There is no receipt: nobody has confirmed or declined this approval, or they did before receipts were kept.",
+    true,
+  ],
   statement_stale: [
     409,
     "CONFLICT",

@@ -42,6 +42,7 @@ export function approvalPage(view: ApprovalView): Page {
       ${statusOf(view)}
       ${reversalNotices(view.reversals)}
       ${approvalTerms(approval, signed?.source ?? null)}
+      ${approval.state === "confirmed" || approval.state === "declined" ? html`<p><a href="/approvals/${approval.id}/receipt">Receipt, to keep or to print</a></p>` : null}
       ${view.forms === undefined ? html`<p><a href="/approvals">All approvals</a></p>` : decisionForms(view, view.forms)}
       ${approvalReferences(approval)}`,
   };

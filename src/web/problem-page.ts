@@ -44,6 +44,13 @@ export function problemPage(problem: Problem, requestId: string): Page {
         body: html`
       <p>${problem.message}</p>`,
       };
+    case "no_receipt":
+      return {
+        title: "There is no receipt",
+        body: html`
+      <p>${problem.message}</p>
+      <p><a href="/approvals">All approvals</a></p>`,
+      };
     case "rate_limited":
       return {
         title: "Too many attempts",

@@ -23,6 +23,7 @@ import { passkeyConsentRoutes } from "./passkey-consent-routes.ts";
 import { passkeyRoutes } from "./passkey-routes.ts";
 import { passkeySignInRoutes } from "./passkey-sign-in-routes.ts";
 import { problemPage } from "./problem-page.ts";
+import { type ReceiptPageDeps, receiptPageRoutes } from "./receipt-routes.ts";
 import { resetRoutes } from "./reset-routes.ts";
 import { sandboxRoutes } from "./sandbox-routes.ts";
 import { securityRoutes } from "./security-routes.ts";
@@ -44,7 +45,8 @@ export type WebDeps = SessionDeps &
   BillingDeps &
   WebhookDeps &
   MemberPageDeps &
-  ClaimPageDeps;
+  ClaimPageDeps &
+  ReceiptPageDeps;
 
 /** The pages for people (CONTRACT.md §7), and what they are drawn with. GET changes nothing. */
 export async function webRoutes(
@@ -60,6 +62,7 @@ export async function webRoutes(
   inviteRoutes(app, deps);
   claimRoutes(app, deps);
   approvalPageRoutes(app, deps);
+  receiptPageRoutes(app, deps);
   billingRoutes(app, deps);
   if (deps.processor.cardForm === undefined) sandboxRoutes(app, deps);
   else cardRoutes(app, deps, deps.processor.cardForm);

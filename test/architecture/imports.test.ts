@@ -18,6 +18,7 @@ const LAYERS = [
   "events",
   "contracts",
   "billing",
+  "receipts",
   "approvals",
   "webhooks",
   "agent-auth",
@@ -27,6 +28,7 @@ const LAYERS = [
   "app",
   "main.ts",
   "stdio",
+  "verify-receipt.ts",
 ];
 const FEATURES = LAYERS.slice(LAYERS.indexOf("accounts"), LAYERS.indexOf("web"));
 
@@ -44,6 +46,14 @@ const ROLES: Record<string, number> = {
   store: 1,
   sandbox: 2,
   stripe: 3,
+  // A receipt's signature and the keys that make it; what those who check one go by.
+  envelope: 0,
+  "strict-json": 0,
+  "key-file": 2,
+  shape: 1,
+  checks: 2,
+  verifier: 3,
+  report: 4,
   // Rules and shapes without a database of their own: rows in, decisions or the wire's objects out.
   // What sign-in is made of.
   mails: 0,
@@ -107,7 +117,17 @@ const ROLES: Record<string, number> = {
   page: 5,
 };
 /** What a feature shows to the others. */
-const SHOWN = ["service", "schemas", "gate", "access", "waiters", "processor", "declines", "sandbox"];
+const SHOWN = [
+  "service",
+  "schemas",
+  "gate",
+  "access",
+  "assertion",
+  "waiters",
+  "processor",
+  "declines",
+  "sandbox",
+];
 /** What knows nothing of HTTP. */
 const BELOW_HTTP = [
   "schemas",

@@ -99,6 +99,7 @@ export async function createPageStates(site: Site): Promise<PageState[]> {
     claimStates(site),
     coSignStates(site),
     passkeyStates(site),
+    receiptStates(site),
   ]);
   return groups.flat();
 }
@@ -178,6 +179,22 @@ async function hostileState(site: Site): Promise<PageState[]> {
   return [
     { name: "waiting-hostile", path: `/approvals/${body.approval.id}`, cookie },
     { name: "inbox-hostile", path: "/approvals", cookie },
+  ];
+}
+
+async function receiptStates(site: Site): Promise<PageState[]> {
+  const story = await begin(site, { paymentMethod: "pm_card_chargeDeclinedInsufficientFunds" });
+  await decide(site, story, "confirm");
+  await putCard(site.app, story, "pm_card_visa");
+  await decide(site, story, "confirm");
+  const [hostile] = await hostileState(site);
+  const { cookie = "", path = "" } = hostile ?? {};
+  await decide(site, { cookie, path } as Story, "decline");
+  const waiting = await begin(site);
+  return [
+    { name: "receipt-paid", path: `${story.path}/receipt`, cookie: story.cookie },
+    { name: "receipt-hostile", path: `${path}/receipt`, cookie },
+    { name: "receipt-none", path: `${waiting.path}/receipt`, cookie: waiting.cookie },
   ];
 }
 

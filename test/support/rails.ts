@@ -4,6 +4,7 @@ import { reconcile } from "../../src/billing/reconcile-service.ts";
 import { answerAuthentication, createSandbox } from "../../src/billing/sandbox.ts";
 import { createStripe } from "../../src/billing/stripe.ts";
 import type { Db } from "../../src/database/connection.ts";
+import { auditAccounts } from "../../src/receipts/audit-service.ts";
 import { booksOf, findFaults, type ProcessorBooks } from "./books.ts";
 import { PUBLIC_URL } from "./service.ts";
 import { type FakeStripe, startFakeStripe } from "./stripe/fake.ts";
@@ -52,7 +53,13 @@ export const SANDBOX: Rails = {
 export async function findDisagreements(db: Db, rails: Rails): Promise<string[]> {
   const { differences } = await reconcile({ db, processor: rails.open(db) }, { days: 1, dryRun: true });
   const told = differences.map(({ kind, id, processor, books }) => `${kind}: ${id}, ${processor}, ${books}`);
-  return [...(await findFaults(db, rails.books())), ...told];
+  return [...(await findFaults(db, rails.books())), ...told, ...(await findBrokenChains(db))];
+}
+
+/** Decisions without a receipt, and whatever else the audit finds. */
+async function findBrokenChains(db: Db): Promise<string[]> {
+  const audits = await Array.fromAsync(auditAccounts(db, new Map()));
+  return audits.flatMap(({ account, findings }) => findings.map((finding) => `${account}: ${finding}`));
 }
 
 /** Both, each for the test file alone. */

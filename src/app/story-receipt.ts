@@ -1,0 +1,96 @@
+import { hash } from "node:crypto";
+import { statementDigest } from "../approvals/statement.ts";
+import { canonicalText } from "../lib/canonical.ts";
+import { signReceipt } from "../receipts/envelope.ts";
+import { openReceiptKeys } from "../receipts/keys.ts";
+import type { LinkedContent, Receipt } from "../receipts/schemas.ts";
+import * as story from "./story.ts";
+
+/** Whoever reads the example can check it: it is signed by this key, which signs nothing else. */
+export const EXAMPLE_KEYS = openReceiptKeys([Buffer.alloc(32, "the key of the examples ")], []);
+
+const { confirmed, me, token } = story;
+const currency = "USD";
+const amountCents = 45_000;
+const paymentId = "01a207e4-3000-7a11-8d02-7be1f0a94c35";
+const transactionId = "01a207e4-317e-7c00-b1f6-3a5e8d90c2d4";
+
+const terms = {
+  amountCents,
+  currency,
+  milestoneId: story.MILESTONE_ID,
+  description: "Label 5,000 street scenes",
+  contractId: confirmed.contractId,
+  jobId: confirmed.jobId,
+  payee: { userId: "freelancer-3", displayName: "Maria G.", payoutAccount: null },
+};
+const statement = {
+  v: 1 as const,
+  accountId: me.account.organizationId,
+  approvalId: confirmed.id,
+  decision: "confirm" as const,
+  terms,
+  source: { kind: "card" as const, brand: "visa", last4: "4242" },
+  nonce: "kq0Zx1N8v6fJ3mTt5yRbWg",
+};
+
+const { id, type, contractId, milestoneId, jobId, createdAt, expiresAt, resolvedAt, result } = confirmed;
+const content: LinkedContent = {
+  v: 1,
+  accountId: statement.accountId,
+  accountName: "Acme Research",
+  approval: {
+    id,
+    type,
+    status: "confirmed",
+    coSign: "session",
+    contractId,
+    milestoneId,
+    jobId,
+    createdAt,
+    expiresAt,
+    resolvedAt: resolvedAt ?? "",
+    result,
+  },
+  terms,
+  askedBy: { tokenId: token.id, name: token.name, preview: token.preview },
+  statements: [
+    {
+      digest: statementDigest(statement).toString("hex"),
+      statement,
+      signedBy: { userId: me.actor.userId ?? "", name: me.actor.fullName ?? "", email: me.actor.email },
+      signedAt: "2026-11-23T10:12:03.407Z",
+      proof: { kind: "password", provedAt: "2026-11-23T10:12:03.391Z" },
+    },
+  ],
+  payments: [
+    {
+      id: paymentId,
+      status: "succeeded",
+      amountCents,
+      currency,
+      processor: "stripe",
+      intentId: String(result?.paymentIntentId),
+      refusal: null,
+      createdAt: "2026-11-23T10:12:03.407Z",
+      resolvedAt: resolvedAt ?? "",
+    },
+  ],
+  ledger: [
+    { transactionId, line: 1, account: "processor", amountCents, currency },
+    {
+      transactionId,
+      line: 2,
+      account: `milestone:${story.MILESTONE_ID}`,
+      amountCents: -amountCents,
+      currency,
+    },
+  ],
+  chain: { index: 1, previousDigest: "0".repeat(64) },
+};
+
+/** The receipt of what Ada confirmed. */
+export const receipt: Receipt = signReceipt(
+  { ...content, chain: { ...content.chain, digest: hash("sha256", canonicalText(content), "hex") } },
+  EXAMPLE_KEYS.signing,
+);

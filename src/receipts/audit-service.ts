@@ -1,0 +1,139 @@
+import { hash } from "node:crypto";
+import type { Db } from "../database/connection.ts";
+import { canonicalText } from "../lib/canonical.ts";
+import { findFaults, NO_LINK } from "./checks.ts";
+import type { LinkedContent, ReceiptContent } from "./schemas.ts";
+import { isLinkedContent } from "./shape.ts";
+import { type AuditedAccount, type AuditedLink, listAccounts, listLinks, listUnlinked } from "./store.ts";
+import type { RetainedHead } from "./verifier.ts";
+
+const ACCOUNTS_AT_ONCE = 200;
+const LINKS_AT_ONCE = 100;
+
+/** What was found out about one account. */
+export type AccountAudit = {
+  /** The operator's id for it. */
+  account: string;
+  /** Where its chain ends: what to keep. */
+  head: RetainedHead;
+  /** What is wrong, for people; empty: nothing. */
+  findings: string[];
+  /** How many decisions are older than receipts are. */
+  unlinkedBefore: number;
+};
+
+/**
+ * Walks every account's chain: each link is digested anew and held to the one before, to what it says of itself, and to
+ * the rows that it tells of; the last one to the account's head. It reads in small pages, so that no chain is too long.
+ * @param retained heads that were kept, by the operator's ids: a chain must still go through them
+ */
+export async function* auditAccounts(
+  db: Db,
+  retained: ReadonlyMap<string, RetainedHead>,
+): AsyncGenerator<AccountAudit> {
+  const missing = new Map(retained);
+  for (let after: string | null = null; ; ) {
+    const page: AuditedAccount[] = await listAccounts(db, after, ACCOUNTS_AT_ONCE);
+    const keys = page.map(({ accountId }) => accountId);
+    const unlinked = Map.groupBy(await listUnlinked(db, keys), ({ accountId }) => accountId);
+    for (const account of page) {
+      const kept = retained.get(account.organizationId);
+      missing.delete(account.organizationId);
+      yield await auditAccount(db, account, kept, unlinked.get(account.accountId) ?? []);
+    }
+    after = keys.at(-1) ?? null;
+    if (page.length < ACCOUNTS_AT_ONCE) break;
+  }
+  for (const [account, head] of missing)
+    yield {
+      account,
+      head,
+      findings: ["the account is gone, and a head of its chain was kept"],
+      unlinkedBefore: 0,
+    };
+}
+
+async function auditAccount(
+  db: Db,
+  { accountId, organizationId, head, last }: AuditedAccount,
+  kept: RetainedHead | undefined,
+  unlinked: readonly { approvalId: string; before: boolean }[],
+): Promise<AccountAudit> {
+  const findings: string[] = [];
+  let index = 0;
+  let digest = NO_LINK;
+  for (let more = last > 0; more; ) {
+    const page = await listLinks(db, accountId, { after: index, upTo: last, limit: LINKS_AT_ONCE });
+    for (const link of page) {
+      const faults = await linkFaults(link, { index, digest }, organizationId);
+      findings.push(...faults.map((fault) => `receipt ${link.index}: ${fault}`));
+      ({ index } = link);
+      digest = link.digest.toString("hex");
+      if (kept?.index === index && kept.digest !== digest)
+        findings.push(`receipt ${index}: it is not the one whose digest was kept`);
+    }
+    more = page.length === LINKS_AT_ONCE;
+  }
+  const own = { index: head.index, digest: head.digest.toString("hex") };
+  if (own.index !== index || own.digest !== digest)
+    findings.push(`the account's head is ${show(own)}, and its chain ends at ${show({ index, digest })}`);
+  if (kept !== undefined && kept.index > index)
+    findings.push(
+      `the chain ends at ${index}, before the head that was kept, ${kept.index}: it was cut short`,
+    );
+  for (const { approvalId, before } of unlinked)
+    if (!before) findings.push(`approval ${approvalId} was decided and has no receipt`);
+  const unlinkedBefore = unlinked.filter(({ before }) => before).length;
+  return { account: organizationId, head: { index, digest }, findings, unlinkedBefore };
+}
+
+/** `index:digest`, as heads are kept. */
+export function show({ index, digest }: RetainedHead): string {
+  return `${index}:${digest}`;
+}
+
+async function linkFaults(link: AuditedLink, before: RetainedHead, account: string): Promise<string[]> {
+  const { index, previousDigest, digest, body } = link;
+  const faults: string[] = [];
+  if (index !== before.index + 1) faults.push(`it follows receipt ${before.index}: those between are gone`);
+  if (previousDigest.toString("hex") !== before.digest)
+    faults.push("it refers to another one than the one before it");
+  if (!hash("sha256", body, "buffer").equals(digest))
+    faults.push("its digest is not the digest of what it says");
+  const content = readBody(body);
+  if (content === undefined) return [...faults, "it does not have the form of a receipt"];
+  if (content.chain.index !== index || content.chain.previousDigest !== previousDigest.toString("hex"))
+    faults.push("it says that it stands elsewhere in the chain");
+  if (content.accountId !== account) faults.push(`it says that it is of the account ${content.accountId}`);
+  return [...faults, ...(await findFaults(content)), ...differences(content, link.present)];
+}
+
+/** What a receipt says, if it is as it would be written. */
+function readBody(body: string): LinkedContent | undefined {
+  try {
+    const content: unknown = JSON.parse(body);
+    return isLinkedContent(content) && canonicalText(content) === body ? content : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What the rows say otherwise. Names may have changed since, and money may have gone back. */
+function differences(content: LinkedContent, present: ReceiptContent): string[] {
+  const withoutNames = ({ statements }: ReceiptContent) =>
+    statements.map(({ signedBy, ...rest }) => ({ ...rest, userId: signedBy.userId }));
+  const compared: [string, unknown, unknown][] = [
+    ["the approval", content.approval, present.approval],
+    ["the terms", content.terms, present.terms],
+    ["who asked", content.askedBy, present.askedBy],
+    ["what was signed", withoutNames(content), withoutNames(present)],
+    ["the payments", content.payments, present.payments],
+  ];
+  const differing = compared.filter(([, kept, now]) => canonicalText([kept]) !== canonicalText([now]));
+  const booked = new Set(present.ledger.map((line) => canonicalText(line)));
+  const unbooked = content.ledger.filter((line) => !booked.has(canonicalText(line)));
+  return [
+    ...differing.map(([name]) => `the database says otherwise of ${name}`),
+    ...(unbooked.length > 0 ? ["the ledger does not have what it says was booked"] : []),
+  ];
+}

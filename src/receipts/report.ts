@@ -1,0 +1,93 @@
+import { hash } from "node:crypto";
+import { formatAmount } from "../lib/money.ts";
+import { formatTime } from "../lib/time.ts";
+import type { Receipt, Signed } from "./schemas.ts";
+import type { RetainedHead, Stretch } from "./verifier.ts";
+
+/** What a receipt that was verified says, for people. */
+export function describeReceipt({
+  approval,
+  terms,
+  askedBy,
+  statements,
+  payments,
+  chain,
+}: Receipt): string[] {
+  const sum = formatAmount(terms.amountCents, terms.currency);
+  const to = `${inert(terms.payee.displayName)} (${inert(terms.payee.userId)})`;
+  const outcome = approval.status === "confirmed" ? "Confirmed" : "Declined";
+  return [
+    `  ${outcome} on ${at(approval.resolvedAt)}: ${sum} to ${to}`,
+    `  for ${approval.milestoneId === null ? "" : `milestone ${approval.milestoneId} of `}contract ${approval.contractId}, approval ${approval.id}`,
+    `  asked for by ${inert(askedBy.name)} (key ${inert(askedBy.preview)}) on ${at(approval.createdAt)}`,
+    ...statements.map((one) => `  ${describeSignature(one)}`),
+    ...payments.map(
+      (one) =>
+        `  payment ${one.intentId ?? one.id} ${one.status}: ${formatAmount(one.amountCents, one.currency)}, says ${one.processor}`,
+    ),
+    `  link ${chain.index}:${chain.digest}`,
+  ];
+}
+
+function describeSignature({ statement, signedBy, signedAt, proof }: Signed): string {
+  const who = `${inert(signedBy.name)}${signedBy.email === null ? "" : ` <${inert(signedBy.email)}>`}`;
+  const what = `${statement.decision}: signed by ${who} on ${at(signedAt)}`;
+  return proof.kind === "passkey"
+    ? `${what} with a passkey, on ${inert(proof.origin)}; checked here: passkey ${passkeyName(proof.publicKey)}`
+    : `${what} by ${proof.kind === "password" ? "password" : "being signed in"}; the service's word`;
+}
+
+/** A passkey's public key by a name that is short enough to compare. */
+export function passkeyName(publicKey: string): string {
+  return hash("sha256", Buffer.from(publicKey, "base64url"), "base64url").slice(0, 16);
+}
+
+/** What the receipts together prove, and what they do not. */
+export function describeProof(
+  receipts: readonly Receipt[],
+  {
+    kids,
+    stretches,
+    head,
+  }: { kids: ReadonlySet<string>; stretches: readonly Stretch[]; head: RetainedHead | undefined },
+): string[] {
+  const proofs = receipts.flatMap(({ statements }) => statements.map(({ proof }) => proof.kind));
+  const byPasskey = proofs.includes("passkey");
+  const byWord = proofs.some((kind) => kind !== "passkey");
+  return [
+    "What this proves",
+    `- Whoever holds the service's key (${[...kids].join(", ")}) has signed exactly this, and nothing in it was changed since.`,
+    ...(byPasskey
+      ? [
+          "- The holder of each passkey named here signed exactly the statement shown, and their device had recognised them.",
+        ]
+      : []),
+    ...stretches.map(({ accountId, from, to }) =>
+      from === to
+        ? `- Account ${accountId}: receipt ${from} stands alone; its neighbours were not given.`
+        : `- Account ${accountId}: receipts ${from} to ${to} follow from each other; none of them is missing, none was put in.`,
+    ),
+    ...(head === undefined ? [] : [`- They lead to the head that you kept, ${head.index}:${head.digest}.`]),
+    "What it does not prove",
+    "- That the key is the one of the service you mean: that is as good as where you have it from.",
+    ...(byPasskey
+      ? [
+          "- Whose a passkey is: its name here is the service's word, unless you know the person's passkey yourself.",
+        ]
+      : []),
+    ...(byWord
+      ? ["- That somebody typed a password or was signed in: of that there is only the service's word."]
+      : []),
+    "- That the processor moved the money: ask it, by the payment's id.",
+    `- That ${head === undefined ? "this is all there is, or that nobody was shown another chain: for that, keep heads" : "there is nothing after that head"}.`,
+  ];
+}
+
+function at(time: string): string {
+  return formatTime(new Date(time));
+}
+
+/** Others wrote it: on a terminal it must not move the cursor, nor turn text around. */
+function inert(text: string): string {
+  return text.replaceAll(/[\p{Cc}\u2028-\u202e\u2066-\u2069]/gu, "\ufffd");
+}

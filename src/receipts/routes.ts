@@ -1,0 +1,54 @@
+import { Type } from "@sinclair/typebox";
+import { type GateDeps, openGate } from "../accounts/gate.ts";
+import type { App } from "../http/app.ts";
+import { isUuid } from "../lib/ids.ts";
+import { ref } from "../lib/schema.ts";
+import { Receipt } from "./schemas.ts";
+import { type ReceiptDeps, type ReceiptKeys, showReceipt } from "./service.ts";
+import { readReceipt } from "./store.ts";
+
+const Params = Type.Object({ approvalId: Type.String() });
+const OneReceipt = Type.Object({ receipt: ref(Receipt) });
+
+/** GET /approvals/{approvalId}/receipt (CONTRACT.md §1). */
+export function receiptRoute(app: App, deps: GateDeps & ReceiptDeps): void {
+  const gate = openGate(
+    deps,
+    { by: "token", scopes: ["payments:read"] },
+    ["not_found", "no_receipt"],
+    (credential, request) => {
+      const { approvalId } = request.params as { approvalId: string };
+      return readReceipt(deps.db, credential, isUuid(approvalId) ? approvalId : null);
+    },
+  );
+
+  app.get(
+    "/approvals/:approvalId/receipt",
+    {
+      ...gate.options,
+      schema: {
+        operationId: "getReceipt",
+        summary: "Read the receipt of a decided approval",
+        description:
+          "What was asked, by whom, what a person signed and how they proved to be there, what was paid; linked to the " +
+          "account's receipt before it, and signed by this service. Keep it: it can be checked without this service, " +
+          "now and in years, against a key from `/.well-known/jwks.json` that you keep with it.",
+        tags: ["Approvals"],
+        params: Params,
+        response: { 200: OneReceipt },
+      },
+    },
+    async (request) => ({
+      receipt: showReceipt(deps.receiptKeys, gate.grant(request), request.params.approvalId),
+    }),
+  );
+}
+
+/** The public keys of all who ever signed receipts here (RFC 7517), the one that signs now first. */
+export function jwksRoute(app: App, { published }: ReceiptKeys): void {
+  app.get(
+    "/.well-known/jwks.json",
+    { config: { access: { by: "public" } }, schema: { hide: true } },
+    async () => ({ keys: published }),
+  );
+}

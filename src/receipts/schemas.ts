@@ -1,0 +1,154 @@
+import { type Static, type TSchema, Type } from "@sinclair/typebox";
+import { nullable, Time } from "../lib/schema.ts";
+
+/** These keys and no others: what a receipt does not know it must not carry. */
+const exact = <T extends Record<string, TSchema>>(properties: T) =>
+  Type.Object(properties, { additionalProperties: false });
+
+const Digest = Type.String({ pattern: "^[0-9a-f]{64}$", description: "SHA-256, in hex." });
+const Bytes = Type.String({ pattern: "^[A-Za-z0-9_-]+$", description: "Bytes in base64url." });
+const Cents = Type.Integer();
+
+const Terms = exact({
+  amountCents: Cents,
+  currency: Type.String(),
+  milestoneId: nullable(Type.String()),
+  description: Type.String(),
+  contractId: Type.String(),
+  jobId: Type.String(),
+  payee: exact({
+    userId: Type.String(),
+    displayName: Type.String(),
+    payoutAccount: nullable(Type.String()),
+  }),
+});
+
+/** What a person signed, whole (CONTRACT.md §1). */
+const Statement = exact({
+  v: Type.Literal(1),
+  accountId: Type.String(),
+  approvalId: Type.String(),
+  decision: Type.String({ enum: ["confirm", "decline"] }),
+  terms: Terms,
+  source: Type.Union([
+    Type.Null(),
+    exact({
+      kind: Type.String({ enum: ["card", "credits"] }),
+      brand: nullable(Type.String()),
+      last4: nullable(Type.String()),
+    }),
+  ]),
+  nonce: Type.String(),
+});
+
+const Proof = Type.Union([
+  exact({
+    kind: Type.Literal("passkey"),
+    provedAt: Time,
+    credentialId: Bytes,
+    publicKey: Bytes,
+    authenticatorData: Bytes,
+    clientDataJSON: Bytes,
+    signature: Bytes,
+    rpId: Type.String(),
+    origin: Type.String(),
+  }),
+  exact({ kind: Type.Literal("password"), provedAt: Time }),
+  exact({ kind: Type.Literal("session"), provedAt: Time }),
+]);
+export type Proof = Static<typeof Proof>;
+
+const Signed = exact({
+  digest: Digest,
+  statement: Statement,
+  signedBy: exact({ userId: Type.String(), name: Type.String(), email: nullable(Type.String()) }),
+  signedAt: Time,
+  proof: Proof,
+});
+export type Signed = Static<typeof Signed>;
+
+const CONTENT = {
+  v: Type.Literal(1),
+  accountId: Type.String(),
+  accountName: Type.String(),
+  approval: exact({
+    id: Type.String(),
+    type: Type.String({ enum: ["milestone_fund", "milestone_approve", "contract_end"] }),
+    status: Type.String({ enum: ["confirmed", "declined"] }),
+    coSign: Type.String({ enum: ["session", "passkey"] }),
+    contractId: Type.String(),
+    milestoneId: nullable(Type.String()),
+    jobId: Type.String(),
+    createdAt: Time,
+    expiresAt: Time,
+    resolvedAt: Time,
+    result: Type.Unsafe<Record<string, unknown> | null>({
+      type: ["object", "null"],
+      additionalProperties: true,
+      description: "What came of it, as `GET /approvals/{approvalId}` says.",
+    }),
+  }),
+  terms: Terms,
+  askedBy: exact({ tokenId: Type.String(), name: Type.String(), preview: Type.String() }),
+  statements: Type.Array(Signed, {
+    description: "Everything that people signed, the oldest first: after a refused card there is one more.",
+  }),
+  payments: Type.Array(
+    exact({
+      id: Type.String(),
+      status: Type.String({ enum: ["succeeded", "refused"] }),
+      amountCents: Cents,
+      currency: Type.String(),
+      processor: Type.String(),
+      intentId: nullable(Type.String()),
+      refusal: Type.Union([Type.Null(), exact({ code: Type.String(), message: nullable(Type.String()) })]),
+      createdAt: Time,
+      resolvedAt: Time,
+    }),
+    { description: "Every attempt to pay, the oldest first." },
+  ),
+  ledger: Type.Array(
+    exact({
+      transactionId: Type.String(),
+      line: Type.Integer(),
+      account: Type.String(),
+      amountCents: Cents,
+      currency: Type.String(),
+    }),
+    { description: "What was booked; the lines of a movement sum to zero." },
+  ),
+};
+
+const LINK = { index: Type.Integer({ minimum: 1 }), previousDigest: Digest };
+
+/** What is linked: the very text of it, in its RFC 8785 form, is kept and digested. */
+export const LinkedContent = exact({ ...CONTENT, chain: exact(LINK) });
+export type LinkedContent = Static<typeof LinkedContent>;
+
+/** What was decided, before it has its place in the chain. */
+export type ReceiptContent = Omit<LinkedContent, "chain">;
+
+/** A receipt on the wire (CONTRACT.md §1). */
+export const Receipt = Type.Object(
+  {
+    ...CONTENT,
+    chain: exact({
+      ...LINK,
+      digest: Type.String({
+        pattern: "^[0-9a-f]{64}$",
+        description: "SHA-256 over the RFC 8785 form of the receipt without `signature` and without this.",
+      }),
+    }),
+    signature: Type.Object(
+      { protected: Bytes, signature: Bytes },
+      {
+        additionalProperties: false,
+        description:
+          "A JSON Web Signature with detached payload: the payload is the RFC 8785 form of the receipt without " +
+          "`signature`. The public keys are at `/.well-known/jwks.json`.",
+      },
+    ),
+  },
+  { $id: "Receipt", additionalProperties: false },
+);
+export type Receipt = Static<typeof Receipt>;

@@ -1,0 +1,65 @@
+import { hash } from "node:crypto";
+import type { Db, Trx } from "../database/connection.ts";
+import { canonicalText } from "../lib/canonical.ts";
+import { isUuid } from "../lib/ids.ts";
+import { notFound, Problem } from "../lib/problems.ts";
+import { signReceipt } from "./envelope.ts";
+import { openReceiptKeys, type ReceiptKeys } from "./keys.ts";
+import type { LinkedContent, Receipt } from "./schemas.ts";
+import * as store from "./store.ts";
+
+export { openReceiptKeys, type ReceiptKeys };
+
+export type ReceiptDeps = { db: Db; receiptKeys: ReceiptKeys };
+
+/**
+ * Links a decided approval into its account's chain (DESIGN.md, invariant 6), in the transaction that decides it. Call
+ * it after everything that the receipt tells of has been written, and after `appendEvents`: the account's head is held
+ * then, and nothing else is locked.
+ */
+export async function linkDecision(
+  trx: Trx,
+  accountId: string,
+  approvalId: string,
+  now: Date,
+): Promise<void> {
+  const { content, head } = await store.readDecision(trx, accountId, approvalId);
+  const index = head.index + 1;
+  const chain = { index, previousDigest: head.digest.toString("hex") };
+  const body = canonicalText({ ...content, chain } satisfies LinkedContent);
+  const digest = hash("sha256", body, "buffer");
+  const receipt = { accountId, approvalId, index, previousDigest: head.digest, digest, body };
+  await store.insertReceipt(trx, receipt, now);
+  if (!(await store.advanceChain(trx, accountId, { index, digest })))
+    throw new TypeError("the account's head was not held");
+}
+
+/**
+ * The receipt that was read along with the token that asks for it (CONTRACT.md §1).
+ * @throws Problem not_found {resource: "approvals", approvalId}, no_receipt
+ */
+export function showReceipt(keys: ReceiptKeys, row: store.GrantWithReceipt, asked: string): Receipt {
+  const { approvalId, digest, body } = row;
+  if (approvalId === null) throw notFound("approvals", "approvalId", asked);
+  if (digest === null || body === null) throw new Problem("no_receipt", { approvalId });
+  return toReceipt(keys, { digest, body });
+}
+
+/**
+ * The receipt of that approval, if it is of one of the person's accounts.
+ * @returns `undefined`: there is no such approval, or it has no receipt
+ */
+export async function findReceiptForHuman(
+  { db, receiptKeys }: ReceiptDeps,
+  accountIds: readonly string[],
+  approvalId: string,
+): Promise<Receipt | undefined> {
+  const row = isUuid(approvalId) ? await store.findReceiptForHuman(db, accountIds, approvalId) : undefined;
+  return row && toReceipt(receiptKeys, row);
+}
+
+/** Signed when it is read, by the key that signs now: the same bytes until that changes. */
+function toReceipt({ signing }: ReceiptKeys, { digest, body }: store.ReceiptRow): Receipt {
+  const { chain, ...content } = JSON.parse(body) as LinkedContent;
+  return signReceipt({ ...content, chain: { ...chain, digest: digest.toString("hex") } }, signing);
+}

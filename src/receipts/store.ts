@@ -1,0 +1,206 @@
+import { CompiledQuery, type RawBuilder, sql } from "kysely";
+import { GRANT_COLUMNS, GRANT_CONDITION, GRANT_TABLES, type Grant } from "../accounts/service.ts";
+import type { Db, Trx } from "../database/connection.ts";
+import type { Credential } from "../lib/secrets.ts";
+import type { ReceiptContent } from "./schemas.ts";
+
+const time = (column: RawBuilder<unknown>) =>
+  sql`to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+
+export type ChainHead = { index: number; digest: Buffer };
+
+/**
+ * Everything that the receipt of an approval `v` of the account `a` says, from the rows as they are now. Who signed is
+ * named as the account knows them now: a year later they may have another name, or be gone.
+ */
+const CONTENT = sql<ReceiptContent>`jsonb_build_object(
+    'v', 1, 'accountId', a.id, 'accountName', a.name,
+    'approval', jsonb_build_object('id', v.id, 'type', v.type, 'status', v.status, 'coSign', v.co_sign,
+      'contractId', v.contract_id, 'milestoneId', v.milestone_id, 'jobId', v.job_id,
+      'createdAt', ${time(sql`v.created_at`)}, 'expiresAt', ${time(sql`v.expires_at`)},
+      'resolvedAt', ${time(sql`v.resolved_at`)}, 'result', v.result),
+    'terms', v.terms,
+    'askedBy', jsonb_build_object('tokenId', v.token_id, 'name', v.token_name, 'preview', v.token_preview),
+    'statements', (
+      select coalesce(jsonb_agg(jsonb_build_object('digest', encode(s.statement_digest, 'hex'),
+        'statement', s.statement, 'signedBy', jsonb_build_object('userId', s.user_id,
+          'name', coalesce(m.name, 'unknown'), 'email', m.email),
+        'signedAt', ${time(sql`s.created_at`)}, 'proof', s.proof) order by s.created_at, s.statement_digest), '[]')
+      from signatures s
+      left join lateral (
+        select name, email from members where account_id = s.account_id and user_id = s.user_id
+        order by status = 'removed', updated_at desc limit 1
+      ) m on true
+      where s.account_id = v.account_id and s.approval_id = v.id),
+    'payments', (
+      select coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'status', p.status, 'amountCents', p.amount_cents,
+        'currency', p.currency, 'processor', p.processor, 'intentId', p.intent_id,
+        'refusal', case when p.refusal_code is not null
+          then jsonb_build_object('code', p.refusal_code, 'message', p.refusal_message) end,
+        'createdAt', ${time(sql`p.created_at`)}, 'resolvedAt', ${time(sql`p.resolved_at`)})
+        order by p.created_at, p.id), '[]')
+      from payments p where p.account_id = v.account_id and p.approval_id = v.id),
+    'ledger', (
+      select coalesce(jsonb_agg(jsonb_build_object('transactionId', l.transaction_id, 'line', l.line,
+        'account', l.ledger_account, 'amountCents', l.amount_cents, 'currency', l.currency)
+        order by l.created_at, l.transaction_id, l.line), '[]')
+      from payments p join ledger_entries l on l.account_id = p.account_id and l.payment_id = p.id
+      where p.account_id = v.account_id and p.approval_id = v.id)
+  )`;
+
+/**
+ * What is to be linked of a decided approval, and where its account's chain stands.
+ * @throws when the approval is not decided
+ */
+export async function readDecision(
+  trx: Trx,
+  accountId: string,
+  approvalId: string,
+): Promise<{ content: ReceiptContent; head: ChainHead }> {
+  const { rows } = await sql<ChainHead & { content: ReceiptContent }>`
+    select h.chain_index as index, h.chain_digest as digest, ${CONTENT} as content
+    from approvals v
+    join accounts a on a.account_id = v.account_id
+    join account_heads h on h.account_id = v.account_id
+    where v.account_id = ${accountId} and v.id = ${approvalId} and v.status in ('confirmed', 'declined')`.execute(
+    trx,
+  );
+  const [row] = rows;
+  if (row === undefined) throw new TypeError("only what was confirmed or declined has a receipt");
+  return { content: row.content, head: { index: row.index, digest: row.digest } };
+}
+
+export type NewReceipt = {
+  accountId: string;
+  approvalId: string;
+  index: number;
+  previousDigest: Buffer;
+  digest: Buffer;
+  body: string;
+};
+
+/** Writes a link. The database refuses one that does not follow from the one before it. */
+export async function insertReceipt(trx: Trx, receipt: NewReceipt, now: Date): Promise<void> {
+  await trx
+    .insertInto("receipts")
+    .values({
+      account_id: receipt.accountId,
+      chain_index: receipt.index,
+      approval_id: receipt.approvalId,
+      previous_digest: receipt.previousDigest,
+      digest: receipt.digest,
+      body: receipt.body,
+      created_at: now,
+    })
+    .execute();
+}
+
+/** Lets the account's chain end with this link. `false`: it did not end with the one before it. */
+export async function advanceChain(
+  trx: Trx,
+  accountId: string,
+  { index, digest }: ChainHead,
+): Promise<boolean> {
+  const { numUpdatedRows } = await trx
+    .updateTable("account_heads")
+    .set({ chain_index: index, chain_digest: digest })
+    .where("account_id", "=", accountId)
+    .where("chain_index", "=", index - 1)
+    .executeTakeFirstOrThrow();
+  return numUpdatedRows === 1n;
+}
+
+export type ReceiptRow = { digest: Buffer; body: string };
+
+const READ_RECEIPT = `
+  select ${GRANT_COLUMNS}, v.id as "approvalId", r.digest, r.body
+  from ${GRANT_TABLES}
+  left join approvals v on v.account_id = $1 and v.id = $3::uuid
+  left join receipts r on r.account_id = $1 and r.approval_id = v.id
+  where ${GRANT_CONDITION}`;
+
+export type GrantWithReceipt = Grant & {
+  approvalId: string | null;
+  digest: Buffer | null;
+  body: string | null;
+};
+
+/** Reads an approval's receipt along with the token that asks for it. `undefined`: no such token. */
+export async function readReceipt(
+  db: Db,
+  credential: Credential,
+  approvalId: string | null,
+): Promise<GrantWithReceipt | undefined> {
+  const query = CompiledQuery.raw(READ_RECEIPT, [credential.accountId, credential.digest, approvalId]);
+  return (await db.executeQuery<GrantWithReceipt>(query)).rows[0];
+}
+
+/** The receipt of that approval in any of the accounts. */
+export function findReceiptForHuman(
+  db: Db,
+  accountIds: readonly string[],
+  approvalId: string,
+): Promise<ReceiptRow | undefined> {
+  return db
+    .selectFrom("receipts")
+    .where("account_id", "=", sql<string>`any(${accountIds}::uuid[])`)
+    .where("approval_id", "=", approvalId)
+    .select(["digest", "body"])
+    .executeTakeFirst();
+}
+
+/** An account, where its chain ends by its head, and by its last receipt. */
+export type AuditedAccount = { accountId: string; organizationId: string; head: ChainHead; last: number };
+
+/** The next accounts in the order of their keys, each with its chain as it stands at one moment. */
+export async function listAccounts(db: Db, after: string | null, limit: number): Promise<AuditedAccount[]> {
+  const { rows } = await sql<{ accountId: string; organizationId: string; last: number } & ChainHead>`
+    select a.account_id as "accountId", a.id as "organizationId", h.chain_index as index, h.chain_digest as digest,
+      (select coalesce(max(r.chain_index), 0) from receipts r where r.account_id = h.account_id) as last
+    from accounts a join account_heads h on h.account_id = a.account_id
+    where ${after === null ? sql`true` : sql`a.account_id > ${after}`}
+    order by a.account_id limit ${limit}`.execute(db);
+  return rows.map(({ index, digest, ...account }) => ({ ...account, head: { index, digest } }));
+}
+
+/** A receipt as it is kept, beside what the rows that it tells of say now. */
+export type AuditedLink = {
+  index: number;
+  approvalId: string;
+  previousDigest: Buffer;
+  digest: Buffer;
+  body: string;
+  present: ReceiptContent;
+};
+
+/** The account's receipts after one and up to another, in their order. */
+export async function listLinks(
+  db: Db,
+  accountId: string,
+  { after, upTo, limit }: { after: number; upTo: number; limit: number },
+): Promise<AuditedLink[]> {
+  const { rows } = await sql<AuditedLink>`
+    select r.chain_index as index, r.approval_id as "approvalId", r.previous_digest as "previousDigest", r.digest,
+      r.body, ${CONTENT} as present
+    from receipts r
+    join approvals v on v.account_id = r.account_id and v.id = r.approval_id
+    join accounts a on a.account_id = r.account_id
+    where r.account_id = ${accountId} and r.chain_index > ${after} and r.chain_index <= ${upTo}
+    order by r.chain_index limit ${limit}`.execute(db);
+  return rows;
+}
+
+/** Decided approvals of these accounts that have no receipt: those that must have one, and those from before. */
+export async function listUnlinked(
+  db: Db,
+  accountIds: readonly string[],
+): Promise<{ accountId: string; approvalId: string; before: boolean }[]> {
+  const { rows } = await sql<{ accountId: string; approvalId: string; before: boolean }>`
+    select v.account_id as "accountId", v.id as "approvalId", v.resolved_at < b.receipts_since as before
+    from approvals v
+    cross join books b
+    left join receipts r on r.account_id = v.account_id and r.approval_id = v.id
+    where v.account_id = any(${accountIds}::uuid[]) and v.status in ('confirmed', 'declined') and r.body is null
+    order by v.account_id, v.resolved_at`.execute(db);
+  return rows;
+}

@@ -1,0 +1,114 @@
+import type { KeyObject } from "node:crypto";
+import { findFaults, linkDigest, NO_LINK } from "./checks.ts";
+import { findSigner, publicJwk } from "./envelope.ts";
+import type { Receipt } from "./schemas.ts";
+import { isReceipt } from "./shape.ts";
+import { NotStrict, parseStrictJson } from "./strict-json.ts";
+
+/** Why a receipt, or a chain of them, is not believed: for people. */
+export class Refused extends Error {
+  override name = "Refused";
+}
+
+/** The link that somebody kept of an account's chain, to hold a later one to. */
+export type RetainedHead = { index: number; digest: string };
+
+/**
+ * Checks one receipt on its own: that it is whole and as it was issued, signed by one of the keys, and that everything
+ * in it fits together. Asks nobody.
+ * @param bytes a file: the answer of `GET /approvals/{id}/receipt`, or the receipt in it
+ * @returns the receipt, and the thumbprint of the key that signed it
+ * @throws Refused
+ */
+export async function verifyReceipt(
+  bytes: Uint8Array,
+  keys: readonly KeyObject[],
+): Promise<{ receipt: Receipt; kid: string }> {
+  const receipt = readReceipt(bytes);
+  const signer = findSigner(receipt, keys);
+  if (signer === undefined)
+    throw new Refused("it is not signed by the key that you trust, or was changed since it was signed");
+  const { signature, chain, ...content } = receipt;
+  const { digest, ...link } = chain;
+  const linked = { ...content, chain: link };
+  if (linkDigest(linked) !== digest) throw new Refused("its digest is not the digest of what it says");
+  const [fault] = await findFaults(linked);
+  if (fault !== undefined) throw new Refused(fault);
+  return { receipt, kid: publicJwk(signer).kid };
+}
+
+function readReceipt(bytes: Uint8Array): Receipt {
+  try {
+    const value = parseStrictJson(bytes);
+    const receipt = isWrapped(value) ? value.receipt : value;
+    if (isReceipt(receipt)) return receipt;
+  } catch (error) {
+    if (!(error instanceof NotStrict)) throw error;
+    throw new Refused(error.message);
+  }
+  throw new Refused(
+    "it does not have the form of a receipt: something is missing, of another kind, or too much",
+  );
+}
+
+function isWrapped(value: unknown): value is { receipt: unknown } {
+  return typeof value === "object" && value !== null && Object.keys(value).join() === "receipt";
+}
+
+/** A part of an account's chain in which each link was seen to refer to the one before it. */
+export type Stretch = { accountId: string; from: number; to: number };
+
+/**
+ * Checks how receipts that were verified one by one are linked, whatever order they come in.
+ * @param head a link that was kept: the receipts must lead to it without a gap
+ * @returns the stretches that hold together; of what lies between them nothing is known
+ * @throws Refused
+ */
+export function verifyChain(receipts: readonly Receipt[], head?: RetainedHead): Stretch[] {
+  const accounts = Map.groupBy(receipts, ({ accountId }) => accountId);
+  if (head !== undefined && accounts.size !== 1)
+    throw new Refused("a retained head is of one account, and these receipts are not");
+  return [...accounts.values()].flatMap((own) => {
+    const links = [...own].sort((a, b) => a.chain.index - b.chain.index);
+    const stretches = linkUp(links);
+    if (head !== undefined) holdTo(head, links, stretches);
+    return stretches;
+  });
+}
+
+function linkUp(links: readonly Receipt[]): Stretch[] {
+  const stretches: Stretch[] = [];
+  let before: Receipt["chain"] | undefined;
+  for (const { accountId, chain } of links) {
+    const { index, previousDigest, digest } = chain;
+    if ((index === 1) !== (previousDigest === NO_LINK))
+      throw new Refused(`receipt ${index} does not begin the chain as a first one does`);
+    if (before?.index === index) {
+      if (before.digest !== digest)
+        throw new Refused(`there are two receipts ${index}: the chain was forked`);
+      continue;
+    }
+    const last = stretches.at(-1);
+    if (last !== undefined && before?.index === index - 1) {
+      if (before.digest !== previousDigest)
+        throw new Refused(
+          `receipt ${index} does not follow from receipt ${index - 1}: the chain was rewritten`,
+        );
+      last.to = index;
+    } else stretches.push({ accountId, from: index, to: index });
+    before = chain;
+  }
+  return stretches;
+}
+
+function holdTo(head: RetainedHead, links: readonly Receipt[], stretches: readonly Stretch[]): void {
+  const kept = links.find(({ chain }) => chain.index === head.index);
+  if (kept === undefined)
+    throw new Refused(`receipt ${head.index}, the head that you kept, is not among them`);
+  if (kept.chain.digest !== head.digest)
+    throw new Refused(`receipt ${head.index} is not the one whose digest you kept: the chain was rewritten`);
+  if (stretches.length > 1)
+    throw new Refused(
+      "receipts are missing between those given, so that not all of them lead to the head that you kept",
+    );
+}

@@ -1,0 +1,51 @@
+import { Type } from "@sinclair/typebox";
+import type { FastifyRequest } from "fastify";
+import { findApprovalForHuman } from "../approvals/human-service.ts";
+import type { App } from "../http/app.ts";
+import { notFound, Problem } from "../lib/problems.ts";
+import type { Receipt } from "../receipts/schemas.ts";
+import { findReceiptForHuman, type ReceiptDeps } from "../receipts/service.ts";
+import { type Human, openSessionGate } from "../sessions/gate.ts";
+import type { SessionDeps } from "../sessions/service.ts";
+import { fileName, receiptPage } from "./receipt-page.ts";
+import { show } from "./site.ts";
+
+const Params = Type.Object({ approvalId: Type.String() });
+
+export type ReceiptPageDeps = SessionDeps & ReceiptDeps;
+
+/** A decided approval's receipt for the members of its account: to read, to print, and as a file to keep. */
+export function receiptPageRoutes(app: App, deps: ReceiptPageDeps): void {
+  const gate = openSessionGate(deps);
+  const options = { ...gate.options, schema: { ...gate.options.schema, params: Params } };
+
+  app.get(
+    "/approvals/:approvalId/receipt",
+    { ...options, constraints: { audience: "page" } },
+    async (request, reply) => {
+      const human = gate.human(request);
+      const receipt = await findOwn(deps, request, human);
+      const kid = deps.receiptKeys.published[0]?.kid ?? "";
+      return show(deps, reply, receiptPage({ receipt, kid }), { human });
+    },
+  );
+
+  app.get("/approvals/:approvalId/receipt.json", options, async (request, reply) => {
+    const receipt = await findOwn(deps, request, gate.human(request));
+    return reply
+      .header("content-disposition", `attachment; filename="${fileName(receipt)}"`)
+      .header("x-content-type-options", "nosniff")
+      .send({ receipt });
+  });
+}
+
+/** @throws Problem not_found, no_receipt */
+async function findOwn(deps: ReceiptPageDeps, request: FastifyRequest, human: Human): Promise<Receipt> {
+  const { approvalId } = request.params as { approvalId: string };
+  const accounts = human.memberships.map(({ accountId }) => accountId);
+  const receipt = await findReceiptForHuman(deps, accounts, approvalId);
+  if (receipt !== undefined) return receipt;
+  const approval = await findApprovalForHuman(deps.db, accounts, approvalId);
+  if (approval === undefined) throw notFound("approvals", "approvalId", approvalId);
+  throw new Problem("no_receipt", { approvalId });
+}

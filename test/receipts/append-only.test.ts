@@ -1,0 +1,102 @@
+import { type RawBuilder, sql } from "kysely";
+import { describe, expect, test } from "vitest";
+import { createSandbox } from "../../src/billing/sandbox.ts";
+import { decideEveryWay } from "../support/receipts.ts";
+import { PUBLIC_URL, startService } from "../support/service.ts";
+
+const RESTRICT_VIOLATION = "23001";
+const FOREIGN_KEY_VIOLATION = "23503";
+const UNIQUE_VIOLATION = "23505";
+const CHECK_VIOLATION = "23514";
+
+// The service's own connection: nothing here is refused for a lack of rights.
+const service = await startService();
+const { db } = service;
+const every = await decideEveryWay({ ...service, processor: createSandbox(db, PUBLIC_URL) });
+const { accountId } = every.byPassword.story;
+const own = sql`account_id = ${accountId}`;
+
+/** What became of a statement: `accepted`, or which refusal; with its words, where a table's own is meant. */
+const state = (statement: RawBuilder<unknown>): Promise<string> =>
+  statement.execute(db).then(
+    () => "accepted",
+    (error: { code: string }) => error.code,
+  );
+const words = (statement: RawBuilder<unknown>): Promise<string> =>
+  statement.execute(db).then(
+    () => "accepted",
+    (error: { message: string }) => error.message,
+  );
+
+const PROVING = {
+  approvals: "token_name",
+  signatures: "user_id",
+  receipts: "body",
+  ledger_entries: "ledger_account",
+  payments: "intent_id",
+};
+
+describe("what proves something", () => {
+  test.each(Object.entries(PROVING))("%s refuse UPDATE, DELETE and TRUNCATE", async (table, column) => {
+    const { rows } = await sql`select 1 from ${sql.table(table)} where ${own}`.execute(db);
+    expect(rows.length).toBeGreaterThan(0);
+    const set = sql`set ${sql.ref(column)} = ${sql.ref(column)} || 'x'`;
+    expect(await state(sql`update ${sql.table(table)} ${set} where ${own}`)).toBe(RESTRICT_VIOLATION);
+    expect(await state(sql`delete from ${sql.table(table)} where ${own}`)).toBe(RESTRICT_VIOLATION);
+    expect(await words(sql`truncate ${sql.table(table)} cascade`)).toBe(`${table} rows are never changed`);
+  });
+
+  test.each(["invoices", "reversals", "account_heads"])("%s are not emptied", async (table) => {
+    expect(await words(sql`truncate ${sql.table(table)} cascade`)).toBe(`${table} rows are never changed`);
+  });
+});
+
+describe("the chain", () => {
+  const insert = (row: {
+    index: number;
+    previous: Buffer;
+    body: string;
+    digest?: Buffer;
+    approval: string;
+  }) => sql`
+    insert into receipts (account_id, chain_index, approval_id, previous_digest, digest, body, created_at)
+    values (${accountId}, ${row.index}, ${row.approval}, ${row.previous},
+      ${row.digest ?? sql`sha256(convert_to(${row.body}, 'UTF8'))`}, ${row.body}, now())`;
+  const digestOf = (of: { receipt: { chain: { digest: string } } }) =>
+    Buffer.from(of.receipt.chain.digest, "hex");
+  const last = digestOf(every.declined);
+
+  test("takes no link that leaves a gap, goes on from elsewhere, forks it, or has another digest than its own", async () => {
+    // Of the approval's own key the last look: the others are refused before.
+    const approval = every.byPassword.story.approvalId;
+    const body = "{}";
+    expect(
+      await state(insert({ index: 5, previous: last, body, digest: Buffer.alloc(32, 1), approval })),
+    ).toBe(CHECK_VIOLATION);
+    expect(await state(insert({ index: 4, previous: digestOf(every.afterRefusal), body, approval }))).toBe(
+      UNIQUE_VIOLATION,
+    );
+    await sql`alter table receipts drop constraint receipts_account_id_approval_id_key`.execute(db);
+    expect(await state(insert({ index: 6, previous: last, body, approval }))).toBe(FOREIGN_KEY_VIOLATION);
+    expect(await state(insert({ index: 5, previous: digestOf(every.afterRefusal), body, approval }))).toBe(
+      FOREIGN_KEY_VIOLATION,
+    );
+    expect(await state(insert({ index: 5, previous: last, body, approval }))).toBe("accepted");
+  });
+
+  test("has a head that goes on link by link, never back, and is not removed", async () => {
+    const set = (change: RawBuilder<unknown>) => state(sql`update account_heads set ${change} where ${own}`);
+    for (const change of [
+      sql`chain_index = chain_index - 1`,
+      sql`chain_index = chain_index + 2`,
+      sql`chain_digest = decode(repeat('ab', 32), 'hex')`,
+      sql`chain_index = 0, chain_digest = decode(repeat('00', 32), 'hex')`,
+    ])
+      expect(await set(change)).toBe(RESTRICT_VIOLATION);
+    expect(await set(sql`last_event = last_event + 1`)).toBe("accepted");
+    expect(
+      await set(sql`chain_index = chain_index + 1, chain_digest = decode(repeat('ab', 32), 'hex')`),
+    ).toBe("accepted");
+    expect(await state(sql`delete from account_heads where ${own}`)).toBe(RESTRICT_VIOLATION);
+  });
+});

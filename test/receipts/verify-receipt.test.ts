@@ -1,0 +1,256 @@
+import { createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { describe, expect, test } from "vitest";
+import { createSandbox } from "../../src/billing/sandbox.ts";
+import { canonicalDigest } from "../../src/lib/canonical.ts";
+import { linkDigest } from "../../src/receipts/checks.ts";
+import { signReceipt } from "../../src/receipts/envelope.ts";
+import type { LinkedContent, Receipt } from "../../src/receipts/schemas.ts";
+import { verifyChain } from "../../src/receipts/verifier.ts";
+import { Authenticator } from "../support/authenticator.ts";
+import {
+  confirmByPasskey,
+  createChain,
+  decideEveryWay,
+  declineNow,
+  judge,
+  linkedContent,
+  passkeyProof,
+  readReceipt,
+  SIGNING_KEY,
+} from "../support/receipts.ts";
+import { PUBLIC_URL, startService } from "../support/service.ts";
+import type { Story } from "../support/stories.ts";
+import { dice, mutate } from "./mutations.ts";
+
+const service = await startService();
+const deps = { ...service, processor: createSandbox(service.db, PUBLIC_URL) };
+const every = await decideEveryWay(deps);
+const genuine = [every.byPassword, every.byPasskey, every.afterRefusal, every.declined];
+
+const SEED = Number(process.env.MUTATION_SEED ?? Date.now() % 1_000_000);
+const MUTATIONS = 1_000;
+
+/** What the holder of a service's key can make of a content: all digests right, and signed. */
+function issue(content: LinkedContent, key: KeyObject = SIGNING_KEY): string {
+  const { chain, ...rest } = content;
+  const receipt = { ...rest, chain: { ...chain, digest: linkDigest(content) } };
+  return JSON.stringify({ receipt: signReceipt(receipt, key) });
+}
+
+/** The receipt's content after `change`, with the digests of its statements made right again. */
+function forge(receipt: Receipt, change: (content: LinkedContent) => void): LinkedContent {
+  const content = structuredClone(linkedContent(receipt));
+  change(content);
+  for (const signed of content.statements) signed.digest = canonicalDigest(signed.statement).toString("hex");
+  return content;
+}
+
+/** Puts a value into what it is within, told by the keys on the way. */
+function put(within: object, path: string, value: unknown): void {
+  const keys = path.split(".");
+  const last = keys.pop() ?? "";
+  const holder = keys.reduce((held: any, key) => held[key], within);
+  holder[last] = value;
+}
+
+describe("a genuine receipt", () => {
+  test("is believed as it was answered, on its own without the wrapping, and laid out anew", async () => {
+    for (const { receipt, bytes } of genuine) {
+      expect(await judge(bytes)).toBe("genuine");
+      expect(await judge(JSON.stringify(receipt))).toBe("genuine");
+      expect(await judge(JSON.stringify({ receipt }, null, 2))).toBe("genuine");
+      const reversed = Object.fromEntries(Object.entries(receipt).reverse());
+      expect(await judge(`\n\t${JSON.stringify(reversed)} \r\n`)).toBe("genuine");
+    }
+  });
+
+  test(`is refused after any of ${MUTATIONS} changes (seed ${SEED})`, async () => {
+    const roll = dice(SEED);
+    const believed: string[] = [];
+    const ways = new Set<string>();
+    for (let i = 0; i < MUTATIONS; i++) {
+      const { bytes } = genuine[i % genuine.length] as (typeof genuine)[0];
+      const mutation = mutate(bytes.toString(), roll);
+      ways.add(mutation.way);
+      if ((await judge(mutation.bytes)) === "genuine")
+        believed.push(`${mutation.way}: ${mutation.bytes.toString()}`);
+    }
+    expect(believed).toEqual([]);
+    expect(ways.size).toBe(13);
+  });
+});
+
+describe("a receipt that was forged whole", () => {
+  const { privateKey: foreign } = generateKeyPairSync("ed25519");
+
+  test("under another key is refused, also when it claims to be of the key that is trusted", async () => {
+    for (const { receipt } of genuine) {
+      const file = issue(linkedContent(receipt), foreign);
+      expect(await judge(file)).toContain("not signed by the key that you trust");
+      expect(await judge(file, [createPublicKey(foreign)])).toBe("genuine");
+      const forged = JSON.parse(file);
+      forged.receipt.signature.protected = receipt.signature.protected;
+      expect(await judge(JSON.stringify(forged))).toContain("not signed by the key that you trust");
+    }
+  });
+
+  test("by whoever holds the service's key still cannot say that a passkey signed something else", async () => {
+    const { receipt } = every.byPasskey;
+    const statement = (content: LinkedContent) => content.statements[0] as LinkedContent["statements"][0];
+    const raise = forge(receipt, (content) => {
+      for (const terms of [content.terms, statement(content).statement.terms]) terms.amountCents = 90_000;
+      for (const payment of content.payments) payment.amountCents = 90_000;
+      for (const line of content.ledger) line.amountCents *= 2;
+    });
+    const redirect = forge(receipt, (content) => {
+      for (const { payee } of [content.terms, statement(content).statement.terms]) payee.userId = "mallory";
+    });
+    const replay = forge(receipt, (content) => {
+      content.approval.id = every.byPassword.receipt.approval.id;
+      statement(content).statement.approvalId = content.approval.id;
+    });
+    const turned = forge(receipt, (content) => {
+      content.approval.status = "declined";
+      content.approval.result = null;
+      statement(content).statement.decision = "decline";
+      statement(content).statement.source = null;
+      content.payments = [];
+      content.ledger = [];
+    });
+    for (const content of [raise, redirect, replay, turned])
+      expect(await judge(issue(content))).toBe("statement 1 was not signed with the passkey that is named");
+  });
+
+  test("is refused where its parts contradict each other, though every digest and signature is right", async () => {
+    const { receipt } = every.afterRefusal;
+    const cases: [string, string, unknown][] = [
+      ["statement 2 is of another account", "statements.1.statement.accountId", "other"],
+      ["statement 1 is over other terms", "statements.0.statement.terms.amountCents", 1],
+      ["statement 2 was signed before it was asked", "statements.1.signedAt", "2020-01-01T00:00:00.000Z"],
+      ["it says confirmed, and what was signed does not", "statements.1.statement.decision", "decline"],
+      ["it says confirmed, and what was signed does not", "statements", []],
+      ["2 payments were signed for, and 0 were made", "payments", []],
+      ["refused, which does not fit", "payments.1.status", "refused"],
+      ["is not over $450.00 USD", "payments.1.amountCents", 44_999],
+      ["the payment that it names", "approval.result.paymentIntentId", "pi_other"],
+      ["does not sum to zero", "ledger.0.amountCents", 44_999],
+      ["what was booked is not what was paid", "ledger", []],
+      ["without a passkey", "approval.coSign", "passkey"],
+    ];
+    for (const [fault, path, value] of cases) {
+      const content = forge(receipt, (original) => put(original, path, value));
+      expect(await judge(issue(content)), fault).toContain(fault);
+    }
+    const { chain, ...rest } = linkedContent(receipt);
+    const wrongDigest = signReceipt({ ...rest, chain: { ...chain, digest: "0".repeat(64) } }, SIGNING_KEY);
+    expect(await judge(JSON.stringify(wrongDigest))).toContain(
+      "its digest is not the digest of what it says",
+    );
+  });
+
+  test("with an assertion that a passkey did not make for it is refused", async () => {
+    const { receipt } = every.byPasskey;
+    const [signed] = receipt.statements;
+    const challenge = Buffer.from(signed?.digest ?? "", "hex");
+    const withProof = (proof: ReturnType<typeof passkeyProof>) =>
+      issue(
+        forge(receipt, (content) => {
+          (content.statements[0] as any).proof = { ...proof, provedAt: proof.provedAt.toISOString() };
+        }),
+      );
+    const own = new Authenticator();
+    expect(await judge(withProof(passkeyProof(own, challenge)))).toBe("genuine");
+    const { privateKey: key } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    const lies = [
+      { userVerified: false },
+      { userPresent: false },
+      { origin: "https://evil.example" },
+      { rpId: "evil.example" },
+      { type: "webauthn.create" },
+      { crossOrigin: true },
+      { key },
+    ];
+    for (const lie of lies)
+      expect(await judge(withProof(passkeyProof(own, challenge, lie))), JSON.stringify(lie)).toContain(
+        "not signed with the passkey",
+      );
+    const elsewhere = passkeyProof(own, Buffer.alloc(32, 7));
+    expect(await judge(withProof(elsewhere))).toContain("not signed with the passkey");
+    const swapped = {
+      ...passkeyProof(own, challenge),
+      publicKey: new Authenticator().coseKey.toString("base64url"),
+    };
+    expect(await judge(withProof(swapped))).toContain("not signed with the passkey");
+  });
+});
+
+describe("a chain of receipts", async () => {
+  const { token, stories } = await createChain(deps, 5);
+  for (const [i, story] of stories.entries())
+    await (i % 2 === 0 ? declineNow(deps, story) : confirmByPasskey(deps, story));
+  const chain = await Promise.all(
+    stories.map(async (story: Story) => (await readReceipt(deps, token, story)).receipt),
+  );
+  const head = { index: 5, digest: chain[4]?.chain.digest ?? "" };
+  const { accountId } = chain[0] as Receipt;
+  const refused = (receipts: readonly Receipt[], kept: typeof head | undefined, why: RegExp) =>
+    expect(() => verifyChain(receipts, kept)).toThrow(why);
+
+  /** What an operator with the service's key can make: the same decisions, linked in another order or not at all. */
+  const relink = (receipts: readonly Receipt[]): Receipt[] => {
+    let previousDigest = "0".repeat(64);
+    return receipts.map((receipt, i) => {
+      const made = JSON.parse(
+        issue({ ...linkedContent(receipt), chain: { index: i + 1, previousDigest } }),
+      ).receipt;
+      previousDigest = made.chain.digest;
+      return made;
+    });
+  };
+
+  test("holds together in whatever order the files come, and what is missing between them is not claimed", () => {
+    expect(verifyChain(chain, head)).toEqual([{ accountId, from: 1, to: 5 }]);
+    expect(verifyChain([...chain].reverse(), head)).toEqual([{ accountId, from: 1, to: 5 }]);
+    expect(verifyChain([...chain, ...chain], head)).toEqual([{ accountId, from: 1, to: 5 }]);
+    expect(verifyChain(chain.slice(2), head)).toEqual([{ accountId, from: 3, to: 5 }]);
+    expect(verifyChain(chain.toSpliced(2, 1))).toEqual([
+      { accountId, from: 1, to: 2 },
+      { accountId, from: 4, to: 5 },
+    ]);
+  });
+
+  test("is refused under a retained head when it was truncated, has a gap, or goes on from another link", () => {
+    refused(chain.slice(0, 4), head, /receipt 5, the head that you kept, is not among them/);
+    refused(chain.toSpliced(2, 1), head, /receipts are missing between those given/);
+    refused(chain, { ...head, digest: "ab".repeat(32) }, /receipt 5 is not the one whose digest you kept/);
+    refused([...chain, every.byPassword.receipt], head, /a retained head is of one account/);
+    const older = { index: 2, digest: chain[1]?.chain.digest ?? "" };
+    expect(verifyChain(chain, older)).toEqual([{ accountId, from: 1, to: 5 }]);
+  });
+
+  test("is refused under a retained head when it was linked anew, reordered or with one left out", async () => {
+    const [a, b, c, d, e] = chain as [Receipt, Receipt, Receipt, Receipt, Receipt];
+    for (const order of [
+      [b, a, c, d, e],
+      [a, b, d, c, e],
+      [a, b, c, d, d],
+      [a, c, d, e],
+    ]) {
+      const made = relink(order);
+      for (const receipt of made) expect(await judge(JSON.stringify(receipt))).toBe("genuine");
+      expect(verifyChain(made)).toHaveLength(1);
+      refused(made, head, /receipt 5/);
+    }
+  });
+
+  test("is refused without any head when two of its links contradict each other", () => {
+    const [, other] = relink([chain[1] as Receipt, chain[0] as Receipt]);
+    refused([...chain, other as Receipt], undefined, /there are two receipts 2: the chain was forked/);
+    refused([chain[0] as Receipt, other as Receipt], undefined, /receipt 2 does not follow from receipt 1/);
+    const [first] = relink([chain[2] as Receipt]);
+    const late = JSON.parse(
+      issue({ ...linkedContent(first as Receipt), chain: { index: 3, previousDigest: "0".repeat(64) } }),
+    );
+    refused([late.receipt], undefined, /receipt 3 does not begin the chain as a first one does/);
+  });
+});
