@@ -163,7 +163,7 @@ async function actAsHuman(deps: Deps, { browser, ...world }: World): Promise<voi
   if (bankIn(page.text) !== "") {
     if (dice.roll() < 0.3) return;
     const answer = dice.pick(["pass", "fail", "give-up"] as const);
-    tally.add(`bank ${answer} ${(await answerBank(browser, path, answer)).status}`);
+    tally.add(`bank ${answer} ${(await answerBank(browser, path, answer))?.status ?? "too late"}`);
   } else if (page.text.includes(`${path}/confirm`)) {
     const decision = dice.roll() < 0.85 ? "confirm" : "decline";
     tally.add(`${decision} ${(await decideAt(browser, path, decision)).status}`);

@@ -101,6 +101,8 @@ describe("the whole way of an agent, by the generated client, over the wire", ()
       resolvedAt: expect.any(String),
       result: {},
     });
+    const { receipt } = await dataOf(api.GET("/approvals/{approvalId}/receipt", { params: { path } }));
+    expect(receipt.approval).toMatchObject({ id: approval.id, status: "confirmed" });
     const { contract } = await dataOf(
       api.GET("/contracts/{contractId}", { params: { path: { contractId } } }),
     );

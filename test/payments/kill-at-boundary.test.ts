@@ -27,11 +27,10 @@ type Killed = Stories & { path: Path };
 /** The bank is answered until it has heard: the sweep may just be looking at the attempt. */
 async function endWaiting(db: Db, browser: Browser, story: Story, answer: BankAnswer): Promise<void> {
   const waits = async () => (await readOutcome(db, story)).payment === "action_required";
-  if (!(await waits())) return;
-  await answerBank(browser, story.path, answer);
+  let heard: unknown;
   await waitUntil(async () => {
     if (!(await waits())) return true;
-    if (answer === "give-up") await answerBank(browser, story.path, answer);
+    if (heard === undefined || answer === "give-up") heard = await answerBank(browser, story.path, answer);
     return false;
   }, `${story.approvalId} has heard from the bank`);
 }

@@ -76,18 +76,22 @@ export async function decideAt(
   return browser.submit(`${path}/${decision}`, await readDecision(browser, path, decision));
 }
 
-/** What a person does whose bank asks: say that it is them, or not, or give the payment up. */
+/**
+ * What a person does whose bank asks: say that it is them, or not, or give the payment up.
+ * @returns `undefined`: the page leads to no bank any more
+ */
 export async function answerBank(
   browser: Browser,
   path: string,
   answer: "pass" | "fail" | "give-up",
-): Promise<Answer> {
+): Promise<Answer | undefined> {
   const page = await browser.open(path);
   if (answer === "give-up") {
     const form = `${path}/cancel-payment`;
     return browser.submit(form, { form_token: fieldOf(page, form) });
   }
   const bank = bankIn(page.text);
+  if (bank === "") return undefined;
   if (!bank.startsWith("http")) {
     const form_token = fieldOf(await browser.open(bank), bank);
     return browser.submit(bank, { answer, form_token });

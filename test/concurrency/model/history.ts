@@ -49,7 +49,6 @@ export type Sight = Interval & {
   id: string;
   status: string;
   milestone?: string;
-  createdAt?: string;
   resolvedAt?: string | null;
   result?: unknown;
 };
@@ -68,13 +67,14 @@ export function findContradictions(sights: readonly Sight[]): string[] {
       }
     }
   }
-  for (const ofMilestone of Map.groupBy(sights, (sight) => sight.milestone).values()) {
-    for (const younger of ofMilestone) {
-      for (const older of ofMilestone) {
-        if (older.status !== "pending" || older.id === younger.id) continue;
-        if ((older.createdAt ?? "") < (younger.createdAt ?? "") && older.start > younger.end)
-          found.push(`${older.id} was pending although its successor ${younger.id} had been seen`);
-      }
+  const pending = sights.filter(({ status }) => status === "pending");
+  for (const ofMilestone of Map.groupBy(pending, ({ milestone }) => milestone).values()) {
+    for (const other of ofMilestone) {
+      // Not by `createdAt`: that is when its request was read, and another's whole life may lie between that and its row.
+      const before = new Set(ofMilestone.filter(({ end }) => end < other.start).map(({ id }) => id));
+      for (const again of ofMilestone.filter(({ start }) => start > other.end))
+        if (again.id !== other.id && before.has(again.id))
+          found.push(`${again.id} was pending again after ${other.id}, of the same milestone, had been`);
     }
   }
   return found;
