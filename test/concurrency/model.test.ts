@@ -86,7 +86,6 @@ async function checkApprovals(run: Run): Promise<void> {
       id: row.id,
       status: row.status,
       milestone: row.milestone_id ?? "",
-      createdAt: row.created_at.toISOString(),
       resolvedAt: row.resolved_at?.toISOString() ?? null,
       result: row.result,
     });
