@@ -54,6 +54,8 @@ export async function changeRole(
   if (member?.status !== "active") throw notFound("members", "memberId", id);
   if (role !== "owner") await assertAnotherOwner(trx, accountId, id);
   await store.updateRole(trx, accountId, id, role, now);
+  if (role !== "owner" && member.userId !== null)
+    await store.endInvitationsBy(trx, accountId, member.userId, now);
   return member;
 }
 
@@ -72,6 +74,7 @@ export async function removeMember(
   if (member === undefined) throw notFound("members", "memberId", id);
   await assertAnotherOwner(trx, accountId, id);
   await store.removeMember(trx, accountId, id, now);
+  if (member.userId !== null) await store.endInvitationsBy(trx, accountId, member.userId, now);
   return member;
 }
 

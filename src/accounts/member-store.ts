@@ -78,6 +78,22 @@ export async function removeMember(trx: Trx, accountId: string, id: string, now:
     .execute();
 }
 
+/** Uses up the open invitations that a person has sent, or consented to, as an owner. */
+export async function endInvitationsBy(
+  trx: Trx,
+  accountId: string,
+  userId: string,
+  now: Date,
+): Promise<void> {
+  await trx
+    .updateTable("invitations")
+    .set({ used_at: now })
+    .where("account_id", "=", accountId)
+    .where("consented_by", "=", userId)
+    .where("used_at", "is", null)
+    .execute();
+}
+
 /** How many invitations the account has sent since then, and when the first of them was. */
 export async function countInvitations(
   trx: Trx,

@@ -196,7 +196,9 @@ function assertClaimable(row: store.RegistrationRow, now: Date): void {
  */
 export async function pollToken({ db, config }: AgentAuthDeps, claimToken: string): Promise<ClaimedToken> {
   const credential = readSecret(CLAIM_PREFIX, claimToken);
-  if (credential === undefined) throw new Refusal("invalid_grant");
+  // Looked up before the account is held: its UUID follows from its id, so that anybody can make such a token up.
+  if (credential === undefined || (await store.findByClaimToken(db, credential)) === undefined)
+    throw new Refusal("invalid_grant");
   const { accountId } = credential;
   const answer = await inTransaction(db, async (trx) => {
     await holdAccount(trx, accountId);

@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import { FEATURE_KEYS } from "../lib/scopes.ts";
 import { StartError } from "../lib/start-error.ts";
 import { Environment } from "./environment.ts";
+import { type Logo, readLogo } from "./logo.ts";
 
 export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 const LOOPBACK = new Set(["127.0.0.1", "::1", "localhost"]);
@@ -27,6 +28,8 @@ export type Config = {
   migrateOnStart: boolean;
   dataDir: string;
   appName: string;
+  /** Beside the name on every page. */
+  logo: Logo;
   /** One or two keys of at least 32 bytes; empty: the operator's routes do not exist. */
   operatorApiKeys: readonly string[];
   /** 32 bytes each, the newest first; empty: the start keeps one of its own in `dataDir`. */
@@ -81,6 +84,7 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
     migrateOnStart: env.flag("MIGRATE_ON_START", databaseUrl === undefined),
     dataDir: resolve(env.text("DATA_DIR", ".data")),
     appName,
+    logo: readLogo(env),
     operatorApiKeys: readOperatorKeys(env),
     sessionSecrets: env.keyBytes("SESSION_SECRET", { required: databaseUrl !== undefined }),
     secretsKeys: env.keyBytes("SECRETS_KEY", { required: databaseUrl !== undefined }),

@@ -5,26 +5,30 @@ import type { App } from "./app.ts";
 /** A route as it was registered: what tests and the 405 answer go by. */
 export type KnownRoute = { method: string; url: string; access: Access | undefined; matches: RegExp };
 
-const known = new WeakMap<object, RouteOptions[]>();
+const known = new WeakMap<object, KnownRoute[]>();
 
 /** Keeps the list of the server's routes. A route that does not declare who may call it stops the start. */
 export function rememberRoutes(app: App): void {
   const routes: RouteOptions[] = [];
-  known.set(app.server, routes);
   app.addHook("onRoute", (route) => void routes.push(route));
   app.addHook("onReady", async () => {
     for (const { method, url, config } of routes) {
       if (config?.access === undefined)
         throw new TypeError(`${method} ${url} does not declare who may call it`);
     }
+    known.set(app.server, routes.flatMap(toKnown));
   });
 }
 
-/** Every route of the server. */
-export function listRoutes(app: App): KnownRoute[] {
-  return (known.get(app.server) ?? []).flatMap(({ method, url, config }) =>
-    [method].flat().map((one) => ({ method: one, url, access: config?.access, matches: patternOf(url) })),
-  );
+/** Every route of the server, once it is ready. */
+export function listRoutes(app: App): readonly KnownRoute[] {
+  return known.get(app.server) ?? [];
+}
+
+/** Its pattern is made once: each address that leads nowhere is held against all of them. */
+function toKnown({ method, url, config }: RouteOptions): KnownRoute[] {
+  const matches = patternOf(url);
+  return [method].flat().map((one) => ({ method: one, url, access: config?.access, matches }));
 }
 
 /** The methods that the address takes; none when there is nothing at it. */

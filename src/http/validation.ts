@@ -3,8 +3,14 @@ import addFormats from "ajv-formats";
 import type { FastifySchemaCompiler, FastifySchemaValidationError } from "fastify";
 import { badField, Problem } from "../lib/problems.ts";
 
-/** Bodies: nothing is converted and nothing dropped. What is not as described is refused. */
-const strict = new Ajv({ coerceTypes: false, removeAdditional: false, useDefaults: false, strict: false });
+/** Bodies: nothing is converted and nothing dropped. What is not as described is refused; nor is `1e999` a number. */
+const strict = new Ajv({
+  coerceTypes: false,
+  removeAdditional: false,
+  useDefaults: false,
+  strict: false,
+  strictNumbers: true,
+});
 /** Query strings and paths: text becomes the number that the schema asks for; unknown keys are left alone. */
 const lenient = new Ajv({ coerceTypes: true, removeAdditional: false, useDefaults: true, strict: false });
 for (const ajv of [strict, lenient]) addFormats.default(ajv, ["date", "date-time", "email", "uuid"]);

@@ -11,18 +11,22 @@ export function isoOrNull(time: Date | null): string | null {
   return time === null ? null : time.toISOString();
 }
 
-const FOR_PEOPLE = new Intl.DateTimeFormat("en-GB", {
+const FOR_PEOPLE = {
   day: "numeric",
   month: "long",
   year: "numeric",
   hour: "2-digit",
   minute: "2-digit",
-  timeZone: "UTC",
-});
+  timeZoneName: "shortOffset",
+} as const;
 
-/** A time for people, with its zone said: `26 November 2026 at 07:36 UTC`. */
-export function formatTime(time: Date): string {
-  return `${FOR_PEOPLE.format(time)} UTC`;
+/**
+ * A time for people, with its zone said: `26 November 2026 at 07:36 UTC`, `26 November 2026 at 08:36 UTC+1`.
+ * @param timeZone an IANA name
+ */
+export function formatTime(time: Date, timeZone = "UTC"): string {
+  const said = new Intl.DateTimeFormat("en-GB", { ...FOR_PEOPLE, timeZone }).format(time);
+  return said.replace("GMT", "UTC").replace(/UTC\+0$/, "UTC");
 }
 
 const UNITS = [

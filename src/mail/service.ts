@@ -21,12 +21,17 @@ export async function queueMail(trx: Trx, mail: Mail, now: Date, usefulSeconds =
     {
       id: newId(),
       recipient: mail.to,
-      subject: mail.subject,
-      body: mail.paragraphs.join("\n\n"),
+      subject: asLine(mail.subject),
+      body: mail.paragraphs.map(asLine).join("\n\n"),
       giveUpAt: addSeconds(now, usefulSeconds),
     },
     now,
   );
+}
+
+/** In one line and in its direction, whatever names stand in it: a line of its own could be a link. */
+function asLine(text: string): string {
+  return text.replaceAll(/[\s\p{Cc}]+/gu, " ").replaceAll(/[\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
 }
 
 /** The newest mails, without their bodies where those are gone: the demo's mailbox. */

@@ -1,6 +1,6 @@
 import { createTransport } from "nodemailer";
 import type { Logger } from "pino";
-import { mailMarkup } from "./markup.ts";
+import { mailPage } from "./markup.ts";
 import type { ClaimedMail } from "./store.ts";
 
 const CONNECT_TIMEOUT = 10_000;
@@ -13,7 +13,13 @@ export type MailTransport = {
   keepsBodies: boolean;
 };
 
-type Options = { smtpUrl: string | undefined; mailFrom: string; publicUrl: string; demo: boolean };
+type Options = {
+  smtpUrl: string | undefined;
+  mailFrom: string;
+  appName: string;
+  publicUrl: string;
+  demo: boolean;
+};
 
 /**
  * Through SMTP where there is an address for it; else, in the demo, into the mailbox page; else only a line in
@@ -29,7 +35,7 @@ export function createMailTransport(options: Options, logger: Logger): MailTrans
   };
 }
 
-function createSmtpTransport(url: string, { mailFrom, publicUrl }: Options): MailTransport {
+function createSmtpTransport(url: string, { mailFrom, appName, publicUrl }: Options): MailTransport {
   const smtp = createTransport(
     {
       url,
@@ -48,7 +54,7 @@ function createSmtpTransport(url: string, { mailFrom, publicUrl }: Options): Mai
         to: recipient,
         subject,
         text: `${body}\n`,
-        html: mailMarkup(body.split("\n\n"), publicUrl).toString(),
+        html: mailPage(subject, body.split("\n\n"), { appName, publicUrl }).toString(),
         messageId: `<${id}@${host}>`,
         headers: { "Auto-Submitted": "auto-generated" },
       });

@@ -126,7 +126,8 @@ export function leaveTrace(trx: Trx, entry: Omit<store.AuditEntry, "id">, now: D
 type Person = { userId: string; email: string; name: string; sessionId: string };
 
 /**
- * Proves presence by the password: counted like an attempt to sign in.
+ * Proves presence by the password: counted like an attempt to sign in, and apart from those, as anybody can fail to
+ * sign in under that e-mail.
  * @returns when it was proved, by the database's clock; `undefined` when the password is wrong
  * @throws Problem rate_limited {retryAfterSeconds}
  */
@@ -136,9 +137,10 @@ export async function provePassword(
   password: string,
   address: string,
 ): Promise<Date | undefined> {
-  await attempts.count(person.email, address);
+  const counted = `proof:${person.userId}`;
+  await attempts.count(counted, address);
   if (!(await matchesPassword(await store.findPassword(db, person.userId), password))) return undefined;
-  await attempts.forgive(person.email, address);
+  await attempts.forgive(counted, address);
   return store.markProved(db, person.sessionId);
 }
 

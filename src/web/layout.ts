@@ -1,6 +1,7 @@
 import type { FastifyReply } from "fastify";
 import { type Html, html } from "../lib/html.ts";
 import { hiddenField } from "./forms.ts";
+import { readZone, timesIn } from "./zone.ts";
 
 /** Pages take nothing from elsewhere, run no script, and cannot be framed (CONTRACT.md §7). */
 const CONTENT = {
@@ -58,7 +59,7 @@ export function sendPage(
     <meta name="viewport" content="width=device-width, initial-scale=1">
     <meta name="color-scheme" content="light dark">
     <title>${title === appName ? title : `${title} · ${appName}`}</title>
-    <link rel="icon" href="/assets/icon.svg" type="image/svg+xml">
+    <link rel="icon" href="/assets/logo">
     <link rel="stylesheet" href="/assets/style.css">${
       stripe &&
       html`
@@ -67,12 +68,16 @@ export function sendPage(
       script &&
       html`
     <script src="/assets/${script}" defer></script>`
+    }${
+      visitor === undefined &&
+      html`
+    <script src="/assets/zone.js" defer></script>`
     }
   </head>
   <body>
     <a class="skip" href="#main">Skip to the page</a>
     <header class="site">
-      <a class="brand" href="/">${appName}</a>
+      <a class="brand" href="/"><img src="/assets/logo" alt="" height="28">${appName}</a>
 ${visitor === undefined ? html`      <a href="/sign-in">Sign in</a>` : signedIn(visitor, reply.request.url)}
     </header>
     <main id="main">
@@ -84,12 +89,14 @@ ${body}
 `;
   const content = {
     ...CONTENT,
-    ...(script === undefined ? {} : { "script-src": "'self'" }),
+    // Whoever comes in has their zone noted; the pages behind run no script but their own.
+    ...(script === undefined && visitor !== undefined ? {} : { "script-src": "'self'" }),
     ...(stripe ? STRIPE_CONTENT : {}),
   };
   const policy = Object.entries(content).map((directive) => directive.join(" "));
   reply.header("content-security-policy", policy.join("; "));
-  return reply.code(status).headers(PAGE_HEADERS).type("text/html; charset=utf-8").send(page.toString());
+  const text = timesIn(page.toString(), readZone(reply.request.headers.cookie));
+  return reply.code(status).headers(PAGE_HEADERS).type("text/html; charset=utf-8").send(text);
 }
 
 const SECTIONS = [

@@ -7,6 +7,7 @@ import { type KeptMail, listMailbox, readKeptMail } from "../mail/service.ts";
 import type { SessionDeps } from "../sessions/service.ts";
 import type { Page } from "./layout.ts";
 import { show } from "./site.ts";
+import { time } from "./wording.ts";
 
 /** `/demo/mailbox`: what the demo would have mailed. Never registered outside it: mails hold secrets. */
 export function mailboxRoutes(app: App, deps: SessionDeps): void {
@@ -37,7 +38,7 @@ function mailboxPage(mails: readonly KeptMail[]): Page {
               ({ id, to, subject, createdAt }) => html`
         <li>
           <a href="/demo/mailbox/${id}">${subject}</a>
-          <span class="quiet">to ${to}, ${createdAt.toISOString()}</span>
+          <span class="quiet">to ${to}, ${time(createdAt)}</span>
         </li>`,
             )}</ul>`
       }`,
@@ -48,7 +49,7 @@ function mailPage({ to, subject, paragraphs, createdAt }: KeptMail, origin: stri
   return {
     title: subject,
     body: html`
-      <p class="quiet">To ${to}, ${createdAt.toISOString()}</p>
+      <p class="quiet">To ${to}, ${time(createdAt)}</p>
       ${mailMarkup(paragraphs, origin)}
       <p><a href="/demo/mailbox">All mail</a></p>`,
   };

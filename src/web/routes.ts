@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import formBody from "@fastify/formbody";
 import type { PaymentDeps } from "../approvals/payment.ts";
 import type { BillingDeps } from "../billing/service.ts";
+import type { Logo } from "../config/logo.ts";
 import type { App } from "../http/app.ts";
 import { toProblem } from "../http/errors.ts";
 import { problemRow } from "../lib/problems.ts";
@@ -28,15 +29,19 @@ import { webhookPageRoutes } from "./webhook-routes.ts";
 
 const ASSETS = [
   { url: "/assets/style.css", type: "text/css; charset=utf-8", file: "style.css" },
-  { url: "/assets/icon.svg", type: "image/svg+xml", file: "icon.svg" },
   { url: "/assets/card.js", type: "text/javascript; charset=utf-8", file: "card.js" },
   { url: "/assets/send.js", type: "text/javascript; charset=utf-8", file: "send.js" },
+  { url: "/assets/zone.js", type: "text/javascript; charset=utf-8", file: "zone.js" },
 ] as const;
 
 export type WebDeps = SessionDeps & PaymentDeps & BillingDeps & WebhookDeps & MemberPageDeps & ClaimPageDeps;
 
 /** The pages for people (CONTRACT.md §7), and what they are drawn with. GET changes nothing. */
-export async function webRoutes(app: App, deps: WebDeps, { demo }: { demo: boolean }): Promise<void> {
+export async function webRoutes(
+  app: App,
+  deps: WebDeps,
+  { demo, logo }: { demo: boolean; logo: Logo },
+): Promise<void> {
   await app.register(formBody);
   refuseWithPages(app, deps);
   plainPages(app, deps);
@@ -54,7 +59,7 @@ export async function webRoutes(app: App, deps: WebDeps, { demo }: { demo: boole
   securityRoutes(app, deps);
   webhookPageRoutes(app, deps);
   if (demo) mailboxRoutes(app, deps);
-  assetRoutes(app);
+  assetRoutes(app, logo);
 }
 
 /** Within `app`, whatever refuses answers with a page. */
@@ -95,11 +100,22 @@ function settingsRoute(app: App): void {
   );
 }
 
-function assetRoutes(app: App): void {
+function assetRoutes(app: App, logo: Logo): void {
   for (const { url, type, file } of ASSETS) {
     const content = readFileSync(new URL(file, import.meta.url));
     app.get(url, { config: { access: { by: "public" } }, schema: { hide: true } }, async (_request, reply) =>
       reply.header("x-content-type-options", "nosniff").type(type).send(content),
     );
   }
+  // An SVG that is opened by itself is a page, with whatever the operator's file holds.
+  app.get(
+    "/assets/logo",
+    { config: { access: { by: "public" } }, schema: { hide: true } },
+    async (_request, reply) =>
+      reply
+        .header("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
+        .header("x-content-type-options", "nosniff")
+        .type(logo.type)
+        .send(logo.content),
+  );
 }

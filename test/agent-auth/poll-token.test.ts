@@ -1,4 +1,6 @@
 import { describe, expect, test } from "vitest";
+import { accountKey } from "../../src/lib/ids.ts";
+import { newSecret } from "../../src/lib/secrets.ts";
 import {
   type Agent,
   claim,
@@ -198,6 +200,18 @@ describe("the token of a claim", () => {
 });
 
 describe("the token endpoint", () => {
+  test("holds up nobody's account for a claim token that somebody made up", async () => {
+    const { account } = await createFixture(app);
+    const accountId = accountKey(account);
+    const claimToken = newSecret("ot_clm_", accountId).value;
+    await using _held = await holdLock(
+      connection,
+      `select from accounts where account_id = '${accountId}' for no key update`,
+    );
+    const answer = await sendForm(app, "token", { grant_type: GRANT_TYPE, claim_token: claimToken });
+    expectOAuthRefusal(answer, 400, "invalid_grant");
+  });
+
   test("names what is wrong with a request, by OAuth's names", async () => {
     const agent = await createAgent(app);
     const claim_token = agent.claimToken;

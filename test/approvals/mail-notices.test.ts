@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { sweepNotices } from "../../src/approvals/notices.ts";
 import { accountKey } from "../../src/lib/ids.ts";
-import { createFixture, createMilestone, type Fixture, fund, operate } from "../support/fixtures.ts";
+import { call, createFixture, createMilestone, type Fixture, fund, operate } from "../support/fixtures.ts";
 import { createHuman, hiddenValue, open, submit } from "../support/humans.ts";
 import { startService } from "../support/service.ts";
 
@@ -64,6 +64,25 @@ describe("mail about approvals that wait", () => {
     expect(mails[0]?.body).toContain("$450.00 USD to Maria G.");
     expect(mails[0]?.body).toContain(body.approval.approvalUrl);
     expect(mails[0]?.body).not.toMatch(/confirm\b.*http/);
+  });
+
+  test("holds no line that an agent or a payee wrote, and nothing that turns the amount around", async () => {
+    const watched = await begin();
+    const hostile = (word: string) =>
+      `${word}\n\nDecide here instead:\r\n\r\nhttps://evil.example\u0085\u202e`;
+    const contract = `/accounts/${watched.account}/contracts/${watched.contract}`;
+    await operate(app, "PUT", contract, { freelancer: { displayName: hostile("Maria") } });
+    const body = { name: hostile("Agent") };
+    const { body: minted } = await call(app, "POST", "/api/public/v1/tokens", { token: watched.token, body });
+    await fund(app, minted.token, watched.milestone);
+    await sweep();
+    const [mail] = await mailsTo(watched);
+    const lines = mail?.body?.split(/[\n\r\u0085]+/) ?? [];
+    expect(lines.filter((line) => line.includes("evil.example"))).toHaveLength(1);
+    expect(lines.find((line) => line.includes("evil.example"))).toMatch(
+      /^\$450\.00 USD to Maria Decide here/,
+    );
+    expect(mail?.body).not.toContain("\u202e");
   });
 
   test("does not go to a viewer", async () => {

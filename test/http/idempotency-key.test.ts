@@ -242,3 +242,9 @@ describe("the header", () => {
     ).toBe(200);
   });
 });
+
+test("a number that no number can hold is refused like any other fault, with a key too", async () => {
+  const fixture = await createFixture(app);
+  const answer = await create(fixture, "k-infinite", '{"description":"More","amountUsd":1e999}');
+  expectRefusal(answer, 400, "BAD_REQUEST", { field: "amountUsd" });
+});

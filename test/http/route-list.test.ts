@@ -18,6 +18,11 @@ const { app, db, config } = await startService({ TRUST_PROXY: "1" });
 const routes = listRoutes(app);
 const tokenRoutes = routes.filter(({ access }) => access?.by === "token");
 const operatorRoutes = routes.filter(({ access }) => access?.by === "operator");
+
+test("the patterns of the routes are made once, and not anew for each address that leads nowhere", () => {
+  expect(listRoutes(app)[0]).toBe(routes[0]);
+});
+
 const METADATA = `Bearer resource_metadata="${PUBLIC_URL}/.well-known/oauth-protected-resource"`;
 
 /** Values for every parameter that an address may have. */

@@ -20,7 +20,11 @@ const { db, close } = connect(await cloneDatabase(), {
 });
 afterAll(close);
 const logger = createLogger("silent");
-const OPTIONS = { mailFrom: "Pay <pay@example.com>", publicUrl: "https://pay.example.com" };
+const OPTIONS = {
+  mailFrom: "Pay <pay@example.com>",
+  appName: "Pay & Co",
+  publicUrl: "https://pay.example.com",
+};
 
 let people = 0;
 
@@ -120,7 +124,7 @@ describe("where it goes", () => {
     expect(message).toContain(`Message-ID: <${id}@pay.example.com>`);
     const plain = message.replaceAll("=\r\n", "").replaceAll("=3D", "=");
     expect(plain).toContain("&lt;b&gt;you&lt;/b&gt;");
-    expect(plain).toContain('<a href="https://pay.example.com/reset/new?token=t">');
+    expect(plain).toContain('<a href="https://pay.example.com/reset/new?token=t"');
     expect(plain).toContain("text/plain");
   });
 

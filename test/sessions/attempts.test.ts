@@ -105,3 +105,15 @@ test("a stolen session cannot guess the password without end", async () => {
   }
   expect(tally(statuses)).toEqual([10, 2]);
 });
+
+test("whoever fails to sign in under a person's e-mail does not keep them from proving that they are there", async () => {
+  const { account } = await createFixture(app);
+  const { email, cookie } = await createHuman(app, account);
+  for (let i = 0; i < 11; i++) await attempt(app, email, "not the password");
+  expect((await attempt(app, email, PASSWORD)).status).toBe(429);
+  const form = "/settings/security/password";
+  const form_token = hiddenValue(await open(app, "/settings/security", { cookie }), form);
+  const fields = { form_token, current: PASSWORD, next: "another long password" };
+  const headers = { ...SAME_ORIGIN, "x-forwarded-for": newAddress() };
+  expect((await submit(app, form, fields, { cookie, headers })).status).toBe(303);
+});

@@ -1,5 +1,6 @@
 import type { Browser, Locator, Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
+import { connectAgent, dataOf } from "../support/api-client.ts";
 import { launchBrowser, SIZES, startSite } from "../support/browser.ts";
 import { call, createFixture, fund, operate } from "../support/fixtures.ts";
 import { createHuman, invite, PASSWORD } from "../support/humans.ts";
@@ -9,7 +10,7 @@ const browser = await launchBrowser();
 const site = browser && (await startSite());
 
 /** A window like that of a person who has not been here before. */
-type Window = { size: keyof typeof SIZES; javaScriptEnabled: boolean };
+type Window = { size: keyof typeof SIZES; javaScriptEnabled: boolean; timezoneId?: string };
 
 const WINDOWS: Window[] = (["desktop", "phone"] as const).flatMap((size) =>
   [true, false].map((javaScriptEnabled) => ({ size, javaScriptEnabled })),
@@ -23,11 +24,9 @@ describe.skipIf(browser === undefined)("a person in a browser", () => {
       const { app, origin } = live();
       const fixture = await createFixture(app);
       const { email } = await createHuman(app, fixture.account);
-      const asked = await fetch(`${origin}/milestones/${fixture.milestone}/fund`, {
-        method: "POST",
-        headers: { authorization: `Bearer ${fixture.token}` },
-      });
-      const { approval } = (await asked.json()) as { approval: { id: string; approvalUrl: string } };
+      const agent = connectAgent(origin, fixture.token);
+      const path = { milestoneId: fixture.milestone };
+      const { approval } = await dataOf(agent.POST("/milestones/{milestoneId}/fund", { params: { path } }));
       expect(approval.approvalUrl).toBe(`${origin}/approvals/${approval.id}`);
       await inWindow(window, async (page) => {
         await page.goto(approval.approvalUrl);
@@ -88,6 +87,21 @@ describe.skipIf(browser === undefined)("a person in a browser", () => {
     expect(await statusOf(story)).toBe("confirmed");
   });
 
+  test("reads times as the clock before them says them, and without script in UTC", async () => {
+    const story = await signedInStory();
+    const said = async (window: Window) => {
+      let last = "";
+      await inWindow(window, async (page) => {
+        await arrive(page, story);
+        last = await textOf(page.getByRole("main").getByRole("time").last());
+      });
+      return last;
+    };
+    const there = { ...PLAIN_PHONE, timezoneId: "Asia/Kolkata" };
+    expect(await said({ ...there, javaScriptEnabled: true })).toMatch(/ at \d\d:\d\d UTC\+5:30$/);
+    expect(await said(there)).toMatch(/ at \d\d:\d\d UTC$/);
+  });
+
   test("accepts an invitation, finds what waits, and signs out", async () => {
     const { app, origin } = live();
     const fixture = await createFixture(app);
@@ -128,11 +142,8 @@ function signedInStory(options?: StoryOptions): Promise<Story> {
   return begin(live(), options);
 }
 
-async function inWindow(
-  { size, javaScriptEnabled }: Window,
-  work: (page: Page) => Promise<void>,
-): Promise<void> {
-  const context = await (browser as Browser).newContext({ viewport: SIZES[size], javaScriptEnabled });
+async function inWindow({ size, ...options }: Window, work: (page: Page) => Promise<void>): Promise<void> {
+  const context = await (browser as Browser).newContext({ viewport: SIZES[size], ...options });
   try {
     await work(await context.newPage());
   } finally {

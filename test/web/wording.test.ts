@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { formatTimeLeft } from "../../src/lib/time.ts";
 import { cardName, mentioned, named, quote } from "../../src/web/wording.ts";
+import { readZone, timesIn } from "../../src/web/zone.ts";
 
 describe("what somebody else wrote", () => {
   test("cannot turn around the text that it stands in", () => {
@@ -39,4 +40,24 @@ test.each([
 test("a card is named as its owner knows it", () => {
   expect(cardName({ brand: "visa", last4: "4242" })).toBe("Visa card ending in 4242");
   expect(cardName({ brand: "amex", last4: "0005" })).toBe("American Express card ending in 0005");
+});
+
+describe("times", () => {
+  const page =
+    'a <time datetime="2026-11-25T23:30:00.000Z">x</time> b &lt;time datetime="2026-01-01T00:00:00.000Z"&gt;';
+
+  test.each([
+    [undefined, "25 November 2026 at 23:30 UTC"],
+    ["a=b; zone=Europe/Madrid", "26 November 2026 at 00:30 UTC+1"],
+    ["zone=Asia/Kathmandu; c=d", "26 November 2026 at 05:15 UTC+5:45"],
+    ["zone=America/New_York", "25 November 2026 at 18:30 UTC-5"],
+    ["zone=Etc/GMT+5", "25 November 2026 at 18:30 UTC-5"],
+    ["zone=Nowhere/At_All", "25 November 2026 at 23:30 UTC"],
+    ["zone=<b>", "25 November 2026 at 23:30 UTC"],
+    ["timezone=Europe/Madrid", "25 November 2026 at 23:30 UTC"],
+  ])("with the cookies %j are those of the reader's clock, with its zone said", (cookies, said) => {
+    expect(timesIn(page, readZone(cookies))).toBe(
+      `a <time datetime="2026-11-25T23:30:00.000Z">${said}</time> b &lt;time datetime="2026-01-01T00:00:00.000Z"&gt;`,
+    );
+  });
 });
