@@ -175,7 +175,7 @@ describe("who may call what", () => {
           headers: { "sec-fetch-site": "same-origin", cookie: `countersign=${secret}` },
         });
         // Where the address is the API's too, a bearer token is the API's to judge: there is no approval `x`.
-        const api = /^\/approvals\/x$/.test(path);
+        const api = /^\/approvals\/x(\/receipt)?$/.test(path);
         expect([303, api ? 404 : 303, api ? 401 : 303], secret).toContain(answer.status);
         if (!api) expect(answer.headers.location).toMatch(/^\/sign-in\?return_to=/);
       }
