@@ -96,7 +96,7 @@ describe.skipIf(browser === undefined)("a person in a browser with an authentica
       await page.waitForURL(`**${SECURITY}?said=passkey`);
       await letProofAge(live(), fixture);
       await page.getByRole("link", { name: /^Passkey/ }).click();
-      await press(page, "Use a passkey instead");
+      await press(page, "Use a passkey that you have");
       await page.getByText("Your passkey has shown that it is you").waitFor();
       await press(page, "Remove this passkey");
       expect(await textOf(page, "status")).toContain("The passkey is removed");
