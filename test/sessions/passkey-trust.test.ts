@@ -175,7 +175,9 @@ describe("whoever has come in by a mailed link", () => {
     const { authenticator } = await add(thief);
     expect(await confirms(thief, authenticator)).toBe(false);
     expect((await open(app, story.path, thief)).text).toContain(`${PASSKEYS}/new?return_to=${story.path}`);
-    expect((await open(app, `${PASSKEYS}/new`, thief)).text).toContain("You have added one already, which waits");
+    expect((await open(app, `${PASSKEYS}/new`, thief)).text).toContain(
+      "You have added one already, which waits",
+    );
   });
 
   test("nor after they have changed that password, or the account has come to demand passkeys since", async () => {
@@ -206,7 +208,10 @@ describe("whoever has come in by a mailed link", () => {
       role: "approver",
     };
     const invited = await refused(db, () => submit(app, `${members}/invite`, form, thief));
-    expect([invited.status, invited.text.includes("sign in with a passkey that counts")]).toEqual([409, true]);
+    expect([invited.status, invited.text.includes("sign in with a passkey that counts")]).toEqual([
+      409,
+      true,
+    ]);
 
     const consent = `${SECURITY}/consent`;
     const security = await open(app, SECURITY, thief);
