@@ -1,7 +1,7 @@
 import { type Kysely, sql } from "kysely";
 
 /**
- * Which passkeys count, and for whom a mailed link was enough to come in; the challenges that were answered.
+ * Which passkeys count, and for whom their password alone does not vouch; the challenges that were answered.
  * Frozen: what has run somewhere is never edited; the next change is a new file.
  */
 export async function up(db: Kysely<unknown>): Promise<void> {
@@ -9,7 +9,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
 }
 
 const trust = [
-  `alter table auth.users add column reset_at timestamptz`,
+  `alter table auth.users add column unvouched_since timestamptz`,
   `alter table auth.sessions add column trusted boolean not null default false`,
   `alter table auth.passkeys add column trusted_from timestamptz`,
   `create index passkeys_not_trusted on auth.passkeys (user_id) where trusted_from is null`,

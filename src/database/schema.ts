@@ -632,8 +632,11 @@ export type UsersTable = {
   email: string;
   created_at: Generated<Date>;
   updated_at: Generated<Date>;
-  /** When a link set their password, if they have not changed it since in a session that is trusted. */
-  reset_at: Date | null;
+  /**
+   * Since when their password alone does not vouch for them: a link has set it, or a passkey was removed with no more
+   * than it. Null again once they change it in a session in which a passkey was used.
+   */
+  unvouched_since: Date | null;
 };
 
 export type SessionsTable = {

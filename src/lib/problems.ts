@@ -148,10 +148,10 @@ const catalogue = {
     "More than 5 minutes have passed since you showed that it is you. Open the page again.",
     true,
   ],
-  recovery_unfinished: [
+  passkey_proof_required: [
     409,
     "CONFLICT",
-    "Your password was set by a link, and this account confirms with passkeys only: until you sign in with a passkey that counts, its members are not yours to change.",
+    "This account confirms with passkeys only: sign in with a passkey that counts before you change who its members are, or what counts.",
     true,
   ],
   co_sign_loosening: [409, "CONFLICT", "Only an owner of the account can loosen its co-sign policy.", true],

@@ -107,7 +107,7 @@ export async function listWaitingForConsent(
 /**
  * An owner consents to an invitation, or refuses it. Whoever calls has checked that their proof is fresh.
  * @returns the invitation; `undefined` when it does not wait, or the account is not theirs
- * @throws Problem recovery_unfinished
+ * @throws Problem passkey_proof_required
  */
 export async function decideInvitation(
   { db }: SessionDeps,

@@ -24,7 +24,7 @@ type Account = { accountId: string; accountName: string };
 
 /**
  * All of these are an owner's: whoever calls has checked that their proof is fresh. Each leaves a trace. Each may throw
- * recovery_unfinished.
+ * passkey_proof_required.
  */
 type Step = { trx: Trx; now: Date; owner: Owner; account: Account; address: string };
 

@@ -30,7 +30,7 @@ export function passkeyAddedMail(
             "If that was not you, ask for a new password at once, then remove that passkey under Settings → Security:",
           ]
         : [
-            "As your password had been set by a link, it confirms nothing where a passkey confirms, before an owner of each of your accounts has agreed to it.",
+            "As nothing but your password stood behind it, it confirms nothing before an owner of each of your accounts has agreed to it.",
             "If that was not you, ask for a new password at once, which removes that passkey too:",
           ]),
       `${publicUrl}/reset`,
@@ -66,8 +66,8 @@ export function passkeyWaitsMail(
     subject: `${appName}: a new passkey in ${line(accountName)} waits for you`,
     paragraphs: [
       `Hello ${line(owner.name)},`,
-      `${who(member)}, a member of “${line(accountName)}”, has set a new password by a mailed link, and added a passkey. It confirms nothing before an owner agrees to it.`,
-      "Ask them in person, or call them: whoever reads their mail could have done this. Then agree, or leave it as it is:",
+      `${who(member)}, a member of “${line(accountName)}”, has added a passkey with nothing but their password, or a mailed link, behind it. It confirms nothing before an owner agrees to it.`,
+      "Ask them in person, or call them: whoever reads their mail or knows their password could have done this. Then agree, or leave it as it is:",
       `${publicUrl}/settings/security`,
     ],
   };
@@ -101,7 +101,7 @@ export function passkeyOpenedMail(
       : `${appName}: the operator lets ${line(member.name)} confirm by a new passkey from tomorrow`,
     paragraphs: [
       `Hello ${line(to.name)},`,
-      `The operator of this service says that the passkey which ${own ? "you" : who(member)} added after a reset is really ${own ? "yours" : "theirs"}. From ${formatTime(from)} on it confirms payments.`,
+      `The operator of this service says that the passkey which ${own ? "you have" : `${who(member)} has`} added is really ${own ? "yours" : "theirs"}. From ${formatTime(from)} on it confirms payments.`,
       "If that is not right, an owner can stop it until then, under Settings → Security:",
       `${publicUrl}/settings/security`,
     ],

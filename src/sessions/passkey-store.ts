@@ -101,13 +101,17 @@ export async function renamePasskey(db: Db, userId: string, id: string, name: st
     .execute();
 }
 
-/** @returns the name that it had; `undefined`: they have no such passkey */
-export function deletePasskey(trx: Trx, userId: string, id: string): Promise<{ name: string } | undefined> {
+/** @returns what it was; `undefined`: they have no such passkey */
+export function deletePasskey(
+  trx: Trx,
+  userId: string,
+  id: string,
+): Promise<Pick<PasskeyRow, "name" | "trusted_from"> | undefined> {
   return trx
     .deleteFrom("auth.passkeys")
     .where("user_id", "=", userId)
     .where("id", "=", id)
-    .returning("name")
+    .returning(["name", "trusted_from"])
     .executeTakeFirst();
 }
 

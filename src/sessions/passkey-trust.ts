@@ -18,10 +18,11 @@ import { isFresh, type SessionConfig, type SessionDeps } from "./service.ts";
 import * as store from "./store.ts";
 
 /*
- * Who came in by a link has shown that they read a mailbox, and no more. A passkey that they add signs them in, and
- * confirms nothing where a passkey confirms: not before an owner of each of their accounts has consented to it, or a
- * day after the operator has opened it. `passkeys.trusted_from` says from when on it counts; whoever co-signs asks
- * `passkey-store.ts` for passkeys that do.
+ * A session is trusted if a passkey that counts was used in it; or by the password, of somebody who has no such passkey
+ * and whose password no link has set. What is added in any other session signs in, and counts for no more than a
+ * password: not before an owner of each of the person's accounts has consented to it, or a day after the operator has
+ * opened it. `passkeys.trusted_from` says from when on it counts; whoever co-signs is given passkeys that do, by
+ * `passkey-store.ts`, and no others.
  */
 
 const OPENS_AFTER_SECONDS = 24 * 60 * 60;
@@ -100,7 +101,7 @@ export async function askForConsent(
  * An owner consents to a member's passkey: by their own, whose answer is kept with the consent, or, if they have none
  * that counts, by a proof younger than 5 minutes. It counts once an owner of each of the member's accounts has.
  * @returns `undefined`: it waits no more, or is not theirs to consent to; else whether it counts now
- * @throws Problem presence_lapsed, recovery_unfinished, passkey_refused
+ * @throws Problem presence_lapsed, passkey_proof_required, passkey_refused
  */
 export async function consentToPasskey(
   deps: SessionDeps,
@@ -200,8 +201,8 @@ async function proveOwner(
 ): Promise<object> {
   const session = await store.lockSession(trx, owner);
   if (session === undefined) throw new Problem("presence_lapsed");
-  if (!session.trusted) throw new Problem("recovery_unfinished");
   if ((await listPasskeys(trx, owner.userId)).length === 0) {
+    if (!session.trusted) throw new Problem("passkey_proof_required");
     if (!isFresh(session, now)) throw new Problem("presence_lapsed");
     return { kind: "password", provedAt: session.provedAt.toISOString() };
   }

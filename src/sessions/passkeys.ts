@@ -12,7 +12,7 @@ import { Problem } from "../lib/problems.ts";
 import { SECOND } from "../lib/time.ts";
 import { queueMail } from "../mail/service.ts";
 import { type Ceremony, CHALLENGE_SECONDS, newChallenge, readChallenge } from "./challenge.ts";
-import { useChallenge, userHandleOf } from "./passkey-answer.ts";
+import { counts, useChallenge, userHandleOf } from "./passkey-answer.ts";
 import { passkeyAddedMail, passkeyRemovedMail, passkeyWaitsMail } from "./passkey-mails.ts";
 import * as passkeys from "./passkey-store.ts";
 import { ALGORITHMS, readRegistration, verifyRegistration } from "./registration.ts";
@@ -65,8 +65,8 @@ export async function askForNewPasskey(
 
 /**
  * Adds the passkey that an authenticator has made: the person's other sessions end, they are mailed, and the audit has
- * it. In a session behind which there is only a mailed link, it waits for consent (`passkey-trust.ts`), and the owners
- * of the person's accounts are mailed.
+ * it. In a session that is not trusted it waits for consent (`passkey-trust.ts`), and the owners of the person's accounts
+ * are mailed.
  * @returns whether it counts at once; `undefined`: it is no new passkey of theirs, or is known already
  * @throws Problem presence_lapsed, passkey_limit_reached
  */
@@ -106,6 +106,7 @@ export async function addPasskey(
       trusted_from: trusted ? now : null,
     };
     if (!(await passkeys.insertPasskey(trx, row))) return undefined;
+    if (trusted) await store.markProvedByPasskey(trx, person.sessionId, true, now);
     const sessionsEnded = await store.deleteSessions(trx, person.userId, person.sessionId);
     const detail = { passkeyId: id, name, trusted, sessionsEnded };
     await leaveTrace(trx, { userId: person.userId, action: "passkey_added", detail, address }, now);
@@ -126,7 +127,8 @@ export async function renamePasskey(
 }
 
 /**
- * Removes a passkey: the person's other sessions end, they are mailed, and the audit has it.
+ * Removes a passkey: the person's other sessions end, they are mailed, and the audit has it. Whoever removes one that
+ * counts with no more than the password has not shown that they may put another in its place.
  * @returns `false`: they have no such passkey
  * @throws Problem presence_lapsed
  */
@@ -138,9 +140,10 @@ export async function removePasskey(
 ): Promise<boolean> {
   return inTransaction(db, async (trx) => {
     const now = await readClock(trx);
-    await holdSession(trx, person, now);
+    const { trusted } = await holdSession(trx, person, now);
     const passkey = await passkeys.deletePasskey(trx, person.userId, id);
     if (passkey === undefined) return false;
+    if (!trusted && counts(passkey, now)) await store.markUnvouched(trx, person.userId, now);
     const sessionsEnded = await store.deleteSessions(trx, person.userId, person.sessionId);
     const detail = { passkeyId: id, name: passkey.name, sessionsEnded };
     await leaveTrace(trx, { userId: person.userId, action: "passkey_removed", detail, address }, now);

@@ -108,7 +108,7 @@ export async function resetPassword(
     if (!user) return false;
     const expected = await store.findPassword(trx, user.id);
     if (!(await store.updatePassword(trx, user.id, { expected, password }, now))) return false;
-    await store.markReset(trx, user.id, now);
+    await store.markUnvouched(trx, user.id, now);
     const passkeysRemoved = await deleteWaitingPasskeys(trx, user.id);
     const ended = await store.deleteSessions(trx, user.id, null);
     const entry = { id: newId(), userId: user.id, action: "password_reset", address };

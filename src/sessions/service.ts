@@ -192,7 +192,7 @@ export async function changePassword(
   return inTransaction(deps.db, async (trx) => {
     const now = await readClock(trx);
     if (!(await store.updatePassword(trx, person.userId, { expected, password }, now))) return false;
-    await store.forgetReset(trx, person);
+    await store.markVouched(trx, person);
     const ended = await store.deleteSessions(trx, person.userId, person.sessionId);
     const entry = { id: newId(), userId: person.userId, action: "password_changed", address };
     await store.insertAudit(trx, { ...entry, detail: { sessionsEnded: ended } }, now);

@@ -12,11 +12,18 @@ export type SessionRow = {
   name: string;
   seenAt: Date;
   provedAt: Date;
-  /** Whether more than a link stands behind it: the person's password was not set by one, or a passkey was used. */
+  /** Whether it counts for as much as a passkey: one was used in it, or their password vouches for the person. */
   trusted: boolean;
   /** The database's time at the look-up; the request goes by it from there on. */
   now: Date;
 };
+
+/**
+ * Whether the password of the user `u` vouches for them: no link has set it, and they have no passkey that counts, as
+ * those who do have it to show that it is them.
+ */
+const passwordVouches = sql<boolean>`(u.unvouched_since is null and not exists (
+  select from auth.passkeys p where p.user_id = u.id and p.trusted_from <= now()))`;
 
 /** Looks a session up by the digest of its token; `undefined` when it is unknown or has ended. */
 export function findSession(db: Db, digest: string): Promise<SessionRow | undefined> {
@@ -34,7 +41,7 @@ export function findSession(db: Db, digest: string): Promise<SessionRow | undefi
       "u.name",
       "s.seen_at as seenAt",
       "s.proved_at as provedAt",
-      sql<boolean>`s.trusted or u.reset_at is null`.as("trusted"),
+      sql<boolean>`s.trusted or ${passwordVouches}`.as("trusted"),
       sql<Date>`date_trunc('milliseconds', now())`.as("now"),
     ])
     .executeTakeFirst();
@@ -48,10 +55,10 @@ export async function lockSession(
   trx: Trx,
   { userId, sessionId }: { userId: string; sessionId: string },
 ): Promise<HeldSession | undefined> {
-  const person = await trx
+  const held = await trx
     .selectFrom("auth.users")
     .where("id", "=", userId)
-    .select("reset_at")
+    .select("id")
     .forNoKeyUpdate()
     .executeTakeFirst();
   const session = await trx
@@ -61,8 +68,14 @@ export async function lockSession(
     .select(["proved_at", "trusted"])
     .forNoKeyUpdate()
     .executeTakeFirst();
-  if (person === undefined || session === undefined) return undefined;
-  return { provedAt: session.proved_at, trusted: session.trusted || person.reset_at === null };
+  if (held === undefined || session === undefined) return undefined;
+  // A statement of its own: it sees what was committed while this waited for the person.
+  const person = await trx
+    .selectFrom("auth.users as u")
+    .where("u.id", "=", userId)
+    .select(passwordVouches.as("vouched"))
+    .executeTakeFirstOrThrow();
+  return { provedAt: session.proved_at, trusted: session.trusted || person.vouched };
 }
 
 /** Makes a session. Its token is kept as a digest alone. */
@@ -95,21 +108,21 @@ export async function insertSession(
     .execute();
 }
 
-/** Notes that a link has set the person's password. */
-export async function markReset(trx: Trx, userId: string, now: Date): Promise<void> {
-  await trx.updateTable("auth.users").set({ reset_at: now }).where("id", "=", userId).execute();
+/** Notes that the person's password alone does not vouch for them any more. */
+export async function markUnvouched(trx: Trx, userId: string, now: Date): Promise<void> {
+  await trx.updateTable("auth.users").set({ unvouched_since: now }).where("id", "=", userId).execute();
 }
 
-/** The password is its person's own again, if they have changed it in a session in which a passkey was used. */
-export async function forgetReset(
+/** It does again, if they have changed it in a session in which a passkey was used. */
+export async function markVouched(
   trx: Trx,
   { userId, sessionId }: { userId: string; sessionId: string },
 ): Promise<void> {
   await trx
     .updateTable("auth.users")
-    .set({ reset_at: null })
+    .set({ unvouched_since: null })
     .where("id", "=", userId)
-    .where("reset_at", "is not", null)
+    .where("unvouched_since", "is not", null)
     .where((where) =>
       where.exists(
         where
@@ -144,7 +157,7 @@ export async function markProved(db: Db, sessionId: string): Promise<Date | unde
   return row?.proved_at;
 }
 
-/** Notes that a passkey has proved presence, and whether it is one that counts. */
+/** Notes that a passkey was used in the session, and whether it is one that counts. */
 export async function markProvedByPasskey(
   trx: Trx,
   sessionId: string,

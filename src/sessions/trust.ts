@@ -4,9 +4,10 @@ import { Problem } from "../lib/problems.ts";
 import { lockSession } from "./store.ts";
 
 /**
- * Keeps the members of an account that confirms with passkeys only from whoever came in by a link alone: else they
- * would make somebody else a member, who confirms in their place. Whoever calls holds the account.
- * @throws Problem recovery_unfinished; presence_lapsed, when the session has ended
+ * Keeps the members of an account that confirms with passkeys only from sessions that are not trusted: else whoever
+ * reads a mailbox, or knows a password, would make somebody else a member, who confirms in their place. Whoever calls
+ * holds the account.
+ * @throws Problem passkey_proof_required; presence_lapsed, when the session has ended
  */
 export async function assertTrusted(
   trx: Trx,
@@ -17,5 +18,5 @@ export async function assertTrusted(
   if (session === undefined) throw new Problem("presence_lapsed");
   const memberships = await listMemberships(trx, person.userId);
   const demands = memberships.some((own) => own.accountId === accountId && own.coSign === "passkey");
-  if (demands && !session.trusted) throw new Problem("recovery_unfinished");
+  if (demands && !session.trusted) throw new Problem("passkey_proof_required");
 }

@@ -22,12 +22,12 @@ type Around = { byPasskey: boolean; tokens: (purpose: string) => Html; fault?: F
 export function consentsPart(human: Human, waiting: readonly WaitingPasskey[], around: Around): Html {
   return html`
       <h2>Passkeys that wait for you</h2>
-      <p>These people have set a new password by a link, and added a passkey since. <strong>Whoever reads their mail could have
-        done that.</strong> Ask them in person, or call them, before you agree that it is theirs.</p>
+      <p>These people have added a passkey with nothing but their password, or a mailed link, behind it. <strong>Whoever reads
+        their mail could have done that.</strong> Ask them in person, or call them, before you agree that it is theirs.</p>
       ${
-        !human.trusted &&
-        html`<p class="notice">Your own password was set by a link: sign in with a passkey that counts, or have yours agreed to,
-        before you can agree to others’.</p>`
+        !mayAgree(human, around) &&
+        html`<p class="notice">Your own password was set by a link, and you have no passkey that counts: have one of yours agreed
+        to before you agree to others’.</p>`
       }
       <ul class="rows">${waiting.map(
         (one) => html`
@@ -38,10 +38,14 @@ export function consentsPart(human: Human, waiting: readonly WaitingPasskey[], a
           ${
             one.consented
               ? html`<p class="quiet">An owner of this account has agreed. Another account’s has not yet.</p>`
-              : human.trusted && agreeing(human, one, around)
+              : mayAgree(human, around) && agreeing(human, one, around)
           }
         </li>`,
       )}</ul>`;
+}
+
+function mayAgree({ trusted }: Human, { byPasskey }: Around): boolean {
+  return trusted || byPasskey;
 }
 
 function opened(one: WaitingPasskey, from: Date, { tokens }: Around): Html {

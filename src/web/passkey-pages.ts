@@ -42,7 +42,7 @@ export function passkeysPart({ now }: Human, passkeys: readonly PasskeyView[], u
         <li>
           <a href="${PASSKEYS}/${passkey.id}">${named(passkey.name)}</a>
           <span class="quiet">${aboutPasskey(passkey)}</span>
-          ${standing(passkey, now)}
+          ${standingOf(passkey, now)}
         </li>`,
         )}</ul>`
       }
@@ -54,7 +54,7 @@ function aboutPasskey({ created_at, last_used_at, backed_up }: PasskeyView): Htm
             ${backed_up ? "Synced between your devices." : "On one device only."}`;
 }
 
-function standing({ trusted_from }: PasskeyView, now: Date): Html | undefined {
+function standingOf({ trusted_from }: PasskeyView, now: Date): Html | undefined {
   if (trusted_from === null) {
     return html`<span><strong>Waits for an owner.</strong> It signs you in. Before it confirms, an owner of each of your accounts
             must agree to it under Security; or the operator opens it.</span>`;
@@ -72,15 +72,15 @@ export function newPasskeyPage(
     presence,
     returnTo,
     full,
-    waits,
+    standing,
     fault,
   }: {
     tokenField: Html;
     presence: Html | undefined;
     returnTo: string | undefined;
     full: boolean;
-    /** Whether one of theirs waits for consent. */
-    waits: boolean;
+    /** What they have already: a passkey that counts, or else one that waits. */
+    standing: "counts" | "waits" | "none";
     fault?: Fault | undefined;
   },
 ): Page {
@@ -92,18 +92,7 @@ export function newPasskeyPage(
       ${faultSummary(fault)}
       <p>Your device, your password manager or a security key keeps it, and asks for your fingerprint, face or PIN each time
         you use it.</p>
-      ${
-        waits &&
-        html`<p class="notice"><strong>You have added one already, which waits.</strong> Ask an owner of each of your accounts to
-        agree to it under <a href="${SECURITY}">Security</a>; then it confirms. There is no need of another.</p>`
-      }
-      ${
-        !waits &&
-        !human.trusted &&
-        html`<p class="notice"><strong>Your password was set by a link.</strong> A passkey that you add now signs you in. Before it
-        confirms payments, an owner of each of your accounts must agree to it, or the operator. Do you still have another passkey?
-        Sign in with that first: then what you add counts at once.</p>`
-      }
+      ${aboutTrust(human, standing)}
       <noscript><p class="notice wrong"><strong>Adding a passkey needs JavaScript:</strong> a browser makes one for a script alone.
         Everything else under Security works without.</p></noscript>
       ${
@@ -125,6 +114,21 @@ export function newPasskeyPage(
       }
       <p class="quiet">You will be signed out everywhere else, and mailed.</p>`,
   };
+}
+
+/** What a passkey would not count for that is added in this session, and what to do about it. */
+function aboutTrust({ trusted }: Human, standing: "counts" | "waits" | "none"): Html | undefined {
+  if (trusted) return undefined;
+  if (standing === "counts") {
+    return html`<p class="notice"><strong>Use a passkey that you have first:</strong> then the new one counts at once. Are they lost?
+        Go on without. The new one signs you in, and confirms once an owner of each of your accounts has agreed to it.</p>`;
+  }
+  if (standing === "waits") {
+    return html`<p class="notice"><strong>You have added one already, which waits.</strong> Ask an owner of each of your accounts to
+        agree to it under <a href="${SECURITY}">Security</a>; then it confirms. There is no need of another.</p>`;
+  }
+  return html`<p class="notice"><strong>Nothing but a link, or your password, says that it is you.</strong> A passkey that you add now
+        signs you in, and confirms once an owner of each of your accounts has agreed to it, or the operator has opened it.</p>`;
 }
 
 /** `/settings/security/passkeys/{id}`: another name, and the way out. */
@@ -151,7 +155,7 @@ export function passkeyPage(
     ...PASSKEY_SCRIPT,
     body: html`
       ${faultSummary(fault)}
-      <p>${aboutPasskey(passkey)} ${standing(passkey, human.now)}</p>
+      <p>${aboutPasskey(passkey)} ${standingOf(passkey, human.now)}</p>
       <form method="post" action="${PASSKEYS}/${id}/name">
         ${tokens(PASSKEY_PURPOSES.rename(id))}
         ${field({ name: "name", label: "Name", type: "text", autocomplete: "off", value: name, maxLength: PASSKEY_NAME_AT_MOST, hint: "For you alone, to tell it from others.", fault })}
@@ -164,6 +168,11 @@ export function passkeyPage(
         ${last.map((account, i) => html`${i > 0 && ", "}${mentioned(account)}`)}, until you add another.</p>`
       }
       <p>It will no longer sign you in. You will be signed out everywhere else, and mailed. What it has signed stays signed.</p>
+      ${
+        !human.trusted &&
+        html`<p class="notice">Nothing but your password says that it is you. You can remove it all the same: what you add afterwards
+        then waits for an owner of each of your accounts.</p>`
+      }
       <form method="post" action="${PASSKEYS}/${id}/remove">
         ${tokens(PASSKEY_PURPOSES.remove(id))}
         ${presenceField(human, PASSWORD_FIELD, fault)}

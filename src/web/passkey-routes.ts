@@ -4,6 +4,7 @@ import type { App } from "../http/app.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import { formToken } from "../sessions/form-token.ts";
 import { type Human, openSessionGate } from "../sessions/gate.ts";
+import { counts } from "../sessions/passkey-answer.ts";
 import { askForPresence, proveByPasskey } from "../sessions/passkey-sign-in.ts";
 import {
   addPasskey,
@@ -169,7 +170,7 @@ async function showNew(
     presence: presenceOf(deps, human, own),
     returnTo: wanted === undefined ? undefined : safeReturnTo(wanted),
     full: own.length >= PASSKEYS_AT_MOST,
-    waits: own.some(({ trusted_from }) => trusted_from === null || trusted_from > human.now),
+    standing: own.some((one) => counts(one, human.now)) ? "counts" : own.length > 0 ? "waits" : "none",
     fault,
   });
   return show(deps, reply, page, { human, status: fault === undefined ? 200 : 422 });
@@ -183,7 +184,7 @@ async function showOne(
   fault?: Fault,
 ): Promise<FastifyReply> {
   const own = await listOwnPasskeys(deps, human.userId);
-  const counting = own.filter(({ trusted_from }) => trusted_from !== null && trusted_from <= human.now);
+  const counting = own.filter((one) => counts(one, human.now));
   const last =
     counting.length === 1 && counting[0]?.id === passkey.id
       ? human.memberships.filter(({ coSign, role }) => coSign === "passkey" && role !== "viewer")

@@ -87,9 +87,11 @@
         button.disabled = false;
         if (!proved) return;
         const password = place.closest("form").elements.namedItem("password");
-        password.value = "";
-        password.required = false;
-        password.closest(".field").hidden = true;
+        if (password) {
+          password.value = "";
+          password.required = false;
+          password.closest(".field").hidden = true;
+        }
         button.hidden = true;
         say("Your passkey has shown that it is you. Go on.");
       });

@@ -28,12 +28,15 @@ export function presenceField(human: Human, id: string, fault: Fault | undefined
   });
 }
 
-/** Beside that field, on a page with the passkeys' script: the person's passkey in its place. */
+/**
+ * Beside that field, on a page with the passkeys' script: the person's passkey in its place, or for what a password
+ * does not vouch for.
+ */
 export function presenceByPasskey(human: Human, token: string): Html | undefined {
-  if (isFresh(human, human.now)) return undefined;
+  if (isFresh(human, human.now) && human.trusted) return undefined;
   return html`
         <div class="field scripted" data-presence="/settings/security/presence" data-token="${token}">
-          <button class="second" type="button" disabled>Use a passkey instead</button>
+          <button class="second" type="button" disabled>Use a passkey that you have</button>
           <p class="quiet" role="status"></p>
         </div>`;
 }

@@ -34,7 +34,7 @@ export function problemPage(problem: Problem, requestId: string): Page {
     case "passkey_limit_reached":
     case "presence_lapsed":
     case "passkey_refused":
-    case "recovery_unfinished":
+    case "passkey_proof_required":
     case "token_limit_reached":
     case "webhook_limit_reached":
     case "webhook_disabled":

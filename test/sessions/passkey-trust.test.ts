@@ -165,7 +165,7 @@ describe("whoever has come in by a mailed link", () => {
     expect(await statusOf(app, story)).toBe("pending");
 
     expect(await subjectsTo(owner.email)).toContain("Countersign: a new passkey in Acme waits for you");
-    expect((await open(app, `${PASSKEYS}/new`, again)).text).toContain("which waits");
+    expect((await open(app, `${PASSKEYS}/new`, again)).text).toContain("Use a passkey that you have first");
   });
 
   test("nor with the first one that the person ever has", async () => {
@@ -175,6 +175,9 @@ describe("whoever has come in by a mailed link", () => {
     const { authenticator } = await add(thief);
     expect(await confirms(thief, authenticator)).toBe(false);
     expect((await open(app, story.path, thief)).text).toContain(`${PASSKEYS}/new?return_to=${story.path}`);
+    expect((await open(app, `${PASSKEYS}/new`, thief)).text).toContain(
+      "You have added one already, which waits",
+    );
   });
 
   test("nor after they have changed that password, or the account has come to demand passkeys since", async () => {
@@ -205,7 +208,10 @@ describe("whoever has come in by a mailed link", () => {
       role: "approver",
     };
     const invited = await refused(db, () => submit(app, `${members}/invite`, form, thief));
-    expect([invited.status, invited.text.includes("not yours to change")]).toEqual([409, true]);
+    expect([invited.status, invited.text.includes("sign in with a passkey that counts")]).toEqual([
+      409,
+      true,
+    ]);
 
     const consent = `${SECURITY}/consent`;
     const security = await open(app, SECURITY, thief);
@@ -251,6 +257,49 @@ describe("whoever has come in by a mailed link", () => {
   });
 });
 
+describe("whoever knows the password of somebody who has a passkey", () => {
+  test("adds none that counts with it, nor after they have removed Ada's", async () => {
+    const { story } = await begin();
+    const thief = { ...story, cookie: cookieOf(await signIn(app, story.email)) };
+    const { answer, authenticator } = await add(thief);
+    expect(answer.headers.location).toBe(`${SECURITY}?said=passkey-waits`);
+    expect(await confirms(thief, authenticator)).toBe(false);
+
+    const page = `${PASSKEYS}/${await idOf(story.passkey)}`;
+    const form_token = hiddenValue(await open(app, page, thief), `${page}/remove`);
+    expect((await submit(app, `${page}/remove`, { form_token }, thief)).status).toBe(303);
+    const { authenticator: second } = await add(thief);
+    expect(await confirms(thief, second)).toBe(false);
+  });
+
+  test("changes no members where passkeys are demanded, until they use one that counts", async () => {
+    const { story } = await begin();
+    const members = "/settings/members";
+    const invited = async (cookie: string) => {
+      const page = await open(app, members, { cookie });
+      const form = {
+        account_id: hiddenValue(page, `${members}/invite`, "account_id"),
+        form_token: hiddenValue(page, `${members}/invite`),
+        email: newEmail(),
+        name: "Somebody",
+        role: "approver",
+      };
+      return (await submit(app, `${members}/invite`, form, { cookie })).status;
+    };
+    expect(await invited(cookieOf(await signIn(app, story.email)))).toBe(409);
+    expect(await invited(await signInWith(story.passkey, story.userId))).toBe(201);
+  });
+
+  test("while the first passkey that one ever adds counts, and then others beside it", async () => {
+    const { story } = await begin();
+    await sql`delete from auth.passkeys where user_id = ${story.userId}`.execute(db);
+    const { authenticator } = await add(story);
+    const { authenticator: second } = await add(story);
+    expect(await countsFor(story.userId, second)).toBe(true);
+    expect(await confirms(story, authenticator)).toBe(true);
+  });
+});
+
 describe("a person who has another passkey", () => {
   test("adds one that counts at once, in a session that it has opened", async () => {
     const { story } = await begin();
@@ -290,6 +339,12 @@ describe("a person who has another passkey", () => {
     const ada = { ...story, cookie: await signInWith(story.passkey, story.userId) };
     const form_token = hiddenValue(await open(app, SECURITY, ada), `${SECURITY}/password`);
     await submit(app, `${SECURITY}/password`, { form_token, current: NEXT, next: PASSWORD }, ada);
+    const remove = async (passkey: Authenticator) => {
+      const page = `${PASSKEYS}/${await idOf(passkey)}`;
+      const form_token = hiddenValue(await open(app, page, ada), `${page}/remove`);
+      await submit(app, `${page}/remove`, { form_token }, ada);
+    };
+    await remove(story.passkey);
     const plain = { ...story, cookie: cookieOf(await signIn(app, story.email)) };
     const { authenticator } = await add(plain);
     expect(await confirms(plain, authenticator)).toBe(true);

@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import { inTransaction } from "../../src/database/transaction.ts";
 import { accountKey } from "../../src/lib/ids.ts";
-import { markReset } from "../../src/sessions/store.ts";
+import { markUnvouched } from "../../src/sessions/store.ts";
 import type { Site } from "./browser.ts";
 import { createFixture, operate } from "./fixtures.ts";
 import { createHuman, type HumanFixture } from "./humans.ts";
@@ -26,7 +26,7 @@ export async function passkeyStates(site: Site): Promise<PageState[]> {
   const wait = (id: string, opensIn: string | null) =>
     sql`update auth.passkeys set trusted_from = now() + ${opensIn}::interval where id = ${id}`.execute(db);
   const comeByLink = ({ userId }: { userId: string }) =>
-    inTransaction(db, (trx) => markReset(trx, userId, new Date()));
+    inTransaction(db, (trx) => markUnvouched(trx, userId, new Date()));
 
   const none = await begin();
   const aged = await begin();

@@ -1,30 +1,34 @@
-import type { Browser, CDPSession, Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
+import { newId } from "../../src/lib/ids.ts";
+import { listOwnPasskeys } from "../../src/sessions/passkey-store.ts";
 import { launchBrowser, SIZES, startSite } from "../support/browser.ts";
+import { beginCoSign, dropPasskeys, statusOf } from "../support/co-sign.ts";
 import { createFixture } from "../support/fixtures.ts";
 import { createHuman, PASSWORD } from "../support/humans.ts";
 import { letProofAge } from "../support/page-states.ts";
+import { givePasskey, userIdOf } from "../support/passkeys.ts";
+import { plugIn, type VirtualAuthenticator } from "../support/virtual-authenticator.ts";
 
 const browser = await launchBrowser();
 const site = browser && (await startSite());
 const SECURITY = "/settings/security";
 
-/** A window with an authenticator in it, whose person answers, or not. */
-type Window = { page: Page; answer(does: boolean): Promise<void>; passkeys(): Promise<number> };
+type Window = { page: Page; authenticator: VirtualAuthenticator };
 
 describe.skipIf(browser === undefined)("a person in a browser with an authenticator", () => {
   test.each(["desktop", "phone"] as const)(
     "adds a passkey, names it, signs out, signs in with it, removes it: %s",
     async (size) => {
       const { email } = await createPerson();
-      await inWindow(size, async ({ page, passkeys }) => {
+      await inWindow(size, async ({ page }) => {
         await signIn(page, email);
         await page.goto(live().origin + SECURITY);
         await page.getByRole("link", { name: "Add a passkey" }).click();
         await press(page, "Create passkey");
         await page.waitForURL(`**${SECURITY}?said=passkey`);
         expect(await textOf(page, "status")).toBe("Your passkey is added. It signs you in from now on.");
-        expect(await passkeys()).toBe(1);
+        expect(await countPasskeys(email)).toBe(1);
 
         await page.getByRole("link", { name: /^Passkey/ }).click();
         await page.getByLabel("Name").fill("The blue key");
@@ -51,23 +55,23 @@ describe.skipIf(browser === undefined)("a person in a browser with an authentica
 
   test("who cancels what the browser asks has done nothing, is told so, and can go on", async () => {
     const { email } = await createPerson();
-    await inWindow("phone", async ({ page, answer, passkeys }) => {
+    await inWindow("phone", async ({ page, authenticator }) => {
       await signIn(page, email);
       await page.goto(`${live().origin}${SECURITY}/passkeys/new`);
-      await answer(false);
+      await authenticator.recognise(false);
       await press(page, "Create passkey");
       await page.getByText("no passkey has answered").waitFor();
-      expect(await passkeys()).toBe(0);
-      await answer(true);
+      expect(await countPasskeys(email)).toBe(0);
+      await authenticator.recognise(true);
       await press(page, "Create passkey");
       await page.waitForURL(`**${SECURITY}?said=passkey`);
 
       await page.getByRole("button", { name: "Sign out" }).click();
-      await answer(false);
+      await authenticator.recognise(false);
       await press(page, "Sign in with a passkey");
       await page.getByText("no passkey has answered").waitFor();
       expect(new URL(page.url()).pathname).toBe("/sign-in");
-      await answer(true);
+      await authenticator.recognise(true);
       await press(page, "Sign in with a passkey");
       await page.waitForURL("**/approvals");
     });
@@ -75,7 +79,7 @@ describe.skipIf(browser === undefined)("a person in a browser with an authentica
 
   test("a device that has one is told so, and keeps its one", async () => {
     const { email } = await createPerson();
-    await inWindow("desktop", async ({ page, passkeys }) => {
+    await inWindow("desktop", async ({ page }) => {
       await signIn(page, email);
       for (const said of [SECURITY, "has a passkey of yours already"]) {
         await page.goto(`${live().origin}${SECURITY}/passkeys/new`);
@@ -83,7 +87,7 @@ describe.skipIf(browser === undefined)("a person in a browser with an authentica
         if (said === SECURITY) await page.waitForURL(`**${SECURITY}?said=passkey`);
         else await page.getByText(said).waitFor();
       }
-      expect(await passkeys()).toBe(1);
+      expect(await countPasskeys(email)).toBe(1);
     });
   });
 
@@ -96,10 +100,58 @@ describe.skipIf(browser === undefined)("a person in a browser with an authentica
       await page.waitForURL(`**${SECURITY}?said=passkey`);
       await letProofAge(live(), fixture);
       await page.getByRole("link", { name: /^Passkey/ }).click();
-      await press(page, "Use a passkey instead");
+      await press(page, "Use a passkey that you have");
       await page.getByText("Your passkey has shown that it is you").waitFor();
       await press(page, "Remove this passkey");
       expect(await textOf(page, "status")).toContain("The passkey is removed");
+    });
+  });
+
+  test("without a passkey, where one is demanded, has paid after 5 clicks and prompts", async () => {
+    const story = await beginCoSign(live());
+    await dropPasskeys(live().db, story);
+    await inWindow("phone", async ({ page, authenticator }) => {
+      await signIn(page, story.email);
+      await page.goto(live().origin + story.path);
+      let clicks = 0;
+      const click = async (role: "button" | "link", name: string) => {
+        clicks += 1;
+        await page.getByRole("main").getByRole(role, { name, exact: true }).click();
+      };
+      await click("link", "Add a passkey");
+      await click("button", "Create passkey");
+      await page.waitForURL(`**${story.path}`);
+      await click("button", "Confirm and pay $450.00 USD");
+      await page.getByRole("heading", { name: "$450.00 USD paid" }).waitFor();
+      expect(clicks + authenticator.answered()).toBe(5);
+    });
+    expect(await statusOf(live().app, story)).toBe("confirmed");
+  });
+
+  test("agrees by their passkey to another member’s that waits", async () => {
+    const { db, app } = live();
+    const story = await beginCoSign(live());
+    const member = await createHuman(app, (await createFixture(app)).account);
+    const memberId = await userIdOf(db, member.email);
+    const [own] = await db.selectFrom("members").where("user_id", "=", story.userId).selectAll().execute();
+    if (own === undefined) throw new Error("there is no member");
+    const joined = { ...own, id: newId(), user_id: memberId, email: member.email, role: "approver" as const };
+    await db.insertInto("members").values(joined).execute();
+    await givePasskey(db, memberId, { origin: live().origin });
+    await db
+      .updateTable("auth.passkeys")
+      .set({ trusted_from: null })
+      .where("user_id", "=", memberId)
+      .execute();
+    const keys = await givePasskey(db, story.userId, { origin: live().origin });
+    await inWindow("desktop", async ({ page, authenticator }) => {
+      await authenticator.add(keys, story.userId);
+      await signIn(page, story.email);
+      await page.goto(live().origin + SECURITY);
+      await press(page, "It is theirs: I have asked them");
+      await page
+        .getByText("You have agreed. Owners of this person’s other accounts must agree too.")
+        .waitFor();
     });
   });
 
@@ -149,34 +201,14 @@ async function inWindow(size: keyof typeof SIZES, work: (window: Window) => Prom
   const context = await (browser as Browser).newContext({ viewport: SIZES[size] });
   try {
     const page = await context.newPage();
-    const session = await context.newCDPSession(page);
-    const authenticatorId = await addAuthenticator(session);
-    await work({
-      page,
-      answer: async (does) => {
-        await session.send("WebAuthn.setUserVerified", { authenticatorId, isUserVerified: does });
-      },
-      passkeys: async () =>
-        (await session.send("WebAuthn.getCredentials", { authenticatorId })).credentials.length,
-    });
+    await work({ page, authenticator: await plugIn(page) });
   } finally {
     await context.close();
   }
 }
 
-async function addAuthenticator(session: CDPSession): Promise<string> {
-  await session.send("WebAuthn.enable");
-  const { authenticatorId } = await session.send("WebAuthn.addVirtualAuthenticator", {
-    options: {
-      protocol: "ctap2",
-      transport: "internal",
-      hasResidentKey: true,
-      hasUserVerification: true,
-      isUserVerified: true,
-      automaticPresenceSimulation: true,
-    },
-  });
-  return authenticatorId;
+async function countPasskeys(email: string): Promise<number> {
+  return (await listOwnPasskeys(live().db, await userIdOf(live().db, email))).length;
 }
 
 async function signIn(page: Page, email: string): Promise<void> {
