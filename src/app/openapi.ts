@@ -47,6 +47,8 @@ const EXAMPLE_DETAILS: Partial<Record<ProblemName, Record<string, unknown>>> = {
   contract_ended: { contractId: "contract-7" },
   idempotency_key_reused: { field: "Idempotency-Key" },
   token_limit_reached: { limit: 25 },
+  milestone_limit_reached: { limit: 1000, limitBytes: 1048576 },
+  list_too_large: { narrowBy: ["jobId", "status"] },
   milestone_not_fundable: { status: "ACTIVE_FUNDED" },
   payment_method_required: { billingUrl: `${EXAMPLE_ORIGIN}/billing` },
   webhook_limit_reached: { limit: 10 },

@@ -5,6 +5,7 @@ import { readGrant } from "../accounts/service.ts";
 import type { Db } from "../database/connection.ts";
 import type { App } from "../http/app.ts";
 import { IdempotencyHeaders, readIdempotencyKey } from "../http/idempotency.ts";
+import type { ProblemName } from "../lib/problems.ts";
 import { ref } from "../lib/schema.ts";
 import { CONTRACTS_ACCESS, MILESTONES_ACCESS } from "./access.ts";
 import { createMilestone } from "./milestone-service.ts";
@@ -19,29 +20,36 @@ const OneMilestone = Type.Object({ milestone: ref(Milestone) });
 /** GET /contracts and GET /contracts/{contractId} (CONTRACT.md §4). */
 export function contractRoutes(app: App, deps: GateDeps & { db: Db }): void {
   const { db } = deps;
-  const gate = openGate(deps, CONTRACTS_ACCESS, ["not_found"], (credential) => readGrant(db, credential));
+  const openRead = (problems: readonly ProblemName[]) =>
+    openGate(deps, CONTRACTS_ACCESS, problems, (credential) => readGrant(db, credential));
+  const listing = openRead(["list_too_large"]);
+  const reading = openRead(["not_found"]);
 
   app.get(
     "/contracts",
     {
-      ...gate.options,
+      ...listing.options,
       schema: {
         operationId: "listContracts",
         summary: "List contracts",
         description:
-          "The account's contracts, newest first, each with its milestones. Works before the claim.",
+          "The account's contracts, newest first, each with its milestones: all of them. A list of more than about 8 MiB is " +
+          "not cut short but refused, with `list_too_large`: narrow it by `jobId` or `status`, or read contracts one by one, " +
+          "which always works. Works before the claim.",
         tags: ["Contracts"],
         querystring: ContractsQuery,
         response: { 200: ContractList },
       },
     },
-    async (request) => ({ contracts: await listContracts(db, gate.grant(request).accountId, request.query) }),
+    async (request) => ({
+      contracts: await listContracts(db, listing.grant(request).accountId, request.query),
+    }),
   );
 
   app.get(
     "/contracts/:contractId",
     {
-      ...gate.options,
+      ...reading.options,
       schema: {
         operationId: "getContract",
         summary: "Read a contract",
@@ -52,7 +60,7 @@ export function contractRoutes(app: App, deps: GateDeps & { db: Db }): void {
       },
     },
     async (request) => ({
-      contract: await getContract(db, gate.grant(request).accountId, request.params.contractId),
+      contract: await getContract(db, reading.grant(request).accountId, request.params.contractId),
     }),
   );
 }
@@ -63,7 +71,14 @@ export function createMilestoneRoute(app: App, deps: GateDeps & { db: Db }): voi
   const gate = openGate(
     deps,
     MILESTONES_ACCESS,
-    ["not_found", "contract_ended", "contract_rate_missing", "request_in_progress", "idempotency_key_reused"],
+    [
+      "not_found",
+      "contract_ended",
+      "contract_rate_missing",
+      "milestone_limit_reached",
+      "request_in_progress",
+      "idempotency_key_reused",
+    ],
     (credential) => readGrant(db, credential),
   );
 
@@ -77,7 +92,9 @@ export function createMilestoneRoute(app: App, deps: GateDeps & { db: Db }): voi
         description:
           "Moves no money: the milestone is `NOT_FUNDED` until a human confirms what " +
           "`POST /milestones/{milestoneId}/fund` asks. By the hour or the label its amount is the contract's rate times " +
-          "`volume`, to the nearest cent, half a cent up.",
+          "`volume`, to the nearest cent, half a cent up.\n\n" +
+          "A contract has at most 1,000 milestones, with at most 1 MiB of names and descriptions, those that were " +
+          "cancelled or refunded aside.",
         tags: ["Contracts"],
         params: ContractParams,
         headers: IdempotencyHeaders,
