@@ -52,7 +52,7 @@ export function tokenRoutes(app: App, deps: Deps): void {
         summary: "Mint a token",
         description:
           "For another program of yours: at most with the scopes of the calling token, and ending no later. Revoking the " +
-          "calling token revokes it too. Its secret is in this answer alone. An account has at most 25 active tokens.",
+          "calling token revokes it too, and both share one allowance of requests. Its secret is in this answer alone. An account has at most 25 active tokens.",
         tags: ["Tokens"],
         body: NewTokenBody,
         response: { 201: NewTokenAnswer },

@@ -16,8 +16,11 @@ const DEFAULT_NAME = "API token";
 
 type Account = { accountId: string; organizationId: string };
 export type TokenRequest = { name: string; scopes: readonly string[]; expiresAt: Date | null; id?: string };
-/** Who mints a token: another token, or a person by their user id. Nobody: the operator, or the service. */
-export type Minter = { tokenId: string } | { userId: string } | undefined;
+/**
+ * Who mints a token: another token, with the one whose limits it counts against, or a person by their user id. Nobody: the
+ * operator, or the service.
+ */
+export type Minter = Pick<Grant, "tokenId" | "rootTokenId"> | { userId: string } | undefined;
 /** A token that was just minted. Its secret is here and nowhere else. */
 export type MintedToken = { token: string; tokenType: "bearer"; metadata: TokenMetadata };
 
@@ -78,7 +81,7 @@ export async function mintFromToken(
         "`expiresAt` must not be later than that of the token which mints it: `details.latest`.",
       );
     }
-    return mintToken(trx, minter, { name, scopes, expiresAt: end }, { tokenId: minter.tokenId }, now);
+    return mintToken(trx, minter, { name, scopes, expiresAt: end }, minter, now);
   });
 }
 
@@ -173,12 +176,21 @@ async function insertToken(
     throw badField("expiresAt", "`expiresAt` must lie in the future.");
   }
   const secret = newSecret(TOKEN_PREFIX, accountId);
-  const mintedBy = minter !== undefined && "tokenId" in minter ? minter.tokenId : null;
+  const mintedBy = minter !== undefined && "tokenId" in minter ? minter : null;
   const mintedByUser = minter !== undefined && "userId" in minter ? minter.userId : null;
   const row = await store.insertToken(
     trx,
     accountId,
-    { id, name, secret, scopes, mintedBy, mintedByUser, expiresAt },
+    {
+      id,
+      name,
+      secret,
+      scopes,
+      mintedBy: mintedBy?.tokenId ?? null,
+      rootId: mintedBy?.rootTokenId ?? null,
+      mintedByUser,
+      expiresAt,
+    },
     now,
   );
   return { token: secret.value, tokenType: "bearer", metadata: toTokenMetadata(row, organizationId, now) };

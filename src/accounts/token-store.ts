@@ -51,6 +51,7 @@ export type NewToken = {
   secret: NewSecret;
   scopes: readonly string[];
   mintedBy: string | null;
+  rootId: string | null;
   mintedByUser: string | null;
   expiresAt: Date | null;
 };
@@ -66,6 +67,7 @@ export function insertToken(trx: Trx, accountId: string, token: NewToken, now: D
       preview: token.secret.preview,
       scopes: [...token.scopes],
       minted_by: token.mintedBy,
+      root_id: token.rootId,
       minted_by_user: token.mintedByUser,
       created_at: now,
       last_used_at: null,
