@@ -1,6 +1,6 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { sql } from "kysely";
+import { type Kysely, sql } from "kysely";
 import { afterAll, describe, expect, test } from "vitest";
 import { up as addTokenRoots } from "../../migrations/20261125T1000_add_token_roots.ts";
 import { type Connection, connect, type Db } from "../../src/database/connection.ts";
@@ -70,7 +70,7 @@ test("tokens that were minted before get the first of their line as their root",
     grandchild.metadata.id,
   ]);
   await sql`alter table tokens drop column root_id`.execute(db);
-  await addTokenRoots(db);
+  await addTokenRoots(db as unknown as Kysely<unknown>);
   expect(await listRoots()).toEqual(roots);
 });
 
