@@ -75,7 +75,7 @@ export interface paths {
          * Read the account's feed
          * @description Events, oldest first. Follow `nextCursor`: you see every event once and in order, and never one that was rolled back. Types that the token may not read are left out, and `nextCursor` goes past them.
          *
-         *     With `wait`, a request for which there is no event is held until one comes that the token may read, or until the time is up; then the page is empty. Ask again at once, with its `nextCursor`. A token may have 20 requests waiting.
+         *     With `wait`, a request for which there is no event is held until one comes that the token may read, or until the time is up; then the page is empty. Ask again at once, with its `nextCursor`. A token may have 20 requests waiting, with those of the tokens that it minted.
          */
         get: operations["listUpdates"];
         put?: never;
@@ -95,7 +95,7 @@ export interface paths {
         };
         /**
          * List contracts
-         * @description The account's contracts, newest first, each with its milestones. Works before the claim.
+         * @description The account's contracts, newest first, each with its milestones: all of them. A list of more than about 8 MiB is not cut short but refused, with `list_too_large`: narrow it by `jobId` or `status`, or read contracts one by one, which always works. Works before the claim.
          */
         get: operations["listContracts"];
         put?: never;
@@ -138,6 +138,8 @@ export interface paths {
         /**
          * Add a milestone to a contract
          * @description Moves no money: the milestone is `NOT_FUNDED` until a human confirms what `POST /milestones/{milestoneId}/fund` asks. By the hour or the label its amount is the contract's rate times `volume`, to the nearest cent, half a cent up.
+         *
+         *     A contract has at most 1,000 milestones, with at most 1 MiB of names and descriptions, those that were cancelled or refunded aside.
          */
         post: operations["createMilestone"];
         delete?: never;
@@ -215,13 +217,13 @@ export interface paths {
         };
         /**
          * List tokens
-         * @description The account's tokens, newest first, ended ones too, without their secrets.
+         * @description The account's tokens, newest first, without their secrets: those that live, and the 100 that ended last. One that ended is forgotten after 30 days.
          */
         get: operations["listTokens"];
         put?: never;
         /**
          * Mint a token
-         * @description For another program of yours: at most with the scopes of the calling token, and ending no later. Revoking the calling token revokes it too. Its secret is in this answer alone. An account has at most 25 active tokens.
+         * @description For another program of yours: at most with the scopes of the calling token, and ending no later. Revoking the calling token revokes it too, and both share one allowance of requests. Its secret is in this answer alone. An account has at most 25 active tokens, and its tokens mint at most 2,000 in 24 hours.
          */
         post: operations["createToken"];
         delete?: never;
@@ -1033,6 +1035,34 @@ export interface components {
                 reason: "contract_rate_missing";
             };
         };
+        /** @description The contract has as many milestones as it may have, or as much text in them. Those that are not needed can be cancelled by the operator; more go into another contract. */
+        MilestoneLimitReached: {
+            /** @description For people: what is wrong, and what to do. */
+            error: string;
+            /** @constant */
+            code: "CONFLICT";
+            requestId: string;
+            details: {
+                /** @constant */
+                reason: "milestone_limit_reached";
+                limit: number;
+                limitBytes: number;
+            };
+        };
+        /** @description This list is larger than one answer may be. Narrow it by `jobId` or `status`, or read contracts one by one. */
+        ListTooLarge: {
+            /** @description For people: what is wrong, and what to do. */
+            error: string;
+            /** @constant */
+            code: "CONFLICT";
+            requestId: string;
+            details: {
+                /** @constant */
+                reason: "list_too_large";
+                /** @description What this list can be narrowed by. */
+                narrowBy: string[];
+            };
+        };
         /** @description The milestone was cancelled. */
         MilestoneCancelled: {
             /** @description For people: what is wrong, and what to do. */
@@ -1612,6 +1642,15 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"];
                 };
             };
+            /** @description This list is larger than one answer may be. Narrow it by `jobId` or `status`, or read contracts one by one. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListTooLarge"];
+                };
+            };
             /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
             429: {
                 headers: {
@@ -1748,7 +1787,7 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    /** @description What is to be delivered. */
+                    /** @description What is to be delivered. Lines of plain text, without control characters, as a human signs it. */
                     description: string;
                     name?: string;
                     /** @description Dollars, 0.50 to 999,999.99, at most two decimals. A fixed-price contract needs it; else it may be left out, or must be the contract's rate times `volume`, to the nearest cent. */
@@ -1808,13 +1847,13 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description The contract has ended: nothing more can be funded or changed under it. / This contract is paid by volume and has no rate yet, so that no amount can be worked out. The operator sets it. / A request with this `Idempotency-Key` is still running. Send it again in a moment to learn its answer. */
+            /** @description The contract has ended: nothing more can be funded or changed under it. / This contract is paid by volume and has no rate yet, so that no amount can be worked out. The operator sets it. / The contract has as many milestones as it may have, or as much text in them. Those that are not needed can be cancelled by the operator; more go into another contract. / A request with this `Idempotency-Key` is still running. Send it again in a moment to learn its answer. */
             409: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ContractEnded"] | components["schemas"]["ContractRateMissing"] | components["schemas"]["RequestInProgress"];
+                    "application/json": components["schemas"]["ContractEnded"] | components["schemas"]["ContractRateMissing"] | components["schemas"]["MilestoneLimitReached"] | components["schemas"]["RequestInProgress"];
                 };
             };
             /** @description The request body is larger than this call accepts. */

@@ -56,7 +56,7 @@ export function openGate<Row extends Grant>(
     const row = credential && (await read(credential, request));
     if (row === undefined) throw unauthorized(deps, request, reply);
     if (first) {
-      const allowance = limits.hit(`token:${row.tokenId}`, config.rateLimitPerMinute);
+      const allowance = limits.hit(`token:${row.rootTokenId}`, config.rateLimitPerMinute);
       reply.headers(rateLimitHeaders("token", allowance));
       if (!allowance.allowed)
         throw new Problem("rate_limited", { retryAfterSeconds: allowance.resetSeconds });

@@ -16,6 +16,8 @@ export type Grant = {
   tokenId: string;
   tokenName: string;
   tokenPreview: string;
+  /** Whose limits the token counts against: the first of those who minted one another, or its own. */
+  rootTokenId: string;
   scopes: string[];
   lastUsedAt: Date | null;
 };
@@ -26,7 +28,8 @@ export type Grant = {
  */
 export const GRANT_COLUMNS = `date_trunc('milliseconds', now()) as now,
   a.account_id as "accountId", a.id as "organizationId", a.claimed_at is not null as claimed, a.features,
-  a.co_sign as "coSign", t.id as "tokenId", t.name as "tokenName", t.preview as "tokenPreview", t.scopes,
+  a.co_sign as "coSign", t.id as "tokenId", t.name as "tokenName", t.preview as "tokenPreview",
+  coalesce(t.root_id, t.id) as "rootTokenId", t.scopes,
   t.last_used_at as "lastUsedAt"`;
 
 /** Where a Grant is read from; $1 is the account and $2 the digest of the token. */

@@ -30,7 +30,9 @@ export function tokenRoutes(app: App, deps: Deps): void {
       schema: {
         operationId: "listTokens",
         summary: "List tokens",
-        description: "The account's tokens, newest first, ended ones too, without their secrets.",
+        description:
+          "The account's tokens, newest first, without their secrets: those that live, and the 100 that ended last. One " +
+          "that ended is forgotten after 30 days.",
         tags: ["Tokens"],
         response: { 200: TokenList },
       },
@@ -52,7 +54,8 @@ export function tokenRoutes(app: App, deps: Deps): void {
         summary: "Mint a token",
         description:
           "For another program of yours: at most with the scopes of the calling token, and ending no later. Revoking the " +
-          "calling token revokes it too. Its secret is in this answer alone. An account has at most 25 active tokens.",
+          "calling token revokes it too, and both share one allowance of requests. Its secret is in this answer alone. An account has at most 25 active tokens, and " +
+          "its tokens mint at most 2,000 in 24 hours.",
         tags: ["Tokens"],
         body: NewTokenBody,
         response: { 201: NewTokenAnswer },

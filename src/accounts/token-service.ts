@@ -5,19 +5,26 @@ import { isUuid, newId } from "../lib/ids.ts";
 import { badField, notFound, Problem } from "../lib/problems.ts";
 import { coversScope, type Scope } from "../lib/scopes.ts";
 import { newSecret } from "../lib/secrets.ts";
-import { isoOrNull } from "../lib/time.ts";
+import { addSeconds, isoOrNull, SECOND } from "../lib/time.ts";
 import type { TokenMetadata } from "./schemas.ts";
 import { type Grant, lockAccount } from "./store.ts";
 import * as store from "./token-store.ts";
 
 export const TOKEN_PREFIX = "ot_pat_";
 export const ACTIVE_TOKENS_AT_MOST = 25;
+/** So many an account's tokens may mint in 24 hours: each is kept for 30 days after its end. */
+const MINTED_A_DAY = 2_000;
+const DAY_SECONDS = 24 * 60 * 60;
+const ENDED_LISTED = 100;
 const DEFAULT_NAME = "API token";
 
 type Account = { accountId: string; organizationId: string };
 export type TokenRequest = { name: string; scopes: readonly string[]; expiresAt: Date | null; id?: string };
-/** Who mints a token: another token, or a person by their user id. Nobody: the operator, or the service. */
-export type Minter = { tokenId: string } | { userId: string } | undefined;
+/**
+ * Who mints a token: another token, with the one whose limits it counts against, or a person by their user id. Nobody: the
+ * operator, or the service.
+ */
+export type Minter = Pick<Grant, "tokenId" | "rootTokenId"> | { userId: string } | undefined;
 /** A token that was just minted. Its secret is here and nowhere else. */
 export type MintedToken = { token: string; tokenType: "bearer"; metadata: TokenMetadata };
 
@@ -55,7 +62,8 @@ export async function mintToken(
  * An agent mints a token for another program (CONTRACT.md §6): never with more scopes than its own, and ending no
  * later. What is not asked for is as its own.
  * @returns `undefined` when its own token has ended meanwhile
- * @throws Problem scope_missing, token_limit_reached, bad_request {field: "expiresAt"}
+ * @throws Problem scope_missing, rate_limited after 2,000 in 24 hours, token_limit_reached, bad_request
+ * {field: "expiresAt"}
  */
 export async function mintFromToken(
   db: Db,
@@ -70,6 +78,7 @@ export async function mintFromToken(
     await lockAccount(trx, minter.accountId);
     const own = await store.findToken(trx, minter.accountId, minter.tokenId);
     if (own === undefined || statusOf(own, now) !== "active") return undefined;
+    await assertMayMint(trx, minter.accountId, now);
     const end = expiresAt ?? own.expires_at;
     if (own.expires_at !== null && end !== null && !(end <= own.expires_at)) {
       throw new Problem(
@@ -78,8 +87,19 @@ export async function mintFromToken(
         "`expiresAt` must not be later than that of the token which mints it: `details.latest`.",
       );
     }
-    return mintToken(trx, minter, { name, scopes, expiresAt: end }, { tokenId: minter.tokenId }, now);
+    return mintToken(trx, minter, { name, scopes, expiresAt: end }, minter, now);
   });
+}
+
+async function assertMayMint(trx: Trx, accountId: string, now: Date): Promise<void> {
+  const { count, first } = await store.countMinted(trx, accountId, addSeconds(now, -DAY_SECONDS));
+  if (count < MINTED_A_DAY) return;
+  const free = addSeconds(first ?? now, DAY_SECONDS);
+  throw new Problem(
+    "rate_limited",
+    { retryAfterSeconds: Math.ceil((free.getTime() - now.getTime()) / SECOND) },
+    `The tokens of this account have minted ${MINTED_A_DAY} in 24 hours. Use one for longer.`,
+  );
 }
 
 /**
@@ -131,19 +151,21 @@ export async function replaceToken(db: Db, account: Account, request: TokenReque
   });
 }
 
-/** The account's tokens, newest first, without their secrets. */
+/** The account's tokens, newest first, without their secrets: those that live, and the 100 that ended last. */
 export async function listTokens(db: Db, { accountId, organizationId }: Account): Promise<TokenMetadata[]> {
   const now = await readClock(db);
-  return (await store.listTokens(db, accountId)).map((row) => toTokenMetadata(row, organizationId, now));
+  const rows = await store.listTokens(db, accountId, { now, ended: ENDED_LISTED });
+  return rows.map((row) => toTokenMetadata(row, organizationId, now));
 }
 
 /** A token as the account's members see it, with who minted it, by name. */
 export type Key = TokenMetadata & Pick<store.KeyRow, "minterToken" | "minterUser" | "minterUserId">;
 
-/** The account's tokens for its members, newest first. */
-export async function listKeys(db: Db, { accountId, organizationId }: Account): Promise<Key[]> {
+/** The account's tokens for its members, newest first: those that live, and so many of those that ended last. */
+export async function listKeys(db: Db, { accountId, organizationId }: Account, ended = 0): Promise<Key[]> {
   const now = await readClock(db);
-  return (await store.listKeys(db, accountId)).map((row) => toKey(row, organizationId, now));
+  const rows = await store.listKeys(db, accountId, { now, ended });
+  return rows.map((row) => toKey(row, organizationId, now));
 }
 
 /** One of them. */
@@ -173,12 +195,21 @@ async function insertToken(
     throw badField("expiresAt", "`expiresAt` must lie in the future.");
   }
   const secret = newSecret(TOKEN_PREFIX, accountId);
-  const mintedBy = minter !== undefined && "tokenId" in minter ? minter.tokenId : null;
+  const mintedBy = minter !== undefined && "tokenId" in minter ? minter : null;
   const mintedByUser = minter !== undefined && "userId" in minter ? minter.userId : null;
   const row = await store.insertToken(
     trx,
     accountId,
-    { id, name, secret, scopes, mintedBy, mintedByUser, expiresAt },
+    {
+      id,
+      name,
+      secret,
+      scopes,
+      mintedBy: mintedBy?.tokenId ?? null,
+      rootId: mintedBy?.rootTokenId ?? null,
+      mintedByUser,
+      expiresAt,
+    },
     now,
   );
   return { token: secret.value, tokenType: "bearer", metadata: toTokenMetadata(row, organizationId, now) };

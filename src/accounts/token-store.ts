@@ -15,14 +15,28 @@ const TOKEN_COLUMNS = [
 
 export type TokenRow = NonNullable<Awaited<ReturnType<typeof listTokens>>[number]>;
 
-export function listTokens(db: Db, accountId: string) {
+/** Which tokens a list shows: those that live, and so many of those that ended last. */
+export type Shown = { now: Date; ended: number };
+
+export function listTokens(db: Db, accountId: string, shown: Shown) {
   return db
-    .selectFrom("tokens")
-    .where("account_id", "=", accountId)
+    .selectFrom("tokens as t")
+    .where("t.account_id", "=", accountId)
+    .where(isShown(accountId, shown))
     .select(TOKEN_COLUMNS)
-    .orderBy("created_at", "desc")
-    .orderBy("id", "desc")
+    .orderBy("t.created_at", "desc")
+    .orderBy("t.id", "desc")
     .execute();
+}
+
+function isShown(accountId: string, { now, ended }: Shown) {
+  return sql<boolean>`(
+    (t.revoked_at is null and (t.expires_at is null or t.expires_at > ${now}))
+    or t.id = any(array(
+      select e.id from tokens e
+      where e.account_id = ${accountId} and (e.revoked_at is not null or e.expires_at <= ${now})
+      order by least(e.revoked_at, e.expires_at) desc, e.id desc limit ${ended}
+    )))`;
 }
 
 export function findToken(db: Db, accountId: string, id: string): Promise<TokenRow | undefined> {
@@ -45,12 +59,31 @@ export async function countActiveTokens(trx: Trx, accountId: string, now: Date):
   return count;
 }
 
+/** How many tokens the account's tokens have minted since then, and when the first of them was. */
+export async function countMinted(
+  trx: Trx,
+  accountId: string,
+  since: Date,
+): Promise<{ count: number; first: Date | null }> {
+  return trx
+    .selectFrom("tokens")
+    .where("account_id", "=", accountId)
+    .where("minted_by", "is not", null)
+    .where("created_at", ">", since)
+    .select((select) => [
+      select.fn.countAll<number>().as("count"),
+      select.fn.min<Date | null>("created_at").as("first"),
+    ])
+    .executeTakeFirstOrThrow();
+}
+
 export type NewToken = {
   id: string;
   name: string;
   secret: NewSecret;
   scopes: readonly string[];
   mintedBy: string | null;
+  rootId: string | null;
   mintedByUser: string | null;
   expiresAt: Date | null;
 };
@@ -66,6 +99,7 @@ export function insertToken(trx: Trx, accountId: string, token: NewToken, now: D
       preview: token.secret.preview,
       scopes: [...token.scopes],
       minted_by: token.mintedBy,
+      root_id: token.rootId,
       minted_by_user: token.mintedByUser,
       created_at: now,
       last_used_at: null,
@@ -83,8 +117,12 @@ export type KeyRow = TokenRow & {
   minterUserId: string | null;
 };
 
-export function listKeys(db: Db, accountId: string): Promise<KeyRow[]> {
-  return selectKeys(db, accountId).orderBy("t.created_at", "desc").orderBy("t.id", "desc").execute();
+export function listKeys(db: Db, accountId: string, shown: Shown): Promise<KeyRow[]> {
+  return selectKeys(db, accountId)
+    .where(isShown(accountId, shown))
+    .orderBy("t.created_at", "desc")
+    .orderBy("t.id", "desc")
+    .execute();
 }
 
 export function findKey(db: Db, accountId: string, id: string): Promise<KeyRow | undefined> {

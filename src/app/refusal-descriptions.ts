@@ -104,6 +104,14 @@ const DETAILS: Partial<Record<ProblemName, DetailsOf>> = {
     properties: { field: Type.Literal("Idempotency-Key") },
     example: () => ({ field: "Idempotency-Key" }),
   },
+  milestone_limit_reached: {
+    properties: { limit: Count, limitBytes: Count },
+    example: () => ({ limit: 1000, limitBytes: 1_048_576 }),
+  },
+  list_too_large: {
+    properties: { narrowBy: Type.Array(Text, { description: "What this list can be narrowed by." }) },
+    example: () => ({ narrowBy: ["jobId", "status"] }),
+  },
   no_receipt: { properties: { approvalId: Text }, example: () => ({ approvalId: pending.id }) },
   token_limit_reached: { properties: { limit: Count }, example: () => ({ limit: 25 }) },
   webhook_limit_reached: { properties: { limit: Count }, example: () => ({ limit: 10 }) },

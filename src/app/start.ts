@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
 import { forgetOldKeys } from "../accounts/idempotency-service.ts";
+import { forgetEndedTokens, forgetOldInvitations } from "../accounts/jobs.ts";
 import { TokenUses } from "../accounts/token-uses.ts";
 import { sweepUnclaimed } from "../agent-auth/jobs.ts";
 import type { BoundaryObserver } from "../approvals/boundaries.ts";
@@ -23,7 +24,7 @@ import { Waiters } from "../events/waiters.ts";
 import { forgetOldWindows, RateLimits } from "../http/rate-limits.ts";
 import { every, type Loop } from "../jobs/every.ts";
 import { StartError } from "../lib/start-error.ts";
-import { sendDueMails } from "../mail/jobs.ts";
+import { forgetOldMails, sendDueMails } from "../mail/jobs.ts";
 import { createMailTransport } from "../mail/transport.ts";
 import { forgetEnded, sweepResets } from "../sessions/jobs.ts";
 import { relyingPartyOf } from "../sessions/relying-party.ts";
@@ -162,6 +163,9 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
     keepOperatorFeed(deps, logger),
     every(3_600 * SECOND, "old events", logger, () => sweepOldEvents(db, config.eventRetentionDays)),
     every(600 * SECOND, "old idempotency keys", logger, () => forgetOldKeys(db)),
+    every(3_600 * SECOND, "ended tokens", logger, () => forgetEndedTokens(db)),
+    every(3_600 * SECOND, "old invitations", logger, () => forgetOldInvitations(db)),
+    every(3_600 * SECOND, "old mails", logger, () => forgetOldMails(db)),
     every(SECOND, "reset links", logger, () => sweepResets({ db, config })),
     every(5 * SECOND, "mail", logger, () => sendDueMails({ db, logger }, transport)),
     every(600 * SECOND, "ended sessions", logger, () => forgetEnded(db)),

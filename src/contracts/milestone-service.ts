@@ -3,10 +3,11 @@ import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
-import { centsOf, timeOf } from "../lib/fields.ts";
+import { centsOf, textOf, timeOf } from "../lib/fields.ts";
 import { isExternalId, newId } from "../lib/ids.ts";
 import { MIN_AMOUNT_CENTS } from "../lib/money.ts";
 import { notFound, Problem } from "../lib/problems.ts";
+import { assertRoom } from "./limits.ts";
 import { assertPriced, priceMilestone } from "./pricing.ts";
 import type { Milestone, NewMilestone } from "./schemas.ts";
 import * as store from "./store.ts";
@@ -15,7 +16,8 @@ import { toMilestone } from "./wire.ts";
 /**
  * Adds a milestone, not funded, to a contract (CONTRACT.md §4). Moves no money.
  * @param keep writes the answer down in the transaction that makes the milestone
- * @throws Problem bad_request {field}, not_found {resource: "contracts"}, contract_ended, contract_rate_missing
+ * @throws Problem bad_request {field}, not_found {resource: "contracts"}, contract_ended, contract_rate_missing,
+ * milestone_limit_reached
  */
 export async function createMilestone(
   db: Db,
@@ -24,7 +26,9 @@ export async function createMilestone(
   asked: NewMilestone,
   keep: Keep<Milestone>,
 ): Promise<Kept<Milestone>> {
-  const { description, name = null, volume = null } = asked;
+  const { volume = null } = asked;
+  const description = textOf("description", asked.description);
+  const name = asked.name === undefined ? null : textOf("name", asked.name);
   const amountCents =
     asked.amountUsd === undefined ? null : centsOf("amountUsd", asked.amountUsd, MIN_AMOUNT_CENTS);
   const dueAt = asked.dueDate === undefined ? null : timeOf("dueDate", asked.dueDate);
@@ -47,6 +51,7 @@ export async function createMilestone(
     };
     const number = await store.nextMilestoneNumber(trx, accountId, contractId);
     await store.insertMilestone(trx, accountId, id, values, { number, now });
+    await assertRoom(trx, accountId, contractId);
     const row = await store.findMilestone(trx, accountId, id);
     if (row === undefined) throw new TypeError("a milestone was made and is not there");
     const kept = await keep(trx, toMilestone(row));

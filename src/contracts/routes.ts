@@ -21,7 +21,7 @@ const OneMilestone = Type.Object({ milestone: ref(Milestone) });
 export function contractRoutes(app: App, deps: GateDeps & { db: Db }): void {
   const { db } = deps;
   const read = (credential: Credential) => readGrant(db, credential);
-  const listing = openGate(deps, CONTRACTS_ACCESS, [], read);
+  const listing = openGate(deps, CONTRACTS_ACCESS, ["list_too_large"], read);
   const reading = openGate(deps, CONTRACTS_ACCESS, ["not_found"], read);
 
   app.get(
@@ -32,7 +32,9 @@ export function contractRoutes(app: App, deps: GateDeps & { db: Db }): void {
         operationId: "listContracts",
         summary: "List contracts",
         description:
-          "The account's contracts, newest first, each with its milestones. Works before the claim.",
+          "The account's contracts, newest first, each with its milestones: all of them. A list of more than about 8 MiB is " +
+          "not cut short but refused, with `list_too_large`: narrow it by `jobId` or `status`, or read contracts one by one, " +
+          "which always works. Works before the claim.",
         tags: ["Contracts"],
         querystring: ContractsQuery,
         response: { 200: ContractList },
@@ -68,7 +70,14 @@ export function createMilestoneRoute(app: App, deps: GateDeps & { db: Db }): voi
   const gate = openGate(
     deps,
     MILESTONES_ACCESS,
-    ["not_found", "contract_ended", "contract_rate_missing", "request_in_progress", "idempotency_key_reused"],
+    [
+      "not_found",
+      "contract_ended",
+      "contract_rate_missing",
+      "milestone_limit_reached",
+      "request_in_progress",
+      "idempotency_key_reused",
+    ],
     (credential) => readGrant(db, credential),
   );
 
@@ -82,7 +91,9 @@ export function createMilestoneRoute(app: App, deps: GateDeps & { db: Db }): voi
         description:
           "Moves no money: the milestone is `NOT_FUNDED` until a human confirms what " +
           "`POST /milestones/{milestoneId}/fund` asks. By the hour or the label its amount is the contract's rate times " +
-          "`volume`, to the nearest cent, half a cent up.",
+          "`volume`, to the nearest cent, half a cent up.\n\n" +
+          "A contract has at most 1,000 milestones, with at most 1 MiB of names and descriptions, those that were " +
+          "cancelled or refunded aside.",
         tags: ["Contracts"],
         params: ContractParams,
         headers: IdempotencyHeaders,

@@ -102,7 +102,12 @@ export type ContractsQuery = Static<typeof ContractsQuery>;
 /** What an agent asks of a new milestone. */
 export const NewMilestone = Type.Object(
   {
-    description: Type.String({ minLength: 1, maxLength: 5000, description: "What is to be delivered." }),
+    description: Type.String({
+      minLength: 1,
+      maxLength: 5000,
+      description:
+        "What is to be delivered. Lines of plain text, without control characters, as a human signs it.",
+    }),
     name: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
     amountUsd: Type.Optional(
       Type.Number({

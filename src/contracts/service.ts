@@ -2,18 +2,24 @@ import type { Db, Trx } from "../database/connection.ts";
 import type { ContractStatus } from "../database/schema.ts";
 import { isExternalId } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
+import { assertListable, assertRoom } from "./limits.ts";
 import type { Contract, ContractsQuery, ContractWithBudget, Milestone } from "./schemas.ts";
 import * as store from "./store.ts";
 import { toBudget, toContract, toMilestone } from "./wire.ts";
 
 export type { ContractValues, MilestoneValues } from "./store.ts";
 
-/** The account's contracts, newest first (CONTRACT.md §4). */
+/**
+ * The account's contracts, newest first (CONTRACT.md §4): all of them, or none.
+ * @throws Problem list_too_large
+ */
 export async function listContracts(db: Db, accountId: string, query: ContractsQuery): Promise<Contract[]> {
-  const contracts = await store.listContracts(db, accountId, {
+  const filter = {
     ...(query.jobId === undefined ? {} : { jobId: query.jobId }),
     ...(query.status === undefined ? {} : { status: query.status as ContractStatus }),
-  });
+  };
+  await assertListable(db, accountId, filter);
+  const contracts = await store.listContracts(db, accountId, filter);
   const milestones = await store.listMilestones(
     db,
     accountId,
@@ -92,7 +98,7 @@ export type MilestoneChange = { created: boolean; termsChanged: boolean; contrac
 /**
  * Creates or changes a milestone. `merge` makes the new values from the present ones.
  * @throws Problem not_found (the contract), contract_ended, milestone_cancelled, milestone_not_fundable,
- * payment_in_progress, and whatever `merge` throws
+ * payment_in_progress, milestone_limit_reached, and whatever `merge` throws
  */
 export async function saveMilestone(
   trx: Trx,
@@ -124,8 +130,10 @@ export async function saveMilestone(
       ? row.number
       : await store.nextMilestoneNumber(trx, accountId, contractId);
   if (row === undefined || present === undefined) {
-    if (await store.insertMilestone(trx, accountId, id, values, { number, now })) return change;
-    return saveMilestone(trx, accountId, id, merge, now);
+    if (!(await store.insertMilestone(trx, accountId, id, values, { number, now })))
+      return saveMilestone(trx, accountId, id, merge, now);
+    await assertRoom(trx, accountId, contractId);
+    return change;
   }
   const termsChanged = milestoneTerms(values) !== milestoneTerms(present);
   if (termsChanged) await assertUntouched(trx, accountId, row);
@@ -134,6 +142,7 @@ export async function saveMilestone(
     revision: row.revision + (termsChanged ? 1 : 0),
     now,
   });
+  await assertRoom(trx, accountId, contractId);
   return { ...change, termsChanged };
 }
 

@@ -149,7 +149,10 @@ const MILESTONE_COLUMNS = sql<MilestoneRow>`
       and (a.expires_at > now() or a.executing_at is not null)
   ) as pending_approval`;
 
-/** All milestones of the contracts, in their order, cancelled and refunded ones included. */
+/** Cancelled and refunded ones are nobody's to see any more, whether or not they are many. */
+const VISIBLE = sql`m.status not in ('CANCELLED', 'REFUNDED')`;
+
+/** The milestones of the contracts that are to be seen, in their order. */
 export async function listMilestones(
   db: Db,
   accountId: string,
@@ -157,9 +160,43 @@ export async function listMilestones(
 ): Promise<MilestoneRow[]> {
   const { rows } = await sql<MilestoneRow>`
     select ${MILESTONE_COLUMNS} from milestones m
-    where m.account_id = ${accountId} and m.contract_id = any(${contractIds}::text[])
+    where m.account_id = ${accountId} and m.contract_id = any(${contractIds}::text[]) and ${VISIBLE}
     order by m.contract_id, m.number`.execute(db);
   return rows;
+}
+
+export type Measure = { count: number; bytes: number };
+
+/** How many milestones of a contract are to be seen, and how much text they hold. Reads no text: its length lies apart. */
+export async function measureMilestones(trx: Trx, accountId: string, contractId: string): Promise<Measure> {
+  const { rows } = await sql<Measure>`
+    select count(*) as count, coalesce(sum(octet_length(m.description) + coalesce(octet_length(m.name), 0)), 0) as bytes
+    from milestones m
+    where m.account_id = ${accountId} and m.contract_id = ${contractId} and ${VISIBLE}`.execute(trx);
+  return rows[0] ?? { count: 0, bytes: 0 };
+}
+
+/** What a contract and a milestone take in an answer, about, beside a milestone's text. */
+const CONTRACT_BYTES = 1_000;
+const MILESTONE_BYTES = 400;
+
+/** About how many bytes the list of the account's contracts is, with their milestones. */
+export async function measureList(
+  db: Db,
+  accountId: string,
+  { jobId = null, status = null }: { jobId?: string | null; status?: ContractStatus | null },
+): Promise<number> {
+  const { rows } = await sql<{ bytes: number }>`
+    select coalesce(sum(${CONTRACT_BYTES}::bigint + held.bytes), 0)::bigint as bytes
+    from contracts c
+    cross join lateral (
+      select coalesce(sum(${MILESTONE_BYTES} + octet_length(m.description) + coalesce(octet_length(m.name), 0)), 0) as bytes
+      from milestones m
+      where m.account_id = ${accountId} and m.contract_id = c.id and ${VISIBLE}
+    ) held
+    where c.account_id = ${accountId} and (${jobId}::text is null or c.job_id = ${jobId})
+      and (${status}::text is null or c.status = ${status})`.execute(db);
+  return rows[0]?.bytes ?? 0;
 }
 
 export async function findMilestone(

@@ -3,12 +3,10 @@ import { isoOrNull } from "../lib/time.ts";
 import type { Budget, Contract, Milestone } from "./schemas.ts";
 import type { ContractRow, MilestoneRow } from "./store.ts";
 
-const HIDDEN = new Set(["CANCELLED", "REFUNDED"]);
 const FUNDED = new Set(["ACTIVE_FUNDED", "PAID"]);
 
-/** A contract for the wire, with its visible milestones in their order (CONTRACT.md §4). */
-export function toContract(row: ContractRow, milestones: readonly MilestoneRow[]): Contract {
-  const visible = milestones.filter((milestone) => !HIDDEN.has(milestone.status));
+/** A contract for the wire, with those of its milestones that are to be seen, in their order (CONTRACT.md §4). */
+export function toContract(row: ContractRow, visible: readonly MilestoneRow[]): Contract {
   return {
     id: row.id,
     status: row.status,

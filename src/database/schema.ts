@@ -118,6 +118,8 @@ export type TokensTable = {
   scopes: string[];
   /** The token that minted this one: revoking that revokes this. */
   minted_by: string | null;
+  /** The first of those who minted one another, whose allowance it uses. Absent: its own. */
+  root_id: string | null;
   /** The person who minted it on a page, by their user id. Neither: the operator, or the service itself. */
   minted_by_user: string | null;
   created_at: Date;

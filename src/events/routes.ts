@@ -28,7 +28,7 @@ export function updatesRoute(app: App, deps: GateDeps & { db: Db; waiters: Waite
           "rolled back. Types that the token may not read are left out, and `nextCursor` goes past them.\n\n" +
           "With `wait`, a request for which there is no event is held until one comes that the token may read, or " +
           "until the time is up; then the page is empty. Ask again at once, with its `nextCursor`. A token may have " +
-          "20 requests waiting.",
+          "20 requests waiting, with those of the tokens that it minted.",
         tags: ["Updates"],
         querystring: UpdatesQuery,
         response: { 200: ref(Updates) },
@@ -36,10 +36,10 @@ export function updatesRoute(app: App, deps: GateDeps & { db: Db; waiters: Waite
     },
     async (request, reply) => {
       const { wait = 0, ...page } = request.query;
-      const { accountId, tokenId } = gate.grant(request);
+      const { accountId, rootTokenId } = gate.grant(request);
       const waiting = {
         feed: accountId,
-        holder: tokenId,
+        holder: rootTokenId,
         seconds: wait,
         onHangUp: (listener: () => void) => onHangUp(reply, listener),
         recheck: () => gate.again(request, reply),

@@ -7,7 +7,7 @@ import { readLastNumber } from "./operator-store.ts";
 import { OPERATOR_FEED, type PageQuery, type Updates } from "./schemas.ts";
 import { readLastEvents } from "./store.ts";
 
-/** How many requests one token may have waiting in a process (CONTRACT.md §2). */
+/** How many requests one token, with those that it minted, may have waiting in a process (CONTRACT.md §2). */
 const HELD_AT_MOST = 20;
 /** Those who were woken share so many connections of the pool, so that the others are left to everybody else. */
 const READING_AT_ONCE = 4;
@@ -17,7 +17,7 @@ const FEEDS_A_LOOK = 1_000;
 export type Waiting = {
   /** Whose events: an account's, by its `account_id`, or OPERATOR_FEED. */
   feed: string;
-  /** Who waits, for those who may have so many: a token, by its id, or the operator. */
+  /** Who waits, for those who may have so many: a token, by the id of its root, or the operator. */
   holder: string;
   /** How long it waits at most. */
   seconds: number;
@@ -124,7 +124,7 @@ export class Waiters {
       throw new Problem(
         "rate_limited",
         { retryAfterSeconds: Math.max(1, Math.ceil(left / SECOND)) },
-        `With this token ${HELD_AT_MOST} requests wait already. Let one of them end first.`,
+        `With this token, and those that it shares its limits with, ${HELD_AT_MOST} requests wait already. Let one of them end first.`,
       );
     }
     waiter.begin(seconds);

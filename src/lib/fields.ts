@@ -24,3 +24,18 @@ export function timeOf(field: string, text: string): Date {
   if (Number.isNaN(time.getTime())) throw badField(field, `\`${field}\` must be a date or a time.`);
   return time;
 }
+
+/** Most take six bytes in JSON, and none says anything to whoever reads what they sign. */
+const CONTROL = /(?![\t\n\r])\p{Cc}/u;
+
+/**
+ * A field of text that people read.
+ * @throws Problem bad_request {field} for control characters; line breaks and tabs are none
+ */
+export function textOf(field: string, text: string): string {
+  if (!CONTROL.test(text)) return text;
+  throw badField(
+    field,
+    `\`${field}\` must be text without control characters other than line breaks and tabs.`,
+  );
+}

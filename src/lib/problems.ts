@@ -74,6 +74,18 @@ const catalogue = {
     "This contract is paid by volume and has no rate yet, so that no amount can be worked out. The operator sets it.",
     true,
   ],
+  milestone_limit_reached: [
+    409,
+    "CONFLICT",
+    "The contract has as many milestones as it may have, or as much text in them. Those that are not needed can be cancelled by the operator; more go into another contract.",
+    true,
+  ],
+  list_too_large: [
+    409,
+    "CONFLICT",
+    "This list is larger than one answer may be. Narrow it by `jobId` or `status`, or read contracts one by one.",
+    true,
+  ],
   milestone_cancelled: [409, "CONFLICT", "The milestone was cancelled.", true],
   milestone_not_fundable: [
     409,

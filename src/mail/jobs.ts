@@ -1,11 +1,16 @@
 import type { Logger } from "pino";
+import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
-import { claimMail, markSent, markUnsent } from "./store.ts";
+import { addSeconds } from "../lib/time.ts";
+import { claimMail, deleteOldMails, markSent, markUnsent } from "./store.ts";
 import type { MailTransport } from "./transport.ts";
 
 const LEASE_SECONDS = 120;
 const FIRST_WAIT_SECONDS = 30;
 const LONGEST_WAIT_SECONDS = 60 * 60;
+/** So long one can see that a mail went out, or did not. */
+const KEPT_SECONDS = 7 * 24 * 60 * 60;
+const BATCH = 1_000;
 
 /**
  * Sends what is due, one at a time, outside any transaction. Any number of processes may run it at once: a
@@ -29,5 +34,15 @@ export async function sendDueMails(
     }
     await markSent(db, mail.id, { keepBody: transport.keepsBodies });
     sent += 1;
+  }
+}
+
+/** Forgets mails that went out, or were given up, 7 days ago, and with them whose addresses they went to. @returns how many */
+export async function forgetOldMails(db: Db): Promise<number> {
+  const before = addSeconds(await readClock(db), -KEPT_SECONDS);
+  for (let forgotten = 0; ; ) {
+    const count = await deleteOldMails(db, before, BATCH);
+    forgotten += count;
+    if (count < BATCH) return forgotten;
   }
 }

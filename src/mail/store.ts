@@ -61,6 +61,15 @@ export async function markUnsent(db: Db, id: string, waitSeconds: number): Promi
     where id = ${id} and sent_at is null`.execute(db);
 }
 
+/** Removes mails that went out, or were given up, before then. @returns how many, `limit` at most */
+export async function deleteOldMails(db: Db, before: Date, limit: number): Promise<number> {
+  const { numAffectedRows } = await sql`
+    delete from mails where id = any(array(
+      select id from mails where least(sent_at, failed_at) < ${before} limit ${limit}
+    ))`.execute(db);
+  return Number(numAffectedRows ?? 0n);
+}
+
 /** The newest mails, for the demo's mailbox. */
 export function listMails(db: Db, limit: number) {
   return db

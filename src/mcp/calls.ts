@@ -194,10 +194,10 @@ function admit<Row extends Grant>(deps: McpDeps, access: TokenAccess, row: Row |
 }
 
 function waitingOf(deps: McpDeps, { caller, onHangUp }: Call, seconds: number): Waiting {
-  const { accountId, tokenId, credential } = caller;
+  const { accountId, rootTokenId, credential } = caller;
   return {
     feed: accountId,
-    holder: tokenId,
+    holder: rootTokenId,
     seconds,
     onHangUp,
     // A token keeps its scopes for as long as it lives: it is asked for itself alone.

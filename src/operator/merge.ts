@@ -1,7 +1,7 @@
 import type { AccountRow, AccountValues } from "../accounts/service.ts";
 import type { ContractValues, MilestoneValues } from "../contracts/service.ts";
 import type { PaymentType } from "../database/schema.ts";
-import { centsOf, timeOf } from "../lib/fields.ts";
+import { centsOf, textOf, timeOf } from "../lib/fields.ts";
 import { MIN_AMOUNT_CENTS } from "../lib/money.ts";
 import { badField, Problem } from "../lib/problems.ts";
 import type { AccountBody, ContractBody, MilestoneBody } from "./schemas.ts";
@@ -63,8 +63,14 @@ export function mergeMilestone(body: MilestoneBody, present: MilestoneValues | u
       : centsOf("amountUsd", body.amountUsd, MIN_AMOUNT_CENTS);
   return {
     contractId: body.contractId ?? present?.contractId ?? missing("contractId"),
-    name: keep(body.name, present?.name),
-    description: body.description ?? present?.description ?? missing("description"),
+    name:
+      body.name === undefined
+        ? (present?.name ?? null)
+        : unlessNull(body.name, (text) => textOf("name", text)),
+    description:
+      body.description === undefined
+        ? (present?.description ?? missing("description"))
+        : textOf("description", body.description),
     amountCents: amountCents ?? missing("amountUsd"),
     volume: keep(body.volume, present?.volume),
     dueAt:

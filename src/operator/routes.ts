@@ -276,7 +276,9 @@ function contractRoutes(app: App, { db }: service.OperatorDeps): void {
     },
   );
 
-  const list = describe("listAccountContracts", "List an account's contracts, newest first");
+  const list = describe("listAccountContracts", "List an account's contracts, newest first", [
+    "list_too_large",
+  ]);
   app.get(
     "/accounts/:accountId/contracts",
     {
@@ -301,6 +303,7 @@ function milestoneRoutes(app: App, { db }: service.OperatorDeps): void {
     "milestone_cancelled",
     "milestone_not_fundable",
     "payment_in_progress",
+    "milestone_limit_reached",
   ]);
   const Answer = one("milestone", schemas.OperatorMilestone);
   app.put(

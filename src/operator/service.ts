@@ -88,7 +88,7 @@ export async function putContract(
 /**
  * Creates a milestone, or sets the named keys of one. A change of its terms ends its pending approval.
  * @throws Problem not_found, bad_request {field}, contract_ended, milestone_cancelled,
- * milestone_not_fundable, payment_in_progress
+ * milestone_not_fundable, payment_in_progress, milestone_limit_reached
  */
 export async function putMilestone(
   db: Db,

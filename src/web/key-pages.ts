@@ -9,7 +9,7 @@ import { mentioned, named, time } from "./wording.ts";
 
 export const KEYS = "/settings/keys";
 export const NAME_AT_MOST = 120;
-const ENDED_SHOWN = 5;
+export const ENDED_SHOWN = 5;
 
 /** How long a key lasts, as the form sends it. */
 export const LIFETIMES = [
@@ -63,7 +63,7 @@ function account(human: Human, section: KeySection, several: boolean, fault: Fau
   const { accountName, keys, making } = section;
   const heading = (text: string): Html => (several ? html`<h3>${text}</h3>` : html`<h2>${text}</h2>`);
   const active = keys.filter(({ status }) => status === "active");
-  const ended = keys.filter(({ status }) => status !== "active").slice(0, ENDED_SHOWN);
+  const ended = keys.filter(({ status }) => status !== "active");
   const full = active.length >= ACTIVE_TOKENS_AT_MOST;
   return html`${several && html`<h2>${mentioned(accountName)}</h2>`}
       ${heading("Keys in use")}

@@ -12,6 +12,7 @@ import { mintKey, revokeKey } from "../sessions/key-service.ts";
 import type { SessionDeps } from "../sessions/service.ts";
 import type { Fault } from "./forms.ts";
 import {
+  ENDED_SHOWN,
   KEYS,
   type KeyDraft,
   type KeySection,
@@ -130,7 +131,7 @@ async function showKeys(
       formToken: formToken(deps.keys, human, PURPOSES.make(accountId, tokenId)),
       draft: around.drafts?.[accountId],
     };
-    const keys = await listKeys(deps.db, account);
+    const keys = await listKeys(deps.db, account, ENDED_SHOWN);
     return { accountId, accountName, keys, making: manages(account) ? making : undefined };
   };
   const sections = await Promise.all(human.memberships.map(section));

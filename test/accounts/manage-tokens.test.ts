@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { accountKey, newId } from "../../src/lib/ids.ts";
 import { SCOPES } from "../../src/lib/scopes.ts";
@@ -32,6 +33,21 @@ async function mintedBy(token: string, body: unknown = {}): Promise<{ token: str
   const answer = await mint(token, body);
   expect(answer.status, answer.text).toBe(201);
   return { token: answer.body.token, id: answer.body.metadata.id };
+}
+
+/** Tokens of the account that were made so long ago and revoked a minute later. */
+async function addEnded(
+  { account }: Fixture,
+  count: number,
+  { mintedBy = null, hoursAgo }: { mintedBy?: string | null; hoursAgo: number },
+): Promise<void> {
+  await sql`
+    insert into tokens (account_id, id, name, digest, preview, scopes, minted_by, created_at, revoked_at)
+    select ${accountKey(account)}::uuid, gen_random_uuid(), 'Ended', sha256(gen_random_uuid()::text::bytea), 'ot_pat_', '{}',
+      ${mintedBy}::uuid, made, made + interval '1 minute'
+    from generate_series(1, ${count}::integer) n, lateral (select now() - make_interval(hours => ${hoursAgo}) as made) m`.execute(
+    db,
+  );
 }
 
 describe("POST /tokens", () => {
@@ -132,6 +148,20 @@ describe("POST /tokens", () => {
     expect((await mint(fixture.token)).status).toBe(201);
     expect((await mint(fixture.token)).status).toBe(409);
   });
+
+  test("keeps to 2,000 that an account's tokens mint in 24 hours, and says when there is room", async () => {
+    const fixture = await createFixture(app);
+    const { id } = await mintedBy(fixture.token);
+    await addEnded(fixture, 1_999, { mintedBy: id, hoursAgo: 20 });
+    const refused = await mint(fixture.token);
+    expectRefusal(refused, 429, "RATE_LIMITED", { retryAfterSeconds: expect.any(Number) });
+    expect(refused.body.details.retryAfterSeconds / 3_600).toBeCloseTo(4, 1);
+    await operate(app, "POST", `/accounts/${fixture.account}/tokens`, { name: "Operator's", scopes: [] });
+    await sql`update tokens set created_at = created_at - interval '5 hours' where minted_by = ${id}`.execute(
+      db,
+    );
+    expect((await mint(fixture.token)).status).toBe(201);
+  });
 });
 
 describe("DELETE /tokens/{tokenId}", () => {
@@ -228,6 +258,17 @@ describe("GET /tokens", () => {
     expect(tokens.map(({ status }: { status: string }) => status)).toEqual(["active", "revoked", "active"]);
     expect(tokens.slice(0, 2).map(({ id }: { id: string }) => id)).toEqual([second.id, first.id]);
     expect(await list(stranger.token)).toHaveLength(1);
+  });
+
+  test("shows every one that lives and the 100 that ended last", async () => {
+    const fixture = await createFixture(app);
+    await addEnded(fixture, 150, { hoursAgo: 3 });
+    const { id } = await mintedBy(fixture.token);
+    await revoke(fixture.token, id);
+    const tokens: { id: string; status: string; revokedAt: string }[] = await list(fixture.token);
+    expect(tokens).toHaveLength(101);
+    expect(tokens.filter(({ status }) => status === "active")).toHaveLength(1);
+    expect(tokens.map((token) => token.id)).toContain(id);
   });
 
   test("says of one that has expired that it has", async () => {

@@ -213,6 +213,17 @@ describe("a token whose request waits", () => {
     await post(fixture);
     for (const { answer } of held) expect(idsOf(await answer)).toEqual(["3"]);
   });
+
+  test("shares the 20 with the tokens that it minted", async () => {
+    const fixture = await createFixture(app);
+    const minted = await call(app, "POST", "/api/public/v1/tokens", { token: fixture.token, body: {} });
+    const tokens = [fixture.token, minted.body.token];
+    const held: { answer: Promise<Answer> }[] = [];
+    for (let i = 0; i < 20; i++) held.push(await hold(tokens[i % 2] ?? "", "cursor=2&wait=30"));
+    for (const token of tokens) expect((await read(token, "cursor=2&wait=5")).status).toBe(429);
+    await post(fixture);
+    for (const { answer } of held) expect(idsOf(await answer)).toEqual(["3"]);
+  });
 });
 
 describe("a request that waits", () => {

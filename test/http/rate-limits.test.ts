@@ -63,6 +63,26 @@ describe("a token", () => {
     expect((await call(app, "GET", "/updates", { token: sister.token })).status).toBe(200);
   });
 
+  test("shares its allowance with all that it minted, however far down, and whichever of them live", async () => {
+    const { account, token } = await createFixture(app);
+    const mint = async (by: string) =>
+      (await call(app, "POST", "/api/public/v1/tokens", { token: by, body: {} })).body;
+    const child = await mint(token);
+    const grandchild = await mint(child.token);
+    await call(app, "DELETE", `/api/public/v1/tokens/${grandchild.metadata.id}`, { token: child.token });
+    for (const of of [token, child.token])
+      expectRefusal(await call(app, "GET", "/updates", { token: of }), 429, "RATE_LIMITED", {
+        retryAfterSeconds: 40,
+      });
+    const sister = await operate(app, "POST", `/accounts/${account}/tokens`, { name: "Sister", scopes: [] });
+    expect((await call(app, "GET", "/api/public/v1/auth/me", { token: sister.token })).status).toBe(200);
+    vi.setSystemTime(START + MINUTE);
+    const later = [await mint(child.token), await mint(token), await mint(child.token)].map(
+      (minted) => minted.token,
+    );
+    for (const of of later) expect((await call(app, "GET", "/updates", { token: of })).status).toBe(429);
+  });
+
   test("uses its allowance up with refused calls too", async () => {
     const { token } = await createFixture(app, { scopes: ["jobs:read"] });
     for (let i = 0; i < 3; i++) expect((await call(app, "GET", "/updates", { token })).status).toBe(403);

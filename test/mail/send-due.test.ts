@@ -6,7 +6,8 @@ import { afterAll, describe, expect, test } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
 import { connect } from "../../src/database/connection.ts";
 import { inTransaction } from "../../src/database/transaction.ts";
-import { sendDueMails } from "../../src/mail/jobs.ts";
+import { newId } from "../../src/lib/ids.ts";
+import { forgetOldMails, sendDueMails } from "../../src/mail/jobs.ts";
 import { listMailbox, queueMail } from "../../src/mail/service.ts";
 import type { ClaimedMail } from "../../src/mail/store.ts";
 import { createMailTransport } from "../../src/mail/transport.ts";
@@ -107,6 +108,25 @@ describe("mail", () => {
     expect(row.failed_at).not.toBeNull();
     expect(row.body).toBeNull();
   });
+});
+
+test("mail is forgotten 7 days after it went out or was given up, and never while it waits", async () => {
+  const ids = ["sent", "failed", "waiting", "sent lately"].map((subject) => ({ subject, id: newId() }));
+  for (const { id, subject } of ids)
+    await sql`
+      insert into mails (id, recipient, subject, body, created_at, due_at, give_up_at, sent_at, failed_at)
+      values (${id}, 'somebody@example.com', ${subject}, 'Hello', now() - interval '8 days', now(), now(),
+        case when ${subject} = 'sent' then now() - interval '7 days 1 minute'
+          when ${subject} = 'sent lately' then now() - interval '6 days 23 hours' end,
+        case when ${subject} = 'failed' then now() - interval '7 days 1 minute' end)`.execute(db);
+  expect(await forgetOldMails(db)).toBe(2);
+  const left = await db
+    .selectFrom("mails")
+    .where("recipient", "=", "somebody@example.com")
+    .select("subject")
+    .execute();
+  expect(left.map(({ subject }) => subject).sort()).toEqual(["sent lately", "waiting"]);
+  await sql`delete from mails where recipient = 'somebody@example.com'`.execute(db);
 });
 
 describe("where it goes", () => {
