@@ -2,6 +2,7 @@ import type { MemberOfAccount } from "../accounts/member-service.ts";
 import type { MemberRow } from "../accounts/service.ts";
 import type { MemberRole } from "../database/schema.ts";
 import { type Html, html } from "../lib/html.ts";
+import { brief } from "../lib/names.ts";
 import type { Human } from "../sessions/gate.ts";
 import { choice, type Fault, faultSummary, field, hiddenField, notice } from "./forms.ts";
 import type { Page } from "./layout.ts";
@@ -95,7 +96,7 @@ function row(
           <p><strong>${mentioned(name)}</strong>${you && " (you)"}
             <span>${ROLE_NAMES[role]}${status === "invited" && html`, <b>invited</b>: has not accepted yet`}</span>
             <span class="quiet">${email}</span></p>
-          ${changes && html`<a class="button second" href="${memberPath(id)}" aria-label="Change ${name}">Change</a>`}
+          ${changes && html`<a class="button second" href="${memberPath(id)}" aria-label="Change ${brief(name)}">Change</a>`}
         </li>`;
 }
 
@@ -148,7 +149,7 @@ export function memberPage(human: Human, view: MemberView & { shown: string; sta
   const { id, email, name, status } = member;
   const invited = status === "invited";
   return {
-    title: `Member: ${name}`,
+    title: `Member: ${brief(name)}`,
     heading: html`${mentioned(name)}`,
     body: html`
       ${faultSummary(fault)}

@@ -6,6 +6,7 @@ import { listKeys } from "../accounts/token-service.ts";
 import { type PaymentDeps, voidSignatures } from "../approvals/payment.ts";
 import type { MemberRole } from "../database/schema.ts";
 import type { App } from "../http/app.ts";
+import { isVisible } from "../lib/names.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import { formToken } from "../sessions/form-token.ts";
 import { type Human, openSessionGate } from "../sessions/gate.ts";
@@ -277,7 +278,7 @@ function faultIn({ email, name }: InviteDraft, accountId: string): Fault | undef
   const ids = inviteFields(accountId);
   if (!EMAIL.test(email) || email.length > EMAIL_AT_MOST)
     return { field: ids.email, message: "Type an e-mail address, such as ada@example.com." };
-  if (name === "") return { field: ids.name, message: "Type a name." };
+  if (!isVisible(name)) return { field: ids.name, message: "Type a name." };
   return name.length > NAME_AT_MOST
     ? { field: ids.name, message: `Use at most ${NAME_AT_MOST} characters.` }
     : undefined;
