@@ -261,7 +261,7 @@ export interface paths {
         };
         /**
          * List webhooks
-         * @description The account's webhooks, the newest first, whichever token made them.
+         * @description The account's webhooks, the newest first, whichever token made them: where events go, and not what is in them.
          */
         get: operations["listWebhooks"];
         put?: never;
@@ -309,7 +309,7 @@ export interface paths {
         };
         /**
          * List a webhook's deliveries
-         * @description Those of the last 30 days, the newest event first, with how the last attempt went.
+         * @description Those of the last 30 days, the newest event first, with how the last attempt went. The token needs the scope to read each of the webhook's event types, too.
          */
         get: operations["listDeliveries"];
         put?: never;
@@ -331,7 +331,7 @@ export interface paths {
         put?: never;
         /**
          * Replace a webhook's secret
-         * @description Answers a new secret, this once. For 24 hours deliveries carry a signature by each of the two; rotating again within that time ends the oldest at once.
+         * @description Answers a new secret, this once. For 24 hours deliveries carry a signature by each of the two; rotating again within that time ends the oldest at once. The token needs the scope to read each of the webhook's event types, too.
          */
         post: operations["rotateWebhookSecret"];
         delete?: never;
@@ -351,7 +351,7 @@ export interface paths {
         put?: never;
         /**
          * Send a delivery again
-         * @description The same body under the same delivery id, at once and then on the usual schedule.
+         * @description The same body under the same delivery id, at once and then on the usual schedule. The token needs the scope to read each of the webhook's event types, too.
          */
         post: operations["redeliver"];
         delete?: never;
@@ -1789,6 +1789,7 @@ export interface operations {
                 "application/json": {
                     /** @description What is to be delivered. Lines of plain text, without control characters, as a human signs it. */
                     description: string;
+                    /** Format: name */
                     name?: string;
                     /** @description Dollars, 0.50 to 999,999.99, at most two decimals. A fixed-price contract needs it; else it may be left out, or must be the contract's rate times `volume`, to the nearest cent. */
                     amountUsd?: number;
@@ -2184,7 +2185,10 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    /** @description For people. `API token` if absent. */
+                    /**
+                     * Format: name
+                     * @description For people, who must be able to see it. `API token` if absent.
+                     */
                     name?: string;
                     /** @description Each must be covered by the calling token's. All of those if absent. */
                     scopes?: ("jobs:read" | "jobs:write" | "proposals:read" | "proposals:write" | "messages:read" | "messages:write" | "payments:read" | "payments:write" | "team:read" | "team:write" | "webhooks:manage")[];

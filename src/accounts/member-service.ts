@@ -40,18 +40,19 @@ export async function findMember(
 
 /**
  * Gives a member who has accepted another role. Whoever calls holds the account.
+ * @param shown the `updatedAt` of the member who was shown: a page from before another change changes nothing
  * @returns the member as they were
- * @throws Problem not_found, last_owner
+ * @throws Problem not_found, statement_stale, last_owner
  */
 export async function changeRole(
   trx: Trx,
   accountId: string,
-  id: string,
-  role: MemberRole,
+  { id, role, shown }: { id: string; role: MemberRole; shown: string },
   now: Date,
 ): Promise<store.MemberOfAccount> {
   const member = await findMember(trx, accountId, id);
   if (member?.status !== "active") throw notFound("members", "memberId", id);
+  if (member.updatedAt.toISOString() !== shown) throw new Problem("statement_stale");
   if (role !== "owner") await assertAnotherOwner(trx, accountId, id);
   await store.updateRole(trx, accountId, id, role, now);
   if (role !== "owner" && member.userId !== null)

@@ -1,7 +1,15 @@
 import type { Db, Trx } from "../database/connection.ts";
 import type { MemberRole } from "../database/schema.ts";
 
-const COLUMNS = ["id", "email", "name", "role", "status", "user_id as userId"] as const;
+const COLUMNS = [
+  "id",
+  "email",
+  "name",
+  "role",
+  "status",
+  "user_id as userId",
+  "updated_at as updatedAt",
+] as const;
 
 export type MemberOfAccount = NonNullable<Awaited<ReturnType<typeof findMember>>>;
 

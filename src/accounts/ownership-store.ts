@@ -45,6 +45,16 @@ export async function revokeAllTokens(trx: Trx, accountId: string, now: Date): P
     .execute();
 }
 
+/** The token with which an agent registered the account, if one did: the one thing known here of agents' sign-up. */
+export async function findRegistrationToken(trx: Trx, accountId: string): Promise<string | undefined> {
+  const row = await trx
+    .selectFrom("agent_registrations")
+    .where("account_id", "=", accountId)
+    .select("token_id")
+    .executeTakeFirst();
+  return row?.token_id;
+}
+
 /** The live token of that secret. */
 export async function findLiveToken(
   trx: Trx,

@@ -1,5 +1,5 @@
 import { type Static, Type } from "@sinclair/typebox";
-import { nullable, ref, Time } from "../lib/schema.ts";
+import { NAME_FORMAT, nullable, ref, Time } from "../lib/schema.ts";
 import { SCOPES } from "../lib/scopes.ts";
 
 export const Scopes = Type.Array(Type.String({ enum: [...SCOPES] }), { uniqueItems: true });
@@ -82,7 +82,12 @@ export const NewTokenAnswer = Type.Object({
 export const NewTokenBody = Type.Object(
   {
     name: Type.Optional(
-      Type.String({ minLength: 1, maxLength: 120, description: "For people. `API token` if absent." }),
+      Type.String({
+        minLength: 1,
+        maxLength: 120,
+        format: NAME_FORMAT,
+        description: "For people, who must be able to see it. `API token` if absent.",
+      }),
     ),
     scopes: Type.Optional(
       Type.Array(Type.String({ enum: [...SCOPES] }), {

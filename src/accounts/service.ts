@@ -6,8 +6,10 @@ import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
 import { newSecret, readSecret } from "../lib/secrets.ts";
 import { addSeconds } from "../lib/time.ts";
+import { findRegistrationToken } from "./ownership-store.ts";
 import type { Capabilities, Me } from "./schemas.ts";
 import * as store from "./store.ts";
+import { listWithOffspring, revokeTokens } from "./token-store.ts";
 
 export type { AccountValues, Grant, MemberRow, Membership } from "./store.ts";
 export {
@@ -183,7 +185,7 @@ export async function readInvitation(db: Db, secret: string): Promise<Invitation
 
 /**
  * Accepts an invitation, once: the member becomes active, and the account claimed if this is its first owner
- * (CONTRACT.md §6). One acceptance of an account at a time, so that the consent rule cannot be overtaken.
+ * (CONTRACT.md §6), which ends what an agent has held until then. One acceptance of an account at a time, so that the consent rule cannot be overtaken.
  * @param userId the person's sign-in, which `trx` may have made
  * @returns the invitation that was accepted; `undefined` when it no longer can be, or waits for consent
  */
@@ -202,8 +204,16 @@ export async function acceptInvitation(
   if (row === undefined || invitation === undefined || invitation.waitsForConsent) return undefined;
   if (!(await store.useInvitation(trx, accountId, row.invitationId, now))) return undefined;
   await store.activateMember(trx, accountId, row.memberId, userId, now);
-  if (row.role === "owner" && !row.hasOwner) await store.claimAccount(trx, accountId, now);
+  if (row.role === "owner" && !row.hasOwner) await claimByInvitation(trx, accountId, now);
   return invitation;
+}
+
+/** What an agent registered the account with dies, and what that has minted; what the operator has minted goes on. */
+async function claimByInvitation(trx: Trx, accountId: string, now: Date): Promise<void> {
+  const began = await findRegistrationToken(trx, accountId);
+  const family = began === undefined ? [] : await listWithOffspring(trx, accountId, [began]);
+  await revokeTokens(trx, accountId, family, now);
+  await store.claimAccount(trx, accountId, now);
 }
 
 /** The account's invitations that wait for an owner's consent. */

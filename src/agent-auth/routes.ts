@@ -2,6 +2,7 @@ import formBody from "@fastify/formbody";
 import type { FastifyRequest } from "fastify";
 import type { App } from "../http/app.ts";
 import { ADDRESS_FAILURES_PER_MINUTE, addressBucket, type RateLimits } from "../http/rate-limits.ts";
+import { isVisible } from "../lib/names.ts";
 import { refuseInOAuthShape } from "./oauth-errors.ts";
 import { Refusal } from "./refusals.ts";
 import {
@@ -91,7 +92,10 @@ async function oauthRoutes(app: App, deps: AgentRouteDeps): Promise<void> {
 function nameIn(field: string, given: string | undefined): string | null {
   const name = given?.trim() ?? "";
   if (UNFIT.test(name)) throw new Refusal("invalid_request", `\`${field}\` must be one line of plain text.`);
-  return name === "" ? null : name;
+  if (name === "") return null;
+  if (!isVisible(name))
+    throw new Refusal("invalid_request", `\`${field}\` must have a character that can be seen.`);
+  return name;
 }
 
 function callerOf({ ip, headers }: FastifyRequest): { address: string; userAgent: string } {

@@ -1,4 +1,4 @@
-import { type DestinationStream, type Logger, pino } from "pino";
+import { type DestinationStream, type Logger, pino, stdSerializers } from "pino";
 
 /** What is never written to a log, wherever it turns up in a logged object. */
 const SECRETS = [
@@ -6,15 +6,32 @@ const SECRETS = [
   "cookie",
   "token",
   "secret",
+  "client_secret",
   "password",
   "digest",
   "inviteUrl",
   "operatorApiKeys",
 ];
 
+/**
+ * What is told of an error besides what it says and where. Libraries hang more on theirs: Stripe's client the whole
+ * intent with its `client_secret`, pg the row that was in the way.
+ */
+const TOLD = ["code", "statusCode", "decline_code", "requestId", "responseCode", "constraint", "syscall"];
+
 /** The log: one JSON object a line, with secrets taken out. */
 export function createLogger(level: string, destination?: DestinationStream): Logger {
   const paths = SECRETS.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]);
-  const options = { level, base: null, redact: { paths, censor: "[secret]" } };
+  const redact = { paths, censor: "[secret]" };
+  const options = { level, base: null, redact, serializers: { err: describeError } };
   return destination === undefined ? pino(options) : pino(options, destination);
+}
+
+function describeError(error: unknown): unknown {
+  if (!(error instanceof Error))
+    return typeof error === "string" ? { message: error } : { type: typeof error };
+  const { type, message, stack } = stdSerializers.err(error);
+  const told = TOLD.filter((name) => name in error).map((name) => [name, Reflect.get(error, name)]);
+  const several = error instanceof AggregateError && { aggregateErrors: error.errors.map(describeError) };
+  return { type, message, stack, ...Object.fromEntries(told), ...several };
 }

@@ -2,6 +2,7 @@ import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { formatAmount } from "../lib/money.ts";
+import { brief, quoted } from "../lib/names.ts";
 import { addSeconds, formatTime } from "../lib/time.ts";
 import { type Mail, queueMail } from "../mail/service.ts";
 import * as store from "./notice-store.ts";
@@ -93,8 +94,8 @@ function noticeMail(
   const one = waiting.length === 1;
   const lines = waiting.map(
     ({ tokenName, terms, expiresAt }) =>
-      `${formatAmount(terms.amountCents, terms.currency)} to ${terms.payee.displayName}, asked for by ${tokenName}, ` +
-      `open until ${formatTime(expiresAt)}`,
+      `${formatAmount(terms.amountCents, terms.currency)} to ${quoted(terms.payee.displayName)}, asked for with the key ` +
+      `${quoted(tokenName)}, open until ${formatTime(expiresAt)}`,
   );
   return {
     to: member.email,
@@ -102,7 +103,7 @@ function noticeMail(
       ? `${appName}: an approval waits for you`
       : `${appName}: ${waiting.length} approvals wait for you`,
     paragraphs: [
-      `Hello ${member.name},`,
+      `Hello ${brief(member.name)},`,
       one ? "An agent asks for money to be paid:" : "Agents ask for money to be paid:",
       ...lines,
       "Nothing is paid unless you sign in, read the terms and confirm. What nobody confirms lapses by itself.",

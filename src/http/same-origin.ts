@@ -3,16 +3,18 @@ import { Problem } from "../lib/problems.ts";
 
 /**
  * The first cross-site defence of every form (CONTRACT.md §7): the browser must say that a page of this very
- * origin sent it. `Host` is never asked, as whoever sends the request chooses it.
+ * origin sent it, and that this origin is ours: to a page whose name has been pointed at this machine its own is the
+ * same one too (DNS rebinding). `Host` is never asked, as whoever sends the request chooses it.
  * @returns a hook, to run before the body is read
  * @throws Problem form_refused
  */
 export function requireSameOrigin(publicUrl: string) {
   return async ({ headers }: FastifyRequest): Promise<void> => {
     const site = headers["sec-fetch-site"];
-    const same = site === undefined ? headers.origin === publicUrl : site === "same-origin";
-    // A page that hides where it is from, such as a sandboxed frame, is none of ours.
-    if (!same || headers.origin === "null") throw new Problem("form_refused");
+    const { origin } = headers;
+    // `null` is another one too: a page that hides where it is from, such as a sandboxed frame, is none of ours.
+    const ours = origin === publicUrl || (origin === undefined && site !== undefined);
+    if (!ours || (site !== undefined && site !== "same-origin")) throw new Problem("form_refused");
   };
 }
 

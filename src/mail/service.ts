@@ -1,5 +1,6 @@
 import type { Db, Trx } from "../database/connection.ts";
 import { isUuid, newId } from "../lib/ids.ts";
+import { oneLine } from "../lib/names.ts";
 import { addSeconds } from "../lib/time.ts";
 import * as store from "./store.ts";
 
@@ -21,17 +22,12 @@ export async function queueMail(trx: Trx, mail: Mail, now: Date, usefulSeconds =
     {
       id: newId(),
       recipient: mail.to,
-      subject: asLine(mail.subject),
-      body: mail.paragraphs.map(asLine).join("\n\n"),
+      subject: oneLine(mail.subject),
+      body: mail.paragraphs.map(oneLine).join("\n\n"),
       giveUpAt: addSeconds(now, usefulSeconds),
     },
     now,
   );
-}
-
-/** In one line and in its direction, whatever names stand in it: a line of its own could be a link. */
-function asLine(text: string): string {
-  return text.replaceAll(/[\s\p{Cc}]+/gu, " ").replaceAll(/[\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
 }
 
 /** The newest mails, without their bodies where those are gone: the demo's mailbox. */

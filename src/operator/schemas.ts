@@ -3,10 +3,15 @@ import { Scopes } from "../accounts/schemas.ts";
 import { CONTRACT_STATUSES, Milestone, PAYMENT_TYPES } from "../contracts/schemas.ts";
 import { OPERATOR_EVENT_TYPES } from "../events/schemas.ts";
 import { EXTERNAL_ID_PATTERN } from "../lib/ids.ts";
-import { nullable, Time } from "../lib/schema.ts";
+import { NAME_FORMAT, nullable, Time } from "../lib/schema.ts";
 
 const Id = Type.String({ pattern: EXTERNAL_ID_PATTERN, description: "1–64 of A-Z a-z 0-9 . _ -" });
-const Line = Type.String({ minLength: 1, maxLength: 200 });
+const Line = Type.String({
+  minLength: 1,
+  maxLength: 200,
+  format: NAME_FORMAT,
+  description: "For people: with a character that can be seen.",
+});
 const strict = { additionalProperties: false };
 const AmountUsd = Type.Number({ description: "Dollars, 0.50 to 999,999.99, at most two decimals." });
 
@@ -79,7 +84,9 @@ const Freelancer = Type.Object(
     displayName: Type.Optional(Line),
     country: Type.Optional(nullable(Type.String({ minLength: 1, maxLength: 100 }))),
     profilePath: Type.Optional(nullable(Type.String({ minLength: 1, maxLength: 500 }))),
-    payoutAccount: Type.Optional(nullable(Type.String({ minLength: 1, maxLength: 255 }))),
+    payoutAccount: Type.Optional(
+      nullable(Type.String({ minLength: 1, maxLength: 255, format: NAME_FORMAT })),
+    ),
   },
   strict,
 );

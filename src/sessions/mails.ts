@@ -1,3 +1,4 @@
+import { brief } from "../lib/names.ts";
 import type { Mail } from "../mail/service.ts";
 
 /** What people are mailed about their sign-in. */
@@ -14,7 +15,7 @@ export function resetMail({ appName, publicUrl }: Context, person: Person, secre
     to: person.email,
     subject: `A new password for ${appName}`,
     paragraphs: [
-      `Hello ${person.name},`,
+      `Hello ${brief(person.name)},`,
       "Somebody, probably you, asked for a new password. Choose one within an hour, on this page:",
       `${publicUrl}/reset/new?token=${secret}`,
       "If it was not you, do nothing: your password stays as it is.",
@@ -27,7 +28,7 @@ export function passwordChangedMail({ appName, publicUrl }: Context, person: Per
     to: person.email,
     subject: `Your password for ${appName} was changed`,
     paragraphs: [
-      `Hello ${person.name},`,
+      `Hello ${brief(person.name)},`,
       "Your password was changed just now, and you were signed out everywhere else.",
       ...NOT_YOU(publicUrl),
     ],
@@ -39,7 +40,7 @@ export function passwordResetMail({ appName, publicUrl }: Context, person: Perso
     to: person.email,
     subject: `Your password for ${appName} was reset`,
     paragraphs: [
-      `Hello ${person.name},`,
+      `Hello ${brief(person.name)},`,
       "A new password was set with the link that was mailed to you, and every session was signed out.",
       ...NOT_YOU(publicUrl),
     ],

@@ -56,19 +56,21 @@ export async function inviteByOwner(
 
 /**
  * Gives a member another role; they and the other owners are mailed.
+ * @param change.shown the `updatedAt` of the member who was shown
  * @returns the member as they were
- * @throws Problem not_found, not_permitted, last_owner
+ * @throws Problem not_found, not_permitted, statement_stale, last_owner
  */
 export async function changeRole(
   { db, config }: Deps,
   owner: Owner,
   account: Account,
-  { memberId, role }: { memberId: string; role: MemberRole },
+  change: { memberId: string; role: MemberRole; shown: string },
   address: string,
 ): Promise<MemberOfAccount> {
   return asOwner(db, owner, account, address, async (step) => {
     const { trx, now } = step;
-    const member = await changeRoleOf(trx, account.accountId, memberId, role, now);
+    const { memberId, role, shown } = change;
+    const member = await changeRoleOf(trx, account.accountId, { id: memberId, role, shown }, now);
     if (member.role === role) return member;
     await trace(step, "member_role_changed", { memberId, from: member.role, to: role });
     const said = { by: owner, accountName: account.accountName, member, role };

@@ -1,4 +1,5 @@
 import type { MemberRole } from "../database/schema.ts";
+import { brief, quoted } from "../lib/names.ts";
 import type { Mail } from "../mail/service.ts";
 
 /** What people are mailed about keys and members of an account. */
@@ -12,13 +13,8 @@ const A_ROLE: Record<MemberRole, string> = {
   viewer: "a viewer",
 };
 
-/** Names that somebody chose stand in one line, whatever is in them: a line of its own could be a link. */
-function line(text: string): string {
-  return text.replaceAll(/\s+/g, " ").trim();
-}
-
 function who({ name, email }: Person): string {
-  return `${line(name)} (${email})`;
+  return `${quoted(name)} (${email})`;
 }
 
 const NOT_RIGHT = (publicUrl: string, place: "keys" | "members"): string[] => [
@@ -33,10 +29,10 @@ export function inviteMail(
 ): Mail {
   return {
     to: to.email,
-    subject: `${appName}: an invitation to ${line(accountName)}`,
+    subject: `${appName}: an invitation to ${brief(accountName)}`,
     paragraphs: [
-      `Hello ${line(to.name)},`,
-      `${who(by)} invites you into the account “${line(accountName)}”, as ${A_ROLE[role]}.`,
+      `Hello ${brief(to.name)},`,
+      `${who(by)} invites you into the account ${quoted(accountName)}, as ${A_ROLE[role]}.`,
       "This link works once, for 24 hours, and is for you alone:",
       `${publicUrl}/invite?token=${secret}`,
       "If you do not know what this is about, do nothing.",
@@ -51,10 +47,10 @@ export function keyMintedMail(
 ): Mail {
   return {
     to: to.email,
-    subject: `${appName}: a new API key for ${line(accountName)}`,
+    subject: `${appName}: a new API key for ${brief(accountName)}`,
     paragraphs: [
-      `Hello ${line(to.name)},`,
-      `${who(by)} has made the API key “${line(keyName)}” (${preview}) for the account “${line(accountName)}”. It may ${may}.`,
+      `Hello ${brief(to.name)},`,
+      `${who(by)} has made the API key ${quoted(keyName)} (${preview}) for the account ${quoted(accountName)}. It may ${may}.`,
       ...NOT_RIGHT(publicUrl, "keys"),
     ],
   };
@@ -67,10 +63,10 @@ export function memberInvitedMail(
 ): Mail {
   return {
     to: to.email,
-    subject: `${appName}: somebody was invited to ${line(accountName)}`,
+    subject: `${appName}: somebody was invited to ${brief(accountName)}`,
     paragraphs: [
-      `Hello ${line(to.name)},`,
-      `${who(by)} has invited ${who(member)} into the account “${line(accountName)}”, as ${A_ROLE[role]}.`,
+      `Hello ${brief(to.name)},`,
+      `${who(by)} has invited ${who(member)} into the account ${quoted(accountName)}, as ${A_ROLE[role]}.`,
       ...NOT_RIGHT(publicUrl, "members"),
     ],
   };
@@ -85,11 +81,11 @@ export function roleChangedMail(
   return {
     to: to.email,
     subject: own
-      ? `${appName}: your role in ${line(accountName)} has changed`
-      : `${appName}: a role in ${line(accountName)} has changed`,
+      ? `${appName}: your role in ${brief(accountName)} has changed`
+      : `${appName}: a role in ${brief(accountName)} has changed`,
     paragraphs: [
-      `Hello ${line(to.name)},`,
-      `${who(by)} has made ${own ? "you" : who(member)} ${A_ROLE[role]} of the account “${line(accountName)}”.`,
+      `Hello ${brief(to.name)},`,
+      `${who(by)} has made ${own ? "you" : who(member)} ${A_ROLE[role]} of the account ${quoted(accountName)}.`,
       ...NOT_RIGHT(publicUrl, "members"),
     ],
   };
@@ -104,11 +100,11 @@ export function memberRemovedMail(
   return {
     to: to.email,
     subject: own
-      ? `${appName}: you are no longer in ${line(accountName)}`
-      : `${appName}: somebody has left ${line(accountName)}`,
+      ? `${appName}: you are no longer in ${brief(accountName)}`
+      : `${appName}: somebody has left ${brief(accountName)}`,
     paragraphs: [
-      `Hello ${line(to.name)},`,
-      `${who(by)} has removed ${own ? "you" : who(member)} from the account “${line(accountName)}”.`,
+      `Hello ${brief(to.name)},`,
+      `${who(by)} has removed ${own ? "you" : who(member)} from the account ${quoted(accountName)}.`,
       ...(own
         ? ["You were signed out everywhere. If that is a surprise, ask an owner of the account."]
         : NOT_RIGHT(publicUrl, "members")),

@@ -67,5 +67,7 @@ function wideRow(name: string, value: Html): Html {
 /** Something that goes with it, on a line of its own: an id, or a time. */
 function detail(name: string, value: unknown): Html | null {
   if (value instanceof Html) return html`<span class="quiet">${name} ${value}</span>`;
-  return typeof value === "string" ? html`<span class="quiet">${name} <code>${value}</code></span>` : null;
+  return typeof value === "string"
+    ? html`<span class="quiet">${name} <code>${named(value)}</code></span>`
+    : null;
 }

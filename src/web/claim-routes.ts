@@ -10,6 +10,7 @@ import {
 import { type AgentAuthDeps, canClaim } from "../agent-auth/service.ts";
 import type { App } from "../http/app.ts";
 import { requireSameOrigin } from "../http/same-origin.ts";
+import { isVisible } from "../lib/names.ts";
 import { Problem } from "../lib/problems.ts";
 import { checkFormToken } from "../sessions/form-token.ts";
 import { type Human, readHuman } from "../sessions/gate.ts";
@@ -155,7 +156,7 @@ function faultIn(body: ClaimForm, human: Human | undefined): Fault | undefined {
     return { field: "code", message: "Type the six digits that your agent shows you." };
   if (human !== undefined) return undefined;
   const { name } = filledIn(body);
-  if (name === "") return { field: "name", message: "Type your name." };
+  if (!isVisible(name)) return { field: "name", message: "Type your name." };
   if (name.length > NAME_AT_MOST)
     return { field: "name", message: `Use at most ${NAME_AT_MOST} characters.` };
   const message = passwordFault(body.password ?? "");

@@ -1,8 +1,10 @@
 import { type Html, html } from "../lib/html.ts";
+import { brief } from "../lib/names.ts";
 import type { InvitationView } from "../sessions/invitations.ts";
 import { PASSWORD_AT_LEAST, PASSWORD_AT_MOST } from "../sessions/service.ts";
 import { type Fault, faultSummary, field, hiddenField } from "./forms.ts";
 import type { Page } from "./layout.ts";
+import { mentioned, named } from "./wording.ts";
 
 export const ROLE_WORDS = {
   owner: "an owner, who confirms or declines what agents ask for, and looks after its members and cards",
@@ -19,11 +21,12 @@ export function invitePage(
 ): Page {
   const { accountName, email, name, role, waitsForConsent } = invitation;
   return {
-    title: `Join ${accountName}`,
+    title: `Join ${brief(accountName)}`,
+    heading: html`Join ${mentioned(accountName)}`,
     body: html`
       ${faultSummary(fault)}
-      <p>This invitation is for <strong>${name}</strong> (${email}): to be part of the account
-        <strong>${accountName}</strong> as ${ROLE_WORDS[role]}.</p>
+      <p>This invitation is for <strong>${named(name)}</strong> (${email}): to be part of the account
+        <strong>${named(accountName)}</strong> as ${ROLE_WORDS[role]}.</p>
       ${
         waitsForConsent
           ? waitingPart()

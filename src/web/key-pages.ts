@@ -1,5 +1,6 @@
 import { ACTIVE_TOKENS_AT_MOST, type Key, type MintedToken } from "../accounts/token-service.ts";
 import { type Html, html } from "../lib/html.ts";
+import { brief } from "../lib/names.ts";
 import { describeScopes, SCOPE_WORDS } from "../lib/scope-words.ts";
 import type { Human } from "../sessions/gate.ts";
 import { choice, type Fault, faultSummary, field, hiddenField, notice } from "./forms.ts";
@@ -83,7 +84,7 @@ function row(key: Key, manages: boolean): Html {
             <span class="quiet">Made ${time(new Date(createdAt))}${maker(key)}</span>
             <span class="quiet">${lastUsedAt === null ? "Never used" : html`Last used ${time(new Date(lastUsedAt))}`}.
               ${expiresAt === null ? "Lasts until it is revoked" : html`Ends ${time(new Date(expiresAt))}`}</span></p>
-          ${manages && html`<a class="button second" href="${KEYS}/${id}/revoke" aria-label="Revoke the key ${name}">Revoke</a>`}
+          ${manages && html`<a class="button second" href="${KEYS}/${id}/revoke" aria-label="Revoke the key ${brief(name)}">Revoke</a>`}
         </li>`;
 }
 

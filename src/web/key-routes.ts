@@ -3,6 +3,7 @@ import type { FastifyReply } from "fastify";
 import { findKey, type Key, listKeys } from "../accounts/token-service.ts";
 import type { App } from "../http/app.ts";
 import { newId } from "../lib/ids.ts";
+import { isVisible } from "../lib/names.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import { SCOPES, type Scope } from "../lib/scopes.ts";
 import { SECOND } from "../lib/time.ts";
@@ -163,7 +164,7 @@ function draftOf({ name, scopes = [], lifetime }: Static<typeof MakeForm>): KeyD
 
 function faultIn({ name, scopes }: KeyDraft, accountId: string): Fault | undefined {
   const ids = keyFields(accountId);
-  if (name === "") return { field: ids.name, message: "Give the key a name." };
+  if (!isVisible(name)) return { field: ids.name, message: "Give the key a name." };
   if (name.length > NAME_AT_MOST)
     return { field: ids.name, message: `Use at most ${NAME_AT_MOST} characters.` };
   return scopes.length === 0

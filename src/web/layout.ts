@@ -1,6 +1,7 @@
 import type { FastifyReply } from "fastify";
 import { type Html, html } from "../lib/html.ts";
 import { hiddenField } from "./forms.ts";
+import { mentioned } from "./wording.ts";
 import { readZone, timesIn } from "./zone.ts";
 
 /** Pages take nothing from elsewhere, run no script, and cannot be framed (CONTRACT.md §7). */
@@ -118,7 +119,7 @@ const SETTINGS = [
 function signedIn({ name, email, signOutToken }: Visitor, url: string): Html {
   return html`      <form class="visitor" method="post" action="/sign-out">
         ${hiddenField("form_token", signOutToken)}
-        <span title="${email}"><bdi>${name}</bdi></span>
+        <span title="${email}">${mentioned(name)}</span>
         <button class="plain" type="submit">Sign out</button>
       </form>
       ${navigation("Main", SECTIONS, url)}

@@ -2,6 +2,7 @@ import type { MemberOfAccount } from "../accounts/member-service.ts";
 import type { MemberRow } from "../accounts/service.ts";
 import type { MemberRole } from "../database/schema.ts";
 import { type Html, html } from "../lib/html.ts";
+import { brief } from "../lib/names.ts";
 import type { Human } from "../sessions/gate.ts";
 import { choice, type Fault, faultSummary, field, hiddenField, notice } from "./forms.ts";
 import type { Page } from "./layout.ts";
@@ -95,7 +96,7 @@ function row(
           <p><strong>${mentioned(name)}</strong>${you && " (you)"}
             <span>${ROLE_NAMES[role]}${status === "invited" && html`, <b>invited</b>: has not accepted yet`}</span>
             <span class="quiet">${email}</span></p>
-          ${changes && html`<a class="button second" href="${memberPath(id)}" aria-label="Change ${name}">Change</a>`}
+          ${changes && html`<a class="button second" href="${memberPath(id)}" aria-label="Change ${brief(name)}">Change</a>`}
         </li>`;
 }
 
@@ -143,17 +144,20 @@ export type MemberView = {
 };
 
 /** `/settings/members/{id}`: another role, and the way out. */
-export function memberPage(
-  human: Human,
-  { member, accountName, you, formToken, role, fault }: MemberView,
-): Page {
+export function memberPage(human: Human, view: MemberView & { shown: string; stale?: true }): Page {
+  const { member, accountName, you, formToken, role, fault, shown, stale } = view;
   const { id, email, name, status } = member;
   const invited = status === "invited";
   return {
-    title: `Member: ${name}`,
+    title: `Member: ${brief(name)}`,
     heading: html`${mentioned(name)}`,
     body: html`
       ${faultSummary(fault)}
+      ${
+        stale &&
+        html`<p class="notice wrong" role="alert"><b>Nothing was done.</b> Somebody has changed this member since you opened the page: the
+        role is <b>${ROLE_NAMES[member.role]}</b> now. Look again, and choose anew.</p>`
+      }
       <dl class="terms">
         <div><dt>E-mail</dt><dd>${email}</dd></div>
         <div><dt>Account</dt><dd>${named(accountName)}</dd></div>
@@ -164,6 +168,7 @@ export function memberPage(
           ? html`<p>For another link, or another role, <a href="${MEMBERS}">invite them again</a>: the link before it then ends.</p>`
           : html`<h2>Change the role</h2>
       <form method="post" action="${memberPath(id)}/role">
+        ${hiddenField("shown", shown)}
         ${hiddenField("form_token", formToken)}
         ${choice({ name: "role", label: "Role", options: ROLES, value: role ?? member.role, hint: ROLE_HINT })}
         <p class="quiet">${you ? "This is you: with another role you can no longer change members." : "It counts at once, and they are mailed."}</p>

@@ -6,6 +6,7 @@ import { listKeys } from "../accounts/token-service.ts";
 import { type PaymentDeps, voidSignatures } from "../approvals/payment.ts";
 import type { MemberRole } from "../database/schema.ts";
 import type { App } from "../http/app.ts";
+import { isVisible } from "../lib/names.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import { formToken } from "../sessions/form-token.ts";
 import { type Human, openSessionGate } from "../sessions/gate.ts";
@@ -45,7 +46,10 @@ const InviteForm = Type.Object(
   },
   strict,
 );
-const RoleForm = Type.Object({ ...token, ...password, role: Role }, strict);
+const RoleForm = Type.Object(
+  { ...token, ...password, role: Role, shown: Type.String({ maxLength: 30 }) },
+  strict,
+);
 const RemoveForm = Type.Object(
   { ...token, ...password, revoke_keys: Type.Optional(Type.Literal("yes")) },
   strict,
@@ -57,7 +61,7 @@ const EMAIL_AT_MOST = 254;
 
 const PURPOSES = {
   invite: (accountId: string) => `members:invite:${accountId}`,
-  role: (memberId: string) => `members:role:${memberId}`,
+  role: (memberId: string, shown: string) => `members:role:${memberId}:${shown}`,
   remove: (memberId: string) => `members:remove:${memberId}`,
 };
 
@@ -130,24 +134,33 @@ function inviteRoute(app: App, deps: MemberPageDeps): void {
 }
 
 function changeRoutes(app: App, deps: MemberPageDeps): void {
-  const formGate = (purpose: (memberId: string) => string) =>
-    openSessionGate(deps, { purpose: (request) => purpose(idOf(request)), returnTo: () => MEMBERS });
+  const formGate = (purpose: (memberId: string, body: unknown) => string) =>
+    openSessionGate(deps, {
+      purpose: (request) => purpose(idOf(request), request.body),
+      returnTo: () => MEMBERS,
+    });
 
-  const changing = formGate(PURPOSES.role);
+  const changing = formGate((id, body) => PURPOSES.role(id, (body as Static<typeof RoleForm>).shown));
   app.post(
     `${MEMBERS}/:memberId/role`,
     { ...changing.options, schema: { hide: true, params: Params, body: RoleForm } },
     async (request, reply) => {
       const human = changing.human(request);
       const own = await findOwn(deps, human, request.params.memberId);
-      const { role, password: typed } = request.body;
+      const { role, shown, password: typed } = request.body;
       if ((await proveNow(deps, human, typed, request.ip)) === undefined) {
         return showMember(deps, reply, human, own, { role, fault: absentFault(PASSWORD_FIELD, typed) });
       }
-      const change = { memberId: own.member.id, role };
-      const { userId } = await changeRole(deps, human, own.account, change, request.ip);
-      if (role === "viewer") await voidSignatures(deps, own.account.accountId, userId);
-      return reply.redirect(`${MEMBERS}?said=role`, 303);
+      const change = { memberId: own.member.id, role, shown };
+      try {
+        const { userId } = await changeRole(deps, human, own.account, change, request.ip);
+        if (role === "viewer") await voidSignatures(deps, own.account.accountId, userId);
+        return reply.redirect(`${MEMBERS}?said=role`, 303);
+      } catch (error) {
+        if (!(error instanceof Problem) || error.problem !== "statement_stale") throw error;
+        const present = await findOwn(deps, human, own.member.id);
+        return showMember(deps, reply, human, present, { stale: true });
+      }
     },
   );
 
@@ -200,10 +213,11 @@ function showMember(
   reply: FastifyReply,
   human: Human,
   own: Own,
-  around: { role?: MemberRole; fault?: Fault } = {},
+  around: { role?: MemberRole; fault?: Fault; stale?: true } = {},
 ): FastifyReply {
-  const view = { ...viewOf(deps, human, own, PURPOSES.role), ...around };
-  const status = around.fault === undefined ? 200 : 422;
+  const shown = own.member.updatedAt.toISOString();
+  const view = { ...viewOf(deps, human, own, (id) => PURPOSES.role(id, shown)), ...around, shown };
+  const status = around.stale ? 409 : around.fault === undefined ? 200 : 422;
   return show(deps, reply, memberPage(human, view), { human, status });
 }
 
@@ -264,7 +278,7 @@ function faultIn({ email, name }: InviteDraft, accountId: string): Fault | undef
   const ids = inviteFields(accountId);
   if (!EMAIL.test(email) || email.length > EMAIL_AT_MOST)
     return { field: ids.email, message: "Type an e-mail address, such as ada@example.com." };
-  if (name === "") return { field: ids.name, message: "Type a name." };
+  if (!isVisible(name)) return { field: ids.name, message: "Type a name." };
   return name.length > NAME_AT_MOST
     ? { field: ids.name, message: `Use at most ${NAME_AT_MOST} characters.` }
     : undefined;

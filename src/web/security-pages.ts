@@ -8,6 +8,7 @@ import { ROLE_WORDS } from "./invite-pages.ts";
 import type { Page } from "./layout.ts";
 import { consentsPart } from "./passkey-consent-pages.ts";
 import { PASSKEY_SCRIPT, type PasskeyView, passkeysPart } from "./passkey-pages.ts";
+import { mentioned } from "./wording.ts";
 
 const NOTICES: Record<string, string> = {
   password: "Your password is changed, and you are signed out everywhere else.",
@@ -131,7 +132,7 @@ function waitingPart({ waiting, fresh, tokens, fault }: Parts): Html {
             ${tokens(PURPOSES.consent(invitationId))}
             ${hiddenField("account_id", accountId)}
             ${hiddenField("invitation_id", invitationId)}
-            <p><strong>${name}</strong> (${email}) into <strong>${accountName}</strong> as ${ROLE_WORDS[role]}</p>
+            <p><strong>${mentioned(name)}</strong> (${email}) into <strong>${mentioned(accountName)}</strong> as ${ROLE_WORDS[role]}</p>
             ${
               (!fresh || fault?.field === id) &&
               field({

@@ -4,6 +4,7 @@ import type { AccountEventType } from "../events/schemas.ts";
 import type { App } from "../http/app.ts";
 import { isUuid, newId } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
+import { SCOPES } from "../lib/scopes.ts";
 import { formToken } from "../sessions/form-token.ts";
 import { type Human, openSessionGate } from "../sessions/gate.ts";
 import type { SessionDeps } from "../sessions/service.ts";
@@ -14,6 +15,7 @@ import {
   listDeliveries,
   listWebhooks,
   type MemberWebhook,
+  type Reader,
   redeliver,
   rotateSecret,
   type WebhookDeps,
@@ -141,9 +143,9 @@ function actionRoutes(app: App, deps: Deps): void {
     { ...rotating.options, schema: { hide: true, params: Params, body: RotateForm } },
     async (request, reply) => {
       const human = rotating.human(request);
-      const { accountId, id } = await findManaged(deps, human, request.params.webhookId);
-      const { shown } = request.body;
-      const disclosed = await rotateSecret(deps, accountId, id, { oldSecretUntil: shown || null });
+      const webhook = await findManaged(deps, human, request.params.webhookId);
+      const shown = { oldSecretUntil: request.body.shown || null };
+      const disclosed = await rotateSecret(deps, readerOf(webhook), webhook.id, shown);
       return show(deps, reply, secretPage(disclosed, false), { human });
     },
   );
@@ -153,9 +155,9 @@ function actionRoutes(app: App, deps: Deps): void {
     `${WEBHOOKS}/:webhookId/redeliver`,
     { ...resending.options, schema: { hide: true, params: Params, body: RedeliverForm } },
     async (request, reply) => {
-      const { accountId, id } = await findManaged(deps, resending.human(request), request.params.webhookId);
-      await redeliver(deps.db, accountId, id, request.body.delivery_id);
-      return reply.redirect(`${webhookPath(id)}?said=again`, 303);
+      const webhook = await findManaged(deps, resending.human(request), request.params.webhookId);
+      await redeliver(deps, readerOf(webhook), webhook.id, request.body.delivery_id);
+      return reply.redirect(`${webhookPath(webhook.id)}?said=again`, 303);
     },
   );
 
@@ -210,7 +212,7 @@ async function showOne(
     limit: DELIVERIES_SHOWN,
     ...(before !== undefined && /^\d{1,15}$/.test(before) && { cursor: before }),
   };
-  const deliveries = await listDeliveries(deps.db, accountId, id, page);
+  const deliveries = await listDeliveries(deps, readerOf(webhook), id, page);
   const changes = manages(human, accountId) && webhook.status === "ACTIVE";
   const form = (purpose: string) =>
     changes ? { formToken: formToken(deps.keys, human, purpose) } : undefined;
@@ -259,6 +261,11 @@ function manages(human: Human, accountId: string): boolean {
 
 function isEnabled(human: Human, accountId: string): boolean {
   return membershipOf(human, accountId)?.features[FEATURE] === true;
+}
+
+/** A member may read all that is the account's. */
+function readerOf({ accountId }: MemberWebhook): Reader {
+  return { accountId, scopes: SCOPES };
 }
 
 function idOf(request: FastifyRequest): string {

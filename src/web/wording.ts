@@ -1,30 +1,20 @@
 import { type Html, html } from "../lib/html.ts";
 import { formatAmount } from "../lib/money.ts";
+import { brief, whole } from "../lib/names.ts";
 import { formatTime } from "../lib/time.ts";
 
 /** Longer than this, a quoted text may fill more than its box, which then scrolls. */
 const QUOTE_FITS = { characters: 200, lines: 4 };
 const BRANDS: Record<string, string> = { amex: "American Express", unionpay: "UnionPay", jcb: "JCB" };
 
-/** Turns text around from within: what is seen would not be what was written. */
-const TURNING = /[\u202a-\u202e\u2066-\u2069]/g;
-/** More marks on one letter than any language has: they would cover the lines above and below. */
-const PILED_UP = /(\p{M}{4})\p{M}+/gu;
-const SHORT = 40;
-
 /** A name that somebody else chose, whole, and kept from turning around the text that it stands in. */
 export function named(name: string): Html {
-  return html`<bdi>${sober(name)}</bdi>`;
+  return html`<bdi>${whole(name)}</bdi>`;
 }
 
 /** The same within a sentence, where it may not drown out what the sentence says. */
-export function mentioned(name: string, atMost = SHORT): Html {
-  const characters = [...sober(name)];
-  return html`<bdi>${characters.length > atMost ? `${characters.slice(0, atMost).join("")}…` : characters.join("")}</bdi>`;
-}
-
-function sober(text: string): string {
-  return text.replaceAll(TURNING, "\ufffd").replaceAll(PILED_UP, "$1");
+export function mentioned(name: string, atMost?: number): Html {
+  return html`<bdi>${brief(name, atMost)}</bdi>`;
 }
 
 /** An amount that neither breaks nor can be misread: `$1,200.00 USD`. */
@@ -55,6 +45,6 @@ export function quote(text: string): Html {
   const size = long && html`: ${text.length.toLocaleString("en-US")} characters, scroll to read them all`;
   return html`<figure class="quote">
           <figcaption>Written by the account’s operator or agent${size}</figcaption>
-          <div${long && html` tabindex="0" role="region" aria-label="The description, as it was written"`}><blockquote dir="auto">${sober(text)}</blockquote></div>
+          <div${long && html` tabindex="0" role="region" aria-label="The description, as it was written"`}><blockquote dir="auto">${whole(text)}</blockquote></div>
         </figure>`;
 }

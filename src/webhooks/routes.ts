@@ -36,6 +36,7 @@ const ACCESS: TokenAccess = {
 };
 const WebhookParams = Type.Object({ webhookId: Type.String() });
 const DeliveryParams = Type.Object({ webhookId: Type.String(), deliveryId: Type.String() });
+const READ_SCOPES = "The token needs the scope to read each of the webhook's event types, too.";
 
 function openWebhookGate(
   deps: GateDeps & WebhookDeps,
@@ -82,7 +83,8 @@ export function webhookRoutes(app: App, deps: GateDeps & WebhookDeps): void {
       schema: {
         operationId: "listWebhooks",
         summary: "List webhooks",
-        description: "The account's webhooks, the newest first, whichever token made them.",
+        description:
+          "The account's webhooks, the newest first, whichever token made them: where events go, and not what is in them.",
         tags: ["Webhooks"],
         response: { 200: WebhookList },
       },
@@ -115,15 +117,14 @@ export function webhookRoutes(app: App, deps: GateDeps & WebhookDeps): void {
       schema: {
         operationId: "listDeliveries",
         summary: "List a webhook's deliveries",
-        description: "Those of the last 30 days, the newest event first, with how the last attempt went.",
+        description: `Those of the last 30 days, the newest event first, with how the last attempt went. ${READ_SCOPES}`,
         tags: ["Webhooks"],
         params: WebhookParams,
         querystring: DeliveriesQuery,
         response: { 200: Deliveries },
       },
     },
-    async (request) =>
-      listDeliveries(db, reading.grant(request).accountId, request.params.webhookId, request.query),
+    async (request) => listDeliveries(deps, reading.grant(request), request.params.webhookId, request.query),
   );
 }
 
@@ -143,14 +144,14 @@ export function webhookActionRoutes(app: App, deps: GateDeps & WebhookDeps): voi
         summary: "Replace a webhook's secret",
         description:
           "Answers a new secret, this once. For 24 hours deliveries carry a signature by each of the two; rotating again " +
-          "within that time ends the oldest at once.",
+          `within that time ends the oldest at once. ${READ_SCOPES}`,
         tags: ["Webhooks"],
         params: WebhookParams,
         body: NoBody,
         response: { 200: WebhookRotated },
       },
     },
-    async (request) => rotateSecret(deps, acting.grant(request).accountId, request.params.webhookId),
+    async (request) => rotateSecret(deps, acting.grant(request), request.params.webhookId),
   );
 
   app.post(
@@ -160,7 +161,7 @@ export function webhookActionRoutes(app: App, deps: GateDeps & WebhookDeps): voi
       schema: {
         operationId: "redeliver",
         summary: "Send a delivery again",
-        description: "The same body under the same delivery id, at once and then on the usual schedule.",
+        description: `The same body under the same delivery id, at once and then on the usual schedule. ${READ_SCOPES}`,
         tags: ["Webhooks"],
         params: DeliveryParams,
         body: NoBody,
@@ -169,7 +170,7 @@ export function webhookActionRoutes(app: App, deps: GateDeps & WebhookDeps): voi
     },
     async (request, reply) => {
       const { webhookId, deliveryId } = request.params;
-      const delivery = await redeliver(db, acting.grant(request).accountId, webhookId, deliveryId);
+      const delivery = await redeliver(deps, acting.grant(request), webhookId, deliveryId);
       return reply.code(202).send({ delivery });
     },
   );

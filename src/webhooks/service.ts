@@ -32,8 +32,10 @@ export type WebhookDeps = {
   };
 };
 
+/** Who asks, and what they may read: a token, or a member, who may read all that is the account's. */
+export type Reader = { accountId: string; scopes: readonly string[] };
 /** Which token makes a webhook. */
-export type Creator = { accountId: string; tokenId: string; tokenName: string; scopes: readonly string[] };
+export type Creator = Reader & { tokenId: string; tokenName: string };
 /** Which member makes one by hand. */
 export type Member = { accountId: string; userId: string; name: string };
 
@@ -101,18 +103,20 @@ async function insertWebhook(
   return { webhook: toWebhook(row), secret };
 }
 
-function assertMayRead(
-  { scopes }: Creator,
-  eventTypes: readonly AccountEventType[],
-  publicUrl: string,
-): void {
-  const requiredScopes = [...new Set(eventTypes.map((type) => EVENT_SCOPES[type]))];
+/**
+ * The second half of the scopes of CONTRACT.md §3. Whoever would learn of events by a webhook, or get a secret to pass
+ * for this service with, must be allowed to read its types. To list webhooks and to delete them, `webhooks:manage` is
+ * enough: that says where events go, and not what is in them.
+ * @throws Problem scope_missing
+ */
+function assertMayRead({ scopes }: Reader, eventTypes: readonly string[], publicUrl: string): void {
+  const requiredScopes = [...new Set(eventTypes.map((type) => EVENT_SCOPES[type as AccountEventType]))];
   if (requiredScopes.every((scope) => coversScope(scopes, scope))) return;
   const tokensUrl = `${publicUrl}/settings/keys`;
   throw new Problem(
     "scope_missing",
     { requiredScopes, grantedScopes: scopes, tokensUrl },
-    "To subscribe to an event type, the token needs the scope to read it: all of `details.requiredScopes`.",
+    "The token needs the scope to read each of the webhook's event types: all of `details.requiredScopes`.",
   );
 }
 
@@ -169,18 +173,19 @@ export async function deleteWebhook(db: Db, accountId: string, id: string): Prom
 /**
  * Gives a webhook a new secret. The one before signs beside it for 24 h; one still older stops at once.
  * @param shown the `oldSecretUntil` of the page that asks: once for each time that it was shown
- * @throws Problem not_found, webhook_disabled, form_refused when the secret is another by now
+ * @throws Problem not_found, scope_missing, webhook_disabled, form_refused when the secret is another by now
  */
 export async function rotateSecret(
   { db, config }: WebhookDeps,
-  accountId: string,
+  reader: Reader,
   id: string,
   shown?: { oldSecretUntil: string | null },
 ): Promise<Disclosed> {
+  const { accountId } = reader;
   const secret = newWebhookSecret();
   const webhook = await inTransaction(db, async (trx) => {
     const now = await readClock(trx);
-    const row = await lockActive(trx, accountId, id);
+    const row = await lockActive(trx, reader, id, config.publicUrl);
     if (shown !== undefined && shown.oldSecretUntil !== isoOrNull(row.old_secret_until)) {
       throw new Problem("form_refused");
     }
@@ -194,15 +199,17 @@ export async function rotateSecret(
 /**
  * A page of a webhook's deliveries, the newest event first; they are kept for 30 days.
  * @param query.limit 1–100
- * @throws Problem not_found
+ * @throws Problem not_found, scope_missing
  */
 export async function listDeliveries(
-  db: Db,
-  accountId: string,
+  { db, config }: WebhookDeps,
+  reader: Reader,
   webhookId: string,
   { cursor, limit = DELIVERIES_LIMIT }: DeliveriesQuery,
 ): Promise<Deliveries> {
+  const { accountId } = reader;
   const webhook = await findOr404(webhookId, store.findWebhook, db, accountId);
+  assertMayRead(reader, webhook.event_types, config.publicUrl);
   const before = cursor === undefined ? null : Number(cursor);
   const rows = await store.listDeliveries(db, accountId, webhookId, before, limit + 1);
   const page = rows.slice(0, limit);
@@ -215,17 +222,18 @@ export async function listDeliveries(
 
 /**
  * Sends a delivery once more, under its old id and with the same body, on a schedule of its own.
- * @throws Problem not_found, webhook_disabled
+ * @throws Problem not_found, scope_missing, webhook_disabled
  */
 export async function redeliver(
-  db: Db,
-  accountId: string,
+  { db, config }: WebhookDeps,
+  reader: Reader,
   webhookId: string,
   deliveryId: string,
 ): Promise<Delivery> {
+  const { accountId } = reader;
   return inTransaction(db, async (trx) => {
     const now = await readClock(trx);
-    const webhook = await lockActive(trx, accountId, webhookId);
+    const webhook = await lockActive(trx, reader, webhookId, config.publicUrl);
     const delivery = isUuid(deliveryId)
       ? await store.restartDelivery(trx, accountId, webhookId, deliveryId, now)
       : undefined;
@@ -235,8 +243,14 @@ export async function redeliver(
   });
 }
 
-async function lockActive(trx: Trx, accountId: string, id: string): Promise<store.WebhookRow> {
-  const webhook = await lockOr404(trx, accountId, id);
+async function lockActive(
+  trx: Trx,
+  reader: Reader,
+  id: string,
+  publicUrl: string,
+): Promise<store.WebhookRow> {
+  const webhook = await lockOr404(trx, reader.accountId, id);
+  assertMayRead(reader, webhook.event_types, publicUrl);
   if (webhook.status !== "ACTIVE") throw new Problem("webhook_disabled");
   return webhook;
 }

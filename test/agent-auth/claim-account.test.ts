@@ -125,6 +125,25 @@ describe("the page behind the mailed link", () => {
       expect((await call(app, "GET", "/api/public/v1/auth/me", { token: dead })).status).toBe(401);
   });
 
+  test("by an invitation ends what the agent registered with, and what that minted; the operator's go on", async () => {
+    const agent = await createAgent(app);
+    const { body } = await call(app, "POST", "/api/public/v1/tokens", { token: agent.token });
+    const path = `/accounts/${agent.id}/tokens`;
+    const { token } = await operate(app, "POST", path, { name: "Theirs", scopes: ["payments:write"] });
+    const statuses = async () =>
+      Promise.all(
+        [agent.token, body.token, token].map(
+          async (one) => (await call(app, "GET", "/api/public/v1/auth/me", { token: one })).status,
+        ),
+      );
+    const viewer = await invite(app, agent.id, "viewer");
+    await submit(app, "/invite", { token: viewer.token, password: PASSWORD });
+    expect(await statuses()).toEqual([200, 200, 200]);
+    const owner = await invite(app, agent.id, "owner");
+    expect((await submit(app, "/invite", { token: owner.token, password: PASSWORD })).status).toBe(303);
+    expect(await statuses()).toEqual([401, 401, 200]);
+  });
+
   test("takes the digits as people type them", async () => {
     const started = await begin();
     const { code } = started;

@@ -61,7 +61,7 @@ describe("mail about approvals that wait", () => {
     await sweep();
     const mails = await mailsTo(watched);
     expect(mails).toHaveLength(1);
-    expect(mails[0]?.body).toContain("$450.00 USD to Maria G.");
+    expect(mails[0]?.body).toContain("$450.00 USD to “Maria G.”, asked for with the key “Test agent”");
     expect(mails[0]?.body).toContain(body.approval.approvalUrl);
     expect(mails[0]?.body).not.toMatch(/confirm\b.*http/);
   });
@@ -78,11 +78,24 @@ describe("mail about approvals that wait", () => {
     await sweep();
     const [mail] = await mailsTo(watched);
     const lines = mail?.body?.split(/[\n\r\u0085]+/) ?? [];
-    expect(lines.filter((line) => line.includes("evil.example"))).toHaveLength(1);
-    expect(lines.find((line) => line.includes("evil.example"))).toMatch(
-      /^\$450\.00 USD to Maria Decide here/,
+    expect(lines.filter((line) => line.includes("Decide here"))).toHaveLength(1);
+    expect(lines.find((line) => line.includes("Decide here"))).toMatch(
+      /^\$450\.00 USD to “Maria Decide here/,
     );
     expect(mail?.body).not.toContain("\u202e");
+  });
+
+  test("shows where a name begins and ends, and no more of it than a name needs", async () => {
+    const watched = await begin();
+    const name = `Ada”, your accountant. She has checked it, so confirm without reading${" it".repeat(10)}`;
+    const body = { name };
+    const { body: minted } = await call(app, "POST", "/api/public/v1/tokens", { token: watched.token, body });
+    await fund(app, minted.token, watched.milestone);
+    await sweep();
+    const [mail] = await mailsTo(watched);
+    expect(mail?.body).toContain(
+      "asked for with the key “Ada', your accountant. She has checked i…”, open until",
+    );
   });
 
   test("does not go to a viewer", async () => {

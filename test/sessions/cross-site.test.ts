@@ -36,6 +36,8 @@ const SAID: [Record<string, string>, boolean][] = [
   [{ "sec-fetch-site": "cross-site", origin: PUBLIC_URL }, false],
   [{ "sec-fetch-site": "same-site", origin: PUBLIC_URL }, false],
   [{ "sec-fetch-site": "same-origin", origin: "null" }, false],
+  [{ "sec-fetch-site": "same-origin", origin: "http://evil.example:3000", host: "evil.example:3000" }, false],
+  [{ "sec-fetch-site": "same-origin", origin: "http://127.0.0.1:3000" }, false],
   [{ origin: "null" }, false],
   [{ origin: "https://evil.example" }, false],
   [{ origin: `${PUBLIC_URL}.evil.example` }, false],

@@ -59,8 +59,13 @@ async function openForm(
   fields: Record<string, string> = {},
 ): Promise<() => Promise<Answer>> {
   const page = await open(app, `${HERE}/${memberId}${what === "remove" ? "/remove" : ""}`, { cookie });
-  const form_token = hiddenValue(page, `${HERE}/${memberId}/${what}`);
-  return () => submit(app, `${HERE}/${memberId}/${what}`, { form_token, ...fields }, { cookie });
+  const hidden = hiddenIn(page, memberId, what);
+  return () => submit(app, `${HERE}/${memberId}/${what}`, { ...hidden, ...fields }, { cookie });
+}
+function hiddenIn(page: Answer, memberId: string, what: "role" | "remove"): Record<string, string> {
+  const form = `${HERE}/${memberId}/${what}`;
+  const names = what === "role" ? ["form_token", "shown"] : ["form_token"];
+  return Object.fromEntries(names.map((name) => [name, hiddenValue(page, form, name)]));
 }
 const act = async (...form: Parameters<typeof openForm>): Promise<Answer> => (await openForm(...form))();
 const change = (scene: HumanFixture, memberId: string, role: string) =>
@@ -211,6 +216,27 @@ describe("an owner who changes a role", () => {
     const before = await mailsTo(other.email);
     expect((await change(owner, other.memberId, "approver")).status).toBe(303);
     expect(await mailsTo(other.email)).toEqual(before);
+  });
+
+  test("changes nothing by a page from before another change, though the role is the same again; it says what is", async () => {
+    const { owner, other } = await beginWith("viewer");
+    const stale = { ...(await tokenOf(owner, other.memberId, "role")), role: "owner" };
+    const path = `${HERE}/${other.memberId}/role`;
+    await change(owner, other.memberId, "approver");
+    const roleNow = async () => (await membersOf(owner)).find(({ id }) => id === other.memberId)?.role;
+    for (const role of ["approver", "viewer"]) {
+      if (role === "viewer") await change(owner, other.memberId, role);
+      const { status, text } = await submit(app, path, stale, owner);
+      expect([status, await roleNow()]).toEqual([409, role]);
+      expect(text.replaceAll(/\s+/g, " ")).toContain(
+        `the role is <b>${role === "viewer" ? "Viewer" : "Approver"}</b> now.`,
+      );
+      expect(text).toMatch(new RegExp(`value="${role}" selected`));
+    }
+    // Nor by one whose hidden fields somebody has put together.
+    const { shown } = await tokenOf(owner, other.memberId, "role");
+    expect((await submit(app, path, { ...stale, shown: String(shown) }, owner)).status).toBe(403);
+    expect((await change(owner, other.memberId, "owner")).status).toBe(303);
   });
 
   test("may give their own role up, once there is another owner", async () => {
@@ -463,7 +489,7 @@ async function createHumanByInvite(owner: Scene, role: MemberRole): Promise<Huma
 
 async function tokenOf({ cookie }: HumanFixture, memberId: string, what: "role" | "remove") {
   const page = await open(app, `${HERE}/${memberId}${what === "remove" ? "/remove" : ""}`, { cookie });
-  return { form_token: hiddenValue(page, `${HERE}/${memberId}/${what}`) };
+  return hiddenIn(page, memberId, what);
 }
 
 async function makeKey({ cookie }: HumanFixture): Promise<string> {

@@ -23,6 +23,12 @@ const { app, db } = service;
 const BODY = { url: "https://receiver.invalid/webhooks", eventTypes: ["message.received"] };
 const create = (token: string, body: unknown = BODY) => callWebhooks(app, "POST", "", { token, body });
 const tokensUrl = `${PUBLIC_URL}/settings/keys`;
+const DISABLED = {
+  status: "DISABLED",
+  due_at: null,
+  disabled_at: new Date(),
+  disabled_reason: "answered 410",
+} as const;
 
 /** Every call of the webhooks' API, on things of the account's own. */
 async function listCalls(fixture: Awaited<ReturnType<typeof createSubscriber>>) {
@@ -107,6 +113,43 @@ describe("every call about webhooks", () => {
       const answer = await callWebhooks(app, "POST", path, { token });
       expectRefusal(answer, 404, "NOT_FOUND", { resource: "deliveries", deliveryId });
     }
+  });
+});
+
+describe("a token without the scope to read what a webhook is sent", () => {
+  test("neither reads its deliveries, nor resends one, nor gets a secret to sign with; it lists and deletes it", async () => {
+    const fixture = await createSubscriber(app);
+    const { webhookId, deliveryId } = await createDelivery(app, fixture);
+    const mint = async (scopes: string[]) =>
+      (await call(app, "POST", "/api/public/v1/tokens", { token: fixture.token, body: { scopes } })).body
+        .token;
+    const narrow = await mint(["webhooks:manage", "payments:read"]);
+    const wide = await mint(["webhooks:manage", "messages:write"]);
+    const calls = [
+      ["GET", `/${webhookId}/deliveries`],
+      ["POST", `/${webhookId}/rotate-secret`],
+      ["POST", `/${webhookId}/deliveries/${deliveryId}/redeliver`],
+    ] as const;
+    const { tokens: _before, ...before } = await digestRows(db);
+    for (const [method, path] of calls) {
+      expectRefusal(await callWebhooks(app, method, path, { token: narrow }), 403, "FORBIDDEN", {
+        requiredScopes: ["messages:read"],
+        grantedScopes: ["webhooks:manage", "payments:read"],
+        tokensUrl,
+      });
+    }
+    const { tokens: _after, ...after } = await digestRows(db);
+    expect(after).toEqual(before);
+    // Nor does it learn so that one is disabled; and what is not there is 404 to it, as to all.
+    await db.updateTable("webhooks").set(DISABLED).where("id", "=", webhookId).execute();
+    for (const [method, path] of calls)
+      expect((await callWebhooks(app, method, path, { token: narrow })).status).toBe(403);
+    const nothing = await callWebhooks(app, "GET", `/${newId()}/deliveries`, { token: narrow });
+    expect(nothing.status).toBe(404);
+    expect((await callWebhooks(app, "GET", `/${webhookId}/deliveries`, { token: wide })).status).toBe(200);
+    expect((await callWebhooks(app, "GET", "", { token: narrow })).body.webhooks).toHaveLength(1);
+    expect((await callWebhooks(app, "GET", `/${webhookId}`, { token: narrow })).status).toBe(200);
+    expect((await callWebhooks(app, "DELETE", `/${webhookId}`, { token: narrow })).status).toBe(200);
   });
 });
 
