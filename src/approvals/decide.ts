@@ -25,7 +25,7 @@ import { type Decision, type Statement, statementDigest } from "./statement.ts";
 /** The human who decides, and what proves that they are there. */
 export type Decider = { userId: string; sessionId: string; presence: Presence };
 
-/** A password or a sign-in, and when; or what a passkey says to the statement's digest. */
+/** A password that was typed for it, or a sign-in lately, and when; or what a passkey says to the statement's digest. */
 export type Presence =
   | { kind: "password" | "session"; provedAt: Date }
   | { kind: "passkey"; relyingParty: RelyingParty; assertion: Assertion | undefined };

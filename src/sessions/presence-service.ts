@@ -7,16 +7,23 @@ import type { PasskeyProof } from "../database/schema.ts";
 import { SECOND } from "../lib/time.ts";
 import { type Assertion, verifyAssertion } from "./assertion.ts";
 import { CHALLENGE_SECONDS } from "./challenge.ts";
-import { listPasskeys, lockPasskey, markPasskeyUsed, type PasskeyRow } from "./passkey-store.ts";
+import {
+  listOwnPasskeys,
+  listPasskeys,
+  lockPasskey,
+  markPasskeyUsed,
+  type PasskeyRow,
+} from "./passkey-store.ts";
 import type { RelyingParty } from "./relying-party.ts";
 
 export { type Assertion, readAssertion } from "./assertion.ts";
 export { CHALLENGE_SECONDS } from "./challenge.ts";
 export type { RelyingParty } from "./relying-party.ts";
 
-/** Whether the person has a passkey that they could prove their presence with. */
-export async function hasPasskey(db: Db, userId: string): Promise<boolean> {
-  return (await listPasskeys(db, userId)).length > 0;
+/** Whether the person has a passkey that they can prove their presence with, or only some that do not count yet. */
+export async function findPasskeys(db: Db, userId: string): Promise<"some" | "waiting" | "none"> {
+  if ((await listPasskeys(db, userId)).length > 0) return "some";
+  return (await listOwnPasskeys(db, userId)).length > 0 ? "waiting" : "none";
 }
 
 /**

@@ -9,7 +9,7 @@ import { findLatestPayment, listReversals } from "../billing/payment-service.ts"
 import { notFound, Problem, problemRow } from "../lib/problems.ts";
 import { formToken } from "../sessions/form-token.ts";
 import type { Human } from "../sessions/gate.ts";
-import { hasPasskey } from "../sessions/presence-service.ts";
+import { findPasskeys } from "../sessions/presence-service.ts";
 import { isFresh, type SessionConfig, type SessionDeps } from "../sessions/service.ts";
 import { approvalPage } from "./approval-page.ts";
 import type { DecisionForm, PresenceAsked } from "./decision-form.ts";
@@ -80,10 +80,9 @@ async function presenceAsked(
 ): Promise<PresenceAsked> {
   const demanded = coSign === "passkey";
   if (relyingParty === undefined && demanded) return { by: "nothing-here" };
-  if (relyingParty !== undefined && (await hasPasskey(db, human.userId))) {
-    return { by: "passkey", elsePassword: demanded ? undefined : human.email };
-  }
-  if (demanded) return { by: "passkey-to-add" };
+  const passkeys = relyingParty === undefined ? "none" : await findPasskeys(db, human.userId);
+  if (passkeys === "some") return { by: "passkey", elsePassword: demanded ? undefined : human.email };
+  if (demanded) return { by: passkeys === "waiting" ? "passkey-that-waits" : "passkey-to-add" };
   return isFresh(human, human.now) ? { by: "session" } : { by: "password", email: human.email };
 }
 

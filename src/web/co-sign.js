@@ -1,7 +1,7 @@
 // Lets a passkey sign what the page shows. The service issues the challenge on the click, and checks what comes back;
 // whatever it refuses, it is the page that it answers with that says why.
 (() => {
-  const form = document.querySelector("form[data-passkey]");
+  const form = document.querySelector("form[data-co-sign]");
   const said = document.querySelector("#co-sign-said");
   const button = form.querySelector("button");
   const byPassword = form.querySelector("details");
@@ -32,7 +32,7 @@
   async function ask() {
     const body = new URLSearchParams(new FormData(form));
     body.delete("password");
-    const answer = await fetch(form.dataset.passkey, { method: "POST", body, redirect: "manual" });
+    const answer = await fetch(form.dataset.coSign, { method: "POST", body, redirect: "manual" });
     if (!answer.ok) return send("");
     const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(await answer.json());
     const credential = await navigator.credentials.get({ publicKey }).catch(() => undefined);

@@ -104,7 +104,7 @@ async function findPresence(
   // A password would not do: it is not asked for, and the decision refuses what there is.
   if (coSign === "passkey") return { kind: "session", provedAt: human.provedAt };
   const provedAt = await proveNow(deps, human, password, address);
-  return provedAt && { kind: "password", provedAt };
+  return provedAt && { kind: password ? "password" : "session", provedAt };
 }
 
 function amountFault(

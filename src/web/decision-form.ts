@@ -17,6 +17,8 @@ export type PresenceAsked =
   | { by: "passkey"; elsePassword: string | undefined }
   /** The account demands a passkey, and they have none. */
   | { by: "passkey-to-add" }
+  /** The same, and what they have waits for an owner, or for its time. */
+  | { by: "passkey-that-waits" }
   /** The account demands a passkey, and none can be used at this service's address. */
   | { by: "nothing-here" };
 
@@ -72,6 +74,10 @@ function beforehand(presence: PresenceAsked): Html | undefined {
     case "passkey-to-add":
       return html`<p class="notice"><strong>This account confirms with passkeys only, and you have none yet.</strong>
         Adding one takes a moment, by fingerprint, face or PIN, and leads back here.</p>`;
+    case "passkey-that-waits":
+      return html`<p class="notice"><strong>Your passkey cannot confirm yet.</strong> This account confirms with passkeys
+        only, and yours waits: <a href="/settings/security">Security</a> says for what. Another owner or approver can confirm
+        meanwhile.</p>`;
     case "nothing-here":
       return html`<p class="notice wrong"><strong>This cannot be confirmed here.</strong> The account confirms with
         passkeys only, and browsers use none at this address. Whoever runs this service can change that: passkeys want
@@ -86,14 +92,14 @@ function confirming(
   { confirm, presence, typedAmount }: DecisionForms,
 ): Html | null {
   const { id, terms } = approval;
-  if (presence.by === "nothing-here") return null;
+  if (presence.by === "nothing-here" || presence.by === "passkey-that-waits") return null;
   if (presence.by === "passkey-to-add") {
     return html`<a class="button" href="/settings/security/passkeys/new?return_to=/approvals/${id}">Add a passkey</a>`;
   }
   const byPasskey = presence.by === "passkey";
   // A script lets it go; where a password may do, it goes without.
   const waits = byPasskey && presence.elsePassword === undefined;
-  return html`<form method="post" action="/approvals/${id}/confirm"${byPasskey && html` data-passkey="/approvals/${id}/challenge"`}>
+  return html`<form method="post" action="/approvals/${id}/confirm"${byPasskey && html` data-co-sign="/approvals/${id}/challenge"`}>
           ${hidden(confirm)}
           ${typedAmount !== undefined && amountField(terms, typedAmount, fault)}
           ${presence.by === "password" && passwordField(presence.email, fault)}

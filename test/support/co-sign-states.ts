@@ -31,6 +31,18 @@ export async function coSignStates(site: Site): Promise<PageState[]> {
       },
     ),
     state("waiting-passkey-to-add", {}, { prepare: without }),
+    state(
+      "waiting-passkey-waits",
+      {},
+      {
+        prepare: ({ userId }) =>
+          site.db
+            .updateTable("auth.passkeys")
+            .set({ trusted_from: null })
+            .where("user_id", "=", userId)
+            .execute(),
+      },
+    ),
     state("waiting-passkey-or-password", { coSign: "session" }),
     state(
       "waiting-password-instead",

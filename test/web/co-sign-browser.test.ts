@@ -6,6 +6,7 @@ import {
   type CoSignOptions,
   type CoSignStory,
   chargesOf,
+  dropPasskeys,
   readSignatures,
   statusOf,
 } from "../support/co-sign.ts";
@@ -24,23 +25,43 @@ function live(): NonNullable<typeof site> {
   return site;
 }
 
-type Visit = { story: CoSignStory; page: Page; context: BrowserContext; authenticator: VirtualAuthenticator };
-type VisitOptions = CoSignOptions & { recognises?: boolean; javaScriptEnabled?: boolean };
+type Visit = {
+  story: CoSignStory;
+  page: Page;
+  context: BrowserContext;
+  authenticator: VirtualAuthenticator;
+  /** What the person has done since the page was opened: clicks, and prompts that they answered. */
+  interactions: () => { clicks: number; prompts: number };
+};
+type VisitOptions = CoSignOptions & { recognises?: boolean; javaScriptEnabled?: boolean; without?: boolean };
 
 /** A person who has a passkey, signed in, on the page of an approval. */
 async function visit(options: VisitOptions, work: (visit: Visit) => Promise<void>): Promise<void> {
-  const { recognises = true, javaScriptEnabled = true, ...coSign } = options;
+  const { recognises = true, javaScriptEnabled = true, without = false, ...coSign } = options;
   const story = await beginCoSign(live(), { ...coSign, origin: live().origin });
   const context = await signedIn(story.cookie, javaScriptEnabled);
   try {
     const page = await context.newPage();
     const authenticator = await plugIn(page, { recognises });
-    await authenticator.add(story.passkey, story.userId);
+    if (without) await dropPasskeys(live().db, story);
+    else await authenticator.add(story.passkey, story.userId);
+    const clicks = await countClicks(page);
     await page.goto(live().origin + story.path);
-    await work({ story, page, context, authenticator });
+    const interactions = () => ({ clicks: clicks(), prompts: authenticator.answered() });
+    await work({ story, page, context, authenticator, interactions });
   } finally {
     await context.close();
   }
+}
+
+/** Counts every click on every page that the tab shows. */
+async function countClicks(page: Page): Promise<() => number> {
+  let clicks = 0;
+  await page.exposeFunction("countClick", () => {
+    clicks += 1;
+  });
+  await page.addInitScript(() => addEventListener("click", () => (window as any).countClick(), true));
+  return () => clicks;
 }
 
 async function signedIn(cookie: string, javaScriptEnabled = true): Promise<BrowserContext> {
@@ -110,17 +131,24 @@ function sendAgain(
 }
 
 describe.skipIf(browser === undefined)("a person with a passkey, in a browser", () => {
-  test("confirms by 2 interactions: the button and the prompt", async () => {
-    await visit({}, async ({ story, page, authenticator }) => {
-      let clicks = 0;
-      await page.exposeFunction("countClick", () => {
-        clicks += 1;
-      });
-      await page.evaluate(() => addEventListener("click", () => (window as any).countClick(), true));
+  test("funds a milestone by 2 interactions: the button, and the prompt", async () => {
+    await visit({}, async ({ story, page, interactions }) => {
       await press(page);
-      await page.waitForURL((url) => url.pathname === story.path);
       await expect.poll(() => heading(page)).toBe("$450.00 USD paid");
-      expect([clicks, authenticator.answered()]).toEqual([1, 1]);
+      expect(interactions()).toEqual({ clicks: 1, prompts: 1 });
+      await expectPaidOnce(story);
+    });
+  });
+
+  test("who has none yet funds it by 5: two clicks and a prompt to add one, the button, and the prompt", async () => {
+    await visit({ without: true }, async ({ story, page, interactions }) => {
+      await page.getByRole("link", { name: "Add a passkey" }).click();
+      await press(page, "Create passkey");
+      await expect.poll(() => heading(page)).toBe("Pay $450.00 USD?");
+      expect(new URL(page.url()).pathname).toBe(story.path);
+      await press(page);
+      await expect.poll(() => heading(page)).toBe("$450.00 USD paid");
+      expect(interactions()).toEqual({ clicks: 3, prompts: 2 });
       await expectPaidOnce(story);
     });
   });

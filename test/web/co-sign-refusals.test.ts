@@ -90,6 +90,16 @@ const refusals: Record<string, Refusal> = {
     status: 409,
     says: NO_PASSKEY,
   },
+  "a passkey that does not count yet": {
+    between: async ({ userId }, fields) => {
+      await sql`update auth.passkeys set trusted_from = now() + interval '1 hour' where user_id = ${userId}`.execute(
+        db,
+      );
+      return fields;
+    },
+    status: 409,
+    says: NO_PASSKEY,
+  },
   "an answer that is none": {
     between: (_story, fields) => ({ ...fields, assertion: "{}" }),
     status: 409,

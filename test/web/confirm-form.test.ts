@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import {
   askChallenge,
@@ -26,7 +27,7 @@ describe("how a page lets its person confirm", () => {
     const story = await begin();
     await letProofAge(db, story);
     const page = await open(app, story.path, story);
-    expect(page.text).toContain(`data-passkey="${story.path}/challenge"`);
+    expect(page.text).toContain(`data-co-sign="${story.path}/challenge"`);
     expect(page.text).toContain("Confirming here needs JavaScript.");
     expect(page.text).not.toContain('name="password"');
     expect(page.headers["content-security-policy"]).toContain("script-src 'self'; connect-src 'self'");
@@ -41,10 +42,26 @@ describe("how a page lets its person confirm", () => {
     expect(text).toContain(`action="${story.path}/decline"`);
   });
 
+  test("where they are demanded and theirs does not count yet: not at all, as it says; declining works", async () => {
+    const story = await begin();
+    await sql`update auth.passkeys set trusted_from = null where user_id = ${story.userId}`.execute(db);
+    const { text } = await open(app, story.path, story);
+    expect(text).toContain("Your passkey cannot confirm yet.");
+    expect(text).not.toContain(`action="${story.path}/confirm"`);
+    expect(text).toContain(`action="${story.path}/decline"`);
+  });
+
+  test("where they have signed in lately and have no passkey: by the button alone, as what it was is kept", async () => {
+    const story = await begin({ coSign: "session" });
+    await dropPasskeys(db, story);
+    expect((await sendForm(app, story, await readForm(app, story))).status).toBe(303);
+    expect((await readSignatures(db, story))[0]?.proof).toMatchObject({ kind: "session" });
+  });
+
   test("where a password may do: by passkey, or by the password, which is checked", async () => {
     const story = await begin({ coSign: "session" });
     const page = await open(app, story.path, story);
-    expect(page.text).toContain("data-passkey");
+    expect(page.text).toContain("data-co-sign");
     expect(page.text).toContain("Use your password instead");
     const fields = await readForm(app, story);
     const wrong = await refused(db, () => sendForm(app, story, { ...fields, password: "wrong" }));
@@ -92,7 +109,7 @@ describe("a service at whose address browsers use no passkeys", async () => {
   test("goes on with passwords where a password does", async () => {
     const story = await beginCoSign(bare, { coSign: "session" });
     const { text } = await open(bare.app, story.path, story);
-    expect(text).not.toContain("data-passkey");
+    expect(text).not.toContain("data-co-sign");
     expect((await sendForm(bare.app, story, await readForm(bare.app, story))).status).toBe(303);
   });
 });
