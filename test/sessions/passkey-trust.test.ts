@@ -440,6 +440,19 @@ describe("an owner's consent", () => {
     expect(await countsFor(story.userId, authenticator)).toBe(false);
   });
 
+  test("is not one's who has taken their own passkey away by the password, with the page still open", async () => {
+    const { story, owner } = await begin();
+    const own = await givePasskey(db, owner.userId);
+    const { authenticator } = await add(await comeByLink(story));
+    const bob = { ...owner, cookie: cookieOf(await signIn(app, owner.email)) };
+    const fields = await consentForm(bob, await idOf(authenticator));
+    const page = `${PASSKEYS}/${await idOf(own)}`;
+    const form_token = hiddenValue(await open(app, page, bob), `${page}/remove`);
+    expect((await submit(app, `${page}/remove`, { form_token }, bob)).status).toBe(303);
+    const answer = await refused(db, () => submit(app, CONSENTS, fields, bob));
+    expect([answer.status, await countsFor(story.userId, authenticator)]).toEqual([409, false]);
+  });
+
   test("is needed in each account that the person belongs to, given at once or not", async () => {
     const { story, owner } = await begin();
     const elsewhere = await createFixture(app);
