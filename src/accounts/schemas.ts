@@ -98,10 +98,7 @@ export const NewTokenBody = Type.Object(
       }),
     ),
   },
-  {
-    additionalProperties: false,
-    examples: [{ name: "Read-only reporting", scopes: ["payments:read"] }],
-  },
+  { additionalProperties: false },
 );
 
 export const OneToken = Type.Object({ token: ref(TokenMetadata) });

@@ -5,8 +5,8 @@ import { readGrant } from "../accounts/service.ts";
 import type { Db } from "../database/connection.ts";
 import type { App } from "../http/app.ts";
 import { IdempotencyHeaders, readIdempotencyKey } from "../http/idempotency.ts";
-import type { ProblemName } from "../lib/problems.ts";
 import { ref } from "../lib/schema.ts";
+import type { Credential } from "../lib/secrets.ts";
 import { CONTRACTS_ACCESS, MILESTONES_ACCESS } from "./access.ts";
 import { createMilestone } from "./milestone-service.ts";
 import { Contract, ContractsQuery, ContractWithBudget, Milestone, NewMilestone } from "./schemas.ts";
@@ -20,10 +20,9 @@ const OneMilestone = Type.Object({ milestone: ref(Milestone) });
 /** GET /contracts and GET /contracts/{contractId} (CONTRACT.md §4). */
 export function contractRoutes(app: App, deps: GateDeps & { db: Db }): void {
   const { db } = deps;
-  const openRead = (problems: readonly ProblemName[]) =>
-    openGate(deps, CONTRACTS_ACCESS, problems, (credential) => readGrant(db, credential));
-  const listing = openRead(["list_too_large"]);
-  const reading = openRead(["not_found"]);
+  const read = (credential: Credential) => readGrant(db, credential);
+  const listing = openGate(deps, CONTRACTS_ACCESS, ["list_too_large"], read);
+  const reading = openGate(deps, CONTRACTS_ACCESS, ["not_found"], read);
 
   app.get(
     "/contracts",

@@ -127,16 +127,6 @@ export const NewMilestone = Type.Object(
       Type.String({ anyOf: [{ format: "date" }, { format: "date-time" }], examples: ["2026-12-15"] }),
     ),
   },
-  {
-    additionalProperties: false,
-    examples: [
-      {
-        name: "Second batch",
-        description: "Label the next 5,000 street scenes",
-        amountUsd: 300,
-        dueDate: "2026-12-15",
-      },
-    ],
-  },
+  { additionalProperties: false },
 );
 export type NewMilestone = Static<typeof NewMilestone>;
