@@ -1,7 +1,7 @@
 import { Type } from "@sinclair/typebox";
 import type { Db } from "../database/connection.ts";
 import type { App } from "../http/app.ts";
-import { acceptNoBody, NoBody } from "../http/body.ts";
+import { acceptEmptyJson, acceptNoBody, NoBody } from "../http/body.ts";
 import { refuseIdempotencyKey } from "../http/idempotency.ts";
 import { timeOf } from "../lib/fields.ts";
 import { Problem, type ProblemName } from "../lib/problems.ts";
@@ -21,6 +21,7 @@ function openTokenGate(deps: Deps, problems: readonly ProblemName[]) {
 
 /** GET /tokens and POST /tokens (CONTRACT.md §6). Any valid token will do, before the claim too. */
 export function tokenRoutes(app: App, deps: Deps): void {
+  acceptEmptyJson(app);
   const { db, config } = deps;
   const listing = openTokenGate(deps, ["bad_request"]);
   app.get(

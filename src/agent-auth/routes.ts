@@ -1,6 +1,7 @@
 import formBody from "@fastify/formbody";
 import type { FastifyRequest } from "fastify";
 import type { App } from "../http/app.ts";
+import { acceptEmptyJson } from "../http/body.ts";
 import { ADDRESS_FAILURES_PER_MINUTE, addressBucket, type RateLimits } from "../http/rate-limits.ts";
 import { isVisible } from "../lib/names.ts";
 import { refuseInOAuthShape } from "./oauth-errors.ts";
@@ -33,6 +34,7 @@ export async function agentAuthRoutes(app: App, deps: AgentRouteDeps): Promise<v
 }
 
 function identityRoutes(app: App, deps: AgentAuthDeps): void {
+  acceptEmptyJson(app);
   app.post(
     "/identity",
     {

@@ -127,7 +127,7 @@ async function publicApi(api: App, deps: RouteDeps): Promise<void> {
   contractRoutes(api, deps);
   createMilestoneRoute(api, deps);
   accountRoutes(api, deps);
-  tokenRoutes(api, deps);
+  await api.register(async (scope: App) => tokenRoutes(scope, deps));
   await api.register(async (scope: App) => revokeTokenRoute(scope, deps));
   webhookRoutes(api, deps);
   await api.register(async (scope: App) => webhookActionRoutes(scope, deps));

@@ -1,5 +1,6 @@
 import type { App } from "../http/app.ts";
 import { badField } from "../lib/problems.ts";
+import { tally } from "../lib/tally.ts";
 import { type ProcessorEventDeps, receiveNotice } from "./processor-events.ts";
 
 export const WEBHOOK_PATH = "/stripe/webhook";
@@ -16,6 +17,12 @@ export async function processorRoutes(app: App, deps: ProcessorEventDeps): Promi
   // The signature is over the bytes as they came.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser<string>("*", { parseAs: "string" }, (_request, body, done) => done(null, body));
+  const noteUnsigned = tally((calls) =>
+    app.log.warn(
+      { calls },
+      "the webhook was called without Stripe's signature, or with one that is wrong or too old",
+    ),
+  );
   app.post(
     WEBHOOK_PATH,
     { bodyLimit: BODY_LIMIT, config: { access: { by: "processor" } }, schema: { hide: true } },
@@ -26,7 +33,7 @@ export async function processorRoutes(app: App, deps: ProcessorEventDeps): Promi
         typeof signature === "string" ? signature : undefined,
       );
       if (notice === undefined) {
-        request.log.warn("a call to the webhook was not signed with STRIPE_WEBHOOK_SECRET, or too long ago");
+        noteUnsigned();
         throw badField(
           "stripe-signature",
           "This was not signed by Stripe with the secret of this endpoint, or too long ago.",

@@ -41,6 +41,16 @@ export function acceptNoBody(app: App): void {
   });
 }
 
+/** For calls whose body is optional: an empty one that says it is JSON is `{}`. Holds for the routes of `app` and below. */
+export function acceptEmptyJson(app: App): void {
+  const parseJson = app.getDefaultJsonParser("error", "error");
+  app.removeContentTypeParser("application/json");
+  app.addContentTypeParser<string>("application/json", { parseAs: "string" }, (request, body, done) => {
+    if (body.trim() === "") done(null, {});
+    else void parseJson(request, body, done);
+  });
+}
+
 /**
  * Refuses text that Postgres cannot store and no person can read: U+0000 and halves of surrogate pairs; and
  * what is nested too deeply to be walked.

@@ -17,11 +17,14 @@ export function centsOf(field: string, dollars: number, minimum: number): number
 
 /**
  * A field that holds a date or a time. A date is its first instant, UTC.
- * @throws Problem bad_request {field} for what has the form of one and is none, such as a leap second
+ * @throws Problem bad_request {field} for what has the form of one and is none, such as a leap second, and for what in
+ * UTC lies outside the years 0 to 9999, which ISO 8601 has no agreed form for
  */
 export function timeOf(field: string, text: string): Date {
   const time = new Date(text);
   if (Number.isNaN(time.getTime())) throw badField(field, `\`${field}\` must be a date or a time.`);
+  const year = time.getUTCFullYear();
+  if (year < 0 || year > 9999) throw badField(field, `\`${field}\` must lie in the years 0 to 9999, in UTC.`);
   return time;
 }
 

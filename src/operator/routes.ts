@@ -15,6 +15,7 @@ import { Event, PageQuery, Updates } from "../events/schemas.ts";
 import { readUpdates } from "../events/service.ts";
 import type { App } from "../http/app.ts";
 import { acceptNoBody, NoBody } from "../http/body.ts";
+import { timeOf } from "../lib/fields.ts";
 import type { ProblemName } from "../lib/problems.ts";
 import { ref } from "../lib/schema.ts";
 import * as schemas from "./schemas.ts";
@@ -98,7 +99,11 @@ function accessRoutes(app: App, deps: service.OperatorDeps): void {
     async (request, reply) => {
       const account = await service.findAccount(db, request.params.accountId);
       const { name, scopes, expiresAt } = request.body;
-      const token = { name, scopes, expiresAt: expiresAt === undefined ? null : new Date(expiresAt) };
+      const token = {
+        name,
+        scopes,
+        expiresAt: expiresAt === undefined ? null : timeOf("expiresAt", expiresAt),
+      };
       return reply.code(201).send(await createToken(db, account, token));
     },
   );

@@ -42,6 +42,19 @@ export async function fillReset(
     .execute();
 }
 
+/** How many links the person was made in the last 24 hours, and how many of them can still be used. */
+export async function countLinks(
+  trx: Trx,
+  userId: string,
+  now: Date,
+): Promise<{ lately: number; open: number }> {
+  const { rows } = await sql<{ lately: number; open: number }>`
+    select count(*) as lately, count(*) filter (where used_at is null and expires_at > ${now}) as open
+    from auth.resets
+    where user_id = ${userId} and requested_at > ${now}::timestamptz - interval '24 hours'`.execute(trx);
+  return rows[0] ?? { lately: 0, open: 0 };
+}
+
 export async function deleteReset(trx: Trx, id: string): Promise<void> {
   await trx.deleteFrom("auth.resets").where("id", "=", id).execute();
 }

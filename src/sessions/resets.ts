@@ -1,7 +1,7 @@
 import { hash, randomBytes } from "node:crypto";
 import { hashPassword } from "better-auth/crypto";
 import { readClock } from "../database/clock.ts";
-import type { Db } from "../database/connection.ts";
+import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
 import { addSeconds } from "../lib/time.ts";
@@ -15,6 +15,11 @@ import * as store from "./store.ts";
 const PREFIX = "ot_rst_";
 const SECRET = /^ot_rst_[A-Za-z0-9_-]{43}$/;
 const LASTS_SECONDS = 60 * 60;
+/**
+ * So many links in 24 hours go out as they are asked for; from then on none while one can still be used. So whoever asks in
+ * a person's name neither floods them nor keeps them out.
+ */
+const LINKS_A_DAY = 10;
 
 /**
  * Notes that somebody wants a new password. The same one row for every e-mail: whether it is known is found
@@ -31,7 +36,7 @@ export async function requestReset(
 }
 
 /**
- * Mails a link to whoever asked and is known, and forgets the others. One request a transaction; any number of
+ * Mails a link to whoever asked, is known and has not had enough of them, and forgets the others. One request a transaction; any number of
  * processes may run it at once.
  * @returns how many links were made
  */
@@ -42,7 +47,7 @@ export async function sweepResets({ db, config }: { db: Db; config: SessionConfi
       const request = await resets.takeRequest(trx);
       if (request === undefined) return undefined;
       const user = await store.findUserByEmail(trx, request.email);
-      if (user === undefined) {
+      if (user === undefined || (await hasEnough(trx, user.id, now))) {
         await resets.deleteReset(trx, request.id);
         return 0;
       }
@@ -55,6 +60,11 @@ export async function sweepResets({ db, config }: { db: Db; config: SessionConfi
     if (done === undefined) return made;
     made += done;
   }
+}
+
+async function hasEnough(trx: Trx, userId: string, now: Date): Promise<boolean> {
+  const { lately, open } = await resets.countLinks(trx, userId, now);
+  return lately >= LINKS_A_DAY && open > 0;
 }
 
 /**

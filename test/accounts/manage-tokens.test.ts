@@ -127,6 +127,7 @@ describe("POST /tokens", () => {
     ["an expiry that has passed", { expiresAt: "2020-01-01T00:00:00Z" }, "expiresAt"],
     ["an expiry that is no time", { expiresAt: "soon" }, "expiresAt"],
     ["a leap second", { expiresAt: "2036-12-31T23:59:60Z" }, "expiresAt"],
+    ["what is the year 10000 in UTC", { expiresAt: "9999-12-31T23:59:59-23:59" }, "expiresAt"],
     ["no expiry as null", { expiresAt: null }, "expiresAt"],
   ])("refuses %s with 400, and mints nothing", async (_name, body, field) => {
     const { token } = await createFixture(app);
@@ -147,6 +148,12 @@ describe("POST /tokens", () => {
     await revoke(fixture.token, statuses["201"]?.[0]?.body.metadata.id);
     expect((await mint(fixture.token)).status).toBe(201);
     expect((await mint(fixture.token)).status).toBe(409);
+  });
+
+  test("takes an empty body that says it is JSON, as none of it is required", async () => {
+    const { token } = await createFixture(app);
+    expect((await mint(token, "")).status).toBe(201);
+    expectRefusal(await mint(token, "{"), 400, "BAD_REQUEST");
   });
 
   test("keeps to 2,000 that an account's tokens mint in 24 hours, and says when there is room", async () => {

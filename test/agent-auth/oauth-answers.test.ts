@@ -1,4 +1,6 @@
+import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
+import { addressBucket } from "../../src/lib/addresses.ts";
 import {
   claim,
   createAgent,
@@ -79,8 +81,32 @@ describe("whatever goes wrong under /api/agent is said in OAuth's shape", () => 
     for (const identity_type of ["service_auth", "identity_assertion", ""])
       expectOAuthRefusal(await register(app, { identity_type }), 400, "unsupported_identity_type");
     expect((await call(app, "POST", at("/identity"), { headers: fromNewAddress() })).status).toBe(200);
+    const empty = { body: "", headers: { "content-type": "application/json", ...fromNewAddress() } };
+    expect((await call(app, "POST", at("/identity"), empty)).status).toBe(200);
     const body = { identity_type: "anonymous", agent_name: "  ", requested_credential_type: "api_key" };
     expect((await register(app, body)).status).toBe(200);
+  });
+});
+
+describe("registrations", () => {
+  test("are 1,000 an hour in all, however many addresses they come from; who is over their own uses none up", async () => {
+    const used = (points: number) =>
+      sql`
+      insert into auth.attempts (key, points, expire)
+      values ('register-all:all', ${points}::integer, extract(epoch from now()) * 1000 + 3600000)
+      on conflict (key) do update set points = excluded.points, expire = excluded.expire`.execute(db);
+    await used(998);
+    const headers = fromNewAddress();
+    await sql`
+      insert into auth.attempts (key, points, expire)
+      values (${`register:${addressBucket(headers["x-forwarded-for"] ?? "")}`}, 20,
+        extract(epoch from now()) * 1000 + 3600000)`.execute(db);
+    for (let i = 0; i < 3; i++) expect((await register(app, {}, headers)).status).toBe(429);
+    const answers = await Promise.all(Array.from({ length: 5 }, () => register(app)));
+    expect(answers.filter(({ status }) => status === 200)).toHaveLength(2);
+    const refused = answers.find(({ status }) => status === 429);
+    expect(Number(refused?.headers["retry-after"])).toBeGreaterThan(3_500);
+    await used(0);
   });
 });
 

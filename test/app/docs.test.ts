@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { Validator } from "@seriousme/openapi-schema-validator";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { generateDocs } from "../../src/app/generated-docs.ts";
 import { listRoutes } from "../../src/http/route-list.ts";
 import { call } from "../support/fixtures.ts";
@@ -52,6 +52,13 @@ describe("the documents that are made from the code", () => {
     const { status, body } = await call(app, "GET", "/api/public/v1/openapi.json");
     expect(status).toBe(200);
     expect(body).toEqual({ ...openapi, servers: [{ url: PUBLIC_URL }] });
+  });
+
+  test("the service writes it once, however often it is asked for", async () => {
+    const written = vi.spyOn(app, "swagger");
+    for (let i = 0; i < 3; i++) await call(app, "GET", "/api/public/v1/openapi.json");
+    expect(written.mock.calls.length).toBeLessThanOrEqual(1);
+    written.mockRestore();
   });
 
   test("it holds every token route under the prefix, and no other", () => {

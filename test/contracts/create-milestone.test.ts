@@ -166,6 +166,8 @@ describe("a field that is not right", () => {
     ["a negative volume", { ...fine, volume: -1 }, "volume"],
     ["a date that there is not", { ...fine, dueDate: "2026-02-30" }, "dueDate"],
     ["a leap second", { ...fine, dueDate: "2036-12-31T23:59:60Z" }, "dueDate"],
+    ["what is the year 10000 in UTC", { ...fine, dueDate: "9999-12-31T23:59:59-23:59" }, "dueDate"],
+    ["what is before the year 0 in UTC", { ...fine, dueDate: "0000-01-01T00:00:00+23:59" }, "dueDate"],
     ["a status", { ...fine, status: "ACTIVE_FUNDED" }, "status"],
     ["an id", { ...fine, id: "mine" }, "id"],
     ["no object", [], "body"],

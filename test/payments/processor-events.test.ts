@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import type Stripe from "stripe";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
 import {
   forgetProcessorEvents,
@@ -131,6 +131,13 @@ describe("a message to the webhook", () => {
       const { status } = await send(odd);
       expect([odd.slice(0, 20), status < 500 && status >= 400]).toEqual([odd.slice(0, 20), true]);
     }
+  });
+
+  test("that is unsigned is logged once and then counted, so that nobody can fill the log", async () => {
+    const warned = vi.spyOn(app.log, "warn");
+    for (let i = 0; i < 20; i++) await call(app, "POST", PATH, { body: body() });
+    expect(warned.mock.calls.length).toBeLessThanOrEqual(1);
+    warned.mockRestore();
   });
 
   test("has no address where the sandbox pays", async () => {

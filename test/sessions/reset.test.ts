@@ -1,6 +1,7 @@
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
+import { newId } from "../../src/lib/ids.ts";
 import { sendDueMails } from "../../src/mail/jobs.ts";
 import type { ClaimedMail } from "../../src/mail/store.ts";
 import { sweepResets } from "../../src/sessions/jobs.ts";
@@ -77,6 +78,27 @@ describe("/reset", () => {
     const { rows } = await sql<{ action: string }>`select action from auth.audit
       where user_id = (select id from auth.users where email = ${email}) order by created_at`.execute(db);
     expect(rows.map(({ action }) => action)).toEqual(["joined_account", "password_reset"]);
+  });
+
+  test("10 in 24 hours go out as they are asked for, then none while one can be used: no flood, and nobody kept out", async () => {
+    const { account } = await createFixture(app);
+    const { email } = await createHuman(app, account);
+    const ask = async (times: number) => {
+      for (let i = 0; i < times; i++)
+        await sql`insert into auth.resets (id, email, requested_at) values (${newId()}, ${email}, now())`.execute(
+          db,
+        );
+      await sweepResets({ db, config });
+      return (await mailsTo(email)).length;
+    };
+    expect(await ask(14)).toBe(10);
+    expect(await ask(3)).toBe(10);
+    await sql`update auth.resets set expires_at = now() where email = ${email}`.execute(db);
+    expect(await ask(3)).toBe(11);
+    await sql`update auth.resets set requested_at = requested_at - interval '24 hours' where email = ${email}`.execute(
+      db,
+    );
+    expect(await ask(3)).toBe(14);
   });
 
   test("of many POSTs at once one wins", async () => {
