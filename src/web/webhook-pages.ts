@@ -235,6 +235,16 @@ export function secretPage({ webhook, secret }: { webhook: Webhook; secret: stri
   };
 }
 
+/** What somebody has made who is to go, and whether it goes too: `delete_webhooks` in their form. */
+export function madeWebhooks(
+  webhooks: readonly Webhook[],
+  { ticked, says }: { ticked: boolean; says: string },
+): Html {
+  return html`<ul>${webhooks.map((webhook) => html`<li>${mentioned(webhook.url, URL_SHOWN)} <span class="quiet">${status(webhook)}</span></li>`)}</ul>
+        <label class="check"><input type="checkbox" name="delete_webhooks" value="yes"${ticked && " checked"}>
+          <span>${says}</span></label>`;
+}
+
 /** Asks before a webhook is deleted. */
 export function deletePage({ id, url }: Webhook, formToken: string): Page {
   return {

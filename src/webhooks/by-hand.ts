@@ -1,14 +1,22 @@
 import { listOwners } from "../accounts/member-service.ts";
 import { assertMayDecide, holdAccount } from "../accounts/service.ts";
+import { listFamily } from "../accounts/token-service.ts";
 import { readClock } from "../database/clock.ts";
-import type { Trx } from "../database/connection.ts";
+import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { SCOPES } from "../lib/scopes.ts";
 import { type Mail, queueMail } from "../mail/service.ts";
 import { leaveTrace } from "../sessions/service.ts";
 import { webhookAddedMail, webhookSecretMail } from "./mails.ts";
-import type { WebhookBody } from "./schemas.ts";
-import { addWebhook, type Disclosed, replaceSecret, type WebhookDeps } from "./service.ts";
+import type { Webhook, WebhookBody } from "./schemas.ts";
+import {
+  addWebhook,
+  type Disclosed,
+  listWebhooksMadeBy,
+  removeWebhook,
+  replaceSecret,
+  type WebhookDeps,
+} from "./service.ts";
 
 type Deps = WebhookDeps & { config: { appName: string } };
 /** Who does it, in which account, and from where. Whoever calls has checked that their proof is fresh. */
@@ -66,6 +74,26 @@ export async function rotateByHand(
     );
     return disclosed;
   });
+}
+
+/** Whose webhooks: a person's, made by hand or with keys that they made; or a key's, and those of its offspring. */
+export type MadeBy = { userId: string } | { tokenId: string };
+
+/** What somebody has made for an account, and what goes on when they are gone, in the order of the ids. */
+export async function listMadeBy(db: Db, accountId: string, maker: MadeBy): Promise<Webhook[]> {
+  const tokenIds = await listFamily(db, accountId, maker);
+  return listWebhooksMadeBy(db, accountId, { userId: "userId" in maker ? maker.userId : null, tokenIds });
+}
+
+/**
+ * Deletes it, within the transaction that removes the person or revokes the key.
+ * @returns how many there were
+ */
+export async function deleteMadeBy(trx: Trx, accountId: string, maker: MadeBy): Promise<number> {
+  const webhooks = await listMadeBy(trx, accountId, maker);
+  // One after the other in this order, as whoever writes events takes them.
+  for (const { id } of webhooks) await removeWebhook(trx, accountId, id);
+  return webhooks.length;
 }
 
 async function tell(

@@ -112,6 +112,15 @@ export async function listWebhooks(db: Db, accountId: string): Promise<Webhook[]
   return (await store.listWebhooks(db, accountId)).map(toWebhook);
 }
 
+/** Those that a person has made by hand, or one of the tokens, in the order of their ids. */
+export async function listWebhooksMadeBy(
+  db: Db,
+  accountId: string,
+  makers: { userId: string | null; tokenIds: readonly string[] },
+): Promise<Webhook[]> {
+  return (await store.listWebhooksMadeBy(db, accountId, makers)).map(toWebhook);
+}
+
 /** @throws Problem not_found */
 export async function getWebhook(db: Db, accountId: string, id: string): Promise<Webhook> {
   return toWebhook(await findOr404(id, store.findWebhook, db, accountId));
@@ -152,9 +161,14 @@ export async function findWebhookForMember(
 export async function deleteWebhook(db: Db, accountId: string, id: string): Promise<Webhook> {
   return inTransaction(db, async (trx) => {
     const webhook = await lockOr404(trx, accountId, id);
-    await store.markDeleted(trx, accountId, id);
+    await removeWebhook(trx, accountId, id);
     return toWebhook(webhook);
   });
+}
+
+/** The same within another transaction; one that is deleted already stays so. */
+export function removeWebhook(trx: Trx, accountId: string, id: string): Promise<void> {
+  return store.markDeleted(trx, accountId, id);
 }
 
 /**
