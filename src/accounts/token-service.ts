@@ -183,6 +183,16 @@ export function listTokensOfUser(db: Db, accountId: string, userId: string): Pro
   return store.listLiveTokensOfUser(db, accountId, userId);
 }
 
+/** The token, or those that a person has minted by hand, and all that they have minted; ended ones too. */
+export async function listFamily(
+  db: Db,
+  accountId: string,
+  of: { tokenId: string } | { userId: string },
+): Promise<string[]> {
+  const ids = "tokenId" in of ? [of.tokenId] : await store.listTokensOfUser(db, accountId, of.userId);
+  return store.listWithOffspring(db, accountId, ids);
+}
+
 async function insertToken(
   trx: Trx,
   { accountId, organizationId }: Account,

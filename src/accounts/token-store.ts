@@ -164,6 +164,17 @@ export async function listLiveTokensOfUser(db: Db, accountId: string, userId: st
   return rows.map(({ id }) => id);
 }
 
+/** The tokens that a person has minted by hand, ended ones too. */
+export async function listTokensOfUser(db: Db, accountId: string, userId: string): Promise<string[]> {
+  const rows = await db
+    .selectFrom("tokens")
+    .where("account_id", "=", accountId)
+    .where("minted_by_user", "=", userId)
+    .select("id")
+    .execute();
+  return rows.map(({ id }) => id);
+}
+
 /** The account's live tokens of that name. */
 export async function listLiveTokensNamed(trx: Trx, accountId: string, name: string): Promise<string[]> {
   const rows = await trx
@@ -178,7 +189,7 @@ export async function listLiveTokensNamed(trx: Trx, accountId: string, name: str
 
 /** The tokens, and all that they and theirs have minted. */
 export async function listWithOffspring(
-  trx: Trx,
+  db: Db,
   accountId: string,
   ids: readonly string[],
 ): Promise<string[]> {
@@ -188,7 +199,7 @@ export async function listWithOffspring(
       union
       select t.id from tokens t join family f on t.minted_by = f.id where t.account_id = ${accountId}
     )
-    select id from family`.execute(trx);
+    select id from family`.execute(db);
   return rows.map(({ id }) => id);
 }
 

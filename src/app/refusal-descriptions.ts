@@ -92,14 +92,6 @@ const DETAILS: Partial<Record<ProblemName, DetailsOf>> = {
     properties: { contractId: Text },
     example: () => ({ contractId: CONTRACT_ID }),
   },
-  milestone_limit_reached: {
-    properties: { limit: Count, limitBytes: Count },
-    example: () => ({ limit: 1_000, limitBytes: 1_048_576 }),
-  },
-  list_too_large: {
-    properties: { narrowBy: Type.Array(Text) },
-    example: () => ({ narrowBy: ["jobId", "status"] }),
-  },
   milestone_not_fundable: {
     properties: { status: Milestone.properties.status },
     example: () => ({ status: "ACTIVE_FUNDED" }),

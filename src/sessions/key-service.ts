@@ -8,7 +8,7 @@ import {
   type TokenRequest,
 } from "../accounts/token-service.ts";
 import { readClock } from "../database/clock.ts";
-import type { Db } from "../database/connection.ts";
+import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
 import { notFound } from "../lib/problems.ts";
@@ -56,13 +56,14 @@ export async function mintKey(
 
 /**
  * A person revokes an API key of their account, and all that it has minted, at once.
+ * @param revocation.endWebhooks what ends the webhooks of those in this transaction, and says how many; absent: they go on
  * @throws Problem not_found, not_permitted for a viewer
  */
 export async function revokeKey(
   { db }: Deps,
   person: Person,
   account: Account,
-  id: string,
+  { id, endWebhooks }: { id: string; endWebhooks?: ((trx: Trx) => Promise<number>) | undefined },
   address: string,
 ): Promise<void> {
   const { accountId } = account;
@@ -72,7 +73,8 @@ export async function revokeKey(
     await assertMayDecide(trx, accountId, person.userId);
     if ((await findKey(trx, account, id)) === undefined) throw notFound("tokens", "tokenId", id);
     const ended = await revokeWithOffspring(trx, accountId, [id], now);
-    const detail = { accountId, tokenId: id, ended };
+    const webhooksEnded = (await endWebhooks?.(trx)) ?? 0;
+    const detail = { accountId, tokenId: id, ended, webhooksEnded };
     await store.insertAudit(
       trx,
       { id: newId(), userId: person.userId, action: "key_revoked", detail, address },

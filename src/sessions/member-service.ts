@@ -22,6 +22,13 @@ type Deps = { db: Db; config: { appName: string; publicUrl: string } };
 type Owner = { userId: string; email: string; name: string; sessionId: string };
 type Account = { accountId: string; accountName: string };
 
+/** Who is removed, and what goes with them. Webhooks are above this feature: whoever calls knows how they end. */
+export type Removal = {
+  memberId: string;
+  revokeKeys: boolean;
+  endWebhooks?: ((trx: Trx, userId: string) => Promise<number>) | undefined;
+};
+
 /**
  * All of these are an owner's: whoever calls has checked that their proof is fresh. Each leaves a trace. Each may throw
  * passkey_proof_required.
@@ -83,6 +90,7 @@ export async function changeRole(
  * Removes a member, or withdraws an invitation. A member is signed out everywhere, as somebody whom nobody trusts any
  * more; they and the other owners are mailed.
  * @param revokeKeys whether the API keys die that they have made, and so have seen
+ * @param endWebhooks what ends their webhooks in this transaction, and says how many; absent: they go on
  * @returns the member as they were
  * @throws Problem not_found, not_permitted, last_owner
  */
@@ -90,7 +98,7 @@ export async function removeMember(
   { db, config }: Deps,
   owner: Owner,
   account: Account,
-  { memberId, revokeKeys }: { memberId: string; revokeKeys: boolean },
+  { memberId, revokeKeys, endWebhooks }: Removal,
   address: string,
 ): Promise<MemberOfAccount> {
   const { accountId, accountName } = account;
@@ -104,8 +112,10 @@ export async function removeMember(
     }
     const keys = revokeKeys ? await listTokensOfUser(trx, accountId, userId) : [];
     const keysEnded = await revokeWithOffspring(trx, accountId, keys, now);
+    const webhooksEnded = (await endWebhooks?.(trx, userId)) ?? 0;
     const sessionsEnded = await store.deleteSessions(trx, userId, null);
-    await trace(step, "member_removed", { memberId, role: member.role, keysEnded, sessionsEnded });
+    const ended = { keysEnded, webhooksEnded, sessionsEnded };
+    await trace(step, "member_removed", { memberId, role: member.role, ...ended });
     const said = { by: owner, accountName, member };
     await mailOwners(step, (to) => memberRemovedMail(config, to, said), member);
     return member;

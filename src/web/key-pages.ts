@@ -3,9 +3,11 @@ import { type Html, html } from "../lib/html.ts";
 import { brief } from "../lib/names.ts";
 import { describeScopes, SCOPE_WORDS } from "../lib/scope-words.ts";
 import type { Human } from "../sessions/gate.ts";
+import type { Webhook } from "../webhooks/schemas.ts";
 import { choice, type Fault, faultSummary, field, hiddenField, notice } from "./forms.ts";
 import type { Page } from "./layout.ts";
 import { presenceField } from "./presence.ts";
+import { madeWebhooks } from "./webhook-pages.ts";
 import { mentioned, named, time } from "./wording.ts";
 
 export const KEYS = "/settings/keys";
@@ -168,7 +170,11 @@ export function newKeyPage({ token, metadata }: MintedToken, publicUrl: string):
 }
 
 /** Asks before a key is revoked. */
-export function revokePage({ id, name, preview, scopes, lastUsedAt }: Key, formToken: string): Page {
+export function revokePage(
+  { id, name, preview, scopes, lastUsedAt }: Key,
+  webhooks: readonly Webhook[],
+  formToken: string,
+): Page {
   return {
     title: "Revoke this key?",
     body: html`
@@ -176,10 +182,18 @@ export function revokePage({ id, name, preview, scopes, lastUsedAt }: Key, formT
         is what calls with keys that this one has made. This cannot be undone.</p>
       <p>It may ${describeScopes(scopes)}. ${lastUsedAt === null ? "It was never used." : html`It was last used ${time(new Date(lastUsedAt))}.`}
         What it has asked for already stays, and still waits for a person.</p>
-      <form class="choices" method="post" action="${KEYS}/${id}/revoke">
+      <form method="post" action="${KEYS}/${id}/revoke">
         ${hiddenField("form_token", formToken)}
-        <button type="submit">Revoke it</button>
-        <a class="button second" href="${KEYS}">Keep it</a>
+        ${
+          webhooks.length > 0 &&
+          html`<p>It has made these webhooks, by itself or with keys that it has made. They go on when it is revoked, as what listens
+          may be yours:</p>
+        ${madeWebhooks(webhooks, { ticked: false, says: "Delete these webhooks too: somebody else may have had the key" })}`
+        }
+        <div class="choices">
+          <button type="submit">Revoke it</button>
+          <a class="button second" href="${KEYS}">Keep it</a>
+        </div>
       </form>`,
   };
 }

@@ -1,6 +1,7 @@
 import { type Static, Type } from "@sinclair/typebox";
 import type { FastifyReply } from "fastify";
 import { findKey, type Key, listKeys } from "../accounts/token-service.ts";
+import type { Trx } from "../database/connection.ts";
 import type { App } from "../http/app.ts";
 import { newId } from "../lib/ids.ts";
 import { isVisible } from "../lib/names.ts";
@@ -11,6 +12,7 @@ import { formToken } from "../sessions/form-token.ts";
 import { type Human, openSessionGate } from "../sessions/gate.ts";
 import { mintKey, revokeKey } from "../sessions/key-service.ts";
 import type { SessionDeps } from "../sessions/service.ts";
+import { deleteMadeBy, listMadeBy } from "../webhooks/by-hand.ts";
 import type { Fault } from "./forms.ts";
 import {
   ENDED_SHOWN,
@@ -45,7 +47,7 @@ const MakeForm = Type.Object(
   },
   strict,
 );
-const RevokeForm = Type.Object(token, strict);
+const RevokeForm = Type.Object({ ...token, delete_webhooks: Type.Optional(Type.Literal("yes")) }, strict);
 const Params = Type.Object({ tokenId: Type.String() });
 const Query = Type.Object({ said: Type.Optional(Type.Unsafe<unknown>({})) });
 
@@ -96,8 +98,9 @@ export function keyRoutes(app: App, deps: SessionDeps): void {
     { ...pages.options, schema: { hide: true, params: Params } },
     async (request, reply) => {
       const human = pages.human(request);
-      const { key } = await findManaged(deps, human, request.params.tokenId);
-      const page = revokePage(key, formToken(deps.keys, human, PURPOSES.revoke(key.id)));
+      const { key, account } = await findManaged(deps, human, request.params.tokenId);
+      const webhooks = await listMadeBy(deps.db, account.accountId, { tokenId: key.id });
+      const page = revokePage(key, webhooks, formToken(deps.keys, human, PURPOSES.revoke(key.id)));
       return show(deps, reply, page, { human });
     },
   );
@@ -112,7 +115,12 @@ export function keyRoutes(app: App, deps: SessionDeps): void {
     async (request, reply) => {
       const human = revoking.human(request);
       const { key, account } = await findManaged(deps, human, request.params.tokenId);
-      await revokeKey(deps, human, account, key.id, request.ip);
+      const { accountId } = account;
+      const endWebhooks =
+        request.body.delete_webhooks === "yes"
+          ? (trx: Trx) => deleteMadeBy(trx, accountId, { tokenId: key.id })
+          : undefined;
+      await revokeKey(deps, human, account, { id: key.id, endWebhooks }, request.ip);
       return reply.redirect(`${KEYS}?said=revoked`, 303);
     },
   );

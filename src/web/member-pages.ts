@@ -4,9 +4,11 @@ import type { MemberRole } from "../database/schema.ts";
 import { type Html, html } from "../lib/html.ts";
 import { brief } from "../lib/names.ts";
 import type { Human } from "../sessions/gate.ts";
+import type { Webhook } from "../webhooks/schemas.ts";
 import { choice, type Fault, faultSummary, field, hiddenField, notice } from "./forms.ts";
 import type { Page } from "./layout.ts";
 import { presenceField } from "./presence.ts";
+import { madeWebhooks } from "./webhook-pages.ts";
 import { mentioned, named } from "./wording.ts";
 
 export const MEMBERS = "/settings/members";
@@ -182,12 +184,17 @@ export function memberPage(human: Human, view: MemberView & { shown: string; sta
   };
 }
 
-/** Asks before a member is removed, and what becomes of the keys that they have made. */
+/** Asks before a member is removed, and what becomes of the keys and the webhooks that they have made. */
 export function removePage(
   human: Human,
-  view: MemberView & { keys: readonly { name: string; preview: string }[]; revokeKeys: boolean },
+  view: MemberView & {
+    keys: readonly { name: string; preview: string }[];
+    revokeKeys: boolean;
+    webhooks: readonly Webhook[];
+    deleteWebhooks: boolean;
+  },
 ): Page {
-  const { member, accountName, you, formToken, fault, keys, revokeKeys } = view;
+  const { member, accountName, you, formToken, fault, keys, revokeKeys, webhooks, deleteWebhooks } = view;
   const { id, name, email, status } = member;
   const invited = status === "invited";
   return {
@@ -209,6 +216,14 @@ export function removePage(
         <ul>${keys.map((key) => html`<li>${mentioned(key.name)} <code>${key.preview}</code></li>`)}</ul>
         <label class="check"><input type="checkbox" name="revoke_keys" value="yes"${revokeKeys && " checked"}>
           <span>Revoke these keys too. Agents that call with them stop working</span></label>`
+        }
+        ${
+          webhooks.length > 0 &&
+          html`<p>${you ? "You have" : "They have"} made these webhooks, by hand or with such keys. What happens in the account is sent there:</p>
+        ${madeWebhooks(webhooks, {
+          ticked: deleteWebhooks,
+          says: "Delete these webhooks too. Nothing more is sent there",
+        })}`
         }
         ${presenceField(human, PASSWORD_FIELD, fault)}
         <div class="choices">

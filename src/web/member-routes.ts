@@ -4,6 +4,7 @@ import { findMember, type MemberOfAccount } from "../accounts/member-service.ts"
 import { listMembers } from "../accounts/service.ts";
 import { listKeys } from "../accounts/token-service.ts";
 import { type PaymentDeps, voidSignatures } from "../approvals/payment.ts";
+import type { Trx } from "../database/connection.ts";
 import type { MemberRole } from "../database/schema.ts";
 import type { App } from "../http/app.ts";
 import { isVisible } from "../lib/names.ts";
@@ -12,6 +13,7 @@ import { formToken } from "../sessions/form-token.ts";
 import { type Human, openSessionGate } from "../sessions/gate.ts";
 import { changeRole, inviteByOwner, removeMember } from "../sessions/member-service.ts";
 import type { SessionDeps } from "../sessions/service.ts";
+import { deleteMadeBy, listMadeBy } from "../webhooks/by-hand.ts";
 import type { Fault } from "./forms.ts";
 import {
   type InviteDraft,
@@ -51,7 +53,12 @@ const RoleForm = Type.Object(
   strict,
 );
 const RemoveForm = Type.Object(
-  { ...token, ...password, revoke_keys: Type.Optional(Type.Literal("yes")) },
+  {
+    ...token,
+    ...password,
+    revoke_keys: Type.Optional(Type.Literal("yes")),
+    delete_webhooks: Type.Optional(Type.Literal("yes")),
+  },
   strict,
 );
 const Params = Type.Object({ memberId: Type.String() });
@@ -91,6 +98,7 @@ export function memberRoutes(app: App, deps: MemberPageDeps): void {
     const human = pages.human(request);
     return showRemoval(deps, reply, human, await findOwn(deps, human, request.params.memberId), {
       revokeKeys: true,
+      deleteWebhooks: true,
     });
   });
 
@@ -171,15 +179,20 @@ function changeRoutes(app: App, deps: MemberPageDeps): void {
     async (request, reply) => {
       const human = removing.human(request);
       const own = await findOwn(deps, human, request.params.memberId);
-      const { password: typed, revoke_keys } = request.body;
+      const { password: typed, revoke_keys, delete_webhooks } = request.body;
       const revokeKeys = revoke_keys === "yes";
+      const deleteWebhooks = delete_webhooks === "yes";
       if ((await proveNow(deps, human, typed, request.ip)) === undefined) {
-        const around = { revokeKeys, fault: absentFault(PASSWORD_FIELD, typed) };
+        const around = { revokeKeys, deleteWebhooks, fault: absentFault(PASSWORD_FIELD, typed) };
         return showRemoval(deps, reply, human, own, around);
       }
-      const change = { memberId: own.member.id, revokeKeys };
+      const { accountId } = own.account;
+      const endWebhooks = deleteWebhooks
+        ? (trx: Trx, userId: string) => deleteMadeBy(trx, accountId, { userId })
+        : undefined;
+      const change = { memberId: own.member.id, revokeKeys, endWebhooks };
       const { status, userId } = await removeMember(deps, human, own.account, change, request.ip);
-      await voidSignatures(deps, own.account.accountId, userId);
+      await voidSignatures(deps, accountId, userId);
       if (userId === human.userId) return reply.redirect("/sign-in", 303);
       return reply.redirect(`${MEMBERS}?said=${status === "invited" ? "withdrawn" : "removed"}`, 303);
     },
@@ -226,13 +239,14 @@ async function showRemoval(
   reply: FastifyReply,
   human: Human,
   own: Own,
-  around: { revokeKeys: boolean; fault?: Fault },
+  around: { revokeKeys: boolean; deleteWebhooks: boolean; fault?: Fault },
 ): Promise<FastifyReply> {
   const { userId } = own.member;
   const keys = (await listKeys(deps.db, own.account)).filter(
     ({ status, minterUserId }) => status === "active" && userId !== null && minterUserId === userId,
   );
-  const view = { ...viewOf(deps, human, own, PURPOSES.remove), ...around, keys };
+  const webhooks = userId === null ? [] : await listMadeBy(deps.db, own.account.accountId, { userId });
+  const view = { ...viewOf(deps, human, own, PURPOSES.remove), ...around, keys, webhooks };
   const status = around.fault === undefined ? 200 : 422;
   return show(deps, reply, removePage(human, view), { human, status });
 }

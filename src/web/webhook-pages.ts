@@ -1,9 +1,11 @@
 import type { AccountEventType } from "../events/schemas.ts";
 import { type Html, html } from "../lib/html.ts";
+import type { Human } from "../sessions/gate.ts";
 import { WEBHOOKS_AT_MOST, type Webhook } from "../webhooks/schemas.ts";
 import type { MemberWebhook } from "../webhooks/service.ts";
 import { type Fault, faultSummary, field, hiddenField, notice } from "./forms.ts";
 import type { Page } from "./layout.ts";
+import { presenceField } from "./presence.ts";
 import { type DeliveryPage, deliveryList } from "./webhook-deliveries.ts";
 import { WEBHOOKS, webhookPath } from "./webhook-paths.ts";
 import { mentioned, named, time } from "./wording.ts";
@@ -42,10 +44,18 @@ const NOTICES: Record<string, string> = {
 const URL_SHOWN = 80;
 
 /** The ids of the form's fields, of which each account has its own. */
-export const fieldIds = (accountId: string) => ({ url: `url-${accountId}`, types: `types-${accountId}` });
+export const fieldIds = (accountId: string) => ({
+  url: `url-${accountId}`,
+  types: `types-${accountId}`,
+  password: `password-${accountId}`,
+});
+
+/** The id of the field for the password, on the page of one webhook. */
+export const PASSWORD_FIELD = "password";
 
 /** `/settings/webhooks`: where the account's events are sent, and one more place (CONTRACT.md §7). */
 export function webhooksPage(
+  human: Human,
   sections: readonly WebhookSection[],
   { said, fault }: { said?: string | undefined; fault?: Fault | undefined } = {},
 ): Page {
@@ -56,18 +66,18 @@ export function webhooksPage(
       ${faultSummary(fault)}
       <p>What happens in an account can be sent to programs of yours as it happens. Each request is signed, so that they
         know it is from here.</p>
-      ${sections.map((section) => account(section, sections.length > 1, fault))}`,
+      ${sections.map((section) => account(human, section, sections.length > 1, fault))}`,
   };
 }
 
-function account(section: WebhookSection, several: boolean, fault: Fault | undefined): Html {
+function account(human: Human, section: WebhookSection, several: boolean, fault: Fault | undefined): Html {
   const { accountName, enabled, webhooks, adding } = section;
   const heading = (text: string): Html => (several ? html`<h3>${text}</h3>` : html`<h2>${text}</h2>`);
   return html`${several && html`<h2>${mentioned(accountName)}</h2>`}
       ${!enabled && html`<p class="notice">The operator of this service has not enabled webhooks for this account: nothing is sent.</p>`}
       ${heading("Where events are sent")}
       ${webhooks.length === 0 ? html`<p>Nowhere yet.</p>` : html`<ul class="rows">${webhooks.map(row)}</ul>`}
-      ${enabled && adding !== undefined && html`${heading("Add a webhook")}${addForm(section, adding, fault)}`}
+      ${enabled && adding !== undefined && html`${heading("Add a webhook")}${addForm(human, section, adding, fault)}`}
       ${enabled && adding === undefined && html`<p class="quiet">Owners and approvers add and change webhooks.</p>`}`;
 }
 
@@ -88,7 +98,12 @@ function status({ status, eventTypes, disabledAt, disabledReason }: Webhook): Ht
 
 type Adding = NonNullable<WebhookSection["adding"]>;
 
-function addForm({ accountId, webhooks }: WebhookSection, adding: Adding, fault: Fault | undefined): Html {
+function addForm(
+  human: Human,
+  { accountId, webhooks }: WebhookSection,
+  adding: Adding,
+  fault: Fault | undefined,
+): Html {
   if (webhooks.length >= WEBHOOKS_AT_MOST) {
     return html`<p>An account may have ${WEBHOOKS_AT_MOST}. Delete one to add another.</p>`;
   }
@@ -121,6 +136,7 @@ function addForm({ accountId, webhooks }: WebhookSection, adding: Adding, fault:
             <span>${words} <code>${type}</code></span></label>`,
           )}
         </fieldset>
+        ${presenceField(human, ids.password, fault)}
         <button type="submit">Add this webhook</button>
       </form>`;
 }
@@ -135,6 +151,7 @@ export type WebhookView = DeliveryPage & {
   /** Absent for a viewer, and for a webhook that is disabled. */
   rotating: { formToken: string } | undefined;
   deletes: boolean;
+  fault?: Fault | undefined;
 };
 
 const ONE_NOTICES: Record<string, string> = {
@@ -142,13 +159,14 @@ const ONE_NOTICES: Record<string, string> = {
 };
 
 /** `/settings/webhooks/{id}`: what it is sent, how that went, and what can be done about it. */
-export function webhookPage(view: WebhookView): Page {
-  const { webhook, accountName, said, rotating, deletes } = view;
+export function webhookPage(human: Human, view: WebhookView): Page {
+  const { webhook, accountName, said, rotating, deletes, fault } = view;
   return {
     title: `Webhook: ${new URL(webhook.url).host}`,
     heading: html`Webhook`,
     body: html`
       ${notice(said === undefined ? undefined : ONE_NOTICES[said])}
+      ${faultSummary(fault)}
       ${webhook.status === "DISABLED" && disabledNotice(webhook)}
       <dl class="terms">
         <div class="wide"><dt>URL</dt><dd>${named(webhook.url)}</dd></div>
@@ -162,7 +180,7 @@ export function webhookPage(view: WebhookView): Page {
       </dl>
       <h2>Deliveries</h2>
       ${deliveryList(view)}
-      ${rotating && rotatePart(view, rotating)}
+      ${rotating && rotatePart(human, view, rotating)}
       ${
         deletes &&
         html`<h2>Delete it</h2>
@@ -177,7 +195,11 @@ function disabledNotice({ disabledAt, disabledReason }: Webhook): Html {
         Nothing more is sent. When the receiver works again, delete this webhook and add it anew; what it missed is in the feed.</p>`;
 }
 
-function rotatePart({ webhook, now }: WebhookView, { formToken }: { formToken: string }): Html {
+function rotatePart(
+  human: Human,
+  { webhook, now, fault }: WebhookView,
+  { formToken }: { formToken: string },
+): Html {
   const { id, oldSecretUntil } = webhook;
   const both = oldSecretUntil !== null && oldSecretUntil > now;
   return html`<h2>Signing secret</h2>
@@ -189,6 +211,7 @@ function rotatePart({ webhook, now }: WebhookView, { formToken }: { formToken: s
       <form method="post" action="${webhookPath(id)}/rotate-secret">
         ${hiddenField("shown", oldSecretUntil?.toISOString() ?? "")}
         ${hiddenField("form_token", formToken)}
+        ${presenceField(human, PASSWORD_FIELD, fault)}
         <button class="second" type="submit">Replace the secret</button>
       </form>`;
 }
@@ -210,6 +233,16 @@ export function secretPage({ webhook, secret }: { webhook: Webhook; secret: stri
       }</p>
       <p><a class="button" href="${webhookPath(webhook.id)}">I have copied it</a></p>`,
   };
+}
+
+/** What somebody has made who is to go, and whether it goes too: `delete_webhooks` in their form. */
+export function madeWebhooks(
+  webhooks: readonly Webhook[],
+  { ticked, says }: { ticked: boolean; says: string },
+): Html {
+  return html`<ul>${webhooks.map((webhook) => html`<li>${mentioned(webhook.url, URL_SHOWN)} <span class="quiet">${status(webhook)}</span></li>`)}</ul>
+        <label class="check"><input type="checkbox" name="delete_webhooks" value="yes"${ticked && " checked"}>
+          <span>${says}</span></label>`;
 }
 
 /** Asks before a webhook is deleted. */

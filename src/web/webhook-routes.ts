@@ -8,8 +8,8 @@ import { SCOPES } from "../lib/scopes.ts";
 import { formToken } from "../sessions/form-token.ts";
 import { type Human, openSessionGate } from "../sessions/gate.ts";
 import type { SessionDeps } from "../sessions/service.ts";
+import { addByHand, type Hand, rotateByHand } from "../webhooks/by-hand.ts";
 import {
-  createWebhookByHand,
   deleteWebhook,
   findWebhookForMember,
   listDeliveries,
@@ -17,16 +17,17 @@ import {
   type MemberWebhook,
   type Reader,
   redeliver,
-  rotateSecret,
   type WebhookDeps,
 } from "../webhooks/service.ts";
 import type { Fault } from "./forms.ts";
+import { absentFault, proveNow } from "./presence.ts";
 import { show } from "./site.ts";
 import {
   type Draft,
   deletePage,
   EVENT_WORDS,
   fieldIds,
+  PASSWORD_FIELD,
   secretPage,
   type WebhookSection,
   webhookPage,
@@ -38,6 +39,7 @@ const FEATURE = "public_api_webhooks";
 const DELIVERIES_SHOWN = 10;
 const strict = { additionalProperties: false };
 const token = { form_token: Type.String({ maxLength: 100 }) };
+const password = { password: Type.Optional(Type.String({ maxLength: 1_024 })) };
 const EventTypeName = Type.Unsafe<AccountEventType>({ type: "string", enum: Object.keys(EVENT_WORDS) });
 const AddForm = Type.Object(
   {
@@ -47,10 +49,11 @@ const AddForm = Type.Object(
     url: Type.String({ maxLength: 4_096 }),
     // A form sends one of a name as text, several as a list, and none not at all.
     event_types: Type.Optional(Type.Union([EventTypeName, Type.Array(EventTypeName, { maxItems: 50 })])),
+    ...password,
   },
   strict,
 );
-const RotateForm = Type.Object({ ...token, shown: Type.String({ maxLength: 30 }) }, strict);
+const RotateForm = Type.Object({ ...token, ...password, shown: Type.String({ maxLength: 30 }) }, strict);
 const RedeliverForm = Type.Object({ ...token, delivery_id: Type.String({ maxLength: 100 }) }, strict);
 const DeleteForm = Type.Object(token, strict);
 const Params = Type.Object({ webhookId: Type.String() });
@@ -109,7 +112,7 @@ function addRoute(app: App, deps: Deps): void {
     { ...gate.options, schema: { hide: true, body: AddForm } },
     async (request, reply) => {
       const human = gate.human(request);
-      const { account_id: accountId, webhook_id: id, url, event_types = [] } = request.body;
+      const { account_id: accountId, webhook_id: id, url, event_types = [], password } = request.body;
       assertManages(human, accountId);
       if (!isEnabled(human, accountId)) throw new Problem("feature_disabled");
       const draft = { url: url.trim(), eventTypes: [event_types].flat() };
@@ -118,9 +121,10 @@ function addRoute(app: App, deps: Deps): void {
       if (draft.eventTypes.length === 0) {
         return complain({ field: fieldIds(accountId).types, message: "Choose at least one event." });
       }
+      if ((await proveNow(deps, human, password, request.ip)) === undefined)
+        return complain(absentFault(fieldIds(accountId).password, password));
       try {
-        const member = { accountId, userId: human.userId, name: human.name };
-        const disclosed = await createWebhookByHand(deps, member, id, draft);
+        const disclosed = await addByHand(deps, handOf(human, accountId, request.ip), id, draft);
         return show(deps, reply, secretPage(disclosed, true), { human, status: 201 });
       } catch (error) {
         if (!(error instanceof Problem) || error.details?.field !== "url") throw error;
@@ -144,8 +148,11 @@ function actionRoutes(app: App, deps: Deps): void {
     async (request, reply) => {
       const human = rotating.human(request);
       const webhook = await findManaged(deps, human, request.params.webhookId);
-      const shown = { oldSecretUntil: request.body.shown || null };
-      const disclosed = await rotateSecret(deps, readerOf(webhook), webhook.id, shown);
+      const { shown, password } = request.body;
+      if ((await proveNow(deps, human, password, request.ip)) === undefined)
+        return showOne(deps, reply, human, webhook, { fault: absentFault(PASSWORD_FIELD, password) });
+      const hand = handOf(human, webhook.accountId, request.ip);
+      const disclosed = await rotateByHand(deps, hand, webhook.id, { oldSecretUntil: shown || null });
       return show(deps, reply, secretPage(disclosed, false), { human });
     },
   );
@@ -197,7 +204,7 @@ async function showList(
   };
   const sections = await Promise.all(human.memberships.map(section));
   const status = around.fault === undefined ? 200 : 422;
-  return show(deps, reply, webhooksPage(sections, around), { human, status });
+  return show(deps, reply, webhooksPage(human, sections, around), { human, status });
 }
 
 async function showOne(
@@ -205,7 +212,7 @@ async function showOne(
   reply: FastifyReply,
   human: Human,
   webhook: MemberWebhook,
-  { said, before }: { said: string | undefined; before: string | undefined },
+  { said, before, fault }: { said?: string | undefined; before?: string | undefined; fault?: Fault },
 ): Promise<FastifyReply> {
   const { id, accountId, oldSecretUntil } = webhook;
   const page = {
@@ -225,8 +232,10 @@ async function showOne(
     resending: form(PURPOSES.redeliver(id)),
     rotating: form(PURPOSES.rotate(id, oldSecretUntil?.toISOString() ?? "")),
     deletes: manages(human, accountId),
+    fault,
   };
-  return show(deps, reply, webhookPage(view), { human });
+  const status = fault === undefined ? 200 : 422;
+  return show(deps, reply, webhookPage(human, view), { human, status });
 }
 
 /** @throws Problem not_found for a webhook of none of the person's accounts */
@@ -261,6 +270,11 @@ function manages(human: Human, accountId: string): boolean {
 
 function isEnabled(human: Human, accountId: string): boolean {
   return membershipOf(human, accountId)?.features[FEATURE] === true;
+}
+
+function handOf({ userId, email, name, memberships }: Human, accountId: string, address: string): Hand {
+  const accountName = memberships.find((own) => own.accountId === accountId)?.accountName ?? "";
+  return { person: { userId, email, name }, account: { accountId, accountName }, address };
 }
 
 /** A member may read all that is the account's. */

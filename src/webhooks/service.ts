@@ -36,10 +36,8 @@ export type WebhookDeps = {
 export type Reader = { accountId: string; scopes: readonly string[] };
 /** Which token makes a webhook. */
 export type Creator = Reader & { tokenId: string; tokenName: string };
-/** Which member makes one by hand. */
-export type Member = { accountId: string; userId: string; name: string };
-
-type Maker = { accountId: string; tokenId: string | null; userId: string | null; makerName: string };
+/** By whom a webhook is said to be: a token, or a person. */
+export type Maker = { accountId: string; tokenId: string | null; userId: string | null; makerName: string };
 /** A webhook with its secret, which is nowhere else in clear. */
 export type Disclosed = { webhook: Webhook; secret: string };
 
@@ -62,44 +60,33 @@ export async function createWebhook(
   assertSendable(body.url, targetRules(deps.config));
   assertMayRead(creator, body.eventTypes, deps.config.publicUrl);
   const { accountId, tokenId, tokenName } = creator;
-  return insertWebhook(deps, { accountId, tokenId, userId: null, makerName: tokenName }, newId(), body);
+  const maker = { accountId, tokenId, userId: null, makerName: tokenName };
+  return inTransaction(deps.db, (trx) => addWebhook(trx, deps.config, maker, newId(), body));
 }
 
 /**
- * The same for a member, who may read all that is the account's.
- * @param id given to the form when it was shown, so that sending it twice makes one webhook
- * @throws Problem bad_request {field}, webhook_limit_reached, form_refused when it was sent before
+ * Adds a webhook within the transaction of whoever may. Holds the account, so that no two pass its limit together.
+ * @param id a form's, which so counts once
+ * @throws Problem bad_request {field}, webhook_limit_reached, form_refused
  */
-export async function createWebhookByHand(
-  deps: WebhookDeps,
-  { accountId, userId, name }: Member,
-  id: string,
-  body: WebhookBody,
-): Promise<Disclosed> {
-  assertSendable(body.url, targetRules(deps.config));
-  return insertWebhook(deps, { accountId, tokenId: null, userId, makerName: name }, id, body);
-}
-
-async function insertWebhook(
-  { db, config }: WebhookDeps,
+export async function addWebhook(
+  trx: Trx,
+  config: WebhookDeps["config"],
   { accountId, ...maker }: Maker,
   id: string,
   { url, eventTypes }: WebhookBody,
 ): Promise<Disclosed> {
+  assertSendable(url, targetRules(config));
+  const now = await readClock(trx);
+  await holdAccount(trx, accountId);
+  if ((await store.countWebhooks(trx, accountId)) >= WEBHOOKS_AT_MOST) {
+    throw new Problem("webhook_limit_reached", { limit: WEBHOOKS_AT_MOST });
+  }
   const secret = newWebhookSecret();
   const sealed = seal(config.secretsKeys, secret, secretContext(accountId, id));
-  const { origin } = new URL(url);
-  const row = await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
-    await holdAccount(trx, accountId);
-    if ((await store.countWebhooks(trx, accountId)) >= WEBHOOKS_AT_MOST) {
-      throw new Problem("webhook_limit_reached", { limit: WEBHOOKS_AT_MOST });
-    }
-    const webhook = { id, url, origin, eventTypes, ...maker, secret: sealed };
-    const inserted = await store.insertWebhook(trx, accountId, webhook, now);
-    if (inserted === undefined) throw new Problem("form_refused");
-    return inserted;
-  });
+  const webhook = { id, url, origin: new URL(url).origin, eventTypes, ...maker, secret: sealed };
+  const row = await store.insertWebhook(trx, accountId, webhook, now);
+  if (row === undefined) throw new Problem("form_refused");
   return { webhook: toWebhook(row), secret };
 }
 
@@ -123,6 +110,15 @@ function assertMayRead({ scopes }: Reader, eventTypes: readonly string[], public
 /** The account's webhooks, the newest first. */
 export async function listWebhooks(db: Db, accountId: string): Promise<Webhook[]> {
   return (await store.listWebhooks(db, accountId)).map(toWebhook);
+}
+
+/** Those that a person has made by hand, or one of the tokens, in the order of their ids. */
+export async function listWebhooksMadeBy(
+  db: Db,
+  accountId: string,
+  makers: { userId: string | null; tokenIds: readonly string[] },
+): Promise<Webhook[]> {
+  return (await store.listWebhooksMadeBy(db, accountId, makers)).map(toWebhook);
 }
 
 /** @throws Problem not_found */
@@ -165,35 +161,50 @@ export async function findWebhookForMember(
 export async function deleteWebhook(db: Db, accountId: string, id: string): Promise<Webhook> {
   return inTransaction(db, async (trx) => {
     const webhook = await lockOr404(trx, accountId, id);
-    await store.markDeleted(trx, accountId, id);
+    await removeWebhook(trx, accountId, id);
     return toWebhook(webhook);
   });
 }
 
+/** The same within another transaction; one that is deleted already stays so. */
+export function removeWebhook(trx: Trx, accountId: string, id: string): Promise<void> {
+  return store.markDeleted(trx, accountId, id);
+}
+
 /**
  * Gives a webhook a new secret. The one before signs beside it for 24 h; one still older stops at once.
- * @param shown the `oldSecretUntil` of the page that asks: once for each time that it was shown
- * @throws Problem not_found, scope_missing, webhook_disabled, form_refused when the secret is another by now
+ * @throws Problem not_found, scope_missing, webhook_disabled
  */
 export async function rotateSecret(
   { db, config }: WebhookDeps,
   reader: Reader,
   id: string,
+): Promise<Disclosed> {
+  return inTransaction(db, (trx) => replaceSecret(trx, config, reader, id));
+}
+
+/**
+ * The same within the transaction of whoever may.
+ * @param shown the `oldSecretUntil` of the page that asks: once for each time that it was shown
+ * @throws Problem not_found, scope_missing, webhook_disabled, form_refused when the secret is another by now
+ */
+export async function replaceSecret(
+  trx: Trx,
+  config: WebhookDeps["config"],
+  reader: Reader,
+  id: string,
   shown?: { oldSecretUntil: string | null },
 ): Promise<Disclosed> {
   const { accountId } = reader;
+  const now = await readClock(trx);
+  const row = await lockActive(trx, reader, id, config.publicUrl);
+  if (shown !== undefined && shown.oldSecretUntil !== isoOrNull(row.old_secret_until)) {
+    throw new Problem("form_refused");
+  }
   const secret = newWebhookSecret();
-  const webhook = await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
-    const row = await lockActive(trx, reader, id, config.publicUrl);
-    if (shown !== undefined && shown.oldSecretUntil !== isoOrNull(row.old_secret_until)) {
-      throw new Problem("form_refused");
-    }
-    const sealed = seal(config.secretsKeys, secret, secretContext(accountId, id));
-    await store.replaceSecret(trx, accountId, id, sealed, addSeconds(now, OLD_SECRET_SECONDS));
-    return toWebhook(row);
-  });
-  return { webhook, secret };
+  const sealed = seal(config.secretsKeys, secret, secretContext(accountId, id));
+  await store.replaceSecret(trx, accountId, id, sealed, addSeconds(now, OLD_SECRET_SECONDS));
+  return { webhook: toWebhook(row), secret };
 }
 
 /**

@@ -45,6 +45,20 @@ export function findWebhookOf(db: Db, accountIds: readonly string[], id: string)
     .executeTakeFirst();
 }
 
+/** Webhooks that a person has made by hand, or one of the tokens, in the order of their ids. */
+export function listWebhooksMadeBy(
+  db: Db,
+  accountId: string,
+  { userId, tokenIds }: { userId: string | null; tokenIds: readonly string[] },
+) {
+  return selectWebhooks(db, accountId)
+    .where((where) =>
+      where.or([where("user_id", "=", userId), sql<boolean>`token_id = any(${tokenIds}::uuid[])`]),
+    )
+    .orderBy("id")
+    .execute();
+}
+
 /** The webhook's row, held against other writers until the transaction ends. */
 export function lockWebhook(trx: Trx, accountId: string, id: string) {
   return selectWebhooks(trx, accountId).where("id", "=", id).forNoKeyUpdate().executeTakeFirst();

@@ -97,6 +97,8 @@ const ROLES: Record<string, number> = {
   exchange: 2,
   client: 3,
   // When a delivery is tried again, and who sends what is due.
+  // What members do about webhooks, on pages.
+  "by-hand": 4,
   schedule: 0,
   dispatch: 4,
   waiters: 2,

@@ -7,9 +7,10 @@ import { readHuman } from "../../src/sessions/gate.ts";
 import { deriveKeys } from "../../src/sessions/keys.ts";
 import { openSessions } from "../../src/sessions/service.ts";
 import { digestRows } from "../http/rows.ts";
-import { type Answer, call, createFixture, type Fixture } from "../support/fixtures.ts";
+import { type Answer, call, createFixture, type Fixture, operate } from "../support/fixtures.ts";
 import { createHuman, type HumanFixture, hiddenValue, open, PASSWORD, submit } from "../support/humans.ts";
 import { startService } from "../support/service.ts";
+import { FEATURES, subscribe } from "../support/webhooks.ts";
 
 const { app, db, config } = await startService();
 
@@ -198,10 +199,44 @@ describe("a person who revokes a key", () => {
     expect(await works(scene.token)).toBe(true);
     expect((await traces(scene.email)).at(-1)).toEqual({
       action: "key_revoked",
-      detail: { accountId: accountKey(scene.account), tokenId: id, ended: 2 },
+      detail: { accountId: accountKey(scene.account), tokenId: id, ended: 2, webhooksEnded: 0 },
     });
     expect((await open(app, HERE, scene)).text).toContain("Ended lately");
   });
+
+  test.each([
+    ["keeps", undefined],
+    ["deletes", "yes"],
+  ])(
+    "is shown the webhooks that it and its offspring have made, and %s them, as they say",
+    async (_what, said) => {
+      const scene = await begin();
+      await operate(app, "PUT", `/accounts/${scene.account}`, { features: FEATURES });
+      const mint = async (token: string) =>
+        (await call(app, "POST", "/api/public/v1/tokens", { token })).body as {
+          token: string;
+          metadata: { id: string };
+        };
+      const key = await mint(scene.token);
+      await subscribe(app, key.token, "https://example.com/key");
+      await subscribe(app, (await mint(key.token)).token, "https://example.com/child");
+      await subscribe(app, scene.token, "https://example.com/other");
+      const path = `${HERE}/${key.metadata.id}/revoke`;
+      const page = await open(app, path, scene);
+      for (const url of ["https://example.com/key", "https://example.com/child"])
+        expect(page.text).toContain(url);
+      expect(page.text).not.toContain("https://example.com/other");
+      expect(page.text).not.toMatch(/name="delete_webhooks" value="yes" checked/);
+      const form_token = hiddenValue(page, path);
+      await submit(app, path, { form_token, ...(said && { delete_webhooks: said }) }, scene);
+      const { body } = await call(app, "GET", "/api/public/v1/webhooks", scene);
+      expect(body.webhooks).toHaveLength(said === undefined ? 3 : 1);
+      expect((await traces(scene.email)).at(-1)?.detail).toMatchObject({
+        ended: 2,
+        webhooksEnded: said === undefined ? 0 : 2,
+      });
+    },
+  );
 
   test("needs no proof for it: what leaks is ended fast", async () => {
     const scene = await begin("approver");

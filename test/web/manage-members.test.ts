@@ -21,6 +21,7 @@ import {
 } from "../support/humans.ts";
 import { decide, letProofAge, putCard } from "../support/page-states.ts";
 import { startService } from "../support/service.ts";
+import { FEATURES, postMessage, subscribe } from "../support/webhooks.ts";
 
 const service = await startService();
 const { app, db, config } = service;
@@ -267,6 +268,7 @@ describe("an owner who removes a member", () => {
         memberId: other.memberId,
         role: "approver",
         keysEnded: 0,
+        webhooksEnded: 0,
         sessionsEnded: 2,
       },
     });
@@ -289,6 +291,50 @@ describe("an owner who removes a member", () => {
       expect((await call(app, "GET", "/api/public/v1/auth/me", { token: one })).status).toBe(expected);
     expect((await call(app, "GET", "/api/public/v1/auth/me", owner)).status).toBe(200);
   });
+
+  test.each([
+    ["deletes", "yes"],
+    ["keeps", undefined],
+  ])(
+    "%s the webhooks that they have made, by hand and with their keys, as the form says",
+    async (_what, said) => {
+      const { owner, other } = await beginWith("approver");
+      await operate(app, "PUT", `/accounts/${owner.account}`, { features: FEATURES });
+      const byHand = "https://example.com/by-hand";
+      await addWebhook(other, byHand);
+      // Also with a key that one of theirs has minted, and which is revoked by now.
+      const token = await makeKey(other, "webhooks:manage", "messages:read");
+      const { body: child } = await call(app, "POST", "/api/public/v1/tokens", { token });
+      const byKey = "https://example.com/by-key";
+      await subscribe(app, child.token, byKey);
+      await call(app, "DELETE", `/api/public/v1/tokens/${child.metadata.id}`, { token });
+      const kept = "https://example.com/the-owners";
+      await addWebhook(owner, kept);
+
+      const page = await open(app, `${HERE}/${other.memberId}/remove`, owner);
+      expect(page.text).toMatch(/name="delete_webhooks" value="yes" checked/);
+      for (const url of [byHand, byKey]) expect(page.text).toContain(url);
+      expect(page.text).not.toContain(kept);
+      expect((await open(app, `${HERE}/${owner.memberId}/remove`, owner)).text).toContain(kept);
+
+      await act(owner, other.memberId, "remove", said === undefined ? {} : { delete_webhooks: said });
+      const { body } = await call(app, "GET", "/api/public/v1/webhooks", owner);
+      const left = body.webhooks.map(({ url }: { url: string }) => url).sort();
+      expect(left).toEqual(said === undefined ? [byHand, byKey, kept] : [kept]);
+      expect(await lastTrace(owner.email)).toMatchObject({
+        detail: { webhooksEnded: said === undefined ? 0 : 2 },
+      });
+      // What was to be sent there is not, from then on.
+      await postMessage(app, owner);
+      const due = await db
+        .selectFrom("webhook_deliveries as d")
+        .innerJoin("webhooks as w", "w.id", "d.webhook_id")
+        .where("w.account_id", "=", accountKey(owner.account))
+        .select("w.url")
+        .execute();
+      expect(due.map(({ url }) => url).sort()).toEqual(left);
+    },
+  );
 
   test("has what they confirmed, and their bank has not, given up: the approval waits again", async () => {
     const { owner, other } = await beginWith("approver");
@@ -492,14 +538,26 @@ async function tokenOf({ cookie }: HumanFixture, memberId: string, what: "role" 
   return hiddenIn(page, memberId, what);
 }
 
-async function makeKey({ cookie }: HumanFixture): Promise<string> {
+async function addWebhook({ cookie }: HumanFixture, url: string): Promise<void> {
+  const form = "/settings/webhooks/add";
+  const page = await open(app, "/settings/webhooks", { cookie });
+  const hidden = ["account_id", "webhook_id", "form_token"].map((name) => [
+    name,
+    hiddenValue(page, form, name),
+  ]);
+  const fields = { ...Object.fromEntries(hidden), url, event_types: "message.received" };
+  expect((await submit(app, form, fields, { cookie })).status).toBe(201);
+}
+
+async function makeKey({ cookie }: HumanFixture, ...scopes: string[]): Promise<string> {
   const page = await open(app, "/settings/keys", { cookie });
   const form = "/settings/keys/make";
   const hidden = ["account_id", "token_id", "form_token"].map((name) => [
     name,
     hiddenValue(page, form, name),
   ]);
-  const fields = { ...Object.fromEntries(hidden), name: "Made by hand", scopes: "jobs:read", lifetime: "30" };
+  const ticked = (scopes.length > 0 ? scopes : ["jobs:read"]).map((scope) => ["scopes", scope]);
+  const fields = [...hidden, ["name", "Made by hand"], ...ticked, ["lifetime", "30"]] as [string, string][];
   const { text } = await submit(app, form, fields, { cookie });
   return /ot_pat_[A-Za-z0-9_-]{65}/.exec(text)?.[0] ?? "";
 }

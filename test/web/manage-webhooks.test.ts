@@ -1,9 +1,12 @@
 import { Webhook } from "standardwebhooks";
 import { describe, expect, test } from "vitest";
 import { accountKey, newId } from "../../src/lib/ids.ts";
+import { addByHand, rotateByHand } from "../../src/webhooks/by-hand.ts";
+import { digestRows } from "../http/rows.ts";
 import type { Fixture } from "../support/fixtures.ts";
 import { operate } from "../support/fixtures.ts";
-import { createHuman, type HumanFixture, hiddenValue, open, submit } from "../support/humans.ts";
+import { createHuman, type HumanFixture, hiddenValue, open, PASSWORD, submit } from "../support/humans.ts";
+import { letProofAge } from "../support/page-states.ts";
 import { startService } from "../support/service.ts";
 import {
   callWebhooks,
@@ -62,6 +65,16 @@ const secretIn = (text: string): string | undefined => /whsec_[A-Za-z0-9+/=]+/.e
 const list = async ({ token }: Fixture) => (await callWebhooks(app, "GET", "", { token })).body.webhooks;
 async function demote({ memberId }: Scene): Promise<void> {
   await db.updateTable("members").set({ role: "viewer" }).where("id", "=", memberId).execute();
+}
+
+async function handOf({ account, memberId, email, name }: Scene) {
+  const { user_id } = await db
+    .selectFrom("members")
+    .where("id", "=", memberId)
+    .select("user_id")
+    .executeTakeFirstOrThrow();
+  const person = { userId: String(user_id), email, name };
+  return { person, account: { accountId: accountKey(account), accountName: "Acme" }, address: "127.0.0.1" };
 }
 
 describe("a person who manages webhooks", () => {
@@ -189,6 +202,86 @@ describe("a person who manages webhooks", () => {
     expect((await open(app, `${HERE}/${id}`, scene)).text).toContain("The secret was replaced");
     const { answer: again } = await act(scene, id, "rotate-secret", ["shown"]);
     expect(secretIn(again.text)).not.toBe(second);
+  });
+
+  test("must prove that they are there to add one or to replace a secret, if they have not for 5 minutes", async () => {
+    const scene = await begin();
+    const { id } = await subscribe(app, scene.token, URL);
+    await letProofAge({ db }, scene);
+    const page = await open(app, `${HERE}/${id}`, scene);
+    const rotate = `${HERE}/${id}/rotate-secret`;
+    const forms: [string, [string, string][]][] = [
+      [ADD, await addForm(scene, "https://example.com/kept")],
+      [rotate, ["form_token", "shown"].map((name) => [name, hiddenValue(page, rotate, name)])],
+    ];
+    const before = await digestRows(db);
+    for (const [url, form] of forms) {
+      for (const [typed, said] of [
+        [[], "Type your password, to show that it is you."],
+        [[["password", "not this one"]], "This is not your password."],
+      ] as [[string, string][], string][]) {
+        const { status, text } = await submit(app, url, [...form, ...typed], scene);
+        expect([status, text.includes(said), secretIn(text)], url).toEqual([422, true, undefined]);
+        if (url === ADD) expect(text).toContain('value="https://example.com/kept"');
+      }
+    }
+    const { "auth.attempts": _counted, ...after } = await digestRows(db);
+    const { "auth.attempts": _none, ...rest } = before;
+    expect(after).toEqual(rest);
+    for (const [url, form] of forms) {
+      await letProofAge({ db }, scene);
+      const answer = await submit(app, url, [...form, ["password", PASSWORD]], scene);
+      expect(secretIn(answer.text), answer.text).toBeDefined();
+    }
+  });
+
+  test("is mailed of what they add and replace, as are the owners, with where it leads; a trace stays", async () => {
+    const approver = await begin("approver");
+    const owner = await createHuman(app, approver.account);
+    await submit(app, ADD, await addForm(approver, "https://hooks.example.com/secret-path"), approver);
+    const [{ id }] = await list(approver);
+    await act(approver, id, "rotate-secret", ["shown"]);
+    for (const { email } of [approver, owner]) {
+      const mails = await db
+        .selectFrom("mails")
+        .where("recipient", "=", email)
+        .where("subject", "like", "%webhook%")
+        .orderBy("created_at")
+        .select(["subject", "body"])
+        .execute();
+      expect(mails.map(({ subject }) => subject)).toEqual([
+        "Countersign: a new webhook for Acme",
+        "Countersign: a webhook of Acme has another secret",
+      ]);
+      for (const { body } of mails) {
+        expect(body).toContain(`“Ada Owner” (${approver.email})`);
+        expect(body).toContain("“hooks.example.com”");
+        expect(body).not.toContain("secret-path");
+      }
+    }
+    const traces = await db
+      .selectFrom("auth.audit as a")
+      .innerJoin("auth.users as u", "u.id", "a.user_id")
+      .where("u.email", "=", approver.email)
+      .where("a.action", "like", "webhook_%")
+      .orderBy("a.created_at")
+      .select(["a.action", "a.detail"])
+      .execute();
+    expect(traces.map(({ action }) => action)).toEqual(["webhook_added", "webhook_secret_replaced"]);
+    expect(traces[0]?.detail).toMatchObject({ webhookId: id, host: "hooks.example.com" });
+  });
+
+  test("who became a viewer while their form was on its way adds nothing, and replaces nothing", async () => {
+    const scene = await begin("approver");
+    const { id } = await subscribe(app, scene.token, URL);
+    const { person, account, address } = await handOf(scene);
+    await demote(scene);
+    const body = { url: URL, eventTypes: ["message.received" as const] };
+    const deps = { db, config };
+    await expect(addByHand(deps, { person, account, address }, newId(), body)).rejects.toThrow("Your role");
+    const shown = { oldSecretUntil: null };
+    await expect(rotateByHand(deps, { person, account, address }, id, shown)).rejects.toThrow("Your role");
+    expect(await list(scene)).toHaveLength(1);
   });
 
   test("deletes one after being asked", async () => {
