@@ -386,24 +386,24 @@ describe("money that goes back from Stripe's side", () => {
     const payment = await findLatestPayment(db, paid.accountId, paid.approvalId);
     if (payment === undefined) throw new TypeError("it was paid");
     const dispute = stripe.dispute(paid.intentId);
-    let letGo = () => {};
-    const held = new Promise<void>((resolve) => {
-      letGo = resolve;
-    });
+    const [asked, held] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     const seen: Reversal[] = await Array.fromAsync(processor.listReversals({ intentId: paid.intentId }));
     const slow = {
       ...processor,
       async *listReversals() {
-        await held;
+        asked.resolve();
+        await held.promise;
         yield* seen;
       },
     };
     const stale = bookReversals({ db, processor: slow }, payment);
+    await asked.promise;
+    // The clock's milliseconds tell the two apart.
     await sql`select pg_sleep(0.01)`.execute(db);
     stripe.closeDispute(dispute.id, "won");
     const changes = await Promise.all([1, 2, 3, 4].map(() => bookReversals({ db, processor }, payment)));
     expect(changes.flat()).toMatchObject([{ id: dispute.id, status: "won" }]);
-    letGo();
+    held.resolve();
     expect(await stale).toEqual([]);
     expect(await ledgerOf(paid)).toEqual({ processor: 45_000, [milestoneAccount(paid)]: -45_000 });
   });
