@@ -174,7 +174,7 @@ describe("whoever has come in by a mailed link", () => {
     const thief = await comeByLink(story);
     const { authenticator } = await add(thief);
     expect(await confirms(thief, authenticator)).toBe(false);
-    expect((await open(app, story.path, thief)).text).toContain(`${PASSKEYS}/new?return_to=${story.path}`);
+    expect((await open(app, story.path, thief)).text).toContain("Your passkey cannot confirm yet");
     expect((await open(app, `${PASSKEYS}/new`, thief)).text).toContain(
       "You have added one already, which waits",
     );
@@ -182,6 +182,7 @@ describe("whoever has come in by a mailed link", () => {
 
   test("nor after they have changed that password, or the account has come to demand passkeys since", async () => {
     const { story } = await begin({ coSign: "session" });
+    await sql`delete from auth.passkeys where user_id = ${story.userId}`.execute(db);
     const thief = await comeByLink(story);
     const page = await open(app, SECURITY, thief);
     const form_token = hiddenValue(page, `${SECURITY}/password`);
@@ -415,8 +416,12 @@ describe("an owner's consent", () => {
       expect(sent.status, what).toBe(409);
     }
     expect((await agree(owner, id, own, { userVerified: false })).status).toBe(409);
+    const { authenticator: waiting } = await add({ cookie: cookieOf(await signIn(app, owner.email)) });
+    const again = { ...owner, cookie: await signInWith(own, owner.userId) };
+    expect(await countsFor(owner.userId, waiting)).toBe(false);
+    expect((await agree(again, id, waiting)).status).toBe(409);
     expect(await countsFor(story.userId, authenticator)).toBe(false);
-    expect((await agree(owner, id, own)).status).toBe(303);
+    expect((await agree(again, id, own)).status).toBe(303);
     expect(await countsFor(story.userId, second)).toBe(false);
   });
 

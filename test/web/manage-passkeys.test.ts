@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { newId } from "../../src/lib/ids.ts";
 import { listOwnPasskeys } from "../../src/sessions/passkey-store.ts";
 import { launchBrowser, SIZES, startSite } from "../support/browser.ts";
-import { beginCoSign, dropPasskeys, statusOf } from "../support/co-sign.ts";
+import { beginCoSign } from "../support/co-sign.ts";
 import { createFixture } from "../support/fixtures.ts";
 import { createHuman, PASSWORD } from "../support/humans.ts";
 import { letProofAge } from "../support/page-states.ts";
@@ -105,27 +105,6 @@ describe.skipIf(browser === undefined)("a person in a browser with an authentica
       await press(page, "Remove this passkey");
       expect(await textOf(page, "status")).toContain("The passkey is removed");
     });
-  });
-
-  test("without a passkey, where one is demanded, has paid after 5 clicks and prompts", async () => {
-    const story = await beginCoSign(live());
-    await dropPasskeys(live().db, story);
-    await inWindow("phone", async ({ page, authenticator }) => {
-      await signIn(page, story.email);
-      await page.goto(live().origin + story.path);
-      let clicks = 0;
-      const click = async (role: "button" | "link", name: string) => {
-        clicks += 1;
-        await page.getByRole("main").getByRole(role, { name, exact: true }).click();
-      };
-      await click("link", "Add a passkey");
-      await click("button", "Create passkey");
-      await page.waitForURL(`**${story.path}`);
-      await click("button", "Confirm and pay $450.00 USD");
-      await page.getByRole("heading", { name: "$450.00 USD paid" }).waitFor();
-      expect(clicks + authenticator.answered()).toBe(5);
-    });
-    expect(await statusOf(live().app, story)).toBe("confirmed");
   });
 
   test("agrees by their passkey to another member’s that waits", async () => {
