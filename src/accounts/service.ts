@@ -117,6 +117,12 @@ export async function assertMayDecide(trx: Trx, accountId: string, userId: strin
   if (member.role === "viewer") throw new Problem("not_permitted");
 }
 
+/** Whether the person is a member who may decide, held so until the transaction ends. */
+export async function mayDecide(trx: Trx, accountId: string, userId: string): Promise<boolean> {
+  const member = await store.lockMemberOfUser(trx, accountId, userId);
+  return member !== undefined && member.role !== "viewer";
+}
+
 /** The account's members, those who were invited included, oldest first. */
 export function listMembers(db: Db, accountId: string): Promise<store.MemberRow[]> {
   return store.listMembers(db, accountId);

@@ -1,4 +1,5 @@
 import { hash, randomInt, timingSafeEqual } from "node:crypto";
+import { addSeconds } from "../lib/time.ts";
 import { type RegistrationRow, WRONG_CODES_AT_MOST } from "./store.ts";
 
 /** What the agent keeps to itself, what it shows to its human, and what only the mail holds. */
@@ -20,6 +21,21 @@ export function claimState(row: RegistrationRow, now: Date): ClaimState {
   if (row.attemptExpiresAt === null) return "unnamed";
   if ((row.wrongCodes ?? 0) >= WRONG_CODES_AT_MOST) return "guessed";
   return row.attemptExpiresAt <= now ? "lapsed" : "open";
+}
+
+/** After the claim, how long its token waits for the agent at least. */
+const DELIVERY_SECONDS = 60 * 60;
+
+/** Until when the agent may fetch the token that a claim brought; `undefined`: there is none, or it has been. */
+export function fetchableUntil({ claimedAt, deliveredAt, expiresAt }: RegistrationRow): Date | undefined {
+  if (claimedAt === null || deliveredAt !== null) return undefined;
+  const atLeast = addSeconds(claimedAt, DELIVERY_SECONDS);
+  return atLeast > expiresAt ? atLeast : expiresAt;
+}
+
+/** Whether a human has refused that token since: no claim lets an agent do nothing at all. */
+export function isRefused({ scopes }: RegistrationRow): boolean {
+  return scopes?.length === 0;
 }
 
 /** The six digits that an agent shows to its human. */

@@ -9,7 +9,16 @@ import { accountKey, newId } from "../lib/ids.ts";
 import { newSecret, readSecret } from "../lib/secrets.ts";
 import { addSeconds, SECOND } from "../lib/time.ts";
 import { queueMail } from "../mail/service.ts";
-import { CLAIM_PREFIX, claimState, codeDigest, LINK_PREFIX, newUserCode, PAGE_PREFIX } from "./claim.ts";
+import {
+  CLAIM_PREFIX,
+  claimState,
+  codeDigest,
+  fetchableUntil,
+  isRefused,
+  LINK_PREFIX,
+  newUserCode,
+  PAGE_PREFIX,
+} from "./claim.ts";
 import { type AgentLimits, createAgentLimits } from "./limits.ts";
 import { claimMail } from "./mails.ts";
 import { Refusal } from "./refusals.ts";
@@ -25,8 +34,6 @@ import * as store from "./store.ts";
 
 const WINDOW_SECONDS = 24 * 60 * 60;
 const ATTEMPT_SECONDS = 30 * 60;
-/** After the claim, how long its token waits for the agent at least. */
-const DELIVERY_SECONDS = 60 * 60;
 const POLL_INTERVAL_STEP = 5;
 const POLL_INTERVAL_AT_MOST = 60;
 const UNNAMED = "Unnamed agent";
@@ -233,6 +240,12 @@ async function deliver(
   const state = claimState(row, now);
   switch (state) {
     case "claimed":
+      if (isRefused(row)) {
+        return new Refusal(
+          "invalid_grant",
+          "The owner of the account has refused the access token. They mint others under Settings, API keys.",
+        );
+      }
       return mayStillAsk(row, now) && (await store.markDelivered(trx, row.accountId, now))
         ? mintClaimed(trx, row, now)
         : new Refusal(
@@ -268,9 +281,9 @@ async function deliver(
   }
 }
 
-function mayStillAsk({ deliveredAt, claimedAt, expiresAt }: store.RegistrationRow, now: Date): boolean {
-  if (deliveredAt !== null || claimedAt === null) return false;
-  return now < expiresAt || now < addSeconds(claimedAt, DELIVERY_SECONDS);
+function mayStillAsk(row: store.RegistrationRow, now: Date): boolean {
+  const until = fetchableUntil(row);
+  return until !== undefined && now < until;
 }
 
 async function mintClaimed(trx: Trx, row: store.RegistrationRow, now: Date): Promise<ClaimedToken> {

@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
 import type { Credential } from "../lib/secrets.ts";
 
@@ -48,6 +49,11 @@ export function findByPage(db: Db, { accountId, digest }: Credential): Promise<R
 /** By the secret that was mailed. */
 export function findByLink(db: Db, { accountId, digest }: Credential): Promise<RegistrationRow | undefined> {
   return selectRegistrations(db, accountId).where("c.link_digest", "=", digest).executeTakeFirst();
+}
+
+/** By the account that the agent made. */
+export function findByAccount(db: Db, accountId: string): Promise<RegistrationRow | undefined> {
+  return selectRegistrations(db, accountId).executeTakeFirst();
 }
 
 export async function insertRegistration(
@@ -160,6 +166,19 @@ export async function markDelivered(trx: Trx, accountId: string, now: Date): Pro
     .where("account_id", "=", accountId)
     .where("claimed_at", "is not", null)
     .where("delivered_at", "is", null)
+    .executeTakeFirstOrThrow();
+  return numUpdatedRows === 1n;
+}
+
+/** Takes back what the agent was let do, before it has fetched its token. `false`: there is nothing to take back. */
+export async function markRefused(trx: Trx, accountId: string): Promise<boolean> {
+  const { numUpdatedRows } = await trx
+    .updateTable("agent_registrations")
+    .set({ scopes: [] })
+    .where("account_id", "=", accountId)
+    .where("claimed_at", "is not", null)
+    .where("delivered_at", "is", null)
+    .where(sql<boolean>`cardinality(scopes) > 0`)
     .executeTakeFirstOrThrow();
   return numUpdatedRows === 1n;
 }

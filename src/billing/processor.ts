@@ -69,8 +69,8 @@ export type Reversal = {
 export type CardForm = {
   /** What the browser shows itself to the processor with. */
   publishableKey: string;
-  /** Begins to take a card for an account. @returns the setup's id */
-  begin(accountId: string): Promise<string>;
+  /** Begins to take a card that a person gives for an account. @returns the setup's id */
+  begin(accountId: string, userId: string): Promise<string>;
   /** Where a setup stands; `undefined` when it is none of ours. */
   find(setupId: string): Promise<CardSetup | undefined>;
 };
@@ -78,6 +78,8 @@ export type CardForm = {
 export type CardSetup = {
   id: string;
   accountId: string;
+  /** Who began it. */
+  userId: string;
   /** With this the browser fills the setup in. */
   clientSecret: string;
   /** Once it is done: the card, which is attached to the account. */

@@ -1,4 +1,4 @@
-import { holdAccount } from "../accounts/service.ts";
+import { holdAccount, mayDecide } from "../accounts/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
@@ -37,8 +37,9 @@ export async function addPaymentMethod(
 /**
  * Puts the card on file that a person gave the processor on its own form, once: later it changes nothing, even
  * if the card was removed meanwhile. The person's own request does it, and the processor's notice, should they
- * never come back from there.
- * @returns the setup, with its card once it is done; `undefined` when it is none of ours
+ * never come back from there; nobody does once the person who began it may no longer decide in the account: then
+ * the processor lets go of the card.
+ * @returns the setup, with its card once it is on file; `undefined` when it is none of ours
  */
 export async function keepSetUpCard(
   { db, processor }: BillingDeps,
@@ -46,15 +47,19 @@ export async function keepSetUpCard(
 ): Promise<CardSetup | undefined> {
   const setup = await processor.cardForm?.find(setupId);
   if (setup?.card === undefined) return setup;
-  const { accountId, card } = setup;
-  await inTransaction(db, async (trx) => {
+  const { accountId, userId, card } = setup;
+  const kept = await inTransaction(db, async (trx) => {
     const now = await readClock(trx);
     await holdAccount(trx, accountId);
-    if (await store.hasCard(trx, accountId, card.id)) return;
+    if (await store.hasCard(trx, accountId, card.id)) return true;
+    if (!(await mayDecide(trx, accountId, userId))) return false;
     await store.clearDefault(trx, accountId);
     await store.insertDefaultCard(trx, accountId, processor.name, card, now);
+    return true;
   });
-  return setup;
+  if (kept) return setup;
+  await processor.detachCard(accountId, card.id);
+  return { ...setup, card: undefined };
 }
 
 /**

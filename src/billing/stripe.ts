@@ -241,9 +241,9 @@ function createCardForm(
   return {
     publishableKey,
 
-    begin: (accountId) =>
+    begin: (accountId, userId) =>
       orUnavailable(async () => {
-        const metadata = { books: await booksId(), accountId };
+        const metadata = { books: await booksId(), accountId, userId };
         const setup = await asCustomer(accountId, (customer) =>
           client.setupIntents.create({
             customer,
@@ -262,12 +262,12 @@ function createCardForm(
         try {
           const setup = await client.setupIntents.retrieve(setupId, { expand: ["payment_method"] });
           assertObject(setup, "setup_intent");
-          const { accountId } = setup.metadata ?? {};
-          if (!(await isOurs(setup)) || accountId === undefined || setup.client_secret === null)
-            return undefined;
+          const { accountId, userId } = setup.metadata ?? {};
+          if (!(await isOurs(setup)) || accountId === undefined || userId === undefined) return undefined;
+          if (setup.client_secret === null) return undefined;
           const method = setup.status === "succeeded" ? setup.payment_method : null;
           const card = method === null || typeof method === "string" ? undefined : toCard(method);
-          return { id: setup.id, accountId, clientSecret: setup.client_secret, card };
+          return { id: setup.id, accountId, userId, clientSecret: setup.client_secret, card };
         } catch (error) {
           if (isRejection(error)) return undefined;
           throw error;

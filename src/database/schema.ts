@@ -145,7 +145,7 @@ export type AgentRegistrationsTable = {
   /** When the window to claim it ends. */
   expires_at: Date;
   claimed_at: Date | null;
-  /** What the human who claimed it lets the agent do. */
+  /** What the human who claimed it lets the agent do; nothing: it was refused before the agent had its token. */
   scopes: string[] | null;
   /** When the agent was given its token. */
   delivered_at: Date | null;

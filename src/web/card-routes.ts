@@ -46,8 +46,8 @@ export function cardRoutes(app: App, deps: Deps, cardForm: CardForm): void {
     { ...begin.options, schema: { ...begin.options.schema, body: Begin } },
     async (request, reply) => {
       const { accountId, approval } = request.body;
-      changer(begin.human(request), accountId);
-      return reply.redirect(pagePath(await cardForm.begin(accountId), approval), 303);
+      const { userId } = changer(begin.human(request), accountId);
+      return reply.redirect(pagePath(await cardForm.begin(accountId, userId), approval), 303);
     },
   );
 
@@ -88,9 +88,9 @@ export function cardRoutes(app: App, deps: Deps, cardForm: CardForm): void {
   );
 }
 
-/** @throws Problem not_found for a setup that is not of the person's accounts, not_permitted for a viewer */
+/** @throws Problem not_found for a setup that the person has not begun, not_permitted for a viewer by now */
 function own(human: Human, setupId: string, setup: CardSetup | undefined): CardSetup {
-  if (setup === undefined || accountOf(human, setup) === undefined)
+  if (setup?.userId !== human.userId || accountOf(human, setup) === undefined)
     throw notFound("cards", "setupId", setupId);
   changer(human, setup.accountId);
   return setup;

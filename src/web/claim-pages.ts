@@ -109,7 +109,8 @@ export const claimedPage: Page = {
   title: "The account is yours",
   body: html`
       <p class="notice done" role="status"><strong>You are its owner now.</strong> Your agent has what you gave it the next
-        time it asks. Whatever it held before has ended.</p>
+        time it asks. Until then you can take it back under <a href="/settings/keys">API keys</a>. Whatever it held before has
+        ended.</p>
       <h2>What comes next</h2>
       <ul>
         <li><a href="/billing">Put a card on file</a>, so that what your agent asks for can be paid.</li>

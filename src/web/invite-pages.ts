@@ -12,9 +12,12 @@ export const ROLE_WORDS = {
   viewer: "a viewer, who sees what agents ask for, and decides nothing",
 };
 
-/** What the person is invited to. Which form follows depends on whether, and as whom, they sign in. */
+/**
+ * What the person is invited to. Which form follows depends on who is signed in, and never on whether the e-mail is
+ * known: whoever invites may have the link, and would learn it.
+ */
 export function invitePage(
-  { invitation, known }: InvitationView,
+  { invitation }: InvitationView,
   token: string,
   visitor: { email: string; tokenField: Html } | undefined,
   fault?: Fault,
@@ -32,9 +35,7 @@ export function invitePage(
           ? waitingPart()
           : visitor !== undefined
             ? memberPart(token, email, visitor)
-            : known
-              ? signInPart(token, email)
-              : passwordPart(token, email, fault)
+            : strangerPart(token, email, fault)
       }
       <p class="quiet">Opening this page has not used the invitation up.</p>`,
   };
@@ -71,11 +72,8 @@ const memberPart = (token: string, email: string, visitor: { email: string; toke
     : html`
       <p class="notice">You are signed in as ${visitor.email}. Sign out first: the invitation is for ${email}.</p>`;
 
-const signInPart = (token: string, email: string): Html => html`
-      <p>You sign in with ${email} already, and your password stays as it is.</p>
-      <p><a class="button" href="/sign-in?return_to=${encodeURIComponent(`/invite?token=${token}`)}">Sign in to accept</a></p>`;
-
-const passwordPart = (token: string, email: string, fault: Fault | undefined): Html => html`
+const strangerPart = (token: string, email: string, fault: Fault | undefined): Html => html`
+      <h2>If you are new here</h2>
       <form method="post" action="/invite">
         ${hiddenField("token", token)}
         <input class="away" type="email" name="email" autocomplete="username" value="${email}" readonly tabindex="-1"
@@ -91,4 +89,7 @@ const passwordPart = (token: string, email: string, fault: Fault | undefined): H
           fault,
         })}
         <button type="submit">Accept and sign in</button>
-      </form>`;
+      </form>
+      <h2>If you sign in here already</h2>
+      <p>Do so with ${email}. Your password stays as it is.</p>
+      <p><a class="button second" href="/sign-in?return_to=${encodeURIComponent(`/invite?token=${token}`)}">Sign in to accept</a></p>`;

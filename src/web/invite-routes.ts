@@ -24,6 +24,12 @@ const AcceptForm = Type.Object({
   form_token: Type.Optional(Type.String({ maxLength: 100 })),
 });
 
+/** Said to whoever sends the form for new people, in which they would have set a password; the page alone says nothing. */
+const KNOWN: Fault = {
+  field: "password",
+  message: "This e-mail signs in here already. Sign in to accept: that is at the end of this page.",
+};
+
 /** `/invite` (CONTRACT.md §8): GET shows an invitation, POST uses it up. */
 export function inviteRoutes(app: App, deps: SessionDeps): void {
   const access = { config: { access: { by: "public" as const } } };
@@ -56,7 +62,7 @@ export function inviteRoutes(app: App, deps: SessionDeps): void {
       schema: { hide: true, body: AcceptForm },
     },
     async (request, reply) => {
-      const { token, password, form_token } = request.body;
+      const { token, password = "", form_token } = request.body;
       const human = await readHuman(deps, request.headers.cookie);
       const view = await viewInvitation(deps, token);
       if (view === undefined || view.invitation.waitsForConsent) return present(reply, token, view, human);
@@ -66,13 +72,13 @@ export function inviteRoutes(app: App, deps: SessionDeps): void {
         if (accepted !== undefined) return reply.redirect("/approvals", 303);
         return present(reply, token, await viewInvitation(deps, token), human);
       }
-      if (view.known || password === undefined) return present(reply, token, view, undefined);
       const fault = passwordFault(password);
       if (fault !== undefined)
         return present(reply, token, view, undefined, { field: "password", message: fault });
       const cookies = await acceptAsNewPerson(deps, token, password, callerOf(request));
-      if (cookies === undefined) return present(reply, token, await viewInvitation(deps, token), undefined);
-      return reply.header("set-cookie", cookies).redirect("/approvals", 303);
+      if (cookies !== undefined) return reply.header("set-cookie", cookies).redirect("/approvals", 303);
+      const after = await viewInvitation(deps, token);
+      return present(reply, token, after, undefined, after?.known ? KNOWN : undefined);
     },
   );
 }

@@ -1,4 +1,5 @@
 import { ACTIVE_TOKENS_AT_MOST, type Key, type MintedToken } from "../accounts/token-service.ts";
+import type { WaitingGrant } from "../agent-auth/grant-service.ts";
 import { type Html, html } from "../lib/html.ts";
 import { brief } from "../lib/names.ts";
 import { describeScopes, SCOPE_WORDS } from "../lib/scope-words.ts";
@@ -31,11 +32,16 @@ export type KeySection = {
   accountId: string;
   accountName: string;
   keys: readonly Key[];
+  /** What a claim has let an agent do that has not fetched its key yet. */
+  waiting: WaitingGrant | undefined;
   /** What makes the form; absent for a viewer. */
   making: { tokenId: string; formToken: string; draft?: KeyDraft | undefined } | undefined;
 };
 
 const NOTICES: Record<string, string> = {
+  refused: "It is refused: the agent gets no key by the claim. Make one here when it should have one.",
+  fetched:
+    "There is nothing to refuse any more. If the agent was quicker, its key is among those below: revoke it.",
   revoked: "The key is revoked. Whatever calls with it is refused from now on.",
 };
 
@@ -63,18 +69,37 @@ export function keysPage(
 }
 
 function account(human: Human, section: KeySection, several: boolean, fault: Fault | undefined): Html {
-  const { accountName, keys, making } = section;
+  const { accountName, keys, waiting, making } = section;
   const heading = (text: string): Html => (several ? html`<h3>${text}</h3>` : html`<h2>${text}</h2>`);
   const active = keys.filter(({ status }) => status === "active");
   const ended = keys.filter(({ status }) => status !== "active");
   const full = active.length >= ACTIVE_TOKENS_AT_MOST;
   return html`${several && html`<h2>${mentioned(accountName)}</h2>`}
+      ${waiting && html`${heading("Not fetched yet")}<ul class="rows">${waitingRow(section, waiting)}</ul>`}
       ${heading("Keys in use")}
       ${active.length === 0 ? html`<p>None yet.</p>` : html`<ul class="rows">${active.map((key) => row(key, making !== undefined))}</ul>`}
       ${making === undefined && html`<p class="quiet">Owners and approvers make and revoke keys.</p>`}
       ${making !== undefined && heading("Make a key")}
       ${making !== undefined && (full ? html`<p>An account may have ${ACTIVE_TOKENS_AT_MOST}. Revoke one to make another.</p>` : makeForm(human, section, making, fault))}
       ${ended.length > 0 && html`${heading("Ended lately")}<ul class="rows">${ended.map(endedRow)}</ul>`}`;
+}
+
+function waitingRow({ accountId, making }: KeySection, { agentName, scopes, until }: WaitingGrant): Html {
+  return html`
+        <li class="choices stacked">
+          <p><strong>${agentOf(agentName)}</strong>
+            <span>A key waits for it to fetch, from when the account was claimed. It will be able to ${describeScopes(scopes)}.</span>
+            <span class="quiet">It may fetch it until ${time(until)}</span></p>
+          ${making !== undefined && html`<a class="button second" href="${refusePath(accountId)}" aria-label="Refuse the key of ${agentName === null ? "the agent" : brief(agentName)}">Refuse it</a>`}
+        </li>`;
+}
+
+function agentOf(agentName: string | null): Html | string {
+  return agentName === null ? "An agent without a name" : mentioned(agentName);
+}
+
+function refusePath(accountId: string): string {
+  return `${KEYS}/waiting/${accountId}/refuse`;
 }
 
 function row(key: Key, manages: boolean): Html {
@@ -166,6 +191,26 @@ export function newKeyPage({ token, metadata }: MintedToken, publicUrl: string):
       <p>The calls are at <code>${publicUrl}/api/public/v1</code>, and described in the <a href="/docs">API reference</a>. If
         somebody else may have seen the key, revoke it: that works at once.</p>
       <p><a class="button" href="${KEYS}">I have copied it</a></p>`,
+  };
+}
+
+/** Asks before an agent is refused the key that it has not fetched yet. */
+export function refusePage(
+  accountId: string,
+  { agentName, scopes, until }: WaitingGrant,
+  formToken: string,
+): Page {
+  return {
+    title: "Refuse this key?",
+    body: html`
+      <p>When the account was claimed, <strong>${agentOf(agentName)}</strong> was promised a key with which it may ${describeScopes(scopes)}. It
+        has not fetched it yet, and may until ${time(until)}.</p>
+      <p>If you refuse it, it gets none by the claim, for ever. The account stays yours, and you can make a key by hand.</p>
+      <form class="choices" method="post" action="${refusePath(accountId)}">
+        ${hiddenField("form_token", formToken)}
+        <button type="submit">Refuse it</button>
+        <a class="button second" href="${KEYS}">Let it wait</a>
+      </form>`,
   };
 }
 

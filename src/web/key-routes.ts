@@ -1,6 +1,7 @@
 import { type Static, Type } from "@sinclair/typebox";
 import type { FastifyReply } from "fastify";
 import { findKey, type Key, listKeys } from "../accounts/token-service.ts";
+import { findWaitingGrant, refuseGrant } from "../agent-auth/grant-service.ts";
 import type { Trx } from "../database/connection.ts";
 import type { App } from "../http/app.ts";
 import { newId } from "../lib/ids.ts";
@@ -24,6 +25,7 @@ import {
   LIFETIMES,
   NAME_AT_MOST,
   newKeyPage,
+  refusePage,
   revokePage,
 } from "./key-pages.ts";
 import { accountOf, manages } from "./memberships.ts";
@@ -48,12 +50,15 @@ const MakeForm = Type.Object(
   strict,
 );
 const RevokeForm = Type.Object({ ...token, delete_webhooks: Type.Optional(Type.Literal("yes")) }, strict);
+const RefuseForm = Type.Object(token, strict);
 const Params = Type.Object({ tokenId: Type.String() });
+const AccountParams = Type.Object({ accountId: Type.String() });
 const Query = Type.Object({ said: Type.Optional(Type.Unsafe<unknown>({})) });
 
 const PURPOSES = {
   make: (accountId: string, tokenId: string) => `keys:make:${accountId}:${tokenId}`,
   revoke: (tokenId: string) => `keys:revoke:${tokenId}`,
+  refuse: (accountId: string) => `keys:refuse:${accountId}`,
 };
 
 /** `/settings/keys` (CONTRACT.md §7). Members see an account's keys; owners and approvers make and revoke them. */
@@ -77,8 +82,7 @@ export function keyRoutes(app: App, deps: SessionDeps): void {
     async (request, reply) => {
       const human = making.human(request);
       const { account_id: accountId, token_id: id, password } = request.body;
-      const account = accountOf(human, accountId);
-      if (!manages(account)) throw new Problem("not_permitted");
+      const account = managedBy(human, accountId);
       const draft = draftOf(request.body);
       const complain = (fault: Fault) =>
         showKeys(deps, reply, human, { fault, drafts: { [accountId]: draft } });
@@ -124,6 +128,46 @@ export function keyRoutes(app: App, deps: SessionDeps): void {
       return reply.redirect(`${KEYS}?said=revoked`, 303);
     },
   );
+  refuseRoutes(app, deps);
+}
+
+/** What a claim has let an agent do is refused as long as the agent has not fetched its key. */
+function refuseRoutes(app: App, deps: SessionDeps): void {
+  const pages = openSessionGate(deps);
+  app.get(
+    `${KEYS}/waiting/:accountId/refuse`,
+    { ...pages.options, schema: { hide: true, params: AccountParams } },
+    async (request, reply) => {
+      const human = pages.human(request);
+      const { accountId } = managedBy(human, request.params.accountId);
+      const waiting = await findWaitingGrant(deps.db, accountId);
+      if (waiting === undefined) throw notFound("accounts", "accountId", accountId);
+      const page = refusePage(accountId, waiting, formToken(deps.keys, human, PURPOSES.refuse(accountId)));
+      return show(deps, reply, page, { human });
+    },
+  );
+
+  const refusing = openSessionGate(deps, {
+    purpose: ({ params }) => PURPOSES.refuse((params as Static<typeof AccountParams>).accountId),
+    returnTo: () => KEYS,
+  });
+  app.post(
+    `${KEYS}/waiting/:accountId/refuse`,
+    { ...refusing.options, schema: { hide: true, params: AccountParams, body: RefuseForm } },
+    async (request, reply) => {
+      const human = refusing.human(request);
+      const { accountId } = managedBy(human, request.params.accountId);
+      const refused = await refuseGrant(deps.db, human, accountId, request.ip);
+      return reply.redirect(`${KEYS}?said=${refused ? "refused" : "fetched"}`, 303);
+    },
+  );
+}
+
+/** @throws Problem not_found for an account that is not theirs, not_permitted for a viewer */
+function managedBy(human: Human, accountId: string): Human["memberships"][number] {
+  const account = accountOf(human, accountId);
+  if (!manages(account)) throw new Problem("not_permitted");
+  return account;
 }
 
 async function showKeys(
@@ -141,7 +185,8 @@ async function showKeys(
       draft: around.drafts?.[accountId],
     };
     const keys = await listKeys(deps.db, account, ENDED_SHOWN);
-    return { accountId, accountName, keys, making: manages(account) ? making : undefined };
+    const waiting = await findWaitingGrant(deps.db, accountId);
+    return { accountId, accountName, keys, waiting, making: manages(account) ? making : undefined };
   };
   const sections = await Promise.all(human.memberships.map(section));
   const status = around.fault === undefined ? 200 : 422;

@@ -1,5 +1,6 @@
 import Stripe from "stripe";
 import { describe, expect, test } from "vitest";
+import type { MemberRole } from "../../src/database/schema.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { type Answer, call, createFixture, type Fixture, fund, operate } from "../support/fixtures.ts";
 import { createHuman, hiddenValue, open, submit } from "../support/humans.ts";
@@ -98,15 +99,28 @@ describe("a card that the operator puts on file", () => {
 describe("a card that a person adds on the billing page", () => {
   const BACK = { return_url: "http://localhost:3000/billing" };
 
-  async function begin(role: "owner" | "viewer" = "owner", approval?: string) {
+  async function begin(role: MemberRole = "owner", approval?: string) {
     const fixture = await createFixture(app, { card: false });
-    const { cookie } = await createHuman(app, fixture.account, role);
+    const { cookie, memberId } = await createHuman(app, fixture.account, role);
     const page = await open(app, `/billing${approval ? `?approval=${approval}` : ""}`, { cookie });
-    return { fixture, cookie, page };
+    return { fixture, cookie, memberId, page };
   }
 
-  async function beginSetup(approval?: string) {
-    const { fixture, cookie, page } = await begin("owner", approval);
+  /** Stripe's own notice that a setup is done. */
+  function tellOf(setup: Stripe.SetupIntent): Promise<Answer> {
+    const payload = JSON.stringify({
+      id: `evt_${setup.id}`,
+      object: "event",
+      type: "setup_intent.succeeded",
+      data: { object: setup },
+    });
+    const signature = browser.webhooks.generateTestHeaderString({ payload, secret: stripe.webhookSecret });
+    const headers = { "content-type": "application/json", "stripe-signature": signature };
+    return call(app, "POST", "/stripe/webhook", { body: payload, headers });
+  }
+
+  async function beginSetup(role: "owner" | "approver" = "owner", approval?: string) {
+    const { fixture, cookie, memberId, page } = await begin(role, approval);
     const fields = {
       accountId: accountKey(fixture.account),
       form_token: hiddenValue(page, "/billing/new-card"),
@@ -116,7 +130,7 @@ describe("a card that a person adds on the billing page", () => {
     expect(status).toBe(303);
     const address = String(headers.location);
     const path = address.split("?", 1)[0] ?? "";
-    return { fixture, cookie, address, path, id: path.split("/").at(-1) ?? "" };
+    return { fixture, cookie, memberId, address, path, id: path.split("/").at(-1) ?? "" };
   }
 
   const policyOf = ({ headers }: Answer) => String(headers["content-security-policy"]);
@@ -145,7 +159,7 @@ describe("a card that a person adds on the billing page", () => {
 
   test("is not on file by opening any page, and is once its form is sent, as the one that pays", async () => {
     const approval = "01a20756-15d0-7382-baf7-0c713413241c";
-    const { fixture, cookie, address, path, id } = await beginSetup(approval);
+    const { fixture, cookie, address, path, id } = await beginSetup("owner", approval);
     await browser.setupIntents.confirm(id, { payment_method: "pm_card_visa", ...BACK });
     const page = await open(app, `${address}&setup_intent=${id}&redirect_status=succeeded`, { cookie });
     expect(page.text).toContain("Visa card ending in 4242");
@@ -172,17 +186,36 @@ describe("a card that a person adds on the billing page", () => {
   test("is put on file by Stripe's notice, should the person never come back", async () => {
     const { fixture, id } = await beginSetup();
     const setup = await browser.setupIntents.confirm(id, { payment_method: "pm_card_visa", ...BACK });
-    const payload = JSON.stringify({
-      id: `evt_${id}`,
-      object: "event",
-      type: "setup_intent.succeeded",
-      data: { object: setup },
-    });
-    const signature = browser.webhooks.generateTestHeaderString({ payload, secret: stripe.webhookSecret });
-    const headers = { "content-type": "application/json", "stripe-signature": signature };
-    expect((await call(app, "POST", "/stripe/webhook", { body: payload, headers })).status).toBe(200);
+    expect((await tellOf(setup)).status).toBe(200);
     expect(await cardsOf(fixture)).toMatchObject([{ last4: "4242", isDefault: true }]);
   });
+
+  test.each([
+    ["was removed", { status: "removed" as const }],
+    ["became a viewer", { role: "viewer" as const }],
+  ])(
+    "is not put on file for somebody who %s meanwhile, by no notice and no form; Stripe lets go of it",
+    async (_what, change) => {
+      const { fixture, cookie, address, path, id, memberId } = await beginSetup("approver");
+      const setup = await browser.setupIntents.confirm(id, { payment_method: "pm_card_visa", ...BACK });
+      const fields = { form_token: hiddenValue(await open(app, address, { cookie }), path) };
+      await db.updateTable("members").set(change).where("id", "=", memberId).execute();
+      expect((await submit(app, path, fields, { cookie })).status).toBeGreaterThanOrEqual(403);
+      expect((await tellOf(setup)).status).toBe(200);
+      expect(await cardsOf(fixture)).toEqual([]);
+      expect(stripe.books.methods.get(String(setup.payment_method))?.method.customer).toBeNull();
+      const events = await db
+        .selectFrom("processor_events")
+        .where("setup_id", "=", id)
+        .where("due_at", "is not", null)
+        .select("id")
+        .execute();
+      expect(events).toEqual([]);
+      // The page that an owner opens by the same address is none of theirs.
+      const owner = await createHuman(app, fixture.account);
+      expect((await open(app, address, owner)).status).toBe(404);
+    },
+  );
 
   test("asks the bank where it must, and says so when the bank does not let it through", async () => {
     const { cookie, address, path, id } = await beginSetup();

@@ -99,7 +99,7 @@ describe("the page behind inviteUrl", () => {
     );
     expect(answers.filter(({ status }) => status === 303)).toHaveLength(1);
     // The others find it used up, or, a moment earlier, that the e-mail has a sign-in by now.
-    for (const { status } of answers) expect([303, 410, 200]).toContain(status);
+    for (const { status } of answers) expect([303, 410, 422]).toContain(status);
     const users = await db.selectFrom("auth.users").where("email", "=", email).select("id").execute();
     expect(users).toHaveLength(1);
     const winner = answers.findIndex(({ status }) => status === 303);
@@ -156,8 +156,8 @@ describe("an invitation for somebody who signs in already", () => {
     const { token } = await invite(app, second.account, "owner", email);
     const page = await open(app, `/invite?token=${token}`);
     expect(page.text).toContain(`/sign-in?return_to=${encodeURIComponent(`/invite?token=${token}`)}`);
-    expect(page.text).not.toContain('type="password"');
     const post = await submit(app, "/invite", { token, password: "another long password" });
+    expect([post.status, post.text.includes("This e-mail signs in here already.")]).toEqual([422, true]);
     expect(setCookies(post)).toEqual([]);
     expect((await signIn(app, email, "another long password")).status).toBe(422);
     expect((await memberOf(second.account, email)).status).toBe("invited");
@@ -168,6 +168,25 @@ describe("an invitation for somebody who signs in already", () => {
     expect((await submit(app, "/invite", { token }, { cookie })).status).toBe(403);
     expect((await submit(app, "/invite", fields, { cookie })).status).toBe(303);
     expect((await memberOf(second.account, email)).status).toBe("active");
+  });
+
+  test("shows the page that it shows to anybody: whoever opens the link does not learn who signs in here", async () => {
+    const { account } = await createFixture(app);
+    const { email: known } = await createHuman(app, (await createFixture(app)).account);
+    const invitations = [await invite(app, account, "viewer", known), await invite(app, account, "viewer")];
+    const pages = await Promise.all(
+      invitations.map(async ({ token, email }) => {
+        const url = `/invite?token=${token}`;
+        const short = await submit(app, "/invite", { token, password: "short" });
+        const none = await submit(app, "/invite", { token });
+        return [await open(app, url), short, none].map(({ status, text }) => [
+          status,
+          text.replaceAll(email, "E-MAIL").replaceAll(token, "TOKEN"),
+        ]);
+      }),
+    );
+    expect(pages[0]).toEqual(pages[1]);
+    expect(pages[0]?.map(([status]) => status)).toEqual([200, 422, 422]);
   });
 
   test("is not for another person who is signed in", async () => {
@@ -192,7 +211,7 @@ describe("an invitation for somebody who signs in already", () => {
     const answers = await Promise.all(
       invitations.map(({ token }) => submit(app, "/invite", { token, password: PASSWORD })),
     );
-    expect(answers.map(({ status }) => status).sort()).toEqual([200, 303]);
+    expect(answers.map(({ status }) => status).sort()).toEqual([303, 422]);
     const members = [await memberOf(first.account, email), await memberOf(second.account, email)];
     expect(members.map(({ status }) => status).sort()).toEqual(["active", "invited"]);
   });

@@ -46,5 +46,7 @@ export async function claimStates(site: Site): Promise<PageState[]> {
     { name: "claim-somebody-else", path: `/claim?token=${fresh.link}`, cookie: human.cookie },
     { name: "claim-over", path: `/claim?token=${claimed.link}` },
     { name: "claim-done", path: "/claim?said=claimed", cookie },
+    { name: "keys-waiting", path: "/settings/keys", cookie },
+    { name: "key-refuse", path: `/settings/keys/waiting/${claimed.agent.accountId}/refuse`, cookie },
   ];
 }
