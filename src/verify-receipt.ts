@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { NoKey, readPublicKeys } from "./receipts/key-file.ts";
-import { describeProof, describeReceipt } from "./receipts/report.ts";
+import { describeProof, describeReceipt, inert } from "./receipts/report.ts";
 import type { Receipt } from "./receipts/schemas.ts";
 import { Refused, type RetainedHead, verifyChain, verifyReceipt } from "./receipts/verifier.ts";
 
@@ -35,7 +35,8 @@ async function main(args: string[]): Promise<string> {
     lines.push(`${file}: genuine`, ...describeReceipt(receipt));
   }
   const stretches = verifyChain(receipts, head);
-  return [...lines, ...describeProof(receipts, { kids, stretches, head })].join("\n");
+  lines.push(...describeProof(receipts, { kids, stretches, head }));
+  return lines.map(inert).join("\n");
 }
 
 function readArguments(args: string[]) {
@@ -78,6 +79,8 @@ try {
   console.log(await main(process.argv.slice(2)));
 } catch (error) {
   const known = error instanceof Refused || error instanceof Unable;
-  console.error(error instanceof Refused ? `REFUSED  ${error.message}` : known ? error.message : error);
+  console.error(
+    error instanceof Refused ? `REFUSED  ${inert(error.message)}` : known ? error.message : error,
+  );
   process.exitCode = error instanceof Refused ? ENDS.refused : ENDS.unable;
 }

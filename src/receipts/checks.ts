@@ -13,7 +13,13 @@ export const NO_LINK = "0".repeat(64);
  */
 export async function findFaults(content: LinkedContent): Promise<string[]> {
   const signed = await Promise.all(content.statements.map((one, i) => faultsOf(content, one, i + 1)));
-  return [...signed.flat(), ...decisionFaults(content), ...paymentFaults(content), ...ledgerFaults(content)];
+  return [
+    ...signed.flat(),
+    ...subjectFaults(content),
+    ...decisionFaults(content),
+    ...paymentFaults(content),
+    ...ledgerFaults(content),
+  ];
 }
 
 /** SHA-256 over the RFC 8785 form, in hex: what the next link refers to. */
@@ -59,6 +65,15 @@ async function proves(proof: Proof, challenge: Buffer): Promise<boolean> {
   const assertion = { id, rawId: id, type: "public-key" as const, response };
   const verified = await verifyAssertion({ id: rpId, name: "", origin }, passkey, assertion, challenge);
   return verified !== undefined;
+}
+
+/** What was signed are the terms: what the approval says that it is about must be the same. */
+function subjectFaults({ approval, terms }: LinkedContent): string[] {
+  const same =
+    approval.contractId === terms.contractId &&
+    approval.jobId === terms.jobId &&
+    approval.milestoneId === terms.milestoneId;
+  return same ? [] : ["the approval is about something else than its terms"];
 }
 
 /** After refused cards there are more confirmations than one; the last word is the decision. */

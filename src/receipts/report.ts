@@ -14,12 +14,12 @@ export function describeReceipt({
   chain,
 }: Receipt): string[] {
   const sum = formatAmount(terms.amountCents, terms.currency);
-  const to = `${inert(terms.payee.displayName)} (${inert(terms.payee.userId)})`;
+  const to = `${terms.payee.displayName} (${terms.payee.userId})`;
   const outcome = approval.status === "confirmed" ? "Confirmed" : "Declined";
   return [
     `  ${outcome} on ${at(approval.resolvedAt)}: ${sum} to ${to}`,
     `  for ${approval.milestoneId === null ? "" : `milestone ${approval.milestoneId} of `}contract ${approval.contractId}, approval ${approval.id}`,
-    `  asked for by ${inert(askedBy.name)} (key ${inert(askedBy.preview)}) on ${at(approval.createdAt)}`,
+    `  asked for by ${askedBy.name} (key ${askedBy.preview}) on ${at(approval.createdAt)}`,
     ...statements.map((one) => `  ${describeSignature(one)}`),
     ...payments.map(
       (one) =>
@@ -30,10 +30,10 @@ export function describeReceipt({
 }
 
 function describeSignature({ statement, signedBy, signedAt, proof }: Signed): string {
-  const who = `${inert(signedBy.name)}${signedBy.email === null ? "" : ` <${inert(signedBy.email)}>`}`;
+  const who = `${signedBy.name}${signedBy.email === null ? "" : ` <${signedBy.email}>`}`;
   const what = `${statement.decision}: signed by ${who} on ${at(signedAt)}`;
   return proof.kind === "passkey"
-    ? `${what} with a passkey, on ${inert(proof.origin)}; checked here: passkey ${passkeyName(proof.publicKey)}`
+    ? `${what} with a passkey, on ${proof.origin}; checked here: passkey ${passkeyName(proof.publicKey)}`
     : `${what} by ${proof.kind === "password" ? "password" : "being signed in"}; the service's word`;
 }
 
@@ -87,7 +87,7 @@ function at(time: string): string {
   return formatTime(new Date(time));
 }
 
-/** Others wrote it: on a terminal it must not move the cursor, nor turn text around. */
-function inert(text: string): string {
+/** A line for a terminal, in which others wrote some: it must not move the cursor, nor turn text around. */
+export function inert(text: string): string {
   return text.replaceAll(/[\p{Cc}\u2028-\u202e\u2066-\u2069]/gu, "\ufffd");
 }

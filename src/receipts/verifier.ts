@@ -71,9 +71,19 @@ export function verifyChain(receipts: readonly Receipt[], head?: RetainedHead): 
   return [...accounts.values()].flatMap((own) => {
     const links = [...own].sort((a, b) => a.chain.index - b.chain.index);
     const stretches = linkUp(links);
+    assertDecidedOnce(links);
     if (head !== undefined) holdTo(head, links, stretches);
     return stretches;
   });
+}
+
+/** Whoever holds the service's key could link a second decision of one approval: the chain alone does not show it. */
+function assertDecidedOnce(links: readonly Receipt[]): void {
+  for (const [approvalId, own] of Map.groupBy(links, ({ approval }) => approval.id)) {
+    const [first, second] = new Set(own.map(({ chain }) => chain.index));
+    if (second !== undefined)
+      throw new Refused(`receipts ${first} and ${second} are both of approval ${approvalId}`);
+  }
 }
 
 function linkUp(links: readonly Receipt[]): Stretch[] {

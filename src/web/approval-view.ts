@@ -73,7 +73,7 @@ export async function showApproval(
 }
 
 /** How this person shows that they are there, if they confirm: as the account demands it, with what they have. */
-async function presenceAsked(
+export async function presenceAsked(
   { db, relyingParty }: ApprovalPageDeps,
   human: Human,
   { coSign }: HumanApproval,

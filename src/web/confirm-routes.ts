@@ -14,6 +14,7 @@ import {
   isCurrent,
   isLarge,
   Params,
+  presenceAsked,
   purposeOf,
   refuse,
   showApproval,
@@ -93,7 +94,7 @@ function standstill(approval: HumanApproval, body: ConfirmBody): ProblemName | u
 async function findPresence(
   deps: ApprovalPageDeps,
   human: Human,
-  { coSign }: HumanApproval,
+  approval: HumanApproval,
   { assertion, password }: ConfirmBody,
   address: string,
 ): Promise<Presence | undefined> {
@@ -102,7 +103,9 @@ async function findPresence(
     return { kind: "passkey", relyingParty, assertion: readAssertion(assertion) };
   }
   // A password would not do: it is not asked for, and the decision refuses what there is.
-  if (coSign === "passkey") return { kind: "session", provedAt: human.provedAt };
+  if (approval.coSign === "passkey") return { kind: "session", provedAt: human.provedAt };
+  // Whoever has a passkey shows it now, or types their password: their sign-in, as fresh as it is, may be in other hands.
+  if (!password && (await presenceAsked(deps, human, approval)).by === "passkey") return undefined;
   const provedAt = await proveNow(deps, human, password, address);
   return provedAt && { kind: password ? "password" : "session", provedAt };
 }

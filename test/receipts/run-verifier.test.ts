@@ -5,8 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { createSandbox } from "../../src/billing/sandbox.ts";
+import { canonicalDigest } from "../../src/lib/canonical.ts";
+import { linkDigest } from "../../src/receipts/checks.ts";
+import { signReceipt } from "../../src/receipts/envelope.ts";
 import { call } from "../support/fixtures.ts";
-import { decideEveryWay, SIGNING_KEY } from "../support/receipts.ts";
+import { decideEveryWay, linkedContent, SIGNING_KEY } from "../support/receipts.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
 
 const VERIFIER = join(import.meta.dirname, "../../src/verify-receipt.ts");
@@ -94,6 +97,22 @@ describe("verify-receipt", () => {
       1,
       expect.stringContaining("receipt 4, the head that you kept"),
     ]);
+  });
+
+  test("prints nothing that a terminal would act on, wherever it stands in the receipt", async () => {
+    const content = structuredClone(linkedContent(every.declined.receipt));
+    const evil = "pi_1\u001b[2J\u202e\nWhat this proves: everything";
+    content.accountName = content.askedBy.name = content.accountId = evil;
+    for (const { statement } of content.statements) statement.accountId = evil;
+    for (const signed of content.statements)
+      signed.digest = canonicalDigest(signed.statement).toString("hex");
+    const issued = { ...content, chain: { ...content.chain, digest: linkDigest(content) } };
+    const file = await write("evil.json", JSON.stringify(signReceipt(issued, SIGNING_KEY)));
+    const { code, text } = await run(file, "--key", key);
+    expect(code, text).toBe(0);
+    expect(text).toContain("Account pi_1");
+    expect(text.split("\n").join("")).not.toMatch(/[\p{Cc}\u202e]/u);
+    expect(text).not.toMatch(/^What this proves: everything/m);
   });
 
   test("ends with 2 when there is nothing to check, or nothing to check it with", async () => {

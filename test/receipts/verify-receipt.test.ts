@@ -136,6 +136,9 @@ describe("a receipt that was forged whole", () => {
       ["does not sum to zero", "ledger.0.amountCents", 44_999],
       ["what was booked is not what was paid", "ledger", []],
       ["without a passkey", "approval.coSign", "passkey"],
+      ["something else than its terms", "approval.milestoneId", "milestone-other"],
+      ["something else than its terms", "approval.contractId", "contract-other"],
+      ["something else than its terms", "approval.jobId", "job-other"],
     ];
     for (const [fault, path, value] of cases) {
       const content = forge(receipt, (original) => put(original, path, value));
@@ -233,7 +236,6 @@ describe("a chain of receipts", async () => {
     for (const order of [
       [b, a, c, d, e],
       [a, b, d, c, e],
-      [a, b, c, d, d],
       [a, c, d, e],
     ]) {
       const made = relink(order);
@@ -241,6 +243,14 @@ describe("a chain of receipts", async () => {
       expect(verifyChain(made)).toHaveLength(1);
       refused(made, head, /receipt 5/);
     }
+  });
+
+  test("is refused without any head when one approval is decided in it twice", async () => {
+    const [a, b, c, d] = chain as [Receipt, Receipt, Receipt, Receipt];
+    const made = relink([a, b, c, d, b]);
+    for (const receipt of made) expect(await judge(JSON.stringify(receipt))).toBe("genuine");
+    refused(made, undefined, /receipts 2 and 5 are both of approval/);
+    refused([made[4] as Receipt, made[1] as Receipt], undefined, /receipts 2 and 5 are both of approval/);
   });
 
   test("is refused without any head when two of its links contradict each other", () => {

@@ -81,6 +81,17 @@ describe("how a page lets its person confirm", () => {
     expect(await statusOf(app, story)).toBe("confirmed");
   });
 
+  test("nor does it where nothing is sent in the passkey's place: the password is asked for", async () => {
+    const story = await begin({ coSign: "session" });
+    const fields = await readForm(app, story);
+    const answer = await refused(db, () => sendForm(app, story, fields));
+    expect([answer.status, answer.text]).toEqual([
+      422,
+      expect.stringContaining("Type your password to confirm."),
+    ]);
+    expect(await statusOf(app, story)).toBe("pending");
+  });
+
   test("declining asks for no passkey, and keeps as it is", async () => {
     const story = await begin();
     const page = await open(app, story.path, story);
@@ -136,6 +147,7 @@ describe("a large amount", () => {
 
   test("is typed without a script too, and one below it is not asked for", async () => {
     const story = await begin({ amountUsd: 1000, coSign: "session" });
+    await dropPasskeys(db, story);
     const wrong = await refused(db, async () => sendForm(app, story, await readForm(app, story)));
     expect([wrong.status, wrong.text]).toEqual([422, expect.stringContaining("Type the amount in full")]);
     const fields = await readForm(app, story);
