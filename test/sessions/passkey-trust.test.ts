@@ -272,6 +272,20 @@ describe("whoever knows the password of somebody who has a passkey", () => {
     expect(await confirms(thief, second)).toBe(false);
   });
 
+  test("leaves no passkey behind that would sign in after Ada has changed it", async () => {
+    const { story } = await begin();
+    const { authenticator } = await add({ cookie: cookieOf(await signIn(app, story.email)) });
+    const ada = { ...story, cookie: await signInWith(story.passkey, story.userId) };
+    const form_token = hiddenValue(await open(app, SECURITY, ada), `${SECURITY}/password`);
+    await submit(app, `${SECURITY}/password`, { form_token, current: PASSWORD, next: NEXT }, ada);
+    await expect(signInWith(authenticator, story.userId)).rejects.toThrow();
+    expect((await tracesOf(story.userId)).at(-1)).toMatchObject({
+      action: "password_changed",
+      detail: { passkeysRemoved: 1 },
+    });
+    expect(await countsFor(story.userId, story.passkey)).toBe(true);
+  });
+
   test("changes no members where passkeys are demanded, until they use one that counts", async () => {
     const { story } = await begin();
     const members = "/settings/members";
