@@ -454,6 +454,28 @@ describe("an owner's consent", () => {
     expect(await countsFor(story.userId, authenticator)).toBe(false);
   });
 
+  test("ends with the owner's own ownership: another owner gives it anew", async () => {
+    const { story, owner } = await begin();
+    const elsewhere = await createFixture(app);
+    const other = await createHuman(app, elsewhere.account);
+    const { token } = await invite(app, elsewhere.account, "viewer", story.email);
+    const accepting = await open(app, `/invite?token=${token}`, story);
+    await submit(app, "/invite", { token, form_token: hiddenValue(accepting, "/invite") }, story);
+    const { authenticator } = await add(await comeByLink(story));
+    const id = await idOf(authenticator);
+    await submit(app, CONSENTS, await consentForm(owner, id), owner);
+
+    const role = (to: string) =>
+      sql`update members set role = ${to} where id = ${owner.memberId}`.execute(db);
+    await role("approver");
+    const partly = await submit(app, CONSENTS, await consentForm(other, id), other);
+    expect(partly.headers.location).toBe(`${SECURITY}?said=passkey-agreed-here`);
+    expect(await countsFor(story.userId, authenticator)).toBe(false);
+    const successor = await addOwner(story);
+    await submit(app, CONSENTS, await consentForm(successor, id), successor);
+    expect(await countsFor(story.userId, authenticator)).toBe(true);
+  });
+
   test("is needed in each account that the person belongs to, given at once or not", async () => {
     const { story, owner } = await begin();
     const elsewhere = await createFixture(app);
