@@ -70,6 +70,7 @@ export async function startSession(
   caller: Caller,
 ): Promise<string[] | undefined> {
   const headers = new Headers({ "user-agent": caller.userAgent, [ADDRESS_HEADER]: caller.address });
+  const checked = await store.findPasswordOf(deps.db, body.email);
   const answer = await deps.auth.api
     .signInEmail({ body, headers, returnHeaders: true })
     .catch((error: unknown) => {
@@ -77,9 +78,12 @@ export async function startSession(
       throw error;
     });
   if (answer === undefined) return undefined;
-  const former = await readSession(deps, caller.cookie);
-  if (former !== undefined) await store.deleteSession(deps.db, former.sessionId);
-  return answer.headers.getSetCookie();
+  const cookies = answer.headers.getSetCookie();
+  // Whoever changed it while it was checked has ended the sessions that there were: this one came after.
+  const stale = (await store.findPasswordOf(deps.db, body.email, { settled: true })) !== checked;
+  const ended = await readSession(deps, stale ? cookies.join("; ") : caller.cookie);
+  if (ended !== undefined) await store.deleteSession(deps.db, ended.sessionId);
+  return stale ? undefined : cookies;
 }
 
 /** The live session that a `Cookie` header carries. A cookie without our signature is not looked up. */
