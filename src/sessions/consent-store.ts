@@ -33,7 +33,7 @@ export async function trustFrom(trx: Trx, id: string, from: Date | null): Promis
   await trx.updateTable("auth.passkeys").set({ trusted_from: from }).where("id", "=", id).execute();
 }
 
-/** Writes an owner's consent down. One of them may come twice, and counts once. */
+/** Writes an owner's consent down: the last one of an account's owners stands. */
 export async function insertConsent(
   trx: Trx,
   { accountId, passkeyId, userId }: { accountId: string; passkeyId: string; userId: string },
@@ -42,17 +42,19 @@ export async function insertConsent(
   await trx
     .insertInto("auth.passkey_consents")
     .values({ account_id: accountId, passkey_id: passkeyId, consented_by: userId, consented_at: now })
-    .onConflict((conflict) => conflict.columns(["account_id", "passkey_id"]).doNothing())
+    .onConflict((conflict) =>
+      conflict.columns(["account_id", "passkey_id"]).doUpdateSet({ consented_by: userId, consented_at: now }),
+    )
     .execute();
 }
 
-/** In which accounts an owner has consented to which of the passkeys. */
+/** In which accounts who has consented to which of the passkeys. Whether they still own the account is not asked. */
 export async function listConsents(
   db: Db,
   passkeyIds: readonly string[],
-): Promise<{ accountId: string; passkeyId: string }[]> {
-  const { rows } = await sql<{ accountId: string; passkeyId: string }>`
-    select account_id as "accountId", passkey_id as "passkeyId" from auth.passkey_consents
+): Promise<{ accountId: string; passkeyId: string; userId: string }[]> {
+  const { rows } = await sql<{ accountId: string; passkeyId: string; userId: string }>`
+    select account_id as "accountId", passkey_id as "passkeyId", consented_by as "userId" from auth.passkey_consents
     where passkey_id = any(${passkeyIds}::uuid[])`.execute(db);
   return rows;
 }

@@ -23,13 +23,20 @@ export function resetMail({ appName, publicUrl }: Context, person: Person, secre
   };
 }
 
-export function passwordChangedMail({ appName, publicUrl }: Context, person: Person): Mail {
+export function passwordChangedMail(
+  { appName, publicUrl }: Context,
+  person: Person,
+  { passkeysRemoved }: { passkeysRemoved: number },
+): Mail {
   return {
     to: person.email,
     subject: `Your password for ${appName} was changed`,
     paragraphs: [
       `Hello ${brief(person.name)},`,
       "Your password was changed just now, and you were signed out everywhere else.",
+      ...(passkeysRemoved > 0
+        ? ["Passkeys that waited for an owner’s consent are removed: add yours again."]
+        : []),
       ...NOT_YOU(publicUrl),
     ],
   };

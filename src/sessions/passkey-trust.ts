@@ -70,15 +70,16 @@ async function listInAccount(
     db,
     members.flatMap(({ user_id }) => user_id ?? []),
   );
-  const given = await consents.listConsents(
+  const given = await listStanding(
     db,
+    accountId,
     waiting.map(({ id }) => id),
   );
   return waiting.flatMap(({ id, userId: whose, name: passkeyName, addedAt, opensAt }) => {
     const member = people.get(whose);
     if (member === undefined) return [];
     const { email, name } = member;
-    const consented = given.some((one) => one.passkeyId === id && one.accountId === accountId);
+    const consented = given.has(id);
     return { accountId, accountName, passkeyId: id, passkeyName, email, name, addedAt, opensAt, consented };
   });
 }
@@ -218,9 +219,17 @@ async function proveOwner(
 
 /** Whether an owner of each account has consented that the person belongs to. */
 async function isAgreed(trx: Trx, { id, userId }: consents.WaitingRow): Promise<boolean> {
-  const given = await consents.listConsents(trx, [id]);
-  const memberships = await listMemberships(trx, userId);
-  return memberships.every(({ accountId }) => given.some((one) => one.accountId === accountId));
+  for (const { accountId } of await listMemberships(trx, userId))
+    if (!(await listStanding(trx, accountId, [id])).has(id)) return false;
+  return true;
+}
+
+/** Which of the passkeys an owner of the account has consented to. Whoever owns it no more vouches for nobody. */
+async function listStanding(db: Db, accountId: string, passkeyIds: readonly string[]): Promise<Set<string>> {
+  const owners = new Set((await listOwners(db, accountId)).map(({ userId }) => userId));
+  const given = await consents.listConsents(db, passkeyIds);
+  const standing = given.filter((one) => one.accountId === accountId && owners.has(one.userId));
+  return new Set(standing.map(({ passkeyId }) => passkeyId));
 }
 
 function consenting({ sessionId }: Owner, { accountId, passkeyId }: Consent): Ceremony {

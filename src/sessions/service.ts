@@ -11,6 +11,7 @@ import { ADDRESS_HEADER, type Auth, createAuth, PASSWORD_AT_LEAST, PASSWORD_AT_M
 import { cookieName, expiredCookie, readSessionToken, tokenDigest } from "./cookie.ts";
 import { deriveKeys, type SessionKeys } from "./keys.ts";
 import { passwordChangedMail } from "./mails.ts";
+import { deleteWaitingPasskeys } from "./passkey-store.ts";
 import { type RelyingParty, relyingPartyOf } from "./relying-party.ts";
 import * as store from "./store.ts";
 
@@ -69,6 +70,7 @@ export async function startSession(
   caller: Caller,
 ): Promise<string[] | undefined> {
   const headers = new Headers({ "user-agent": caller.userAgent, [ADDRESS_HEADER]: caller.address });
+  const checked = await store.findPasswordOf(deps.db, body.email);
   const answer = await deps.auth.api
     .signInEmail({ body, headers, returnHeaders: true })
     .catch((error: unknown) => {
@@ -76,9 +78,12 @@ export async function startSession(
       throw error;
     });
   if (answer === undefined) return undefined;
-  const former = await readSession(deps, caller.cookie);
-  if (former !== undefined) await store.deleteSession(deps.db, former.sessionId);
-  return answer.headers.getSetCookie();
+  const cookies = answer.headers.getSetCookie();
+  // Whoever changed it while it was checked has ended the sessions that there were: this one came after.
+  const stale = (await store.findPasswordOf(deps.db, body.email, { settled: true })) !== checked;
+  const ended = await readSession(deps, stale ? cookies.join("; ") : caller.cookie);
+  if (ended !== undefined) await store.deleteSession(deps.db, ended.sessionId);
+  return stale ? undefined : cookies;
 }
 
 /** The live session that a `Cookie` header carries. A cookie without our signature is not looked up. */
@@ -176,9 +181,10 @@ export function passwordFault(password: string): string | undefined {
 
 /**
  * Changes the password of a signed-in person, who has typed the present one: their other sessions end, they
- * are mailed, and the audit has it (CONTRACT.md §7).
+ * are mailed, and the audit has it (CONTRACT.md §7). Passkeys that do not count yet go too: only the password that was
+ * stood behind them, and whoever knew it could have added them.
  * @returns `false` when `current` is wrong
- * @throws Problem rate_limited {retryAfterSeconds}
+ * @throws Problem rate_limited {retryAfterSeconds}, presence_lapsed
  */
 export async function changePassword(
   deps: SessionDeps,
@@ -192,11 +198,14 @@ export async function changePassword(
   return inTransaction(deps.db, async (trx) => {
     const now = await readClock(trx);
     if (!(await store.updatePassword(trx, person.userId, { expected, password }, now))) return false;
+    // Nobody adds a passkey meanwhile, or signs in with one that goes.
+    await holdSession(trx, person, now);
     await store.markVouched(trx, person);
+    const passkeysRemoved = await deleteWaitingPasskeys(trx, person.userId);
     const ended = await store.deleteSessions(trx, person.userId, person.sessionId);
     const entry = { id: newId(), userId: person.userId, action: "password_changed", address };
-    await store.insertAudit(trx, { ...entry, detail: { sessionsEnded: ended } }, now);
-    await queueMail(trx, passwordChangedMail(deps.config, person), now);
+    await store.insertAudit(trx, { ...entry, detail: { sessionsEnded: ended, passkeysRemoved } }, now);
+    await queueMail(trx, passwordChangedMail(deps.config, person, { passkeysRemoved }), now);
     return true;
   });
 }

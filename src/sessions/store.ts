@@ -256,6 +256,26 @@ export async function findPassword(db: Db, userId: string): Promise<string | nul
   return row?.password ?? null;
 }
 
+/**
+ * The hash of the password that this e-mail signs in with.
+ * @param settled waits for whoever is changing it just now
+ */
+export async function findPasswordOf(
+  db: Db,
+  email: string,
+  { settled = false }: { settled?: boolean } = {},
+): Promise<string | null> {
+  const row = await db
+    .selectFrom("auth.users as u")
+    .innerJoin("auth.credentials as c", "c.user_id", "u.id")
+    .where("u.email", "=", email.toLowerCase())
+    .where("c.provider_id", "=", PASSWORD_PROVIDER)
+    .select("c.password")
+    .$if(settled, (query) => query.forShare("c"))
+    .executeTakeFirst();
+  return row?.password ?? null;
+}
+
 /** Sets a new password, if the present one is still `expected`. `false`: somebody else just changed it. */
 export async function updatePassword(
   trx: Trx,

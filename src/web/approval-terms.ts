@@ -36,10 +36,12 @@ function source(
   return row("Paid from", cardName(paidFrom));
 }
 
-/** What people need who look it up elsewhere, out of the way of those who decide. */
-export function approvalReferences({ id, terms, result }: HumanApproval): Html {
+/** What people need who look it up elsewhere, out of the way of those who decide; so that all is shown that is signed. */
+export function approvalReferences({ id, organizationId, terms, result }: HumanApproval): Html {
   const ids = [
     detail("approval", id),
+    detail("account", organizationId),
+    detail("payee", terms.payee.userId),
     detail("milestone", terms.milestoneId),
     detail("contract", terms.contractId),
     detail("job", terms.jobId),

@@ -273,6 +273,20 @@ describe("whoever knows the password of somebody who has a passkey", () => {
     expect(await confirms(thief, second)).toBe(false);
   });
 
+  test("leaves no passkey behind that would sign in after Ada has changed it", async () => {
+    const { story } = await begin();
+    const { authenticator } = await add({ cookie: cookieOf(await signIn(app, story.email)) });
+    const ada = { ...story, cookie: await signInWith(story.passkey, story.userId) };
+    const form_token = hiddenValue(await open(app, SECURITY, ada), `${SECURITY}/password`);
+    await submit(app, `${SECURITY}/password`, { form_token, current: PASSWORD, next: NEXT }, ada);
+    await expect(signInWith(authenticator, story.userId)).rejects.toThrow();
+    expect((await tracesOf(story.userId)).at(-1)).toMatchObject({
+      action: "password_changed",
+      detail: { passkeysRemoved: 1 },
+    });
+    expect(await countsFor(story.userId, story.passkey)).toBe(true);
+  });
+
   test("changes no members where passkeys are demanded, until they use one that counts", async () => {
     const { story } = await begin();
     const members = "/settings/members";
@@ -456,6 +470,28 @@ describe("an owner's consent", () => {
     expect((await submit(app, `${page}/remove`, { form_token }, bob)).status).toBe(303);
     const answer = await refused(db, () => submit(app, CONSENTS, fields, bob));
     expect([answer.status, await countsFor(story.userId, authenticator)]).toEqual([409, false]);
+  });
+
+  test("ends with the owner's own ownership: another owner gives it anew", async () => {
+    const { story, owner } = await begin();
+    const elsewhere = await createFixture(app);
+    const other = await createHuman(app, elsewhere.account);
+    const { token } = await invite(app, elsewhere.account, "viewer", story.email);
+    const accepting = await open(app, `/invite?token=${token}`, story);
+    await submit(app, "/invite", { token, form_token: hiddenValue(accepting, "/invite") }, story);
+    const { authenticator } = await add(await comeByLink(story));
+    const id = await idOf(authenticator);
+    await submit(app, CONSENTS, await consentForm(owner, id), owner);
+
+    const role = (to: string) =>
+      sql`update members set role = ${to} where id = ${owner.memberId}`.execute(db);
+    await role("approver");
+    const partly = await submit(app, CONSENTS, await consentForm(other, id), other);
+    expect(partly.headers.location).toBe(`${SECURITY}?said=passkey-agreed-here`);
+    expect(await countsFor(story.userId, authenticator)).toBe(false);
+    const successor = await addOwner(story);
+    await submit(app, CONSENTS, await consentForm(successor, id), successor);
+    expect(await countsFor(story.userId, authenticator)).toBe(true);
   });
 
   test("is needed in each account that the person belongs to, given at once or not", async () => {

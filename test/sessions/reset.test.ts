@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
@@ -99,6 +100,21 @@ describe("/reset", () => {
       db,
     );
     expect(await ask(3)).toBe(14);
+  });
+
+  test("also those that the old password is opening at that moment", async () => {
+    const { account } = await createFixture(app);
+    const { email } = await createHuman(app, account);
+    const token = await askForLink(email);
+    const reset = submit(app, "/reset/new", { token, password: NEXT });
+    const signingIn = Array.from({ length: 8 }, (_, i) => delay(i * 20).then(() => signIn(app, email)));
+    expect((await reset).status).toBe(303);
+    await Promise.all(signingIn);
+    const { rows } = await sql`
+      select s.id from auth.sessions s join auth.users u on u.id = s.user_id where u.email = ${email}`.execute(
+      db,
+    );
+    expect(rows).toEqual([]);
   });
 
   test("of many POSTs at once one wins", async () => {

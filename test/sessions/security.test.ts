@@ -39,7 +39,10 @@ describe("changing the password", () => {
       .select(["a.action", "a.detail"])
       .orderBy("a.created_at")
       .execute();
-    expect(audit.at(-1)).toEqual({ action: "password_changed", detail: { sessionsEnded: 1 } });
+    expect(audit.at(-1)).toEqual({
+      action: "password_changed",
+      detail: { sessionsEnded: 1, passkeysRemoved: 0 },
+    });
   });
 
   test("a new one that is too short is refused at its field", async () => {

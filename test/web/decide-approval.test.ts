@@ -67,6 +67,22 @@ describe("the page of an approval", () => {
     expect(text).toContain("ot_pat_");
   });
 
+  test("shows all that is signed: the statement has no word that the page has not", async () => {
+    const story = await begin();
+    const { text } = await open(app, story.path, { cookie: story.cookie });
+    await submit(app, `${story.path}/confirm`, await fieldsOf(story, "confirm"), story);
+    const { statement } = await db
+      .selectFrom("signatures")
+      .where("account_id", "=", accountKey(story.account))
+      .select("statement")
+      .executeTakeFirstOrThrow();
+    const { accountId, approvalId, terms, source } = statement as any;
+    const { amountCents, currency, payee, ...rest } = terms;
+    expect([amountCents, currency]).toEqual([45_000, "usd"]);
+    const words = [accountId, approvalId, source.last4, ...Object.values(rest), ...Object.values(payee)];
+    for (const word of words.filter((one) => one !== null)) expect(text).toContain(word);
+  });
+
   test("confirmed, the money has moved once and the agent learns of it", async () => {
     const story = await begin();
     const answer = await submit(app, `${story.path}/confirm`, await fieldsOf(story, "confirm"), story);
