@@ -1,59 +1,15 @@
 import swagger, { type SwaggerTransformObject } from "@fastify/swagger";
 import swaggerUi from "@fastify/swagger-ui";
-import { type TSchema, Type } from "@sinclair/typebox";
+import type { TSchema } from "@sinclair/typebox";
 import type { FastifySchema, RouteOptions } from "fastify";
 import type { Access } from "../http/access.ts";
 import type { App } from "../http/app.ts";
 import { NoBody } from "../http/body.ts";
-import { type ProblemName, problemRow } from "../lib/problems.ts";
+import { type ProblemName, type ProblemRow, problemRow, problemRows } from "../lib/problems.ts";
+import { CALL_EXAMPLES, type CallExamples, type Examples, PARAMETER_EXAMPLES } from "./examples.ts";
+import { type Call, refusalExample, refusalSchema, refusalSchemaName } from "./refusal-descriptions.ts";
 
-/** The body of every answer that is not a success (CONTRACT.md §0). */
-export const ErrorEnvelope = Type.Object(
-  {
-    error: Type.String({ description: "For people: what is wrong, and what to do." }),
-    code: Type.String({
-      enum: [
-        "BAD_REQUEST",
-        "UNAUTHORIZED",
-        "FORBIDDEN",
-        "NOT_FOUND",
-        "CONFLICT",
-        "RATE_LIMITED",
-        "INTERNAL_ERROR",
-        "UNAVAILABLE",
-      ],
-    }),
-    requestId: Type.String(),
-    details: Type.Optional(
-      Type.Unsafe<Record<string, unknown>>({ type: "object", additionalProperties: true }),
-    ),
-  },
-  { $id: "Error" },
-);
-
-const EXAMPLE_ORIGIN = "https://pay.example.com";
-const EXAMPLE_DETAILS: Partial<Record<ProblemName, Record<string, unknown>>> = {
-  bad_request: { field: "limit" },
-  cursor_ahead: { field: "cursor", latestCursor: "41" },
-  cursor_expired: { field: "cursor", oldestCursor: "17" },
-  scope_missing: {
-    requiredScopes: ["payments:write"],
-    grantedScopes: ["payments:read"],
-    tokensUrl: `${EXAMPLE_ORIGIN}/settings/keys`,
-  },
-  feature_disabled: { featureKey: "public_api_payments_write" },
-  account_claim_required: { action: "fund milestones", claimUrl: `${EXAMPLE_ORIGIN}/claim` },
-  not_found: { resource: "milestones", milestoneId: "milestone-7-1" },
-  contract_ended: { contractId: "contract-7" },
-  idempotency_key_reused: { field: "Idempotency-Key" },
-  token_limit_reached: { limit: 25 },
-  milestone_not_fundable: { status: "ACTIVE_FUNDED" },
-  payment_method_required: { billingUrl: `${EXAMPLE_ORIGIN}/billing` },
-  webhook_limit_reached: { limit: 10 },
-  too_many_pending: { limit: 100, retryAfterSeconds: 60 },
-  rate_limited: { retryAfterSeconds: 12 },
-  unavailable: { retryAfterSeconds: 2 },
-};
+const JSON_TYPE = "application/json";
 
 /** The reference is drawn by its own script, so it may run that; nothing inline, nothing from elsewhere. */
 const REFERENCE_CSP =
@@ -69,7 +25,6 @@ out a link that mends it where a human can.`;
 
 /** Describes the public API in OpenAPI 3.1, from the schemas that the routes validate with. Register it first. */
 export async function describeApi(app: App, options: { publicUrl: string; version: string }): Promise<void> {
-  app.addSchema(ErrorEnvelope);
   await app.register(swagger, {
     openapi: {
       openapi: "3.1.0",
@@ -97,7 +52,7 @@ export async function describeApi(app: App, options: { publicUrl: string; versio
         typeof json.$id === "string" ? json.$id : `def-${i}`,
     },
     transform: ({ schema, url, route }) => ({ schema: describeRoute(schema, route), url }),
-    transformObject: withoutUnusedSchemas,
+    transformObject: completeDocument,
   });
 }
 
@@ -127,23 +82,56 @@ export async function serveApiReference(app: App): Promise<void> {
   });
 }
 
-/** Leaves out the shared schemas that only routes outside the public API refer to. */
-const withoutUnusedSchemas: SwaggerTransformObject = (document) => {
+/** Adds what the plugin knows nothing of: examples, and the schemas of refusals. */
+const completeDocument: SwaggerTransformObject = (document) => {
   if (!("openapiObject" in document)) throw new TypeError("this service is described in OpenAPI");
   const description = document.openapiObject;
-  const schemas: Record<string, unknown> = description.components?.schemas ?? {};
+  const paths = (description.paths ?? {}) as Record<string, Record<string, Operation>>;
+  for (const operation of Object.values(paths).flatMap(Object.values)) addExamples(operation);
+  const refusals = problemRows.map(({ name }) => [refusalSchemaName(name), refusalSchema(name)]);
+  const schemas = { ...description.components?.schemas, ...Object.fromEntries(refusals) };
+  description.components = { ...description.components, schemas: onlyUsed(schemas, paths) };
+  return description;
+};
+
+type Content = { content?: Record<string, { examples?: Record<string, { value: unknown }> }> };
+/** What of an operation its examples are put into. */
+type Operation = {
+  operationId: string;
+  parameters?: { in: string; name: string; example?: string }[];
+  requestBody?: Content;
+  responses: Record<string, Content>;
+};
+
+function addExamples({ operationId, parameters = [], requestBody, responses }: Operation): void {
+  const { body, answers } = examplesOf(operationId);
+  for (const parameter of parameters) {
+    const example = parameter.in === "path" ? PARAMETER_EXAMPLES[parameter.name] : undefined;
+    if (example !== undefined) parameter.example = example;
+  }
+  show(requestBody, body);
+  for (const [status, examples] of Object.entries(answers)) show(responses[status], examples);
+}
+
+function show(part: Content | undefined, examples: Examples = {}): void {
+  const media = part?.content?.[JSON_TYPE];
+  if (media === undefined) return;
+  media.examples = Object.fromEntries(Object.entries(examples).map(([name, value]) => [name, { value }]));
+}
+
+/** Without those that only routes outside the public API refer to. */
+function onlyUsed(schemas: Record<string, object>, paths: object): Record<string, object> {
   const used = new Set<string>();
-  const visit = (part: unknown): void => {
+  const visit = (part: object): void => {
     for (const [, name = ""] of JSON.stringify(part).matchAll(/"#\/components\/schemas\/([^"]+)"/g)) {
       if (used.has(name)) continue;
       used.add(name);
-      visit(schemas[name] ?? null);
+      visit(schemas[name] ?? {});
     }
   };
-  visit(description.paths ?? {});
-  for (const name of Object.keys(schemas)) if (!used.has(name)) delete schemas[name];
-  return description;
-};
+  visit(paths);
+  return Object.fromEntries(Object.entries(schemas).filter(([name]) => used.has(name)));
+}
 
 function describeRoute(schema: FastifySchema | undefined, route: RouteOptions): FastifySchema {
   const { access, problems = [] } = route.config ?? {};
@@ -151,11 +139,18 @@ function describeRoute(schema: FastifySchema | undefined, route: RouteOptions): 
     return { ...schema, hide: true };
   const names = [...new Set([...commonProblems(access, schema), ...problems])];
   const byStatus = Map.groupBy(names.map(problemRow), (row) => row.status);
-  const refusals = Object.fromEntries([...byStatus].map(([status, rows]) => [status, describeRefusal(rows)]));
+  const call = {
+    access,
+    idName: /.*:(\w+)/.exec(route.url)?.[1],
+    fault: examplesOf(schema.operationId).fault,
+  };
+  const refusals = Object.fromEntries(
+    [...byStatus].map(([status, rows]) => [status, describeRefusals(rows, call)]),
+  );
   const successes = Object.fromEntries(
     Object.entries((schema.response ?? {}) as Record<string, TSchema>).map(([status, body]) => [
       status,
-      { description: schema.summary, content: { "application/json": { schema: body } } },
+      { description: schema.summary, content: { [JSON_TYPE]: { schema: body } } },
     ]),
   );
   // A call that takes no body has none in the description: OpenAPI would make it a required one.
@@ -183,19 +178,22 @@ function commonProblems(access: Access & { by: "token" }, schema: FastifySchema)
   ];
 }
 
-function describeRefusal(rows: ReturnType<typeof problemRow>[]) {
-  const examples = rows.map(({ name, message, code, hasReason }) => {
-    const details = { ...(hasReason ? { reason: name } : {}), ...EXAMPLE_DETAILS[name] };
-    const value = {
-      error: message,
-      code,
-      requestId: "019a3f5c-7d10-7c3e-9b1a-2f6d0c4be8a1",
-      ...(Object.keys(details).length === 0 ? {} : { details }),
-    };
-    return [name, { summary: message, value }];
-  });
+function describeRefusals(rows: ProblemRow[], call: Call) {
+  const refs = rows.map(({ name }) => ({ $ref: `#/components/schemas/${refusalSchemaName(name)}` }));
   return {
     description: rows.map((row) => row.message).join(" / "),
-    content: { "application/json": { schema: { $ref: "Error#" }, examples: Object.fromEntries(examples) } },
+    content: {
+      [JSON_TYPE]: {
+        // Of two that both fit, such as a missing scope that the claim would bring, either will do.
+        schema: refs.length === 1 ? refs[0] : { anyOf: refs },
+        examples: Object.fromEntries(rows.map(({ name }) => [name, refusalExample(name, call)])),
+      },
+    },
   };
+}
+
+function examplesOf(operationId: string | undefined): CallExamples {
+  const examples = CALL_EXAMPLES[operationId ?? ""];
+  if (examples === undefined) throw new TypeError(`${operationId} has no examples in app/examples.ts`);
+  return examples;
 }

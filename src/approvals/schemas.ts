@@ -25,25 +25,7 @@ export const Approval = Type.Object(
     }),
     createdAt: Time,
   },
-  {
-    $id: "Approval",
-    examples: [
-      {
-        id: "019a3f5c-7d10-7c3e-9b1a-2f6d0c4be8a1",
-        type: "milestone_fund",
-        status: "pending",
-        contractId: "contract-7",
-        milestoneId: "milestone-7-1",
-        jobId: "job-7",
-        proposalId: null,
-        approvalUrl: "https://pay.example.com/approvals/019a3f5c-7d10-7c3e-9b1a-2f6d0c4be8a1",
-        expiresAt: "2026-11-26T09:30:00.000Z",
-        resolvedAt: null,
-        result: null,
-        createdAt: "2026-11-23T09:30:00.000Z",
-      },
-    ],
-  },
+  { $id: "Approval" },
 );
 export type Approval = Static<typeof Approval>;
 

@@ -6,6 +6,7 @@ import type { Db } from "../database/connection.ts";
 import type { App } from "../http/app.ts";
 import { IdempotencyHeaders, readIdempotencyKey } from "../http/idempotency.ts";
 import { ref } from "../lib/schema.ts";
+import type { Credential } from "../lib/secrets.ts";
 import { CONTRACTS_ACCESS, MILESTONES_ACCESS } from "./access.ts";
 import { createMilestone } from "./milestone-service.ts";
 import { Contract, ContractsQuery, ContractWithBudget, Milestone, NewMilestone } from "./schemas.ts";
@@ -19,12 +20,14 @@ const OneMilestone = Type.Object({ milestone: ref(Milestone) });
 /** GET /contracts and GET /contracts/{contractId} (CONTRACT.md §4). */
 export function contractRoutes(app: App, deps: GateDeps & { db: Db }): void {
   const { db } = deps;
-  const gate = openGate(deps, CONTRACTS_ACCESS, ["not_found"], (credential) => readGrant(db, credential));
+  const read = (credential: Credential) => readGrant(db, credential);
+  const listing = openGate(deps, CONTRACTS_ACCESS, [], read);
+  const reading = openGate(deps, CONTRACTS_ACCESS, ["not_found"], read);
 
   app.get(
     "/contracts",
     {
-      ...gate.options,
+      ...listing.options,
       schema: {
         operationId: "listContracts",
         summary: "List contracts",
@@ -35,13 +38,15 @@ export function contractRoutes(app: App, deps: GateDeps & { db: Db }): void {
         response: { 200: ContractList },
       },
     },
-    async (request) => ({ contracts: await listContracts(db, gate.grant(request).accountId, request.query) }),
+    async (request) => ({
+      contracts: await listContracts(db, listing.grant(request).accountId, request.query),
+    }),
   );
 
   app.get(
     "/contracts/:contractId",
     {
-      ...gate.options,
+      ...reading.options,
       schema: {
         operationId: "getContract",
         summary: "Read a contract",
@@ -52,7 +57,7 @@ export function contractRoutes(app: App, deps: GateDeps & { db: Db }): void {
       },
     },
     async (request) => ({
-      contract: await getContract(db, gate.grant(request).accountId, request.params.contractId),
+      contract: await getContract(db, reading.grant(request).accountId, request.params.contractId),
     }),
   );
 }

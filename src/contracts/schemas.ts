@@ -1,5 +1,5 @@
 import { type Static, Type } from "@sinclair/typebox";
-import { NAME_FORMAT, nullable, ref, Time } from "../lib/schema.ts";
+import { nullable, ref, Time } from "../lib/schema.ts";
 
 export const PAYMENT_TYPES = ["FIXED_PRICE", "PAY_PER_HOUR", "PAY_PER_LABEL"] as const;
 export const CONTRACT_STATUSES = ["active", "ended"] as const;
@@ -103,7 +103,7 @@ export type ContractsQuery = Static<typeof ContractsQuery>;
 export const NewMilestone = Type.Object(
   {
     description: Type.String({ minLength: 1, maxLength: 5000, description: "What is to be delivered." }),
-    name: Type.Optional(Type.String({ minLength: 1, maxLength: 200, format: NAME_FORMAT })),
+    name: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
     amountUsd: Type.Optional(
       Type.Number({
         description:
@@ -122,16 +122,6 @@ export const NewMilestone = Type.Object(
       Type.String({ anyOf: [{ format: "date" }, { format: "date-time" }], examples: ["2026-12-15"] }),
     ),
   },
-  {
-    additionalProperties: false,
-    examples: [
-      {
-        name: "Second batch",
-        description: "Label the next 5,000 street scenes",
-        amountUsd: 300,
-        dueDate: "2026-12-15",
-      },
-    ],
-  },
+  { additionalProperties: false },
 );
 export type NewMilestone = Static<typeof NewMilestone>;

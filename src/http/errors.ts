@@ -1,7 +1,6 @@
 import type { FastifyError, FastifyReply, FastifyRequest, FastifySchemaValidationError } from "fastify";
 import { asUnavailable } from "../database/transaction.ts";
 import { badField, Problem, problemRow } from "../lib/problems.ts";
-import { NAME_FORMAT } from "../lib/schema.ts";
 
 /** The body of every answer that is not a success (CONTRACT.md §0). */
 export type ErrorEnvelope = {
@@ -64,13 +63,12 @@ export function fromValidation(errors: readonly ValidationError[], context = "bo
       1,
       (path[0] ?? "").replaceAll(/\b[a-z]/g, (c) => c.toUpperCase()),
     );
-  const { missingProperty, additionalProperty, format } = first.params;
+  const { missingProperty, additionalProperty } = first.params;
   for (const name of [missingProperty, additionalProperty]) if (typeof name === "string") path.push(name);
   const field = path.join(".") || context;
   if (typeof missingProperty === "string") return badField(field, `\`${field}\` is required.`);
   if (typeof additionalProperty === "string")
     return badField(field, `\`${field}\` is not a field of this call.`);
-  if (format === NAME_FORMAT) return badField(field, `\`${field}\` must have a character that can be seen.`);
   return badField(field, `\`${field}\` ${first.message ?? "is not valid"}.`);
 }
 

@@ -1,8 +1,6 @@
 import { Ajv, type ValidateFunction } from "ajv";
 import addFormats from "ajv-formats";
 import type { FastifySchemaCompiler } from "fastify";
-import { isVisible } from "../lib/names.ts";
-import { NAME_FORMAT } from "../lib/schema.ts";
 
 /** Bodies: nothing is converted and nothing dropped. What is not as described is refused; nor is `1e999` a number. */
 const strict = new Ajv({
@@ -14,10 +12,7 @@ const strict = new Ajv({
 });
 /** Query strings and paths: text becomes the number that the schema asks for; unknown keys are left alone. */
 const lenient = new Ajv({ coerceTypes: true, removeAdditional: false, useDefaults: true, strict: false });
-for (const ajv of [strict, lenient]) {
-  addFormats.default(ajv, ["date", "date-time", "email", "uuid"]);
-  ajv.addFormat(NAME_FORMAT, isVisible);
-}
+for (const ajv of [strict, lenient]) addFormats.default(ajv, ["date", "date-time", "email", "uuid"]);
 
 type Schema = { properties?: Record<string, object> };
 

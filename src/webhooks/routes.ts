@@ -11,6 +11,7 @@ import {
   DeliveriesQuery,
   OneDelivery,
   OneWebhook,
+  WEBHOOK_CREATED,
   WebhookBody,
   WebhookCreated,
   WebhookDeleted,
@@ -35,8 +36,6 @@ const ACCESS: TokenAccess = {
 };
 const WebhookParams = Type.Object({ webhookId: Type.String() });
 const DeliveryParams = Type.Object({ webhookId: Type.String(), deliveryId: Type.String() });
-const CREATED =
-  "Keep the secret: it is not shown again, and every delivery is signed with it. Events from now on are sent to the URL.";
 const READ_SCOPES = "The token needs the scope to read each of the webhook's event types, too.";
 
 function openWebhookGate(
@@ -73,7 +72,7 @@ export function webhookRoutes(app: App, deps: GateDeps & WebhookDeps): void {
     },
     async (request, reply) => {
       const created = await createWebhook(deps, creating.grant(request), request.body);
-      return reply.code(201).send({ ...created, message: CREATED });
+      return reply.code(201).send({ ...created, message: WEBHOOK_CREATED });
     },
   );
 

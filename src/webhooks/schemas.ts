@@ -43,6 +43,9 @@ export const Secret = Type.String({
   examples: ["whsec_…"],
 });
 export const WebhookCreated = Type.Object({ webhook: ref(Webhook), secret: Secret, message: Type.String() });
+/** The `message` of a 201 to a new webhook. */
+export const WEBHOOK_CREATED =
+  "Keep the secret: it is not shown again, and every delivery is signed with it. Events from now on are sent to the URL.";
 export const WebhookRotated = Type.Object({ webhook: ref(Webhook), secret: Secret });
 export const WebhookDeleted = Type.Object({ webhook: ref(Webhook), deleted: Type.Literal(true) });
 export const OneWebhook = Type.Object({ webhook: ref(Webhook) });

@@ -1,5 +1,7 @@
+import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { describe, expect, test } from "vitest";
 import { generateDocs } from "../../src/app/generated-docs.ts";
@@ -29,6 +31,13 @@ const operations: [string, Operation][] = Object.entries<Record<string, Operatio
 describe("the documents that are made from the code", () => {
   test.each([...generated.keys()])("%s is as the code makes it: else run `npm run docs`", (path) => {
     expect(readFileSync(join(PROJECT, path), "utf8")).toBe(generated.get(path));
+  });
+
+  test("client/api.ts is as its generator makes it: else run `npm run docs`", async () => {
+    const check = promisify(execFile)("npm", ["run", "generate", "--workspace", "client", "--", "--check"], {
+      cwd: PROJECT,
+    });
+    await expect(check).resolves.toBeDefined();
   });
 
   test("the description is valid OpenAPI 3.1", async () => {

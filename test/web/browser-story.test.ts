@@ -1,5 +1,6 @@
 import type { Browser, Locator, Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
+import { connectAgent, dataOf } from "../support/api-client.ts";
 import { launchBrowser, SIZES, startSite } from "../support/browser.ts";
 import { call, createFixture, fund, operate } from "../support/fixtures.ts";
 import { createHuman, invite, PASSWORD } from "../support/humans.ts";
@@ -23,11 +24,9 @@ describe.skipIf(browser === undefined)("a person in a browser", () => {
       const { app, origin } = live();
       const fixture = await createFixture(app);
       const { email } = await createHuman(app, fixture.account);
-      const asked = await fetch(`${origin}/milestones/${fixture.milestone}/fund`, {
-        method: "POST",
-        headers: { authorization: `Bearer ${fixture.token}` },
-      });
-      const { approval } = (await asked.json()) as { approval: { id: string; approvalUrl: string } };
+      const agent = connectAgent(origin, fixture.token);
+      const path = { milestoneId: fixture.milestone };
+      const { approval } = await dataOf(agent.POST("/milestones/{milestoneId}/fund", { params: { path } }));
       expect(approval.approvalUrl).toBe(`${origin}/approvals/${approval.id}`);
       await inWindow(window, async (page) => {
         await page.goto(approval.approvalUrl);

@@ -1,0 +1,28 @@
+import { createClient } from "./index.ts";
+
+const [origin = "", token = "", milestoneId = ""] = process.argv.slice(2);
+const api = createClient({ origin, token });
+
+// Ask. It moves no money, and asking again answers the same approval.
+const { data, error } = await api.POST("/milestones/{milestoneId}/fund", {
+  params: { path: { milestoneId } },
+});
+if (error?.code === "CONFLICT" && error.details.reason === "payment_method_required")
+  throw new Error(`Your human must add a card first: ${error.details.billingUrl}`);
+if (error?.code === "FORBIDDEN" && "claimUrl" in error.details)
+  throw new Error(`Your human must claim the account first: ${error.details.claimUrl}`);
+if (error) throw new Error(`${error.error} (request ${error.requestId})`);
+console.log(`Your human decides at ${data.approval.approvalUrl}`);
+
+// Follow the feed. Each request is held until there is something new, or for 30 seconds.
+const query: { wait: number; cursor?: string } = { wait: 30 };
+for (;;) {
+  const { data: page, error } = await api.GET("/updates", { params: { query } });
+  if (error) throw new Error(`${error.error} (request ${error.requestId})`);
+  const outcome = page.events.find(({ resourceId }) => resourceId === data.approval.id);
+  if (outcome) {
+    console.log(`They have: it is ${outcome.data.status}`);
+    break;
+  }
+  query.cursor = page.nextCursor;
+}

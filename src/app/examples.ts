@@ -1,0 +1,193 @@
+import type { Static } from "@sinclair/typebox";
+import type { NewTokenAnswer, NewTokenBody, OneToken, TokenList } from "../accounts/schemas.ts";
+import { type ApprovalRequested, FUNDING_REQUESTED, type OneApproval } from "../approvals/schemas.ts";
+import type { NewMilestone } from "../contracts/schemas.ts";
+import type { Updates } from "../events/schemas.ts";
+import {
+  type Deliveries,
+  type OneDelivery,
+  type OneWebhook,
+  WEBHOOK_CREATED,
+  type WebhookBody,
+  type WebhookCreated,
+  type WebhookDeleted,
+  type WebhookList,
+  type WebhookRotated,
+} from "../webhooks/schemas.ts";
+import * as story from "./story.ts";
+
+/** Values by a name that says what they show. */
+export type Examples = Record<string, unknown>;
+/** What is wrong with a request: the field if it is one's, and the message. */
+export type Fault = { field?: string; error: string };
+
+export type CallExamples = {
+  body?: Examples;
+  /** By the status of the answer. */
+  answers: Record<string, Examples>;
+  /** What its 400 says. */
+  fault: Fault;
+};
+
+const NEW_TOKEN = "ot_pat_…";
+const NEW_WEBHOOK_SECRET = "whsec_…";
+
+const unreadable: Fault = { error: "The address cannot be read: check its percent-encoding." };
+const bodyGiven: Fault = { field: "amountUsd", error: "`amountUsd` is not a field of this call." };
+const keyGiven: Fault = {
+  field: "Idempotency-Key",
+  error: "This call takes no such key: its answers are not kept.",
+};
+
+/** The ids that stand in an address. */
+export const PARAMETER_EXAMPLES: Record<string, string> = {
+  contractId: story.CONTRACT_ID,
+  milestoneId: story.MILESTONE_ID,
+  approvalId: story.pending.id,
+  tokenId: story.narrower.id,
+  webhookId: story.webhook.id,
+  deliveryId: story.delivered.id,
+};
+
+/** What each call is sent and answers, by its operation id. */
+export const CALL_EXAMPLES: Record<string, CallExamples> = {
+  requestMilestoneFunding: {
+    answers: {
+      202: {
+        pending: { approval: story.pending, message: FUNDING_REQUESTED } satisfies Static<
+          typeof ApprovalRequested
+        >,
+      },
+    },
+    fault: bodyGiven,
+  },
+  getApproval: {
+    answers: {
+      200: {
+        pending: { approval: story.pending },
+        confirmed: { approval: story.confirmed },
+        declined: { approval: story.declined },
+        expired: { approval: story.lapsed },
+        ended_early: { approval: story.endedEarly },
+      } satisfies Record<string, Static<typeof OneApproval>>,
+    },
+    fault: unreadable,
+  },
+  listUpdates: {
+    answers: {
+      200: {
+        news: { events: [story.confirmation, story.funding], nextCursor: "4", hasMore: false },
+        nothing_new: { events: [], nextCursor: "4", hasMore: false },
+      } satisfies Record<string, Updates>,
+    },
+    fault: { field: "limit", error: "`limit` must be <= 200." },
+  },
+  listContracts: {
+    answers: { 200: { something_to_fund: { contracts: [story.contract] } } },
+    fault: { field: "status", error: "`status` must be equal to one of the allowed values." },
+  },
+  getContract: {
+    answers: { 200: { funded: { contract: story.contractWithBudget } } },
+    fault: unreadable,
+  },
+  createMilestone: {
+    body: {
+      fixed_price: {
+        name: "Second batch",
+        description: "Label the next 3,000 street scenes",
+        amountUsd: 300,
+        dueDate: "2026-12-15",
+      } satisfies NewMilestone,
+    },
+    answers: { 201: { created: { milestone: story.secondBatch } } },
+    fault: {
+      field: "amountUsd",
+      error: "`amountUsd` must be dollars from 0.5 to 999999.99, with at most two decimals.",
+    },
+  },
+  getMe: { answers: { 200: { claimed: story.me, unclaimed: story.unclaimed } }, fault: unreadable },
+  getCapabilities: { answers: { 200: { claimed: story.capabilities } }, fault: unreadable },
+  getJobDraftCapabilities: { answers: { 200: { claimed: story.capabilities } }, fault: unreadable },
+  listTokens: {
+    answers: { 200: { two: { tokens: story.tokens } satisfies Static<typeof TokenList> } },
+    fault: keyGiven,
+  },
+  createToken: {
+    body: {
+      narrower: {
+        name: "Reporting",
+        scopes: ["payments:read"],
+        expiresAt: "2026-12-31T00:00:00.000Z",
+      } satisfies Static<typeof NewTokenBody>,
+    },
+    answers: {
+      201: {
+        minted: { token: NEW_TOKEN, tokenType: "bearer", metadata: story.narrower } satisfies Static<
+          typeof NewTokenAnswer
+        >,
+      },
+    },
+    fault: { field: "expiresAt", error: "`expiresAt` must lie in the future." },
+  },
+  revokeToken: {
+    answers: { 200: { revoked: { token: story.revoked } satisfies Static<typeof OneToken> } },
+    fault: bodyGiven,
+  },
+  createWebhook: {
+    body: {
+      outcomes: {
+        url: story.webhook.url,
+        eventTypes: ["approval.confirmed", "milestone.status_changed"],
+      } satisfies WebhookBody,
+    },
+    answers: {
+      201: {
+        created: {
+          webhook: story.webhook,
+          secret: NEW_WEBHOOK_SECRET,
+          message: WEBHOOK_CREATED,
+        } satisfies Static<typeof WebhookCreated>,
+      },
+    },
+    fault: { field: "url", error: "The URL must begin with https://." },
+  },
+  listWebhooks: {
+    answers: { 200: { one: { webhooks: [story.webhook] } satisfies Static<typeof WebhookList> } },
+    fault: keyGiven,
+  },
+  getWebhook: {
+    answers: {
+      200: {
+        active: { webhook: story.webhook },
+        disabled: { webhook: story.disabled },
+      } satisfies Record<string, Static<typeof OneWebhook>>,
+    },
+    fault: keyGiven,
+  },
+  listDeliveries: {
+    answers: {
+      200: { delivered: { deliveries: [story.delivered], nextCursor: null } satisfies Deliveries },
+    },
+    fault: { field: "limit", error: "`limit` must be <= 100." },
+  },
+  rotateWebhookSecret: {
+    answers: {
+      200: {
+        rotated: { webhook: story.webhook, secret: NEW_WEBHOOK_SECRET } satisfies Static<
+          typeof WebhookRotated
+        >,
+      },
+    },
+    fault: bodyGiven,
+  },
+  redeliver: {
+    answers: { 202: { due_again: { delivery: story.resent } satisfies Static<typeof OneDelivery> } },
+    fault: bodyGiven,
+  },
+  deleteWebhook: {
+    answers: {
+      200: { deleted: { webhook: story.webhook, deleted: true } satisfies Static<typeof WebhookDeleted> },
+    },
+    fault: bodyGiven,
+  },
+};

@@ -1,0 +1,156 @@
+import { type TProperties, type TSchema, Type } from "@sinclair/typebox";
+import { Milestone } from "../contracts/schemas.ts";
+import type { TokenAccess } from "../http/access.ts";
+import { type Details, type ProblemName, problemRow } from "../lib/problems.ts";
+import type { Fault } from "./examples.ts";
+import { CONTRACT_ID, ORIGIN } from "./story.ts";
+
+/** What the examples of a call's refusals are made from. */
+export type Call = {
+  access: TokenAccess;
+  /** The last id in its address, such as `milestoneId`. */
+  idName: string | undefined;
+  fault: Fault;
+};
+
+type DetailsOf = {
+  properties: TProperties;
+  /** What keys that are not named hold. */
+  others?: TSchema;
+  optional?: true;
+  example: (call: Call) => Details;
+};
+
+const REQUEST_ID = "01a207bd-a8f2-7b1e-8c55-6e3f9cef9517";
+const UNKNOWN_ID = "01a207bd-0000-7000-8000-000000000000";
+/** Ids that lead to nothing, by their name in an address. */
+const UNKNOWN: Record<string, { resource: string; id: string }> = {
+  contractId: { resource: "contracts", id: "contract-8" },
+  milestoneId: { resource: "milestones", id: "milestone-8-1" },
+  approvalId: { resource: "approvals", id: UNKNOWN_ID },
+  tokenId: { resource: "tokens", id: UNKNOWN_ID },
+  webhookId: { resource: "webhooks", id: UNKNOWN_ID },
+  deliveryId: { resource: "deliveries", id: UNKNOWN_ID },
+};
+
+const Text = Type.String();
+const Count = Type.Integer();
+
+/** What refusals say in their `details`, beside the `reason` where they have one. */
+const DETAILS: Partial<Record<ProblemName, DetailsOf>> = {
+  bad_request: {
+    properties: { field: Type.Optional(Type.String({ description: "What to correct." })) },
+    optional: true,
+    example: ({ fault: { field } }) => (field === undefined ? {} : { field }),
+  },
+  cursor_ahead: {
+    properties: { field: Type.Literal("cursor"), latestCursor: Text },
+    example: () => ({ field: "cursor", latestCursor: "5" }),
+  },
+  cursor_expired: {
+    properties: { field: Type.Literal("cursor"), oldestCursor: Text },
+    example: () => ({ field: "cursor", oldestCursor: "2" }),
+  },
+  scope_missing: {
+    properties: {
+      requiredScopes: Type.Array(Text),
+      grantedScopes: Type.Array(Text),
+      tokensUrl: Type.Optional(
+        Type.String({ description: "Where a human mints a token that has the scopes." }),
+      ),
+      reason: Type.Optional(
+        Type.Literal("account_claim_required", { description: "It is the claim that brings the scope." }),
+      ),
+      action: Type.Optional(Text),
+      claimUrl: Type.Optional(Text),
+    },
+    example: ({ access: { scopes = ["payments:write"] } }) => ({
+      requiredScopes: scopes,
+      grantedScopes: [scopes.includes("payments:read") ? "jobs:read" : "payments:read"],
+      tokensUrl: `${ORIGIN}/settings/keys`,
+    }),
+  },
+  feature_disabled: {
+    properties: { featureKey: Text },
+    example: ({ access }) => ({ featureKey: access.feature }),
+  },
+  account_claim_required: {
+    properties: {
+      action: Type.String({ description: "What cannot be done before the claim, for people." }),
+      claimUrl: Type.String({ description: "Where a human claims the account." }),
+    },
+    example: ({ access }) => ({ action: access.claim, claimUrl: `${ORIGIN}/claim` }),
+  },
+  not_found: {
+    properties: {
+      resource: Type.String({ description: "Beside it stands the id that was asked for, by its name." }),
+    },
+    others: Text,
+    example: ({ idName = "" }) => ({ resource: UNKNOWN[idName]?.resource, [idName]: UNKNOWN[idName]?.id }),
+  },
+  contract_ended: {
+    properties: { contractId: Text },
+    example: () => ({ contractId: CONTRACT_ID }),
+  },
+  milestone_not_fundable: {
+    properties: { status: Milestone.properties.status },
+    example: () => ({ status: "ACTIVE_FUNDED" }),
+  },
+  payment_method_required: {
+    properties: { billingUrl: Type.String({ description: "Where a human adds a card." }) },
+    example: () => ({ billingUrl: `${ORIGIN}/billing` }),
+  },
+  idempotency_key_reused: {
+    properties: { field: Type.Literal("Idempotency-Key") },
+    example: () => ({ field: "Idempotency-Key" }),
+  },
+  token_limit_reached: { properties: { limit: Count }, example: () => ({ limit: 25 }) },
+  webhook_limit_reached: { properties: { limit: Count }, example: () => ({ limit: 10 }) },
+  too_many_pending: {
+    properties: { limit: Count, retryAfterSeconds: Count },
+    example: () => ({ limit: 100, retryAfterSeconds: 60 }),
+  },
+  rate_limited: { properties: { retryAfterSeconds: Count }, example: () => ({ retryAfterSeconds: 12 }) },
+  unavailable: { properties: { retryAfterSeconds: Count }, example: () => ({ retryAfterSeconds: 2 }) },
+};
+
+/** What a refusal's schema is called, in a generated client too: `payment_method_required` is `PaymentMethodRequired`. */
+export function refusalSchemaName(name: ProblemName): string {
+  return name.replaceAll(/(?:^|_)([a-z])/g, (_match, letter: string) => letter.toUpperCase());
+}
+
+/**
+ * The envelope of CONTRACT.md §0 as one refusal fills it in. `code` and `details.reason` are constants, so that
+ * whoever has compared them knows, and their compiler too, what else is there.
+ */
+export function refusalSchema(name: ProblemName): TSchema {
+  const { code, message, hasReason } = problemRow(name);
+  const { properties, others, optional } = DETAILS[name] ?? {};
+  const details = Type.Object(
+    { ...(hasReason ? { reason: Type.Literal(name) } : {}), ...properties },
+    others === undefined ? {} : { additionalProperties: others },
+  );
+  const said = hasReason || properties !== undefined;
+  return Type.Object(
+    {
+      error: Type.String({ description: "For people: what is wrong, and what to do." }),
+      code: Type.Literal(code),
+      requestId: Type.String(),
+      ...(said ? { details: optional ? Type.Optional(details) : details } : {}),
+    },
+    { description: message },
+  );
+}
+
+/** What a call answers when it is refused like that. */
+export function refusalExample(name: ProblemName, call: Call): { summary: string; value: object } {
+  const { code, message, hasReason } = problemRow(name);
+  const details = { ...(hasReason ? { reason: name } : {}), ...DETAILS[name]?.example(call) };
+  const value = {
+    error: name === "bad_request" ? call.fault.error : message,
+    code,
+    requestId: REQUEST_ID,
+    ...(Object.keys(details).length === 0 ? {} : { details }),
+  };
+  return { summary: message, value };
+}
