@@ -1789,7 +1789,6 @@ export interface operations {
                 "application/json": {
                     /** @description What is to be delivered. Lines of plain text, without control characters, as a human signs it. */
                     description: string;
-                    /** Format: name */
                     name?: string;
                     /** @description Dollars, 0.50 to 999,999.99, at most two decimals. A fixed-price contract needs it; else it may be left out, or must be the contract's rate times `volume`, to the nearest cent. */
                     amountUsd?: number;
@@ -2185,10 +2184,7 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    /**
-                     * Format: name
-                     * @description For people, who must be able to see it. `API token` if absent.
-                     */
+                    /** @description For people, who must be able to see it. `API token` if absent. */
                     name?: string;
                     /** @description Each must be covered by the calling token's. All of those if absent. */
                     scopes?: ("jobs:read" | "jobs:write" | "proposals:read" | "proposals:write" | "messages:read" | "messages:write" | "payments:read" | "payments:write" | "team:read" | "team:write" | "webhooks:manage")[];

@@ -1,5 +1,5 @@
 import { type Static, Type } from "@sinclair/typebox";
-import { NAME_FORMAT, nullable, ref, Time } from "../lib/schema.ts";
+import { nullable, ref, Time } from "../lib/schema.ts";
 import { SCOPES } from "../lib/scopes.ts";
 
 export const Scopes = Type.Array(Type.String({ enum: [...SCOPES] }), { uniqueItems: true });
@@ -85,7 +85,6 @@ export const NewTokenBody = Type.Object(
       Type.String({
         minLength: 1,
         maxLength: 120,
-        format: NAME_FORMAT,
         description: "For people, who must be able to see it. `API token` if absent.",
       }),
     ),

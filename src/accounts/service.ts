@@ -2,6 +2,7 @@ import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { MemberRole } from "../database/schema.ts";
 import { inTransaction } from "../database/transaction.ts";
+import { nameOf } from "../lib/fields.ts";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
 import { newSecret, readSecret } from "../lib/secrets.ts";
@@ -148,7 +149,7 @@ export async function inviteMember(
 /**
  * Invites a person within a transaction that holds the account.
  * @param consentedBy the owner who invites, by their user id: what they send waits for nobody's consent
- * @throws Problem member_active when they have accepted already
+ * @throws Problem bad_request {field: "name"}, member_active when they have accepted already
  */
 export async function insertInvitation(
   trx: Trx,
@@ -157,6 +158,7 @@ export async function insertInvitation(
   consentedBy: string | undefined,
   now: Date,
 ): Promise<{ member: store.MemberRow; secret: string }> {
+  nameOf("name", person.name);
   const email = person.email.toLowerCase();
   const present = await store.findMemberByEmail(trx, accountId, email);
   if (present?.status === "active") throw new Problem("member_active", { memberId: present.id });

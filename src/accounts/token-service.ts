@@ -1,6 +1,7 @@
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
+import { nameOf } from "../lib/fields.ts";
 import { isUuid, newId } from "../lib/ids.ts";
 import { badField, notFound, Problem } from "../lib/problems.ts";
 import { coversScope, type Scope } from "../lib/scopes.ts";
@@ -39,7 +40,8 @@ export function createToken(db: Db, account: Account, request: TokenRequest): Pr
 /**
  * Mints a token within the transaction of whoever may. Holds the account, so that no two pass its limit together.
  * @param request.id drawn before by a form, which then counts once
- * @throws Problem form_refused, token_limit_reached with 25 active ones, bad_request for an expiry that has passed
+ * @throws Problem form_refused, token_limit_reached with 25 active ones, bad_request for an expiry that has passed, or
+ * for a name that shows nothing
  */
 export async function mintToken(
   trx: Trx,
@@ -63,7 +65,7 @@ export async function mintToken(
  * later. What is not asked for is as its own.
  * @returns `undefined` when its own token has ended meanwhile
  * @throws Problem scope_missing, rate_limited after 2,000 in 24 hours, token_limit_reached, bad_request
- * {field: "expiresAt"}
+ * {field: "expiresAt" | "name"}
  */
 export async function mintFromToken(
   db: Db,
@@ -200,6 +202,7 @@ async function insertToken(
   minter: Minter,
   now: Date,
 ): Promise<MintedToken> {
+  nameOf("name", name);
   // Also no time at all, as a leap second becomes.
   if (expiresAt !== null && !(expiresAt > now)) {
     throw badField("expiresAt", "`expiresAt` must lie in the future.");

@@ -3,7 +3,7 @@ import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
-import { centsOf, textOf, timeOf } from "../lib/fields.ts";
+import { centsOf, nameOf, textOf, timeOf } from "../lib/fields.ts";
 import { isExternalId, newId } from "../lib/ids.ts";
 import { MIN_AMOUNT_CENTS } from "../lib/money.ts";
 import { notFound, Problem } from "../lib/problems.ts";
@@ -28,7 +28,7 @@ export async function createMilestone(
 ): Promise<Kept<Milestone>> {
   const { volume = null } = asked;
   const description = textOf("description", asked.description);
-  const name = asked.name === undefined ? null : textOf("name", asked.name);
+  const name = asked.name === undefined ? null : nameOf("name", asked.name);
   const amountCents =
     asked.amountUsd === undefined ? null : centsOf("amountUsd", asked.amountUsd, MIN_AMOUNT_CENTS);
   const dueAt = asked.dueDate === undefined ? null : timeOf("dueDate", asked.dueDate);

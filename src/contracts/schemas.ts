@@ -1,5 +1,5 @@
 import { type Static, Type } from "@sinclair/typebox";
-import { NAME_FORMAT, nullable, ref, Time } from "../lib/schema.ts";
+import { nullable, ref, Time } from "../lib/schema.ts";
 
 export const PAYMENT_TYPES = ["FIXED_PRICE", "PAY_PER_HOUR", "PAY_PER_LABEL"] as const;
 export const CONTRACT_STATUSES = ["active", "ended"] as const;
@@ -108,7 +108,7 @@ export const NewMilestone = Type.Object(
       description:
         "What is to be delivered. Lines of plain text, without control characters, as a human signs it.",
     }),
-    name: Type.Optional(Type.String({ minLength: 1, maxLength: 200, format: NAME_FORMAT })),
+    name: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
     amountUsd: Type.Optional(
       Type.Number({
         description:

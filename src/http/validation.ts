@@ -1,9 +1,7 @@
 import { Ajv, type ValidateFunction } from "ajv";
 import addFormats from "ajv-formats";
 import type { FastifySchemaCompiler, FastifySchemaValidationError } from "fastify";
-import { isVisible } from "../lib/names.ts";
 import { badField, Problem } from "../lib/problems.ts";
-import { NAME_FORMAT } from "../lib/schema.ts";
 
 /** Bodies: nothing is converted and nothing dropped. What is not as described is refused; nor is `1e999` a number. */
 const strict = new Ajv({
@@ -15,10 +13,7 @@ const strict = new Ajv({
 });
 /** Query strings and paths: text becomes the number that the schema asks for; unknown keys are left alone. */
 const lenient = new Ajv({ coerceTypes: true, removeAdditional: false, useDefaults: true, strict: false });
-for (const ajv of [strict, lenient]) {
-  addFormats.default(ajv, ["date", "date-time", "email", "uuid"]);
-  ajv.addFormat(NAME_FORMAT, isVisible);
-}
+for (const ajv of [strict, lenient]) addFormats.default(ajv, ["date", "date-time", "email", "uuid"]);
 
 /** What a validator says of one fault. */
 type ValidationError = Pick<FastifySchemaValidationError, "instancePath" | "params" | "message">;
@@ -57,12 +52,11 @@ export function fromValidation(errors: readonly ValidationError[], context = "bo
       1,
       (path[0] ?? "").replaceAll(/\b[a-z]/g, (c) => c.toUpperCase()),
     );
-  const { missingProperty, additionalProperty, format } = first.params;
+  const { missingProperty, additionalProperty } = first.params;
   for (const name of [missingProperty, additionalProperty]) if (typeof name === "string") path.push(name);
   const field = path.join(".") || context;
   if (typeof missingProperty === "string") return badField(field, `\`${field}\` is required.`);
   if (typeof additionalProperty === "string")
     return badField(field, `\`${field}\` is not a field of this call.`);
-  if (format === NAME_FORMAT) return badField(field, `\`${field}\` must have a character that can be seen.`);
   return badField(field, `\`${field}\` ${first.message ?? "is not valid"}.`);
 }

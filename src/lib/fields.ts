@@ -1,4 +1,5 @@
 import { dollarsToCents, MAX_AMOUNT_CENTS } from "./money.ts";
+import { isVisible } from "./names.ts";
 import { badField } from "./problems.ts";
 
 /**
@@ -13,6 +14,15 @@ export function centsOf(field: string, dollars: number, minimum: number): number
     field,
     `\`${field}\` must be dollars from ${minimum / 100} to ${MAX_AMOUNT_CENTS / 100}, with at most two decimals.`,
   );
+}
+
+/**
+ * A field that people will read something or somebody by.
+ * @throws Problem bad_request {field} for what shows nothing, and for control characters
+ */
+export function nameOf(field: string, text: string): string {
+  if (isVisible(text)) return textOf(field, text);
+  throw badField(field, `\`${field}\` must have a character that can be seen.`);
 }
 
 /**

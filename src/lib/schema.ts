@@ -20,8 +20,5 @@ export function nullable<T extends TSchema>(type: T) {
   });
 }
 
-/** The format of what people decide by: it must show something (`lib/names.ts`). */
-export const NAME_FORMAT = "name";
-
 /** A time on the wire: ISO 8601, UTC, milliseconds, `Z`. */
 export const Time = Type.String({ format: "date-time", examples: ["2026-11-23T09:30:00.000Z"] });

@@ -1,7 +1,7 @@
 import type { AccountRow, AccountValues } from "../accounts/service.ts";
 import type { ContractValues, MilestoneValues } from "../contracts/service.ts";
 import type { PaymentType } from "../database/schema.ts";
-import { centsOf, textOf, timeOf } from "../lib/fields.ts";
+import { centsOf, nameOf, textOf, timeOf } from "../lib/fields.ts";
 import { MIN_AMOUNT_CENTS } from "../lib/money.ts";
 import { badField, Problem } from "../lib/problems.ts";
 import type { AccountBody, ContractBody, MilestoneBody } from "./schemas.ts";
@@ -16,7 +16,7 @@ export function mergeAccount(body: AccountBody, present: AccountRow | undefined,
   }
   if (body.coSign === "session" && present?.co_sign === "passkey") throw new Problem("co_sign_loosening");
   return {
-    name: body.name ?? present?.name ?? missing("name"),
+    name: named("name", body.name) ?? present?.name ?? missing("name"),
     claimedAt: present?.claimed_at ?? (body.claimed === true ? now : null),
     features: { ...present?.features, ...body.features },
     billing: body.billing ?? present?.billing ?? "card",
@@ -31,7 +31,7 @@ export function mergeAccount(body: AccountBody, present: AccountRow | undefined,
 export function mergeContract(body: ContractBody, present: ContractValues | undefined): ContractValues {
   const { freelancer = {} } = body;
   return {
-    title: body.title ?? present?.title ?? missing("title"),
+    title: named("title", body.title) ?? present?.title ?? missing("title"),
     jobId: body.jobId ?? present?.jobId ?? missing("jobId"),
     proposalId: keep(body.proposalId, present?.proposalId),
     paymentType:
@@ -44,10 +44,15 @@ export function mergeContract(body: ContractBody, present: ContractValues | unde
     freelancer: {
       userId: freelancer.userId ?? present?.freelancer.userId ?? missing("freelancer.userId"),
       displayName:
-        freelancer.displayName ?? present?.freelancer.displayName ?? missing("freelancer.displayName"),
+        named("freelancer.displayName", freelancer.displayName) ??
+        present?.freelancer.displayName ??
+        missing("freelancer.displayName"),
       country: keep(freelancer.country, present?.freelancer.country),
       profilePath: keep(freelancer.profilePath, present?.freelancer.profilePath),
-      payoutAccount: keep(freelancer.payoutAccount, present?.freelancer.payoutAccount),
+      payoutAccount: keep(
+        named("freelancer.payoutAccount", freelancer.payoutAccount),
+        present?.freelancer.payoutAccount,
+      ),
     },
   };
 }
@@ -63,10 +68,7 @@ export function mergeMilestone(body: MilestoneBody, present: MilestoneValues | u
       : centsOf("amountUsd", body.amountUsd, MIN_AMOUNT_CENTS);
   return {
     contractId: body.contractId ?? present?.contractId ?? missing("contractId"),
-    name:
-      body.name === undefined
-        ? (present?.name ?? null)
-        : unlessNull(body.name, (text) => textOf("name", text)),
+    name: keep(named("name", body.name), present?.name),
     description:
       body.description === undefined
         ? (present?.description ?? missing("description"))
@@ -78,6 +80,12 @@ export function mergeMilestone(body: MilestoneBody, present: MilestoneValues | u
         ? (present?.dueAt ?? null)
         : unlessNull(body.dueDate, (text) => timeOf("dueDate", text)),
   };
+}
+
+/** What is named must be seen; what is absent, or none, is none's business. */
+function named<T extends string | null | undefined>(field: string, given: T): T {
+  if (typeof given === "string") nameOf(field, given);
+  return given;
 }
 
 function keep<T>(given: T | null | undefined, present: T | null | undefined): T | null {

@@ -3,13 +3,12 @@ import { Scopes } from "../accounts/schemas.ts";
 import { CONTRACT_STATUSES, Milestone, PAYMENT_TYPES } from "../contracts/schemas.ts";
 import { OPERATOR_EVENT_TYPES } from "../events/schemas.ts";
 import { EXTERNAL_ID_PATTERN } from "../lib/ids.ts";
-import { NAME_FORMAT, nullable, Time } from "../lib/schema.ts";
+import { nullable, Time } from "../lib/schema.ts";
 
 const Id = Type.String({ pattern: EXTERNAL_ID_PATTERN, description: "1–64 of A-Z a-z 0-9 . _ -" });
 const Line = Type.String({
   minLength: 1,
   maxLength: 200,
-  format: NAME_FORMAT,
   description: "For people: with a character that can be seen.",
 });
 const strict = { additionalProperties: false };
@@ -84,9 +83,7 @@ const Freelancer = Type.Object(
     displayName: Type.Optional(Line),
     country: Type.Optional(nullable(Type.String({ minLength: 1, maxLength: 100 }))),
     profilePath: Type.Optional(nullable(Type.String({ minLength: 1, maxLength: 500 }))),
-    payoutAccount: Type.Optional(
-      nullable(Type.String({ minLength: 1, maxLength: 255, format: NAME_FORMAT })),
-    ),
+    payoutAccount: Type.Optional(nullable(Type.String({ minLength: 1, maxLength: 255 }))),
   },
   strict,
 );

@@ -159,7 +159,7 @@ export async function postEvent(db: Db, { accountId }: AccountRef, body: EventBo
 
 /**
  * Invites a person; the page at `inviteUrl` lets them accept, once, for 24 h.
- * @throws Problem member_active
+ * @throws Problem bad_request {field}, member_active
  */
 export async function postMember(
   { db, config }: OperatorDeps,

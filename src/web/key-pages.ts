@@ -90,7 +90,7 @@ function waitingRow({ accountId, making }: KeySection, { agentName, scopes, unti
           <p><strong>${agentOf(agentName)}</strong>
             <span>A key waits for it to fetch, from when the account was claimed. It will be able to ${describeScopes(scopes)}.</span>
             <span class="quiet">It may fetch it until ${time(until)}</span></p>
-          ${making !== undefined && html`<a class="button second" href="${refusePath(accountId)}" aria-label="Refuse the key of ${agentName === null ? "the agent" : brief(agentName)}">Refuse it</a>`}
+          ${making !== undefined && html`<a class="button second" href="${refusePath(accountId)}" aria-label="Refuse it: the key of ${agentName === null ? "the agent" : brief(agentName)}">Refuse it</a>`}
         </li>`;
 }
 
