@@ -80,7 +80,7 @@ export function sendPage(
   <body>
     <a class="skip" href="#main">Skip to the page</a>
     <header class="site">
-      <a class="brand" href="/"><img src="/assets/logo" alt="" height="28">${appName}</a>
+      <a class="brand" href="/"><img src="/assets/logo" alt="" width="28" height="28">${appName}</a>
 ${visitor === undefined ? html`      <a href="/sign-in">Sign in</a>` : signedIn(visitor, reply.request.url)}
     </header>
     <main id="main">

@@ -35,7 +35,7 @@ export function receiptPage({ receipt, kid }: ReceiptView): Page {
       </dl>
       <p>Keep the file, and the service’s <a href="/.well-known/jwks.json">public keys</a>. Whoever has both and Countersign’s
         source can check them, without this service:</p>
-      <p><code>npx verify-receipt ${fileName(receipt)} --key jwks.json</code></p>
+      <p><code>npx --no verify-receipt ${fileName(receipt)} --key jwks.json</code></p>
       ${proofs(receipt)}
       <p class="choices">
         <a class="button" href="${path}/receipt.json" download>Download the file</a>

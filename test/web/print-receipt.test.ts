@@ -37,7 +37,7 @@ describe.skipIf(site === undefined)("a printed receipt", () => {
       getComputedStyle(document.body).color,
       getComputedStyle(document.body).backgroundColor,
     ]);
-    expect(colours).toEqual(["rgb(23, 32, 42)", "rgba(0, 0, 0, 0)"]);
+    expect(colours).toEqual(["rgb(19, 26, 34)", "rgba(0, 0, 0, 0)"]);
     await context.close();
   });
 });
