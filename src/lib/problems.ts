@@ -166,6 +166,12 @@ const catalogue = {
     "This account confirms with passkeys only: sign in with a passkey that counts before you change who its members are, or what counts.",
     true,
   ],
+  own_passkey_required: [
+    409,
+    "CONFLICT",
+    "Your password was set by a mailed link, and there are passkeys in your name: sign in with one of them, or remove those that you do not know under Settings → Security, before you join an account.",
+    true,
+  ],
   co_sign_loosening: [409, "CONFLICT", "Only an owner of the account can loosen its co-sign policy.", true],
   token_limit_reached: [
     409,

@@ -6,7 +6,7 @@ import { inTransaction } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
 import { type Caller, type SessionDeps, startSession } from "./service.ts";
 import * as store from "./store.ts";
-import { assertTrusted } from "./trust.ts";
+import { assertPasskeysAreTheirs, assertTrusted } from "./trust.ts";
 
 export type { Invitation } from "../accounts/service.ts";
 
@@ -69,11 +69,12 @@ export async function joinWithPassword(
 /**
  * Accepts an invitation for the signed-in person whom it names. Never touches their password.
  * @returns the invitation; `undefined` when it cannot be accepted, or names somebody else
+ * @throws Problem own_passkey_required, presence_lapsed
  */
 export async function acceptAsMember(
   { db }: SessionDeps,
   secret: string,
-  person: { userId: string; email: string },
+  person: { userId: string; sessionId: string; email: string },
   address: string,
 ): Promise<accounts.Invitation | undefined> {
   const named = await accounts.readInvitation(db, secret);
@@ -81,8 +82,9 @@ export async function acceptAsMember(
   return inTransaction(db, async (trx) => {
     const now = await readClock(trx);
     const invitation = await accounts.acceptInvitation(trx, secret, person.userId, now);
-    if (invitation !== undefined)
-      await store.insertAudit(trx, joined(invitation, person.userId, address), now);
+    if (invitation === undefined) return undefined;
+    await assertPasskeysAreTheirs(trx, person);
+    await store.insertAudit(trx, joined(invitation, person.userId, address), now);
     return invitation;
   });
 }

@@ -48,7 +48,12 @@ export function findSession(db: Db, digest: string): Promise<SessionRow | undefi
 }
 
 /** A session as it is while `trx` holds it and the person: neither ends, and no password is reset meanwhile. */
-export type HeldSession = { provedAt: Date; trusted: boolean };
+export type HeldSession = {
+  provedAt: Date;
+  trusted: boolean;
+  /** Whether the person's password was set by a mailed link, and nothing has vouched for it since. */
+  passwordByLink: boolean;
+};
 
 /** Holds the person, then their session. `undefined`: the session has ended. */
 export async function lockSession(
@@ -73,9 +78,10 @@ export async function lockSession(
   const person = await trx
     .selectFrom("auth.users as u")
     .where("u.id", "=", userId)
-    .select(passwordVouches.as("vouched"))
+    .select([passwordVouches.as("vouched"), sql<boolean>`u.unvouched_since is not null`.as("passwordByLink")])
     .executeTakeFirstOrThrow();
-  return { provedAt: session.proved_at, trusted: session.trusted || person.vouched };
+  const { vouched, passwordByLink } = person;
+  return { provedAt: session.proved_at, trusted: session.trusted || vouched, passwordByLink };
 }
 
 /** Makes a session. Its token is kept as a digest alone. */

@@ -168,6 +168,30 @@ describe("whoever has come in by a mailed link", () => {
     expect((await open(app, `${PASSKEYS}/new`, again)).text).toContain("Use a passkey that you have first");
   });
 
+  test("joins no account while somebody else's passkey may stand in their name, and does once that is removed", async () => {
+    // Mallory took an invitation in Ada's name, and has left a passkey that counts.
+    const elsewhere = await createFixture(app);
+    const mallory = await createHuman(app, elsewhere.account, "viewer");
+    const { authenticator: planted } = await add(mallory);
+    const userId = await userIdOf(db, mallory.email);
+    expect(await countsFor(userId, planted)).toBe(true);
+
+    const ada = await comeByLink(mallory);
+    const { story } = await begin();
+    const { token } = await invite(app, story.account, "viewer", ada.email);
+    const accept = async () => {
+      const form_token = hiddenValue(await open(app, `/invite?token=${token}`, ada), "/invite");
+      return () => submit(app, "/invite", { token, form_token }, ada);
+    };
+    const answer = await refused(db, await accept());
+    expect([answer.status, answer.text.includes("remove those that you do not know")]).toEqual([409, true]);
+
+    const page = `${PASSKEYS}/${await idOf(planted)}`;
+    const form_token = hiddenValue(await open(app, page, ada), `${page}/remove`);
+    expect((await submit(app, `${page}/remove`, { form_token }, ada)).status).toBe(303);
+    expect((await (await accept())()).headers.location).toBe("/approvals");
+  });
+
   test("nor with the first one that the person ever has", async () => {
     const { story } = await begin();
     await sql`delete from auth.passkeys where user_id = ${story.userId}`.execute(db);
