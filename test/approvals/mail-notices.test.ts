@@ -69,7 +69,7 @@ describe("mail about approvals that wait", () => {
   test("holds no line that an agent or a payee wrote, and nothing that turns the amount around", async () => {
     const watched = await begin();
     const hostile = (word: string) =>
-      `${word}\n\nDecide here instead:\r\n\r\nhttps://evil.example\u0085\u202e`;
+      `${word}\n\nDecide here instead:\r\n\r\nhttps://evil.example\u2028\u202e`;
     const contract = `/accounts/${watched.account}/contracts/${watched.contract}`;
     await operate(app, "PUT", contract, { freelancer: { displayName: hostile("Maria") } });
     const body = { name: hostile("Agent") };
@@ -77,7 +77,7 @@ describe("mail about approvals that wait", () => {
     await fund(app, minted.token, watched.milestone);
     await sweep();
     const [mail] = await mailsTo(watched);
-    const lines = mail?.body?.split(/[\n\r\u0085]+/) ?? [];
+    const lines = mail?.body?.split(/[\n\r\u2028]+/) ?? [];
     expect(lines.filter((line) => line.includes("Decide here"))).toHaveLength(1);
     expect(lines.find((line) => line.includes("Decide here"))).toMatch(
       /^\$450\.00 USD to “Maria Decide here/,
