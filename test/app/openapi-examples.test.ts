@@ -17,14 +17,12 @@ type Operation = {
   responses: Record<string, Part>;
 };
 
-const document: any = await describeOpenApi();
+const document = (await describeOpenApi()) as { paths: Record<string, Record<string, Operation>> };
 const ajv = addFormats.default(new Ajv2020({ strict: true, allErrors: true, validateFormats: true }));
 ajv.addVocabulary(Object.keys(document));
 ajv.addSchema(document, "openapi");
 
-const operations: [string, Operation, string][] = Object.entries<Record<string, Operation>>(
-  document.paths,
-).flatMap(([path, methods]) =>
+const operations: [string, Operation, string][] = Object.entries(document.paths).flatMap(([path, methods]) =>
   Object.entries(methods).map(([method, operation]): [string, Operation, string] => [
     operation.operationId,
     operation,

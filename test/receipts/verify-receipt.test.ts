@@ -45,11 +45,13 @@ function forge(receipt: Receipt, change: (content: LinkedContent) => void): Link
   return content;
 }
 
+type Values = { [key: string]: unknown };
+
 /** Puts a value into what it is within, told by the keys on the way. */
 function put(within: object, path: string, value: unknown): void {
   const keys = path.split(".");
   const last = keys.pop() ?? "";
-  const holder = keys.reduce((held: any, key) => held[key], within);
+  const holder = keys.reduce((held, key) => held[key] as Values, within as Values);
   holder[last] = value;
 }
 
@@ -158,7 +160,7 @@ describe("a receipt that was forged whole", () => {
     const withProof = (proof: ReturnType<typeof passkeyProof>) =>
       issue(
         forge(receipt, (content) => {
-          (content.statements[0] as any).proof = { ...proof, provedAt: proof.provedAt.toISOString() };
+          put(content, "statements.0.proof", { ...proof, provedAt: proof.provedAt.toISOString() });
         }),
       );
     const own = new Authenticator();

@@ -1,12 +1,7 @@
-import { generateKeyPairSync } from "node:crypto";
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
-import { readClock } from "../../src/database/clock.ts";
-import { addSeconds } from "../../src/lib/time.ts";
-import { newChallenge } from "../../src/sessions/challenge.ts";
-import { deriveKeys } from "../../src/sessions/keys.ts";
 import { Authenticator, type Lies } from "../support/authenticator.ts";
-import { createFixture, fund } from "../support/fixtures.ts";
+import { createFixture } from "../support/fixtures.ts";
 import {
   cookieOf,
   createHuman,
@@ -14,16 +9,23 @@ import {
   hiddenValue,
   open,
   PASSWORD,
-  setCookies,
   signIn,
   submit,
 } from "../support/humans.ts";
-import { givePasskey, userIdOf } from "../support/passkeys.ts";
+import { subjectsTo } from "../support/mails.ts";
+import {
+  addPasskey,
+  askToAdd,
+  givePasskey,
+  handleOf,
+  PASSKEYS,
+  SECURITY,
+  signInByPasskey,
+  userIdOf,
+} from "../support/passkeys.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
 
 const { app, db, config } = await startService();
-const SECURITY = "/settings/security";
-const PASSKEYS = `${SECURITY}/passkeys`;
 
 async function begin(): Promise<HumanFixture & { userId: string }> {
   const { account } = await createFixture(app);
@@ -46,85 +48,16 @@ const tracesOf = async (userId: string) =>
       .orderBy("created_at")
       .execute()
   ).map(({ action, detail }) => ({ action, detail: detail as Record<string, unknown> }));
-const subjectsTo = async (email: string) =>
-  (
-    await db
-      .selectFrom("mails")
-      .where("recipient", "=", email)
-      .select("subject")
-      .orderBy("created_at")
-      .execute()
-  ).map(({ subject }) => subject);
-
-/** What the page's script asks before it asks the browser. */
-async function askToAdd({ cookie }: { cookie: string }, fields: Record<string, string> = {}) {
-  const form_token = hiddenValue(await open(app, `${PASSKEYS}/new`, { cookie }), PASSKEYS);
-  const answer = await submit(app, `${PASSKEYS}/options`, { form_token, ...fields }, { cookie });
-  return { form_token, answer, options: answer.body };
-}
-
-/** Adds a passkey as a browser does. */
-async function add(
-  human: { cookie: string },
-  {
-    authenticator = new Authenticator(),
-    lies,
-    ...fields
-  }: {
-    authenticator?: Authenticator;
-    lies?: Lies;
-    [field: string]: unknown;
-  } = {},
-) {
-  const { form_token, options } = await askToAdd(human);
-  const credential = JSON.stringify(authenticator.register(options.challenge, lies));
-  const answer = await submit(
-    app,
-    PASSKEYS,
-    { form_token, credential, ...(fields as Record<string, string>) },
-    human,
-  );
-  return { answer, authenticator, credential, form_token };
-}
-
-async function askToSignIn(): Promise<string> {
-  const answer = await submit(app, "/sign-in/passkey/options", {});
-  expect(answer.status, answer.text).toBe(200);
-  return answer.body.challenge;
-}
-
-const handleOf = (userId: string) => Buffer.from(userId).toString("base64url");
-
-async function signInWith(
-  authenticator: Authenticator,
-  userId: string,
-  {
-    lies = {},
-    challenge,
-    cookie,
-    returnTo,
-  }: {
-    lies?: Lies;
-    challenge?: string;
-    cookie?: string;
-    returnTo?: string;
-  } = {},
-) {
-  const assertion = authenticator.assert(challenge ?? (await askToSignIn()), {
-    userHandle: handleOf(userId),
-    ...lies,
-  });
-  const fields = { credential: JSON.stringify(assertion), return_to: returnTo ?? "" };
-  return submit(app, "/sign-in/passkey", fields, { cookie });
-}
-
 const isSignedIn = async (cookie: string) => (await open(app, SECURITY, { cookie })).status === 200;
+
+const askToSignIn = async (): Promise<string> =>
+  (await submit(app, "/sign-in/passkey/options", {})).body.challenge;
 
 describe("adding a passkey", () => {
   test("keeps it, ends the other sessions, mails the member and leaves a trace", async () => {
     const human = await begin();
     const other = cookieOf(await signIn(app, human.email));
-    const { answer, authenticator } = await add(human);
+    const { answer, authenticator } = await addPasskey(app, human);
     expect([answer.status, answer.headers.location]).toEqual([303, `${SECURITY}?said=passkey`]);
     const [kept] = await passkeysOf(human.userId);
     expect(kept).toMatchObject({
@@ -138,7 +71,7 @@ describe("adding a passkey", () => {
     });
     expect(kept?.trusted_from).toEqual(kept?.created_at);
     expect([await isSignedIn(human.cookie), await isSignedIn(other)]).toEqual([true, false]);
-    expect(await subjectsTo(human.email)).toEqual(["A passkey for Countersign was added"]);
+    expect(await subjectsTo(db, human.email)).toEqual(["A passkey for Countersign was added"]);
     expect(await tracesOf(human.userId)).toEqual([
       {
         action: "passkey_added",
@@ -149,8 +82,8 @@ describe("adding a passkey", () => {
 
   test("asks for one that signs in without an e-mail, recognises its person, and is not there yet", async () => {
     const human = await begin();
-    const { authenticator } = await add(human);
-    const { options } = await askToAdd(human);
+    const { authenticator } = await addPasskey(app, human);
+    const { options } = await askToAdd(app, human);
     expect(options).toMatchObject({
       rp: { id: "localhost" },
       user: { id: handleOf(human.userId), name: human.email },
@@ -164,7 +97,7 @@ describe("adding a passkey", () => {
 
   test("is named after the machine", async () => {
     const human = await begin();
-    const { form_token, options } = await askToAdd(human);
+    const { form_token, options } = await askToAdd(app, human);
     const credential = JSON.stringify(new Authenticator().register(options.challenge));
     await submit(
       app,
@@ -183,9 +116,9 @@ describe("adding a passkey", () => {
 
   test("leads back to where it was wanted, and to nowhere else", async () => {
     const human = await begin();
-    const back = await add(human, { return_to: "/approvals/x" });
+    const back = await addPasskey(app, human, { fields: { return_to: "/approvals/x" } });
     expect(back.answer.headers.location).toBe("/approvals/x");
-    const away = await add(human, { return_to: "//evil.example/x" });
+    const away = await addPasskey(app, human, { fields: { return_to: "//evil.example/x" } });
     expect(away.answer.headers.location).toBe("/approvals");
     const page = await open(app, `${PASSKEYS}/new?return_to=https://evil.example`, human);
     expect(hiddenValue(page, PASSKEYS, "return_to")).toBe("/approvals");
@@ -193,20 +126,20 @@ describe("adding a passkey", () => {
 
   test("needs a proof younger than 5 minutes, or the password now", async () => {
     const human = await begin();
-    const { form_token, options } = await askToAdd(human);
+    const { form_token, options } = await askToAdd(app, human);
     const credential = JSON.stringify(new Authenticator().register(options.challenge));
     await age(human.email, "5 minutes");
     const late = await submit(app, PASSKEYS, { form_token, credential }, human);
     expect([late.status, late.text.includes("Type your password")]).toEqual([422, true]);
-    const asked = await askToAdd(human);
+    const asked = await askToAdd(app, human);
     expect([asked.answer.status, asked.options]).toEqual([
       422,
       { error: "Type your password, to show that it is you." },
     ]);
-    const wrong = await askToAdd(human, { password: "not the password" });
+    const wrong = await askToAdd(app, human, { password: "not the password" });
     expect(wrong.options).toEqual({ error: "This is not your password. Nothing was done." });
     expect(await passkeysOf(human.userId)).toEqual([]);
-    expect((await askToAdd(human, { password: PASSWORD })).answer.status).toBe(200);
+    expect((await askToAdd(app, human, { password: PASSWORD })).answer.status).toBe(200);
     const done = await submit(app, PASSKEYS, { form_token, credential }, human);
     expect(done.status).toBe(303);
   });
@@ -223,11 +156,11 @@ describe("adding a passkey", () => {
       "a frame of another site": { crossOrigin: true },
     };
     for (const [what, lies] of Object.entries(wrong)) {
-      const { answer } = await add(human, { lies });
+      const { answer } = await addPasskey(app, human, { lies });
       expect([answer.status, answer.text.includes("No passkey was added")], what).toEqual([422, true]);
     }
     expect(await passkeysOf(human.userId)).toEqual([]);
-    expect(await subjectsTo(human.email)).toEqual([]);
+    expect(await subjectsTo(db, human.email)).toEqual([]);
   });
 
   test("takes a challenge of this session for this purpose, within 5 minutes, once", async () => {
@@ -240,15 +173,15 @@ describe("adding a passkey", () => {
     };
     const second = { cookie: cookieOf(await signIn(app, human.email)) };
     const wrong = {
-      "another person's": (await askToAdd(stranger)).options.challenge,
-      "another session's": (await askToAdd(second)).options.challenge,
+      "another person's": (await askToAdd(app, stranger)).options.challenge,
+      "another session's": (await askToAdd(app, second)).options.challenge,
       "a sign-in's": await askToSignIn(),
       "one of nobody": Buffer.alloc(54, 7).toString("base64url"),
       "an empty one": "",
     };
     for (const [what, challenge] of Object.entries(wrong)) expect(await attempt(challenge), what).toBe(422);
 
-    const { options } = await askToAdd(human);
+    const { options } = await askToAdd(app, human);
     expect(await attempt(options.challenge)).toBe(303);
     expect(await attempt(options.challenge)).toBe(422);
     expect(await passkeysOf(human.userId)).toHaveLength(1);
@@ -256,7 +189,7 @@ describe("adding a passkey", () => {
 
   test("takes one answer once, however many tabs send it at once", async () => {
     const human = await begin();
-    const { form_token, options } = await askToAdd(human);
+    const { form_token, options } = await askToAdd(app, human);
     const statuses = await Promise.all(
       Array.from({ length: 6 }, async () => {
         const credential = JSON.stringify(new Authenticator().register(options.challenge));
@@ -269,8 +202,9 @@ describe("adding a passkey", () => {
 
   test("refuses a credential that is known, to its own person and to another", async () => {
     const [human, stranger] = [await begin(), await begin()];
-    const { authenticator } = await add(human);
-    for (const who of [human, stranger]) expect((await add(who, { authenticator })).answer.status).toBe(422);
+    const { authenticator } = await addPasskey(app, human);
+    for (const who of [human, stranger])
+      expect((await addPasskey(app, who, { authenticator })).answer.status).toBe(422);
     expect(await passkeysOf(stranger.userId)).toEqual([]);
     expect(await passkeysOf(human.userId)).toHaveLength(1);
   });
@@ -278,7 +212,7 @@ describe("adding a passkey", () => {
   test("stops at 20, however many come at once", async () => {
     const human = await begin();
     for (let i = 0; i < 18; i++) await givePasskey(db, human.userId);
-    const asked = await Promise.all(Array.from({ length: 4 }, () => askToAdd(human)));
+    const asked = await Promise.all(Array.from({ length: 4 }, () => askToAdd(app, human)));
     const statuses = await Promise.all(
       asked.map(async ({ form_token, options }) => {
         const credential = JSON.stringify(new Authenticator().register(options.challenge));
@@ -292,7 +226,7 @@ describe("adding a passkey", () => {
 
   test("whatever else comes as a passkey is refused, and nothing breaks", async () => {
     const human = await begin();
-    const { form_token, options } = await askToAdd(human);
+    const { form_token, options } = await askToAdd(app, human);
     const good = new Authenticator().register(options.challenge);
     const { response } = good;
     const bad = [
@@ -321,7 +255,7 @@ describe("adding a passkey", () => {
 describe("a passkey of one's own", () => {
   test("is renamed, and stands under its name", async () => {
     const human = await begin();
-    await add(human);
+    await addPasskey(app, human);
     const [{ id } = { id: "" }] = await passkeysOf(human.userId);
     const page = `${PASSKEYS}/${id}`;
     const rename = async (name: string) => {
@@ -338,9 +272,9 @@ describe("a passkey of one's own", () => {
 
   test("is removed with a fresh proof: it signs nobody in, other sessions end, a mail and a trace tell of it", async () => {
     const human = await begin();
-    const { authenticator } = await add(human);
+    const { authenticator } = await addPasskey(app, human);
     const [{ id } = { id: "" }] = await passkeysOf(human.userId);
-    const other = cookieOf(await signInWith(authenticator, human.userId));
+    const other = cookieOf(await signInByPasskey(app, authenticator, human.userId));
     const page = `${PASSKEYS}/${id}`;
     await age(human.email, "5 minutes");
     const form_token = hiddenValue(await open(app, page, human), `${page}/remove`);
@@ -353,8 +287,8 @@ describe("a passkey of one's own", () => {
     expect(done.headers.location).toBe(`${SECURITY}?said=passkey-removed`);
     expect(await passkeysOf(human.userId)).toEqual([]);
     expect([await isSignedIn(human.cookie), await isSignedIn(other)]).toEqual([true, false]);
-    expect((await signInWith(authenticator, human.userId)).status).toBe(422);
-    expect((await subjectsTo(human.email)).at(-1)).toBe("A passkey for Countersign was removed");
+    expect((await signInByPasskey(app, authenticator, human.userId)).status).toBe(422);
+    expect((await subjectsTo(db, human.email)).at(-1)).toBe("A passkey for Countersign was removed");
     expect((await tracesOf(human.userId)).at(-1)).toMatchObject({
       action: "passkey_removed",
       detail: { passkeyId: id, sessionsEnded: 1 },
@@ -363,8 +297,8 @@ describe("a passkey of one's own", () => {
 
   test("is nobody else's to see, rename or remove", async () => {
     const [human, stranger] = [await begin(), await begin()];
-    await add(human);
-    await add(stranger);
+    await addPasskey(app, human);
+    await addPasskey(app, stranger);
     const [{ id } = { id: "" }] = await passkeysOf(human.userId);
     const [{ id: own } = { id: "" }] = await passkeysOf(stranger.userId);
     expect((await open(app, `${PASSKEYS}/${id}`, stranger)).status).toBe(404);
@@ -398,147 +332,6 @@ describe("a passkey of one's own", () => {
   });
 });
 
-describe("signing in with a passkey", () => {
-  test("needs no e-mail, makes a new session that counts as a proof, and goes where one wanted to", async () => {
-    const human = await begin();
-    const { authenticator } = await add(human);
-    const answer = await signInWith(authenticator, human.userId, {
-      cookie: human.cookie,
-      returnTo: "/billing",
-    });
-    expect([answer.status, answer.headers.location]).toEqual([303, "/billing"]);
-    expect(setCookies(answer)).toHaveLength(1);
-    expect(setCookies(answer)[0]).toMatch(
-      /^countersign=[^;]+; Max-Age=604800; Path=\/; HttpOnly; SameSite=Lax$/,
-    );
-    const cookie = cookieOf(answer);
-    const page = await open(app, `${PASSKEYS}/new`, { cookie });
-    expect(page.text).toContain(`title="${human.email}"`);
-    expect(page.text).not.toContain("Your password, to show that it is you");
-    // The one that the browser brought has ended.
-    expect(await isSignedIn(human.cookie)).toBe(false);
-    expect((await passkeysOf(human.userId))[0]?.last_used_at).toBeInstanceOf(Date);
-  });
-
-  test("goes nowhere else", async () => {
-    const human = await begin();
-    const { authenticator } = await add(human);
-    const answer = await signInWith(authenticator, human.userId, { returnTo: "//evil.example" });
-    expect(answer.headers.location).toBe("/approvals");
-  });
-
-  test("keeps a digest of the session's token, and its cookie is like that of a password", async () => {
-    const https = await startService({ PUBLIC_URL: "https://pay.example.com" }, config.databaseUrl);
-    const human = await begin();
-    const authenticator = await givePasskey(db, human.userId, { origin: "https://pay.example.com" });
-    const { body } = await submit(https.app, "/sign-in/passkey/options", {});
-    expect(body.rpId).toBe("pay.example.com");
-    const assertion = authenticator.assert(body.challenge, { userHandle: handleOf(human.userId) });
-    const answer = await submit(https.app, "/sign-in/passkey", { credential: JSON.stringify(assertion) });
-    expect(setCookies(answer)[0]).toMatch(
-      /^__Host-countersign=[^;]+; Max-Age=604800; Path=\/; HttpOnly; Secure; SameSite=Lax$/,
-    );
-    const value = decodeURIComponent(cookieOf(answer).slice("__Host-countersign=".length));
-    const token = value.slice(0, value.lastIndexOf("."));
-    expect(token).toMatch(/^[\w-]{43}$/);
-    const { rows } = await sql<{ found: number }>`select count(*) as found from auth.sessions s
-      where s::text like ${`%${token}%`}`.execute(db);
-    expect(rows).toEqual([{ found: 0 }]);
-    expect((await open(https.app, SECURITY, { cookie: cookieOf(answer) })).status).toBe(200);
-  });
-
-  test("is refused without user verification, from elsewhere, by another key, and for another person", async () => {
-    const [human, stranger] = [await begin(), await begin()];
-    const { authenticator } = await add(human);
-    const wrong: Record<string, Lies> = {
-      "no user verification": { userVerified: false },
-      "nobody there": { userPresent: false },
-      "another origin": { origin: "https://evil.example" },
-      "another host": { rpId: "evil.example" },
-      "another type": { type: "webauthn.create" },
-      "a frame of another site": { crossOrigin: true },
-      "another key": { key: generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey },
-      "another person's handle": { userHandle: handleOf(stranger.userId) },
-    };
-    for (const [what, lies] of Object.entries(wrong)) {
-      const answer = await signInWith(authenticator, human.userId, { lies });
-      expect([answer.status, setCookies(answer)], what).toEqual([422, []]);
-      expect(answer.text, what).toContain("This passkey does not sign you in here");
-    }
-    const unknown = await signInWith(new Authenticator(), human.userId);
-    expect(unknown.status).toBe(422);
-    // Without a handle nobody has said who it is.
-    const assertion = authenticator.assert(await askToSignIn());
-    const silent = await submit(app, "/sign-in/passkey", { credential: JSON.stringify(assertion) });
-    expect(silent.status).toBe(422);
-  });
-
-  test("takes a challenge for it, once, and writes no row for one that nobody has answered", async () => {
-    const human = await begin();
-    const { authenticator } = await add(human);
-    const count = async () =>
-      (await sql<{ n: number }>`select count(*) as n from auth.answered_challenges`.execute(db)).rows[0]?.n ??
-      0;
-    const before = await count();
-    const challenge = await askToSignIn();
-    for (let i = 0; i < 20; i++) await askToSignIn();
-    await signInWith(new Authenticator(), human.userId, { challenge });
-    expect(await count()).toBe(before);
-    const answers = await Promise.all(
-      Array.from({ length: 6 }, () => signInWith(authenticator, human.userId, { challenge })),
-    );
-    expect(answers.map(({ status }) => status).toSorted()).toEqual([303, 422, 422, 422, 422, 422]);
-    expect(await count()).toBe(before + 1);
-    const ofAdding = (
-      await askToAdd({ cookie: cookieOf(answers.find(({ status }) => status === 303) as any) })
-    ).options.challenge;
-    expect((await signInWith(authenticator, human.userId, { challenge: ofAdding })).status).toBe(422);
-  });
-
-  test("lapses 5 minutes after it was asked, by the database's clock", async () => {
-    const human = await begin();
-    const { authenticator } = await add(human);
-    const signIn = { sessionId: undefined, purpose: "passkey:sign-in" };
-    const asked = async (secondsAgo: number) => {
-      const at = addSeconds(await readClock(db), -secondsAgo);
-      return newChallenge(deriveKeys(config.sessionSecrets), signIn, at).toString("base64url");
-    };
-    const late = await signInWith(authenticator, human.userId, { challenge: await asked(300) });
-    expect(late.status).toBe(422);
-    const inTime = await signInWith(authenticator, human.userId, { challenge: await asked(290) });
-    expect(inTime.status).toBe(303);
-  });
-
-  test("refuses a counter that goes back, or stands still once it has moved", async () => {
-    const human = await begin();
-    const authenticator = await givePasskey(db, human.userId, { counter: 5 });
-    for (const counter of [4, 5, 0])
-      expect((await signInWith(authenticator, human.userId, { lies: { counter } })).status).toBe(422);
-    expect((await signInWith(authenticator, human.userId, { lies: { counter: 6 } })).status).toBe(303);
-    expect((await signInWith(authenticator, human.userId, { lies: { counter: 6 } })).status).toBe(422);
-  });
-
-  test("still lets somebody in whose password others have failed 10 times, but is limited by address", async () => {
-    const human = await begin();
-    const { authenticator } = await add(human);
-    for (let i = 0; i < 11; i++) await signIn(app, human.email, "not the password");
-    expect((await signIn(app, human.email)).status).toBe(429);
-    expect((await signInWith(authenticator, human.userId)).status).toBe(303);
-  });
-
-  test("shows somebody who was removed from their account nothing of it", async () => {
-    const fixture = await createFixture(app);
-    const other = await createHuman(app, fixture.account, "approver");
-    await createHuman(app, fixture.account);
-    const userId = await userIdOf(db, other.email);
-    const { authenticator } = await add(other);
-    await sql`update members set status = 'removed' where id = ${other.memberId}`.execute(db);
-    const { body } = await fund(app, fixture.token, fixture.milestone);
-    const cookie = cookieOf(await signInWith(authenticator, userId));
-    expect((await open(app, `/approvals/${body.approval.id}`, { cookie })).status).toBe(404);
-  });
-});
-
 describe("a passkey in place of the password", () => {
   /** What the page's script does behind the button. */
   async function prove(
@@ -555,17 +348,20 @@ describe("a passkey in place of the password", () => {
 
   test("shows that one is there, for 5 minutes", async () => {
     const human = await begin();
-    const { authenticator } = await add(human);
+    const { authenticator } = await addPasskey(app, human);
     expect((await open(app, `${PASSKEYS}/new`, human)).text).not.toContain("data-presence");
     await age(human.email, "5 minutes");
     const { status } = await prove(human, (challenge) => authenticator.assert(challenge));
     expect(status).toBe(204);
-    expect((await add(human)).answer.status).toBe(303);
+    expect((await addPasskey(app, human)).answer.status).toBe(303);
   });
 
   test("must be one's own, asked in this session, and have recognised its person", async () => {
     const [human, stranger] = [await begin(), await begin()];
-    const [{ authenticator }, { authenticator: foreign }] = [await add(human), await add(stranger)];
+    const [{ authenticator }, { authenticator: foreign }] = [
+      await addPasskey(app, human),
+      await addPasskey(app, stranger),
+    ];
     await age(human.email, "5 minutes");
     const fails = async (answer: (challenge: string) => object) =>
       expect((await prove(human, answer)).status).toBe(422);
@@ -578,7 +374,7 @@ describe("a passkey in place of the password", () => {
     expect(once.status).toBe(204);
     await age(human.email, "5 minutes");
     await fails(() => authenticator.assert(once.challenge));
-    expect((await askToAdd(human)).answer.status).toBe(422);
+    expect((await askToAdd(app, human)).answer.status).toBe(422);
   });
 });
 

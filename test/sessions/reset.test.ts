@@ -9,19 +9,17 @@ import { sweepResets } from "../../src/sessions/jobs.ts";
 import { createResetLink } from "../../src/sessions/resets.ts";
 import { call, createFixture } from "../support/fixtures.ts";
 import { createHuman, newEmail, open, PASSWORD, setCookies, signIn, submit } from "../support/humans.ts";
+import { mailsTo } from "../support/mails.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
 
 const { app, db, config } = await startService();
 const NEXT = "another long password";
 
-const mailsTo = (email: string) =>
-  db.selectFrom("mails").where("recipient", "=", email).select(["subject", "body"]).orderBy("id").execute();
-
 /** Asks for a link as a person does, and reads it in the mail. */
 async function askForLink(email: string): Promise<string> {
   await submit(app, "/reset", { email });
   await sweepResets({ db, config });
-  const mail = (await mailsTo(email)).at(-1);
+  const mail = (await mailsTo(db, email)).at(-1);
   const token = /\/reset\/new\?token=(\S+)/.exec(mail?.body ?? "")?.[1];
   expect(token).toMatch(/^ot_rst_[\w-]{43}$/);
   return token ?? "";
@@ -44,8 +42,8 @@ describe("/reset", () => {
     expect(new Set([known.text, unknown.text, garbage.text]).size).toBe(1);
 
     await sweepResets({ db, config });
-    expect(await mailsTo(email)).toHaveLength(1);
-    expect(await mailsTo(stranger)).toEqual([]);
+    expect(await mailsTo(db, email)).toHaveLength(1);
+    expect(await mailsTo(db, stranger)).toEqual([]);
     expect(await count()).toBe(before + 1);
   });
 
@@ -75,7 +73,7 @@ describe("/reset", () => {
     await submit(app, "/reset/new", { token, password: NEXT });
     expect((await open(app, "/settings/security", { cookie })).status).toBe(303);
     expect((await open(app, `/reset/new?token=${other}`)).status).toBe(410);
-    expect((await mailsTo(email)).at(-1)?.subject).toContain("was reset");
+    expect((await mailsTo(db, email)).at(-1)?.subject).toContain("was reset");
     const { rows } = await sql<{ action: string }>`select action from auth.audit
       where user_id = (select id from auth.users where email = ${email}) order by created_at`.execute(db);
     expect(rows.map(({ action }) => action)).toEqual(["joined_account", "password_reset"]);
@@ -90,7 +88,7 @@ describe("/reset", () => {
           db,
         );
       await sweepResets({ db, config });
-      return (await mailsTo(email)).length;
+      return (await mailsTo(db, email)).length;
     };
     expect(await ask(14)).toBe(10);
     expect(await ask(3)).toBe(10);
@@ -153,7 +151,7 @@ describe("/reset", () => {
     const transport = { keepsBodies: false, send: async (mail: ClaimedMail) => void sent.push(mail) };
     await sendDueMails({ db, logger: createLogger("silent") }, transport);
     expect(sent.find(({ recipient }) => recipient === email)?.body).toContain(token);
-    expect((await mailsTo(email)).map(({ body }) => body)).toEqual([null]);
+    expect((await mailsTo(db, email)).map(({ body }) => body)).toEqual([null]);
   });
 
   test("an operator without mail makes a link at the terminal", async () => {

@@ -9,6 +9,7 @@ import type { App } from "../../src/http/app.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { createClient, type Era, type ShowUrl, textOf } from "../mcp/clients.ts";
 import { type Agent, claim, mailedSecret } from "../support/agents.ts";
+import type { Answer } from "../support/fixtures.ts";
 import type { TestService } from "../support/service.ts";
 
 export const STDIO_MAIN = join(import.meta.dirname, "../../src/stdio/main.ts");
@@ -43,7 +44,10 @@ export type ClientOfProgram = {
   client: Client;
   pid: number;
   /** Calls a tool; `text` is all that a model is told. */
-  call(name: string, args?: Record<string, unknown>): Promise<{ text: string; isError: boolean; body: any }>;
+  call(
+    name: string,
+    args?: Record<string, unknown>,
+  ): Promise<{ text: string; isError: boolean; body: Answer["body"] }>;
   /** All that it has said to anybody: on standard error, and in every answer so far. */
   said(): string;
   stderr(): string;

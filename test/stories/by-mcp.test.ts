@@ -1,6 +1,8 @@
 import { type Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import type { Browser } from "playwright-core";
 import { describe, expect, test } from "vitest";
+import type { Approval } from "../../src/approvals/schemas.ts";
+import type { Contract, Milestone } from "../../src/contracts/schemas.ts";
 import { createClient, textOf } from "../mcp/clients.ts";
 import { newHome, readKept, startProgram } from "../stdio/programs.ts";
 import { launchBrowser } from "../support/browser.ts";
@@ -74,13 +76,13 @@ describe.skipIf(browser === undefined)("from nothing but the service's address, 
       name: "opentrain_create_milestone",
       arguments: { ...wish, description: "And 1,000 more", amountUsd: 90 },
     });
-    const milestoneId = (again.structuredContent as any).milestone.id;
+    const { id: milestoneId } = (again.structuredContent as { milestone: Milestone }).milestone;
     const asked = await asks.callTool({
       name: "opentrain_request_milestone_funding",
       arguments: { milestoneId },
     });
     expect(textOf(asked)).toMatch(/^PENDING/);
-    const { approval } = asked.structuredContent as any;
+    const { approval } = asked.structuredContent as { approval: Approval };
     expect(textOf(asked)).toContain(approval.approvalUrl);
     const waiting = waits.callTool({
       name: "opentrain_wait_for_approval",
@@ -89,11 +91,8 @@ describe.skipIf(browser === undefined)("from nothing but the service's address, 
     await human.visit(approval.approvalUrl);
     expect(textOf(await waiting)).toMatch(/^CONFIRMED/);
     const { contract } = (await asks.callTool({ name: "opentrain_get_contract", arguments: { contractId } }))
-      .structuredContent as any;
-    expect(contract.milestones.map(({ status }: { status: string }) => status)).toEqual([
-      "ACTIVE_FUNDED",
-      "ACTIVE_FUNDED",
-    ]);
+      .structuredContent as { contract: Contract };
+    expect(contract.milestones.map(({ status }) => status)).toEqual(["ACTIVE_FUNDED", "ACTIVE_FUNDED"]);
     expect(led.every((count, i) => count > (before[i] ?? 0))).toBe(true);
     expect(stderr()).not.toContain("ot_");
   });

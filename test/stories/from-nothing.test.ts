@@ -1,6 +1,7 @@
 import type { Browser } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { launchBrowser } from "../support/browser.ts";
+import type { Answer } from "../support/fixtures.ts";
 import { giveContract } from "./operator.ts";
 import { createPerson } from "./person.ts";
 import { openPostOffice } from "./post-office.ts";
@@ -13,7 +14,7 @@ const { origin, led } = await startCluster({
   DEFAULT_FEATURES: "public_api_payments_write",
 });
 
-type Reply = { status: number; headers: Headers; body: any };
+type Reply = { status: number; headers: Headers; body: Answer["body"] };
 
 async function send(url: string, init: RequestInit = {}): Promise<Reply> {
   const response = await fetch(url, init);

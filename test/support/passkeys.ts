@@ -1,9 +1,15 @@
 import type { Db } from "../../src/database/connection.ts";
 import { inTransaction } from "../../src/database/transaction.ts";
+import type { App } from "../../src/http/app.ts";
 import { newId } from "../../src/lib/ids.ts";
 import { insertPasskey } from "../../src/sessions/passkey-store.ts";
-import { Authenticator } from "./authenticator.ts";
+import { Authenticator, type Lies } from "./authenticator.ts";
+import type { Answer } from "./fixtures.ts";
+import { hiddenValue, open, submit } from "./humans.ts";
 import { PUBLIC_URL } from "./service.ts";
+
+export const SECURITY = "/settings/security";
+export const PASSKEYS = `${SECURITY}/passkeys`;
 
 /** The user id of whoever signs in with that e-mail. */
 export async function userIdOf(db: Db, email: string): Promise<string> {
@@ -37,4 +43,60 @@ export async function givePasskey(
   );
   if (!inserted) throw new Error("the passkey is known already");
   return authenticator;
+}
+
+/** What the page's script asks before it asks the browser. */
+export async function askToAdd(
+  app: App,
+  { cookie }: { cookie: string },
+  fields: Record<string, string> = {},
+): Promise<{ form_token: string; answer: Answer; options: Answer["body"] }> {
+  const form_token = hiddenValue(await open(app, `${PASSKEYS}/new`, { cookie }), PASSKEYS);
+  const answer = await submit(app, `${PASSKEYS}/options`, { form_token, ...fields }, { cookie });
+  return { form_token, answer, options: answer.body };
+}
+
+export type Adding = {
+  authenticator?: Authenticator;
+  lies?: Lies;
+  /** Typed, as the last proof is old. */
+  password?: string;
+  /** What else the form sends. */
+  fields?: Record<string, string>;
+};
+
+/** Adds a passkey as a browser does, and says how that was answered. */
+export async function addPasskey(
+  app: App,
+  human: { cookie: string },
+  { authenticator = new Authenticator(), lies, password, fields = {} }: Adding = {},
+): Promise<{ answer: Answer; authenticator: Authenticator; credential: string; form_token: string }> {
+  const { form_token, options } = await askToAdd(app, human, password === undefined ? {} : { password });
+  const credential = JSON.stringify(authenticator.register(options.challenge, lies));
+  const answer = await submit(app, PASSKEYS, { form_token, credential, ...fields }, human);
+  return { answer, authenticator, credential, form_token };
+}
+
+export type SigningIn = { lies?: Lies; challenge?: string; cookie?: string; returnTo?: string };
+
+/** Signs in as the sign-in page's script does, and says how that was answered. */
+export async function signInByPasskey(
+  app: App,
+  authenticator: Authenticator,
+  userId: string,
+  { lies = {}, challenge, cookie, returnTo = "" }: SigningIn = {},
+): Promise<Answer> {
+  const asked = challenge ?? (await submit(app, "/sign-in/passkey/options", {})).body.challenge;
+  const assertion = authenticator.assert(asked, { userHandle: handleOf(userId), ...lies });
+  return submit(
+    app,
+    "/sign-in/passkey",
+    { credential: JSON.stringify(assertion), return_to: returnTo },
+    { cookie },
+  );
+}
+
+/** What an authenticator keeps of whose passkey it is. */
+export function handleOf(userId: string): string {
+  return Buffer.from(userId).toString("base64url");
 }

@@ -60,7 +60,9 @@ async function countClicks(page: Page): Promise<() => number> {
   await page.exposeFunction("countClick", () => {
     clicks += 1;
   });
-  await page.addInitScript(() => addEventListener("click", () => (window as any).countClick(), true));
+  await page.addInitScript(() =>
+    addEventListener("click", () => (window as unknown as { countClick(): void }).countClick(), true),
+  );
   return () => clicks;
 }
 

@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
+import type { Statement } from "../../src/approvals/statement.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { call, createFixture, type Fixture, fund, operate } from "../support/fixtures.ts";
 import { createHuman, hiddenValue, open, PASSWORD, submit } from "../support/humans.ts";
@@ -76,10 +77,16 @@ describe("the page of an approval", () => {
       .where("account_id", "=", accountKey(story.account))
       .select("statement")
       .executeTakeFirstOrThrow();
-    const { accountId, approvalId, terms, source } = statement as any;
+    const { accountId, approvalId, terms, source } = statement as Statement;
     const { amountCents, currency, payee, ...rest } = terms;
     expect([amountCents, currency]).toEqual([45_000, "usd"]);
-    const words = [accountId, approvalId, source.last4, ...Object.values(rest), ...Object.values(payee)];
+    const words = [
+      accountId,
+      approvalId,
+      source?.last4 ?? "",
+      ...Object.values(rest),
+      ...Object.values(payee),
+    ];
     for (const word of words.filter((one) => one !== null)) expect(text).toContain(word);
   });
 

@@ -9,6 +9,7 @@ import { openSessions } from "../../src/sessions/service.ts";
 import { digestRows } from "../http/rows.ts";
 import { type Answer, call, createFixture, type Fixture, operate } from "../support/fixtures.ts";
 import { createHuman, type HumanFixture, hiddenValue, open, PASSWORD, submit } from "../support/humans.ts";
+import { mailsTo } from "../support/mails.ts";
 import { startService } from "../support/service.ts";
 import { FEATURES, subscribe } from "../support/webhooks.ts";
 
@@ -58,14 +59,6 @@ async function letProofAge({ account }: Fixture): Promise<void> {
     update auth.sessions set proved_at = proved_at - interval '6 minutes'
     where user_id in (select user_id from members where account_id = ${accountKey(account)})`.execute(db);
 }
-
-const mailsTo = (email: string) =>
-  db
-    .selectFrom("mails")
-    .where("recipient", "=", email)
-    .orderBy("created_at")
-    .select(["subject", "body"])
-    .execute();
 
 async function traces(email: string): Promise<{ action: string; detail: Record<string, unknown> }[]> {
   return db
@@ -119,7 +112,7 @@ describe("a person who makes a key", () => {
     await make(approver, await makeForm(approver));
     const [key] = await list(scene);
     for (const { email } of [scene, approver]) {
-      const mail = (await mailsTo(email)).at(-1);
+      const mail = (await mailsTo(db, email)).at(-1);
       expect(mail?.subject).toBe("Countersign: a new API key for Acme");
       expect(mail?.body).toContain(`“Buyer” (${key.preview})`);
       expect(mail?.body).toContain("It may ask for payments and see jobs.");

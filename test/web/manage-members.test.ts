@@ -19,6 +19,7 @@ import {
   signIn,
   submit,
 } from "../support/humans.ts";
+import { mailsTo } from "../support/mails.ts";
 import { decide, letProofAge, putCard } from "../support/page-states.ts";
 import { startService } from "../support/service.ts";
 import { FEATURES, postMessage, subscribe } from "../support/webhooks.ts";
@@ -83,14 +84,7 @@ const linkIn = ({ text }: Answer): string =>
   /ot_inv_[A-Za-z0-9_-]{65}/.exec(text.replaceAll("&amp;", "&"))?.[0] ?? "";
 const isSignedIn = async ({ cookie }: HumanFixture) =>
   (await open(app, "/settings/security", { cookie })).status === 200;
-const mailsTo = (email: string) =>
-  db
-    .selectFrom("mails")
-    .where("recipient", "=", email)
-    .orderBy("created_at")
-    .select(["subject", "body"])
-    .execute();
-const lastSubject = async (email: string) => (await mailsTo(email)).at(-1)?.subject;
+const lastSubject = async (email: string) => (await mailsTo(db, email)).at(-1)?.subject;
 
 async function lastTrace(email: string) {
   return db
@@ -127,7 +121,7 @@ describe("an owner who invites somebody", () => {
     const form = await inviteForm(owner, { email: newEmail().toUpperCase() });
     const answer = await submit(mailing.app, INVITE, form, owner);
     expect([answer.status, answer.headers.location]).toEqual([303, `${HERE}?said=invited`]);
-    const [mail] = await mailsTo(form.email.toLowerCase());
+    const [mail] = await mailsTo(db, form.email.toLowerCase());
     expect(mail?.subject).toBe("Countersign: an invitation to Acme");
     const [token] = /ot_inv_\S+/.exec(mail?.body ?? "") ?? [];
     expect((await submit(app, "/invite", { token: String(token), password: PASSWORD })).status).toBe(303);
@@ -147,7 +141,7 @@ describe("an owner who invites somebody", () => {
     const owner = await begin();
     const form = await inviteForm(owner, { name: "Bob\n\nhttps://evil.example/\n\nBuilder" });
     await submit(mailing.app, INVITE, form, owner);
-    const [mail] = await mailsTo(form.email);
+    const [mail] = await mailsTo(db, form.email);
     expect(mail?.body?.split("\n\n")[0]).toBe("Hello Bob https://evil.example/ Builder,");
   });
 
@@ -214,9 +208,9 @@ describe("an owner who changes a role", () => {
 
   test("to the same, changes and mails nothing", async () => {
     const { owner, other } = await beginWith("approver");
-    const before = await mailsTo(other.email);
+    const before = await mailsTo(db, other.email);
     expect((await change(owner, other.memberId, "approver")).status).toBe(303);
-    expect(await mailsTo(other.email)).toEqual(before);
+    expect(await mailsTo(db, other.email)).toEqual(before);
   });
 
   test("changes nothing by a page from before another change, though the role is the same again; it says what is", async () => {
