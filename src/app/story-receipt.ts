@@ -10,7 +10,7 @@ import * as story from "./story.ts";
 export const EXAMPLE_KEYS = openReceiptKeys([Buffer.alloc(32, "the key of the examples ")], []);
 
 const { confirmed, me, token } = story;
-const currency = "USD";
+const currency = "usd";
 const amountCents = 45_000;
 const paymentId = "01a207e4-3000-7a11-8d02-7be1f0a94c35";
 const transactionId = "01a207e4-317e-7c00-b1f6-3a5e8d90c2d4";
