@@ -48,6 +48,7 @@ export type Database = {
   "auth.answered_challenges": AnsweredChallengesTable;
   "auth.resets": ResetsTable;
   "auth.audit": AuditTable;
+  audit_entries: AuditEntriesTable;
 };
 
 /** Written as JSON text: pg would send a JavaScript array as a Postgres array. */
@@ -724,4 +725,26 @@ export type AuditTable = {
   detail: Json<Record<string, unknown>>;
   address: string | null;
   created_at: Date;
+};
+
+/** Append-only. `account_id` is the nil UUID for what belongs to no account. */
+export type AuditEntriesTable = {
+  account_id: string;
+  id: string;
+  at: Date;
+  action: string;
+  actor_kind: "person" | "token" | "operator" | "service";
+  /** A user id, a token id, or the fingerprint of an operator's key. */
+  actor_id: string | null;
+  /** As it was then. */
+  actor_name: string | null;
+  /** Of a token: the one that it descends from. */
+  actor_root: string | null;
+  subject_kind: string | null;
+  subject_id: string | null;
+  before: Json<Record<string, unknown>> | null;
+  after: Json<Record<string, unknown>> | null;
+  detail: Json<Record<string, unknown>>;
+  address: string | null;
+  request_id: string | null;
 };

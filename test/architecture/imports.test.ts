@@ -13,6 +13,7 @@ const LAYERS = [
   "jobs",
   "mail",
   "http",
+  "audit",
   "accounts",
   "sessions",
   "events",
@@ -30,7 +31,7 @@ const LAYERS = [
   "stdio",
   "verify-receipt.ts",
 ];
-const FEATURES = LAYERS.slice(LAYERS.indexOf("accounts"), LAYERS.indexOf("web"));
+const FEATURES = LAYERS.slice(LAYERS.indexOf("audit"), LAYERS.indexOf("web"));
 
 /**
  * The files of a feature by their role, from the ground up: each may import those of a lower rank. Names that
