@@ -2,11 +2,12 @@ import closeWithGrace from "close-with-grace";
 import type { Logger } from "pino";
 import { AUDITED, audit } from "./app/audit.ts";
 import { createLogger } from "./app/logger.ts";
+import { describeMigrated, migrateByHand } from "./app/migrate-by-hand.ts";
 import { openPasskey } from "./app/open-passkey.ts";
 import { RECONCILED, reconcile } from "./app/reconcile.ts";
 import { makeResetLink } from "./app/reset-link.ts";
 import { type Parts, type Running, start } from "./app/start.ts";
-import { loadConfig } from "./config/config.ts";
+import { loadConfig, loadMigrateUrl } from "./config/config.ts";
 import { StartError } from "./lib/start-error.ts";
 
 const STOP_WITHIN = 9_000;
@@ -28,6 +29,11 @@ async function main(name = "start", ...args: string[]): Promise<void> {
   const command = COMMANDS[name];
   if (command === undefined) {
     throw new StartError(`There is no command ${name}: use one of ${Object.keys(COMMANDS).join(", ")}.`);
+  }
+  const migrateUrl = command === "migrate" ? loadMigrateUrl() : undefined;
+  if (migrateUrl !== undefined) {
+    console.log(await migrateByHand(migrateUrl));
+    return;
   }
   const config = loadConfig();
   const logger = createLogger(config.logLevel);
@@ -57,7 +63,7 @@ async function main(name = "start", ...args: string[]): Promise<void> {
   const running = await starting;
   if (!migrating) return;
   await running.stop();
-  console.log("The database is at this version's schema.");
+  console.log(describeMigrated([]));
 }
 
 function stopOnSignal(starting: Promise<Running>, logger: Logger): void {
