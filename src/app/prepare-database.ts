@@ -20,12 +20,11 @@ export async function prepareDatabase(
 ): Promise<void> {
   try {
     refuse(await findServerFaults(db));
+    await settleRole(db);
     if (migrateOnStart) {
       const { ran } = await migrateAs(databaseMigrateUrl ?? url, databaseMigrateUrl);
       if (ran.length > 0) logger.info({ migrations: ran }, "schema migrated");
     }
-    await assertMigrated(db);
-    await settleRole(db);
     refuse(await findFaults(db));
     await assertNamedStatements(url);
   } catch (error) {

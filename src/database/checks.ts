@@ -42,9 +42,11 @@ export async function findServerFaults(db: Db): Promise<string[]> {
 export async function findFaults(db: Db): Promise<string[]> {
   const facts = await readFacts(db);
   const faults = [...serverFaults(facts), ...settingFaults(facts)];
+  const missing = await findMissingGrants(db, facts.role);
+  // Without its rights it may not even read which migrations there were.
+  if (missing.length > 0) return [...faults, ...missing];
   const pending = await pendingMigrations(db);
-  if (pending.length > 0) return [...faults, behind(pending)];
-  return [...faults, ...(await findMissingGrants(db, facts.role))];
+  return pending.length === 0 ? faults : [...faults, behind(pending)];
 }
 
 /** @param pending names of migrations; at least one */
@@ -124,7 +126,7 @@ function settingFaults(facts: Facts): string[] {
   return faults;
 }
 
-/** Tables that are not there count as readable by nobody. */
+/** Of the tables that are there: which are not, the migrations say. */
 async function findMissingGrants(db: Db, role: string): Promise<string[]> {
   const needed = Object.entries(GRANTS).flatMap(([table, privileges]) => {
     const [name = "", schema = "public"] = table.split(".").reverse();
@@ -134,9 +136,9 @@ async function findMissingGrants(db: Db, role: string): Promise<string[]> {
     select g.schema, g.name, g.privilege
     from unnest(${needed.map((one) => one.schema)}::text[], ${needed.map((one) => one.name)}::text[],
       ${needed.map((one) => one.privilege)}::text[]) with ordinality as g (schema, name, privilege, position)
-    left join pg_namespace n on n.nspname = g.schema
-    left join pg_class c on c.relnamespace = n.oid and c.relname = g.name
-    where not coalesce(has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, g.privilege), false)
+    join pg_namespace n on n.nspname = g.schema
+    join pg_class c on c.relnamespace = n.oid and c.relname = g.name
+    where not (has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, g.privilege))
     order by g.position`.execute(db);
   if (rows.length === 0) return [];
   const missing = rows

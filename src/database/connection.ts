@@ -3,7 +3,6 @@ import { Kysely, PostgresDialect, type Transaction } from "kysely";
 import pg from "pg";
 import { SettledClient } from "./client.ts";
 import type { Database } from "./schema.ts";
-import { STATEMENT_TIMEOUT } from "./settings.ts";
 
 /** Anything that statements can be sent through: the pool, or a transaction. */
 export type Db = Kysely<Database>;
@@ -29,6 +28,8 @@ export type ConnectionOptions = {
   onIdleError: (error: Error) => void;
 };
 
+/** Postgres ends a statement of the running role that takes longer, in milliseconds. */
+export const STATEMENT_TIMEOUT = 5_000;
 const CONNECT_TIMEOUT = 3_000;
 /** How much longer than Postgres itself we wait for an answer before we take the connection for dead. */
 const ANSWER_GRACE = 500;

@@ -76,11 +76,12 @@ export async function pendingMigrations(db: Db): Promise<string[]> {
 async function compareMigrations(db: Db): Promise<{ pending: string[]; newer: string[] }> {
   const files = await readdir(FOLDER);
   const wanted = files.filter((file) => file.endsWith(".ts")).map((file) => file.slice(0, -".ts".length));
-  const table = await sql<{
-    found: boolean;
-  }>`select to_regclass('kysely_migration') is not null as found`.execute(db);
-  if (table.rows[0]?.found !== true) return { pending: wanted.sort(), newer: [] };
-  const { rows } = await sql<{ name: string }>`select name from kysely_migration`.execute(db);
+  const found = await sql`select from pg_class
+    where relname = 'kysely_migration' and relnamespace = (select oid from pg_namespace where nspname = 'public')`.execute(
+    db,
+  );
+  if (found.rows.length === 0) return { pending: wanted.sort(), newer: [] };
+  const { rows } = await sql<{ name: string }>`select name from public.kysely_migration`.execute(db);
   const done = new Set(rows.map((row) => row.name));
   return {
     pending: wanted.filter((name) => !done.has(name)).sort(),

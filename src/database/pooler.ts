@@ -37,8 +37,9 @@ async function tryNamedStatement(client: pg.Client, url: string): Promise<void> 
       await other.query("rollback");
     }
   } catch (error) {
-    // Anything else, such as a pooler that is just full, says nothing about statements.
-    if (!(error instanceof pg.DatabaseError && MISPLACED.has(error.code ?? ""))) return;
+    // No answer in time, as from a pooler that is just full, says nothing about statements.
+    if (!(error instanceof pg.DatabaseError)) return;
+    if (!MISPLACED.has(error.code ?? "")) throw error;
     throw new StartError(
       "The pooler at DATABASE_URL loses prepared statements: use PgBouncer 1.21 or newer with max_prepared_statements above 0, or session mode, or Postgres itself.",
     );

@@ -1,8 +1,5 @@
 import { sql } from "kysely";
-import type { Db } from "./connection.ts";
-
-/** Postgres ends a statement of the service that takes longer, in milliseconds. */
-export const STATEMENT_TIMEOUT = 5_000;
+import { type Db, STATEMENT_TIMEOUT } from "./connection.ts";
 
 /**
  * What the running role carries itself, in this database. A role's settings hold on each connection that it opens,
@@ -10,7 +7,7 @@ export const STATEMENT_TIMEOUT = 5_000;
  * Values are as `current_setting` writes them.
  */
 export const ROLE_SETTINGS = {
-  statement_timeout: "5s",
+  statement_timeout: `${STATEMENT_TIMEOUT / 1_000}s`,
   lock_timeout: "3s",
   // Ends a transaction whose process was cut off before its COMMIT, and so its locks.
   idle_in_transaction_session_timeout: "10s",

@@ -40,7 +40,7 @@ export function asDatabaseError(error: unknown, variable = "DATABASE_URL"): unkn
   const first = error instanceof AggregateError ? error.errors[0] : error;
   if (!(first instanceof Error) || first instanceof StartError) return first;
   const code = "code" in first && typeof first.code === "string" ? first.code : "";
-  const said = first.message.replace(/\s+/g, " ").trim();
+  const said = first.message.replace(/\s+/g, " ").replace(/[\s.]+$/, "");
   const kind = KINDS.find(({ known }) => known.test(`${code} ${said}`.trim()));
   if (kind !== undefined) {
     return new StartError(`The database cannot be used: ${said}. ${kind.advice(variable)}`);
