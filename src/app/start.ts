@@ -23,7 +23,7 @@ import { keepOperatorFeed, sweepOldEvents } from "../events/jobs.ts";
 import { Waiters } from "../events/waiters.ts";
 import { forgetOldWindows, RateLimits } from "../http/rate-limits.ts";
 import { every, type Loop } from "../jobs/every.ts";
-import { StartError } from "../lib/start-error.ts";
+import { StartError, StartInterrupted } from "../lib/start-error.ts";
 import { forgetOldMails, sendDueMails } from "../mail/jobs.ts";
 import { createMailTransport } from "../mail/transport.ts";
 import { forgetEnded, sweepResets } from "../sessions/jobs.ts";
@@ -40,8 +40,10 @@ const SECOND = 1_000;
 
 export type Parts = { serve: boolean; work: boolean };
 
-/** What no setting can say, so that no operator ever does. */
-export type TestOptions = {
+/** What no setting can say. */
+export type StartOptions = {
+  /** Aborted when the process is told to stop: what has been started by then ends, and nothing more begins. */
+  stopping?: AbortSignal | undefined;
   /** Told of every write and call of a payment: the tests end the process there. */
   boundaries?: BoundaryObserver | undefined;
   /** A Stripe of the tests' own. */
@@ -54,13 +56,13 @@ export type Running = { stop(): Promise<void> };
 /**
  * Starts the service: the database if it is our own, migrations if they are asked for, then the API and
  * pages (`serve`) and the sweeps (`work`).
- * @throws StartError for whatever the person at the terminal can mend
+ * @throws StartError for whatever the person at the terminal can mend; StartInterrupted once `stopping` is aborted
  */
 export async function start(
   config: Config,
   parts: Parts,
   logger: Logger,
-  { boundaries, stripeAt }: TestOptions = {},
+  { boundaries, stripeAt, stopping }: StartOptions = {},
 ): Promise<Running> {
   const stops: (() => Promise<unknown>)[] = [];
   const stop = async (): Promise<void> => {
@@ -68,6 +70,7 @@ export async function start(
   };
   try {
     const url = await openDatabase(config, stops);
+    stopping?.throwIfAborted();
     const connection = connect(url, {
       size: POOL_SIZE,
       onIdleError: (error) => logger.warn({ err: error }, "a database connection broke"),
@@ -75,6 +78,7 @@ export async function start(
     stops.push(() => connection.close());
     const { db } = connection;
     await prepareDatabase(config, { db, url, logger });
+    stopping?.throwIfAborted();
     const processor = openProcessor(db, config, stripeAt);
     if (parts.serve || parts.work) await assertOwnBooks(db, processor);
     const wakes = new Wakes(db);
@@ -86,7 +90,8 @@ export async function start(
     return { stop };
   } catch (error) {
     await stop();
-    throw error;
+    // Whatever failed may have failed for that: Ctrl-C reaches the programs that a start runs, too.
+    throw stopping?.aborted ? new StartInterrupted() : error;
   }
 }
 

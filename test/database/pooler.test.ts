@@ -41,22 +41,20 @@ describe.skipIf(pgbouncerVersion === undefined || pgbouncerVersion < CARRIES_STA
       const { app } = await startService({}, url);
       const pooler = await startPgbouncer(url, { default_pool_size: 4 });
       const env = { DATABASE_DIRECT_URL: url, PUBLIC_URL: "http://localhost:3000" };
-      const services = [
-        await startProcess("start", pooler.url, env),
-        await startProcess("serve", pooler.url, env),
-      ];
+      const one = await startProcess("start", pooler.url, env);
+      const other = await startProcess("serve", pooler.url, env);
       const { token, milestone, contract } = await createFixture(app);
-      const fund = (n: number) => services[n % 2]?.call("POST", `/milestones/${milestone}/fund`, { token });
-      const answers = await Promise.all(Array.from({ length: 60 }, (_, n) => fund(n)));
-      expect(new Set(answers.map((answer) => answer?.text)).size).toBe(1);
-      const body = { description: "Chapter", amountUsd: 100 };
-      const made = await Promise.all(
-        Array.from({ length: 20 }, (_, n) =>
-          services[n % 2]?.call("POST", `/api/public/v1/contracts/${contract}/milestones`, { token, body }),
-        ),
+      const post = (n: number, path: string, body?: unknown) =>
+        (n % 2 === 0 ? one : other).call("POST", path, { token, body });
+      const answers = await Promise.all(
+        Array.from({ length: 60 }, (_, n) => post(n, `/milestones/${milestone}/fund`)),
       );
-      expect(made.map((answer) => answer?.status)).toEqual(Array(20).fill(201));
-      for (const service of services) {
+      expect(new Set(answers.map(({ text }) => text)).size).toBe(1);
+      const body = { description: "Chapter", amountUsd: 100 };
+      const path = `/api/public/v1/contracts/${contract}/milestones`;
+      const made = await Promise.all(Array.from({ length: 20 }, (_, n) => post(n, path, body)));
+      expect(made.map(({ status }) => status)).toEqual(Array(20).fill(201));
+      for (const service of [one, other]) {
         expect((await service.call("GET", "/readyz")).status).toBe(200);
         expect(await service.stop()).toMatchObject({ code: 0, stderr: "" });
       }

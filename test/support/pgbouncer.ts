@@ -81,7 +81,11 @@ export async function startPgbouncer(
   const command = async (text: string) => {
     const client = new pg.Client({ connectionString: console.href });
     await client.connect();
-    await client.query(text).finally(() => client.end());
+    try {
+      await client.query(text);
+    } finally {
+      await client.end();
+    }
   };
   await waitUntil(async () => {
     await command("SHOW VERSION");
