@@ -8,6 +8,7 @@ import type { Config } from "../../src/config/config.ts";
 import { type Connection, connect, type Db } from "../../src/database/connection.ts";
 import type { App } from "../../src/http/app.ts";
 import { cloneDatabase, createDatabase, databaseUrl } from "../support/clones.ts";
+import { ownerOf } from "../support/owner.ts";
 import { findDisagreements, openRails, type Rails } from "../support/rails.ts";
 import { startService } from "../support/service.ts";
 import { confirmNow, createStories, readOutcome, type Story } from "../support/stories.ts";
@@ -73,12 +74,14 @@ async function query(text: string): Promise<void> {
 
 /** Puts the end of an approval into the past, which the database lets nobody do who does not switch it off. */
 async function lapse(db: Db, { accountId, approvalId }: Story): Promise<void> {
-  await db.transaction().execute(async (trx) => {
-    await sql`set local session_replication_role = replica`.execute(trx);
-    await sql`
+  await ownerOf(db)
+    .transaction()
+    .execute(async (trx) => {
+      await sql`set local session_replication_role = replica`.execute(trx);
+      await sql`
       update approvals set created_at = now() - interval '73 hours', expires_at = now() - interval '1 hour'
       where account_id = ${accountId} and id = ${approvalId}`.execute(trx);
-  });
+    });
 }
 
 const connections: Connection[] = [];
