@@ -2,6 +2,7 @@ import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { createFixture } from "../support/fixtures.ts";
 import { cookieOf, createHuman, hiddenValue, open, PASSWORD, signIn, submit } from "../support/humans.ts";
+import { ownerOf } from "../support/owner.ts";
 import { startService } from "../support/service.ts";
 
 const { app, db } = await startService();
@@ -103,6 +104,7 @@ describe("sessions", () => {
 test("the audit is never changed", async () => {
   const { account } = await createFixture(app);
   await createHuman(app, account);
-  await expect(sql`update auth.audit set action = 'nothing'`.execute(db)).rejects.toThrow("never changed");
-  await expect(sql`delete from auth.audit`.execute(db)).rejects.toThrow("never changed");
+  const owner = ownerOf(db);
+  await expect(sql`update auth.audit set action = 'nothing'`.execute(owner)).rejects.toThrow("never changed");
+  await expect(sql`delete from auth.audit`.execute(owner)).rejects.toThrow("never changed");
 });
