@@ -16,7 +16,7 @@ const FORGOTTEN = ["select", "insert", "update", "delete"] as const;
 export type Privilege = (typeof FORGOTTEN)[number];
 
 /** Tables that no statement of Kysely's names. */
-type Unnamed = "kysely_migration" | "auth.attempts";
+type Unnamed = "kysely_migration" | "kysely_migration_lock" | "auth.attempts";
 
 /**
  * What the running role may do with each table, and nothing else: no DDL, no TRUNCATE, and DELETE only on what is
@@ -25,6 +25,7 @@ type Unnamed = "kysely_migration" | "auth.attempts";
  */
 export const GRANTS: Record<keyof Database | Unnamed, readonly Privilege[]> = {
   kysely_migration: ["select"],
+  kysely_migration_lock: ["select"],
   // An account that nobody claims is removed, while nothing refers to it.
   accounts: FORGOTTEN,
   account_heads: FORGOTTEN,
