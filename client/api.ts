@@ -367,7 +367,7 @@ export interface components {
         Approval: {
             id: string;
             /** @enum {string} */
-            type: "milestone_fund" | "milestone_approve" | "contract_end";
+            type: "milestone_fund";
             /** @enum {string} */
             status: "pending" | "confirmed" | "declined" | "expired";
             contractId: string;
@@ -603,8 +603,11 @@ export interface components {
             accountName: string;
             approval: {
                 id: string;
-                /** @enum {string} */
-                type: "milestone_fund" | "milestone_approve" | "contract_end";
+                /**
+                 * @description The act that this statement is good for, and no other.
+                 * @enum {string}
+                 */
+                type: "milestone_fund";
                 /** @enum {string} */
                 status: "confirmed" | "declined";
                 /** @enum {string} */
@@ -635,7 +638,7 @@ export interface components {
             terms: {
                 amountCents: number;
                 currency: string;
-                milestoneId: string | null;
+                milestoneId: string;
                 description: string;
                 contractId: string;
                 jobId: string;
@@ -657,6 +660,11 @@ export interface components {
                 statement: {
                     /** @enum {number} */
                     v: 1;
+                    /**
+                     * @description The act that this statement is good for, and no other.
+                     * @enum {string}
+                     */
+                    action: "milestone_fund";
                     accountId: string;
                     approvalId: string;
                     /** @enum {string} */
@@ -664,7 +672,7 @@ export interface components {
                     terms: {
                         amountCents: number;
                         currency: string;
-                        milestoneId: string | null;
+                        milestoneId: string;
                         description: string;
                         contractId: string;
                         jobId: string;
@@ -674,12 +682,14 @@ export interface components {
                             payoutAccount: string | null;
                         };
                     };
+                    /** @description Null when nothing is paid: for a decline. */
                     source: null | {
                         /** @enum {string} */
-                        kind: "card" | "credits";
-                        brand: string | null;
-                        last4: string | null;
+                        kind: "card";
+                        brand: string;
+                        last4: string;
                     };
+                    /** @description Drawn for each showing of the page: no two statements are the same. */
                     nonce: string;
                 };
                 signedBy: {

@@ -9,6 +9,7 @@ import { appendEvents } from "../events/service.ts";
 import { canonicalDigest } from "../lib/canonical.ts";
 import { newId } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
+import { type Decision, type Statement, statementDigest } from "../lib/statement.ts";
 import { addSeconds } from "../lib/time.ts";
 import { linkDecision } from "../receipts/service.ts";
 import {
@@ -21,7 +22,6 @@ import { cross } from "./boundaries.ts";
 import { putChallenge, takeChallenge } from "./challenge-store.ts";
 import * as store from "./human-store.ts";
 import { driveNewPayment, newLease, type PaymentDeps } from "./payment.ts";
-import { type Decision, type Statement, statementDigest } from "./statement.ts";
 
 /** The human who decides, and what proves that they are there. */
 export type Decider = { userId: string; sessionId: string; presence: Presence };
@@ -37,11 +37,16 @@ type ApprovalKey = { accountId: string; approvalId: string };
 export type Signed = { nonce: string; digest: Buffer };
 
 /** The statement that a decision would sign now. */
-export function statementOf(row: store.HumanApprovalRow, decision: Decision, nonce: string): Statement {
+export function statementOf(
+  row: store.HumanApprovalRow,
+  decision: Decision,
+  nonce: string,
+): Statement<"milestone_fund"> {
   const source =
     row.card === null ? null : { kind: "card" as const, brand: row.card.brand, last4: row.card.last4 };
   return {
     v: 1,
+    action: "milestone_fund",
     accountId: row.organizationId,
     approvalId: row.id,
     decision,

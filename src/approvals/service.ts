@@ -1,6 +1,5 @@
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
-import type { Terms } from "../database/schema.ts";
 import { inTransaction, isRollback } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { canonicalDigest } from "../lib/canonical.ts";
@@ -61,8 +60,7 @@ async function createFunding(
   row: store.FundingRow,
   queued: boolean,
 ): Promise<Approval | undefined> {
-  const { accountId, now } = row;
-  const terms = termsOf(row);
+  const { accountId, now, terms } = row;
   const approval = {
     id: newId(),
     terms,
@@ -105,18 +103,6 @@ async function assertRoom(trx: Trx, accountId: string): Promise<void> {
 function falseOnRollback(error: unknown): false {
   if (isRollback(error)) return false;
   throw error;
-}
-
-function termsOf(row: store.FundingRow): Terms {
-  return {
-    amountCents: row.amountCents,
-    currency: row.currency,
-    milestoneId: row.milestoneId,
-    description: row.description,
-    contractId: row.contractId,
-    jobId: row.jobId,
-    payee: { userId: row.payeeUserId, displayName: row.payeeName, payoutAccount: row.payoutAccount },
-  };
 }
 
 function pendingFunding(row: store.FundingRow, id: string, publicUrl: string): Approval {

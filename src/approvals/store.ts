@@ -1,5 +1,6 @@
 import { CompiledQuery, sql } from "kysely";
 import { GRANT_COLUMNS, GRANT_CONDITION, GRANT_TABLES, type Grant } from "../accounts/service.ts";
+import { FUNDING_TERMS } from "../contracts/service.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type {
   ApprovalStatus,
@@ -32,16 +33,11 @@ export type FundingRow = Grant & {
   milestoneId: string | null;
   milestoneStatus: MilestoneStatus;
   milestoneRevision: number;
-  description: string;
-  amountCents: number;
-  currency: string;
   contractId: string;
   contractStatus: ContractStatus;
   contractRevision: number;
   jobId: string;
-  payeeUserId: string;
-  payeeName: string;
-  payoutAccount: string | null;
+  terms: Terms;
   hasCard: boolean;
   approvalId: string | null;
   approvalCreatedAt: Date;
@@ -52,10 +48,9 @@ export type FundingRow = Grant & {
 // One round trip by primary keys, whatever the answer: the token, and with it all that the rules ask.
 const READ_FUNDING = `
   select ${GRANT_COLUMNS},
-    m.id as "milestoneId", m.status as "milestoneStatus", m.revision as "milestoneRevision", m.description,
-    m.amount_cents as "amountCents", m.currency,
+    m.id as "milestoneId", m.status as "milestoneStatus", m.revision as "milestoneRevision",
     c.id as "contractId", c.status as "contractStatus", c.revision as "contractRevision", c.job_id as "jobId",
-    c.freelancer_user_id as "payeeUserId", c.freelancer_name as "payeeName", c.payout_account as "payoutAccount",
+    ${FUNDING_TERMS} as terms,
     p.id is not null as "hasCard",
     v.id as "approvalId", v.created_at as "approvalCreatedAt", v.expires_at as "approvalExpiresAt",
     v.executing_at is not null as "approvalExecuting"

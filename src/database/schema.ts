@@ -1,4 +1,5 @@
 import type { ColumnType, Generated } from "kysely";
+import type { FundingTerms, Statement } from "../lib/statement.ts";
 
 /**
  * The tables, as Kysely sees them; `migrations/` makes them. Every table of an account has `account_id`
@@ -246,19 +247,12 @@ export type ExecutingMilestonesTable = {
   started_at: Date;
 };
 
-export type ApprovalType = "milestone_fund" | "milestone_approve" | "contract_end";
+/** The acts that a human co-signs; the table has room for those to come. */
+export type ApprovalType = "milestone_fund";
 export type ApprovalStatus = "pending" | "confirmed" | "declined" | "expired";
 
 /** What the human confirms, as it stood at the request (CONTRACT.md §1). */
-export type Terms = {
-  amountCents: number;
-  currency: string;
-  milestoneId: string | null;
-  description: string;
-  contractId: string;
-  jobId: string;
-  payee: { userId: string; displayName: string; payoutAccount: string | null };
-};
+export type Terms = FundingTerms;
 
 export type ApprovalsTable = {
   account_id: string;
@@ -304,7 +298,7 @@ export type SignaturesTable = {
   statement_digest: Buffer;
   user_id: string;
   decision: "confirm" | "decline";
-  statement: Json<Record<string, unknown>>;
+  statement: Json<Statement<"milestone_fund">>;
   proof: Json<Proof>;
   created_at: Date;
 };

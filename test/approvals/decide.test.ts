@@ -4,9 +4,9 @@ import { createLogger } from "../../src/app/logger.ts";
 import { confirmApproval, type Decider, declineApproval, statementOf } from "../../src/approvals/decide.ts";
 import { findForHuman } from "../../src/approvals/human-store.ts";
 import { sweepDuePayments } from "../../src/approvals/jobs.ts";
-import { type Decision, statementDigest } from "../../src/approvals/statement.ts";
 import { createSandbox } from "../../src/billing/sandbox.ts";
 import { accountKey } from "../../src/lib/ids.ts";
+import { type Decision, statementDigest } from "../../src/lib/statement.ts";
 import { call, createFixture, type Fixture, fund, operate } from "../support/fixtures.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
 
