@@ -20,8 +20,10 @@ export type ApprovalDeps = { db: Db; config: { publicUrl: string; approvalTtlSec
 const TURNS = 3;
 const PENDING_AT_MOST = 100;
 const TOO_MANY_RETRY_SECONDS = 60;
-/** From here on an account's requests queue, so that many at once cannot pass its limit together. */
-const CROWDED_FROM = 50;
+/** Of those, at most so many are of one root token: an agent cannot take the room of all others. */
+const PENDING_OF_ROOT_AT_MOST = 50;
+/** From here on an account's requests queue, so that many at once cannot pass a limit together. */
+const CROWDED_FROM = 20;
 
 /**
  * Records that an agent asks for a milestone to be funded, or finds the request that is pending already
@@ -66,7 +68,7 @@ async function createFunding(
     terms,
     termsDigest: canonicalDigest(terms),
     coSign: row.coSign,
-    token: { id: row.tokenId, name: row.tokenName, preview: row.tokenPreview },
+    token: { id: row.tokenId, name: row.tokenName, preview: row.tokenPreview, rootId: row.rootTokenId },
     createdAt: now,
     expiresAt: addSeconds(now, config.approvalTtlSeconds),
     milestoneRevision: row.milestoneRevision,
@@ -75,11 +77,19 @@ async function createFunding(
   const created = queued
     ? await inTransaction(db, async (trx) => {
         await store.queueRequests(trx, accountId);
-        await assertRoom(trx, accountId);
-        return store.insertFundingApproval(trx, accountId, { ...approval, waitingBelow: PENDING_AT_MOST });
+        await assertRoom(trx, accountId, row.rootTokenId);
+        return store.insertFundingApproval(trx, accountId, {
+          ...approval,
+          waitingBelow: PENDING_AT_MOST,
+          ofRootBelow: PENDING_OF_ROOT_AT_MOST,
+        });
       })
     : await store
-        .insertFundingApproval(db, accountId, { ...approval, waitingBelow: CROWDED_FROM })
+        .insertFundingApproval(db, accountId, {
+          ...approval,
+          waitingBelow: CROWDED_FROM,
+          ofRootBelow: CROWDED_FROM,
+        })
         .catch(falseOnRollback);
   if (!created) return undefined;
   const { id, createdAt, expiresAt } = approval;
@@ -91,12 +101,13 @@ async function createFunding(
 }
 
 /** @throws Problem too_many_pending */
-async function assertRoom(trx: Trx, accountId: string): Promise<void> {
-  if ((await store.countWaiting(trx, accountId)) < PENDING_AT_MOST) return;
-  throw new Problem("too_many_pending", {
-    limit: PENDING_AT_MOST,
-    retryAfterSeconds: TOO_MANY_RETRY_SECONDS,
-  });
+async function assertRoom(trx: Trx, accountId: string, rootTokenId: string): Promise<void> {
+  const waiting = await store.countWaiting(trx, accountId, rootTokenId);
+  const retryAfterSeconds = TOO_MANY_RETRY_SECONDS;
+  if (waiting.all >= PENDING_AT_MOST)
+    throw new Problem("too_many_pending", { limit: PENDING_AT_MOST, retryAfterSeconds });
+  if (waiting.ofRoot >= PENDING_OF_ROOT_AT_MOST)
+    throw new Problem("too_many_pending", { limit: PENDING_OF_ROOT_AT_MOST, retryAfterSeconds });
 }
 
 /** A deadlock is a lost race like any other. */

@@ -39,7 +39,7 @@ export async function addByHand(deps: Deps, hand: Hand, id: string, body: Webhoo
   return inTransaction(deps.db, async (trx) => {
     await holdAccount(trx, accountId);
     await assertMayDecide(trx, accountId, person.userId);
-    const maker = { accountId, tokenId: null, userId: person.userId, makerName: person.name };
+    const maker = { accountId, tokenId: null, rootId: null, userId: person.userId, makerName: person.name };
     const disclosed = await addWebhook(trx, deps.config, maker, id, body);
     const { host } = new URL(body.url);
     const said = { by: person, accountName: account.accountName, host };

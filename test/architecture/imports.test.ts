@@ -100,6 +100,9 @@ const ROLES: Record<string, number> = {
   // When a delivery is tried again, and who sends what is due.
   // What members do about webhooks, on pages.
   "by-hand": 4,
+  // What tokens do to tokens and webhooks.
+  acts: 2,
+  "by-token": 4,
   schedule: 0,
   dispatch: 4,
   waiters: 2,
