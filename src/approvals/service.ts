@@ -7,6 +7,7 @@ import { newId } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import type { Credential } from "../lib/secrets.ts";
 import { addSeconds, isoOrNull } from "../lib/time.ts";
+import { takeTurnsByKey } from "../lib/turns.ts";
 import { type ApprovalEvent, toExpiredEvent } from "./booking.ts";
 import { decideFunding } from "./funding.ts";
 import type { Approval } from "./schemas.ts";
@@ -22,8 +23,10 @@ const PENDING_AT_MOST = 100;
 const TOO_MANY_RETRY_SECONDS = 60;
 /** Of those, at most so many are of one root token: an agent cannot take the room of all others. */
 const PENDING_OF_ROOT_AT_MOST = 50;
-/** From here on an account's requests queue, so that many at once cannot pass a limit together. */
-const CROWDED_FROM = 20;
+/** From so many on an account's requests queue in the database, so that many at once cannot pass a limit together. */
+const CROWDED_FROM = { waitingBelow: 50, ofRootBelow: 40 };
+/** Before that, so many of one root token are under way in each process: five processes cannot pass 50 from below 40. */
+const inTurn = takeTurnsByKey(2);
 
 /**
  * Records that an agent asks for a milestone to be funded, or finds the request that is pending already
@@ -84,13 +87,9 @@ async function createFunding(
           ofRootBelow: PENDING_OF_ROOT_AT_MOST,
         });
       })
-    : await store
-        .insertFundingApproval(db, accountId, {
-          ...approval,
-          waitingBelow: CROWDED_FROM,
-          ofRootBelow: CROWDED_FROM,
-        })
-        .catch(falseOnRollback);
+    : await inTurn(row.rootTokenId, () =>
+        store.insertFundingApproval(db, accountId, { ...approval, ...CROWDED_FROM }),
+      ).catch(falseOnRollback);
   if (!created) return undefined;
   const { id, createdAt, expiresAt } = approval;
   return pendingFunding(
