@@ -556,7 +556,7 @@ export interface components {
             /** @description Digits; goes up by one with each event of the account. */
             id: string;
             /** @enum {string} */
-            type: "approval.confirmed" | "milestone.status_changed" | "payment.pending" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received";
+            type: "approval.confirmed" | "milestone.status_changed" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received";
             /** @enum {string} */
             apiVersion: "v1";
             /**
@@ -829,7 +829,7 @@ export interface components {
             /** @description The event's `id` in `GET /updates`. */
             eventId: string;
             /** @enum {string} */
-            eventType: "approval.confirmed" | "milestone.status_changed" | "payment.pending" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received";
+            eventType: "approval.confirmed" | "milestone.status_changed" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received";
             /**
              * @description `CANCELLED`: the webhook was disabled before it arrived.
              * @enum {string}
@@ -864,7 +864,7 @@ export interface components {
         Webhook: {
             id: string;
             url: string;
-            eventTypes: ("approval.confirmed" | "milestone.status_changed" | "payment.pending" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received")[];
+            eventTypes: ("approval.confirmed" | "milestone.status_changed" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received")[];
             /** @enum {string} */
             status: "ACTIVE" | "DISABLED";
             /**
@@ -2506,8 +2506,8 @@ export interface operations {
                      * @example https://example.com/webhooks
                      */
                     url: string;
-                    /** @description The token needs the read scope of each. */
-                    eventTypes: ("approval.confirmed" | "milestone.status_changed" | "payment.pending" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received")[];
+                    /** @description The token needs the read scope of each. A type that is named twice is taken once. */
+                    eventTypes: ("approval.confirmed" | "milestone.status_changed" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received")[];
                 };
             };
         };

@@ -200,7 +200,7 @@ const approvals = [
     type text not null,
     resource_id text not null,
     job_id text,
-    data jsonb not null,
+    data json not null,
     created_at timestamptz not null,
     primary key (account_id, number)
   )`,

@@ -73,7 +73,8 @@ export async function addWebhook(
   }
   const secret = newWebhookSecret();
   const sealed = seal(config.secretsKeys, secret, secretContext(accountId, id));
-  const webhook = { id, url, origin: new URL(url).origin, eventTypes, ...maker, secret: sealed };
+  const types = [...new Set(eventTypes)];
+  const webhook = { id, url, origin: new URL(url).origin, eventTypes: types, ...maker, secret: sealed };
   const row = await store.insertWebhook(trx, accountId, webhook, now);
   if (row === undefined) throw new Problem("form_refused");
   return { webhook: toWebhook(row), secret };

@@ -64,6 +64,14 @@ describe("a webhook", () => {
     expect((await callWebhooks(app, "GET", "", { token })).body).toEqual({ webhooks: [made.body.webhook] });
   });
 
+  test("takes a type that is named twice once", async () => {
+    const { token } = await createSubscriber(app);
+    const eventTypes = ["message.received", "approval.confirmed", "message.received"];
+    const body = { url: "https://receiver.invalid/", eventTypes };
+    const made = await callWebhooks(app, "POST", "", { token, body });
+    expect(made.body.webhook.eventTypes).toEqual(["message.received", "approval.confirmed"]);
+  });
+
   test("is stored without its secret in clear", async () => {
     const { token } = await createSubscriber(app);
     const { id, secret } = await subscribe(app, token, "https://receiver.invalid/");
