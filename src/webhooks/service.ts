@@ -9,6 +9,7 @@ import { isUuid } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import { seal } from "../lib/sealed.ts";
 import { addSeconds, isoOrNull } from "../lib/time.ts";
+import { type Actor, holdActor } from "../sign-in/service.ts";
 import { assertMayRead, type Reader } from "./access.ts";
 import {
   type Deliveries,
@@ -127,12 +128,13 @@ export async function findWebhookForMember(
 }
 
 /**
- * Deletes a webhook, and with it everything that was still to be sent to it.
+ * A member deletes a webhook, and with it everything that was still to be sent to it.
  * @returns it as it was
  * @throws Problem not_found
  */
-export async function deleteWebhook(db: Db, accountId: string, id: string): Promise<Webhook> {
+export async function deleteWebhook(db: Db, accountId: string, id: string, actor: Actor): Promise<Webhook> {
   return inTransaction(db, async (trx) => {
+    await holdDecider(trx, accountId, actor);
     const webhook = await lockOr404(trx, accountId, id);
     await removeWebhook(trx, accountId, id);
     return toWebhook(webhook);
@@ -193,7 +195,7 @@ export async function listDeliveries(
 }
 
 /**
- * Sends a delivery once more, under its old id and with the same body, on a schedule of its own.
+ * A member sends a delivery once more, under its old id and with the same body, on a schedule of its own.
  * @throws Problem not_found, scope_missing, webhook_disabled
  */
 export function redeliver(
@@ -201,11 +203,15 @@ export function redeliver(
   reader: Reader,
   webhookId: string,
   deliveryId: string,
+  actor: Actor,
 ): Promise<Delivery> {
-  return inTransaction(db, (trx) => restartDelivery(trx, config, reader, webhookId, deliveryId));
+  return inTransaction(db, async (trx) => {
+    await holdDecider(trx, reader.accountId, actor);
+    return restartDelivery(trx, config, reader, webhookId, deliveryId);
+  });
 }
 
-/** The same within another transaction. */
+/** The same in the transaction of whoever may. */
 export async function restartDelivery(
   trx: Trx,
   config: WebhookDeps["config"],
@@ -221,6 +227,10 @@ export async function restartDelivery(
   if (delivery === undefined) throw notFound("deliveries", "deliveryId", deliveryId);
   noteChange(trx, DELIVERIES);
   return toDelivery(delivery, webhook);
+}
+
+async function holdDecider(trx: Trx, accountId: string, actor: Actor): Promise<void> {
+  await holdActor(trx, actor, { account: { id: accountId, may: "decide" } }, await readClock(trx));
 }
 
 async function lockActive(
