@@ -32,3 +32,15 @@ export function assertAccess(access: TokenAccess, grant: Grant, publicUrl: strin
   }
   if (claimDetails !== undefined) throw new Problem("account_claim_required", claimDetails);
 }
+
+/**
+ * A token changes only what its own root made, or a token that descends from that (CONTRACT.md §0).
+ * @param rootId the root of the maker; null: a person or the operator made it
+ * @throws Problem made_by_another_key
+ */
+export function assertMadeByOwnRoot(
+  { rootTokenId }: Pick<Grant, "rootTokenId">,
+  rootId: string | null,
+): void {
+  if (rootId !== rootTokenId) throw new Problem("made_by_another_key");
+}

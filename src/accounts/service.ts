@@ -59,7 +59,8 @@ export function describeCapabilities(grant: store.Grant): Capabilities {
   return {
     capabilities: {
       paymentsWrite: grant.features.public_api_payments_write === true,
-      credits: grant.features.public_api_credits === true,
+      // Whatever the account's features say: there are no credits yet.
+      credits: false,
       webhooks: grant.features.public_api_webhooks === true,
     },
     features: grant.features,

@@ -2,6 +2,7 @@ import formBody from "@fastify/formbody";
 import type { FastifyRequest } from "fastify";
 import type { App } from "../http/app.ts";
 import { acceptEmptyJson } from "../http/body.ts";
+import { originOf } from "../http/origin.ts";
 import { ADDRESS_FAILURES_PER_MINUTE, addressBucket, type RateLimits } from "../http/rate-limits.ts";
 import { isVisible } from "../lib/names.ts";
 import { refuseInOAuthShape } from "./oauth-errors.ts";
@@ -83,7 +84,7 @@ async function oauthRoutes(app: App, deps: AgentRouteDeps): Promise<void> {
   );
 
   app.post("/oauth/revoke", { config: PUBLIC, schema: { hide: true, body: RevokeForm } }, async (request) => {
-    const revoked = await revokeAccessToken(deps, request.body.token);
+    const revoked = await revokeAccessToken(deps, request.body.token, originOf(request));
     // The same answer whatever it was (RFC 7009 §2.2), but who only guesses is not let go on for long.
     if (!revoked) deps.limits.hit(addressBucket(request.ip), ADDRESS_FAILURES_PER_MINUTE);
     return {};

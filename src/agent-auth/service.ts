@@ -1,11 +1,11 @@
-import { revokeSecret } from "../accounts/ownership-service.ts";
 import { holdAccount, insertAccount } from "../accounts/service.ts";
-import { mintToken, TOKEN_PREFIX } from "../accounts/token-service.ts";
+import { mintToken, revokeSecret, TOKEN_PREFIX } from "../accounts/token-service.ts";
 import { readClock, readClockNow } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { accountKey, newId } from "../lib/ids.ts";
+import type { Origin } from "../lib/origin.ts";
 import { newSecret, readSecret } from "../lib/secrets.ts";
 import { addSeconds, SECOND } from "../lib/time.ts";
 import { queueMail } from "../mail/service.ts";
@@ -302,8 +302,12 @@ async function mintClaimed(trx: Trx, row: store.RegistrationRow, now: Date): Pro
  * Revokes an access token by itself (RFC 7009), and what it minted.
  * @returns whether it was a live one; whoever asked is not told
  */
-export async function revokeAccessToken({ db }: AgentAuthDeps, token: string): Promise<boolean> {
+export async function revokeAccessToken(
+  { db }: AgentAuthDeps,
+  token: string,
+  origin: Origin,
+): Promise<boolean> {
   const credential = readSecret(TOKEN_PREFIX, token);
   if (credential === undefined) return false;
-  return inTransaction(db, async (trx) => revokeSecret(trx, credential, await readClock(trx)));
+  return inTransaction(db, async (trx) => revokeSecret(trx, credential, origin, await readClock(trx)));
 }

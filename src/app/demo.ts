@@ -55,7 +55,7 @@ export type Demo = {
 export async function prepareDemo(deps: BillingDeps): Promise<Demo> {
   const { db } = deps;
   const account = { accountId: accountKey(ACCOUNT), organizationId: ACCOUNT };
-  const features = { public_api_payments_write: true, public_api_credits: true, public_api_webhooks: true };
+  const features = { public_api_payments_write: true, public_api_webhooks: true };
   await putAccount(db, ACCOUNT, { name: "Demo Labs", claimed: true, features });
   if ((await listPaymentMethods(db, account.accountId)).length === 0) {
     await addPaymentMethod(deps, account.accountId, "pm_card_visa");

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
 import { forgetOldKeys } from "../accounts/idempotency-service.ts";
-import { forgetEndedTokens, forgetOldInvitations } from "../accounts/jobs.ts";
+import { forgetEndedTokens, forgetOldInvitations, mailTokenActs } from "../accounts/jobs.ts";
 import { TokenUses } from "../accounts/token-uses.ts";
 import { sweepUnclaimed } from "../agent-auth/jobs.ts";
 import type { BoundaryObserver } from "../approvals/boundaries.ts";
@@ -147,6 +147,7 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
     every(3_600 * SECOND, "old events", logger, () => sweepOldEvents(db, config.eventRetentionDays)),
     every(600 * SECOND, "old idempotency keys", logger, () => forgetOldKeys(db)),
     every(3_600 * SECOND, "ended tokens", logger, () => forgetEndedTokens(db)),
+    every(5 * SECOND, "mail about tokens' acts", logger, () => mailTokenActs({ db, config })),
     every(3_600 * SECOND, "old invitations", logger, () => forgetOldInvitations(db)),
     every(3_600 * SECOND, "old mails", logger, () => forgetOldMails(db)),
     every(SECOND, "reset links", logger, () => sweepResets({ db, config })),

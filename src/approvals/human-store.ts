@@ -1,4 +1,5 @@
 import { sql } from "kysely";
+import { FUNDING_TERMS } from "../contracts/service.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type {
   ContractStatus,
@@ -37,10 +38,7 @@ const COLUMNS = sql<HumanApprovalRow>`
   v.resolved_at as "resolvedAt", v.co_sign as "coSign", v.terms, v.terms_digest as "termsDigest",
   v.token_name as "tokenName", v.token_preview as "tokenPreview",
   c.title as "contractTitle", c.status as "contractStatus", m.name as "milestoneName", m.status as "milestoneStatus",
-  jsonb_build_object('amountCents', m.amount_cents, 'currency', m.currency, 'milestoneId', m.id,
-    'description', m.description, 'contractId', c.id, 'jobId', c.job_id,
-    'payee', jsonb_build_object('userId', c.freelancer_user_id, 'displayName', c.freelancer_name,
-      'payoutAccount', c.payout_account)) as "presentTerms",
+  ${sql.raw(FUNDING_TERMS)} as "presentTerms",
   case when p.id is null then null else jsonb_build_object('id', p.id, 'brand', p.brand, 'last4', p.last4,
     'expMonth', p.exp_month, 'expYear', p.exp_year) end as card`;
 

@@ -4,6 +4,8 @@ import { ref } from "../lib/schema.ts";
 /** Every action that an audit entry can name, sorted. A new one is added here first. */
 export const AUDIT_ACTIONS = [
   "account_claimed",
+  "approval_confirmed",
+  "approval_declined",
   "grant_refused",
   "invitation_consented",
   "invitation_refused",
@@ -31,6 +33,7 @@ export const AUDIT_ACTIONS = [
   "signed_in",
   "signed_out",
   "webhook_added",
+  "webhook_deleted",
   "webhook_secret_replaced",
 ] as const;
 export type AuditAction = (typeof AUDIT_ACTIONS)[number];

@@ -5,9 +5,11 @@ import { notFound, Problem } from "../lib/problems.ts";
 import { assertListable, assertRoom } from "./limits.ts";
 import type { Contract, ContractsQuery, ContractWithBudget, Milestone } from "./schemas.ts";
 import * as store from "./store.ts";
+import { changesTerms } from "./terms.ts";
 import { toBudget, toContract, toMilestone } from "./wire.ts";
 
 export type { ContractValues, MilestoneValues } from "./store.ts";
+export { FUNDING_TERMS } from "./terms.ts";
 
 /**
  * The account's contracts, newest first (CONTRACT.md §4): all of them, or none.
@@ -81,7 +83,7 @@ export async function saveContract(
   const unchanged = { created: false, termsChanged: false, ended: false, jobId: values.jobId };
   if (JSON.stringify(values) === JSON.stringify(present)) return unchanged;
   if (row.status === "ended") throw new Problem("contract_ended", { contractId: id });
-  const termsChanged = contractTerms(values) !== contractTerms(present);
+  const termsChanged = changesTerms("contracts", row, store.contractColumns(values));
   const ended = values.status === "ended";
   if ((termsChanged || ended) && (await store.isExecuting(trx, accountId, { contractId: id }))) {
     throw new Problem("payment_in_progress", { contractId: id });
@@ -135,7 +137,7 @@ export async function saveMilestone(
     await assertRoom(trx, accountId, contractId);
     return change;
   }
-  const termsChanged = milestoneTerms(values) !== milestoneTerms(present);
+  const termsChanged = changesTerms("milestones", row, store.milestoneColumns(values));
   if (termsChanged) await assertUntouched(trx, accountId, row);
   await store.updateMilestone(trx, accountId, id, values, {
     number,
@@ -214,15 +216,6 @@ async function assertUntouched(trx: Trx, accountId: string, row: store.Milestone
   if (await store.isExecuting(trx, accountId, { milestoneId: row.id })) {
     throw new Problem("payment_in_progress", { milestoneId: row.id });
   }
-}
-
-/** What of a contract a human signs: a change of it ends pending approvals. */
-function contractTerms({ jobId, freelancer }: store.ContractValues): string {
-  return JSON.stringify([jobId, freelancer.userId, freelancer.displayName, freelancer.payoutAccount]);
-}
-
-function milestoneTerms({ contractId, description, amountCents }: store.MilestoneValues): string {
-  return JSON.stringify([contractId, description, amountCents]);
 }
 
 function toContractValues(row: store.ContractRow): store.ContractValues {

@@ -76,7 +76,7 @@ export type ContractValues = {
   };
 };
 
-function contractColumns(values: ContractValues) {
+export function contractColumns(values: ContractValues) {
   return {
     title: values.title,
     job_id: values.jobId,
@@ -328,7 +328,7 @@ export async function moveMilestone(
   return numUpdatedRows === 1n;
 }
 
-function milestoneColumns(values: MilestoneValues) {
+export function milestoneColumns(values: MilestoneValues) {
   return {
     contract_id: values.contractId,
     name: values.name,

@@ -32,6 +32,7 @@ export const GRANTS: Record<keyof Database | Unnamed, readonly Privilege[]> = {
   members: KEPT,
   invitations: FORGOTTEN,
   tokens: FORGOTTEN,
+  token_acts: FORGOTTEN,
   agent_registrations: FORGOTTEN,
   claim_attempts: FORGOTTEN,
   idempotency_keys: FORGOTTEN,

@@ -49,6 +49,12 @@ const catalogue = {
     "A human must claim this account first. Send them to `details.claimUrl`.",
     true,
   ],
+  made_by_another_key: [
+    403,
+    "FORBIDDEN",
+    "A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made.",
+    true,
+  ],
   not_permitted: [403, "FORBIDDEN", "Your role in this account does not allow that. Ask an owner."],
   not_found: [404, "NOT_FOUND", "There is no such thing, or it is not yours to see."],
   method_not_allowed: [

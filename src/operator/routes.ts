@@ -16,7 +16,7 @@ import { getContract, getMilestone, listContracts } from "../contracts/service.t
 import { Event, PageQuery, Updates } from "../events/schemas.ts";
 import { readUpdates } from "../events/service.ts";
 import type { App } from "../http/app.ts";
-import { acceptNoBody, NoBody } from "../http/body.ts";
+import { acceptExactJson, acceptNoBody, NoBody } from "../http/body.ts";
 import { timeOf } from "../lib/fields.ts";
 import type { ProblemName } from "../lib/problems.ts";
 import { ref } from "../lib/schema.ts";
@@ -386,22 +386,25 @@ function milestoneRoutes(app: App, { db }: service.OperatorDeps): void {
 
 function eventRoutes(app: App, { db }: service.OperatorDeps): void {
   const post = describe("postEvent", "Pass an event on to an account's feed");
-  app.post(
-    "/accounts/:accountId/events",
-    {
-      config: post.config,
-      schema: {
-        ...post.schema,
-        params: AccountParams,
-        body: schemas.EventBody,
-        response: { 201: one("event", Event) },
+  app.register(async (scope: App) => {
+    acceptExactJson(scope);
+    scope.post(
+      "/accounts/:accountId/events",
+      {
+        config: post.config,
+        schema: {
+          ...post.schema,
+          params: AccountParams,
+          body: schemas.EventBody,
+          response: { 201: one("event", Event) },
+        },
       },
-    },
-    async (request, reply) => {
-      const account = await service.findAccount(db, request.params.accountId);
-      return reply.code(201).send({ event: await service.postEvent(db, account, request.body) });
-    },
-  );
+      async (request, reply) => {
+        const account = await service.findAccount(db, request.params.accountId);
+        return reply.code(201).send({ event: await service.postEvent(db, account, request.body) });
+      },
+    );
+  });
 
   const list = describe("listEvents", "Read an account's feed, all types");
   app.get(

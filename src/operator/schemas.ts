@@ -24,7 +24,7 @@ export const AccountBody = Type.Object(
         maxProperties: 100,
       }),
     ),
-    billing: Type.Optional(Type.Union([Type.Literal("card"), Type.Literal("credits_first")])),
+    billing: Type.Optional(Type.String({ description: "`card`. `credits_first` is not available yet." })),
     coSign: Type.Optional(Type.Union([Type.Literal("session"), Type.Literal("passkey")])),
   },
   strict,
@@ -124,7 +124,13 @@ export const EventBody = Type.Object(
     type: Type.String({ enum: [...OPERATOR_EVENT_TYPES] }),
     resourceId: Type.String({ minLength: 1, maxLength: 128 }),
     jobId: Type.Optional(nullable(Id)),
-    data: Type.Optional(Type.Unsafe<Record<string, unknown>>({ type: "object", additionalProperties: true })),
+    data: Type.Optional(
+      Type.Unsafe<Record<string, unknown>>({
+        type: "object",
+        additionalProperties: true,
+        description: "Passed on as it is; numbers stay as they are written.",
+      }),
+    ),
   },
   strict,
 );

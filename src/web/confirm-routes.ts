@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { confirmApproval, issueChallenge, type Presence } from "../approvals/decide.ts";
 import type { HumanApproval } from "../approvals/human-service.ts";
 import type { App } from "../http/app.ts";
+import { originOf } from "../http/origin.ts";
 import { badField, Problem, type ProblemName } from "../lib/problems.ts";
 import { askForPasskey, readAssertion } from "../sessions/presence-service.ts";
 import { type Human, openSessionGate } from "../sign-in/gate.ts";
@@ -80,8 +81,9 @@ export function confirmRoutes(app: App, deps: ApprovalPageDeps): void {
     if (wrong !== undefined) return fault("amount", wrong);
     const { acting, presence } = proof;
     const onRenewed = (token: NewToken) => void reply.header("set-cookie", cookieFor(deps, token));
+    const decider = { actor: acting, name: human.name, origin: originOf(request), presence, onRenewed };
     return decide(deps, request, reply, human, () =>
-      confirmApproval(deps, keyOf(approval), { actor: acting, presence, onRenewed }, signedOf(body)),
+      confirmApproval(deps, keyOf(approval), decider, signedOf(body)),
     );
   });
 }

@@ -87,7 +87,7 @@ const ROLES: Record<string, number> = {
   claim: 2,
   errors: 4,
   boundaries: 0,
-  statement: 0,
+  terms: 0,
   access: 2,
   answers: 2,
   booking: 2,
@@ -105,6 +105,9 @@ const ROLES: Record<string, number> = {
   // When a delivery is tried again, and who sends what is due.
   // What members do about webhooks, on pages.
   "by-hand": 4,
+  // What tokens do to tokens and webhooks.
+  acts: 2,
+  "by-token": 4,
   schedule: 0,
   dispatch: 4,
   waiters: 2,
@@ -154,7 +157,7 @@ const BELOW_HTTP = [
   "limits",
   "claim",
   "boundaries",
-  "statement",
+  "terms",
   "booking",
   "payment",
   "reversals",

@@ -31,18 +31,28 @@ describe("PUT /accounts/{id}", () => {
 
   test("sets the named keys (200), leaves the others as they are, and merges features key by key", async () => {
     const id = newAccount();
-    await put(id, { name: "Acme", claimed: true, features: { a: true, b: true }, billing: "credits_first" });
+    await put(id, { name: "Acme", claimed: true, features: { a: true, b: true }, billing: "card" });
     const { status, body } = await put(id, { features: { b: false, c_2: true } });
     expect(status).toBe(200);
     expect(body.account).toMatchObject({
       name: "Acme",
       claimed: true,
       features: { a: true, b: false, c_2: true },
-      billing: "credits_first",
+      billing: "card",
     });
     const renamed = (await put(id, { name: "Acme 2", billing: "card" })).body.account;
     expect(renamed).toMatchObject({ name: "Acme 2", billing: "card", features: body.account.features });
     expect((await put(id, {})).body.account).toMatchObject({ ...renamed, updatedAt: expect.any(String) });
+  });
+
+  test("refuses a billing setup that is not available yet, and says so", async () => {
+    const id = newAccount();
+    await put(id, { name: "Acme" });
+    const before = await digestRows(db);
+    const refused = await put(id, { billing: "credits_first" });
+    expectRefusal(refused, 400, "BAD_REQUEST", { field: "billing" });
+    expect(refused.body.error).toContain("not available yet");
+    expect(await digestRows(db)).toEqual(before);
   });
 
   test("needs a name for a new account, and creates nothing without", async () => {
