@@ -2,7 +2,6 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { App } from "../http/app.ts";
 import { toProblem } from "../http/errors.ts";
 import { ADDRESS_FAILURES_PER_MINUTE, addressBucket, type RateLimits } from "../http/rate-limits.ts";
-import { allowedMethods } from "../http/route-list.ts";
 import { Problem, problemRow } from "../lib/problems.ts";
 import { Refusal, type RefusalName } from "./refusals.ts";
 
@@ -30,11 +29,9 @@ export function refuseInOAuthShape(app: App, limits: RateLimits): void {
     const description = message.replaceAll(UNSPEAKABLE, "'");
     return reply.code(status).send({ error: name, error_description: description });
   });
-  app.setNotFoundHandler(async (request, reply) => {
-    const methods = allowedMethods(app, request.url);
-    if (methods.length === 0) throw new Problem("not_found", undefined, "There is nothing at this address.");
-    reply.header("allow", methods.join(", "));
-    throw new Problem("method_not_allowed");
+  // So that an address with nothing at it, or not by that method, is refused within `app` too.
+  app.setNotFoundHandler(async () => {
+    throw new Problem("not_found");
   });
 }
 

@@ -81,7 +81,11 @@ const SHARED_SCHEMAS = [
 export async function createApp(given: AppDeps): Promise<App> {
   const { config, limits } = given;
   const deps = { ...given, receiptKeys: openReceiptKeys(config.receiptSeeds, config.receiptRetiredKeys) };
-  const app = createServer({ logger: deps.logger, trustProxy: config.trustProxy });
+  const app = createServer({
+    logger: deps.logger,
+    trustProxy: config.trustProxy,
+    publicUrl: config.publicUrl,
+  });
   // Requests that wait would hold up the stop.
   app.addHook("preClose", async () => deps.waiters.stop());
   for (const schema of SHARED_SCHEMAS) app.addSchema(schema);
