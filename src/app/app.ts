@@ -109,10 +109,10 @@ export async function createApp(given: AppDeps): Promise<App> {
     await app.register(operator, { prefix: "/api/operator/v1" });
   }
   mcpRoute(app, { ...deps, version: VERSION });
-  const agentAuth = openAgentAuth(deps.db, config);
+  const agentAuth = openAgentAuth(deps.db, config, limits);
   discoveryRoutes(app, config);
   jwksRoute(app, deps.receiptKeys);
-  await app.register(async (api: App) => agentAuthRoutes(api, { ...agentAuth, limits }), {
+  await app.register(async (api: App) => agentAuthRoutes(api, agentAuth), {
     prefix: "/api/agent",
   });
   machineDocsRoutes(app, config);

@@ -21,6 +21,7 @@ import { migrate, pendingMigrations } from "../database/migrate.ts";
 import { Wakes } from "../database/wakes.ts";
 import { keepOperatorFeed, sweepOldEvents } from "../events/jobs.ts";
 import { Waiters } from "../events/waiters.ts";
+import { forgetKnownCredentials } from "../http/known-credentials.ts";
 import { forgetOldWindows, RateLimits } from "../http/rate-limits.ts";
 import { every, type Loop } from "../jobs/every.ts";
 import { StartError } from "../lib/start-error.ts";
@@ -182,6 +183,7 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
     every(60 * SECOND, "old deliveries", logger, () => forgetDeliveries(db)),
     every(60 * SECOND, "unclaimed accounts", logger, () => sweepUnclaimed(db)),
     every(60 * SECOND, "old rate windows", logger, () => forgetOldWindows(db)),
+    every(60 * SECOND, "old known credentials", logger, () => forgetKnownCredentials(db)),
   ];
 }
 
@@ -193,6 +195,8 @@ async function serve(deps: PartDeps, logger: Logger, stops: (() => Promise<unkno
   const { config, db, wakes } = deps;
   if (relyingPartyOf(config) === undefined) logger.warn(NO_PASSKEYS);
   const limits = new RateLimits();
+  // So that what was known before this start is known from its first request on.
+  await limits.share(db);
   const tokenUses = new TokenUses();
   const waiters = new Waiters(db, wakes);
   const app = await createApp({ ...deps, limits, tokenUses, waiters, logger });

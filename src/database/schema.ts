@@ -28,6 +28,7 @@ export type Database = {
   operator_head: OperatorHeadTable;
   operator_webhook: OperatorWebhookTable;
   rate_windows: RateWindowsTable;
+  known_credentials: KnownCredentialsTable;
   books: BooksTable;
   processor_customers: ProcessorCustomersTable;
   processor_events: ProcessorEventsTable;
@@ -565,6 +566,12 @@ export type RateWindowsTable = {
   bucket: string;
   window_start: Date;
   hits: number;
+};
+
+/** Digests of the credentials that were accepted within the last hour, shared by the processes. Unlogged, too. */
+export type KnownCredentialsTable = {
+  digest: Buffer;
+  accepted_at: Date;
 };
 
 /** The sandbox processor's own books, which the service reads through the processor's interface alone. */

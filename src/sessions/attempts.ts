@@ -40,8 +40,8 @@ export function createAttempts(db: Db) {
      * person's name does not lock their passkeys out.
      * @throws Problem rate_limited {retryAfterSeconds}
      */
-    countAddress(address: string): Promise<void> {
-      return addresses.count(addressBucket(address));
+    async countAddress(address: string): Promise<void> {
+      await addresses.count(addressBucket(address));
     },
     /** Takes an attempt with a passkey back, as it succeeded. */
     forgiveAddress(address: string): Promise<void> {
