@@ -168,6 +168,7 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
     every(3_600 * SECOND, "old invitations", logger, () => forgetOldInvitations(db)),
     every(3_600 * SECOND, "old mails", logger, () => forgetOldMails(db)),
     every(SECOND, "reset links", logger, () => sweepResets({ db, config })),
+    every(SECOND, "urgent mail", logger, () => sendDueMails({ db, logger }, transport, "urgent")),
     every(5 * SECOND, "mail", logger, () => sendDueMails({ db, logger }, transport)),
     every(600 * SECOND, "ended sessions", logger, () => forgetEnded(db)),
     every(5 * SECOND, "mail about approvals", logger, () => sweepNotices({ db, config })),

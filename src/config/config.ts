@@ -44,6 +44,8 @@ export type Config = {
   webhookPrivateHosts: readonly string[];
   /** Where mail goes out; absent: to the log, or to the demo's mailbox. */
   smtpUrl: string | undefined;
+  /** Whether mail goes by TLS or not at all: always, unless its server is this machine or was named as an exception. */
+  smtpRequireTls: boolean;
   /** Who mail is from, as `Name <address>` or an address. */
   mailFrom: string;
   /** Absent: payments go through the sandbox. */
@@ -97,7 +99,7 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
     receiptSeeds: env.keyBytes("RECEIPT_SIGNING_KEY", { required: databaseUrl !== undefined }),
     receiptRetiredKeys: readRetiredKeys(env),
     webhookPrivateHosts: readPrivateHosts(env),
-    smtpUrl: env.url("SMTP_URL", ["smtp:", "smtps:"]),
+    ...readSmtp(env),
     mailFrom: readMailFrom(env, appName, publicUrl),
     stripe,
     defaultFeatures: readDefaultFeatures(env, demo),
@@ -207,6 +209,17 @@ function readRetiredKeys(env: Environment): string[] {
     env.fault("RECEIPT_RETIRED_KEYS must be public keys, each as `x` stood in /.well-known/jwks.json");
   }
   return keys;
+}
+
+/** A plain connection would give passwords and the links in mails to whoever is on the way: it must be asked for by name. */
+function readSmtp(env: Environment): Pick<Config, "smtpUrl" | "smtpRequireTls"> {
+  const smtpUrl = env.url("SMTP_URL", ["smtp:", "smtps:"]);
+  const host = smtpUrl === undefined ? "" : new URL(smtpUrl).hostname.toLowerCase();
+  const plaintextHost = env.optional("SMTP_PLAINTEXT_HOST")?.toLowerCase();
+  if (plaintextHost !== undefined && plaintextHost !== host) {
+    env.fault("SMTP_PLAINTEXT_HOST must be the host of SMTP_URL, as it stands there");
+  }
+  return { smtpUrl, smtpRequireTls: !isLoopback(host) && plaintextHost !== host };
 }
 
 function readMailFrom(env: Environment, appName: string, publicUrl: string): string {

@@ -624,6 +624,8 @@ export type MailsTable = {
   recipient: string;
   subject: string;
   body: string | null;
+  /** About security or money: goes before all other. */
+  urgent: boolean;
   created_at: Date;
   due_at: Date;
   /** When nobody needs it any more. */
