@@ -10,6 +10,7 @@ import type { BoundaryObserver } from "../approvals/boundaries.ts";
 import { processorRoutes } from "../approvals/processor-routes.ts";
 import { approvalRoute, fundRoute } from "../approvals/routes.ts";
 import { Approval } from "../approvals/schemas.ts";
+import { AuditEntry } from "../audit/schemas.ts";
 import type { Processor } from "../billing/processor.ts";
 import { Charge, PaymentMethod } from "../billing/schemas.ts";
 import type { Config } from "../config/config.ts";
@@ -75,6 +76,7 @@ const SHARED_SCHEMAS = [
   OperatorEvent,
   OperatorUpdates,
   OperatorWebhook,
+  AuditEntry,
 ];
 
 /** Puts the whole service together: every route is listed here, and nowhere else. */

@@ -1,6 +1,8 @@
 import { type TSchema, Type } from "@sinclair/typebox";
 import { NewTokenAnswer, TokenMetadata } from "../accounts/schemas.ts";
 import { createToken, listTokens } from "../accounts/token-service.ts";
+import { AuditPage, AuditQuery } from "../audit/schemas.ts";
+import { listAudit } from "../audit/service.ts";
 import { listCharges } from "../billing/sandbox.ts";
 import { Charge, PaymentMethod } from "../billing/schemas.ts";
 import {
@@ -71,6 +73,24 @@ function accountRoutes(app: App, deps: service.OperatorDeps): void {
     async (request, reply) => {
       const { created, account } = await service.putAccount(deps.db, request.params.accountId, request.body);
       return reply.code(created ? 201 : 200).send({ account });
+    },
+  );
+
+  const audit = describe("listAudit", "Read what was done in an account, and by whom");
+  app.get(
+    "/accounts/:accountId/audit",
+    {
+      config: audit.config,
+      schema: {
+        ...audit.schema,
+        params: AccountParams,
+        querystring: AuditQuery,
+        response: { 200: AuditPage },
+      },
+    },
+    async (request) => {
+      const { accountId } = await service.findAccount(deps.db, request.params.accountId);
+      return listAudit(deps.db, accountId, request.query);
     },
   );
 

@@ -106,7 +106,7 @@ export function memberRemovedMail(
       `Hello ${brief(to.name)},`,
       `${who(by)} has removed ${own ? "you" : who(member)} from the account ${quoted(accountName)}.`,
       ...(own
-        ? ["You were signed out everywhere. If that is a surprise, ask an owner of the account."]
+        ? ["You can no longer see or do anything in it. If that is a surprise, ask an owner of the account."]
         : NOT_RIGHT(publicUrl, "members")),
     ],
   };

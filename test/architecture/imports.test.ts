@@ -13,7 +13,9 @@ const LAYERS = [
   "jobs",
   "mail",
   "http",
+  "audit",
   "accounts",
+  "sign-in",
   "sessions",
   "events",
   "contracts",
@@ -30,7 +32,7 @@ const LAYERS = [
   "stdio",
   "verify-receipt.ts",
 ];
-const FEATURES = LAYERS.slice(LAYERS.indexOf("accounts"), LAYERS.indexOf("web"));
+const FEATURES = LAYERS.slice(LAYERS.indexOf("audit"), LAYERS.indexOf("web"));
 
 /**
  * The files of a feature by their role, from the ground up: each may import those of a lower rank. Names that
@@ -62,10 +64,13 @@ const ROLES: Record<string, number> = {
   "relying-party": 0,
   assertion: 1,
   keys: 1,
+  passwords: 0,
+  "password-rules": 0,
+  "password-queue": 0,
   "form-token": 2,
-  "hashed-tokens": 1,
   attempts: 2,
-  auth: 2,
+  actor: 2,
+  sessions: 2.5,
   challenge: 2,
   registration: 1,
   trust: 2,
