@@ -5,8 +5,6 @@ import { readClock, readClockNow } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
-import { type Lookup, lookUp } from "../http/lookups.ts";
-import type { RateLimits } from "../http/rate-limits.ts";
 import { accountKey, newId } from "../lib/ids.ts";
 import { type Credential, newSecret, readSecret } from "../lib/secrets.ts";
 import { addSeconds, SECOND } from "../lib/time.ts";
@@ -50,13 +48,25 @@ export type AgentAuthConfig = {
 export type AgentAuthDeps = {
   db: Db;
   config: AgentAuthConfig;
-  limits: RateLimits;
+  lookups: Lookups;
   agentLimits: AgentLimits;
 };
 
+/** Bounds the look-ups of claim tokens and of tokens to revoke, and notes what is known (CONTRACT.md §0). */
+export type Lookups = {
+  /** @throws Problem rate_limited {retryAfterSeconds} */
+  find<T>(
+    credential: Credential,
+    address: string,
+    read: () => Promise<T | undefined>,
+  ): Promise<T | undefined>;
+  accept(credential: { digest: Buffer }): void;
+  reject(credential: { digest: Buffer }): void;
+};
+
 /** Puts agent authentication together. The database is not asked. */
-export function openAgentAuth(db: Db, config: AgentAuthConfig, limits: RateLimits): AgentAuthDeps {
-  return { db, config, limits, agentLimits: createAgentLimits(db) };
+export function openAgentAuth(db: Db, config: AgentAuthConfig, lookups: Lookups): AgentAuthDeps {
+  return { db, config, lookups, agentLimits: createAgentLimits(db) };
 }
 
 /** Whether mail reaches people, without which nobody can claim: the demo's goes into its mailbox page. */
@@ -80,7 +90,7 @@ export function endpointsOf(publicUrl: string) {
  * @throws Problem rate_limited {retryAfterSeconds}
  */
 export async function registerAgent(
-  { db, config, limits, agentLimits }: AgentAuthDeps,
+  { db, config, lookups, agentLimits }: AgentAuthDeps,
   agent: { agentName: string | null; organizationName: string | null },
   caller: { address: string; userAgent: string },
 ): Promise<Identity> {
@@ -121,9 +131,8 @@ export async function registerAgent(
     await appendEvents(trx, accountId, [event], now);
     return { token: minted.token, expiresAt: window };
   });
-  // Known from the start: a neighbour's failures keep no agent from the first use of what it was given.
-  limits.known.accept(claim.digest);
-  limits.known.accept(readSecret(TOKEN_PREFIX, token)?.digest ?? claim.digest);
+  const access = readSecret(TOKEN_PREFIX, token);
+  for (const given of [claim, access]) if (given !== undefined) lookups.accept(given);
   const endpoints = endpointsOf(config.publicUrl);
   return {
     identity_type: "anonymous",
@@ -314,15 +323,13 @@ async function mintClaimed(trx: Trx, row: store.RegistrationRow, now: Date): Pro
 
 /** The registration that a claim token is of. @throws Problem rate_limited {retryAfterSeconds} */
 async function findClaim(
-  { db, limits }: AgentAuthDeps,
+  { db, lookups }: AgentAuthDeps,
   claimToken: string,
   address: string,
 ): Promise<{ credential: Credential; registration: store.RegistrationRow } | undefined> {
   const credential = readSecret(CLAIM_PREFIX, claimToken);
   if (credential === undefined) return undefined;
-  const registration = await lookUp(limits, lookupOf(credential, address), () =>
-    store.findByClaimToken(db, credential),
-  );
+  const registration = await lookups.find(credential, address, () => store.findByClaimToken(db, credential));
   return registration && { credential, registration };
 }
 
@@ -331,20 +338,16 @@ async function findClaim(
  * @throws Problem rate_limited {retryAfterSeconds}
  */
 export async function revokeAccessToken(
-  { db, limits }: AgentAuthDeps,
+  { db, lookups }: AgentAuthDeps,
   token: string,
   address: string,
 ): Promise<void> {
   const credential = readSecret(TOKEN_PREFIX, token);
   if (credential === undefined) return;
-  const revoked = await lookUp(limits, lookupOf(credential, address), () =>
+  const revoked = await lookups.find(credential, address, () =>
     inTransaction(db, async (trx) =>
       (await revokeSecret(trx, credential, await readClock(trx))) ? true : undefined,
     ),
   );
-  if (revoked) limits.known.reject(credential.digest);
-}
-
-function lookupOf({ digest }: Credential, address: string): Lookup {
-  return { lane: "agent-auth", address, digest };
+  if (revoked) lookups.reject(credential);
 }

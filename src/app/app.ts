@@ -21,6 +21,7 @@ import { updatesRoute } from "../events/routes.ts";
 import { Event, OperatorEvent, OperatorUpdates, Updates } from "../events/schemas.ts";
 import type { Waiters } from "../events/waiters.ts";
 import type { App } from "../http/app.ts";
+import { openLookups } from "../http/lookups.ts";
 import type { RateLimits } from "../http/rate-limits.ts";
 import { createServer, handleUnknownRoutes } from "../http/server.ts";
 import { VERSION } from "../lib/version.ts";
@@ -111,7 +112,7 @@ export async function createApp(given: AppDeps): Promise<App> {
     await app.register(operator, { prefix: "/api/operator/v1" });
   }
   mcpRoute(app, { ...deps, version: VERSION });
-  const agentAuth = openAgentAuth(deps.db, config, limits);
+  const agentAuth = openAgentAuth(deps.db, config, openLookups(limits, "agent-auth"));
   discoveryRoutes(app, config);
   jwksRoute(app, deps.receiptKeys);
   await app.register(async (api: App) => agentAuthRoutes(api, agentAuth), {

@@ -33,20 +33,30 @@ export function noteLookup(limits: RateLimits, { lane, address, digest }: Lookup
   limits.hit(bucketOf(lane, address), FAILED_LOOKUPS_PER_MINUTE);
 }
 
-/**
- * Looks up what a caller presents, where that is allowed.
- * @throws Problem rate_limited {retryAfterSeconds}
- */
-export async function lookUp<T>(
-  limits: RateLimits,
-  lookup: Lookup,
-  read: () => Promise<T | undefined>,
-): Promise<T | undefined> {
-  const refused = refusedLookup(limits, lookup);
-  if (refused !== undefined) throw refused.problem;
-  const found = await read();
-  noteLookup(limits, lookup, found !== undefined);
-  return found;
+/** The look-ups of one lane, for a feature whose services know nothing of HTTP. */
+export function openLookups(limits: RateLimits, lane: Lookup["lane"]) {
+  return {
+    /**
+     * Looks up what a caller presents, where that is allowed.
+     * @throws Problem rate_limited {retryAfterSeconds}
+     */
+    async find<T>(
+      { digest }: { digest: Buffer },
+      address: string,
+      read: () => Promise<T | undefined>,
+    ): Promise<T | undefined> {
+      const lookup = { lane, address, digest };
+      const refused = refusedLookup(limits, lookup);
+      if (refused !== undefined) throw refused.problem;
+      const found = await read();
+      noteLookup(limits, lookup, found !== undefined);
+      return found;
+    },
+    /** Notes what was just given out: a neighbour's failures keep nobody from its first use. */
+    accept: ({ digest }: { digest: Buffer }) => limits.known.accept(digest),
+    /** Notes what was just revoked. */
+    reject: ({ digest }: { digest: Buffer }) => limits.known.reject(digest),
+  };
 }
 
 function bucketOf(lane: Lookup["lane"], address: string): string {
