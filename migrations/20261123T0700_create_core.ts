@@ -237,6 +237,11 @@ const operations = [
     hits integer not null,
     primary key (bucket, window_start)
   )`,
+  `create unlogged table known_credentials (
+    digest bytea primary key check (octet_length(digest) = 32),
+    accepted_at timestamptz not null
+  )`,
+  `create index known_credentials_accepted on known_credentials (accepted_at)`,
   `create schema sandbox`,
   `create table sandbox.payment_methods (
     id text primary key,

@@ -72,6 +72,7 @@ const mails = [
     recipient text not null check (char_length(recipient) <= 254),
     subject text not null,
     body text,
+    urgent boolean not null,
     created_at timestamptz not null,
     due_at timestamptz not null,
     give_up_at timestamptz not null,
@@ -81,7 +82,7 @@ const mails = [
     failed_at timestamptz,
     check (sent_at is null or failed_at is null)
   )`,
-  `create index mails_due on mails (due_at) where sent_at is null and failed_at is null`,
+  `create index mails_due on mails (urgent desc, due_at) where sent_at is null and failed_at is null`,
 ];
 
 const invitations = [

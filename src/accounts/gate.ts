@@ -1,11 +1,7 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { TokenAccess } from "../http/access.ts";
-import {
-  ADDRESS_FAILURES_PER_MINUTE,
-  addressBucket,
-  type RateLimits,
-  rateLimitHeaders,
-} from "../http/rate-limits.ts";
+import { type Lookup, noteLookup, refusedLookup } from "../http/lookups.ts";
+import { type RateLimits, rateLimitHeaders } from "../http/rate-limits.ts";
 import { Problem, type ProblemName } from "../lib/problems.ts";
 import { type Credential, readSecret } from "../lib/secrets.ts";
 import { assertAccess } from "./access.ts";
@@ -55,8 +51,10 @@ export function openGate<Row extends Grant>(
 
   async function admit(request: FastifyRequest, reply: FastifyReply, first: boolean): Promise<Row> {
     const credential = credentials.get(request);
-    const row = credential && (await read(credential, request));
-    if (row === undefined) throw unauthorized(deps, request, reply);
+    if (credential === undefined) throw new TypeError("the route's gates have not run");
+    const row = await read(credential, request);
+    noteLookup(limits, lookupOf(request, credential), row !== undefined);
+    if (row === undefined) throw unauthorized(config, reply);
     if (first) {
       const allowance = limits.hit(`token:${row.rootTokenId}`, config.rateLimitPerMinute);
       reply.headers(rateLimitHeaders("token", allowance));
@@ -74,12 +72,11 @@ export function openGate<Row extends Grant>(
       config: { access, problems },
       onRequest: (request, reply, done) => {
         const credential = readCredential(request);
-        if (credential === undefined) return done(unauthorized(deps, request, reply));
+        if (credential === undefined) return done(unauthorized(config, reply));
         credentials.set(request, credential);
-        const address = limits.look(addressBucket(request.ip), ADDRESS_FAILURES_PER_MINUTE);
-        if (address.allowed) return done();
-        reply.headers(rateLimitHeaders("address", address));
-        done(new Problem("rate_limited", { retryAfterSeconds: address.resetSeconds }));
+        const refused = refusedLookup(limits, lookupOf(request, credential));
+        if (refused !== undefined) reply.headers(rateLimitHeaders("address", refused));
+        done(refused?.problem);
       },
       preValidation: async (request, reply) => {
         await admit(request, reply, true);
@@ -99,14 +96,17 @@ export function openGate<Row extends Grant>(
   };
 }
 
-/** 401, the same for missing, malformed, unknown, expired and revoked tokens; counted against the address. */
-function unauthorized({ config, limits }: GateDeps, request: FastifyRequest, reply: FastifyReply): Problem {
-  limits.hit(addressBucket(request.ip), ADDRESS_FAILURES_PER_MINUTE);
+/** 401, the same for missing, malformed, unknown, expired and revoked tokens. */
+function unauthorized({ publicUrl }: GateDeps["config"], reply: FastifyReply): Problem {
   reply.header(
     "www-authenticate",
-    `Bearer resource_metadata="${config.publicUrl}/.well-known/oauth-protected-resource"`,
+    `Bearer resource_metadata="${publicUrl}/.well-known/oauth-protected-resource"`,
   );
   return new Problem("unauthorized");
+}
+
+function lookupOf(request: FastifyRequest, { digest }: Credential): Lookup {
+  return { lane: "token", address: request.ip, digest };
 }
 
 function readCredential(request: FastifyRequest): Credential | undefined {

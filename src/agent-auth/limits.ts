@@ -1,16 +1,54 @@
 import { hash } from "node:crypto";
 import type { Db } from "../database/connection.ts";
-import { exactLimit } from "../database/exact-limits.ts";
-import { addressBucket } from "../lib/addresses.ts";
+import { type ExactLimit, exactLimit } from "../database/exact-limits.ts";
+import { addressBucket, networkBucket } from "../lib/addresses.ts";
 
 const HOUR = 60 * 60;
-export const REGISTRATIONS_PER_ADDRESS = 20;
-/** From all addresses, of which whoever has a /48 has 65,536: each is an account that is kept for two days. */
-export const REGISTRATIONS_IN_ALL = 1_000;
-export const CLAIMS_PER_ADDRESS = 20;
-export const CLAIMS_PER_EMAIL = 5;
-export const CODES_PER_ADDRESS = 20;
 const CODES_SECONDS = 15 * 60;
+const CLAIM_WINDOW = 24 * HOUR;
+export const REGISTRATIONS_PER_ADDRESS = 20;
+export const NAMINGS_PER_REGISTRATION = 5;
+export const NAMINGS_PER_ADDRESS = 20;
+export const NAMINGS_PER_EMAIL = 5;
+export const CODES_PER_ADDRESS = 20;
+
+/**
+ * A bound on what strangers do that one address, one network and all of them together share. A network's first few are
+ * counted apart from all further ones: so networks that take all that they may, however much each of them does, close
+ * the door to each other and not to one that has asked for little. The bounds in all go by short windows, and whoever
+ * is over an earlier bound uses up no later one.
+ */
+type FairBound = {
+  name: string;
+  address: number;
+  network: number;
+  /** How many an hour a network has before it draws on what all share. */
+  first: number;
+  /** Beyond those, from all networks together, in a window. */
+  shared: number;
+  /** The first ones of all networks together, in a window. */
+  newcomers: number;
+};
+
+const SHARED_WINDOW = 10 * 60;
+/** Each is an account that is kept for two days. */
+const REGISTRATIONS = {
+  name: "register",
+  address: REGISTRATIONS_PER_ADDRESS,
+  network: 40,
+  first: 5,
+  shared: 150,
+  newcomers: 1_000,
+};
+/** Each is a mail to somebody who has not asked for it. */
+const NAMINGS = {
+  name: "claim",
+  address: NAMINGS_PER_ADDRESS,
+  network: 40,
+  first: 5,
+  shared: 25,
+  newcomers: 75,
+};
 
 export type AgentLimits = ReturnType<typeof createAgentLimits>;
 
@@ -20,20 +58,40 @@ export type AgentLimits = ReturnType<typeof createAgentLimits>;
  */
 export function createAgentLimits(db: Db) {
   const limit = (name: string, points: number, seconds = HOUR) => exactLimit(db, { name, points, seconds });
-  const registrations = limit("register", REGISTRATIONS_PER_ADDRESS);
-  const allRegistrations = limit("register-all", REGISTRATIONS_IN_ALL);
-  const claims = limit("claim", CLAIMS_PER_ADDRESS);
-  const mails = limit("claim-mail", CLAIMS_PER_EMAIL);
+  const registrations = fairBound(REGISTRATIONS, limit);
+  const namings = fairBound(NAMINGS, limit);
+  const namingsOfOne = limit("claim-account", NAMINGS_PER_REGISTRATION, CLAIM_WINDOW);
+  const mails = limit("claim-mail", NAMINGS_PER_EMAIL);
   const codes = limit("claim-code", CODES_PER_ADDRESS, CODES_SECONDS);
   return {
-    /** Whoever is over their address's limit uses up nobody else's. */
-    countRegistration: async (address: string) => {
-      await registrations.count(addressBucket(address));
-      await allRegistrations.count("all");
+    countRegistration: (address: string) => registrations(address),
+    /** However many agents name that person, however many people that agent names, and however many there are in all. */
+    countNaming: async (naming: { accountId: string; address: string; email: string }) => {
+      await namingsOfOne.count(naming.accountId);
+      try {
+        await namings(naming.address);
+        await mails.count(hash("sha256", naming.email, "base64url"));
+      } catch (error) {
+        // Nobody was mailed, and others may have used those bounds up.
+        await namingsOfOne.giveBack(naming.accountId);
+        throw error;
+      }
     },
-    countClaim: (address: string) => claims.count(addressBucket(address)),
-    /** However many agents name that person. */
-    countMail: (email: string) => mails.count(hash("sha256", email, "base64url")),
-    countCode: (address: string) => codes.count(addressBucket(address)),
+    countCode: async (address: string) => void (await codes.count(addressBucket(address))),
+  };
+}
+
+function fairBound(
+  { name, address, network, first, shared, newcomers }: FairBound,
+  limit: (name: string, points: number, seconds?: number) => ExactLimit,
+): (address: string) => Promise<void> {
+  const ofAddress = limit(name, address);
+  const ofNetwork = limit(`${name}-network`, network);
+  const ofAll = limit(`${name}-shared`, shared, SHARED_WINDOW);
+  const ofNewcomers = limit(`${name}-newcomers`, newcomers, SHARED_WINDOW);
+  return async (caller) => {
+    await ofAddress.count(addressBucket(caller));
+    const used = await ofNetwork.count(networkBucket(caller));
+    await (used > first ? ofAll : ofNewcomers).count("all");
   };
 }

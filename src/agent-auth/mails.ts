@@ -6,6 +6,7 @@ type Context = { appName: string; publicUrl: string };
 export function claimMail({ appName, publicUrl }: Context, email: string, secret: string): Mail {
   return {
     to: email,
+    routine: true,
     subject: `An agent asks you to take on its account at ${appName}`,
     paragraphs: [
       `An AI agent has registered an account at ${appName}, and has named you as the person who answers for it.`,

@@ -1,8 +1,6 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { App } from "../http/app.ts";
 import { toProblem } from "../http/errors.ts";
-import { ADDRESS_FAILURES_PER_MINUTE, addressBucket, type RateLimits } from "../http/rate-limits.ts";
-import { allowedMethods } from "../http/route-list.ts";
 import { Problem, problemRow } from "../lib/problems.ts";
 import { Refusal, type RefusalName } from "./refusals.ts";
 
@@ -10,31 +8,20 @@ import { Refusal, type RefusalName } from "./refusals.ts";
 const UNSPEAKABLE = /[^\x20-\x21\x23-\x5b\x5d-\x7e]/g;
 const MEDIA =
   "Send the identity calls as application/json, and the oauth calls as application/x-www-form-urlencoded.";
-/** What an agent that does as it is told is answered again and again. */
-const PATIENT: ReadonlySet<RefusalName> = new Set(["authorization_pending", "rate_limit_exceeded"]);
 
 /**
  * Within `app`, whatever refuses answers in OAuth's shape (CONTRACT.md §6), also where there is nothing, or not by
- * that method. Refusals are counted against the address, as bad tokens are: past the limit nothing is looked up.
+ * that method.
  */
-export function refuseInOAuthShape(app: App, limits: RateLimits): void {
-  app.addHook("onRequest", async (request) => {
-    const failures = limits.look(addressBucket(request.ip), ADDRESS_FAILURES_PER_MINUTE);
-    if (!failures.allowed) throw new Problem("rate_limited", { retryAfterSeconds: failures.resetSeconds });
-  });
+export function refuseInOAuthShape(app: App): void {
   app.setErrorHandler(async (error, request, reply) => {
     const { name, status, message } = toAnswer(error, request, reply);
-    if (status < 500 && !PATIENT.has(name)) {
-      limits.hit(addressBucket(request.ip), ADDRESS_FAILURES_PER_MINUTE);
-    }
     const description = message.replaceAll(UNSPEAKABLE, "'");
     return reply.code(status).send({ error: name, error_description: description });
   });
-  app.setNotFoundHandler(async (request, reply) => {
-    const methods = allowedMethods(app, request.url);
-    if (methods.length === 0) throw new Problem("not_found", undefined, "There is nothing at this address.");
-    reply.header("allow", methods.join(", "));
-    throw new Problem("method_not_allowed");
+  // So that an address with nothing at it, or not by that method, is refused within `app` too.
+  app.setNotFoundHandler(async () => {
+    throw new Problem("not_found");
   });
 }
 

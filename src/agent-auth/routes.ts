@@ -3,7 +3,6 @@ import type { FastifyRequest } from "fastify";
 import type { App } from "../http/app.ts";
 import { acceptEmptyJson } from "../http/body.ts";
 import { originOf } from "../http/origin.ts";
-import { ADDRESS_FAILURES_PER_MINUTE, addressBucket, type RateLimits } from "../http/rate-limits.ts";
 import { isVisible } from "../lib/names.ts";
 import { refuseInOAuthShape } from "./oauth-errors.ts";
 import { Refusal } from "./refusals.ts";
@@ -25,11 +24,9 @@ const USER_AGENT_AT_MOST = 300;
 /** Control characters, line breaks, and what turns text around. */
 const UNFIT = /[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/u;
 
-type AgentRouteDeps = AgentAuthDeps & { limits: RateLimits };
-
 /** `/api/agent`: how an agent that nobody knows gets an account and a token (CONTRACT.md §6). */
-export async function agentAuthRoutes(app: App, deps: AgentRouteDeps): Promise<void> {
-  refuseInOAuthShape(app, deps.limits);
+export async function agentAuthRoutes(app: App, deps: AgentAuthDeps): Promise<void> {
+  refuseInOAuthShape(app);
   await app.register(async (json: App) => identityRoutes(json, deps));
   await app.register(async (form: App) => oauthRoutes(form, deps));
 }
@@ -68,7 +65,7 @@ function identityRoutes(app: App, deps: AgentAuthDeps): void {
   );
 }
 
-async function oauthRoutes(app: App, deps: AgentRouteDeps): Promise<void> {
+async function oauthRoutes(app: App, deps: AgentAuthDeps): Promise<void> {
   app.removeAllContentTypeParsers();
   await app.register(formBody);
 
@@ -79,14 +76,13 @@ async function oauthRoutes(app: App, deps: AgentRouteDeps): Promise<void> {
       const { grant_type, claim_token } = request.body;
       if (grant_type !== GRANT_TYPE) throw new Refusal("unsupported_grant_type");
       if (claim_token === undefined) throw new Refusal("invalid_request", "`claim_token` is required.");
-      return pollToken(deps, claim_token);
+      return pollToken(deps, claim_token, request.ip);
     },
   );
 
   app.post("/oauth/revoke", { config: PUBLIC, schema: { hide: true, body: RevokeForm } }, async (request) => {
-    const revoked = await revokeAccessToken(deps, request.body.token, originOf(request));
-    // The same answer whatever it was (RFC 7009 §2.2), but who only guesses is not let go on for long.
-    if (!revoked) deps.limits.hit(addressBucket(request.ip), ADDRESS_FAILURES_PER_MINUTE);
+    await revokeAccessToken(deps, request.body.token, originOf(request));
+    // The same answer whatever it was (RFC 7009 §2.2).
     return {};
   });
 }

@@ -5,8 +5,8 @@ import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { accountKey, newId } from "../lib/ids.ts";
-import type { Origin } from "../lib/origin.ts";
-import { newSecret, readSecret } from "../lib/secrets.ts";
+import type { RequestOrigin } from "../lib/origin.ts";
+import { type Credential, newSecret, readSecret } from "../lib/secrets.ts";
 import { addSeconds, SECOND } from "../lib/time.ts";
 import { queueMail } from "../mail/service.ts";
 import {
@@ -45,11 +45,28 @@ export type AgentAuthConfig = {
   smtpUrl: string | undefined;
   demo: boolean;
 };
-export type AgentAuthDeps = { db: Db; config: AgentAuthConfig; agentLimits: AgentLimits };
+export type AgentAuthDeps = {
+  db: Db;
+  config: AgentAuthConfig;
+  lookups: Lookups;
+  agentLimits: AgentLimits;
+};
+
+/** Bounds the look-ups of claim tokens and of tokens to revoke, and notes what is known (CONTRACT.md §0). */
+export type Lookups = {
+  /** @throws Problem rate_limited {retryAfterSeconds} */
+  find<T>(
+    credential: Credential,
+    address: string,
+    read: () => Promise<T | undefined>,
+  ): Promise<T | undefined>;
+  accept(credential: { digest: Buffer }): void;
+  reject(credential: { digest: Buffer }): void;
+};
 
 /** Puts agent authentication together. The database is not asked. */
-export function openAgentAuth(db: Db, config: AgentAuthConfig): AgentAuthDeps {
-  return { db, config, agentLimits: createAgentLimits(db) };
+export function openAgentAuth(db: Db, config: AgentAuthConfig, lookups: Lookups): AgentAuthDeps {
+  return { db, config, lookups, agentLimits: createAgentLimits(db) };
 }
 
 /** Whether mail reaches people, without which nobody can claim: the demo's goes into its mailbox page. */
@@ -73,7 +90,7 @@ export function endpointsOf(publicUrl: string) {
  * @throws Problem rate_limited {retryAfterSeconds}
  */
 export async function registerAgent(
-  { db, config, agentLimits }: AgentAuthDeps,
+  { db, config, lookups, agentLimits }: AgentAuthDeps,
   agent: { agentName: string | null; organizationName: string | null },
   caller: { address: string; userAgent: string },
 ): Promise<Identity> {
@@ -114,6 +131,8 @@ export async function registerAgent(
     await appendEvents(trx, accountId, [event], now);
     return { token: minted.token, expiresAt: window };
   });
+  const access = readSecret(TOKEN_PREFIX, token);
+  for (const given of [claim, access]) if (given !== undefined) lookups.accept(given);
   const endpoints = endpointsOf(config.publicUrl);
   return {
     identity_type: "anonymous",
@@ -135,20 +154,19 @@ export async function registerAgent(
  * @throws Refusal invalid_request; Problem rate_limited {retryAfterSeconds}
  */
 export async function startClaim(
-  { db, config, agentLimits }: AgentAuthDeps,
+  deps: AgentAuthDeps,
   request: { claimToken: string; email: string },
   address: string,
 ): Promise<StartedClaim> {
-  await agentLimits.countClaim(address);
+  const { db, config, agentLimits } = deps;
   const email = request.email.toLowerCase();
-  const credential = readSecret(CLAIM_PREFIX, request.claimToken);
-  const known = credential && (await store.findByClaimToken(db, credential));
-  if (credential === undefined || known === undefined) {
+  const found = await findClaim(deps, request.claimToken, address);
+  if (found === undefined)
     throw new Refusal("invalid_request", "The claim_token is unknown. Register again.");
-  }
+  const { credential, registration } = found;
   // Only what can be mailed counts against whoever would be.
-  assertClaimable(known, await readClock(db));
-  await agentLimits.countMail(email);
+  assertClaimable(registration, await readClock(db));
+  await agentLimits.countNaming({ accountId: credential.accountId, address, email });
   const { accountId } = credential;
   const page = newSecret(PAGE_PREFIX, accountId);
   const link = newSecret(LINK_PREFIX, accountId);
@@ -199,13 +217,18 @@ function assertClaimable(row: store.RegistrationRow, now: Date): void {
  * Gives the agent its token, once, when a human has claimed the account; says until then how it stands. Polls
  * are counted by the database's clock, those that are refused too.
  * @throws Refusal authorization_pending | slow_down | expired_token | invalid_grant; Problem token_limit_reached,
- * after which the token can still be had
+ * after which the token can still be had, rate_limited {retryAfterSeconds}
  */
-export async function pollToken({ db, config }: AgentAuthDeps, claimToken: string): Promise<ClaimedToken> {
-  const credential = readSecret(CLAIM_PREFIX, claimToken);
+export async function pollToken(
+  deps: AgentAuthDeps,
+  claimToken: string,
+  address: string,
+): Promise<ClaimedToken> {
+  const { db, config } = deps;
   // Looked up before the account is held: its UUID follows from its id, so that anybody can make such a token up.
-  if (credential === undefined || (await store.findByClaimToken(db, credential)) === undefined)
-    throw new Refusal("invalid_grant");
+  const found = await findClaim(deps, claimToken, address);
+  if (found === undefined) throw new Refusal("invalid_grant");
+  const { credential } = found;
   const { accountId } = credential;
   const answer = await inTransaction(db, async (trx) => {
     await holdAccount(trx, accountId);
@@ -298,16 +321,33 @@ async function mintClaimed(trx: Trx, row: store.RegistrationRow, now: Date): Pro
   return { access_token: token, token_type: "bearer", scopes };
 }
 
+/** The registration that a claim token is of. @throws Problem rate_limited {retryAfterSeconds} */
+async function findClaim(
+  { db, lookups }: AgentAuthDeps,
+  claimToken: string,
+  address: string,
+): Promise<{ credential: Credential; registration: store.RegistrationRow } | undefined> {
+  const credential = readSecret(CLAIM_PREFIX, claimToken);
+  if (credential === undefined) return undefined;
+  const registration = await lookups.find(credential, address, () => store.findByClaimToken(db, credential));
+  return registration && { credential, registration };
+}
+
 /**
- * Revokes an access token by itself (RFC 7009), and what it minted.
- * @returns whether it was a live one; whoever asked is not told
+ * Revokes an access token by itself (RFC 7009), and what it minted. Whether it was a live one is not told.
+ * @throws Problem rate_limited {retryAfterSeconds}
  */
 export async function revokeAccessToken(
-  { db }: AgentAuthDeps,
+  { db, lookups }: AgentAuthDeps,
   token: string,
-  origin: Origin,
-): Promise<boolean> {
+  origin: RequestOrigin,
+): Promise<void> {
   const credential = readSecret(TOKEN_PREFIX, token);
-  if (credential === undefined) return false;
-  return inTransaction(db, async (trx) => revokeSecret(trx, credential, origin, await readClock(trx)));
+  if (credential === undefined) return;
+  const revoked = await lookups.find(credential, origin.address, () =>
+    inTransaction(db, async (trx) =>
+      (await revokeSecret(trx, credential, origin, await readClock(trx))) ? true : undefined,
+    ),
+  );
+  if (revoked) lookups.reject(credential);
 }

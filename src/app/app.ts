@@ -21,6 +21,7 @@ import { updatesRoute } from "../events/routes.ts";
 import { Event, OperatorEvent, OperatorUpdates, Updates } from "../events/schemas.ts";
 import type { Waiters } from "../events/waiters.ts";
 import type { App } from "../http/app.ts";
+import { openLookups } from "../http/lookups.ts";
 import type { RateLimits } from "../http/rate-limits.ts";
 import { createServer, handleUnknownRoutes } from "../http/server.ts";
 import { VERSION } from "../lib/version.ts";
@@ -83,7 +84,11 @@ const SHARED_SCHEMAS = [
 export async function createApp(given: AppDeps): Promise<App> {
   const { config, limits } = given;
   const deps = { ...given, receiptKeys: openReceiptKeys(config.receiptSeeds, config.receiptRetiredKeys) };
-  const app = createServer({ logger: deps.logger, trustProxy: config.trustProxy });
+  const app = createServer({
+    logger: deps.logger,
+    trustProxy: config.trustProxy,
+    publicUrl: config.publicUrl,
+  });
   // Requests that wait would hold up the stop.
   app.addHook("preClose", async () => deps.waiters.stop());
   for (const schema of SHARED_SCHEMAS) app.addSchema(schema);
@@ -107,10 +112,10 @@ export async function createApp(given: AppDeps): Promise<App> {
     await app.register(operator, { prefix: "/api/operator/v1" });
   }
   mcpRoute(app, { ...deps, version: VERSION });
-  const agentAuth = openAgentAuth(deps.db, config);
+  const agentAuth = openAgentAuth(deps.db, config, openLookups(limits, "agent-auth"));
   discoveryRoutes(app, config);
   jwksRoute(app, deps.receiptKeys);
-  await app.register(async (api: App) => agentAuthRoutes(api, { ...agentAuth, limits }), {
+  await app.register(async (api: App) => agentAuthRoutes(api, agentAuth), {
     prefix: "/api/agent",
   });
   machineDocsRoutes(app, config);

@@ -35,7 +35,13 @@ export async function describeOpenApi(): Promise<object> {
     onIdleError: () => {},
   });
   const app = await createApp({
-    config: loadConfig({ PUBLIC_URL: EXAMPLE_ORIGIN, RECEIPT_SIGNING_KEY: NO_KEY }),
+    config: loadConfig({
+      DATABASE_URL: NO_DATABASE,
+      PUBLIC_URL: EXAMPLE_ORIGIN,
+      SESSION_SECRET: NO_KEY,
+      SECRETS_KEY: NO_KEY,
+      RECEIPT_SIGNING_KEY: NO_KEY,
+    }),
     db,
     limits: new RateLimits(),
     tokenUses: new TokenUses(),

@@ -21,6 +21,7 @@ import { asDatabaseError } from "../database/unusable.ts";
 import { Wakes } from "../database/wakes.ts";
 import { keepOperatorFeed, sweepOldEvents } from "../events/jobs.ts";
 import { Waiters } from "../events/waiters.ts";
+import { forgetKnownCredentials } from "../http/known-credentials.ts";
 import { forgetOldWindows, RateLimits } from "../http/rate-limits.ts";
 import { every, type Loop } from "../jobs/every.ts";
 import { StartError, StartInterrupted } from "../lib/start-error.ts";
@@ -151,6 +152,7 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
     every(3_600 * SECOND, "old invitations", logger, () => forgetOldInvitations(db)),
     every(3_600 * SECOND, "old mails", logger, () => forgetOldMails(db)),
     every(SECOND, "reset links", logger, () => sweepResets({ db, config })),
+    every(SECOND, "urgent mail", logger, () => sendDueMails({ db, logger }, transport, "urgent")),
     every(5 * SECOND, "mail", logger, () => sendDueMails({ db, logger }, transport)),
     every(600 * SECOND, "ended sessions", logger, () => forgetEnded(db)),
     every(600 * SECOND, "answered challenges", logger, () => forgetChallenges(db)),
@@ -167,6 +169,7 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
     every(60 * SECOND, "old deliveries", logger, () => forgetDeliveries(db)),
     every(60 * SECOND, "unclaimed accounts", logger, () => sweepUnclaimed(db)),
     every(60 * SECOND, "old rate windows", logger, () => forgetOldWindows(db)),
+    every(60 * SECOND, "old known credentials", logger, () => forgetKnownCredentials(db)),
   ];
 }
 
@@ -178,6 +181,8 @@ async function serve(deps: PartDeps, logger: Logger, stops: (() => Promise<unkno
   const { config, db, wakes } = deps;
   if (relyingPartyOf(config) === undefined) logger.warn(NO_PASSKEYS);
   const limits = new RateLimits();
+  // So that what was known before this start is known from its first request on.
+  await limits.share(db);
   const tokenUses = new TokenUses();
   const waiters = new Waiters(db, wakes);
   const app = await createApp({ ...deps, limits, tokenUses, waiters, logger });

@@ -99,6 +99,7 @@ function noticeMail(
   );
   return {
     to: member.email,
+    routine: true,
     subject: one
       ? `${appName}: an approval waits for you`
       : `${appName}: ${waiting.length} approvals wait for you`,

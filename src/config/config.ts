@@ -1,13 +1,13 @@
 import { isIP } from "node:net";
 import { resolve } from "node:path";
 import ipaddr from "ipaddr.js";
+import { isLoopback } from "../lib/addresses.ts";
 import { FEATURE_KEYS } from "../lib/scopes.ts";
 import { StartError } from "../lib/start-error.ts";
 import { Environment } from "./environment.ts";
 import { type Logo, readLogo } from "./logo.ts";
 
 export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
-const LOOPBACK = new Set(["127.0.0.1", "::1", "localhost"]);
 
 /** What Stripe knows this service by. All three are of one mode. */
 export type StripeKeys = {
@@ -48,6 +48,8 @@ export type Config = {
   webhookPrivateHosts: readonly string[];
   /** Where mail goes out; absent: to the log, or to the demo's mailbox. */
   smtpUrl: string | undefined;
+  /** Whether mail goes by TLS or not at all: always, unless its server is this machine or was named as an exception. */
+  smtpRequireTls: boolean;
   /** Who mail is from, as `Name <address>` or an address. */
   mailFrom: string;
   /** Absent: payments go through the sandbox. */
@@ -65,7 +67,7 @@ export type Config = {
   /** Threads of libuv's pool, which hashes passwords and reads files. */
   threadPoolSize: number;
   logLevel: (typeof LOG_LEVELS)[number];
-  /** The demo account and its printed secrets: embedded database, loopback, no Stripe key. */
+  /** The demo: embedded database, HOST and the host of PUBLIC_URL loopback, no Stripe key (CONTRACT.md §8). */
   demo: boolean;
 };
 
@@ -84,16 +86,16 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
     if (env.optional(name) !== undefined && env.optional("DATABASE_URL") === undefined)
       env.fault(`${name} needs DATABASE_URL beside it: another way to the same database`);
   }
-  if (databaseUrl === undefined && env.optional("DATABASE_URL") === undefined && !LOOPBACK.has(host)) {
+  if (databaseUrl === undefined && env.optional("DATABASE_URL") === undefined && !isLoopback(host)) {
     env.fault(
       `HOST ${host} lets other machines in, and the built-in database is for a demo on this one: set DATABASE_URL, or HOST to 127.0.0.1`,
     );
   }
   const stripe = readStripe(env);
-  const loopback = LOOPBACK.has(host);
   const publicUrl = readPublicUrl(env, port, databaseUrl !== undefined);
   const appName = env.text("APP_NAME", "Countersign");
-  const demo = databaseUrl === undefined && loopback && env.optional("STRIPE_SECRET_KEY") === undefined;
+  const noStripeKey = STRIPE_NAMES.every((name) => env.optional(name) === undefined);
+  const demo = databaseUrl === undefined && isLoopback(host) && isLocal(publicUrl) && noStripeKey;
   const config: Config = {
     host,
     port,
@@ -111,7 +113,7 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
     receiptSeeds: env.keyBytes("RECEIPT_SIGNING_KEY", { required: databaseUrl !== undefined }),
     receiptRetiredKeys: readRetiredKeys(env),
     webhookPrivateHosts: readPrivateHosts(env),
-    smtpUrl: env.url("SMTP_URL", ["smtp:", "smtps:"]),
+    ...readSmtp(env),
     mailFrom: readMailFrom(env, appName, publicUrl),
     stripe,
     defaultFeatures: readDefaultFeatures(env, demo),
@@ -125,13 +127,23 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
     logLevel: env.oneOf("LOG_LEVEL", LOG_LEVELS, "info"),
     demo,
   };
-  if (databaseUrl === undefined && /^[sr]k_live_\w+$/.test(env.optional("STRIPE_SECRET_KEY") ?? "")) {
+  if (env.optional("DATABASE_URL") === undefined) refuseEmbedded(env, publicUrl);
+  if (env.faults.length > 0) throw new StartError(env.faults.join("\n"));
+  return config;
+}
+
+/** The embedded database is for trying things out on one machine: its secrets lie beside it, and the demo prints some. */
+function refuseEmbedded(env: Environment, publicUrl: string): void {
+  if (!isLocal(publicUrl)) {
+    env.fault(
+      "PUBLIC_URL leads here from other machines, and the embedded database is for trying things out on this one: set DATABASE_URL, or leave PUBLIC_URL at localhost",
+    );
+  }
+  if (/^[sr]k_live_\w+$/.test(env.optional("STRIPE_SECRET_KEY") ?? "")) {
     env.fault(
       "STRIPE_SECRET_KEY is a live key, and live money must not rest on the embedded database: set DATABASE_URL",
     );
   }
-  if (env.faults.length > 0) throw new StartError(env.faults.join("\n"));
-  return config;
 }
 
 /**
@@ -156,10 +168,14 @@ function readPublicUrl(env: Environment, port: number, secure: boolean): string 
   if (url.pathname !== "/" || url.search !== "" || url.hash !== "" || url.username !== "") {
     env.fault("PUBLIC_URL must be an origin alone, such as https://pay.example.com");
   }
-  if (secure && url.protocol !== "https:" && !LOOPBACK.has(url.hostname)) {
+  if (secure && url.protocol !== "https:" && !isLocal(given)) {
     env.fault("PUBLIC_URL must be https when DATABASE_URL is set (localhost aside)");
   }
   return url.origin;
+}
+
+function isLocal(url: string): boolean {
+  return URL.canParse(url) && isLoopback(new URL(url).hostname);
 }
 
 const STRIPE_FORMS = {
@@ -168,15 +184,16 @@ const STRIPE_FORMS = {
   STRIPE_WEBHOOK_SECRET: { form: /^whsec_\S+$/, begins: "whsec_" },
 } as const;
 
+const STRIPE_NAMES = Object.keys(STRIPE_FORMS) as (keyof typeof STRIPE_FORMS)[];
+
 /** All three or none, each of its form, the keys of one mode. */
 function readStripe(env: Environment): StripeKeys | undefined {
-  const names = Object.keys(STRIPE_FORMS) as (keyof typeof STRIPE_FORMS)[];
-  if (names.every((name) => env.optional(name) === undefined)) return undefined;
-  const [secret, publishable, webhook] = names.map((name) => {
+  if (STRIPE_NAMES.every((name) => env.optional(name) === undefined)) return undefined;
+  const [secret, publishable, webhook] = STRIPE_NAMES.map((name) => {
     const value = env.optional(name);
     const { form, begins } = STRIPE_FORMS[name];
     if (value === undefined)
-      env.fault(`${name} is missing: ${names.join(", ")} are set together, or none of them`);
+      env.fault(`${name} is missing: ${STRIPE_NAMES.join(", ")} are set together, or none of them`);
     else if (!form.test(value)) env.fault(`${name} must be a key of Stripe's that begins with ${begins}`);
     return form.exec(value ?? "") ?? undefined;
   });
@@ -220,6 +237,17 @@ function readRetiredKeys(env: Environment): string[] {
     env.fault("RECEIPT_RETIRED_KEYS must be public keys, each as `x` stood in /.well-known/jwks.json");
   }
   return keys;
+}
+
+/** A plain connection would give passwords and the links in mails to whoever is on the way: it must be asked for by name. */
+function readSmtp(env: Environment): Pick<Config, "smtpUrl" | "smtpRequireTls"> {
+  const smtpUrl = env.url("SMTP_URL", ["smtp:", "smtps:"]);
+  const host = smtpUrl === undefined ? "" : new URL(smtpUrl).hostname.toLowerCase();
+  const plaintextHost = env.optional("SMTP_PLAINTEXT_HOST")?.toLowerCase();
+  if (plaintextHost !== undefined && plaintextHost !== host) {
+    env.fault("SMTP_PLAINTEXT_HOST must be the host of SMTP_URL, as it stands there");
+  }
+  return { smtpUrl, smtpRequireTls: !isLoopback(host) && plaintextHost !== host };
 }
 
 function readMailFrom(env: Environment, appName: string, publicUrl: string): string {

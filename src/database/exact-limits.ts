@@ -6,9 +6,10 @@ import type { Db } from "./connection.ts";
 export type ExactLimit = {
   /**
    * Counts one, before it is done.
+   * @returns how many that makes in the window
    * @throws Problem rate_limited {retryAfterSeconds}
    */
-  count(key: string): Promise<void>;
+  count(key: string): Promise<number>;
   /** Takes one back. */
   giveBack(key: string): Promise<void>;
   /** Lets the key begin anew. */
@@ -40,7 +41,7 @@ export function exactLimit(
   return {
     async count(key) {
       try {
-        await limiter.consume(key);
+        return (await limiter.consume(key)).consumedPoints;
       } catch (error) {
         if (!(error instanceof RateLimiterRes)) throw error;
         throw new Problem("rate_limited", { retryAfterSeconds: Math.ceil(error.msBeforeNext / 1_000) });

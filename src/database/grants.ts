@@ -52,6 +52,7 @@ export const GRANTS: Record<keyof Database | Unnamed, readonly Privilege[]> = {
   operator_head: ["select", "update"],
   operator_webhook: FORGOTTEN,
   rate_windows: FORGOTTEN,
+  known_credentials: FORGOTTEN,
   books: ["select", "update"],
   processor_customers: FORGOTTEN,
   processor_events: FORGOTTEN,

@@ -30,6 +30,7 @@ export type Database = {
   operator_head: OperatorHeadTable;
   operator_webhook: OperatorWebhookTable;
   rate_windows: RateWindowsTable;
+  known_credentials: KnownCredentialsTable;
   books: BooksTable;
   processor_customers: ProcessorCustomersTable;
   processor_events: ProcessorEventsTable;
@@ -576,6 +577,12 @@ export type RateWindowsTable = {
   hits: number;
 };
 
+/** Digests of the credentials that were accepted within the last hour, shared by the processes. Unlogged, too. */
+export type KnownCredentialsTable = {
+  digest: Buffer;
+  accepted_at: Date;
+};
+
 /** The sandbox processor's own books, which the service reads through the processor's interface alone. */
 export type SandboxPaymentMethodsTable = {
   id: string;
@@ -626,6 +633,8 @@ export type MailsTable = {
   recipient: string;
   subject: string;
   body: string | null;
+  /** About security or money: goes before all other. */
+  urgent: boolean;
   created_at: Date;
   due_at: Date;
   /** When nobody needs it any more. */

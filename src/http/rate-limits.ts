@@ -1,14 +1,10 @@
 import { sql } from "kysely";
 import type { Db } from "../database/connection.ts";
-
-export { addressBucket } from "../lib/addresses.ts";
+import { KnownCredentials } from "./known-credentials.ts";
 
 const WINDOW_SECONDS = 60;
 const WINDOW = WINDOW_SECONDS * 1_000;
 const KEPT_WINDOWS = 3;
-
-/** How many refused credentials an address may send in a minute before its tokens are not looked up any more. */
-export const ADDRESS_FAILURES_PER_MINUTE = 120;
 
 /** Where a bucket stands after a hit or a look. */
 export type Allowance = {
@@ -27,6 +23,8 @@ type Count = { window: number; total: number; unsent: number };
  * by what they let through within one second.
  */
 export class RateLimits {
+  /** What was accepted of late, which an address that is over its limit may still use. */
+  readonly known = new KnownCredentials();
   readonly #counts = new Map<string, Count>();
 
   /** Counts one request of `bucket` against `limit` a minute. */
@@ -48,6 +46,7 @@ export class RateLimits {
 
   /** Adds what was counted since the last time to the shared counts, and learns what the others have counted. */
   async share(db: Db, now = Date.now()): Promise<void> {
+    await this.known.share(db, now);
     this.#forget(now);
     const sent = [...this.#counts]
       .filter(([, count]) => count.unsent > 0)

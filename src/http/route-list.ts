@@ -2,8 +2,14 @@ import type { RouteOptions } from "fastify";
 import type { Access } from "./access.ts";
 import type { App } from "./app.ts";
 
-/** A route as it was registered: what tests and the 405 answer go by. */
-export type KnownRoute = { method: string; url: string; access: Access | undefined; matches: RegExp };
+/** A route as it was registered: what tests and the 405 answer go by. `body`: the schema of the body that it takes. */
+export type KnownRoute = {
+  method: string;
+  url: string;
+  access: Access | undefined;
+  body: unknown;
+  matches: RegExp;
+};
 
 const known = new WeakMap<object, KnownRoute[]>();
 
@@ -26,9 +32,15 @@ export function listRoutes(app: App): readonly KnownRoute[] {
 }
 
 /** Its pattern is made once: each address that leads nowhere is held against all of them. */
-function toKnown({ method, url, config }: RouteOptions): KnownRoute[] {
+function toKnown({ method, url, config, schema }: RouteOptions): KnownRoute[] {
   const matches = patternOf(url);
-  return [method].flat().map((one) => ({ method: one, url, access: config?.access, matches }));
+  return [method].flat().map((one) => ({
+    method: one,
+    url,
+    access: config?.access,
+    body: schema?.body,
+    matches,
+  }));
 }
 
 /** The methods that the address takes; none when there is nothing at it. */

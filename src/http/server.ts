@@ -7,13 +7,17 @@ import fastify, {
   type FastifyRequest,
   LogController,
 } from "fastify";
+import Negotiator from "negotiator";
 import type { Logger } from "pino";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
 import type { App } from "./app.ts";
 import { refuseUnstorableText } from "./body.ts";
+import { boundConnections, type ConnectionLimits, connectionLimits } from "./connections.ts";
 import { sendProblem, toEnvelope, toProblem } from "./errors.ts";
+import { readForwarded } from "./forwarded.ts";
 import { allowedMethods, rememberRoutes } from "./route-list.ts";
+import { type SecurityHeaders, securityHeaders } from "./security-headers.ts";
 import { validatorCompiler } from "./validation.ts";
 
 const SANE_REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
@@ -22,16 +26,28 @@ const URL_LIMIT = 8 * 1024;
 const REQUEST_TIMEOUT = 10_000;
 const TIMEOUT_CHECK_INTERVAL = 1_000;
 const KEEP_ALIVE_TIMEOUT = 72_000;
+/** Twice as long as the longest request that waits: by then a caller who takes no answer is not waited for. */
+const IDLE_TIMEOUT = 60_000;
+/** How long a caller whose request could not be read has to take the answer. */
+const LINGER = 1_000;
 /** Asked every few seconds by whoever runs the service. */
 const HEALTH = new Set(["/livez", "/readyz"]);
 
-export type ServerOptions = { logger: Logger; trustProxy: number | string | false };
+export type ServerOptions = {
+  logger: Logger;
+  trustProxy: number | string | false;
+  /** Origin at which people reach the service: where it is https, browsers are told to stay with that. */
+  publicUrl?: string;
+  /** Absent: what the descriptors of this process allow. */
+  connections?: ConnectionLimits;
+};
 
 /**
  * The server before it has routes: request ids, limits, timeouts against slow clients, validation, and one
  * way to fail. Everything that goes wrong is answered with the envelope of CONTRACT.md §0.
  */
-export function createServer({ logger, trustProxy }: ServerOptions): App {
+export function createServer({ logger, trustProxy, publicUrl = "", connections }: ServerOptions): App {
+  const always = securityHeaders(publicUrl);
   const app = fastify({
     loggerInstance: logger as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -45,6 +61,7 @@ export function createServer({ logger, trustProxy }: ServerOptions): App {
       connectionsCheckingInterval: TIMEOUT_CHECK_INTERVAL,
       requireHostHeader: false,
     },
+    connectionTimeout: IDLE_TIMEOUT,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT,
     forceCloseConnections: "idle",
     return503OnClosing: false,
@@ -58,17 +75,22 @@ export function createServer({ logger, trustProxy }: ServerOptions): App {
     },
     routerOptions: { maxParamLength: URL_LIMIT, constraints: { audience: pageAudience } },
     frameworkErrors: (error, request, reply) => {
-      markReply(request as FastifyRequest, reply as FastifyReply);
+      markReply(always, request as FastifyRequest, reply as FastifyReply);
       fail(error, request as FastifyRequest, reply as FastifyReply);
     },
-    clientErrorHandler: refuseConnection,
+    clientErrorHandler: (error, socket) => refuseConnection(always, error, socket),
   }).withTypeProvider<TypeBoxTypeProvider>();
 
   app.setValidatorCompiler(validatorCompiler);
   app.setErrorHandler(fail);
+  // What is not JSON is 415: as text, it would only be refused for not being an object.
+  app.removeContentTypeParser("text/plain");
   rememberRoutes(app);
+  boundConnections(app.server, connections ?? connectionLimits({ behindProxy: trustProxy !== false }));
+  const forwarded = readForwarded(logger, { trusted: trustProxy !== false });
   app.addHook("onRequest", (request, reply, done) => {
-    markReply(request, reply);
+    forwarded(request);
+    markReply(always, request, reply);
     done(refuseAddress(request));
   });
   // Node would answer an expectation that it does not know with an empty 417; RFC 9110 lets it be ignored.
@@ -93,25 +115,33 @@ export function createServer({ logger, trustProxy }: ServerOptions): App {
 }
 
 /**
- * Answers addresses that nothing is registered at: 405 with `Allow` when another method is, else 404, as a
- * page for people and as the envelope for programs.
+ * Answers addresses that nothing is registered at, before anything of the body is read: 405 with `Allow` when another
+ * method is, else 404, as a page for people and as the envelope for programs.
  */
 export function handleUnknownRoutes(app: App, sendNotFoundPage: (reply: FastifyReply) => FastifyReply): void {
-  app.setNotFoundHandler(async (request, reply) => {
+  const refuse = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const methods = allowedMethods(app, request.url);
-    if (methods.length > 0) {
+    if (methods.length > 0 && !methods.includes(request.method)) {
       reply.header("allow", methods.join(", "));
       throw new Problem("method_not_allowed");
     }
     if (pageAudience.deriveConstraint(request.raw) === "page" && !request.url.startsWith("/api/"))
       return sendNotFoundPage(reply);
     throw new Problem("not_found", { resource: "routes" }, "There is nothing at this address.");
+  };
+  app.addHook("onRequest", async (request, reply) => {
+    if (request.is404) await refuse(request, reply);
   });
+  // For what a route itself finds nothing at; and the hook runs only where there is a handler.
+  app.setNotFoundHandler(refuse);
 }
 
+/** What an address can answer with where it is both; of two that are as welcome, the first. */
+const AUDIENCE_TYPES = ["application/json", "text/html"];
+
 /**
- * Where an address is both a page and an API call: whoever brings an `Authorization` header gets the API,
- * else whoever accepts HTML gets the page, else the API answers its 401 (CONTRACT.md §0).
+ * Where an address is both a page and an API call: a request with an `Authorization` header gets the API, else one that
+ * would rather have HTML than JSON gets the page, else the API answers its 401 (CONTRACT.md §0).
  */
 const pageAudience = {
   name: "audience",
@@ -122,8 +152,11 @@ const pageAudience = {
       set: (audience: unknown, handler: unknown) => void handlers.set(audience, handler),
     };
   },
-  deriveConstraint: ({ headers }: IncomingMessage): "page" | "api" =>
-    headers.authorization === undefined && headers.accept?.includes("text/html") ? "page" : "api",
+  deriveConstraint: (request: IncomingMessage): "page" | "api" => {
+    const { authorization, accept } = request.headers;
+    if (authorization !== undefined || accept === undefined) return "api";
+    return new Negotiator(request).mediaType(AUDIENCE_TYPES) === "text/html" ? "page" : "api";
+  },
 };
 
 function refuseAddress({ headers, raw }: FastifyRequest): Problem | undefined {
@@ -134,11 +167,23 @@ function refuseAddress({ headers, raw }: FastifyRequest): Problem | undefined {
   if (headers.host === undefined && raw.httpVersion === "1.1") {
     return new Problem("bad_request", undefined, "The `Host` header is missing.");
   }
+  if (hasTwoHosts(raw)) return new Problem("bad_request", undefined, "There are two `Host` headers.");
   return undefined;
 }
 
-function markReply(request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  return reply.header("x-request-id", request.id).header("cache-control", "no-store");
+/** Of two, Node would keep the first, and a proxy in front may have gone by the other (RFC 9112 §3.2). */
+function hasTwoHosts({ rawHeaders }: IncomingMessage): boolean {
+  let hosts = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i];
+    if (name?.length === 4 && name.toLowerCase() === "host") hosts += 1;
+  }
+  return hosts > 1;
+}
+
+function markReply(always: SecurityHeaders, request: FastifyRequest, reply: FastifyReply): void {
+  reply.header("x-request-id", request.id).header("cache-control", "no-store");
+  for (const [name, value] of always) reply.header(name, value);
 }
 
 function fail(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
@@ -165,8 +210,11 @@ function logAnswer(log: Logger, request: FastifyRequest, reply: FastifyReply): v
   );
 }
 
-/** Answers what Node could not even parse, and lets go of the connection. */
-function refuseConnection(error: Error & { code?: string }, socket: Socket): void {
+/**
+ * Answers what Node could not even parse, and closes the connection, whether or not the caller closes theirs. They have
+ * a moment to take the answer: a socket that is destroyed with bytes unread resets the connection, and the answer is lost.
+ */
+function refuseConnection(always: SecurityHeaders, error: Error & { code?: string }, socket: Socket): void {
   if (error.code === "ECONNRESET" || !socket.writable) {
     socket.destroy();
     return;
@@ -179,8 +227,15 @@ function refuseConnection(error: Error & { code?: string }, socket: Socket): voi
         : ["400 Bad Request", "This is not an HTTP request that can be read."];
   const requestId = newId();
   const body = JSON.stringify(toEnvelope(new Problem("bad_request", undefined, message), requestId));
-  socket.end(
-    `HTTP/1.1 ${line}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
-      `Cache-Control: no-store\r\nX-Request-Id: ${requestId}\r\nConnection: close\r\n\r\n${body}`,
-  );
+  const headers = [
+    ["Content-Type", "application/json; charset=utf-8"],
+    ["Content-Length", Buffer.byteLength(body)],
+    ["Cache-Control", "no-store"],
+    ["X-Request-Id", requestId],
+    ...always,
+    ["Connection", "close"],
+  ].map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${line}\r\n${headers.join("")}\r\n${body}`);
+  const cut = setTimeout(() => socket.destroy(), LINGER);
+  socket.once("close", () => clearTimeout(cut));
 }

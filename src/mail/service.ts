@@ -7,8 +7,11 @@ import * as store from "./store.ts";
 const DAY_SECONDS = 24 * 60 * 60;
 const MAILBOX_SHOWS = 50;
 
-/** Plain text in paragraphs; a paragraph that is an address becomes a link. */
-export type Mail = { to: string; subject: string; paragraphs: readonly string[] };
+/**
+ * Plain text in paragraphs; a paragraph that is an address becomes a link. Mail about security and money goes before
+ * all other: `routine` is what strangers and agents can have sent, such as requests, invitations and links.
+ */
+export type Mail = { to: string; subject: string; paragraphs: readonly string[]; routine?: true };
 export type KeptMail = { id: string; to: string; subject: string; paragraphs: string[]; createdAt: Date };
 
 /**
@@ -24,6 +27,7 @@ export async function queueMail(trx: Trx, mail: Mail, now: Date, usefulSeconds =
       recipient: mail.to,
       subject: oneLine(mail.subject),
       body: mail.paragraphs.map(oneLine).join("\n\n"),
+      urgent: mail.routine !== true,
       giveUpAt: addSeconds(now, usefulSeconds),
     },
     now,

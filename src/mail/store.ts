@@ -1,7 +1,14 @@
 import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
 
-export type NewMail = { id: string; recipient: string; subject: string; body: string; giveUpAt: Date };
+export type NewMail = {
+  id: string;
+  recipient: string;
+  subject: string;
+  body: string;
+  urgent: boolean;
+  giveUpAt: Date;
+};
 
 export async function insertMail(trx: Trx, mail: NewMail, now: Date): Promise<void> {
   await trx
@@ -11,6 +18,7 @@ export async function insertMail(trx: Trx, mail: NewMail, now: Date): Promise<vo
       recipient: mail.recipient,
       subject: mail.subject,
       body: mail.body,
+      urgent: mail.urgent,
       created_at: now,
       due_at: now,
       give_up_at: mail.giveUpAt,
@@ -31,15 +39,21 @@ export type ClaimedMail = {
   giveUpAt: Date;
 };
 
-/** Takes the mail that has been due the longest, for `leaseSeconds`; others pass it over meanwhile. */
-export async function claimMail(db: Db, leaseSeconds: number): Promise<ClaimedMail | undefined> {
+/**
+ * Takes the mail that has been due the longest, urgent ones first, or they alone, for `leaseSeconds`; others pass it
+ * over meanwhile.
+ */
+export async function claimMail(
+  db: Db,
+  { leaseSeconds, urgentOnly }: { leaseSeconds: number; urgentOnly: boolean },
+): Promise<ClaimedMail | undefined> {
   const { rows } = await sql<ClaimedMail>`
     update mails set attempts = attempts + 1, leased_until = now() + make_interval(secs => ${leaseSeconds})
     where id = (
       select id from mails
       where sent_at is null and failed_at is null and due_at <= now()
-        and (leased_until is null or leased_until < now())
-      order by due_at limit 1 for update skip locked
+        and (leased_until is null or leased_until < now()) and (urgent or not ${urgentOnly})
+      order by urgent desc, due_at limit 1 for update skip locked
     )
     returning id, recipient, subject, body, attempts, give_up_at as "giveUpAt"`.execute(db);
   return rows[0];

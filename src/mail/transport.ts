@@ -15,6 +15,8 @@ export type MailTransport = {
 
 type Options = {
   smtpUrl: string | undefined;
+  /** Whether mail goes by TLS or not at all. */
+  smtpRequireTls: boolean;
   mailFrom: string;
   appName: string;
   publicUrl: string;
@@ -35,10 +37,14 @@ export function createMailTransport(options: Options, logger: Logger): MailTrans
   };
 }
 
-function createSmtpTransport(url: string, { mailFrom, appName, publicUrl }: Options): MailTransport {
+function createSmtpTransport(url: string, options: Options): MailTransport {
+  const { smtpRequireTls, mailFrom, appName, publicUrl } = options;
+  const address = new URL(url);
+  // Into the address, as what stands there goes before any other option.
+  if (smtpRequireTls) address.searchParams.set("requireTLS", "true");
   const smtp = createTransport(
     {
-      url,
+      url: address.href,
       connectionTimeout: CONNECT_TIMEOUT,
       greetingTimeout: CONNECT_TIMEOUT,
       socketTimeout: SOCKET_TIMEOUT,

@@ -9,6 +9,7 @@ import {
   McpServer,
   ProtocolError,
   ProtocolErrorCode,
+  type RequestStateCodec,
   type ServerContext,
 } from "@modelcontextprotocol/server";
 import { explainApproval, explainRefusal, type HumanLink, nextLink, type Outcome } from "./answers.ts";
@@ -28,7 +29,8 @@ export function createToolServer(
 ): McpServer {
   const server = new McpServer(
     { name: "countersign", title: "Countersign", version },
-    { capabilities: { tools: {} }, instructions },
+    // Said, as the SDK would promise news of changes that never come.
+    { capabilities: { tools: { listChanged: false } }, instructions },
   );
   server.server.setRequestHandler("tools/list", async () => ({ tools: [...tools] }));
   server.server.setRequestHandler("tools/call", async ({ params }, context) => call(params, context, server));
@@ -40,21 +42,35 @@ export function createToolServer(
  * answered with the page's address first, once, and the client calls again when the human has been there; where it
  * cannot, the address is in the text.
  * @param callTool `asked` names the approval that this call has asked for before the human was sent to its page
+ * @param stateOf seals what a call is resumed by, bound to who makes it and to its arguments
  */
 export function createMcpServer(
   version: string,
   callTool: (name: ToolName, args: Record<string, unknown>, asked?: string) => Promise<Outcome>,
+  stateOf: (name: ToolName, args: Record<string, unknown>) => RequestStateCodec<string>,
 ): McpServer {
   const parts = { version, tools: TOOLS, instructions: INSTRUCTIONS };
-  return createToolServer(parts, async ({ name, arguments: args = {} }, { mcpReq }, server) => {
+  return createToolServer(parts, async ({ name, arguments: args = {} }, context, server) => {
+    const { mcpReq } = context;
     if (!isToolName(name)) throw unknownTool(name);
-    // Comes back from the client, who could name any approval: the look-up shows those of its own account alone.
-    const state: unknown = mcpReq.requestState();
-    const outcome = await callTool(name, args, typeof state === "string" ? state : undefined);
+    const state = stateOf(name, args);
+    const sealed: unknown = mcpReq.requestState();
+    const asked =
+      typeof sealed === "string"
+        ? await state.verify(sealed, context).catch(() => {
+            throw new ProtocolError(
+              ProtocolErrorCode.InvalidParams,
+              "This requestState is too old, or of another call. Call without it.",
+            );
+          })
+        : undefined;
+    const outcome = await callTool(name, args, asked);
     const link = nextLink(name, outcome);
     const shown = link && mcpReq.inputResponses?.[link.name];
-    if (link !== undefined && shown === undefined && readClient(server, mcpReq).canShowPages)
-      return askToOpen(link);
+    if (link !== undefined && shown === undefined && readClient(server, mcpReq).canShowPages) {
+      const { approvalId } = link;
+      return askToOpen(link, approvalId && (await state.mint(approvalId, context)));
+    }
     return toResult(outcome, notesOn(shown));
   });
 }
@@ -82,11 +98,11 @@ export function readClient({ server }: McpServer, { envelope }: ServerContext["m
   };
 }
 
-/** Has the client show a page to its human, and call again when they have been there. */
-export function askToOpen({ name, url, message, approvalId }: HumanLink): InputRequiredResult {
+/** Has the client show a page to its human, and call again with `requestState` when they have been there. */
+export function askToOpen({ name, url, message }: HumanLink, requestState?: string): InputRequiredResult {
   return inputRequired({
     inputRequests: { [name]: inputRequired.elicitUrl({ message, url }) },
-    ...(approvalId === undefined ? {} : { requestState: approvalId }),
+    ...(requestState === undefined ? {} : { requestState }),
   });
 }
 

@@ -1,30 +1,27 @@
 import { hash, timingSafeEqual } from "node:crypto";
 import type { FastifyReply, FastifyRequest } from "fastify";
-import {
-  ADDRESS_FAILURES_PER_MINUTE,
-  addressBucket,
-  type RateLimits,
-  rateLimitHeaders,
-} from "../http/rate-limits.ts";
+import { type RateLimits, rateLimitHeaders } from "../http/rate-limits.ts";
+import { addressBucket } from "../lib/addresses.ts";
 import { Problem } from "../lib/problems.ts";
+
+/** How many wrong operator's keys one address may present in a minute. */
+const WRONG_KEYS_PER_MINUTE = 120;
+const BEARER = /^bearer +(\S+) *$/i;
 
 /**
  * Lets only holders of the operator's key pass (CONTRACT.md §8). Compared in constant time, by digest, so
- * that not even the key's length shows; of two keys either will do. Every use is logged.
+ * that not even the key's length shows; of two keys either will do. Compared before anything is counted: a right key
+ * is let in whatever others at its address present, and wrong ones are counted apart from all else. Every use is logged.
  * @returns a hook for the operator's routes, to run before the body is read
  */
 export function operatorGate(keys: readonly string[], limits: RateLimits) {
   const digests = keys.map(digestOf);
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
-    const failures = limits.look(addressBucket(request.ip), ADDRESS_FAILURES_PER_MINUTE);
-    if (!failures.allowed) {
-      reply.headers(rateLimitHeaders("address", failures));
-      throw new Problem("rate_limited", { retryAfterSeconds: failures.resetSeconds });
-    }
-    const presented = digestOf(/^bearer +(\S+) *$/i.exec(request.headers.authorization ?? "")?.[1] ?? "");
+    const key = BEARER.exec(request.headers.authorization ?? "")?.[1];
+    const presented = digestOf(key ?? "");
     const matches = digests.map((digest) => timingSafeEqual(digest, presented));
     if (!matches.includes(true)) {
-      limits.hit(addressBucket(request.ip), ADDRESS_FAILURES_PER_MINUTE);
+      if (key !== undefined) countWrongKey(limits, request, reply);
       reply.header("www-authenticate", "Bearer");
       throw new Problem(
         "unauthorized",
@@ -37,6 +34,14 @@ export function operatorGate(keys: readonly string[], limits: RateLimits) {
       "operator key used",
     );
   };
+}
+
+/** @throws Problem rate_limited {retryAfterSeconds} */
+function countWrongKey(limits: RateLimits, request: FastifyRequest, reply: FastifyReply): void {
+  const wrong = limits.hit(`operator-keys:${addressBucket(request.ip)}`, WRONG_KEYS_PER_MINUTE);
+  if (wrong.allowed) return;
+  reply.headers(rateLimitHeaders("address", wrong));
+  throw new Problem("rate_limited", { retryAfterSeconds: wrong.resetSeconds });
 }
 
 function digestOf(key: string): Buffer {

@@ -217,6 +217,11 @@ function cardRoutes(app: App, deps: BillingDeps): void {
     },
   );
 
+  app.register(async (scope: App) => removeCardRoute(scope, deps));
+}
+
+function removeCardRoute(app: App, deps: BillingDeps): void {
+  acceptNoBody(app);
   const remove = describe("removePaymentMethod", "Take a card off file");
   app.delete(
     "/accounts/:accountId/payment-methods/:paymentMethodId",
@@ -225,11 +230,12 @@ function cardRoutes(app: App, deps: BillingDeps): void {
       schema: {
         ...remove.schema,
         params: CardParams,
+        body: NoBody,
         response: { 200: Type.Object({ deleted: Type.Literal(true) }) },
       },
     },
     async (request) => {
-      const { accountId } = await service.findAccount(db, request.params.accountId);
+      const { accountId } = await service.findAccount(deps.db, request.params.accountId);
       await removePaymentMethod(deps, accountId, request.params.paymentMethodId);
       return { deleted: true as const };
     },

@@ -11,6 +11,7 @@ import {
   holdFormer,
   inSession,
   type Proved,
+  readDevice,
   readSession,
   recordProof,
   renewSession,
@@ -43,7 +44,7 @@ export async function signInWithPasskey(
   caller: Caller,
 ): Promise<string | undefined> {
   const { db, attempts } = deps;
-  await attempts.countAddress(caller.origin.address);
+  const counted = await attempts.countPasskey(caller.origin.address, readDevice(deps, caller.cookie));
   const assertion = readAssertion(credential);
   if (assertion === undefined) return undefined;
   const former = await readSession(deps, caller.cookie, caller.origin);
@@ -60,7 +61,7 @@ export async function signInWithPasskey(
     return startSession(trx, who, caller, { by: "passkey", trusted: counts(passkey, now) }, now);
   });
   if (token === undefined) return undefined;
-  await attempts.forgiveAddress(caller.origin.address);
+  await counted.forgive();
   return cookieFor(deps, token);
 }
 
@@ -84,7 +85,7 @@ export async function proveByPasskey(
   origin: RequestOrigin,
 ): Promise<Proved | undefined> {
   const { db, attempts } = deps;
-  await attempts.countAddress(origin.address);
+  const counted = await attempts.countProof(person.userId);
   const assertion = readAssertion(credential);
   const proved = await inSession(db, person, { changes: "token" }, async (trx, now) => {
     const asked = { ceremony: provingIn(person), userId: person.userId };
@@ -95,7 +96,7 @@ export async function proveByPasskey(
     const token = await renewSession(trx, person, { proved: true, trusted: counts(passkey, now) }, now);
     return { provedAt: now, tokenDigest: token.digest, cookie: cookieFor(deps, token) };
   });
-  if (proved !== undefined) await attempts.forgiveAddress(origin.address);
+  if (proved !== undefined) await counted.forgive();
   return proved;
 }
 

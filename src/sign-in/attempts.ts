@@ -1,55 +1,92 @@
 import { hash } from "node:crypto";
 import type { Db } from "../database/connection.ts";
-import { exactLimit } from "../database/exact-limits.ts";
+import { type ExactLimit, exactLimit } from "../database/exact-limits.ts";
 import { addressBucket } from "../lib/addresses.ts";
+import { Problem } from "../lib/problems.ts";
+import type { Device } from "./device-cookie.ts";
+import type { Lane } from "./password-queue.ts";
 
 export const ATTEMPTS_PER_EMAIL = 10;
 export const ATTEMPTS_PER_ADDRESS = 50;
+export const ATTEMPTS_PER_DEVICE = 10;
 const WINDOW_SECONDS = 15 * 60;
+
+/** An attempt that was counted. */
+export type Counted = {
+  /** Which lane of the password queue it is for. */
+  lane: Lane;
+  /** Takes it back, as it succeeded: the count of the e-mail, person or device is reset, the address has one more. */
+  forgive(): Promise<void>;
+};
 
 export type Attempts = ReturnType<typeof createAttempts>;
 
 /**
- * Counts attempts to prove who one is: 10 per e-mail and 50 per address pass in 15 minutes. What succeeds is
- * not counted.
+ * Counts attempts to prove who one is, in windows of 15 minutes: 10 per e-mail and 50 per address; but 10 per e-mail
+ * and device in a browser where that person has signed in before, and 10 per person who is signed in, whatever
+ * strangers do at their address or in their name. What succeeds is not counted.
  */
 export function createAttempts(db: Db) {
-  const emails = exactLimit(db, { name: "email", points: ATTEMPTS_PER_EMAIL, seconds: WINDOW_SECONDS });
-  const addresses = exactLimit(db, {
-    name: "address",
-    points: ATTEMPTS_PER_ADDRESS,
-    seconds: WINDOW_SECONDS,
-  });
+  const limit = (name: string, points: number) => exactLimit(db, { name, points, seconds: WINDOW_SECONDS });
+  const emails = limit("email", ATTEMPTS_PER_EMAIL);
+  const addresses = limit("address", ATTEMPTS_PER_ADDRESS);
+  const devices = limit("device", ATTEMPTS_PER_DEVICE);
+  const people = limit("person", ATTEMPTS_PER_EMAIL);
+
+  async function countStranger(address: string): Promise<Counted> {
+    const bucket = addressBucket(address);
+    await addresses.count(bucket);
+    return { lane: "stranger", forgive: () => addresses.giveBack(bucket) };
+  }
 
   return {
     /**
-     * Counts one attempt, before it is made. Whoever is over the address's limit uses up nobody's e-mail.
+     * Counts one attempt, before it is made. Whoever is over the address's limit uses up nobody's e-mail. A device that
+     * has used up its own attempts counts as a stranger.
      * @throws Problem rate_limited {retryAfterSeconds}
      */
-    async count(email: string, address: string): Promise<void> {
-      await addresses.count(addressBucket(address));
-      await emails.count(emailKey(email));
-    },
-    /** Takes an attempt that succeeded back: the e-mail begins anew, the address has one more. */
-    async forgive(email: string, address: string): Promise<void> {
-      await emails.forget(emailKey(email));
-      await addresses.giveBack(addressBucket(address));
+    async count(email: string, address: string, device?: Device): Promise<Counted> {
+      const key = keyOf(email);
+      const known = device?.knows(email) ? await countOwn(devices, `${device.id}:${key}`) : undefined;
+      if (known !== undefined) return known;
+      const counted = await countStranger(address);
+      await emails.count(key);
+      const forgive = async () => {
+        await emails.forget(key);
+        await counted.forgive();
+      };
+      return { ...counted, forgive };
     },
     /**
      * Counts one attempt with a passkey, of which nobody knows whose it is before it is checked. So whoever fails in a
      * person's name does not lock their passkeys out.
      * @throws Problem rate_limited {retryAfterSeconds}
      */
-    countAddress(address: string): Promise<void> {
-      return addresses.count(addressBucket(address));
+    async countPasskey(address: string, device?: Device): Promise<Counted> {
+      return (device && (await countOwn(devices, device.id))) ?? countStranger(address);
     },
-    /** Takes an attempt with a passkey back, as it succeeded. */
-    forgiveAddress(address: string): Promise<void> {
-      return addresses.giveBack(addressBucket(address));
+    /**
+     * Counts one proof of a signed-in person.
+     * @throws Problem rate_limited {retryAfterSeconds}
+     */
+    async countProof(userId: string): Promise<Counted> {
+      await people.count(userId);
+      return { lane: "known", forgive: () => people.forget(userId) };
     },
   };
 }
 
-function emailKey(email: string): string {
+/** Counts under a key of the caller's own; `undefined`: that is used up. */
+async function countOwn(limit: ExactLimit, key: string): Promise<Counted | undefined> {
+  try {
+    await limit.count(key);
+  } catch (error) {
+    if (error instanceof Problem && error.problem === "rate_limited") return undefined;
+    throw error;
+  }
+  return { lane: "known", forgive: () => limit.forget(key) };
+}
+
+function keyOf(email: string): string {
   return hash("sha256", email.trim().toLowerCase(), "base64url");
 }

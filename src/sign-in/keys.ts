@@ -5,6 +5,7 @@ export type SessionKeys = {
   cookies: readonly string[];
   forms: readonly Buffer[];
   challenges: readonly Buffer[];
+  devices: readonly Buffer[];
 };
 
 const BYTES = 32;
@@ -16,6 +17,7 @@ export function deriveKeys(secrets: readonly Buffer[]): SessionKeys {
     cookies: roots.map((root) => derive(root, "cookies").toString("base64")),
     forms: roots.map((root) => derive(root, "forms")),
     challenges: roots.map((root) => derive(root, "challenges")),
+    devices: roots.map((root) => derive(root, "devices")),
   };
 }
 

@@ -8,6 +8,7 @@ import type { RequestOrigin } from "../lib/origin.ts";
 import { queueMail } from "../mail/service.ts";
 import { type Actor, holdActor, inSession, renewSession } from "./actor.ts";
 import { type Attempts, createAttempts } from "./attempts.ts";
+import { readDevice } from "./device-cookie.ts";
 import { deriveKeys, type SessionKeys } from "./keys.ts";
 import { passwordChangedMail } from "./mails.ts";
 import { createPasswordQueue, type Lane, type PasswordQueue } from "./password-queue.ts";
@@ -18,6 +19,7 @@ import { type Caller, cookieFor, endFormer, endSessions, readSession, startSessi
 
 export { type Actor, assertActs, type Held, holdActor, inSession, isFresh, renewSession } from "./actor.ts";
 export type { NewToken } from "./cookie.ts";
+export { readDevice } from "./device-cookie.ts";
 export type { SessionKeys } from "./keys.ts";
 export { PASSWORD_AT_LEAST, PASSWORD_AT_MOST, passwordFault } from "./password-rules.ts";
 export { hashPassword } from "./passwords.ts";
@@ -77,11 +79,12 @@ export async function signIn(
 ): Promise<string | undefined> {
   const { db, attempts, passwords } = deps;
   const { origin } = caller;
-  passwords.assertRoom("stranger");
-  await attempts.count(email, origin.address);
+  const device = readDevice(deps, caller.cookie);
+  passwords.assertRoom(device?.knows(email) ? "known" : "stranger");
+  const counted = await attempts.count(email, origin.address, device);
   const person = await people.findPersonByEmail(db, email);
   const checked = person && (await people.findPassword(db, person.id));
-  const right = await matches(deps, "stranger", checked, password);
+  const right = await matches(deps, counted.lane, checked, password);
   if (person === undefined || checked === undefined || !right) {
     await noteRefusedSignIn(deps, person, origin);
     return undefined;
@@ -95,7 +98,7 @@ export async function signIn(
     return startSession(trx, who, caller, { by: "password", trusted: false }, now);
   });
   if (token === undefined) return undefined;
-  await attempts.forgive(email, origin.address);
+  await counted.forgive();
   return cookieFor(deps, token);
 }
 
@@ -166,8 +169,8 @@ export async function provePassword(
 }
 
 /**
- * Checks the password of a signed-in person: counted like an attempt to sign in, and apart from those, as anybody can
- * fail to sign in under that e-mail.
+ * Checks the password of a signed-in person: counted by person alone, as anybody can fail to sign in under that e-mail,
+ * or at that address.
  * @returns the hash that it was checked by; `undefined` when it is wrong
  */
 async function checkOwnPassword(
@@ -177,12 +180,11 @@ async function checkOwnPassword(
   origin: RequestOrigin,
 ): Promise<string | undefined> {
   const { db, attempts } = deps;
-  const counted = `proof:${person.userId}`;
   deps.passwords.assertRoom("known");
-  await attempts.count(counted, origin.address);
+  const counted = await attempts.countProof(person.userId);
   const checked = await people.findPassword(db, person.userId);
   if (await matches(deps, "known", checked, password)) {
-    await attempts.forgive(counted, origin.address);
+    await counted.forgive();
     return checked;
   }
   const refused = { action: "presence_refused", by: "password" } as const;

@@ -15,8 +15,6 @@ const CONTENT = {
 };
 
 const PAGE_HEADERS = {
-  "referrer-policy": "same-origin",
-  "x-content-type-options": "nosniff",
   "x-frame-options": "DENY",
   "cross-origin-opener-policy": "same-origin",
   "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=()",

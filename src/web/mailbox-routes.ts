@@ -1,5 +1,6 @@
 import { Type } from "@sinclair/typebox";
 import type { App } from "../http/app.ts";
+import { isLoopback } from "../lib/addresses.ts";
 import { html } from "../lib/html.ts";
 import { Problem } from "../lib/problems.ts";
 import { mailMarkup } from "../mail/markup.ts";
@@ -9,8 +10,14 @@ import type { Page } from "./layout.ts";
 import { show } from "./site.ts";
 import { time } from "./wording.ts";
 
-/** `/demo/mailbox`: what the demo would have mailed. Never registered outside it: mails hold secrets. */
-export function mailboxRoutes(app: App, deps: SessionDeps): void {
+/**
+ * `/demo/mailbox`: what the demo would have mailed. Never registered outside it, and answered to a `Host` that is this
+ * machine alone: mails hold secrets, and a page whose name was pointed here could read them (DNS rebinding).
+ */
+export async function mailboxRoutes(app: App, deps: SessionDeps): Promise<void> {
+  app.addHook("onRequest", async ({ raw }) => {
+    if (!isLoopback(hostOf(raw.headers.host))) throw new Problem("not_found", { resource: "routes" });
+  });
   const access = { config: { access: { by: "public" as const } } };
   app.get("/demo/mailbox", { ...access, schema: { hide: true } }, async (_request, reply) =>
     show(deps, reply, mailboxPage(await listMailbox(deps.db))),
@@ -24,6 +31,11 @@ export function mailboxRoutes(app: App, deps: SessionDeps): void {
       return show(deps, reply, mailPage(mail, deps.config.publicUrl));
     },
   );
+}
+
+/** The host of a `Host` header, without its port; empty where it is none. */
+function hostOf(header: string | undefined): string {
+  return URL.parse(`http://${header ?? ""}`)?.hostname ?? "";
 }
 
 function mailboxPage(mails: readonly KeptMail[]): Page {

@@ -34,7 +34,6 @@ export function receiptPageRoutes(app: App, deps: ReceiptPageDeps): void {
     const receipt = await findOwn(deps, request, gate.human(request));
     return reply
       .header("content-disposition", `attachment; filename="${fileName(receipt)}"`)
-      .header("x-content-type-options", "nosniff")
       .send({ receipt });
   });
 }

@@ -74,7 +74,7 @@ export async function webRoutes(
   passkeyRoutes(app, deps);
   passkeyConsentRoutes(app, deps);
   webhookPageRoutes(app, deps);
-  if (demo) mailboxRoutes(app, deps);
+  if (demo) await app.register(async (scope: App) => mailboxRoutes(scope, deps));
   assetRoutes(app, logo);
 }
 
@@ -116,7 +116,7 @@ function assetRoutes(app: App, logo: Logo): void {
   for (const { url, type, file } of ASSETS) {
     const content = readFileSync(new URL(file, import.meta.url));
     app.get(url, { config: { access: { by: "public" } }, schema: { hide: true } }, async (_request, reply) =>
-      reply.header("x-content-type-options", "nosniff").type(type).send(content),
+      reply.type(type).send(content),
     );
   }
   // An SVG that is opened by itself is a page, with whatever the operator's file holds.
@@ -126,7 +126,6 @@ function assetRoutes(app: App, logo: Logo): void {
     async (_request, reply) =>
       reply
         .header("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
-        .header("x-content-type-options", "nosniff")
         .type(logo.type)
         .send(logo.content),
   );

@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { originOf } from "../http/origin.ts";
 import type { Html } from "../lib/html.ts";
 import type { SessionDeps } from "../sessions/service.ts";
+import { rememberDevice } from "../sign-in/device-cookie.ts";
 import { FORM_TOKEN_FIELD, formToken } from "../sign-in/form-token.ts";
 import type { Human } from "../sign-in/gate.ts";
 import type { Caller } from "../sign-in/service.ts";
@@ -22,6 +23,9 @@ export function show(
     email: human.email,
     signOutToken: formToken(keys, human, SIGN_OUT),
   };
+  // So that, once they have signed out, strangers' failures do not shut them out of this browser.
+  const device = human && rememberDevice({ config, keys }, reply.request.headers.cookie, human.email);
+  if (device !== undefined) reply.header("set-cookie", device);
   return sendPage(reply, config.appName, status, page, visitor);
 }
 

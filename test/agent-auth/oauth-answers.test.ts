@@ -1,6 +1,8 @@
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { addressBucket } from "../../src/lib/addresses.ts";
+import { accountKey } from "../../src/lib/ids.ts";
+import { newSecret } from "../../src/lib/secrets.ts";
 import {
   claim,
   createAgent,
@@ -89,24 +91,38 @@ describe("whatever goes wrong under /api/agent is said in OAuth's shape", () => 
 });
 
 describe("registrations", () => {
-  test("are 1,000 an hour in all, however many addresses they come from; who is over their own uses none up", async () => {
-    const used = (points: number) =>
-      sql`
-      insert into auth.attempts (key, points, expire)
-      values ('register-all:all', ${points}::integer, extract(epoch from now()) * 1000 + 3600000)
+  const LATER = sql`extract(epoch from now()) * 1000 + 600000`;
+  const used = (key: string, points: number) =>
+    sql`
+      insert into auth.attempts (key, points, expire) values (${key}, ${points}::integer, ${LATER})
       on conflict (key) do update set points = excluded.points, expire = excluded.expire`.execute(db);
-    await used(998);
-    const headers = fromNewAddress();
-    await sql`
-      insert into auth.attempts (key, points, expire)
-      values (${`register:${addressBucket(headers["x-forwarded-for"] ?? "")}`}, 20,
-        extract(epoch from now()) * 1000 + 3600000)`.execute(db);
-    for (let i = 0; i < 3; i++) expect((await register(app, {}, headers)).status).toBe(429);
+  const from = (network: number, host = 1) => ({ "x-forwarded-for": `172.16.${network}.${host}` });
+
+  test("are 40 an hour from a network, from however many of its addresses", async () => {
+    await used("register-network:network:172.16.1", 39);
+    const answers = await Promise.all([1, 2, 3].map((host) => register(app, {}, from(1, host))));
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, 429, 429]);
+    expect((await register(app, {}, from(2))).status).toBe(200);
+  });
+
+  test("of networks that have had theirs draw on one allowance, and those of new networks on another", async () => {
+    await used("register-shared:all", 150);
+    await used("register-network:network:172.16.3", 5);
+    const refused = await register(app, {}, from(3));
+    expectOAuthRefusal(refused, 429, "rate_limit_exceeded");
+    expect(Number(refused.headers["retry-after"])).toBeLessThanOrEqual(600);
+    for (let i = 1; i <= 5; i++) expect((await register(app, {}, from(4, i))).status).toBe(200);
+    expect((await register(app, {}, from(4, 6))).status).toBe(429);
+    await used("register-shared:all", 0);
+  });
+
+  test("are bounded in all; who is over their own bound uses none of the others up", async () => {
+    await used(`register:${addressBucket("172.16.5.1")}`, 20);
+    await used("register-newcomers:all", 998);
+    for (let i = 0; i < 3; i++) expect((await register(app, {}, from(5))).status).toBe(429);
     const answers = await Promise.all(Array.from({ length: 5 }, () => register(app)));
     expect(answers.filter(({ status }) => status === 200)).toHaveLength(2);
-    const refused = answers.find(({ status }) => status === 429);
-    expect(Number(refused?.headers["retry-after"])).toBeGreaterThan(3_500);
-    await used(0);
+    await used("register-newcomers:all", 0);
   });
 });
 
@@ -141,26 +157,47 @@ describe("limits hold exactly, by address", () => {
     expect((await nameHuman(app, agents[0]?.claimToken ?? "", newEmail())).status).toBe(200);
   });
 
-  test("20 claims an hour are started from one, unknown claim tokens included", async () => {
+  test("20 people an hour are named from one, and unknown claim tokens use none of them up", async () => {
     const headers = fromNewAddress();
-    const { claimToken } = await createAgent(app);
+    const agents = await Promise.all(Array.from({ length: 5 }, () => createAgent(app)));
+    const wrong = newSecret("ot_clm_", agents[0]?.accountId ?? "").value;
+    for (let i = 0; i < 30; i++) expect((await nameHuman(app, wrong, newEmail(), headers)).status).toBe(400);
     const answers = [];
     for (let i = 0; i < 22; i++)
-      answers.push(
-        await nameHuman(app, i % 2 ? claimToken : `${claimToken.slice(0, -1)}A`, newEmail(), headers),
-      );
-    expect(statuses(answers.slice(0, 20))[1]).toBe(0);
-    expect(answers.slice(20).map(({ status }) => status)).toEqual([429, 429]);
+      answers.push(await nameHuman(app, agents[i % 5]?.claimToken ?? "", newEmail(), headers));
+    expect(statuses(answers)).toEqual([20, 2]);
   });
 
-  test("whoever is refused 120 times in a minute is not looked up any more, and waiting agents are not counted", async () => {
+  test("an agent names 5 people, however many at once, and what is refused for another reason is not counted", async () => {
+    const { claimToken } = await createAgent(app);
+    const full = newEmail();
+    const others = await Promise.all(Array.from({ length: 5 }, () => createAgent(app)));
+    for (const other of others) await nameHuman(app, other.claimToken, full);
+    for (let i = 0; i < 5; i++) expect((await nameHuman(app, claimToken, full)).status).toBe(429);
+    const answers = await Promise.all(
+      Array.from({ length: 12 }, () => nameHuman(app, claimToken, newEmail())),
+    );
+    expect(statuses(answers)).toEqual([5, 7]);
+    const { numUpdatedRows } = await db
+      .updateTable("mails")
+      .set({ attempts: 0 })
+      .where("subject", "like", "%take on%")
+      .where("recipient", "=", full)
+      .executeTakeFirstOrThrow();
+    expect(Number(numUpdatedRows)).toBe(5);
+  });
+
+  test("an address that asked for 120 unknown claims in a minute asks for known ones alone, and may register", async () => {
     const headers = fromNewAddress();
-    const bad = { grant_type: GRANT_TYPE, claim_token: "ot_clm_x" };
-    for (let i = 0; i < 120; i++) expect((await sendForm(app, "token", bad, headers)).status).toBe(400);
-    for (const path of ["token", "revoke"] as const)
-      expectOAuthRefusal(await sendForm(app, path, bad, headers), 429, "rate_limit_exceeded");
-    expect((await register(app, {}, headers)).status).toBe(429);
-    expect((await register(app)).status).toBe(200);
+    const agent = await createAgent(app);
+    const of = (claim_token: string) =>
+      sendForm(app, "token", { grant_type: GRANT_TYPE, claim_token }, headers);
+    for (let i = 0; i < 130; i++) expect((await of("ot_clm_x")).status).toBe(400);
+    const unknown = () => newSecret("ot_clm_", accountKey("nobody")).value;
+    for (let i = 0; i < 120; i++) expectOAuthRefusal(await of(unknown()), 400, "invalid_grant");
+    expectOAuthRefusal(await of(unknown()), 429, "rate_limit_exceeded");
+    expectOAuthRefusal(await of(agent.claimToken), 400, "authorization_pending");
+    expect((await register(app, {}, headers)).status).toBe(200);
   });
 });
 

@@ -2,14 +2,24 @@ import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { createApp } from "../../src/app/app.ts";
 import { prepareDemo } from "../../src/app/demo.ts";
+import { createLogger } from "../../src/app/logger.ts";
 import { createSandbox } from "../../src/billing/sandbox.ts";
 import { keepSecret } from "../../src/config/kept-secret.ts";
+import { inTransaction } from "../../src/database/transaction.ts";
+import { listMailbox, queueMail } from "../../src/mail/service.ts";
 import { call } from "../support/fixtures.ts";
 import { cookieOf, open, signIn } from "../support/humans.ts";
 import { startService } from "../support/service.ts";
 
-const { app, db } = await startService();
+const started = await startService();
+const { app, db } = started;
+const service = {
+  ...started,
+  processor: createSandbox(db, "http://localhost:3000"),
+  logger: createLogger("silent"),
+};
 
 test("the demo's owner is made once, with a new password at each start, and stays signed in", async () => {
   const deps = { db, processor: createSandbox(db, "http://localhost:3000") };
@@ -26,6 +36,22 @@ test("the demo's owner is made once, with a new password at each start, and stay
 
 test("outside the demo there is no mailbox page", async () => {
   expect((await call(app, "GET", "/demo/mailbox", { headers: { accept: "text/html" } })).status).toBe(404);
+});
+
+test("the demo's mailbox answers a Host that is this machine alone, so that no rebound name reads it", async () => {
+  const demo = await createApp({ ...service, config: { ...service.config, demo: true } });
+  const mail = { to: "a@example.com", subject: "A secret", paragraphs: ["Link"] };
+  await inTransaction(db, async (trx) => queueMail(trx, mail, new Date()));
+  const [{ id } = { id: "" }] = await listMailbox(db);
+  const read = async (url: string, host: string) =>
+    (await demo.inject({ url, headers: { host, accept: "text/html" } })).statusCode;
+  for (const url of ["/demo/mailbox", `/demo/mailbox/${id}`]) {
+    for (const host of ["localhost:3000", "localhost", "127.0.0.1:80", "[::1]:3000"])
+      expect(await read(url, host), host).toBe(200);
+    for (const host of ["rebound.example", "rebound.example:3000", "localhost.example", "192.0.2.1", "@:"])
+      expect(await read(url, host), host).toBe(404);
+  }
+  await demo.close();
 });
 
 test("a secret that nobody gave is kept for the next start, for its owner's eyes alone", async () => {

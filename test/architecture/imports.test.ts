@@ -43,6 +43,7 @@ const ROLES: Record<string, number> = {
   schemas: 0,
   tools: 0,
   "self-contained": -1,
+  "request-state": 0,
   // What the feature asks of the world outside, and those that answer it.
   processor: 0,
   declines: 0,
@@ -70,6 +71,7 @@ const ROLES: Record<string, number> = {
   "password-queue": 0,
   "form-token": 2,
   attempts: 2,
+  "device-cookie": 2,
   actor: 2,
   sessions: 2.5,
   challenge: 2,

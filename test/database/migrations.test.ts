@@ -89,6 +89,8 @@ describe("keys", async () => {
     "operator_head",
     "operator_webhook",
     "rate_windows",
+    // Which credentials were accepted of late: looked for by digest alone, before any account is.
+    "known_credentials",
     // Which processor all accounts of the database pay through.
     "books",
     // What the processor said happened: whose it is, is known when the subject has been read.

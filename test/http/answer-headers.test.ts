@@ -8,7 +8,7 @@ import { OPERATOR_KEY, startService } from "../support/service.ts";
 import { expectRefusal } from "./expectations.ts";
 import { digestRows } from "./rows.ts";
 
-const { app, db } = await startService();
+const { app, db, config } = await startService();
 const BROWSER = { accept: "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8" };
 
 /** The addresses of every route that reads, with what its caller holds, as things that exist where there are any. */
@@ -45,6 +45,38 @@ describe("every answer", () => {
       const answer = await call(app, "GET", url, options);
       expect(answer.headers["x-request-id"], url).toMatch(/^[0-9a-f-]{36}$/);
       expect(answer.headers["cache-control"], url).toBe("no-store");
+    }
+  });
+
+  test("tells browsers not to guess its type and to keep its address to this origin", async () => {
+    const calls = await readingCalls();
+    expect(calls.map(({ url }) => url)).toEqual(
+      expect.arrayContaining(["/docs/json", "/assets/style.css", "/.well-known/jwks.json"]),
+    );
+    const answers = [
+      ...(await Promise.all(calls.map(({ url, options }) => call(app, "GET", url, options)))),
+      await call(app, "GET", "/nowhere"),
+      await call(app, "GET", "/%ff"),
+      await call(app, "POST", "/mcp"),
+      await call(app, "POST", "/mcp", { token: (await createFixture(app)).token, body: {} }),
+      await call(app, "POST", "/api/agent/identity", { body: { agent_name: 1 } }),
+      await call(app, "DELETE", "/api/agent/identity"),
+      await call(app, "POST", "/sign-in"),
+    ];
+    for (const { headers, text } of answers) {
+      expect(headers, text).toMatchObject({
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "same-origin",
+      });
+      expect(headers, text).not.toHaveProperty("strict-transport-security");
+    }
+  });
+
+  test("tells browsers to stay with https where people reach the service by that", async () => {
+    const secure = await startService({ PUBLIC_URL: "https://pay.example.com" }, config.databaseUrl);
+    for (const url of ["/", "/docs", "/nowhere", "/updates", "/livez", "/assets/style.css"]) {
+      const { headers } = await call(secure.app, "GET", url);
+      expect(headers["strict-transport-security"], url).toBe("max-age=31536000");
     }
   });
 
@@ -97,6 +129,26 @@ describe("an address that nothing is at", () => {
   });
 });
 
+describe("an address that is both a page and an API call", () => {
+  test.each([
+    ["page", BROWSER.accept],
+    ["page", "text/html"],
+    ["page", "text/*"],
+    ["page", "text/html;q=0.2, application/json;q=0.1"],
+    ["page", "TEXT/HTML"],
+    ["api", "*/*"],
+    ["api", "application/json"],
+    ["api", "application/json, text/html;q=0.5"],
+    ["api", "text/html;q=0, */*"],
+    ["api", "text/html+xml"],
+    ["api", "application/text/html"],
+    ["api", ""],
+  ])("is the %s to a caller who accepts %j", async (audience, accept) => {
+    const { headers } = await call(app, "GET", "/approvals/a", { headers: { accept } });
+    expect(headers.location === undefined ? "api" : "page").toBe(audience);
+  });
+});
+
 describe("a method that an address does not take", () => {
   test("is 405 with those it takes in Allow, and writes nothing", async () => {
     const fixture = await createFixture(app);
@@ -116,6 +168,32 @@ describe("a method that an address does not take", () => {
       }
     }
     expect(await digestRows(db)).toEqual(before);
+  });
+
+  test("is 405 whatever comes with it: a type without a body, text, or JSON that cannot be read", async () => {
+    const bodies = [
+      ["application/json", undefined],
+      ["application/json", "{"],
+      ["text/plain", "some text"],
+      ["application/x-www-form-urlencoded", "a=1"],
+    ] as const;
+    for (const url of [
+      "/milestones/m/fund",
+      "/updates",
+      "/api/operator/v1/accounts/a",
+      "/api/agent/identity",
+    ]) {
+      for (const [type, payload] of bodies) {
+        const headers = { "content-type": type };
+        const answer = await app.inject({
+          method: "DELETE",
+          url,
+          headers,
+          ...(payload === undefined ? {} : { payload }),
+        });
+        expect([answer.statusCode, typeof answer.headers.allow], `${url} ${type}`).toEqual([405, "string"]);
+      }
+    }
   });
 
   test.each([

@@ -1,6 +1,10 @@
 import { describe, expect, test } from "vitest";
+import { NoBody } from "../../src/http/body.ts";
+import { listRoutes } from "../../src/http/route-list.ts";
+import { newId } from "../../src/lib/ids.ts";
 import { type Answer, createFixture, type Fixture, operate } from "../support/fixtures.ts";
 import { OPERATOR_KEY, startService } from "../support/service.ts";
+import { FEATURES } from "../support/webhooks.ts";
 import { expectRefusal } from "./expectations.ts";
 import { digestRows } from "./rows.ts";
 
@@ -156,6 +160,32 @@ describe.each(CALLS)("$name takes no body", ({ status, url, key }) => {
   });
 });
 
+describe("every call of the APIs that takes no body", () => {
+  const bodyless = listRoutes(app).filter(
+    ({ method, access, body }) =>
+      (method === "DELETE" || (method === "POST" && (body === undefined || body === NoBody))) &&
+      (access?.by === "token" || access?.by === "operator"),
+  );
+
+  test("is answered the same with nothing, whatever content type it names", async () => {
+    const { account, token } = await createFixture(app, { features: FEATURES });
+    expect(bodyless.map(({ method, url }) => `${method} ${url}`)).toEqual(
+      expect.arrayContaining([
+        "DELETE /api/operator/v1/accounts/:accountId/payment-methods/:paymentMethodId",
+        "DELETE /api/public/v1/tokens/:tokenId",
+      ]),
+    );
+    for (const { method, url, access } of bodyless) {
+      const address = url.replace(":accountId", account).replaceAll(/:[A-Za-z]+/g, () => newId());
+      const key = access?.by === "operator" ? OPERATOR_KEY : token;
+      for (const type of ["application/json", "text/plain"]) {
+        const { status } = await send(method as "POST", address, key, undefined, type);
+        expect([400, 415], `${method} ${url} as ${type}: ${status}`).not.toContain(status);
+      }
+    }
+  });
+});
+
 describe("calls that take a body", () => {
   test("refuse one above 64 KiB with 413, none with 400, another media type with 415, and write nothing", async () => {
     const { account } = await createFixture(app);
@@ -168,7 +198,7 @@ describe("calls that take a body", () => {
     expectRefusal(await put("", "application/json"), 400, "BAD_REQUEST");
     expectRefusal(await put("name=New", "application/x-www-form-urlencoded"), 415, "BAD_REQUEST");
     expectRefusal(await put('{"name": "New"}', "nonsense"), 415, "BAD_REQUEST");
-    expectRefusal(await put('{"name": "New"}', "text/plain"), 400, "BAD_REQUEST", { field: "body" });
+    expectRefusal(await put('{"name": "New"}', "text/plain"), 415, "BAD_REQUEST");
     expect(await operate(app, "GET", `/accounts/${account}`)).toEqual(before);
   });
 });

@@ -1,5 +1,10 @@
+import { sql } from "kysely";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { addressBucket, forgetOldWindows, RateLimits } from "../../src/http/rate-limits.ts";
+import { forgetKnownCredentials } from "../../src/http/known-credentials.ts";
+import { forgetOldWindows, RateLimits } from "../../src/http/rate-limits.ts";
+import { addressBucket, networkBucket, withoutPort } from "../../src/lib/addresses.ts";
+import { accountKey, newId } from "../../src/lib/ids.ts";
+import { newSecret, readSecret } from "../../src/lib/secrets.ts";
 import { call, createFixture, fund, operate } from "../support/fixtures.ts";
 import { OPERATOR_KEY, startService } from "../support/service.ts";
 import { expectRefusal } from "./expectations.ts";
@@ -90,13 +95,21 @@ describe("a token", () => {
   });
 });
 
+/** A token of the right form that nobody was ever given. */
+const falseToken = () => newSecret("ot_pat_", accountKey("nobody")).value;
+
+/** Uses up what an address may cost in look-ups that find nothing. */
+async function exhaust(caller: number, target = app): Promise<void> {
+  for (let i = 0; i < 120; i++)
+    expect((await call(target, "GET", "/updates", { ...from(caller), token: falseToken() })).status).toBe(
+      401,
+    );
+}
+
 describe("an address", () => {
-  test("that sent 120 bad tokens in a minute is refused before any token of its is looked up", async () => {
+  test("that sent 120 false tokens in a minute is refused before any unknown token of its is looked up", async () => {
     const { token } = await createFixture(app);
-    for (let i = 0; i < 120; i++) {
-      const answer = await call(app, "GET", "/updates", { ...from(1), token: `${token.slice(0, -2)}--` });
-      expect(answer.status).toBe(401);
-    }
+    await exhaust(1);
     const refused = await call(app, "GET", "/updates", { ...from(1), token });
     expectRefusal(refused, 429, "RATE_LIMITED", { retryAfterSeconds: 40 });
     expect(refused.headers).toMatchObject({
@@ -109,25 +122,67 @@ describe("an address", () => {
     expect((await call(app, "GET", "/updates", { ...from(1), token })).status).toBe(200);
   });
 
-  test("that sends no token at all is told so however often, and its failures count", async () => {
+  test("that sends no token, or none that could be one, is told so however often, and nothing counts", async () => {
     const { token } = await createFixture(app);
-    for (let i = 0; i < 130; i++) expect((await call(app, "GET", "/updates", from(3))).status).toBe(401);
-    expect((await call(app, "GET", "/updates", { ...from(3), token })).status).toBe(429);
+    const malformed = { ...from(3), token: `${token.slice(0, -2)}` };
+    for (let i = 0; i < 130; i++) {
+      expect((await call(app, "GET", "/updates", from(3))).status).toBe(401);
+      expect((await call(app, "GET", "/updates", malformed)).status).toBe(401);
+      expect((await call(app, "POST", "/mcp", { ...from(3), body: {} })).status).toBe(401);
+    }
+    expect((await call(app, "GET", "/updates", { ...from(3), token })).status).toBe(200);
   });
 
-  test("may not go on guessing the operator's key either", async () => {
+  test("that guesses the operator's key is refused, and never the right key", async () => {
     const url = "/api/operator/v1/accounts/a";
+    const { token } = await createFixture(app);
     for (let i = 0; i < 120; i++) {
       expect((await call(app, "GET", url, { ...from(4), token: "guess" })).status).toBe(401);
     }
-    const refused = await call(app, "GET", url, { ...from(4), token: OPERATOR_KEY });
+    const refused = await call(app, "GET", url, { ...from(4), token: "guess" });
     expectRefusal(refused, 429, "RATE_LIMITED", { retryAfterSeconds: 40 });
+    expect((await call(app, "GET", url, { ...from(4), token: OPERATOR_KEY })).status).toBe(404);
+    // Nor do wrong keys keep a token out that is new here, nor false tokens the operator.
+    expect((await call(app, "GET", "/updates", { ...from(4), token })).status).toBe(200);
+    await exhaust(5);
+    expect((await call(app, "GET", url, { ...from(5), token: OPERATOR_KEY })).status).toBe(404);
   });
 
+  test("that revokes nothing 120 times may revoke on with a known token alone, and shuts no token out", async () => {
+    const { token } = await createFixture(app);
+    const revoke = (given: string) =>
+      call(app, "POST", "/api/agent/oauth/revoke", {
+        headers: { ...from(6).headers, "content-type": "application/x-www-form-urlencoded" },
+        body: `token=${given}`,
+      });
+    for (let i = 0; i < 120; i++) expect((await revoke(falseToken())).status).toBe(200);
+    expect((await revoke(falseToken())).status).toBe(429);
+    for (const bad of ["nonsense", "ot_pat_x"]) expect((await revoke(bad)).status).toBe(200);
+    expect((await call(app, "GET", "/updates", { ...from(6), token })).status).toBe(200);
+    expect((await revoke(token)).status).toBe(200);
+    expect((await call(app, "GET", "/updates", { ...from(6), token })).status).toBe(401);
+  });
+
+  test.each(["203.0.113.9:51234", '"203.0.113.9:51234"', "198.51.100.1, 203.0.113.9:1"])(
+    "that a proxy writes as %s is counted without its port",
+    async (forwarded) => {
+      const headers = { "x-forwarded-for": forwarded };
+      for (let i = 0; i < 120; i++)
+        await call(app, "GET", "/updates", {
+          headers: { "x-forwarded-for": `203.0.113.9:${i}` },
+          token: falseToken(),
+        });
+      const { token } = await createFixture(app);
+      expect((await call(app, "GET", "/updates", { headers, token })).status).toBe(429);
+      const other = { "x-forwarded-for": "203.0.113.10:51234" };
+      expect((await call(app, "GET", "/updates", { headers: other, token })).status).toBe(200);
+    },
+  );
+
   test("is never refused health, pages and what describes the API", async () => {
-    for (let i = 0; i < 121; i++) await call(app, "GET", "/updates", from(5));
+    await exhaust(7);
     for (const url of ["/livez", "/readyz", "/claim", "/.well-known/oauth-protected-resource"]) {
-      const { status, headers } = await call(app, "GET", url, from(5));
+      const { status, headers } = await call(app, "GET", url, from(7));
       expect([status, headers.ratelimit], url).toEqual([200, undefined]);
     }
   });
@@ -139,6 +194,106 @@ describe("an address", () => {
     expect(same("2001:db8:0:1::1", "2001:db8:0:1:ffff::2")).toBe(true);
     expect(same("2001:db8:0:1::1", "2001:db8:0:2::1")).toBe(false);
     expect(addressBucket("nonsense")).toBe("address:unknown");
+  });
+
+  test("is in a network of 256 of IPv4, or a /48 of IPv6", () => {
+    const same = (one: string, another: string) => networkBucket(one) === networkBucket(another);
+    expect(same("192.0.2.1", "::ffff:192.0.2.255")).toBe(true);
+    expect(same("192.0.2.1", "192.0.3.1")).toBe(false);
+    expect(same("2001:db8:0:1::1", "2001:db8:0:ffff::1")).toBe(true);
+    expect(same("2001:db8:0:1::1", "2001:db8:1:1::1")).toBe(false);
+  });
+
+  test.each([
+    ["203.0.113.9", "203.0.113.9"],
+    ["203.0.113.9:80", "203.0.113.9"],
+    [" 203.0.113.9:80 ", "203.0.113.9"],
+    ["2001:db8::1", "2001:db8::1"],
+    ["[2001:db8::1]", "2001:db8::1"],
+    ["[2001:db8::1]:443", "2001:db8::1"],
+    ['"[2001:db8::1]:443"', "2001:db8::1"],
+    ["fe80::1%eth0", "fe80::1"],
+    ["unknown", "unknown"],
+  ])("is read from %s", (forwarded, address) => {
+    expect(withoutPort(forwarded)).toBe(address);
+  });
+});
+
+describe("a token that was accepted within the last hour", () => {
+  const use = (target: typeof app, caller: number, token: string) =>
+    call(target, "GET", "/api/public/v1/auth/me", { ...from(caller), token });
+
+  test("is looked up though a neighbour at its address is over the limit, for the API and for /mcp", async () => {
+    const { token } = await createFixture(app);
+    expect((await use(app, 20, token)).status).toBe(200);
+    vi.setSystemTime(START + 50 * MINUTE);
+    await exhaust(20);
+    expect((await use(app, 20, token)).status).toBe(200);
+    const body = { jsonrpc: "2.0", id: 1, method: "tools/list", params: {} };
+    expect((await call(app, "POST", "/mcp", { ...from(20), token, body })).status).not.toBe(429);
+    vi.setSystemTime(START + 125 * MINUTE);
+    await exhaust(20);
+    expect((await use(app, 20, token)).status).toBe(429);
+  });
+
+  test("is known to the other processes, and to one that starts 50 minutes later", async () => {
+    const { token } = await createFixture(app);
+    await use(app, 21, token);
+    await limits.share(db);
+    await other.limits.share(db);
+    await exhaust(21, other.app);
+    expect((await use(other.app, 21, token)).status).toBe(200);
+
+    const digest = readSecret("ot_pat_", token)?.digest ?? Buffer.alloc(0);
+    const age = async (minutes: number) => {
+      await db
+        .updateTable("known_credentials")
+        .set({ accepted_at: sql`now() - make_interval(mins => ${minutes})` })
+        .where("digest", "=", digest)
+        .execute();
+      const started = new RateLimits();
+      await started.share(db);
+      return started.known.has(digest);
+    };
+    expect(await age(50)).toBe(true);
+    expect(await age(66)).toBe(false);
+    await forgetKnownCredentials(db);
+    const rows = await db.selectFrom("known_credentials").where("digest", "=", digest).selectAll().execute();
+    expect(rows).toEqual([]);
+  });
+
+  test("is known no more once it was revoked and has failed, in this process and, failing there, in others", async () => {
+    const { account, token } = await createFixture(app);
+    await use(app, 22, token);
+    await limits.share(db);
+    const { tokens } = await operate(app, "GET", `/accounts/${account}/tokens`);
+    await call(app, "DELETE", `/api/public/v1/tokens/${tokens[0].id}`, { ...from(22), token });
+    await exhaust(22);
+    expect((await use(app, 22, token)).status).toBe(401);
+    expect((await use(app, 22, token)).status).toBe(429);
+    await limits.share(db);
+    expect((await use(app, 22, token)).status).toBe(429);
+  });
+
+  test("is written once in five minutes, however often it is used", async () => {
+    const known = new RateLimits();
+    const digest = Buffer.from(newId().replaceAll("-", "").padEnd(64, "0"), "hex");
+    const written = async () => {
+      await known.share(db);
+      const row = await db
+        .selectFrom("known_credentials")
+        .where("digest", "=", digest)
+        .select("accepted_at")
+        .executeTakeFirstOrThrow();
+      return row.accepted_at.getTime();
+    };
+    known.known.accept(digest);
+    const first = await written();
+    known.known.accept(digest);
+    expect(await written()).toBe(first);
+    vi.setSystemTime(START + 6 * MINUTE);
+    known.known.accept(digest);
+    expect(await written()).toBeGreaterThan(first);
   });
 });
 

@@ -61,6 +61,8 @@ describe("what is no HTTP request that can be read", () => {
       ),
     ],
     ["HTTP/1.1 without a host", 400, "GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n"],
+    ["two hosts", 400, request("GET /livez", ["host: other.example"])],
+    ["the same host twice", 400, request("GET /livez", ["HOST: localhost"])],
     ["a header of 20,000 characters", 431, request("GET /livez", [`X: ${"x".repeat(20_000)}`])],
     ["an address of 20,000 characters", 431, request(`GET /${"x".repeat(20_000)}`)],
     [

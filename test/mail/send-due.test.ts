@@ -12,6 +12,7 @@ import { listMailbox, queueMail } from "../../src/mail/service.ts";
 import type { ClaimedMail } from "../../src/mail/store.ts";
 import { createMailTransport } from "../../src/mail/transport.ts";
 import { cloneDatabase } from "../support/clones.ts";
+import { waitUntil } from "../support/process.ts";
 
 const { db, close } = connect(await cloneDatabase(), {
   size: 10,
@@ -25,14 +26,18 @@ const OPTIONS = {
   mailFrom: "Pay <pay@example.com>",
   appName: "Pay & Co",
   publicUrl: "https://pay.example.com",
+  smtpRequireTls: false,
 };
 
 let people = 0;
 
-async function queue(paragraphs = ["Hello", "https://pay.example.com/reset/new?token=t"]): Promise<string> {
+async function queue(
+  paragraphs = ["Hello", "https://pay.example.com/reset/new?token=t"],
+  kind: { routine?: true } = {},
+): Promise<string> {
   people += 1;
   const to = `person-${people}@example.com`;
-  await inTransaction(db, (trx) => queueMail(trx, { to, subject: "News", paragraphs }, new Date()));
+  await inTransaction(db, (trx) => queueMail(trx, { to, subject: "News", paragraphs, ...kind }, new Date()));
   return to;
 }
 
@@ -110,12 +115,43 @@ describe("mail", () => {
   });
 });
 
+describe("mail about security and money", () => {
+  test("goes before all that is routine, however long that has been due", async () => {
+    const routine = await Promise.all(
+      Array.from({ length: 30 }, () => queue(["A claim"], { routine: true })),
+    );
+    const urgent = await queue(["A key was created"]);
+    const { sent, transport } = recorder();
+    await sendDueMails({ db, logger }, transport);
+    expect(sent.filter((to) => routine.includes(to))).toHaveLength(30);
+    expect(sent.indexOf(urgent)).toBeLessThan(4);
+  });
+
+  test("goes out though servers that take no answer hold up all the places of other mail", async () => {
+    for (let i = 0; i < 8; i++) await queue(["A claim"], { routine: true });
+    const held = Promise.withResolvers<void>();
+    let onTheWay = 0;
+    const slow = async () => {
+      onTheWay += 1;
+      await held.promise;
+    };
+    const routine = sendDueMails({ db, logger }, { send: slow, keepsBodies: false });
+    await waitUntil(() => onTheWay === 4, "four mails are on their way at once");
+    const urgent = await queue(["Money moved"]);
+    const { sent, transport } = recorder();
+    await sendDueMails({ db, logger }, transport, "urgent");
+    expect(sent).toEqual([urgent]);
+    held.resolve();
+    expect(await routine).toBe(8);
+  });
+});
+
 test("mail is forgotten 7 days after it went out or was given up, and never while it waits", async () => {
   const ids = ["sent", "failed", "waiting", "sent lately"].map((subject) => ({ subject, id: newId() }));
   for (const { id, subject } of ids)
     await sql`
-      insert into mails (id, recipient, subject, body, created_at, due_at, give_up_at, sent_at, failed_at)
-      values (${id}, 'somebody@example.com', ${subject}, 'Hello', now() - interval '8 days', now(), now(),
+      insert into mails (urgent, id, recipient, subject, body, created_at, due_at, give_up_at, sent_at, failed_at)
+      values (true, ${id}, 'somebody@example.com', ${subject}, 'Hello', now() - interval '8 days', now(), now(),
         case when ${subject} = 'sent' then now() - interval '7 days 1 minute'
           when ${subject} = 'sent lately' then now() - interval '6 days 23 hours' end,
         case when ${subject} = 'failed' then now() - interval '7 days 1 minute' end)`.execute(db);
@@ -146,6 +182,21 @@ describe("where it goes", () => {
     expect(plain).toContain("&lt;b&gt;you&lt;/b&gt;");
     expect(plain).toContain('<a href="https://pay.example.com/reset/new?token=t"');
     expect(plain).toContain("text/plain");
+  });
+
+  test("by TLS or not at all, where it is required, whatever the address adds; else in plain", async () => {
+    for (const query of ["", "?requireTLS=false&ignoreTLS=true"]) {
+      const server = await startSmtp();
+      const to = await queue();
+      const options = { ...OPTIONS, smtpUrl: `smtp://127.0.0.1:${server.port}/${query}`, demo: false };
+      await sendDueMails({ db, logger }, createMailTransport({ ...options, smtpRequireTls: true }, logger));
+      expect(server.received).toEqual([]);
+      expect(await rowOf(to)).toMatchObject({ attempts: 1, sent_at: null });
+      await sql`update mails set due_at = now() where recipient = ${to}`.execute(db);
+      await sendDueMails({ db, logger }, createMailTransport(options, logger));
+      expect(server.received).toHaveLength(1);
+      server.close();
+    }
   });
 
   test("without: a line in the log, and never the body, whose links are secrets", async () => {

@@ -10,6 +10,11 @@ const { app, db, config } = await startService();
 const FUND = "opentrain_request_milestone_funding";
 
 const LIST = { jsonrpc: "2.0", id: 1, method: "tools/list" };
+const META = {
+  "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+  "io.modelcontextprotocol/clientCapabilities": {},
+};
+const MODERN = { "mcp-protocol-version": "2026-07-28", "mcp-method": "tools/list" };
 const HEADERS = { accept: "application/json, text/event-stream" };
 
 const post = (token: string | undefined, body: unknown, headers: Record<string, string> = {}, target = app) =>
@@ -45,16 +50,70 @@ describe("POST /mcp", () => {
     expectRefusal(await post(token, LIST), 401, "UNAUTHORIZED");
   });
 
-  test("counts each message against the token's rate, and takes no bundle of them", async () => {
+  test("counts each message against the token's rate, those of a batch too", async () => {
     const hurried = await startService({ RATE_LIMIT_PER_MINUTE: "3" }, config.databaseUrl);
     const { token } = await createFixture(app);
-    const batch = Array.from({ length: 100 }, (_, id) => ({ ...LIST, id }));
-    expectRefusal(await post(token, batch, {}, hurried.app), 400, "BAD_REQUEST", { field: "body" });
-    for (const left of [1, 0]) {
+    for (const left of [2, 1]) {
       const { status, headers } = await post(token, LIST, {}, hurried.app);
       expect([status, headers.ratelimit]).toEqual([200, expect.stringContaining(`r=${left};`)]);
     }
+    expect((await post(token, [LIST, { ...LIST, id: 2 }], {}, hurried.app)).status).toBe(429);
     expect((await post(token, LIST, {}, hurried.app)).status).toBe(429);
+  });
+
+  test("answers a batch where the protocol has them, and refuses one elsewhere or beyond 20 messages", async () => {
+    const { token } = await createFixture(app);
+    const batch = [
+      { jsonrpc: "2.0", id: "a", method: "ping" },
+      { jsonrpc: "2.0", method: "notifications/initialized" },
+      { ...LIST, id: "b" },
+    ];
+    for (const headers of [{}, { "mcp-protocol-version": "2025-03-26" }]) {
+      const { status, body } = await post(token, batch, headers);
+      expect(status).toBe(200);
+      expect(body.map(({ id }: { id: string }) => id).sort()).toEqual(["a", "b"]);
+    }
+    const only = [{ jsonrpc: "2.0", method: "notifications/initialized" }];
+    expect(await post(token, only)).toMatchObject({ status: 202, text: "" });
+    for (const [messages, revision] of [
+      [batch, "2025-06-18"],
+      [batch, "2025-11-25"],
+      [Array.from({ length: 21 }, (_, id) => ({ ...LIST, id })), "2025-03-26"],
+      [[], "2025-03-26"],
+    ] as const) {
+      const answer = await post(token, messages, { "mcp-protocol-version": revision });
+      expectRefusal(answer, 400, "BAD_REQUEST", { field: "body" });
+    }
+  });
+
+  test.each([
+    [undefined, "application/json"],
+    ["*/*", "application/json"],
+    ["application/json", "application/json"],
+    ["application/json, text/event-stream", "application/json"],
+    ["application/*;q=0.5", "application/json"],
+    ["text/html", "application/json"],
+    ["text/event-stream", "text/event-stream"],
+    ["application/json;q=0.1, text/event-stream", "text/event-stream"],
+  ])("takes a caller who accepts %s, in either protocol, and answers %s", async (accept, type) => {
+    const { token } = await createFixture(app);
+    const modern = { ...LIST, params: { _meta: META } };
+    for (const [body, headers] of [
+      [LIST, {}],
+      [modern, MODERN],
+    ] as const) {
+      const answer = await call(app, "POST", "/mcp", {
+        token,
+        body,
+        headers: { ...headers, ...(accept === undefined ? {} : { accept }) },
+      });
+      expect([answer.status, answer.headers["content-type"]]).toEqual([
+        200,
+        expect.stringMatching(new RegExp(`^${type}`)),
+      ]);
+      const text = type === "text/event-stream" ? /^data: (.+)$/m.exec(answer.text)?.[1] : answer.text;
+      expect(JSON.parse(text ?? "").result.tools.length).toBeGreaterThan(5);
+    }
   });
 
   test("is not for pages of another site, whatever token they hold", async () => {
@@ -84,11 +143,7 @@ describe("POST /mcp", () => {
 
   test("says in the protocol's own way what it does not know", async () => {
     const { token } = await createFixture(app);
-    const error = async (body: unknown): Promise<Answer["body"]> => {
-      const answer = await post(token, body);
-      const data = /^data: (.+)$/m.exec(answer.text)?.[1];
-      return (data === undefined ? answer.body : JSON.parse(data)).error;
-    };
+    const error = async (body: unknown): Promise<Answer["body"]> => (await post(token, body)).body.error;
     const unknown = { ...LIST, method: "tools/call", params: { name: "opentrain_confirm", arguments: {} } };
     expect(await error(unknown)).toMatchObject({
       code: -32602,
@@ -98,22 +153,49 @@ describe("POST /mcp", () => {
     expect(await error({ hello: "there" })).toMatchObject({ code: expect.any(Number) });
   });
 
-  test("keeps no stream open: nothing that it offers ever changes", async () => {
+  test.each([
+    ["initialize", undefined, "params"],
+    ["initialize", {}, "params.protocolVersion"],
+    [
+      "initialize",
+      { protocolVersion: "2025-06-18", capabilities: "x", clientInfo: {} },
+      "params.capabilities",
+    ],
+    ["tools/call", undefined, "params"],
+    ["tools/call", { name: 1 }, "params.name"],
+    ["tools/list", { cursor: 1 }, "params.cursor"],
+  ])("names the place where %s is wrong: %j", async (method, params, place) => {
     const { token } = await createFixture(app);
-    const meta = {
-      "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-      "io.modelcontextprotocol/clientCapabilities": {},
+    const { status, body } = await post(token, { jsonrpc: "2.0", id: 7, method, params });
+    expect([status, body]).toEqual([
+      200,
+      { jsonrpc: "2.0", id: 7, error: { code: -32602, message: `Invalid \`${place}\`.` } },
+    ]);
+  });
+
+  test("promises no news of its tools, in either protocol, and keeps no stream open for any", async () => {
+    const { token } = await createFixture(app);
+    const hello = {
+      protocolVersion: "2025-06-18",
+      capabilities: {},
+      clientInfo: { name: "a", version: "1" },
     };
+    const first = { jsonrpc: "2.0", id: 1, method: "initialize", params: hello };
+    const discover = { jsonrpc: "2.0", id: 1, method: "server/discover", params: { _meta: META } };
+    for (const [body, headers] of [
+      [first, {}],
+      [discover, { ...MODERN, "mcp-method": "server/discover" }],
+    ] as const) {
+      const answer = await post(token, body, headers);
+      expect(answer.body.result.capabilities, answer.text).toEqual({ tools: { listChanged: false } });
+    }
     const listen = {
       jsonrpc: "2.0",
       id: 1,
       method: "subscriptions/listen",
-      params: { _meta: meta, notifications: { toolsListChanged: true } },
+      params: { _meta: META, notifications: { toolsListChanged: true } },
     };
-    const answer = await post(token, listen, {
-      "mcp-protocol-version": "2026-07-28",
-      "mcp-method": "subscriptions/listen",
-    });
+    const answer = await post(token, listen, { ...MODERN, "mcp-method": "subscriptions/listen" });
     expect(answer.body.error).toMatchObject({ code: expect.any(Number) });
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { unclaim } from "../http/rows.ts";
-import { createFixture, operate } from "../support/fixtures.ts";
+import { createFixture, fund, operate } from "../support/fixtures.ts";
 import { begin, decide, putCard } from "../support/page-states.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
 import { connectTo, type ShowUrl, textOf } from "./clients.ts";
@@ -72,19 +72,42 @@ describe("a client that can show a page", () => {
     expect(text).toMatch(/REFUSED \(409 CONFLICT, payment_method_required\)/);
   });
 
-  test("cannot be made to tell of another account's approval by the state that it hands back", async () => {
-    const [mine, theirs] = [await createFixture(app), await begin(service)];
-    const client = await connectTo(app, { token: mine.token });
-    const result = await client.request({
-      method: "tools/call",
-      params: {
-        name: FUND,
-        arguments: { milestoneId: mine.milestone },
-        requestState: theirs.approvalId,
-        inputResponses: { approval: { action: "accept" } },
-      },
-    } as never);
-    expect(textOf(result as never)).toMatch(/404 NOT_FOUND/);
+  /** The state that a call for the milestone's funding hands its client, and a call that hands one back. */
+  async function resumable({ token }: { token: string }) {
+    const client = await connectTo(app, { token, showUrl: async () => "accept" });
+    const send = (params: object) =>
+      client.request({ method: "tools/call", params } as never, { allowInputRequired: true } as never);
+    return {
+      begin: async (milestoneId: string): Promise<string> =>
+        ((await send({ name: FUND, arguments: { milestoneId } })) as any).requestState,
+      resume: (requestState: string, args: object, name = FUND) =>
+        send({
+          name,
+          arguments: args,
+          requestState,
+          inputResponses: { approval: { action: "accept" } },
+        }) as Promise<any>,
+    };
+  }
+
+  test("resumes its call with the same arguments alone, in its own account, by a state of ours", async () => {
+    const [mine, theirs] = [await createFixture(app), await createFixture(app)];
+    const [one, other] = [await resumable(mine), await resumable(theirs)];
+    const state = await one.begin(mine.milestone);
+    expect((await one.resume(state, { milestoneId: mine.milestone })).structuredContent.approval.status).toBe(
+      "pending",
+    );
+    const { approval } = (await fund(app, mine.token, mine.milestone)).body;
+    const payload = Buffer.from(JSON.stringify({ p: approval.id, exp: 9_999_999_999 })).toString("base64url");
+    for (const refused of [
+      () => one.resume(state, { milestoneId: theirs.milestone }),
+      () => one.resume(state, {}),
+      () => one.resume(state, { approvalId: approval.id }, "opentrain_get_approval"),
+      () => one.resume(approval.id, { milestoneId: mine.milestone }),
+      () => one.resume(`v1.${payload}.${state.split(".")[2]}`, { milestoneId: mine.milestone }),
+      () => other.resume(state, { milestoneId: mine.milestone }),
+    ])
+      await expect(refused()).rejects.toMatchObject({ code: -32602 });
   });
 
   test("passes no gate by coming back: an account that was given up is refused", async () => {

@@ -204,7 +204,7 @@ describe("a start that cannot succeed ends with exit code 1 and", () => {
       SESSION_SECRET: "pa55word-four",
       SECRETS_KEY: "pa55word-five",
       RECEIPT_SIGNING_KEY: "pa55word-six",
-      STRIPE_SECRET_KEY: "sk_live_pa55wordseven",
+      STRIPE_SECRET_KEY: "pa55word-seven",
       STRIPE_PUBLISHABLE_KEY: "pk_pa55word-eight",
       STRIPE_WEBHOOK_SECRET: "pa55word-nine",
     };

@@ -12,10 +12,10 @@ export const GRANT_TYPE = "urn:opentrain:agent-auth:grant-type:claim";
 
 let addresses = 0;
 
-/** A header that says that a request comes from an address that no other test uses. */
+/** A header that says that a request comes from an address, and a network, that no other test uses. */
 export function fromNewAddress(): Record<string, string> {
   addresses += 1;
-  return { "x-forwarded-for": `10.${(addresses >> 16) & 255}.${(addresses >> 8) & 255}.${addresses & 255}` };
+  return { "x-forwarded-for": `10.${(addresses >> 8) & 255}.${addresses & 255}.1` };
 }
 
 export type Agent = { id: string; accountId: string; token: string; claimToken: string };

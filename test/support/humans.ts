@@ -24,8 +24,7 @@ export function cookieNow(cookie: string): string {
 
 async function keepCookie(cookie: string | undefined, answering: Promise<Answer>): Promise<Answer> {
   const answer = await answering;
-  const [set] = setCookies(answer);
-  const value = set?.split(";", 1)[0] ?? "";
+  const value = setCookies(answer).find(isSession)?.split(";", 1)[0] ?? "";
   if (cookie !== undefined && /=./.test(value) && value !== cookie) renewed.set(cookie, value);
   return answer;
 }
@@ -71,11 +70,16 @@ export function setCookies(answer: Answer): string[] {
   return [answer.headers["set-cookie"] ?? []].flat() as string[];
 }
 
-/** What the browser sends back from now on. */
+/** Which of them is the session's: a page sets the device's, too. */
+function isSession(line: string): boolean {
+  return /^(__Host-)?countersign=/.test(line);
+}
+
+/** What the browser sends back from now on to be signed in. */
 export function cookieOf(answer: Answer): string {
-  const [first] = setCookies(answer);
-  expect(first, answer.text).toBeDefined();
-  return first?.split(";", 1)[0] ?? "";
+  const found = setCookies(answer).find(isSession);
+  expect(found, answer.text).toBeDefined();
+  return found?.split(";", 1)[0] ?? "";
 }
 
 /** The value of a hidden field of a page's form, `form_token` if no other is named. */

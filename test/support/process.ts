@@ -49,7 +49,21 @@ afterAll(async () => {
  * @param main the file to run in its stead
  */
 export function launch(args: readonly string[], env: Environment, main = MAIN): Program {
-  const child = spawn(process.execPath, [main, ...args], {
+  return run(process.execPath, [main, ...args], env);
+}
+
+/** As `launch`, with so many file descriptors at most. */
+export function launchWith(
+  { descriptors }: { descriptors: number },
+  args: readonly string[],
+  env: Environment,
+): Program {
+  const script = `ulimit -n ${descriptors}; exec "$0" "$@"`;
+  return run("/bin/sh", ["-c", script, process.execPath, MAIN, ...args], env);
+}
+
+function run(command: string, args: readonly string[], env: Environment): Program {
+  const child = spawn(command, args, {
     env: { PATH: process.env.PATH, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });

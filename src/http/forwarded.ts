@@ -1,0 +1,33 @@
+import type { FastifyRequest } from "fastify";
+import type { Logger } from "pino";
+import { withoutPort } from "../lib/addresses.ts";
+
+const LOG_EVERY = 60_000;
+const FORWARDED = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
+
+const IGNORED =
+  "Forwarding headers arrived while TRUST_PROXY is 0: they are ignored, and all callers behind that proxy share its " +
+  "address and its limits. Set TRUST_PROXY to the number of proxies in front, or to their addresses.";
+
+/**
+ * Reads what a proxy says of the caller's address: `203.0.113.9:51234` in `X-Forwarded-For` is that address without the
+ * port, as some proxies write it. Where no proxy is trusted, such headers are logged, once a minute.
+ * @returns a hook, to run before anything asks for the address
+ */
+export function readForwarded(
+  log: Logger,
+  { trusted }: { trusted: boolean },
+): (request: FastifyRequest, now?: number) => void {
+  let quietUntil = 0;
+  return ({ headers, socket }, now = Date.now()) => {
+    if (trusted) {
+      const given = headers["x-forwarded-for"];
+      if (given !== undefined)
+        headers["x-forwarded-for"] = String(given).split(",").map(withoutPort).join(", ");
+      return;
+    }
+    if (now < quietUntil || !FORWARDED.some((name) => headers[name] !== undefined)) return;
+    quietUntil = now + LOG_EVERY;
+    log.warn({ peer: socket.remoteAddress }, IGNORED);
+  };
+}

@@ -1,0 +1,117 @@
+import { sql } from "kysely";
+import type { Db } from "../database/connection.ts";
+
+const MINUTE = 60_000;
+/** How long a credential stays known after it was last accepted: an hour, and what the others learn later. */
+const SHARED_EVERY = 5 * MINUTE;
+const LASTS = 60 * MINUTE + SHARED_EVERY;
+const LASTS_SECONDS = LASTS / 1_000;
+/** So long a statement may take: what it writes can be seen that much later than its time says. */
+const OVERLAP_SECONDS = 10;
+const AT_MOST = 100_000;
+
+type Known = {
+  /** When it was accepted last, as far as this process knows; or rejected. */
+  at: number;
+  accepted: boolean;
+  sharedAt: number;
+};
+
+/**
+ * The credentials that were accepted within the last hour, by their digests: an address that is over its limit may
+ * still use one of these (CONTRACT.md §0). Shared between processes through a table about once a second, so that a
+ * process that has just started knows them too. It says what may be looked up, never what may be done.
+ */
+export class KnownCredentials {
+  /** The one accepted longest ago is first. */
+  readonly #known = new Map<string, Known>();
+  readonly #unsent = new Set<string>();
+  /** The database's time up to which others' acceptances have been read. */
+  #readUpTo: Date | undefined;
+
+  /** Notes that a look-up has found the credential, and that it is good. */
+  accept(digest: Buffer, now = Date.now()): void {
+    const key = keyOf(digest);
+    const sharedAt = this.#known.get(key)?.sharedAt ?? Number.NEGATIVE_INFINITY;
+    this.#set(key, { at: now, accepted: true, sharedAt });
+    if (now - sharedAt >= SHARED_EVERY) this.#unsent.add(key);
+  }
+
+  /** Notes that a look-up has not found the credential: it was revoked, or has expired. */
+  reject(digest: Buffer, now = Date.now()): void {
+    const key = keyOf(digest);
+    if (!this.#known.has(key)) return;
+    this.#unsent.delete(key);
+    this.#set(key, { at: now, accepted: false, sharedAt: Number.NEGATIVE_INFINITY });
+  }
+
+  /** Whether the credential was accepted within the last hour. */
+  has(digest: Buffer, now = Date.now()): boolean {
+    const known = this.#known.get(keyOf(digest));
+    return known?.accepted === true && now - known.at < LASTS;
+  }
+
+  /** Tells the other processes what was accepted here since the last time, and learns what they have accepted. */
+  async share(db: Db, now = Date.now()): Promise<void> {
+    for (const [key, { at }] of this.#known) if (now - at >= LASTS) this.#known.delete(key);
+    await this.#send(db, now);
+    await this.#read(db, now);
+  }
+
+  async #send(db: Db, now: number): Promise<void> {
+    const keys = [...this.#unsent].sort();
+    if (keys.length === 0) return;
+    await sql`
+      insert into known_credentials (digest, accepted_at)
+      select digest, now() from unnest(${keys.map(digestOf)}::bytea[]) as digest
+      on conflict (digest) do update set accepted_at = excluded.accepted_at`.execute(db);
+    for (const key of keys) {
+      this.#unsent.delete(key);
+      const known = this.#known.get(key);
+      if (known !== undefined) known.sharedAt = now;
+    }
+  }
+
+  async #read(db: Db, now: number): Promise<void> {
+    const from = this.#readUpTo ?? new Date(0);
+    const { rows } = await sql<{ digest: Buffer; acceptedAt: Date; age: number }>`
+      select digest, accepted_at as "acceptedAt", extract(epoch from now() - accepted_at)::float8 as age
+      from known_credentials
+      where accepted_at > greatest(
+        ${from}::timestamptz - make_interval(secs => ${OVERLAP_SECONDS}),
+        now() - make_interval(secs => ${LASTS_SECONDS}))
+      order by accepted_at desc limit ${AT_MOST}`.execute(db);
+    for (const { digest, acceptedAt, age } of rows.reverse()) {
+      const key = keyOf(digest);
+      const at = now - age * 1_000;
+      if (at > (this.#known.get(key)?.at ?? Number.NEGATIVE_INFINITY))
+        this.#set(key, { at, accepted: true, sharedAt: at });
+      if (acceptedAt > from) this.#readUpTo = acceptedAt;
+    }
+  }
+
+  #set(key: string, known: Known): void {
+    this.#known.delete(key);
+    this.#known.set(key, known);
+    if (this.#known.size <= AT_MOST) return;
+    const [oldest = key] = this.#known.keys();
+    this.#known.delete(oldest);
+  }
+}
+
+/** Forgets what was accepted too long ago to count in any process. */
+export async function forgetKnownCredentials(db: Db): Promise<void> {
+  await sql`
+    delete from known_credentials where accepted_at < now() - make_interval(secs => ${LASTS_SECONDS})`.execute(
+    db,
+  );
+}
+
+/** A digest as the key of a map: a character for each byte. */
+function keyOf(digest: Buffer): string {
+  return digest.toString("latin1");
+}
+
+function digestOf(key: string): Buffer {
+  return Buffer.from(key, "latin1");
+}

@@ -1,0 +1,64 @@
+import { addressBucket } from "../lib/addresses.ts";
+import { Problem } from "../lib/problems.ts";
+import type { Allowance, RateLimits } from "./rate-limits.ts";
+
+/** How many look-ups that find nothing one address may cost in a minute, in each lane. */
+export const FAILED_LOOKUPS_PER_MINUTE = 120;
+
+/** A look-up of what a caller presents. Lanes are counted apart: what fails in one refuses nothing in another. */
+export type Lookup = { lane: "token" | "agent-auth"; address: string; digest: Buffer };
+
+/**
+ * Whether a credential may be looked up: the address has cost less than 120 look-ups in vain in this minute, or the
+ * credential was accepted within the last hour, so that nobody's failures shut out a neighbour who is known.
+ * @returns what is to be told of the limit where it refuses
+ */
+export function refusedLookup(
+  limits: RateLimits,
+  { lane, address, digest }: Lookup,
+): (Allowance & { problem: Problem }) | undefined {
+  const allowance = limits.look(bucketOf(lane, address), FAILED_LOOKUPS_PER_MINUTE);
+  if (allowance.allowed || limits.known.has(digest)) return undefined;
+  const { resetSeconds } = allowance;
+  return { ...allowance, problem: new Problem("rate_limited", { retryAfterSeconds: resetSeconds }) };
+}
+
+/** Notes what a look-up has come to: what it found is known for an hour, and one in vain is counted. */
+export function noteLookup(limits: RateLimits, { lane, address, digest }: Lookup, found: boolean): void {
+  if (found) {
+    limits.known.accept(digest);
+    return;
+  }
+  limits.known.reject(digest);
+  limits.hit(bucketOf(lane, address), FAILED_LOOKUPS_PER_MINUTE);
+}
+
+/** The look-ups of one lane, for a feature whose services know nothing of HTTP. */
+export function openLookups(limits: RateLimits, lane: Lookup["lane"]) {
+  return {
+    /**
+     * Looks up what a caller presents, where that is allowed.
+     * @throws Problem rate_limited {retryAfterSeconds}
+     */
+    async find<T>(
+      { digest }: { digest: Buffer },
+      address: string,
+      read: () => Promise<T | undefined>,
+    ): Promise<T | undefined> {
+      const lookup = { lane, address, digest };
+      const refused = refusedLookup(limits, lookup);
+      if (refused !== undefined) throw refused.problem;
+      const found = await read();
+      noteLookup(limits, lookup, found !== undefined);
+      return found;
+    },
+    /** Notes what was just given out: a neighbour's failures keep nobody from its first use. */
+    accept: ({ digest }: { digest: Buffer }) => limits.known.accept(digest),
+    /** Notes what was just revoked. */
+    reject: ({ digest }: { digest: Buffer }) => limits.known.reject(digest),
+  };
+}
+
+function bucketOf(lane: Lookup["lane"], address: string): string {
+  return `${lane}-lookups:${addressBucket(address)}`;
+}
