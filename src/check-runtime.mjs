@@ -1,4 +1,4 @@
-// npm runs this before the app, under whatever `node` it finds, so that what is missing is said in one line.
+// npm runs this before the app, and countersign.mjs imports it, under whatever `node` it finds, so that what is missing is said in one line.
 // It must parse on old Nodes. With `--why` it runs on the Node that runs npm, after one that could not load its
 // libraries; one that cannot be executed at all (musl) is passed over by the shell, and the check runs on the next.
 import { spawnSync } from "node:child_process";
@@ -32,7 +32,10 @@ function whyThisNode() {
   if (!existsSync(npmNode)) {
     return `${here}: run "npm ci" without --omit=optional, which brings one for Linux, macOS and Windows, or ${alone}`;
   }
-  return whyNpmNodeFails() || `${here}: use "npm start", which runs on the Node that npm has brought`;
+  return (
+    whyNpmNodeFails() ||
+    `${here}: use "npm start", or "npx node" in the place of node; both run on the Node that npm has brought`
+  );
 }
 
 function whyNpmNodeFails() {

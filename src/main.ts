@@ -2,12 +2,13 @@ import closeWithGrace from "close-with-grace";
 import type { Logger } from "pino";
 import { AUDITED, audit } from "./app/audit.ts";
 import { createLogger } from "./app/logger.ts";
+import { describeMigrated, migrateByHand } from "./app/migrate-by-hand.ts";
 import { openPasskey } from "./app/open-passkey.ts";
 import { RECONCILED, reconcile } from "./app/reconcile.ts";
 import { makeResetLink } from "./app/reset-link.ts";
 import { type Parts, type Running, start } from "./app/start.ts";
-import { loadConfig } from "./config/config.ts";
-import { StartError } from "./lib/start-error.ts";
+import { loadConfig, loadMigrateUrl } from "./config/config.ts";
+import { StartError, StartInterrupted } from "./lib/start-error.ts";
 
 const STOP_WITHIN = 9_000;
 const COMMANDS: Record<string, Parts | "migrate" | "reset-link" | "open-passkey" | "reconcile" | "audit"> = {
@@ -28,6 +29,11 @@ async function main(name = "start", ...args: string[]): Promise<void> {
   const command = COMMANDS[name];
   if (command === undefined) {
     throw new StartError(`There is no command ${name}: use one of ${Object.keys(COMMANDS).join(", ")}.`);
+  }
+  const migrateUrl = command === "migrate" ? loadMigrateUrl() : undefined;
+  if (migrateUrl !== undefined) {
+    console.log(await migrateByHand(migrateUrl));
+    return;
   }
   const config = loadConfig();
   const logger = createLogger(config.logLevel);
@@ -51,21 +57,24 @@ async function main(name = "start", ...args: string[]): Promise<void> {
   }
   const migrating = command === "migrate";
   const parts = migrating ? { serve: false, work: false } : command;
-  const starting = start({ ...config, migrateOnStart: config.migrateOnStart || migrating }, parts, logger);
+  const stopping = new AbortController();
+  const asked = { ...config, migrateOnStart: config.migrateOnStart || migrating };
+  const starting = start(asked, parts, logger, { stopping: stopping.signal });
   // Before it has started: as process 1 nothing else would heed a signal meanwhile.
-  stopOnSignal(starting, logger);
+  stopOnSignal(starting, stopping, logger);
   const running = await starting;
   if (!migrating) return;
   await running.stop();
-  console.log("The database is at this version's schema.");
+  console.log(describeMigrated([]));
 }
 
-function stopOnSignal(starting: Promise<Running>, logger: Logger): void {
+function stopOnSignal(starting: Promise<Running>, stopping: AbortController, logger: Logger): void {
   const onError = (error: unknown) => logger.fatal({ err: error }, "stopping");
   closeWithGrace(
     { delay: STOP_WITHIN, skip: ["beforeExit"], logger: { error: onError } },
     async ({ signal }) => {
       logger.info({ signal }, "stopping");
+      stopping.abort();
       await starting.then(
         (running) => running.stop(),
         () => {},
@@ -79,5 +88,6 @@ try {
   await main(command, ...rest);
 } catch (error) {
   console.error(error instanceof StartError ? error.message : error);
-  process.exit(FAILED[command ?? ""] ?? 1);
+  // One that a signal has ended exits as that does, once all is tidied up.
+  if (!(error instanceof StartInterrupted)) process.exit(FAILED[command ?? ""] ?? 1);
 }

@@ -2,10 +2,11 @@ import { open, readFile, rename, rm } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import type { Config } from "../config/config.ts";
 import { connect } from "../database/connection.ts";
+import { asDatabaseError } from "../database/unusable.ts";
 import { StartError } from "../lib/start-error.ts";
 import { type AccountAudit, auditAccounts, show } from "../receipts/audit-service.ts";
 import type { RetainedHead } from "../receipts/verifier.ts";
-import { asDatabaseError, assertMigrated } from "./start.ts";
+import { assertMigrated } from "./prepare-database.ts";
 
 const STATEMENT_TIMEOUT = 60_000;
 const LOCK_TIMEOUT = 3_000;
@@ -35,14 +36,14 @@ export async function audit(
   }
   const retained = heads === undefined ? new Map<string, RetainedHead>() : await readHeads(heads);
   const kept = save === undefined ? undefined : await keepHeads(save);
-  const connection = connect(config.databaseUrl, {
+  const connection = connect(config.databaseDirectUrl ?? config.databaseUrl, {
     size: 1,
     statementTimeout: STATEMENT_TIMEOUT,
     lockTimeout: LOCK_TIMEOUT,
     onIdleError: () => {},
   });
   try {
-    await assertMigrated(connection);
+    await assertMigrated(connection.db);
     const sums = { accounts: 0, receipts: 0, findings: 0 };
     for await (const one of auditAccounts(connection.db, retained)) {
       for (const line of describe(one)) print(line);

@@ -1,5 +1,6 @@
 import type { Config } from "../config/config.ts";
 import { connect, type Db } from "../database/connection.ts";
+import { asDatabaseError } from "../database/unusable.ts";
 import { StartError } from "../lib/start-error.ts";
 
 /**
@@ -19,12 +20,12 @@ export async function forPerson<T>(
   }
   const { db, close } = connect(config.databaseUrl, {
     size: 1,
-    statementTimeout: 5_000,
-    lockTimeout: 3_000,
     onIdleError: () => {},
   });
   try {
     return await work(db, email);
+  } catch (error) {
+    throw asDatabaseError(error);
   } finally {
     await close();
   }

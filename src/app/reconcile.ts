@@ -8,8 +8,10 @@ import {
 import type { StripeAddress } from "../billing/stripe.ts";
 import type { Config } from "../config/config.ts";
 import { connect } from "../database/connection.ts";
+import { asDatabaseError } from "../database/unusable.ts";
 import { StartError } from "../lib/start-error.ts";
-import { asDatabaseError, assertMigrated, assertOwnBooks, openProcessor } from "./start.ts";
+import { assertMigrated } from "./prepare-database.ts";
+import { assertOwnBooks, openProcessor } from "./start.ts";
 
 const DAYS = 35;
 const STATEMENT_TIMEOUT = 60_000;
@@ -35,7 +37,7 @@ export async function reconcile(
       "reconcile needs DATABASE_URL: the embedded database belongs to the service that runs on it",
     );
   }
-  const connection = connect(config.databaseUrl, {
+  const connection = connect(config.databaseDirectUrl ?? config.databaseUrl, {
     size: 2,
     statementTimeout: STATEMENT_TIMEOUT,
     lockTimeout: LOCK_TIMEOUT,
@@ -43,7 +45,7 @@ export async function reconcile(
   });
   try {
     const { db } = connection;
-    await assertMigrated(connection);
+    await assertMigrated(connection.db);
     const processor = openProcessor(db, config, stripeAt);
     await assertOwnBooks(db, processor);
     const result = await compareBooks({ db, processor }, options);

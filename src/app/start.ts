@@ -15,16 +15,16 @@ import { createStripe, type StripeAddress } from "../billing/stripe.ts";
 import { claimBooks } from "../billing/stripe-store.ts";
 import type { Config } from "../config/config.ts";
 import { keepSecret } from "../config/kept-secret.ts";
-import { type Connection, connect, type Db } from "../database/connection.ts";
+import { connect, type Db } from "../database/connection.ts";
 import { type ListeningOptions, startListening } from "../database/listening.ts";
-import { migrate, pendingMigrations } from "../database/migrate.ts";
+import { asDatabaseError } from "../database/unusable.ts";
 import { Wakes } from "../database/wakes.ts";
 import { keepOperatorFeed, sweepOldEvents } from "../events/jobs.ts";
 import { Waiters } from "../events/waiters.ts";
 import { forgetKnownCredentials } from "../http/known-credentials.ts";
 import { forgetOldWindows, RateLimits } from "../http/rate-limits.ts";
 import { every, type Loop } from "../jobs/every.ts";
-import { StartError } from "../lib/start-error.ts";
+import { StartError, StartInterrupted } from "../lib/start-error.ts";
 import { forgetOldMails, sendDueMails } from "../mail/jobs.ts";
 import { createMailTransport } from "../mail/transport.ts";
 import { forgetChallenges } from "../sessions/jobs.ts";
@@ -34,17 +34,18 @@ import { deliverWebhooks, forgetDeliveries, resealSecrets } from "../webhooks/jo
 import { deliverOperatorWebhook, resealOperatorSecrets } from "../webhooks/operator-jobs.ts";
 import { createApp } from "./app.ts";
 import { prepareDemo } from "./demo.ts";
+import { prepareDatabase } from "./prepare-database.ts";
 import { welcome } from "./welcome.ts";
 
 const POOL_SIZE = 10;
-const STATEMENT_TIMEOUT = 5_000;
-const LOCK_TIMEOUT = 3_000;
 const SECOND = 1_000;
 
 export type Parts = { serve: boolean; work: boolean };
 
-/** What no setting can say, so that no operator ever does. */
-export type TestOptions = {
+/** What no setting can say. */
+export type StartOptions = {
+  /** Aborted when the process is told to stop: what has been started by then ends, and nothing more begins. */
+  stopping?: AbortSignal | undefined;
   /** Told of every write and call of a payment: the tests end the process there. */
   boundaries?: BoundaryObserver | undefined;
   /** A Stripe of the tests' own. */
@@ -57,13 +58,13 @@ export type Running = { stop(): Promise<void> };
 /**
  * Starts the service: the database if it is our own, migrations if they are asked for, then the API and
  * pages (`serve`) and the sweeps (`work`).
- * @throws StartError for whatever the person at the terminal can mend
+ * @throws StartError for whatever the person at the terminal can mend; StartInterrupted once `stopping` is aborted
  */
 export async function start(
   config: Config,
   parts: Parts,
   logger: Logger,
-  { boundaries, stripeAt }: TestOptions = {},
+  { boundaries, stripeAt, stopping }: StartOptions = {},
 ): Promise<Running> {
   const stops: (() => Promise<unknown>)[] = [];
   const stop = async (): Promise<void> => {
@@ -71,20 +72,15 @@ export async function start(
   };
   try {
     const url = await openDatabase(config, stops);
-    await prepareSchema(config, url, logger).catch((error: unknown) => {
-      throw asDatabaseError(error);
-    });
+    stopping?.throwIfAborted();
     const connection = connect(url, {
       size: POOL_SIZE,
-      statementTimeout: STATEMENT_TIMEOUT,
-      lockTimeout: LOCK_TIMEOUT,
       onIdleError: (error) => logger.warn({ err: error }, "a database connection broke"),
     });
     stops.push(() => connection.close());
-    await assertMigrated(connection).catch((error: unknown) => {
-      throw asDatabaseError(error);
-    });
     const { db } = connection;
+    await prepareDatabase(config, { db, url, logger });
+    stopping?.throwIfAborted();
     const processor = openProcessor(db, config, stripeAt);
     if (parts.serve || parts.work) await assertOwnBooks(db, processor);
     const wakes = new Wakes(db);
@@ -96,7 +92,8 @@ export async function start(
     return { stop };
   } catch (error) {
     await stop();
-    throw error;
+    // Whatever failed may have failed for that: Ctrl-C reaches the programs that a start runs, too.
+    throw stopping?.aborted ? new StartInterrupted() : error;
   }
 }
 
@@ -108,12 +105,6 @@ async function openDatabase(config: Config, stops: (() => Promise<unknown>)[]): 
   return embedded.url;
 }
 
-async function prepareSchema(config: Config, url: string, logger: Logger): Promise<void> {
-  if (!config.migrateOnStart) return;
-  const names = await migrate(url);
-  if (names.length > 0) logger.info({ migrations: names }, "schema migrated");
-}
-
 /** @returns how to stop listening */
 async function listen(config: Config, options: ListeningOptions): Promise<() => Promise<void>> {
   const { databaseDirectUrl: url = options.url } = config;
@@ -121,15 +112,6 @@ async function listen(config: Config, options: ListeningOptions): Promise<() => 
     throw asDatabaseError(error, url === options.url ? "DATABASE_URL" : "DATABASE_DIRECT_URL");
   });
   return () => listening.stop();
-}
-
-export async function assertMigrated({ db }: Connection): Promise<void> {
-  const pending = await pendingMigrations(db);
-  if (pending.length > 0) {
-    throw new StartError(
-      `The database is behind this version (${pending.length} migrations): run \`npm run migrate\`, or the image with \`migrate\`, first.`,
-    );
-  }
 }
 
 /** The processor that the configuration names. */
@@ -238,15 +220,6 @@ async function withSecrets(config: Config): Promise<Config> {
     secretsKeys: secretsKeys.length === 0 ? [await keepSecret(dataDir, "secrets-key")] : secretsKeys,
     receiptSeeds: receiptSeeds.length === 0 ? [await keepSecret(dataDir, "receipt-key")] : receiptSeeds,
   };
-}
-
-/** What the operator can mend at the database, in one line, without the address and its password. */
-export function asDatabaseError(error: unknown, variable = "DATABASE_URL"): unknown {
-  const first = error instanceof AggregateError ? error.errors[0] : error;
-  const code = first instanceof Error && "code" in first ? String(first.code) : "";
-  if (!/^(ECONN|ENOTFOUND|EAI_|ETIMEDOUT|EHOSTUNREACH|3D000|28|57P03|53300)/.test(code)) return error;
-  const said = first instanceof Error ? first.message : code;
-  return new StartError(`The database cannot be used: ${said}. Check ${variable}, and that it is running.`);
 }
 
 function asStartError(error: unknown, { host, port }: Config): unknown {

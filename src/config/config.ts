@@ -1,4 +1,6 @@
+import { isIP } from "node:net";
 import { resolve } from "node:path";
+import ipaddr from "ipaddr.js";
 import { isLoopback } from "../lib/addresses.ts";
 import { FEATURE_KEYS } from "../lib/scopes.ts";
 import { StartError } from "../lib/start-error.ts";
@@ -25,6 +27,8 @@ export type Config = {
   databaseUrl: string | undefined;
   /** Leads to Postgres past any pooler, for LISTEN; absent: `databaseUrl` does. */
   databaseDirectUrl: string | undefined;
+  /** Leads to Postgres as the role that owns the tables; absent: one role does both. */
+  databaseMigrateUrl: string | undefined;
   migrateOnStart: boolean;
   dataDir: string;
   appName: string;
@@ -75,10 +79,12 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
   const env = new Environment(variables);
   const host = env.text("HOST", "127.0.0.1");
   const port = env.integer("PORT", 3000, { min: 1, max: 65_535 });
-  const databaseUrl = env.url("DATABASE_URL", ["postgres:", "postgresql:"]);
-  const databaseDirectUrl = env.url("DATABASE_DIRECT_URL", ["postgres:", "postgresql:"]);
-  if (databaseDirectUrl !== undefined && databaseUrl === undefined) {
-    env.fault("DATABASE_DIRECT_URL needs DATABASE_URL beside it: another way to the same database");
+  const databaseUrl = env.postgres("DATABASE_URL");
+  const databaseDirectUrl = env.postgres("DATABASE_DIRECT_URL");
+  const databaseMigrateUrl = env.postgres("DATABASE_MIGRATE_URL");
+  for (const name of ["DATABASE_DIRECT_URL", "DATABASE_MIGRATE_URL"]) {
+    if (env.optional(name) !== undefined && env.optional("DATABASE_URL") === undefined)
+      env.fault(`${name} needs DATABASE_URL beside it: another way to the same database`);
   }
   const stripe = readStripe(env);
   const publicUrl = readPublicUrl(env, port, databaseUrl !== undefined);
@@ -91,6 +97,7 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
     publicUrl,
     databaseUrl,
     databaseDirectUrl,
+    databaseMigrateUrl,
     migrateOnStart: env.flag("MIGRATE_ON_START", databaseUrl === undefined),
     dataDir: resolve(env.text("DATA_DIR", ".data")),
     appName,
@@ -115,13 +122,18 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
     logLevel: env.oneOf("LOG_LEVEL", LOG_LEVELS, "info"),
     demo,
   };
-  if (env.optional("DATABASE_URL") === undefined) refuseEmbedded(env, publicUrl);
+  if (env.optional("DATABASE_URL") === undefined) refuseEmbedded(env, { host, publicUrl });
   if (env.faults.length > 0) throw new StartError(env.faults.join("\n"));
   return config;
 }
 
 /** The embedded database is for trying things out on one machine: its secrets lie beside it, and the demo prints some. */
-function refuseEmbedded(env: Environment, publicUrl: string): void {
+function refuseEmbedded(env: Environment, { host, publicUrl }: Pick<Config, "host" | "publicUrl">): void {
+  if (!isLoopback(host)) {
+    env.fault(
+      `HOST ${host} lets other machines in, and the built-in database is for a demo on this one: set DATABASE_URL, or HOST to 127.0.0.1`,
+    );
+  }
   if (!isLocal(publicUrl)) {
     env.fault(
       "PUBLIC_URL leads here from other machines, and the embedded database is for trying things out on this one: set DATABASE_URL, or leave PUBLIC_URL at localhost",
@@ -132,6 +144,18 @@ function refuseEmbedded(env: Environment, publicUrl: string): void {
       "STRIPE_SECRET_KEY is a live key, and live money must not rest on the embedded database: set DATABASE_URL",
     );
   }
+}
+
+/**
+ * The address that `migrate` needs, and all that it needs: DATABASE_MIGRATE_URL, else DATABASE_URL.
+ * @returns undefined where neither is set, and the embedded database is meant
+ * @throws StartError when it cannot be read
+ */
+export function loadMigrateUrl(variables: NodeJS.ProcessEnv = process.env): string | undefined {
+  const env = new Environment(variables);
+  const url = env.postgres("DATABASE_MIGRATE_URL") ?? env.postgres("DATABASE_URL");
+  if (env.faults.length > 0) throw new StartError(env.faults.join("\n"));
+  return url;
 }
 
 function readPublicUrl(env: Environment, port: number, secure: boolean): string {
@@ -250,8 +274,14 @@ function readTrustProxy(env: Environment): number | string | false {
   const value = env.optional("TRUST_PROXY");
   if (value === undefined || value === "0") return false;
   if (/^[1-9]\d?$/.test(value)) return Number(value);
-  if (/^[0-9a-fA-F.:/, ]+$/.test(value) && /[.:]/.test(value) && !/(^|[\s,])(0\.0\.0\.0|::)\/0/.test(value))
-    return value;
+  if (value.split(",").every((range) => isRange(range.trim()))) return value;
   env.fault("TRUST_PROXY must be a number of proxies or their address ranges (10.0.0.0/8, …), never all");
   return false;
+}
+
+/** An address, or a range of them in CIDR form that is not all there are. */
+function isRange(given: string): boolean {
+  const [address = "", bits] = given.split("/");
+  if (isIP(address) === 0 || address.includes("%")) return false;
+  return bits === undefined || (ipaddr.isValidCIDR(given) && ipaddr.parseCIDR(given)[1] > 0);
 }

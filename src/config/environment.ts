@@ -82,6 +82,22 @@ export class Environment {
     return undefined;
   }
 
+  /** A Postgres's address. One over a socket may leave the host out: `postgres://user@/name?host=/run/postgresql`. */
+  postgres(name: string): string | undefined {
+    const value = this.optional(name);
+    if (value === undefined) return undefined;
+    if (!/^postgres(ql)?:\/\//.test(value)) {
+      this.fault(`${name} must be an address that begins with postgres:// or postgresql://`);
+    } else if (!URL.canParse(value.replace("@/", "@socket/"))) {
+      this.fault(
+        `${name} cannot be read: user and password are percent-encoded in it (%2F for /, %3F for ?, %23 for #), or the password goes into PGPASSWORD`,
+      );
+    } else {
+      return value;
+    }
+    return undefined;
+  }
+
   /** Secrets of 32 random bytes in base64, the newest first; an older one may follow for rotation. */
   keyBytes(name: string, { required }: { required: boolean }): Buffer[] {
     const keys = this.list(name).map((item) => Buffer.from(item, "base64"));

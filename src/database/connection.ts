@@ -1,6 +1,7 @@
 import { hash } from "node:crypto";
 import { Kysely, PostgresDialect, type Transaction } from "kysely";
 import pg from "pg";
+import { SettledClient } from "./client.ts";
 import type { Database } from "./schema.ts";
 
 /** Anything that statements can be sent through: the pool, or a transaction. */
@@ -17,19 +18,22 @@ export type Connection = {
 export type ConnectionOptions = {
   /** Connections at most. */
   size: number;
-  /** Postgres ends a statement that takes longer, in milliseconds. */
-  statementTimeout: number;
-  /** Postgres gives up waiting for a lock after this, in milliseconds. */
-  lockTimeout: number;
+  /**
+   * Milliseconds after which Postgres ends a statement, and gives up waiting for a lock, where they are not to be the
+   * role's (`settings.ts`). Needs a direct way to Postgres: poolers refuse or drop them.
+   */
+  statementTimeout?: number;
+  lockTimeout?: number;
   /** Told when an idle connection breaks; the pool replaces it by itself. */
   onIdleError: (error: Error) => void;
 };
 
+/** Postgres ends a statement of the running role that takes longer, in milliseconds. */
+export const STATEMENT_TIMEOUT = 5_000;
 const CONNECT_TIMEOUT = 3_000;
 /** How much longer than Postgres itself we wait for an answer before we take the connection for dead. */
 const ANSWER_GRACE = 500;
 const NO_ANSWER = "Query read timeout";
-const IDLE_IN_TRANSACTION_TIMEOUT = 10_000;
 const INT8 = 20;
 const NUMERIC = 1700;
 
@@ -54,7 +58,7 @@ function statementName(text: string): string {
  * Names every parametrised statement by a hash of its text, so that Postgres parses and plans it once a
  * connection: reads become 1.7–2.5 times as many a second (pool of 10, three joins by key).
  */
-class NamedStatementClient extends pg.Client {
+class NamedStatementClient extends SettledClient {
   // biome-ignore lint/suspicious/noExplicitAny: pg declares nine overloads; Kysely calls the one handled here
   override query(text: any, values?: any, callback?: any): any {
     const named = typeof text === "string" && Array.isArray(values) && values.length > 0;
@@ -73,15 +77,15 @@ class NamedStatementClient extends pg.Client {
 
 /** Opens a pool on `url`. Nothing is sent until the first statement. */
 export function connect(url: string, options: ConnectionOptions): Connection {
+  const { statementTimeout, lockTimeout } = options;
   const pool = new pg.Pool({
     Client: NamedStatementClient,
     connectionString: url,
     max: options.size,
     connectionTimeoutMillis: CONNECT_TIMEOUT,
-    statement_timeout: options.statementTimeout,
-    query_timeout: options.statementTimeout + ANSWER_GRACE,
-    lock_timeout: options.lockTimeout,
-    idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT,
+    query_timeout: (statementTimeout ?? STATEMENT_TIMEOUT) + ANSWER_GRACE,
+    ...(statementTimeout === undefined ? {} : { statement_timeout: statementTimeout }),
+    ...(lockTimeout === undefined ? {} : { lock_timeout: lockTimeout }),
     application_name: "countersign",
     keepAlive: true,
     types,

@@ -1,8 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
-import pg from "pg";
+import type pg from "pg";
 import type { Logger } from "pino";
 import { takeTurns } from "../lib/turns.ts";
+import { SettledClient } from "./client.ts";
 import type { Db } from "./connection.ts";
+import { backendOf } from "./pooler.ts";
 import { onCommit } from "./transaction.ts";
 import type { Wakes } from "./wakes.ts";
 
@@ -69,7 +71,7 @@ class Listener implements Listening {
   }
 
   async connect(): Promise<void> {
-    const client = new pg.Client({
+    const client = new SettledClient({
       connectionString: this.#options.url,
       application_name: "countersign wakes",
       connectionTimeoutMillis: CONNECT_TIMEOUT,
@@ -109,10 +111,8 @@ class Listener implements Listening {
     const { wakes, logger } = this.#options;
     // Else each wake-up would wait for the disk. One that a crash of the database loses is one that it missed.
     await client.query("set synchronous_commit = off");
-    const { rows } = await client.query<{ pid: number }>("select pg_backend_pid() as pid");
-    const [{ pid } = { pid: 0 }] = rows;
-    // A pooler hands out keys of its own.
-    if ("processID" in client && client.processID !== pid) {
+    const { pid, pooled } = await backendOf(client);
+    if (pooled) {
       logger.warn("wake-ups go through a pooler: unless it keeps sessions, set DATABASE_DIRECT_URL");
     }
     client.on("notification", ({ processId, payload = EVERYBODY }) => {

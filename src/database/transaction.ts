@@ -6,6 +6,7 @@ const ATTEMPTS = 3;
 const RETRY_AFTER_SECONDS = 2;
 const DEADLOCK_DETECTED = "40P01";
 const SERIALIZATION_FAILURE = "40001";
+const UNIQUE_VIOLATION = "23505";
 const FOREIGN_KEY_VIOLATION = "23503";
 
 /** What Postgres, the network or the pool says when the database is away, too busy, or shutting down. */
@@ -27,7 +28,8 @@ const changesOf = new WeakMap<Trx, Set<string>>();
 const listenersOf = new WeakMap<Db, CommitListener[]>();
 
 /**
- * Runs `work` in one transaction. A deadlock or a serialization failure is tried again, three times in all:
+ * Runs `work` in one transaction. A deadlock, a serialization failure or a number that another took is tried again,
+ * three times in all:
  * Postgres has rolled everything back, so `work` must do nothing outside its transaction. What it noted with
  * `noteChange` is told to the listeners of `db` once it has committed.
  */
@@ -35,15 +37,19 @@ export async function inTransaction<T>(db: Db, work: (trx: Trx) => Promise<T>): 
   for (let attempt = 1; ; attempt++) {
     try {
       let changes: ReadonlySet<string> | undefined;
-      const result = await db.transaction().execute(async (trx) => {
-        const done = await work(trx);
-        changes = changesOf.get(trx);
-        return done;
-      });
+      const result = await db
+        .transaction()
+        // Said in the statement that begins, so it holds whatever the server's default is.
+        .setIsolationLevel("read committed")
+        .execute(async (trx) => {
+          const done = await work(trx);
+          changes = changesOf.get(trx);
+          return done;
+        });
       if (changes !== undefined) for (const listener of listenersOf.get(db) ?? []) listener(changes);
       return result;
     } catch (error) {
-      if (attempt === ATTEMPTS || !isRollback(error)) throw error;
+      if (attempt === ATTEMPTS || !(isRollback(error) || isTaken(error))) throw error;
     }
   }
 }
@@ -66,6 +72,11 @@ export function isRollback(error: unknown): boolean {
     error instanceof pg.DatabaseError &&
     (error.code === DEADLOCK_DETECTED || error.code === SERIALIZATION_FAILURE)
   );
+}
+
+/** Whether another transaction wrote the same unique key first, such as the next number of something. */
+function isTaken(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === UNIQUE_VIOLATION;
 }
 
 /** Whether Postgres refused to remove what something else still refers to. */

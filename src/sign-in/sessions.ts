@@ -65,9 +65,9 @@ async function endCopied(
   await inTransaction(db, async (trx) => {
     const now = await readClock(trx);
     if (!(await store.deleteReplaced(trx, sessionId, previous))) return;
-    const subject = { kind: "session", id: sessionId };
-    const actor = { kind: "service" } as const;
-    await recordAudit(trx, { actor, ofUser: userId, action: "session_copied", subject, origin }, now);
+    const subject = { kind: "person", id: userId };
+    const entry = { actor: { kind: "service" }, ofUser: userId, action: "session_copied" } as const;
+    await recordAudit(trx, { ...entry, subject, detail: { sessionId }, origin }, now);
     await queueMail(trx, sessionCopiedMail(config, { email, name }), now);
   });
 }

@@ -14,6 +14,7 @@ const DOCUMENTS = [
   "CONTRIBUTING.md",
   "SECURITY.md",
   "CHANGELOG.md",
+  "docs/database.md",
   "docs/receipts.md",
   "docs/stripe.md",
   "docs/client.md",

@@ -4,6 +4,7 @@ import { sweepNotices } from "../../src/approvals/notices.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { call, createFixture, createMilestone, type Fixture, fund, operate } from "../support/fixtures.ts";
 import { createHuman, hiddenValue, open, submit } from "../support/humans.ts";
+import { ownerOf } from "../support/owner.ts";
 import { startService } from "../support/service.ts";
 
 const { app, db, config } = await startService();
@@ -29,12 +30,13 @@ async function mailsTo({ email }: Watched) {
 /** As if the mails and what they tell of were older: everything the rules measure moves back together. */
 async function letTimePass({ account }: Watched, interval: string): Promise<void> {
   const id = accountKey(account);
-  await sql`alter table approvals disable trigger user`.execute(db);
+  const owner = ownerOf(db);
+  await sql`alter table approvals disable trigger user`.execute(owner);
   await sql`
     update approvals set created_at = created_at - ${interval}::interval, expires_at = expires_at - ${interval}::interval,
       notify_at = notify_at - ${interval}::interval, resolved_at = resolved_at - ${interval}::interval
-    where account_id = ${id}`.execute(db);
-  await sql`alter table approvals enable trigger user`.execute(db);
+    where account_id = ${id}`.execute(owner);
+  await sql`alter table approvals enable trigger user`.execute(owner);
   await sql`update members set mailed_at = mailed_at - ${interval}::interval where account_id = ${id}`.execute(
     db,
   );

@@ -29,6 +29,7 @@ const LAYERS = [
   "web",
   "app",
   "main.ts",
+  "countersign.mjs",
   "stdio",
   "verify-receipt.ts",
 ];
@@ -241,7 +242,7 @@ describe("imports", () => {
 
   test("point one way between folders, and every folder has its place", () => {
     const folders = [...new Set(files.map((file) => folderOf(relative(SRC, file))))];
-    // Run by npm before anything is known to work, and imports nothing.
+    // Run before anything is known to work, and imports nothing.
     const placed = [...LAYERS, "check-runtime.mjs"];
     expect(folders.filter((folder) => !placed.includes(folder))).toEqual([]);
     const backward = across.filter(

@@ -3,9 +3,11 @@ import type { Db } from "../../src/database/connection.ts";
 import type { MilestoneStatus } from "../../src/database/schema.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import type { Fixture } from "../support/fixtures.ts";
+import { ownerOf } from "../support/owner.ts";
 
 /** A digest of every row of every table: equal means that nothing at all was written. */
-export async function digestRows(db: Db): Promise<Record<string, string>> {
+export async function digestRows(service: Db): Promise<Record<string, string>> {
+  const db = ownerOf(service);
   const { rows: tables } = await sql<{ name: string }>`
     select format('%I.%I', schemaname, tablename) as name from pg_tables
     where schemaname not in ('pg_catalog', 'information_schema') order by 1`.execute(db);
@@ -31,13 +33,15 @@ export function readApprovalRow(db: Db, { account }: Fixture, id: string) {
 
 /** Moves an approval's 72 hours into the past. The trigger that keeps them is off for that one statement. */
 export async function lapse(db: Db, { account }: Fixture, id: string): Promise<void> {
-  await db.transaction().execute(async (trx) => {
-    await sql`alter table approvals disable trigger approvals_terms`.execute(trx);
-    await sql`
+  await ownerOf(db)
+    .transaction()
+    .execute(async (trx) => {
+      await sql`alter table approvals disable trigger approvals_terms`.execute(trx);
+      await sql`
       update approvals set created_at = created_at - interval '73 hours', expires_at = expires_at - interval '73 hours'
       where account_id = ${accountKey(account)} and id = ${id}`.execute(trx);
-    await sql`alter table approvals enable trigger approvals_terms`.execute(trx);
-  });
+      await sql`alter table approvals enable trigger approvals_terms`.execute(trx);
+    });
 }
 
 /** Marks an approval, and its milestone, as one whose money is moving. */

@@ -5,6 +5,7 @@ import { insertMovement, insertPayment } from "../../src/billing/payment-store.t
 import { createSandbox } from "../../src/billing/sandbox.ts";
 import { newId } from "../../src/lib/ids.ts";
 import { addSeconds } from "../../src/lib/time.ts";
+import { ownerOf } from "../support/owner.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
 import { confirmNow, createStories, readOutcome, type Story } from "../support/stories.ts";
 
@@ -93,7 +94,7 @@ describe("the database itself", () => {
       "update signatures set user_id = 'somebody'",
       "delete from signatures",
     ]) {
-      const run = sql`${sql.raw(change)} where account_id = ${accountId}`.execute(db);
+      const run = sql`${sql.raw(change)} where account_id = ${accountId}`.execute(ownerOf(db));
       await expect(run, change).rejects.toMatchObject(KEPT);
     }
     const again = sql`

@@ -6,9 +6,12 @@ import { createLogger } from "../../src/app/logger.ts";
 import { sweepDuePayments } from "../../src/approvals/jobs.ts";
 import type { Config } from "../../src/config/config.ts";
 import { type Connection, connect, type Db } from "../../src/database/connection.ts";
+import { RUNNING_ROLE } from "../../src/database/grants.ts";
 import type { App } from "../../src/http/app.ts";
 import { cloneDatabase, createDatabase, databaseUrl } from "../support/clones.ts";
+import { ownerOf } from "../support/owner.ts";
 import { findDisagreements, openRails, type Rails } from "../support/rails.ts";
+import { asRole } from "../support/roles.ts";
 import { startService } from "../support/service.ts";
 import { confirmNow, createStories, readOutcome, type Story } from "../support/stories.ts";
 import { RECOVERIES, type Recovery } from "./crossings.ts";
@@ -73,12 +76,14 @@ async function query(text: string): Promise<void> {
 
 /** Puts the end of an approval into the past, which the database lets nobody do who does not switch it off. */
 async function lapse(db: Db, { accountId, approvalId }: Story): Promise<void> {
-  await db.transaction().execute(async (trx) => {
-    await sql`set local session_replication_role = replica`.execute(trx);
-    await sql`
+  await ownerOf(db)
+    .transaction()
+    .execute(async (trx) => {
+      await sql`set local session_replication_role = replica`.execute(trx);
+      await sql`
       update approvals set created_at = now() - interval '73 hours', expires_at = now() - interval '1 hour'
       where account_id = ${accountId} and id = ${approvalId}`.execute(trx);
-  });
+    });
 }
 
 const connections: Connection[] = [];
@@ -91,7 +96,7 @@ async function copyBase({ base, rails }: World): Promise<{ url: string; db: Db; 
   const adminUrl = inject("adminUrl");
   const name = `test_${randomBytes(6).toString("hex")}`;
   await createDatabase(adminUrl, name, new URL(base).pathname.slice(1));
-  const url = databaseUrl(adminUrl, name);
+  const url = asRole(databaseUrl(adminUrl, name), RUNNING_ROLE);
   const options = { size: 3, statementTimeout: 5_000, lockTimeout: 3_000, onIdleError: () => {} };
   const connection = connect(url, options);
   connections.push(connection);

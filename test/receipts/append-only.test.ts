@@ -1,6 +1,7 @@
 import { type RawBuilder, sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { createSandbox } from "../../src/billing/sandbox.ts";
+import { ownerOf } from "../support/owner.ts";
 import { decideEveryWay } from "../support/receipts.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
 
@@ -14,16 +15,18 @@ const service = await startService();
 const { db } = service;
 const every = await decideEveryWay({ ...service, processor: createSandbox(db, PUBLIC_URL) });
 const { accountId } = every.byPassword.story;
+// As the owner: the rights of the running role refuse most of it before.
+const owner = ownerOf(db);
 const own = sql`account_id = ${accountId}`;
 
 /** What became of a statement: `accepted`, or which refusal; with its words, where a table's own is meant. */
 const state = (statement: RawBuilder<unknown>): Promise<string> =>
-  statement.execute(db).then(
+  statement.execute(owner).then(
     () => "accepted",
     (error: { code: string }) => error.code,
   );
 const words = (statement: RawBuilder<unknown>): Promise<string> =>
-  statement.execute(db).then(
+  statement.execute(owner).then(
     () => "accepted",
     (error: { message: string }) => error.message,
   );
@@ -76,7 +79,7 @@ describe("the chain", () => {
     expect(await state(insert({ index: 4, previous: digestOf(every.afterRefusal), body, approval }))).toBe(
       UNIQUE_VIOLATION,
     );
-    await sql`alter table receipts drop constraint receipts_account_id_approval_id_key`.execute(db);
+    await sql`alter table receipts drop constraint receipts_account_id_approval_id_key`.execute(owner);
     expect(await state(insert({ index: 6, previous: last, body, approval }))).toBe(FOREIGN_KEY_VIOLATION);
     expect(await state(insert({ index: 5, previous: digestOf(every.afterRefusal), body, approval }))).toBe(
       FOREIGN_KEY_VIOLATION,

@@ -8,6 +8,7 @@ import { createSandbox } from "../../src/billing/sandbox.ts";
 import { canonicalText } from "../../src/lib/canonical.ts";
 import type { LinkedContent } from "../../src/receipts/schemas.ts";
 import { operate } from "../support/fixtures.ts";
+import { ownerOf } from "../support/owner.ts";
 import { runProgram } from "../support/process.ts";
 import { decideEveryWay } from "../support/receipts.ts";
 import { PUBLIC_URL, serviceEnvironment, startService } from "../support/service.ts";
@@ -25,6 +26,7 @@ async function createWorld() {
   const service = await startService();
   const every = await decideEveryWay({ ...service, processor: createSandbox(service.db, PUBLIC_URL) });
   const { db, config } = service;
+  const owner = ownerOf(db);
   const { accountId } = every.byPassword.story;
   const run = async (...args: string[]) => {
     const lines: string[] = [];
@@ -33,7 +35,7 @@ async function createWorld() {
   };
   /** What whoever rules the database can do: the triggers do not bind them. */
   const tamper = (...statements: RawBuilder<unknown>[]) =>
-    db.transaction().execute(async (trx) => {
+    owner.transaction().execute(async (trx) => {
       await sql`set local session_replication_role = replica`.execute(trx);
       for (const statement of statements) await statement.execute(trx);
     });
@@ -41,7 +43,7 @@ async function createWorld() {
   /** Rewrites a receipt, with its digest made right, and those after it linked anew: nothing contradicts itself. */
   const rewrite = async (index: number, change: (content: LinkedContent) => void) => {
     await sql`alter table receipts drop constraint if exists
-      receipts_account_id_previous_index_previous_digest_fkey`.execute(db);
+      receipts_account_id_previous_index_previous_digest_fkey`.execute(owner);
     const links = await db
       .selectFrom("receipts")
       .where("account_id", "=", accountId)
@@ -116,7 +118,7 @@ describe("audit", () => {
 
   test("finds a receipt that was changed, and one that was taken out of the middle", async () => {
     const { db, own, run, tamper, every, fixture } = await createWorld();
-    await sql`alter table receipts drop constraint receipts_check`.execute(db);
+    await sql`alter table receipts drop constraint receipts_check`.execute(ownerOf(db));
     await tamper(
       sql`delete from receipts where ${own} and chain_index = 2`,
       sql`update receipts set body = replace(body, 'Acme', 'Acne') where ${own} and chain_index = 4`,

@@ -1,6 +1,8 @@
 import { randomBytes } from "node:crypto";
 import pg from "pg";
 import { inject } from "vitest";
+import { RUNNING_ROLE } from "../../src/database/grants.ts";
+import { asRole, OWNER } from "./roles.ts";
 
 /** The address of another database on the same server. */
 export function databaseUrl(adminUrl: string, name: string): string {
@@ -22,11 +24,24 @@ export async function createDatabase(adminUrl: string, name: string, template?: 
   }
 }
 
-/** A database of the test file's own, migrated. It goes when the run's Postgres does. */
+/**
+ * A database of the test file's own, migrated, as the role that runs the service sees it: it owns nothing, and may do
+ * what `src/database/grants.ts` says. It goes when the run's Postgres does.
+ */
 export async function cloneDatabase(): Promise<string> {
   const name = `test_${randomBytes(6).toString("hex")}`;
   await createDatabase(inject("adminUrl"), name, inject("template"));
-  return databaseUrl(inject("adminUrl"), name);
+  return asRole(databaseUrl(inject("adminUrl"), name), RUNNING_ROLE);
+}
+
+/** The same database as the role that owns its tables, for what the service itself must not be able to do. */
+export function asOwner(url: string): string {
+  return asRole(url, OWNER);
+}
+
+/** The same database as the server's superuser. */
+export function asAdmin(url: string): string {
+  return databaseUrl(inject("adminUrl"), new URL(url).pathname.slice(1));
 }
 
 /** A database of the test's own with nothing in it. */

@@ -11,6 +11,7 @@ import { Waiters } from "../../src/events/waiters.ts";
 import type { App } from "../../src/http/app.ts";
 import { RateLimits } from "../../src/http/rate-limits.ts";
 import { cloneDatabase } from "./clones.ts";
+import { noteAddress } from "./owner.ts";
 import type { Rails } from "./rails.ts";
 
 export const OPERATOR_KEY = "operator-key-for-tests-operator-key-for-tests";
@@ -61,6 +62,7 @@ export async function startService(
     onIdleError: () => {},
   });
   const { db } = connection;
+  noteAddress(db, databaseUrl);
   const limits = new RateLimits();
   const tokenUses = new TokenUses();
   const wakes = new Wakes(db);

@@ -9,6 +9,7 @@ import { accountKey } from "../../src/lib/ids.ts";
 import { launchBrowser, routeStripe, SIZES, startSite } from "../support/browser.ts";
 import { call, operate } from "../support/fixtures.ts";
 import { PASSWORD } from "../support/humans.ts";
+import { ownerOf } from "../support/owner.ts";
 import { begin, type Story } from "../support/page-states.ts";
 import { findDisagreements, openStripeRails } from "../support/rails.ts";
 
@@ -249,8 +250,8 @@ async function textOf(locator: Locator): Promise<string> {
 async function passTime({ account }: Story, seconds: number): Promise<void> {
   const of = accountKey(account);
   const ago = sql`make_interval(secs => ${seconds})`;
-  await live()
-    .db.transaction()
+  await ownerOf(live().db)
+    .transaction()
     .execute(async (trx) => {
       await sql`set local session_replication_role = replica`.execute(trx);
       await sql`

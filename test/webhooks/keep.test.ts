@@ -6,6 +6,7 @@ import { createLogger } from "../../src/app/logger.ts";
 import { keyIdOf } from "../../src/lib/sealed.ts";
 import { forgetDeliveries, resealSecrets } from "../../src/webhooks/jobs.ts";
 import type { Fixture } from "../support/fixtures.ts";
+import { ownerOf } from "../support/owner.ts";
 import { startService } from "../support/service.ts";
 import {
   callWebhooks,
@@ -29,12 +30,14 @@ const countDeliveries = async (webhookId: string) =>
     .length;
 /** Makes the deliveries of a webhook so much older. */
 async function age(webhookId: string, days: number): Promise<void> {
-  await db.transaction().execute(async (trx) => {
-    await sql`alter table webhook_deliveries disable trigger webhook_deliveries_body`.execute(trx);
-    await sql`update webhook_deliveries set created_at = created_at - make_interval(days => ${days})
+  await ownerOf(db)
+    .transaction()
+    .execute(async (trx) => {
+      await sql`alter table webhook_deliveries disable trigger webhook_deliveries_body`.execute(trx);
+      await sql`update webhook_deliveries set created_at = created_at - make_interval(days => ${days})
       where webhook_id = ${webhookId}`.execute(trx);
-    await sql`alter table webhook_deliveries enable trigger webhook_deliveries_body`.execute(trx);
-  });
+      await sql`alter table webhook_deliveries enable trigger webhook_deliveries_body`.execute(trx);
+    });
 }
 /** Copies a webhook's one delivery, as if so many more had arrived. */
 async function multiply(webhookId: string, count: number): Promise<void> {

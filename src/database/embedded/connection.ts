@@ -1,5 +1,5 @@
-import pg from "pg";
 import { StartError } from "../../lib/start-error.ts";
+import { SettledClient } from "../client.ts";
 import { type Cluster, NAME } from "./cluster.ts";
 
 const CONNECT_TIMEOUT = 5_000;
@@ -8,8 +8,8 @@ const WRONG_PASSWORD = "28P01";
 
 /** The address of the cluster's own database, password included. Port on 127.0.0.1. */
 export function databaseUrl(cluster: Cluster, port: number, database: string = NAME): string {
-  // Said outright, as PGSSLMODE would be heeded otherwise.
-  return `postgres://${NAME}:${cluster.password}@127.0.0.1:${port}/${database}?sslmode=disable`;
+  // Said outright, as PGSSLMODE and PGSSLNEGOTIATION would be heeded otherwise.
+  return `postgres://${NAME}:${cluster.password}@127.0.0.1:${port}/${database}?sslmode=disable&sslnegotiation=postgres`;
 }
 
 /**
@@ -44,7 +44,7 @@ export async function ensureDatabase(cluster: Cluster, port: number): Promise<vo
 }
 
 async function query(url: string, text: string): Promise<Record<string, unknown>[]> {
-  const client = new pg.Client({
+  const client = new SettledClient({
     connectionString: url,
     connectionTimeoutMillis: CONNECT_TIMEOUT,
     query_timeout: STATEMENT_TIMEOUT,
