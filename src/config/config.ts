@@ -86,11 +86,6 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
     if (env.optional(name) !== undefined && env.optional("DATABASE_URL") === undefined)
       env.fault(`${name} needs DATABASE_URL beside it: another way to the same database`);
   }
-  if (databaseUrl === undefined && env.optional("DATABASE_URL") === undefined && !isLoopback(host)) {
-    env.fault(
-      `HOST ${host} lets other machines in, and the built-in database is for a demo on this one: set DATABASE_URL, or HOST to 127.0.0.1`,
-    );
-  }
   const stripe = readStripe(env);
   const publicUrl = readPublicUrl(env, port, databaseUrl !== undefined);
   const appName = env.text("APP_NAME", "Countersign");
@@ -127,13 +122,18 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
     logLevel: env.oneOf("LOG_LEVEL", LOG_LEVELS, "info"),
     demo,
   };
-  if (env.optional("DATABASE_URL") === undefined) refuseEmbedded(env, publicUrl);
+  if (env.optional("DATABASE_URL") === undefined) refuseEmbedded(env, { host, publicUrl });
   if (env.faults.length > 0) throw new StartError(env.faults.join("\n"));
   return config;
 }
 
 /** The embedded database is for trying things out on one machine: its secrets lie beside it, and the demo prints some. */
-function refuseEmbedded(env: Environment, publicUrl: string): void {
+function refuseEmbedded(env: Environment, { host, publicUrl }: Pick<Config, "host" | "publicUrl">): void {
+  if (!isLoopback(host)) {
+    env.fault(
+      `HOST ${host} lets other machines in, and the built-in database is for a demo on this one: set DATABASE_URL, or HOST to 127.0.0.1`,
+    );
+  }
   if (!isLocal(publicUrl)) {
     env.fault(
       "PUBLIC_URL leads here from other machines, and the embedded database is for trying things out on this one: set DATABASE_URL, or leave PUBLIC_URL at localhost",

@@ -29,6 +29,7 @@ export function inviteMail(
 ): Mail {
   return {
     to: to.email,
+    routine: true,
     subject: `${appName}: an invitation to ${brief(accountName)}`,
     paragraphs: [
       `Hello ${brief(to.name)},`,

@@ -13,6 +13,7 @@ const NOT_YOU = (publicUrl: string): string[] => [
 export function resetMail({ appName, publicUrl }: Context, person: Person, secret: string): Mail {
   return {
     to: person.email,
+    routine: true,
     subject: `A new password for ${appName}`,
     paragraphs: [
       `Hello ${brief(person.name)},`,
