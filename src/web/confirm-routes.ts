@@ -22,7 +22,7 @@ import {
   showApproval,
   signedOf,
 } from "./approval-view.ts";
-import { proveNow } from "./presence.ts";
+import { byPasskey, proveNow } from "./presence.ts";
 import { typedAmountFault } from "./typed-amount.ts";
 
 const ConfirmBody = Type.Object(
@@ -80,8 +80,10 @@ export function confirmRoutes(app: App, deps: ApprovalPageDeps): void {
     if (wrong !== undefined) return fault("amount", wrong);
     const { acting, presence } = proof;
     const onRenewed = (token: NewToken) => void reply.header("set-cookie", cookieFor(deps, token));
+    const confirm = () =>
+      confirmApproval(deps, keyOf(approval), { actor: acting, presence, onRenewed }, signedOf(body));
     return decide(deps, request, reply, human, () =>
-      confirmApproval(deps, keyOf(approval), { actor: acting, presence, onRenewed }, signedOf(body)),
+      presence.kind === "passkey" ? byPasskey(deps, request, acting, confirm) : confirm(),
     );
   });
 }
