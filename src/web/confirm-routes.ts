@@ -23,7 +23,7 @@ import {
   showApproval,
   signedOf,
 } from "./approval-view.ts";
-import { proveNow } from "./presence.ts";
+import { byPasskey, proveNow } from "./presence.ts";
 import { typedAmountFault } from "./typed-amount.ts";
 
 const ConfirmBody = Type.Object(
@@ -82,8 +82,9 @@ export function confirmRoutes(app: App, deps: ApprovalPageDeps): void {
     const { acting, presence } = proof;
     const onRenewed = (token: NewToken) => void reply.header("set-cookie", cookieFor(deps, token));
     const decider = { actor: acting, name: human.name, origin: originOf(request), presence, onRenewed };
+    const confirm = () => confirmApproval(deps, keyOf(approval), decider, signedOf(body));
     return decide(deps, request, reply, human, () =>
-      confirmApproval(deps, keyOf(approval), decider, signedOf(body)),
+      presence.kind === "passkey" ? byPasskey(deps, request, acting, confirm) : confirm(),
     );
   });
 }
