@@ -1,3 +1,4 @@
+import { readFundingTerms } from "../contracts/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction, isRollback } from "../database/transaction.ts";
@@ -65,7 +66,8 @@ async function createFunding(
   row: store.FundingRow,
   queued: boolean,
 ): Promise<Approval | undefined> {
-  const { accountId, now, terms } = row;
+  const { accountId, now } = row;
+  const terms = readFundingTerms(row);
   const approval = {
     id: newId(),
     terms,

@@ -1,6 +1,6 @@
 import { CompiledQuery, sql } from "kysely";
 import { GRANT_COLUMNS, GRANT_CONDITION, GRANT_TABLES, type Grant } from "../accounts/service.ts";
-import { FUNDING_TERMS } from "../contracts/service.ts";
+import { FUNDING_TERMS_COLUMNS } from "../contracts/service.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type {
   ApprovalStatus,
@@ -28,7 +28,7 @@ export type ApprovalRow = {
   resolvedAt: Date | null;
 };
 
-/** Everything that the gates and rules of a fund request need; null where there is nothing. */
+/** Everything that the gates and rules of a fund request need, and what `readFundingTerms` reads; null where there is nothing. */
 export type FundingRow = Grant & {
   milestoneId: string | null;
   milestoneStatus: MilestoneStatus;
@@ -37,7 +37,6 @@ export type FundingRow = Grant & {
   contractStatus: ContractStatus;
   contractRevision: number;
   jobId: string;
-  terms: Terms;
   hasCard: boolean;
   approvalId: string | null;
   approvalCreatedAt: Date;
@@ -50,7 +49,7 @@ const READ_FUNDING = `
   select ${GRANT_COLUMNS},
     m.id as "milestoneId", m.status as "milestoneStatus", m.revision as "milestoneRevision",
     c.id as "contractId", c.status as "contractStatus", c.revision as "contractRevision", c.job_id as "jobId",
-    ${FUNDING_TERMS} as terms,
+    ${FUNDING_TERMS_COLUMNS},
     p.id is not null as "hasCard",
     v.id as "approvalId", v.created_at as "approvalCreatedAt", v.expires_at as "approvalExpiresAt",
     v.executing_at is not null as "approvalExecuting"

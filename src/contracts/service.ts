@@ -9,7 +9,7 @@ import { changesTerms } from "./terms.ts";
 import { toBudget, toContract, toMilestone } from "./wire.ts";
 
 export type { ContractValues, MilestoneValues } from "./store.ts";
-export { FUNDING_TERMS } from "./terms.ts";
+export { FUNDING_TERMS, FUNDING_TERMS_COLUMNS, readFundingTerms } from "./terms.ts";
 
 /**
  * The account's contracts, newest first (CONTRACT.md §4): all of them, or none.

@@ -26,6 +26,16 @@ const COLUMNS: ColumnsOf<FundingTerms> = {
 /** The present terms of the milestone `m` of the contract `c`, as a JSON value in SQL. */
 export const FUNDING_TERMS = toJson(COLUMNS);
 
+/**
+ * The same as plain columns, for `readFundingTerms`: in the statement of a fund request, building JSON took 70 µs of 600.
+ */
+export const FUNDING_TERMS_COLUMNS = toColumns(COLUMNS, "terms").join(", ");
+
+/** The terms in a row that was read with `FUNDING_TERMS_COLUMNS`. */
+export function readFundingTerms(row: object): FundingTerms {
+  return fill(COLUMNS, "terms", row as Readonly<Record<string, unknown>>) as FundingTerms;
+}
+
 /** Whether values to be written change what people sign. Columns that are not among the values stay as they are. */
 export function changesTerms(
   table: "contracts" | "milestones",
@@ -43,6 +53,20 @@ function toJson(columns: Tree): string {
     ([name, column]) => `'${name}', ${typeof column === "string" ? column : toJson(column)}`,
   );
   return `jsonb_build_object(${parts.join(", ")})`;
+}
+
+function toColumns(columns: Tree, path: string): string[] {
+  return Object.entries(columns).flatMap(([name, column]) =>
+    typeof column === "string" ? [`${column} as "${path}.${name}"`] : toColumns(column, `${path}.${name}`),
+  );
+}
+
+function fill(columns: Tree, path: string, row: Readonly<Record<string, unknown>>): object {
+  const entries = Object.entries(columns).map(([name, column]) => {
+    const inner = `${path}.${name}`;
+    return [name, typeof column === "string" ? row[inner] : fill(column, inner, row)];
+  });
+  return Object.fromEntries(entries);
 }
 
 function flatten(columns: Tree): string[] {
