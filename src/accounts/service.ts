@@ -1,3 +1,4 @@
+import { type Act, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { MemberRole } from "../database/schema.ts";
@@ -81,26 +82,29 @@ export async function getAccount(db: Db, accountId: string, id: string): Promise
   return account;
 }
 
+/** The account before a write, and as it is written. */
+export type AccountChange = { before: AccountRow | undefined; after: store.AccountValues };
+
 /**
- * Creates or changes an account. `merge` makes the new values from the present ones.
- * @returns whether it was created
+ * Creates or changes an account, which is held from then on. `merge` makes the new values from the present ones.
  * @throws whatever `merge` throws
  */
 export async function saveAccount(
-  db: Db,
+  trx: Trx,
   accountId: string,
   id: string,
   merge: (present: AccountRow | undefined, now: Date) => store.AccountValues,
-): Promise<boolean> {
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
-    const present = await store.lockAccount(trx, accountId);
-    if (present === undefined && (await store.insertAccount(trx, accountId, id, merge(undefined, now), now)))
-      return true;
-    const row = present ?? (await store.lockAccount(trx, accountId));
-    await store.updateAccount(trx, accountId, merge(row, now), now);
-    return false;
-  });
+  now: Date,
+): Promise<AccountChange> {
+  const present = await store.lockAccount(trx, accountId);
+  if (present === undefined) {
+    const after = merge(undefined, now);
+    if (await store.insertAccount(trx, accountId, id, after, now)) return { before: undefined, after };
+  }
+  const before = present ?? (await store.lockAccount(trx, accountId));
+  const after = merge(before, now);
+  await store.updateAccount(trx, accountId, after, now);
+  return { before, after };
 }
 
 /** Holds the account's row until the transaction ends, so that what belongs to it changes one at a time. */
@@ -130,7 +134,7 @@ export function listMembers(db: Db, accountId: string): Promise<store.MemberRow[
 }
 
 /**
- * Invites a person into the account, or invites them anew: an earlier invitation dies with it.
+ * Invites a person into the account, for the operator, or invites them anew: an earlier invitation ends with it.
  * @returns the member and the secret of the invitation, which lasts 24 h and is in the answer alone
  * @throws Problem member_active when they have accepted already
  */
@@ -138,11 +142,20 @@ export async function inviteMember(
   db: Db,
   accountId: string,
   person: { email: string; name: string; role: MemberRole },
+  act: Act,
 ): Promise<{ member: store.MemberRow; secret: string }> {
   return inTransaction(db, async (trx) => {
     const now = await readClock(trx);
     await store.lockAccount(trx, accountId);
-    return insertInvitation(trx, accountId, person, undefined, now);
+    const invited = await insertInvitation(trx, accountId, person, undefined, now);
+    const { id, email, name, role } = invited.member;
+    const entry = {
+      action: "member_invited" as const,
+      subject: { kind: "member", id },
+      after: { email, name, role },
+    };
+    await recordAudit(trx, { accountId, ...act, ...entry }, now);
+    return invited;
   });
 }
 

@@ -1,3 +1,4 @@
+import { type Act, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
@@ -33,8 +34,19 @@ export type MintedToken = { token: string; tokenType: "bearer"; metadata: TokenM
  * Mints a token for the operator.
  * @throws Problem token_limit_reached with 25 active ones, bad_request for an expiry that has passed
  */
-export function createToken(db: Db, account: Account, request: TokenRequest): Promise<MintedToken> {
-  return inTransaction(db, async (trx) => mintToken(trx, account, request, undefined, await readClock(trx)));
+export function createToken(db: Db, account: Account, request: TokenRequest, act: Act): Promise<MintedToken> {
+  return inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    const minted = await mintToken(trx, account, request, undefined, now);
+    const { id, name, scopes, expiresAt } = minted.metadata;
+    const entry = {
+      action: "key_minted" as const,
+      subject: { kind: "token", id },
+      after: { name, scopes, expiresAt },
+    };
+    await recordAudit(trx, { accountId: account.accountId, ...act, ...entry }, now);
+    return minted;
+  });
 }
 
 /**

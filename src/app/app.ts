@@ -15,7 +15,14 @@ import type { Processor } from "../billing/processor.ts";
 import { Charge, PaymentMethod } from "../billing/schemas.ts";
 import type { Config } from "../config/config.ts";
 import { contractRoutes, createMilestoneRoute } from "../contracts/routes.ts";
-import { Budget, Contract, ContractWithBudget, Milestone } from "../contracts/schemas.ts";
+import {
+  Budget,
+  Contract,
+  ContractWithBudget,
+  Milestone,
+  OperatorContract,
+  OperatorContractWithBudget,
+} from "../contracts/schemas.ts";
 import type { Db } from "../database/connection.ts";
 import { updatesRoute } from "../events/routes.ts";
 import { Event, OperatorEvent, OperatorUpdates, Updates } from "../events/schemas.ts";
@@ -62,6 +69,8 @@ const SHARED_SCHEMAS = [
   Milestone,
   Contract,
   ContractWithBudget,
+  OperatorContract,
+  OperatorContractWithBudget,
   Event,
   Me,
   PaymentMethod,

@@ -1,6 +1,7 @@
 import { holdAccount, mayDecide } from "../accounts/service.ts";
+import { type Act, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
-import type { Db } from "../database/connection.ts";
+import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import type { CardSetup, Processor } from "./processor.ts";
@@ -23,6 +24,7 @@ export async function addPaymentMethod(
   { db, processor }: BillingDeps,
   accountId: string,
   paymentMethod: string,
+  act: Act,
 ): Promise<PaymentMethod> {
   const card = await processor.attachCard(accountId, paymentMethod);
   if (card === undefined) throw new Problem("unknown_payment_method", { paymentMethod });
@@ -30,8 +32,22 @@ export async function addPaymentMethod(
     const now = await readClock(trx);
     await holdAccount(trx, accountId);
     await store.clearDefault(trx, accountId);
-    return toPaymentMethod(await store.insertDefaultCard(trx, accountId, processor.name, card, now));
+    const added = await store.insertDefaultCard(trx, accountId, processor.name, card, now);
+    await recordCard(trx, accountId, "card_added", added, act, now);
+    return toPaymentMethod(added);
   });
+}
+
+function recordCard(
+  trx: Trx,
+  accountId: string,
+  action: "card_added" | "card_removed",
+  { id, brand, last4 }: store.CardRow,
+  act: Act,
+  now: Date,
+): Promise<void> {
+  const values = action === "card_added" ? { after: { brand, last4 } } : { before: { brand, last4 } };
+  return recordAudit(trx, { accountId, ...act, action, subject: { kind: "card", id }, ...values }, now);
 }
 
 /**
@@ -70,6 +86,7 @@ export async function removePaymentMethod(
   { db, processor }: BillingDeps,
   accountId: string,
   id: string,
+  act: Act,
 ): Promise<void> {
   await inTransaction(db, async (trx) => {
     const now = await readClock(trx);
@@ -80,6 +97,7 @@ export async function removePaymentMethod(
     await store.removeCard(trx, accountId, id, now);
     const next = cards.find((candidate) => candidate.id !== id);
     if (card.is_default && next !== undefined) await store.setDefault(trx, accountId, next.id);
+    await recordCard(trx, accountId, "card_removed", card, act, now);
   });
   await processor.detachCard(accountId, id);
 }

@@ -93,6 +93,12 @@ const catalogue = {
     "Only a milestone that is NOT_FUNDED can be funded or changed; `details.status` says where this one stands.",
     true,
   ],
+  milestone_funded: [
+    409,
+    "CONFLICT",
+    "The contract has a funded milestone: `details.milestoneIds`. It cannot end or change its payee until that money is released or refunded.",
+    true,
+  ],
   payment_method_required: [
     409,
     "CONFLICT",

@@ -1,5 +1,7 @@
 import { hash, timingSafeEqual } from "node:crypto";
 import type { FastifyReply, FastifyRequest } from "fastify";
+import type { Act } from "../audit/service.ts";
+import { originOf } from "../http/origin.ts";
 import {
   ADDRESS_FAILURES_PER_MINUTE,
   addressBucket,
@@ -7,6 +9,17 @@ import {
   rateLimitHeaders,
 } from "../http/rate-limits.ts";
 import { Problem } from "../lib/problems.ts";
+
+const FINGERPRINT_LENGTH = 8;
+
+const fingerprints = new WeakMap<FastifyRequest, string>();
+
+/** The operator, as audit entries name them: by the fingerprint of the key used, 8 hex digits of its SHA-256. */
+export function operatorOf(request: FastifyRequest): Act {
+  const key = fingerprints.get(request);
+  if (key === undefined) throw new TypeError("the operator's gate has not run");
+  return { actor: { kind: "operator", key }, origin: originOf(request) };
+}
 
 /**
  * Lets only holders of the operator's key pass (CONTRACT.md §8). Compared in constant time, by digest, so
@@ -32,6 +45,7 @@ export function operatorGate(keys: readonly string[], limits: RateLimits) {
         "The operator's key is required: `Authorization: Bearer …`.",
       );
     }
+    fingerprints.set(request, presented.toString("hex").slice(0, FINGERPRINT_LENGTH));
     request.log.info(
       { reqId: request.id, operatorKey: matches.indexOf(true) + 1, route: request.routeOptions.url },
       "operator key used",

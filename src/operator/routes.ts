@@ -11,8 +11,8 @@ import {
   listPaymentMethods,
   removePaymentMethod,
 } from "../billing/service.ts";
-import { Contract, ContractsQuery, ContractWithBudget } from "../contracts/schemas.ts";
-import { getContract, getMilestone, listContracts } from "../contracts/service.ts";
+import { ContractsQuery, OperatorContract, OperatorContractWithBudget } from "../contracts/schemas.ts";
+import { getMilestone, listContracts, withPayoutAccounts } from "../contracts/service.ts";
 import { Event, PageQuery, Updates } from "../events/schemas.ts";
 import { readUpdates } from "../events/service.ts";
 import type { App } from "../http/app.ts";
@@ -20,6 +20,7 @@ import { acceptNoBody, NoBody } from "../http/body.ts";
 import { timeOf } from "../lib/fields.ts";
 import type { ProblemName } from "../lib/problems.ts";
 import { ref } from "../lib/schema.ts";
+import { operatorOf } from "./gate.ts";
 import * as schemas from "./schemas.ts";
 import * as service from "./service.ts";
 
@@ -71,7 +72,12 @@ function accountRoutes(app: App, deps: service.OperatorDeps): void {
       },
     },
     async (request, reply) => {
-      const { created, account } = await service.putAccount(deps.db, request.params.accountId, request.body);
+      const { created, account } = await service.putAccount(
+        deps,
+        request.params.accountId,
+        request.body,
+        operatorOf(request),
+      );
       return reply.code(created ? 201 : 200).send({ account });
     },
   );
@@ -124,7 +130,7 @@ function accessRoutes(app: App, deps: service.OperatorDeps): void {
         scopes,
         expiresAt: expiresAt === undefined ? null : timeOf("expiresAt", expiresAt),
       };
-      return reply.code(201).send(await createToken(db, account, token));
+      return reply.code(201).send(await createToken(db, account, token, operatorOf(request)));
     },
   );
 
@@ -158,7 +164,7 @@ function accessRoutes(app: App, deps: service.OperatorDeps): void {
     },
     async (request, reply) => {
       const account = await service.findAccount(db, request.params.accountId);
-      return reply.code(201).send(await service.postMember(deps, account, request.body));
+      return reply.code(201).send(await service.postMember(deps, account, request.body, operatorOf(request)));
     },
   );
 
@@ -195,7 +201,12 @@ function cardRoutes(app: App, deps: BillingDeps): void {
     },
     async (request, reply) => {
       const { accountId } = await service.findAccount(db, request.params.accountId);
-      const paymentMethod = await addPaymentMethod(deps, accountId, request.body.paymentMethod);
+      const paymentMethod = await addPaymentMethod(
+        deps,
+        accountId,
+        request.body.paymentMethod,
+        operatorOf(request),
+      );
       return reply.code(201).send({ paymentMethod });
     },
   );
@@ -230,7 +241,7 @@ function cardRoutes(app: App, deps: BillingDeps): void {
     },
     async (request) => {
       const { accountId } = await service.findAccount(db, request.params.accountId);
-      await removePaymentMethod(deps, accountId, request.params.paymentMethodId);
+      await removePaymentMethod(deps, accountId, request.params.paymentMethodId, operatorOf(request));
       return { deleted: true as const };
     },
   );
@@ -255,12 +266,14 @@ function sandboxRoutes(app: App, { db }: BillingDeps): void {
   );
 }
 
-function contractRoutes(app: App, { db }: service.OperatorDeps): void {
+function contractRoutes(app: App, deps: service.OperatorDeps): void {
+  const { db } = deps;
   const put = describe("putContract", "Create a contract, or set the named keys of one", [
     "contract_ended",
     "payment_in_progress",
+    "milestone_funded",
   ]);
-  const Answer = one("contract", Contract);
+  const Answer = one("contract", OperatorContract);
   app.put(
     "/accounts/:accountId/contracts/:contractId",
     {
@@ -275,10 +288,11 @@ function contractRoutes(app: App, { db }: service.OperatorDeps): void {
     async (request, reply) => {
       const account = await service.findAccount(db, request.params.accountId);
       const { created, contract } = await service.putContract(
-        db,
+        deps,
         account,
         request.params.contractId,
         request.body,
+        operatorOf(request),
       );
       return reply.code(created ? 201 : 200).send({ contract });
     },
@@ -292,12 +306,12 @@ function contractRoutes(app: App, { db }: service.OperatorDeps): void {
       schema: {
         ...get.schema,
         params: ContractParams,
-        response: { 200: one("contract", ContractWithBudget) },
+        response: { 200: one("contract", OperatorContractWithBudget) },
       },
     },
     async (request) => {
-      const { accountId } = await service.findAccount(db, request.params.accountId);
-      return { contract: await getContract(db, accountId, request.params.contractId) };
+      const account = await service.findAccount(db, request.params.accountId);
+      return { contract: await service.getContract(db, account, request.params.contractId) };
     },
   );
 
@@ -312,17 +326,19 @@ function contractRoutes(app: App, { db }: service.OperatorDeps): void {
         ...list.schema,
         params: AccountParams,
         querystring: ContractsQuery,
-        response: { 200: many("contracts", Contract) },
+        response: { 200: many("contracts", OperatorContract) },
       },
     },
     async (request) => {
       const { accountId } = await service.findAccount(db, request.params.accountId);
-      return { contracts: await listContracts(db, accountId, request.query) };
+      const contracts = await listContracts(db, accountId, request.query);
+      return { contracts: await withPayoutAccounts(db, accountId, contracts) };
     },
   );
 }
 
-function milestoneRoutes(app: App, { db }: service.OperatorDeps): void {
+function milestoneRoutes(app: App, deps: service.OperatorDeps): void {
+  const { db } = deps;
   const put = describe("putMilestone", "Create a milestone, or set the named keys of one", [
     "contract_ended",
     "milestone_cancelled",
@@ -345,10 +361,11 @@ function milestoneRoutes(app: App, { db }: service.OperatorDeps): void {
     async (request, reply) => {
       const account = await service.findAccount(db, request.params.accountId);
       const { created, milestone } = await service.putMilestone(
-        db,
+        deps,
         account,
         request.params.milestoneId,
         request.body,
+        operatorOf(request),
       );
       return reply.code(created ? 201 : 200).send({ milestone });
     },
@@ -378,13 +395,21 @@ function milestoneRoutes(app: App, { db }: service.OperatorDeps): void {
       },
       async (request) => {
         const account = await service.findAccount(db, request.params.accountId);
-        return { milestone: await service.cancelMilestone(db, account, request.params.milestoneId) };
+        return {
+          milestone: await service.cancelMilestone(
+            deps,
+            account,
+            request.params.milestoneId,
+            operatorOf(request),
+          ),
+        };
       },
     );
   });
 }
 
-function eventRoutes(app: App, { db }: service.OperatorDeps): void {
+function eventRoutes(app: App, deps: service.OperatorDeps): void {
+  const { db } = deps;
   const post = describe("postEvent", "Pass an event on to an account's feed");
   app.post(
     "/accounts/:accountId/events",
@@ -399,7 +424,9 @@ function eventRoutes(app: App, { db }: service.OperatorDeps): void {
     },
     async (request, reply) => {
       const account = await service.findAccount(db, request.params.accountId);
-      return reply.code(201).send({ event: await service.postEvent(db, account, request.body) });
+      return reply
+        .code(201)
+        .send({ event: await service.postEvent(deps, account, request.body, operatorOf(request)) });
     },
   );
 

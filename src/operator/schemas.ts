@@ -77,15 +77,23 @@ export const PaymentMethodBody = Type.Object(
   strict,
 );
 
+const PayoutAccount = Type.String({
+  pattern: "^acct_[A-Za-z0-9_]{1,250}$",
+  description: "The processor's id of the payee's account.",
+  examples: ["acct_1A2b3C"],
+});
 const Freelancer = Type.Object(
   {
-    userId: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
-    displayName: Type.Optional(Line),
+    userId: Type.String({ minLength: 1, maxLength: 128 }),
+    displayName: Line,
     country: Type.Optional(nullable(Type.String({ minLength: 1, maxLength: 100 }))),
     profilePath: Type.Optional(nullable(Type.String({ minLength: 1, maxLength: 500 }))),
-    payoutAccount: Type.Optional(nullable(Type.String({ minLength: 1, maxLength: 255 }))),
+    payoutAccount: Type.Optional(nullable(PayoutAccount)),
   },
-  strict,
+  {
+    ...strict,
+    description: "Set whole: what is left out is none. A payee named without a payout account has none.",
+  },
 );
 
 export const ContractBody = Type.Object(

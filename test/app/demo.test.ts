@@ -9,10 +9,10 @@ import { call } from "../support/fixtures.ts";
 import { cookieOf, open, signIn } from "../support/humans.ts";
 import { startService } from "../support/service.ts";
 
-const { app, db } = await startService();
+const { app, db, config } = await startService();
 
 test("the demo's owner is made once, with a new password at each start, and stays signed in", async () => {
-  const deps = { db, processor: createSandbox(db, "http://localhost:3000") };
+  const deps = { db, config, processor: createSandbox(db, "http://localhost:3000") };
   const first = await prepareDemo(deps);
   const session = await signIn(app, first.email, first.password);
   expect(session.status).toBe(303);

@@ -84,6 +84,8 @@ const ROLES: Record<string, number> = {
   boundaries: 0,
   statement: 0,
   access: 2,
+  // What the operator did, recorded and mailed.
+  acts: 2,
   answers: 2,
   booking: 2,
   funding: 2,

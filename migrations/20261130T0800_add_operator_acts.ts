@@ -1,0 +1,70 @@
+import { type Kysely, sql } from "kysely";
+
+/** What the operator may do to accounts that hold money, and what keeps that money from being stranded. */
+export async function up(db: Kysely<unknown>): Promise<void> {
+  for (const statement of held) await sql.raw(statement).execute(db);
+}
+
+// Invariant 14: money that is held always has a way out. Enforced here, whoever writes.
+const held = [
+  // A milestone is executing until the moment it is funded: one query sees it in one of the two states.
+  `create function refuse_stranding() returns trigger language plpgsql as $$
+    begin
+      if exists (
+        select from milestones m
+        left join executing_milestones x on x.account_id = m.account_id and x.milestone_id = m.id
+        where m.account_id = old.account_id and m.contract_id = old.id and (
+          x.milestone_id is not null
+          or m.status = 'ACTIVE_FUNDED' and (old.status, old.freelancer_user_id, old.freelancer_name)
+            is distinct from (new.status, new.freelancer_user_id, new.freelancer_name)
+        )
+      ) then
+        raise exception 'a contract whose money is held or moving keeps its payee and does not end'
+          using errcode = 'restrict_violation';
+      end if;
+      return new;
+    end $$`,
+  `create trigger contracts_held before update on contracts
+    for each row when (
+      (old.status, old.freelancer_user_id, old.freelancer_name, old.payout_account)
+      is distinct from (new.status, new.freelancer_user_id, new.freelancer_name, new.payout_account)
+    ) execute function refuse_stranding()`,
+  `create function refuse_change_of_funded() returns trigger language plpgsql as $$
+    begin
+      if old.status <> 'NOT_FUNDED' or exists (
+        select from executing_milestones x where x.account_id = old.account_id and x.milestone_id = old.id
+      ) then
+        raise exception 'a milestone whose money is held or moving keeps its contract and its terms'
+          using errcode = 'restrict_violation';
+      end if;
+      return new;
+    end $$`,
+  `create trigger milestones_held before update on milestones
+    for each row when (
+      (old.contract_id, old.description, old.amount_cents, old.currency)
+        is distinct from (new.contract_id, new.description, new.amount_cents, new.currency)
+      or new.status = 'CANCELLED' and old.status <> 'CANCELLED'
+    ) execute function refuse_change_of_funded()`,
+  // Holds contract and milestone, in this order, so that neither changes while an action on it begins.
+  `create function hold_contract() returns trigger language plpgsql as $$
+    declare
+      held text;
+    begin
+      select contract_id into held from milestones where account_id = new.account_id and id = new.milestone_id;
+      if not found then
+        return new; -- The foreign key refuses it.
+      end if;
+      perform from contracts where account_id = new.account_id and id = held and status = 'active' for share;
+      if not found then
+        raise exception 'an action begins under an active contract alone' using errcode = 'restrict_violation';
+      end if;
+      perform from milestones
+      where account_id = new.account_id and id = new.milestone_id and contract_id = held for share;
+      if not found then
+        raise exception 'the milestone was moved to another contract' using errcode = 'serialization_failure';
+      end if;
+      return new;
+    end $$`,
+  `create trigger executing_milestones_held before insert on executing_milestones
+    for each row execute function hold_contract()`,
+];
