@@ -2,7 +2,7 @@ import { type Kysely, sql } from "kysely";
 
 /** What the operator may do to accounts that hold money, and what keeps that money from being stranded. */
 export async function up(db: Kysely<unknown>): Promise<void> {
-  for (const statement of held) await sql.raw(statement).execute(db);
+  for (const statement of [...held, ...switches]) await sql.raw(statement).execute(db);
 }
 
 // Invariant 14: money that is held always has a way out. Enforced here, whoever writes.
@@ -67,4 +67,23 @@ const held = [
     end $$`,
   `create trigger executing_milestones_held before insert on executing_milestones
     for each row execute function hold_contract()`,
+];
+
+// `payment_pause` holds one row: what submits a payment reads it with the row held, so that a pause holds over processes.
+const switches = [
+  `alter table accounts add column frozen boolean not null default false`,
+  `create table payment_pause (
+    one_row boolean primary key default true check (one_row),
+    paused boolean not null,
+    changed_at timestamptz
+  )`,
+  `insert into payment_pause (paused) values (false)`,
+  `create function refuse_removal() returns trigger language plpgsql as $$
+    begin
+      raise exception 'the row of % stays', tg_table_name using errcode = 'restrict_violation';
+    end $$`,
+  `create trigger payment_pause_kept before delete on payment_pause
+    for each row execute function refuse_removal()`,
+  `create trigger payment_pause_emptied before truncate on payment_pause
+    for each statement execute function refuse_removal()`,
 ];

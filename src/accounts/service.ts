@@ -18,6 +18,7 @@ export {
   GRANT_COLUMNS,
   GRANT_CONDITION,
   GRANT_TABLES,
+  holdFrozen,
   insertAccount,
   listMemberships,
   readGrant,
@@ -113,6 +114,20 @@ export async function holdAccount(trx: Trx, accountId: string): Promise<void> {
 }
 
 /**
+ * Makes sure that the account is not frozen, and holds it so until the transaction ends. Whoever changes the account has
+ * locked it before.
+ * @throws Problem account_frozen
+ */
+export async function assertNotFrozen(trx: Trx, accountId: string): Promise<void> {
+  if (await store.holdFrozen(trx, accountId)) throw new Problem("account_frozen");
+}
+
+/** Whether the account is frozen, as far as can be seen without holding it. */
+export async function isFrozen(db: Db, accountId: string): Promise<boolean> {
+  return (await store.findAccount(db, accountId))?.frozen === true;
+}
+
+/**
  * Holds the member's row and makes sure that they may decide.
  * @throws Problem not_found when they are no member, not_permitted for a viewer
  */
@@ -162,7 +177,7 @@ export async function inviteMember(
 /**
  * Invites a person within a transaction that holds the account.
  * @param consentedBy the owner who invites, by their user id: what they send waits for nobody's consent
- * @throws Problem bad_request {field: "name"}, member_active when they have accepted already
+ * @throws Problem bad_request {field: "name"}, account_frozen, member_active when they have accepted already
  */
 export async function insertInvitation(
   trx: Trx,
@@ -172,6 +187,7 @@ export async function insertInvitation(
   now: Date,
 ): Promise<{ member: store.MemberRow; secret: string }> {
   nameOf("name", person.name);
+  await assertNotFrozen(trx, accountId);
   const email = person.email.toLowerCase();
   const present = await store.findMemberByEmail(trx, accountId, email);
   if (present?.status === "active") throw new Problem("member_active", { memberId: present.id });
@@ -209,6 +225,7 @@ export async function readInvitation(db: Db, secret: string): Promise<Invitation
  * (CONTRACT.md §6), which ends what an agent has held until then. One acceptance of an account at a time, so that the consent rule cannot be overtaken.
  * @param userId the person's sign-in, which `trx` may have made
  * @returns the invitation that was accepted; `undefined` when it no longer can be, or waits for consent
+ * @throws Problem account_frozen
  */
 export async function acceptInvitation(
   trx: Trx,
@@ -220,6 +237,7 @@ export async function acceptInvitation(
   if (credential === undefined) return undefined;
   const { accountId } = credential;
   await store.lockAccount(trx, accountId);
+  await assertNotFrozen(trx, accountId);
   const row = await store.findInvitation(trx, credential);
   const invitation = row && toOpenInvitation(row, now);
   if (row === undefined || invitation === undefined || invitation.waitsForConsent) return undefined;

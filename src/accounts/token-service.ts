@@ -1,4 +1,3 @@
-import { type Act, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
@@ -31,28 +30,9 @@ export type Minter = Pick<Grant, "tokenId" | "rootTokenId"> | { userId: string }
 export type MintedToken = { token: string; tokenType: "bearer"; metadata: TokenMetadata };
 
 /**
- * Mints a token for the operator.
- * @throws Problem token_limit_reached with 25 active ones, bad_request for an expiry that has passed
- */
-export function createToken(db: Db, account: Account, request: TokenRequest, act: Act): Promise<MintedToken> {
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
-    const minted = await mintToken(trx, account, request, undefined, now);
-    const { id, name, scopes, expiresAt } = minted.metadata;
-    const entry = {
-      action: "key_minted" as const,
-      subject: { kind: "token", id },
-      after: { name, scopes, expiresAt },
-    };
-    await recordAudit(trx, { accountId: account.accountId, ...act, ...entry }, now);
-    return minted;
-  });
-}
-
-/**
  * Mints a token within the transaction of whoever may. Holds the account, so that no two pass its limit together.
  * @param request.id drawn before by a form, which then counts once
- * @throws Problem form_refused, token_limit_reached with 25 active ones, bad_request for an expiry that has passed, or
+ * @throws Problem account_frozen, form_refused, token_limit_reached with 25 active ones, bad_request for an expiry that has passed, or
  * for a name that shows nothing
  */
 export async function mintToken(
@@ -62,7 +42,8 @@ export async function mintToken(
   minter: Minter,
   now: Date,
 ): Promise<MintedToken> {
-  await lockAccount(trx, account.accountId);
+  const held = await lockAccount(trx, account.accountId);
+  if (held?.frozen) throw new Problem("account_frozen");
   // A form that draws the id is sent once.
   if (request.id !== undefined && (await store.findToken(trx, account.accountId, request.id)) !== undefined)
     throw new Problem("form_refused");

@@ -32,8 +32,10 @@ import type { RateLimits } from "../http/rate-limits.ts";
 import { createServer, handleUnknownRoutes } from "../http/server.ts";
 import { VERSION } from "../lib/version.ts";
 import { mcpRoute } from "../mcp/routes.ts";
+import { accessRoutes } from "../operator/access-routes.ts";
 import { operatorFeedRoute } from "../operator/feed-routes.ts";
 import { operatorGate } from "../operator/gate.ts";
+import { pauseRoutes } from "../operator/pause-routes.ts";
 import { operatorRoutes } from "../operator/routes.ts";
 import { Account, Member, OperatorMilestone } from "../operator/schemas.ts";
 import { operatorWebhookRoutes } from "../operator/webhook-routes.ts";
@@ -110,8 +112,10 @@ export async function createApp(given: AppDeps): Promise<App> {
     const operator = async (api: App): Promise<void> => {
       api.addHook("onRequest", operatorGate(config.operatorApiKeys, limits));
       operatorRoutes(api, deps);
+      accessRoutes(api, deps);
       operatorFeedRoute(api, deps);
       operatorWebhookRoutes(api, deps);
+      pauseRoutes(api, deps);
     };
     await app.register(operator, { prefix: "/api/operator/v1" });
   }

@@ -1,4 +1,4 @@
-import { assertMayDecide } from "../accounts/service.ts";
+import { assertMayDecide, assertNotFrozen } from "../accounts/service.ts";
 import * as payments from "../billing/payment-service.ts";
 import type { ProcessorName } from "../billing/processor.ts";
 import { readClock, readClockNow } from "../database/clock.ts";
@@ -19,6 +19,7 @@ import {
 } from "../sessions/presence-service.ts";
 import { cross } from "./boundaries.ts";
 import { putChallenge, takeChallenge } from "./challenge-store.ts";
+import { paymentsPaused } from "./funding.ts";
 import * as store from "./human-store.ts";
 import { driveNewPayment, newLease, type PaymentDeps } from "./payment.ts";
 import { type Decision, type Statement, statementDigest } from "./statement.ts";
@@ -55,7 +56,8 @@ export function statementOf(row: store.HumanApprovalRow, decision: Decision, non
  * Asks a person's passkey to sign what their page shows: the challenge is the statement's digest, and counts for
  * this session, once, within 5 minutes (CONTRACT.md §7). Issued when they press the button, so that nothing is asked
  * of them for a page that could not be signed any more.
- * @throws Problem not_found, not_permitted, statement_stale, already_decided, payment_in_progress
+ * @throws Problem not_found, not_permitted, statement_stale, already_decided, payment_in_progress, payments_paused,
+ * account_frozen
  */
 export async function issueChallenge(
   db: Db,
@@ -65,6 +67,7 @@ export async function issueChallenge(
 ): Promise<void> {
   await inTransaction(db, async (trx) => {
     const now = await readClock(trx);
+    await assertPaymentsOpen(trx, accountId);
     const row = await lockOpen(trx, accountId, approvalId, userId);
     if (row.card === null) throw new Problem("statement_stale");
     assertUnchanged(row, statementOf(row, "confirm", signed.nonce), signed);
@@ -77,7 +80,7 @@ export async function issueChallenge(
  * Confirms: writes the signature, takes the milestone and writes the attempt, all in one transaction; then
  * moves the money (CONTRACT.md §1, DESIGN.md Paying). Returns when the outcome is known, or known to be open.
  * @throws Problem not_found, not_permitted, passkey_required, passkey_refused, challenge_lapsed, statement_stale,
- * already_decided, payment_in_progress
+ * already_decided, payment_in_progress, payments_paused, account_frozen
  */
 export async function confirmApproval(
   deps: PaymentDeps,
@@ -99,6 +102,7 @@ async function writeSignedAttempt(
   signed: Signed,
 ): Promise<{ id: string; paymentId: string }> {
   const now = await readClock(trx);
+  await assertPaymentsOpen(trx, accountId);
   const row = await lockOpen(trx, accountId, approvalId, decider.userId);
   if (row.card === null || row.milestoneId === null) throw new Problem("statement_stale");
   await sign(trx, row, "confirm", decider, signed, now);
@@ -146,6 +150,12 @@ export async function declineApproval(
     );
     await linkDecision(trx, accountId, approvalId, now);
   });
+}
+
+/** Holds that payments are neither paused nor, in this account, frozen. Taken before everything else. */
+async function assertPaymentsOpen(trx: Trx, accountId: string): Promise<void> {
+  if (await payments.holdPause(trx)) throw paymentsPaused();
+  await assertNotFrozen(trx, accountId);
 }
 
 /** The approval, held, if it can still be decided by this person. */

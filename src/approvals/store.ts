@@ -43,6 +43,7 @@ export type FundingRow = Grant & {
   payeeName: string;
   payoutAccount: string | null;
   hasCard: boolean;
+  paymentsPaused: boolean;
   approvalId: string | null;
   approvalCreatedAt: Date;
   approvalExpiresAt: Date;
@@ -56,7 +57,7 @@ const READ_FUNDING = `
     m.amount_cents as "amountCents", m.currency,
     c.id as "contractId", c.status as "contractStatus", c.revision as "contractRevision", c.job_id as "jobId",
     c.freelancer_user_id as "payeeUserId", c.freelancer_name as "payeeName", c.payout_account as "payoutAccount",
-    p.id is not null as "hasCard",
+    p.id is not null as "hasCard", (select paused from payment_pause) as "paymentsPaused",
     v.id as "approvalId", v.created_at as "approvalCreatedAt", v.expires_at as "approvalExpiresAt",
     v.executing_at is not null as "approvalExecuting"
   from ${GRANT_TABLES}

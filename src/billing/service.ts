@@ -1,4 +1,4 @@
-import { holdAccount, mayDecide } from "../accounts/service.ts";
+import { holdAccount, holdFrozen, isFrozen, mayDecide } from "../accounts/service.ts";
 import { type Act, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
@@ -18,7 +18,7 @@ export async function listPaymentMethods(db: Db, accountId: string): Promise<Pay
 /**
  * Puts a card on file and makes it the one that pays.
  * @param paymentMethod the processor's id for it, `pm_…`
- * @throws Problem unknown_payment_method
+ * @throws Problem account_frozen, unknown_payment_method
  */
 export async function addPaymentMethod(
   { db, processor }: BillingDeps,
@@ -26,16 +26,21 @@ export async function addPaymentMethod(
   paymentMethod: string,
   act: Act,
 ): Promise<PaymentMethod> {
+  if (await isFrozen(db, accountId)) throw new Problem("account_frozen");
   const card = await processor.attachCard(accountId, paymentMethod);
   if (card === undefined) throw new Problem("unknown_payment_method", { paymentMethod });
-  return inTransaction(db, async (trx) => {
+  const kept = await inTransaction(db, async (trx) => {
     const now = await readClock(trx);
     await holdAccount(trx, accountId);
+    if (await holdFrozen(trx, accountId)) return undefined;
     await store.clearDefault(trx, accountId);
     const added = await store.insertDefaultCard(trx, accountId, processor.name, card, now);
     await recordCard(trx, accountId, "card_added", added, act, now);
     return toPaymentMethod(added);
   });
+  if (kept !== undefined) return kept;
+  await processor.detachCard(accountId, card.id);
+  throw new Problem("account_frozen");
 }
 
 function recordCard(
@@ -53,8 +58,8 @@ function recordCard(
 /**
  * Puts the card on file that a person gave the processor on its own form, once: later it changes nothing, even
  * if the card was removed meanwhile. The person's own request does it, and the processor's notice, should they
- * never come back from there; nobody does once the person who began it may no longer decide in the account: then
- * the processor lets go of the card.
+ * never come back from there; nobody does once the account is frozen, or the person who began it may no longer decide in
+ * it: then the processor lets go of the card.
  * @returns the setup, with its card once it is on file; `undefined` when it is none of ours
  */
 export async function keepSetUpCard(
@@ -68,6 +73,7 @@ export async function keepSetUpCard(
     const now = await readClock(trx);
     await holdAccount(trx, accountId);
     if (await store.hasCard(trx, accountId, card.id)) return true;
+    if (await holdFrozen(trx, accountId)) return false;
     if (!(await mayDecide(trx, accountId, userId))) return false;
     await store.clearDefault(trx, accountId);
     await store.insertDefaultCard(trx, accountId, processor.name, card, now);

@@ -32,6 +32,7 @@ export type Database = {
   processor_customers: ProcessorCustomersTable;
   processor_events: ProcessorEventsTable;
   payments: PaymentsTable;
+  payment_pause: PaymentPauseTable;
   reversals: ReversalsTable;
   invoices: InvoicesTable;
   ledger_entries: LedgerEntriesTable;
@@ -65,8 +66,17 @@ export type AccountsTable = {
   features: Json<Record<string, boolean>>;
   billing: Billing;
   co_sign: CoSign;
+  /** While it is, nothing new is asked for, confirmed or added in it. */
+  frozen: Generated<boolean>;
   created_at: Date;
   updated_at: Date;
+};
+
+/** One row: whether the operator has paused all payments. */
+export type PaymentPauseTable = {
+  one_row: Generated<boolean>;
+  paused: boolean;
+  changed_at: Date | null;
 };
 
 /** Taken last by every transaction that writes events (DESIGN.md, invariants 6 and 11). */

@@ -27,7 +27,9 @@ export async function recordAct(
   now: Date,
 ): Promise<boolean> {
   const { action, subject } = entry;
-  const keys = Object.keys(entry.after).filter((key) => !isEqual(entry.before?.[key], entry.after[key]));
+  const all = Object.keys(entry.after);
+  const keys =
+    entry.before === undefined ? all : all.filter((key) => !isEqual(entry.before?.[key], entry.after[key]));
   if (entry.before !== undefined && keys.length === 0) return false;
   const before = entry.before === undefined ? undefined : pick(entry.before, keys);
   await recordAudit(

@@ -21,6 +21,7 @@ export function mergeAccount(body: AccountBody, present: AccountRow | undefined,
     features: { ...present?.features, ...body.features },
     billing: body.billing ?? present?.billing ?? "card",
     coSign: body.coSign ?? present?.co_sign ?? "session",
+    frozen: body.frozen ?? present?.frozen ?? false,
   };
 }
 

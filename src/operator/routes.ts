@@ -1,6 +1,4 @@
-import { type TSchema, Type } from "@sinclair/typebox";
-import { NewTokenAnswer, TokenMetadata } from "../accounts/schemas.ts";
-import { createToken, listTokens } from "../accounts/token-service.ts";
+import { Type } from "@sinclair/typebox";
 import { AuditPage, AuditQuery } from "../audit/schemas.ts";
 import { listAudit } from "../audit/service.ts";
 import { listCharges } from "../billing/sandbox.ts";
@@ -17,30 +15,19 @@ import { Event, PageQuery, Updates } from "../events/schemas.ts";
 import { readUpdates } from "../events/service.ts";
 import type { App } from "../http/app.ts";
 import { acceptNoBody, NoBody } from "../http/body.ts";
-import { timeOf } from "../lib/fields.ts";
-import type { ProblemName } from "../lib/problems.ts";
 import { ref } from "../lib/schema.ts";
 import { operatorOf } from "./gate.ts";
 import * as schemas from "./schemas.ts";
+import { AccountParams, describe, many, one } from "./schemas.ts";
 import * as service from "./service.ts";
 
-const AccountParams = Type.Object({ accountId: Type.String() });
 const ContractParams = Type.Object({ accountId: Type.String(), contractId: Type.String() });
 const MilestoneParams = Type.Object({ accountId: Type.String(), milestoneId: Type.String() });
 const CardParams = Type.Object({ accountId: Type.String(), paymentMethodId: Type.String() });
 
-const one = <K extends string, T extends TSchema>(key: K, schema: T) =>
-  Type.Object({ [key]: ref(schema) } as Record<K, ReturnType<typeof ref<T>>>);
-const many = <K extends string, T extends TSchema>(key: K, schema: T) =>
-  Type.Object({ [key]: Type.Array(ref(schema)) } as Record<
-    K,
-    ReturnType<typeof Type.Array<ReturnType<typeof ref<T>>>>
-  >);
-
 /** The operator's API (CONTRACT.md §8): the way data gets in. Registered behind `operatorGate`. */
 export function operatorRoutes(app: App, deps: service.OperatorDeps & BillingDeps): void {
   accountRoutes(app, deps);
-  accessRoutes(app, deps);
   cardRoutes(app, deps);
   sandboxRoutes(app, deps);
   contractRoutes(app, deps);
@@ -48,16 +35,10 @@ export function operatorRoutes(app: App, deps: service.OperatorDeps & BillingDep
   eventRoutes(app, deps);
 }
 
-function describe(operationId: string, summary: string, problems: readonly ProblemName[] = []) {
-  return {
-    config: { access: { by: "operator" as const }, problems: ["not_found" as const, ...problems] },
-    schema: { operationId, summary, tags: ["Operator"] },
-  };
-}
-
 function accountRoutes(app: App, deps: service.OperatorDeps): void {
   const put = describe("putAccount", "Create an account, or set the named keys of one", [
     "co_sign_loosening",
+    "passkey_missing",
   ]);
   const Answer = one("account", schemas.Account);
   app.put(
@@ -108,86 +89,12 @@ function accountRoutes(app: App, deps: service.OperatorDeps): void {
   );
 }
 
-function accessRoutes(app: App, deps: service.OperatorDeps): void {
-  const { db } = deps;
-  const mint = describe("createAccountToken", "Mint an API token for an account", ["token_limit_reached"]);
-  app.post(
-    "/accounts/:accountId/tokens",
-    {
-      config: mint.config,
-      schema: {
-        ...mint.schema,
-        params: AccountParams,
-        body: schemas.TokenBody,
-        response: { 201: NewTokenAnswer },
-      },
-    },
-    async (request, reply) => {
-      const account = await service.findAccount(db, request.params.accountId);
-      const { name, scopes, expiresAt } = request.body;
-      const token = {
-        name,
-        scopes,
-        expiresAt: expiresAt === undefined ? null : timeOf("expiresAt", expiresAt),
-      };
-      return reply.code(201).send(await createToken(db, account, token, operatorOf(request)));
-    },
-  );
-
-  const tokens = describe("listAccountTokens", "List an account's API tokens, without their secrets");
-  app.get(
-    "/accounts/:accountId/tokens",
-    {
-      config: tokens.config,
-      schema: { ...tokens.schema, params: AccountParams, response: { 200: many("tokens", TokenMetadata) } },
-    },
-    async (request) => ({
-      tokens: await listTokens(db, await service.findAccount(db, request.params.accountId)),
-    }),
-  );
-
-  const invite = describe("inviteAccountMember", "Invite a person into an account", ["member_active"]);
-  const Invited = Type.Object({
-    member: ref(schemas.Member),
-    inviteUrl: Type.String({ description: "Give it to that person alone: it works once, for 24 hours." }),
-  });
-  app.post(
-    "/accounts/:accountId/members",
-    {
-      config: invite.config,
-      schema: {
-        ...invite.schema,
-        params: AccountParams,
-        body: schemas.MemberBody,
-        response: { 201: Invited },
-      },
-    },
-    async (request, reply) => {
-      const account = await service.findAccount(db, request.params.accountId);
-      return reply.code(201).send(await service.postMember(deps, account, request.body, operatorOf(request)));
-    },
-  );
-
-  const members = describe("listAccountMembers", "List an account's members");
-  app.get(
-    "/accounts/:accountId/members",
-    {
-      config: members.config,
-      schema: {
-        ...members.schema,
-        params: AccountParams,
-        response: { 200: many("members", schemas.Member) },
-      },
-    },
-    async (request) => ({
-      members: await service.listMembers(db, await service.findAccount(db, request.params.accountId)),
-    }),
-  );
-}
-
 function cardRoutes(app: App, deps: BillingDeps): void {
   const { db } = deps;
-  const add = describe("addPaymentMethod", "Put a card on file", ["unknown_payment_method"]);
+  const add = describe("addPaymentMethod", "Put a card on file", [
+    "unknown_payment_method",
+    "account_frozen",
+  ]);
   app.post(
     "/accounts/:accountId/payment-methods",
     {

@@ -1,9 +1,10 @@
-import { type Static, Type } from "@sinclair/typebox";
+import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { Scopes } from "../accounts/schemas.ts";
 import { CONTRACT_STATUSES, Milestone, PAYMENT_TYPES } from "../contracts/schemas.ts";
 import { OPERATOR_EVENT_TYPES } from "../events/schemas.ts";
 import { EXTERNAL_ID_PATTERN } from "../lib/ids.ts";
-import { nullable, Time } from "../lib/schema.ts";
+import type { ProblemName } from "../lib/problems.ts";
+import { nullable, ref, Time } from "../lib/schema.ts";
 
 const Id = Type.String({ pattern: EXTERNAL_ID_PATTERN, description: "1–64 of A-Z a-z 0-9 . _ -" });
 const Line = Type.String({
@@ -26,6 +27,12 @@ export const AccountBody = Type.Object(
     ),
     billing: Type.Optional(Type.Union([Type.Literal("card"), Type.Literal("credits_first")])),
     coSign: Type.Optional(Type.Union([Type.Literal("session"), Type.Literal("passkey")])),
+    frozen: Type.Optional(
+      Type.Boolean({
+        description:
+          "Nothing new is asked for, confirmed or added. What waits for a bank is cancelled; what moves already is settled.",
+      }),
+    ),
   },
   strict,
 );
@@ -39,12 +46,21 @@ export const Account = Type.Object(
     features: Type.Record(Type.String(), Type.Boolean()),
     billing: Type.String(),
     coSign: Type.String(),
+    frozen: Type.Boolean(),
     createdAt: Time,
     updatedAt: Time,
   },
   { $id: "Account" },
 );
 export type Account = Static<typeof Account>;
+
+export const PauseBody = Type.Object({ paymentsPaused: Type.Boolean() }, strict);
+
+export const PauseState = Type.Object({
+  paymentsPaused: Type.Boolean(),
+  changedAt: nullable(Time),
+});
+export type PauseState = Static<typeof PauseState>;
 
 export const TokenBody = Type.Object({ name: Line, scopes: Scopes, expiresAt: Type.Optional(Time) }, strict);
 export type TokenBody = Static<typeof TokenBody>;
@@ -137,3 +153,22 @@ export const EventBody = Type.Object(
   strict,
 );
 export type EventBody = Static<typeof EventBody>;
+
+export const AccountParams = Type.Object({ accountId: Type.String() });
+
+/** An answer that holds one thing, or many, by name. */
+export const one = <K extends string, T extends TSchema>(key: K, schema: T) =>
+  Type.Object({ [key]: ref(schema) } as Record<K, ReturnType<typeof ref<T>>>);
+export const many = <K extends string, T extends TSchema>(key: K, schema: T) =>
+  Type.Object({ [key]: Type.Array(ref(schema)) } as Record<
+    K,
+    ReturnType<typeof Type.Array<ReturnType<typeof ref<T>>>>
+  >);
+
+/** What every route of the operator says of itself. */
+export function describe(operationId: string, summary: string, problems: readonly ProblemName[] = []) {
+  return {
+    config: { access: { by: "operator" as const }, problems: ["not_found" as const, ...problems] },
+    schema: { operationId, summary, tags: ["Operator"] },
+  };
+}

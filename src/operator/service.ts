@@ -1,6 +1,8 @@
+import { listOwners } from "../accounts/member-service.ts";
 import * as accounts from "../accounts/service.ts";
 import { type ApprovalEvent, endPendingApprovals } from "../approvals/service.ts";
 import type { Act } from "../audit/service.ts";
+import { makeDue } from "../billing/payment-service.ts";
 import type { Milestone, OperatorContract, OperatorContractWithBudget } from "../contracts/schemas.ts";
 import * as contracts from "../contracts/service.ts";
 import { readClock } from "../database/clock.ts";
@@ -10,18 +12,11 @@ import type { Event, EventType } from "../events/schemas.ts";
 import { appendEvents, type NewEvent } from "../events/service.ts";
 import { accountKey, isExternalId } from "../lib/ids.ts";
 import { quoted } from "../lib/names.ts";
-import { notFound } from "../lib/problems.ts";
+import { notFound, Problem } from "../lib/problems.ts";
+import { findPasskeys } from "../sessions/presence-service.ts";
 import { mailOwners, recordAct } from "./acts.ts";
 import { mergeAccount, mergeContract, mergeMilestone } from "./merge.ts";
-import type {
-  Account,
-  AccountBody,
-  ContractBody,
-  EventBody,
-  Member,
-  MemberBody,
-  MilestoneBody,
-} from "./schemas.ts";
+import type { Account, AccountBody, ContractBody, EventBody, MilestoneBody } from "./schemas.ts";
 
 export type OperatorDeps = { db: Db; config: { appName: string; publicUrl: string } };
 
@@ -39,11 +34,12 @@ export async function findAccount(db: Db, id: string): Promise<AccountRef & { ac
 }
 
 /**
- * Creates an account, or sets the named keys of one.
- * @throws Problem not_found for an id that cannot be one, bad_request {field}, co_sign_loosening
+ * Creates an account, or sets the named keys of one. A freeze makes what waits for a bank, or was not submitted yet, due at
+ * once: it is then cancelled.
+ * @throws Problem not_found for an id that cannot be one, bad_request {field}, co_sign_loosening, passkey_missing
  */
 export async function putAccount(
-  { db }: OperatorDeps,
+  { db, config }: OperatorDeps,
   id: string,
   body: AccountBody,
   act: Act,
@@ -61,11 +57,33 @@ export async function putAccount(
     );
     const before = change.before && toAccountValues(change.before);
     const entry = { subject: { kind: "account", id }, before, after: toAccountValues(change.after) };
+    if (entry.after.coSign === "passkey" && before?.coSign !== "passkey") await assertPasskey(trx, accountId);
+    if (entry.after.frozen && before?.frozen === false) await makeDue(trx, { accountId }, now);
     const action = before === undefined ? "account_created" : "account_changed";
     await recordAct(trx, accountId, act, { action, ...entry }, now);
+    const what = before && noticeOf(before, entry.after);
+    if (what !== undefined) await mailOwners(trx, config, { accountId, organizationId: id }, [what], now);
     return before === undefined;
   });
   return { created, account: toAccount(await accounts.getAccount(db, accountId, id)) };
+}
+
+/** @throws Problem passkey_missing where no owner could confirm with a passkey */
+async function assertPasskey(trx: Trx, accountId: string): Promise<void> {
+  for (const { userId } of await listOwners(trx, accountId))
+    if (userId !== null && (await findPasskeys(trx, userId)) === "some") return;
+  throw new Problem("passkey_missing");
+}
+
+type AccountEntry = ReturnType<typeof toAccountValues>;
+
+/** What the owners are mailed of a change. */
+function noticeOf(before: AccountEntry, after: AccountEntry): string | undefined {
+  if (before.frozen !== after.frozen)
+    return after.frozen
+      ? "It is frozen. Nothing new can be asked for, confirmed or added until the operator ends that. You can still decline requests and revoke keys."
+      : "It is no longer frozen. Requests can be made and confirmed again.";
+  return before.coSign === after.coSign ? undefined : "Payments are now confirmed with passkeys only.";
 }
 
 /**
@@ -237,24 +255,6 @@ export async function postEvent(
   });
 }
 
-/**
- * Invites a person; the page at `inviteUrl` lets them accept, once, for 24 h.
- * @throws Problem bad_request {field}, member_active
- */
-export async function postMember(
-  { db, config }: OperatorDeps,
-  { accountId }: AccountRef,
-  body: MemberBody,
-  act: Act,
-): Promise<{ member: Member; inviteUrl: string }> {
-  const { member, secret } = await accounts.inviteMember(db, accountId, body, act);
-  return { member: toMember(member), inviteUrl: `${config.publicUrl}/invite?token=${secret}` };
-}
-
-export async function listMembers(db: Db, { accountId }: AccountRef): Promise<Member[]> {
-  return (await accounts.listMembers(db, accountId)).map(toMember);
-}
-
 function contractCreated(contractId: string, { jobId, proposalId }: contracts.ContractValues) {
   const data = { contractId, jobId, proposalId };
   return { type: "contract.created" as const, resourceId: contractId, jobId, data };
@@ -273,8 +273,8 @@ function milestoneChanged(
 function toAccountValues(values: accounts.AccountRow | accounts.AccountValues) {
   const claimedAt = "claimed_at" in values ? values.claimed_at : values.claimedAt;
   const coSign = "co_sign" in values ? values.co_sign : values.coSign;
-  const { name, features, billing } = values;
-  return { name, claimed: claimedAt !== null, features, billing, coSign };
+  const { name, features, billing, frozen } = values;
+  return { name, claimed: claimedAt !== null, features, billing, coSign, frozen };
 }
 
 function toAccount(row: accounts.AccountRow): Account {
@@ -285,18 +285,8 @@ function toAccount(row: accounts.AccountRow): Account {
     features: row.features,
     billing: row.billing,
     coSign: row.co_sign,
+    frozen: row.frozen,
     createdAt: row.created_at.toISOString(),
     updatedAt: row.updated_at.toISOString(),
-  };
-}
-
-function toMember(row: accounts.MemberRow): Member {
-  return {
-    id: row.id,
-    email: row.email,
-    name: row.name,
-    role: row.role,
-    status: row.status === "active" ? "active" : "invited",
-    createdAt: row.created_at.toISOString(),
   };
 }

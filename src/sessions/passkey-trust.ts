@@ -1,6 +1,6 @@
 import type { PublicKeyCredentialRequestOptionsJSON } from "@simplewebauthn/server";
 import { listOwners } from "../accounts/member-service.ts";
-import { holdAccount, listMembers, listMemberships } from "../accounts/service.ts";
+import { assertNotFrozen, holdAccount, listMembers, listMemberships } from "../accounts/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
@@ -102,7 +102,7 @@ export async function askForConsent(
  * An owner consents to a member's passkey: by their own, whose answer is kept with the consent, or, if they have none
  * that counts, by a proof younger than 5 minutes. It counts once an owner of each of the member's accounts has.
  * @returns `undefined`: it waits no more, or is not theirs to consent to; else whether it counts now
- * @throws Problem presence_lapsed, passkey_proof_required, passkey_refused
+ * @throws Problem presence_lapsed, passkey_proof_required, passkey_refused, account_frozen
  */
 export async function consentToPasskey(
   deps: SessionDeps,
@@ -115,6 +115,7 @@ export async function consentToPasskey(
     const now = await readClock(trx);
     const passkey = await holdWaiting(trx, owner, consent);
     if (passkey === undefined || passkey.userId === owner.userId) return undefined;
+    await assertNotFrozen(trx, consent.accountId);
     const proof = await proveOwner(trx, deps, owner, consent, credential, now);
     await consents.insertConsent(trx, { ...consent, userId: owner.userId }, now);
     const detail = { ...consent, ofUser: passkey.userId, proof };

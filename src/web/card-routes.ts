@@ -1,10 +1,11 @@
 import { Type } from "@sinclair/typebox";
 import type { FastifyRequest } from "fastify";
+import { isFrozen } from "../accounts/service.ts";
 import type { CardForm, CardSetup } from "../billing/processor.ts";
 import { type BillingDeps, keepSetUpCard } from "../billing/service.ts";
 import type { App } from "../http/app.ts";
 import { isUuid } from "../lib/ids.ts";
-import { notFound } from "../lib/problems.ts";
+import { notFound, Problem } from "../lib/problems.ts";
 import { formToken } from "../sessions/form-token.ts";
 import { type Human, openSessionGate } from "../sessions/gate.ts";
 import type { SessionDeps } from "../sessions/service.ts";
@@ -47,6 +48,7 @@ export function cardRoutes(app: App, deps: Deps, cardForm: CardForm): void {
     async (request, reply) => {
       const { accountId, approval } = request.body;
       const { userId } = changer(begin.human(request), accountId);
+      if (await isFrozen(deps.db, accountId)) throw new Problem("account_frozen");
       return reply.redirect(pagePath(await cardForm.begin(accountId, userId), approval), 303);
     },
   );

@@ -30,6 +30,8 @@ export function problemPage(problem: Problem, requestId: string): Page {
       <p>${problem.message}</p>
       <p><a href="/settings/members">Members</a></p>`,
       };
+    case "account_frozen":
+    case "payments_paused":
     case "passkeys_unavailable":
     case "passkey_limit_reached":
     case "presence_lapsed":

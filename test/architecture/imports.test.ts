@@ -107,6 +107,7 @@ const ROLES: Record<string, number> = {
   waiters: 2,
   service: 3,
   // A payment on its way, those who decide about one, and those who are told.
+  submission: 2,
   payment: 3,
   decide: 4,
   reversals: 3,

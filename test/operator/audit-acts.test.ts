@@ -33,7 +33,7 @@ const ACTS: Act[] = [
       action: "account_created",
       subject: { kind: "account", id: account },
       before: null,
-      after: { name: "Acme", claimed: true, features: {}, billing: "card", coSign: "session" },
+      after: { name: "Acme", claimed: true, features: {}, billing: "card", coSign: "session", frozen: false },
     },
   },
   {
@@ -96,6 +96,21 @@ const ACTS: Act[] = [
     route: "POST /accounts/:accountId/events",
     body: { type: "message.received", resourceId: "message-1" },
     entry: { action: "event_posted", subject: { kind: "resource", id: "message-1" } },
+  },
+  {
+    route: "DELETE /accounts/:accountId/tokens/:tokenId",
+    given: async () => ({ tokenId: (await findRow("tokens")).id }),
+    entry: {
+      action: "key_revoked",
+      subject: { kind: "token", id: expect.any(String) },
+      before: { status: "active" },
+      after: { status: "revoked", tokensRevoked: 1 },
+    },
+  },
+  {
+    route: "PUT /pause",
+    body: { paymentsPaused: true },
+    entry: { action: "payments_paused", before: { paymentsPaused: false }, after: { paymentsPaused: true } },
   },
   {
     route: "PUT /webhook",
