@@ -2,7 +2,7 @@ import { type Kysely, sql } from "kysely";
 
 /** What the operator may do to accounts that hold money, and what keeps that money from being stranded. */
 export async function up(db: Kysely<unknown>): Promise<void> {
-  for (const statement of [...held, ...switches]) await sql.raw(statement).execute(db);
+  for (const statement of [...held, ...switches, ...upgrades]) await sql.raw(statement).execute(db);
 }
 
 // Invariant 14: money that is held always has a way out. Enforced here, whoever writes.
@@ -86,4 +86,38 @@ const switches = [
     for each row execute function refuse_removal()`,
   `create trigger payment_pause_emptied before truncate on payment_pause
     for each statement execute function refuse_removal()`,
+];
+
+const upgrades = [
+  // The last sign-in, which outlives the session. Kept by a trigger: no way of signing in can forget it.
+  `alter table auth.users add column signed_in_at timestamptz`,
+  `create function auth.note_sign_in() returns trigger language plpgsql as $$
+    begin
+      update auth.users set signed_in_at = new.started_at where id = new.user_id;
+      return null;
+    end $$`,
+  `create trigger sessions_noted after insert on auth.sessions
+    for each row execute function auth.note_sign_in()`,
+  // A role that the operator asks for and that does not count yet. Without `effective_at` an owner consents first.
+  `create table member_upgrades (
+    account_id uuid not null,
+    id uuid not null,
+    member_id uuid not null,
+    role text not null check (role in ('owner', 'approver')),
+    asked_at timestamptz not null,
+    effective_at timestamptz check (effective_at > asked_at),
+    mailed_at timestamptz not null,
+    ended_at timestamptz,
+    outcome text check (
+      outcome in ('consented', 'refused', 'objected', 'owner_signed_in', 'effective', 'withdrawn')
+    ),
+    primary key (account_id, id),
+    foreign key (account_id, member_id) references members (account_id, id),
+    check ((ended_at is null) = (outcome is null))
+  )`,
+  `create unique index member_upgrades_open on member_upgrades (account_id, member_id) where ended_at is null`,
+  `create index member_upgrades_timed on member_upgrades (mailed_at)
+    where ended_at is null and effective_at is not null`,
+  `create trigger member_upgrades_ended before update or delete on member_upgrades
+    for each row when (old.ended_at is not null) execute function refuse_change()`,
 ];

@@ -7,6 +7,7 @@ import { discoveryRoutes } from "../agent-auth/discovery-routes.ts";
 import { agentAuthRoutes } from "../agent-auth/routes.ts";
 import { openAgentAuth } from "../agent-auth/service.ts";
 import type { BoundaryObserver } from "../approvals/boundaries.ts";
+import { voidSignatures } from "../approvals/payment.ts";
 import { processorRoutes } from "../approvals/processor-routes.ts";
 import { approvalRoute, fundRoute } from "../approvals/routes.ts";
 import { Approval } from "../approvals/schemas.ts";
@@ -112,7 +113,7 @@ export async function createApp(given: AppDeps): Promise<App> {
     const operator = async (api: App): Promise<void> => {
       api.addHook("onRequest", operatorGate(config.operatorApiKeys, limits));
       operatorRoutes(api, deps);
-      accessRoutes(api, deps);
+      accessRoutes(api, deps, (accountId, userId) => voidSignatures(deps, accountId, userId));
       operatorFeedRoute(api, deps);
       operatorWebhookRoutes(api, deps);
       pauseRoutes(api, deps);

@@ -22,6 +22,8 @@ export const AUDIT_ACTIONS = [
   "member_invited",
   "member_removed",
   "member_role_changed",
+  "member_upgrade_asked",
+  "member_upgrade_ended",
   "milestone_cancelled",
   "milestone_changed",
   "milestone_created",

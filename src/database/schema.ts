@@ -9,6 +9,7 @@ export type Database = {
   account_heads: AccountHeadsTable;
   members: MembersTable;
   invitations: InvitationsTable;
+  member_upgrades: MemberUpgradesTable;
   tokens: TokensTable;
   agent_registrations: AgentRegistrationsTable;
   claim_attempts: ClaimAttemptsTable;
@@ -104,6 +105,29 @@ export type MembersTable = {
   mailed_at: Generated<Date | null>;
   created_at: Date;
   updated_at: Date;
+};
+
+export type UpgradeOutcome =
+  | "consented"
+  | "refused"
+  | "objected"
+  | "owner_signed_in"
+  | "effective"
+  | "withdrawn";
+
+/** A role that the operator asks for and that does not count yet. */
+export type MemberUpgradesTable = {
+  account_id: string;
+  id: string;
+  member_id: string;
+  role: "owner" | "approver";
+  asked_at: Date;
+  /** Absent: an owner consents first. */
+  effective_at: Date | null;
+  /** When the members were last mailed of it. */
+  mailed_at: Date;
+  ended_at: Date | null;
+  outcome: UpgradeOutcome | null;
 };
 
 export type InvitationsTable = {
@@ -650,6 +674,8 @@ export type UsersTable = {
    * than it. Null again once they change it in a session in which a passkey was used.
    */
   unvouched_since: Date | null;
+  /** When they last signed in; a trigger writes it. */
+  signed_in_at: Generated<Date | null>;
 };
 
 export type SessionsTable = {

@@ -75,6 +75,15 @@ export const MemberBody = Type.Object(
 );
 export type MemberBody = Static<typeof MemberBody>;
 
+export const MemberChange = Type.Object(
+  {
+    name: Type.Optional(Line),
+    role: Type.Optional(MemberBody.properties.role),
+  },
+  strict,
+);
+export type MemberChange = Static<typeof MemberChange>;
+
 export const Member = Type.Object(
   {
     id: Type.String(),
@@ -82,6 +91,16 @@ export const Member = Type.Object(
     name: Type.String(),
     role: Type.String({ enum: ["owner", "approver", "viewer"] }),
     status: Type.String({ enum: ["invited", "active"] }),
+    pendingUpgrade: nullable(
+      Type.Object(
+        {
+          role: Type.String({ enum: ["owner", "approver"] }),
+          askedAt: Time,
+          effectiveAt: nullable(Time),
+        },
+        { description: "A role that was asked for. It takes effect then, or else once an owner consents." },
+      ),
+    ),
     createdAt: Time,
   },
   { $id: "Member" },

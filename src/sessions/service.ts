@@ -15,7 +15,9 @@ import { deleteWaitingPasskeys } from "./passkey-store.ts";
 import { type RelyingParty, relyingPartyOf } from "./relying-party.ts";
 import * as store from "./store.ts";
 
+export { assertTrusted } from "./trust.ts";
 export { PASSWORD_AT_LEAST, PASSWORD_AT_MOST };
+
 export type SessionConfig = { publicUrl: string; appName: string };
 
 /** All that sign-in works with. Made once, by `openSessions`. */

@@ -16,6 +16,7 @@ const LAYERS = [
   "audit",
   "accounts",
   "sessions",
+  "team",
   "events",
   "contracts",
   "billing",

@@ -79,6 +79,22 @@ const ACTS: Act[] = [
     },
   },
   {
+    route: "PATCH /accounts/:accountId/members/:memberId",
+    given: async () => ({ memberId: (await findRow("members")).id }),
+    body: { role: "approver" },
+    entry: { action: "member_role_changed", before: { role: "viewer" }, after: { role: "approver" } },
+  },
+  {
+    route: "DELETE /accounts/:accountId/members/:memberId",
+    given: async () => ({ memberId: (await findRow("members")).id }),
+    entry: {
+      action: "invitation_withdrawn",
+      subject: { kind: "member", id: expect.any(String) },
+      before: { role: "approver", status: "invited" },
+      after: { role: null, status: "removed" },
+    },
+  },
+  {
     route: "POST /accounts/:accountId/payment-methods",
     body: { paymentMethod: "pm_card_visa" },
     entry: {

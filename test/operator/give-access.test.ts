@@ -154,6 +154,7 @@ describe("POST /accounts/{id}/members", () => {
         name: "María",
         role,
         status: "invited",
+        pendingUpgrade: null,
         createdAt: body.member.createdAt,
       },
       inviteUrl: body.inviteUrl,

@@ -3,12 +3,10 @@ import * as accounts from "../accounts/service.ts";
 import * as tokens from "../accounts/token-service.ts";
 import type { Act } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
-import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { quoted } from "../lib/names.ts";
 import { notFound } from "../lib/problems.ts";
 import { mailOwners, recordAct } from "./acts.ts";
-import type { Member, MemberBody } from "./schemas.ts";
 import type { AccountRef, OperatorDeps } from "./service.ts";
 
 /**
@@ -62,33 +60,4 @@ export function revokeToken(
     await mailOwners(trx, config, account, [what], now);
     return after;
   });
-}
-
-/**
- * Invites a person; the page at `inviteUrl` lets them accept, once, for 24 h.
- * @throws Problem bad_request {field}, account_frozen, member_active
- */
-export async function postMember(
-  { db, config }: OperatorDeps,
-  { accountId }: AccountRef,
-  body: MemberBody,
-  act: Act,
-): Promise<{ member: Member; inviteUrl: string }> {
-  const { member, secret } = await accounts.inviteMember(db, accountId, body, act);
-  return { member: toMember(member), inviteUrl: `${config.publicUrl}/invite?token=${secret}` };
-}
-
-export async function listMembers(db: Db, { accountId }: AccountRef): Promise<Member[]> {
-  return (await accounts.listMembers(db, accountId)).map(toMember);
-}
-
-function toMember(row: accounts.MemberRow): Member {
-  return {
-    id: row.id,
-    email: row.email,
-    name: row.name,
-    role: row.role,
-    status: row.status === "active" ? "active" : "invited",
-    createdAt: row.created_at.toISOString(),
-  };
 }
