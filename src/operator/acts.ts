@@ -40,17 +40,22 @@ export async function recordAct(
   return true;
 }
 
-/** Mails each owner of the account what the operator has just done. */
+/**
+ * Mails each owner of the account what the operator has just done.
+ * @param concerned who is mailed too, an owner by now or not
+ */
 export async function mailOwners(
   trx: Trx,
   config: { appName: string; publicUrl: string },
   { accountId, organizationId }: { accountId: string; organizationId: string },
   what: readonly string[],
   now: Date,
+  concerned?: { email: string; name: string },
 ): Promise<void> {
   const { name } = await getAccount(trx, accountId, organizationId);
-  for (const owner of await listOwners(trx, accountId))
-    await queueMail(trx, operatorActMail(config, owner, { accountName: name, what }), now);
+  const people = [...(await listOwners(trx, accountId)), ...(concerned === undefined ? [] : [concerned])];
+  for (const to of new Map(people.map((person) => [person.email, person])).values())
+    await queueMail(trx, operatorActMail(config, to, { accountName: name, what }), now);
 }
 
 function isEqual(one: unknown, other: unknown): boolean {

@@ -101,7 +101,7 @@ async function changeRole(step: Step, member: members.MemberOfAccount, role: Mem
   await members.setRole(trx, accountId, member, role, now);
   await record(step, "member_role_changed", id, change);
   const what = `${quoted(member.name)} (${member.email}) is now ${role === "viewer" ? "a viewer" : `an ${role}`}.`;
-  await mailOwners(trx, deps.config, account, [what], now);
+  await mailOwners(trx, deps.config, account, [what], now, member);
 }
 
 /**
@@ -130,7 +130,7 @@ export async function deleteMember(
     const what = invited
       ? `The invitation of ${quoted(name)} (${email}) is withdrawn.`
       : `${quoted(name)} (${email}) is no longer a member.`;
-    await mailOwners(trx, deps.config, account, [what], now);
+    await mailOwners(trx, deps.config, account, [what], now, invited ? undefined : removed);
     return removed;
   });
   await onLessRights(member.userId);

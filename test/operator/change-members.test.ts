@@ -73,7 +73,11 @@ describe("PATCH and DELETE /accounts/{id}/members/{memberId}", () => {
     });
     await sql`update members set role = 'approver' where id = ${second.memberId}`.execute(db);
     expect((await patch(team, second, { role: "viewer" })).body.member).toMatchObject({ role: "viewer" });
-    expect(await countMails(team.owner, "is now a viewer")).toBe(1);
+    for (const member of [team.owner, second]) expect(await countMails(member, "is now a viewer")).toBe(1);
+    expect((await ask(app, "DELETE", at(team, second))).status).toBe(200);
+    for (const member of [team.owner, second])
+      expect(await countMails(member, "is no longer a member")).toBe(1);
+    expect((await open(app, MEMBERS, second)).text).not.toContain(team.owner.email);
   });
 
   test("more rights wait for an owner who has signed in lately, and count once they consent", async () => {
