@@ -1,5 +1,6 @@
 import { Type } from "@sinclair/typebox";
 import type { Db } from "../database/connection.ts";
+import type { TokenAccess } from "../http/access.ts";
 import type { App } from "../http/app.ts";
 import { acceptEmptyJson, acceptNoBody, NoBody } from "../http/body.ts";
 import { refuseIdempotencyKey } from "../http/idempotency.ts";
@@ -16,8 +17,10 @@ const TokenParams = Type.Object({ tokenId: Type.String() });
 
 type Deps = GateDeps & { db: Db };
 
-function openTokenGate(deps: Deps, problems: readonly ProblemName[]) {
-  const gate = openGate(deps, { by: "token" }, problems, (credential) => readGrant(deps.db, credential));
+function openTokenGate(deps: Deps, problems: readonly ProblemName[], access: Omit<TokenAccess, "by"> = {}) {
+  const gate = openGate(deps, { by: "token", ...access }, problems, (credential) =>
+    readGrant(deps.db, credential),
+  );
   return { ...gate, options: { ...gate.options, preHandler: refuseIdempotencyKey } };
 }
 
@@ -43,7 +46,7 @@ export function tokenRoutes(app: App, deps: Deps): void {
     async (request) => ({ tokens: await listTokens(db, listing.grant(request)) }),
   );
 
-  const minting = openTokenGate(deps, ["scope_missing", "token_limit_reached"]);
+  const minting = openTokenGate(deps, ["scope_missing", "token_limit_reached"], { asks: true });
   app.post(
     "/tokens",
     {

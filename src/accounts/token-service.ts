@@ -33,18 +33,10 @@ export type Minter = Pick<Grant, "tokenId" | "rootTokenId"> | { userId: string }
 export type MintedToken = { token: string; tokenType: "bearer"; metadata: TokenMetadata };
 
 /**
- * Mints a token for the operator.
- * @throws Problem token_limit_reached with 25 active ones, bad_request for an expiry that has passed
- */
-export function createToken(db: Db, account: Account, request: TokenRequest): Promise<MintedToken> {
-  return inTransaction(db, async (trx) => mintToken(trx, account, request, undefined, await readClock(trx)));
-}
-
-/**
  * Mints a token within the transaction of whoever may. Holds the account, so that no two pass its limit together.
  * @param request.id drawn before by a form, which then counts once
- * @throws Problem form_refused, token_limit_reached with 25 active ones, or 20 that tokens minted, bad_request for an
- * expiry that has passed, or for a name that shows nothing
+ * @throws Problem account_frozen, form_refused, token_limit_reached with 25 active ones, or 20 that tokens minted,
+ * bad_request for an expiry that has passed, or for a name that shows nothing
  */
 export async function mintToken(
   trx: Trx,
@@ -53,7 +45,8 @@ export async function mintToken(
   minter: Minter,
   now: Date,
 ): Promise<MintedToken> {
-  await lockAccount(trx, account.accountId);
+  const held = await lockAccount(trx, account.accountId);
+  if (held?.frozen) throw new Problem("account_frozen");
   // A form that draws the id is sent once.
   if (request.id !== undefined && (await store.findToken(trx, account.accountId, request.id)) !== undefined)
     throw new Problem("form_refused");

@@ -107,6 +107,7 @@ export async function registerAgent(
       features: Object.fromEntries(config.defaultFeatures.map((feature) => [feature, true])),
       billing: "card" as const,
       coSign: "session" as const,
+      frozen: false,
     };
     await insertAccount(trx, accountId, id, values, now);
     const minted = await mintToken(
@@ -216,8 +217,8 @@ function assertClaimable(row: store.RegistrationRow, now: Date): void {
 /**
  * Gives the agent its token, once, when a human has claimed the account; says until then how it stands. Polls
  * are counted by the database's clock, those that are refused too.
- * @throws Refusal authorization_pending | slow_down | expired_token | invalid_grant; Problem token_limit_reached,
- * after which the token can still be had, rate_limited {retryAfterSeconds}
+ * @throws Refusal authorization_pending | slow_down | expired_token | invalid_grant; Problem account_frozen or
+ * token_limit_reached, after which the token can still be had, rate_limited {retryAfterSeconds}
  */
 export async function pollToken(
   deps: AgentAuthDeps,

@@ -30,6 +30,7 @@ import { createMailTransport } from "../mail/transport.ts";
 import { forgetChallenges } from "../sessions/jobs.ts";
 import { relyingPartyOf } from "../sessions/relying-party.ts";
 import { forgetEnded, sweepResets } from "../sign-in/jobs.ts";
+import { sweepUpgrades } from "../team/upgrade-service.ts";
 import { deliverWebhooks, forgetDeliveries, resealSecrets } from "../webhooks/jobs.ts";
 import { deliverOperatorWebhook, resealOperatorSecrets } from "../webhooks/operator-jobs.ts";
 import { createApp } from "./app.ts";
@@ -167,6 +168,7 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
     every(60 * SECOND, "the operator's webhook's secret", logger, () => resealOperatorSecrets(deps)),
     every(60 * SECOND, "webhooks' secrets", logger, () => resealSecrets(deps, logger)),
     every(60 * SECOND, "old deliveries", logger, () => forgetDeliveries(db)),
+    every(60 * SECOND, "members' upgrades", logger, () => sweepUpgrades({ db, config })),
     every(60 * SECOND, "unclaimed accounts", logger, () => sweepUnclaimed(db)),
     every(60 * SECOND, "old rate windows", logger, () => forgetOldWindows(db)),
     every(60 * SECOND, "old known credentials", logger, () => forgetKnownCredentials(db)),

@@ -22,6 +22,7 @@ import {
 import { type Actor, holdActor, type NewToken, renewSession } from "../sign-in/service.ts";
 import { cross } from "./boundaries.ts";
 import { putChallenge, takeChallenge } from "./challenge-store.ts";
+import { paymentsPaused } from "./funding.ts";
 import * as store from "./human-store.ts";
 import { driveNewPayment, newLease, type PaymentDeps } from "./payment.ts";
 
@@ -71,7 +72,8 @@ export function statementOf(
  * Asks a person's passkey to sign what their page shows: the challenge is the statement's digest, and counts for
  * this session, once, within 5 minutes (CONTRACT.md §7). Issued when they press the button, so that nothing is asked
  * of them for a page that could not be signed any more.
- * @throws Problem not_found, not_permitted, statement_stale, already_decided, payment_in_progress
+ * @throws Problem not_found, not_permitted, statement_stale, already_decided, payment_in_progress, payments_paused,
+ * account_frozen
  */
 export async function issueChallenge(
   db: Db,
@@ -82,7 +84,8 @@ export async function issueChallenge(
   const { userId, sessionId } = actor;
   await inTransaction(db, async (trx) => {
     const now = await readClock(trx);
-    await holdActor(trx, actor, { account: { id: accountId, may: "decide" } }, now);
+    if (await payments.holdPause(trx)) throw paymentsPaused();
+    await holdActor(trx, actor, { account: { id: accountId, may: "decide", unfrozen: true } }, now);
     const row = await lockOpen(trx, accountId, approvalId);
     if (row.card === null) throw new Problem("statement_stale");
     assertUnchanged(row, statementOf(row, "confirm", signed.nonce), signed);
@@ -95,7 +98,7 @@ export async function issueChallenge(
  * Confirms: writes the signature, takes the milestone and writes the attempt, all in one transaction; then
  * moves the money (CONTRACT.md §1, DESIGN.md Paying). Returns when the outcome is known, or known to be open.
  * @throws Problem not_found, not_permitted, passkey_required, passkey_refused, challenge_lapsed, statement_stale,
- * already_decided, payment_in_progress
+ * already_decided, payment_in_progress, payments_paused, account_frozen
  */
 export async function confirmApproval(
   deps: PaymentDeps,
@@ -120,7 +123,9 @@ async function writeSignedAttempt(
   const now = await readClock(trx);
   const { actor, presence } = decider;
   const renews = presence.kind === "passkey" ? ({ changes: "token" } as const) : {};
-  await holdActor(trx, actor, { ...renews, account: { id: accountId, may: "decide" } }, now);
+  if (await payments.holdPause(trx)) throw paymentsPaused();
+  const account = { id: accountId, may: "decide", unfrozen: true } as const;
+  await holdActor(trx, actor, { ...renews, account }, now);
   const row = await lockOpen(trx, accountId, approvalId);
   if (row.card === null || row.milestoneId === null) throw new Problem("statement_stale");
   await sign(trx, row, "confirm", decider, signed, now);

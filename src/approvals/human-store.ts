@@ -18,6 +18,8 @@ export type HumanApprovalRow = ApprovalRow & {
   organizationId: string;
   accountName: string;
   coSign: CoSign;
+  frozen: boolean;
+  paymentsPaused: boolean;
   terms: Terms;
   termsDigest: Buffer;
   tokenName: string;
@@ -33,6 +35,7 @@ export type HumanApprovalRow = ApprovalRow & {
 
 const COLUMNS = sql<HumanApprovalRow>`
   date_trunc('milliseconds', now()) as now, a.account_id as "accountId", a.id as "organizationId", a.name as "accountName",
+  a.frozen, (select paused from payment_pause) as "paymentsPaused",
   v.id, v.type, v.status, v.contract_id as "contractId", v.milestone_id as "milestoneId", v.job_id as "jobId", v.result,
   v.executing_at is not null as executing, v.created_at as "createdAt", v.expires_at as "expiresAt",
   v.resolved_at as "resolvedAt", v.co_sign as "coSign", v.terms, v.terms_digest as "termsDigest",

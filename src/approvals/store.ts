@@ -38,6 +38,7 @@ export type FundingRow = Grant & {
   contractRevision: number;
   jobId: string;
   hasCard: boolean;
+  paymentsPaused: boolean;
   approvalId: string | null;
   approvalCreatedAt: Date;
   approvalExpiresAt: Date;
@@ -50,7 +51,7 @@ const READ_FUNDING = `
     m.id as "milestoneId", m.status as "milestoneStatus", m.revision as "milestoneRevision",
     c.id as "contractId", c.status as "contractStatus", c.revision as "contractRevision", c.job_id as "jobId",
     ${FUNDING_TERMS_COLUMNS},
-    p.id is not null as "hasCard",
+    p.id is not null as "hasCard", (select paused from payment_pause) as "paymentsPaused",
     v.id as "approvalId", v.created_at as "approvalCreatedAt", v.expires_at as "approvalExpiresAt",
     v.executing_at is not null as "approvalExecuting"
   from ${GRANT_TABLES}

@@ -10,6 +10,7 @@ export type Database = {
   account_heads: AccountHeadsTable;
   members: MembersTable;
   invitations: InvitationsTable;
+  member_upgrades: MemberUpgradesTable;
   tokens: TokensTable;
   token_acts: TokenActsTable;
   agent_registrations: AgentRegistrationsTable;
@@ -35,6 +36,7 @@ export type Database = {
   processor_customers: ProcessorCustomersTable;
   processor_events: ProcessorEventsTable;
   payments: PaymentsTable;
+  payment_pause: PaymentPauseTable;
   reversals: ReversalsTable;
   invoices: InvoicesTable;
   ledger_entries: LedgerEntriesTable;
@@ -69,6 +71,8 @@ export type AccountsTable = {
   co_sign: CoSign;
   /** When the owners were last mailed what tokens did to keys and webhooks. */
   acts_mailed_at: Generated<Date | null>;
+  /** While it is, nothing new is asked for, confirmed or added in it. */
+  frozen: Generated<boolean>;
   created_at: Date;
   updated_at: Date;
 };
@@ -79,6 +83,13 @@ export type TokenActsTable = {
   id: string;
   line: string;
   created_at: Date;
+};
+
+/** One row: whether the operator has paused all payments. */
+export type PaymentPauseTable = {
+  one_row: Generated<boolean>;
+  paused: boolean;
+  changed_at: Date | null;
 };
 
 /** Taken last by every transaction that writes events (DESIGN.md, invariants 6 and 11). */
@@ -106,6 +117,29 @@ export type MembersTable = {
   mailed_at: Generated<Date | null>;
   created_at: Date;
   updated_at: Date;
+};
+
+export type UpgradeOutcome =
+  | "consented"
+  | "refused"
+  | "objected"
+  | "owner_signed_in"
+  | "effective"
+  | "withdrawn";
+
+/** A role that the operator asks for and that does not count yet. */
+export type MemberUpgradesTable = {
+  account_id: string;
+  id: string;
+  member_id: string;
+  role: "owner" | "approver";
+  asked_at: Date;
+  /** Absent: an owner consents first. */
+  effective_at: Date | null;
+  /** When the members were last mailed of it. */
+  mailed_at: Date;
+  ended_at: Date | null;
+  outcome: UpgradeOutcome | null;
 };
 
 export type InvitationsTable = {
@@ -656,6 +690,8 @@ export type UsersTable = {
    * than it. Null again once they change it in a session in which a passkey was used.
    */
   unvouched_since: Date | null;
+  /** When they last signed in; a trigger writes it. */
+  signed_in_at: Generated<Date | null>;
 };
 
 export type PasswordsTable = {

@@ -93,6 +93,8 @@ export function confirmRoutes(app: App, deps: ApprovalPageDeps): void {
 function standstill(approval: HumanApproval, body: ConfirmBody): ProblemName | undefined {
   if (approval.state === "executing") return "payment_in_progress";
   if (approval.state !== "waiting") return "already_decided";
+  if (approval.frozen) return "account_frozen";
+  if (approval.paymentsPaused) return "payments_paused";
   return isCurrent(approval, body) ? undefined : "statement_stale";
 }
 

@@ -132,19 +132,20 @@ describe("POST /milestones/{milestoneId}/fund refuses, and writes nothing", () =
 });
 
 describe("of several conflicts the one that stands higher in the contract answers", () => {
-  const faults = { ended: endContract, cancelled: cancel, funded: setFunded, cardless: removeCards };
-  const funded = { reason: "milestone_not_fundable", status: "ACTIVE_FUNDED" };
-  function setFunded(fixture: Fixture) {
-    return setMilestoneStatus(db, fixture, "ACTIVE_FUNDED");
+  const faults = { ended: endContract, cancelled: cancel, paid: setPaid, cardless: removeCards };
+  const paid = { reason: "milestone_not_fundable", status: "PAID" };
+  // A contract with a funded milestone does not end.
+  function setPaid(fixture: Fixture) {
+    return setMilestoneStatus(db, fixture, "PAID");
   }
 
   // An ended contract comes last, as nothing under it can be changed any more.
   test.each<[(keyof typeof faults)[], Record<string, unknown>]>([
     [["cancelled", "cardless", "ended"], { reason: "contract_ended" }],
-    [["funded", "cardless", "ended"], { reason: "contract_ended" }],
+    [["paid", "cardless", "ended"], { reason: "contract_ended" }],
     [["cardless", "ended"], { reason: "contract_ended" }],
     [["cancelled", "cardless"], { reason: "milestone_cancelled" }],
-    [["funded", "cardless"], funded],
+    [["paid", "cardless"], paid],
   ])("%j", async (names, details) => {
     const fixture = await createFixture(app);
     for (const name of names) await faults[name](fixture);

@@ -17,6 +17,7 @@ const LAYERS = [
   "accounts",
   "sign-in",
   "sessions",
+  "team",
   "events",
   "contracts",
   "billing",
@@ -91,6 +92,8 @@ const ROLES: Record<string, number> = {
   boundaries: 0,
   terms: 0,
   access: 2,
+  // What the operator did, recorded and mailed.
+  acts: 2,
   answers: 2,
   booking: 2,
   funding: 2,
@@ -108,13 +111,13 @@ const ROLES: Record<string, number> = {
   // What members do about webhooks, on pages.
   "by-hand": 4,
   // What tokens do to tokens and webhooks.
-  acts: 2,
   "by-token": 4,
   schedule: 0,
   dispatch: 4,
   waiters: 2,
   service: 3,
   // A payment on its way, those who decide about one, and those who are told.
+  submission: 2,
   payment: 3,
   decide: 4,
   reversals: 3,

@@ -1,7 +1,10 @@
+import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { ask, expectRefusal } from "../http/expectations.ts";
 import { digestRows } from "../http/rows.ts";
 import { operate } from "../support/fixtures.ts";
+import { createHuman } from "../support/humans.ts";
+import { givePasskey, userIdOf } from "../support/passkeys.ts";
 import { startService } from "../support/service.ts";
 
 const { app, db } = await startService();
@@ -22,6 +25,7 @@ describe("PUT /accounts/{id}", () => {
         features: {},
         billing: "card",
         coSign: "session",
+        frozen: false,
         createdAt: body.account.updatedAt,
         updatedAt: body.account.createdAt,
       },
@@ -149,6 +153,8 @@ describe("coSign", () => {
   test("is only tightened by the operator: from session to passkey", async () => {
     const id = newAccount();
     await put(id, { name: "Acme" });
+    const { email } = await createHuman(app, id);
+    await givePasskey(db, await userIdOf(db, email));
     expect((await put(id, { coSign: "session" })).status).toBe(200);
     expect((await put(id, { coSign: "passkey" })).body.account.coSign).toBe("passkey");
     expect((await put(id, { coSign: "passkey" })).status).toBe(200);
@@ -156,6 +162,25 @@ describe("coSign", () => {
     expectRefusal(refused, 409, "CONFLICT", { reason: "co_sign_loosening" });
     const { account } = await operate(app, "GET", `/accounts/${id}`);
     expect([account.coSign, account.name]).toEqual(["passkey", "Acme"]);
+  });
+
+  test("is passkey only once an owner has an active passkey, so that somebody can confirm", async () => {
+    const id = newAccount();
+    const missing = { reason: "passkey_missing" };
+    expectRefusal(await put(id, { name: "Acme", coSign: "passkey" }), 409, "CONFLICT", missing);
+    await put(id, { name: "Acme" });
+    const { email } = await createHuman(app, id);
+    const userId = await userIdOf(db, email);
+    expectRefusal(await put(id, { coSign: "passkey" }), 409, "CONFLICT", missing);
+    await givePasskey(db, userId);
+    await sql`update auth.passkeys set trusted_from = null where user_id = ${userId}`.execute(db);
+    expectRefusal(await put(id, { name: "Other", coSign: "passkey" }), 409, "CONFLICT", missing);
+    expect((await operate(app, "GET", `/accounts/${id}`)).account).toMatchObject({
+      name: "Acme",
+      coSign: "session",
+    });
+    await sql`update auth.passkeys set trusted_from = now() where user_id = ${userId}`.execute(db);
+    expect((await put(id, { coSign: "passkey" })).body.account.coSign).toBe("passkey");
   });
 });
 
