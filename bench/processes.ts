@@ -4,7 +4,7 @@ import { type AddressInfo, createServer } from "node:net";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
-const PATIENCE = 15_000;
+const PATIENCE = 60_000;
 const ROOT = path.join(import.meta.dirname, "..");
 
 /** A process of ours. */
