@@ -990,6 +990,18 @@ export interface components {
                 reason: "made_by_another_key";
             };
         };
+        /** @description The operator of this service has frozen this account. Nothing new can be asked for, confirmed or added until they end that. */
+        AccountFrozen: {
+            /** @description For people: what is wrong, and what to do. */
+            error: string;
+            /** @constant */
+            code: "FORBIDDEN";
+            requestId: string;
+            details: {
+                /** @constant */
+                reason: "account_frozen";
+            };
+        };
         /** @description There is no such thing, or it is not yours to see. */
         NotFound: {
             /** @description For people: what is wrong, and what to do. */
@@ -1221,6 +1233,19 @@ export interface components {
             code: "INTERNAL_ERROR";
             requestId: string;
         };
+        /** @description The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
+        PaymentsPaused: {
+            /** @description For people: what is wrong, and what to do. */
+            error: string;
+            /** @constant */
+            code: "UNAVAILABLE";
+            requestId: string;
+            details: {
+                /** @constant */
+                reason: "payments_paused";
+                retryAfterSeconds: number;
+            };
+        };
         /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
         Unavailable: {
             /** @description For people: what is wrong, and what to do. */
@@ -1283,13 +1308,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
+            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing new can be asked for, confirmed or added until they end that. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
+                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
                 };
             };
             /** @description There is no such thing, or it is not yours to see. */
@@ -1337,13 +1362,13 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service cannot answer right now. Nothing was lost; try again shortly. / The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
             503: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Unavailable"];
+                    "application/json": components["schemas"]["Unavailable"] | components["schemas"]["PaymentsPaused"];
                 };
             };
         };
@@ -1851,13 +1876,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
+            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing new can be asked for, confirmed or added until they end that. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
+                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
                 };
             };
             /** @description There is no such thing, or it is not yours to see. */
@@ -2253,13 +2278,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. */
+            /** @description The operator of this service has frozen this account. Nothing new can be asked for, confirmed or added until they end that. / This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ScopeMissing"];
+                    "application/json": components["schemas"]["AccountFrozen"] | components["schemas"]["ScopeMissing"];
                 };
             };
             /** @description The account has as many active tokens as it may have. Revoke one first. */

@@ -174,6 +174,7 @@ function commonProblems(access: Access & { by: "token" }, schema: FastifySchema)
     "bad_request",
     "unauthorized",
     ...(access.scopes === undefined ? [] : (["scope_missing"] as const)),
+    ...(access.asks === undefined ? [] : (["account_frozen"] as const)),
     ...(access.feature === undefined ? [] : (["feature_disabled"] as const)),
     ...(access.claim === undefined ? [] : (["account_claim_required"] as const)),
     ...(schema.body === undefined ? [] : (["body_too_large"] as const)),

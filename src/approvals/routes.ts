@@ -28,6 +28,7 @@ export function fundRoute(app: App, deps: GateDeps & ApprovalDeps): void {
       "milestone_cancelled",
       "milestone_not_fundable",
       "payment_method_required",
+      "payments_paused",
       "too_many_pending",
     ],
     (credential, request) => {

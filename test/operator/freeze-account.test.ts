@@ -4,6 +4,7 @@ import { accountKey } from "../../src/lib/ids.ts";
 import { ask, expectRefusal } from "../http/expectations.ts";
 import { call, createFixture, type Fixture, fund, operate } from "../support/fixtures.ts";
 import { createHuman, hiddenValue, invite, newEmail, open, PASSWORD, submit } from "../support/humans.ts";
+import { addPasskey } from "../support/passkeys.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
 import { ask as askFor, confirmNow, readOutcome } from "../support/stories.ts";
 
@@ -23,7 +24,7 @@ test("agents of a frozen account ask for nothing new (403 before scope), and rea
     scopes: ["payments:read"],
   });
   const { approval } = (await fund(app, token, milestone)).body;
-  const webhookless = await call(app, "POST", `${API}/tokens`, { token, body: { name: "Child" } });
+  const child = await call(app, "POST", `${API}/tokens`, { token, body: { name: "Child" } });
   expect((await freeze(fixture)).account.frozen).toBe(true);
   expect((await operate(app, "GET", `/accounts/${account}`)).account.frozen).toBe(true);
 
@@ -43,7 +44,7 @@ test("agents of a frozen account ask for nothing new (403 before scope), and rea
   );
   expect((await call(app, "GET", `${API}/contracts`, { token })).status).toBe(200);
   expect((await call(app, "GET", "/updates", { token })).status).toBe(200);
-  const { id } = webhookless.body.metadata;
+  const { id } = child.body.metadata;
   expect((await call(app, "DELETE", `${API}/tokens/${id}`, { token })).status).toBe(200);
 
   await freeze(fixture, false);
@@ -104,6 +105,16 @@ test("nothing is added to a frozen account: no key, card or member, by anybody",
   expect(members.map(({ status }: { status: string }) => status).sort()).toEqual(["active", "invited"]);
   const { paymentMethods } = await operate(app, "GET", `/accounts/${account}/payment-methods`);
   expect(paymentMethods).toHaveLength(1);
+});
+
+test("a member of a frozen account adds no passkey, and does once it is no longer frozen", async () => {
+  const fixture = await createFixture(app);
+  const owner = await createHuman(app, fixture.account);
+  await freeze(fixture);
+  const refused = (await addPasskey(app, owner)).answer;
+  expect([refused.status, refused.text.includes("has frozen this account")]).toEqual([403, true]);
+  await freeze(fixture, false);
+  expect((await addPasskey(app, owner)).answer.status).toBe(303);
 });
 
 test("the owners are mailed of a freeze and of its end", async () => {
