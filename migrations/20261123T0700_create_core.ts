@@ -110,7 +110,8 @@ const contracts = [
     updated_at timestamptz not null,
     ended_at timestamptz,
     primary key (account_id, id),
-    check ((status = 'ended') = (ended_at is not null))
+    check ((status = 'ended') = (ended_at is not null)),
+    check (updated_at >= created_at and ended_at >= created_at)
   )`,
   `create index contracts_newest on contracts (account_id, created_at desc, id desc)`,
   `create table milestones (
@@ -131,7 +132,8 @@ const contracts = [
     created_at timestamptz not null,
     updated_at timestamptz not null,
     primary key (account_id, id),
-    foreign key (account_id, contract_id) references contracts (account_id, id)
+    foreign key (account_id, contract_id) references contracts (account_id, id),
+    check (updated_at >= created_at)
   )`,
   `create unique index milestones_number on milestones (account_id, contract_id, number)`,
 ];
@@ -162,6 +164,7 @@ const approvals = [
     foreign key (account_id, milestone_id) references milestones (account_id, id),
     check ((type = 'contract_end') = (milestone_id is null)),
     check ((status = 'pending') = (resolved_at is null)),
+    check (resolved_at >= created_at),
     check (executing_at is null or status = 'pending'),
     check (status <> 'confirmed' or result is not null),
     check (status not in ('pending', 'declined') or result is null)

@@ -32,6 +32,7 @@ const payments = [
     foreign key (account_id, approval_id) references approvals (account_id, id),
     foreign key (account_id, milestone_id) references milestones (account_id, id),
     check ((status in ('succeeded', 'refused')) = (resolved_at is not null)),
+    check (updated_at >= created_at and resolved_at >= created_at),
     check ((status in ('succeeded', 'refused')) = (due_at is null)),
     check (status = 'created' or intent_id is not null),
     check ((status = 'action_required') = (action_url is not null)),

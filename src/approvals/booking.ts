@@ -1,6 +1,5 @@
 import * as payments from "../billing/payment-service.ts";
 import { fundMilestone } from "../contracts/service.ts";
-import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents, type NewEvent } from "../events/service.ts";
@@ -21,7 +20,7 @@ export class LeaseLost extends Error {
 export async function bookSuccess(db: Db, payment: payments.PaymentRow, leaseId: string): Promise<void> {
   const { accountId, approvalId, milestoneId, amountCents, currency } = payment;
   await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+    const now = await payments.readClockAfter(trx, payment);
     const invoiceId = newId();
     const { contractId, jobId } = await fundMilestone(trx, accountId, milestoneId, invoiceId, now);
     const result = { invoiceId, paymentIntentId: payment.intentId };
@@ -83,7 +82,7 @@ export async function bookRefusal(
 ): Promise<void> {
   const { accountId, approvalId } = payment;
   await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+    const now = await payments.readClockAfter(trx, payment);
     const expired = await store.releaseExecuting(trx, accountId, approvalId, now);
     const step = {
       from: ["created", "submitted", "unknown", "action_required"],

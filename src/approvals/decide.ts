@@ -1,7 +1,7 @@
 import { assertMayDecide } from "../accounts/service.ts";
 import * as payments from "../billing/payment-service.ts";
 import type { ProcessorName } from "../billing/processor.ts";
-import { readClock, readClockNow } from "../database/clock.ts";
+import { readClockNow } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { Proof } from "../database/schema.ts";
 import { inTransaction } from "../database/transaction.ts";
@@ -64,8 +64,8 @@ export async function issueChallenge(
   signed: Signed,
 ): Promise<void> {
   await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
     const row = await lockOpen(trx, accountId, approvalId, userId);
+    const { now } = row;
     if (row.card === null) throw new Problem("statement_stale");
     assertUnchanged(row, statementOf(row, "confirm", signed.nonce), signed);
     const challenge = { accountId, approvalId, userId, sessionId, digest: signed.digest };
@@ -98,8 +98,8 @@ async function writeSignedAttempt(
   decider: Decider,
   signed: Signed,
 ): Promise<{ id: string; paymentId: string }> {
-  const now = await readClock(trx);
   const row = await lockOpen(trx, accountId, approvalId, decider.userId);
+  const { now } = row;
   if (row.card === null || row.milestoneId === null) throw new Problem("statement_stale");
   await sign(trx, row, "confirm", decider, signed, now);
   const { milestoneId } = row;
@@ -133,8 +133,8 @@ export async function declineApproval(
   signed: Signed,
 ): Promise<void> {
   await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
     const row = await lockOpen(trx, accountId, approvalId, decider.userId);
+    const { now } = row;
     await sign(trx, row, "decline", decider, signed, now);
     if (!(await store.declinePending(trx, accountId, approvalId, now))) throw new Problem("already_decided");
     const data = { approvalId, status: "declined" };

@@ -18,6 +18,7 @@ export {
   markInDoubt,
   type PaymentKey,
   type PaymentRow,
+  readClockAfter,
   stepPayment,
   takeLease,
 } from "./payment-store.ts";

@@ -1,4 +1,5 @@
 import { sql } from "kysely";
+import { notBefore, readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { PaymentStatus, ProcessorName } from "../database/schema.ts";
 
@@ -29,6 +30,14 @@ export function findPayment(db: Db, { accountId, id }: PaymentKey) {
     .where("id", "=", id)
     .select(COLUMNS)
     .executeTakeFirst();
+}
+
+/** The time of the transaction that decides an attempt: not before the attempt's last step. */
+export async function readClockAfter(trx: Trx, { accountId, id }: PaymentKey): Promise<Date> {
+  const { rows } = await sql<{ now: Date }>`
+    select greatest(date_trunc('milliseconds', now()), updated_at) as now
+    from payments where account_id = ${accountId} and id = ${id}`.execute(trx);
+  return rows[0]?.now ?? (await readClock(trx));
 }
 
 /** The attempt that has this intent of the processor's. */
@@ -108,7 +117,12 @@ const UNDECIDED: PaymentStatus[] = ["created", "submitted", "action_required", "
 export function takeLease(db: Db, { accountId, id }: PaymentKey, lease: Lease, now: Date) {
   return db
     .updateTable("payments")
-    .set({ lease: lease.id, leased_until: lease.until, due_at: lease.until, updated_at: now })
+    .set({
+      lease: lease.id,
+      leased_until: lease.until,
+      due_at: lease.until,
+      updated_at: notBefore("updated_at", now),
+    })
     .where("account_id", "=", accountId)
     .where("id", "=", id)
     .where("status", "in", UNDECIDED)
@@ -140,11 +154,11 @@ export async function stepPayment(
     .set({
       status: step.to,
       due_at: step.dueAt,
-      updated_at: step.now,
+      updated_at: notBefore("updated_at", step.now),
       action_url: step.actionUrl ?? null,
       refusal_code: step.refusal?.code ?? null,
       refusal_message: step.refusal?.message ?? null,
-      resolved_at: decided ? step.now : null,
+      resolved_at: decided ? notBefore("updated_at", step.now) : null,
       ...(step.intentId === undefined ? {} : { intent_id: step.intentId }),
       ...(step.release ? { lease: null, leased_until: null } : {}),
     })
