@@ -77,7 +77,7 @@ export function confirmRoutes(app: App, deps: ApprovalPageDeps): void {
     const wrong = amountFault(deps, approval, body);
     if (wrong !== undefined) return fault("amount", wrong);
     const { userId, sessionId } = human;
-    return decide(deps, request, reply, human, () =>
+    return decide(deps, request, reply, human, approval, () =>
       confirmApproval(deps, keyOf(approval), { userId, sessionId, presence }, signedOf(body)),
     );
   });
