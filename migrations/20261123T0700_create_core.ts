@@ -11,6 +11,11 @@ export async function up(db: Kysely<unknown>): Promise<void> {
 }
 
 const accounts = [
+  // Which run of which database this is: another one may have lost what was committed last (an asynchronous fail-over, a
+  // restore), so that numbers given since are given out.
+  `create function server_run() returns text language sql stable as $$
+    select extract(epoch from pg_postmaster_start_time()) || '/' || oid from pg_database where datname = current_database()
+  $$`,
   `create table accounts (
     account_id uuid primary key,
     id text not null check (id ~ '^[A-Za-z0-9._-]{1,64}$'),
@@ -27,7 +32,9 @@ const accounts = [
     first_event bigint not null default 1 check (first_event >= 1),
     last_event bigint not null default 0 check (last_event >= first_event - 1),
     chain_index bigint not null default 0 check (chain_index >= 0),
-    chain_digest bytea not null default decode(repeat('00', 32), 'hex') check (octet_length(chain_digest) = 32)
+    chain_digest bytea not null default decode(repeat('00', 32), 'hex') check (octet_length(chain_digest) = 32),
+    chain_floor bigint not null default 0 check (chain_floor >= 0),
+    run text not null default server_run()
   )`,
   `create table members (
     account_id uuid not null references accounts,

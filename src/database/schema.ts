@@ -75,6 +75,10 @@ export type AccountHeadsTable = {
   last_event: number;
   chain_index: number;
   chain_digest: Buffer;
+  /** The next link comes after this, too. */
+  chain_floor: Generated<number>;
+  /** The run of the server in which the row was last written: in another one, numbers that were given may be lost. */
+  run: Generated<string>;
 };
 
 export type MemberRole = "owner" | "approver" | "viewer";
@@ -437,7 +441,8 @@ export type ReceiptsTable = {
   account_id: string;
   chain_index: number;
   approval_id: string;
-  previous_index: ColumnType<number | null, never, never>;
+  /** Null: it is the first. */
+  previous_index: number | null;
   previous_digest: Buffer;
   /** Over `body`, which is in its RFC 8785 form. */
   digest: Buffer;
@@ -534,6 +539,9 @@ export type OperatorEventsTable = {
 export type OperatorHeadTable = {
   first_event: number;
   last_event: number;
+  /** As in `account_heads`, and how many there were. */
+  run: Generated<string>;
+  runs: Generated<number>;
 };
 
 /** One row at most: where the operator's feed is sent, and how far. */
