@@ -1,5 +1,6 @@
 import closeWithGrace from "close-with-grace";
 import type { Logger } from "pino";
+import { afterRestore } from "./app/after-restore.ts";
 import { AUDITED, audit } from "./app/audit.ts";
 import { createLogger } from "./app/logger.ts";
 import { openPasskey } from "./app/open-passkey.ts";
@@ -10,7 +11,10 @@ import { loadConfig } from "./config/config.ts";
 import { StartError } from "./lib/start-error.ts";
 
 const STOP_WITHIN = 9_000;
-const COMMANDS: Record<string, Parts | "migrate" | "reset-link" | "open-passkey" | "reconcile" | "audit"> = {
+const COMMANDS: Record<
+  string,
+  Parts | "migrate" | "reset-link" | "open-passkey" | "reconcile" | "audit" | "after-restore"
+> = {
   start: { serve: true, work: true },
   serve: { serve: true, work: false },
   work: { serve: false, work: true },
@@ -19,6 +23,7 @@ const COMMANDS: Record<string, Parts | "migrate" | "reset-link" | "open-passkey"
   "open-passkey": "open-passkey",
   reconcile: "reconcile",
   audit: "audit",
+  "after-restore": "after-restore",
 };
 
 /** How a command ends that could not do what it is there for, where 1 says something else. */
@@ -47,6 +52,10 @@ async function main(name = "start", ...args: string[]): Promise<void> {
   }
   if (command === "audit") {
     process.exitCode = await audit(config, args, (line) => console.log(line));
+    return;
+  }
+  if (command === "after-restore") {
+    console.log(await afterRestore(config, args));
     return;
   }
   const migrating = command === "migrate";

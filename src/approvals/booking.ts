@@ -1,5 +1,6 @@
 import * as payments from "../billing/payment-service.ts";
 import { fundMilestone } from "../contracts/service.ts";
+import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents, type NewEvent } from "../events/service.ts";
@@ -93,6 +94,23 @@ export async function bookRefusal(
     } as const;
     if (!(await payments.stepPayment(trx, payment, leaseId, step))) throw new LeaseLost();
     await appendEvents(trx, accountId, expired.map(toExpiredEvent), now);
+  });
+}
+
+/**
+ * Tells the operator, once, that the outcome of an attempt is in doubt: by `payment.in_doubt` in the operator's feed.
+ * @returns `false`: they were told before, or it is decided
+ */
+export function tellInDoubt(db: Db, key: payments.PaymentKey): Promise<boolean> {
+  return inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    const payment = await payments.markInDoubt(trx, key, now);
+    if (payment === undefined) return false;
+    const { accountId, id: paymentId, approvalId, milestoneId, amountCents, currency } = payment;
+    const data = { paymentId, approvalId, milestoneId, amountCents, currency };
+    const event = { type: "payment.in_doubt" as const, resourceId: paymentId, jobId: null, data };
+    await appendEvents(trx, accountId, [event], now);
+    return true;
   });
 }
 

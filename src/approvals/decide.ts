@@ -1,6 +1,6 @@
 import { assertMayDecide } from "../accounts/service.ts";
 import * as payments from "../billing/payment-service.ts";
-import type { ProcessorName } from "../billing/processor.ts";
+import type { Processor } from "../billing/processor.ts";
 import { readClockNow } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { Proof } from "../database/schema.ts";
@@ -86,14 +86,14 @@ export async function confirmApproval(
   signed: Signed,
 ): Promise<void> {
   const lease = await cross(deps.boundaries, "write-signed-attempt", () =>
-    inTransaction(deps.db, (trx) => writeSignedAttempt(trx, deps.processor.name, key, decider, signed)),
+    inTransaction(deps.db, (trx) => writeSignedAttempt(trx, deps.processor, key, decider, signed)),
   );
   await driveNewPayment(deps, { accountId: key.accountId, id: lease.paymentId }, lease.id);
 }
 
 async function writeSignedAttempt(
   trx: Trx,
-  processor: ProcessorName,
+  processor: Processor,
   { accountId, approvalId }: ApprovalKey,
   decider: Decider,
   signed: Signed,
@@ -108,15 +108,16 @@ async function writeSignedAttempt(
   }
   if (!(await store.beginExecuting(trx, accountId, approvalId, now))) throw new Problem("already_decided");
   const lease = newLease(now);
+  const { amountCents, currency } = row.terms;
+  const charge = { accountId, cardId: row.card.id, amountCents, currency };
+  const names = await payments.readNames(trx, accountId);
   const payment = {
-    accountId,
+    ...charge,
     id: newId(),
     approvalId,
     milestoneId,
-    cardId: row.card.id,
-    amountCents: row.terms.amountCents,
-    currency: row.terms.currency,
-    processor,
+    processor: processor.name,
+    body: processor.composeCharge({ ...charge, ...names, metadata: { approvalId, milestoneId } }),
   };
   await payments.insertPayment(trx, payment, lease, now);
   return { id: lease.id, paymentId: payment.id };

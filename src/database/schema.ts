@@ -31,6 +31,8 @@ export type Database = {
   books: BooksTable;
   processor_customers: ProcessorCustomersTable;
   processor_events: ProcessorEventsTable;
+  processor_search: ProcessorSearchTable;
+  lost_intents: LostIntentsTable;
   payments: PaymentsTable;
   reversals: ReversalsTable;
   invoices: InvoicesTable;
@@ -365,6 +367,20 @@ export type ProcessorEventsTable = {
   handled_at: Date | null;
 };
 
+/** One row: in which run of the server the processor was searched last, and until when nothing is lost. */
+export type ProcessorSearchTable = {
+  run: Generated<string>;
+  seen_at: Generated<Date>;
+};
+
+/** An intent of the processor's that names a milestone, and that no payment has. */
+export type LostIntentsTable = {
+  account_id: string;
+  intent_id: string;
+  milestone_id: string;
+  found_at: Date;
+};
+
 /** A refund or dispute that began on the processor's side. */
 export type ReversalsTable = {
   account_id: string;
@@ -392,6 +408,10 @@ export type PaymentsTable = {
   card_id: string;
   amount_cents: number;
   currency: string;
+  /** The milestone's attempts, and the keys that the processor had already, before this one. */
+  key_number: number;
+  /** What is sent to the processor, in its words. */
+  body: Json<Record<string, unknown>>;
   status: PaymentStatus;
   processor: Generated<ProcessorName>;
   /** The processor's intent, once it is known. */

@@ -34,6 +34,7 @@ export async function cloneDatabase(): Promise<string> {
   const url = databaseUrl(inject("adminUrl"), name);
   // A clone of the template has lost nothing.
   await run(url, "update operator_head set run = server_run()");
+  await run(url, "update processor_search set run = server_run()");
   return url;
 }
 
