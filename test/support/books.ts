@@ -20,6 +20,9 @@ const FAULTS: Record<string, string> = {
   "an approval that was charged twice": `
     select c.metadata->>'approvalId' as id from charges c where c.status = 'succeeded'
     group by 1 having count(*) > 1`,
+  "a milestone that was charged twice": `
+    select c.metadata->>'milestoneId' as id from charges c where c.status = 'succeeded' and c.amount_cents > 0
+    group by c.account_id, 1 having count(*) > 1`,
   "a success without its one invoice": `
     select p.id from payments p where p.status = 'succeeded' and 1 <> (
       select count(*) from invoices i where i.account_id = p.account_id and i.approval_id = p.approval_id

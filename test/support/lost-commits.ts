@@ -12,6 +12,8 @@ export type CommitLosingProxy = {
   /** Breaks every connection, and takes no new one until `accept` is called. */
   refuse(): void;
   accept(): void;
+  /** Lets nothing through any more, in neither direction, and tells nobody. */
+  hold(): void;
   close(): Promise<void>;
 };
 
@@ -76,6 +78,9 @@ export async function startCommitLosingProxy(url: string | (() => string)): Prom
     refuse() {
       refusing = true;
       for (const socket of sockets) socket.resetAndDestroy();
+    },
+    hold() {
+      for (const socket of sockets) socket.pause();
     },
     accept() {
       refusing = false;
