@@ -34,7 +34,10 @@ export const FEED_SCOPES = ["proposals:read", "messages:read", "payments:read"] 
 
 export const Event = Type.Object(
   {
-    id: Type.String({ description: "Digits; goes up by one with each event of the account." }),
+    id: Type.String({
+      description:
+        "Digits; goes up with each event of the account: by one, or by far more after a fail-over.",
+    }),
     type: Type.String({ enum: Object.keys(EVENT_SCOPES) }),
     apiVersion: Type.Literal("v1"),
     createdAt: Time,

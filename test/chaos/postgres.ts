@@ -42,7 +42,8 @@ export async function startFragilePostgres(
   async function addStandby(): Promise<void> {
     count += 1;
     const dataDir = `${folder}/data-${count}`;
-    const link = await startCommitLosingProxy(primary.postgres.url);
+    // It comes back at another port.
+    const link = await startCommitLosingProxy(() => primary.postgres.url);
     await copyAsStandby(primary.postgres, primary.dataDir, dataDir, link.url);
     standby = { node: await startNode(dataDir), link };
     for (const { url } of [primary.postgres]) while (!(await isStreaming(url))) await delay(100);

@@ -52,7 +52,7 @@ const ACCOUNTS = values.small ? 2 : 4;
 const READY_WITHIN = 120_000;
 const SETTLED_WITHIN = 120_000;
 const POLL = 250;
-const REPORT_EVERY = 50;
+const REPORT_EVERY = 20;
 const LATE = "services that were not back within two minutes";
 // Short, so that approvals lapse while they are paid for.
 const TTL_SECONDS = "20";
