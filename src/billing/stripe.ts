@@ -32,6 +32,7 @@ const CONFIRM_TIMEOUT = 20 * SECOND;
 const SIGNATURE_AGE_SECONDS = 300;
 const RETRY_AFTER_SECONDS = 5;
 const PAGE = 100;
+const KEYS_AT_MOST = 5;
 /** For what holds no lease, and is worth waiting for. */
 const PATIENT = { maxNetworkRetries: 2 };
 
@@ -51,15 +52,22 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
   });
   const booksId = once(() => store.readBooksId(db));
 
+  /** The key makes one customer of two calls at once. Under one that holds a failure none can be made: then the next is used. */
+  async function createCustomer(metadata: Stripe.MetadataParam, key: string): Promise<Stripe.Customer> {
+    for (let number = 0; ; number++) {
+      try {
+        return await client.customers.create({ metadata }, { idempotencyKey: `${key}:${number}` });
+      } catch (error) {
+        if (!isKeyTaken(error) || number === KEYS_AT_MOST) throw error;
+      }
+    }
+  }
+
   async function customerOf(accountId: string): Promise<string> {
     const known = await store.findCustomer(db, accountId);
     if (known !== undefined) return known;
     const metadata = { books: await booksId(), accountId };
-    // The key makes one customer of two calls at once.
-    const customer = await client.customers.create(
-      { metadata },
-      { idempotencyKey: `customer:${metadata.books}:${accountId}` },
-    );
+    const customer = await createCustomer(metadata, `customer:${metadata.books}:${accountId}`);
     assertObject(customer, "customer");
     return store.keepCustomer(db, accountId, customer.id, await readClock(db));
   }

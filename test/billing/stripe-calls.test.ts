@@ -145,6 +145,13 @@ describe("an intent at Stripe", () => {
   });
 });
 
+test("a customer is made under the next key, when the first one only repeats that Stripe had failed", async () => {
+  const accountId = accountKey((await createFixture(app, { card: false })).account);
+  stripe.plan({ on: "POST /v1/customers", does: "error", about: accountId });
+  await expect(processor.attachCard(accountId, "pm_card_visa")).rejects.toThrow("cannot be reached");
+  expect(await processor.attachCard(accountId, "pm_card_visa")).toMatchObject({ last4: "4242" });
+});
+
 describe("an answer that says nothing certain", () => {
   test.for([
     "rate_limit",
