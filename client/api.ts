@@ -553,7 +553,7 @@ export interface components {
             budget: components["schemas"]["Budget"];
         };
         Event: {
-            /** @description Digits; goes up by one with each event of the account. */
+            /** @description Digits; goes up with each event of the account: by one, or by far more after a fail-over. */
             id: string;
             /** @enum {string} */
             type: "approval.confirmed" | "milestone.status_changed" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received";

@@ -11,6 +11,11 @@ export async function up(db: Kysely<unknown>): Promise<void> {
 }
 
 const accounts = [
+  // Which run of which database this is: another one may have lost what was committed last (an asynchronous fail-over, a
+  // restore), so that numbers given since are given out.
+  `create function server_run() returns text language sql stable as $$
+    select extract(epoch from pg_postmaster_start_time()) || '/' || oid from pg_database where datname = current_database()
+  $$`,
   `create table accounts (
     account_id uuid primary key,
     id text not null check (id ~ '^[A-Za-z0-9._-]{1,64}$'),
@@ -27,7 +32,9 @@ const accounts = [
     first_event bigint not null default 1 check (first_event >= 1),
     last_event bigint not null default 0 check (last_event >= first_event - 1),
     chain_index bigint not null default 0 check (chain_index >= 0),
-    chain_digest bytea not null default decode(repeat('00', 32), 'hex') check (octet_length(chain_digest) = 32)
+    chain_digest bytea not null default decode(repeat('00', 32), 'hex') check (octet_length(chain_digest) = 32),
+    chain_floor bigint not null default 0 check (chain_floor >= 0),
+    run text not null default server_run()
   )`,
   `create table members (
     account_id uuid not null references accounts,
@@ -110,7 +117,8 @@ const contracts = [
     updated_at timestamptz not null,
     ended_at timestamptz,
     primary key (account_id, id),
-    check ((status = 'ended') = (ended_at is not null))
+    check ((status = 'ended') = (ended_at is not null)),
+    check (updated_at >= created_at and ended_at >= created_at)
   )`,
   `create index contracts_newest on contracts (account_id, created_at desc, id desc)`,
   `create table milestones (
@@ -131,7 +139,8 @@ const contracts = [
     created_at timestamptz not null,
     updated_at timestamptz not null,
     primary key (account_id, id),
-    foreign key (account_id, contract_id) references contracts (account_id, id)
+    foreign key (account_id, contract_id) references contracts (account_id, id),
+    check (updated_at >= created_at)
   )`,
   `create unique index milestones_number on milestones (account_id, contract_id, number)`,
 ];
@@ -163,6 +172,7 @@ const approvals = [
     foreign key (account_id, milestone_id) references milestones (account_id, id),
     check ((type = 'contract_end') = (milestone_id is null)),
     check ((status = 'pending') = (resolved_at is null)),
+    check (resolved_at >= created_at),
     check (executing_at is null or status = 'pending'),
     check (status <> 'confirmed' or result is not null),
     check (status not in ('pending', 'declined') or result is null)

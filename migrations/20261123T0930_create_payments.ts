@@ -14,6 +14,8 @@ const payments = [
     card_id text not null,
     amount_cents bigint not null check (amount_cents > 0),
     currency text not null check (currency = 'usd'),
+    key_number integer not null check (key_number >= 0),
+    body jsonb not null check (jsonb_typeof(body) = 'object'),
     status text not null check (
       status in ('created', 'submitted', 'action_required', 'unknown', 'succeeded', 'refused')
     ),
@@ -32,6 +34,7 @@ const payments = [
     foreign key (account_id, approval_id) references approvals (account_id, id),
     foreign key (account_id, milestone_id) references milestones (account_id, id),
     check ((status in ('succeeded', 'refused')) = (resolved_at is not null)),
+    check (updated_at >= created_at and resolved_at >= created_at),
     check ((status in ('succeeded', 'refused')) = (due_at is null)),
     check (status = 'created' or intent_id is not null),
     check ((status = 'action_required') = (action_url is not null)),
@@ -39,6 +42,17 @@ const payments = [
   )`,
   // One attempt at a time, and one success for ever: money moves once for an approval.
   `create unique index payments_open on payments (account_id, approval_id) where status <> 'refused'`,
+  // A key at the processor is of one attempt alone. It derives from the milestone and this number, and from nothing that could
+  // be lost without the milestone.
+  `create unique index payments_key on payments (account_id, milestone_id, key_number)`,
+  // What was sent under a key is sent again as it was.
+  `create trigger payments_body before update on payments
+    for each row when (
+      (old.account_id, old.id, old.approval_id, old.milestone_id, old.card_id, old.amount_cents, old.currency, old.body)
+      is distinct from
+      (new.account_id, new.id, new.approval_id, new.milestone_id, new.card_id, new.amount_cents, new.currency, new.body)
+      or new.key_number < old.key_number
+    ) execute function refuse_change()`,
   `create index payments_of_approval on payments (account_id, approval_id, created_at desc)`,
   `create index payments_newest on payments (account_id, created_at desc)`,
   `create index payments_due on payments (due_at) where due_at is not null`,

@@ -28,11 +28,14 @@ const statements = [
   )`,
   `create trigger operator_events_kept before update on operator_events
     for each row execute function refuse_change()`,
-  // One row, which whoever appends to the feed holds: numbers without gaps, in the order of the commits.
+  // One row, which whoever appends to the feed holds: numbers without gaps, in the order of the commits. `runs` counts the
+  // server's runs that it was held in.
   `create table operator_head (
     id boolean primary key default true check (id),
     first_event bigint not null default 1 check (first_event >= 1),
-    last_event bigint not null default 0 check (last_event >= first_event - 1)
+    last_event bigint not null default 0 check (last_event >= first_event - 1),
+    run text not null default server_run(),
+    runs bigint not null default 1
   )`,
   `insert into operator_head default values`,
   `insert into operator_outbox (account_id, number) select account_id, number from events order by number, account_id`,

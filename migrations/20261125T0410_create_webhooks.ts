@@ -68,7 +68,8 @@ const statements = [
     primary key (account_id, id),
     foreign key (account_id, webhook_id) references webhooks (account_id, id),
     check ((status = 'PENDING') = (due_at is not null)),
-    check ((status = 'PENDING') = (resolved_at is null))
+    check ((status = 'PENDING') = (resolved_at is null)),
+    check (attempted_at >= created_at and resolved_at >= created_at)
   )`,
   // An event is delivered to a webhook under one id, for ever. Lists go by it too.
   `create unique index webhook_deliveries_event on webhook_deliveries (account_id, webhook_id, event_number)`,

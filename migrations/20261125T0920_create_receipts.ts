@@ -10,13 +10,13 @@ export async function up(db: Kysely<unknown>): Promise<void> {
 }
 
 // `body` is the very text that `digest` is over. The chain has no gap and no fork: each link refers to the one before
-// it, by its index and its digest.
+// it, by its index and its digest. Indexes jump where links that were given may have been lost (`account_heads.run`).
 const receipts = [
   `create table receipts (
     account_id uuid not null,
     chain_index bigint not null check (chain_index >= 1),
     approval_id uuid not null,
-    previous_index bigint generated always as (nullif(chain_index - 1, 0)) stored,
+    previous_index bigint,
     previous_digest bytea not null check (octet_length(previous_digest) = 32),
     digest bytea not null,
     body text not null,
@@ -26,8 +26,10 @@ const receipts = [
     unique (account_id, chain_index, digest),
     foreign key (account_id, approval_id) references approvals (account_id, id),
     foreign key (account_id, previous_index, previous_digest) references receipts (account_id, chain_index, digest),
+    unique nulls not distinct (account_id, previous_index),
     check (digest = sha256(convert_to(body, 'UTF8'))),
-    check (chain_index > 1 or previous_digest = decode(repeat('00', 32), 'hex'))
+    check ((previous_index is null) = (previous_digest = decode(repeat('00', 32), 'hex'))),
+    check (chain_index - coalesce(previous_index, 0) = 1 or chain_index - coalesce(previous_index, 0) > 1000000000)
   )`,
   // What was booked for a payment, without reading all that the account ever booked.
   `create index ledger_of_payment on ledger_entries (account_id, payment_id)`,
@@ -38,11 +40,11 @@ const receipts = [
 const guards = [
   `create trigger receipts_kept before update or delete on receipts
     for each row execute function refuse_change()`,
-  // The head of a chain only ever goes on to the next link.
+  // The head of a chain only ever goes on to the next link, beyond all that may have been lost.
   `create trigger account_heads_chain before update on account_heads
     for each row when (
       (old.chain_index, old.chain_digest) is distinct from (new.chain_index, new.chain_digest)
-      and new.chain_index <> old.chain_index + 1
+      and new.chain_index <> greatest(old.chain_index, old.chain_floor) + 1
     ) execute function refuse_change()`,
   `create trigger account_heads_kept before delete on account_heads
     for each row when (old.chain_index > 0) execute function refuse_change()`,

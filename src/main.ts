@@ -1,5 +1,6 @@
 import closeWithGrace from "close-with-grace";
 import type { Logger } from "pino";
+import { afterRestore } from "./app/after-restore.ts";
 import { AUDITED, audit } from "./app/audit.ts";
 import { createLogger } from "./app/logger.ts";
 import { describeMigrated, migrateByHand } from "./app/migrate-by-hand.ts";
@@ -11,7 +12,10 @@ import { loadConfig, loadMigrateUrl } from "./config/config.ts";
 import { StartError, StartInterrupted } from "./lib/start-error.ts";
 
 const STOP_WITHIN = 9_000;
-const COMMANDS: Record<string, Parts | "migrate" | "reset-link" | "open-passkey" | "reconcile" | "audit"> = {
+const COMMANDS: Record<
+  string,
+  Parts | "migrate" | "reset-link" | "open-passkey" | "reconcile" | "audit" | "after-restore"
+> = {
   start: { serve: true, work: true },
   serve: { serve: true, work: false },
   work: { serve: false, work: true },
@@ -20,6 +24,7 @@ const COMMANDS: Record<string, Parts | "migrate" | "reset-link" | "open-passkey"
   "open-passkey": "open-passkey",
   reconcile: "reconcile",
   audit: "audit",
+  "after-restore": "after-restore",
 };
 
 /** How a command ends that could not do what it is there for, where 1 says something else. */
@@ -53,6 +58,10 @@ async function main(name = "start", ...args: string[]): Promise<void> {
   }
   if (command === "audit") {
     process.exitCode = await audit(config, args, (line) => console.log(line));
+    return;
+  }
+  if (command === "after-restore") {
+    console.log(await afterRestore(config, args));
     return;
   }
   const migrating = command === "migrate";

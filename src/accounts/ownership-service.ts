@@ -24,17 +24,13 @@ export async function giveToOwner(
 }
 
 /**
- * Removes an account in which there is nothing but what made it: the token that it began with and a feed of
- * `events`, which whoever calls has removed.
+ * Removes an account in which there is nothing but what made it: the token that it began with and its feed, which the
+ * caller has removed.
  * @returns `false`: there is more, and `trx` is to be undone
  * @throws a foreign key's violation for whatever else belongs to the account
  */
-export async function removeUnclaimed(
-  trx: Trx,
-  accountId: string,
-  began: { tokenId: string; events: number },
-): Promise<boolean> {
-  const family = await tokens.listWithOffspring(trx, accountId, [began.tokenId]);
+export async function removeUnclaimed(trx: Trx, accountId: string, tokenId: string): Promise<boolean> {
+  const family = await tokens.listWithOffspring(trx, accountId, [tokenId]);
   await ownership.deleteTokens(trx, accountId, family);
-  return ownership.deleteUnclaimedAccount(trx, accountId, began);
+  return ownership.deleteUnclaimedAccount(trx, accountId);
 }

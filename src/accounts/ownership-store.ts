@@ -59,20 +59,12 @@ export async function deleteTokens(trx: Trx, accountId: string, ids: readonly st
 }
 
 /**
- * Removes an account that nobody has claimed, or changed since it was made, with a feed of `events` at most.
+ * Removes an account that nobody has claimed, or changed since it was made.
  * Whatever else belongs to it keeps it, by its foreign key.
  * @returns `false`: it is kept
  */
-export async function deleteUnclaimedAccount(
-  trx: Trx,
-  accountId: string,
-  { events }: { events: number },
-): Promise<boolean> {
-  await trx
-    .deleteFrom("account_heads")
-    .where("account_id", "=", accountId)
-    .where("last_event", "<=", events)
-    .execute();
+export async function deleteUnclaimedAccount(trx: Trx, accountId: string): Promise<boolean> {
+  await trx.deleteFrom("account_heads").where("account_id", "=", accountId).execute();
   const { numDeletedRows } = await trx
     .deleteFrom("accounts")
     .where("account_id", "=", accountId)

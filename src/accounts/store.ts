@@ -134,7 +134,11 @@ export async function insertAccount(
     .onConflict((conflict) => conflict.column("account_id").doNothing())
     .executeTakeFirstOrThrow();
   if (numInsertedOrUpdatedRows === 0n) return false;
-  await sql`insert into account_heads (account_id) values (${accountId})`.execute(trx);
+  // Its id is the operator's: once the server has run anew, an account of that id may be lost, and numbers given in it.
+  await sql`
+    insert into account_heads (account_id, run)
+    select ${accountId}::uuid, case when runs = 1 and run = server_run() then run else '' end
+    from operator_head`.execute(trx);
   return true;
 }
 

@@ -42,8 +42,8 @@ async function removeWhole(db: Db, { accountId, tokenId }: Unclaimed): Promise<b
     await inTransaction(db, async (trx) => {
       await holdAccount(trx, accountId);
       if (!(await deleteUnclaimed(trx, accountId))) throw new Kept();
-      await deleteFeed(trx, accountId);
-      if (!(await removeUnclaimed(trx, accountId, { tokenId, events: OWN_EVENTS }))) throw new Kept();
+      if ((await deleteFeed(trx, accountId)) > OWN_EVENTS) throw new Kept();
+      if (!(await removeUnclaimed(trx, accountId, tokenId))) throw new Kept();
     });
     return true;
   } catch (error) {

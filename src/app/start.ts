@@ -5,7 +5,7 @@ import { forgetEndedTokens, forgetOldInvitations, mailTokenActs } from "../accou
 import { TokenUses } from "../accounts/token-uses.ts";
 import { sweepUnclaimed } from "../agent-auth/jobs.ts";
 import type { BoundaryObserver } from "../approvals/boundaries.ts";
-import { alertInDoubt, sweepDuePayments, sweepLapsedApprovals } from "../approvals/jobs.ts";
+import { alertInDoubt, sweepDuePayments, sweepLapsedApprovals, sweepLostIntents } from "../approvals/jobs.ts";
 import { sweepNotices } from "../approvals/notices.ts";
 import type { PaymentDeps } from "../approvals/payment.ts";
 import { forgetProcessorEvents, sweepProcessorEvents } from "../approvals/processor-events.ts";
@@ -159,6 +159,7 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
     every(600 * SECOND, "answered challenges", logger, () => forgetChallenges(db)),
     every(5 * SECOND, "mail about approvals", logger, () => sweepNotices({ db, config })),
     every(5 * SECOND, "lapsed approvals", logger, () => sweepLapsedApprovals(db)),
+    every(60 * SECOND, "lost payments", logger, () => sweepLostIntents(deps)),
     every(5 * SECOND, "due payments", logger, () => sweepDuePayments(deps, logger)),
     every(5 * SECOND, "events of the processor", logger, () => sweepProcessorEvents({ ...deps, logger })),
     every(600 * SECOND, "handled events of the processor", logger, () => forgetProcessorEvents(deps)),

@@ -21,7 +21,7 @@ export class LeaseLost extends Error {
 export async function bookSuccess(db: Db, payment: payments.PaymentRow, leaseId: string): Promise<void> {
   const { accountId, approvalId, milestoneId, amountCents, currency } = payment;
   await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+    const now = await payments.readClockAfter(trx, payment);
     const invoiceId = newId();
     const { contractId, jobId } = await fundMilestone(trx, accountId, milestoneId, invoiceId, now);
     const result = { invoiceId, paymentIntentId: payment.intentId };
@@ -83,7 +83,7 @@ export async function bookRefusal(
 ): Promise<void> {
   const { accountId, approvalId } = payment;
   await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+    const now = await payments.readClockAfter(trx, payment);
     const expired = await store.releaseExecuting(trx, accountId, approvalId, now);
     const step = {
       from: ["created", "submitted", "unknown", "action_required"],
@@ -94,6 +94,23 @@ export async function bookRefusal(
     } as const;
     if (!(await payments.stepPayment(trx, payment, leaseId, step))) throw new LeaseLost();
     await appendEvents(trx, accountId, expired.map(toExpiredEvent), now);
+  });
+}
+
+/**
+ * Tells the operator, once, that the outcome of an attempt is in doubt: by `payment.in_doubt` in the operator's feed.
+ * @returns `false`: they were told before, or it is decided
+ */
+export function tellInDoubt(db: Db, key: payments.PaymentKey): Promise<boolean> {
+  return inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    const payment = await payments.markInDoubt(trx, key, now);
+    if (payment === undefined) return false;
+    const { accountId, id: paymentId, approvalId, milestoneId, amountCents, currency } = payment;
+    const data = { paymentId, approvalId, milestoneId, amountCents, currency };
+    const event = { type: "payment.in_doubt" as const, resourceId: paymentId, jobId: null, data };
+    await appendEvents(trx, accountId, [event], now);
+    return true;
   });
 }
 

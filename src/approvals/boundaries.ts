@@ -5,7 +5,9 @@
  */
 export const BOUNDARIES = [
   "write-signed-attempt",
+  "call-search",
   "call-prepare",
+  "write-key",
   "write-intent",
   "write-submitted",
   "call-execute",

@@ -1,6 +1,6 @@
 import { byPerson, recordAudit } from "../audit/service.ts";
 import * as payments from "../billing/payment-service.ts";
-import type { ProcessorName } from "../billing/processor.ts";
+import type { Processor } from "../billing/processor.ts";
 import { readClock, readClockNow } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { Proof } from "../database/schema.ts";
@@ -83,10 +83,11 @@ export async function issueChallenge(
 ): Promise<void> {
   const { userId, sessionId } = actor;
   await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
     if (await payments.holdPause(trx)) throw paymentsPaused();
-    await holdActor(trx, actor, { account: { id: accountId, may: "decide", unfrozen: true } }, now);
+    const account = { id: accountId, may: "decide", unfrozen: true } as const;
+    await holdActor(trx, actor, { account }, await readClock(trx));
     const row = await lockOpen(trx, accountId, approvalId);
+    const { now } = row;
     if (row.card === null) throw new Problem("statement_stale");
     assertUnchanged(row, statementOf(row, "confirm", signed.nonce), signed);
     const challenge = { accountId, approvalId, userId, sessionId, digest: signed.digest };
@@ -107,7 +108,7 @@ export async function confirmApproval(
   signed: Signed,
 ): Promise<void> {
   const lease = await cross(deps.boundaries, "write-signed-attempt", () =>
-    inTransaction(deps.db, (trx) => writeSignedAttempt(trx, deps.processor.name, key, decider, signed)),
+    inTransaction(deps.db, (trx) => writeSignedAttempt(trx, deps.processor, key, decider, signed)),
   );
   if (lease.token !== undefined) decider.onRenewed?.(lease.token);
   await driveNewPayment(deps, { accountId: key.accountId, id: lease.paymentId }, lease.id);
@@ -115,18 +116,18 @@ export async function confirmApproval(
 
 async function writeSignedAttempt(
   trx: Trx,
-  processor: ProcessorName,
+  processor: Processor,
   { accountId, approvalId }: ApprovalKey,
   decider: Decider,
   signed: Signed,
 ): Promise<{ id: string; paymentId: string; token: NewToken | undefined }> {
-  const now = await readClock(trx);
   const { actor, presence } = decider;
   const renews = presence.kind === "passkey" ? ({ changes: "token" } as const) : {};
   if (await payments.holdPause(trx)) throw paymentsPaused();
   const account = { id: accountId, may: "decide", unfrozen: true } as const;
-  await holdActor(trx, actor, { ...renews, account }, now);
+  await holdActor(trx, actor, { ...renews, account }, await readClock(trx));
   const row = await lockOpen(trx, accountId, approvalId);
+  const { now } = row;
   if (row.card === null || row.milestoneId === null) throw new Problem("statement_stale");
   await sign(trx, row, "confirm", decider, signed, now);
   const { milestoneId } = row;
@@ -135,15 +136,16 @@ async function writeSignedAttempt(
   }
   if (!(await store.beginExecuting(trx, accountId, approvalId, now))) throw new Problem("already_decided");
   const lease = newLease(now);
+  const { amountCents, currency } = row.terms;
+  const charge = { accountId, cardId: row.card.id, amountCents, currency };
+  const names = await payments.readNames(trx, accountId);
   const payment = {
-    accountId,
+    ...charge,
     id: newId(),
     approvalId,
     milestoneId,
-    cardId: row.card.id,
-    amountCents: row.terms.amountCents,
-    currency: row.terms.currency,
-    processor,
+    processor: processor.name,
+    body: processor.composeCharge({ ...charge, ...names, metadata: { approvalId, milestoneId } }),
   };
   await payments.insertPayment(trx, payment, lease, now);
   const token =
@@ -164,9 +166,10 @@ export async function declineApproval(
   signed: Signed,
 ): Promise<void> {
   await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
-    await holdActor(trx, decider.actor, { account: { id: accountId, may: "decide" } }, now);
+    const account = { id: accountId, may: "decide" } as const;
+    await holdActor(trx, decider.actor, { account }, await readClock(trx));
     const row = await lockOpen(trx, accountId, approvalId);
+    const { now } = row;
     await sign(trx, row, "decline", decider, signed, now);
     if (!(await store.declinePending(trx, accountId, approvalId, now))) throw new Problem("already_decided");
     const data = { approvalId, status: "declined" };

@@ -32,6 +32,20 @@ export async function listApprovalsForHuman(db: Db, accountIds: readonly string[
   return (await store.listForHuman(db, accountIds, SHOWN)).map(withState);
 }
 
+/**
+ * Whether a decision whose answer was lost has been recorded. Its transaction may still run, and holds the approval: it is
+ * waited for.
+ * @param digest of the statement that was signed
+ */
+export async function isRecorded(
+  db: Db,
+  { accountId, id }: Pick<HumanApproval, "accountId" | "id">,
+  digest: Buffer,
+): Promise<boolean> {
+  await awaitDecision(db, accountId, id);
+  return store.hasSignature(db, accountId, id, digest);
+}
+
 const SHOWN = 200;
 
 function withState(row: store.HumanApprovalRow): HumanApproval {

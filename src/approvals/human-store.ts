@@ -9,6 +9,7 @@ import type {
   SignaturesTable,
   Terms,
 } from "../database/schema.ts";
+import { latest } from "../lib/time.ts";
 import type { ApprovalRow } from "./store.ts";
 
 /** An approval as its page needs it, with the present state of what it is about. */
@@ -65,7 +66,8 @@ export async function findForHuman(
 
 /**
  * The approval with everything it depends on held: contract and card against change, milestone and approval
- * for the decision, in the one order of locks (invariant 11).
+ * for the decision, in the one order of locks (invariant 11). Its `now` is the time of the decision: not before anything
+ * that the decision follows.
  */
 export async function lockForDecision(
   trx: Trx,
@@ -87,7 +89,18 @@ export async function lockForDecision(
   await sql`select 1 from payment_methods where account_id = ${accountId} and is_default for share`.execute(
     trx,
   );
-  return findForHuman(trx, [accountId], id);
+  const row = await findForHuman(trx, [accountId], id);
+  return row && { ...row, now: latest(row.now, row.createdAt, await readLastStep(trx, row)) };
+}
+
+/** A moment after the last signature and the last step of a payment of this approval: receipts list them in this order. */
+async function readLastStep(trx: Trx, { accountId, id }: HumanApprovalRow): Promise<Date | null> {
+  const { rows } = await sql<{ after: Date | null }>`
+    select greatest(
+      (select max(created_at) from signatures where account_id = ${accountId} and approval_id = ${id}),
+      (select max(updated_at) from payments where account_id = ${accountId} and approval_id = ${id})
+    ) + interval '1 millisecond' as after`.execute(trx);
+  return rows[0]?.after ?? null;
 }
 
 /** The accounts' approvals, those that wait first, then the newest. */
@@ -121,6 +134,24 @@ export async function listSignatures(db: Db, accountId: string, approvalId: stri
     where s.account_id = ${accountId} and s.approval_id = ${approvalId}
     order by s.created_at desc`.execute(db);
   return rows;
+}
+
+/** Whether somebody has signed this very statement. */
+export async function hasSignature(
+  db: Db,
+  accountId: string,
+  approvalId: string,
+  digest: Buffer,
+): Promise<boolean> {
+  const row = await db
+    .selectFrom("signatures")
+    .where("account_id", "=", accountId)
+    .where("approval_id", "=", approvalId)
+    .where("statement_digest", "=", digest)
+    .select("approval_id")
+    .limit(1)
+    .executeTakeFirst();
+  return row !== undefined;
 }
 
 /** One row per approval, statement and user. `false`: this very statement was signed already. */

@@ -1,8 +1,10 @@
 import type { Logger } from "pino";
-import { listDuePayments, markInDoubt } from "../billing/payment-service.ts";
+import { noteSeen, searchLostIntents } from "../billing/lost-service.ts";
+import { listDuePayments, listInDoubt } from "../billing/payment-service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { addSeconds } from "../lib/time.ts";
+import { tellInDoubt } from "./booking.ts";
 import { advancePayment, type PaymentDeps } from "./payment.ts";
 import { expireApprovals } from "./service.ts";
 import { listLapsed } from "./store.ts";
@@ -51,7 +53,14 @@ export async function sweepDuePayments(deps: PaymentDeps, logger: Logger): Promi
 /** Says aloud, once each, which payments have been in doubt for 15 minutes. */
 export async function alertInDoubt({ db }: PaymentDeps, logger: Logger): Promise<void> {
   const now = await readClock(db);
-  for (const key of await markInDoubt(db, addSeconds(now, -IN_DOUBT_SECONDS), now)) {
-    logger.error({ alert: "payment_in_doubt", ...key }, "a payment has been in doubt for 15 minutes");
+  for (const key of await listInDoubt(db, addSeconds(now, -IN_DOUBT_SECONDS))) {
+    if (await tellInDoubt(db, key))
+      logger.error({ alert: "payment_in_doubt", ...key }, "a payment has been in doubt for 15 minutes");
   }
+}
+
+/** Looks for what the database may have lost once the server runs anew, and notes until when nothing is lost. */
+export async function sweepLostIntents(deps: PaymentDeps): Promise<void> {
+  await searchLostIntents(deps);
+  await noteSeen(deps.db);
 }

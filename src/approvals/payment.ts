@@ -1,7 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { refusalOf } from "../billing/declines.ts";
+import { endLostIntent, listLost, searchIntentsOf, searchLostIntents } from "../billing/lost-service.ts";
 import * as payments from "../billing/payment-service.ts";
-import type { IntentState, Processor, Refusal } from "../billing/processor.ts";
+import type { IntentRecord, IntentState, Processor } from "../billing/processor.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
@@ -9,7 +10,7 @@ import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
 import { addSeconds, SECOND } from "../lib/time.ts";
 import { type Actor, holdActor } from "../sign-in/service.ts";
-import { bookRefusal, bookSuccess, LeaseLost } from "./booking.ts";
+import { bookRefusal, bookSuccess, LeaseLost, tellInDoubt } from "./booking.ts";
 import { type Boundary, type BoundaryObserver, cross } from "./boundaries.ts";
 import { hasLapsed, hasSignerLeft, listExecutingOf } from "./store.ts";
 import { findHalt, type Halt, SubmissionHeld, writeSubmitted } from "./submission.ts";
@@ -30,6 +31,10 @@ const LEASE_SECONDS = 40;
 const LOOK_AGAIN = { share: 0.1, atLeast: 5, atMost: 600 };
 /** How often, and how many times, somebody who waits for the outcome looks whether another has found it out. */
 const LOOK = { every: 250, times: 12 };
+
+/** How long a request lasts at most that looks for what was lost, in milliseconds: the sweep looks on without it. */
+const SEARCH_WITHIN = 10 * SECOND;
+const KEYS_A_TURN = 5;
 
 type Attempt = { payment: payments.PaymentRow; leaseId: string };
 
@@ -132,6 +137,8 @@ function drive(deps: PaymentDeps, attempt: Attempt): Promise<void> {
     if (await hasSignerLeft(deps.db, payment.accountId, payment.approvalId)) return cancel(deps, payment);
     const halt = await findHalt(deps.db, payment.accountId);
     if (payment.status === "created" && halt !== undefined) return stop(deps, payment, halt);
+    const found = await adoptLost(deps, attempt);
+    if (found !== undefined) return found;
     const prepared = payment.intentId ?? (await prepare(deps, attempt));
     if (typeof prepared !== "string") return prepared;
     const intentId = prepared;
@@ -152,33 +159,69 @@ async function guarded(deps: PaymentDeps, attempt: Attempt, work: () => Promise<
     await settle(deps, attempt, await work());
   } catch (error) {
     if (error instanceof LeaseLost) return;
+    if (error instanceof InDoubt) await tellInDoubt(deps.db, attempt.payment);
     const doubtful = await noteDoubt(deps, attempt);
     if (doubtful && !(error instanceof SubmissionHeld)) throw error;
   }
 }
 
 /**
- * Makes an intent, which moves nothing, and writes its id down before anything can. A refusal: none can be
- * made, or none that anybody could confirm.
+ * Makes an intent, which moves nothing, and writes its id down before anything can. Otherwise: how the attempt stands without
+ * one, refused as none can be made, or paid by one that was lost.
  */
-async function prepare(deps: PaymentDeps, { payment, leaseId }: Attempt): Promise<string | Refusal> {
-  const { accountId, cardId, amountCents, currency, approvalId, milestoneId } = payment;
-  const prepared = await pass(deps, "call-prepare", () =>
-    deps.processor.prepare({
-      accountId,
-      cardId,
-      amountCents,
-      currency,
-      idempotencyKey: payment.id,
-      metadata: { approvalId, milestoneId },
-    }),
-  );
-  if (prepared.status === "refused") return prepared;
-  const { intentId } = prepared;
-  await step(deps, "write-intent", { payment, leaseId }, { from: ["created"], to: "created", intentId });
-  // What is booked at the end names it too.
+async function prepare(deps: PaymentDeps, attempt: Attempt): Promise<string | IntentState> {
+  const { payment } = attempt;
+  const { accountId, milestoneId, body } = payment;
+  for (let turn = 1; turn <= KEYS_A_TURN; turn++) {
+    const key = `charge:${accountId}:${milestoneId}:${payment.keyNumber}`;
+    const prepared = await pass(deps, "call-prepare", () => deps.processor.prepare({ accountId, key, body }));
+    if (prepared.status === "refused") return prepared;
+    if (prepared.status === "prepared") {
+      const { intentId } = prepared;
+      await step(deps, "write-intent", attempt, { from: ["created"], to: "created", intentId });
+      // What is booked at the end names it too.
+      payment.intentId = intentId;
+      return intentId;
+    }
+    await searchIntentsOf(deps, accountId);
+    const found = await adoptLost(deps, attempt);
+    if (found !== undefined) return found;
+    const keyNumber = payment.keyNumber + 1;
+    await step(deps, "write-key", attempt, { from: ["created"], to: "created", keyNumber });
+    payment.keyNumber = keyNumber;
+  }
+  throw new Error("the processor has had every key");
+}
+
+/**
+ * Looks for intents that name the milestone and that no payment here has: the database may have lost what was committed last.
+ * One that has paid is this attempt's from now on; what could still pay is cancelled.
+ * @returns how the attempt stands by it; `undefined`: nothing was lost
+ * @throws InDoubt when a person must look
+ */
+async function adoptLost(deps: PaymentDeps, attempt: Attempt): Promise<IntentState | undefined> {
+  const { payment } = attempt;
+  const found = await pass(deps, "call-search", async () => {
+    await searchLostIntents(deps, SEARCH_WITHIN);
+    const records: IntentRecord[] = [];
+    for (const lost of await listLost(deps.db, payment)) {
+      const record = await endLostIntent(deps, lost);
+      if (record !== undefined) records.push(record);
+    }
+    return records;
+  });
+  const [record, second] = found;
+  if (record === undefined) return undefined;
+  if (second !== undefined) throw new InDoubt("the processor holds more than one payment of the milestone");
+  const { id: intentId, state, amountCents, currency, refundedCents } = record;
+  if (state.status !== "succeeded") throw new InDoubt("a payment of the milestone is still being decided");
+  if (amountCents !== payment.amountCents || currency !== payment.currency || refundedCents > 0)
+    throw new InDoubt("a payment of the milestone is not of this amount, or went back in part");
+  if (payment.intentId !== null && (await cancel(deps, payment)).status !== "refused")
+    throw new InDoubt("the milestone may have been paid twice");
+  await step(deps, "write-submitted", attempt, { from: [...OPEN, "created"], to: "submitted", intentId });
   payment.intentId = intentId;
-  return intentId;
+  return state;
 }
 
 /** From here on the money may move, so that is written down first. */
@@ -232,6 +275,11 @@ async function settle(deps: PaymentDeps, attempt: Attempt, state: IntentState): 
     default:
       return step(deps, "write-unknown", attempt, { from: OPEN, to: "unknown", release: true });
   }
+}
+
+/** What the processor holds does not fit what is known here: a person must look (docs/operations.md). */
+class InDoubt extends Error {
+  override name = "InDoubt";
 }
 
 const OPEN = ["submitted", "unknown", "action_required"] as const;

@@ -1,6 +1,7 @@
 import { CompiledQuery, sql } from "kysely";
 import { GRANT_COLUMNS, GRANT_CONDITION, GRANT_TABLES, type Grant } from "../accounts/service.ts";
 import { FUNDING_TERMS_COLUMNS } from "../contracts/service.ts";
+import { readClockNow } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type {
   ApprovalStatus,
@@ -11,7 +12,6 @@ import type {
   Terms,
 } from "../database/schema.ts";
 import type { Credential } from "../lib/secrets.ts";
-import { addSeconds } from "../lib/time.ts";
 
 /** What an approval looks like in any statement that reads one. */
 export type ApprovalRow = {
@@ -205,15 +205,10 @@ export async function expireLapsed(
 }
 
 /**
- * How long a transaction may take from reading the clock to its commit. An approval whose time passes within it
- * is ended as lapsed: a reader may see it lapse by itself before the commit, and what has ended never changes.
- */
-const LAPSING_SECONDS = 10;
-
-/**
- * Ends the pending approvals of a milestone or of a whole contract because they can no longer execute as
- * they were asked. One that has lapsed, or is about to, ends as lapsed; one that was made while the caller, who
- * has read the clock before, waited for the lock, ends at its birth and not before it.
+ * Ends the pending approvals of a milestone or of a whole contract because they can no longer execute as they were asked.
+ * Whether one has expired by itself is decided with its row held, as a reader who saw it expire waits for that row
+ * (`awaitDecision`): what a reader was told never changes. One that was created after the caller read the clock ends when
+ * it was created, not before.
  */
 export async function endPending(
   trx: Trx,
@@ -225,14 +220,19 @@ export async function endPending(
     "milestoneId" in subject
       ? sql`milestone_id = ${subject.milestoneId}`
       : sql`contract_id = ${subject.contractId}`;
-  const lapsing = addSeconds(end.now, LAPSING_SECONDS);
+  const held = await sql<{ id: string }>`
+    select id from approvals
+    where account_id = ${accountId} and ${condition} and status = 'pending' and executing_at is null
+    order by id for no key update`.execute(trx);
+  if (held.rows.length === 0) return [];
+  const heldAt = await readClockNow(trx);
   const { rows } = await sql<EndedApproval>`
     update approvals set status = 'expired',
-      resolved_at = case when expires_at <= ${lapsing}::timestamptz then expires_at
+      resolved_at = case when expires_at <= ${heldAt}::timestamptz then expires_at
         else greatest(created_at, ${end.now}::timestamptz) end,
-      result = case when expires_at <= ${lapsing}::timestamptz then null
+      result = case when expires_at <= ${heldAt}::timestamptz then null
         else ${JSON.stringify({ reason: end.reason })}::jsonb end
-    where account_id = ${accountId} and ${condition} and status = 'pending' and executing_at is null
+    where account_id = ${accountId} and id = any(${held.rows.map(({ id }) => id)}::uuid[])
     returning id, job_id as "jobId"`.execute(trx);
   return rows;
 }

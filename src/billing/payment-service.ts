@@ -15,10 +15,13 @@ export {
   insertPayment,
   type Lease,
   listDuePayments,
+  listInDoubt,
   listPayments,
   markInDoubt,
   type PaymentKey,
   type PaymentRow,
+  readClockAfter,
+  readNames,
   stepPayment,
   takeLease,
 } from "./payment-store.ts";

@@ -1,4 +1,5 @@
 import { sql } from "kysely";
+import { notBefore, readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { PaymentStatus, ProcessorName } from "../database/schema.ts";
 
@@ -10,6 +11,8 @@ const COLUMNS = [
   "card_id as cardId",
   "amount_cents as amountCents",
   "currency",
+  "key_number as keyNumber",
+  "body",
   "status",
   "intent_id as intentId",
   "action_url as actionUrl",
@@ -29,6 +32,14 @@ export function findPayment(db: Db, { accountId, id }: PaymentKey) {
     .where("id", "=", id)
     .select(COLUMNS)
     .executeTakeFirst();
+}
+
+/** The time of the transaction that decides an attempt: not before the attempt's last step. */
+export async function readClockAfter(trx: Trx, { accountId, id }: PaymentKey): Promise<Date> {
+  const { rows } = await sql<{ now: Date }>`
+    select greatest(date_trunc('milliseconds', now()), updated_at) as now
+    from payments where account_id = ${accountId} and id = ${id}`.execute(trx);
+  return rows[0]?.now ?? (await readClock(trx));
 }
 
 /** The attempt that has this intent of the processor's. */
@@ -69,9 +80,22 @@ export type NewPayment = PaymentKey & {
   amountCents: number;
   currency: string;
   processor: ProcessorName;
+  body: Record<string, unknown>;
 };
 
-/** Writes an attempt that is leased to its maker from the start. */
+/** What the processor knows these books, and the account, by. */
+export async function readNames(
+  trx: Trx,
+  accountId: string,
+): Promise<{ booksId: string; customerId: string | null }> {
+  return trx
+    .selectFrom("books as b")
+    .leftJoin("processor_customers as c", (join) => join.on("c.account_id", "=", accountId))
+    .select(["b.id as booksId", "c.customer_id as customerId"])
+    .executeTakeFirstOrThrow();
+}
+
+/** Writes an attempt that is leased to its maker from the start. Its key's number is the next of the milestone's. */
 export async function insertPayment(trx: Trx, payment: NewPayment, lease: Lease, now: Date): Promise<void> {
   await trx
     .insertInto("payments")
@@ -83,6 +107,11 @@ export async function insertPayment(trx: Trx, payment: NewPayment, lease: Lease,
       card_id: payment.cardId,
       amount_cents: payment.amountCents,
       currency: payment.currency,
+      key_number: sql<number>`(
+        select coalesce(max(key_number) + 1, 0) from payments
+        where account_id = ${payment.accountId} and milestone_id = ${payment.milestoneId}
+      )`,
+      body: JSON.stringify(payment.body),
       processor: payment.processor,
       status: "created",
       intent_id: null,
@@ -108,7 +137,12 @@ const UNDECIDED: PaymentStatus[] = ["created", "submitted", "action_required", "
 export function takeLease(db: Db, { accountId, id }: PaymentKey, lease: Lease, now: Date) {
   return db
     .updateTable("payments")
-    .set({ lease: lease.id, leased_until: lease.until, due_at: lease.until, updated_at: now })
+    .set({
+      lease: lease.id,
+      leased_until: lease.until,
+      due_at: lease.until,
+      updated_at: notBefore("updated_at", now),
+    })
     .where("account_id", "=", accountId)
     .where("id", "=", id)
     .where("status", "in", UNDECIDED)
@@ -128,6 +162,7 @@ export async function stepPayment(
     now: Date;
     dueAt: Date | null;
     intentId?: string;
+    keyNumber?: number;
     actionUrl?: string;
     refusal?: { code: string; message: string };
     /** Lets go of the lease. */
@@ -140,12 +175,13 @@ export async function stepPayment(
     .set({
       status: step.to,
       due_at: step.dueAt,
-      updated_at: step.now,
+      updated_at: notBefore("updated_at", step.now),
       action_url: step.actionUrl ?? null,
       refusal_code: step.refusal?.code ?? null,
       refusal_message: step.refusal?.message ?? null,
-      resolved_at: decided ? step.now : null,
+      resolved_at: decided ? notBefore("updated_at", step.now) : null,
       ...(step.intentId === undefined ? {} : { intent_id: step.intentId }),
+      ...(step.keyNumber === undefined ? {} : { key_number: step.keyNumber }),
       ...(step.release ? { lease: null, leased_until: null } : {}),
     })
     .where("account_id", "=", accountId)
@@ -167,14 +203,29 @@ export function listDuePayments(db: Db, now: Date, limit: number): Promise<Payme
     .execute();
 }
 
-/** Marks the attempts that have been in doubt since before `before`, each once, and names them. */
-export async function markInDoubt(db: Db, before: Date, now: Date): Promise<PaymentKey[]> {
-  const { rows } = await sql<PaymentKey>`
-    update payments set alerted_at = ${now}
-    where due_at is not null and alerted_at is null and status in ('created', 'submitted', 'unknown')
-      and created_at <= ${before}
-    returning account_id as "accountId", id`.execute(db);
-  return rows;
+/** The attempts that have been in doubt since before `before`, and of which nobody was told. */
+export function listInDoubt(db: Db, before: Date): Promise<PaymentKey[]> {
+  return db
+    .selectFrom("payments")
+    .where("due_at", "is not", null)
+    .where("alerted_at", "is", null)
+    .where("status", "in", ["created", "submitted", "unknown"])
+    .where("created_at", "<=", before)
+    .select(["account_id as accountId", "id"])
+    .execute();
+}
+
+/** Marks that an undecided attempt is in doubt. `undefined`: it was marked before, or is decided. */
+export function markInDoubt(trx: Trx, { accountId, id }: PaymentKey, now: Date) {
+  return trx
+    .updateTable("payments")
+    .set({ alerted_at: now })
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .where("alerted_at", "is", null)
+    .where("status", "in", UNDECIDED)
+    .returning(COLUMNS)
+    .executeTakeFirst();
 }
 
 /** The account's payments, newest first. */

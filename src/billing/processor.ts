@@ -13,15 +13,30 @@ export type ProcessorCard = {
 };
 
 /** What is to be paid, and how the processor is to remember it. */
-export type ChargeRequest = {
+export type Charge = {
   accountId: string;
   cardId: string;
   amountCents: number;
   currency: string;
-  /** From our immutable id of the attempt: the same attempt makes the same intent, while the key is kept. */
-  idempotencyKey: string;
   metadata: { approvalId: string; milestoneId: string };
+  /** What the processor knows these books, and the account, by; null: it has not met the account. */
+  booksId: string;
+  customerId: string | null;
 };
+
+/** What is sent to make an intent: kept with the attempt, and sent again as it was. */
+export type ChargeRequest = {
+  accountId: string;
+  /** The same for the same attempt, whatever else is lost: the processor makes one intent under it, while it keeps it. */
+  key: string;
+  body: Record<string, unknown>;
+};
+
+/**
+ * What became of asking for an intent. `key_taken`: under this key the processor has another request, a failure, or an intent
+ * by which nothing can be paid any more; what there is must be looked for before another key is used.
+ */
+export type Prepared = { status: "prepared"; intentId: string } | { status: "key_taken" } | Refusal;
 
 /** No money has moved, and by this intent none will. `message` is for people. */
 export type Refusal = { status: "refused"; code: string; message: string };
@@ -43,7 +58,10 @@ export type IntentRecord = {
   id: string;
   /** Null: the processor does not say whose it is. */
   accountId: string | null;
+  milestoneId: string | null;
   amountCents: number;
+  /** What of it was refunded, as far as was asked: lists do not say. */
+  refundedCents: number;
   currency: string;
   state: IntentState;
   createdAt: Date;
@@ -110,8 +128,10 @@ export type Processor = {
   attachCard(accountId: string, paymentMethod: string): Promise<ProcessorCard | undefined>;
   /** Lets go of a card; one that it does not hold is no error. */
   detachCard(accountId: string, cardId: string): Promise<void>;
+  /** The body of the request that makes an intent. Asks nobody. */
+  composeCharge(charge: Charge): ChargeRequest["body"];
   /** Makes an intent that moves nothing yet. A refusal: it cannot be made, as it is. */
-  prepare(request: ChargeRequest): Promise<{ status: "prepared"; intentId: string } | Refusal>;
+  prepare(request: ChargeRequest): Promise<Prepared>;
   /** Confirms the intent: from here on money may move. Confirming one again changes nothing. */
   execute(intentId: string, returnUrl: string): Promise<IntentState>;
   /** What the processor holds. Recovery goes by this alone. */
@@ -121,7 +141,7 @@ export type Processor = {
 
   /** Its books, for whoever compares them with ours; `undefined` for what is none of ours. */
   findIntent(intentId: string): Promise<IntentRecord | undefined>;
-  listIntents(since: Date): AsyncIterable<IntentRecord>;
+  listIntents(of: { since: Date; accountId?: string }): AsyncIterable<IntentRecord>;
   listReversals(of: { intentId: string } | { since: Date }): AsyncIterable<Reversal>;
 
   /** Absent where a card is added by the number of a test card. */

@@ -89,7 +89,7 @@ async function compareIntents(comparison: Comparison): Promise<void> {
     for (const record of batch) await compare(comparison, record, payments.get(record.id));
   };
   let batch: IntentRecord[] = [];
-  for await (const record of processor.listIntents(since)) {
+  for await (const record of processor.listIntents({ since })) {
     seen.set(record.id, record);
     batch.push(record);
     if (batch.length < BATCH) continue;

@@ -1,7 +1,7 @@
-import { sql } from "kysely";
+import { type Selectable, sql } from "kysely";
 import type { Db } from "../database/connection.ts";
 import type { SandboxIntentStatus, SandboxIntentsTable } from "../database/schema.ts";
-import type { ChargeRequest, ProcessorCard } from "./processor.ts";
+import type { ProcessorCard } from "./processor.ts";
 
 /** The sandbox's own books: nothing else may read or write them. */
 export type Intent = {
@@ -42,15 +42,26 @@ export async function detachCard(db: Db, accountId: string, cardId: string, now:
     .execute();
 }
 
-/** Makes an intent; the same key makes none, and answers the one that there is. */
-export async function insertIntent(db: Db, id: string, request: ChargeRequest, now: Date): Promise<string> {
-  const { rows } = await sql<{ id: string }>`
+export type AskedIntent = { cardId: string; amountCents: number; currency: string; metadata: object };
+
+/** Makes an intent; the same key makes none, and answers the one that there is, and whether it was asked for as now. */
+export async function insertIntent(
+  db: Db,
+  id: string,
+  request: AskedIntent & { accountId: string; key: string },
+  now: Date,
+): Promise<Omit<Intent, "testMethod"> & { sameBody: boolean }> {
+  const { rows } = await sql<Omit<Intent, "testMethod"> & { sameBody: boolean }>`
     insert into sandbox.intents (id, account_id, idempotency_key, payment_method, amount_cents, currency, status, metadata, created_at)
-    values (${id}, ${request.accountId}, ${request.idempotencyKey}, ${request.cardId}, ${request.amountCents},
+    values (${id}, ${request.accountId}, ${request.key}, ${request.cardId}, ${request.amountCents},
       ${request.currency}, 'requires_confirmation', ${JSON.stringify(request.metadata)}, ${now})
     on conflict (idempotency_key) do update set idempotency_key = excluded.idempotency_key
-    returning id`.execute(db);
-  return rows[0]?.id ?? id;
+    returning id, status, decline_code as "declineCode",
+      (payment_method, amount_cents, currency, metadata) = (${request.cardId}, ${request.amountCents}::bigint,
+        ${request.currency}, ${JSON.stringify(request.metadata)}::jsonb) as "sameBody"`.execute(db);
+  const [intent] = rows;
+  if (intent === undefined) throw new TypeError("there is one under the key");
+  return intent;
 }
 
 /** @throws Error when there is no such intent: a processor would say so too */
@@ -70,17 +81,22 @@ const RECORD = [
   "currency",
   "status",
   "decline_code",
+  "metadata",
   "created_at",
 ] as const;
 
-export type IntentRow = Pick<SandboxIntentsTable, (typeof RECORD)[number]>;
+export type IntentRow = Pick<Selectable<SandboxIntentsTable>, (typeof RECORD)[number]>;
 
 /** The intent of that id, if there is one, or all that were made since then. */
-export function readIntents(db: Db, which: { id: string } | { since: Date }): Promise<IntentRow[]> {
+export function readIntents(
+  db: Db,
+  which: { id: string } | { since: Date; accountId?: string },
+): Promise<IntentRow[]> {
   const query = db.selectFrom("sandbox.intents").select(RECORD).orderBy("created_at").orderBy("id");
-  return "id" in which
-    ? query.where("id", "=", which.id).execute()
-    : query.where("created_at", ">=", which.since).execute();
+  if ("id" in which) return query.where("id", "=", which.id).execute();
+  const { since, accountId } = which;
+  const made = query.where("created_at", ">=", since);
+  return (accountId === undefined ? made : made.where("account_id", "=", accountId)).execute();
 }
 
 /** Whose payment an intent is that waits for authentication. */

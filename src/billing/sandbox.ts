@@ -48,7 +48,7 @@ export const TEST_CARD_NUMBERS: ReadonlyMap<string, string> = new Map([
  * @param publicUrl where the page is that stands in for a bank's authentication
  */
 export function createSandbox(db: Db, publicUrl: string): Processor {
-  const stateOf = (intent: books.Intent): IntentState => toState(intent, publicUrl);
+  const stateOf = (intent: Omit<books.Intent, "testMethod">): IntentState => toState(intent, publicUrl);
 
   return {
     name: "sandbox",
@@ -73,9 +73,19 @@ export function createSandbox(db: Db, publicUrl: string): Processor {
       await books.detachCard(db, accountId, cardId, await readClock(db));
     },
 
-    async prepare(request) {
-      const intentId = await books.insertIntent(db, newBookId("pi"), request, await readClock(db));
-      return { status: "prepared", intentId };
+    composeCharge: ({ cardId, amountCents, currency, metadata }) => ({
+      cardId,
+      amountCents,
+      currency,
+      metadata,
+    }),
+
+    async prepare({ accountId, key, body }) {
+      const asked = { accountId, key, ...(body as books.AskedIntent) };
+      const intent = await books.insertIntent(db, newBookId("pi"), asked, await readClock(db));
+      return intent.sameBody && stateOf(intent).status !== "refused"
+        ? { status: "prepared", intentId: intent.id }
+        : { status: "key_taken" };
     },
 
     async execute(intentId) {
@@ -104,8 +114,8 @@ export function createSandbox(db: Db, publicUrl: string): Processor {
       return row && toRecord(row, publicUrl);
     },
 
-    async *listIntents(since) {
-      for (const row of await books.readIntents(db, { since })) yield toRecord(row, publicUrl);
+    async *listIntents(of) {
+      for (const row of await books.readIntents(db, of)) yield toRecord(row, publicUrl);
     },
 
     // Nobody pays anything back here, and no bank disputes anything.
@@ -172,6 +182,8 @@ function toRecord(row: books.IntentRow, publicUrl: string): IntentRecord {
   return {
     id: row.id,
     accountId: row.account_id,
+    milestoneId: row.metadata.milestoneId ?? null,
+    refundedCents: 0,
     amountCents: row.amount_cents,
     currency: row.currency,
     state: toState({ ...row, declineCode: row.decline_code }, publicUrl),

@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import Stripe from "stripe";
 import type { StripeKeys } from "../config/config.ts";
 import { readClock } from "../database/clock.ts";
@@ -33,6 +32,7 @@ const CONFIRM_TIMEOUT = 20 * SECOND;
 const SIGNATURE_AGE_SECONDS = 300;
 const RETRY_AFTER_SECONDS = 5;
 const PAGE = 100;
+const KEYS_AT_MOST = 5;
 /** For what holds no lease, and is worth waiting for. */
 const PATIENT = { maxNetworkRetries: 2 };
 
@@ -52,14 +52,22 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
   });
   const booksId = once(() => store.readBooksId(db));
 
+  /** The key makes one customer of two calls at once. Under one that holds a failure none can be made: then the next is used. */
+  async function createCustomer(metadata: Stripe.MetadataParam, key: string): Promise<Stripe.Customer> {
+    for (let number = 0; ; number++) {
+      try {
+        return await client.customers.create({ metadata }, { idempotencyKey: `${key}:${number}` });
+      } catch (error) {
+        if (!isKeyTaken(error) || number === KEYS_AT_MOST) throw error;
+      }
+    }
+  }
+
   async function customerOf(accountId: string): Promise<string> {
     const known = await store.findCustomer(db, accountId);
     if (known !== undefined) return known;
     const metadata = { books: await booksId(), accountId };
-    // The key makes one customer of two calls at once.
-    const customer = await withKey(`customer:${metadata.books}:${accountId}`, (options) =>
-      client.customers.create({ metadata }, options),
-    );
+    const customer = await createCustomer(metadata, `customer:${metadata.books}:${accountId}`);
     assertObject(customer, "customer");
     return store.keepCustomer(db, accountId, customer.id, await readClock(db));
   }
@@ -107,10 +115,13 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
   }
 
   function toRecord(intent: Stripe.PaymentIntent): IntentRecord {
+    const charge = intent.latest_charge;
     return {
       id: intent.id,
       accountId: intent.metadata.accountId ?? null,
+      milestoneId: intent.metadata.milestoneId ?? null,
       amountCents: intent.amount,
+      refundedCents: typeof charge === "object" && charge !== null ? charge.amount_refunded : 0,
       currency: intent.currency,
       state: knownState(intent),
       createdAt: new Date(intent.created * SECOND),
@@ -142,27 +153,33 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
         }
       }),
 
-    async prepare(request) {
-      const { accountId, cardId, amountCents, currency, metadata } = request;
-      const params: Stripe.PaymentIntentCreateParams = {
-        amount: amountCents,
-        currency,
-        customer: await customerOf(accountId),
-        payment_method: cardId,
-        // No other kind: those may answer days later, and need forms that we do not have.
-        allowed_payment_method_types: ["card"],
-        // What is paid out of this payment later is grouped with it.
-        transfer_group: metadata.approvalId,
-        description: `Milestone ${metadata.milestoneId}`,
-        metadata: { ...metadata, accountId, books: await booksId() },
-      };
+    composeCharge: ({ accountId, cardId, amountCents, currency, metadata, booksId: books, customerId }) => ({
+      amount: amountCents,
+      currency,
+      ...(customerId === null ? {} : { customer: customerId }),
+      payment_method: cardId,
+      // No other kind: those may answer days later, and need forms that we do not have.
+      allowed_payment_method_types: ["card"],
+      // What is paid out of this payment later is grouped with it.
+      transfer_group: metadata.approvalId,
+      description: `Milestone ${metadata.milestoneId}`,
+      metadata: { ...metadata, accountId, books },
+    }),
+
+    async prepare({ key, body }) {
       try {
-        const intent = await withKey(request.idempotencyKey, (options) =>
-          client.paymentIntents.create(params, options),
+        const intent = await client.paymentIntents.create(
+          body as unknown as Stripe.PaymentIntentCreateParams,
+          {
+            idempotencyKey: `${key}:${await booksId()}`,
+          },
         );
         assertObject(intent, "payment_intent");
-        return { status: "prepared", intentId: intent.id };
+        // A stored answer says how it stood when it was made.
+        const over = wasStored(intent.lastResponse) && (await read(intent.id)).status === "refused";
+        return over ? { status: "key_taken" } : { status: "prepared", intentId: intent.id };
       } catch (error) {
+        if (isKeyTaken(error)) return { status: "key_taken" };
         if (isRejection(error) || error instanceof Stripe.errors.StripeCardError) return refusalFrom(error);
         throw error;
       }
@@ -191,7 +208,8 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
 
     async findIntent(intentId) {
       try {
-        const intent = await client.paymentIntents.retrieve(intentId, undefined, PATIENT);
+        const expand = ["latest_charge"];
+        const intent = await client.paymentIntents.retrieve(intentId, { expand }, PATIENT);
         assertObject(intent, "payment_intent");
         return (await isOurs(intent)) ? toRecord(intent) : undefined;
       } catch (error) {
@@ -200,9 +218,10 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
       }
     },
 
-    async *listIntents(since) {
+    async *listIntents({ since, accountId }) {
       const created = { gte: Math.floor(since.getTime() / SECOND) };
-      for await (const intent of client.paymentIntents.list({ created, limit: PAGE }, PATIENT))
+      const of = accountId === undefined ? {} : { customer: await customerOf(accountId) };
+      for await (const intent of client.paymentIntents.list({ ...of, created, limit: PAGE }, PATIENT))
         if (await isOurs(intent)) yield toRecord(intent);
     },
 
@@ -276,20 +295,17 @@ function createCardForm(
   };
 }
 
-/**
- * Makes something under a key, so that two calls make one. A key answers what its first call was answered, a
- * failure too, for a day: then it is made under a new key. A second one, unconfirmed, harms nobody.
- */
-async function withKey<T>(key: string, call: (options: Stripe.RequestOptions) => Promise<T>): Promise<T> {
-  try {
-    return await call({ idempotencyKey: key });
-  } catch (error) {
-    if (!(error instanceof Stripe.errors.StripeError)) throw error;
-    const stored = error.headers?.["idempotent-replayed"] === "true";
-    const otherwise = error instanceof Stripe.errors.StripeIdempotencyError && error.statusCode === 400;
-    if (!stored && !otherwise) throw error;
-    return call({ idempotencyKey: `${key}:${randomUUID()}` });
-  }
+/** A key answers what its first call was answered, a failure too, for a day. */
+function wasStored({ headers }: { headers?: Record<string, string> }): boolean {
+  return headers?.["idempotent-replayed"] === "true";
+}
+
+/** Under this key there is a failure, or another body. */
+function isKeyTaken(error: unknown): boolean {
+  if (!(error instanceof Stripe.errors.StripeError)) return false;
+  return (
+    (error instanceof Stripe.errors.StripeIdempotencyError && error.statusCode === 400) || wasStored(error)
+  );
 }
 
 /** Stripe did nothing, and would do nothing however often it were asked the same. */

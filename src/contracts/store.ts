@@ -1,4 +1,5 @@
 import { sql } from "kysely";
+import { notBefore } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type {
   ContractStatus,
@@ -141,8 +142,8 @@ export async function updateContract(
     .set({
       ...contractColumns(values),
       revision: change.revision,
-      updated_at: change.now,
-      ended_at: values.status === "ended" ? change.now : null,
+      updated_at: notBefore("updated_at", change.now),
+      ended_at: values.status === "ended" ? notBefore("updated_at", change.now) : null,
     })
     .where("account_id", "=", accountId)
     .where("id", "=", id)
@@ -326,7 +327,7 @@ export async function updateMilestone(
       ...milestoneColumns(values),
       number: change.number,
       revision: change.revision,
-      updated_at: change.now,
+      updated_at: notBefore("updated_at", change.now),
     })
     .where("account_id", "=", accountId)
     .where("id", "=", id)
@@ -344,7 +345,7 @@ export async function moveMilestone(
     .updateTable("milestones")
     .set({
       status: step.to,
-      updated_at: step.now,
+      updated_at: notBefore("updated_at", step.now),
       ...(step.invoiceId === undefined ? {} : { invoice_id: step.invoiceId }),
     })
     .where("account_id", "=", accountId)

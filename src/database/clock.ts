@@ -10,6 +10,14 @@ export function readClock(db: Db): Promise<Date> {
 }
 
 /**
+ * A column's new value: the time of this transaction, or the column's own or another's where that is later. A clock that
+ * was set back never writes a time before the one that it follows.
+ */
+export function notBefore(column: string, now: Date): RawBuilder<Date> {
+  return sql<Date>`greatest(${sql.ref(column)}, ${now}::timestamptz)`;
+}
+
+/**
  * The database's time at this very statement: for what was waited for within a transaction, whose own time
  * stands still.
  */

@@ -59,6 +59,8 @@ export const GRANTS: Record<keyof Database | Unnamed, readonly Privilege[]> = {
   processor_customers: FORGOTTEN,
   processor_events: FORGOTTEN,
   payments: KEPT,
+  lost_intents: ["select", "insert", "delete"],
+  processor_search: ["select", "update"],
   reversals: KEPT,
   invoices: KEPT,
   ledger_entries: PROOF,

@@ -35,6 +35,8 @@ export type Database = {
   books: BooksTable;
   processor_customers: ProcessorCustomersTable;
   processor_events: ProcessorEventsTable;
+  processor_search: ProcessorSearchTable;
+  lost_intents: LostIntentsTable;
   payments: PaymentsTable;
   payment_pause: PaymentPauseTable;
   reversals: ReversalsTable;
@@ -99,6 +101,10 @@ export type AccountHeadsTable = {
   last_event: number;
   chain_index: number;
   chain_digest: Buffer;
+  /** The next link comes after this, too. */
+  chain_floor: Generated<number>;
+  /** The run of the server in which the row was last written: in another one, numbers that were given may be lost. */
+  run: Generated<string>;
 };
 
 export type MemberRole = "owner" | "approver" | "viewer";
@@ -403,6 +409,20 @@ export type ProcessorEventsTable = {
   handled_at: Date | null;
 };
 
+/** One row: in which run of the server the processor was searched last, and until when nothing is lost. */
+export type ProcessorSearchTable = {
+  run: Generated<string>;
+  seen_at: Generated<Date>;
+};
+
+/** An intent of the processor's that names a milestone, and that no payment has. */
+export type LostIntentsTable = {
+  account_id: string;
+  intent_id: string;
+  milestone_id: string;
+  found_at: Date;
+};
+
 /** A refund or dispute that began on the processor's side. */
 export type ReversalsTable = {
   account_id: string;
@@ -430,6 +450,10 @@ export type PaymentsTable = {
   card_id: string;
   amount_cents: number;
   currency: string;
+  /** The milestone's attempts, and the keys that the processor had already, before this one. */
+  key_number: number;
+  /** What is sent to the processor, in its words. */
+  body: Json<Record<string, unknown>>;
   status: PaymentStatus;
   processor: Generated<ProcessorName>;
   /** The processor's intent, once it is known. */
@@ -479,7 +503,8 @@ export type ReceiptsTable = {
   account_id: string;
   chain_index: number;
   approval_id: string;
-  previous_index: ColumnType<number | null, never, never>;
+  /** Null: it is the first. */
+  previous_index: number | null;
   previous_digest: Buffer;
   /** Over `body`, which is in its RFC 8785 form. */
   digest: Buffer;
@@ -578,6 +603,9 @@ export type OperatorEventsTable = {
 export type OperatorHeadTable = {
   first_event: number;
   last_event: number;
+  /** As in `account_heads`, and how many there were. */
+  run: Generated<string>;
+  runs: Generated<number>;
 };
 
 /** One row at most: where the operator's feed is sent, and how far. */

@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
+import { jumpPast } from "../lib/numbers.ts";
 import type { EventPage, EventRow } from "./store.ts";
 
 /** Leaves `count` events of the account, from number `first` on, for the operator's feed to take over. */
@@ -15,14 +16,17 @@ export async function insertIntoOutbox(
     order by number`.execute(trx);
 }
 
-/** The last number of the operator's feed, held so that one transaction at a time appends to it. */
+/**
+ * After which number the operator's feed goes on, held so that one transaction at a time appends to it: after the last one,
+ * or, when the server runs anew, beyond all that may be lost.
+ */
 export async function lockLastNumber(trx: Trx): Promise<number> {
-  const { last_event } = await trx
-    .selectFrom("operator_head")
-    .select("last_event")
-    .forNoKeyUpdate()
-    .executeTakeFirstOrThrow();
-  return last_event;
+  const { rows } = await sql<{ last: number; moved: boolean; now: Date }>`
+    select last_event as last, run <> server_run() as moved, now() as now
+    from operator_head for no key update`.execute(trx);
+  const [head] = rows;
+  if (head === undefined) throw new TypeError("the operator's feed has a head");
+  return head.moved ? jumpPast(head.last, head.now) : head.last;
 }
 
 export type OutboxRow = { account_id: string; number: number };
@@ -61,7 +65,10 @@ export async function deleteFromOutbox(trx: Trx, rows: readonly OutboxRow[]): Pr
 }
 
 export async function updateLastNumber(trx: Trx, last: number): Promise<void> {
-  await trx.updateTable("operator_head").set({ last_event: last }).execute();
+  await sql`
+    update operator_head set last_event = ${last}, run = server_run(), runs = runs + (run <> server_run())::integer`.execute(
+    trx,
+  );
 }
 
 export async function readLastNumber(db: Db): Promise<number> {
@@ -79,11 +86,11 @@ export async function readOperatorPage(
   limit: number,
 ): Promise<EventPage<OperatorEventRow>> {
   const { rows } = await sql<
-    { first_event: number; last_event: number } & {
+    { first_event: number; last_event: number; moved: boolean } & {
       [K in keyof OperatorEventRow]: OperatorEventRow[K] | null;
     }
   >`
-    select h.first_event, h.last_event, e.number, e.account, e.type, e.resource_id, e.job_id, e.data, e.created_at
+    select h.first_event, h.last_event, h.run <> server_run() as moved, e.number, e.account, e.type, e.resource_id, e.job_id, e.data, e.created_at
     from operator_head h
     left join lateral (
       select number, account, type, resource_id, job_id, data, created_at from operator_events
@@ -94,6 +101,7 @@ export async function readOperatorPage(
   return {
     firstEvent: rows[0]?.first_event ?? 1,
     lastEvent: rows[0]?.last_event ?? 0,
+    mayHaveLost: rows[0]?.moved ?? false,
     rows: rows.filter((row): row is typeof row & OperatorEventRow => row.number !== null),
   };
 }

@@ -13,7 +13,11 @@ export async function listOldestEvents(
     from (
       select account_id, first_event from account_heads where account_id > ${after} order by account_id limit ${limit}
     ) h
-    left join events e on e.account_id = h.account_id and e.number = h.first_event
+    left join lateral (
+      select created_at from events
+      where account_id = h.account_id and number >= h.first_event
+      order by number limit 1
+    ) e on true
     order by h.account_id`.execute(db);
   return rows;
 }
@@ -51,9 +55,13 @@ export async function deleteOldEvents(
   return Number(numDeletedRows);
 }
 
-/** Removes all events of an account that goes with them. */
-export async function deleteFeed(trx: Trx, accountId: string): Promise<void> {
-  await trx.deleteFrom("events").where("account_id", "=", accountId).execute();
+/** Removes all events of an account that goes with them. @returns how many there were */
+export async function deleteFeed(trx: Trx, accountId: string): Promise<number> {
+  const { numDeletedRows } = await trx
+    .deleteFrom("events")
+    .where("account_id", "=", accountId)
+    .executeTakeFirstOrThrow();
+  return Number(numDeletedRows);
 }
 
 /** The same for the operator's feed, up to what the operator's webhook still has to send. */

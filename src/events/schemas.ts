@@ -14,7 +14,7 @@ export const EVENT_SCOPES = {
 } as const satisfies Record<string, Scope>;
 
 /** The types that the operator's feed alone shows (CONTRACT.md §6): no scope reads them. */
-export const UNSCOPED_TYPES = ["account.registered"] as const;
+export const UNSCOPED_TYPES = ["account.registered", "payment.in_doubt"] as const;
 
 /** The types that tokens, members and webhooks of an account may read. */
 export type AccountEventType = keyof typeof EVENT_SCOPES;
@@ -33,7 +33,10 @@ export const FEED_SCOPES = ["proposals:read", "messages:read", "payments:read"] 
 
 export const Event = Type.Object(
   {
-    id: Type.String({ description: "Digits; goes up by one with each event of the account." }),
+    id: Type.String({
+      description:
+        "Digits; goes up with each event of the account: by one, or by far more after a fail-over.",
+    }),
     type: Type.String({ enum: Object.keys(EVENT_SCOPES) }),
     apiVersion: Type.Literal("v1"),
     createdAt: Time,

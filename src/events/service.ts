@@ -34,7 +34,7 @@ export async function appendEvents(
   if (events.length === 0) return [];
   const types = [...new Set(events.map(({ type }) => type))];
   const subscribers = await wakeSubscribers(trx, accountId, types, now);
-  const first = await takeEventNumbers(trx, accountId, events.length);
+  const first = await takeEventNumbers(trx, accountId, events.length, now);
   const appended = (await insertEvents(trx, accountId, first, events, now)).map(toEvent);
   await insertIntoOutbox(trx, accountId, first, events.length);
   if (subscribers.length > 0) {

@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
+import { JUMP } from "../lib/numbers.ts";
 
 export type NewEvent = {
   type: string;
@@ -19,16 +20,31 @@ export type EventRow = {
 
 /**
  * Takes the next `count` numbers of the account. The row stays locked until the transaction ends, so that
- * the order of the numbers is the order of the commits, and there are no gaps (invariant 6).
+ * the order of the numbers is the order of the commits, and there are no gaps (invariant 6) but where the server's run is
+ * another one than the row remembers: then numbers that were given may be lost, and feed and chain go on beyond them.
  */
-export async function takeEventNumbers(trx: Trx, accountId: string, count: number): Promise<number> {
-  const { last_event } = await trx
-    .updateTable("account_heads")
-    .set((head) => ({ last_event: head("last_event", "+", count) }))
-    .where("account_id", "=", accountId)
-    .returning("last_event")
-    .executeTakeFirstOrThrow();
-  return last_event - count + 1;
+export async function takeEventNumbers(
+  trx: Trx,
+  accountId: string,
+  count: number,
+  now: Date,
+): Promise<number> {
+  const taken = await sql<{ last: number }>`
+    update account_heads set last_event = last_event + ${count}
+    where account_id = ${accountId} and run = server_run()
+    returning last_event as last`.execute(trx);
+  const jumped =
+    taken.rows.length > 0
+      ? taken
+      : await sql<{ last: number }>`
+          update account_heads set run = server_run(),
+            last_event = greatest(last_event + ${JUMP}::bigint, ${now.getTime()}::bigint) + ${count},
+            chain_floor = greatest(chain_index + ${JUMP}::bigint, ${now.getTime()}::bigint)
+          where account_id = ${accountId}
+          returning last_event as last`.execute(trx);
+  const last = jumped.rows[0]?.last;
+  if (last === undefined) throw new TypeError("an account has a head");
+  return last - count + 1;
 }
 
 /** Writes the events. @returns them as the feed reads them, in their order */
@@ -64,6 +80,8 @@ export function readLastEvents(
 export type EventPage<Row extends EventRow = EventRow> = {
   firstEvent: number;
   lastEvent: number;
+  /** The server runs anew: whoever is ahead of the last event may have read what is lost, and is not wrong. */
+  mayHaveLost: boolean;
   rows: Row[];
 };
 
@@ -75,9 +93,11 @@ export async function readEventPage(
   limit: number,
 ): Promise<EventPage> {
   const { rows } = await sql<
-    { first_event: number; last_event: number } & { [K in keyof EventRow]: EventRow[K] | null }
+    { first_event: number; last_event: number; moved: boolean } & {
+      [K in keyof EventRow]: EventRow[K] | null;
+    }
   >`
-    select h.first_event, h.last_event, e.number, e.type, e.resource_id, e.job_id, e.data, e.created_at
+    select h.first_event, h.last_event, h.run <> server_run() as moved, e.number, e.type, e.resource_id, e.job_id, e.data, e.created_at
     from account_heads h
     left join lateral (
       select number, type, resource_id, job_id, data, created_at from events
@@ -89,6 +109,7 @@ export async function readEventPage(
   return {
     firstEvent: rows[0]?.first_event ?? 1,
     lastEvent: rows[0]?.last_event ?? 0,
+    mayHaveLost: rows[0]?.moved ?? false,
     rows: rows.filter((row): row is typeof row & EventRow => row.number !== null),
   };
 }

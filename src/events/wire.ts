@@ -31,11 +31,11 @@ export function toRange(query: PageQuery): { cursor: number | null; limit: numbe
  * @throws Problem cursor_ahead, cursor_expired
  */
 export function toPage<Row extends EventRow>(
-  { firstEvent, lastEvent, rows }: EventPage<Row>,
+  { firstEvent, lastEvent, mayHaveLost, rows }: EventPage<Row>,
   query: PageQuery,
 ): { rows: Row[]; nextCursor: string; hasMore: boolean } {
   const from = toRange(query).cursor ?? firstEvent - 1;
-  if (from > lastEvent) {
+  if (from > lastEvent && !mayHaveLost) {
     throw new Problem("cursor_ahead", { field: "cursor", latestCursor: String(lastEvent) });
   }
   if (from < firstEvent - 1) {

@@ -6,6 +6,15 @@ export function addSeconds(start: Date, seconds: number): Date {
   return new Date(start.getTime() + seconds * SECOND);
 }
 
+/**
+ * The latest of these times: `now`, unless the database's clock was set back before something that it follows. No time is
+ * written before the one that it follows (a receipt whose signature is older than its request would never verify).
+ */
+export function latest(now: Date, ...earlier: readonly (Date | null | undefined)[]): Date {
+  const times = earlier.map((time) => time?.getTime() ?? Number.NEGATIVE_INFINITY);
+  return new Date(Math.max(now.getTime(), ...times));
+}
+
 /** A time for the wire: ISO 8601, UTC, milliseconds, `Z`; null stays null. */
 export function isoOrNull(time: Date | null): string | null {
   return time === null ? null : time.toISOString();

@@ -1,6 +1,7 @@
 import { hash } from "node:crypto";
 import type { Db } from "../database/connection.ts";
 import { canonicalText } from "../lib/canonical.ts";
+import { JUMP } from "../lib/numbers.ts";
 import { findFaults, NO_LINK } from "./checks.ts";
 import type { LinkedContent, ReceiptContent } from "./schemas.ts";
 import { isLinkedContent } from "./shape.ts";
@@ -62,6 +63,7 @@ async function auditAccount(
   const findings: string[] = [];
   let index = 0;
   let digest = NO_LINK;
+  let isKept = kept === undefined || kept.index === 0;
   for (let more = last > 0; more; ) {
     const page = await listLinks(db, accountId, { after: index, upTo: last, limit: LINKS_AT_ONCE });
     for (const link of page) {
@@ -69,6 +71,7 @@ async function auditAccount(
       findings.push(...faults.map((fault) => `receipt ${link.index}: ${fault}`));
       ({ index } = link);
       digest = link.digest.toString("hex");
+      isKept ||= kept?.index === index;
       if (kept?.index === index && kept.digest !== digest)
         findings.push(`receipt ${index}: it is not the one whose digest was kept`);
     }
@@ -80,6 +83,10 @@ async function auditAccount(
   if (kept !== undefined && kept.index > index)
     findings.push(
       `the chain ends at ${index}, before the head that was kept, ${kept.index}: it was cut short`,
+    );
+  else if (!isKept)
+    findings.push(
+      `receipt ${kept?.index}, whose digest was kept, is lost: a restore or a fail-over may have lost it`,
     );
   for (const { approvalId, before } of unlinked)
     if (!before) findings.push(`approval ${approvalId} was decided and has no receipt`);
@@ -95,7 +102,8 @@ export function show({ index, digest }: RetainedHead): string {
 async function linkFaults(link: AuditedLink, before: RetainedHead, account: string): Promise<string[]> {
   const { index, previousDigest, digest, body } = link;
   const faults: string[] = [];
-  if (index !== before.index + 1) faults.push(`it follows receipt ${before.index}: those between are gone`);
+  if (index !== before.index + 1 && index <= before.index + JUMP)
+    faults.push(`it follows receipt ${before.index}: those between are gone`);
   if (previousDigest.toString("hex") !== before.digest)
     faults.push("it refers to another one than the one before it");
   if (!hash("sha256", body, "buffer").equals(digest))

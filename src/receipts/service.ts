@@ -24,13 +24,14 @@ export async function linkDecision(
   now: Date,
 ): Promise<void> {
   const { content, head } = await store.readDecision(trx, accountId, approvalId);
-  const index = head.index + 1;
+  const { next: index } = head;
   const chain = { index, previousDigest: head.digest.toString("hex") };
   const body = canonicalText({ ...content, chain } satisfies LinkedContent);
   const digest = hash("sha256", body, "buffer");
-  const receipt = { accountId, approvalId, index, previousDigest: head.digest, digest, body };
+  const previousIndex = head.index === 0 ? null : head.index;
+  const receipt = { accountId, approvalId, index, previousIndex, previousDigest: head.digest, digest, body };
   await store.insertReceipt(trx, receipt, now);
-  if (!(await store.advanceChain(trx, accountId, { index, digest })))
+  if (!(await store.advanceChain(trx, accountId, head.index, { index, digest })))
     throw new TypeError("the account's head was not held");
 }
 

@@ -9,6 +9,9 @@ const time = (column: RawBuilder<unknown>) =>
 
 export type ChainHead = { index: number; digest: Buffer };
 
+/** A head, and the index of the link that comes after it: the next one, or one beyond all that may have been lost. */
+type OpenChain = ChainHead & { next: number };
+
 /**
  * Everything that the receipt of an approval `v` of the account `a` says, from the rows as they are now. Who signed is
  * named as the account knows them now: a year later they may have another name, or be gone.
@@ -56,9 +59,9 @@ export async function readDecision(
   trx: Trx,
   accountId: string,
   approvalId: string,
-): Promise<{ content: ReceiptContent; head: ChainHead }> {
-  const { rows } = await sql<ChainHead & { content: ReceiptContent }>`
-    select h.chain_index as index, h.chain_digest as digest, ${CONTENT} as content
+): Promise<{ content: ReceiptContent; head: OpenChain }> {
+  const { rows } = await sql<OpenChain & { content: ReceiptContent }>`
+    select h.chain_index as index, h.chain_digest as digest, greatest(h.chain_index, h.chain_floor) + 1 as next, ${CONTENT} as content
     from approvals v
     join accounts a on a.account_id = v.account_id
     join account_heads h on h.account_id = v.account_id
@@ -67,13 +70,16 @@ export async function readDecision(
   );
   const [row] = rows;
   if (row === undefined) throw new TypeError("only what was confirmed or declined has a receipt");
-  return { content: row.content, head: { index: row.index, digest: row.digest } };
+  const { content, ...head } = row;
+  return { content, head };
 }
 
 export type NewReceipt = {
   accountId: string;
   approvalId: string;
   index: number;
+  /** Null: it is the first. */
+  previousIndex: number | null;
   previousDigest: Buffer;
   digest: Buffer;
   body: string;
@@ -87,6 +93,7 @@ export async function insertReceipt(trx: Trx, receipt: NewReceipt, now: Date): P
       account_id: receipt.accountId,
       chain_index: receipt.index,
       approval_id: receipt.approvalId,
+      previous_index: receipt.previousIndex,
       previous_digest: receipt.previousDigest,
       digest: receipt.digest,
       body: receipt.body,
@@ -95,17 +102,18 @@ export async function insertReceipt(trx: Trx, receipt: NewReceipt, now: Date): P
     .execute();
 }
 
-/** Lets the account's chain end with this link. `false`: it did not end with the one before it. */
+/** Lets the account's chain end with this link. `false`: it did not end with the one `before` it. */
 export async function advanceChain(
   trx: Trx,
   accountId: string,
+  before: number,
   { index, digest }: ChainHead,
 ): Promise<boolean> {
   const { numUpdatedRows } = await trx
     .updateTable("account_heads")
     .set({ chain_index: index, chain_digest: digest })
     .where("account_id", "=", accountId)
-    .where("chain_index", "=", index - 1)
+    .where("chain_index", "=", before)
     .executeTakeFirstOrThrow();
   return numUpdatedRows === 1n;
 }

@@ -1,4 +1,5 @@
 import type { KeyObject } from "node:crypto";
+import { JUMP } from "../lib/numbers.ts";
 import { findFaults, linkDigest, NO_LINK } from "./checks.ts";
 import { findSigner, publicJwk } from "./envelope.ts";
 import type { Receipt } from "./schemas.ts";
@@ -91,7 +92,9 @@ function linkUp(links: readonly Receipt[]): Stretch[] {
   let before: Receipt["chain"] | undefined;
   for (const { accountId, chain } of links) {
     const { index, previousDigest, digest } = chain;
-    if ((index === 1) !== (previousDigest === NO_LINK))
+    // Where links were lost with a database's last commits, indexes go on far beyond them, even the first.
+    const begins = index === 1 || (index > JUMP && previousDigest === NO_LINK);
+    if (begins !== (previousDigest === NO_LINK))
       throw new Refused(`receipt ${index} does not begin the chain as a first one does`);
     if (before?.index === index) {
       if (before.digest !== digest)
@@ -99,7 +102,8 @@ function linkUp(links: readonly Receipt[]): Stretch[] {
       continue;
     }
     const last = stretches.at(-1);
-    if (last !== undefined && before?.index === index - 1) {
+    const follows = before?.index === index - 1 || before?.digest === previousDigest;
+    if (last !== undefined && before !== undefined && follows) {
       if (before.digest !== previousDigest)
         throw new Refused(
           `receipt ${index} does not follow from receipt ${index - 1}: the chain was rewritten`,

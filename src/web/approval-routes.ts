@@ -92,7 +92,7 @@ export function approvalPageRoutes(app: App, deps: ApprovalPageDeps): void {
         origin: originOf(request),
         presence: { kind: "session", provedAt: human.provedAt },
       };
-      return decide(deps, request, reply, human, () =>
+      return decide(deps, request, reply, human, approval, () =>
         declineApproval(
           deps.db,
           { accountId: approval.accountId, approvalId: approval.id },
@@ -111,7 +111,7 @@ export function approvalPageRoutes(app: App, deps: ApprovalPageDeps): void {
       const approval = await findOwn(deps, request, human);
       if (!mayDecide(human, approval)) throw new Problem("not_permitted");
       const payment = await findLatestPayment(deps.db, approval.accountId, approval.id);
-      return decide(deps, request, reply, human, async () => {
+      return decide(deps, request, reply, human, approval, async () => {
         if (payment?.status === "action_required") await cancelPayment(deps, payment, human);
       });
     },

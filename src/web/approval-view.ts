@@ -2,9 +2,15 @@ import { randomBytes } from "node:crypto";
 import { Type } from "@sinclair/typebox";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { statementOf } from "../approvals/decide.ts";
-import { findApprovalForHuman, type HumanApproval, listSignatures } from "../approvals/human-service.ts";
+import {
+  findApprovalForHuman,
+  type HumanApproval,
+  isRecorded,
+  listSignatures,
+} from "../approvals/human-service.ts";
 import type { PaymentDeps } from "../approvals/payment.ts";
 import { findLatestPayment, listReversals } from "../billing/payment-service.ts";
+import { html } from "../lib/html.ts";
 import { notFound, Problem, problemRow } from "../lib/problems.ts";
 import { type Decision, statementDigest } from "../lib/statement.ts";
 import { findPasskeys } from "../sessions/presence-service.ts";
@@ -14,6 +20,7 @@ import type { Human } from "../sign-in/gate.ts";
 import { isFresh, type SessionConfig } from "../sign-in/service.ts";
 import { approvalPage } from "./approval-page.ts";
 import type { DecisionForm, PresenceAsked } from "./decision-form.ts";
+import type { Page } from "./layout.ts";
 import { show } from "./site.ts";
 import { cardName } from "./wording.ts";
 
@@ -123,12 +130,16 @@ export function isCurrent(approval: HumanApproval, { nonce, digest }: Shown): bo
   return statementDigest(statementOf(approval, "confirm", nonce)).toString("hex") === digest;
 }
 
-/** Runs a decision. Refused: the page as it is now, saying why. Open: the page, which says that it is. */
+/**
+ * Runs a decision. Refused: the page as it is now, saying why. If its answer was lost, as when the database fails over
+ * just then, the page says whether it was recorded.
+ */
 export async function decide(
   deps: ApprovalPageDeps,
   request: FastifyRequest,
   reply: FastifyReply,
   human: Human,
+  approval: HumanApproval,
   work: () => Promise<void>,
 ): Promise<FastifyReply> {
   try {
@@ -137,10 +148,50 @@ export async function decide(
     // What the page shows is for those who are signed in.
     if (error instanceof Problem && error.problem === "session_ended") throw error;
     if (error instanceof Problem) return refuse(deps, request, reply, human, error);
-    request.log.warn({ reqId: request.id, err: error }, "the outcome of a payment is not known yet");
+    request.log.warn({ reqId: request.id, err: error }, "the outcome of a decision is not known yet");
+    const recorded = await wasRecorded(deps, request, approval);
+    if (recorded !== true) return sayUnrecorded(deps, request, reply, human, recorded);
   }
   return reply.redirect(approvalPath(request), 303);
 }
+
+/** `undefined`: nobody can say yet. */
+function wasRecorded(
+  { db }: ApprovalPageDeps,
+  { body }: FastifyRequest,
+  approval: HumanApproval,
+): Promise<boolean | undefined> {
+  const { digest } = body as Partial<Shown>;
+  if (digest === undefined) return Promise.resolve(undefined);
+  return isRecorded(db, approval, Buffer.from(digest, "hex")).catch(() => undefined);
+}
+
+/** The page as it is now, or, while it cannot be read, one that says where to look. */
+async function sayUnrecorded(
+  deps: ApprovalPageDeps,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  human: Human,
+  recorded: false | undefined,
+): Promise<FastifyReply> {
+  const message = recorded === undefined ? UNKNOWN : UNRECORDED;
+  return showApproval(deps, request, reply, human, { status: 503, message }).catch(() =>
+    show(deps, reply, unknownPage(approvalPath(request)), { human, status: 503 }),
+  );
+}
+
+const UNRECORDED =
+  "Nothing was recorded, and nothing was charged: the service was interrupted. Decide again.";
+const UNKNOWN =
+  "The service was interrupted, and we don't know yet whether your answer was recorded. Reload this page in a minute.";
+
+const unknownPage = (path: string): Page => ({
+  title: "We don't know yet",
+  body: html`
+      <p>The service was interrupted. We don't know yet whether your answer was recorded.</p>
+      <p><a href="${path}">Open the approval again</a> in a minute: it shows what was recorded. Nothing is charged
+        twice.</p>`,
+});
 
 /** The page as it is now, saying why a decision was refused. */
 export async function refuse(

@@ -83,7 +83,7 @@ export function confirmRoutes(app: App, deps: ApprovalPageDeps): void {
     const onRenewed = (token: NewToken) => void reply.header("set-cookie", cookieFor(deps, token));
     const decider = { actor: acting, name: human.name, origin: originOf(request), presence, onRenewed };
     const confirm = () => confirmApproval(deps, keyOf(approval), decider, signedOf(body));
-    return decide(deps, request, reply, human, () =>
+    return decide(deps, request, reply, human, approval, () =>
       presence.kind === "passkey" ? byPasskey(deps, request, acting, confirm) : confirm(),
     );
   });

@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import pg from "pg";
+import { notBefore } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { DeliveryStatus } from "../database/schema.ts";
 import type { Sealed } from "../lib/sealed.ts";
@@ -164,10 +165,10 @@ export async function writeAttempt(
       status: values.status,
       attempts: attempts + 1,
       due_at: values.dueAt,
-      attempted_at: now,
+      attempted_at: notBefore("created_at", now),
       answer_status: values.answerStatus,
       answer_error: values.answerError,
-      resolved_at: values.dueAt === null ? now : null,
+      resolved_at: values.dueAt === null ? notBefore("created_at", now) : null,
     })
     .where("account_id", "=", accountId)
     .where("id", "=", id)

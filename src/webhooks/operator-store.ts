@@ -17,9 +17,8 @@ const COLUMNS = [
 export function findOperatorWebhook(db: Db) {
   return db
     .selectFrom("operator_webhook")
-    .innerJoin("operator_head", (join) => join.onTrue())
     .select(COLUMNS)
-    .select(sql<number>`greatest(last_event - cursor, 0)`.as("waiting"))
+    .select(sql<number>`(select count(*) from operator_events where number > cursor)`.as("waiting"))
     .executeTakeFirst();
 }
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { ChargeRequest } from "../../src/billing/processor.ts";
 import { accountKey, newId } from "../../src/lib/ids.ts";
+import { composeRequest } from "../support/charges.ts";
 import { createFixture } from "../support/fixtures.ts";
 import { openStripeRails } from "../support/rails.ts";
 import { startService } from "../support/service.ts";
@@ -15,18 +16,21 @@ const { stripe } = rails;
 const { app, db } = await startService({}, undefined, rails);
 const processor = rails.open(db);
 
-async function createRequest(paymentMethod = "pm_card_visa"): Promise<ChargeRequest> {
+type Asked = ChargeRequest & { cardId: string; approvalId: string };
+
+async function createRequest(paymentMethod = "pm_card_visa"): Promise<Asked> {
   const accountId = accountKey((await createFixture(app, { card: false })).account);
   const card = await processor.attachCard(accountId, paymentMethod);
   if (card === undefined) throw new TypeError(`${paymentMethod} was not taken`);
-  const metadata = { approvalId: newId(), milestoneId: "m1" };
-  const idempotencyKey = newId();
-  return { accountId, cardId: card.id, amountCents: 45_000, currency: "usd", idempotencyKey, metadata };
+  const approvalId = newId();
+  const metadata = { approvalId, milestoneId: "m1" };
+  const charge = { accountId, cardId: card.id, amountCents: 45_000, currency: "usd", metadata };
+  return { ...(await composeRequest(db, processor, charge)), cardId: card.id, approvalId };
 }
 
 async function prepare(request: ChargeRequest): Promise<string> {
   const prepared = await processor.prepare(request);
-  if (prepared.status !== "prepared") throw new TypeError(`refused: ${prepared.code}`);
+  if (prepared.status !== "prepared") throw new TypeError(prepared.status);
   return prepared.intentId;
 }
 
@@ -38,7 +42,7 @@ describe("an intent at Stripe", () => {
     const request = await createRequest();
     const before = charged();
     const id = await prepare(request);
-    const { approvalId } = request.metadata;
+    const { approvalId } = request;
     expect(intentOf(id)).toMatchObject({
       status: "requires_confirmation",
       amount: 45_000,
@@ -65,16 +69,23 @@ describe("an intent at Stripe", () => {
     expect(new Set(ids).size).toBe(1);
   });
 
-  test("is made under a new key, when the old one only repeats that Stripe had failed", async () => {
-    const request = await createRequest();
-    stripe.plan({ on: CREATE, does: "error", about: request.metadata.approvalId });
-    await expect(prepare(request)).rejects.toMatchObject({ statusCode: 500 });
-    expect(intentOf(await prepare(request))).toMatchObject({ status: "requires_confirmation" });
+  test("is not made under a key that holds a failure, another body, or an intent that is over", async () => {
+    const taken = { status: "key_taken" };
+    const failed = await createRequest();
+    stripe.plan({ on: CREATE, does: "error", about: failed.approvalId });
+    await expect(prepare(failed)).rejects.toMatchObject({ statusCode: 500 });
+    expect(await processor.prepare(failed)).toEqual(taken);
+    const made = await createRequest();
+    const id = await prepare(made);
+    expect(await processor.prepare({ ...(await createRequest()), key: made.key })).toEqual(taken);
+    expect(await prepare(made)).toBe(id);
+    await processor.cancel(id);
+    expect(await processor.prepare(made)).toEqual(taken);
   });
 
   test("is not believed to be made, when Stripe answers with something else", async () => {
     const request = await createRequest();
-    stripe.plan({ on: CREATE, does: "no_error_key", about: request.metadata.approvalId });
+    stripe.plan({ on: CREATE, does: "no_error_key", about: request.approvalId });
     await expect(prepare(request)).rejects.toThrow("no payment_intent");
   });
 
@@ -132,6 +143,13 @@ describe("an intent at Stripe", () => {
     expect(await processor.cancel(waiting)).toMatchObject({ status: "refused", code: "canceled" });
     expect(await processor.cancel(paid)).toEqual({ status: "succeeded" });
   });
+});
+
+test("a customer is made under the next key, when the first one only repeats that Stripe had failed", async () => {
+  const accountId = accountKey((await createFixture(app, { card: false })).account);
+  stripe.plan({ on: "POST /v1/customers", does: "error", about: accountId });
+  await expect(processor.attachCard(accountId, "pm_card_visa")).rejects.toThrow("cannot be reached");
+  expect(await processor.attachCard(accountId, "pm_card_visa")).toMatchObject({ last4: "4242" });
 });
 
 describe("an answer that says nothing certain", () => {

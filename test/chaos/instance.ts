@@ -14,6 +14,8 @@ export type Instance = {
   origin: string;
   /** SIGKILL. */
   kill(): void;
+  /** SIGSTOP, and SIGCONT after so many milliseconds: as when a machine is suspended. */
+  suspend(milliseconds: number): Promise<void>;
   isReady(): Promise<boolean>;
   stop(): Promise<void>;
 };
@@ -56,6 +58,12 @@ export function keepInstance(
     kill() {
       asked = true;
       child?.kill("SIGKILL");
+    },
+    async suspend(milliseconds) {
+      const stopped = child;
+      stopped?.kill("SIGSTOP");
+      await delay(milliseconds);
+      stopped?.kill("SIGCONT");
     },
     async isReady() {
       const answer = await fetch(`${origin}/readyz`, { signal: AbortSignal.timeout(2_000) }).catch(() => {});

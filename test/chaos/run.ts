@@ -8,12 +8,15 @@ import { parseArgs } from "node:util";
 import { sql } from "kysely";
 import { connect, type Db } from "../../src/database/connection.ts";
 import { migrate } from "../../src/database/migrate.ts";
+import { auditAccounts } from "../../src/receipts/audit-service.ts";
 import { booksOf, findFaults, readTotals } from "../support/books.ts";
+import { ownClock } from "../support/clock.ts";
 import type { FakeStripe } from "../support/stripe/fake.ts";
 import { createDice, Tally } from "./dice.ts";
+import { failOver, pause, pickFault, type Weather } from "./faults.ts";
 import { type Instance, keepInstance } from "./instance.ts";
-import { createWorld, type Deps, runClients, SANDBOX_CARDS, type World } from "./load.ts";
-import { type FragilePostgres, startFragilePostgres } from "./postgres.ts";
+import { createWorld, type Deps, fundEverything, runClients, SANDBOX_CARDS, type World } from "./load.ts";
+import { startFragilePostgres } from "./postgres.ts";
 import {
   environmentOf,
   findDifferences,
@@ -31,15 +34,26 @@ const { values, positionals } = parseArgs({
     keep: { type: "boolean" },
     // Over Stripe's rails, with a Stripe that makes mistakes too.
     stripe: { type: "boolean" },
+    // So many faults of all kinds, instead of some seconds of them.
+    faults: { type: "string" },
+    // So many fail-overs and nothing else.
+    failovers: { type: "string" },
+    // The standby has not all that was acknowledged when it takes over.
+    async: { type: "boolean" },
   },
 });
-const SECONDS = Number(positionals[0] ?? (values.small ? 15 : 180));
+const BUDGET = Number(values.failovers ?? values.faults ?? Number.POSITIVE_INFINITY);
+const SECONDS = Number.isFinite(BUDGET) ? undefined : Number(positionals[0] ?? (values.small ? 15 : 180));
+const REPLICATION = values.async ? "asynchronous" : values.small ? "none" : "synchronous";
+/** What was acknowledged may be gone. */
+const LOSING = REPLICATION === "asynchronous";
 const SEED = Number(values.seed ?? Math.floor(Math.random() * 2 ** 32));
 const ACCOUNTS = values.small ? 2 : 4;
-const READY_WITHIN = 60_000;
-const SETTLED_WITHIN = 60_000;
+const READY_WITHIN = 120_000;
+const SETTLED_WITHIN = 120_000;
 const POLL = 250;
-const LATE = "services that were not back within a minute";
+const REPORT_EVERY = 20;
+const LATE = "services that were not back within two minutes";
 // Short, so that approvals lapse while they are paid for.
 const TTL_SECONDS = "20";
 
@@ -107,28 +121,20 @@ const allReady = (instances: readonly Instance[]) => async () =>
   (await Promise.all(instances.map((instance) => instance.isReady()))).every(Boolean);
 
 /**
- * Kills services and Postgres at random until it is told to stop. Mostly it waits until all are back, so that
- * there is something to kill in the midst of; now and then it strikes while they are coming up.
+ * Makes faults at random until the budget is spent or it is told to stop. Mostly it waits until all are back, so that
+ * there is something to strike in the midst of; now and then it strikes while they are coming up.
  */
-async function killAtRandom(
-  instances: readonly Instance[],
-  postgres: FragilePostgres,
-  stopping: AbortSignal,
-): Promise<void> {
-  while (!stopping.aborted) {
+async function strike(weather: Weather, stopping: AbortSignal): Promise<void> {
+  for (let made = 0; made < BUDGET && !stopping.aborted; made++) {
     if (dice.roll() < 0.8)
-      await untilTrue(allReady(instances), "the services are back", READY_WITHIN, stopping).catch(noteLate);
-    await delay(dice.between(1_000, 5_000), undefined, { signal: stopping }).catch(() => {});
+      await untilTrue(allReady(weather.instances), "the services are back", READY_WITHIN, stopping).catch(
+        noteLate,
+      );
+    await pause(dice, stopping);
     if (stopping.aborted) return;
-    const chance = dice.roll();
-    if (chance < 0.3) {
-      tally.add("postgres killed");
-      await postgres.kill(dice.between(0, 2_000));
-    } else if (chance < 0.45) {
-      for (const instance of instances) instance.kill();
-    } else {
-      dice.pick(instances).kill();
-    }
+    const fault = values.failovers === undefined ? pickFault(dice, REPLICATION !== "none") : failOver;
+    await fault(weather);
+    if ((made + 1) % REPORT_EVERY === 0) console.log(`${made + 1} faults made`);
   }
 }
 
@@ -152,11 +158,14 @@ async function compare(db: Db, worlds: readonly World[], stripe?: FakeStripe): P
   for (const { seen } of worlds) {
     for (const [id, { ended }] of seen) {
       const status = statuses.get(id);
+      if (LOSING) continue;
       if (status === undefined) faults.push(`an approval that a client was told of is lost: ${id}`);
       else if (ended !== undefined && status !== ended)
         faults.push(`a client was told ${ended} of an approval that is ${status}: ${id}`);
     }
   }
+  for await (const { account, findings } of auditAccounts(db, new Map()))
+    faults.push(...findings.map((finding) => `${account}: ${finding}`));
   const totals = await readTotals(db, books);
   const { succeeded, charged, invoiced, booked, sum } = totals;
   if (new Set([succeeded, charged, invoiced, booked]).size !== 1 || sum !== 0)
@@ -171,32 +180,42 @@ async function compare(db: Db, worlds: readonly World[], stripe?: FakeStripe): P
 }
 
 async function run(): Promise<string[]> {
-  console.log(`chaos for ${SECONDS} s over ${values.stripe ? "Stripe" : "the sandbox"}, seed ${SEED}`);
+  const budget =
+    SECONDS === undefined ? `${BUDGET} ${values.failovers ? "fail-overs" : "faults"}` : `${SECONDS} s`;
+  const rails = values.stripe ? "Stripe" : "the sandbox";
+  console.log(`chaos of ${budget} over ${rails}, replication ${REPLICATION}, seed ${SEED}`);
   const folder = await mkdtemp(join(tmpdir(), "countersign-chaos-"));
   if (!values.keep) endings.push(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }));
   // As root it is another user's Postgres that has to enter.
   await chmod(folder, 0o711);
-  const postgres = await startFragilePostgres(join(folder, "data"));
+  const postgres = await startFragilePostgres(folder, REPLICATION);
   endings.push(() => postgres.stop());
   await migrate(postgres.url);
+  const clock = await ownClock(postgres.url);
   const stripe = values.stripe ? await startStripe() : undefined;
   if (stripe !== undefined) endings.push(() => stripe.close());
   const instances = await startInstances(postgres.url, folder, stripe);
   await untilTrue(allReady(instances), "the services are ready", READY_WITHIN);
 
   const cards = stripe === undefined ? SANDBOX_CARDS : STRIPE_CARDS;
-  const deps: Deps = { dice, tally, operatorKey, cards, origin: () => dice.pick(instances).origin };
+  const origin = () => dice.pick(instances).origin;
+  const deps: Deps = { dice, tally, operatorKey, cards, losing: LOSING, origin };
   const worlds: World[] = [];
   for (let i = 0; i < ACCOUNTS; i++) worlds.push(await createWorld(deps));
 
   const stopping = new AbortController();
   const killing = new AbortController();
   const clients = worlds.map((world) => runClients(deps, world, stopping.signal));
-  const killer = killAtRandom(instances, postgres, killing.signal);
+  const weather = { dice, tally, instances, postgres, clock };
+  const striking = strike(weather, killing.signal).finally(() => killing.abort());
   const trouble = stripe && troubleStripe(stripe, deps, killing.signal);
-  await delay(SECONDS * 1_000);
-  killing.abort();
-  await Promise.all([killer, trouble]);
+  if (SECONDS !== undefined) {
+    await delay(SECONDS * 1_000, undefined, { signal: killing.signal }).catch(() => {});
+    killing.abort();
+  }
+  await striking;
+  await trouble;
+  await untilTrue(() => clock.set(0).then(() => true), "the clock is right again", READY_WITHIN);
   stopping.abort();
   await Promise.all(clients);
 
@@ -212,7 +231,10 @@ async function run(): Promise<string[]> {
   );
   console.log(`all settled ${((Date.now() - began) / 1_000).toFixed(1)} s after the last client stopped`);
   await untilTrue(allReady(instances), "the services are back by themselves", READY_WITHIN);
-  return compare(connection.db, worlds, stripe);
+  const unfunded = LOSING
+    ? (await Promise.all(worlds.map((world) => fundEverything(deps, world)))).flat()
+    : [];
+  return [...unfunded, ...(await compare(connection.db, worlds, stripe))];
 }
 
 let faults: string[];

@@ -37,6 +37,7 @@ function attempt({ accountId, approvalId, milestone: milestoneId }: Story) {
     cardId: "pm_test",
     currency: "usd",
     processor: "sandbox" as const,
+    body: {},
   };
   const now = new Date();
   return db

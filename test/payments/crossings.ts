@@ -14,7 +14,7 @@ export const both = (...boundaries: Boundary[]): Crossing[] =>
 
 export const EVERY_CROSSING: readonly Crossing[] = both(...BOUNDARIES);
 
-const SUBMIT = both("write-signed-attempt", "call-prepare", "write-intent", "write-submitted");
+const SUBMIT = both("write-signed-attempt", "call-search", "call-prepare", "write-intent", "write-submitted");
 const EXECUTE = both("call-execute");
 
 /** What a request crosses: the confirmation or, if there is an answer to the bank, that answer's. */
@@ -43,13 +43,13 @@ export const REQUESTS: readonly Path[] = [
   {
     card: "authenticates",
     answer: "pass",
-    crosses: both("take-lease", "call-read", "write-success"),
+    crosses: both("take-lease", "call-search", "call-read", "write-success"),
     end: "confirmed",
   },
   {
     card: "authenticates",
     answer: "fail",
-    crosses: both("take-lease", "call-read", "write-refusal"),
+    crosses: both("take-lease", "call-search", "call-read", "write-refusal"),
     end: "refused",
   },
   {
@@ -63,8 +63,8 @@ export const REQUESTS: readonly Path[] = [
 /** What the sweep crosses that takes over an attempt whose process died at `died`. */
 export type Recovery = { card: CardKind; died: Crossing; crosses: Crossing[]; end: End | "expired" };
 
-const RESUME = both("take-lease", "call-prepare", "write-intent", "write-submitted");
-const REREAD = both("take-lease", "call-read");
+const RESUME = both("take-lease", "call-search", "call-prepare", "write-intent", "write-submitted");
+const REREAD = both("take-lease", "call-search", "call-read");
 const signed = { died: "write-signed-attempt:after" } as const;
 const submitted = { died: "write-submitted:after" } as const;
 
@@ -125,3 +125,6 @@ export const RECOVERIES: readonly Recovery[] = [
     end: "expired",
   },
 ];
+
+/** What an attempt crosses besides whose key the processor has already: `survive-loss.test.ts` dies there. */
+export const AFTER_LOSS: readonly Crossing[] = both("write-key");

@@ -6,7 +6,9 @@ import { receiveNotice } from "../../src/approvals/processor-events.ts";
 import { findLatestPayment } from "../../src/billing/payment-service.ts";
 import type { Processor } from "../../src/billing/processor.ts";
 import { judge, reconcile } from "../../src/billing/reconcile-service.ts";
+import type { Db } from "../../src/database/connection.ts";
 import { newId } from "../../src/lib/ids.ts";
+import { prepareLost } from "../support/charges.ts";
 import { cloneDatabase } from "../support/clones.ts";
 import { runProgram } from "../support/process.ts";
 import { openRails, openStripeRails, type Rails, SANDBOX } from "../support/rails.ts";
@@ -32,19 +34,9 @@ async function createWorld(rails: Rails) {
 }
 
 /** An intent as a lost answer leaves it behind: nothing refers to it. */
-async function prepareLost(processor: Processor, { accountId }: Story, cardId: string): Promise<string> {
+function prepareUnknown(db: Db, processor: Processor, { accountId }: Story, cardId: string): Promise<string> {
   const metadata = { approvalId: newId(), milestoneId: "m1" };
-  const request = {
-    accountId,
-    cardId,
-    amountCents: 45_000,
-    currency: "usd",
-    idempotencyKey: newId(),
-    metadata,
-  };
-  const prepared = await processor.prepare(request);
-  if (prepared.status !== "prepared") throw new TypeError(prepared.code);
-  return prepared.intentId;
+  return prepareLost(db, processor, { accountId, cardId, amountCents: 45_000, currency: "usd", metadata });
 }
 
 describe.for(await openRails())("over the rails of $name", (rails) => {
@@ -70,7 +62,7 @@ describe("over Stripe's", async () => {
 
   test("money that Stripe has and we have not is found, with what is needed to look into it", async () => {
     const paid = await pay("pays");
-    const id = await prepareLost(processor, paid, String(intentOf(paid.intentId).payment_method));
+    const id = await prepareUnknown(db, processor, paid, String(intentOf(paid.intentId).payment_method));
     await processor.execute(id, "https://pay.example.com/");
     expect(await found()).toEqual([
       {
@@ -142,9 +134,9 @@ describe("over Stripe's", async () => {
     const refused = await pay("declines");
     const waiting = await pay("authenticates");
     const [old, young, foreign] = [
-      await prepareLost(processor, paid, card),
-      await prepareLost(processor, paid, card),
-      await prepareLost(processor, paid, card),
+      await prepareUnknown(db, processor, paid, card),
+      await prepareUnknown(db, processor, paid, card),
+      await prepareUnknown(db, processor, paid, card),
     ];
     intentOf(foreign).metadata.books = newId();
     for (const id of [old, foreign, refused.intentId, waiting.intentId]) intentOf(id).created -= 7 * HOUR;
@@ -168,7 +160,7 @@ describe("over Stripe's", async () => {
 
   test("what Stripe no longer lets be cancelled, as somebody was quicker, is a difference", async () => {
     const paid = await pay("pays");
-    const id = await prepareLost(processor, paid, String(intentOf(paid.intentId).payment_method));
+    const id = await prepareUnknown(db, processor, paid, String(intentOf(paid.intentId).payment_method));
     intentOf(id).created -= 7 * HOUR;
     const quicker = { ...processor, cancel: async () => processor.execute(id, "https://pay.example.com/") };
     const { differences } = await reconcile({ db, processor: quicker }, LOOK);
@@ -207,7 +199,9 @@ describe("an intent and its payment", () => {
   const record = (status: "succeeded" | "unconfirmed" | "processing", age = 7 * HOUR) => ({
     id: "pi_1",
     accountId: newId(),
+    milestoneId: "m1",
     amountCents: 100,
+    refundedCents: 0,
     currency: "usd",
     state: { status },
     createdAt: ago(age),

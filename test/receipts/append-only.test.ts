@@ -57,13 +57,14 @@ describe("what proves something", () => {
 describe("the chain", () => {
   const insert = (row: {
     index: number;
+    after?: number;
     previous: Buffer;
     body: string;
     digest?: Buffer;
     approval: string;
   }) => sql`
-    insert into receipts (account_id, chain_index, approval_id, previous_digest, digest, body, created_at)
-    values (${accountId}, ${row.index}, ${row.approval}, ${row.previous},
+    insert into receipts (account_id, chain_index, previous_index, approval_id, previous_digest, digest, body, created_at)
+    values (${accountId}, ${row.index}, ${row.after ?? row.index - 1}, ${row.approval}, ${row.previous},
       ${row.digest ?? sql`sha256(convert_to(${row.body}, 'UTF8'))`}, ${row.body}, now())`;
   const digestOf = (of: { receipt: { chain: { digest: string } } }) =>
     Buffer.from(of.receipt.chain.digest, "hex");
@@ -81,6 +82,9 @@ describe("the chain", () => {
     );
     await sql`alter table receipts drop constraint receipts_account_id_approval_id_key`.execute(owner);
     expect(await state(insert({ index: 6, previous: last, body, approval }))).toBe(FOREIGN_KEY_VIOLATION);
+    expect(await state(insert({ index: 6, after: 4, previous: last, body, approval }))).toBe(CHECK_VIOLATION);
+    const fork = { index: 3_000_000_000, after: 3, previous: digestOf(every.afterRefusal), body, approval };
+    expect(await state(insert(fork))).toBe(UNIQUE_VIOLATION);
     expect(await state(insert({ index: 5, previous: digestOf(every.afterRefusal), body, approval }))).toBe(
       FOREIGN_KEY_VIOLATION,
     );

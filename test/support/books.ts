@@ -20,6 +20,9 @@ const FAULTS: Record<string, string> = {
   "an approval that was charged twice": `
     select c.metadata->>'approvalId' as id from charges c where c.status = 'succeeded'
     group by 1 having count(*) > 1`,
+  "a milestone that was charged twice": `
+    select c.metadata->>'milestoneId' as id from charges c where c.status = 'succeeded' and c.amount_cents > 0
+    group by c.account_id, 1 having count(*) > 1`,
   "a success without its one invoice": `
     select p.id from payments p where p.status = 'succeeded' and 1 <> (
       select count(*) from invoices i where i.account_id = p.account_id and i.approval_id = p.approval_id
@@ -68,10 +71,13 @@ const FAULTS: Record<string, string> = {
     group by m.account_id, m.id, m.status
     having count(e.number) <> (m.status = 'ACTIVE_FUNDED')::integer`,
   "a gap in a feed": `
-    select h.account_id as id from account_heads h left join events e on e.account_id = h.account_id
-    group by h.account_id, h.first_event, h.last_event
-    having count(e.number) <> h.last_event - h.first_event + 1
-      or coalesce(max(e.number), 0) <> h.last_event or coalesce(min(e.number), 1) <> h.first_event`,
+    select account_id as id from (
+      select h.account_id, e.number, h.last_event,
+        e.number - lag(e.number, 1, h.first_event - 1) over (partition by h.account_id order by e.number) as step
+      from account_heads h left join events e on e.account_id = h.account_id
+    ) steps
+    group by account_id, last_event
+    having bool_or(step <> 1 and step < 1000000000) or coalesce(max(number), 0) <> last_event`,
   "a milestone, approval and payment that are not under way together": `
     select coalesce(x.approval_id, v.id, p.approval_id) as id from executing_milestones x
     full join (select * from approvals where executing_at is not null) v

@@ -13,12 +13,17 @@ export function databaseUrl(adminUrl: string, name: string): string {
 
 /** Makes a database, empty or as a copy of `template`. */
 export async function createDatabase(adminUrl: string, name: string, template?: string): Promise<void> {
-  const client = new pg.Client({ connectionString: adminUrl });
+  await run(
+    adminUrl,
+    `create database ${name}${template === undefined ? "" : ` template ${template} strategy file_copy`}`,
+  );
+}
+
+async function run(url: string, statement: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {
-    await client.query(
-      `create database ${name}${template === undefined ? "" : ` template ${template} strategy file_copy`}`,
-    );
+    await client.query(statement);
   } finally {
     await client.end();
   }
@@ -31,7 +36,15 @@ export async function createDatabase(adminUrl: string, name: string, template?: 
 export async function cloneDatabase(): Promise<string> {
   const name = `test_${randomBytes(6).toString("hex")}`;
   await createDatabase(inject("adminUrl"), name, inject("template"));
+  await setRun(name);
   return asRole(databaseUrl(inject("adminUrl"), name), RUNNING_ROLE);
+}
+
+/** A clone of the template has lost nothing. */
+async function setRun(name: string): Promise<void> {
+  const url = databaseUrl(inject("adminUrl"), name);
+  await run(url, "update operator_head set run = server_run()");
+  await run(url, "update processor_search set run = server_run()");
 }
 
 /** The same database as the role that owns its tables, for what the service itself must not be able to do. */
@@ -42,6 +55,19 @@ export function asOwner(url: string): string {
 /** The same database as the server's superuser. */
 export function asAdmin(url: string): string {
   return databaseUrl(inject("adminUrl"), new URL(url).pathname.slice(1));
+}
+
+/**
+ * A copy of a database as it is now, to go on with as if it had been restored from a backup. Breaks the connections to the
+ * original, as a copy is made of what nobody uses.
+ */
+export async function backUpDatabase(url: string): Promise<string> {
+  const original = new URL(url).pathname.slice(1);
+  const name = `backup_${randomBytes(6).toString("hex")}`;
+  const adminUrl = inject("adminUrl");
+  await run(adminUrl, `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${original}'`);
+  await createDatabase(adminUrl, name, original);
+  return asRole(databaseUrl(adminUrl, name), RUNNING_ROLE);
 }
 
 /** A database of the test's own with nothing in it. */

@@ -1,0 +1,82 @@
+import { readClock } from "../database/clock.ts";
+import type { Db } from "../database/connection.ts";
+import { addSeconds } from "../lib/time.ts";
+import * as store from "./lost-store.ts";
+import type { IntentRecord, IntentState, Processor } from "./processor.ts";
+
+export { forgetRun, listLost, noteSeen } from "./lost-store.ts";
+
+type Deps = { db: Db; processor: Processor };
+
+/** By how much the two clocks may differ, and how long before a lost commit the processor may have been called. */
+const SLACK_SECONDS = 60 * 60;
+/** A processor keeps its keys for a day. */
+const KEYS_KEPT_SECONDS = 2 * 24 * 60 * 60;
+const BATCH = 500;
+
+/**
+ * Once the server runs anew, its database may have lost what was committed last, and with it payments that the processor
+ * holds. So before anything is paid, everything that the processor was asked for since is looked for, and what no payment
+ * here has is kept (`lost_intents`). All accounts at once, by the time of creation: an account's customer may be lost too,
+ * and Stripe's search is up to a minute or more behind.
+ * @param within gives up after so many milliseconds; whoever comes next begins again
+ * @throws what the processor threw, and when it took too long
+ */
+export async function searchLostIntents(deps: Deps, within = Number.POSITIVE_INFINITY): Promise<void> {
+  const { db, processor } = deps;
+  const search = await store.readSearch(db);
+  if (!search.moved) return;
+  await keepLost(deps, processor.listIntents({ since: addSeconds(search.seenAt, -SLACK_SECONDS) }), within);
+  await store.endSearch(db, search);
+}
+
+/** Looks for what was made for an account under keys that the processor still keeps. */
+export async function searchIntentsOf(deps: Deps, accountId: string): Promise<void> {
+  const since = addSeconds(await readClock(deps.db), -KEYS_KEPT_SECONDS);
+  await keepLost(deps, deps.processor.listIntents({ since, accountId }), Number.POSITIVE_INFINITY);
+}
+
+async function keepLost({ db }: Deps, intents: AsyncIterable<IntentRecord>, within: number): Promise<void> {
+  const end = performance.now() + within;
+  const now = await readClock(db);
+  let batch: IntentRecord[] = [];
+  for await (const intent of intents) {
+    batch.push(intent);
+    if (batch.length < BATCH) continue;
+    await store.keepLost(db, batch, now);
+    batch = [];
+    if (performance.now() > end)
+      throw new Error("the search at the processor takes longer than a request may wait");
+  }
+  await store.keepLost(db, batch, now);
+}
+
+/**
+ * Ends a lost intent, if it has not paid: nobody knows of it any more. @returns its record if it has paid, or may still;
+ * `undefined`: by it no money will move, or all has gone back
+ */
+export async function endLostIntent(
+  { db, processor }: Deps,
+  { accountId, intentId }: { accountId: string; intentId: string },
+): Promise<IntentRecord | undefined> {
+  let record = await processor.findIntent(intentId);
+  if (record !== undefined && canBeCancelled(record.state)) {
+    await processor.cancel(intentId);
+    record = await processor.findIntent(intentId);
+  }
+  if (record !== undefined && !isOver(record)) return record;
+  await store.forgetLost(db, accountId, intentId);
+  return undefined;
+}
+
+function canBeCancelled(state: IntentState): boolean {
+  return state.status !== "succeeded" && state.status !== "processing" && !isCancelled(state);
+}
+
+function isCancelled(state: IntentState): boolean {
+  return state.status === "refused" && state.code === "canceled";
+}
+
+function isOver({ state, amountCents, refundedCents }: IntentRecord): boolean {
+  return isCancelled(state) || (state.status === "succeeded" && refundedCents >= amountCents);
+}

@@ -1,0 +1,71 @@
+import { sql } from "kysely";
+import type { Db } from "../database/connection.ts";
+import type { IntentRecord } from "./processor.ts";
+
+/** When the processor was searched last, and whether the server runs anew since. */
+export type Search = { run: string; seenAt: Date; moved: boolean };
+
+export async function readSearch(db: Db): Promise<Search> {
+  const { rows } = await sql<Search>`
+    select run, seen_at as "seenAt", run <> server_run() as moved from processor_search`.execute(db);
+  const [search] = rows;
+  if (search === undefined) throw new TypeError("there is one row of searches");
+  return search;
+}
+
+/** Notes that the processor was searched in this run of the server, unless somebody did so meanwhile. */
+export async function endSearch(db: Db, { run }: Search): Promise<void> {
+  await sql`update processor_search set run = server_run(), seen_at = now() where run = ${run}`.execute(db);
+}
+
+/** Notes that nothing is lost so far. */
+export async function noteSeen(db: Db): Promise<void> {
+  await sql`update processor_search set seen_at = now() where run = server_run() and seen_at < now()`.execute(
+    db,
+  );
+}
+
+/** Has everything searched and numbered as if the server ran anew. @param since what was committed before is there */
+export async function forgetRun(db: Db, since: Date | undefined): Promise<void> {
+  await sql`update account_heads set run = ''`.execute(db);
+  await sql`update operator_head set run = ''`.execute(db);
+  await sql`update processor_search set run = '', seen_at = least(seen_at, ${since ?? null}::timestamptz)`.execute(
+    db,
+  );
+}
+
+/** Keeps those of the processor's intents that name a milestone and that no payment has. */
+export async function keepLost(db: Db, intents: readonly IntentRecord[], now: Date): Promise<void> {
+  const named = intents.filter(({ accountId, milestoneId }) => accountId !== null && milestoneId !== null);
+  if (named.length === 0) return;
+  await sql`
+    insert into lost_intents (account_id, intent_id, milestone_id, found_at)
+    select i.account_id, i.id, i.milestone_id, ${now}::timestamptz
+    from unnest(${named.map(({ accountId }) => accountId)}::uuid[], ${named.map(({ id }) => id)}::text[],
+      ${named.map(({ milestoneId }) => milestoneId)}::text[]) as i (account_id, id, milestone_id)
+    where not exists (
+      select from payments p where p.account_id = i.account_id and p.intent_id = i.id
+    )
+    on conflict do nothing`.execute(db);
+}
+
+/** The intents that name this milestone, or any, and that no payment has. */
+export async function listLost(
+  db: Db,
+  of?: { accountId: string; milestoneId: string },
+): Promise<{ accountId: string; intentId: string }[]> {
+  const { rows } = await sql<{ accountId: string; intentId: string }>`
+    select l.account_id as "accountId", l.intent_id as "intentId" from lost_intents l
+    where ${of === undefined ? sql`true` : sql`l.account_id = ${of.accountId} and l.milestone_id = ${of.milestoneId}`}
+      and not exists (select from payments p where p.account_id = l.account_id and p.intent_id = l.intent_id)
+    order by l.account_id, l.intent_id`.execute(db);
+  return rows;
+}
+
+export async function forgetLost(db: Db, accountId: string, intentId: string): Promise<void> {
+  await db
+    .deleteFrom("lost_intents")
+    .where("account_id", "=", accountId)
+    .where("intent_id", "=", intentId)
+    .execute();
+}

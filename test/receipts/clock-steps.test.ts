@@ -1,0 +1,93 @@
+import { describe, expect, test } from "vitest";
+import { createSandbox } from "../../src/billing/sandbox.ts";
+import { readClock } from "../../src/database/clock.ts";
+import { auditAccounts } from "../../src/receipts/audit-service.ts";
+import { ownClock } from "../support/clock.ts";
+import { cloneDatabase } from "../support/clones.ts";
+import { call, operate } from "../support/fixtures.ts";
+import { createChain, declineNow, readReceipt } from "../support/receipts.ts";
+import { PUBLIC_URL, startService } from "../support/service.ts";
+import { confirmNow, putCard, type Story } from "../support/stories.ts";
+
+const HOUR = 3_600;
+const url = await cloneDatabase();
+const clock = await ownClock(url);
+const service = await startService({}, url);
+const { app, db, config } = service;
+const deps = { db, config, processor: createSandbox(db, PUBLIC_URL) };
+
+async function readApproval(token: string, { approvalId }: Story) {
+  return (await call(app, "GET", `/approvals/${approvalId}`, { token })).body.approval;
+}
+
+async function listFindings(): Promise<string[]> {
+  return (await Array.fromAsync(auditAccounts(db, new Map()))).flatMap(({ findings }) => findings);
+}
+
+describe("when the database's clock is set back", () => {
+  test("after a request, its confirmation and its decline still have receipts that verify", async () => {
+    await clock.set(0);
+    const { token, stories } = await createChain(service, 2);
+    const [confirmed, declined] = stories as [Story, Story];
+    await clock.set(-HOUR);
+    await confirmNow(deps, confirmed);
+    await declineNow(deps, declined);
+    for (const story of stories) {
+      const { createdAt, resolvedAt } = await readApproval(token, story);
+      expect(resolvedAt >= createdAt).toBe(true);
+    }
+    const { receipt } = await readReceipt(service, token, confirmed);
+    const signedAt = receipt.statements[0]?.signedAt ?? "";
+    expect(signedAt >= receipt.approval.createdAt && signedAt <= receipt.approval.resolvedAt).toBe(true);
+    expect(await listFindings()).toEqual([]);
+  });
+
+  test("between a refused card and the next confirmation, the receipt lists both in their order", async () => {
+    await clock.set(0);
+    const { token, stories, account } = await createChain(service, 1);
+    const [story] = stories as [Story];
+    await putCard(app, account, "pm_card_chargeDeclined");
+    await confirmNow(deps, story);
+    await clock.set(-HOUR);
+    await putCard(app, account, "pm_card_visa");
+    await confirmNow(deps, story);
+    const { receipt } = await readReceipt(service, token, story);
+    expect(receipt.payments.map(({ status }) => status)).toEqual(["refused", "succeeded"]);
+    expect(await listFindings()).toEqual([]);
+  });
+
+  test("while a payment is under way, it is booked at a time that follows its signature", async () => {
+    await clock.set(0);
+    const { token, stories } = await createChain(service, 1);
+    const [story] = stories as [Story];
+    const boundaries = async (boundary: string, moment: string) => {
+      if (boundary === "call-execute" && moment === "before") await clock.set(-HOUR);
+    };
+    await confirmNow({ ...deps, boundaries }, story);
+    const { approval, statements } = (await readReceipt(service, token, story)).receipt;
+    expect(approval.resolvedAt >= (statements[0]?.signedAt ?? "")).toBe(true);
+    expect(await listFindings()).toEqual([]);
+  });
+
+  test("a milestone is cancelled at a time that follows the request that it ends", async () => {
+    await clock.set(0);
+    const { token, stories, account } = await createChain(service, 1);
+    const [story] = stories as [Story];
+    await clock.set(-HOUR);
+    await operate(app, "POST", `/accounts/${account}/milestones/${story.milestone}/cancel`);
+    const { createdAt, resolvedAt } = await readApproval(token, story);
+    expect(resolvedAt).toBe(createdAt);
+  });
+});
+
+test("an approval that is ended in its last seconds does not carry a time that is still to come", async () => {
+  await clock.set(0);
+  const { token, stories, account } = await createChain(service, 1);
+  const [story] = stories as [Story];
+  await clock.set(config.approvalTtlSeconds - 8);
+  await operate(app, "POST", `/accounts/${account}/milestones/${story.milestone}/cancel`);
+  const { expiresAt, resolvedAt, result } = await readApproval(token, story);
+  expect(result).toEqual({ reason: "milestone_cancelled" });
+  expect(resolvedAt < expiresAt).toBe(true);
+  expect(resolvedAt <= (await readClock(db)).toISOString()).toBe(true);
+});
