@@ -42,7 +42,7 @@ async function readMemory(pid: number): Promise<number> {
 
 /** Commits one event of the account. */
 async function commitEvent({ db }: Connection, { accountId }: Account): Promise<void> {
-  const event = { type: "payment.pending" as const, resourceId: "bench", jobId: null, data: {} };
+  const event = { type: "milestone.status_changed" as const, resourceId: "bench", jobId: null, data: {} };
   await inTransaction(db, async (trx) => {
     await appendEvents(trx, accountId, [event], await readClock(trx));
   });

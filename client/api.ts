@@ -223,7 +223,7 @@ export interface paths {
         put?: never;
         /**
          * Mint a token
-         * @description For another program of yours: at most with the scopes of the calling token, and ending no later. Revoking the calling token revokes it too, and both share one allowance of requests. Its secret is in this answer alone. An account has at most 25 active tokens, and its tokens mint at most 2,000 in 24 hours.
+         * @description For another program of yours: at most with the scopes of the calling token, and ending no later. Revoking the calling token revokes it too, and both share one allowance of requests. Its secret is in this answer alone. An account has at most 25 active tokens, of which tokens minted at most 20, and they mint at most 2,000 in 24 hours. The account's owners are mailed.
          */
         post: operations["createToken"];
         delete?: never;
@@ -244,7 +244,7 @@ export interface paths {
         post?: never;
         /**
          * Revoke a token
-         * @description At once, for ever, and with all that it has minted. A token may revoke itself, and every token of the account whose scopes it covers.
+         * @description At once, for ever, and with all that it has minted. A token may revoke itself, and those that its own root token or one that descends from it minted, if it covers their scopes. The account's owners are mailed.
          */
         delete: operations["revokeToken"];
         options?: never;
@@ -292,7 +292,7 @@ export interface paths {
         post?: never;
         /**
          * Delete a webhook
-         * @description What was still to be sent to it is not sent any more.
+         * @description What was still to be sent to it is not sent any more. The account's owners are mailed. Only for webhooks that the token's own root token, or one that descends from it, made.
          */
         delete: operations["deleteWebhook"];
         options?: never;
@@ -331,7 +331,7 @@ export interface paths {
         put?: never;
         /**
          * Replace a webhook's secret
-         * @description Answers a new secret, this once. For 24 hours deliveries carry a signature by each of the two; rotating again within that time ends the oldest at once. The token needs the scope to read each of the webhook's event types, too.
+         * @description Answers a new secret, this once. For 24 hours deliveries carry a signature by each of the two; rotating again within that time ends the oldest at once. The account's owners are mailed. Only for webhooks that the token's own root token, or one that descends from it, made. The token needs the scope to read each of the webhook's event types, too.
          */
         post: operations["rotateWebhookSecret"];
         delete?: never;
@@ -351,7 +351,7 @@ export interface paths {
         put?: never;
         /**
          * Send a delivery again
-         * @description The same body under the same delivery id, at once and then on the usual schedule. The token needs the scope to read each of the webhook's event types, too.
+         * @description The same body under the same delivery id, at once and then on the usual schedule. Only for webhooks that the token's own root token, or one that descends from it, made. The token needs the scope to read each of the webhook's event types, too.
          */
         post: operations["redeliver"];
         delete?: never;
@@ -367,7 +367,7 @@ export interface components {
         Approval: {
             id: string;
             /** @enum {string} */
-            type: "milestone_fund" | "milestone_approve" | "contract_end";
+            type: "milestone_fund";
             /** @enum {string} */
             status: "pending" | "confirmed" | "declined" | "expired";
             contractId: string;
@@ -556,7 +556,7 @@ export interface components {
             /** @description Digits; goes up by one with each event of the account. */
             id: string;
             /** @enum {string} */
-            type: "approval.confirmed" | "milestone.status_changed" | "payment.pending" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received";
+            type: "approval.confirmed" | "milestone.status_changed" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received";
             /** @enum {string} */
             apiVersion: "v1";
             /**
@@ -603,8 +603,11 @@ export interface components {
             accountName: string;
             approval: {
                 id: string;
-                /** @enum {string} */
-                type: "milestone_fund" | "milestone_approve" | "contract_end";
+                /**
+                 * @description The act that this statement is good for, and no other.
+                 * @enum {string}
+                 */
+                type: "milestone_fund";
                 /** @enum {string} */
                 status: "confirmed" | "declined";
                 /** @enum {string} */
@@ -635,7 +638,7 @@ export interface components {
             terms: {
                 amountCents: number;
                 currency: string;
-                milestoneId: string | null;
+                milestoneId: string;
                 description: string;
                 contractId: string;
                 jobId: string;
@@ -657,6 +660,11 @@ export interface components {
                 statement: {
                     /** @enum {number} */
                     v: 1;
+                    /**
+                     * @description The act that this statement is good for, and no other.
+                     * @enum {string}
+                     */
+                    action: "milestone_fund";
                     accountId: string;
                     approvalId: string;
                     /** @enum {string} */
@@ -664,7 +672,7 @@ export interface components {
                     terms: {
                         amountCents: number;
                         currency: string;
-                        milestoneId: string | null;
+                        milestoneId: string;
                         description: string;
                         contractId: string;
                         jobId: string;
@@ -674,12 +682,14 @@ export interface components {
                             payoutAccount: string | null;
                         };
                     };
+                    /** @description Null when nothing is paid: for a decline. */
                     source: null | {
                         /** @enum {string} */
-                        kind: "card" | "credits";
-                        brand: string | null;
-                        last4: string | null;
+                        kind: "card";
+                        brand: string;
+                        last4: string;
                     };
+                    /** @description Drawn for each showing of the page: no two statements are the same. */
                     nonce: string;
                 };
                 signedBy: {
@@ -819,7 +829,7 @@ export interface components {
             /** @description The event's `id` in `GET /updates`. */
             eventId: string;
             /** @enum {string} */
-            eventType: "approval.confirmed" | "milestone.status_changed" | "payment.pending" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received";
+            eventType: "approval.confirmed" | "milestone.status_changed" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received";
             /**
              * @description `CANCELLED`: the webhook was disabled before it arrived.
              * @enum {string}
@@ -854,7 +864,7 @@ export interface components {
         Webhook: {
             id: string;
             url: string;
-            eventTypes: ("approval.confirmed" | "milestone.status_changed" | "payment.pending" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received")[];
+            eventTypes: ("approval.confirmed" | "milestone.status_changed" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received")[];
             /** @enum {string} */
             status: "ACTIVE" | "DISABLED";
             /**
@@ -966,6 +976,18 @@ export interface components {
                 action: string;
                 /** @description Where a human claims the account. */
                 claimUrl: string;
+            };
+        };
+        /** @description A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
+        MadeByAnotherKey: {
+            /** @description For people: what is wrong, and what to do. */
+            error: string;
+            /** @constant */
+            code: "FORBIDDEN";
+            requestId: string;
+            details: {
+                /** @constant */
+                reason: "made_by_another_key";
             };
         };
         /** @description There is no such thing, or it is not yours to see. */
@@ -2337,13 +2359,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. */
+            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ScopeMissing"];
+                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
             /** @description There is no such thing, or it is not yours to see. */
@@ -2484,8 +2506,8 @@ export interface operations {
                      * @example https://example.com/webhooks
                      */
                     url: string;
-                    /** @description The token needs the read scope of each. */
-                    eventTypes: ("approval.confirmed" | "milestone.status_changed" | "payment.pending" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received")[];
+                    /** @description The token needs the read scope of each. A type that is named twice is taken once. */
+                    eventTypes: ("approval.confirmed" | "milestone.status_changed" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received")[];
                 };
             };
         };
@@ -2721,13 +2743,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
+            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
+                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
             /** @description There is no such thing, or it is not yours to see. */
@@ -2917,13 +2939,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
+            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
+                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
             /** @description There is no such thing, or it is not yours to see. */
@@ -3025,13 +3047,13 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
+            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
+                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
             /** @description There is no such thing, or it is not yours to see. */

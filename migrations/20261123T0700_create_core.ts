@@ -152,6 +152,7 @@ const approvals = [
     token_id uuid not null,
     token_name text not null,
     token_preview text not null,
+    root_token_id uuid not null,
     executing_at timestamptz,
     result jsonb,
     created_at timestamptz not null,
@@ -199,7 +200,7 @@ const approvals = [
     type text not null,
     resource_id text not null,
     job_id text,
-    data jsonb not null,
+    data json not null,
     created_at timestamptz not null,
     primary key (account_id, number)
   )`,
@@ -216,10 +217,12 @@ const guards = [
   `create trigger approvals_terms before update on approvals
     for each row when (
       (old.account_id, old.id, old.type, old.contract_id, old.milestone_id, old.job_id, old.terms,
-        old.terms_digest, old.co_sign, old.token_id, old.token_name, old.token_preview, old.created_at, old.expires_at)
+        old.terms_digest, old.co_sign, old.token_id, old.token_name, old.token_preview, old.root_token_id,
+        old.created_at, old.expires_at)
       is distinct from
       (new.account_id, new.id, new.type, new.contract_id, new.milestone_id, new.job_id, new.terms,
-        new.terms_digest, new.co_sign, new.token_id, new.token_name, new.token_preview, new.created_at, new.expires_at)
+        new.terms_digest, new.co_sign, new.token_id, new.token_name, new.token_preview, new.root_token_id,
+        new.created_at, new.expires_at)
     ) execute function refuse_change()`,
   `create trigger signatures_kept before update or delete on signatures
     for each row execute function refuse_change()`,

@@ -23,7 +23,7 @@ const statements = [
     type text not null,
     resource_id text not null,
     job_id text,
-    data jsonb not null,
+    data json not null,
     created_at timestamptz not null
   )`,
   `create trigger operator_events_kept before update on operator_events

@@ -7,11 +7,12 @@ const CLAIM_FIRST =
   "This token lacks a scope that the call needs. A human must claim this account first: send them to `details.claimUrl`.";
 
 /**
- * The gates scope, feature and claim, in this order (CONTRACT.md §0). Of several scopes any one will do.
- * @throws Problem scope_missing | feature_disabled | account_claim_required
+ * The gates frozen, scope, feature and claim, in this order (CONTRACT.md §0, §8). Of several scopes any one will do.
+ * @throws Problem account_frozen | scope_missing | feature_disabled | account_claim_required
  */
 export function assertAccess(access: TokenAccess, grant: Grant, publicUrl: string): void {
-  const { scopes, feature, claim } = access;
+  const { scopes, feature, claim, asks } = access;
+  if (asks && grant.frozen) throw new Problem("account_frozen");
   const claimDetails =
     claim === undefined || grant.claimed
       ? undefined
@@ -31,4 +32,16 @@ export function assertAccess(access: TokenAccess, grant: Grant, publicUrl: strin
     throw new Problem("feature_disabled", { featureKey: feature });
   }
   if (claimDetails !== undefined) throw new Problem("account_claim_required", claimDetails);
+}
+
+/**
+ * A token changes only what its own root made, or a token that descends from that (CONTRACT.md §0).
+ * @param rootId the root of the maker; null: a person or the operator made it
+ * @throws Problem made_by_another_key
+ */
+export function assertMadeByOwnRoot(
+  { rootTokenId }: Pick<Grant, "rootTokenId">,
+  rootId: string | null,
+): void {
+  if (rootId !== rootTokenId) throw new Problem("made_by_another_key");
 }

@@ -29,6 +29,8 @@ export type Gate<Row extends Grant> = {
   grant(request: FastifyRequest): Row;
   /** Reads and checks once more, for whoever lost a race. */
   again(request: FastifyRequest, reply: FastifyReply): Promise<Row>;
+  /** What was done; when its token had ended by then, and so nothing was, the gates answer as they do now. */
+  done<T>(request: FastifyRequest, reply: FastifyReply, result: T | undefined): Promise<T>;
 };
 
 /**
@@ -86,6 +88,11 @@ export function openGate<Row extends Grant>(
       return row;
     },
     again: (request, reply) => admit(request, reply, false),
+    async done(request, reply, result) {
+      if (result !== undefined) return result;
+      await admit(request, reply, false);
+      throw new Problem("unavailable", { retryAfterSeconds: 1 });
+    },
   };
 }
 

@@ -2,7 +2,7 @@ import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
-import { Problem, type ProblemName, problemRow } from "../lib/problems.ts";
+import { Problem } from "../lib/problems.ts";
 import { addSeconds } from "../lib/time.ts";
 import * as store from "./idempotency-store.ts";
 
@@ -24,17 +24,15 @@ export type Kept<T> = { readonly answer: T; readonly [written]: true };
 /** Writes the answer down for the call's repeats. Call it before the account's head is taken (invariant 11). */
 export type Keep<T> = (trx: Trx, answer: T) => Promise<Kept<T>>;
 
-type StoredAnswer = { answer: unknown } | { problem: ProblemName; details?: object; message: string };
-
 /**
- * Does a call's work once for its key (CONTRACT.md §0): a repeat gets the first answer again, refusals too; what ended
- * in a 5xx or in "too many" was no answer, and is done anew.
+ * Does a call's work once for its key (CONTRACT.md §0): a repeat gets the first answer again. Only an answer of success
+ * is kept, in the transaction of its effect; after a refusal the key is free again, for another body too.
  *
  * The key is claimed in a transaction of its own, so that `work` may take its time and call others; the answer
  * commits with the effect. An attempt that was taken over meanwhile cannot commit: `keep` throws.
  * @param request absent: the call has no key, and is simply done
  * @param work calls `keep` in the transaction of its effect, once, and returns what that returned
- * @throws Problem idempotency_key_reused, request_in_progress, and whatever `work` throws or has thrown
+ * @throws Problem idempotency_key_reused, request_in_progress, and whatever `work` throws
  */
 export async function answerOnce<T extends object>(
   db: Db,
@@ -46,10 +44,10 @@ export async function answerOnce<T extends object>(
   const stored = await inTransaction(db, (trx) => claimKey(trx, request, attempt));
   if (stored !== undefined) {
     request.onReplay();
-    return replay<T>(stored);
+    return stored as T;
   }
   const keep: Keep<T> = async (trx, answer) => {
-    if (!(await store.insertAnswer(trx, request, attempt, { answer } satisfies StoredAnswer))) {
+    if (!(await store.insertAnswer(trx, request, attempt, answer))) {
       throw new Problem("request_in_progress");
     }
     return asKept(answer);
@@ -57,10 +55,8 @@ export async function answerOnce<T extends object>(
   try {
     return (await work(keep)).answer;
   } catch (error) {
-    const refusal = asStored(error);
-    if (refusal !== undefined) await store.insertAnswer(db, request, attempt, refusal);
     // What cannot be released now is taken over later.
-    else await store.releaseKey(db, request, attempt).catch(() => {});
+    await store.releaseKey(db, request, attempt).catch(() => {});
     throw error;
   }
 }
@@ -78,7 +74,7 @@ export async function forgetOldKeys(db: Db): Promise<number> {
 }
 
 /** @returns the answer that was given before; `undefined`: the key is this attempt's now */
-async function claimKey(trx: Trx, request: KeyedRequest, attempt: string): Promise<StoredAnswer | undefined> {
+async function claimKey(trx: Trx, request: KeyedRequest, attempt: string): Promise<object | undefined> {
   const now = await readClock(trx);
   const claim = { digest: request.digest, attempt, now };
   if (await store.insertKey(trx, request, claim)) return undefined;
@@ -86,33 +82,13 @@ async function claimKey(trx: Trx, request: KeyedRequest, attempt: string): Promi
   // It was released just now.
   if (known === undefined) throw new Problem("request_in_progress");
   const answered = known.answer !== null;
-  const forgotten = known.claimedAt <= addSeconds(now, -KEPT_SECONDS);
-  if (!forgotten) {
-    if (!known.digest.equals(request.digest)) {
-      throw new Problem("idempotency_key_reused", { field: "Idempotency-Key" });
-    }
-    if (known.answer !== null) return known.answer as StoredAnswer;
+  const free = known.claimedAt <= addSeconds(now, -(answered ? KEPT_SECONDS : STUCK_SECONDS));
+  if (free && (await store.takeOver(trx, request, { ...known, answered }, claim))) return undefined;
+  if (!free && !known.digest.equals(request.digest)) {
+    throw new Problem("idempotency_key_reused", { field: "Idempotency-Key" });
   }
-  const stuck = known.claimedAt <= addSeconds(now, -STUCK_SECONDS);
-  const taken = (stuck || forgotten) && (await store.takeOver(trx, request, { ...known, answered }, claim));
-  if (!taken) throw new Problem("request_in_progress");
-  return undefined;
-}
-
-function replay<T>(stored: StoredAnswer): T {
-  if ("answer" in stored) return stored.answer as T;
-  throw new Problem(stored.problem, stored.details as Record<string, unknown> | undefined, stored.message);
-}
-
-/** What of a failure is the call's answer; `undefined`: it has none yet. */
-function asStored(error: unknown): StoredAnswer | undefined {
-  if (!(error instanceof Problem)) return undefined;
-  const { status } = problemRow(error.problem);
-  if (status >= 500 || status === 429) return undefined;
-  const { problem, details, message } = error;
-  // An id in the address may hold what Postgres does not store; it is unknown the next time too.
-  if (JSON.stringify(details)?.includes("\\u0000")) return undefined;
-  return { problem, ...(details === undefined ? {} : { details }), message };
+  if (free || known.answer === null) throw new Problem("request_in_progress");
+  return known.answer;
 }
 
 function asKept<T>(answer: T): Kept<T> {

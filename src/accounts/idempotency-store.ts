@@ -53,12 +53,7 @@ export async function takeOver(
 }
 
 /** Writes what the attempt is answered. `false`: the key is no longer its own. */
-export async function insertAnswer(
-  db: Db,
-  ref: KeyRef,
-  attempt: string,
-  answer: Record<string, unknown>,
-): Promise<boolean> {
+export async function insertAnswer(db: Db, ref: KeyRef, attempt: string, answer: object): Promise<boolean> {
   const { numUpdatedRows } = await db
     .updateTable("idempotency_keys")
     .set({ answer: JSON.stringify(answer) })

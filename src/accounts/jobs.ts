@@ -2,11 +2,18 @@ import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { addSeconds } from "../lib/time.ts";
+import { queueMail } from "../mail/service.ts";
+import { actsMail, type MailConfig } from "./mails.ts";
+import { listOwners } from "./member-store.ts";
 import * as store from "./retention-store.ts";
+import * as acts from "./token-act-store.ts";
 
 /** So long after its end a token or an invitation is still there to be looked at. */
 const KEPT_SECONDS = 30 * 24 * 60 * 60;
 const BATCH = 1_000;
+/** What an agent can have mailed to an owner is bounded: one mail in this time. */
+const BETWEEN_MAILS_SECONDS = 10 * 60;
+const MAILED_AT_ONCE = 100;
 
 /**
  * Forgets tokens that ended 30 days ago and that nothing refers to, one account a transaction. Whoever was asked by one
@@ -21,6 +28,22 @@ export function forgetEndedTokens(db: Db): Promise<number> {
 /** Forgets invitations that were used, or lapsed, 30 days ago, one account a transaction. @returns how many */
 export function forgetOldInvitations(db: Db): Promise<number> {
   return sweep(db, store.listAccountsWithOldInvitations, store.deleteOldInvitations);
+}
+
+/** Mails owners what tokens did to keys and webhooks: at once, then at most once in 10 minutes. Safe to run in parallel. */
+export async function mailTokenActs({ db, config }: { db: Db; config: MailConfig }): Promise<void> {
+  const mailedBefore = addSeconds(await readClock(db), -BETWEEN_MAILS_SECONDS);
+  for (const accountId of await acts.listAccountsWithActs(db, mailedBefore, MAILED_AT_ONCE)) {
+    await inTransaction(db, async (trx) => {
+      const account = await acts.lockMailable(trx, accountId, mailedBefore);
+      if (account === undefined) return;
+      const now = await readClock(trx);
+      const lines = await acts.takeActs(trx, accountId);
+      for (const owner of await listOwners(trx, accountId))
+        await queueMail(trx, actsMail(config, owner, account.name, lines), now);
+      await acts.markActsMailed(trx, accountId, now);
+    });
+  }
 }
 
 async function sweep(

@@ -1,5 +1,6 @@
 import type { Db, Trx } from "../database/connection.ts";
 import type { MemberRole } from "../database/schema.ts";
+import { nameOf } from "../lib/fields.ts";
 import { isUuid } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import { addSeconds, SECOND } from "../lib/time.ts";
@@ -36,11 +37,57 @@ export async function changeRole(
   const member = await findMember(trx, accountId, id);
   if (member?.status !== "active") throw notFound("members", "memberId", id);
   if (member.updatedAt.toISOString() !== shown) throw new Problem("statement_stale");
+  await setRole(trx, accountId, member, role, now);
+  return member;
+}
+
+/**
+ * Gives a member another role. Whoever calls holds the account, and has found out that the member may have it.
+ * @throws Problem last_owner
+ */
+export async function setRole(
+  trx: Trx,
+  accountId: string,
+  { id, userId }: Pick<store.MemberOfAccount, "id" | "userId">,
+  role: MemberRole,
+  now: Date,
+): Promise<void> {
   if (role !== "owner") await assertAnotherOwner(trx, accountId, id);
   await store.updateRole(trx, accountId, id, role, now);
-  if (role !== "owner" && member.userId !== null)
-    await store.endInvitationsBy(trx, accountId, member.userId, now);
-  return member;
+  if (role !== "owner" && userId !== null) await store.endInvitationsBy(trx, accountId, userId, now);
+}
+
+/** Gives a member, invited or not, another name. Whoever calls holds the account. */
+export async function renameMember(
+  trx: Trx,
+  accountId: string,
+  id: string,
+  name: string,
+  now: Date,
+): Promise<void> {
+  await store.updateName(trx, accountId, id, nameOf("name", name), now);
+}
+
+/**
+ * Gives somebody who is invited another role. With more rights the invitation needs an owner's consent again. Whoever calls
+ * holds the account.
+ */
+export async function setInvitedRole(
+  trx: Trx,
+  accountId: string,
+  id: string,
+  change: { role: MemberRole; raises: boolean },
+  now: Date,
+): Promise<void> {
+  await store.updateInvitedRole(trx, accountId, id, change.role, now);
+  if (change.raises) await store.clearConsent(trx, accountId, id);
+}
+
+const RIGHTS: Record<MemberRole, number> = { viewer: 0, approver: 1, owner: 2 };
+
+/** Whether a role has more rights than another. */
+export function raisesRights(from: MemberRole, to: MemberRole): boolean {
+  return RIGHTS[to] > RIGHTS[from];
 }
 
 /**

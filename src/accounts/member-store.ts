@@ -53,6 +53,49 @@ export async function updateRole(
     .execute();
 }
 
+export async function updateName(
+  trx: Trx,
+  accountId: string,
+  id: string,
+  name: string,
+  now: Date,
+): Promise<void> {
+  await trx
+    .updateTable("members")
+    .set({ name, updated_at: now })
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .where("status", "<>", "removed")
+    .execute();
+}
+
+export async function updateInvitedRole(
+  trx: Trx,
+  accountId: string,
+  id: string,
+  role: MemberRole,
+  now: Date,
+): Promise<void> {
+  await trx
+    .updateTable("members")
+    .set({ role, updated_at: now })
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .where("status", "=", "invited")
+    .execute();
+}
+
+/** Withdraws the owner's consent from the member's open invitation. */
+export async function clearConsent(trx: Trx, accountId: string, memberId: string): Promise<void> {
+  await trx
+    .updateTable("invitations")
+    .set({ consented_at: null, consented_by: null })
+    .where("account_id", "=", accountId)
+    .where("member_id", "=", memberId)
+    .where("used_at", "is", null)
+    .execute();
+}
+
 /** Removes a member; an invitation that is open is used up. */
 export async function removeMember(trx: Trx, accountId: string, id: string, now: Date): Promise<void> {
   await trx

@@ -1,6 +1,5 @@
 import type { Trx } from "../database/connection.ts";
 import { newId } from "../lib/ids.ts";
-import type { Credential } from "../lib/secrets.ts";
 import * as ownership from "./ownership-store.ts";
 import { claimAccount, lockAccount } from "./store.ts";
 import * as tokens from "./token-store.ts";
@@ -22,20 +21,6 @@ export async function giveToOwner(
   await ownership.revokeAllTokens(trx, accountId, now);
   await claimAccount(trx, accountId, now);
   return memberId;
-}
-
-/**
- * Revokes the token that a secret is, and every token that it minted (CONTRACT.md §6).
- * @returns whether there was a live one
- */
-export async function revokeSecret(trx: Trx, credential: Credential, now: Date): Promise<boolean> {
-  const { accountId } = credential;
-  const id = await ownership.findLiveToken(trx, credential);
-  if (id === undefined) return false;
-  // With the account held nothing is minted meanwhile.
-  await lockAccount(trx, accountId);
-  const family = await tokens.listWithOffspring(trx, accountId, [id]);
-  return (await tokens.revokeTokens(trx, accountId, family, now)) > 0;
 }
 
 /**

@@ -1,6 +1,5 @@
 import { sql } from "kysely";
 import type { Trx } from "../database/connection.ts";
-import type { Credential } from "../lib/secrets.ts";
 
 /** Makes a person an active owner: a member whom the operator had invited under that e-mail, else a new one. */
 export async function saveOwner(
@@ -53,21 +52,6 @@ export async function findRegistrationToken(trx: Trx, accountId: string): Promis
     .select("token_id")
     .executeTakeFirst();
   return row?.token_id;
-}
-
-/** The live token of that secret. */
-export async function findLiveToken(
-  trx: Trx,
-  { accountId, digest }: Credential,
-): Promise<string | undefined> {
-  const row = await trx
-    .selectFrom("tokens")
-    .where("account_id", "=", accountId)
-    .where("digest", "=", digest)
-    .where("revoked_at", "is", null)
-    .select("id")
-    .executeTakeFirst();
-  return row?.id;
 }
 
 export async function deleteTokens(trx: Trx, accountId: string, ids: readonly string[]): Promise<void> {

@@ -1,3 +1,4 @@
+import { type Act, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { MemberRole } from "../database/schema.ts";
@@ -17,6 +18,7 @@ export {
   GRANT_COLUMNS,
   GRANT_CONDITION,
   GRANT_TABLES,
+  holdFrozen,
   insertAccount,
   listMemberships,
   readGrant,
@@ -59,7 +61,8 @@ export function describeCapabilities(grant: store.Grant): Capabilities {
   return {
     capabilities: {
       paymentsWrite: grant.features.public_api_payments_write === true,
-      credits: grant.features.public_api_credits === true,
+      // Whatever the account's features say: there are no credits yet.
+      credits: false,
       webhooks: grant.features.public_api_webhooks === true,
     },
     features: grant.features,
@@ -81,26 +84,29 @@ export async function getAccount(db: Db, accountId: string, id: string): Promise
   return account;
 }
 
+/** The account before a write, and as it is written. */
+export type AccountChange = { before: AccountRow | undefined; after: store.AccountValues };
+
 /**
- * Creates or changes an account. `merge` makes the new values from the present ones.
- * @returns whether it was created
+ * Creates or changes an account, which is held from then on. `merge` makes the new values from the present ones.
  * @throws whatever `merge` throws
  */
 export async function saveAccount(
-  db: Db,
+  trx: Trx,
   accountId: string,
   id: string,
   merge: (present: AccountRow | undefined, now: Date) => store.AccountValues,
-): Promise<boolean> {
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
-    const present = await store.lockAccount(trx, accountId);
-    if (present === undefined && (await store.insertAccount(trx, accountId, id, merge(undefined, now), now)))
-      return true;
-    const row = present ?? (await store.lockAccount(trx, accountId));
-    await store.updateAccount(trx, accountId, merge(row, now), now);
-    return false;
-  });
+  now: Date,
+): Promise<AccountChange> {
+  const present = await store.lockAccount(trx, accountId);
+  if (present === undefined) {
+    const after = merge(undefined, now);
+    if (await store.insertAccount(trx, accountId, id, after, now)) return { before: undefined, after };
+  }
+  const before = present ?? (await store.lockAccount(trx, accountId));
+  const after = merge(before, now);
+  await store.updateAccount(trx, accountId, after, now);
+  return { before, after };
 }
 
 /** Holds the account's row until the transaction ends, so that what belongs to it changes one at a time. */
@@ -116,6 +122,20 @@ const ROLES: Record<Allowed, readonly MemberRole[]> = {
   decide: ["owner", "approver"],
   own: ["owner"],
 };
+
+/**
+ * Makes sure that the account is not frozen, and holds it so until the transaction ends. Whoever changes the account has
+ * locked it before.
+ * @throws Problem account_frozen
+ */
+export async function assertNotFrozen(trx: Trx, accountId: string): Promise<void> {
+  if (await store.holdFrozen(trx, accountId)) throw new Problem("account_frozen");
+}
+
+/** Whether the account is frozen, as far as can be seen without holding it. */
+export async function isFrozen(db: Db, accountId: string): Promise<boolean> {
+  return (await store.findAccount(db, accountId))?.frozen === true;
+}
 
 /**
  * Holds the member's row and makes sure that their role allows it.
@@ -139,7 +159,7 @@ export function listMembers(db: Db, accountId: string): Promise<store.MemberRow[
 }
 
 /**
- * Invites a person into the account, or invites them anew: an earlier invitation dies with it.
+ * Invites a person into the account, for the operator, or invites them anew: an earlier invitation ends with it.
  * @returns the member and the secret of the invitation, which lasts 24 h and is in the answer alone
  * @throws Problem member_active when they have accepted already
  */
@@ -147,18 +167,27 @@ export async function inviteMember(
   db: Db,
   accountId: string,
   person: { email: string; name: string; role: MemberRole },
+  act: Act,
 ): Promise<{ member: store.MemberRow; secret: string }> {
   return inTransaction(db, async (trx) => {
     const now = await readClock(trx);
     await store.lockAccount(trx, accountId);
-    return insertInvitation(trx, accountId, person, undefined, now);
+    const invited = await insertInvitation(trx, accountId, person, undefined, now);
+    const { id, email, name, role } = invited.member;
+    const entry = {
+      action: "member_invited" as const,
+      subject: { kind: "member", id },
+      after: { email, name, role },
+    };
+    await recordAudit(trx, { accountId, ...act, ...entry }, now);
+    return invited;
   });
 }
 
 /**
  * Invites a person within a transaction that holds the account.
  * @param consentedBy the owner who invites, by their user id: what they send waits for nobody's consent
- * @throws Problem bad_request {field: "name"}, member_active when they have accepted already
+ * @throws Problem bad_request {field: "name"}, account_frozen, member_active when they have accepted already
  */
 export async function insertInvitation(
   trx: Trx,
@@ -168,6 +197,7 @@ export async function insertInvitation(
   now: Date,
 ): Promise<{ member: store.MemberRow; secret: string }> {
   nameOf("name", person.name);
+  await assertNotFrozen(trx, accountId);
   const email = person.email.toLowerCase();
   const present = await store.findMemberByEmail(trx, accountId, email);
   if (present?.status === "active") throw new Problem("member_active", { memberId: present.id });
@@ -205,6 +235,7 @@ export async function readInvitation(db: Db, secret: string): Promise<Invitation
  * (CONTRACT.md §6), which ends what an agent has held until then. One acceptance of an account at a time, so that the consent rule cannot be overtaken.
  * @param userId the person's sign-in, which `trx` may have made
  * @returns the invitation that was accepted; `undefined` when it no longer can be, or waits for consent
+ * @throws Problem account_frozen
  */
 export async function acceptInvitation(
   trx: Trx,
@@ -216,6 +247,7 @@ export async function acceptInvitation(
   if (credential === undefined) return undefined;
   const { accountId } = credential;
   await store.lockAccount(trx, accountId);
+  await assertNotFrozen(trx, accountId);
   const row = await store.findInvitation(trx, credential);
   const invitation = row && toOpenInvitation(row, now);
   if (row === undefined || invitation === undefined || invitation.waitsForConsent) return undefined;

@@ -11,6 +11,7 @@ export type Grant = {
   /** The id that the operator uses for the account. */
   organizationId: string;
   claimed: boolean;
+  frozen: boolean;
   features: Record<string, boolean>;
   coSign: CoSign;
   tokenId: string;
@@ -27,7 +28,7 @@ export type Grant = {
  * building a statement costs a request more than Postgres takes to answer it.
  */
 export const GRANT_COLUMNS = `date_trunc('milliseconds', now()) as now,
-  a.account_id as "accountId", a.id as "organizationId", a.claimed_at is not null as claimed, a.features,
+  a.account_id as "accountId", a.id as "organizationId", a.claimed_at is not null as claimed, a.frozen, a.features,
   a.co_sign as "coSign", t.id as "tokenId", t.name as "tokenName", t.preview as "tokenPreview",
   coalesce(t.root_id, t.id) as "rootTokenId", t.scopes,
   t.last_used_at as "lastUsedAt"`;
@@ -65,6 +66,7 @@ const ACCOUNT_COLUMNS = [
   "features",
   "billing",
   "co_sign",
+  "frozen",
   "created_at",
   "updated_at",
 ] as const;
@@ -87,12 +89,24 @@ export function lockAccount(trx: Trx, accountId: string) {
     .executeTakeFirst();
 }
 
+/** Whether the account is frozen, held so until the transaction ends. */
+export async function holdFrozen(trx: Trx, accountId: string): Promise<boolean> {
+  const row = await trx
+    .selectFrom("accounts")
+    .where("account_id", "=", accountId)
+    .select("frozen")
+    .forShare()
+    .executeTakeFirst();
+  return row?.frozen === true;
+}
+
 export type AccountValues = {
   name: string;
   claimedAt: Date | null;
   features: Record<string, boolean>;
   billing: Billing;
   coSign: CoSign;
+  frozen: boolean;
 };
 
 /** Makes an account and its head. `false`: somebody else just made it. */
@@ -113,6 +127,7 @@ export async function insertAccount(
       features: JSON.stringify(values.features),
       billing: values.billing,
       co_sign: values.coSign,
+      frozen: values.frozen,
       created_at: now,
       updated_at: now,
     })
@@ -137,6 +152,7 @@ export async function updateAccount(
       features: JSON.stringify(values.features),
       billing: values.billing,
       co_sign: values.coSign,
+      frozen: values.frozen,
       updated_at: now,
     })
     .where("account_id", "=", accountId)

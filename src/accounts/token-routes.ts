@@ -1,21 +1,26 @@
 import { Type } from "@sinclair/typebox";
 import type { Db } from "../database/connection.ts";
+import type { TokenAccess } from "../http/access.ts";
 import type { App } from "../http/app.ts";
 import { acceptEmptyJson, acceptNoBody, NoBody } from "../http/body.ts";
 import { refuseIdempotencyKey } from "../http/idempotency.ts";
+import { originOf } from "../http/origin.ts";
 import { timeOf } from "../lib/fields.ts";
-import { Problem, type ProblemName } from "../lib/problems.ts";
+import type { ProblemName } from "../lib/problems.ts";
+import { mintFromToken, revokeFromToken } from "./by-token.ts";
 import { type GateDeps, openGate } from "./gate.ts";
 import { NewTokenAnswer, NewTokenBody, OneToken, TokenList } from "./schemas.ts";
 import { readGrant } from "./service.ts";
-import { listTokens, mintFromToken, revokeFromToken } from "./token-service.ts";
+import { listTokens } from "./token-service.ts";
 
 const TokenParams = Type.Object({ tokenId: Type.String() });
 
 type Deps = GateDeps & { db: Db };
 
-function openTokenGate(deps: Deps, problems: readonly ProblemName[]) {
-  const gate = openGate(deps, { by: "token" }, problems, (credential) => readGrant(deps.db, credential));
+function openTokenGate(deps: Deps, problems: readonly ProblemName[], access: Omit<TokenAccess, "by"> = {}) {
+  const gate = openGate(deps, { by: "token", ...access }, problems, (credential) =>
+    readGrant(deps.db, credential),
+  );
   return { ...gate, options: { ...gate.options, preHandler: refuseIdempotencyKey } };
 }
 
@@ -41,7 +46,7 @@ export function tokenRoutes(app: App, deps: Deps): void {
     async (request) => ({ tokens: await listTokens(db, listing.grant(request)) }),
   );
 
-  const minting = openTokenGate(deps, ["scope_missing", "token_limit_reached"]);
+  const minting = openTokenGate(deps, ["scope_missing", "token_limit_reached"], { asks: true });
   app.post(
     "/tokens",
     {
@@ -55,8 +60,8 @@ export function tokenRoutes(app: App, deps: Deps): void {
         summary: "Mint a token",
         description:
           "For another program of yours: at most with the scopes of the calling token, and ending no later. Revoking the " +
-          "calling token revokes it too, and both share one allowance of requests. Its secret is in this answer alone. An account has at most 25 active tokens, and " +
-          "its tokens mint at most 2,000 in 24 hours.",
+          "calling token revokes it too, and both share one allowance of requests. Its secret is in this answer alone. An account has at most 25 active tokens, " +
+          "of which tokens minted at most 20, and they mint at most 2,000 in 24 hours. The account's owners are mailed.",
         tags: ["Tokens"],
         body: NewTokenBody,
         response: { 201: NewTokenAnswer },
@@ -66,10 +71,9 @@ export function tokenRoutes(app: App, deps: Deps): void {
       const { expiresAt, ...asked } = request.body;
       const wanted =
         expiresAt === undefined ? asked : { ...asked, expiresAt: timeOf("expiresAt", expiresAt) };
-      const minted = await mintFromToken(db, minting.grant(request), wanted, config.publicUrl);
-      if (minted !== undefined) return reply.code(201).send(minted);
-      await minting.again(request, reply);
-      throw new Problem("unavailable", { retryAfterSeconds: 1 });
+      const grant = minting.grant(request);
+      const minted = await mintFromToken(db, grant, wanted, config.publicUrl, originOf(request));
+      return reply.code(201).send(await minting.done(request, reply, minted));
     },
   );
 }
@@ -78,7 +82,7 @@ export function tokenRoutes(app: App, deps: Deps): void {
 export function revokeTokenRoute(app: App, deps: Deps): void {
   acceptNoBody(app);
   const { db, config } = deps;
-  const gate = openTokenGate(deps, ["scope_missing", "not_found"]);
+  const gate = openTokenGate(deps, ["scope_missing", "made_by_another_key", "not_found"]);
   app.delete(
     "/tokens/:tokenId",
     {
@@ -87,16 +91,19 @@ export function revokeTokenRoute(app: App, deps: Deps): void {
         operationId: "revokeToken",
         summary: "Revoke a token",
         description:
-          "At once, for ever, and with all that it has minted. A token may revoke itself, and every token of the account " +
-          "whose scopes it covers.",
+          "At once, for ever, and with all that it has minted. A token may revoke itself, and those that its own root token " +
+          "or one that descends from it minted, if it covers their scopes. The account's owners are mailed.",
         tags: ["Tokens"],
         params: TokenParams,
         body: NoBody,
         response: { 200: OneToken },
       },
     },
-    async (request) => ({
-      token: await revokeFromToken(db, gate.grant(request), request.params.tokenId, config.publicUrl),
-    }),
+    async (request, reply) => {
+      const { tokenId } = request.params;
+      const origin = originOf(request);
+      const token = await revokeFromToken(db, gate.grant(request), tokenId, config.publicUrl, origin);
+      return { token: await gate.done(request, reply, token) };
+    },
   );
 }

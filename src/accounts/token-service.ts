@@ -3,21 +3,24 @@ import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { nameOf } from "../lib/fields.ts";
 import { isUuid, newId } from "../lib/ids.ts";
-import { badField, notFound, Problem } from "../lib/problems.ts";
-import { coversScope, type Scope } from "../lib/scopes.ts";
-import { newSecret } from "../lib/secrets.ts";
-import { addSeconds, isoOrNull, SECOND } from "../lib/time.ts";
+import { quoted } from "../lib/names.ts";
+import type { Origin } from "../lib/origin.ts";
+import { badField, Problem } from "../lib/problems.ts";
+import { type Credential, newSecret } from "../lib/secrets.ts";
+import { isoOrNull } from "../lib/time.ts";
 import type { TokenMetadata } from "./schemas.ts";
 import { type Grant, lockAccount } from "./store.ts";
+import { recordTokenAct } from "./token-acts.ts";
 import * as store from "./token-store.ts";
+
+export type { ActingToken } from "./token-store.ts";
+export { recordTokenAct };
 
 export const TOKEN_PREFIX = "ot_pat_";
 export const ACTIVE_TOKENS_AT_MOST = 25;
-/** So many an account's tokens may mint in 24 hours: each is kept for 30 days after its end. */
-const MINTED_A_DAY = 2_000;
-const DAY_SECONDS = 24 * 60 * 60;
+/** So many of them may be minted by tokens: the rest stay for the account's members and the operator. */
+export const MINTED_TOKENS_AT_MOST = 20;
 const ENDED_LISTED = 100;
-const DEFAULT_NAME = "API token";
 
 type Account = { accountId: string; organizationId: string };
 export type TokenRequest = { name: string; scopes: readonly string[]; expiresAt: Date | null; id?: string };
@@ -30,18 +33,10 @@ export type Minter = Pick<Grant, "tokenId" | "rootTokenId"> | { userId: string }
 export type MintedToken = { token: string; tokenType: "bearer"; metadata: TokenMetadata };
 
 /**
- * Mints a token for the operator.
- * @throws Problem token_limit_reached with 25 active ones, bad_request for an expiry that has passed
- */
-export function createToken(db: Db, account: Account, request: TokenRequest): Promise<MintedToken> {
-  return inTransaction(db, async (trx) => mintToken(trx, account, request, undefined, await readClock(trx)));
-}
-
-/**
  * Mints a token within the transaction of whoever may. Holds the account, so that no two pass its limit together.
  * @param request.id drawn before by a form, which then counts once
- * @throws Problem form_refused, token_limit_reached with 25 active ones, bad_request for an expiry that has passed, or
- * for a name that shows nothing
+ * @throws Problem account_frozen, form_refused, token_limit_reached with 25 active ones, or 20 that tokens minted,
+ * bad_request for an expiry that has passed, or for a name that shows nothing
  */
 export async function mintToken(
   trx: Trx,
@@ -50,81 +45,72 @@ export async function mintToken(
   minter: Minter,
   now: Date,
 ): Promise<MintedToken> {
-  await lockAccount(trx, account.accountId);
+  const held = await lockAccount(trx, account.accountId);
+  if (held?.frozen) throw new Problem("account_frozen");
   // A form that draws the id is sent once.
   if (request.id !== undefined && (await store.findToken(trx, account.accountId, request.id)) !== undefined)
     throw new Problem("form_refused");
-  if ((await store.countActiveTokens(trx, account.accountId, now)) >= ACTIVE_TOKENS_AT_MOST) {
+  const active = await store.countActiveTokens(trx, account.accountId, now);
+  if (active.all >= ACTIVE_TOKENS_AT_MOST)
     throw new Problem("token_limit_reached", { limit: ACTIVE_TOKENS_AT_MOST });
-  }
+  if (minter !== undefined && "tokenId" in minter && active.byTokens >= MINTED_TOKENS_AT_MOST)
+    throw new Problem("token_limit_reached", { limit: MINTED_TOKENS_AT_MOST });
   return insertToken(trx, account, request, minter, now);
 }
 
 /**
- * An agent mints a token for another program (CONTRACT.md §6): never with more scopes than its own, and ending no
- * later. What is not asked for is as its own.
- * @returns `undefined` when its own token has ended meanwhile
- * @throws Problem scope_missing, rate_limited after 2,000 in 24 hours, token_limit_reached, bad_request
- * {field: "expiresAt" | "name"}
+ * Holds the account, so that the token which acts is not revoked meanwhile (DESIGN.md, invariant 13).
+ * @returns the token; `undefined` when it has ended since the request's gates let it in
  */
-export async function mintFromToken(
-  db: Db,
-  minter: Grant,
-  { name = DEFAULT_NAME, scopes = minter.scopes, expiresAt }: Partial<TokenRequest>,
-  publicUrl: string,
-): Promise<MintedToken | undefined> {
-  assertCovered(minter, scopes, publicUrl);
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
-    // With the account held nobody revokes it: what it mints dies with it, or is not minted.
-    await lockAccount(trx, minter.accountId);
-    const own = await store.findToken(trx, minter.accountId, minter.tokenId);
-    if (own === undefined || statusOf(own, now) !== "active") return undefined;
-    await assertMayMint(trx, minter.accountId, now);
-    const end = expiresAt ?? own.expires_at;
-    if (own.expires_at !== null && end !== null && !(end <= own.expires_at)) {
-      throw new Problem(
-        "bad_request",
-        { field: "expiresAt", latest: own.expires_at.toISOString() },
-        "`expiresAt` must not be later than that of the token which mints it: `details.latest`.",
-      );
-    }
-    return mintToken(trx, minter, { name, scopes, expiresAt: end }, minter, now);
-  });
-}
-
-async function assertMayMint(trx: Trx, accountId: string, now: Date): Promise<void> {
-  const { count, first } = await store.countMinted(trx, accountId, addSeconds(now, -DAY_SECONDS));
-  if (count < MINTED_A_DAY) return;
-  const free = addSeconds(first ?? now, DAY_SECONDS);
-  throw new Problem(
-    "rate_limited",
-    { retryAfterSeconds: Math.ceil((free.getTime() - now.getTime()) / SECOND) },
-    `The tokens of this account have minted ${MINTED_A_DAY} in 24 hours. Use one for longer.`,
-  );
+export async function holdToken(
+  trx: Trx,
+  { accountId, tokenId }: Pick<Grant, "accountId" | "tokenId">,
+  now: Date,
+): Promise<store.TokenRow | undefined> {
+  await lockAccount(trx, accountId);
+  const own = await store.findToken(trx, accountId, tokenId);
+  return own !== undefined && statusOf(own, now) === "active" ? own : undefined;
 }
 
 /**
- * An agent revokes a token of its account, and with it all that it has minted, at once. One that is revoked stays
- * so. A token may revoke itself, and those that it could have minted.
- * @throws Problem not_found {resource: "tokens", tokenId}, scope_missing
+ * Revokes a token on behalf of one, with its audit entry and the owners' mail. The account is held.
+ * @returns whether it was live until now
  */
-export async function revokeFromToken(
-  db: Db,
-  caller: Grant,
-  id: string,
-  publicUrl: string,
-): Promise<TokenMetadata> {
-  const { accountId, organizationId } = caller;
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
-    await lockAccount(trx, accountId);
-    const row = isUuid(id) ? await store.findToken(trx, accountId, id) : undefined;
-    if (row === undefined) throw notFound("tokens", "tokenId", id);
-    if (id !== caller.tokenId) assertCovered(caller, row.scopes, publicUrl);
-    await revokeWithOffspring(trx, accountId, [id], now);
-    return toTokenMetadata({ ...row, revoked_at: row.revoked_at ?? now }, organizationId, now);
-  });
+export async function revokeAsToken(
+  trx: Trx,
+  caller: store.ActingToken,
+  { id, name, preview }: { id: string; name: string; preview: string },
+  origin: Origin,
+  now: Date,
+): Promise<boolean> {
+  const ended = await revokeWithOffspring(trx, caller.accountId, [id], now);
+  if (ended === 0) return false;
+  const also = ended > 1 ? ", and what it had minted" : "";
+  const act = {
+    action: "key_revoked" as const,
+    subject: { kind: "token" as const, id },
+    before: { name, preview },
+    after: { ended },
+    said: `revoked ${id === caller.tokenId ? "itself" : `the API key ${quoted(name)} (${preview})`}${also}`,
+  };
+  await recordTokenAct(trx, caller, act, origin, now);
+  return true;
+}
+
+/**
+ * Revokes the token that a secret is, and every token that it minted: whoever holds the secret may (CONTRACT.md §6).
+ * @returns whether there was a live one
+ */
+export async function revokeSecret(
+  trx: Trx,
+  credential: Credential,
+  origin: Origin,
+  now: Date,
+): Promise<boolean> {
+  // With the account held nothing is minted meanwhile.
+  await lockAccount(trx, credential.accountId);
+  const token = await store.findLiveToken(trx, credential);
+  return token !== undefined && revokeAsToken(trx, token, { ...token, id: token.tokenId }, origin, now);
 }
 
 /**
@@ -228,23 +214,12 @@ async function insertToken(
   return { token: secret.value, tokenType: "bearer", metadata: toTokenMetadata(row, organizationId, now) };
 }
 
-/** @throws Problem scope_missing that names what is not covered */
-function assertCovered(caller: Grant, scopes: readonly string[], publicUrl: string): void {
-  const missing = scopes.filter((scope) => !coversScope(caller.scopes, scope as Scope));
-  if (missing.length === 0) return;
-  throw new Problem("scope_missing", {
-    requiredScopes: missing,
-    grantedScopes: caller.scopes,
-    tokensUrl: `${publicUrl}/settings/keys`,
-  });
-}
-
 function statusOf(row: store.TokenRow, now: Date): "active" | "expired" | "revoked" {
   if (row.revoked_at !== null) return "revoked";
   return row.expires_at !== null && row.expires_at <= now ? "expired" : "active";
 }
 
-function toTokenMetadata(row: store.TokenRow, organizationId: string, now: Date): TokenMetadata {
+export function toTokenMetadata(row: store.TokenRow, organizationId: string, now: Date): TokenMetadata {
   return {
     id: row.id,
     name: row.name,

@@ -1,12 +1,18 @@
 import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
-import type { NewSecret } from "../lib/secrets.ts";
+import type { Credential, NewSecret } from "../lib/secrets.ts";
+import type { Grant } from "./store.ts";
+
+/** The token that acts. */
+export type ActingToken = Pick<Grant, "accountId" | "tokenId" | "rootTokenId" | "tokenName" | "tokenPreview">;
 
 const TOKEN_COLUMNS = [
   "id",
   "name",
   "preview",
   "scopes",
+  "minted_by",
+  "root_id",
   "created_at",
   "last_used_at",
   "expires_at",
@@ -48,15 +54,47 @@ export function findToken(db: Db, accountId: string, id: string): Promise<TokenR
     .executeTakeFirst();
 }
 
-export async function countActiveTokens(trx: Trx, accountId: string, now: Date): Promise<number> {
-  const { count } = await trx
+/** The token of that secret, unless it was revoked. */
+export async function findLiveToken(
+  trx: Trx,
+  { accountId, digest }: Credential,
+): Promise<(ActingToken & { name: string; preview: string }) | undefined> {
+  const row = await trx
+    .selectFrom("tokens")
+    .where("account_id", "=", accountId)
+    .where("digest", "=", digest)
+    .where("revoked_at", "is", null)
+    .select(["id", "root_id", "name", "preview"])
+    .executeTakeFirst();
+  if (row === undefined) return undefined;
+  const { id, root_id, name, preview } = row;
+  return {
+    accountId,
+    tokenId: id,
+    rootTokenId: root_id ?? id,
+    tokenName: name,
+    tokenPreview: preview,
+    name,
+    preview,
+  };
+}
+
+/** How many active tokens the account has, and how many of them tokens minted. */
+export function countActiveTokens(
+  trx: Trx,
+  accountId: string,
+  now: Date,
+): Promise<{ all: number; byTokens: number }> {
+  return trx
     .selectFrom("tokens")
     .where("account_id", "=", accountId)
     .where("revoked_at", "is", null)
     .where((where) => where.or([where("expires_at", "is", null), where("expires_at", ">", now)]))
-    .select((select) => select.fn.countAll<number>().as("count"))
+    .select((select) => [
+      select.fn.countAll<number>().as("all"),
+      select.fn.count<number>("minted_by").as("byTokens"),
+    ])
     .executeTakeFirstOrThrow();
-  return count;
 }
 
 /** How many tokens the account's tokens have minted since then, and when the first of them was. */

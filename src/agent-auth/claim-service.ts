@@ -1,5 +1,5 @@
 import { giveToOwner } from "../accounts/ownership-service.ts";
-import { holdAccount } from "../accounts/service.ts";
+import { assertNotFrozen, holdAccount } from "../accounts/service.ts";
 import { byPerson, recordAudit } from "../audit/service.ts";
 import { readClock, readClockNow } from "../database/clock.ts";
 import type { Trx } from "../database/connection.ts";
@@ -99,6 +99,7 @@ export async function claimAccount(
   return inTransaction(db, async (trx): Promise<ClaimOutcome> => {
     if ("userId" in claimant) await holdActor(trx, claimant, {}, await readClock(trx));
     await holdAccount(trx, accountId);
+    await assertNotFrozen(trx, accountId);
     const now = await readClockNow(trx);
     const row = await store.findByLink(trx, credential);
     if (row === undefined || claimState(row, now) !== "open") return "over";

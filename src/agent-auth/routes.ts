@@ -2,6 +2,7 @@ import formBody from "@fastify/formbody";
 import type { FastifyRequest } from "fastify";
 import type { App } from "../http/app.ts";
 import { acceptEmptyJson } from "../http/body.ts";
+import { originOf } from "../http/origin.ts";
 import { isVisible } from "../lib/names.ts";
 import { refuseInOAuthShape } from "./oauth-errors.ts";
 import { Refusal } from "./refusals.ts";
@@ -80,7 +81,7 @@ async function oauthRoutes(app: App, deps: AgentAuthDeps): Promise<void> {
   );
 
   app.post("/oauth/revoke", { config: PUBLIC, schema: { hide: true, body: RevokeForm } }, async (request) => {
-    await revokeAccessToken(deps, request.body.token, request.ip);
+    await revokeAccessToken(deps, request.body.token, originOf(request));
     // The same answer whatever it was (RFC 7009 §2.2).
     return {};
   });

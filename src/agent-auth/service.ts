@@ -1,11 +1,11 @@
-import { revokeSecret } from "../accounts/ownership-service.ts";
 import { holdAccount, insertAccount } from "../accounts/service.ts";
-import { mintToken, TOKEN_PREFIX } from "../accounts/token-service.ts";
+import { mintToken, revokeSecret, TOKEN_PREFIX } from "../accounts/token-service.ts";
 import { readClock, readClockNow } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { accountKey, newId } from "../lib/ids.ts";
+import type { RequestOrigin } from "../lib/origin.ts";
 import { type Credential, newSecret, readSecret } from "../lib/secrets.ts";
 import { addSeconds, SECOND } from "../lib/time.ts";
 import { queueMail } from "../mail/service.ts";
@@ -107,6 +107,7 @@ export async function registerAgent(
       features: Object.fromEntries(config.defaultFeatures.map((feature) => [feature, true])),
       billing: "card" as const,
       coSign: "session" as const,
+      frozen: false,
     };
     await insertAccount(trx, accountId, id, values, now);
     const minted = await mintToken(
@@ -216,8 +217,8 @@ function assertClaimable(row: store.RegistrationRow, now: Date): void {
 /**
  * Gives the agent its token, once, when a human has claimed the account; says until then how it stands. Polls
  * are counted by the database's clock, those that are refused too.
- * @throws Refusal authorization_pending | slow_down | expired_token | invalid_grant; Problem token_limit_reached,
- * after which the token can still be had, rate_limited {retryAfterSeconds}
+ * @throws Refusal authorization_pending | slow_down | expired_token | invalid_grant; Problem account_frozen or
+ * token_limit_reached, after which the token can still be had, rate_limited {retryAfterSeconds}
  */
 export async function pollToken(
   deps: AgentAuthDeps,
@@ -340,13 +341,13 @@ async function findClaim(
 export async function revokeAccessToken(
   { db, lookups }: AgentAuthDeps,
   token: string,
-  address: string,
+  origin: RequestOrigin,
 ): Promise<void> {
   const credential = readSecret(TOKEN_PREFIX, token);
   if (credential === undefined) return;
-  const revoked = await lookups.find(credential, address, () =>
+  const revoked = await lookups.find(credential, origin.address, () =>
     inTransaction(db, async (trx) =>
-      (await revokeSecret(trx, credential, await readClock(trx))) ? true : undefined,
+      (await revokeSecret(trx, credential, origin, await readClock(trx))) ? true : undefined,
     ),
   );
   if (revoked) lookups.reject(credential);

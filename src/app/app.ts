@@ -7,6 +7,7 @@ import { discoveryRoutes } from "../agent-auth/discovery-routes.ts";
 import { agentAuthRoutes } from "../agent-auth/routes.ts";
 import { openAgentAuth } from "../agent-auth/service.ts";
 import type { BoundaryObserver } from "../approvals/boundaries.ts";
+import { voidSignatures } from "../approvals/payment.ts";
 import { processorRoutes } from "../approvals/processor-routes.ts";
 import { approvalRoute, fundRoute } from "../approvals/routes.ts";
 import { Approval } from "../approvals/schemas.ts";
@@ -15,7 +16,14 @@ import type { Processor } from "../billing/processor.ts";
 import { Charge, PaymentMethod } from "../billing/schemas.ts";
 import type { Config } from "../config/config.ts";
 import { contractRoutes, createMilestoneRoute } from "../contracts/routes.ts";
-import { Budget, Contract, ContractWithBudget, Milestone } from "../contracts/schemas.ts";
+import {
+  Budget,
+  Contract,
+  ContractWithBudget,
+  Milestone,
+  OperatorContract,
+  OperatorContractWithBudget,
+} from "../contracts/schemas.ts";
 import type { Db } from "../database/connection.ts";
 import { updatesRoute } from "../events/routes.ts";
 import { Event, OperatorEvent, OperatorUpdates, Updates } from "../events/schemas.ts";
@@ -26,8 +34,10 @@ import type { RateLimits } from "../http/rate-limits.ts";
 import { createServer, handleUnknownRoutes } from "../http/server.ts";
 import { VERSION } from "../lib/version.ts";
 import { mcpRoute } from "../mcp/routes.ts";
+import { accessRoutes } from "../operator/access-routes.ts";
 import { operatorFeedRoute } from "../operator/feed-routes.ts";
 import { operatorGate } from "../operator/gate.ts";
+import { pauseRoutes } from "../operator/pause-routes.ts";
 import { operatorRoutes } from "../operator/routes.ts";
 import { Account, Member, OperatorMilestone } from "../operator/schemas.ts";
 import { operatorWebhookRoutes } from "../operator/webhook-routes.ts";
@@ -63,6 +73,8 @@ const SHARED_SCHEMAS = [
   Milestone,
   Contract,
   ContractWithBudget,
+  OperatorContract,
+  OperatorContractWithBudget,
   Event,
   Me,
   PaymentMethod,
@@ -106,8 +118,10 @@ export async function createApp(given: AppDeps): Promise<App> {
     const operator = async (api: App): Promise<void> => {
       api.addHook("onRequest", operatorGate(config.operatorApiKeys, limits));
       operatorRoutes(api, deps);
+      accessRoutes(api, deps, (accountId, userId) => voidSignatures(deps, accountId, userId));
       operatorFeedRoute(api, deps);
       operatorWebhookRoutes(api, deps);
+      pauseRoutes(api, deps);
     };
     await app.register(operator, { prefix: "/api/operator/v1" });
   }

@@ -1,13 +1,14 @@
 import { randomBytes } from "node:crypto";
 import { inviteMember, listMembers } from "../accounts/service.ts";
 import { replaceToken } from "../accounts/token-service.ts";
+import { BY_SERVICE } from "../audit/service.ts";
 import { addPaymentMethod, type BillingDeps, listPaymentMethods } from "../billing/service.ts";
 import { listContracts } from "../contracts/service.ts";
 import type { Db } from "../database/connection.ts";
 import { accountKey } from "../lib/ids.ts";
 import { NO_ORIGIN } from "../lib/origin.ts";
 import { SCOPES } from "../lib/scopes.ts";
-import { putAccount, putContract, putMilestone } from "../operator/service.ts";
+import { type OperatorDeps, putAccount, putContract, putMilestone } from "../operator/service.ts";
 import { joinWithPassword } from "../sessions/invitations.ts";
 import { hashPassword, setPassword } from "../sign-in/service.ts";
 
@@ -48,19 +49,21 @@ export type Demo = {
   milestoneId: string;
 };
 
+type DemoDeps = BillingDeps & OperatorDeps;
+
 /**
  * Makes the demo account what it should be, through the same services that the operator's API calls; revokes
  * the last demo token and mints a new one; gives the owner a new password. Only for the embedded database on loopback (CONTRACT.md §8).
  */
-export async function prepareDemo(deps: BillingDeps): Promise<Demo> {
+export async function prepareDemo(deps: DemoDeps): Promise<Demo> {
   const { db } = deps;
   const account = { accountId: accountKey(ACCOUNT), organizationId: ACCOUNT };
-  const features = { public_api_payments_write: true, public_api_credits: true, public_api_webhooks: true };
-  await putAccount(db, ACCOUNT, { name: "Demo Labs", claimed: true, features });
+  const features = { public_api_payments_write: true, public_api_webhooks: true };
+  await putAccount(deps, ACCOUNT, { name: "Demo Labs", claimed: true, features }, BY_SERVICE);
   if ((await listPaymentMethods(db, account.accountId)).length === 0) {
-    await addPaymentMethod(deps, account.accountId, "pm_card_visa");
+    await addPaymentMethod(deps, account.accountId, "pm_card_visa", BY_SERVICE);
   }
-  const milestoneId = await prepareMilestones(db, account);
+  const milestoneId = await prepareMilestones(deps, account);
   const { token } = await replaceToken(db, account, { name: TOKEN_NAME, scopes: SCOPES, expiresAt: null });
   const password = await prepareOwner(db, account.accountId);
   return { token, milestoneId, email: OWNER.email, password };
@@ -73,41 +76,48 @@ async function prepareOwner(db: Db, accountId: string): Promise<string> {
   const userId = members.find(({ email }) => email === OWNER.email)?.user_id ?? null;
   if (userId !== null) await setPassword(db, userId, password);
   else {
-    const { secret } = await inviteMember(db, accountId, OWNER);
+    const { secret } = await inviteMember(db, accountId, OWNER, BY_SERVICE);
     await joinWithPassword(db, secret, await hashPassword(password), NO_ORIGIN);
   }
   return password;
 }
 
 async function prepareMilestones(
-  db: Db,
+  deps: DemoDeps,
   account: { accountId: string; organizationId: string },
 ): Promise<string> {
-  const contracts = await listContracts(db, account.accountId, {});
+  const contracts = await listContracts(deps.db, account.accountId, {});
   const contract = contracts.find((candidate) => candidate.id === CONTRACT);
   if (contract === undefined) {
-    await putContract(db, account, CONTRACT, {
-      title: "Street scenes",
-      jobId: "demo-job",
-      paymentType: "FIXED_PRICE",
-      freelancer: {
-        userId: "demo-freelancer",
-        displayName: "Maria G.",
-        country: "Spain",
-        profilePath: "/profile/maria-g",
+    await putContract(
+      deps,
+      account,
+      CONTRACT,
+      {
+        title: "Street scenes",
+        jobId: "demo-job",
+        paymentType: "FIXED_PRICE",
+        freelancer: {
+          userId: "demo-freelancer",
+          displayName: "Maria G.",
+          country: "Spain",
+          profilePath: "/profile/maria-g",
+        },
       },
-    });
+      BY_SERVICE,
+    );
     for (const { id, ...body } of MILESTONES)
-      await putMilestone(db, account, id, { ...body, contractId: CONTRACT });
+      await putMilestone(deps, account, id, { ...body, contractId: CONTRACT }, BY_SERVICE);
     return "demo-milestone-1";
   }
   const fundable = contract.milestones.find((milestone) => milestone.status === "NOT_FUNDED");
   if (fundable !== undefined) return fundable.id;
   const id = `demo-milestone-${Date.now()}`;
-  await putMilestone(db, account, id, {
+  const body = {
     contractId: CONTRACT,
     description: "One more batch of street scenes",
     amountUsd: 300,
-  });
+  };
+  await putMilestone(deps, account, id, body, BY_SERVICE);
   return id;
 }

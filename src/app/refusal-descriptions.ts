@@ -120,6 +120,7 @@ const DETAILS: Partial<Record<ProblemName, DetailsOf>> = {
     example: () => ({ limit: 100, retryAfterSeconds: 60 }),
   },
   rate_limited: { properties: { retryAfterSeconds: Count }, example: () => ({ retryAfterSeconds: 12 }) },
+  payments_paused: { properties: { retryAfterSeconds: Count }, example: () => ({ retryAfterSeconds: 60 }) },
   unavailable: { properties: { retryAfterSeconds: Count }, example: () => ({ retryAfterSeconds: 2 }) },
 };
 

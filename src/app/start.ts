@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
 import { forgetOldKeys } from "../accounts/idempotency-service.ts";
-import { forgetEndedTokens, forgetOldInvitations } from "../accounts/jobs.ts";
+import { forgetEndedTokens, forgetOldInvitations, mailTokenActs } from "../accounts/jobs.ts";
 import { TokenUses } from "../accounts/token-uses.ts";
 import { sweepUnclaimed } from "../agent-auth/jobs.ts";
 import type { BoundaryObserver } from "../approvals/boundaries.ts";
@@ -30,6 +30,7 @@ import { createMailTransport } from "../mail/transport.ts";
 import { forgetChallenges } from "../sessions/jobs.ts";
 import { relyingPartyOf } from "../sessions/relying-party.ts";
 import { forgetEnded, sweepResets } from "../sign-in/jobs.ts";
+import { sweepUpgrades } from "../team/upgrade-service.ts";
 import { deliverWebhooks, forgetDeliveries, resealSecrets } from "../webhooks/jobs.ts";
 import { deliverOperatorWebhook, resealOperatorSecrets } from "../webhooks/operator-jobs.ts";
 import { createApp } from "./app.ts";
@@ -148,6 +149,7 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
     every(3_600 * SECOND, "old events", logger, () => sweepOldEvents(db, config.eventRetentionDays)),
     every(600 * SECOND, "old idempotency keys", logger, () => forgetOldKeys(db)),
     every(3_600 * SECOND, "ended tokens", logger, () => forgetEndedTokens(db)),
+    every(5 * SECOND, "mail about tokens' acts", logger, () => mailTokenActs({ db, config })),
     every(3_600 * SECOND, "old invitations", logger, () => forgetOldInvitations(db)),
     every(3_600 * SECOND, "old mails", logger, () => forgetOldMails(db)),
     every(SECOND, "reset links", logger, () => sweepResets({ db, config })),
@@ -166,6 +168,7 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
     every(60 * SECOND, "the operator's webhook's secret", logger, () => resealOperatorSecrets(deps)),
     every(60 * SECOND, "webhooks' secrets", logger, () => resealSecrets(deps, logger)),
     every(60 * SECOND, "old deliveries", logger, () => forgetDeliveries(db)),
+    every(60 * SECOND, "members' upgrades", logger, () => sweepUpgrades({ db, config })),
     every(60 * SECOND, "unclaimed accounts", logger, () => sweepUnclaimed(db)),
     every(60 * SECOND, "old rate windows", logger, () => forgetOldWindows(db)),
     every(60 * SECOND, "old known credentials", logger, () => forgetKnownCredentials(db)),

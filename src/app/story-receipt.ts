@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
-import { statementDigest } from "../approvals/statement.ts";
 import { canonicalText } from "../lib/canonical.ts";
+import { statementDigest } from "../lib/statement.ts";
 import { signReceipt } from "../receipts/envelope.ts";
 import { openReceiptKeys } from "../receipts/keys.ts";
 import type { LinkedContent, Receipt } from "../receipts/schemas.ts";
@@ -26,6 +26,7 @@ const terms = {
 };
 const statement = {
   v: 1 as const,
+  action: "milestone_fund" as const,
   accountId: me.account.organizationId,
   approvalId: confirmed.id,
   decision: "confirm" as const,

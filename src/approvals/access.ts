@@ -6,6 +6,7 @@ export const FUNDING_ACCESS = {
   scopes: ["payments:write"],
   feature: "public_api_payments_write",
   claim: "fund milestones",
+  asks: true,
 } as const satisfies TokenAccess;
 
 /** What reading an approval takes. Works before the claim. */

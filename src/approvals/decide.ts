@@ -1,3 +1,4 @@
+import { byPerson, recordAudit } from "../audit/service.ts";
 import * as payments from "../billing/payment-service.ts";
 import type { ProcessorName } from "../billing/processor.ts";
 import { readClock, readClockNow } from "../database/clock.ts";
@@ -7,7 +8,9 @@ import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { canonicalDigest } from "../lib/canonical.ts";
 import { newId } from "../lib/ids.ts";
+import type { Origin } from "../lib/origin.ts";
 import { notFound, Problem } from "../lib/problems.ts";
+import { type Decision, type Statement, statementDigest } from "../lib/statement.ts";
 import { addSeconds } from "../lib/time.ts";
 import { linkDecision } from "../receipts/service.ts";
 import {
@@ -19,15 +22,21 @@ import {
 import { type Actor, holdActor, type NewToken, renewSession } from "../sign-in/service.ts";
 import { cross } from "./boundaries.ts";
 import { putChallenge, takeChallenge } from "./challenge-store.ts";
+import { paymentsPaused } from "./funding.ts";
 import * as store from "./human-store.ts";
 import { driveNewPayment, newLease, type PaymentDeps } from "./payment.ts";
-import { type Decision, type Statement, statementDigest } from "./statement.ts";
 
 /**
- * The human who decides, what proves that they are there, and whom to tell of the session's new token once the decision
- * is recorded: a passkey's proof renews the session.
+ * The human who decides, by what name and from where, what proves that they are there, and whom to tell of the session's
+ * new token once the decision is recorded: a passkey's proof renews the session.
  */
-export type Decider = { actor: Actor; presence: Presence; onRenewed?: (token: NewToken) => void };
+export type Decider = {
+  actor: Actor;
+  name: string;
+  origin: Origin;
+  presence: Presence;
+  onRenewed?: (token: NewToken) => void;
+};
 
 /** A password that was typed for it, or a sign-in lately, and when; or what a passkey says to the statement's digest. */
 export type Presence =
@@ -40,11 +49,16 @@ type ApprovalKey = { accountId: string; approvalId: string };
 export type Signed = { nonce: string; digest: Buffer };
 
 /** The statement that a decision would sign now. */
-export function statementOf(row: store.HumanApprovalRow, decision: Decision, nonce: string): Statement {
+export function statementOf(
+  row: store.HumanApprovalRow,
+  decision: Decision,
+  nonce: string,
+): Statement<"milestone_fund"> {
   const source =
     row.card === null ? null : { kind: "card" as const, brand: row.card.brand, last4: row.card.last4 };
   return {
     v: 1,
+    action: "milestone_fund",
     accountId: row.organizationId,
     approvalId: row.id,
     decision,
@@ -58,7 +72,8 @@ export function statementOf(row: store.HumanApprovalRow, decision: Decision, non
  * Asks a person's passkey to sign what their page shows: the challenge is the statement's digest, and counts for
  * this session, once, within 5 minutes (CONTRACT.md §7). Issued when they press the button, so that nothing is asked
  * of them for a page that could not be signed any more.
- * @throws Problem not_found, not_permitted, statement_stale, already_decided, payment_in_progress
+ * @throws Problem not_found, not_permitted, statement_stale, already_decided, payment_in_progress, payments_paused,
+ * account_frozen
  */
 export async function issueChallenge(
   db: Db,
@@ -69,7 +84,8 @@ export async function issueChallenge(
   const { userId, sessionId } = actor;
   await inTransaction(db, async (trx) => {
     const now = await readClock(trx);
-    await holdActor(trx, actor, { account: { id: accountId, may: "decide" } }, now);
+    if (await payments.holdPause(trx)) throw paymentsPaused();
+    await holdActor(trx, actor, { account: { id: accountId, may: "decide", unfrozen: true } }, now);
     const row = await lockOpen(trx, accountId, approvalId);
     if (row.card === null) throw new Problem("statement_stale");
     assertUnchanged(row, statementOf(row, "confirm", signed.nonce), signed);
@@ -82,7 +98,7 @@ export async function issueChallenge(
  * Confirms: writes the signature, takes the milestone and writes the attempt, all in one transaction; then
  * moves the money (CONTRACT.md §1, DESIGN.md Paying). Returns when the outcome is known, or known to be open.
  * @throws Problem not_found, not_permitted, passkey_required, passkey_refused, challenge_lapsed, statement_stale,
- * already_decided, payment_in_progress
+ * already_decided, payment_in_progress, payments_paused, account_frozen
  */
 export async function confirmApproval(
   deps: PaymentDeps,
@@ -107,7 +123,9 @@ async function writeSignedAttempt(
   const now = await readClock(trx);
   const { actor, presence } = decider;
   const renews = presence.kind === "passkey" ? ({ changes: "token" } as const) : {};
-  await holdActor(trx, actor, { ...renews, account: { id: accountId, may: "decide" } }, now);
+  if (await payments.holdPause(trx)) throw paymentsPaused();
+  const account = { id: accountId, may: "decide", unfrozen: true } as const;
+  await holdActor(trx, actor, { ...renews, account }, now);
   const row = await lockOpen(trx, accountId, approvalId);
   if (row.card === null || row.milestoneId === null) throw new Problem("statement_stale");
   await sign(trx, row, "confirm", decider, signed, now);
@@ -185,7 +203,8 @@ async function sign(
   const statement = statementOf(row, decision, signed.nonce);
   assertUnchanged(row, statement, signed);
   const { accountId, id: approvalId } = row;
-  const { userId } = decider.actor;
+  const { actor, name, origin } = decider;
+  const { userId } = actor;
   const proof = await provePresence(trx, row, decision, decider, signed, now);
   const inserted = await store.insertSignature(
     trx,
@@ -193,6 +212,15 @@ async function sign(
     now,
   );
   if (!inserted) throw new Problem("statement_stale");
+  const entry = {
+    accountId,
+    actor: byPerson({ userId, name }),
+    action: decision === "confirm" ? ("approval_confirmed" as const) : ("approval_declined" as const),
+    subject: { kind: "approval", id: approvalId },
+    detail: { by: proof.kind, statement: signed.digest.toString("hex") },
+    origin,
+  };
+  await recordAudit(trx, entry, now);
 }
 
 function assertUnchanged(row: store.HumanApprovalRow, statement: Statement, { digest }: Signed): void {

@@ -1,6 +1,13 @@
 import { notFound, Problem } from "../lib/problems.ts";
 import type { FundingRow } from "./store.ts";
 
+const PAUSED_RETRY_SECONDS = 60;
+
+/** 503 for whoever asks or confirms while the operator has paused all payments (CONTRACT.md §8). */
+export function paymentsPaused(): Problem {
+  return new Problem("payments_paused", { retryAfterSeconds: PAUSED_RETRY_SECONDS });
+}
+
 /** What a fund request comes to: the approval that waits, one that has lapsed, or a new one to make. */
 export type FundingStep =
   | { kind: "pending"; approvalId: string }
@@ -12,7 +19,7 @@ export type FundingStep =
  * last what a human can. They hold for every request, also while an approval is pending.
  * @param asked the id as it stood in the address
  * @throws Problem not_found, contract_ended, milestone_cancelled, milestone_not_fundable,
- * payment_method_required
+ * payment_method_required; payments_paused for what would be accepted otherwise
  */
 export function decideFunding(row: FundingRow, asked: string, publicUrl: string): FundingStep {
   if (row.milestoneId === null) throw notFound("milestones", "milestoneId", asked);
@@ -21,6 +28,7 @@ export function decideFunding(row: FundingRow, asked: string, publicUrl: string)
   if (row.milestoneStatus !== "NOT_FUNDED")
     throw new Problem("milestone_not_fundable", { status: row.milestoneStatus });
   if (!row.hasCard) throw new Problem("payment_method_required", { billingUrl: `${publicUrl}/billing` });
+  if (row.paymentsPaused) throw paymentsPaused();
   const { approvalId } = row;
   if (approvalId !== null) {
     const lapsed = !row.approvalExecuting && row.approvalExpiresAt <= row.now;

@@ -1,4 +1,5 @@
 import { sql } from "kysely";
+import { FUNDING_TERMS } from "../contracts/service.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type {
   ContractStatus,
@@ -17,6 +18,8 @@ export type HumanApprovalRow = ApprovalRow & {
   organizationId: string;
   accountName: string;
   coSign: CoSign;
+  frozen: boolean;
+  paymentsPaused: boolean;
   terms: Terms;
   termsDigest: Buffer;
   tokenName: string;
@@ -32,15 +35,13 @@ export type HumanApprovalRow = ApprovalRow & {
 
 const COLUMNS = sql<HumanApprovalRow>`
   date_trunc('milliseconds', now()) as now, a.account_id as "accountId", a.id as "organizationId", a.name as "accountName",
+  a.frozen, (select paused from payment_pause) as "paymentsPaused",
   v.id, v.type, v.status, v.contract_id as "contractId", v.milestone_id as "milestoneId", v.job_id as "jobId", v.result,
   v.executing_at is not null as executing, v.created_at as "createdAt", v.expires_at as "expiresAt",
   v.resolved_at as "resolvedAt", v.co_sign as "coSign", v.terms, v.terms_digest as "termsDigest",
   v.token_name as "tokenName", v.token_preview as "tokenPreview",
   c.title as "contractTitle", c.status as "contractStatus", m.name as "milestoneName", m.status as "milestoneStatus",
-  jsonb_build_object('amountCents', m.amount_cents, 'currency', m.currency, 'milestoneId', m.id,
-    'description', m.description, 'contractId', c.id, 'jobId', c.job_id,
-    'payee', jsonb_build_object('userId', c.freelancer_user_id, 'displayName', c.freelancer_name,
-      'payoutAccount', c.payout_account)) as "presentTerms",
+  ${sql.raw(FUNDING_TERMS)} as "presentTerms",
   case when p.id is null then null else jsonb_build_object('id', p.id, 'brand', p.brand, 'last4', p.last4,
     'expMonth', p.exp_month, 'expYear', p.exp_year) end as card`;
 

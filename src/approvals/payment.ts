@@ -12,6 +12,7 @@ import { type Actor, holdActor } from "../sign-in/service.ts";
 import { bookRefusal, bookSuccess, LeaseLost } from "./booking.ts";
 import { type Boundary, type BoundaryObserver, cross } from "./boundaries.ts";
 import { hasLapsed, hasSignerLeft, listExecutingOf } from "./store.ts";
+import { findHalt, type Halt, SubmissionHeld, writeSubmitted } from "./submission.ts";
 
 export type PaymentDeps = {
   db: Db;
@@ -129,14 +130,18 @@ function drive(deps: PaymentDeps, attempt: Attempt): Promise<void> {
   const { payment } = attempt;
   return guarded(deps, attempt, async () => {
     if (await hasSignerLeft(deps.db, payment.accountId, payment.approvalId)) return cancel(deps, payment);
+    const halt = await findHalt(deps.db, payment.accountId);
+    if (payment.status === "created" && halt !== undefined) return stop(deps, payment, halt);
     const prepared = payment.intentId ?? (await prepare(deps, attempt));
     if (typeof prepared !== "string") return prepared;
     const intentId = prepared;
     if (payment.status === "created") return submit(deps, attempt, intentId);
     const state = await pass(deps, "call-read", () => deps.processor.read(intentId));
-    if (state.status === "unconfirmed") return execute(deps, payment, intentId);
+    if (state.status === "unconfirmed")
+      return halt === undefined ? execute(deps, payment, intentId) : stop(deps, payment, halt);
     const abandoned =
-      state.status === "action_required" && (await hasLapsed(deps.db, payment.accountId, payment.approvalId));
+      state.status === "action_required" &&
+      (halt === "frozen" || (await hasLapsed(deps.db, payment.accountId, payment.approvalId)));
     return abandoned ? cancel(deps, payment) : state;
   });
 }
@@ -147,7 +152,8 @@ async function guarded(deps: PaymentDeps, attempt: Attempt, work: () => Promise<
     await settle(deps, attempt, await work());
   } catch (error) {
     if (error instanceof LeaseLost) return;
-    if (await noteDoubt(deps, attempt)) throw error;
+    const doubtful = await noteDoubt(deps, attempt);
+    if (doubtful && !(error instanceof SubmissionHeld)) throw error;
   }
 }
 
@@ -177,8 +183,20 @@ async function prepare(deps: PaymentDeps, { payment, leaseId }: Attempt): Promis
 
 /** From here on the money may move, so that is written down first. */
 async function submit(deps: PaymentDeps, attempt: Attempt, intentId: string): Promise<IntentState> {
-  await step(deps, "write-submitted", attempt, { from: ["created"], to: "submitted", intentId });
-  return execute(deps, attempt.payment, intentId);
+  const { payment, leaseId } = attempt;
+  const now = await readClock(deps.db);
+  const change = { intentId, now, dueAt: addSeconds(now, LEASE_SECONDS) };
+  const written = await pass(deps, "write-submitted", () =>
+    writeSubmitted(deps.db, payment, leaseId, change),
+  );
+  if (written === "lost") throw new LeaseLost();
+  return written === "submitted" ? execute(deps, payment, intentId) : stop(deps, payment, written);
+}
+
+/** What a halt makes of an attempt that has not moved anything: cancelled where the account is frozen, else it waits. */
+function stop(deps: PaymentDeps, payment: payments.PaymentRow, halt: Halt): Promise<IntentState> {
+  if (halt === "frozen") return cancel(deps, payment);
+  throw new SubmissionHeld("payments are paused");
 }
 
 function execute(

@@ -5,7 +5,7 @@ import { nullable, ref, Time } from "../lib/schema.ts";
 export const Approval = Type.Object(
   {
     id: Type.String(),
-    type: Type.String({ enum: ["milestone_fund", "milestone_approve", "contract_end"] }),
+    type: Type.Unsafe<"milestone_fund">(Type.String({ enum: ["milestone_fund"] })),
     status: Type.String({ enum: ["pending", "confirmed", "declined", "expired"] }),
     contractId: Type.String(),
     milestoneId: nullable(Type.String()),

@@ -1,6 +1,6 @@
+import { readFundingTerms } from "../contracts/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
-import type { Terms } from "../database/schema.ts";
 import { inTransaction, isRollback } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { canonicalDigest } from "../lib/canonical.ts";
@@ -8,6 +8,7 @@ import { newId } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import type { Credential } from "../lib/secrets.ts";
 import { addSeconds, isoOrNull } from "../lib/time.ts";
+import { takeTurnsByKey } from "../lib/turns.ts";
 import { type ApprovalEvent, toExpiredEvent } from "./booking.ts";
 import { decideFunding } from "./funding.ts";
 import type { Approval } from "./schemas.ts";
@@ -21,8 +22,12 @@ export type ApprovalDeps = { db: Db; config: { publicUrl: string; approvalTtlSec
 const TURNS = 3;
 const PENDING_AT_MOST = 100;
 const TOO_MANY_RETRY_SECONDS = 60;
-/** From here on an account's requests queue, so that many at once cannot pass its limit together. */
-const CROWDED_FROM = 50;
+/** Of those, at most so many are of one root token: an agent cannot take the room of all others. */
+const PENDING_OF_ROOT_AT_MOST = 50;
+/** From so many on an account's requests queue in the database, so that many at once cannot pass a limit together. */
+const CROWDED_FROM = { waitingBelow: 50, ofRootBelow: 40 };
+/** Before that, so many of one root token are under way in each process: five processes cannot pass 50 from below 40. */
+const inTurn = takeTurnsByKey(2);
 
 /**
  * Records that an agent asks for a milestone to be funded, or finds the request that is pending already
@@ -62,13 +67,13 @@ async function createFunding(
   queued: boolean,
 ): Promise<Approval | undefined> {
   const { accountId, now } = row;
-  const terms = termsOf(row);
+  const terms = readFundingTerms(row);
   const approval = {
     id: newId(),
     terms,
     termsDigest: canonicalDigest(terms),
     coSign: row.coSign,
-    token: { id: row.tokenId, name: row.tokenName, preview: row.tokenPreview },
+    token: { id: row.tokenId, name: row.tokenName, preview: row.tokenPreview, rootId: row.rootTokenId },
     createdAt: now,
     expiresAt: addSeconds(now, config.approvalTtlSeconds),
     milestoneRevision: row.milestoneRevision,
@@ -77,12 +82,16 @@ async function createFunding(
   const created = queued
     ? await inTransaction(db, async (trx) => {
         await store.queueRequests(trx, accountId);
-        await assertRoom(trx, accountId);
-        return store.insertFundingApproval(trx, accountId, { ...approval, waitingBelow: PENDING_AT_MOST });
+        await assertRoom(trx, accountId, row.rootTokenId);
+        return store.insertFundingApproval(trx, accountId, {
+          ...approval,
+          waitingBelow: PENDING_AT_MOST,
+          ofRootBelow: PENDING_OF_ROOT_AT_MOST,
+        });
       })
-    : await store
-        .insertFundingApproval(db, accountId, { ...approval, waitingBelow: CROWDED_FROM })
-        .catch(falseOnRollback);
+    : await inTurn(row.rootTokenId, () =>
+        store.insertFundingApproval(db, accountId, { ...approval, ...CROWDED_FROM }),
+      ).catch(falseOnRollback);
   if (!created) return undefined;
   const { id, createdAt, expiresAt } = approval;
   return pendingFunding(
@@ -93,30 +102,19 @@ async function createFunding(
 }
 
 /** @throws Problem too_many_pending */
-async function assertRoom(trx: Trx, accountId: string): Promise<void> {
-  if ((await store.countWaiting(trx, accountId)) < PENDING_AT_MOST) return;
-  throw new Problem("too_many_pending", {
-    limit: PENDING_AT_MOST,
-    retryAfterSeconds: TOO_MANY_RETRY_SECONDS,
-  });
+async function assertRoom(trx: Trx, accountId: string, rootTokenId: string): Promise<void> {
+  const waiting = await store.countWaiting(trx, accountId, rootTokenId);
+  const retryAfterSeconds = TOO_MANY_RETRY_SECONDS;
+  if (waiting.all >= PENDING_AT_MOST)
+    throw new Problem("too_many_pending", { limit: PENDING_AT_MOST, retryAfterSeconds });
+  if (waiting.ofRoot >= PENDING_OF_ROOT_AT_MOST)
+    throw new Problem("too_many_pending", { limit: PENDING_OF_ROOT_AT_MOST, retryAfterSeconds });
 }
 
 /** A deadlock is a lost race like any other. */
 function falseOnRollback(error: unknown): false {
   if (isRollback(error)) return false;
   throw error;
-}
-
-function termsOf(row: store.FundingRow): Terms {
-  return {
-    amountCents: row.amountCents,
-    currency: row.currency,
-    milestoneId: row.milestoneId,
-    description: row.description,
-    contractId: row.contractId,
-    jobId: row.jobId,
-    payee: { userId: row.payeeUserId, displayName: row.payeeName, payoutAccount: row.payoutAccount },
-  };
 }
 
 function pendingFunding(row: store.FundingRow, id: string, publicUrl: string): Approval {

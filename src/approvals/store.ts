@@ -1,5 +1,6 @@
 import { CompiledQuery, sql } from "kysely";
 import { GRANT_COLUMNS, GRANT_CONDITION, GRANT_TABLES, type Grant } from "../accounts/service.ts";
+import { FUNDING_TERMS_COLUMNS } from "../contracts/service.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type {
   ApprovalStatus,
@@ -27,22 +28,17 @@ export type ApprovalRow = {
   resolvedAt: Date | null;
 };
 
-/** Everything that the gates and rules of a fund request need; null where there is nothing. */
+/** Everything that the gates and rules of a fund request need, and what `readFundingTerms` reads; null where there is nothing. */
 export type FundingRow = Grant & {
   milestoneId: string | null;
   milestoneStatus: MilestoneStatus;
   milestoneRevision: number;
-  description: string;
-  amountCents: number;
-  currency: string;
   contractId: string;
   contractStatus: ContractStatus;
   contractRevision: number;
   jobId: string;
-  payeeUserId: string;
-  payeeName: string;
-  payoutAccount: string | null;
   hasCard: boolean;
+  paymentsPaused: boolean;
   approvalId: string | null;
   approvalCreatedAt: Date;
   approvalExpiresAt: Date;
@@ -52,11 +48,10 @@ export type FundingRow = Grant & {
 // One round trip by primary keys, whatever the answer: the token, and with it all that the rules ask.
 const READ_FUNDING = `
   select ${GRANT_COLUMNS},
-    m.id as "milestoneId", m.status as "milestoneStatus", m.revision as "milestoneRevision", m.description,
-    m.amount_cents as "amountCents", m.currency,
+    m.id as "milestoneId", m.status as "milestoneStatus", m.revision as "milestoneRevision",
     c.id as "contractId", c.status as "contractStatus", c.revision as "contractRevision", c.job_id as "jobId",
-    c.freelancer_user_id as "payeeUserId", c.freelancer_name as "payeeName", c.payout_account as "payoutAccount",
-    p.id is not null as "hasCard",
+    ${FUNDING_TERMS_COLUMNS},
+    p.id is not null as "hasCard", (select paused from payment_pause) as "paymentsPaused",
     v.id as "approvalId", v.created_at as "approvalCreatedAt", v.expires_at as "approvalExpiresAt",
     v.executing_at is not null as "approvalExecuting"
   from ${GRANT_TABLES}
@@ -84,17 +79,18 @@ export type NewApproval = {
   terms: Terms;
   termsDigest: Buffer;
   coSign: CoSign;
-  token: { id: string; name: string; preview: string };
+  token: { id: string; name: string; preview: string; rootId: string };
   createdAt: Date;
   expiresAt: Date;
   milestoneRevision: number;
   contractRevision: number;
-  /** With so many waiting in the account already, nothing is recorded. */
+  /** With so many waiting in the account already, or of the root token, nothing is recorded. */
   waitingBelow: number;
+  ofRootBelow: number;
 };
 
 // A lapsed one waits for nobody, though no sweep has flipped it yet.
-const COUNT_WAITING = `select count(*)::integer from approvals o
+const WAITING = `from approvals o
   where o.account_id = $1 and o.status = 'pending' and (o.expires_at > now() or o.executing_at is not null)`;
 
 // Contract, milestone and card are held FOR SHARE and their state is asked again: whoever cancels, ends or
@@ -103,13 +99,14 @@ const COUNT_WAITING = `select count(*)::integer from approvals o
 // was read with it; to ask for that again leads Postgres to read all milestones of the contract.
 const INSERT_FUNDING = `
   insert into approvals (account_id, id, type, contract_id, milestone_id, job_id, terms, terms_digest, co_sign,
-    token_id, token_name, token_preview, created_at, expires_at, notify_at)
-  select $1, $2, 'milestone_fund', c.id, m.id, c.job_id, $3, $4, $5, $6, $7, $8, $9, $10, $9
+    token_id, token_name, token_preview, root_token_id, created_at, expires_at, notify_at)
+  select $1, $2, 'milestone_fund', c.id, m.id, c.job_id, $3, $4, $5, $6, $7, $8, $16, $9, $10, $9
   from contracts c
   join milestones m on m.account_id = $1 and m.id = $11
   join payment_methods p on p.account_id = $1 and p.is_default
   where c.account_id = $1 and c.id = $12 and c.status = 'active' and c.revision = $13
-    and m.status = 'NOT_FUNDED' and m.revision = $14 and (${COUNT_WAITING}) < $15
+    and m.status = 'NOT_FUNDED' and m.revision = $14
+    and (select count(*) < $15 and count(*) filter (where o.root_token_id = $16) < $17 ${WAITING})
   for share of c, m, p
   on conflict (account_id, type, subject_id) where status = 'pending' do nothing
   returning id`;
@@ -137,6 +134,8 @@ export async function insertFundingApproval(
     approval.contractRevision,
     approval.milestoneRevision,
     approval.waitingBelow,
+    token.rootId,
+    approval.ofRootBelow,
   ]);
   return (await db.executeQuery(query)).rows.length === 1;
 }
@@ -146,10 +145,18 @@ export async function queueRequests(trx: Trx, accountId: string): Promise<void> 
   await sql`select pg_advisory_xact_lock(hashtextextended(${accountId}, 0))`.execute(trx);
 }
 
-/** How many approvals of the account wait for a human. */
-export async function countWaiting(db: Db, accountId: string): Promise<number> {
-  const { rows } = await db.executeQuery<{ count: number }>(CompiledQuery.raw(COUNT_WAITING, [accountId]));
-  return rows[0]?.count ?? 0;
+const COUNT_WAITING = `
+  select count(*) as "all", count(*) filter (where o.root_token_id = $2) as "ofRoot" ${WAITING}`;
+
+/** How many approvals of the account wait for a human, and how many of them the root token and its descendants asked for. */
+export async function countWaiting(
+  db: Db,
+  accountId: string,
+  rootTokenId: string,
+): Promise<{ all: number; ofRoot: number }> {
+  const query = CompiledQuery.raw(COUNT_WAITING, [accountId, rootTokenId]);
+  const { rows } = await db.executeQuery<{ all: number; ofRoot: number }>(query);
+  return rows[0] ?? { all: 0, ofRoot: 0 };
 }
 
 const READ_APPROVAL = `

@@ -1,6 +1,6 @@
 import type { Db, Trx } from "../database/connection.ts";
 import { isUuid, newId } from "../lib/ids.ts";
-import type { Origin } from "../lib/origin.ts";
+import { NO_ORIGIN, type Origin } from "../lib/origin.ts";
 import { Problem } from "../lib/problems.ts";
 import type { AuditAction, AuditEntry } from "./schemas.ts";
 import * as store from "./store.ts";
@@ -11,6 +11,12 @@ export type Actor =
   | { kind: "token"; tokenId: string; rootId: string; name: string }
   | { kind: "operator"; key: string }
   | { kind: "service" };
+
+/** Who acts, and from where: what an entry needs of a request. */
+export type Act = { actor: Actor; origin: Origin };
+
+/** What the service does by itself. */
+export const BY_SERVICE: Act = { actor: { kind: "service" }, origin: NO_ORIGIN };
 
 export type NewEntry = {
   /** Absent: each account of the person who acts, or of `ofUser`; the service itself where there is none. */

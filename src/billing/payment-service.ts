@@ -5,6 +5,7 @@ export {
   markEventHandled,
   takeEvent,
 } from "./event-store.ts";
+export { holdPause, makeDue, type Pause, readPause, setPause } from "./pause-store.ts";
 export {
   findLatestPayment,
   findPayment,

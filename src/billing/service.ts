@@ -1,4 +1,5 @@
-import { holdAccount, mayDecide } from "../accounts/service.ts";
+import { holdAccount, holdFrozen, isFrozen, mayDecide } from "../accounts/service.ts";
+import { type Act, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
@@ -18,30 +19,50 @@ export async function listPaymentMethods(db: Db, accountId: string): Promise<Pay
 /**
  * Puts a card on file and makes it the one that pays.
  * @param paymentMethod the processor's id for it, `pm_…`
- * @param actor the member who does it; absent: the operator
- * @throws Problem unknown_payment_method; as `holdActor`
+ * @param actor the member who does it; absent: nobody signed in, as the operator or the demo
+ * @throws Problem account_frozen, unknown_payment_method; as `holdActor`
  */
 export async function addPaymentMethod(
   { db, processor }: BillingDeps,
   accountId: string,
   paymentMethod: string,
+  act: Act,
   actor?: Actor,
 ): Promise<PaymentMethod> {
   if (actor !== undefined) await assertActs(db, actor, { id: accountId, may: "decide" });
+  if (await isFrozen(db, accountId)) throw new Problem("account_frozen");
   const card = await processor.attachCard(accountId, paymentMethod);
   if (card === undefined) throw new Problem("unknown_payment_method", { paymentMethod });
-  return inTransaction(db, async (trx) => {
+  const kept = await inTransaction(db, async (trx) => {
     const now = await holdChange(trx, accountId, actor);
+    if (await holdFrozen(trx, accountId)) return undefined;
     await store.clearDefault(trx, accountId);
-    return toPaymentMethod(await store.insertDefaultCard(trx, accountId, processor.name, card, now));
+    const added = await store.insertDefaultCard(trx, accountId, processor.name, card, now);
+    await recordCard(trx, accountId, "card_added", added, act, now);
+    return toPaymentMethod(added);
   });
+  if (kept !== undefined) return kept;
+  await processor.detachCard(accountId, card.id);
+  throw new Problem("account_frozen");
+}
+
+function recordCard(
+  trx: Trx,
+  accountId: string,
+  action: "card_added" | "card_removed",
+  { id, brand, last4 }: store.CardRow,
+  act: Act,
+  now: Date,
+): Promise<void> {
+  const values = action === "card_added" ? { after: { brand, last4 } } : { before: { brand, last4 } };
+  return recordAudit(trx, { accountId, ...act, action, subject: { kind: "card", id }, ...values }, now);
 }
 
 /**
  * Puts the card on file that a person gave the processor on its own form, once: later it changes nothing, even
  * if the card was removed meanwhile. The person's own request does it, and the processor's notice, should they
- * never come back from there; nobody does once the person who began it may no longer decide in the account: then
- * the processor lets go of the card.
+ * never come back from there; not once the account is frozen, or the person who began it may no longer decide in it:
+ * then the card is detached at the processor.
  * @param actor the member, where it is their own request
  * @returns the setup, with its card once it is on file; `undefined` when it is none of ours
  */
@@ -56,6 +77,7 @@ export async function keepSetUpCard(
   const kept = await inTransaction(db, async (trx) => {
     const now = await holdChange(trx, accountId, actor);
     if (await store.hasCard(trx, accountId, card.id)) return true;
+    if (await holdFrozen(trx, accountId)) return false;
     if (!(await mayDecide(trx, accountId, userId))) return false;
     await store.clearDefault(trx, accountId);
     await store.insertDefaultCard(trx, accountId, processor.name, card, now);
@@ -75,6 +97,7 @@ export async function removePaymentMethod(
   { db, processor }: BillingDeps,
   accountId: string,
   id: string,
+  act: Act,
   actor?: Actor,
 ): Promise<void> {
   await inTransaction(db, async (trx) => {
@@ -85,6 +108,7 @@ export async function removePaymentMethod(
     await store.removeCard(trx, accountId, id, now);
     const next = cards.find((candidate) => candidate.id !== id);
     if (card.is_default && next !== undefined) await store.setDefault(trx, accountId, next.id);
+    await recordCard(trx, accountId, "card_removed", card, act, now);
   });
   await processor.detachCard(accountId, id);
 }

@@ -9,4 +9,5 @@ export const MILESTONES_ACCESS = {
   scopes: ["payments:write"],
   feature: "public_api_payments_write",
   claim: "create milestones",
+  asks: true,
 } as const satisfies TokenAccess;

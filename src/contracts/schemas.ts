@@ -93,6 +93,24 @@ export const ContractWithBudget = Type.Object(
 );
 export type ContractWithBudget = Static<typeof ContractWithBudget>;
 
+const payee = contractFields.freelancer;
+const operatorFields = {
+  freelancer: Type.Composite([payee, Type.Object({ payoutAccount: nullable(Type.String()) })]),
+};
+
+/** A contract as the operator reads it: with the payee's payout account. */
+export const OperatorContract = Type.Object(
+  { ...contractFields, ...operatorFields },
+  { $id: "OperatorContract" },
+);
+export type OperatorContract = Static<typeof OperatorContract>;
+
+export const OperatorContractWithBudget = Type.Object(
+  { ...contractFields, ...operatorFields, budget: ref(Budget) },
+  { $id: "OperatorContractWithBudget" },
+);
+export type OperatorContractWithBudget = Static<typeof OperatorContractWithBudget>;
+
 export const ContractsQuery = Type.Object({
   jobId: Type.Optional(Type.String({ description: "Only contracts of this job." })),
   status: Type.Optional(Type.String({ enum: [...CONTRACT_STATUSES] })),

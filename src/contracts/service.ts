@@ -5,9 +5,11 @@ import { notFound, Problem } from "../lib/problems.ts";
 import { assertListable, assertRoom } from "./limits.ts";
 import type { Contract, ContractsQuery, ContractWithBudget, Milestone } from "./schemas.ts";
 import * as store from "./store.ts";
+import { changesTerms } from "./terms.ts";
 import { toBudget, toContract, toMilestone } from "./wire.ts";
 
 export type { ContractValues, MilestoneValues } from "./store.ts";
+export { FUNDING_TERMS, FUNDING_TERMS_COLUMNS, readFundingTerms } from "./terms.ts";
 
 /**
  * The account's contracts, newest first (CONTRACT.md §4): all of them, or none.
@@ -40,6 +42,20 @@ export async function getContract(db: Db, accountId: string, id: string): Promis
   return { ...toContract(contract, milestones), budget: toBudget(contract, milestones) };
 }
 
+/** Contracts with what the operator alone reads of them: where the payee is paid. */
+export async function withPayoutAccounts<T extends Contract>(
+  db: Db,
+  accountId: string,
+  contracts: readonly T[],
+): Promise<(T & { freelancer: { payoutAccount: string | null } })[]> {
+  const ids = contracts.map(({ id }) => id);
+  const accounts = await store.listPayoutAccounts(db, accountId, ids);
+  return contracts.map((contract) => {
+    const payoutAccount = accounts.get(contract.id) ?? null;
+    return { ...contract, freelancer: { ...contract.freelancer, payoutAccount } };
+  });
+}
+
 /**
  * One milestone, whatever its state.
  * @throws Problem not_found {resource: "milestones", milestoneId}
@@ -54,12 +70,20 @@ export async function getMilestone(
   return { ...toMilestone(milestone), contractId: milestone.contract_id };
 }
 
-/** What a write changed, for whoever ends approvals and writes events in the same transaction. */
-export type ContractChange = { created: boolean; termsChanged: boolean; ended: boolean; jobId: string };
+/** What a write changed, for whoever ends approvals, writes events and audit entries in the same transaction. */
+export type ContractChange = {
+  created: boolean;
+  termsChanged: boolean;
+  ended: boolean;
+  /** Absent: it was created. */
+  before: store.ContractValues | undefined;
+  after: store.ContractValues;
+};
 
 /**
- * Creates or changes a contract. `merge` makes the new values from the present ones.
- * @throws Problem contract_ended, payment_in_progress, and whatever `merge` throws
+ * Creates or changes a contract. `merge` makes the new values from the present ones. While a milestone of it is
+ * executing, payee, payout account, job and end stay; while one is funded, payee and end do (CONTRACT.md §8).
+ * @throws Problem contract_ended, payment_in_progress, milestone_funded {milestoneIds}, and whatever `merge` throws
  */
 export async function saveContract(
   trx: Trx,
@@ -72,19 +96,24 @@ export async function saveContract(
   if (row === undefined) {
     const values = merge(undefined);
     if (await store.insertContract(trx, accountId, id, values, now)) {
-      return { created: true, termsChanged: false, ended: false, jobId: values.jobId };
+      return { created: true, termsChanged: false, ended: false, before: undefined, after: values };
     }
     return saveContract(trx, accountId, id, merge, now);
   }
   const present = toContractValues(row);
   const values = merge(present);
-  const unchanged = { created: false, termsChanged: false, ended: false, jobId: values.jobId };
+  const unchanged = { created: false, termsChanged: false, ended: false, before: present, after: values };
   if (JSON.stringify(values) === JSON.stringify(present)) return unchanged;
   if (row.status === "ended") throw new Problem("contract_ended", { contractId: id });
-  const termsChanged = contractTerms(values) !== contractTerms(present);
+  const termsChanged = changesTerms("contracts", row, store.contractColumns(values));
   const ended = values.status === "ended";
   if ((termsChanged || ended) && (await store.isExecuting(trx, accountId, { contractId: id }))) {
     throw new Problem("payment_in_progress", { contractId: id });
+  }
+  if (ended || payeeOf(values) !== payeeOf(present)) {
+    // Read after what is executing: a milestone that has left there is funded by now.
+    const milestoneIds = await store.listFunded(trx, accountId, id);
+    if (milestoneIds.length > 0) throw new Problem("milestone_funded", { milestoneIds });
   }
   await store.updateContract(trx, accountId, id, values, {
     revision: row.revision + (termsChanged ? 1 : 0),
@@ -93,7 +122,15 @@ export async function saveContract(
   return { ...unchanged, termsChanged, ended };
 }
 
-export type MilestoneChange = { created: boolean; termsChanged: boolean; contractId: string; jobId: string };
+export type MilestoneChange = {
+  created: boolean;
+  termsChanged: boolean;
+  contractId: string;
+  jobId: string;
+  /** Absent: it was created. */
+  before: store.MilestoneValues | undefined;
+  after: store.MilestoneValues;
+};
 
 /**
  * Creates or changes a milestone. `merge` makes the new values from the present ones.
@@ -116,7 +153,14 @@ export async function saveMilestone(
   const present = row && toMilestoneValues(row);
   const values = merge(present);
   if (values.contractId !== contractId) throw new Problem("unavailable", { retryAfterSeconds: 1 });
-  const change = { created: row === undefined, termsChanged: false, contractId, jobId: contract.job_id };
+  const change = {
+    created: row === undefined,
+    termsChanged: false,
+    contractId,
+    jobId: contract.job_id,
+    before: present,
+    after: values,
+  };
   if (JSON.stringify(values) === JSON.stringify(present)) return change;
   const left =
     row && row.contract_id !== contractId
@@ -135,7 +179,7 @@ export async function saveMilestone(
     await assertRoom(trx, accountId, contractId);
     return change;
   }
-  const termsChanged = milestoneTerms(values) !== milestoneTerms(present);
+  const termsChanged = changesTerms("milestones", row, store.milestoneColumns(values));
   if (termsChanged) await assertUntouched(trx, accountId, row);
   await store.updateMilestone(trx, accountId, id, values, {
     number,
@@ -216,13 +260,9 @@ async function assertUntouched(trx: Trx, accountId: string, row: store.Milestone
   }
 }
 
-/** What of a contract a human signs: a change of it ends pending approvals. */
-function contractTerms({ jobId, freelancer }: store.ContractValues): string {
-  return JSON.stringify([jobId, freelancer.userId, freelancer.displayName, freelancer.payoutAccount]);
-}
-
-function milestoneTerms({ contractId, description, amountCents }: store.MilestoneValues): string {
-  return JSON.stringify([contractId, description, amountCents]);
+/** Who is paid, as a human signs it. */
+function payeeOf({ freelancer }: store.ContractValues): string {
+  return JSON.stringify([freelancer.userId, freelancer.displayName]);
 }
 
 function toContractValues(row: store.ContractRow): store.ContractValues {

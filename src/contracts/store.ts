@@ -49,6 +49,19 @@ export function findContract(db: Db, accountId: string, id: string): Promise<Con
     .executeTakeFirst();
 }
 
+/** Where each contract's payee is paid, by the contract's id. */
+export async function listPayoutAccounts(
+  db: Db,
+  accountId: string,
+  ids: readonly string[],
+): Promise<Map<string, string | null>> {
+  const { rows } = await sql<{ id: string; payout_account: string | null }>`
+    select id, payout_account from contracts where account_id = ${accountId} and id = any(${ids}::text[])`.execute(
+    db,
+  );
+  return new Map(rows.map((row) => [row.id, row.payout_account]));
+}
+
 /** The contract, held against fund requests and other writers until the transaction ends. */
 export function lockContract(trx: Trx, accountId: string, id: string): Promise<ContractRow | undefined> {
   return trx
@@ -76,7 +89,7 @@ export type ContractValues = {
   };
 };
 
-function contractColumns(values: ContractValues) {
+export function contractColumns(values: ContractValues) {
   return {
     title: values.title,
     job_id: values.jobId,
@@ -240,6 +253,19 @@ export async function isExecuting(
   return rows.length > 0;
 }
 
+/** The contract's milestones whose money is held. */
+export async function listFunded(trx: Trx, accountId: string, contractId: string): Promise<string[]> {
+  const rows = await trx
+    .selectFrom("milestones")
+    .where("account_id", "=", accountId)
+    .where("contract_id", "=", contractId)
+    .where("status", "=", "ACTIVE_FUNDED")
+    .select("id")
+    .orderBy("number")
+    .execute();
+  return rows.map(({ id }) => id);
+}
+
 export type MilestoneValues = {
   contractId: string;
   name: string | null;
@@ -328,7 +354,7 @@ export async function moveMilestone(
   return numUpdatedRows === 1n;
 }
 
-function milestoneColumns(values: MilestoneValues) {
+export function milestoneColumns(values: MilestoneValues) {
   return {
     contract_id: values.contractId,
     name: values.name,

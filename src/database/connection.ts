@@ -1,6 +1,7 @@
 import { hash } from "node:crypto";
 import { Kysely, PostgresDialect, type Transaction } from "kysely";
 import pg from "pg";
+import { parseExactJson } from "../lib/exact-json.ts";
 import { SettledClient } from "./client.ts";
 import type { Database } from "./schema.ts";
 
@@ -36,11 +37,15 @@ const ANSWER_GRACE = 500;
 const NO_ANSWER = "Query read timeout";
 const INT8 = 20;
 const NUMERIC = 1700;
+const JSON_TEXT = 114;
 
-/** Every bigint and numeric of ours (cents, event numbers, volumes) is exact in a double. */
 const types: pg.CustomTypesConfig = {
-  getTypeParser: (oid: number, format?: "text" | "binary") =>
-    oid === INT8 || oid === NUMERIC ? Number : pg.types.getTypeParser(oid, format as "text"),
+  getTypeParser: (oid: number, format?: "text" | "binary") => {
+    // Every bigint and numeric of ours (cents, event numbers, volumes) is exact in a double.
+    if (oid === INT8 || oid === NUMERIC) return Number;
+    // `json` keeps what others wrote, `jsonb` what we wrote ourselves.
+    return oid === JSON_TEXT ? parseExactJson : pg.types.getTypeParser(oid, format as "text");
+  },
 };
 
 const statementNames = new Map<string, string>();

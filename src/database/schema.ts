@@ -1,4 +1,5 @@
 import type { ColumnType, Generated } from "kysely";
+import type { FundingTerms, Statement } from "../lib/statement.ts";
 
 /**
  * The tables, as Kysely sees them; `migrations/` makes them. Every table of an account has `account_id`
@@ -9,7 +10,9 @@ export type Database = {
   account_heads: AccountHeadsTable;
   members: MembersTable;
   invitations: InvitationsTable;
+  member_upgrades: MemberUpgradesTable;
   tokens: TokensTable;
+  token_acts: TokenActsTable;
   agent_registrations: AgentRegistrationsTable;
   claim_attempts: ClaimAttemptsTable;
   idempotency_keys: IdempotencyKeysTable;
@@ -33,6 +36,7 @@ export type Database = {
   processor_customers: ProcessorCustomersTable;
   processor_events: ProcessorEventsTable;
   payments: PaymentsTable;
+  payment_pause: PaymentPauseTable;
   reversals: ReversalsTable;
   invoices: InvoicesTable;
   ledger_entries: LedgerEntriesTable;
@@ -65,8 +69,27 @@ export type AccountsTable = {
   features: Json<Record<string, boolean>>;
   billing: Billing;
   co_sign: CoSign;
+  /** When the owners were last mailed what tokens did to keys and webhooks. */
+  acts_mailed_at: Generated<Date | null>;
+  /** While it is, nothing new is asked for, confirmed or added in it. */
+  frozen: Generated<boolean>;
   created_at: Date;
   updated_at: Date;
+};
+
+/** A line of the next mail to the owners about what tokens did to keys and webhooks. */
+export type TokenActsTable = {
+  account_id: string;
+  id: string;
+  line: string;
+  created_at: Date;
+};
+
+/** One row: whether the operator has paused all payments. */
+export type PaymentPauseTable = {
+  one_row: Generated<boolean>;
+  paused: boolean;
+  changed_at: Date | null;
 };
 
 /** Taken last by every transaction that writes events (DESIGN.md, invariants 6 and 11). */
@@ -94,6 +117,29 @@ export type MembersTable = {
   mailed_at: Generated<Date | null>;
   created_at: Date;
   updated_at: Date;
+};
+
+export type UpgradeOutcome =
+  | "consented"
+  | "refused"
+  | "objected"
+  | "owner_signed_in"
+  | "effective"
+  | "withdrawn";
+
+/** A role that the operator asks for and that does not count yet. */
+export type MemberUpgradesTable = {
+  account_id: string;
+  id: string;
+  member_id: string;
+  role: "owner" | "approver";
+  asked_at: Date;
+  /** Absent: an owner consents first. */
+  effective_at: Date | null;
+  /** When the members were last mailed of it. */
+  mailed_at: Date;
+  ended_at: Date | null;
+  outcome: UpgradeOutcome | null;
 };
 
 export type InvitationsTable = {
@@ -246,19 +292,12 @@ export type ExecutingMilestonesTable = {
   started_at: Date;
 };
 
-export type ApprovalType = "milestone_fund" | "milestone_approve" | "contract_end";
+/** The acts that a human co-signs; the table has room for those to come. */
+export type ApprovalType = "milestone_fund";
 export type ApprovalStatus = "pending" | "confirmed" | "declined" | "expired";
 
 /** What the human confirms, as it stood at the request (CONTRACT.md §1). */
-export type Terms = {
-  amountCents: number;
-  currency: string;
-  milestoneId: string | null;
-  description: string;
-  contractId: string;
-  jobId: string;
-  payee: { userId: string; displayName: string; payoutAccount: string | null };
-};
+export type Terms = FundingTerms;
 
 export type ApprovalsTable = {
   account_id: string;
@@ -276,6 +315,8 @@ export type ApprovalsTable = {
   token_id: string;
   token_name: string;
   token_preview: string;
+  /** The first of those who minted one another, or the token itself: its pending approvals are counted together. */
+  root_token_id: string;
   /** Since when its payment is under way; such an approval does not lapse. */
   executing_at: Date | null;
   /** When the sweep that mails should look at it next. */
@@ -304,7 +345,7 @@ export type SignaturesTable = {
   statement_digest: Buffer;
   user_id: string;
   decision: "confirm" | "decline";
-  statement: Json<Record<string, unknown>>;
+  statement: Json<Statement<"milestone_fund">>;
   proof: Json<Proof>;
   created_at: Date;
 };
@@ -469,6 +510,8 @@ export type WebhooksTable = {
   status: WebhookStatus;
   /** Who made it: a token, or a member by hand; and under what name. */
   token_id: string | null;
+  /** Of a token that made it: the first of those who minted one another. Its family may change the webhook. */
+  root_id: string | null;
   user_id: string | null;
   maker_name: string;
   /** Encrypted, as is the next; null once it is deleted. */
@@ -647,6 +690,8 @@ export type UsersTable = {
    * than it. Null again once they change it in a session in which a passkey was used.
    */
   unvouched_since: Date | null;
+  /** When they last signed in; a trigger writes it. */
+  signed_in_at: Generated<Date | null>;
 };
 
 export type PasswordsTable = {

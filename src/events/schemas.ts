@@ -2,11 +2,10 @@ import { type Static, Type } from "@sinclair/typebox";
 import { nullable, ref, Time } from "../lib/schema.ts";
 import type { Scope } from "../lib/scopes.ts";
 
-/** Which scope a token needs to be shown events of a type (CONTRACT.md §2). */
+/** Which scope a token needs to be shown events of a type (CONTRACT.md §2): the types that something writes. */
 export const EVENT_SCOPES = {
   "approval.confirmed": "payments:read",
   "milestone.status_changed": "payments:read",
-  "payment.pending": "payments:read",
   "contract.created": "payments:read",
   "contract.budget_state_changed": "payments:read",
   "proposal.received": "proposals:read",

@@ -43,7 +43,7 @@ export async function insertEvents(
     insert into events (account_id, number, type, resource_id, job_id, data, created_at)
     select ${accountId}::uuid, ${first}::bigint + e.position - 1, e.type, e.resource_id, e.job_id, e.data, ${now}::timestamptz
     from unnest(${events.map((event) => event.type)}::text[], ${events.map((event) => event.resourceId)}::text[],
-      ${events.map((event) => event.jobId)}::text[], ${events.map((event) => JSON.stringify(event.data))}::jsonb[])
+      ${events.map((event) => event.jobId)}::text[], ${events.map((event) => JSON.stringify(event.data))}::json[])
       with ordinality as e (type, resource_id, job_id, data, position)
     returning number, type, resource_id, job_id, data, created_at`.execute(trx);
   return rows.sort((a, b) => a.number - b.number);

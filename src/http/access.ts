@@ -17,6 +17,8 @@ export type TokenAccess = {
   scopes?: readonly Scope[];
   feature?: FeatureKey;
   claim?: string;
+  /** Asks for something new, which a frozen account does not (CONTRACT.md §8). */
+  asks?: true;
 };
 
 declare module "fastify" {

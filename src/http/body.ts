@@ -1,5 +1,6 @@
 import { Type } from "@sinclair/typebox";
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { parseExactJson } from "../lib/exact-json.ts";
 import { badField, type Problem } from "../lib/problems.ts";
 import type { App } from "./app.ts";
 
@@ -48,6 +49,19 @@ export function acceptEmptyJson(app: App): void {
   app.addContentTypeParser<string>("application/json", { parseAs: "string" }, (request, body, done) => {
     if (body.trim() === "") done(null, {});
     else void parseJson(request, body, done);
+  });
+}
+
+/**
+ * For calls that pass JSON on: numbers stay as they were written (`lib/exact-json.ts`). Holds for the routes of `app` and
+ * below.
+ */
+export function acceptExactJson(app: App): void {
+  const parseJson = app.getDefaultJsonParser("error", "error");
+  app.removeContentTypeParser("application/json");
+  app.addContentTypeParser<string>("application/json", { parseAs: "string" }, (request, body, done) => {
+    // First as everywhere, for what that refuses.
+    void parseJson(request, body, (error) => (error ? done(error) : done(null, parseExactJson(body))));
   });
 }
 

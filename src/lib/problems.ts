@@ -49,6 +49,18 @@ const catalogue = {
     "A human must claim this account first. Send them to `details.claimUrl`.",
     true,
   ],
+  made_by_another_key: [
+    403,
+    "FORBIDDEN",
+    "A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made.",
+    true,
+  ],
+  account_frozen: [
+    403,
+    "FORBIDDEN",
+    "The operator of this service has frozen this account. Nothing new can be asked for, confirmed or added until they end that.",
+    true,
+  ],
   not_permitted: [403, "FORBIDDEN", "Your role in this account does not allow that. Ask an owner."],
   not_found: [404, "NOT_FOUND", "There is no such thing, or it is not yours to see."],
   method_not_allowed: [
@@ -92,6 +104,12 @@ const catalogue = {
     409,
     "CONFLICT",
     "Only a milestone that is NOT_FUNDED can be funded or changed; `details.status` says where this one stands.",
+    true,
+  ],
+  milestone_funded: [
+    409,
+    "CONFLICT",
+    "The contract has a funded milestone: `details.milestoneIds`. It cannot end or change its payee until that money is released or refunded.",
     true,
   ],
   payment_method_required: [
@@ -179,6 +197,12 @@ const catalogue = {
     "Your password was set by a mailed link, and there are passkeys in your name: sign in with one of them, or remove those that you do not know under Settings → Security, before you join an account.",
     true,
   ],
+  passkey_missing: [
+    409,
+    "CONFLICT",
+    "No owner of the account has an active passkey, so that nobody could confirm. An owner adds one first.",
+    true,
+  ],
   co_sign_loosening: [409, "CONFLICT", "Only an owner of the account can loosen its co-sign policy.", true],
   token_limit_reached: [
     409,
@@ -222,6 +246,12 @@ const catalogue = {
     500,
     "INTERNAL_ERROR",
     "Something went wrong on our side. Quote the request id when you report it.",
+  ],
+  payments_paused: [
+    503,
+    "UNAVAILABLE",
+    "The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`.",
+    true,
   ],
   unavailable: [
     503,

@@ -20,5 +20,10 @@ export function nullable<T extends TSchema>(type: T) {
   });
 }
 
+/** These keys and no others. */
+export function exact<T extends Record<string, TSchema>>(properties: T) {
+  return Type.Object(properties, { additionalProperties: false });
+}
+
 /** A time on the wire: ISO 8601, UTC, milliseconds, `Z`. */
 export const Time = Type.String({ format: "date-time", examples: ["2026-11-23T09:30:00.000Z"] });

@@ -18,3 +18,19 @@ export function takeTurns(size: number): <T>(work: () => Promise<T>) => Promise<
     }
   };
 }
+
+/** The same for each key by itself. Keeps nothing of a key whose work is done. */
+export function takeTurnsByKey(size: number): <T>(key: string, work: () => Promise<T>) => Promise<T> {
+  const byKey = new Map<string, { run: ReturnType<typeof takeTurns>; users: number }>();
+  return async (key, work) => {
+    const turns = byKey.get(key) ?? { run: takeTurns(size), users: 0 };
+    byKey.set(key, turns);
+    turns.users += 1;
+    try {
+      return await turns.run(work);
+    } finally {
+      turns.users -= 1;
+      if (turns.users === 0) byKey.delete(key);
+    }
+  };
+}

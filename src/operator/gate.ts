@@ -1,5 +1,7 @@
 import { hash, timingSafeEqual } from "node:crypto";
 import type { FastifyReply, FastifyRequest } from "fastify";
+import type { Act } from "../audit/service.ts";
+import { originOf } from "../http/origin.ts";
 import { type RateLimits, rateLimitHeaders } from "../http/rate-limits.ts";
 import { addressBucket } from "../lib/addresses.ts";
 import { Problem } from "../lib/problems.ts";
@@ -7,6 +9,16 @@ import { Problem } from "../lib/problems.ts";
 /** How many wrong operator's keys one address may present in a minute. */
 const WRONG_KEYS_PER_MINUTE = 120;
 const BEARER = /^bearer +(\S+) *$/i;
+const FINGERPRINT_LENGTH = 8;
+
+const fingerprints = new WeakMap<FastifyRequest, string>();
+
+/** The operator, as audit entries name them: by the fingerprint of the key used, 8 hex digits of its SHA-256. */
+export function operatorOf(request: FastifyRequest): Act {
+  const key = fingerprints.get(request);
+  if (key === undefined) throw new TypeError("the operator's gate has not run");
+  return { actor: { kind: "operator", key }, origin: originOf(request) };
+}
 
 /**
  * Lets only holders of the operator's key pass (CONTRACT.md §8). Compared in constant time, by digest, so
@@ -29,6 +41,7 @@ export function operatorGate(keys: readonly string[], limits: RateLimits) {
         "The operator's key is required: `Authorization: Bearer …`.",
       );
     }
+    fingerprints.set(request, presented.toString("hex").slice(0, FINGERPRINT_LENGTH));
     request.log.info(
       { reqId: request.id, operatorKey: matches.indexOf(true) + 1, route: request.routeOptions.url },
       "operator key used",

@@ -15,21 +15,26 @@ export function mergeAccount(body: AccountBody, present: AccountRow | undefined,
     throw badField("claimed", "An account that was claimed cannot be unclaimed.");
   }
   if (body.coSign === "session" && present?.co_sign === "passkey") throw new Problem("co_sign_loosening");
+  if (body.billing !== undefined && body.billing !== "card") {
+    throw badField("billing", "`billing` must be `card`: credits are not available yet.");
+  }
   return {
     name: named("name", body.name) ?? present?.name ?? missing("name"),
     claimedAt: present?.claimed_at ?? (body.claimed === true ? now : null),
     features: { ...present?.features, ...body.features },
-    billing: body.billing ?? present?.billing ?? "card",
+    billing: present?.billing ?? "card",
     coSign: body.coSign ?? present?.co_sign ?? "session",
+    frozen: body.frozen ?? present?.frozen ?? false,
   };
 }
 
 /**
- * What a PUT makes of a contract.
+ * What a PUT makes of a contract: the named keys are set. `freelancer` is set whole, so that a payee who is named
+ * without a payout account has none, and never the one of the payee before (CONTRACT.md §8).
  * @throws Problem bad_request {field}
  */
 export function mergeContract(body: ContractBody, present: ContractValues | undefined): ContractValues {
-  const { freelancer = {} } = body;
+  const { freelancer } = body;
   return {
     title: named("title", body.title) ?? present?.title ?? missing("title"),
     jobId: body.jobId ?? present?.jobId ?? missing("jobId"),
@@ -41,19 +46,16 @@ export function mergeContract(body: ContractBody, present: ContractValues | unde
         ? (present?.rateCents ?? null)
         : unlessNull(body.rateUsd, (dollars) => centsOf("rateUsd", dollars, 1)),
     status: (body.status as ContractValues["status"] | undefined) ?? present?.status ?? "active",
-    freelancer: {
-      userId: freelancer.userId ?? present?.freelancer.userId ?? missing("freelancer.userId"),
-      displayName:
-        named("freelancer.displayName", freelancer.displayName) ??
-        present?.freelancer.displayName ??
-        missing("freelancer.displayName"),
-      country: keep(freelancer.country, present?.freelancer.country),
-      profilePath: keep(freelancer.profilePath, present?.freelancer.profilePath),
-      payoutAccount: keep(
-        named("freelancer.payoutAccount", freelancer.payoutAccount),
-        present?.freelancer.payoutAccount,
-      ),
-    },
+    freelancer:
+      freelancer === undefined
+        ? (present?.freelancer ?? missing("freelancer"))
+        : {
+            userId: freelancer.userId,
+            displayName: named("freelancer.displayName", freelancer.displayName),
+            country: freelancer.country ?? null,
+            profilePath: freelancer.profilePath ?? null,
+            payoutAccount: freelancer.payoutAccount ?? null,
+          },
   };
 }
 

@@ -1,6 +1,4 @@
-import { type TSchema, Type } from "@sinclair/typebox";
-import { NewTokenAnswer, TokenMetadata } from "../accounts/schemas.ts";
-import { createToken, listTokens } from "../accounts/token-service.ts";
+import { Type } from "@sinclair/typebox";
 import { AuditPage, AuditQuery } from "../audit/schemas.ts";
 import { listAudit } from "../audit/service.ts";
 import { listCharges } from "../billing/sandbox.ts";
@@ -11,35 +9,25 @@ import {
   listPaymentMethods,
   removePaymentMethod,
 } from "../billing/service.ts";
-import { Contract, ContractsQuery, ContractWithBudget } from "../contracts/schemas.ts";
-import { getContract, getMilestone, listContracts } from "../contracts/service.ts";
+import { ContractsQuery, OperatorContract, OperatorContractWithBudget } from "../contracts/schemas.ts";
+import { getMilestone, listContracts, withPayoutAccounts } from "../contracts/service.ts";
 import { Event, PageQuery, Updates } from "../events/schemas.ts";
 import { readUpdates } from "../events/service.ts";
 import type { App } from "../http/app.ts";
-import { acceptNoBody, NoBody } from "../http/body.ts";
-import { timeOf } from "../lib/fields.ts";
-import type { ProblemName } from "../lib/problems.ts";
+import { acceptExactJson, acceptNoBody, NoBody } from "../http/body.ts";
 import { ref } from "../lib/schema.ts";
+import { operatorOf } from "./gate.ts";
 import * as schemas from "./schemas.ts";
+import { AccountParams, describe, many, one } from "./schemas.ts";
 import * as service from "./service.ts";
 
-const AccountParams = Type.Object({ accountId: Type.String() });
 const ContractParams = Type.Object({ accountId: Type.String(), contractId: Type.String() });
 const MilestoneParams = Type.Object({ accountId: Type.String(), milestoneId: Type.String() });
 const CardParams = Type.Object({ accountId: Type.String(), paymentMethodId: Type.String() });
 
-const one = <K extends string, T extends TSchema>(key: K, schema: T) =>
-  Type.Object({ [key]: ref(schema) } as Record<K, ReturnType<typeof ref<T>>>);
-const many = <K extends string, T extends TSchema>(key: K, schema: T) =>
-  Type.Object({ [key]: Type.Array(ref(schema)) } as Record<
-    K,
-    ReturnType<typeof Type.Array<ReturnType<typeof ref<T>>>>
-  >);
-
 /** The operator's API (CONTRACT.md §8): the way data gets in. Registered behind `operatorGate`. */
 export function operatorRoutes(app: App, deps: service.OperatorDeps & BillingDeps): void {
   accountRoutes(app, deps);
-  accessRoutes(app, deps);
   cardRoutes(app, deps);
   sandboxRoutes(app, deps);
   contractRoutes(app, deps);
@@ -47,16 +35,10 @@ export function operatorRoutes(app: App, deps: service.OperatorDeps & BillingDep
   eventRoutes(app, deps);
 }
 
-function describe(operationId: string, summary: string, problems: readonly ProblemName[] = []) {
-  return {
-    config: { access: { by: "operator" as const }, problems: ["not_found" as const, ...problems] },
-    schema: { operationId, summary, tags: ["Operator"] },
-  };
-}
-
 function accountRoutes(app: App, deps: service.OperatorDeps): void {
   const put = describe("putAccount", "Create an account, or set the named keys of one", [
     "co_sign_loosening",
+    "passkey_missing",
   ]);
   const Answer = one("account", schemas.Account);
   app.put(
@@ -71,7 +53,12 @@ function accountRoutes(app: App, deps: service.OperatorDeps): void {
       },
     },
     async (request, reply) => {
-      const { created, account } = await service.putAccount(deps.db, request.params.accountId, request.body);
+      const { created, account } = await service.putAccount(
+        deps,
+        request.params.accountId,
+        request.body,
+        operatorOf(request),
+      );
       return reply.code(created ? 201 : 200).send({ account });
     },
   );
@@ -102,86 +89,12 @@ function accountRoutes(app: App, deps: service.OperatorDeps): void {
   );
 }
 
-function accessRoutes(app: App, deps: service.OperatorDeps): void {
-  const { db } = deps;
-  const mint = describe("createAccountToken", "Mint an API token for an account", ["token_limit_reached"]);
-  app.post(
-    "/accounts/:accountId/tokens",
-    {
-      config: mint.config,
-      schema: {
-        ...mint.schema,
-        params: AccountParams,
-        body: schemas.TokenBody,
-        response: { 201: NewTokenAnswer },
-      },
-    },
-    async (request, reply) => {
-      const account = await service.findAccount(db, request.params.accountId);
-      const { name, scopes, expiresAt } = request.body;
-      const token = {
-        name,
-        scopes,
-        expiresAt: expiresAt === undefined ? null : timeOf("expiresAt", expiresAt),
-      };
-      return reply.code(201).send(await createToken(db, account, token));
-    },
-  );
-
-  const tokens = describe("listAccountTokens", "List an account's API tokens, without their secrets");
-  app.get(
-    "/accounts/:accountId/tokens",
-    {
-      config: tokens.config,
-      schema: { ...tokens.schema, params: AccountParams, response: { 200: many("tokens", TokenMetadata) } },
-    },
-    async (request) => ({
-      tokens: await listTokens(db, await service.findAccount(db, request.params.accountId)),
-    }),
-  );
-
-  const invite = describe("inviteAccountMember", "Invite a person into an account", ["member_active"]);
-  const Invited = Type.Object({
-    member: ref(schemas.Member),
-    inviteUrl: Type.String({ description: "Give it to that person alone: it works once, for 24 hours." }),
-  });
-  app.post(
-    "/accounts/:accountId/members",
-    {
-      config: invite.config,
-      schema: {
-        ...invite.schema,
-        params: AccountParams,
-        body: schemas.MemberBody,
-        response: { 201: Invited },
-      },
-    },
-    async (request, reply) => {
-      const account = await service.findAccount(db, request.params.accountId);
-      return reply.code(201).send(await service.postMember(deps, account, request.body));
-    },
-  );
-
-  const members = describe("listAccountMembers", "List an account's members");
-  app.get(
-    "/accounts/:accountId/members",
-    {
-      config: members.config,
-      schema: {
-        ...members.schema,
-        params: AccountParams,
-        response: { 200: many("members", schemas.Member) },
-      },
-    },
-    async (request) => ({
-      members: await service.listMembers(db, await service.findAccount(db, request.params.accountId)),
-    }),
-  );
-}
-
 function cardRoutes(app: App, deps: BillingDeps): void {
   const { db } = deps;
-  const add = describe("addPaymentMethod", "Put a card on file", ["unknown_payment_method"]);
+  const add = describe("addPaymentMethod", "Put a card on file", [
+    "unknown_payment_method",
+    "account_frozen",
+  ]);
   app.post(
     "/accounts/:accountId/payment-methods",
     {
@@ -195,7 +108,12 @@ function cardRoutes(app: App, deps: BillingDeps): void {
     },
     async (request, reply) => {
       const { accountId } = await service.findAccount(db, request.params.accountId);
-      const paymentMethod = await addPaymentMethod(deps, accountId, request.body.paymentMethod);
+      const paymentMethod = await addPaymentMethod(
+        deps,
+        accountId,
+        request.body.paymentMethod,
+        operatorOf(request),
+      );
       return reply.code(201).send({ paymentMethod });
     },
   );
@@ -236,7 +154,7 @@ function removeCardRoute(app: App, deps: BillingDeps): void {
     },
     async (request) => {
       const { accountId } = await service.findAccount(deps.db, request.params.accountId);
-      await removePaymentMethod(deps, accountId, request.params.paymentMethodId);
+      await removePaymentMethod(deps, accountId, request.params.paymentMethodId, operatorOf(request));
       return { deleted: true as const };
     },
   );
@@ -261,12 +179,14 @@ function sandboxRoutes(app: App, { db }: BillingDeps): void {
   );
 }
 
-function contractRoutes(app: App, { db }: service.OperatorDeps): void {
+function contractRoutes(app: App, deps: service.OperatorDeps): void {
+  const { db } = deps;
   const put = describe("putContract", "Create a contract, or set the named keys of one", [
     "contract_ended",
     "payment_in_progress",
+    "milestone_funded",
   ]);
-  const Answer = one("contract", Contract);
+  const Answer = one("contract", OperatorContract);
   app.put(
     "/accounts/:accountId/contracts/:contractId",
     {
@@ -281,10 +201,11 @@ function contractRoutes(app: App, { db }: service.OperatorDeps): void {
     async (request, reply) => {
       const account = await service.findAccount(db, request.params.accountId);
       const { created, contract } = await service.putContract(
-        db,
+        deps,
         account,
         request.params.contractId,
         request.body,
+        operatorOf(request),
       );
       return reply.code(created ? 201 : 200).send({ contract });
     },
@@ -298,12 +219,12 @@ function contractRoutes(app: App, { db }: service.OperatorDeps): void {
       schema: {
         ...get.schema,
         params: ContractParams,
-        response: { 200: one("contract", ContractWithBudget) },
+        response: { 200: one("contract", OperatorContractWithBudget) },
       },
     },
     async (request) => {
-      const { accountId } = await service.findAccount(db, request.params.accountId);
-      return { contract: await getContract(db, accountId, request.params.contractId) };
+      const account = await service.findAccount(db, request.params.accountId);
+      return { contract: await service.getContract(db, account, request.params.contractId) };
     },
   );
 
@@ -318,17 +239,19 @@ function contractRoutes(app: App, { db }: service.OperatorDeps): void {
         ...list.schema,
         params: AccountParams,
         querystring: ContractsQuery,
-        response: { 200: many("contracts", Contract) },
+        response: { 200: many("contracts", OperatorContract) },
       },
     },
     async (request) => {
       const { accountId } = await service.findAccount(db, request.params.accountId);
-      return { contracts: await listContracts(db, accountId, request.query) };
+      const contracts = await listContracts(db, accountId, request.query);
+      return { contracts: await withPayoutAccounts(db, accountId, contracts) };
     },
   );
 }
 
-function milestoneRoutes(app: App, { db }: service.OperatorDeps): void {
+function milestoneRoutes(app: App, deps: service.OperatorDeps): void {
+  const { db } = deps;
   const put = describe("putMilestone", "Create a milestone, or set the named keys of one", [
     "contract_ended",
     "milestone_cancelled",
@@ -351,10 +274,11 @@ function milestoneRoutes(app: App, { db }: service.OperatorDeps): void {
     async (request, reply) => {
       const account = await service.findAccount(db, request.params.accountId);
       const { created, milestone } = await service.putMilestone(
-        db,
+        deps,
         account,
         request.params.milestoneId,
         request.body,
+        operatorOf(request),
       );
       return reply.code(created ? 201 : 200).send({ milestone });
     },
@@ -384,30 +308,42 @@ function milestoneRoutes(app: App, { db }: service.OperatorDeps): void {
       },
       async (request) => {
         const account = await service.findAccount(db, request.params.accountId);
-        return { milestone: await service.cancelMilestone(db, account, request.params.milestoneId) };
+        return {
+          milestone: await service.cancelMilestone(
+            deps,
+            account,
+            request.params.milestoneId,
+            operatorOf(request),
+          ),
+        };
       },
     );
   });
 }
 
-function eventRoutes(app: App, { db }: service.OperatorDeps): void {
+function eventRoutes(app: App, deps: service.OperatorDeps): void {
+  const { db } = deps;
   const post = describe("postEvent", "Pass an event on to an account's feed");
-  app.post(
-    "/accounts/:accountId/events",
-    {
-      config: post.config,
-      schema: {
-        ...post.schema,
-        params: AccountParams,
-        body: schemas.EventBody,
-        response: { 201: one("event", Event) },
+  app.register(async (scope: App) => {
+    acceptExactJson(scope);
+    scope.post(
+      "/accounts/:accountId/events",
+      {
+        config: post.config,
+        schema: {
+          ...post.schema,
+          params: AccountParams,
+          body: schemas.EventBody,
+          response: { 201: one("event", Event) },
+        },
       },
-    },
-    async (request, reply) => {
-      const account = await service.findAccount(db, request.params.accountId);
-      return reply.code(201).send({ event: await service.postEvent(db, account, request.body) });
-    },
-  );
+      async (request, reply) => {
+        const account = await service.findAccount(db, request.params.accountId);
+        const event = await service.postEvent(deps, account, request.body, operatorOf(request));
+        return reply.code(201).send({ event });
+      },
+    );
+  });
 
   const list = describe("listEvents", "Read an account's feed, all types");
   app.get(

@@ -1,9 +1,10 @@
-import { type Static, Type } from "@sinclair/typebox";
+import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { Scopes } from "../accounts/schemas.ts";
 import { CONTRACT_STATUSES, Milestone, PAYMENT_TYPES } from "../contracts/schemas.ts";
 import { OPERATOR_EVENT_TYPES } from "../events/schemas.ts";
 import { EXTERNAL_ID_PATTERN } from "../lib/ids.ts";
-import { nullable, Time } from "../lib/schema.ts";
+import type { ProblemName } from "../lib/problems.ts";
+import { nullable, ref, Time } from "../lib/schema.ts";
 
 const Id = Type.String({ pattern: EXTERNAL_ID_PATTERN, description: "1–64 of A-Z a-z 0-9 . _ -" });
 const Line = Type.String({
@@ -24,8 +25,14 @@ export const AccountBody = Type.Object(
         maxProperties: 100,
       }),
     ),
-    billing: Type.Optional(Type.Union([Type.Literal("card"), Type.Literal("credits_first")])),
+    billing: Type.Optional(Type.String({ description: "`card`. `credits_first` is not available yet." })),
     coSign: Type.Optional(Type.Union([Type.Literal("session"), Type.Literal("passkey")])),
+    frozen: Type.Optional(
+      Type.Boolean({
+        description:
+          "Nothing new is asked for, confirmed or added. What waits for a bank is cancelled; what moves already is settled.",
+      }),
+    ),
   },
   strict,
 );
@@ -39,12 +46,21 @@ export const Account = Type.Object(
     features: Type.Record(Type.String(), Type.Boolean()),
     billing: Type.String(),
     coSign: Type.String(),
+    frozen: Type.Boolean(),
     createdAt: Time,
     updatedAt: Time,
   },
   { $id: "Account" },
 );
 export type Account = Static<typeof Account>;
+
+export const PauseBody = Type.Object({ paymentsPaused: Type.Boolean() }, strict);
+
+export const PauseState = Type.Object({
+  paymentsPaused: Type.Boolean(),
+  changedAt: nullable(Time),
+});
+export type PauseState = Static<typeof PauseState>;
 
 export const TokenBody = Type.Object({ name: Line, scopes: Scopes, expiresAt: Type.Optional(Time) }, strict);
 export type TokenBody = Static<typeof TokenBody>;
@@ -59,6 +75,15 @@ export const MemberBody = Type.Object(
 );
 export type MemberBody = Static<typeof MemberBody>;
 
+export const MemberChange = Type.Object(
+  {
+    name: Type.Optional(Line),
+    role: Type.Optional(MemberBody.properties.role),
+  },
+  strict,
+);
+export type MemberChange = Static<typeof MemberChange>;
+
 export const Member = Type.Object(
   {
     id: Type.String(),
@@ -66,6 +91,16 @@ export const Member = Type.Object(
     name: Type.String(),
     role: Type.String({ enum: ["owner", "approver", "viewer"] }),
     status: Type.String({ enum: ["invited", "active"] }),
+    pendingUpgrade: nullable(
+      Type.Object(
+        {
+          role: Type.String({ enum: ["owner", "approver"] }),
+          askedAt: Time,
+          effectiveAt: nullable(Time),
+        },
+        { description: "A role that was asked for. It takes effect then, or else once an owner consents." },
+      ),
+    ),
     createdAt: Time,
   },
   { $id: "Member" },
@@ -77,15 +112,23 @@ export const PaymentMethodBody = Type.Object(
   strict,
 );
 
+const PayoutAccount = Type.String({
+  pattern: "^acct_[A-Za-z0-9_]{1,250}$",
+  description: "The processor's id of the payee's account.",
+  examples: ["acct_1A2b3C"],
+});
 const Freelancer = Type.Object(
   {
-    userId: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
-    displayName: Type.Optional(Line),
+    userId: Type.String({ minLength: 1, maxLength: 128 }),
+    displayName: Line,
     country: Type.Optional(nullable(Type.String({ minLength: 1, maxLength: 100 }))),
     profilePath: Type.Optional(nullable(Type.String({ minLength: 1, maxLength: 500 }))),
-    payoutAccount: Type.Optional(nullable(Type.String({ minLength: 1, maxLength: 255 }))),
+    payoutAccount: Type.Optional(nullable(PayoutAccount)),
   },
-  strict,
+  {
+    ...strict,
+    description: "Set whole: what is left out is none. A payee named without a payout account has none.",
+  },
 );
 
 export const ContractBody = Type.Object(
@@ -124,8 +167,33 @@ export const EventBody = Type.Object(
     type: Type.String({ enum: [...OPERATOR_EVENT_TYPES] }),
     resourceId: Type.String({ minLength: 1, maxLength: 128 }),
     jobId: Type.Optional(nullable(Id)),
-    data: Type.Optional(Type.Unsafe<Record<string, unknown>>({ type: "object", additionalProperties: true })),
+    data: Type.Optional(
+      Type.Unsafe<Record<string, unknown>>({
+        type: "object",
+        additionalProperties: true,
+        description: "Passed on as it is; numbers stay as they are written.",
+      }),
+    ),
   },
   strict,
 );
 export type EventBody = Static<typeof EventBody>;
+
+export const AccountParams = Type.Object({ accountId: Type.String() });
+
+/** An answer that holds one thing, or many, by name. */
+export const one = <K extends string, T extends TSchema>(key: K, schema: T) =>
+  Type.Object({ [key]: ref(schema) } as Record<K, ReturnType<typeof ref<T>>>);
+export const many = <K extends string, T extends TSchema>(key: K, schema: T) =>
+  Type.Object({ [key]: Type.Array(ref(schema)) } as Record<
+    K,
+    ReturnType<typeof Type.Array<ReturnType<typeof ref<T>>>>
+  >);
+
+/** What every route of the operator says of itself. */
+export function describe(operationId: string, summary: string, problems: readonly ProblemName[] = []) {
+  return {
+    config: { access: { by: "operator" as const }, problems: ["not_found" as const, ...problems] },
+    schema: { operationId, summary, tags: ["Operator"] },
+  };
+}

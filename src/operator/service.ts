@@ -1,26 +1,24 @@
+import { listOwners } from "../accounts/member-service.ts";
 import * as accounts from "../accounts/service.ts";
 import { type ApprovalEvent, endPendingApprovals } from "../approvals/service.ts";
-import type { Contract, Milestone } from "../contracts/schemas.ts";
+import type { Act } from "../audit/service.ts";
+import { makeDue } from "../billing/payment-service.ts";
+import type { Milestone, OperatorContract, OperatorContractWithBudget } from "../contracts/schemas.ts";
 import * as contracts from "../contracts/service.ts";
 import { readClock } from "../database/clock.ts";
-import type { Db } from "../database/connection.ts";
+import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import type { Event, EventType } from "../events/schemas.ts";
 import { appendEvents, type NewEvent } from "../events/service.ts";
 import { accountKey, isExternalId } from "../lib/ids.ts";
-import { notFound } from "../lib/problems.ts";
+import { quoted } from "../lib/names.ts";
+import { notFound, Problem } from "../lib/problems.ts";
+import { findPasskeys } from "../sessions/presence-service.ts";
+import { mailOwners, recordAct } from "./acts.ts";
 import { mergeAccount, mergeContract, mergeMilestone } from "./merge.ts";
-import type {
-  Account,
-  AccountBody,
-  ContractBody,
-  EventBody,
-  Member,
-  MemberBody,
-  MilestoneBody,
-} from "./schemas.ts";
+import type { Account, AccountBody, ContractBody, EventBody, MilestoneBody } from "./schemas.ts";
 
-export type OperatorDeps = { db: Db; config: { publicUrl: string } };
+export type OperatorDeps = { db: Db; config: { appName: string; publicUrl: string } };
 
 /** An account in the operator's words: the id that they use, and the key that ours begin with. */
 export type AccountRef = { accountId: string; organizationId: string };
@@ -36,33 +34,72 @@ export async function findAccount(db: Db, id: string): Promise<AccountRef & { ac
 }
 
 /**
- * Creates an account, or sets the named keys of one.
- * @throws Problem not_found for an id that cannot be one, bad_request {field}, co_sign_loosening
+ * Creates an account, or sets the named keys of one. A freeze makes what waits for a bank, or was not submitted yet, due at
+ * once: it is then cancelled.
+ * @throws Problem not_found for an id that cannot be one, bad_request {field}, co_sign_loosening, passkey_missing
  */
 export async function putAccount(
-  db: Db,
+  { db, config }: OperatorDeps,
   id: string,
   body: AccountBody,
+  act: Act,
 ): Promise<{ created: boolean; account: Account }> {
   if (!isExternalId(id)) throw notFound("accounts", "accountId", id);
   const accountId = accountKey(id);
-  const created = await accounts.saveAccount(db, accountId, id, (present, now) =>
-    mergeAccount(body, present, now),
-  );
+  const created = await inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    const change = await accounts.saveAccount(
+      trx,
+      accountId,
+      id,
+      (present, at) => mergeAccount(body, present, at),
+      now,
+    );
+    const before = change.before && toAccountValues(change.before);
+    const entry = { subject: { kind: "account", id }, before, after: toAccountValues(change.after) };
+    if (entry.after.coSign === "passkey" && before?.coSign !== "passkey") await assertPasskey(trx, accountId);
+    if (entry.after.frozen && before?.frozen === false) await makeDue(trx, { accountId }, now);
+    const action = before === undefined ? "account_created" : "account_changed";
+    await recordAct(trx, accountId, act, { action, ...entry }, now);
+    const what = before && noticeOf(before, entry.after);
+    if (what !== undefined) await mailOwners(trx, config, { accountId, organizationId: id }, [what], now);
+    return before === undefined;
+  });
   return { created, account: toAccount(await accounts.getAccount(db, accountId, id)) };
+}
+
+/** @throws Problem passkey_missing where no owner could confirm with a passkey */
+async function assertPasskey(trx: Trx, accountId: string): Promise<void> {
+  for (const { userId } of await listOwners(trx, accountId))
+    if (userId !== null && (await findPasskeys(trx, userId)) === "some") return;
+  throw new Problem("passkey_missing");
+}
+
+type AccountEntry = ReturnType<typeof toAccountValues>;
+
+/** What the owners are mailed of a change. */
+function noticeOf(before: AccountEntry, after: AccountEntry): string | undefined {
+  if (before.frozen !== after.frozen)
+    return after.frozen
+      ? "It is frozen. Nothing new can be asked for, confirmed or added until the operator ends that. You can still decline requests and revoke keys."
+      : "It is no longer frozen. Requests can be made and confirmed again.";
+  return before.coSign === after.coSign ? undefined : "Payments are now confirmed with passkeys only.";
 }
 
 /**
  * Creates a contract, or sets the named keys of one. A change of its terms, and its end, end the approvals
- * that are pending under it.
- * @throws Problem not_found, bad_request {field}, contract_ended, payment_in_progress
+ * that are pending under it; a change of the payout account is mailed to the owners.
+ * @throws Problem not_found, bad_request {field}, contract_ended, payment_in_progress, milestone_funded
  */
 export async function putContract(
-  db: Db,
-  { accountId }: AccountRef,
+  deps: OperatorDeps,
+  account: AccountRef,
   id: string,
   body: ContractBody,
-): Promise<{ created: boolean; contract: Contract }> {
+  act: Act,
+): Promise<{ created: boolean; contract: OperatorContract }> {
+  const { db } = deps;
+  const { accountId } = account;
   if (!isExternalId(id)) throw notFound("contracts", "contractId", id);
   const created = await inTransaction(db, async (trx) => {
     const now = await readClock(trx);
@@ -74,15 +111,58 @@ export async function putContract(
       now,
     );
     const events: (NewEvent & { type: EventType })[] = [];
-    if (change.created) events.push(contractCreated(id, change.jobId, body.proposalId ?? null));
+    if (change.created) events.push(contractCreated(id, change.after));
     if (change.ended || change.termsChanged) {
       const reason = change.ended ? "contract_ended" : "terms_changed";
       events.push(...(await endPendingApprovals(trx, accountId, { contractId: id }, reason, now)));
     }
+    await recordContract(trx, deps, account, id, change, act, now);
     await appendEvents(trx, accountId, events, now);
     return change.created;
   });
-  return { created, contract: await contracts.getContract(db, accountId, id) };
+  return { created, contract: await getContract(db, account, id) };
+}
+
+/**
+ * One contract with its budget, and where its payee is paid.
+ * @throws Problem not_found {resource: "contracts", contractId}
+ */
+export async function getContract(
+  db: Db,
+  { accountId }: AccountRef,
+  id: string,
+): Promise<OperatorContractWithBudget> {
+  const contract = await contracts.getContract(db, accountId, id);
+  const [shown] = await contracts.withPayoutAccounts(db, accountId, [contract]);
+  if (shown === undefined) throw new TypeError("one contract in, one contract out");
+  return shown;
+}
+
+/** Records a contract's change; where a payee is paid has an entry of its own, and goes to the owners. */
+async function recordContract(
+  trx: Trx,
+  { config }: OperatorDeps,
+  account: AccountRef,
+  id: string,
+  { before, after }: contracts.ContractChange,
+  act: Act,
+  now: Date,
+): Promise<void> {
+  const { accountId } = account;
+  const subject = { kind: "contract", id };
+  if (before === undefined) {
+    await recordAct(trx, accountId, act, { action: "contract_created", subject, after }, now);
+    return;
+  }
+  const from = before.freelancer.payoutAccount;
+  const to = after.freelancer.payoutAccount;
+  const payout = { before: { payoutAccount: from }, after: { payoutAccount: to } };
+  if (await recordAct(trx, accountId, act, { action: "payout_account_changed", subject, ...payout }, now)) {
+    const what = `Payments for ${quoted(after.freelancer.displayName)} under the contract ${quoted(after.title)} go to the payout account ${to ?? "(none)"}, no longer to ${from ?? "(none)"}.`;
+    await mailOwners(trx, config, account, [what], now);
+  }
+  const others = { ...after, freelancer: { ...after.freelancer, payoutAccount: from } };
+  await recordAct(trx, accountId, act, { action: "contract_changed", subject, before, after: others }, now);
 }
 
 /**
@@ -91,10 +171,11 @@ export async function putContract(
  * milestone_not_fundable, payment_in_progress, milestone_limit_reached
  */
 export async function putMilestone(
-  db: Db,
+  { db }: OperatorDeps,
   { accountId }: AccountRef,
   id: string,
   body: MilestoneBody,
+  act: Act,
 ): Promise<{ created: boolean; milestone: Milestone & { contractId: string } }> {
   if (!isExternalId(id)) throw notFound("milestones", "milestoneId", id);
   const created = await inTransaction(db, async (trx) => {
@@ -111,6 +192,10 @@ export async function putMilestone(
     if (change.termsChanged) {
       events.push(...(await endPendingApprovals(trx, accountId, { milestoneId: id }, "terms_changed", now)));
     }
+    const { before, after } = change;
+    const action = change.created ? "milestone_created" : "milestone_changed";
+    const entry = { action, subject: { kind: "milestone", id }, before, after } as const;
+    await recordAct(trx, accountId, act, entry, now);
     await appendEvents(trx, accountId, events, now);
     return change.created;
   });
@@ -122,9 +207,10 @@ export async function putMilestone(
  * @throws Problem not_found, milestone_not_fundable, payment_in_progress
  */
 export async function cancelMilestone(
-  db: Db,
+  { db }: OperatorDeps,
   { accountId }: AccountRef,
   id: string,
+  act: Act,
 ): Promise<Milestone & { contractId: string }> {
   await inTransaction(db, async (trx) => {
     const now = await readClock(trx);
@@ -137,44 +223,39 @@ export async function cancelMilestone(
       "milestone_cancelled",
       now,
     );
+    const values = { before: { status: "NOT_FUNDED" }, after: { status: "CANCELLED" } };
+    const entry = { action: "milestone_cancelled", subject: { kind: "milestone", id }, ...values } as const;
+    await recordAct(trx, accountId, act, entry, now);
     await appendEvents(trx, accountId, [milestoneChanged(id, change, "CANCELLED"), ...ended], now);
   });
   return contracts.getMilestone(db, accountId, id);
 }
 
 /** Passes an event on that only the operator knows of. */
-export async function postEvent(db: Db, { accountId }: AccountRef, body: EventBody): Promise<Event> {
+export async function postEvent(
+  { db }: OperatorDeps,
+  { accountId }: AccountRef,
+  body: EventBody,
+  act: Act,
+): Promise<Event> {
   return inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
     const event = {
       type: body.type as EventType,
       resourceId: body.resourceId,
       jobId: body.jobId ?? null,
       data: body.data ?? {},
     };
-    const [appended] = await appendEvents(trx, accountId, [event], await readClock(trx));
+    const { type, resourceId, jobId } = event;
+    const entry = { action: "event_posted", subject: { kind: "resource", id: resourceId } } as const;
+    await recordAct(trx, accountId, act, { ...entry, after: { type, jobId } }, now);
+    const [appended] = await appendEvents(trx, accountId, [event], now);
     if (appended === undefined) throw new TypeError("one event in, one event out");
     return appended;
   });
 }
 
-/**
- * Invites a person; the page at `inviteUrl` lets them accept, once, for 24 h.
- * @throws Problem bad_request {field}, member_active
- */
-export async function postMember(
-  { db, config }: OperatorDeps,
-  { accountId }: AccountRef,
-  body: MemberBody,
-): Promise<{ member: Member; inviteUrl: string }> {
-  const { member, secret } = await accounts.inviteMember(db, accountId, body);
-  return { member: toMember(member), inviteUrl: `${config.publicUrl}/invite?token=${secret}` };
-}
-
-export async function listMembers(db: Db, { accountId }: AccountRef): Promise<Member[]> {
-  return (await accounts.listMembers(db, accountId)).map(toMember);
-}
-
-function contractCreated(contractId: string, jobId: string, proposalId: string | null) {
+function contractCreated(contractId: string, { jobId, proposalId }: contracts.ContractValues) {
   const data = { contractId, jobId, proposalId };
   return { type: "contract.created" as const, resourceId: contractId, jobId, data };
 }
@@ -188,6 +269,14 @@ function milestoneChanged(
   return { type: "milestone.status_changed" as const, resourceId: milestoneId, jobId, data };
 }
 
+/** What an audit entry says of an account. */
+function toAccountValues(values: accounts.AccountRow | accounts.AccountValues) {
+  const claimedAt = "claimed_at" in values ? values.claimed_at : values.claimedAt;
+  const coSign = "co_sign" in values ? values.co_sign : values.coSign;
+  const { name, features, billing, frozen } = values;
+  return { name, claimed: claimedAt !== null, features, billing, coSign, frozen };
+}
+
 function toAccount(row: accounts.AccountRow): Account {
   return {
     id: row.id,
@@ -196,18 +285,8 @@ function toAccount(row: accounts.AccountRow): Account {
     features: row.features,
     billing: row.billing,
     coSign: row.co_sign,
+    frozen: row.frozen,
     createdAt: row.created_at.toISOString(),
     updatedAt: row.updated_at.toISOString(),
-  };
-}
-
-function toMember(row: accounts.MemberRow): Member {
-  return {
-    id: row.id,
-    email: row.email,
-    name: row.name,
-    role: row.role,
-    status: row.status === "active" ? "active" : "invited",
-    createdAt: row.created_at.toISOString(),
   };
 }

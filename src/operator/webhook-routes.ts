@@ -11,6 +11,7 @@ import {
 } from "../webhooks/operator-service.ts";
 import { OperatorWebhook, OperatorWebhookBody, Secret } from "../webhooks/schemas.ts";
 import type { WebhookDeps } from "../webhooks/service.ts";
+import { operatorOf } from "./gate.ts";
 
 const Shown = Type.Object({ webhook: ref(OperatorWebhook) });
 const Disclosed = Type.Object({ webhook: ref(OperatorWebhook), secret: Secret });
@@ -32,7 +33,7 @@ export function operatorWebhookRoutes(app: App, deps: WebhookDeps): void {
       },
     },
     async (request, reply) => {
-      const { webhook, secret } = await putOperatorWebhook(deps, request.body.url);
+      const { webhook, secret } = await putOperatorWebhook(deps, request.body.url, operatorOf(request));
       return secret === undefined ? reply.send({ webhook }) : reply.code(201).send({ webhook, secret });
     },
   );
@@ -62,7 +63,7 @@ export function operatorWebhookRoutes(app: App, deps: WebhookDeps): void {
           response: { 200: Disclosed },
         },
       },
-      async () => rotateOperatorSecret(deps),
+      async (request) => rotateOperatorSecret(deps, operatorOf(request)),
     );
 
     scope.delete(
@@ -75,8 +76,8 @@ export function operatorWebhookRoutes(app: App, deps: WebhookDeps): void {
           response: { 200: Type.Object({ deleted: Type.Literal(true) }) },
         },
       },
-      async () => {
-        await deleteOperatorWebhook(db);
+      async (request) => {
+        await deleteOperatorWebhook(db, operatorOf(request));
         return { deleted: true as const };
       },
     );

@@ -35,6 +35,7 @@ async function faultsOf(
   const computed = canonicalDigest(statement);
   const right: [boolean, string][] = [
     [computed.toString("hex") === digest, "is not what its digest is over"],
+    [statement.action === approval.type, "is for another act than the approval"],
     [statement.accountId === accountId, "is of another account"],
     [statement.approvalId === approval.id, "is of another approval"],
     [canonicalText(statement.terms) === canonicalText(terms), "is over other terms"],

@@ -1,45 +1,10 @@
-import { type Static, type TSchema, Type } from "@sinclair/typebox";
-import { nullable, Time } from "../lib/schema.ts";
-
-/** These keys and no others: what a receipt does not know it must not carry. */
-const exact = <T extends Record<string, TSchema>>(properties: T) =>
-  Type.Object(properties, { additionalProperties: false });
+import { type Static, Type } from "@sinclair/typebox";
+import { exact, nullable, Time } from "../lib/schema.ts";
+import { FundingStatement, FundingTerms } from "../lib/statement.ts";
 
 const Digest = Type.String({ pattern: "^[0-9a-f]{64}$", description: "SHA-256, in hex." });
 const Bytes = Type.String({ pattern: "^[A-Za-z0-9_-]+$", description: "Bytes in base64url." });
 const Cents = Type.Integer();
-
-const Terms = exact({
-  amountCents: Cents,
-  currency: Type.String(),
-  milestoneId: nullable(Type.String()),
-  description: Type.String(),
-  contractId: Type.String(),
-  jobId: Type.String(),
-  payee: exact({
-    userId: Type.String(),
-    displayName: Type.String(),
-    payoutAccount: nullable(Type.String()),
-  }),
-});
-
-/** What a person signed, whole (CONTRACT.md §1). */
-const Statement = exact({
-  v: Type.Literal(1),
-  accountId: Type.String(),
-  approvalId: Type.String(),
-  decision: Type.String({ enum: ["confirm", "decline"] }),
-  terms: Terms,
-  source: Type.Union([
-    Type.Null(),
-    exact({
-      kind: Type.String({ enum: ["card", "credits"] }),
-      brand: nullable(Type.String()),
-      last4: nullable(Type.String()),
-    }),
-  ]),
-  nonce: Type.String(),
-});
 
 const Proof = Type.Union([
   exact({
@@ -60,7 +25,7 @@ export type Proof = Static<typeof Proof>;
 
 const Signed = exact({
   digest: Digest,
-  statement: Statement,
+  statement: FundingStatement,
   signedBy: exact({ userId: Type.String(), name: Type.String(), email: nullable(Type.String()) }),
   signedAt: Time,
   proof: Proof,
@@ -73,7 +38,7 @@ const CONTENT = {
   accountName: Type.String(),
   approval: exact({
     id: Type.String(),
-    type: Type.String({ enum: ["milestone_fund", "milestone_approve", "contract_end"] }),
+    type: FundingStatement.properties.action,
     status: Type.String({ enum: ["confirmed", "declined"] }),
     coSign: Type.String({ enum: ["session", "passkey"] }),
     contractId: Type.String(),
@@ -88,7 +53,7 @@ const CONTENT = {
       description: "What came of it, as `GET /approvals/{approvalId}` says.",
     }),
   }),
-  terms: Terms,
+  terms: FundingTerms,
   askedBy: exact({ tokenId: Type.String(), name: Type.String(), preview: Type.String() }),
   statements: Type.Array(Signed, {
     description: "Everything that people signed, the oldest first: after a refused card there is one more.",

@@ -1,6 +1,6 @@
 import type { PublicKeyCredentialRequestOptionsJSON } from "@simplewebauthn/server";
 import { listOwners } from "../accounts/member-service.ts";
-import { listMembers, listMemberships } from "../accounts/service.ts";
+import { assertNotFrozen, listMembers, listMemberships } from "../accounts/service.ts";
 import { byPerson, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
@@ -113,7 +113,7 @@ export async function askForConsent(
  * An owner consents to a member's passkey: by their own, whose answer is kept with the consent, or, if they have none
  * that counts, by a proof younger than 5 minutes. It counts once an owner of each of the member's accounts has.
  * @returns `undefined`: it waits no more; else whether it counts now, and the cookie to set after a passkey's proof
- * @throws Problem presence_lapsed, passkey_proof_required, passkey_refused; as `holdActor`
+ * @throws Problem presence_lapsed, passkey_proof_required, passkey_refused, account_frozen; as `holdActor`
  */
 export async function consentToPasskey(
   deps: SessionDeps,
@@ -126,6 +126,7 @@ export async function consentToPasskey(
   return inSession(deps.db, owner, need, async (trx, now, held) => {
     const passkey = await holdWaiting(trx, consent);
     if (passkey === undefined || passkey.userId === owner.userId) return undefined;
+    await assertNotFrozen(trx, consent.accountId);
     const proof = await proveOwner(trx, deps, held, owner, consent, credential, now);
     await consents.insertConsent(trx, { ...consent, userId: owner.userId }, now);
     const { accountId } = consent;

@@ -3,7 +3,7 @@ import {
   type PublicKeyCredentialCreationOptionsJSON,
 } from "@simplewebauthn/server";
 import { listOwners } from "../accounts/member-service.ts";
-import { listMemberships } from "../accounts/service.ts";
+import { assertNotFrozen, listMemberships } from "../accounts/service.ts";
 import { byPerson, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Trx } from "../database/connection.ts";
@@ -80,7 +80,7 @@ export async function askForNewPasskey(
  * it. In a session that is not trusted it waits for consent (`passkey-trust.ts`), and the owners of the person's accounts
  * are mailed.
  * @returns whether it counts at once, and the cookie to set; `undefined`: it is no new passkey of theirs, or is known already
- * @throws Problem presence_lapsed, passkey_limit_reached; as `holdActor`
+ * @throws Problem presence_lapsed, passkey_limit_reached, account_frozen; as `holdActor`
  */
 export async function addPasskey(
   deps: SessionDeps,
@@ -97,6 +97,8 @@ export async function addPasskey(
     const challenge = readChallenge(keys, addingIn(person), clientDataJSON, now);
     if (challenge === undefined) return undefined;
     const { trusted } = await holdActor(trx, person, CHANGING, now);
+    for (const { accountId } of await listMemberships(trx, person.userId))
+      await assertNotFrozen(trx, accountId);
     const made = await verifyRegistration(relyingParty, registration, challenge.bytes);
     if (made === undefined || !(await useChallenge(trx, challenge))) return undefined;
     if ((await passkeys.listOwnPasskeys(trx, person.userId)).length >= PASSKEYS_AT_MOST)

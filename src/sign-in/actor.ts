@@ -1,4 +1,4 @@
-import { type Allowed, assertMember, holdAccount } from "../accounts/service.ts";
+import { type Allowed, assertMember, assertNotFrozen, holdAccount } from "../accounts/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
@@ -18,8 +18,11 @@ export type Need = {
   fresh?: boolean;
   /** `token`: the act replaces the session's token. `factors`: it changes what the person signs in with, too. */
   changes?: "token" | "factors";
-  /** Where they act, and which members may. `alone`: what belongs to the account changes one at a time. */
-  account?: { id: string; may: Allowed; alone?: boolean };
+  /**
+   * Where they act, and which members may. `alone`: what belongs to the account changes one at a time; `unfrozen`: not
+   * while the account is frozen.
+   */
+  account?: { id: string; may: Allowed; alone?: boolean; unfrozen?: boolean };
 };
 
 /** Who acts, as they are while the transaction holds them. */
@@ -40,7 +43,7 @@ export type Held = {
  * and the role not changed.
  * @param now the transaction's time
  * @throws Problem session_ended, session_replaced when the token was replaced meanwhile, presence_lapsed, not_found
- * when they are no member, not_permitted when their role does not allow it
+ * when they are no member, not_permitted when their role does not allow it, account_frozen
  */
 export async function holdActor(trx: Trx, actor: Actor, need: Need, now: Date): Promise<Held> {
   if (need.changes === "factors") {
@@ -53,6 +56,7 @@ export async function holdActor(trx: Trx, actor: Actor, need: Need, now: Date): 
   if (need.fresh === true && !isFresh(session, now)) throw new Problem("presence_lapsed");
   const { account } = need;
   if (account?.alone) await holdAccount(trx, account.id);
+  if (account?.unfrozen) await assertNotFrozen(trx, account.id);
   if (account !== undefined) await assertMember(trx, account.id, actor.userId, account.may);
   const { vouched, passwordByLink } = await sessions.readVouching(trx, actor.userId);
   const { provedAt, trusted } = session;

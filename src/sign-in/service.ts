@@ -204,6 +204,12 @@ export async function recordProof(
   await recordAudit(trx, { actor: byPerson(person), action, subject, detail: { by }, origin }, now);
 }
 
+/** Records that a passkey did not prove what a person sent with it. */
+export async function recordRefusedPasskey(db: Db, person: Person, origin: RequestOrigin): Promise<void> {
+  const refused = { action: "presence_refused", by: "passkey" } as const;
+  await inSession(db, person, {}, (trx, now) => recordProof(trx, person, refused, origin, now));
+}
+
 /**
  * Changes the password of a signed-in person, who has typed the present one: their other sessions end, this one's
  * token is replaced, they are mailed, and it is audited (CONTRACT.md §7). Passkeys that do not count yet go too: only

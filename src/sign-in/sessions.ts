@@ -73,8 +73,7 @@ async function endCopied(
 }
 
 /**
- * Starts a session within the transaction that found the person to be who they say, and ends the one that their
- * browser brought. The one writer of new sessions.
+ * Starts a session within the transaction that found the person to be who they say. The one writer of new sessions.
  * @param how.trusted whether a passkey that counts was used
  */
 export async function startSession(
@@ -95,14 +94,14 @@ export async function startSession(
   return token;
 }
 
-/** Holds the session that a browser brought to its next sign-in. */
+/** Holds the session that a browser brought to its next sign-in. A replaced token changes nothing. */
 export async function holdFormer(trx: Trx, former: store.SessionRow | undefined): Promise<void> {
-  if (former !== undefined) await store.lockSession(trx, former, { alone: true });
+  if (former?.token === "current") await store.lockSession(trx, former, { alone: true });
 }
 
 /** Ends it. */
 export async function endFormer(trx: Trx, former: store.SessionRow | undefined): Promise<void> {
-  if (former !== undefined) await store.deleteSession(trx, former.sessionId);
+  if (former?.token === "current") await store.deleteSession(trx, former.sessionId);
 }
 
 /**

@@ -3,7 +3,7 @@ import type { PaymentRow, ReversalRow } from "../billing/payment-service.ts";
 import { type Html, html } from "../lib/html.ts";
 import { formatAmount } from "../lib/money.ts";
 import { approvalReferences, approvalTerms } from "./approval-terms.ts";
-import { type DecisionForms, decisionForms } from "./decision-form.ts";
+import { type DecisionForms, decisionForms, haltNotice, isHalted } from "./decision-form.ts";
 import { type Fault, hiddenField } from "./forms.ts";
 import type { Page } from "./layout.ts";
 import { reversalNotices } from "./reversals.ts";
@@ -49,7 +49,7 @@ export function approvalPage(view: ApprovalView): Page {
 }
 
 function asksPasskey({ forms, approval }: ApprovalView): boolean {
-  return forms?.presence.by === "passkey" && approval.card !== null;
+  return forms?.presence.by === "passkey" && approval.card !== null && !isHalted(approval);
 }
 
 function headOf({ approval, payment }: ApprovalView): { title: string; heading: Html } {
@@ -104,7 +104,8 @@ function statusOf(view: ApprovalView): Html {
 }
 
 function waiting({ approval, payment, forms }: ApprovalView): Html {
-  return html`${payment?.status === "refused" ? refused(approval, payment) : null}
+  return html`${haltNotice(approval)}
+      ${payment?.status === "refused" ? refused(approval, payment) : null}
       ${
         forms !== undefined && approval.card === null
           ? html`<p class="notice wrong"><strong>No card is on file.</strong> Add one before you confirm.</p>`
@@ -142,6 +143,11 @@ function executing(view: ApprovalView): Html {
     return html`<p class="notice" role="status"><strong>You are back from your bank.</strong> What it said is asked for
         now.</p>
       ${lookForm(view, "See the outcome", { sendsItself: true })}`;
+  }
+  if (payment?.status === "created" && approval.paymentsPaused) {
+    return html`<p class="notice" role="status"><strong>Payments are paused.</strong> This one is confirmed and waits until
+        the operator of this service resumes them. The card is not charged before.</p>
+      ${lookForm(view, "Look again")}`;
   }
   if (payment?.status !== "action_required" || payment.actionUrl === null) {
     return html`<p class="notice" role="status"><strong>The payment is under way.</strong> Its outcome will stand here,

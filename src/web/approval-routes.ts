@@ -5,6 +5,7 @@ import { listApprovalsForHuman } from "../approvals/human-service.ts";
 import { advanceWhileWatched, cancelPayment } from "../approvals/payment.ts";
 import { findLatestPayment } from "../billing/payment-service.ts";
 import type { App } from "../http/app.ts";
+import { originOf } from "../http/origin.ts";
 import { Problem } from "../lib/problems.ts";
 import { openSessionGate } from "../sign-in/gate.ts";
 import { assertActs } from "../sign-in/service.ts";
@@ -87,6 +88,8 @@ export function approvalPageRoutes(app: App, deps: ApprovalPageDeps): void {
       const approval = await findOwn(deps, request, human);
       const decider: Decider = {
         actor: human,
+        name: human.name,
+        origin: originOf(request),
         presence: { kind: "session", provedAt: human.provedAt },
       };
       return decide(deps, request, reply, human, () =>

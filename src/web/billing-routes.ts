@@ -1,5 +1,6 @@
 import { Type } from "@sinclair/typebox";
 import type { FastifyReply } from "fastify";
+import { byPerson } from "../audit/service.ts";
 import { listPayments, listReversals } from "../billing/payment-service.ts";
 import { TEST_CARD_NUMBERS } from "../billing/sandbox.ts";
 import {
@@ -9,6 +10,7 @@ import {
   removePaymentMethod,
 } from "../billing/service.ts";
 import type { App } from "../http/app.ts";
+import { originOf } from "../http/origin.ts";
 import { isUuid } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
 import type { SessionDeps } from "../sessions/service.ts";
@@ -70,7 +72,8 @@ export function billingRoutes(app: App, deps: Deps): void {
     async (request, reply) => {
       const { accountId, cardId } = request.body;
       const human = changer(gate.human(request), accountId);
-      await removePaymentMethod(deps, accountId, cardId, human);
+      const act = { actor: byPerson(human), origin: originOf(request) };
+      await removePaymentMethod(deps, accountId, cardId, act, human);
       return reply.redirect("/billing?said=removed", 303);
     },
   );
@@ -93,7 +96,8 @@ function testCardRoute(app: App, deps: Deps, gate: SessionGate): void {
           fault: { field: numberField(accountId), message },
         });
       }
-      await addPaymentMethod(deps, accountId, paymentMethod, human);
+      const act = { actor: byPerson(human), origin: originOf(request) };
+      await addPaymentMethod(deps, accountId, paymentMethod, act, human);
       return reply.redirect(approval === undefined ? "/billing?said=added" : `/approvals/${approval}`, 303);
     },
   );

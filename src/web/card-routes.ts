@@ -48,7 +48,7 @@ export function cardRoutes(app: App, deps: Deps, cardForm: CardForm): void {
     async (request, reply) => {
       const { accountId, approval } = request.body;
       const human = changer(begin.human(request), accountId);
-      await assertActs(deps.db, human, { id: accountId, may: "decide" });
+      await assertActs(deps.db, human, { id: accountId, may: "decide", unfrozen: true });
       return reply.redirect(pagePath(await cardForm.begin(accountId, human.userId), approval), 303);
     },
   );

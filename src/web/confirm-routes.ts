@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { confirmApproval, issueChallenge, type Presence } from "../approvals/decide.ts";
 import type { HumanApproval } from "../approvals/human-service.ts";
 import type { App } from "../http/app.ts";
+import { originOf } from "../http/origin.ts";
 import { badField, Problem, type ProblemName } from "../lib/problems.ts";
 import { askForPasskey, readAssertion } from "../sessions/presence-service.ts";
 import { type Human, openSessionGate } from "../sign-in/gate.ts";
@@ -22,7 +23,7 @@ import {
   showApproval,
   signedOf,
 } from "./approval-view.ts";
-import { proveNow } from "./presence.ts";
+import { byPasskey, proveNow } from "./presence.ts";
 import { typedAmountFault } from "./typed-amount.ts";
 
 const ConfirmBody = Type.Object(
@@ -80,8 +81,10 @@ export function confirmRoutes(app: App, deps: ApprovalPageDeps): void {
     if (wrong !== undefined) return fault("amount", wrong);
     const { acting, presence } = proof;
     const onRenewed = (token: NewToken) => void reply.header("set-cookie", cookieFor(deps, token));
+    const decider = { actor: acting, name: human.name, origin: originOf(request), presence, onRenewed };
+    const confirm = () => confirmApproval(deps, keyOf(approval), decider, signedOf(body));
     return decide(deps, request, reply, human, () =>
-      confirmApproval(deps, keyOf(approval), { actor: acting, presence, onRenewed }, signedOf(body)),
+      presence.kind === "passkey" ? byPasskey(deps, request, acting, confirm) : confirm(),
     );
   });
 }
@@ -90,6 +93,8 @@ export function confirmRoutes(app: App, deps: ApprovalPageDeps): void {
 function standstill(approval: HumanApproval, body: ConfirmBody): ProblemName | undefined {
   if (approval.state === "executing") return "payment_in_progress";
   if (approval.state !== "waiting") return "already_decided";
+  if (approval.frozen) return "account_frozen";
+  if (approval.paymentsPaused) return "payments_paused";
   return isCurrent(approval, body) ? undefined : "statement_stale";
 }
 

@@ -32,6 +32,21 @@ export type DecisionForms = {
 
 type View = { approval: HumanApproval; payment: PaymentRow | undefined; fault: Fault | undefined };
 
+/** Whether the operator keeps everybody from confirming, here or anywhere. */
+export function isHalted({ frozen, paymentsPaused }: HumanApproval): boolean {
+  return frozen || paymentsPaused;
+}
+
+/** What a page that would pay says while it is so. */
+export function haltNotice(approval: HumanApproval): Html | null {
+  if (!isHalted(approval)) return null;
+  return approval.frozen
+    ? html`<p class="notice wrong"><strong>This account is frozen.</strong> The operator of this service has frozen it: nothing
+        can be confirmed until they end that. You can still decline.</p>`
+    : html`<p class="notice wrong"><strong>Payments are paused.</strong> The operator of this service has paused all payments:
+        nothing can be confirmed until they resume. You can still decline.</p>`;
+}
+
 /** What the person decides by. Without a card, or a passkey that is demanded, there is only a no. */
 export function decisionForms(view: View, forms: DecisionForms): Html {
   const { approval, payment } = view;
@@ -40,6 +55,7 @@ export function decisionForms(view: View, forms: DecisionForms): Html {
           ${hidden(forms.decline)}
           <button class="second decline" type="submit">Decline</button>
         </form>`;
+  if (isHalted(approval)) return html`<div class="choices">${declining}</div>`;
   if (card === null) {
     return html`<div class="choices">
         <a class="button" href="/billing?approval=${id}">Add a card</a>

@@ -8,6 +8,7 @@ import type { Webhook } from "../webhooks/schemas.ts";
 import { choice, type Fault, faultSummary, field, hiddenField, notice } from "./forms.ts";
 import type { Page } from "./layout.ts";
 import { presenceField } from "./presence.ts";
+import { UPGRADE_NOTICES, type UpgradeView, upgradeRows } from "./upgrade-pages.ts";
 import { madeWebhooks } from "./webhook-pages.ts";
 import { mentioned, named } from "./wording.ts";
 
@@ -32,11 +33,13 @@ export type MemberSection = {
   accountId: string;
   accountName: string;
   members: readonly MemberRow[];
+  upgrades: readonly UpgradeView[];
   /** What makes the form to invite; absent for all but owners. */
   inviting: { formToken: string; draft?: InviteDraft | undefined } | undefined;
 };
 
 const NOTICES: Record<string, string> = {
+  ...UPGRADE_NOTICES,
   invited: "The invitation is on its way by mail. It works once, for 24 hours.",
   role: "The role is changed. They were mailed.",
   removed: "They are removed. They've been notified by email.",
@@ -75,11 +78,12 @@ export function membersPage(
 }
 
 function account(human: Human, section: MemberSection, several: boolean, fault: Fault | undefined): Html {
-  const { accountName, members, inviting } = section;
+  const { accountName, members, upgrades, inviting } = section;
   const heading = (text: string): Html => (several ? html`<h3>${text}</h3>` : html`<h2>${text}</h2>`);
   return html`${several && html`<h2>${mentioned(accountName)}</h2>`}
       ${heading("In the account")}
       <ul class="rows">${members.map((member) => row(human, member, inviting !== undefined))}</ul>
+      ${upgradeRows(human, upgrades)}
       ${
         inviting === undefined
           ? html`<p class="quiet">Owners invite, change and remove members.</p>`

@@ -33,6 +33,7 @@ import {
 import { accountOf } from "./memberships.ts";
 import { absentFault, proveNow } from "./presence.ts";
 import { show } from "./site.ts";
+import { viewUpgrades } from "./upgrade-routes.ts";
 
 const strict = { additionalProperties: false };
 const token = { form_token: Type.String({ maxLength: 100 }) };
@@ -217,7 +218,8 @@ async function showMembers(
       draft: around.drafts?.[accountId],
     };
     const members = await listMembers(deps.db, accountId);
-    return { accountId, accountName, members, inviting: role === "owner" ? inviting : undefined };
+    const upgrades = await viewUpgrades(deps, human, account);
+    return { accountId, accountName, members, upgrades, inviting: role === "owner" ? inviting : undefined };
   };
   const sections = await Promise.all(human.memberships.map(section));
   const status = around.fault === undefined ? 200 : 422;

@@ -14,7 +14,7 @@ import { openSessionGate } from "../sign-in/gate.ts";
 import { CONSENT_PURPOSES, CONSENTS, consentField } from "./passkey-consent-pages.ts";
 import { SECURITY } from "./passkey-pages.ts";
 import { Credential } from "./passkey-routes.ts";
-import { absentFault, proveNow } from "./presence.ts";
+import { absentFault, byPasskey, proveNow } from "./presence.ts";
 import { showSecurity } from "./security-view.ts";
 
 const StopForm = Type.Object({
@@ -45,12 +45,12 @@ export function passkeyConsentRoutes(app: App, deps: SessionDeps): void {
     const human = agreeing.human(request);
     const consent = subjectOf(request);
     const { password: typed, credential } = request.body;
-    const acting = (await consentsByPasskey(deps, human))
-      ? human
-      : await proveNow(deps, request, reply, human, typed);
+    const signs = await consentsByPasskey(deps, human);
+    const acting = signs ? human : await proveNow(deps, request, reply, human, typed);
     if (acting === undefined)
       return showSecurity(deps, reply, human, { fault: absentFault(consentField(consent), typed) });
-    const done = await consentToPasskey(deps, acting, consent, credential, originOf(request));
+    const agree = () => consentToPasskey(deps, acting, consent, credential, originOf(request));
+    const done = await (signs ? byPasskey(deps, request, acting, agree) : agree());
     if (done?.cookie !== undefined) reply.header("set-cookie", done.cookie);
     const said = done === undefined ? "over" : done.counts ? "agreed" : "agreed-here";
     return reply.redirect(`${SECURITY}?said=passkey-${said}`, 303);

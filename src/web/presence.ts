@@ -1,9 +1,16 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { originOf } from "../http/origin.ts";
 import { type Html, html } from "../lib/html.ts";
+import { Problem } from "../lib/problems.ts";
 import type { SessionDeps } from "../sessions/service.ts";
 import type { Human } from "../sign-in/gate.ts";
-import { isFresh, PASSWORD_AT_MOST, provePassword } from "../sign-in/service.ts";
+import {
+  isFresh,
+  PASSWORD_AT_MOST,
+  provePassword,
+  recordRefusedPasskey,
+  type SignInDeps,
+} from "../sign-in/service.ts";
 import { type Fault, field } from "./forms.ts";
 
 /**
@@ -24,6 +31,29 @@ export async function proveNow(
   reply.header("set-cookie", proved.cookie);
   const { provedAt, tokenDigest } = proved;
   return { ...human, provedAt, tokenDigest };
+}
+
+/**
+ * Runs an act that a passkey signs: counted like a proof by password, and one that is refused is audited.
+ * @throws Problem rate_limited {retryAfterSeconds}; what `act` throws
+ */
+export async function byPasskey<T>(
+  deps: SignInDeps,
+  request: FastifyRequest,
+  human: Human,
+  act: () => Promise<T>,
+): Promise<T> {
+  const origin = originOf(request);
+  const counted = await deps.attempts.countProof(human.userId);
+  try {
+    const done = await act();
+    await counted.forgive();
+    return done;
+  } catch (error) {
+    if (error instanceof Problem && error.problem === "passkey_refused")
+      await recordRefusedPasskey(deps.db, human, origin);
+    throw error;
+  }
 }
 
 /** What a form asks whose person has not proved lately that they are there; nothing if they have. */

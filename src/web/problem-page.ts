@@ -38,6 +38,8 @@ export function problemPage(problem: Problem, requestId: string): Page {
       <p><a href="/sign-in">Sign in</a></p>`,
       };
     case "session_replaced":
+    case "account_frozen":
+    case "payments_paused":
     case "passkeys_unavailable":
     case "passkey_limit_reached":
     case "presence_lapsed":

@@ -29,6 +29,7 @@ import { sandboxRoutes } from "./sandbox-routes.ts";
 import { securityRoutes } from "./security-routes.ts";
 import { signInRoutes } from "./sign-in-routes.ts";
 import { show } from "./site.ts";
+import { upgradeRoutes } from "./upgrade-routes.ts";
 import { webhookPageRoutes } from "./webhook-routes.ts";
 
 const ASSETS = [
@@ -70,6 +71,7 @@ export async function webRoutes(
   settingsRoute(app);
   keyRoutes(app, deps);
   memberRoutes(app, deps);
+  upgradeRoutes(app, deps);
   securityRoutes(app, deps);
   passkeyRoutes(app, deps);
   passkeyConsentRoutes(app, deps);

@@ -14,7 +14,6 @@ import { mentioned, named, time } from "./wording.ts";
 export const EVENT_WORDS: Record<AccountEventType, string> = {
   "approval.confirmed": "An approval is confirmed, declined or lapsed",
   "milestone.status_changed": "A milestone is made, funded, paid, refunded or cancelled",
-  "payment.pending": "An invoice waits for action",
   "contract.created": "A contract begins",
   "contract.budget_state_changed": "A contract’s budget changes its state",
   "proposal.received": "A proposal comes in",

@@ -38,7 +38,7 @@ export async function addByHand(deps: Deps, hand: Hand, id: string, body: Webhoo
   const { accountId } = account;
   const need = { fresh: true, account: { id: accountId, may: "decide", alone: true } } as const;
   return inSession(deps.db, person, need, async (trx) => {
-    const maker = { accountId, tokenId: null, userId: person.userId, makerName: person.name };
+    const maker = { accountId, tokenId: null, rootId: null, userId: person.userId, makerName: person.name };
     const disclosed = await addWebhook(trx, deps.config, maker, id, body);
     const { host } = new URL(body.url);
     const said = { by: person, accountName: account.accountName, host };

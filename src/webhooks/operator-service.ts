@@ -1,5 +1,6 @@
+import { type Act, recordAudit, SERVICE_ACCOUNT } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
-import type { Db } from "../database/connection.ts";
+import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { Problem } from "../lib/problems.ts";
 import { seal } from "../lib/sealed.ts";
@@ -22,14 +23,22 @@ export const OPERATOR_SECRET = "operator-webhook";
 export async function putOperatorWebhook(
   { db, config }: WebhookDeps,
   url: string,
+  act: Act,
 ): Promise<{ webhook: OperatorWebhook; secret?: string }> {
   assertSendable(url, targetRules(config));
   const secret = newWebhookSecret();
   const created = await inTransaction(db, async (trx) => {
     const now = await readClock(trx);
     const sealed = seal(config.secretsKeys, secret, OPERATOR_SECRET);
-    if (await store.insertOperatorWebhook(trx, url, sealed, now)) return true;
-    await store.changeUrl(trx, url, now);
+    if (await store.insertOperatorWebhook(trx, url, sealed, now)) {
+      await record(trx, act, { action: "operator_webhook_changed", after: { url } }, now);
+      return true;
+    }
+    const before = await store.changeUrl(trx, url, now);
+    if (before !== undefined) {
+      const change = { before: { url: before }, after: { url } };
+      await record(trx, act, { action: "operator_webhook_changed", ...change }, now);
+    }
     return false;
   });
   return { webhook: await getOperatorWebhook(db), ...(created && { secret }) };
@@ -56,23 +65,36 @@ export async function getOperatorWebhook(db: Db): Promise<OperatorWebhook> {
  * Gives the webhook a new secret; the one before signs beside it for 24 h.
  * @throws Problem not_found
  */
-export async function rotateOperatorSecret({
-  db,
-  config,
-}: WebhookDeps): Promise<{ webhook: OperatorWebhook; secret: string }> {
+export async function rotateOperatorSecret(
+  { db, config }: WebhookDeps,
+  act: Act,
+): Promise<{ webhook: OperatorWebhook; secret: string }> {
   const secret = newWebhookSecret();
   const sealed = seal(config.secretsKeys, secret, OPERATOR_SECRET);
   const replaced = await inTransaction(db, async (trx) => {
-    const until = addSeconds(await readClock(trx), OLD_SECRET_SECONDS);
-    return store.replaceOperatorSecret(trx, sealed, until);
+    const now = await readClock(trx);
+    const until = addSeconds(now, OLD_SECRET_SECONDS);
+    if (!(await store.replaceOperatorSecret(trx, sealed, until))) return false;
+    await record(trx, act, { action: "operator_webhook_secret_replaced" }, now);
+    return true;
   });
   if (!replaced) throw noWebhook();
   return { webhook: await getOperatorWebhook(db), secret };
 }
 
 /** @throws Problem not_found */
-export async function deleteOperatorWebhook(db: Db): Promise<void> {
-  if (!(await store.deleteOperatorWebhook(db))) throw noWebhook();
+export async function deleteOperatorWebhook(db: Db, act: Act): Promise<void> {
+  await inTransaction(db, async (trx) => {
+    const url = await store.deleteOperatorWebhook(trx);
+    if (url === undefined) throw noWebhook();
+    await record(trx, act, { action: "operator_webhook_deleted", before: { url } }, await readClock(trx));
+  });
+}
+
+type Entry = Pick<Parameters<typeof recordAudit>[1], "action" | "before" | "after">;
+
+function record(trx: Trx, act: Act, entry: Entry, now: Date): Promise<void> {
+  return recordAudit(trx, { accountId: SERVICE_ACCOUNT, ...act, ...entry }, now);
 }
 
 function noWebhook(): Problem {

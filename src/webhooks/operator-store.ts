@@ -38,13 +38,18 @@ export async function insertOperatorWebhook(
   return numAffectedRows === 1n;
 }
 
-/** Sends to another URL from now on, at once and from where it stands. */
-export async function changeUrl(trx: Trx, url: string, now: Date): Promise<void> {
+/**
+ * Sends to another URL from now on, at once and from where it stands.
+ * @returns the URL before; `undefined`: it is the same
+ */
+export async function changeUrl(trx: Trx, url: string, now: Date): Promise<string | undefined> {
+  const before = await trx.selectFrom("operator_webhook").select("url").forNoKeyUpdate().executeTakeFirst();
+  if (before === undefined || before.url === url) return undefined;
   await trx
     .updateTable("operator_webhook")
     .set({ url, attempts: 0, due_at: now, attempted_at: null, answer_status: null, answer_error: null })
-    .where("url", "<>", url)
     .execute();
+  return before.url;
 }
 
 export async function replaceOperatorSecret(trx: Trx, secret: Sealed, oldUntil: Date): Promise<boolean> {
@@ -54,9 +59,9 @@ export async function replaceOperatorSecret(trx: Trx, secret: Sealed, oldUntil: 
   return numAffectedRows === 1n;
 }
 
-export async function deleteOperatorWebhook(db: Db): Promise<boolean> {
-  const { numDeletedRows } = await db.deleteFrom("operator_webhook").executeTakeFirstOrThrow();
-  return numDeletedRows === 1n;
+/** @returns the URL that it had; `undefined`: there was no webhook */
+export async function deleteOperatorWebhook(trx: Trx): Promise<string | undefined> {
+  return (await trx.deleteFrom("operator_webhook").returning("url").executeTakeFirst())?.url;
 }
 
 /** Takes the webhook for one sender, if it is due and has something to send. */

@@ -5,7 +5,9 @@ import type { TokenAccess } from "../http/access.ts";
 import type { App } from "../http/app.ts";
 import { acceptNoBody, NoBody } from "../http/body.ts";
 import { refuseIdempotencyKey } from "../http/idempotency.ts";
+import { originOf } from "../http/origin.ts";
 import type { ProblemName } from "../lib/problems.ts";
+import { addByToken, deleteByToken, redeliverByToken, rotateByToken } from "./by-token.ts";
 import {
   Deliveries,
   DeliveriesQuery,
@@ -18,16 +20,7 @@ import {
   WebhookList,
   WebhookRotated,
 } from "./schemas.ts";
-import {
-  createWebhook,
-  deleteWebhook,
-  getWebhook,
-  listDeliveries,
-  listWebhooks,
-  redeliver,
-  rotateSecret,
-  type WebhookDeps,
-} from "./service.ts";
+import { getWebhook, listDeliveries, listWebhooks, type WebhookDeps } from "./service.ts";
 
 const ACCESS: TokenAccess = {
   by: "token",
@@ -36,6 +29,7 @@ const ACCESS: TokenAccess = {
 };
 const WebhookParams = Type.Object({ webhookId: Type.String() });
 const DeliveryParams = Type.Object({ webhookId: Type.String(), deliveryId: Type.String() });
+const OWN_ROOT = "Only for webhooks that the token's own root token, or one that descends from it, made.";
 const READ_SCOPES = "The token needs the scope to read each of the webhook's event types, too.";
 
 function openWebhookGate(
@@ -71,8 +65,9 @@ export function webhookRoutes(app: App, deps: GateDeps & WebhookDeps): void {
       },
     },
     async (request, reply) => {
-      const created = await createWebhook(deps, creating.grant(request), request.body);
-      return reply.code(201).send({ ...created, message: WEBHOOK_CREATED });
+      const created = await addByToken(deps, creating.grant(request), request.body, originOf(request));
+      const disclosed = await creating.done(request, reply, created);
+      return reply.code(201).send({ ...disclosed, message: WEBHOOK_CREATED });
     },
   );
 
@@ -132,8 +127,8 @@ export function webhookRoutes(app: App, deps: GateDeps & WebhookDeps): void {
 export function webhookActionRoutes(app: App, deps: GateDeps & WebhookDeps): void {
   acceptNoBody(app);
   const { db } = deps;
-  const deleting = openWebhookGate(deps, ["not_found"]);
-  const acting = openWebhookGate(deps, ["not_found", "webhook_disabled"]);
+  const deleting = openWebhookGate(deps, ["made_by_another_key", "not_found"]);
+  const acting = openWebhookGate(deps, ["made_by_another_key", "not_found", "webhook_disabled"]);
 
   app.post(
     "/webhooks/:webhookId/rotate-secret",
@@ -144,14 +139,18 @@ export function webhookActionRoutes(app: App, deps: GateDeps & WebhookDeps): voi
         summary: "Replace a webhook's secret",
         description:
           "Answers a new secret, this once. For 24 hours deliveries carry a signature by each of the two; rotating again " +
-          `within that time ends the oldest at once. ${READ_SCOPES}`,
+          `within that time ends the oldest at once. The account's owners are mailed. ${OWN_ROOT} ${READ_SCOPES}`,
         tags: ["Webhooks"],
         params: WebhookParams,
         body: NoBody,
         response: { 200: WebhookRotated },
       },
     },
-    async (request) => rotateSecret(deps, acting.grant(request), request.params.webhookId),
+    async (request, reply) => {
+      const { webhookId } = request.params;
+      const rotated = await rotateByToken(deps, acting.grant(request), webhookId, originOf(request));
+      return acting.done(request, reply, rotated);
+    },
   );
 
   app.post(
@@ -161,7 +160,7 @@ export function webhookActionRoutes(app: App, deps: GateDeps & WebhookDeps): voi
       schema: {
         operationId: "redeliver",
         summary: "Send a delivery again",
-        description: `The same body under the same delivery id, at once and then on the usual schedule. ${READ_SCOPES}`,
+        description: `The same body under the same delivery id, at once and then on the usual schedule. ${OWN_ROOT} ${READ_SCOPES}`,
         tags: ["Webhooks"],
         params: DeliveryParams,
         body: NoBody,
@@ -170,8 +169,8 @@ export function webhookActionRoutes(app: App, deps: GateDeps & WebhookDeps): voi
     },
     async (request, reply) => {
       const { webhookId, deliveryId } = request.params;
-      const delivery = await redeliver(deps, acting.grant(request), webhookId, deliveryId);
-      return reply.code(202).send({ delivery });
+      const delivery = await redeliverByToken(deps, acting.grant(request), webhookId, deliveryId);
+      return reply.code(202).send({ delivery: await acting.done(request, reply, delivery) });
     },
   );
 
@@ -182,16 +181,17 @@ export function webhookActionRoutes(app: App, deps: GateDeps & WebhookDeps): voi
       schema: {
         operationId: "deleteWebhook",
         summary: "Delete a webhook",
-        description: "What was still to be sent to it is not sent any more.",
+        description: `What was still to be sent to it is not sent any more. The account's owners are mailed. ${OWN_ROOT}`,
         tags: ["Webhooks"],
         params: WebhookParams,
         body: NoBody,
         response: { 200: WebhookDeleted },
       },
     },
-    async (request) => ({
-      webhook: await deleteWebhook(db, deleting.grant(request).accountId, request.params.webhookId),
-      deleted: true as const,
-    }),
+    async (request, reply) => {
+      const { webhookId } = request.params;
+      const deleted = await deleteByToken(db, deleting.grant(request), webhookId, originOf(request));
+      return { webhook: await deleting.done(request, reply, deleted), deleted: true as const };
+    },
   );
 }

@@ -30,8 +30,8 @@ export const WebhookBody = Type.Object(
     }),
     eventTypes: Type.Array(Type.Unsafe<AccountEventType>({ type: "string", enum: TYPES }), {
       minItems: 1,
-      uniqueItems: true,
-      description: "The token needs the read scope of each.",
+      maxItems: 100,
+      description: "The token needs the read scope of each. A type that is named twice is taken once.",
     }),
   },
   { additionalProperties: false },

@@ -1,14 +1,16 @@
+import { assertMadeByOwnRoot } from "../accounts/access.ts";
 import { holdAccount } from "../accounts/service.ts";
+import type { ActingToken } from "../accounts/token-service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction, noteChange } from "../database/transaction.ts";
-import { type AccountEventType, DELIVERIES, EVENT_SCOPES } from "../events/schemas.ts";
-import { isUuid, newId } from "../lib/ids.ts";
+import { DELIVERIES } from "../events/schemas.ts";
+import { isUuid } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
-import { coversScope } from "../lib/scopes.ts";
 import { seal } from "../lib/sealed.ts";
 import { addSeconds, isoOrNull } from "../lib/time.ts";
 import { type Actor, holdActor } from "../sign-in/service.ts";
+import { assertMayRead, type Reader } from "./access.ts";
 import {
   type Deliveries,
   type DeliveriesQuery,
@@ -20,6 +22,8 @@ import {
 import { newWebhookSecret, OLD_SECRET_SECONDS } from "./signature.ts";
 import * as store from "./store.ts";
 import { assertSendable, targetRules } from "./target.ts";
+
+export type { Reader };
 
 const DELIVERIES_LIMIT = 50;
 
@@ -33,36 +37,21 @@ export type WebhookDeps = {
   };
 };
 
-/** Who asks, and what they may read: a token, or a member, who may read all that is the account's. */
-export type Reader = { accountId: string; scopes: readonly string[] };
-/** Which token makes a webhook. */
-export type Creator = Reader & { tokenId: string; tokenName: string };
 /** By whom a webhook is said to be: a token, or a person. */
-export type Maker = { accountId: string; tokenId: string | null; userId: string | null; makerName: string };
+export type Maker = {
+  accountId: string;
+  tokenId: string | null;
+  /** Of a token: the first of those who minted one another. */
+  rootId: string | null;
+  userId: string | null;
+  makerName: string;
+};
 /** A webhook with its secret, which is nowhere else in clear. */
 export type Disclosed = { webhook: Webhook; secret: string };
 
 /** Where in the database a secret belongs: sealed for one row, it opens for no other. */
 export function secretContext(accountId: string, webhookId: string): string {
   return `webhook:${accountId}:${webhookId}`;
-}
-
-/**
- * Subscribes a URL to the account's events from now on (CONTRACT.md §3). The webhook is the account's: it
- * stays when the token that made it goes.
- * @throws Problem bad_request {field}, scope_missing for a type that the token may not read,
- * webhook_limit_reached with 10
- */
-export async function createWebhook(
-  deps: WebhookDeps,
-  creator: Creator,
-  body: WebhookBody,
-): Promise<Disclosed> {
-  assertSendable(body.url, targetRules(deps.config));
-  assertMayRead(creator, body.eventTypes, deps.config.publicUrl);
-  const { accountId, tokenId, tokenName } = creator;
-  const maker = { accountId, tokenId, userId: null, makerName: tokenName };
-  return inTransaction(deps.db, (trx) => addWebhook(trx, deps.config, maker, newId(), body));
 }
 
 /**
@@ -85,27 +74,11 @@ export async function addWebhook(
   }
   const secret = newWebhookSecret();
   const sealed = seal(config.secretsKeys, secret, secretContext(accountId, id));
-  const webhook = { id, url, origin: new URL(url).origin, eventTypes, ...maker, secret: sealed };
+  const types = [...new Set(eventTypes)];
+  const webhook = { id, url, origin: new URL(url).origin, eventTypes: types, ...maker, secret: sealed };
   const row = await store.insertWebhook(trx, accountId, webhook, now);
   if (row === undefined) throw new Problem("form_refused");
   return { webhook: toWebhook(row), secret };
-}
-
-/**
- * The second half of the scopes of CONTRACT.md §3. Whoever would learn of events by a webhook, or get a secret to pass
- * for this service with, must be allowed to read its types. To list webhooks and to delete them, `webhooks:manage` is
- * enough: that says where events go, and not what is in them.
- * @throws Problem scope_missing
- */
-function assertMayRead({ scopes }: Reader, eventTypes: readonly string[], publicUrl: string): void {
-  const requiredScopes = [...new Set(eventTypes.map((type) => EVENT_SCOPES[type as AccountEventType]))];
-  if (requiredScopes.every((scope) => coversScope(scopes, scope))) return;
-  const tokensUrl = `${publicUrl}/settings/keys`;
-  throw new Problem(
-    "scope_missing",
-    { requiredScopes, grantedScopes: scopes, tokensUrl },
-    "The token needs the scope to read each of the webhook's event types: all of `details.requiredScopes`.",
-  );
 }
 
 /** The account's webhooks, the newest first. */
@@ -155,13 +128,13 @@ export async function findWebhookForMember(
 }
 
 /**
- * Deletes a webhook, and with it everything that was still to be sent to it.
+ * A member deletes a webhook, and with it everything that was still to be sent to it.
  * @returns it as it was
  * @throws Problem not_found
  */
-export async function deleteWebhook(db: Db, accountId: string, id: string, actor?: Actor): Promise<Webhook> {
+export async function deleteWebhook(db: Db, accountId: string, id: string, actor: Actor): Promise<Webhook> {
   return inTransaction(db, async (trx) => {
-    await holdMember(trx, accountId, actor);
+    await holdDecider(trx, accountId, actor);
     const webhook = await lockOr404(trx, accountId, id);
     await removeWebhook(trx, accountId, id);
     return toWebhook(webhook);
@@ -175,18 +148,6 @@ export function removeWebhook(trx: Trx, accountId: string, id: string): Promise<
 
 /**
  * Gives a webhook a new secret. The one before signs beside it for 24 h; one still older stops at once.
- * @throws Problem not_found, scope_missing, webhook_disabled
- */
-export async function rotateSecret(
-  { db, config }: WebhookDeps,
-  reader: Reader,
-  id: string,
-): Promise<Disclosed> {
-  return inTransaction(db, (trx) => replaceSecret(trx, config, reader, id));
-}
-
-/**
- * The same within the transaction of whoever may.
  * @param shown the `oldSecretUntil` of the page that asks: once for each time that it was shown
  * @throws Problem not_found, scope_missing, webhook_disabled, form_refused when the secret is another by now
  */
@@ -234,27 +195,42 @@ export async function listDeliveries(
 }
 
 /**
- * Sends a delivery once more, under its old id and with the same body, on a schedule of its own.
+ * A member sends a delivery once more, under its old id and with the same body, on a schedule of its own.
  * @throws Problem not_found, scope_missing, webhook_disabled
  */
-export async function redeliver(
+export function redeliver(
   { db, config }: WebhookDeps,
   reader: Reader,
   webhookId: string,
   deliveryId: string,
-  actor?: Actor,
+  actor: Actor,
 ): Promise<Delivery> {
-  const { accountId } = reader;
   return inTransaction(db, async (trx) => {
-    const now = await holdMember(trx, accountId, actor);
-    const webhook = await lockActive(trx, reader, webhookId, config.publicUrl);
-    const delivery = isUuid(deliveryId)
-      ? await store.restartDelivery(trx, accountId, webhookId, deliveryId, now)
-      : undefined;
-    if (delivery === undefined) throw notFound("deliveries", "deliveryId", deliveryId);
-    noteChange(trx, DELIVERIES);
-    return toDelivery(delivery, webhook);
+    await holdDecider(trx, reader.accountId, actor);
+    return restartDelivery(trx, config, reader, webhookId, deliveryId);
   });
+}
+
+/** The same in the transaction of whoever may. */
+export async function restartDelivery(
+  trx: Trx,
+  config: WebhookDeps["config"],
+  reader: Reader,
+  webhookId: string,
+  deliveryId: string,
+): Promise<Delivery> {
+  const now = await readClock(trx);
+  const webhook = await lockActive(trx, reader, webhookId, config.publicUrl);
+  const delivery = isUuid(deliveryId)
+    ? await store.restartDelivery(trx, reader.accountId, webhookId, deliveryId, now)
+    : undefined;
+  if (delivery === undefined) throw notFound("deliveries", "deliveryId", deliveryId);
+  noteChange(trx, DELIVERIES);
+  return toDelivery(delivery, webhook);
+}
+
+async function holdDecider(trx: Trx, accountId: string, actor: Actor): Promise<void> {
+  await holdActor(trx, actor, { account: { id: accountId, may: "decide" } }, await readClock(trx));
 }
 
 async function lockActive(
@@ -271,6 +247,16 @@ async function lockActive(
 
 async function lockOr404(trx: Trx, accountId: string, id: string): Promise<store.WebhookRow> {
   return findOr404(id, store.lockWebhook, trx, accountId);
+}
+
+/**
+ * Holds a webhook that a token wants to change.
+ * @throws Problem not_found, made_by_another_key
+ */
+export async function lockOwn(trx: Trx, caller: ActingToken, id: string): Promise<Webhook> {
+  const row = await lockOr404(trx, caller.accountId, id);
+  assertMadeByOwnRoot(caller, row.root_id);
+  return toWebhook(row);
 }
 
 async function findOr404<D extends Db>(
@@ -311,11 +297,4 @@ function toDelivery(row: store.DeliveryRow, webhook: store.WebhookRow): Delivery
     nextAttemptAt: cancelled ? null : isoOrNull(row.due_at),
     resolvedAt: cancelled ? isoOrNull(webhook.disabled_at) : isoOrNull(row.resolved_at),
   };
-}
-
-/** Holds a member who acts by hand; absent: a token or the service does. @returns the transaction's time */
-async function holdMember(trx: Trx, accountId: string, actor: Actor | undefined): Promise<Date> {
-  const now = await readClock(trx);
-  if (actor !== undefined) await holdActor(trx, actor, { account: { id: accountId, may: "decide" } }, now);
-  return now;
 }

@@ -9,6 +9,7 @@ const WEBHOOK_COLUMNS = [
   "event_types",
   "status",
   "token_id",
+  "root_id",
   "maker_name",
   "old_secret_until",
   "disabled_at",
@@ -70,6 +71,7 @@ export type NewWebhook = {
   origin: string;
   eventTypes: readonly string[];
   tokenId: string | null;
+  rootId: string | null;
   userId: string | null;
   makerName: string;
   secret: Sealed;
@@ -91,6 +93,7 @@ export function insertWebhook(
       origin: webhook.origin,
       event_types: [...webhook.eventTypes],
       token_id: webhook.tokenId,
+      root_id: webhook.rootId,
       user_id: webhook.userId,
       maker_name: webhook.makerName,
       secret: webhook.secret.bytes,

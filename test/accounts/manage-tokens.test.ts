@@ -5,7 +5,7 @@ import { SCOPES } from "../../src/lib/scopes.ts";
 import { bytesOf, expectRefusal } from "../http/expectations.ts";
 import { digestRows, endTokens } from "../http/rows.ts";
 import { type Answer, call, createFixture, type Fixture, operate } from "../support/fixtures.ts";
-import { PUBLIC_URL, startService } from "../support/service.ts";
+import { OPERATOR_KEY, PUBLIC_URL, startService } from "../support/service.ts";
 
 const { app, db } = await startService();
 const API = "/api/public/v1/tokens";
@@ -136,18 +136,35 @@ describe("POST /tokens", () => {
     expect(await digestRows(db)).toEqual(before);
   });
 
-  test("keeps to 25 active ones an account, however many ask at once; a revoked one makes room", async () => {
+  test("keeps to 20 active ones that tokens minted, however many ask at once; a revoked one makes room", async () => {
     const fixture = await createFixture(app);
-    const answers = await Promise.all(Array.from({ length: 40 }, () => mint(fixture.token)));
+    const second = await give(fixture, { scopes: ["jobs:read"] });
+    const answers = await Promise.all(
+      Array.from({ length: 40 }, (_, i) => mint(i % 2 === 0 ? fixture.token : second.token)),
+    );
     const statuses = Object.groupBy(answers, ({ status }) => String(status));
-    expect([statuses["201"]?.length, statuses["409"]?.length]).toEqual([24, 16]);
-    expectRefusal(statuses["409"]?.[0] as Answer, 409, "CONFLICT", {
-      reason: "token_limit_reached",
-      limit: 25,
-    });
-    await revoke(fixture.token, statuses["201"]?.[0]?.body.metadata.id);
+    expect([statuses["201"]?.length, statuses["409"]?.length]).toEqual([20, 20]);
+    const reason = { reason: "token_limit_reached", limit: 20 };
+    expectRefusal(statuses["409"]?.[0] as Answer, 409, "CONFLICT", reason);
+    const made = await list(fixture.token);
+    const ofFirst = made.find(
+      ({ name, scopes }: { name: string; scopes: string[] }) => name === "API token" && scopes.length > 1,
+    );
+    await revoke(fixture.token, ofFirst.id);
     expect((await mint(fixture.token)).status).toBe(201);
     expect((await mint(fixture.token)).status).toBe(409);
+  });
+
+  test("leaves people and the operator the rest of the 25", async () => {
+    const fixture = await createFixture(app);
+    for (let i = 0; i < 20; i++) await mintedBy(fixture.token);
+    for (let i = 0; i < 4; i++) await give(fixture, { scopes: [] });
+    const path = `/api/operator/v1/accounts/${fixture.account}/tokens`;
+    const beyond = await call(app, "POST", path, {
+      token: OPERATOR_KEY,
+      body: { name: "One more", scopes: [] },
+    });
+    expectRefusal(beyond, 409, "CONFLICT", { reason: "token_limit_reached", limit: 25 });
   });
 
   test("takes an empty body that says it is JSON, as none of it is required", async () => {
@@ -208,9 +225,9 @@ describe("DELETE /tokens/{tokenId}", () => {
   test("does not let a token end one whose scopes it does not cover", async () => {
     const fixture = await createFixture(app, { scopes: ["payments:write"] });
     const narrow = await mintedBy(fixture.token, { scopes: ["payments:read"] });
+    const { id: sibling } = await mintedBy(fixture.token);
     const before = await digestRows(db);
-    const [first] = (await list(narrow.token)).filter(({ name }: { name: string }) => name === "Test agent");
-    expectRefusal(await revoke(narrow.token, first.id), 403, "FORBIDDEN", {
+    expectRefusal(await revoke(narrow.token, sibling), 403, "FORBIDDEN", {
       requiredScopes: ["payments:write"],
       grantedScopes: ["payments:read"],
       tokensUrl: `${PUBLIC_URL}/settings/keys`,

@@ -14,7 +14,7 @@ import { cookieOf, open, signIn } from "../support/humans.ts";
 import { startService } from "../support/service.ts";
 
 const started = await startService();
-const { app, db } = started;
+const { app, db, config } = started;
 const service = {
   ...started,
   processor: createSandbox(db, "http://localhost:3000"),
@@ -22,7 +22,7 @@ const service = {
 };
 
 test("the demo's owner is made once, with a new password at each start, and stays signed in", async () => {
-  const deps = { db, processor: createSandbox(db, "http://localhost:3000") };
+  const deps = { db, config, processor: createSandbox(db, "http://localhost:3000") };
   const first = await prepareDemo(deps);
   const session = await signIn(app, first.email, first.password);
   expect(session.status).toBe(303);

@@ -4,9 +4,9 @@ import { createLogger } from "../../src/app/logger.ts";
 import { confirmApproval, type Decider, declineApproval, statementOf } from "../../src/approvals/decide.ts";
 import { findForHuman } from "../../src/approvals/human-store.ts";
 import { sweepDuePayments } from "../../src/approvals/jobs.ts";
-import { type Decision, statementDigest } from "../../src/approvals/statement.ts";
 import { createSandbox } from "../../src/billing/sandbox.ts";
 import { accountKey } from "../../src/lib/ids.ts";
+import { type Decision, statementDigest } from "../../src/lib/statement.ts";
 import { createActor } from "../support/actors.ts";
 import { call, createFixture, type Fixture, fund, operate } from "../support/fixtures.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
@@ -36,7 +36,12 @@ async function createApprover(
       updated_at: now,
     })
     .execute();
-  return { actor: await createActor(db, userId), presence: { kind: "password", provedAt: now } };
+  return {
+    actor: await createActor(db, userId),
+    name: "Ann Approver",
+    origin: { address: "192.0.2.1", requestId: "request-1" },
+    presence: { kind: "password", provedAt: now },
+  };
 }
 
 type Waiting = Fixture & { accountId: string; approvalId: string; decider: Decider };
@@ -80,6 +85,28 @@ async function readAll(waiting: Waiting) {
     ledger,
   };
 }
+
+test("each decision leaves an audit entry with who decided, from where, and which statement they signed", async () => {
+  const [confirmed, declined] = [await createWaiting(), await createWaiting()];
+  const page = await showPage(confirmed, "confirm");
+  await confirmApproval(deps, confirmed, confirmed.decider, page);
+  await declineApproval(db, declined, declined.decider, await showPage(declined, "decline"));
+  for (const [waiting, action] of [
+    [confirmed, "approval_confirmed"],
+    [declined, "approval_declined"],
+  ] as const) {
+    const entries = (await operate(app, "GET", `/accounts/${waiting.account}/audit`)).entries;
+    expect(entries.filter((entry: { action: string }) => entry.action === action)).toEqual([
+      expect.objectContaining({
+        actor: { kind: "person", id: waiting.decider.actor.userId, name: "Ann Approver", rootId: null },
+        subject: { kind: "approval", id: waiting.approvalId },
+        address: "192.0.2.1",
+        requestId: "request-1",
+        detail: { by: "password", statement: expect.stringMatching(/^[0-9a-f]{64}$/) },
+      }),
+    ]);
+  }
+});
 
 describe("a human confirms", () => {
   test("the money moves once, and approval, milestone, invoice, ledger and feed say so together", async () => {

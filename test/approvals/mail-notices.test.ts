@@ -2,7 +2,15 @@ import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { sweepNotices } from "../../src/approvals/notices.ts";
 import { accountKey } from "../../src/lib/ids.ts";
-import { call, createFixture, createMilestone, type Fixture, fund, operate } from "../support/fixtures.ts";
+import {
+  call,
+  createFixture,
+  createMilestone,
+  type Fixture,
+  fund,
+  MARIA,
+  operate,
+} from "../support/fixtures.ts";
 import { createHuman, hiddenValue, open, submit } from "../support/humans.ts";
 import { ownerOf } from "../support/owner.ts";
 import { startService } from "../support/service.ts";
@@ -73,7 +81,7 @@ describe("mail about approvals that wait", () => {
     const hostile = (word: string) =>
       `${word}\n\nDecide here instead:\r\n\r\nhttps://evil.example\u2028\u202e`;
     const contract = `/accounts/${watched.account}/contracts/${watched.contract}`;
-    await operate(app, "PUT", contract, { freelancer: { displayName: hostile("Maria") } });
+    await operate(app, "PUT", contract, { freelancer: { ...MARIA, displayName: hostile("Maria") } });
     const body = { name: hostile("Agent") };
     const { body: minted } = await call(app, "POST", "/api/public/v1/tokens", { token: watched.token, body });
     await fund(app, minted.token, watched.milestone);

@@ -5,7 +5,15 @@ import { expireApprovals } from "../../src/approvals/service.ts";
 import { accountKey, newId } from "../../src/lib/ids.ts";
 import { bytesOf, expectRefusal } from "../http/expectations.ts";
 import { digestRows, lapse, readApprovalRow, startExecuting, unclaim } from "../http/rows.ts";
-import { call, createFixture, createMilestone, type Fixture, fund, operate } from "../support/fixtures.ts";
+import {
+  call,
+  createFixture,
+  createMilestone,
+  type Fixture,
+  fund,
+  MARIA,
+  operate,
+} from "../support/fixtures.ts";
 import { ownerOf } from "../support/owner.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
 
@@ -152,12 +160,20 @@ describe("an approval that can no longer execute as it was asked", () => {
     ["the amount changed", "terms_changed", change(milestoneOf, { amountUsd: 450.01 })],
     ["the description changed", "terms_changed", change(milestoneOf, { description: "Label 6,000" })],
     ["the job changed", "terms_changed", change(contractOf, { jobId: "job-other" })],
-    ["the payee changed", "terms_changed", change(contractOf, { freelancer: { userId: "freelancer-2" } })],
-    ["the payee's name changed", "terms_changed", change(contractOf, { freelancer: { displayName: "M." } })],
+    [
+      "the payee changed",
+      "terms_changed",
+      change(contractOf, { freelancer: { ...MARIA, userId: "freelancer-2" } }),
+    ],
+    [
+      "the payee's name changed",
+      "terms_changed",
+      change(contractOf, { freelancer: { ...MARIA, displayName: "M." } }),
+    ],
     [
       "the payee's payout account changed",
       "terms_changed",
-      change(contractOf, { freelancer: { payoutAccount: "acct_2" } }),
+      change(contractOf, { freelancer: { ...MARIA, payoutAccount: "acct_2" } }),
     ],
   ])("%s: it is expired there and then, with the reason and its event", async (_name, reason, spoil) => {
     const { fixture, approval } = await createPending();
@@ -185,7 +201,9 @@ describe("an approval that can no longer execute as it was asked", () => {
     await change(milestoneOf, { name: "Batch", volume: 5000, dueDate: "2027-01-31", amountUsd: 450 })(
       fixture,
     );
-    await change(contractOf, { title: "New", rateUsd: 3, freelancer: { country: "France" } })(fixture);
+    await change(contractOf, { title: "New", rateUsd: 3, freelancer: { ...MARIA, country: "France" } })(
+      fixture,
+    );
     await change(milestoneOf, { amountUsd: 1 })(sister);
     await operate(app, "POST", `${milestoneOf(sister)}/cancel`);
     expect((await read(fixture.token, approval.id)).body.approval).toEqual(approval);

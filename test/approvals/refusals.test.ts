@@ -1,6 +1,7 @@
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { accountKey, newId } from "../../src/lib/ids.ts";
+import { SCOPES } from "../../src/lib/scopes.ts";
 import { bytesOf, expectRefusal } from "../http/expectations.ts";
 import {
   digestRows,
@@ -131,19 +132,20 @@ describe("POST /milestones/{milestoneId}/fund refuses, and writes nothing", () =
 });
 
 describe("of several conflicts the one that stands higher in the contract answers", () => {
-  const faults = { ended: endContract, cancelled: cancel, funded: setFunded, cardless: removeCards };
-  const funded = { reason: "milestone_not_fundable", status: "ACTIVE_FUNDED" };
-  function setFunded(fixture: Fixture) {
-    return setMilestoneStatus(db, fixture, "ACTIVE_FUNDED");
+  const faults = { ended: endContract, cancelled: cancel, paid: setPaid, cardless: removeCards };
+  const paid = { reason: "milestone_not_fundable", status: "PAID" };
+  // A contract with a funded milestone does not end.
+  function setPaid(fixture: Fixture) {
+    return setMilestoneStatus(db, fixture, "PAID");
   }
 
   // An ended contract comes last, as nothing under it can be changed any more.
   test.each<[(keyof typeof faults)[], Record<string, unknown>]>([
     [["cancelled", "cardless", "ended"], { reason: "contract_ended" }],
-    [["funded", "cardless", "ended"], { reason: "contract_ended" }],
+    [["paid", "cardless", "ended"], { reason: "contract_ended" }],
     [["cardless", "ended"], { reason: "contract_ended" }],
     [["cancelled", "cardless"], { reason: "milestone_cancelled" }],
-    [["funded", "cardless"], funded],
+    [["paid", "cardless"], paid],
   ])("%j", async (names, details) => {
     const fixture = await createFixture(app);
     for (const name of names) await faults[name](fixture);
@@ -206,7 +208,7 @@ describe("an account with 100 pending approvals", () => {
   test("gets no further one (429), while asking again for a pending one still answers it", async () => {
     const fixture = await createFixture(app);
     const first = await fund(app, fixture.token, fixture.milestone);
-    const [last, beyond] = await createMilestones(fixture, 100, { pending: 98 });
+    const [last, beyond] = await createMilestones(fixture, 100, { pending: 98, ofOthers: true });
     expect((await fund(app, fixture.token, last)).status).toBe(202);
 
     const details = { reason: "too_many_pending", limit: 100, retryAfterSeconds: 60 };
@@ -220,7 +222,7 @@ describe("an account with 100 pending approvals", () => {
   async function createMilestones(
     { account, contract, milestone }: Fixture,
     count: number,
-    { pending }: { pending: number },
+    { pending, ofOthers = false }: { pending: number; ofOthers?: boolean },
   ): Promise<[string, string]> {
     const accountId = accountKey(account);
     await sql`
@@ -230,9 +232,10 @@ describe("an account with 100 pending approvals", () => {
       where account_id = ${accountId} and id = ${milestone}`.execute(db);
     await sql`
       insert into approvals (account_id, id, type, contract_id, milestone_id, job_id, terms, terms_digest, co_sign,
-        token_id, token_name, token_preview, created_at, expires_at)
+        token_id, token_name, token_preview, root_token_id, created_at, expires_at)
       select account_id, gen_random_uuid(), type, ${contract}, milestone_id || '.' || i, job_id, terms, terms_digest,
-        co_sign, token_id, token_name, token_preview, created_at, expires_at
+        co_sign, token_id, token_name, token_preview,
+        case when ${ofOthers} then gen_random_uuid() else root_token_id end, created_at, expires_at
       from approvals, generate_series(1, ${pending}::integer) i
       where account_id = ${accountId} and milestone_id = ${milestone}`.execute(db);
     return [`${milestone}.${count - 1}`, `${milestone}.${count}`];
@@ -241,10 +244,27 @@ describe("an account with 100 pending approvals", () => {
   test("keeps to 100 also when many ask at once", async () => {
     const fixture = await createFixture(app);
     await fund(app, fixture.token, fixture.milestone);
-    await createMilestones(fixture, 128, { pending: 98 });
+    await createMilestones(fixture, 128, { pending: 98, ofOthers: true });
     const ids = Array.from({ length: 30 }, (_, i) => `${fixture.milestone}.${99 + i}`);
     const answers = await Promise.all(ids.map((id) => fund(app, fixture.token, id)));
     expect(answers.filter(({ status }) => status === 202)).toHaveLength(1);
+  });
+
+  test("which one agent and its tokens asked for are 50 at most, while another agent goes on", async () => {
+    const fixture = await createFixture(app);
+    await fund(app, fixture.token, fixture.milestone);
+    await createMilestones(fixture, 60, { pending: 48 });
+    const minted = await call(app, "POST", "/api/public/v1/tokens", { token: fixture.token });
+    const body = { name: "Another agent", scopes: SCOPES };
+    const other = await operate(app, "POST", `/accounts/${fixture.account}/tokens`, body);
+    const id = (i: number) => `${fixture.milestone}.${i}`;
+    expect((await fund(app, minted.body.token, id(49))).status).toBe(202);
+    const details = { reason: "too_many_pending", limit: 50, retryAfterSeconds: 60 };
+    for (const token of [fixture.token, minted.body.token])
+      expectRefusal(await fund(app, token, id(50)), 429, "RATE_LIMITED", details);
+    expect((await fund(app, other.token, id(50))).status).toBe(202);
+    // One that another agent asked for is still answered.
+    expect((await fund(app, fixture.token, id(50))).status).toBe(202);
   });
 
   test("of which all have lapsed may ask again, before any sweep", async () => {

@@ -2,6 +2,8 @@ import { describe, expect, test } from "vitest";
 import { accountKey } from "../../src/lib/ids.ts";
 import { addSeconds } from "../../src/lib/time.ts";
 import { call, createFixture, fund, operate } from "../support/fixtures.ts";
+import { createHuman } from "../support/humans.ts";
+import { givePasskey, userIdOf } from "../support/passkeys.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
 
 const { app, db } = await startService();
@@ -56,6 +58,8 @@ describe("POST /milestones/{milestoneId}/fund", () => {
 
   test("stores the terms, their digest, who asked and the co-sign policy with the approval", async () => {
     const fixture = await createFixture(app);
+    const { email } = await createHuman(app, fixture.account);
+    await givePasskey(db, await userIdOf(db, email));
     await operate(app, "PUT", `/accounts/${fixture.account}`, { coSign: "passkey" });
     const { body } = await fund(app, fixture.token, fixture.milestone);
     const row = await db

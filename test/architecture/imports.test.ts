@@ -17,6 +17,7 @@ const LAYERS = [
   "accounts",
   "sign-in",
   "sessions",
+  "team",
   "events",
   "contracts",
   "billing",
@@ -89,8 +90,10 @@ const ROLES: Record<string, number> = {
   claim: 2,
   errors: 4,
   boundaries: 0,
-  statement: 0,
+  terms: 0,
   access: 2,
+  // What the operator did, recorded and mailed.
+  acts: 2,
   answers: 2,
   booking: 2,
   funding: 2,
@@ -107,11 +110,14 @@ const ROLES: Record<string, number> = {
   // When a delivery is tried again, and who sends what is due.
   // What members do about webhooks, on pages.
   "by-hand": 4,
+  // What tokens do to tokens and webhooks.
+  "by-token": 4,
   schedule: 0,
   dispatch: 4,
   waiters: 2,
   service: 3,
   // A payment on its way, those who decide about one, and those who are told.
+  submission: 2,
   payment: 3,
   decide: 4,
   reversals: 3,
@@ -156,7 +162,7 @@ const BELOW_HTTP = [
   "limits",
   "claim",
   "boundaries",
-  "statement",
+  "terms",
   "booking",
   "payment",
   "reversals",

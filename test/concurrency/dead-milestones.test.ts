@@ -3,7 +3,7 @@ import { sql } from "kysely";
 import { expect, test } from "vitest";
 import type { App } from "../../src/http/app.ts";
 import { cloneDatabase } from "../support/clones.ts";
-import { type Answer, call, fund } from "../support/fixtures.ts";
+import { type Answer, call, fund, MARIA } from "../support/fixtures.ts";
 import { OPERATOR_KEY, startService } from "../support/service.ts";
 import { findViolations } from "./invariants.ts";
 import { createWorld, type World } from "./world.ts";
@@ -32,7 +32,7 @@ const endContract: End = (app, { world, contract }) =>
   operator(app, "PUT", `/accounts/${world.account}/contracts/${contract}`, { status: "ended" });
 const changePayee: End = (app, { world, contract }) =>
   operator(app, "PUT", `/accounts/${world.account}/contracts/${contract}`, {
-    freelancer: { payoutAccount: "payout-2" },
+    freelancer: { ...MARIA, payoutAccount: "acct_2" },
   });
 
 function operator(app: App, method: "POST" | "PUT", path: string, body?: unknown): Promise<Answer> {

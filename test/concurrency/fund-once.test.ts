@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from "vitest";
 import { accountKey } from "../../src/lib/ids.ts";
 import { cloneDatabase } from "../support/clones.ts";
-import { createFixture, createMilestone } from "../support/fixtures.ts";
+import { createFixture, createMilestone, fund, operate } from "../support/fixtures.ts";
 import { startProcess } from "../support/process.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
 
@@ -29,6 +29,15 @@ function fundAtOnce(token: string, milestones: readonly string[], times: number)
   );
 }
 
+/** Asks once for each milestone, all at once, by turns at both processes. */
+function fundOnce(token: string, milestones: readonly string[]) {
+  return milestones.map((milestone, i) => {
+    const process = processes[i % processes.length];
+    if (process === undefined) throw new TypeError("there are two");
+    return process.call("POST", `/milestones/${milestone}/fund`, { token });
+  });
+}
+
 function storedApprovals(account: string) {
   return db
     .selectFrom("approvals")
@@ -49,6 +58,20 @@ describe("fund requests at once over two processes", () => {
     expect(await storedApprovals(fixture.account)).toEqual([
       { id: JSON.parse(body).approval.id, milestone_id: fixture.milestone, status: "pending" },
     ]);
+  });
+
+  test("60 milestones that one agent asks for give 50 approvals, and leave room for another agent", async () => {
+    const fixture = await createFixture(app);
+    const milestones = Array.from({ length: 60 }, (_, i) => `${fixture.milestone}-${i}`);
+    for (const milestone of milestones) await createMilestone(app, fixture, milestone);
+    const answers = await Promise.all(fundOnce(fixture.token, milestones));
+    const statuses = answers.map(({ status }) => status);
+    expect(statuses.filter((status) => status === 202)).toHaveLength(50);
+    expect(statuses.filter((status) => status === 429)).toHaveLength(10);
+    expect(await storedApprovals(fixture.account)).toHaveLength(50);
+    const body = { name: "Another agent", scopes: ["payments:write"] };
+    const { token } = await operate(app, "POST", `/accounts/${fixture.account}/tokens`, body);
+    expect((await fund(app, token, fixture.milestone)).status).toBe(202);
   });
 
   test("6 for each of 20 milestones of a contract give one approval a milestone", async () => {

@@ -174,6 +174,7 @@ export async function insertLapsed(db: Db, world: World): Promise<string[]> {
       token_id: world.tokenId,
       token_name: "Test agent",
       token_preview: "ot_pat_test",
+      root_token_id: world.tokenId,
       executing_at: null,
       result: null,
       created_at: addSeconds(now, -72 * 60 * 60 - 1),

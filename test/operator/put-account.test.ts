@@ -1,7 +1,10 @@
+import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { ask, expectRefusal } from "../http/expectations.ts";
 import { digestRows } from "../http/rows.ts";
 import { operate } from "../support/fixtures.ts";
+import { createHuman } from "../support/humans.ts";
+import { givePasskey, userIdOf } from "../support/passkeys.ts";
 import { startService } from "../support/service.ts";
 
 const { app, db } = await startService();
@@ -22,6 +25,7 @@ describe("PUT /accounts/{id}", () => {
         features: {},
         billing: "card",
         coSign: "session",
+        frozen: false,
         createdAt: body.account.updatedAt,
         updatedAt: body.account.createdAt,
       },
@@ -31,18 +35,28 @@ describe("PUT /accounts/{id}", () => {
 
   test("sets the named keys (200), leaves the others as they are, and merges features key by key", async () => {
     const id = newAccount();
-    await put(id, { name: "Acme", claimed: true, features: { a: true, b: true }, billing: "credits_first" });
+    await put(id, { name: "Acme", claimed: true, features: { a: true, b: true }, billing: "card" });
     const { status, body } = await put(id, { features: { b: false, c_2: true } });
     expect(status).toBe(200);
     expect(body.account).toMatchObject({
       name: "Acme",
       claimed: true,
       features: { a: true, b: false, c_2: true },
-      billing: "credits_first",
+      billing: "card",
     });
     const renamed = (await put(id, { name: "Acme 2", billing: "card" })).body.account;
     expect(renamed).toMatchObject({ name: "Acme 2", billing: "card", features: body.account.features });
     expect((await put(id, {})).body.account).toMatchObject({ ...renamed, updatedAt: expect.any(String) });
+  });
+
+  test("refuses a billing setup that is not available yet, and says so", async () => {
+    const id = newAccount();
+    await put(id, { name: "Acme" });
+    const before = await digestRows(db);
+    const refused = await put(id, { billing: "credits_first" });
+    expectRefusal(refused, 400, "BAD_REQUEST", { field: "billing" });
+    expect(refused.body.error).toContain("not available yet");
+    expect(await digestRows(db)).toEqual(before);
   });
 
   test("needs a name for a new account, and creates nothing without", async () => {
@@ -139,6 +153,8 @@ describe("coSign", () => {
   test("is only tightened by the operator: from session to passkey", async () => {
     const id = newAccount();
     await put(id, { name: "Acme" });
+    const { email } = await createHuman(app, id);
+    await givePasskey(db, await userIdOf(db, email));
     expect((await put(id, { coSign: "session" })).status).toBe(200);
     expect((await put(id, { coSign: "passkey" })).body.account.coSign).toBe("passkey");
     expect((await put(id, { coSign: "passkey" })).status).toBe(200);
@@ -146,6 +162,25 @@ describe("coSign", () => {
     expectRefusal(refused, 409, "CONFLICT", { reason: "co_sign_loosening" });
     const { account } = await operate(app, "GET", `/accounts/${id}`);
     expect([account.coSign, account.name]).toEqual(["passkey", "Acme"]);
+  });
+
+  test("is passkey only once an owner has an active passkey, so that somebody can confirm", async () => {
+    const id = newAccount();
+    const missing = { reason: "passkey_missing" };
+    expectRefusal(await put(id, { name: "Acme", coSign: "passkey" }), 409, "CONFLICT", missing);
+    await put(id, { name: "Acme" });
+    const { email } = await createHuman(app, id);
+    const userId = await userIdOf(db, email);
+    expectRefusal(await put(id, { coSign: "passkey" }), 409, "CONFLICT", missing);
+    await givePasskey(db, userId);
+    await sql`update auth.passkeys set trusted_from = null where user_id = ${userId}`.execute(db);
+    expectRefusal(await put(id, { name: "Other", coSign: "passkey" }), 409, "CONFLICT", missing);
+    expect((await operate(app, "GET", `/accounts/${id}`)).account).toMatchObject({
+      name: "Acme",
+      coSign: "session",
+    });
+    await sql`update auth.passkeys set trusted_from = now() where user_id = ${userId}`.execute(db);
+    expect((await put(id, { coSign: "passkey" })).body.account.coSign).toBe("passkey");
   });
 });
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { ask, expectRefusal } from "../http/expectations.ts";
 import { startExecuting } from "../http/rows.ts";
-import { createFixture, fund, operate } from "../support/fixtures.ts";
+import { createFixture, fund, MARIA, operate } from "../support/fixtures.ts";
 import { startService } from "../support/service.ts";
 
 const { app, db } = await startService();
@@ -54,7 +54,7 @@ describe("PUT /accounts/{id}/contracts/{contractId}", () => {
     ]);
   });
 
-  test("sets the named keys (200), of the freelancer too, and leaves the others as they are", async () => {
+  test("sets the named keys (200), the payee whole, and leaves the others as they are", async () => {
     const account = await createAccount();
     const freelancer = {
       ...CONTRACT.freelancer,
@@ -63,25 +63,33 @@ describe("PUT /accounts/{id}/contracts/{contractId}", () => {
       payoutAccount: "acct_1",
     };
     await put(account, "c", { ...CONTRACT, proposalId: "p-1", rateUsd: 12.34, freelancer });
-    const { status, body } = await put(account, "c", { title: "New", freelancer: { displayName: "M. G." } });
+    const { status, body } = await put(account, "c", { title: "New" });
     expect(status).toBe(200);
     expect(body.contract).toMatchObject({
       title: "New",
       jobId: "job-1",
       proposalId: "p-1",
       rateUsd: 12.34,
-      freelancer: { userId: "freelancer-1", displayName: "M. G.", country: "Spain", profilePath: "/p" },
+      freelancer,
     });
-    const cleared = await put(account, "c", {
-      proposalId: null,
-      rateUsd: null,
-      freelancer: { country: null, profilePath: null, payoutAccount: null },
-    });
-    expect(cleared.body.contract).toMatchObject({
-      proposalId: null,
-      rateUsd: null,
-      freelancer: { displayName: "M. G.", country: null, profilePath: null },
-    });
+    const cleared = await put(account, "c", { proposalId: null, rateUsd: null });
+    expect(cleared.body.contract).toMatchObject({ proposalId: null, rateUsd: null, freelancer });
+  });
+
+  test("gives a payee who is named without a payout account none, and never the one before", async () => {
+    const account = await createAccount();
+    const before = { ...CONTRACT.freelancer, country: "Spain", profilePath: "/p", payoutAccount: "acct_1" };
+    await put(account, "c", { ...CONTRACT, freelancer: before });
+    const next = { userId: "freelancer-2", displayName: "Jo K." };
+    const { body } = await put(account, "c", { freelancer: next });
+    const whole = { ...next, country: null, profilePath: null, payoutAccount: null };
+    expect(body.contract.freelancer).toEqual(whole);
+    expect((await get(account, "c")).freelancer).toEqual(whole);
+    const [listed] = (await operate(app, "GET", `/accounts/${account}/contracts`)).contracts;
+    expect(listed.freelancer).toEqual(whole);
+    for (const part of [{ displayName: "J." }, { userId: "f" }, { payoutAccount: "acct_2" }, {}])
+      expect((await put(account, "c", { freelancer: part })).status).toBe(400);
+    expect((await get(account, "c")).freelancer).toEqual(whole);
   });
 
   test("the same again changes nothing, not even when it was last changed", async () => {
@@ -100,7 +108,7 @@ describe("PUT /accounts/{id}/contracts/{contractId}", () => {
       [{ jobId, paymentType, freelancer }, "title"],
       [{ title, paymentType, freelancer }, "jobId"],
       [{ title, jobId, freelancer }, "paymentType"],
-      [{ title, jobId, paymentType }, "freelancer.userId"],
+      [{ title, jobId, paymentType }, "freelancer"],
       [{ title, jobId, paymentType, freelancer: { userId: "f" } }, "freelancer.displayName"],
     ];
     for (const [body, field] of lacking) {
@@ -116,7 +124,7 @@ describe("PUT /accounts/{id}/contracts/{contractId}", () => {
     const bad: [object, string][] = [
       [{ id: "other" }, "id"],
       [{ titel: "x" }, "titel"],
-      [{ freelancer: { name: "x" } }, "freelancer.name"],
+      [{ freelancer: { ...MARIA, name: "x" } }, "freelancer.name"],
       [{ title: "" }, "title"],
       [{ title: "x".repeat(201) }, "title"],
       [{ title: null }, "title"],
@@ -139,13 +147,17 @@ describe("PUT /accounts/{id}/contracts/{contractId}", () => {
       [{ rateUsd: "12.5" }, "rateUsd"],
       [{ freelancer: null }, "freelancer"],
       [{ freelancer: [] }, "freelancer"],
-      [{ freelancer: { userId: "" } }, "freelancer.userId"],
-      [{ freelancer: { userId: "x".repeat(129) } }, "freelancer.userId"],
-      [{ freelancer: { displayName: "" } }, "freelancer.displayName"],
-      [{ freelancer: { displayName: null } }, "freelancer.displayName"],
-      [{ freelancer: { country: "" } }, "freelancer.country"],
-      [{ freelancer: { profilePath: "x".repeat(501) } }, "freelancer.profilePath"],
-      [{ freelancer: { payoutAccount: "x".repeat(256) } }, "freelancer.payoutAccount"],
+      [{ freelancer: { ...MARIA, userId: "" } }, "freelancer.userId"],
+      [{ freelancer: { ...MARIA, userId: "x".repeat(129) } }, "freelancer.userId"],
+      [{ freelancer: { ...MARIA, displayName: "" } }, "freelancer.displayName"],
+      [{ freelancer: { ...MARIA, displayName: null } }, "freelancer.displayName"],
+      [{ freelancer: { ...MARIA, country: "" } }, "freelancer.country"],
+      [{ freelancer: { ...MARIA, profilePath: "x".repeat(501) } }, "freelancer.profilePath"],
+      [{ freelancer: { ...MARIA, payoutAccount: "x".repeat(20) } }, "freelancer.payoutAccount"],
+      [{ freelancer: { ...MARIA, payoutAccount: `acct_${"x".repeat(251)}` } }, "freelancer.payoutAccount"],
+      [{ freelancer: { ...MARIA, payoutAccount: "acct_\u202e1" } }, "freelancer.payoutAccount"],
+      [{ freelancer: { payoutAccount: "acct_2" } }, "freelancer.userId"],
+      [{ freelancer: { userId: "f" } }, "freelancer.displayName"],
     ];
     for (const [body, field] of bad) {
       expectRefusal(await put(account, "c", body), 400, "BAD_REQUEST", { field });
@@ -196,7 +208,8 @@ describe("a contract that has ended", () => {
       const again = await put(account, "c", body);
       expect([again.status, again.body.contract]).toEqual([200, ended]);
     }
-    for (const body of [{ title: "New" }, { freelancer: { country: "Spain" } }, { status: "active" }]) {
+    const elsewhere = { ...CONTRACT.freelancer, country: "Spain" };
+    for (const body of [{ title: "New" }, { freelancer: elsewhere }, { status: "active" }]) {
       const details = { reason: "contract_ended", contractId: "c" };
       expectRefusal(await put(account, "c", body), 409, "CONFLICT", details);
     }
@@ -223,9 +236,9 @@ describe("a contract under which money is moving", () => {
     for (const body of [
       { status: "ended" },
       { jobId: "job-other" },
-      { freelancer: { userId: "freelancer-2" } },
-      { freelancer: { displayName: "Jo K." } },
-      { freelancer: { payoutAccount: "acct_2" } },
+      { freelancer: { userId: "freelancer-2", displayName: "Maria G." } },
+      { freelancer: { userId: "freelancer-1", displayName: "Jo K." } },
+      { freelancer: { userId: "freelancer-1", displayName: "Maria G.", payoutAccount: "acct_2" } },
     ]) {
       expectRefusal(await put(account, contract, body), 409, "CONFLICT", details);
     }

@@ -4,7 +4,7 @@ import { sweepLapsedApprovals } from "../../src/approvals/jobs.ts";
 import type { App } from "../../src/http/app.ts";
 import { problemRows } from "../../src/lib/problems.ts";
 import { cloneDatabase } from "../support/clones.ts";
-import { type Answer, call, createMilestone, fund } from "../support/fixtures.ts";
+import { type Answer, call, createMilestone, fund, MARIA } from "../support/fixtures.ts";
 import { hiddenValue, open, submit } from "../support/humans.ts";
 import { type CardKind, findDisagreements, openRails } from "../support/rails.ts";
 import { OPERATOR_KEY, startService } from "../support/service.ts";
@@ -42,6 +42,13 @@ const DECIDED = "409 already_decided";
 const CONFIRMED_FIRST = [
   `confirm 303, other ${IN_PROGRESS}: confirmed`,
   "confirm 303, other 409 milestone_not_fundable: confirmed",
+];
+
+/** While the money moves, and once it is held, the contract neither ends nor changes its payee. */
+const HELD_FIRST = [
+  `confirm 303, other ${IN_PROGRESS}: confirmed`,
+  "confirm 303, other 409 milestone_funded: confirmed",
+  `confirm ${DECIDED}, other 200: expired`,
 ];
 
 type Race = {
@@ -109,6 +116,14 @@ describe.for(worlds)("over the rails of $name", ({ rails, app, db, other, brief 
     operator("PUT", turn, `/contracts/${turn.fixture.contract}`, { status: "ended" });
   const change = (turn: Turn) =>
     operator("PUT", turn, `/milestones/${turn.story.milestone}`, { amountUsd: 999 });
+  const pay = (turn: Turn, payee: object) =>
+    operator("PUT", turn, `/contracts/${turn.fixture.contract}`, { freelancer: { ...MARIA, ...payee } });
+  const move = async (turn: Turn) => {
+    const contract = `${turn.fixture.contract}-other`;
+    const body = { title: "Other", jobId: "job-1", paymentType: "FIXED_PRICE", freelancer: MARIA };
+    await operator("PUT", turn, `/contracts/${contract}`, body);
+    return operator("PUT", turn, `/milestones/${turn.story.milestone}`, { contractId: contract });
+  };
   const removeCard = async (turn: Turn) => {
     const { id } = await db
       .selectFrom("payment_methods")
@@ -155,12 +170,30 @@ describe.for(worlds)("over the rails of $name", ({ rails, app, db, other, brief 
       other: "the end of the contract",
       rival: end,
       wide: true,
-      // It may end when the milestone is funded, too.
+      ends: HELD_FIRST,
+    },
+    {
+      other: "another payee",
+      rival: (turn) => pay(turn, { userId: "freelancer-2" }),
+      wide: true,
+      ends: HELD_FIRST,
+    },
+    {
+      other: "another payout account",
+      rival: (turn) => pay(turn, { payoutAccount: "acct_2" }),
+      wide: true,
+      // It may change when the milestone is funded, too.
       ends: [
         `confirm 303, other ${IN_PROGRESS}: confirmed`,
         "confirm 303, other 200: confirmed",
         `confirm ${DECIDED}, other 200: expired`,
       ],
+    },
+    {
+      other: "a move to another contract",
+      rival: move,
+      wide: true,
+      ends: [...CONFIRMED_FIRST, `confirm ${DECIDED}, other 200: expired`],
     },
     {
       other: "a change of terms",

@@ -329,9 +329,9 @@ describe("money that goes back from Stripe's side", () => {
     const pending = newId();
     await sql`
       insert into approvals (account_id, id, type, contract_id, milestone_id, job_id, terms, terms_digest, co_sign,
-        token_id, token_name, token_preview, status, created_at, expires_at)
+        token_id, token_name, token_preview, root_token_id, status, created_at, expires_at)
       select account_id, ${pending}, 'milestone_approve', contract_id, milestone_id, job_id, terms, terms_digest, co_sign,
-        token_id, token_name, token_preview, 'pending', created_at, expires_at
+        token_id, token_name, token_preview, root_token_id, 'pending', created_at, expires_at
       from approvals where account_id = ${held.accountId} and id = ${held.approvalId}`.execute(db);
     for (const paid of [out, held]) {
       stripe.refund(paid.intentId);

@@ -4,7 +4,7 @@ import { sweepDuePayments, sweepLapsedApprovals } from "../../src/approvals/jobs
 import { readClock } from "../../src/database/clock.ts";
 import { addSeconds } from "../../src/lib/time.ts";
 import { cloneDatabase } from "../support/clones.ts";
-import { type Answer, call, fund } from "../support/fixtures.ts";
+import { type Answer, call, fund, MARIA } from "../support/fixtures.ts";
 import { hiddenValue, open, submit } from "../support/humans.ts";
 import { countWaiting, holdLock } from "../support/locks.ts";
 import { waitUntil } from "../support/process.ts";
@@ -73,7 +73,9 @@ describe.for(worlds)("over the rails of $name", ({ rails, app, db, config, conne
         operate("POST", `/milestones/${story.milestone}/cancel`),
         operate("PUT", `/milestones/${story.milestone}`, { amountUsd: 999 }),
         operate("PUT", `/contracts/${fixture.contract}`, { status: "ended" }),
-        operate("PUT", `/contracts/${fixture.contract}`, { freelancer: { payoutAccount: "acct_other" } }),
+        operate("PUT", `/contracts/${fixture.contract}`, {
+          freelancer: { ...MARIA, payoutAccount: "acct_other" },
+        }),
       ]);
       expect(refused.map(({ status, body }) => [status, body.details.reason])).toEqual(
         refused.map(() => [409, "payment_in_progress"]),

@@ -37,6 +37,8 @@ describe("a receipt", () => {
         {
           statement: {
             v: 1,
+            action: "milestone_fund",
+            approvalId: story.approvalId,
             decision: "confirm",
             terms: receipt.terms,
             source: { kind: "card", last4: "4242" },

@@ -2,7 +2,7 @@ import { createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypt
 import { describe, expect, test } from "vitest";
 import { createSandbox } from "../../src/billing/sandbox.ts";
 import { canonicalDigest } from "../../src/lib/canonical.ts";
-import { linkDigest } from "../../src/receipts/checks.ts";
+import { findFaults, linkDigest } from "../../src/receipts/checks.ts";
 import { signReceipt } from "../../src/receipts/envelope.ts";
 import type { LinkedContent, Receipt } from "../../src/receipts/schemas.ts";
 import { verifyChain } from "../../src/receipts/verifier.ts";
@@ -151,6 +151,21 @@ describe("a receipt that was forged whole", () => {
     expect(await judge(JSON.stringify(wrongDigest))).toContain(
       "its digest is not the digest of what it says",
     );
+  });
+
+  test("is refused where a statement names another act, an unknown one, or none", async () => {
+    const { receipt } = every.byPasskey;
+    for (const action of ["milestone_approve", "passkey", "member", "anything", "", null, undefined]) {
+      const content = forge(receipt, (original) => put(original, "statements.0.statement.action", action));
+      expect(await judge(issue(content)), String(action)).toContain("does not have the form of a receipt");
+      // Where the form knows more acts than this one, the approval must still be of the very act that was signed.
+      expect(await findFaults(content), String(action)).toContain(
+        "statement 1 is for another act than the approval",
+      );
+    }
+    const released = forge(receipt, (original) => put(original, "approval.type", "milestone_approve"));
+    expect(await judge(issue(released))).toContain("does not have the form of a receipt");
+    expect(await findFaults(released)).toEqual(["statement 1 is for another act than the approval"]);
   });
 
   test("with an assertion that a passkey did not make for it is refused", async () => {

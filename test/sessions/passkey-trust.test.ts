@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
+import { accountKey } from "../../src/lib/ids.ts";
 import { createResetLink } from "../../src/sign-in/resets.ts";
 import { Authenticator } from "../support/authenticator.ts";
 import { anotherApproval, refused, sendForm, signForm, statusOf } from "../support/co-sign.ts";
@@ -102,7 +103,9 @@ describe("whoever has come in by a mailed link", () => {
     const change = { form_token, current: NEXT, next: PASSWORD };
     expect((await submit(app, `${SECURITY}/password`, change, thief)).status).toBe(303);
     const { authenticator } = await add(thief);
-    await operate(app, "PUT", `/accounts/${story.account}`, { coSign: "passkey" });
+    await sql`update accounts set co_sign = 'passkey' where account_id = ${accountKey(story.account)}`.execute(
+      db,
+    );
     await operate(app, "PUT", `/accounts/${story.account}/milestones/${story.milestone}`, { amountUsd: 451 });
     const later = await anotherApproval(app, { ...story, cookie: thief.cookie });
     expect(await confirms(later, authenticator)).toBe(false);

@@ -40,12 +40,12 @@ export async function beginCoSign(
   }: CoSignOptions = {},
 ): Promise<CoSignStory> {
   const fixture = await createFixture(app, { card: false });
-  await operate(app, "PUT", `/accounts/${fixture.account}`, { coSign });
   await operate(app, "PUT", `/accounts/${fixture.account}/milestones/${fixture.milestone}`, { amountUsd });
   await operate(app, "POST", `/accounts/${fixture.account}/payment-methods`, { paymentMethod });
   const human = await createHuman(app, fixture.account);
   const userId = await userIdOf(db, human.email);
   const passkey = await givePasskey(db, userId, passkeyOptions);
+  await operate(app, "PUT", `/accounts/${fixture.account}`, { coSign });
   return { ...fixture, ...human, userId, passkey, ...(await askFor(app, fixture, fixture.milestone)) };
 }
 

@@ -50,6 +50,14 @@ export function fund(app: App, token: string, milestoneId: string): Promise<Answ
 
 export type Fixture = { account: string; contract: string; milestone: string; token: string };
 
+/** The payee of a fixture's contract, whole, as the operator sets them. */
+export const MARIA = {
+  userId: "freelancer-1",
+  displayName: "Maria G.",
+  country: "Spain",
+  profilePath: "/profile/maria-g",
+};
+
 export type FixtureOptions = {
   claimed?: boolean;
   features?: Record<string, boolean>;
@@ -77,12 +85,7 @@ export async function createFixture(app: App, options: FixtureOptions = {}): Pro
     title: "Street scenes",
     jobId: `job-${id}`,
     paymentType: "FIXED_PRICE",
-    freelancer: {
-      userId: "freelancer-1",
-      displayName: "Maria G.",
-      country: "Spain",
-      profilePath: "/profile/maria-g",
-    },
+    freelancer: MARIA,
   });
   await createMilestone(app, fixture, fixture.milestone);
   if (card)

@@ -39,8 +39,8 @@ export async function passkeyStates(site: Site): Promise<PageState[]> {
   const id = await give(waiting);
   await wait(id, null);
   const demanding = await begin();
-  await operate(app, "PUT", `/accounts/${demanding.account}`, { coSign: "passkey" });
   const only = await give(demanding);
+  await operate(app, "PUT", `/accounts/${demanding.account}`, { coSign: "passkey" });
 
   const ownerOf = async (fixture: Awaited<ReturnType<typeof begin>>): Promise<HumanFixture> => {
     const elsewhere = await begin();

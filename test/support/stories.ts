@@ -2,10 +2,11 @@ import { randomUUID } from "node:crypto";
 import { confirmApproval, type Decider, statementOf } from "../../src/approvals/decide.ts";
 import { findForHuman } from "../../src/approvals/human-store.ts";
 import type { PaymentDeps } from "../../src/approvals/payment.ts";
-import { type Decision, statementDigest } from "../../src/approvals/statement.ts";
 import type { Db } from "../../src/database/connection.ts";
 import type { App } from "../../src/http/app.ts";
 import { accountKey } from "../../src/lib/ids.ts";
+import { NO_ORIGIN } from "../../src/lib/origin.ts";
+import { type Decision, statementDigest } from "../../src/lib/statement.ts";
 import { createActor } from "./actors.ts";
 import { createFixture, createMilestone, type Fixture, fund, operate } from "./fixtures.ts";
 import { createHuman, type HumanFixture } from "./humans.ts";
@@ -58,6 +59,8 @@ export async function deciderOf(db: Db, { accountId }: Subject): Promise<Decider
     .executeTakeFirstOrThrow();
   return {
     actor: await createActor(db, user_id ?? ""),
+    name: "Ada Owner",
+    origin: NO_ORIGIN,
     presence: { kind: "password", provedAt: new Date() },
   };
 }

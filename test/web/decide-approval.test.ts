@@ -1,6 +1,5 @@
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
-import type { Statement } from "../../src/approvals/statement.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { call, createFixture, type Fixture, fund, operate } from "../support/fixtures.ts";
 import { createHuman, hiddenValue, open, PASSWORD, submit } from "../support/humans.ts";
@@ -77,7 +76,7 @@ describe("the page of an approval", () => {
       .where("account_id", "=", accountKey(story.account))
       .select("statement")
       .executeTakeFirstOrThrow();
-    const { accountId, approvalId, terms, source } = statement as Statement;
+    const { accountId, approvalId, terms, source } = statement;
     const { amountCents, currency, payee, ...rest } = terms;
     expect([amountCents, currency]).toEqual([45_000, "usd"]);
     const words = [

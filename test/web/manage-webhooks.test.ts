@@ -128,11 +128,11 @@ describe("a person who manages webhooks", () => {
     ["", "must be a whole one"],
   ])("is told what is wrong with %j, and keeps what was typed", async (url, reason) => {
     const scene = await begin();
-    const { status, text } = await submit(app, ADD, await addForm(scene, url, ["payment.pending"]), scene);
+    const { status, text } = await submit(app, ADD, await addForm(scene, url, ["contract.created"]), scene);
     expect(status).toBe(422);
     expect(text).toContain(reason);
     expect(text).toContain(`value="${url}"`);
-    expect(text).toMatch(/value="payment.pending" checked/);
+    expect(text).toMatch(/value="contract.created" checked/);
     expect(text).not.toMatch(/value="approval.confirmed"[^>]* checked/);
     expect(await list(scene)).toEqual([]);
   });

@@ -4,9 +4,10 @@ import { readClock } from "../../src/database/clock.ts";
 import { inTransaction } from "../../src/database/transaction.ts";
 import { appendEvents } from "../../src/events/service.ts";
 import { accountKey, newId } from "../../src/lib/ids.ts";
+import { NO_ORIGIN } from "../../src/lib/origin.ts";
+import { addByToken } from "../../src/webhooks/by-token.ts";
 import { createDeliveryClient } from "../../src/webhooks/delivery-client.ts";
 import type { Dispatcher } from "../../src/webhooks/dispatch.ts";
-import { createWebhook } from "../../src/webhooks/service.ts";
 import { waitUntil } from "../support/process.ts";
 import { startService } from "../support/service.ts";
 import { FEATURES, openDispatcher, type Receiver, startReceiver, TO_LOOPBACK } from "../support/webhooks.ts";
@@ -46,8 +47,9 @@ async function createSubscribers(receiver: Receiver, count: number): Promise<str
     db,
   );
   for (const { account_id: accountId, token_id: tokenId } of made) {
-    const creator = { accountId, tokenId, tokenName: "Agent", scopes: ["messages:read"] };
-    await createWebhook(service, creator, { url: receiver.url(), eventTypes: ["message.received"] });
+    const token = { accountId, tokenId, rootTokenId: tokenId, tokenName: "Agent", tokenPreview: "ot_pat" };
+    const body = { url: receiver.url(), eventTypes: ["message.received" as const] };
+    await addByToken(service, { ...token, scopes: ["messages:read"] }, body, NO_ORIGIN);
   }
   return accountIds;
 }

@@ -4,6 +4,7 @@ import { sweepLapsedApprovals } from "../../../src/approvals/jobs.ts";
 import { readClock } from "../../../src/database/clock.ts";
 import type { Event } from "../../../src/events/schemas.ts";
 import type { Answer } from "../../support/fixtures.ts";
+import { MARIA } from "../../support/fixtures.ts";
 import { type Interval, Register } from "./history.ts";
 import { type Client, type Run, SHORT_LIFE } from "./run.ts";
 
@@ -130,7 +131,7 @@ const changeTerms: Action = async (run, _client, { milestone: n, which, app }) =
   const body = [
     { amountUsd: 100 + fresh },
     { description: `Description ${fresh}` },
-    { freelancer: { payoutAccount: `payout-${fresh}` } },
+    { freelancer: { ...MARIA, payoutAccount: `acct_${fresh}` } },
   ][which % 3];
   const path = payee ? `/contracts/${contract}` : `/milestones/${id}`;
   const { answer, during } = await run.operate(app, "PUT", path, body);

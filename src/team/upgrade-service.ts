@@ -1,0 +1,212 @@
+import {
+  findMember,
+  listOwners,
+  type MemberOfAccount,
+  raisesRights,
+  setRole,
+} from "../accounts/member-service.ts";
+import { getAccount, holdAccount, listMembers } from "../accounts/service.ts";
+import { type Act, BY_SERVICE, byPerson, recordAudit } from "../audit/service.ts";
+import { readClock } from "../database/clock.ts";
+import type { Db, Trx } from "../database/connection.ts";
+import type { UpgradeOutcome } from "../database/schema.ts";
+import { inTransaction } from "../database/transaction.ts";
+import { isUuid, newId } from "../lib/ids.ts";
+import type { Origin } from "../lib/origin.ts";
+import { addSeconds } from "../lib/time.ts";
+import { queueMail } from "../mail/service.ts";
+import { assertTrusted } from "../sessions/service.ts";
+import { type Actor, inSession } from "../sign-in/service.ts";
+import { type UpgradeSaid, upgradeAskedMail, upgradeEndedMail } from "./upgrade-mails.ts";
+import * as store from "./upgrade-store.ts";
+
+export type Upgrade = store.UpgradeRow;
+type Deps = { db: Db; config: { appName: string; publicUrl: string } };
+type Account = { accountId: string; accountName: string };
+type Person = Actor & { name: string };
+
+const DAY_SECONDS = 24 * 60 * 60;
+/** An account whose owners have not signed in for so long has nobody who could consent. */
+const OWNERS_AWAY_SECONDS = 30 * DAY_SECONDS;
+const EFFECTIVE_AFTER_SECONDS = 3 * DAY_SECONDS;
+const SWEPT_AT_MOST = 500;
+
+/**
+ * Records that the operator asks for more rights for an active member (CONTRACT.md §8), and mails all members. Whoever calls
+ * holds the account, has made sure that it has an owner, and writes the audit entry.
+ * @returns when it takes effect by itself; null: once an owner consents
+ */
+export async function askForUpgrade(
+  trx: Trx,
+  config: Deps["config"],
+  { accountId, accountName }: Account,
+  member: MemberOfAccount,
+  role: "owner" | "approver",
+  now: Date,
+): Promise<Date | null> {
+  await store.endOpen(trx, { accountId, memberId: member.id }, "withdrawn", now);
+  const away = !(await ownersSignedIn(trx, accountId, addSeconds(now, -OWNERS_AWAY_SECONDS)));
+  const effectiveAt = away ? addSeconds(now, EFFECTIVE_AFTER_SECONDS) : null;
+  await store.insertUpgrade(trx, { accountId, id: newId(), memberId: member.id, role, effectiveAt }, now);
+  await mailAsked(trx, config, accountId, { accountName, member, role, effectiveAt }, now);
+  return effectiveAt;
+}
+
+/** Ends what the operator has asked for a member. Whoever calls holds the account. */
+export async function withdrawUpgrade(
+  trx: Trx,
+  accountId: string,
+  memberId: string,
+  now: Date,
+): Promise<boolean> {
+  return (await store.endOpen(trx, { accountId, memberId }, "withdrawn", now)) !== undefined;
+}
+
+/** What the operator has asked for in the account and still may come about. */
+export async function listUpgrades(db: Db, accountId: string): Promise<Upgrade[]> {
+  const open = await store.listOpen(db, accountId);
+  const standing = await Promise.all(open.map(async (one) => !(await endedBySignIn(db, one))));
+  return open.filter((_, i) => standing[i]);
+}
+
+/**
+ * An owner consents, or refuses. Whoever calls has checked that their proof is fresh.
+ * @returns `false`: it is no longer open
+ * @throws Problem passkey_proof_required; as `holdActor`
+ */
+export function decideUpgrade(
+  deps: Deps,
+  owner: Person,
+  account: Account,
+  choice: { upgradeId: string; consents: boolean },
+  origin: Origin,
+): Promise<boolean> {
+  const need = { fresh: true, account: { id: account.accountId, may: "own", alone: true } } as const;
+  return inSession(deps.db, owner, need, async (trx, now, held) => {
+    await assertTrusted(trx, held, owner.userId, account.accountId);
+    const upgrade = await findStanding(trx, account.accountId, choice.upgradeId);
+    if (upgrade === undefined) return false;
+    const outcome = choice.consents ? "consented" : "refused";
+    await end(trx, deps.config, account, upgrade, outcome, { actor: byPerson(owner), origin }, now);
+    return true;
+  });
+}
+
+/**
+ * Any member objects to what would take effect without an owner.
+ * @returns `false`: it is no longer open, or an owner decides it
+ * @throws as `holdActor`
+ */
+export function objectToUpgrade(
+  deps: Deps,
+  person: Person,
+  account: Account,
+  upgradeId: string,
+  origin: Origin,
+): Promise<boolean> {
+  const need = { account: { id: account.accountId, may: "read", alone: true } } as const;
+  return inSession(deps.db, person, need, async (trx, now) => {
+    const upgrade = await findStanding(trx, account.accountId, upgradeId);
+    if (upgrade === undefined || upgrade.effectiveAt === null) return false;
+    await end(trx, deps.config, account, upgrade, "objected", { actor: byPerson(person), origin }, now);
+    return true;
+  });
+}
+
+/**
+ * Brings about what is due: ends what an owner's sign-in has ended, gives the role after 72 hours, and until then mails all
+ * members each day. One account a transaction.
+ */
+export async function sweepUpgrades({ db, config }: Deps): Promise<void> {
+  for (const { accountId, id } of await store.listTimed(db, SWEPT_AT_MOST))
+    await inTransaction(db, async (trx) => {
+      const now = await readClock(trx);
+      await holdAccount(trx, accountId);
+      const upgrade = await store.findOpen(trx, accountId, id);
+      if (upgrade?.effectiveAt == null) return;
+      const accountName = await nameOfAccount(trx, upgrade);
+      const account = { accountId, accountName };
+      if (await endedBySignIn(trx, upgrade)) {
+        await end(trx, config, account, upgrade, "owner_signed_in", BY_SERVICE, now);
+      } else if (upgrade.effectiveAt <= now) {
+        await end(trx, config, account, upgrade, "effective", BY_SERVICE, now);
+      } else if (upgrade.mailedAt <= addSeconds(now, -DAY_SECONDS)) {
+        await store.markMailed(trx, upgrade, now);
+        await mailAsked(trx, config, accountId, saidOf(upgrade, accountName), now);
+      }
+    });
+}
+
+async function end(
+  trx: Trx,
+  config: Deps["config"],
+  { accountId, accountName }: Account,
+  upgrade: Upgrade,
+  outcome: UpgradeOutcome,
+  act: Act,
+  now: Date,
+): Promise<void> {
+  const { memberId, role } = upgrade;
+  await store.endOpen(trx, { accountId, memberId }, outcome, now);
+  const member = await findMember(trx, accountId, memberId);
+  const wanted = outcome === "consented" || outcome === "effective";
+  const given = wanted && member !== undefined && raisesRights(member.role, role);
+  if (given) await setRole(trx, accountId, member, role, now);
+  await recordAudit(
+    trx,
+    {
+      accountId,
+      ...act,
+      action: given ? "member_role_changed" : "member_upgrade_ended",
+      subject: { kind: "member", id: memberId },
+      ...(given ? { before: { role: member.role }, after: { role } } : {}),
+      detail: { upgradeId: upgrade.id, role, outcome },
+    },
+    now,
+  );
+  const said = { ...saidOf(upgrade, accountName), given };
+  for (const to of await listActive(trx, accountId))
+    await queueMail(trx, upgradeEndedMail(config, to, said), now);
+}
+
+async function findStanding(trx: Trx, accountId: string, id: string): Promise<Upgrade | undefined> {
+  const upgrade = isUuid(id) ? await store.findOpen(trx, accountId, id) : undefined;
+  return upgrade === undefined || (await endedBySignIn(trx, upgrade)) ? undefined : upgrade;
+}
+
+/** Whether an owner has come back since, who ends what would have taken effect without them. */
+async function endedBySignIn(db: Db, { accountId, effectiveAt, askedAt }: Upgrade): Promise<boolean> {
+  return effectiveAt !== null && (await ownersSignedIn(db, accountId, askedAt));
+}
+
+async function ownersSignedIn(db: Db, accountId: string, since: Date): Promise<boolean> {
+  const owners = await listOwners(db, accountId);
+  return store.hasSignedIn(
+    db,
+    owners.flatMap(({ userId }) => userId ?? []),
+    since,
+  );
+}
+
+async function mailAsked(
+  trx: Trx,
+  config: Deps["config"],
+  accountId: string,
+  said: UpgradeSaid,
+  now: Date,
+): Promise<void> {
+  for (const to of await listActive(trx, accountId))
+    await queueMail(trx, upgradeAskedMail(config, to, said), now);
+}
+
+async function listActive(db: Db, accountId: string) {
+  return (await listMembers(db, accountId)).filter(({ status }) => status === "active");
+}
+
+function saidOf({ memberName: name, memberEmail: email, role, effectiveAt }: Upgrade, accountName: string) {
+  return { accountName, member: { name, email }, role, effectiveAt };
+}
+
+async function nameOfAccount(db: Db, { accountId }: Upgrade): Promise<string> {
+  return (await getAccount(db, accountId, "")).name;
+}

@@ -1,0 +1,23 @@
+import { type AccountEventType, EVENT_SCOPES } from "../events/schemas.ts";
+import { Problem } from "../lib/problems.ts";
+import { coversScope } from "../lib/scopes.ts";
+
+/** Who asks, and what they may read: a token, or a member, who may read all that is the account's. */
+export type Reader = { accountId: string; scopes: readonly string[] };
+
+/**
+ * The second half of the scopes of CONTRACT.md §3. Whoever would learn of events by a webhook, or get a secret to pass
+ * for this service with, must be allowed to read its types. To list webhooks and to delete them, `webhooks:manage` is
+ * enough: that says where events go, and not what is in them.
+ * @throws Problem scope_missing
+ */
+export function assertMayRead({ scopes }: Reader, eventTypes: readonly string[], publicUrl: string): void {
+  const requiredScopes = [...new Set(eventTypes.map((type) => EVENT_SCOPES[type as AccountEventType]))];
+  if (requiredScopes.every((scope) => coversScope(scopes, scope))) return;
+  const tokensUrl = `${publicUrl}/settings/keys`;
+  throw new Problem(
+    "scope_missing",
+    { requiredScopes, grantedScopes: scopes, tokensUrl },
+    "The token needs the scope to read each of the webhook's event types: all of `details.requiredScopes`.",
+  );
+}

@@ -1,0 +1,137 @@
+import { type ActingToken, holdToken, recordTokenAct } from "../accounts/token-service.ts";
+import type { AuditAction } from "../audit/schemas.ts";
+import { readClock } from "../database/clock.ts";
+import type { Db, Trx } from "../database/connection.ts";
+import { inTransaction } from "../database/transaction.ts";
+import { newId } from "../lib/ids.ts";
+import { quoted } from "../lib/names.ts";
+import type { Origin } from "../lib/origin.ts";
+import { assertMayRead, type Reader } from "./access.ts";
+import type { Delivery, Webhook, WebhookBody } from "./schemas.ts";
+import {
+  addWebhook,
+  type Disclosed,
+  lockOwn,
+  removeWebhook,
+  replaceSecret,
+  restartDelivery,
+  type WebhookDeps,
+} from "./service.ts";
+import { assertSendable, targetRules } from "./target.ts";
+
+/** A token that changes webhooks: those that its own root made (CONTRACT.md §0). */
+export type Caller = Reader & ActingToken;
+
+/**
+ * Subscribes a URL to the account's events from now on (CONTRACT.md §3). The webhook is the account's: it
+ * stays when the token that made it goes.
+ * @returns `undefined` when the token has ended meanwhile
+ * @throws Problem bad_request {field}, scope_missing for a type that the token may not read,
+ * webhook_limit_reached with 10
+ */
+export async function addByToken(
+  { db, config }: WebhookDeps,
+  caller: Caller,
+  body: WebhookBody,
+  origin: Origin,
+): Promise<Disclosed | undefined> {
+  assertSendable(body.url, targetRules(config));
+  assertMayRead(caller, body.eventTypes, config.publicUrl);
+  const { accountId, tokenId, rootTokenId: rootId, tokenName } = caller;
+  const maker = { accountId, tokenId, rootId, userId: null, makerName: tokenName };
+  return actAsToken(db, caller, origin, async (trx) => {
+    const disclosed = await addWebhook(trx, config, maker, newId(), body);
+    const { webhook } = disclosed;
+    return { result: disclosed, webhook, action: "webhook_added", said: "added a webhook" };
+  });
+}
+
+/**
+ * A token deletes a webhook that its own root made, and with it everything that was still to be sent to it.
+ * @returns it as it was; `undefined` when the token has ended meanwhile
+ * @throws Problem not_found, made_by_another_key
+ */
+export function deleteByToken(
+  db: Db,
+  caller: Caller,
+  id: string,
+  origin: Origin,
+): Promise<Webhook | undefined> {
+  const { accountId } = caller;
+  return actAsToken(db, caller, origin, async (trx) => {
+    const webhook = await lockOwn(trx, caller, id);
+    await removeWebhook(trx, accountId, id);
+    return { result: webhook, webhook, action: "webhook_deleted", said: "deleted the webhook" };
+  });
+}
+
+/**
+ * A token gives a webhook that its own root made a new secret.
+ * @returns `undefined` when the token has ended meanwhile
+ * @throws Problem not_found, made_by_another_key, scope_missing, webhook_disabled
+ */
+export function rotateByToken(
+  { db, config }: WebhookDeps,
+  caller: Caller,
+  id: string,
+  origin: Origin,
+): Promise<Disclosed | undefined> {
+  return actAsToken(db, caller, origin, async (trx) => {
+    await lockOwn(trx, caller, id);
+    const disclosed = await replaceSecret(trx, config, caller, id);
+    const { webhook } = disclosed;
+    return {
+      result: disclosed,
+      webhook,
+      action: "webhook_secret_replaced",
+      said: "replaced the secret of the webhook",
+    };
+  });
+}
+
+/**
+ * A token sends a delivery of a webhook that its own root made once more, under its old id and with the same body, on a
+ * schedule of its own. Changes nothing about the webhook: the owners are not mailed.
+ * @returns `undefined` when the token has ended meanwhile
+ * @throws Problem not_found, made_by_another_key, scope_missing, webhook_disabled
+ */
+export function redeliverByToken(
+  { db, config }: WebhookDeps,
+  caller: Caller,
+  webhookId: string,
+  deliveryId: string,
+): Promise<Delivery | undefined> {
+  return inTransaction(db, async (trx) => {
+    if ((await holdToken(trx, caller, await readClock(trx))) === undefined) return undefined;
+    await lockOwn(trx, caller, webhookId);
+    return restartDelivery(trx, config, caller, webhookId, deliveryId);
+  });
+}
+
+type Act<T> = { result: T; webhook: Webhook; action: AuditAction; said: string };
+
+/**
+ * Changes a webhook on behalf of a token, which is held meanwhile, with its audit entry and the owners' mail.
+ * @returns `undefined` when the token has ended meanwhile
+ */
+function actAsToken<T>(
+  db: Db,
+  caller: Caller,
+  origin: Origin,
+  work: (trx: Trx) => Promise<Act<T>>,
+): Promise<T | undefined> {
+  return inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    if ((await holdToken(trx, caller, now)) === undefined) return undefined;
+    const { result, webhook, action, said } = await work(trx);
+    const { host } = new URL(webhook.url);
+    const act = {
+      action,
+      subject: { kind: "webhook" as const, id: webhook.id },
+      after: { host, eventTypes: webhook.eventTypes },
+      said: `${said} that sends to ${quoted(host)}`,
+    };
+    await recordTokenAct(trx, caller, act, origin, now);
+    return result;
+  });
+}

@@ -1,0 +1,180 @@
+import { describe, expect, test } from "vitest";
+import { createLogger } from "../../src/app/logger.ts";
+import type { Boundary } from "../../src/approvals/boundaries.ts";
+import { sweepDuePayments } from "../../src/approvals/jobs.ts";
+import type { PaymentDeps } from "../../src/approvals/payment.ts";
+import { cloneDatabase } from "../support/clones.ts";
+import { call, createFixture, fund, operate } from "../support/fixtures.ts";
+import { hiddenValue, open, submit } from "../support/humans.ts";
+import { countWaiting, holdLock } from "../support/locks.ts";
+import { waitUntil } from "../support/process.ts";
+import { findDisagreements, openRails } from "../support/rails.ts";
+import { startService } from "../support/service.ts";
+import { confirmNow, createStories, readOutcome, type Story } from "../support/stories.ts";
+
+const worlds = await Promise.all(
+  (await openRails()).map(async (rails) => {
+    const url = await cloneDatabase();
+    const service = await startService({}, url, rails);
+    const { app: other } = await startService({}, url, rails);
+    return { ...service, name: rails.name, rails, other };
+  }),
+);
+const logger = createLogger("silent");
+const PAUSED = { reason: "payments_paused", retryAfterSeconds: 60 };
+
+describe.for(worlds)("over the rails of $name", ({ rails, app, db, config, connection, other }) => {
+  const deps = (
+    observer?: (boundary: Boundary, moment: "before" | "after") => Promise<void>,
+  ): PaymentDeps => ({
+    db,
+    processor: rails.open(db),
+    config,
+    boundaries: observer,
+  });
+  const setPause = (paymentsPaused: boolean) => operate(other, "PUT", "/pause", { paymentsPaused });
+  const sweep = () => sweepDuePayments(deps(), logger);
+  const countCharges = async ({ fixture }: { fixture: { account: string } }): Promise<number> => {
+    const books = rails.books();
+    if (books !== undefined) return -1;
+    const { charges } = await operate(app, "GET", `/sandbox/charges?accountId=${fixture.account}`);
+    return charges.length;
+  };
+
+  test("payments that are paused: agents get 503, pages say so and confirm nothing, the rest goes on", async () => {
+    const stories = await createStories(app, rails.cards.pays, 2);
+    const [first, second] = stories.stories as [Story, Story];
+    const page = await open(app, first.path, stories.human);
+    const fieldsOf = (from: typeof page, path: string, decision: string) =>
+      Object.fromEntries(
+        ["nonce", "digest", "form_token"].map((name) => [
+          name,
+          hiddenValue(from, `${path}/${decision}`, name),
+        ]),
+      );
+    expect(await setPause(true)).toMatchObject({ paymentsPaused: true });
+    expect(await operate(app, "GET", "/pause")).toMatchObject({ paymentsPaused: true });
+    const { token, milestone } = await createFixture(app);
+    for (const [key, id] of [
+      [token, milestone],
+      [stories.fixture.token, first.milestone],
+    ] as const) {
+      const asked = await fund(app, key, id);
+      expect([asked.status, asked.body.code, asked.body.details]).toEqual([503, "UNAVAILABLE", PAUSED]);
+      expect(asked.headers["retry-after"]).toBe("60");
+    }
+    const confirmed = await submit(
+      app,
+      `${first.path}/confirm`,
+      fieldsOf(page, first.path, "confirm"),
+      stories.human,
+    );
+    expect(confirmed.status).toBe(503);
+    expect(confirmed.text).toContain("Payments are paused.");
+    const shown = await open(app, second.path, stories.human);
+    expect(shown.text).toContain("Payments are paused.");
+    expect(shown.text).not.toContain(`${second.path}/confirm`);
+    await expect(confirmNow(deps(), first)).rejects.toMatchObject({ problem: "payments_paused" });
+    const declined = await submit(
+      app,
+      `${second.path}/decline`,
+      fieldsOf(shown, second.path, "decline"),
+      stories.human,
+    );
+    expect(declined.status).toBe(303);
+    expect(
+      (await call(app, "GET", `/approvals/${first.approvalId}`, { token: stories.fixture.token })).status,
+    ).toBe(200);
+    expect(await readOutcome(db, first)).toEqual({ approval: "pending", payment: undefined });
+    expect(await readOutcome(db, second)).toMatchObject({ approval: "declined" });
+
+    await setPause(false);
+    expect((await fund(app, token, milestone)).status).toBe(202);
+    await confirmNow(deps(), first);
+    expect(await readOutcome(db, first)).toEqual({ approval: "confirmed", payment: "succeeded" });
+  });
+
+  test("an attempt that was written waits, uncharged, and is paid once when payments resume", async () => {
+    const stories = await createStories(app, rails.cards.pays, 1);
+    const [story] = stories.stories as [Story];
+    // Paused by another process at the last moment before the money may move.
+    const pausing = async (boundary: Boundary, moment: "before" | "after") => {
+      if (boundary === "write-submitted" && moment === "before") await setPause(true);
+    };
+    await confirmNow(deps(pausing), story);
+    expect(await readOutcome(db, story)).toEqual({ approval: "pending", payment: "created" });
+    await db
+      .updateTable("payments")
+      .set({ due_at: new Date(0) })
+      .where("approval_id", "=", story.approvalId)
+      .execute();
+    await sweep();
+    expect(await readOutcome(db, story)).toEqual({ approval: "pending", payment: "created" });
+    expect([0, -1]).toContain(await countCharges(stories));
+    expect((await open(app, story.path, stories.human)).text).toContain("Payments are paused.");
+
+    await setPause(false);
+    await sweep();
+    expect(await readOutcome(db, story)).toEqual({ approval: "confirmed", payment: "succeeded" });
+    expect([1, -1]).toContain(await countCharges(stories));
+    expect(await findDisagreements(db, rails)).toEqual([]);
+  });
+
+  test("a pause waits for what is being submitted, and nothing is submitted after it", async () => {
+    const [story] = (await createStories(app, rails.cards.pays, 1)).stories as [Story];
+    await using held = await holdLock(connection, `select paused from payment_pause for no key update`);
+    const confirming = confirmNow(deps(), story);
+    await waitUntil(async () => (await countWaiting(db)) > 0, "the confirmation waits for the pause");
+    expect(await readOutcome(db, story)).toEqual({ approval: "pending", payment: undefined });
+    await held.letGo();
+    await confirming;
+    expect(await readOutcome(db, story)).toMatchObject({ approval: "confirmed" });
+  });
+
+  test("what moves already is settled while payments are paused", async () => {
+    const [story] = (await createStories(app, rails.cards.pays, 1)).stories as [Story];
+    const pausing = async (boundary: Boundary, moment: "before" | "after") => {
+      if (boundary === "write-submitted" && moment === "after") await setPause(true);
+    };
+    await confirmNow(deps(pausing), story);
+    expect(await readOutcome(db, story)).toEqual({ approval: "confirmed", payment: "succeeded" });
+    await setPause(false);
+  });
+
+  describe("an account that is frozen", () => {
+    const freeze = (account: string, frozen: boolean) =>
+      operate(other, "PUT", `/accounts/${account}`, { frozen });
+
+    test("has its attempt cancelled that waits for the bank, and no other account's", async () => {
+      const [one, two] = [
+        await createStories(app, rails.cards.authenticates, 1),
+        await createStories(app, rails.cards.authenticates, 1),
+      ];
+      const [story, neighbour] = [one.stories[0] as Story, two.stories[0] as Story];
+      for (const each of [story, neighbour]) {
+        await confirmNow(deps(), each);
+        expect(await readOutcome(db, each)).toEqual({ approval: "pending", payment: "action_required" });
+      }
+      await freeze(one.fixture.account, true);
+      await sweep();
+      expect(await readOutcome(db, story)).toEqual({ approval: "pending", payment: "refused" });
+      expect(await readOutcome(db, neighbour)).toEqual({ approval: "pending", payment: "action_required" });
+      expect(await findDisagreements(db, rails)).toEqual([]);
+    });
+
+    test("has an attempt cancelled that was written and not submitted", async () => {
+      const stories = await createStories(app, rails.cards.pays, 1);
+      const [story] = stories.stories as [Story];
+      const freezing = async (boundary: Boundary, moment: "before" | "after") => {
+        if (boundary === "write-submitted" && moment === "before")
+          await freeze(stories.fixture.account, true);
+      };
+      await confirmNow(deps(freezing), story);
+      expect(await readOutcome(db, story)).toEqual({ approval: "pending", payment: "refused" });
+      await freeze(stories.fixture.account, false);
+      await confirmNow(deps(), story);
+      expect(await readOutcome(db, story)).toEqual({ approval: "confirmed", payment: "succeeded" });
+      expect(await findDisagreements(db, rails)).toEqual([]);
+    });
+  });
+});
