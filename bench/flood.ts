@@ -71,4 +71,6 @@ async function flood({ ports, kinds, seconds, email }: Flood): Promise<FloodResu
   return { sent, answers };
 }
 
-process.on("message", async (work: Flood) => process.send?.(await flood(work)));
+process.on("message", (work: Flood) => {
+  void flood(work).then((result) => process.send?.(result));
+});

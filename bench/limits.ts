@@ -157,8 +157,10 @@ async function main(seconds: number): Promise<boolean> {
     stops.push(database.stop);
     const environment: Record<string, string> = { ...serviceEnvironment(database.url), LOG_LEVEL: "warn" };
     const operatorKey = environment.OPERATOR_API_KEY ?? "";
-    const first = await startService(environment);
-    const known = await prepare(first, database, operatorKey).finally(() => first.stop());
+    const before = await startService(environment);
+    stops.push(before.stop);
+    const known = await prepare(before, database, operatorKey);
+    await before.stop();
     const services = [await startService(environment), await startService(environment)];
     stops.push(() => Promise.all(services.map((service) => service.stop())));
     const flood = startWorker<Flood, FloodResult>("flood.ts");
