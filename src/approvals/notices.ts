@@ -2,8 +2,8 @@ import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { formatAmount } from "../lib/money.ts";
-import { brief, quoted } from "../lib/names.ts";
 import { addSeconds, formatTime } from "../lib/time.ts";
+import { line, named, own } from "../mail/line.ts";
 import { type Mail, queueMail } from "../mail/service.ts";
 import * as store from "./notice-store.ts";
 
@@ -92,22 +92,22 @@ function noticeMail(
   waiting: readonly store.WaitingApproval[],
 ): Mail {
   const one = waiting.length === 1;
-  const lines = waiting.map(
-    ({ tokenName, terms, expiresAt }) =>
-      `${formatAmount(terms.amountCents, terms.currency)} to ${quoted(terms.payee.displayName)}, asked for with the key ` +
-      `${quoted(tokenName)}, open until ${formatTime(expiresAt)}`,
-  );
+  const lines = waiting.map(({ tokenName, terms, expiresAt }) => {
+    const amount = own(formatAmount(terms.amountCents, terms.currency));
+    const until = own(formatTime(expiresAt));
+    return line`${amount} to ${named(terms.payee.displayName)}, asked for with the key ${named(tokenName)}, open until ${until}`;
+  });
   return {
     to: member.email,
     subject: one
-      ? `${appName}: an approval waits for you`
-      : `${appName}: ${waiting.length} approvals wait for you`,
+      ? line`${own(appName)}: an approval waits for you`
+      : line`${own(appName)}: ${waiting.length} approvals wait for you`,
     paragraphs: [
-      `Hello ${brief(member.name)},`,
-      one ? "An agent asks for money to be paid:" : "Agents ask for money to be paid:",
+      line`Hello,`,
+      one ? line`An agent asks for money to be paid:` : line`Agents ask for money to be paid:`,
       ...lines,
-      "Nothing is paid unless you sign in, read the terms and confirm. What nobody confirms lapses by itself.",
-      one ? `${publicUrl}/approvals/${waiting[0]?.id}` : `${publicUrl}/approvals`,
+      line`Nothing is paid unless you sign in, read the terms and confirm. What nobody confirms lapses by itself.`,
+      own(one ? `${publicUrl}/approvals/${waiting[0]?.id}` : `${publicUrl}/approvals`),
     ],
   };
 }

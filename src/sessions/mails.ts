@@ -1,24 +1,24 @@
-import { brief } from "../lib/names.ts";
+import { line, type MailLine, own } from "../mail/line.ts";
 import type { Mail } from "../mail/service.ts";
 
 /** What people are mailed about their sign-in. */
 type Context = { appName: string; publicUrl: string };
 type Person = { email: string; name: string };
 
-const NOT_YOU = (publicUrl: string): string[] => [
-  "If that was not you, ask for a new password at once:",
-  `${publicUrl}/reset`,
+const NOT_YOU = (publicUrl: string): MailLine[] => [
+  line`If that was not you, ask for a new password at once:`,
+  own(`${publicUrl}/reset`),
 ];
 
 export function resetMail({ appName, publicUrl }: Context, person: Person, secret: string): Mail {
   return {
     to: person.email,
-    subject: `A new password for ${appName}`,
+    subject: line`A new password for ${own(appName)}`,
     paragraphs: [
-      `Hello ${brief(person.name)},`,
-      "Somebody, probably you, asked for a new password. Choose one within an hour, on this page:",
-      `${publicUrl}/reset/new?token=${secret}`,
-      "If it was not you, do nothing: your password stays as it is.",
+      line`Hello,`,
+      line`Somebody, probably you, asked for a new password. Choose one within an hour, on this page:`,
+      own(`${publicUrl}/reset/new?token=${secret}`),
+      line`If it was not you, do nothing: your password stays as it is.`,
     ],
   };
 }
@@ -30,12 +30,12 @@ export function passwordChangedMail(
 ): Mail {
   return {
     to: person.email,
-    subject: `Your password for ${appName} was changed`,
+    subject: line`Your password for ${own(appName)} was changed`,
     paragraphs: [
-      `Hello ${brief(person.name)},`,
-      "Your password was changed just now, and you were signed out everywhere else.",
+      line`Hello,`,
+      line`Your password was changed just now, and you were signed out everywhere else.`,
       ...(passkeysRemoved > 0
-        ? ["Passkeys that waited for an owner’s consent are removed: add yours again."]
+        ? [line`Passkeys that waited for an owner’s consent are removed: add yours again.`]
         : []),
       ...NOT_YOU(publicUrl),
     ],
@@ -45,10 +45,10 @@ export function passwordChangedMail(
 export function passwordResetMail({ appName, publicUrl }: Context, person: Person): Mail {
   return {
     to: person.email,
-    subject: `Your password for ${appName} was reset`,
+    subject: line`Your password for ${own(appName)} was reset`,
     paragraphs: [
-      `Hello ${brief(person.name)},`,
-      "A new password was set with the link that was mailed to you, and every session was signed out.",
+      line`Hello,`,
+      line`A new password was set with the link that was mailed to you, and every session was signed out.`,
       ...NOT_YOU(publicUrl),
     ],
   };

@@ -1,4 +1,5 @@
 import { type Html, html } from "../lib/html.ts";
+import { brief } from "../lib/names.ts";
 import type { Human } from "../sessions/gate.ts";
 import { PASSKEY_NAME_AT_MOST, type PasskeyRow } from "../sessions/passkeys.ts";
 import { type Fault, faultSummary, field, hiddenField } from "./forms.ts";
@@ -150,7 +151,7 @@ export function passkeyPage(
 ): Page {
   const { id, name } = passkey;
   return {
-    title: `Passkey: ${name}`,
+    title: `Passkey: ${brief(name)}`,
     heading: named(name),
     ...PASSKEY_SCRIPT,
     body: html`
