@@ -16,6 +16,7 @@ export const AUDIT_ACTIONS = [
   "member_role_changed",
   "passkey_added",
   "passkey_consented",
+  "passkey_possibly_copied",
   "passkey_removed",
   "passkey_stopped",
   "passkeys_opened",

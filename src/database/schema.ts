@@ -678,7 +678,7 @@ export type PasskeysTable = {
   credential_id: Buffer;
   /** As a COSE key. */
   public_key: Buffer;
-  /** Of the authenticator's; passkeys that are synced keep theirs at 0. */
+  /** Of the authenticator's; many synced passkeys keep theirs at 0, and some repeat or lower it. */
   counter: number;
   transports: Generated<string[]>;
   device_type: "singleDevice" | "multiDevice";
@@ -689,6 +689,8 @@ export type PasskeysTable = {
   last_used_at: Date | null;
   /** From when on it counts for more than a password; null: it waits for owners to consent. */
   trusted_from: Date | null;
+  /** When its counter last stood still or went back, though it counts: it may have been copied. */
+  possible_copy_at: Generated<Date | null>;
 };
 
 /** An owner's consent to a passkey that was added by somebody who had come in by a link. */

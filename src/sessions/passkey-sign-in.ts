@@ -37,12 +37,12 @@ export async function signInWithPasskey(
   const { db, config, keys, attempts } = deps;
   await attempts.countAddress(caller.address);
   const assertion = readAssertion(credential);
-  if (assertion === undefined) return undefined;
   const former = await readSession(deps, caller.cookie);
+  const origin = { address: caller.address, requestId: null };
   const token = randomBytes(TOKEN_BYTES).toString("base64url");
   const signedIn = await inTransaction(db, async (trx) => {
     const now = await readClock(trx);
-    const passkey = await checkAnswer(trx, deps, { ceremony: SIGNING_IN }, assertion, now);
+    const passkey = await checkAnswer(trx, deps, { ceremony: SIGNING_IN, origin }, assertion, now);
     if (passkey === undefined) return false;
     const session = {
       id: newId(),
@@ -84,10 +84,10 @@ export async function proveByPasskey(
   const { db, attempts } = deps;
   await attempts.countAddress(address);
   const assertion = readAssertion(credential);
-  if (assertion === undefined) return false;
   const proved = await inTransaction(db, async (trx) => {
     const now = await readClock(trx);
-    const asked = { ceremony: provingIn(person), userId: person.userId };
+    const origin = { address, requestId: null };
+    const asked = { ceremony: provingIn(person), userId: person.userId, origin };
     const passkey = await checkAnswer(trx, deps, asked, assertion, now);
     if (passkey === undefined) return false;
     await store.markProvedByPasskey(trx, person.sessionId, counts(passkey, now), now);

@@ -5,6 +5,7 @@ import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { isUuid, newId } from "../lib/ids.ts";
+import type { Origin } from "../lib/origin.ts";
 import { Problem } from "../lib/problems.ts";
 import { addSeconds } from "../lib/time.ts";
 import { queueMail } from "../mail/service.ts";
@@ -115,7 +116,8 @@ export async function consentToPasskey(
     const now = await readClock(trx);
     const passkey = await holdWaiting(trx, owner, consent);
     if (passkey === undefined || passkey.userId === owner.userId) return undefined;
-    const proof = await proveOwner(trx, deps, owner, consent, credential, now);
+    const origin = { address, requestId: null };
+    const proof = await proveOwner(trx, deps, owner, consent, { credential, origin }, now);
     await consents.insertConsent(trx, { ...consent, userId: owner.userId }, now);
     const detail = { ...consent, ofUser: passkey.userId, proof };
     await trace(trx, owner.userId, "passkey_consented", detail, address, now);
@@ -197,7 +199,7 @@ async function proveOwner(
   deps: SessionDeps,
   owner: Owner,
   consent: Consent,
-  credential: string | undefined,
+  { credential, origin }: { credential: string | undefined; origin: Origin },
   now: Date,
 ): Promise<object> {
   const session = await store.lockSession(trx, owner);
@@ -208,10 +210,10 @@ async function proveOwner(
     return { kind: "password", provedAt: session.provedAt.toISOString() };
   }
   const assertion = readAssertion(credential ?? "");
-  if (assertion === undefined) throw new Problem("passkey_refused");
   const ceremony = consenting(owner, consent);
-  const passkey = await checkAnswer(trx, deps, { ceremony, userId: owner.userId }, assertion, now);
-  if (passkey === undefined || !counts(passkey, now)) throw new Problem("passkey_refused");
+  const passkey = await checkAnswer(trx, deps, { ceremony, userId: owner.userId, origin }, assertion, now);
+  if (assertion === undefined || passkey === undefined || !counts(passkey, now))
+    throw new Problem("passkey_refused");
   const { purpose } = ceremony;
   const publicKey = passkey.public_key.toString("base64url");
   return { kind: "passkey", purpose, credentialId: assertion.id, publicKey, ...assertion.response };

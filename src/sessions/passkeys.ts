@@ -15,6 +15,7 @@ import { type Ceremony, CHALLENGE_SECONDS, newChallenge, readChallenge } from ".
 import { counts, useChallenge, userHandleOf } from "./passkey-answer.ts";
 import { passkeyAddedMail, passkeyRemovedMail, passkeyWaitsMail } from "./passkey-mails.ts";
 import * as passkeys from "./passkey-store.ts";
+import { logRefusal, type PasskeyRefusal } from "./passkey-use.ts";
 import { ALGORITHMS, readRegistration, verifyRegistration } from "./registration.ts";
 import { holdSession, leaveTrace, type SessionDeps } from "./service.ts";
 import * as store from "./store.ts";
@@ -67,7 +68,7 @@ export async function askForNewPasskey(
  * Adds the passkey that an authenticator has made: the person's other sessions end, they are mailed, and the audit has
  * it. In a session that is not trusted it waits for consent (`passkey-trust.ts`), and the owners of the person's accounts
  * are mailed.
- * @returns whether it counts at once; `undefined`: it is no new passkey of theirs, or is known already
+ * @returns whether it counts at once; `undefined`: it is no new passkey of theirs, or is known already, and the log says why
  * @throws Problem presence_lapsed, passkey_limit_reached
  */
 export async function addPasskey(
@@ -76,17 +77,21 @@ export async function addPasskey(
   { credential, name }: { credential: string; name: string },
   address: string,
 ): Promise<{ trusted: boolean } | undefined> {
-  const { db, keys, relyingParty, config } = deps;
+  const { db, keys, relyingParty, config, logger } = deps;
+  const refuse = (reason: PasskeyRefusal): undefined =>
+    logRefusal({ logger, origin: { address, requestId: null } }, reason);
   const registration = readRegistration(credential);
-  if (registration === undefined || relyingParty === undefined) return undefined;
+  if (registration === undefined || relyingParty === undefined) return refuse("unreadable");
   return inTransaction(db, async (trx) => {
     const now = await readClock(trx);
     const { clientDataJSON } = registration.response;
     const challenge = readChallenge(keys, addingIn(person), clientDataJSON, now);
-    if (challenge === undefined) return undefined;
+    if (challenge === undefined) return refuse("challenge_unknown_or_expired");
     const { trusted } = await holdSession(trx, person, now);
-    const made = await verifyRegistration(relyingParty, registration, challenge.bytes);
-    if (made === undefined || !(await useChallenge(trx, challenge))) return undefined;
+    const checked = await verifyRegistration(relyingParty, registration, challenge.bytes);
+    if ("refused" in checked) return refuse(checked.refused);
+    const { made } = checked;
+    if (!(await useChallenge(trx, challenge))) return refuse("challenge_answered_before");
     if ((await passkeys.listOwnPasskeys(trx, person.userId)).length >= PASSKEYS_AT_MOST)
       throw new Problem("passkey_limit_reached");
     const id = newId();
@@ -105,7 +110,7 @@ export async function addPasskey(
       last_used_at: null,
       trusted_from: trusted ? now : null,
     };
-    if (!(await passkeys.insertPasskey(trx, row))) return undefined;
+    if (!(await passkeys.insertPasskey(trx, row))) return refuse("known_credential");
     if (trusted) await store.markProvedByPasskey(trx, person.sessionId, true, now);
     const sessionsEnded = await store.deleteSessions(trx, person.userId, person.sessionId);
     const detail = { passkeyId: id, name, trusted, sessionsEnded };

@@ -27,6 +27,7 @@ export type SessionDeps = {
   attempts: Attempts;
   /** What passkeys are bound to. Absent: there can be none. */
   relyingParty: RelyingParty | undefined;
+  logger: Logger;
 };
 
 /** Where a request came from, as the server knows it. */
@@ -43,7 +44,7 @@ export function openSessions(
   const keys = deriveKeys(config.sessionSecrets);
   const auth = createAuth({ db, keys, publicUrl: config.publicUrl, logger });
   const relyingParty = relyingPartyOf(config);
-  return { db, config, keys, auth, attempts: createAttempts(db), relyingParty };
+  return { db, config, keys, auth, attempts: createAttempts(db), relyingParty, logger };
 }
 
 /**

@@ -1,4 +1,5 @@
 import { type Static, Type } from "@sinclair/typebox";
+import type { FastifyRequest } from "fastify";
 import { confirmApproval, issueChallenge, type Presence } from "../approvals/decide.ts";
 import type { HumanApproval } from "../approvals/human-service.ts";
 import type { App } from "../http/app.ts";
@@ -67,7 +68,7 @@ export function confirmRoutes(app: App, deps: ApprovalPageDeps): void {
     if (problem !== undefined) return refuse(deps, request, reply, human, new Problem(problem));
     const fault = (field: string, message: string) =>
       showApproval(deps, request, reply, human, { status: 422, field, message, typedAmount: body.amount });
-    const presence = await findPresence(deps, human, approval, body, request.ip);
+    const presence = await findPresence(deps, human, approval, body, request);
     if (presence === undefined) {
       return fault(
         "password",
@@ -96,11 +97,12 @@ async function findPresence(
   human: Human,
   approval: HumanApproval,
   { assertion, password }: ConfirmBody,
-  address: string,
+  { ip: address, id: requestId }: FastifyRequest,
 ): Promise<Presence | undefined> {
-  const { relyingParty } = deps;
+  const { relyingParty, logger } = deps;
   if (assertion !== undefined && relyingParty !== undefined) {
-    return { kind: "passkey", relyingParty, assertion: readAssertion(assertion) };
+    const checking = { relyingParty, logger, origin: { address, requestId } };
+    return { kind: "passkey", checking, assertion: readAssertion(assertion) };
   }
   // A password would not do: it is not asked for, and the decision refuses what there is.
   if (approval.coSign === "passkey") return { kind: "session", provedAt: human.provedAt };

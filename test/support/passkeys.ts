@@ -17,11 +17,18 @@ export async function userIdOf(db: Db, email: string): Promise<string> {
   return (await row.executeTakeFirstOrThrow()).id;
 }
 
+export type PasskeyOptions = {
+  origin?: string;
+  counter?: number;
+  /** Whether it is kept by a password manager on several devices, and not bound to one. */
+  synced?: boolean;
+};
+
 /** A passkey of the person's, as if they had added it a while ago. */
 export async function givePasskey(
   db: Db,
   userId: string,
-  { origin = PUBLIC_URL, counter = 0 }: { origin?: string; counter?: number } = {},
+  { origin = PUBLIC_URL, counter = 0, synced = false }: PasskeyOptions = {},
 ): Promise<Authenticator> {
   const authenticator = new Authenticator(origin);
   const inserted = await inTransaction(db, (trx) =>
@@ -33,8 +40,8 @@ export async function givePasskey(
       public_key: authenticator.coseKey,
       counter,
       transports: ["internal"],
-      device_type: "singleDevice",
-      backed_up: false,
+      device_type: synced ? "multiDevice" : "singleDevice",
+      backed_up: synced,
       aaguid: null,
       created_at: new Date(),
       last_used_at: null,
