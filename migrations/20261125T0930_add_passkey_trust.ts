@@ -10,7 +10,6 @@ export async function up(db: Kysely<unknown>): Promise<void> {
 
 const trust = [
   `alter table auth.users add column unvouched_since timestamptz`,
-  `alter table auth.sessions add column trusted boolean not null default false`,
   `alter table auth.passkeys add column trusted_from timestamptz`,
   `create index passkeys_not_trusted on auth.passkeys (user_id) where trusted_from is null`,
   `create table auth.passkey_consents (

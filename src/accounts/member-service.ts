@@ -4,7 +4,6 @@ import { isUuid } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import { addSeconds, SECOND } from "../lib/time.ts";
 import * as store from "./member-store.ts";
-import { lockAccount } from "./store.ts";
 
 export type { MemberOfAccount } from "./member-store.ts";
 export { listOwners } from "./member-store.ts";
@@ -12,22 +11,6 @@ export { listOwners } from "./member-store.ts";
 /** So many an owner may send in 24 hours: it is our mail that strangers get. */
 const INVITATIONS_A_DAY = 20;
 const DAY_SECONDS = 24 * 60 * 60;
-
-/**
- * Holds the account, so that its members change one at a time, and makes sure that the person may change them.
- * @throws Problem not_found when they are no member, not_permitted when they are no owner
- */
-export async function assertOwner(
-  trx: Trx,
-  accountId: string,
-  userId: string,
-): Promise<store.MemberOfAccount> {
-  await lockAccount(trx, accountId);
-  const member = await store.findMemberOfUser(trx, accountId, userId);
-  if (member === undefined) throw new Problem("not_found", { resource: "accounts" });
-  if (member.role !== "owner") throw new Problem("not_permitted");
-  return member;
-}
 
 /** A member of the account, invited ones too. */
 export async function findMember(

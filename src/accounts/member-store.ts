@@ -24,21 +24,6 @@ export function findMember(db: Db, accountId: string, id: string) {
     .executeTakeFirst();
 }
 
-/** The active member behind a sign-in. */
-export function findMemberOfUser(
-  db: Db,
-  accountId: string,
-  userId: string,
-): Promise<MemberOfAccount | undefined> {
-  return db
-    .selectFrom("members")
-    .where("account_id", "=", accountId)
-    .where("user_id", "=", userId)
-    .where("status", "=", "active")
-    .select(COLUMNS)
-    .executeTakeFirst();
-}
-
 /** The account's owners who have accepted, oldest first. */
 export function listOwners(db: Db, accountId: string): Promise<MemberOfAccount[]> {
   return db

@@ -108,14 +108,23 @@ export async function holdAccount(trx: Trx, accountId: string): Promise<void> {
   await store.lockAccount(trx, accountId);
 }
 
+/** Which members may act: all who read, owners and approvers, or owners alone. */
+export type Allowed = "read" | "decide" | "own";
+
+const ROLES: Record<Allowed, readonly MemberRole[]> = {
+  read: ["owner", "approver", "viewer"],
+  decide: ["owner", "approver"],
+  own: ["owner"],
+};
+
 /**
- * Holds the member's row and makes sure that they may decide.
- * @throws Problem not_found when they are no member, not_permitted for a viewer
+ * Holds the member's row and makes sure that their role allows it.
+ * @throws Problem not_found when they are no member, not_permitted when their role does not allow it
  */
-export async function assertMayDecide(trx: Trx, accountId: string, userId: string): Promise<void> {
+export async function assertMember(trx: Trx, accountId: string, userId: string, may: Allowed): Promise<void> {
   const member = await store.lockMemberOfUser(trx, accountId, userId);
   if (member === undefined) throw new Problem("not_found", { resource: "accounts" });
-  if (member.role === "viewer") throw new Problem("not_permitted");
+  if (!ROLES[may].includes(member.role)) throw new Problem("not_permitted");
 }
 
 /** Whether the person is a member who may decide, held so until the transaction ends. */

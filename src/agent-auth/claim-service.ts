@@ -1,11 +1,22 @@
 import { giveToOwner } from "../accounts/ownership-service.ts";
 import { holdAccount } from "../accounts/service.ts";
+import { byPerson, recordAudit } from "../audit/service.ts";
 import { readClock, readClockNow } from "../database/clock.ts";
 import type { Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { readSecret } from "../lib/secrets.ts";
 import { queueMail } from "../mail/service.ts";
-import { addPerson, hashPassword, isKnown, leaveTrace } from "../sessions/service.ts";
+import {
+  type Actor,
+  addPerson,
+  type Caller,
+  cookieFor,
+  findPersonByEmail,
+  hashInTurn,
+  holdActor,
+  type SignInDeps,
+  startSession,
+} from "../sign-in/service.ts";
 import { type ClaimState, claimState, isCode, LINK_PREFIX, PAGE_PREFIX } from "./claim.ts";
 import { claimedMail } from "./mails.ts";
 import { claimedScopes, type Permissions } from "./schemas.ts";
@@ -42,7 +53,7 @@ export async function viewClaim({ db }: AgentAuthDeps, secret: string): Promise<
     mailed: link !== undefined,
     state: claimState(row, await readClock(db)),
     email: row.email,
-    known: await isKnown(db, row.email),
+    known: (await findPersonByEmail(db, row.email)) !== undefined,
     agentName: row.agentName,
     accountName: row.accountName,
     address: row.address,
@@ -53,33 +64,40 @@ export async function viewClaim({ db }: AgentAuthDeps, secret: string): Promise<
 }
 
 /** Who claims: whoever is signed in under the e-mail that was named, or a person who is new here. */
-export type Claimant = { userId: string; email: string; name: string } | { name: string; password: string };
+export type Claimant = (Actor & { email: string; name: string }) | { name: string; password: string };
 
-/** How a claim went. `known`: the e-mail has a sign-in by now. */
-export type ClaimOutcome = "claimed" | "over" | "known" | { triesLeft: number };
+/** How a claim went. `known`: the e-mail has a sign-in by now. A new person is signed in, by the cookie. */
+export type ClaimOutcome =
+  | { claimed: true; cookie: string | undefined }
+  | "over"
+  | "known"
+  | { triesLeft: number };
 
 /**
  * Claims an account, once, with the secret that was mailed and the code that the agent shows: makes the person its
  * owner (and their sign-in, if they are new), fixes what the agent may do, and ends every token of the account, all
  * or nothing. A wrong code is counted; the fifth ends the claim (CONTRACT.md §6).
- * @throws Problem rate_limited {retryAfterSeconds}
+ * @throws Problem rate_limited, unavailable {retryAfterSeconds}; as `holdActor` for somebody signed in
  */
 export async function claimAccount(
-  { db, config, agentLimits }: AgentAuthDeps,
+  deps: AgentAuthDeps & SignInDeps,
   secret: string,
   answer: { code: string; permissions: Permissions },
   claimant: Claimant,
-  address: string,
+  caller: Caller,
 ): Promise<ClaimOutcome> {
-  await agentLimits.countCode(address);
+  const { db, config, agentLimits } = deps;
+  const { origin } = caller;
+  await agentLimits.countCode(origin.address);
   const credential = readSecret(LINK_PREFIX, secret);
   const found = credential && (await store.findByLink(db, credential));
   if (credential === undefined || found?.email == null) return "over";
   const { email, registrationId } = found;
   if ("userId" in claimant && claimant.email !== email) return "over";
-  const password = "password" in claimant ? await hashPassword(claimant.password) : undefined;
+  const hash = "password" in claimant ? await hashInTurn(deps, "stranger", claimant.password) : undefined;
   const { accountId } = credential;
   return inTransaction(db, async (trx): Promise<ClaimOutcome> => {
+    if ("userId" in claimant) await holdActor(trx, claimant, {}, await readClock(trx));
     await holdAccount(trx, accountId);
     const now = await readClockNow(trx);
     const row = await store.findByLink(trx, credential);
@@ -88,26 +106,32 @@ export async function claimAccount(
       await store.countWrongCode(trx, accountId);
       return { triesLeft: store.WRONG_CODES_AT_MOST - 1 - (row.wrongCodes ?? 0) };
     }
-    const userId = await userOf(trx, claimant, { email, password });
+    const userId = await userOf(trx, claimant, { email, hash }, now);
     if (userId === undefined) return "known";
     const memberId = await giveToOwner(trx, accountId, { userId, email, name: claimant.name }, now);
     const scopes = claimedScopes(answer.permissions);
     if (memberId === undefined || !(await store.markClaimed(trx, accountId, scopes, now))) {
       throw new TypeError("an account that could be claimed could not be given to its owner");
     }
-    const detail = { accountId, memberId, registrationId, scopes };
-    await leaveTrace(trx, { userId, action: "account_claimed", detail, address }, now);
+    const actor = byPerson({ userId, name: claimant.name });
+    const subject = { kind: "member", id: memberId };
+    const detail = { registrationId, scopes };
+    await recordAudit(trx, { accountId, actor, action: "account_claimed", subject, detail, origin }, now);
     await queueMail(trx, claimedMail(config, email, registrationId), now);
-    return "claimed";
+    if ("userId" in claimant) return { claimed: true, cookie: undefined };
+    const person = { userId, name: claimant.name };
+    const token = await startSession(trx, person, caller, { by: "claim", trusted: false }, now);
+    return { claimed: true, cookie: cookieFor(deps, token) };
   });
 }
 
 async function userOf(
   trx: Trx,
   claimant: Claimant,
-  { email, password }: { email: string; password: string | undefined },
+  { email, hash }: { email: string; hash: string | undefined },
+  now: Date,
 ): Promise<string | undefined> {
   if ("userId" in claimant) return claimant.userId;
-  if (password === undefined) throw new TypeError("a new person has a password");
-  return addPerson(trx, { email, name: claimant.name, password });
+  if (hash === undefined) throw new TypeError("a new person has a password");
+  return addPerson(trx, { email, name: claimant.name, hash }, now);
 }

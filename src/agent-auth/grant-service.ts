@@ -1,8 +1,8 @@
-import { assertMayDecide, holdAccount } from "../accounts/service.ts";
+import { byPerson, recordAudit } from "../audit/service.ts";
 import { readClock, readClockNow } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
-import { inTransaction } from "../database/transaction.ts";
-import { leaveTrace } from "../sessions/service.ts";
+import type { Origin } from "../lib/origin.ts";
+import { type Actor, inSession } from "../sign-in/service.ts";
 import { fetchableUntil, isRefused } from "./claim.ts";
 import * as store from "./store.ts";
 
@@ -21,22 +21,22 @@ export async function findWaitingGrant(db: Db, accountId: string): Promise<Waiti
 /**
  * A person takes back what a claim has let the agent do, before it has fetched its token: from then on it is refused.
  * @returns `false`: the agent was quicker, or there is none
- * @throws Problem not_found, not_permitted for a viewer
+ * @throws as `holdActor`
  */
 export async function refuseGrant(
   db: Db,
-  person: { userId: string },
+  person: Actor & { name: string },
   accountId: string,
-  address: string,
+  origin: Origin,
 ): Promise<boolean> {
-  return inTransaction(db, async (trx) => {
-    await holdAccount(trx, accountId);
+  const need = { account: { id: accountId, may: "decide", alone: true } } as const;
+  return inSession(db, person, need, async (trx) => {
     const now = await readClockNow(trx);
-    await assertMayDecide(trx, accountId, person.userId);
     const row = await store.findByAccount(trx, accountId);
     if (row === undefined || !(await store.markRefused(trx, accountId))) return false;
-    const detail = { accountId, registrationId: row.registrationId, scopes: row.scopes };
-    await leaveTrace(trx, { userId: person.userId, action: "grant_refused", detail, address }, now);
+    const actor = byPerson(person);
+    const detail = { registrationId: row.registrationId, scopes: row.scopes };
+    await recordAudit(trx, { accountId, actor, action: "grant_refused", detail, origin }, now);
     return true;
   });
 }

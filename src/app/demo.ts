@@ -5,10 +5,11 @@ import { addPaymentMethod, type BillingDeps, listPaymentMethods } from "../billi
 import { listContracts } from "../contracts/service.ts";
 import type { Db } from "../database/connection.ts";
 import { accountKey } from "../lib/ids.ts";
+import { NO_ORIGIN } from "../lib/origin.ts";
 import { SCOPES } from "../lib/scopes.ts";
 import { putAccount, putContract, putMilestone } from "../operator/service.ts";
 import { joinWithPassword } from "../sessions/invitations.ts";
-import { setPassword } from "../sessions/service.ts";
+import { hashPassword, setPassword } from "../sign-in/service.ts";
 
 const ACCOUNT = "demo";
 const CONTRACT = "demo-contract";
@@ -73,7 +74,7 @@ async function prepareOwner(db: Db, accountId: string): Promise<string> {
   if (userId !== null) await setPassword(db, userId, password);
   else {
     const { secret } = await inviteMember(db, accountId, OWNER);
-    await joinWithPassword(db, secret, password, null);
+    await joinWithPassword(db, secret, await hashPassword(password), NO_ORIGIN);
   }
   return password;
 }

@@ -26,8 +26,9 @@ import { every, type Loop } from "../jobs/every.ts";
 import { StartError } from "../lib/start-error.ts";
 import { forgetOldMails, sendDueMails } from "../mail/jobs.ts";
 import { createMailTransport } from "../mail/transport.ts";
-import { forgetEnded, sweepResets } from "../sessions/jobs.ts";
+import { forgetChallenges } from "../sessions/jobs.ts";
 import { relyingPartyOf } from "../sessions/relying-party.ts";
+import { forgetEnded, sweepResets } from "../sign-in/jobs.ts";
 import { deliverWebhooks, forgetDeliveries, resealSecrets } from "../webhooks/jobs.ts";
 import { deliverOperatorWebhook, resealOperatorSecrets } from "../webhooks/operator-jobs.ts";
 import { createApp } from "./app.ts";
@@ -169,6 +170,7 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
     every(SECOND, "reset links", logger, () => sweepResets({ db, config })),
     every(5 * SECOND, "mail", logger, () => sendDueMails({ db, logger }, transport)),
     every(600 * SECOND, "ended sessions", logger, () => forgetEnded(db)),
+    every(600 * SECOND, "answered challenges", logger, () => forgetChallenges(db)),
     every(5 * SECOND, "mail about approvals", logger, () => sweepNotices({ db, config })),
     every(5 * SECOND, "lapsed approvals", logger, () => sweepLapsedApprovals(db)),
     every(5 * SECOND, "due payments", logger, () => sweepDuePayments(deps, logger)),

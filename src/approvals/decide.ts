@@ -1,4 +1,3 @@
-import { assertMayDecide } from "../accounts/service.ts";
 import * as payments from "../billing/payment-service.ts";
 import type { ProcessorName } from "../billing/processor.ts";
 import { readClock, readClockNow } from "../database/clock.ts";
@@ -18,14 +17,18 @@ import {
   logRefusal,
   provePasskey,
 } from "../sessions/presence-service.ts";
+import { type Actor, holdActor, type NewToken, renewSession } from "../sign-in/service.ts";
 import { cross } from "./boundaries.ts";
 import { putChallenge, takeChallenge } from "./challenge-store.ts";
 import * as store from "./human-store.ts";
 import { driveNewPayment, newLease, type PaymentDeps } from "./payment.ts";
 import { type Decision, type Statement, statementDigest } from "./statement.ts";
 
-/** The human who decides, and what proves that they are there. */
-export type Decider = { userId: string; sessionId: string; presence: Presence };
+/**
+ * The human who decides, what proves that they are there, and whom to tell of the session's new token once the decision
+ * is recorded: a passkey's proof renews the session.
+ */
+export type Decider = { actor: Actor; presence: Presence; onRenewed?: (token: NewToken) => void };
 
 /** A password that was typed for it, or a sign-in lately, and when; or what a passkey says to the statement's digest. */
 export type Presence =
@@ -61,12 +64,14 @@ export function statementOf(row: store.HumanApprovalRow, decision: Decision, non
 export async function issueChallenge(
   db: Db,
   { accountId, approvalId }: ApprovalKey,
-  { userId, sessionId }: { userId: string; sessionId: string },
+  actor: Actor,
   signed: Signed,
 ): Promise<void> {
+  const { userId, sessionId } = actor;
   await inTransaction(db, async (trx) => {
     const now = await readClock(trx);
-    const row = await lockOpen(trx, accountId, approvalId, userId);
+    await holdActor(trx, actor, { account: { id: accountId, may: "decide" } }, now);
+    const row = await lockOpen(trx, accountId, approvalId);
     if (row.card === null) throw new Problem("statement_stale");
     assertUnchanged(row, statementOf(row, "confirm", signed.nonce), signed);
     const challenge = { accountId, approvalId, userId, sessionId, digest: signed.digest };
@@ -89,6 +94,7 @@ export async function confirmApproval(
   const lease = await cross(deps.boundaries, "write-signed-attempt", () =>
     inTransaction(deps.db, (trx) => writeSignedAttempt(trx, deps.processor.name, key, decider, signed)),
   );
+  if (lease.token !== undefined) decider.onRenewed?.(lease.token);
   await driveNewPayment(deps, { accountId: key.accountId, id: lease.paymentId }, lease.id);
 }
 
@@ -98,9 +104,12 @@ async function writeSignedAttempt(
   { accountId, approvalId }: ApprovalKey,
   decider: Decider,
   signed: Signed,
-): Promise<{ id: string; paymentId: string }> {
+): Promise<{ id: string; paymentId: string; token: NewToken | undefined }> {
   const now = await readClock(trx);
-  const row = await lockOpen(trx, accountId, approvalId, decider.userId);
+  const { actor, presence } = decider;
+  const renews = presence.kind === "passkey" ? ({ changes: "token" } as const) : {};
+  await holdActor(trx, actor, { ...renews, account: { id: accountId, may: "decide" } }, now);
+  const row = await lockOpen(trx, accountId, approvalId);
   if (row.card === null || row.milestoneId === null) throw new Problem("statement_stale");
   await sign(trx, row, "confirm", decider, signed, now);
   const { milestoneId } = row;
@@ -120,7 +129,11 @@ async function writeSignedAttempt(
     processor,
   };
   await payments.insertPayment(trx, payment, lease, now);
-  return { id: lease.id, paymentId: payment.id };
+  const token =
+    presence.kind === "passkey"
+      ? await renewSession(trx, actor, { proved: true, trusted: true }, now)
+      : undefined;
+  return { id: lease.id, paymentId: payment.id, token };
 }
 
 /**
@@ -135,7 +148,8 @@ export async function declineApproval(
 ): Promise<void> {
   await inTransaction(db, async (trx) => {
     const now = await readClock(trx);
-    const row = await lockOpen(trx, accountId, approvalId, decider.userId);
+    await holdActor(trx, decider.actor, { account: { id: accountId, may: "decide" } }, now);
+    const row = await lockOpen(trx, accountId, approvalId);
     await sign(trx, row, "decline", decider, signed, now);
     if (!(await store.declinePending(trx, accountId, approvalId, now))) throw new Problem("already_decided");
     const data = { approvalId, status: "declined" };
@@ -149,14 +163,8 @@ export async function declineApproval(
   });
 }
 
-/** The approval, held, if it can still be decided by this person. */
-async function lockOpen(
-  trx: Trx,
-  accountId: string,
-  approvalId: string,
-  userId: string,
-): Promise<store.HumanApprovalRow> {
-  await assertMayDecide(trx, accountId, userId);
+/** The approval, held, if it can still be decided. Whoever calls holds who decides. */
+async function lockOpen(trx: Trx, accountId: string, approvalId: string): Promise<store.HumanApprovalRow> {
   const row = await store.lockForDecision(trx, accountId, approvalId);
   if (row === undefined) throw notFound("approvals", "approvalId", approvalId);
   if (row.executing) throw new Problem("payment_in_progress", { approvalId });
@@ -178,7 +186,7 @@ async function sign(
   const statement = statementOf(row, decision, signed.nonce);
   assertUnchanged(row, statement, signed);
   const { accountId, id: approvalId } = row;
-  const { userId } = decider;
+  const { userId } = decider.actor;
   const proof = await provePresence(trx, row, decision, decider, signed, now);
   const inserted = await store.insertSignature(
     trx,
@@ -201,7 +209,7 @@ async function provePresence(
   trx: Trx,
   { accountId, id: approvalId, coSign }: store.HumanApprovalRow,
   decision: Decision,
-  { userId, sessionId, presence }: Decider,
+  { actor: { userId, sessionId }, presence }: Decider,
   { digest }: Signed,
   now: Date,
 ): Promise<Proof> {

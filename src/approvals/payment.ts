@@ -4,9 +4,11 @@ import * as payments from "../billing/payment-service.ts";
 import type { IntentState, Processor, Refusal } from "../billing/processor.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
+import { inTransaction } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
 import { addSeconds, SECOND } from "../lib/time.ts";
+import { type Actor, holdActor } from "../sign-in/service.ts";
 import { bookRefusal, bookSuccess, LeaseLost } from "./booking.ts";
 import { type Boundary, type BoundaryObserver, cross } from "./boundaries.ts";
 import { hasLapsed, hasSignerLeft, listExecutingOf } from "./store.ts";
@@ -81,12 +83,23 @@ export async function driveNewPayment(
 /**
  * Gives an attempt up that waits for the human, or that was never submitted; goes by what the processor says
  * then: if the money has moved meanwhile, it is booked.
- * @throws Problem payment_in_progress while somebody else looks at the attempt
+ * @param actor the person who gives it up; absent: the service does
+ * @throws Problem payment_in_progress while somebody else looks at the attempt; as `holdActor`
  */
-export async function cancelPayment(deps: PaymentDeps, key: payments.PaymentKey): Promise<void> {
-  const now = await readClock(deps.db);
-  const lease = newLease(now);
-  const payment = await pass(deps, "take-lease", () => payments.takeLease(deps.db, key, lease, now));
+export async function cancelPayment(
+  deps: PaymentDeps,
+  key: payments.PaymentKey,
+  actor?: Actor,
+): Promise<void> {
+  const { payment, lease } = await pass(deps, "take-lease", () =>
+    inTransaction(deps.db, async (trx) => {
+      const now = await readClock(trx);
+      const account = { id: key.accountId, may: "decide" } as const;
+      if (actor !== undefined) await holdActor(trx, actor, { account }, now);
+      const lease = newLease(now);
+      return { lease, payment: await payments.takeLease(trx, key, lease, now) };
+    }),
+  );
   if (payment === undefined) {
     const row = await payments.findPayment(deps.db, key);
     if (row !== undefined && isOpen(row)) throw new Problem("payment_in_progress");

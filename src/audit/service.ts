@@ -26,6 +26,11 @@ export type NewEntry = {
   origin: Origin;
 };
 
+/** A signed-in person as the one who acts. */
+export function byPerson({ userId, name }: { userId: string; name: string }): Actor {
+  return { kind: "person", userId, name };
+}
+
 /** Where entries stand that belong to no account. */
 export const SERVICE_ACCOUNT = "00000000-0000-0000-0000-000000000000";
 

@@ -1,8 +1,9 @@
 import { holdAccount, mayDecide } from "../accounts/service.ts";
 import { readClock } from "../database/clock.ts";
-import type { Db } from "../database/connection.ts";
+import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { notFound, Problem } from "../lib/problems.ts";
+import { type Actor, assertActs, holdActor } from "../sign-in/service.ts";
 import type { CardSetup, Processor } from "./processor.ts";
 import type { PaymentMethod } from "./schemas.ts";
 import * as store from "./store.ts";
@@ -17,18 +18,20 @@ export async function listPaymentMethods(db: Db, accountId: string): Promise<Pay
 /**
  * Puts a card on file and makes it the one that pays.
  * @param paymentMethod the processor's id for it, `pm_…`
- * @throws Problem unknown_payment_method
+ * @param actor the member who does it; absent: the operator
+ * @throws Problem unknown_payment_method; as `holdActor`
  */
 export async function addPaymentMethod(
   { db, processor }: BillingDeps,
   accountId: string,
   paymentMethod: string,
+  actor?: Actor,
 ): Promise<PaymentMethod> {
+  if (actor !== undefined) await assertActs(db, actor, { id: accountId, may: "decide" });
   const card = await processor.attachCard(accountId, paymentMethod);
   if (card === undefined) throw new Problem("unknown_payment_method", { paymentMethod });
   return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
-    await holdAccount(trx, accountId);
+    const now = await holdChange(trx, accountId, actor);
     await store.clearDefault(trx, accountId);
     return toPaymentMethod(await store.insertDefaultCard(trx, accountId, processor.name, card, now));
   });
@@ -39,18 +42,19 @@ export async function addPaymentMethod(
  * if the card was removed meanwhile. The person's own request does it, and the processor's notice, should they
  * never come back from there; nobody does once the person who began it may no longer decide in the account: then
  * the processor lets go of the card.
+ * @param actor the member, where it is their own request
  * @returns the setup, with its card once it is on file; `undefined` when it is none of ours
  */
 export async function keepSetUpCard(
   { db, processor }: BillingDeps,
   setupId: string,
+  actor?: Actor,
 ): Promise<CardSetup | undefined> {
   const setup = await processor.cardForm?.find(setupId);
   if (setup?.card === undefined) return setup;
   const { accountId, userId, card } = setup;
   const kept = await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
-    await holdAccount(trx, accountId);
+    const now = await holdChange(trx, accountId, actor);
     if (await store.hasCard(trx, accountId, card.id)) return true;
     if (!(await mayDecide(trx, accountId, userId))) return false;
     await store.clearDefault(trx, accountId);
@@ -64,16 +68,17 @@ export async function keepSetUpCard(
 
 /**
  * Takes a card off file; if it was the one that pays, the newest of the others pays from now on.
- * @throws Problem not_found {resource: "paymentMethods", paymentMethodId}
+ * @param actor the member who does it; absent: the operator
+ * @throws Problem not_found {resource: "paymentMethods", paymentMethodId}; as `holdActor`
  */
 export async function removePaymentMethod(
   { db, processor }: BillingDeps,
   accountId: string,
   id: string,
+  actor?: Actor,
 ): Promise<void> {
   await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
-    await holdAccount(trx, accountId);
+    const now = await holdChange(trx, accountId, actor);
     const cards = await store.listCards(trx, accountId);
     const card = cards.find((candidate) => candidate.id === id);
     if (card === undefined) throw notFound("paymentMethods", "paymentMethodId", id);
@@ -82,6 +87,15 @@ export async function removePaymentMethod(
     if (card.is_default && next !== undefined) await store.setDefault(trx, accountId, next.id);
   });
   await processor.detachCard(accountId, id);
+}
+
+/** Holds the account, and before it a member who acts. @returns the transaction's time */
+async function holdChange(trx: Trx, accountId: string, actor: Actor | undefined): Promise<Date> {
+  const now = await readClock(trx);
+  const account = { id: accountId, may: "decide", alone: true } as const;
+  if (actor !== undefined) await holdActor(trx, actor, { account }, now);
+  else await holdAccount(trx, accountId);
+  return now;
 }
 
 function toPaymentMethod(row: store.CardRow): PaymentMethod {

@@ -58,6 +58,8 @@ export type Config = {
   rateLimitPerMinute: number;
   /** How many proxies to believe, or which addresses; `false`: none. */
   trustProxy: number | string | false;
+  /** Threads of libuv's pool, which hashes passwords and reads files. */
+  threadPoolSize: number;
   logLevel: (typeof LOG_LEVELS)[number];
   /** The demo account and its printed secrets: embedded database, loopback, no Stripe key. */
   demo: boolean;
@@ -106,6 +108,8 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
     eventRetentionDays: env.optionalInteger("EVENT_RETENTION_DAYS", { min: 1, max: 36_500 }),
     rateLimitPerMinute: env.integer("RATE_LIMIT_PER_MINUTE", 600, { min: 1, max: 1_000_000 }),
     trustProxy: readTrustProxy(env),
+    // libuv's own variable and default.
+    threadPoolSize: env.integer("UV_THREADPOOL_SIZE", 4, { min: 1, max: 1024 }),
     logLevel: env.oneOf("LOG_LEVEL", LOG_LEVELS, "info"),
     demo,
   };

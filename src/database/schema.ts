@@ -42,12 +42,11 @@ export type Database = {
   mails: MailsTable;
   "auth.users": UsersTable;
   "auth.sessions": SessionsTable;
-  "auth.credentials": CredentialsTable;
+  "auth.passwords": PasswordsTable;
   "auth.passkeys": PasskeysTable;
   "auth.passkey_consents": PasskeyConsentsTable;
   "auth.answered_challenges": AnsweredChallengesTable;
   "auth.resets": ResetsTable;
-  "auth.audit": AuditTable;
   audit_entries: AuditEntriesTable;
 };
 
@@ -628,13 +627,12 @@ export type MailsTable = {
   failed_at: Date | null;
 };
 
-/** People who sign in. better-auth reads and writes this table, the next and `auth.verifications` too. */
+/** People who sign in. */
 export type UsersTable = {
   id: string;
   name: string;
   email: string;
   created_at: Generated<Date>;
-  updated_at: Generated<Date>;
   /**
    * Since when their password alone does not vouch for them: a link has set it, or a passkey was removed with no more
    * than it. Null again once they change it in a session in which a passkey was used.
@@ -642,32 +640,29 @@ export type UsersTable = {
   unvouched_since: Date | null;
 };
 
-export type SessionsTable = {
-  id: string;
-  /** SHA-256 of what the cookie holds, in base64url. */
-  token: string;
+export type PasswordsTable = {
   user_id: string;
-  expires_at: Date;
-  ip_address: string | null;
-  user_agent: string | null;
-  created_at: Date;
-  updated_at: Date;
-  started_at: Generated<Date>;
-  seen_at: Generated<Date>;
-  /** When the person last proved that it is them. */
-  proved_at: Generated<Date>;
-  /** Whether a passkey that counts was used in it. */
-  trusted: Generated<boolean>;
+  /** Argon2id, as a PHC string. */
+  hash: string;
+  changed_at: Date;
 };
 
-/** A password, hashed; other ways to sign in may stand beside it. */
-export type CredentialsTable = {
+export type SessionsTable = {
   id: string;
-  account_id: string;
-  provider_id: string;
+  /** SHA-256 of the token that the cookie holds. */
+  token_digest: Buffer;
+  /** Of the token before it; null until the first one was replaced. */
+  previous_digest: Buffer | null;
+  replaced_at: Date | null;
   user_id: string;
-  password: string | null;
-  updated_at: Generated<Date>;
+  address: string | null;
+  user_agent: string | null;
+  started_at: Date;
+  seen_at: Date;
+  /** When the person last proved that it is them. */
+  proved_at: Date;
+  /** Whether a passkey that counts was used in it. */
+  trusted: Generated<boolean>;
 };
 
 /** What a person signs in with and co-signs by (WebAuthn). */
@@ -717,16 +712,9 @@ export type ResetsTable = {
   digest: Buffer | null;
   expires_at: Date | null;
   used_at: Date | null;
-};
-
-/** Sensitive changes of a person's sign-in. Rows are never changed. */
-export type AuditTable = {
-  id: string;
-  user_id: string;
-  action: string;
-  detail: Json<Record<string, unknown>>;
+  /** Where it was asked for. */
   address: string | null;
-  created_at: Date;
+  request_id: string | null;
 };
 
 /** Append-only. `account_id` is the nil UUID for what belongs to no account. */

@@ -22,6 +22,7 @@ const catalogue = {
     "UNAUTHORIZED",
     "A valid API token is required: send it as `Authorization: Bearer ot_pat_…`.",
   ],
+  session_ended: [401, "UNAUTHORIZED", "You are signed out, so nothing was done. Sign in and try again."],
   scope_missing: [
     403,
     "FORBIDDEN",
@@ -158,6 +159,12 @@ const catalogue = {
     409,
     "CONFLICT",
     "More than 5 minutes have passed since you showed that it is you. Open the page again.",
+    true,
+  ],
+  session_replaced: [
+    409,
+    "CONFLICT",
+    "Your sign-in was renewed in another tab or request, so nothing was done. Open the page again and try again.",
     true,
   ],
   passkey_proof_required: [

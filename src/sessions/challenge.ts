@@ -1,7 +1,7 @@
 import { createHmac, hash, randomBytes, timingSafeEqual } from "node:crypto";
 import { decodeClientDataJSON } from "@simplewebauthn/server/helpers";
 import { addSeconds } from "../lib/time.ts";
-import type { SessionKeys } from "./keys.ts";
+import type { SessionKeys } from "../sign-in/service.ts";
 
 /** How long a passkey may take to answer. */
 export const CHALLENGE_SECONDS = 5 * 60;

@@ -1,11 +1,20 @@
-import { hashPassword } from "better-auth/crypto";
 import * as accounts from "../accounts/service.ts";
+import { byPerson, type NewEntry, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
-import type { Db } from "../database/connection.ts";
+import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
-import { newId } from "../lib/ids.ts";
-import { type Caller, type SessionDeps, startSession } from "./service.ts";
-import * as store from "./store.ts";
+import type { Origin } from "../lib/origin.ts";
+import {
+  type Actor,
+  addPerson,
+  type Caller,
+  cookieFor,
+  findPersonByEmail,
+  hashInTurn,
+  inSession,
+  startSession,
+} from "../sign-in/service.ts";
+import type { SessionDeps } from "./service.ts";
 import { assertPasskeysAreTheirs, assertTrusted } from "./trust.ts";
 
 export type { Invitation } from "../accounts/service.ts";
@@ -24,74 +33,85 @@ export async function viewInvitation(
 ): Promise<InvitationView | undefined> {
   const invitation = await accounts.readInvitation(db, secret);
   if (invitation === undefined) return undefined;
-  return { invitation, known: (await store.findUserByEmail(db, invitation.email)) !== undefined };
+  return { invitation, known: (await findPersonByEmail(db, invitation.email)) !== undefined };
 }
 
 /**
- * Accepts an invitation for a person who has no sign-in yet: makes it, with their password, in the transaction
- * that uses the invitation up, and signs them in.
- * @returns the cookies to set; `undefined` when the invitation cannot be accepted (now, or by a new person)
+ * Accepts an invitation for a person who has no sign-in yet: makes it, with their password, and signs them in, in the
+ * transaction that uses the invitation up.
+ * @returns the cookie to set; `undefined` when the invitation cannot be accepted (now, or by a new person)
+ * @throws Problem unavailable {retryAfterSeconds}
  */
 export async function acceptAsNewPerson(
   deps: SessionDeps,
   secret: string,
   password: string,
   caller: Caller,
-): Promise<string[] | undefined> {
+): Promise<string | undefined> {
   const view = await viewInvitation(deps, secret);
   if (view === undefined || view.known || view.invitation.waitsForConsent) return undefined;
-  const accepted = await joinWithPassword(deps.db, secret, password, caller.address);
-  return accepted && startSession(deps, { email: accepted.email, password }, caller);
+  const hash = await hashInTurn(deps, "stranger", password);
+  return inTransaction(deps.db, async (trx) => {
+    const now = await readClock(trx);
+    const person = await join(trx, secret, hash, caller.origin, now);
+    if (person === undefined) return undefined;
+    const token = await startSession(trx, person, caller, { by: "invitation", trusted: false }, now);
+    return cookieFor(deps, token);
+  }).catch(unlessKnown);
 }
 
-/** Accepts an invitation and makes the sign-in of its person, in one transaction. */
-export async function joinWithPassword(
-  db: Db,
+/**
+ * Accepts an invitation and makes the sign-in of its person, in one transaction: for the demo.
+ * @param hash of their password
+ */
+export async function joinWithPassword(db: Db, secret: string, hash: string, origin: Origin): Promise<void> {
+  const work = async (trx: Trx) => join(trx, secret, hash, origin, await readClock(trx));
+  await inTransaction(db, work).catch(unlessKnown);
+}
+
+/** @throws AlreadyKnown, when somebody has made the person meanwhile: two invitations of one person at once */
+async function join(
+  trx: Trx,
   secret: string,
-  password: string,
-  address: string | null,
-): Promise<accounts.Invitation | undefined> {
-  const hash = await hashPassword(password);
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
-    const userId = newId();
-    const invitation = await accounts.acceptInvitation(trx, secret, userId, now);
-    if (invitation === undefined) return undefined;
-    const { email, name } = invitation;
-    // Two invitations of one person at once: the second one finds them known, and undoes itself.
-    if (!(await store.insertUser(trx, { id: userId, email, name }))) throw new AlreadyKnown();
-    await store.insertPassword(trx, newId(), userId, hash);
-    await store.insertAudit(trx, joined(invitation, userId, address), now);
-    return invitation;
-  }).catch(unlessKnown);
+  hash: string,
+  origin: Origin,
+  now: Date,
+): Promise<{ userId: string; name: string } | undefined> {
+  const invited = await accounts.readInvitation(trx, secret);
+  if (invited === undefined) return undefined;
+  const { email, name } = invited;
+  const userId = await addPerson(trx, { email, name, hash }, now);
+  if (userId === undefined) throw new AlreadyKnown();
+  const invitation = await accounts.acceptInvitation(trx, secret, userId, now);
+  if (invitation === undefined) throw new AlreadyKnown();
+  await recordAudit(trx, joined(invitation, { userId, name }, origin), now);
+  return { userId, name };
 }
 
 /**
  * Accepts an invitation for the signed-in person whom it names. Never touches their password.
  * @returns the invitation; `undefined` when it cannot be accepted, or names somebody else
- * @throws Problem own_passkey_required, presence_lapsed
+ * @throws Problem own_passkey_required; as `holdActor`
  */
 export async function acceptAsMember(
   { db }: SessionDeps,
   secret: string,
-  person: { userId: string; sessionId: string; email: string },
-  address: string,
+  person: Actor & { email: string; name: string },
+  origin: Origin,
 ): Promise<accounts.Invitation | undefined> {
   const named = await accounts.readInvitation(db, secret);
   if (named?.email !== person.email) return undefined;
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  return inSession(db, person, {}, async (trx, now, held) => {
     const invitation = await accounts.acceptInvitation(trx, secret, person.userId, now);
     if (invitation === undefined) return undefined;
-    await assertPasskeysAreTheirs(trx, person);
-    await store.insertAudit(trx, joined(invitation, person.userId, address), now);
+    await assertPasskeysAreTheirs(trx, held, person.userId);
+    await recordAudit(trx, joined(invitation, person, origin), now);
     return invitation;
   });
 }
 
-type Owner = {
-  userId: string;
-  sessionId: string;
+type Owner = Actor & {
+  name: string;
   memberships: readonly { accountId: string; role: string }[];
 };
 
@@ -107,28 +127,26 @@ export async function listWaitingForConsent(
 }
 
 /**
- * An owner consents to an invitation, or refuses it. Whoever calls has checked that their proof is fresh.
- * @returns the invitation; `undefined` when it does not wait, or the account is not theirs
- * @throws Problem passkey_proof_required
+ * An owner consents to an invitation, or refuses it.
+ * @returns the invitation; `undefined` when it does not wait
+ * @throws Problem presence_lapsed, passkey_proof_required; as `holdActor`
  */
 export async function decideInvitation(
   { db }: SessionDeps,
   owner: Owner,
   { accountId, invitationId, consents }: { accountId: string; invitationId: string; consents: boolean },
-  address: string,
+  origin: Origin,
 ): Promise<accounts.Invitation | undefined> {
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
-    const memberships = await accounts.listMemberships(trx, owner.userId);
-    if (!memberships.some((own) => own.accountId === accountId && own.role === "owner")) return undefined;
-    await accounts.holdAccount(trx, accountId);
-    await assertTrusted(trx, owner, accountId);
+  const need = { fresh: true, account: { id: accountId, may: "own", alone: true } } as const;
+  return inSession(db, owner, need, async (trx, now, held) => {
+    await assertTrusted(trx, held, owner.userId, accountId);
     const decision = { userId: owner.userId, consents };
     const invitation = await accounts.decideInvitation(trx, accountId, invitationId, decision, now);
     if (invitation === undefined) return undefined;
     const action = consents ? "invitation_consented" : "invitation_refused";
-    const detail = { accountId, memberId: invitation.memberId, role: invitation.role };
-    await store.insertAudit(trx, { id: newId(), userId: owner.userId, action, detail, address }, now);
+    const subject = { kind: "member", id: invitation.memberId };
+    const detail = { role: invitation.role };
+    await recordAudit(trx, { accountId, actor: byPerson(owner), action, subject, detail, origin }, now);
     return invitation;
   });
 }
@@ -140,7 +158,11 @@ function unlessKnown(error: unknown): undefined {
   throw error;
 }
 
-function joined(invitation: accounts.Invitation, userId: string, address: string | null): store.AuditEntry {
-  const { accountId, memberId, role } = invitation;
-  return { id: newId(), userId, action: "joined_account", detail: { accountId, memberId, role }, address };
+function joined(
+  { accountId, memberId, role }: accounts.Invitation,
+  person: { userId: string; name: string },
+  origin: Origin,
+): NewEntry {
+  const subject = { kind: "member", id: memberId };
+  return { accountId, actor: byPerson(person), action: "joined_account", subject, after: { role }, origin };
 }

@@ -1,6 +1,5 @@
 import {
   assertMayInvite,
-  assertOwner,
   changeRole as changeRoleOf,
   listOwners,
   type MemberOfAccount,
@@ -8,18 +7,18 @@ import {
 } from "../accounts/member-service.ts";
 import { insertInvitation } from "../accounts/service.ts";
 import { listTokensOfUser, revokeWithOffspring } from "../accounts/token-service.ts";
-import { readClock } from "../database/clock.ts";
+import type { AuditAction } from "../audit/schemas.ts";
+import { byPerson, type NewEntry, recordAudit } from "../audit/service.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { MemberRole } from "../database/schema.ts";
-import { inTransaction } from "../database/transaction.ts";
-import { newId } from "../lib/ids.ts";
+import type { Origin } from "../lib/origin.ts";
 import { type Mail, queueMail } from "../mail/service.ts";
-import * as store from "./store.ts";
+import { type Actor, inSession } from "../sign-in/service.ts";
 import { inviteMail, memberInvitedMail, memberRemovedMail, roleChangedMail } from "./team-mails.ts";
 import { assertTrusted } from "./trust.ts";
 
 type Deps = { db: Db; config: { appName: string; publicUrl: string } };
-type Owner = { userId: string; email: string; name: string; sessionId: string };
+type Owner = Actor & { email: string; name: string };
 type Account = { accountId: string; accountName: string };
 
 /** Who is removed, and what goes with them. Webhooks are above this feature: whoever calls knows how they end. */
@@ -30,10 +29,10 @@ export type Removal = {
 };
 
 /**
- * All of these are an owner's: whoever calls has checked that their proof is fresh. Each leaves a trace. Each may throw
- * passkey_proof_required.
+ * All of these are an owner's, whose proof must be younger than 5 minutes. Each records an audit entry. Each may throw
+ * presence_lapsed, passkey_proof_required, and what `holdActor` does.
  */
-type Step = { trx: Trx; now: Date; owner: Owner; account: Account; address: string };
+type Step = { trx: Trx; now: Date; owner: Owner; account: Account; origin: Origin };
 
 /**
  * Invites a person into the account; as an owner does it, it waits for no consent. They are mailed the link, and the
@@ -46,14 +45,14 @@ export async function inviteByOwner(
   owner: Owner,
   account: Account,
   person: { email: string; name: string; role: MemberRole },
-  address: string,
+  origin: Origin,
 ): Promise<string> {
-  return asOwner(db, owner, account, address, async (step) => {
+  return asOwner(db, owner, account, origin, async (step) => {
     const { trx, now } = step;
     await assertMayInvite(trx, account.accountId, now);
     const { member, secret } = await insertInvitation(trx, account.accountId, person, owner.userId, now);
     const { id: memberId, role } = member;
-    await trace(step, "member_invited", { memberId, role });
+    await record(step, "member_invited", memberId, { after: { role } });
     const said = { by: owner, accountName: account.accountName, role };
     await queueMail(trx, inviteMail(config, member, { ...said, secret }), now);
     await mailOwners(step, (to) => memberInvitedMail(config, to, { ...said, member }));
@@ -72,14 +71,14 @@ export async function changeRole(
   owner: Owner,
   account: Account,
   change: { memberId: string; role: MemberRole; shown: string },
-  address: string,
+  origin: Origin,
 ): Promise<MemberOfAccount> {
-  return asOwner(db, owner, account, address, async (step) => {
+  return asOwner(db, owner, account, origin, async (step) => {
     const { trx, now } = step;
     const { memberId, role, shown } = change;
     const member = await changeRoleOf(trx, account.accountId, { id: memberId, role, shown }, now);
     if (member.role === role) return member;
-    await trace(step, "member_role_changed", { memberId, from: member.role, to: role });
+    await record(step, "member_role_changed", memberId, { before: { role: member.role }, after: { role } });
     const said = { by: owner, accountName: account.accountName, member, role };
     await mailOwners(step, (to) => roleChangedMail(config, to, said), member);
     return member;
@@ -87,8 +86,8 @@ export async function changeRole(
 }
 
 /**
- * Removes a member, or withdraws an invitation. A member is signed out everywhere, as somebody whom nobody trusts any
- * more; they and the other owners are mailed.
+ * Removes a member, or withdraws an invitation. A member stays signed in, as they may be in other accounts: whoever
+ * acts is looked at when they act. They and the other owners are mailed.
  * @param revokeKeys whether the API keys die that they have made, and so have seen
  * @param endWebhooks what ends their webhooks in this transaction, and says how many; absent: they go on
  * @returns the member as they were
@@ -99,23 +98,22 @@ export async function removeMember(
   owner: Owner,
   account: Account,
   { memberId, revokeKeys, endWebhooks }: Removal,
-  address: string,
+  origin: Origin,
 ): Promise<MemberOfAccount> {
   const { accountId, accountName } = account;
-  return asOwner(db, owner, account, address, async (step) => {
+  return asOwner(db, owner, account, origin, async (step) => {
     const { trx, now } = step;
     const member = await removeMemberOf(trx, accountId, memberId, now);
     const { userId } = member;
     if (member.status !== "active" || userId === null) {
-      await trace(step, "invitation_withdrawn", { memberId });
+      await record(step, "invitation_withdrawn", memberId, { before: { role: member.role } });
       return member;
     }
     const keys = revokeKeys ? await listTokensOfUser(trx, accountId, userId) : [];
     const keysEnded = await revokeWithOffspring(trx, accountId, keys, now);
     const webhooksEnded = (await endWebhooks?.(trx, userId)) ?? 0;
-    const sessionsEnded = await store.deleteSessions(trx, userId, null);
-    const ended = { keysEnded, webhooksEnded, sessionsEnded };
-    await trace(step, "member_removed", { memberId, role: member.role, ...ended });
+    const detail = { keysEnded, webhooksEnded };
+    await record(step, "member_removed", memberId, { before: { role: member.role }, detail });
     const said = { by: owner, accountName, member };
     await mailOwners(step, (to) => memberRemovedMail(config, to, said), member);
     return member;
@@ -126,25 +124,26 @@ function asOwner<T>(
   db: Db,
   owner: Owner,
   account: Account,
-  address: string,
+  origin: Origin,
   work: (step: Step) => Promise<T>,
 ): Promise<T> {
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
-    await assertOwner(trx, account.accountId, owner.userId);
-    await assertTrusted(trx, owner, account.accountId);
-    return work({ trx, now, owner, account, address });
+  const { accountId } = account;
+  const need = { fresh: true, account: { id: accountId, may: "own", alone: true } } as const;
+  return inSession(db, owner, need, async (trx, now, held) => {
+    await assertTrusted(trx, held, owner.userId, accountId);
+    return work({ trx, now, owner, account, origin });
   });
 }
 
-async function trace(
-  { trx, now, owner, account, address }: Step,
-  action: string,
-  detail: Record<string, unknown>,
+async function record(
+  { trx, now, owner, account, origin }: Step,
+  action: AuditAction,
+  memberId: string,
+  what: Pick<NewEntry, "before" | "after" | "detail">,
 ): Promise<void> {
+  const subject = { kind: "member", id: memberId };
   const { accountId } = account;
-  const entry = { id: newId(), userId: owner.userId, action, detail: { accountId, ...detail }, address };
-  await store.insertAudit(trx, entry, now);
+  await recordAudit(trx, { accountId, actor: byPerson(owner), action, subject, ...what, origin }, now);
 }
 
 /** Tells the owners of a change, but for the one who made it; and first whom it concerns. */

@@ -1,22 +1,30 @@
-import { randomBytes } from "node:crypto";
 import type { PublicKeyCredentialRequestOptionsJSON } from "@simplewebauthn/server";
 import { readClock } from "../database/clock.ts";
 import { inTransaction } from "../database/transaction.ts";
-import { newId } from "../lib/ids.ts";
-import { addSeconds } from "../lib/time.ts";
+import type { RequestOrigin } from "../lib/origin.ts";
+import {
+  type Actor,
+  type Caller,
+  cookieFor,
+  endFormer,
+  findPerson,
+  holdFormer,
+  inSession,
+  type Proved,
+  readSession,
+  recordProof,
+  renewSession,
+  startSession,
+} from "../sign-in/service.ts";
 import { readAssertion } from "./assertion.ts";
-import { SESSION_SECONDS } from "./auth.ts";
 import type { Ceremony } from "./challenge.ts";
-import { sessionCookie, tokenDigest } from "./cookie.ts";
 import { askForAnswer, checkAnswer, counts } from "./passkey-answer.ts";
 import { listOwnPasskeys } from "./passkey-store.ts";
-import { type Caller, readSession, type SessionDeps } from "./service.ts";
-import * as store from "./store.ts";
+import type { SessionDeps } from "./service.ts";
 
 const SIGNING_IN: Ceremony = { sessionId: undefined, purpose: "passkey:sign-in" };
-const TOKEN_BYTES = 32;
 
-type Person = { userId: string; sessionId: string };
+type Person = Actor & { name: string };
 
 /** What `navigator.credentials.get` is to ask whoever signs in: any passkey that they have for us. */
 export function askToSignIn(deps: SessionDeps): Promise<PublicKeyCredentialRequestOptionsJSON> {
@@ -26,40 +34,33 @@ export function askToSignIn(deps: SessionDeps): Promise<PublicKeyCredentialReque
 /**
  * Signs in whoever's passkey has answered: a new session always, and the one that the browser brought ends. All in one
  * transaction that holds the passkey, so that whoever removes it ends this session too. It is a proof of presence.
- * @returns the cookies to set; `undefined` when no passkey of ours has answered a challenge that counts
+ * @returns the cookie to set; `undefined` when no passkey of ours has answered a challenge that counts
  * @throws Problem rate_limited {retryAfterSeconds}
  */
 export async function signInWithPasskey(
   deps: SessionDeps,
   credential: string,
   caller: Caller,
-): Promise<string[] | undefined> {
-  const { db, config, keys, attempts } = deps;
-  await attempts.countAddress(caller.address);
+): Promise<string | undefined> {
+  const { db, attempts } = deps;
+  await attempts.countAddress(caller.origin.address);
   const assertion = readAssertion(credential);
-  const former = await readSession(deps, caller.cookie);
-  const origin = { address: caller.address, requestId: null };
-  const token = randomBytes(TOKEN_BYTES).toString("base64url");
-  const signedIn = await inTransaction(db, async (trx) => {
+  const former = await readSession(deps, caller.cookie, caller.origin);
+  const token = await inTransaction(db, async (trx) => {
     const now = await readClock(trx);
-    const passkey = await checkAnswer(trx, deps, { ceremony: SIGNING_IN, origin }, assertion, now);
-    if (passkey === undefined) return false;
-    const session = {
-      id: newId(),
-      tokenDigest: tokenDigest(token),
-      userId: passkey.user_id,
-      expiresAt: addSeconds(now, SESSION_SECONDS),
-      address: caller.address,
-      userAgent: caller.userAgent,
-      trusted: counts(passkey, now),
-    };
-    await store.insertSession(trx, session, now);
-    if (former !== undefined) await store.deleteSession(trx, former.sessionId);
-    return true;
+    const signingIn = { ceremony: SIGNING_IN, origin: caller.origin };
+    // Sessions come before passkeys in the order of locks; the one that the browser brought goes only with the new one.
+    await holdFormer(trx, former);
+    const passkey = await checkAnswer(trx, deps, signingIn, assertion, now);
+    const person = passkey && (await findPerson(trx, passkey.user_id));
+    if (passkey === undefined || person === undefined) return undefined;
+    await endFormer(trx, former);
+    const who = { userId: person.id, name: person.name };
+    return startSession(trx, who, caller, { by: "passkey", trusted: counts(passkey, now) }, now);
   });
-  if (!signedIn) return undefined;
-  await attempts.forgiveAddress(caller.address);
-  return [sessionCookie(config.publicUrl, token, keys.cookies[0] ?? "", SESSION_SECONDS)];
+  if (token === undefined) return undefined;
+  await attempts.forgiveAddress(caller.origin.address);
+  return cookieFor(deps, token);
 }
 
 /** What `navigator.credentials.get` is to ask a signed-in person, to show that it is them. */
@@ -71,32 +72,32 @@ export async function askForPresence(
 }
 
 /**
- * Proves presence by a passkey, in place of the password.
- * @returns whether a passkey of theirs has answered a challenge that counts
- * @throws Problem rate_limited {retryAfterSeconds}
+ * Proves presence by a passkey, in place of the password. The session's token is replaced.
+ * @returns `undefined`: no passkey of theirs has answered a challenge that counts
+ * @throws Problem rate_limited {retryAfterSeconds}; session_ended, session_replaced
  */
 export async function proveByPasskey(
   deps: SessionDeps,
   person: Person,
   credential: string,
-  address: string,
-): Promise<boolean> {
+  origin: RequestOrigin,
+): Promise<Proved | undefined> {
   const { db, attempts } = deps;
-  await attempts.countAddress(address);
+  await attempts.countAddress(origin.address);
   const assertion = readAssertion(credential);
-  const proved = await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
-    const origin = { address, requestId: null };
+  const proved = await inSession(db, person, { changes: "token" }, async (trx, now) => {
     const asked = { ceremony: provingIn(person), userId: person.userId, origin };
     const passkey = await checkAnswer(trx, deps, asked, assertion, now);
-    if (passkey === undefined) return false;
-    await store.markProvedByPasskey(trx, person.sessionId, counts(passkey, now), now);
-    return true;
+    const action = passkey === undefined ? "presence_refused" : "presence_proved";
+    await recordProof(trx, person, { action, by: "passkey" }, origin, now);
+    if (passkey === undefined) return undefined;
+    const token = await renewSession(trx, person, { proved: true, trusted: counts(passkey, now) }, now);
+    return { provedAt: now, tokenDigest: token.digest, cookie: cookieFor(deps, token) };
   });
-  if (proved) await attempts.forgiveAddress(address);
+  if (proved !== undefined) await attempts.forgiveAddress(origin.address);
   return proved;
 }
 
-function provingIn({ sessionId }: Person): Ceremony {
+function provingIn({ sessionId }: Actor): Ceremony {
   return { sessionId, purpose: "passkey:presence" };
 }

@@ -121,18 +121,6 @@ export function deletePasskey(
     .executeTakeFirst();
 }
 
-/** Removes those of the person's passkeys that do not count yet. @returns how many */
-export async function deleteWaitingPasskeys(trx: Trx, userId: string): Promise<number> {
-  const { numDeletedRows } = await trx
-    .deleteFrom("auth.passkeys")
-    .where("user_id", "=", userId)
-    .where((where) =>
-      where.or([where("trusted_from", "is", null), where("trusted_from", ">", sql<Date>`now()`)]),
-    )
-    .executeTakeFirstOrThrow();
-  return Number(numDeletedRows);
-}
-
 /** Notes that a challenge was answered. `false`: it was before. */
 export async function answerChallenge(trx: Trx, digest: Buffer, expiresAt: Date): Promise<boolean> {
   const { numInsertedOrUpdatedRows } = await trx

@@ -1,22 +1,33 @@
 import type { PublicKeyCredentialRequestOptionsJSON } from "@simplewebauthn/server";
 import { listOwners } from "../accounts/member-service.ts";
-import { holdAccount, listMembers, listMemberships } from "../accounts/service.ts";
+import { listMembers, listMemberships } from "../accounts/service.ts";
+import { byPerson, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
-import { isUuid, newId } from "../lib/ids.ts";
-import type { Origin } from "../lib/origin.ts";
+import { isUuid } from "../lib/ids.ts";
+import { NO_ORIGIN, type Origin } from "../lib/origin.ts";
 import { Problem } from "../lib/problems.ts";
 import { addSeconds } from "../lib/time.ts";
 import { queueMail } from "../mail/service.ts";
+import {
+  type Actor,
+  cookieFor,
+  findPerson,
+  findPersonByEmail,
+  type Held,
+  inSession,
+  isFresh,
+  renewSession,
+  type SessionConfig,
+} from "../sign-in/service.ts";
 import { readAssertion } from "./assertion.ts";
 import type { Ceremony } from "./challenge.ts";
 import * as consents from "./consent-store.ts";
 import { askForAnswer, checkAnswer, counts } from "./passkey-answer.ts";
 import { passkeyOpenedMail, passkeyTrustedMail } from "./passkey-mails.ts";
 import { listPasskeys } from "./passkey-store.ts";
-import { isFresh, type SessionConfig, type SessionDeps } from "./service.ts";
-import * as store from "./store.ts";
+import type { SessionDeps } from "./service.ts";
 
 /*
  * A session is trusted if a passkey that counts was used in it; or by the password, of somebody who has no such passkey
@@ -28,9 +39,8 @@ import * as store from "./store.ts";
 
 const OPENS_AFTER_SECONDS = 24 * 60 * 60;
 
-type Owner = {
-  userId: string;
-  sessionId: string;
+type Owner = Actor & {
+  name: string;
   memberships: readonly { accountId: string; accountName: string; role: string }[];
 };
 
@@ -102,49 +112,60 @@ export async function askForConsent(
 /**
  * An owner consents to a member's passkey: by their own, whose answer is kept with the consent, or, if they have none
  * that counts, by a proof younger than 5 minutes. It counts once an owner of each of the member's accounts has.
- * @returns `undefined`: it waits no more, or is not theirs to consent to; else whether it counts now
- * @throws Problem presence_lapsed, passkey_proof_required, passkey_refused
+ * @returns `undefined`: it waits no more; else whether it counts now, and the cookie to set after a passkey's proof
+ * @throws Problem presence_lapsed, passkey_proof_required, passkey_refused; as `holdActor`
  */
 export async function consentToPasskey(
   deps: SessionDeps,
   owner: Owner,
   consent: Consent,
   credential: string | undefined,
-  address: string,
-): Promise<{ counts: boolean } | undefined> {
-  return inTransaction(deps.db, async (trx) => {
-    const now = await readClock(trx);
-    const passkey = await holdWaiting(trx, owner, consent);
+  origin: Origin,
+): Promise<{ counts: boolean; cookie?: string } | undefined> {
+  const need = { changes: "token", account: mayOwn(consent) } as const;
+  return inSession(deps.db, owner, need, async (trx, now, held) => {
+    const passkey = await holdWaiting(trx, consent);
     if (passkey === undefined || passkey.userId === owner.userId) return undefined;
-    const origin = { address, requestId: null };
-    const proof = await proveOwner(trx, deps, owner, consent, { credential, origin }, now);
+    const proof = await proveOwner(trx, deps, held, owner, consent, { credential, origin }, now);
     await consents.insertConsent(trx, { ...consent, userId: owner.userId }, now);
-    const detail = { ...consent, ofUser: passkey.userId, proof };
-    await trace(trx, owner.userId, "passkey_consented", detail, address, now);
-    if (!(await isAgreed(trx, passkey))) return { counts: false };
+    const { accountId } = consent;
+    const subject = { kind: "passkey", id: passkey.id };
+    const entry = { accountId, actor: byPerson(owner), subject, origin };
+    const detail = { ofUser: passkey.userId, proof };
+    await recordAudit(trx, { ...entry, action: "passkey_consented", detail }, now);
+    const token =
+      proof.kind === "passkey"
+        ? await renewSession(trx, owner, { proved: true, trusted: true }, now)
+        : undefined;
+    const cookie = token && { cookie: cookieFor(deps, token) };
+    if (!(await isAgreed(trx, passkey))) return { counts: false, ...cookie };
     await consents.trustFrom(trx, passkey.id, now);
-    const person = await store.findUser(trx, passkey.userId);
+    const person = await findPerson(trx, passkey.userId);
     if (person !== undefined) await queueMail(trx, passkeyTrustedMail(deps.config, person), now);
-    return { counts: true };
+    return { counts: true, ...cookie };
   });
 }
 
 /**
  * An owner stops what the operator has opened, before it counts. Any owner may, without a further proof.
- * @returns `false`: it is not opened, or counts already, or is not theirs to stop
+ * @returns `false`: it is not opened, or counts already
+ * @throws as `holdActor`
  */
 export async function stopPasskey(
   { db }: SessionDeps,
   owner: Owner,
   consent: Consent,
-  address: string,
+  origin: Origin,
 ): Promise<boolean> {
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
-    const passkey = await holdWaiting(trx, owner, consent);
+  return inSession(db, owner, { account: mayOwn(consent) }, async (trx, now) => {
+    const passkey = await holdWaiting(trx, consent);
     if (passkey === undefined || passkey.opensAt === null) return false;
     await consents.trustFrom(trx, passkey.id, null);
-    await trace(trx, owner.userId, "passkey_stopped", { ...consent, ofUser: passkey.userId }, address, now);
+    const { accountId } = consent;
+    const subject = { kind: "passkey", id: passkey.id };
+    const detail = { ofUser: passkey.userId };
+    const entry = { accountId, actor: byPerson(owner), subject, detail, origin };
+    await recordAudit(trx, { ...entry, action: "passkey_stopped" }, now);
     return true;
   });
 }
@@ -162,7 +183,7 @@ export async function openPasskeys(
 ): Promise<Opened | undefined> {
   return inTransaction(db, async (trx) => {
     const now = await readClock(trx);
-    const person = await store.findUserByEmail(trx, email.trim());
+    const person = await findPersonByEmail(trx, email);
     const waiting = person === undefined ? [] : await consents.listWaiting(trx, [person.id]);
     const closed = waiting.filter(({ opensAt }) => opensAt === null);
     if (person === undefined || closed.length === 0) return undefined;
@@ -173,20 +194,22 @@ export async function openPasskeys(
       for (const owner of await listOwners(trx, accountId)) told.set(owner.email, owner);
     for (const to of told.values()) await queueMail(trx, passkeyOpenedMail(config, to, person, from), now);
     const detail = { passkeyIds: closed.map(({ id }) => id), from: from.toISOString() };
-    await trace(trx, person.id, "passkeys_opened", detail, null, now);
+    const entry = { actor: { kind: "service" }, ofUser: person.id, action: "passkeys_opened" } as const;
+    const subject = { kind: "person", id: person.id };
+    await recordAudit(trx, { ...entry, subject, detail, origin: NO_ORIGIN }, now);
     return { from, passkeys: closed.map(({ name }) => name), told: [...told.keys()] };
   });
 }
 
-/** The passkey, held, if the person owns the account, and whose it is belongs to that. */
+function mayOwn({ accountId }: Consent) {
+  return { id: accountId, may: "own", alone: true } as const;
+}
+
+/** The passkey, held, if whose it is belongs to the account, which whoever calls holds. */
 async function holdWaiting(
   trx: Trx,
-  { userId }: Owner,
   { accountId, passkeyId }: Consent,
 ): Promise<consents.WaitingRow | undefined> {
-  const memberships = await listMemberships(trx, userId);
-  if (!memberships.some((own) => own.accountId === accountId && own.role === "owner")) return undefined;
-  await holdAccount(trx, accountId);
   const passkey = isUuid(passkeyId) ? await consents.lockWaiting(trx, passkeyId) : undefined;
   if (passkey === undefined) return undefined;
   const theirs = await listMemberships(trx, passkey.userId);
@@ -197,17 +220,17 @@ async function holdWaiting(
 async function proveOwner(
   trx: Trx,
   deps: SessionDeps,
+  session: Held,
   owner: Owner,
   consent: Consent,
   { credential, origin }: { credential: string | undefined; origin: Origin },
   now: Date,
-): Promise<object> {
-  const session = await store.lockSession(trx, owner);
-  if (session === undefined) throw new Problem("presence_lapsed");
+): Promise<{ kind: "password" | "passkey"; [detail: string]: unknown }> {
   if ((await listPasskeys(trx, owner.userId)).length === 0) {
     if (!session.trusted) throw new Problem("passkey_proof_required");
     if (!isFresh(session, now)) throw new Problem("presence_lapsed");
-    return { kind: "password", provedAt: session.provedAt.toISOString() };
+    const provedAt = session.provedAt.toISOString();
+    return { kind: "password", provedAt };
   }
   const assertion = readAssertion(credential ?? "");
   const ceremony = consenting(owner, consent);
@@ -236,15 +259,4 @@ async function listStanding(db: Db, accountId: string, passkeyIds: readonly stri
 
 function consenting({ sessionId }: Owner, { accountId, passkeyId }: Consent): Ceremony {
   return { sessionId, purpose: `passkey:consent:${accountId}:${passkeyId}` };
-}
-
-function trace(
-  trx: Trx,
-  userId: string,
-  action: string,
-  detail: Record<string, unknown>,
-  address: string | null,
-  now: Date,
-): Promise<void> {
-  return store.insertAudit(trx, { id: newId(), userId, action, detail, address }, now);
 }

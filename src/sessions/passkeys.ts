@@ -4,29 +4,41 @@ import {
 } from "@simplewebauthn/server";
 import { listOwners } from "../accounts/member-service.ts";
 import { listMemberships } from "../accounts/service.ts";
+import { byPerson, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { isUuid, newId } from "../lib/ids.ts";
+import type { Origin } from "../lib/origin.ts";
 import { Problem } from "../lib/problems.ts";
 import { SECOND } from "../lib/time.ts";
 import { queueMail } from "../mail/service.ts";
+import {
+  type Actor,
+  cookieFor,
+  endSessions,
+  holdActor,
+  inSession,
+  markUnvouched,
+  renewSession,
+} from "../sign-in/service.ts";
 import { type Ceremony, CHALLENGE_SECONDS, newChallenge, readChallenge } from "./challenge.ts";
 import { counts, useChallenge, userHandleOf } from "./passkey-answer.ts";
 import { passkeyAddedMail, passkeyRemovedMail, passkeyWaitsMail } from "./passkey-mails.ts";
 import * as passkeys from "./passkey-store.ts";
 import { logRefusal, type PasskeyRefusal } from "./passkey-use.ts";
 import { ALGORITHMS, readRegistration, verifyRegistration } from "./registration.ts";
-import { holdSession, leaveTrace, type SessionDeps } from "./service.ts";
-import * as store from "./store.ts";
+import type { SessionDeps } from "./service.ts";
 
 export type { PasskeyRow } from "./passkey-store.ts";
 
 export const PASSKEYS_AT_MOST = 20;
 export const PASSKEY_NAME_AT_MOST = 60;
 const ADDING = "passkey:add";
+/** What matters begins with this, so that no reset, and no end of the session, comes in between. */
+const CHANGING = { fresh: true, changes: "factors" } as const;
 
-export type Person = { userId: string; email: string; name: string; sessionId: string };
+export type Person = Actor & { email: string; name: string };
 
 /** All passkeys of the person, those that wait for consent too, the oldest first. */
 export function listOwnPasskeys({ db }: SessionDeps, userId: string): Promise<passkeys.PasskeyRow[]> {
@@ -68,18 +80,18 @@ export async function askForNewPasskey(
  * Adds the passkey that an authenticator has made: the person's other sessions end, they are mailed, and the audit has
  * it. In a session that is not trusted it waits for consent (`passkey-trust.ts`), and the owners of the person's accounts
  * are mailed.
- * @returns whether it counts at once; `undefined`: it is no new passkey of theirs, or is known already, and the log says why
- * @throws Problem presence_lapsed, passkey_limit_reached
+ * @returns whether it counts at once, and the cookie to set; `undefined`: it is no new passkey of theirs, or is known
+ * already, and the log says why
+ * @throws Problem presence_lapsed, passkey_limit_reached; as `holdActor`
  */
 export async function addPasskey(
   deps: SessionDeps,
   person: Person,
   { credential, name }: { credential: string; name: string },
-  address: string,
-): Promise<{ trusted: boolean } | undefined> {
+  origin: Origin,
+): Promise<{ trusted: boolean; cookie: string } | undefined> {
   const { db, keys, relyingParty, config, logger } = deps;
-  const refuse = (reason: PasskeyRefusal): undefined =>
-    logRefusal({ logger, origin: { address, requestId: null } }, reason);
+  const refuse = (reason: PasskeyRefusal): undefined => logRefusal({ logger, origin }, reason);
   const registration = readRegistration(credential);
   if (registration === undefined || relyingParty === undefined) return refuse("unreadable");
   return inTransaction(db, async (trx) => {
@@ -87,7 +99,7 @@ export async function addPasskey(
     const { clientDataJSON } = registration.response;
     const challenge = readChallenge(keys, addingIn(person), clientDataJSON, now);
     if (challenge === undefined) return refuse("challenge_unknown_or_expired");
-    const { trusted } = await holdSession(trx, person, now);
+    const { trusted } = await holdActor(trx, person, CHANGING, now);
     const checked = await verifyRegistration(relyingParty, registration, challenge.bytes);
     if ("refused" in checked) return refuse(checked.refused);
     const { made } = checked;
@@ -111,49 +123,51 @@ export async function addPasskey(
       trusted_from: trusted ? now : null,
     };
     if (!(await passkeys.insertPasskey(trx, row))) return refuse("known_credential");
-    if (trusted) await store.markProvedByPasskey(trx, person.sessionId, true, now);
-    const sessionsEnded = await store.deleteSessions(trx, person.userId, person.sessionId);
-    const detail = { passkeyId: id, name, trusted, sessionsEnded };
-    await leaveTrace(trx, { userId: person.userId, action: "passkey_added", detail, address }, now);
+    const sessionsEnded = await endSessions(trx, person.userId, person.sessionId);
+    const token = await renewSession(trx, person, { proved: trusted, trusted }, now);
+    const entry = { actor: byPerson(person), subject: { kind: "passkey", id }, origin };
+    const after = { name, trusted };
+    await recordAudit(trx, { ...entry, action: "passkey_added", after, detail: { sessionsEnded } }, now);
     await queueMail(trx, passkeyAddedMail(config, person, { name, trusted }), now);
     if (!trusted) await mailOwners(trx, config, person, now);
-    return { trusted };
+    return { trusted, cookie: cookieFor(deps, token) };
   });
 }
 
 /** Gives a passkey of theirs another name. */
 export async function renamePasskey(
   { db }: SessionDeps,
-  { userId }: Person,
+  person: Person,
   id: string,
   name: string,
 ): Promise<void> {
-  if (isUuid(id)) await passkeys.renamePasskey(db, userId, id, name);
+  if (!isUuid(id)) return;
+  await inSession(db, person, {}, (trx) => passkeys.renamePasskey(trx, person.userId, id, name));
 }
 
 /**
  * Removes a passkey: the person's other sessions end, they are mailed, and the audit has it. Whoever removes one that
  * counts with no more than the password has not shown that they may put another in its place.
- * @returns `false`: they have no such passkey
- * @throws Problem presence_lapsed
+ * @returns the cookie to set; `undefined`: they have no such passkey
+ * @throws Problem presence_lapsed; as `holdActor`
  */
 export async function removePasskey(
-  { db, config }: SessionDeps,
+  deps: SessionDeps,
   person: Person,
   id: string,
-  address: string,
-): Promise<boolean> {
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
-    const { trusted } = await holdSession(trx, person, now);
+  origin: Origin,
+): Promise<string | undefined> {
+  return inSession(deps.db, person, CHANGING, async (trx, now, { trusted }) => {
     const passkey = await passkeys.deletePasskey(trx, person.userId, id);
-    if (passkey === undefined) return false;
-    if (!trusted && counts(passkey, now)) await store.markUnvouched(trx, person.userId, now);
-    const sessionsEnded = await store.deleteSessions(trx, person.userId, person.sessionId);
-    const detail = { passkeyId: id, name: passkey.name, sessionsEnded };
-    await leaveTrace(trx, { userId: person.userId, action: "passkey_removed", detail, address }, now);
-    await queueMail(trx, passkeyRemovedMail(config, person, passkey), now);
-    return true;
+    if (passkey === undefined) return undefined;
+    if (!trusted && counts(passkey, now)) await markUnvouched(trx, person.userId, now);
+    const sessionsEnded = await endSessions(trx, person.userId, person.sessionId);
+    const token = await renewSession(trx, person, { proved: false, trusted: false }, now);
+    const entry = { actor: byPerson(person), subject: { kind: "passkey", id }, origin };
+    const before = { name: passkey.name };
+    await recordAudit(trx, { ...entry, action: "passkey_removed", before, detail: { sessionsEnded } }, now);
+    await queueMail(trx, passkeyRemovedMail(deps.config, person, passkey), now);
+    return cookieFor(deps, token);
   });
 }
 

@@ -102,7 +102,9 @@ export function memberRemovedMail(
       line`Hello,`,
       line`${who(by)} has removed ${isOwn ? line`you` : who(member)} from the account ${named(accountName)}.`,
       ...(isOwn
-        ? [line`You were signed out everywhere. If that is a surprise, ask an owner of the account.`]
+        ? [
+            line`You can no longer see or do anything in it. If that is a surprise, ask an owner of the account.`,
+          ]
         : NOT_RIGHT(publicUrl, "members")),
     ],
   };

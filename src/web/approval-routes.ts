@@ -6,7 +6,8 @@ import { advanceWhileWatched, cancelPayment } from "../approvals/payment.ts";
 import { findLatestPayment } from "../billing/payment-service.ts";
 import type { App } from "../http/app.ts";
 import { Problem } from "../lib/problems.ts";
-import { openSessionGate } from "../sessions/gate.ts";
+import { openSessionGate } from "../sign-in/gate.ts";
+import { assertActs } from "../sign-in/service.ts";
 import {
   type ApprovalPageDeps,
   accountsOf,
@@ -85,8 +86,7 @@ export function approvalPageRoutes(app: App, deps: ApprovalPageDeps): void {
       const human = decline.human(request);
       const approval = await findOwn(deps, request, human);
       const decider: Decider = {
-        userId: human.userId,
-        sessionId: human.sessionId,
+        actor: human,
         presence: { kind: "session", provedAt: human.provedAt },
       };
       return decide(deps, request, reply, human, () =>
@@ -109,7 +109,7 @@ export function approvalPageRoutes(app: App, deps: ApprovalPageDeps): void {
       if (!mayDecide(human, approval)) throw new Problem("not_permitted");
       const payment = await findLatestPayment(deps.db, approval.accountId, approval.id);
       return decide(deps, request, reply, human, async () => {
-        if (payment?.status === "action_required") await cancelPayment(deps, payment);
+        if (payment?.status === "action_required") await cancelPayment(deps, payment, human);
       });
     },
   );
@@ -127,7 +127,9 @@ function lookRoute(app: App, deps: ApprovalPageDeps): void {
     "/approvals/:approvalId/look",
     { ...gate.options, schema: { ...gate.options.schema, params: Params, body: FormBody } },
     async (request, reply) => {
-      const approval = await findOwn(deps, request, gate.human(request));
+      const human = gate.human(request);
+      const approval = await findOwn(deps, request, human);
+      await assertActs(deps.db, human, { id: approval.accountId, may: "read" });
       const payment = await findLatestPayment(deps.db, approval.accountId, approval.id);
       if (payment !== undefined) {
         await advanceWhileWatched(deps, payment).catch((error: unknown) =>

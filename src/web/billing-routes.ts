@@ -11,9 +11,9 @@ import {
 import type { App } from "../http/app.ts";
 import { isUuid } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
-import { formToken } from "../sessions/form-token.ts";
-import { type Human, openSessionGate, type SessionGate } from "../sessions/gate.ts";
 import type { SessionDeps } from "../sessions/service.ts";
+import { formToken } from "../sign-in/form-token.ts";
+import { type Human, openSessionGate, type SessionGate } from "../sign-in/gate.ts";
 import { type BillingSection, type BillingView, billingPage, numberField } from "./billing-page.ts";
 import { show } from "./site.ts";
 
@@ -69,8 +69,8 @@ export function billingRoutes(app: App, deps: Deps): void {
     { ...gate.options, schema: { ...gate.options.schema, body: RemoveCard } },
     async (request, reply) => {
       const { accountId, cardId } = request.body;
-      changer(gate.human(request), accountId);
-      await removePaymentMethod(deps, accountId, cardId);
+      const human = changer(gate.human(request), accountId);
+      await removePaymentMethod(deps, accountId, cardId, human);
       return reply.redirect("/billing?said=removed", 303);
     },
   );
@@ -93,7 +93,7 @@ function testCardRoute(app: App, deps: Deps, gate: SessionGate): void {
           fault: { field: numberField(accountId), message },
         });
       }
-      await addPaymentMethod(deps, accountId, paymentMethod);
+      await addPaymentMethod(deps, accountId, paymentMethod, human);
       return reply.redirect(approval === undefined ? "/billing?said=added" : `/approvals/${approval}`, 303);
     },
   );

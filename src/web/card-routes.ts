@@ -5,9 +5,10 @@ import { type BillingDeps, keepSetUpCard } from "../billing/service.ts";
 import type { App } from "../http/app.ts";
 import { isUuid } from "../lib/ids.ts";
 import { notFound } from "../lib/problems.ts";
-import { formToken } from "../sessions/form-token.ts";
-import { type Human, openSessionGate } from "../sessions/gate.ts";
 import type { SessionDeps } from "../sessions/service.ts";
+import { formToken } from "../sign-in/form-token.ts";
+import { type Human, openSessionGate } from "../sign-in/gate.ts";
+import { assertActs } from "../sign-in/service.ts";
 import { changer } from "./billing-routes.ts";
 import { cardPage } from "./card-page.ts";
 import { show } from "./site.ts";
@@ -46,8 +47,9 @@ export function cardRoutes(app: App, deps: Deps, cardForm: CardForm): void {
     { ...begin.options, schema: { ...begin.options.schema, body: Begin } },
     async (request, reply) => {
       const { accountId, approval } = request.body;
-      const { userId } = changer(begin.human(request), accountId);
-      return reply.redirect(pagePath(await cardForm.begin(accountId, userId), approval), 303);
+      const human = changer(begin.human(request), accountId);
+      await assertActs(deps.db, human, { id: accountId, may: "decide" });
+      return reply.redirect(pagePath(await cardForm.begin(accountId, human.userId), approval), 303);
     },
   );
 
@@ -80,8 +82,9 @@ export function cardRoutes(app: App, deps: Deps, cardForm: CardForm): void {
     async (request, reply) => {
       const { setupId } = request.params;
       const { approval } = request.body;
-      own(page.human(request), setupId, await cardForm.find(setupId));
-      const setup = await keepSetUpCard(deps, setupId);
+      const human = page.human(request);
+      own(human, setupId, await cardForm.find(setupId));
+      const setup = await keepSetUpCard(deps, setupId, human);
       if (setup?.card === undefined) return reply.redirect(pagePath(setupId, approval), 303);
       return reply.redirect(approval === undefined ? "/billing?said=added" : `/approvals/${approval}`, 303);
     },

@@ -2,7 +2,7 @@ import type { ClaimView } from "../agent-auth/claim-service.ts";
 import { claimedScopes, type Permissions } from "../agent-auth/schemas.ts";
 import { type Html, html } from "../lib/html.ts";
 import { describeScopes, SCOPE_WORDS } from "../lib/scope-words.ts";
-import { PASSWORD_AT_LEAST, PASSWORD_AT_MOST } from "../sessions/service.ts";
+import { PASSWORD_AT_LEAST, PASSWORD_AT_MOST } from "../sign-in/service.ts";
 import { type Fault, faultSummary, field, hiddenField } from "./forms.ts";
 import type { Page } from "./layout.ts";
 import { named, time } from "./wording.ts";

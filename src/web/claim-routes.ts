@@ -12,9 +12,10 @@ import type { App } from "../http/app.ts";
 import { requireSameOrigin } from "../http/same-origin.ts";
 import { isVisible } from "../lib/names.ts";
 import { Problem } from "../lib/problems.ts";
-import { checkFormToken } from "../sessions/form-token.ts";
-import { type Human, readHuman } from "../sessions/gate.ts";
-import { passwordFault, type SessionDeps, startSession } from "../sessions/service.ts";
+import type { SessionDeps } from "../sessions/service.ts";
+import { checkFormToken } from "../sign-in/form-token.ts";
+import { type Human, readHuman } from "../sign-in/gate.ts";
+import { passwordFault } from "../sign-in/service.ts";
 import {
   claimedPage,
   claimFormPage,
@@ -73,7 +74,7 @@ export function claimRoutes(app: App, deps: ClaimPageDeps): void {
 
   app.get("/claim", { ...access, schema: { hide: true, querystring: Query } }, async (request, reply) => {
     const { token, said } = request.query;
-    const human = await readHuman(deps, request.headers.cookie);
+    const human = await readHuman(deps, request);
     if (typeof token === "string") return present(reply, token, human);
     const page = said === "claimed" ? claimedPage : claimPage({ mailed: canClaim(deps.config) });
     return show(deps, reply, page, { human });
@@ -88,17 +89,20 @@ export function claimRoutes(app: App, deps: ClaimPageDeps): void {
     },
     async (request, reply) => {
       const { body } = request;
-      const human = await readHuman(deps, request.headers.cookie);
+      const human = await readHuman(deps, request);
       const view = await viewClaim(deps, body.token);
       if (view === undefined || !mayClaim(view, human)) return present(reply, body.token, human);
       if (human !== undefined && !checkFormToken(deps.keys, human, purposeOf(view), body.form_token)) {
         throw new Problem("form_refused");
       }
       const filled = filledIn(body);
-      const fault = faultIn(body, human);
+      const fault = faultIn(body, human, { email: view.email, appName: deps.config.appName });
       if (fault !== undefined) return present(reply, body.token, human, { filled, fault });
       const outcome = await claim(deps, request, body, human);
-      if (outcome === "claimed") return welcome(deps, request, reply, view, body, human);
+      if (typeof outcome === "object" && "claimed" in outcome) {
+        if (outcome.cookie !== undefined) reply.header("set-cookie", outcome.cookie);
+        return reply.redirect(DONE, 303);
+      }
       if (typeof outcome === "string") return present(reply, body.token, human);
       return present(reply, body.token, human, { filled, fault: wrongCode(outcome.triesLeft) });
     },
@@ -120,22 +124,7 @@ function claim(
   const { paymentsWrite, webhooksManage, name } = filledIn(body);
   const answer = { code: codeIn(body), permissions: { paymentsWrite, webhooksManage } };
   const claimant: Claimant = human ?? { name, password: body.password ?? "" };
-  return claimAccount(deps, body.token, answer, claimant, request.ip);
-}
-
-/** Whoever was new is signed in. */
-async function welcome(
-  deps: ClaimPageDeps,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  { email }: ClaimView,
-  { password = "" }: ClaimForm,
-  human: Human | undefined,
-): Promise<FastifyReply> {
-  const cookies =
-    human === undefined ? await startSession(deps, { email, password }, callerOf(request)) : undefined;
-  if (cookies !== undefined) reply.header("set-cookie", cookies);
-  return reply.redirect(DONE, 303);
+  return claimAccount(deps, body.token, answer, claimant, callerOf(request));
 }
 
 function filledIn({ payments_write, webhooks_manage, name }: ClaimForm): Filled {
@@ -151,7 +140,11 @@ function codeIn({ code }: ClaimForm): string {
 }
 
 /** What is wrong with a form, for its person; found before it counts as a try. */
-function faultIn(body: ClaimForm, human: Human | undefined): Fault | undefined {
+function faultIn(
+  body: ClaimForm,
+  human: Human | undefined,
+  about: { email: string; appName: string },
+): Fault | undefined {
   if (!SIX_DIGITS.test(codeIn(body)))
     return { field: "code", message: "Type the six digits that your agent shows you." };
   if (human !== undefined) return undefined;
@@ -159,7 +152,7 @@ function faultIn(body: ClaimForm, human: Human | undefined): Fault | undefined {
   if (!isVisible(name)) return { field: "name", message: "Type your name." };
   if (name.length > NAME_AT_MOST)
     return { field: "name", message: `Use at most ${NAME_AT_MOST} characters.` };
-  const message = passwordFault(body.password ?? "");
+  const message = passwordFault(body.password ?? "", { ...about, name });
   return message === undefined ? undefined : { field: "password", message };
 }
 

@@ -1,11 +1,13 @@
 import { type Static, Type } from "@sinclair/typebox";
-import type { FastifyRequest } from "fastify";
+import type { FastifyReply, FastifyRequest } from "fastify";
 import { confirmApproval, issueChallenge, type Presence } from "../approvals/decide.ts";
 import type { HumanApproval } from "../approvals/human-service.ts";
 import type { App } from "../http/app.ts";
+import { originOf } from "../http/origin.ts";
 import { badField, Problem, type ProblemName } from "../lib/problems.ts";
-import { type Human, openSessionGate } from "../sessions/gate.ts";
 import { askForPasskey, readAssertion } from "../sessions/presence-service.ts";
+import { type Human, openSessionGate } from "../sign-in/gate.ts";
+import { cookieFor, type NewToken } from "../sign-in/service.ts";
 import {
   type ApprovalPageDeps,
   approvalPath,
@@ -68,8 +70,8 @@ export function confirmRoutes(app: App, deps: ApprovalPageDeps): void {
     if (problem !== undefined) return refuse(deps, request, reply, human, new Problem(problem));
     const fault = (field: string, message: string) =>
       showApproval(deps, request, reply, human, { status: 422, field, message, typedAmount: body.amount });
-    const presence = await findPresence(deps, human, approval, body, request);
-    if (presence === undefined) {
+    const proof = await findPresence(deps, request, reply, approval, human);
+    if (proof === undefined) {
       return fault(
         "password",
         body.password ? "That password is wrong. Nothing was confirmed." : "Type your password to confirm.",
@@ -77,9 +79,10 @@ export function confirmRoutes(app: App, deps: ApprovalPageDeps): void {
     }
     const wrong = amountFault(deps, approval, body);
     if (wrong !== undefined) return fault("amount", wrong);
-    const { userId, sessionId } = human;
+    const { acting, presence } = proof;
+    const onRenewed = (token: NewToken) => void reply.header("set-cookie", cookieFor(deps, token));
     return decide(deps, request, reply, human, () =>
-      confirmApproval(deps, keyOf(approval), { userId, sessionId, presence }, signedOf(body)),
+      confirmApproval(deps, keyOf(approval), { actor: acting, presence, onRenewed }, signedOf(body)),
     );
   });
 }
@@ -91,25 +94,30 @@ function standstill(approval: HumanApproval, body: ConfirmBody): ProblemName | u
   return isCurrent(approval, body) ? undefined : "statement_stale";
 }
 
-/** What the form brings to show that the person is there. `undefined`: a password is wanted. */
+/** What the form brings to show that the person is there, and as whom they act then. `undefined`: a password is wanted. */
 async function findPresence(
   deps: ApprovalPageDeps,
-  human: Human,
+  request: FastifyRequest,
+  reply: FastifyReply,
   approval: HumanApproval,
-  { assertion, password }: ConfirmBody,
-  { ip: address, id: requestId }: FastifyRequest,
-): Promise<Presence | undefined> {
+  human: Human,
+): Promise<{ acting: Human; presence: Presence } | undefined> {
+  const { assertion, password } = request.body as ConfirmBody;
   const { relyingParty, logger } = deps;
   if (assertion !== undefined && relyingParty !== undefined) {
-    const checking = { relyingParty, logger, origin: { address, requestId } };
-    return { kind: "passkey", checking, assertion: readAssertion(assertion) };
+    const checking = { relyingParty, logger, origin: originOf(request) };
+    const presence = { kind: "passkey" as const, checking, assertion: readAssertion(assertion) };
+    return { acting: human, presence };
   }
   // A password would not do: it is not asked for, and the decision refuses what there is.
-  if (approval.coSign === "passkey") return { kind: "session", provedAt: human.provedAt };
+  if (approval.coSign === "passkey")
+    return { acting: human, presence: { kind: "session", provedAt: human.provedAt } };
   // Whoever has a passkey shows it now, or types their password: their sign-in, as fresh as it is, may be in other hands.
   if (!password && (await presenceAsked(deps, human, approval)).by === "passkey") return undefined;
-  const provedAt = await proveNow(deps, human, password, address);
-  return provedAt && { kind: password ? "password" : "session", provedAt };
+  const acting = await proveNow(deps, request, reply, human, password);
+  return (
+    acting && { acting, presence: { kind: password ? "password" : "session", provedAt: acting.provedAt } }
+  );
 }
 
 function amountFault(

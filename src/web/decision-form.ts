@@ -2,7 +2,7 @@ import type { HumanApproval } from "../approvals/human-service.ts";
 import type { PaymentRow } from "../billing/payment-service.ts";
 import { type Html, html } from "../lib/html.ts";
 import { formatAmount } from "../lib/money.ts";
-import { PASSWORD_AT_MOST } from "../sessions/service.ts";
+import { PASSWORD_AT_MOST } from "../sign-in/service.ts";
 import { type Fault, field, hiddenField } from "./forms.ts";
 import { amount, cardName, mentioned } from "./wording.ts";
 

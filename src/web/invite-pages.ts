@@ -1,7 +1,7 @@
 import { type Html, html } from "../lib/html.ts";
 import { brief } from "../lib/names.ts";
 import type { InvitationView } from "../sessions/invitations.ts";
-import { PASSWORD_AT_LEAST, PASSWORD_AT_MOST } from "../sessions/service.ts";
+import { PASSWORD_AT_LEAST, PASSWORD_AT_MOST } from "../sign-in/service.ts";
 import { type Fault, faultSummary, field, hiddenField } from "./forms.ts";
 import type { Page } from "./layout.ts";
 import { mentioned, named } from "./wording.ts";

@@ -1,17 +1,19 @@
 import { Type } from "@sinclair/typebox";
 import type { FastifyReply } from "fastify";
 import type { App } from "../http/app.ts";
+import { originOf } from "../http/origin.ts";
 import { requireSameOrigin } from "../http/same-origin.ts";
 import { Problem } from "../lib/problems.ts";
-import { checkFormToken } from "../sessions/form-token.ts";
-import { type Human, readHuman } from "../sessions/gate.ts";
 import {
   acceptAsMember,
   acceptAsNewPerson,
   type InvitationView,
   viewInvitation,
 } from "../sessions/invitations.ts";
-import { passwordFault, type SessionDeps } from "../sessions/service.ts";
+import type { SessionDeps } from "../sessions/service.ts";
+import { checkFormToken } from "../sign-in/form-token.ts";
+import { type Human, readHuman } from "../sign-in/gate.ts";
+import { passwordFault } from "../sign-in/service.ts";
 import type { Fault } from "./forms.ts";
 import { inviteMissingPage, inviteOverPage, invitePage } from "./invite-pages.ts";
 import { callerOf, show, tokenField } from "./site.ts";
@@ -49,7 +51,7 @@ export function inviteRoutes(app: App, deps: SessionDeps): void {
 
   app.get("/invite", { ...access, schema: { hide: true, querystring: Query } }, async (request, reply) => {
     const { token } = request.query;
-    const human = await readHuman(deps, request.headers.cookie);
+    const human = await readHuman(deps, request);
     if (typeof token !== "string") return show(deps, reply, inviteMissingPage, { human });
     return present(reply, token, await viewInvitation(deps, token), human);
   });
@@ -63,20 +65,21 @@ export function inviteRoutes(app: App, deps: SessionDeps): void {
     },
     async (request, reply) => {
       const { token, password = "", form_token } = request.body;
-      const human = await readHuman(deps, request.headers.cookie);
+      const human = await readHuman(deps, request);
       const view = await viewInvitation(deps, token);
       if (view === undefined || view.invitation.waitsForConsent) return present(reply, token, view, human);
       if (human !== undefined) {
         if (!checkFormToken(deps.keys, human, purposeOf(view), form_token)) throw new Problem("form_refused");
-        const accepted = await acceptAsMember(deps, token, human, request.ip);
+        const accepted = await acceptAsMember(deps, token, human, originOf(request));
         if (accepted !== undefined) return reply.redirect("/approvals", 303);
         return present(reply, token, await viewInvitation(deps, token), human);
       }
-      const fault = passwordFault(password);
+      const { email, name } = view.invitation;
+      const fault = passwordFault(password, { email, name, appName: deps.config.appName });
       if (fault !== undefined)
         return present(reply, token, view, undefined, { field: "password", message: fault });
-      const cookies = await acceptAsNewPerson(deps, token, password, callerOf(request));
-      if (cookies !== undefined) return reply.header("set-cookie", cookies).redirect("/approvals", 303);
+      const cookie = await acceptAsNewPerson(deps, token, password, callerOf(request));
+      if (cookie !== undefined) return reply.header("set-cookie", cookie).redirect("/approvals", 303);
       const after = await viewInvitation(deps, token);
       return present(reply, token, after, undefined, after?.known ? KNOWN : undefined);
     },

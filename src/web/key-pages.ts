@@ -3,7 +3,7 @@ import type { WaitingGrant } from "../agent-auth/grant-service.ts";
 import { type Html, html } from "../lib/html.ts";
 import { brief } from "../lib/names.ts";
 import { describeScopes, SCOPE_WORDS } from "../lib/scope-words.ts";
-import type { Human } from "../sessions/gate.ts";
+import type { Human } from "../sign-in/gate.ts";
 import type { Webhook } from "../webhooks/schemas.ts";
 import { choice, type Fault, faultSummary, field, hiddenField, notice } from "./forms.ts";
 import type { Page } from "./layout.ts";

@@ -4,15 +4,16 @@ import { findKey, type Key, listKeys } from "../accounts/token-service.ts";
 import { findWaitingGrant, refuseGrant } from "../agent-auth/grant-service.ts";
 import type { Trx } from "../database/connection.ts";
 import type { App } from "../http/app.ts";
+import { originOf } from "../http/origin.ts";
 import { newId } from "../lib/ids.ts";
 import { isVisible } from "../lib/names.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import { SCOPES, type Scope } from "../lib/scopes.ts";
 import { SECOND } from "../lib/time.ts";
-import { formToken } from "../sessions/form-token.ts";
-import { type Human, openSessionGate } from "../sessions/gate.ts";
 import { mintKey, revokeKey } from "../sessions/key-service.ts";
 import type { SessionDeps } from "../sessions/service.ts";
+import { formToken } from "../sign-in/form-token.ts";
+import { type Human, openSessionGate } from "../sign-in/gate.ts";
 import { deleteMadeBy, listMadeBy } from "../webhooks/by-hand.ts";
 import type { Fault } from "./forms.ts";
 import {
@@ -88,11 +89,11 @@ export function keyRoutes(app: App, deps: SessionDeps): void {
         showKeys(deps, reply, human, { fault, drafts: { [accountId]: draft } });
       const fault = faultIn(draft, accountId);
       if (fault !== undefined) return complain(fault);
-      if ((await proveNow(deps, human, password, request.ip)) === undefined)
-        return complain(absentFault(keyFields(accountId).password, password));
+      const acting = await proveNow(deps, request, reply, human, password);
+      if (acting === undefined) return complain(absentFault(keyFields(accountId).password, password));
       const { name, scopes, lifetime } = draft;
       const expiresIn = lifetime === "none" ? null : Number(lifetime) * DAY;
-      const minted = await mintKey(deps, human, account, { id, name, scopes, expiresIn }, request.ip);
+      const minted = await mintKey(deps, acting, account, { id, name, scopes, expiresIn }, originOf(request));
       return show(deps, reply, newKeyPage(minted, deps.config.publicUrl), { human, status: 201 });
     },
   );
@@ -124,7 +125,7 @@ export function keyRoutes(app: App, deps: SessionDeps): void {
         request.body.delete_webhooks === "yes"
           ? (trx: Trx) => deleteMadeBy(trx, accountId, { tokenId: key.id })
           : undefined;
-      await revokeKey(deps, human, account, { id: key.id, endWebhooks }, request.ip);
+      await revokeKey(deps, human, account, { id: key.id, endWebhooks }, originOf(request));
       return reply.redirect(`${KEYS}?said=revoked`, 303);
     },
   );
@@ -157,7 +158,7 @@ function refuseRoutes(app: App, deps: SessionDeps): void {
     async (request, reply) => {
       const human = refusing.human(request);
       const { accountId } = managedBy(human, request.params.accountId);
-      const refused = await refuseGrant(deps.db, human, accountId, request.ip);
+      const refused = await refuseGrant(deps.db, human, accountId, originOf(request));
       return reply.redirect(`${KEYS}?said=${refused ? "refused" : "fetched"}`, 303);
     },
   );

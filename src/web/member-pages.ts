@@ -3,7 +3,7 @@ import type { MemberRow } from "../accounts/service.ts";
 import type { MemberRole } from "../database/schema.ts";
 import { type Html, html } from "../lib/html.ts";
 import { brief } from "../lib/names.ts";
-import type { Human } from "../sessions/gate.ts";
+import type { Human } from "../sign-in/gate.ts";
 import type { Webhook } from "../webhooks/schemas.ts";
 import { choice, type Fault, faultSummary, field, hiddenField, notice } from "./forms.ts";
 import type { Page } from "./layout.ts";

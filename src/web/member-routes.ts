@@ -7,12 +7,13 @@ import { type PaymentDeps, voidSignatures } from "../approvals/payment.ts";
 import type { Trx } from "../database/connection.ts";
 import type { MemberRole } from "../database/schema.ts";
 import type { App } from "../http/app.ts";
+import { originOf } from "../http/origin.ts";
 import { isVisible } from "../lib/names.ts";
 import { notFound, Problem } from "../lib/problems.ts";
-import { formToken } from "../sessions/form-token.ts";
-import { type Human, openSessionGate } from "../sessions/gate.ts";
 import { changeRole, inviteByOwner, removeMember } from "../sessions/member-service.ts";
 import type { SessionDeps } from "../sessions/service.ts";
+import { formToken } from "../sign-in/form-token.ts";
+import { type Human, openSessionGate } from "../sign-in/gate.ts";
 import { deleteMadeBy, listMadeBy } from "../webhooks/by-hand.ts";
 import type { Fault } from "./forms.ts";
 import {
@@ -124,10 +125,10 @@ function inviteRoute(app: App, deps: MemberPageDeps): void {
       const fault = faultIn(draft, accountId);
       if (fault !== undefined) return complain(fault);
       const ids = inviteFields(accountId);
-      if ((await proveNow(deps, human, typed, request.ip)) === undefined)
-        return complain(absentFault(ids.password, typed));
+      const acting = await proveNow(deps, request, reply, human, typed);
+      if (acting === undefined) return complain(absentFault(ids.password, typed));
       try {
-        const secret = await inviteByOwner(deps, human, account, draft, request.ip);
+        const secret = await inviteByOwner(deps, acting, account, draft, originOf(request));
         // Where mail goes out, only its reader gets the link: so whoever accepts has that mailbox.
         if (deps.config.smtpUrl !== undefined || deps.config.demo)
           return reply.redirect(`${MEMBERS}?said=invited`, 303);
@@ -156,12 +157,13 @@ function changeRoutes(app: App, deps: MemberPageDeps): void {
       const human = changing.human(request);
       const own = await findOwn(deps, human, request.params.memberId);
       const { role, shown, password: typed } = request.body;
-      if ((await proveNow(deps, human, typed, request.ip)) === undefined) {
+      const acting = await proveNow(deps, request, reply, human, typed);
+      if (acting === undefined) {
         return showMember(deps, reply, human, own, { role, fault: absentFault(PASSWORD_FIELD, typed) });
       }
       const change = { memberId: own.member.id, role, shown };
       try {
-        const { userId } = await changeRole(deps, human, own.account, change, request.ip);
+        const { userId } = await changeRole(deps, acting, own.account, change, originOf(request));
         if (role === "viewer") await voidSignatures(deps, own.account.accountId, userId);
         return reply.redirect(`${MEMBERS}?said=role`, 303);
       } catch (error) {
@@ -182,7 +184,8 @@ function changeRoutes(app: App, deps: MemberPageDeps): void {
       const { password: typed, revoke_keys, delete_webhooks } = request.body;
       const revokeKeys = revoke_keys === "yes";
       const deleteWebhooks = delete_webhooks === "yes";
-      if ((await proveNow(deps, human, typed, request.ip)) === undefined) {
+      const acting = await proveNow(deps, request, reply, human, typed);
+      if (acting === undefined) {
         const around = { revokeKeys, deleteWebhooks, fault: absentFault(PASSWORD_FIELD, typed) };
         return showRemoval(deps, reply, human, own, around);
       }
@@ -191,9 +194,9 @@ function changeRoutes(app: App, deps: MemberPageDeps): void {
         ? (trx: Trx, userId: string) => deleteMadeBy(trx, accountId, { userId })
         : undefined;
       const change = { memberId: own.member.id, revokeKeys, endWebhooks };
-      const { status, userId } = await removeMember(deps, human, own.account, change, request.ip);
+      const { status, userId } = await removeMember(deps, acting, own.account, change, originOf(request));
       await voidSignatures(deps, accountId, userId);
-      if (userId === human.userId) return reply.redirect("/sign-in", 303);
+      if (userId === human.userId) return reply.redirect("/approvals", 303);
       return reply.redirect(`${MEMBERS}?said=${status === "invited" ? "withdrawn" : "removed"}`, 303);
     },
   );

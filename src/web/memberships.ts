@@ -1,5 +1,5 @@
 import { Problem } from "../lib/problems.ts";
-import type { Human } from "../sessions/gate.ts";
+import type { Human } from "../sign-in/gate.ts";
 
 type Membership = Human["memberships"][number];
 

@@ -1,6 +1,6 @@
 import { type Html, html } from "../lib/html.ts";
-import type { Human } from "../sessions/gate.ts";
 import type { Consent, WaitingPasskey } from "../sessions/passkey-trust.ts";
+import type { Human } from "../sign-in/gate.ts";
 import { type Fault, hiddenField } from "./forms.ts";
 import { presenceField } from "./presence.ts";
 import { mentioned, named, time } from "./wording.ts";

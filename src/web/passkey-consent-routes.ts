@@ -1,7 +1,7 @@
 import { type Static, Type } from "@sinclair/typebox";
 import type { FastifyRequest } from "fastify";
 import type { App } from "../http/app.ts";
-import { openSessionGate } from "../sessions/gate.ts";
+import { originOf } from "../http/origin.ts";
 import {
   askForConsent,
   type Consent,
@@ -10,6 +10,7 @@ import {
   stopPasskey,
 } from "../sessions/passkey-trust.ts";
 import type { SessionDeps } from "../sessions/service.ts";
+import { openSessionGate } from "../sign-in/gate.ts";
 import { CONSENT_PURPOSES, CONSENTS, consentField } from "./passkey-consent-pages.ts";
 import { SECURITY } from "./passkey-pages.ts";
 import { Credential } from "./passkey-routes.ts";
@@ -44,10 +45,13 @@ export function passkeyConsentRoutes(app: App, deps: SessionDeps): void {
     const human = agreeing.human(request);
     const consent = subjectOf(request);
     const { password: typed, credential } = request.body;
-    if (!(await consentsByPasskey(deps, human)) && !(await proveNow(deps, human, typed, request.ip))) {
+    const acting = (await consentsByPasskey(deps, human))
+      ? human
+      : await proveNow(deps, request, reply, human, typed);
+    if (acting === undefined)
       return showSecurity(deps, reply, human, { fault: absentFault(consentField(consent), typed) });
-    }
-    const done = await consentToPasskey(deps, human, consent, credential, request.ip);
+    const done = await consentToPasskey(deps, acting, consent, credential, originOf(request));
+    if (done?.cookie !== undefined) reply.header("set-cookie", done.cookie);
     const said = done === undefined ? "over" : done.counts ? "agreed" : "agreed-here";
     return reply.redirect(`${SECURITY}?said=passkey-${said}`, 303);
   });
@@ -57,7 +61,7 @@ export function passkeyConsentRoutes(app: App, deps: SessionDeps): void {
     `${CONSENTS}/stop`,
     { ...stopping.options, schema: { hide: true, body: StopForm } },
     async (request, reply) => {
-      const stopped = await stopPasskey(deps, stopping.human(request), subjectOf(request), request.ip);
+      const stopped = await stopPasskey(deps, stopping.human(request), subjectOf(request), originOf(request));
       return reply.redirect(`${SECURITY}?said=passkey-${stopped ? "stopped" : "over"}`, 303);
     },
   );

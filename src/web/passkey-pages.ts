@@ -1,7 +1,7 @@
 import { type Html, html } from "../lib/html.ts";
 import { brief } from "../lib/names.ts";
-import type { Human } from "../sessions/gate.ts";
 import { PASSKEY_NAME_AT_MOST, type PasskeyRow } from "../sessions/passkeys.ts";
+import type { Human } from "../sign-in/gate.ts";
 import { type Fault, faultSummary, field, hiddenField } from "./forms.ts";
 import type { Page } from "./layout.ts";
 import { presenceField } from "./presence.ts";

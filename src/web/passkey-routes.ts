@@ -1,9 +1,8 @@
 import { type Static, Type } from "@sinclair/typebox";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { App } from "../http/app.ts";
+import { originOf } from "../http/origin.ts";
 import { notFound, Problem } from "../lib/problems.ts";
-import { formToken } from "../sessions/form-token.ts";
-import { type Human, openSessionGate } from "../sessions/gate.ts";
 import { counts } from "../sessions/passkey-answer.ts";
 import { askForPresence, proveByPasskey } from "../sessions/passkey-sign-in.ts";
 import {
@@ -17,8 +16,10 @@ import {
   removePasskey,
   renamePasskey,
 } from "../sessions/passkeys.ts";
-import { safeReturnTo } from "../sessions/return-to.ts";
 import type { SessionDeps } from "../sessions/service.ts";
+import { formToken } from "../sign-in/form-token.ts";
+import { type Human, openSessionGate } from "../sign-in/gate.ts";
+import { safeReturnTo } from "../sign-in/return-to.ts";
 import type { Fault } from "./forms.ts";
 import { newPasskeyPage, PASSKEY_PURPOSES, PASSKEYS, passkeyPage, SECURITY } from "./passkey-pages.ts";
 import { absentFault, presenceByPasskey, proveNow } from "./presence.ts";
@@ -72,20 +73,22 @@ function addingRoutes(app: App, deps: SessionDeps): void {
   app.post(`${PASSKEYS}/options`, options, async (request, reply) => {
     const human = gate.human(request);
     const { password: typed } = request.body;
-    if ((await proveNow(deps, human, typed, request.ip)) === undefined)
+    const acting = await proveNow(deps, request, reply, human, typed);
+    if (acting === undefined)
       return reply.code(422).send({ error: absentFault(PASSWORD_FIELD, typed).message });
-    return reply.send(await askForNewPasskey(deps, human));
+    return reply.send(await askForNewPasskey(deps, acting));
   });
 
   app.post(PASSKEYS, options, async (request, reply) => {
     const human = gate.human(request);
     const { password: typed, credential = "", return_to: returnTo } = request.body;
     const complain = (fault: Fault) => showNew(deps, reply, human, returnTo, fault);
-    if ((await proveNow(deps, human, typed, request.ip)) === undefined)
-      return complain(absentFault(PASSWORD_FIELD, typed));
+    const acting = await proveNow(deps, request, reply, human, typed);
+    if (acting === undefined) return complain(absentFault(PASSWORD_FIELD, typed));
     const name = passkeyName(callerOf(request).userAgent);
-    const added = await addPasskey(deps, human, { credential, name }, request.ip);
+    const added = await addPasskey(deps, acting, { credential, name }, originOf(request));
     if (added === undefined) return complain({ field: "passkey", message: NO_PASSKEY });
+    reply.header("set-cookie", added.cookie);
     if (!added.trusted) return reply.redirect(`${SECURITY}?said=passkey-waits`, 303);
     return reply.redirect(returnTo === undefined ? `${SECURITY}?said=passkey` : safeReturnTo(returnTo), 303);
   });
@@ -131,9 +134,11 @@ function changingRoutes(app: App, deps: SessionDeps): void {
       const human = removing.human(request);
       const passkey = await findOwn(deps, human, request.params.passkeyId);
       const { password: typed } = request.body;
-      if ((await proveNow(deps, human, typed, request.ip)) === undefined)
+      const acting = await proveNow(deps, request, reply, human, typed);
+      if (acting === undefined)
         return showOne(deps, reply, human, passkey, absentFault(PASSWORD_FIELD, typed));
-      await removePasskey(deps, human, passkey.id, request.ip);
+      const cookie = await removePasskey(deps, acting, passkey.id, originOf(request));
+      if (cookie !== undefined) reply.header("set-cookie", cookie);
       return reply.redirect(`${SECURITY}?said=passkey-removed`, 303);
     },
   );
@@ -151,8 +156,9 @@ function presenceRoutes(app: App, deps: SessionDeps): void {
   );
   app.post(`${SECURITY}/presence`, options, async (request, reply) => {
     const { credential = "" } = request.body;
-    const proved = await proveByPasskey(deps, gate.human(request), credential, request.ip);
-    return reply.code(proved ? 204 : 422).send();
+    const proved = await proveByPasskey(deps, gate.human(request), credential, originOf(request));
+    if (proved === undefined) return reply.code(422).send();
+    return reply.header("set-cookie", proved.cookie).code(204).send();
   });
 }
 

@@ -2,8 +2,8 @@ import { Type } from "@sinclair/typebox";
 import type { App } from "../http/app.ts";
 import { requireSameOrigin } from "../http/same-origin.ts";
 import { askToSignIn, signInWithPasskey } from "../sessions/passkey-sign-in.ts";
-import { safeReturnTo } from "../sessions/return-to.ts";
 import type { SessionDeps } from "../sessions/service.ts";
+import { safeReturnTo } from "../sign-in/return-to.ts";
 import { Credential } from "./passkey-routes.ts";
 import { signInPage } from "./sign-in-pages.ts";
 import { callerOf, show } from "./site.ts";
@@ -34,8 +34,8 @@ export function passkeySignInRoutes(app: App, deps: SessionDeps): void {
     async (request, reply) => {
       const { credential = "", return_to } = request.body;
       const returnTo = safeReturnTo(return_to);
-      const cookies = await signInWithPasskey(deps, credential, callerOf(request));
-      if (cookies !== undefined) return reply.header("set-cookie", cookies).redirect(returnTo, 303);
+      const cookie = await signInWithPasskey(deps, credential, callerOf(request));
+      if (cookie !== undefined) return reply.header("set-cookie", cookie).redirect(returnTo, 303);
       const fault = { field: "passkey", message: REFUSED };
       const page = signInPage({ returnTo, fault, passkeys: deps.relyingParty !== undefined });
       return show(deps, reply, page, { status: 422 });

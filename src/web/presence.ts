@@ -1,17 +1,29 @@
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { originOf } from "../http/origin.ts";
 import { type Html, html } from "../lib/html.ts";
-import type { Human } from "../sessions/gate.ts";
-import { isFresh, PASSWORD_AT_MOST, provePassword, type SessionDeps } from "../sessions/service.ts";
+import type { SessionDeps } from "../sessions/service.ts";
+import type { Human } from "../sign-in/gate.ts";
+import { isFresh, PASSWORD_AT_MOST, provePassword } from "../sign-in/service.ts";
 import { type Fault, field } from "./forms.ts";
 
-/** When the person proved that they are there: now, by their password, or lately, if they typed none. */
+/**
+ * The person as they are once they have proved that they are there: now, by their password, or lately, if they typed
+ * none. A proof renews their session: the answer sets its cookie, and they act as the person that is returned.
+ * @returns `undefined`: the password is wrong, or none was typed and one is needed
+ */
 export async function proveNow(
   deps: SessionDeps,
+  request: FastifyRequest,
+  reply: FastifyReply,
   human: Human,
   password: string | undefined,
-  address: string,
-): Promise<Date | undefined> {
-  if (password) return provePassword(deps, human, password, address);
-  return isFresh(human, human.now) ? human.provedAt : undefined;
+): Promise<Human | undefined> {
+  if (!password) return isFresh(human, human.now) ? human : undefined;
+  const proved = await provePassword(deps, human, password, originOf(request));
+  if (proved === undefined) return undefined;
+  reply.header("set-cookie", proved.cookie);
+  const { provedAt, tokenDigest } = proved;
+  return { ...human, provedAt, tokenDigest };
 }
 
 /** What a form asks whose person has not proved lately that they are there; nothing if they have. */

@@ -30,6 +30,14 @@ export function problemPage(problem: Problem, requestId: string): Page {
       <p>${problem.message}</p>
       <p><a href="/settings/members">Members</a></p>`,
       };
+    case "session_ended":
+      return {
+        title: "You are signed out",
+        body: html`
+      <p>${problem.message}</p>
+      <p><a href="/sign-in">Sign in</a></p>`,
+      };
+    case "session_replaced":
     case "passkeys_unavailable":
     case "passkey_limit_reached":
     case "presence_lapsed":

@@ -5,8 +5,8 @@ import type { App } from "../http/app.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import type { Receipt } from "../receipts/schemas.ts";
 import { findReceiptForHuman, type ReceiptDeps } from "../receipts/service.ts";
-import { type Human, openSessionGate } from "../sessions/gate.ts";
 import type { SessionDeps } from "../sessions/service.ts";
+import { type Human, openSessionGate } from "../sign-in/gate.ts";
 import { fileName, receiptPage } from "./receipt-page.ts";
 import { show } from "./site.ts";
 

@@ -1,5 +1,5 @@
 import { html } from "../lib/html.ts";
-import { PASSWORD_AT_LEAST, PASSWORD_AT_MOST } from "../sessions/service.ts";
+import { PASSWORD_AT_LEAST, PASSWORD_AT_MOST } from "../sign-in/service.ts";
 import { type Fault, faultSummary, field, hiddenField } from "./forms.ts";
 import type { Page } from "./layout.ts";
 

@@ -1,8 +1,10 @@
 import { Type } from "@sinclair/typebox";
 import type { App } from "../http/app.ts";
+import { originOf } from "../http/origin.ts";
 import { requireSameOrigin } from "../http/same-origin.ts";
-import { isResetOpen, requestReset, resetPassword } from "../sessions/resets.ts";
-import { passwordFault, type SessionDeps } from "../sessions/service.ts";
+import type { SessionDeps } from "../sessions/service.ts";
+import { findResetPerson, requestReset, resetPassword } from "../sign-in/resets.ts";
+import { passwordFault } from "../sign-in/service.ts";
 import { newPasswordPage, resetAskedPage, resetOverPage, resetPage } from "./reset-pages.ts";
 import { show } from "./site.ts";
 
@@ -26,14 +28,14 @@ export function resetRoutes(app: App, deps: SessionDeps): void {
     "/reset",
     { ...access, onRequest, schema: { hide: true, body: AskForm } },
     async (request, reply) => {
-      await requestReset(deps, request.body.email, request.ip);
+      await requestReset(deps, request.body.email, originOf(request));
       return show(deps, reply, resetAskedPage);
     },
   );
 
   app.get("/reset/new", { ...access, schema: { hide: true, querystring: Query } }, async (request, reply) => {
     const { token } = request.query;
-    if (typeof token === "string" && (await isResetOpen(deps, token)))
+    if (typeof token === "string" && (await findResetPerson(deps, token)) !== undefined)
       return show(deps, reply, newPasswordPage(token));
     return show(deps, reply, resetOverPage, { status: 410 });
   });
@@ -43,12 +45,14 @@ export function resetRoutes(app: App, deps: SessionDeps): void {
     { ...access, onRequest, schema: { hide: true, body: ResetForm } },
     async (request, reply) => {
       const { token, password } = request.body;
-      const fault = passwordFault(password);
-      if (fault !== undefined && (await isResetOpen(deps, token))) {
+      const person = await findResetPerson(deps, token);
+      if (person === undefined) return show(deps, reply, resetOverPage, { status: 410 });
+      const fault = passwordFault(password, { ...person, appName: deps.config.appName });
+      if (fault !== undefined) {
         const page = newPasswordPage(token, { field: "password", message: fault });
         return show(deps, reply, page, { status: 422 });
       }
-      if (fault === undefined && (await resetPassword(deps, token, password, request.ip)))
+      if (await resetPassword(deps, token, password, originOf(request)))
         return reply.redirect("/sign-in?said=reset", 303);
       return show(deps, reply, resetOverPage, { status: 410 });
     },

@@ -5,8 +5,8 @@ import type { Logo } from "../config/logo.ts";
 import type { App } from "../http/app.ts";
 import { toProblem } from "../http/errors.ts";
 import { problemRow } from "../lib/problems.ts";
-import { readHuman } from "../sessions/gate.ts";
 import type { SessionDeps } from "../sessions/service.ts";
+import { readHuman } from "../sign-in/gate.ts";
 import type { WebhookDeps } from "../webhooks/service.ts";
 import { approvalPageRoutes } from "./approval-routes.ts";
 import type { ApprovalPageDeps } from "./approval-view.ts";
@@ -89,19 +89,15 @@ function refuseWithPages(app: App, deps: SessionDeps): void {
     if (typeof wait === "number") reply.header("retry-after", wait);
     const { status } = problemRow(problem.problem);
     // Where it is our side that fails, looking for who asks might fail too.
-    const human =
-      status < 500 ? await readHuman(deps, request.headers.cookie).catch(() => undefined) : undefined;
+    const human = status < 500 ? await readHuman(deps, request).catch(() => undefined) : undefined;
     return show(deps, reply, problemPage(problem, request.id), { status, human });
   });
 }
 
 function plainPages(app: App, deps: SessionDeps): void {
   const page = (url: string, content: Page): void => {
-    app.get(
-      url,
-      { config: { access: { by: "public" } }, schema: { hide: true } },
-      async ({ headers }, reply) =>
-        show(deps, reply, content, { human: await readHuman(deps, headers.cookie) }),
+    app.get(url, { config: { access: { by: "public" } }, schema: { hide: true } }, async (request, reply) =>
+      show(deps, reply, content, { human: await readHuman(deps, request) }),
     );
   };
   page("/", pages.homePage(deps.config.appName));

@@ -5,8 +5,9 @@ import { answerAuthentication, findAuthentication } from "../billing/sandbox.ts"
 import type { App } from "../http/app.ts";
 import { html } from "../lib/html.ts";
 import { notFound, Problem } from "../lib/problems.ts";
-import { openSessionGate } from "../sessions/gate.ts";
 import type { SessionDeps } from "../sessions/service.ts";
+import { openSessionGate } from "../sign-in/gate.ts";
+import { assertActs } from "../sign-in/service.ts";
 import { hiddenField } from "./forms.ts";
 import type { Page } from "./layout.ts";
 import { show, tokenField } from "./site.ts";
@@ -45,11 +46,11 @@ export function sandboxRoutes(app: App, deps: SessionDeps & PaymentDeps): void {
     async (request, reply) => {
       const { intentId } = request.params;
       const subject = await findAuthentication(deps.db, intentId);
-      const member = gate
-        .human(request)
-        .memberships.find(({ accountId }) => accountId === subject?.accountId);
+      const human = gate.human(request);
+      const member = human.memberships.find(({ accountId }) => accountId === subject?.accountId);
       if (subject === undefined || member === undefined) throw notFound("intents", "intentId", intentId);
       if (member.role === "viewer") throw new Problem("not_permitted");
+      await assertActs(deps.db, human, { id: subject.accountId, may: "decide" });
       await answerAuthentication(deps.db, intentId, request.body.answer === "pass");
       // A real processor would send its webhook now.
       const payment = await findLatestPayment(deps.db, subject.accountId, subject.approvalId);

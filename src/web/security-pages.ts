@@ -1,8 +1,8 @@
 import { type Html, html } from "../lib/html.ts";
-import type { Human } from "../sessions/gate.ts";
 import type { Invitation } from "../sessions/invitations.ts";
 import type { WaitingPasskey } from "../sessions/passkey-trust.ts";
-import { type OpenSession, PASSWORD_AT_LEAST, PASSWORD_AT_MOST } from "../sessions/service.ts";
+import type { Human } from "../sign-in/gate.ts";
+import { type OpenSession, PASSWORD_AT_LEAST, PASSWORD_AT_MOST } from "../sign-in/service.ts";
 import { type Fault, faultSummary, field, hiddenField, notice } from "./forms.ts";
 import { ROLE_WORDS } from "./invite-pages.ts";
 import type { Page } from "./layout.ts";

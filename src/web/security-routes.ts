@@ -1,17 +1,13 @@
 import { Type } from "@sinclair/typebox";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { App } from "../http/app.ts";
-import { type Human, openSessionGate } from "../sessions/gate.ts";
+import { originOf } from "../http/origin.ts";
 import { decideInvitation } from "../sessions/invitations.ts";
-import {
-  changePassword,
-  endOtherSessions,
-  isFresh,
-  passwordFault,
-  provePassword,
-  type SessionDeps,
-} from "../sessions/service.ts";
+import type { SessionDeps } from "../sessions/service.ts";
+import { type Human, openSessionGate } from "../sign-in/gate.ts";
+import { changePassword, endOtherSessions, passwordFault } from "../sign-in/service.ts";
 import type { Fault } from "./forms.ts";
+import { absentFault, proveNow } from "./presence.ts";
 import { PURPOSES } from "./security-pages.ts";
 import { showSecurity } from "./security-view.ts";
 
@@ -53,10 +49,11 @@ export function securityRoutes(app: App, deps: SessionDeps): void {
     { ...password.options, schema: { hide: true, body: PasswordForm } },
     async (request, reply) => {
       const human = password.human(request);
-      const message = passwordFault(request.body.next);
+      const message = passwordFault(request.body.next, { ...human, appName: deps.config.appName });
       if (message !== undefined) return present(reply, human, undefined, { field: "next", message });
-      if (await changePassword(deps, human, request.body, request.ip))
-        return reply.redirect(`${HERE}?said=password`, 303);
+      const cookie = await changePassword(deps, human, request.body, originOf(request));
+      if (cookie !== undefined)
+        return reply.header("set-cookie", cookie).redirect(`${HERE}?said=password`, 303);
       return present(reply, human, undefined, { field: "current", message: WRONG_PASSWORD });
     },
   );
@@ -66,7 +63,7 @@ export function securityRoutes(app: App, deps: SessionDeps): void {
     `${HERE}/sessions`,
     { ...sessions.options, schema: { hide: true, body: TokenForm } },
     async (request, reply) => {
-      await endOtherSessions(deps, sessions.human(request), request.ip);
+      await endOtherSessions(deps, sessions.human(request), originOf(request));
       return reply.redirect(`${HERE}?said=sessions`, 303);
     },
   );
@@ -78,13 +75,11 @@ export function securityRoutes(app: App, deps: SessionDeps): void {
     async (request, reply) => {
       const human = consent.human(request);
       const { account_id: accountId, invitation_id: invitationId, decision, password: typed } = request.body;
-      const fresh = isFresh(human, human.now);
-      if (!fresh && !(typed && (await provePassword(deps, human, typed, request.ip)))) {
-        const message = typed ? WRONG_PASSWORD : "Type your password, to show that it is you.";
-        return present(reply, human, undefined, { field: `password-${invitationId}`, message });
-      }
+      const acting = await proveNow(deps, request, reply, human, typed);
+      if (acting === undefined)
+        return present(reply, human, undefined, absentFault(`password-${invitationId}`, typed));
       const choice = { accountId, invitationId, consents: decision === "consent" };
-      const decided = await decideInvitation(deps, human, choice, request.ip);
+      const decided = await decideInvitation(deps, acting, choice, originOf(request));
       const said = decided === undefined ? "" : choice.consents ? "?said=consented" : "?said=refused";
       return reply.redirect(`${HERE}${said}`, 303);
     },

@@ -1,9 +1,10 @@
 import type { FastifyReply } from "fastify";
-import type { Human } from "../sessions/gate.ts";
 import { listWaitingForConsent } from "../sessions/invitations.ts";
 import { consentsByPasskey, listWaitingPasskeys } from "../sessions/passkey-trust.ts";
 import { listOwnPasskeys } from "../sessions/passkeys.ts";
-import { isFresh, listOpenSessions, type SessionDeps } from "../sessions/service.ts";
+import type { SessionDeps } from "../sessions/service.ts";
+import type { Human } from "../sign-in/gate.ts";
+import { isFresh, listOpenSessions } from "../sign-in/service.ts";
 import type { Fault } from "./forms.ts";
 import { securityPage } from "./security-pages.ts";
 import { show, tokenField } from "./site.ts";

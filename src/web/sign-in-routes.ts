@@ -1,9 +1,11 @@
 import { Type } from "@sinclair/typebox";
 import type { App } from "../http/app.ts";
+import { originOf } from "../http/origin.ts";
 import { requireSameOrigin } from "../http/same-origin.ts";
-import { openSessionGate, readHuman } from "../sessions/gate.ts";
-import { safeReturnTo } from "../sessions/return-to.ts";
-import { type SessionDeps, signIn, signOut } from "../sessions/service.ts";
+import type { SessionDeps } from "../sessions/service.ts";
+import { openSessionGate, readHuman } from "../sign-in/gate.ts";
+import { safeReturnTo } from "../sign-in/return-to.ts";
+import { signIn, signOut } from "../sign-in/service.ts";
 import { signInPage } from "./sign-in-pages.ts";
 import { callerOf, SIGN_OUT, show } from "./site.ts";
 
@@ -26,16 +28,13 @@ export function signInRoutes(app: App, deps: SessionDeps): void {
   const access = { config: { access: { by: "public" as const } } };
   const passkeys = deps.relyingParty !== undefined;
 
-  app.get(
-    "/sign-in",
-    { ...access, schema: { hide: true, querystring: Query } },
-    async ({ query, headers }, reply) => {
-      const returnTo = safeReturnTo(text(query.return_to));
-      const human = await readHuman(deps, headers.cookie);
-      if (human !== undefined) return reply.redirect(returnTo, 303);
-      return show(deps, reply, signInPage({ returnTo, said: text(query.said), passkeys }));
-    },
-  );
+  app.get("/sign-in", { ...access, schema: { hide: true, querystring: Query } }, async (request, reply) => {
+    const { query } = request;
+    const returnTo = safeReturnTo(text(query.return_to));
+    const human = await readHuman(deps, request);
+    if (human !== undefined) return reply.redirect(returnTo, 303);
+    return show(deps, reply, signInPage({ returnTo, said: text(query.said), passkeys }));
+  });
 
   app.post(
     "/sign-in",
@@ -48,8 +47,8 @@ export function signInRoutes(app: App, deps: SessionDeps): void {
     async (request, reply) => {
       const { email, password, return_to } = request.body;
       const returnTo = safeReturnTo(return_to);
-      const cookies = await signIn(deps, { email, password }, callerOf(request));
-      if (cookies !== undefined) return reply.header("set-cookie", cookies).redirect(returnTo, 303);
+      const cookie = await signIn(deps, { email, password }, callerOf(request));
+      if (cookie !== undefined) return reply.header("set-cookie", cookie).redirect(returnTo, 303);
       const fault = { field: "password", message: "This e-mail and this password do not go together." };
       return show(deps, reply, signInPage({ email, returnTo, fault, passkeys }), { status: 422 });
     },
@@ -60,7 +59,7 @@ export function signInRoutes(app: App, deps: SessionDeps): void {
     "/sign-out",
     { ...gate.options, schema: { hide: true, body: SignOutForm } },
     async (request, reply) => {
-      const cookie = await signOut(deps, gate.human(request).sessionId);
+      const cookie = await signOut(deps, gate.human(request), originOf(request));
       return reply.header("set-cookie", cookie).redirect("/sign-in?said=signed-out", 303);
     },
   );

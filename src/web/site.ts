@@ -1,8 +1,10 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { originOf } from "../http/origin.ts";
 import type { Html } from "../lib/html.ts";
-import { FORM_TOKEN_FIELD, formToken } from "../sessions/form-token.ts";
-import type { Human } from "../sessions/gate.ts";
-import type { Caller, SessionDeps } from "../sessions/service.ts";
+import type { SessionDeps } from "../sessions/service.ts";
+import { FORM_TOKEN_FIELD, formToken } from "../sign-in/form-token.ts";
+import type { Human } from "../sign-in/gate.ts";
+import type { Caller } from "../sign-in/service.ts";
 import { hiddenField } from "./forms.ts";
 import { type Page, sendPage, type Visitor } from "./layout.ts";
 
@@ -29,6 +31,7 @@ export function tokenField({ keys }: Pick<SessionDeps, "keys">, human: Human, pu
 }
 
 /** Where a request came from, for what counts attempts and makes sessions. */
-export function callerOf({ ip, headers }: FastifyRequest): Caller {
-  return { address: ip, userAgent: (headers["user-agent"] ?? "").slice(0, 300), cookie: headers.cookie };
+export function callerOf(request: FastifyRequest): Caller {
+  const { "user-agent": userAgent = "", cookie } = request.headers;
+  return { origin: originOf(request), userAgent: userAgent.slice(0, 300), cookie };
 }

@@ -1,6 +1,6 @@
 import type { AccountEventType } from "../events/schemas.ts";
 import { type Html, html } from "../lib/html.ts";
-import type { Human } from "../sessions/gate.ts";
+import type { Human } from "../sign-in/gate.ts";
 import { WEBHOOKS_AT_MOST, type Webhook } from "../webhooks/schemas.ts";
 import type { MemberWebhook } from "../webhooks/service.ts";
 import { type Fault, faultSummary, field, hiddenField, notice } from "./forms.ts";

@@ -2,12 +2,14 @@ import { type Static, Type } from "@sinclair/typebox";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { AccountEventType } from "../events/schemas.ts";
 import type { App } from "../http/app.ts";
+import { originOf } from "../http/origin.ts";
 import { isUuid, newId } from "../lib/ids.ts";
+import type { RequestOrigin } from "../lib/origin.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import { SCOPES } from "../lib/scopes.ts";
-import { formToken } from "../sessions/form-token.ts";
-import { type Human, openSessionGate } from "../sessions/gate.ts";
 import type { SessionDeps } from "../sessions/service.ts";
+import { formToken } from "../sign-in/form-token.ts";
+import { type Human, openSessionGate } from "../sign-in/gate.ts";
 import { addByHand, type Hand, rotateByHand } from "../webhooks/by-hand.ts";
 import {
   deleteWebhook,
@@ -121,10 +123,10 @@ function addRoute(app: App, deps: Deps): void {
       if (draft.eventTypes.length === 0) {
         return complain({ field: fieldIds(accountId).types, message: "Choose at least one event." });
       }
-      if ((await proveNow(deps, human, password, request.ip)) === undefined)
-        return complain(absentFault(fieldIds(accountId).password, password));
+      const acting = await proveNow(deps, request, reply, human, password);
+      if (acting === undefined) return complain(absentFault(fieldIds(accountId).password, password));
       try {
-        const disclosed = await addByHand(deps, handOf(human, accountId, request.ip), id, draft);
+        const disclosed = await addByHand(deps, handOf(acting, accountId, originOf(request)), id, draft);
         return show(deps, reply, secretPage(disclosed, true), { human, status: 201 });
       } catch (error) {
         if (!(error instanceof Problem) || error.details?.field !== "url") throw error;
@@ -149,9 +151,10 @@ function actionRoutes(app: App, deps: Deps): void {
       const human = rotating.human(request);
       const webhook = await findManaged(deps, human, request.params.webhookId);
       const { shown, password } = request.body;
-      if ((await proveNow(deps, human, password, request.ip)) === undefined)
+      const acting = await proveNow(deps, request, reply, human, password);
+      if (acting === undefined)
         return showOne(deps, reply, human, webhook, { fault: absentFault(PASSWORD_FIELD, password) });
-      const hand = handOf(human, webhook.accountId, request.ip);
+      const hand = handOf(acting, webhook.accountId, originOf(request));
       const disclosed = await rotateByHand(deps, hand, webhook.id, { oldSecretUntil: shown || null });
       return show(deps, reply, secretPage(disclosed, false), { human });
     },
@@ -162,8 +165,9 @@ function actionRoutes(app: App, deps: Deps): void {
     `${WEBHOOKS}/:webhookId/redeliver`,
     { ...resending.options, schema: { hide: true, params: Params, body: RedeliverForm } },
     async (request, reply) => {
-      const webhook = await findManaged(deps, resending.human(request), request.params.webhookId);
-      await redeliver(deps, readerOf(webhook), webhook.id, request.body.delivery_id);
+      const human = resending.human(request);
+      const webhook = await findManaged(deps, human, request.params.webhookId);
+      await redeliver(deps, readerOf(webhook), webhook.id, request.body.delivery_id, human);
       return reply.redirect(`${webhookPath(webhook.id)}?said=again`, 303);
     },
   );
@@ -173,8 +177,9 @@ function actionRoutes(app: App, deps: Deps): void {
     `${WEBHOOKS}/:webhookId/delete`,
     { ...deleting.options, schema: { hide: true, params: Params, body: DeleteForm } },
     async (request, reply) => {
-      const { accountId, id } = await findManaged(deps, deleting.human(request), request.params.webhookId);
-      await deleteWebhook(deps.db, accountId, id);
+      const human = deleting.human(request);
+      const { accountId, id } = await findManaged(deps, human, request.params.webhookId);
+      await deleteWebhook(deps.db, accountId, id, human);
       return reply.redirect(`${WEBHOOKS}?said=deleted`, 303);
     },
   );
@@ -272,9 +277,9 @@ function isEnabled(human: Human, accountId: string): boolean {
   return membershipOf(human, accountId)?.features[FEATURE] === true;
 }
 
-function handOf({ userId, email, name, memberships }: Human, accountId: string, address: string): Hand {
-  const accountName = memberships.find((own) => own.accountId === accountId)?.accountName ?? "";
-  return { person: { userId, email, name }, account: { accountId, accountName }, address };
+function handOf(person: Human, accountId: string, origin: RequestOrigin): Hand {
+  const accountName = membershipOf(person, accountId)?.accountName ?? "";
+  return { person, account: { accountId, accountName }, origin };
 }
 
 /** A member may read all that is the account's. */

@@ -1,12 +1,12 @@
 import { listOwners } from "../accounts/member-service.ts";
-import { assertMayDecide, holdAccount } from "../accounts/service.ts";
 import { listFamily } from "../accounts/token-service.ts";
+import { byPerson, type NewEntry, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
-import { inTransaction } from "../database/transaction.ts";
+import type { Origin } from "../lib/origin.ts";
 import { SCOPES } from "../lib/scopes.ts";
 import { type Mail, queueMail } from "../mail/service.ts";
-import { leaveTrace } from "../sessions/service.ts";
+import { type Actor, inSession } from "../sign-in/service.ts";
 import { webhookAddedMail, webhookSecretMail } from "./mails.ts";
 import type { Webhook, WebhookBody } from "./schemas.ts";
 import {
@@ -19,41 +19,40 @@ import {
 } from "./service.ts";
 
 type Deps = WebhookDeps & { config: { appName: string } };
-/** Who does it, in which account, and from where. Whoever calls has checked that their proof is fresh. */
+/** Who does it, in which account, and from where. Their proof must be younger than 5 minutes. */
 export type Hand = {
-  person: { userId: string; email: string; name: string };
+  person: Actor & { email: string; name: string };
   account: { accountId: string; accountName: string };
-  address: string;
+  origin: Origin;
 };
 
 /**
  * A member adds a webhook. What it is sent outlasts their session, so they and the owners are mailed, and the audit
  * has it.
  * @param id given to the form when it was shown, so that sending it twice makes one webhook
- * @throws Problem bad_request {field}, not_found, not_permitted for a viewer, webhook_limit_reached, form_refused when
- * it was sent before
+ * @throws Problem bad_request {field}, presence_lapsed, webhook_limit_reached, form_refused when it was sent before; as
+ * `holdActor`
  */
 export async function addByHand(deps: Deps, hand: Hand, id: string, body: WebhookBody): Promise<Disclosed> {
   const { person, account } = hand;
   const { accountId } = account;
-  return inTransaction(deps.db, async (trx) => {
-    await holdAccount(trx, accountId);
-    await assertMayDecide(trx, accountId, person.userId);
+  const need = { fresh: true, account: { id: accountId, may: "decide", alone: true } } as const;
+  return inSession(deps.db, person, need, async (trx) => {
     const maker = { accountId, tokenId: null, userId: person.userId, makerName: person.name };
     const disclosed = await addWebhook(trx, deps.config, maker, id, body);
     const { host } = new URL(body.url);
     const said = { by: person, accountName: account.accountName, host };
-    await tell(trx, hand, "webhook_added", { webhookId: id, host, eventTypes: body.eventTypes }, (to) =>
-      webhookAddedMail(deps.config, to, said),
-    );
+    const after = { host, eventTypes: body.eventTypes };
+    const entry = { action: "webhook_added", subject: { kind: "webhook", id }, after } as const;
+    await tell(trx, hand, entry, (to) => webhookAddedMail(deps.config, to, said));
     return disclosed;
   });
 }
 
 /**
- * A member replaces a webhook's secret; mailed and traced like a new webhook, as with a secret one can forge events.
+ * A member replaces a webhook's secret; mailed and audited like a new webhook, as with a secret one can forge events.
  * @param shown the `oldSecretUntil` of the page that asks
- * @throws Problem not_found, not_permitted for a viewer, webhook_disabled, form_refused when it is another by now
+ * @throws Problem not_found, presence_lapsed, webhook_disabled, form_refused when it is another by now; as `holdActor`
  */
 export async function rotateByHand(
   deps: Deps,
@@ -63,15 +62,14 @@ export async function rotateByHand(
 ): Promise<Disclosed> {
   const { person, account } = hand;
   const { accountId } = account;
-  return inTransaction(deps.db, async (trx) => {
-    await holdAccount(trx, accountId);
-    await assertMayDecide(trx, accountId, person.userId);
+  const need = { fresh: true, account: { id: accountId, may: "decide", alone: true } } as const;
+  return inSession(deps.db, person, need, async (trx) => {
     const disclosed = await replaceSecret(trx, deps.config, { accountId, scopes: SCOPES }, id, shown);
     const { host } = new URL(disclosed.webhook.url);
     const said = { by: person, accountName: account.accountName, host };
-    await tell(trx, hand, "webhook_secret_replaced", { webhookId: id, host }, (to) =>
-      webhookSecretMail(deps.config, to, said),
-    );
+    const subject = { kind: "webhook", id };
+    const entry = { action: "webhook_secret_replaced", subject, detail: { host } } as const;
+    await tell(trx, hand, entry, (to) => webhookSecretMail(deps.config, to, said));
     return disclosed;
   });
 }
@@ -98,14 +96,12 @@ export async function deleteMadeBy(trx: Trx, accountId: string, maker: MadeBy): 
 
 async function tell(
   trx: Trx,
-  { person, account: { accountId }, address }: Hand,
-  action: string,
-  detail: Record<string, unknown>,
+  { person, account: { accountId }, origin }: Hand,
+  entry: Pick<NewEntry, "action" | "subject" | "after" | "detail">,
   mail: (to: { email: string; name: string }) => Mail,
 ): Promise<void> {
   const now = await readClock(trx);
-  const trace = { userId: person.userId, action, detail: { accountId, ...detail }, address };
-  await leaveTrace(trx, trace, now);
+  await recordAudit(trx, { accountId, actor: byPerson(person), ...entry, origin }, now);
   const others = (await listOwners(trx, accountId)).filter(({ userId }) => userId !== person.userId);
   for (const to of [person, ...others]) await queueMail(trx, mail(to), now);
 }

@@ -8,6 +8,7 @@ import { notFound, Problem } from "../lib/problems.ts";
 import { coversScope } from "../lib/scopes.ts";
 import { seal } from "../lib/sealed.ts";
 import { addSeconds, isoOrNull } from "../lib/time.ts";
+import { type Actor, holdActor } from "../sign-in/service.ts";
 import {
   type Deliveries,
   type DeliveriesQuery,
@@ -158,8 +159,9 @@ export async function findWebhookForMember(
  * @returns it as it was
  * @throws Problem not_found
  */
-export async function deleteWebhook(db: Db, accountId: string, id: string): Promise<Webhook> {
+export async function deleteWebhook(db: Db, accountId: string, id: string, actor?: Actor): Promise<Webhook> {
   return inTransaction(db, async (trx) => {
+    await holdMember(trx, accountId, actor);
     const webhook = await lockOr404(trx, accountId, id);
     await removeWebhook(trx, accountId, id);
     return toWebhook(webhook);
@@ -240,10 +242,11 @@ export async function redeliver(
   reader: Reader,
   webhookId: string,
   deliveryId: string,
+  actor?: Actor,
 ): Promise<Delivery> {
   const { accountId } = reader;
   return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+    const now = await holdMember(trx, accountId, actor);
     const webhook = await lockActive(trx, reader, webhookId, config.publicUrl);
     const delivery = isUuid(deliveryId)
       ? await store.restartDelivery(trx, accountId, webhookId, deliveryId, now)
@@ -308,4 +311,11 @@ function toDelivery(row: store.DeliveryRow, webhook: store.WebhookRow): Delivery
     nextAttemptAt: cancelled ? null : isoOrNull(row.due_at),
     resolvedAt: cancelled ? isoOrNull(webhook.disabled_at) : isoOrNull(row.resolved_at),
   };
+}
+
+/** Holds a member who acts by hand; absent: a token or the service does. @returns the transaction's time */
+async function holdMember(trx: Trx, accountId: string, actor: Actor | undefined): Promise<Date> {
+  const now = await readClock(trx);
+  if (actor !== undefined) await holdActor(trx, actor, { account: { id: accountId, may: "decide" } }, now);
+  return now;
 }

@@ -13,6 +13,7 @@ import {
   nameHuman,
   startClaim,
 } from "../support/agents.ts";
+import { auditOf } from "../support/audit.ts";
 import { type Answer, call, createFixture, operate } from "../support/fixtures.ts";
 import {
   cookieOf,
@@ -90,12 +91,11 @@ describe("the page behind the mailed link", () => {
   test("leaves a trace, and a mail to the person", async () => {
     const started = await begin();
     await claim(app, started, { webhooks_manage: "yes" });
-    const trace = await db
-      .selectFrom("auth.audit as a")
-      .innerJoin("auth.users as u", "u.id", "a.user_id")
-      .where("u.email", "=", started.email)
-      .select(["a.action", "a.detail", "a.address"])
-      .execute();
+    const trace = (await auditOf(db, started.email)).map(({ action, detail, address }) => ({
+      action,
+      detail,
+      address,
+    }));
     const detail = expect.objectContaining({
       registrationId: started.agent.id,
       scopes: [

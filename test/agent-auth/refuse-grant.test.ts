@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { refuseGrant } from "../../src/agent-auth/grant-service.ts";
+import { NO_ORIGIN } from "../../src/lib/origin.ts";
 import { digestRows } from "../http/rows.ts";
+import { createActor } from "../support/actors.ts";
 import {
   type Agent,
   claim,
@@ -12,6 +14,7 @@ import {
   poll,
   startClaim,
 } from "../support/agents.ts";
+import { auditOf } from "../support/audit.ts";
 import { type Answer, call, createFixture, operate } from "../support/fixtures.ts";
 import { createHuman, hiddenValue, invite, open, PASSWORD, submit } from "../support/humans.ts";
 import { startService } from "../support/service.ts";
@@ -65,14 +68,8 @@ describe("the key that a claim has promised to an agent", () => {
     const { tokens } = await tokensOf(agent);
     expect(tokens.filter(({ status }: { status: string }) => status === "active")).toEqual([]);
     expect(said(await open(app, `${KEYS}?said=refused`, owner))).not.toContain("Not fetched yet");
-    const [trace] = await db
-      .selectFrom("auth.audit as a")
-      .innerJoin("auth.users as u", "u.id", "a.user_id")
-      .where("u.email", "=", email)
-      .where("a.action", "=", "grant_refused")
-      .select("a.detail")
-      .execute();
-    expect(trace?.detail).toMatchObject({ accountId: agent.accountId, registrationId: agent.id });
+    const [trace] = await auditOf(db, email, ["grant_refused"]);
+    expect(trace?.detail).toMatchObject({ registrationId: agent.id });
     expect(trace?.detail.scopes).toContain("payments:write");
   });
 
@@ -116,10 +113,9 @@ describe("the key that a claim has promised to an agent", () => {
       .where("email", "=", email)
       .select("id")
       .executeTakeFirstOrThrow();
+    const person = { ...(await createActor(db, user.id)), name: "Ada Owner" };
     const before = await digestRows(db);
-    await expect(refuseGrant(db, { userId: user.id }, agent.accountId, "127.0.0.1")).rejects.toThrow(
-      "Your role",
-    );
+    await expect(refuseGrant(db, person, agent.accountId, NO_ORIGIN)).rejects.toThrow("Your role");
     const stranger = await createHuman(app, (await createFixture(app)).account);
     for (const path of [refusePath(agent), `${KEYS}/waiting/x/refuse`])
       expect((await open(app, path, stranger)).status).toBe(404);

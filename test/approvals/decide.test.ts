@@ -7,6 +7,7 @@ import { sweepDuePayments } from "../../src/approvals/jobs.ts";
 import { type Decision, statementDigest } from "../../src/approvals/statement.ts";
 import { createSandbox } from "../../src/billing/sandbox.ts";
 import { accountKey } from "../../src/lib/ids.ts";
+import { createActor } from "../support/actors.ts";
 import { call, createFixture, type Fixture, fund, operate } from "../support/fixtures.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
 
@@ -35,7 +36,7 @@ async function createApprover(
       updated_at: now,
     })
     .execute();
-  return { userId, sessionId: "", presence: { kind: "password", provedAt: now } };
+  return { actor: await createActor(db, userId), presence: { kind: "password", provedAt: now } };
 }
 
 type Waiting = Fixture & { accountId: string; approvalId: string; decider: Decider };

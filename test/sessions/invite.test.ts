@@ -3,8 +3,8 @@ import { sql } from "kysely";
 import { describe, expect, test, vi } from "vitest";
 import { acceptInvitation } from "../../src/accounts/service.ts";
 import { accountKey, newId } from "../../src/lib/ids.ts";
-import { formToken } from "../../src/sessions/form-token.ts";
-import { deriveKeys } from "../../src/sessions/keys.ts";
+import { formToken } from "../../src/sign-in/form-token.ts";
+import { deriveKeys } from "../../src/sign-in/keys.ts";
 import { call, createFixture, operate } from "../support/fixtures.ts";
 import {
   cookieOf,

@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
-import { createResetLink } from "../../src/sessions/resets.ts";
+import { createResetLink } from "../../src/sign-in/resets.ts";
 import { Authenticator } from "../support/authenticator.ts";
 import { anotherApproval, refused, sendForm, signForm, statusOf } from "../support/co-sign.ts";
 import { createFixture, operate } from "../support/fixtures.ts";

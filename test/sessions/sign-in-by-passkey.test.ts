@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { readClock } from "../../src/database/clock.ts";
 import { addSeconds } from "../../src/lib/time.ts";
 import { newChallenge } from "../../src/sessions/challenge.ts";
-import { deriveKeys } from "../../src/sessions/keys.ts";
+import { deriveKeys } from "../../src/sign-in/keys.ts";
 import { Authenticator, type Lies } from "../support/authenticator.ts";
 import { type Answer, createFixture, fund } from "../support/fixtures.ts";
 import {

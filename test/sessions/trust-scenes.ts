@@ -2,7 +2,8 @@ import { sql } from "kysely";
 import { expect } from "vitest";
 import { accountKey } from "../../src/lib/ids.ts";
 import { listPasskeys } from "../../src/sessions/passkey-store.ts";
-import { createResetLink } from "../../src/sessions/resets.ts";
+import { createResetLink } from "../../src/sign-in/resets.ts";
+import { auditOf } from "../support/audit.ts";
 import type { Authenticator, Lies } from "../support/authenticator.ts";
 import {
   askChallenge,
@@ -86,13 +87,14 @@ export function trustScenes(service: TestService) {
     )?.id ?? "";
   const countsFor = async (userId: string, { id }: Authenticator) =>
     (await listPasskeys(db, userId)).some((one) => one.credential_id.toString("base64url") === id);
-  const tracesOf = (userId: string) =>
-    db
-      .selectFrom("auth.audit")
-      .where("user_id", "=", userId)
-      .select(["action", "detail"])
-      .orderBy("created_at")
-      .execute();
+  const tracesOf = async (userId: string) => {
+    const { email } = await db
+      .selectFrom("auth.users")
+      .where("id", "=", userId)
+      .select("email")
+      .executeTakeFirstOrThrow();
+    return (await auditOf(db, email)).map(({ action, detail }) => ({ action, detail }));
+  };
   /** Tries to confirm with this passkey, and says whether that paid. */
   async function confirms(story: CoSignStory, passkey: Authenticator): Promise<boolean> {
     const page = await open(app, story.path, story);

@@ -6,13 +6,43 @@ import { PASSWORD, SAME_ORIGIN } from "./visitor.ts";
 
 export { PASSWORD, SAME_ORIGIN } from "./visitor.ts";
 
-type FormOptions = { cookie?: string | undefined; headers?: Record<string, string> };
+/** `copied`: the cookie is sent as it is, by somebody who has a copy of it, and not by the browser that it came from. */
+type FormOptions = {
+  cookie?: string | undefined;
+  headers?: Record<string, string>;
+  copied?: boolean;
+};
+
+/** What each browser holds by now in place of a cookie that was renewed, as browsers do. */
+const renewed = new Map<string, string>();
+
+/** The cookie that the browser of this one holds now. */
+export function cookieNow(cookie: string): string {
+  const next = renewed.get(cookie);
+  return next === undefined ? cookie : cookieNow(next);
+}
+
+async function keepCookie(cookie: string | undefined, answering: Promise<Answer>): Promise<Answer> {
+  const answer = await answering;
+  const [set] = setCookies(answer);
+  const value = set?.split(";", 1)[0] ?? "";
+  if (cookie !== undefined && /=./.test(value) && value !== cookie) renewed.set(cookie, value);
+  return answer;
+}
+
+/** Paths at which a browser gets another session, and not its own renewed. */
+const SIGNS_IN = /^\/(sign-in|invite|claim|sign-out)/;
 
 /** Opens a page as a browser does. */
-export function open(app: App, url: string, { cookie, headers }: FormOptions = {}): Promise<Answer> {
+export function open(app: App, url: string, options: FormOptions = {}): Promise<Answer> {
+  const cookie = sentBy(options);
   return call(app, "GET", url, {
-    headers: { accept: "text/html", ...(cookie === undefined ? {} : { cookie }), ...headers },
+    headers: { accept: "text/html", ...(cookie === undefined ? {} : { cookie }), ...options.headers },
   });
+}
+
+function sentBy({ cookie, copied }: FormOptions): string | undefined {
+  return cookie === undefined || copied ? cookie : cookieNow(cookie);
 }
 
 /** Sends a form as a browser does from a page of the same origin; `headers` replace what it says of that. */
@@ -20,9 +50,11 @@ export function submit(
   app: App,
   url: string,
   fields: Record<string, string> | [string, string][],
-  { cookie, headers = SAME_ORIGIN }: FormOptions = {},
+  options: FormOptions = {},
 ): Promise<Answer> {
-  return call(app, "POST", url, {
+  const { headers = SAME_ORIGIN } = options;
+  const cookie = sentBy(options);
+  const answering = call(app, "POST", url, {
     body: new URLSearchParams(fields).toString(),
     headers: {
       accept: "text/html",
@@ -31,6 +63,7 @@ export function submit(
       ...headers,
     },
   });
+  return SIGNS_IN.test(url) || options.copied ? answering : keepCookie(cookie, answering);
 }
 
 /** The `Set-Cookie` lines of an answer. */

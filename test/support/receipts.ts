@@ -69,8 +69,8 @@ export async function confirmByPasskey(deps: Deps, story: Story): Promise<void> 
   const { db, config } = deps;
   const signed = await readStatement(db, story, "confirm");
   const decider = await deciderOf(db, story);
-  const passkey = await givePasskey(db, decider.userId);
-  await issueChallenge(db, story, decider, signed);
+  const passkey = await givePasskey(db, decider.actor.userId);
+  await issueChallenge(db, story, decider.actor, signed);
   const presence = {
     kind: "passkey" as const,
     checking: {

@@ -6,6 +6,7 @@ import { type Decision, statementDigest } from "../../src/approvals/statement.ts
 import type { Db } from "../../src/database/connection.ts";
 import type { App } from "../../src/http/app.ts";
 import { accountKey } from "../../src/lib/ids.ts";
+import { createActor } from "./actors.ts";
 import { createFixture, createMilestone, type Fixture, fund, operate } from "./fixtures.ts";
 import { createHuman, type HumanFixture } from "./humans.ts";
 import type { TestCard } from "./rails.ts";
@@ -55,7 +56,10 @@ export async function deciderOf(db: Db, { accountId }: Subject): Promise<Decider
     .where("status", "=", "active")
     .select("user_id")
     .executeTakeFirstOrThrow();
-  return { userId: user_id ?? "", sessionId: "", presence: { kind: "password", provedAt: new Date() } };
+  return {
+    actor: await createActor(db, user_id ?? ""),
+    presence: { kind: "password", provedAt: new Date() },
+  };
 }
 
 /** What the page of an approval would have signed if it were shown now. */

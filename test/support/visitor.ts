@@ -42,13 +42,19 @@ export function fieldOf({ text }: Answer, form: string, name = "form_token"): st
 }
 
 /** A browser that has signed in before. Each request goes to the instance that `origin` names then. */
-export function browserOf(origin: () => string, cookie: string): Browser {
+export function browserOf(origin: () => string, signedIn: string): Browser {
+  let cookie = signedIn;
   return {
     open: async (path) => {
       const request = { headers: { ...ACCEPT, cookie }, redirect: "manual" as const, signal: patience() };
       return toAnswer(await fetch(origin() + path, request));
     },
-    submit: (path, fields) => post(origin() + path, fields, { cookie }),
+    submit: async (path, fields) => {
+      const answer = await post(origin() + path, fields, { cookie });
+      const [renewed] = answer.headers["set-cookie"] as string[];
+      if (renewed !== undefined) cookie = renewed.split(";", 1)[0] ?? "";
+      return answer;
+    },
   };
 }
 

@@ -2,13 +2,22 @@ import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
 import { accountKey } from "../../src/lib/ids.ts";
-import { formToken } from "../../src/sessions/form-token.ts";
-import { readHuman } from "../../src/sessions/gate.ts";
-import { deriveKeys } from "../../src/sessions/keys.ts";
 import { openSessions } from "../../src/sessions/service.ts";
+import { formToken } from "../../src/sign-in/form-token.ts";
+import { deriveKeys } from "../../src/sign-in/keys.ts";
+import { readSession } from "../../src/sign-in/service.ts";
 import { digestRows } from "../http/rows.ts";
+import { auditOf } from "../support/audit.ts";
 import { type Answer, call, createFixture, type Fixture, operate } from "../support/fixtures.ts";
-import { createHuman, type HumanFixture, hiddenValue, open, PASSWORD, submit } from "../support/humans.ts";
+import {
+  cookieNow,
+  createHuman,
+  type HumanFixture,
+  hiddenValue,
+  open,
+  PASSWORD,
+  submit,
+} from "../support/humans.ts";
 import { mailsTo } from "../support/mails.ts";
 import { startService } from "../support/service.ts";
 import { FEATURES, subscribe } from "../support/webhooks.ts";
@@ -60,20 +69,11 @@ async function letProofAge({ account }: Fixture): Promise<void> {
     where user_id in (select user_id from members where account_id = ${accountKey(account)})`.execute(db);
 }
 
-async function traces(email: string): Promise<{ action: string; detail: Record<string, unknown> }[]> {
-  return db
-    .selectFrom("auth.audit as a")
-    .innerJoin("auth.users as u", "u.id", "a.user_id")
-    .where("u.email", "=", email)
-    .orderBy("a.created_at")
-    .select(["a.action", "a.detail"])
-    .execute();
-}
-
 /** The token that the form would have, had the page drawn one for this person. */
 async function tokenFor({ cookie }: HumanFixture, form: Fields): Promise<string> {
   const value = (name: string) => form.find(([field]) => field === name)?.[1];
-  const human = await readHuman(openSessions(db, config, createLogger("silent")), cookie);
+  const deps = openSessions(db, config, createLogger("silent"));
+  const human = await readSession(deps, cookieNow(cookie), { address: "127.0.0.1", requestId: "r" });
   const purpose = `keys:make:${value("account_id")}:${value("token_id")}`;
   return formToken(deriveKeys(config.sessionSecrets), { sessionId: human?.sessionId ?? "" }, purpose);
 }
@@ -117,7 +117,7 @@ describe("a person who makes a key", () => {
       expect(mail?.body).toContain(`“Buyer” (${key.preview})`);
       expect(mail?.body).toContain("It may ask for payments and see jobs.");
     }
-    expect((await traces(approver.email)).at(-1)).toEqual({
+    expect((await auditOf(db, approver.email)).at(-1)).toEqual({
       action: "key_minted",
       detail: { accountId: accountKey(scene.account), tokenId: key.id, scopes: key.scopes },
     });
@@ -190,7 +190,7 @@ describe("a person who revokes a key", () => {
     expect([answer.status, answer.headers.location]).toEqual([303, `${HERE}?said=revoked`]);
     for (const token of [body.token, child.body.token]) expect(await works(token)).toBe(false);
     expect(await works(scene.token)).toBe(true);
-    expect((await traces(scene.email)).at(-1)).toEqual({
+    expect((await auditOf(db, scene.email)).at(-1)).toEqual({
       action: "key_revoked",
       detail: { accountId: accountKey(scene.account), tokenId: id, ended: 2, webhooksEnded: 0 },
     });
@@ -224,7 +224,7 @@ describe("a person who revokes a key", () => {
       await submit(app, path, { form_token, ...(said && { delete_webhooks: said }) }, scene);
       const { body } = await call(app, "GET", "/api/public/v1/webhooks", scene);
       expect(body.webhooks).toHaveLength(said === undefined ? 3 : 1);
-      expect((await traces(scene.email)).at(-1)?.detail).toMatchObject({
+      expect((await auditOf(db, scene.email)).at(-1)?.detail).toMatchObject({
         ended: 2,
         webhooksEnded: said === undefined ? 0 : 2,
       });

@@ -6,6 +6,7 @@ import { createSandbox } from "../../src/billing/sandbox.ts";
 import type { MemberRole } from "../../src/database/schema.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { digestRows } from "../http/rows.ts";
+import { auditOf } from "../support/audit.ts";
 import { type Answer, call, createFixture, type Fixture, fund, operate } from "../support/fixtures.ts";
 import {
   cookieOf,
@@ -86,15 +87,7 @@ const isSignedIn = async ({ cookie }: HumanFixture) =>
   (await open(app, "/settings/security", { cookie })).status === 200;
 const lastSubject = async (email: string) => (await mailsTo(db, email)).at(-1)?.subject;
 
-async function lastTrace(email: string) {
-  return db
-    .selectFrom("auth.audit as a")
-    .innerJoin("auth.users as u", "u.id", "a.user_id")
-    .where("u.email", "=", email)
-    .orderBy("a.created_at", "desc")
-    .select(["a.action", "a.detail"])
-    .executeTakeFirst();
-}
+const lastEntry = async (email: string) => (await auditOf(db, email)).at(-1);
 
 describe("an owner who invites somebody", () => {
   test("is shown the link this once where no mail goes out; it lets them in without another's consent", async () => {
@@ -110,7 +103,7 @@ describe("an owner who invites somebody", () => {
       expect.objectContaining({ email: form.email, role: "approver", status: "active" }),
     );
     expect(await lastSubject(other.email)).toBe("Countersign: somebody was invited to “Acme”");
-    expect(await lastTrace(owner.email)).toMatchObject({
+    expect(await lastEntry(owner.email)).toMatchObject({
       action: "member_invited",
       detail: { accountId: accountKey(owner.account), role: "approver" },
     });
@@ -195,7 +188,7 @@ describe("an owner who changes a role", () => {
     await expect(decided).rejects.toThrow("form_token");
     expect(await lastSubject(other.email)).toBe("Countersign: your role in “Acme” has changed");
     expect(await lastSubject(third.email)).toBe("Countersign: a role in “Acme” has changed");
-    expect(await lastTrace(owner.email)).toEqual({
+    expect(await lastEntry(owner.email)).toEqual({
       action: "member_role_changed",
       detail: {
         accountId: accountKey(owner.account),
@@ -255,7 +248,7 @@ describe("an owner who removes a member", () => {
     for (const path of [HERE, "/approvals", "/billing"])
       expect((await open(app, path, { cookie: again })).text).not.toContain("Acme");
     expect(await lastSubject(other.email)).toBe("Countersign: you are no longer in “Acme”");
-    expect(await lastTrace(owner.email)).toEqual({
+    expect(await lastEntry(owner.email)).toEqual({
       action: "member_removed",
       detail: {
         accountId: accountKey(owner.account),
@@ -315,7 +308,7 @@ describe("an owner who removes a member", () => {
       const { body } = await call(app, "GET", "/api/public/v1/webhooks", owner);
       const left = body.webhooks.map(({ url }: { url: string }) => url).sort();
       expect(left).toEqual(said === undefined ? [byHand, byKey, kept] : [kept]);
-      expect(await lastTrace(owner.email)).toMatchObject({
+      expect(await lastEntry(owner.email)).toMatchObject({
         detail: { webhooksEnded: said === undefined ? 0 : 2 },
       });
       // What was to be sent there is not, from then on.
@@ -393,7 +386,7 @@ describe("an owner who removes a member", () => {
     expect(answer.headers.location).toBe(`${HERE}?said=withdrawn`);
     expect((await submit(app, "/invite", { token, password: PASSWORD })).status).toBe(410);
     expect((await membersOf(owner)).map((member) => member.email)).not.toContain(email);
-    expect(await lastTrace(owner.email)).toMatchObject({ action: "invitation_withdrawn" });
+    expect(await lastEntry(owner.email)).toMatchObject({ action: "invitation_withdrawn" });
   });
 
   test("can have them back by a new invitation", async () => {

@@ -1,8 +1,11 @@
 import { Webhook } from "standardwebhooks";
 import { describe, expect, test } from "vitest";
 import { accountKey, newId } from "../../src/lib/ids.ts";
+import { NO_ORIGIN } from "../../src/lib/origin.ts";
 import { addByHand, rotateByHand } from "../../src/webhooks/by-hand.ts";
 import { digestRows } from "../http/rows.ts";
+import { createActor } from "../support/actors.ts";
+import { auditOf } from "../support/audit.ts";
 import type { Fixture } from "../support/fixtures.ts";
 import { operate } from "../support/fixtures.ts";
 import { createHuman, type HumanFixture, hiddenValue, open, PASSWORD, submit } from "../support/humans.ts";
@@ -73,8 +76,8 @@ async function handOf({ account, memberId, email, name }: Scene) {
     .where("id", "=", memberId)
     .select("user_id")
     .executeTakeFirstOrThrow();
-  const person = { userId: String(user_id), email, name };
-  return { person, account: { accountId: accountKey(account), accountName: "Acme" }, address: "127.0.0.1" };
+  const person = { ...(await createActor(db, String(user_id))), email, name };
+  return { person, account: { accountId: accountKey(account), accountName: "Acme" }, origin: NO_ORIGIN };
 }
 
 describe("a person who manages webhooks", () => {
@@ -259,28 +262,21 @@ describe("a person who manages webhooks", () => {
         expect(body).not.toContain("secret-path");
       }
     }
-    const traces = await db
-      .selectFrom("auth.audit as a")
-      .innerJoin("auth.users as u", "u.id", "a.user_id")
-      .where("u.email", "=", approver.email)
-      .where("a.action", "like", "webhook_%")
-      .orderBy("a.created_at")
-      .select(["a.action", "a.detail"])
-      .execute();
-    expect(traces.map(({ action }) => action)).toEqual(["webhook_added", "webhook_secret_replaced"]);
-    expect(traces[0]?.detail).toMatchObject({ webhookId: id, host: "hooks.example.com" });
+    const entries = await auditOf(db, approver.email, ["webhook_added", "webhook_secret_replaced"]);
+    expect(entries.map(({ action }) => action)).toEqual(["webhook_added", "webhook_secret_replaced"]);
+    expect(entries[0]).toMatchObject({ subjectId: id, after: { host: "hooks.example.com" } });
   });
 
   test("who became a viewer while their form was on its way adds nothing, and replaces nothing", async () => {
     const scene = await begin("approver");
     const { id } = await subscribe(app, scene.token, URL);
-    const { person, account, address } = await handOf(scene);
+    const hand = await handOf(scene);
     await demote(scene);
     const body = { url: URL, eventTypes: ["message.received" as const] };
     const deps = { db, config };
-    await expect(addByHand(deps, { person, account, address }, newId(), body)).rejects.toThrow("Your role");
+    await expect(addByHand(deps, hand, newId(), body)).rejects.toThrow("Your role");
     const shown = { oldSecretUntil: null };
-    await expect(rotateByHand(deps, { person, account, address }, id, shown)).rejects.toThrow("Your role");
+    await expect(rotateByHand(deps, hand, id, shown)).rejects.toThrow("Your role");
     expect(await list(scene)).toHaveLength(1);
   });
 

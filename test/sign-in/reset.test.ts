@@ -5,8 +5,9 @@ import { createLogger } from "../../src/app/logger.ts";
 import { newId } from "../../src/lib/ids.ts";
 import { sendDueMails } from "../../src/mail/jobs.ts";
 import type { ClaimedMail } from "../../src/mail/store.ts";
-import { sweepResets } from "../../src/sessions/jobs.ts";
-import { createResetLink } from "../../src/sessions/resets.ts";
+import { sweepResets } from "../../src/sign-in/jobs.ts";
+import { createResetLink } from "../../src/sign-in/resets.ts";
+import { auditOf } from "../support/audit.ts";
 import { call, createFixture } from "../support/fixtures.ts";
 import { createHuman, newEmail, open, PASSWORD, setCookies, signIn, submit } from "../support/humans.ts";
 import { mailsTo } from "../support/mails.ts";
@@ -74,9 +75,14 @@ describe("/reset", () => {
     expect((await open(app, "/settings/security", { cookie })).status).toBe(303);
     expect((await open(app, `/reset/new?token=${other}`)).status).toBe(410);
     expect((await mailsTo(db, email)).at(-1)?.subject).toContain("was reset");
-    const { rows } = await sql<{ action: string }>`select action from auth.audit
-      where user_id = (select id from auth.users where email = ${email}) order by created_at`.execute(db);
-    expect(rows.map(({ action }) => action)).toEqual(["joined_account", "password_reset"]);
+    const audit = await auditOf(db, email);
+    expect(audit.map(({ action }) => action)).toEqual([
+      "joined_account",
+      "reset_requested",
+      "reset_requested",
+      "password_reset",
+    ]);
+    expect(audit.map(({ address }) => address)).toEqual(Array(4).fill("127.0.0.1"));
   });
 
   test("10 in 24 hours go out as they are asked for, then none while one can be used: no flood, and nobody kept out", async () => {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { cloneDatabase } from "../support/clones.ts";
-import { createFixture } from "../support/fixtures.ts";
+import { type Answer, createFixture } from "../support/fixtures.ts";
 import {
   createHuman,
   hiddenValue,
@@ -70,9 +70,12 @@ test("what succeeds is not counted, and begins the e-mail's count anew", async (
 
 test("exactly 50 attempts of an address pass, and what is over uses up nobody's e-mail", async () => {
   const address = newAddress();
-  const answers = await Promise.all(
-    Array.from({ length: 60 }, () => attempt(app, newEmail(), "wrong", address)),
-  );
+  const answers: Answer[] = [];
+  // As many at once as may wait for a hash.
+  for (let turn = 0; turn < 4; turn++) {
+    const fifteen = Array.from({ length: 15 }, () => attempt(app, newEmail(), "wrong", address));
+    answers.push(...(await Promise.all(fifteen)));
+  }
   expect(tally(answers)).toEqual([50, 10]);
   const email = newEmail();
   for (let i = 0; i < 12; i++) expect((await attempt(app, email, "wrong", address)).status).toBe(429);

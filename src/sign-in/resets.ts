@@ -1,16 +1,17 @@
 import { hash, randomBytes } from "node:crypto";
-import { hashPassword } from "better-auth/crypto";
+import { byPerson, type NewEntry, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
+import { NO_ORIGIN, type Origin, type RequestOrigin } from "../lib/origin.ts";
 import { addSeconds } from "../lib/time.ts";
 import { queueMail } from "../mail/service.ts";
 import { passwordResetMail, resetMail } from "./mails.ts";
-import { deleteWaitingPasskeys } from "./passkey-store.ts";
+import * as people from "./person-store.ts";
 import * as resets from "./reset-store.ts";
-import type { SessionConfig, SessionDeps } from "./service.ts";
-import * as store from "./store.ts";
+import { hashInTurn, type SessionConfig, type SignInDeps } from "./service.ts";
+import { endSessions, lockSessionsOf } from "./sessions.ts";
 
 const PREFIX = "ot_rst_";
 const SECRET = /^ot_rst_[A-Za-z0-9_-]{43}$/;
@@ -27,12 +28,12 @@ const LINKS_A_DAY = 10;
  * @throws Problem rate_limited {retryAfterSeconds}
  */
 export async function requestReset(
-  { db, attempts }: SessionDeps,
+  { db, attempts }: SignInDeps,
   email: string,
-  address: string,
+  origin: RequestOrigin,
 ): Promise<void> {
-  await attempts.count(`reset:${email.trim().toLowerCase()}`, address);
-  await resets.insertRequest(db, newId(), email.trim().toLowerCase());
+  await attempts.count(`reset:${email.trim().toLowerCase()}`, origin.address);
+  await resets.insertRequest(db, newId(), email.trim().toLowerCase(), origin);
 }
 
 /**
@@ -46,7 +47,7 @@ export async function sweepResets({ db, config }: { db: Db; config: SessionConfi
       const now = await readClock(trx);
       const request = await resets.takeRequest(trx);
       if (request === undefined) return undefined;
-      const user = await store.findUserByEmail(trx, request.email);
+      const user = await people.findPersonByEmail(trx, request.email);
       if (user === undefined || (await hasEnough(trx, user.id, now))) {
         await resets.deleteReset(trx, request.id);
         return 0;
@@ -54,6 +55,7 @@ export async function sweepResets({ db, config }: { db: Db; config: SessionConfi
       const { secret, digest } = newResetSecret();
       const expiresAt = addSeconds(now, LASTS_SECONDS);
       await resets.fillReset(trx, request.id, { userId: user.id, digest, expiresAt });
+      await recordAudit(trx, requested(user.id, request), now);
       await queueMail(trx, resetMail(config, user, secret), now, LASTS_SECONDS);
       return 1;
     });
@@ -77,55 +79,66 @@ export async function createResetLink(
 ): Promise<string | undefined> {
   return inTransaction(db, async (trx) => {
     const now = await readClock(trx);
-    const user = await store.findUserByEmail(trx, email.trim());
+    const user = await people.findPersonByEmail(trx, email);
     if (user === undefined) return undefined;
     const { secret, digest } = newResetSecret();
     const id = newId();
-    await resets.insertRequest(trx, id, user.email);
+    await resets.insertRequest(trx, id, user.email, NO_ORIGIN);
     await resets.fillReset(trx, id, { userId: user.id, digest, expiresAt: addSeconds(now, LASTS_SECONDS) });
-    const entry = { id: newId(), userId: user.id, action: "reset_link_printed", address: null };
-    await store.insertAudit(trx, entry, now);
+    const entry = { actor: { kind: "service" }, ofUser: user.id, action: "reset_link_printed" } as const;
+    await recordAudit(trx, { ...entry, subject: { kind: "person", id: user.id }, origin: NO_ORIGIN }, now);
     return `${config.publicUrl}/reset/new?token=${secret}`;
   });
 }
 
-/** Whether a link still works. Changes nothing. */
-export async function isResetOpen({ db }: SessionDeps, secret: string): Promise<boolean> {
-  if (!SECRET.test(secret)) return false;
-  return (await resets.findOpenReset(db, digestOf(secret), await readClock(db))) !== undefined;
+/** Whose password a link sets, if it still works. Changes nothing. */
+export async function findResetPerson(
+  { db }: SignInDeps,
+  secret: string,
+): Promise<people.PersonRow | undefined> {
+  if (!SECRET.test(secret)) return undefined;
+  const reset = await resets.findOpenReset(db, digestOf(secret), await readClock(db));
+  return reset?.user_id == null ? undefined : people.findPerson(db, reset.user_id);
 }
 
 /**
- * Uses a link up: sets the password, ends every session and every other link of the person, mails them, and
- * leaves a trace, all or nothing. Passkeys that were added after an earlier link, and that nobody has consented to, go
+ * Uses a link up: sets the password, ends every session and every other link of the person, mails them, and records an
+ * audit entry, all or nothing. Passkeys that were added after an earlier link, and that nobody has consented to, go
  * too: whoever reads the mail first shall not stay.
  * @returns whether the link still worked
+ * @throws Problem unavailable {retryAfterSeconds}
  */
 export async function resetPassword(
-  { db, config }: SessionDeps,
+  deps: SignInDeps,
   secret: string,
   next: string,
-  address: string,
+  origin: RequestOrigin,
 ): Promise<boolean> {
-  if (!SECRET.test(secret)) return false;
-  const digest = digestOf(secret);
-  if ((await resets.findOpenReset(db, digest, await readClock(db))) === undefined) return false;
-  const password = await hashPassword(next);
-  return inTransaction(db, async (trx) => {
+  const person = await findResetPerson(deps, secret);
+  if (person === undefined) return false;
+  const hash = await hashInTurn(deps, "stranger", next);
+  return inTransaction(deps.db, async (trx) => {
     const now = await readClock(trx);
-    const userId = await resets.useReset(trx, digest, now);
-    const user = userId && (await store.findUser(trx, userId));
-    if (!user) return false;
-    const expected = await store.findPassword(trx, user.id);
-    if (!(await store.updatePassword(trx, user.id, { expected, password }, now))) return false;
-    await store.markUnvouched(trx, user.id, now);
-    const passkeysRemoved = await deleteWaitingPasskeys(trx, user.id);
-    const ended = await store.deleteSessions(trx, user.id, null);
-    const entry = { id: newId(), userId: user.id, action: "password_reset", address };
-    await store.insertAudit(trx, { ...entry, detail: { sessionsEnded: ended, passkeysRemoved } }, now);
-    await queueMail(trx, passwordResetMail(config, user), now);
+    const userId = person.id;
+    await people.lockPerson(trx, userId);
+    if (!(await resets.useReset(trx, digestOf(secret), now))) return false;
+    if (!(await people.updatePassword(trx, userId, { hash }, now))) return false;
+    await lockSessionsOf(trx, userId);
+    await people.markUnvouched(trx, userId, now);
+    const passkeysRemoved = await people.deleteWaitingPasskeys(trx, userId);
+    const sessionsEnded = await endSessions(trx, userId, null);
+    const actor = byPerson({ userId, name: person.name });
+    const detail = { sessionsEnded, passkeysRemoved };
+    await recordAudit(trx, { actor, action: "password_reset", detail, origin }, now);
+    await queueMail(trx, passwordResetMail(deps.config, person), now);
     return true;
   });
+}
+
+function requested(userId: string, { address, requestId }: Origin): NewEntry {
+  const subject = { kind: "person", id: userId };
+  const entry = { actor: { kind: "service" }, ofUser: userId, action: "reset_requested" } as const;
+  return { ...entry, subject, origin: { address, requestId } };
 }
 
 function newResetSecret(): { secret: string; digest: Buffer } {

@@ -53,3 +53,17 @@ export function passwordResetMail({ appName, publicUrl }: Context, person: Perso
     ],
   };
 }
+
+/** To a person whose session was ended because a replaced cookie of it was used. */
+export function sessionCopiedMail({ appName, publicUrl }: Context, person: Person): Mail {
+  return {
+    to: person.email,
+    subject: line`You were signed out of ${own(appName)}: an old cookie was used`,
+    paragraphs: [
+      line`Hello,`,
+      line`A browser sent a sign-in cookie that had been replaced. Someone may have copied it, so we ended that session. Nothing was confirmed or changed with the old cookie.`,
+      line`If you restored a browser or a backup, this was you: sign in again. If not, set a new password, and check where you are signed in:`,
+      own(`${publicUrl}/reset`),
+    ],
+  };
+}

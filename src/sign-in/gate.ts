@@ -1,15 +1,19 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { listMemberships, type Membership } from "../accounts/service.ts";
+import { originOf } from "../http/origin.ts";
 import { requireSameOrigin } from "../http/same-origin.ts";
 import { Problem } from "../lib/problems.ts";
 import { checkFormToken, FORM_TOKEN_FIELD } from "./form-token.ts";
-import { readSession, type SessionDeps } from "./service.ts";
-import { type SessionRow, touchSession } from "./store.ts";
+import { readSession, type SignInDeps } from "./service.ts";
+import { type SessionRow, touchSession } from "./session-store.ts";
 
 const TOUCH_AFTER = 5 * 60_000;
 const SAFE_METHODS = new Set(["GET", "HEAD"]);
 
-/** A signed-in person, as the database knew them at this request's look-up. `now` is its time. */
+/**
+ * A signed-in person, as the database knew them at this request's look-up. `now` is its time. What they change is
+ * done in a transaction that holds them (`actor.ts`), as their session may end while the body of a request comes.
+ */
 export type Human = Omit<SessionRow, "seenAt"> & { memberships: Membership[] };
 
 /** A page's gates. Spread `options` into the route; in the handler, `human(request)` is who asks. */
@@ -37,9 +41,9 @@ export type SessionGateOptions = {
  * Opens the gates of a page for people, in this order: a form must come from this origin; somebody must be
  * signed in, else they are sent to sign in and nothing is done; a form must carry the token of this session
  * and this purpose (CONTRACT.md §7). No token of an agent means anything here.
- * @throws Problem form_refused
+ * @throws Problem form_refused, session_replaced
  */
-export function openSessionGate(deps: SessionDeps, options: SessionGateOptions = {}): SessionGate {
+export function openSessionGate(deps: SignInDeps, options: SessionGateOptions = {}): SessionGate {
   const { purpose, returnTo = (request) => request.url } = options;
   const sameOrigin = requireSameOrigin(deps.config.publicUrl);
   const humans = new WeakMap<FastifyRequest, Human>();
@@ -55,8 +59,11 @@ export function openSessionGate(deps: SessionDeps, options: SessionGateOptions =
       config: { access: { by: "session" } },
       schema: { hide: true },
       onRequest: async (request, reply) => {
-        if (!SAFE_METHODS.has(request.method)) await sameOrigin(request);
-        const found = await readHuman(deps, request.headers.cookie);
+        const changes = !SAFE_METHODS.has(request.method);
+        if (changes) await sameOrigin(request);
+        const found = await readHuman(deps, request);
+        if (changes && found !== undefined && found.token !== "current")
+          throw new Problem("session_replaced");
         if (found !== undefined) humans.set(request, found);
         else return reply.redirect(`/sign-in?return_to=${encodeURIComponent(returnTo(request))}`, 303);
       },
@@ -74,8 +81,8 @@ export function openSessionGate(deps: SessionDeps, options: SessionGateOptions =
 }
 
 /** Who is signed in, if anybody: for pages that are there for all. */
-export async function readHuman(deps: SessionDeps, cookie: string | undefined): Promise<Human | undefined> {
-  const session = await readSession(deps, cookie);
+export async function readHuman(deps: SignInDeps, request: FastifyRequest): Promise<Human | undefined> {
+  const session = await readSession(deps, request.headers.cookie, originOf(request));
   if (session === undefined) return undefined;
   const { seenAt, ...rest } = session;
   if (session.now.getTime() - seenAt.getTime() > TOUCH_AFTER)

@@ -1,7 +1,13 @@
 import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
+import type { Origin } from "../lib/origin.ts";
 
-export async function insertRequest(db: Db, id: string, email: string): Promise<void> {
+export async function insertRequest(
+  db: Db,
+  id: string,
+  email: string,
+  { address, requestId }: Origin,
+): Promise<void> {
   await db
     .insertInto("auth.resets")
     .values({
@@ -12,6 +18,8 @@ export async function insertRequest(db: Db, id: string, email: string): Promise<
       digest: null,
       expires_at: null,
       used_at: null,
+      address,
+      request_id: requestId,
     })
     .execute();
 }
@@ -21,7 +29,7 @@ export function takeRequest(trx: Trx) {
   return trx
     .selectFrom("auth.resets")
     .where("digest", "is", null)
-    .select(["id", "email"])
+    .select(["id", "email", "address", "request_id as requestId"])
     .orderBy("requested_at")
     .limit(1)
     .forUpdate()

@@ -1,8 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
-import { listRoutes } from "../../src/http/route-list.ts";
-import { call, createFixture } from "../support/fixtures.ts";
+import { createFixture } from "../support/fixtures.ts";
 import {
   cookieOf,
   createHuman,
@@ -153,7 +152,7 @@ describe("the session's cookie", () => {
   test("a changed, foreign or unsigned one is nobody's", async () => {
     const { account } = await createFixture(app);
     const { email, cookie } = await createHuman(app, account);
-    const value = decodeURIComponent(cookie.slice("countersign=".length));
+    const value = cookie.slice("countersign=".length);
     const [token = "", signature = ""] = value.split(".");
     const asCookie = (text: string) => `countersign=${encodeURIComponent(text)}`;
     expect(await signedInName(asCookie(value))).toBe(email);
@@ -202,9 +201,9 @@ describe("what the database holds", () => {
       from pg_tables where schemaname in ('public', 'auth', 'sandbox')`.execute(db);
     expect(tables.rows.length).toBeGreaterThan(15);
     for (const one of [cookie, second]) {
-      const value = decodeURIComponent(one.slice("countersign=".length));
+      const value = one.slice("countersign=".length);
       const [token = "", signature = ""] = value.split(".");
-      expect(token).toMatch(/^\w{32}$/);
+      expect(token).toMatch(/^[\w-]{43}$/);
       for (const { name } of tables.rows) {
         const { rows } = await sql<{ found: number }>`select count(*) as found from ${sql.raw(name)} t
           where t::text like any(${[token, signature, PASSWORD].map((secret) => `%${secret}%`)}::text[])`.execute(
@@ -213,28 +212,8 @@ describe("what the database holds", () => {
         expect(rows[0]?.found, name).toBe(0);
       }
     }
-    const { rows } = await sql<{ token: string }>`select token from auth.sessions s
+    const { rows } = await sql<{ id: string }>`select s.id from auth.sessions s
       join auth.users u on u.id = s.user_id where u.email = ${email}`.execute(db);
     expect(rows).toHaveLength(2);
-  });
-});
-
-describe("better-auth's own routes", () => {
-  test.each([
-    "/api/auth/sign-in/email",
-    "/api/auth/sign-up/email",
-    "/api/auth/get-session",
-    "/api/auth/ok",
-    "/api/auth/reset-password",
-    "/api/auth",
-  ])("%s is not there", async (url) => {
-    for (const method of ["GET", "POST"] as const) {
-      const answer = await call(app, method, url, method === "POST" ? { body: {} } : {});
-      expect(answer.status, method).toBe(404);
-    }
-  });
-
-  test("no route of the server lies under its path", () => {
-    expect(listRoutes(app).filter(({ url }) => url.startsWith("/api/auth"))).toEqual([]);
   });
 });

@@ -1,0 +1,68 @@
+import { Problem } from "../lib/problems.ts";
+
+/**
+ * Who waits for a hash: somebody who is signed in and proves that they are there, or a stranger, who costs the
+ * service as much and may be one of thousands.
+ */
+export type Lane = "known" | "stranger";
+
+/** Threads of libuv's pool that no password takes: files, name look-ups and compression need them. */
+const KEPT_THREADS = 2;
+/** So many may wait in a lane for each hash that runs in it: about a second's worth. */
+const WAITING_PER_SLOT = 32;
+const RETRY_AFTER_SECONDS = 2;
+
+type Start = () => void;
+
+export type PasswordQueue = ReturnType<typeof createPasswordQueue>;
+
+/**
+ * Bounds the hashes that run at once by the spare threads of libuv's pool, and those that wait. Strangers leave one
+ * slot to people who are known, so that no number of wrong passwords keeps a signed-in person from proving
+ * themselves (CONTRACT.md §0).
+ * @param threads the size of libuv's pool (`UV_THREADPOOL_SIZE`)
+ */
+export function createPasswordQueue(threads: number) {
+  const spare = Math.max(threads - KEPT_THREADS, 2);
+  const slots: Record<Lane, number> = { known: spare, stranger: spare - 1 };
+  const running: Record<Lane, number> = { known: 0, stranger: 0 };
+  const queues: Record<Lane, Start[]> = { known: [], stranger: [] };
+
+  const isFree = (lane: Lane): boolean =>
+    running.known + running.stranger < spare && running[lane] < slots[lane];
+
+  const startNext = (): void => {
+    for (const lane of ["known", "stranger"] as const)
+      while (queues[lane].length > 0 && isFree(lane)) {
+        running[lane] += 1;
+        queues[lane].shift()?.();
+      }
+  };
+
+  /** @throws Problem unavailable {retryAfterSeconds} when the lane is full */
+  const assertRoom = (lane: Lane): void => {
+    if (queues[lane].length >= slots[lane] * WAITING_PER_SLOT)
+      throw new Problem("unavailable", { retryAfterSeconds: RETRY_AFTER_SECONDS });
+  };
+
+  return {
+    assertRoom,
+    /**
+     * Runs `work`, which computes one hash, once it is its turn.
+     * @throws Problem unavailable {retryAfterSeconds} at once, when the lane is full
+     */
+    async run<T>(lane: Lane, work: () => Promise<T>): Promise<T> {
+      assertRoom(lane);
+      await new Promise<void>((start) => {
+        queues[lane].push(start);
+        startNext();
+      });
+      try {
+        return await work();
+      } finally {
+        running[lane] -= 1;
+        startNext();
+      }
+    },
+  };
+}

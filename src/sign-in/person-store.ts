@@ -1,0 +1,109 @@
+import { sql } from "kysely";
+import type { Db, Trx } from "../database/connection.ts";
+
+/** A person who signs in. */
+export type PersonRow = { id: string; email: string; name: string };
+
+export function findPersonByEmail(db: Db, email: string): Promise<PersonRow | undefined> {
+  return db
+    .selectFrom("auth.users")
+    .where("email", "=", email.trim().toLowerCase())
+    .select(["id", "email", "name"])
+    .executeTakeFirst();
+}
+
+export function findPerson(db: Db, id: string): Promise<PersonRow | undefined> {
+  return db.selectFrom("auth.users").where("id", "=", id).select(["id", "email", "name"]).executeTakeFirst();
+}
+
+/** Makes a person. `false`: the e-mail has one already. */
+export async function insertPerson(trx: Trx, { id, email, name }: PersonRow): Promise<boolean> {
+  const { numInsertedOrUpdatedRows } = await trx
+    .insertInto("auth.users")
+    .values({ id, email, name })
+    .onConflict((conflict) => conflict.column("email").doNothing())
+    .executeTakeFirstOrThrow();
+  return numInsertedOrUpdatedRows === 1n;
+}
+
+export async function insertPassword(trx: Trx, userId: string, hash: string, now: Date): Promise<void> {
+  await trx.insertInto("auth.passwords").values({ user_id: userId, hash, changed_at: now }).execute();
+}
+
+/** The hash of the person's password. */
+export async function findPassword(db: Db, userId: string): Promise<string | undefined> {
+  const row = await db
+    .selectFrom("auth.passwords")
+    .where("user_id", "=", userId)
+    .select("hash")
+    .executeTakeFirst();
+  return row?.hash;
+}
+
+/**
+ * Holds the person's password, so that nobody changes it until `trx` ends.
+ * `false`: it is no longer the one that was checked.
+ */
+export async function holdPassword(trx: Trx, userId: string, checked: string): Promise<boolean> {
+  const row = await trx
+    .selectFrom("auth.passwords")
+    .where("user_id", "=", userId)
+    .where("hash", "=", checked)
+    .select("user_id")
+    .forShare()
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
+/** Sets another password. `expected`: only if it is still this one. `false`: it is not. */
+export async function updatePassword(
+  trx: Trx,
+  userId: string,
+  { hash, expected }: { hash: string; expected?: string },
+  now: Date,
+): Promise<boolean> {
+  const { numUpdatedRows } = await trx
+    .updateTable("auth.passwords")
+    .set({ hash, changed_at: now })
+    .where("user_id", "=", userId)
+    .$if(expected !== undefined, (query) => query.where("hash", "=", expected ?? ""))
+    .executeTakeFirstOrThrow();
+  return numUpdatedRows === 1n;
+}
+
+/** Holds the person's row, before their password and their sessions. */
+export async function lockPerson(trx: Trx, userId: string): Promise<void> {
+  await sql`select 1 from auth.users where id = ${userId} for no key update`.execute(trx);
+}
+
+/** Notes that the person's password alone does not vouch for them any more. */
+export async function markUnvouched(trx: Trx, userId: string, now: Date): Promise<void> {
+  await trx.updateTable("auth.users").set({ unvouched_since: now }).where("id", "=", userId).execute();
+}
+
+/** Notes that it does again. */
+export async function markVouched(trx: Trx, userId: string): Promise<void> {
+  await trx
+    .updateTable("auth.users")
+    .set({ unvouched_since: null })
+    .where("id", "=", userId)
+    .where("unvouched_since", "is not", null)
+    .execute();
+}
+
+/** Removes those of the person's passkeys that do not count yet. @returns how many */
+export async function deleteWaitingPasskeys(trx: Trx, userId: string): Promise<number> {
+  const { numDeletedRows } = await trx
+    .deleteFrom("auth.passkeys")
+    .where("user_id", "=", userId)
+    .where((where) =>
+      where.or([where("trusted_from", "is", null), where("trusted_from", ">", sql<Date>`now()`)]),
+    )
+    .executeTakeFirstOrThrow();
+  return Number(numDeletedRows);
+}
+
+/** Removes counts of windows that have passed. */
+export async function deleteOldAttempts(db: Db): Promise<void> {
+  await sql`delete from auth.attempts where expire < extract(epoch from now()) * 1000 - 3600000`.execute(db);
+}

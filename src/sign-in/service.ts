@@ -1,0 +1,256 @@
+import type { Logger } from "pino";
+import { byPerson, recordAudit } from "../audit/service.ts";
+import { readClock } from "../database/clock.ts";
+import type { Db, Trx } from "../database/connection.ts";
+import { inTransaction } from "../database/transaction.ts";
+import { newId } from "../lib/ids.ts";
+import type { RequestOrigin } from "../lib/origin.ts";
+import { queueMail } from "../mail/service.ts";
+import { type Actor, holdActor, inSession, renewSession } from "./actor.ts";
+import { type Attempts, createAttempts } from "./attempts.ts";
+import { deriveKeys, type SessionKeys } from "./keys.ts";
+import { passwordChangedMail } from "./mails.ts";
+import { createPasswordQueue, type Lane, type PasswordQueue } from "./password-queue.ts";
+import { PASSWORD_AT_MOST } from "./password-rules.ts";
+import { assertArgon2, hashPassword, verifyPassword } from "./passwords.ts";
+import * as people from "./person-store.ts";
+import { type Caller, cookieFor, endFormer, endSessions, readSession, startSession } from "./sessions.ts";
+
+export { type Actor, assertActs, type Held, holdActor, inSession, isFresh, renewSession } from "./actor.ts";
+export type { NewToken } from "./cookie.ts";
+export type { SessionKeys } from "./keys.ts";
+export { PASSWORD_AT_LEAST, PASSWORD_AT_MOST, passwordFault } from "./password-rules.ts";
+export { hashPassword } from "./passwords.ts";
+export { findPerson, findPersonByEmail, markUnvouched } from "./person-store.ts";
+export {
+  type Caller,
+  cookieFor,
+  endFormer,
+  endOtherSessions,
+  endSessions,
+  holdFormer,
+  listOpenSessions,
+  type OpenSession,
+  readSession,
+  signOut,
+  startSession,
+} from "./sessions.ts";
+
+export type SessionConfig = { publicUrl: string; appName: string };
+
+/** All that sign-in works with. Made once, by `openSignIn`. */
+export type SignInDeps = {
+  db: Db;
+  config: SessionConfig;
+  keys: SessionKeys;
+  attempts: Attempts;
+  passwords: PasswordQueue;
+  logger: Logger;
+};
+
+/**
+ * Wires up sign-in. Does no I/O.
+ * @throws StartError when this Node cannot compute Argon2id
+ */
+export function openSignIn(
+  db: Db,
+  config: SessionConfig & { sessionSecrets: readonly Buffer[]; threadPoolSize: number },
+  logger: Logger,
+): SignInDeps {
+  assertArgon2();
+  const keys = deriveKeys(config.sessionSecrets);
+  const passwords = createPasswordQueue(config.threadPoolSize);
+  return { db, config, keys, attempts: createAttempts(db), passwords, logger };
+}
+
+/**
+ * Signs a person in: a new session always, and the one that the browser brought ends. Whether the e-mail is known
+ * shows neither in the answer nor in the hashing. The session starts in a transaction that holds the password that was
+ * checked, so that nobody who changes it meanwhile overlooks this session.
+ * @returns the cookie to set; `undefined` when e-mail and password do not go together
+ * @throws Problem rate_limited, unavailable {retryAfterSeconds}
+ */
+export async function signIn(
+  deps: SignInDeps,
+  { email, password }: { email: string; password: string },
+  caller: Caller,
+): Promise<string | undefined> {
+  const { db, attempts, passwords } = deps;
+  const { origin } = caller;
+  passwords.assertRoom("stranger");
+  await attempts.count(email, origin.address);
+  const person = await people.findPersonByEmail(db, email);
+  const checked = person && (await people.findPassword(db, person.id));
+  const right = await matches(deps, "stranger", checked, password);
+  if (person === undefined || checked === undefined || !right) {
+    await noteRefusedSignIn(deps, person, origin);
+    return undefined;
+  }
+  const former = await readSession(deps, caller.cookie, origin);
+  const token = await inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    if (!(await people.holdPassword(trx, person.id, checked))) return undefined;
+    await endFormer(trx, former);
+    const who = { userId: person.id, name: person.name };
+    return startSession(trx, who, caller, { by: "password", trusted: false }, now);
+  });
+  if (token === undefined) return undefined;
+  await attempts.forgive(email, origin.address);
+  return cookieFor(deps, token);
+}
+
+/** A refusal is recorded where there is somebody whom it concerns; else it is a line in the log, without the e-mail. */
+async function noteRefusedSignIn(
+  { db, logger }: SignInDeps,
+  person: people.PersonRow | undefined,
+  origin: RequestOrigin,
+): Promise<void> {
+  if (person === undefined) {
+    logger.info(origin, "a sign-in was refused: nobody signs in with that e-mail");
+    return;
+  }
+  const subject = { kind: "person", id: person.id };
+  const entry = { actor: { kind: "service" }, ofUser: person.id, action: "sign_in_refused" } as const;
+  await inTransaction(db, async (trx) =>
+    recordAudit(trx, { ...entry, subject, origin }, await readClock(trx)),
+  );
+}
+
+/** Hashes a password for somebody new, or a new one, in its turn. Before the transaction that keeps it, not in it. */
+export function hashInTurn({ passwords }: SignInDeps, lane: Lane, password: string): Promise<string> {
+  return passwords.run(lane, () => hashPassword(password));
+}
+
+/**
+ * Makes a person who signs in with a password.
+ * @returns their user id; `undefined` when the e-mail has a sign-in already
+ */
+export async function addPerson(
+  trx: Trx,
+  { email, name, hash }: { email: string; name: string; hash: string },
+  now: Date,
+): Promise<string | undefined> {
+  const id = newId();
+  if (!(await people.insertPerson(trx, { id, email, name }))) return undefined;
+  await people.insertPassword(trx, id, hash, now);
+  return id;
+}
+
+/** A signed-in person. */
+export type Person = Actor & { email: string; name: string };
+
+/** A proof of presence: when it was given, and the token that the session has from then on. */
+export type Proved = { provedAt: Date; tokenDigest: Buffer; cookie: string };
+
+/**
+ * Proves presence by the password. The session's token is replaced.
+ * @returns `undefined` when the password is wrong
+ * @throws Problem rate_limited, unavailable {retryAfterSeconds}; session_ended, session_replaced
+ */
+export async function provePassword(
+  deps: SignInDeps,
+  person: Person,
+  password: string,
+  origin: RequestOrigin,
+): Promise<Proved | undefined> {
+  const checked = await checkOwnPassword(deps, person, password, origin);
+  if (checked === undefined) return undefined;
+  return inTransaction(deps.db, async (trx) => {
+    const now = await readClock(trx);
+    if (!(await people.holdPassword(trx, person.userId, checked))) return undefined;
+    await holdActor(trx, person, { changes: "token" }, now);
+    const token = await renewSession(trx, person, { proved: true, trusted: false }, now);
+    await recordProof(trx, person, { action: "presence_proved", by: "password" }, origin, now);
+    return { provedAt: now, tokenDigest: token.digest, cookie: cookieFor(deps, token) };
+  });
+}
+
+/**
+ * Checks the password of a signed-in person: counted like an attempt to sign in, and apart from those, as anybody can
+ * fail to sign in under that e-mail.
+ * @returns the hash that it was checked by; `undefined` when it is wrong
+ */
+async function checkOwnPassword(
+  deps: SignInDeps,
+  person: Person,
+  password: string,
+  origin: RequestOrigin,
+): Promise<string | undefined> {
+  const { db, attempts } = deps;
+  const counted = `proof:${person.userId}`;
+  deps.passwords.assertRoom("known");
+  await attempts.count(counted, origin.address);
+  const checked = await people.findPassword(db, person.userId);
+  if (await matches(deps, "known", checked, password)) {
+    await attempts.forgive(counted, origin.address);
+    return checked;
+  }
+  const refused = { action: "presence_refused", by: "password" } as const;
+  await inSession(db, person, {}, (trx, now) => recordProof(trx, person, refused, origin, now));
+  return undefined;
+}
+
+/** Records that a person has proved, or failed to prove, that they are there. */
+export async function recordProof(
+  trx: Trx,
+  person: { userId: string; name: string; sessionId: string },
+  { action, by }: { action: "presence_proved" | "presence_refused"; by: "password" | "passkey" },
+  origin: RequestOrigin,
+  now: Date,
+): Promise<void> {
+  const subject = { kind: "session", id: person.sessionId };
+  await recordAudit(trx, { actor: byPerson(person), action, subject, detail: { by }, origin }, now);
+}
+
+/**
+ * Changes the password of a signed-in person, who has typed the present one: their other sessions end, this one's
+ * token is replaced, they are mailed, and it is audited (CONTRACT.md §7). Passkeys that do not count yet go too: only
+ * the password that was stood behind them, and whoever knew it could have added them.
+ * @returns the cookie to set; `undefined` when `current` is wrong
+ * @throws Problem rate_limited, unavailable {retryAfterSeconds}; session_ended, session_replaced
+ */
+export async function changePassword(
+  deps: SignInDeps,
+  person: Person,
+  { current, next }: { current: string; next: string },
+  origin: RequestOrigin,
+): Promise<string | undefined> {
+  const expected = await checkOwnPassword(deps, person, current, origin);
+  if (expected === undefined) return undefined;
+  const hash = await hashInTurn(deps, "known", next);
+  return inTransaction(deps.db, async (trx) => {
+    const now = await readClock(trx);
+    await people.lockPerson(trx, person.userId);
+    if (!(await people.updatePassword(trx, person.userId, { hash, expected }, now))) return undefined;
+    // Nobody adds a passkey meanwhile, or signs in with one that goes.
+    const { byPasskey } = await holdActor(trx, person, { changes: "factors" }, now);
+    if (byPasskey) await people.markVouched(trx, person.userId);
+    const passkeysRemoved = await people.deleteWaitingPasskeys(trx, person.userId);
+    const sessionsEnded = await endSessions(trx, person.userId, person.sessionId);
+    const token = await renewSession(trx, person, { proved: true, trusted: false }, now);
+    const detail = { sessionsEnded, passkeysRemoved };
+    await recordAudit(trx, { actor: byPerson(person), action: "password_changed", detail, origin }, now);
+    await queueMail(trx, passwordChangedMail(deps.config, person, { passkeysRemoved }), now);
+    return cookieFor(deps, token);
+  });
+}
+
+/** Gives a person another password without asking for the present one: the demo's, at each start. */
+export async function setPassword(db: Db, userId: string, next: string): Promise<void> {
+  const hash = await hashPassword(next);
+  await inTransaction(db, async (trx) => {
+    await people.updatePassword(trx, userId, { hash }, await readClock(trx));
+  });
+}
+
+/** Whether it is the password, computed in its turn. One that is too long is hashed no longer than the longest. */
+async function matches(
+  { passwords }: SignInDeps,
+  lane: Lane,
+  hash: string | undefined,
+  password: string,
+): Promise<boolean> {
+  const tooLong = password.length > PASSWORD_AT_MOST;
+  const work = () => verifyPassword(tooLong ? undefined : hash, password.slice(0, PASSWORD_AT_MOST));
+  return passwords.run(lane, work);
+}
