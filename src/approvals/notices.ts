@@ -1,9 +1,11 @@
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
+import type { Asker } from "../database/schema.ts";
 import { inTransaction } from "../database/transaction.ts";
+import { askerWords } from "../lib/asker.ts";
 import { formatAmount } from "../lib/money.ts";
 import { addSeconds, formatTime } from "../lib/time.ts";
-import { line, named, own } from "../mail/line.ts";
+import { line, type MailLine, named, own } from "../mail/line.ts";
 import { type Mail, queueMail } from "../mail/service.ts";
 import * as store from "./notice-store.ts";
 
@@ -86,16 +88,23 @@ function nudgeTime({ createdAt, expiresAt }: store.WaitingApproval): Date | null
   return at > createdAt ? at : null;
 }
 
+/** Who stands behind the key that asked. */
+function behind(asker: Asker | null): MailLine {
+  if (asker === null) return line``;
+  const { words, name } = askerWords(asker);
+  return line` (${own(words)}${name === null ? line`` : named(name)})`;
+}
+
 function noticeMail(
   { appName, publicUrl }: NoticeDeps["config"],
   member: store.MailableMember,
   waiting: readonly store.WaitingApproval[],
 ): Mail {
   const one = waiting.length === 1;
-  const lines = waiting.map(({ tokenName, terms, expiresAt }) => {
+  const lines = waiting.map(({ tokenName, asker, terms, expiresAt }) => {
     const amount = own(formatAmount(terms.amountCents, terms.currency));
     const until = own(formatTime(expiresAt));
-    return line`${amount} to ${named(terms.payee.displayName)}, asked for with the key ${named(tokenName)}, open until ${until}`;
+    return line`${amount} to ${named(terms.payee.displayName)}, asked for by ${named(tokenName)}${behind(asker)}, open until ${until}`;
   });
   return {
     to: member.email,

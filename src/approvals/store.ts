@@ -1,9 +1,11 @@
 import { CompiledQuery, sql } from "kysely";
 import { GRANT_COLUMNS, GRANT_CONDITION, GRANT_TABLES, type Grant } from "../accounts/service.ts";
+import { ASKER } from "../accounts/token-service.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type {
   ApprovalStatus,
   ApprovalType,
+  Asker,
   ContractStatus,
   CoSign,
   MilestoneStatus,
@@ -43,6 +45,7 @@ export type FundingRow = Grant & {
   payeeName: string;
   payoutAccount: string | null;
   hasCard: boolean;
+  asker: Asker;
   approvalId: string | null;
   approvalCreatedAt: Date;
   approvalExpiresAt: Date;
@@ -56,7 +59,7 @@ const READ_FUNDING = `
     m.amount_cents as "amountCents", m.currency,
     c.id as "contractId", c.status as "contractStatus", c.revision as "contractRevision", c.job_id as "jobId",
     c.freelancer_user_id as "payeeUserId", c.freelancer_name as "payeeName", c.payout_account as "payoutAccount",
-    p.id is not null as "hasCard",
+    p.id is not null as "hasCard", ${ASKER} as asker,
     v.id as "approvalId", v.created_at as "approvalCreatedAt", v.expires_at as "approvalExpiresAt",
     v.executing_at is not null as "approvalExecuting"
   from ${GRANT_TABLES}
@@ -85,6 +88,7 @@ export type NewApproval = {
   termsDigest: Buffer;
   coSign: CoSign;
   token: { id: string; name: string; preview: string };
+  asker: Asker;
   createdAt: Date;
   expiresAt: Date;
   milestoneRevision: number;
@@ -103,8 +107,8 @@ const COUNT_WAITING = `select count(*)::integer from approvals o
 // was read with it; to ask for that again leads Postgres to read all milestones of the contract.
 const INSERT_FUNDING = `
   insert into approvals (account_id, id, type, contract_id, milestone_id, job_id, terms, terms_digest, co_sign,
-    token_id, token_name, token_preview, created_at, expires_at, notify_at)
-  select $1, $2, 'milestone_fund', c.id, m.id, c.job_id, $3, $4, $5, $6, $7, $8, $9, $10, $9
+    token_id, token_name, token_preview, created_at, expires_at, notify_at, asker)
+  select $1, $2, 'milestone_fund', c.id, m.id, c.job_id, $3, $4, $5, $6, $7, $8, $9, $10, $9, $16::jsonb
   from contracts c
   join milestones m on m.account_id = $1 and m.id = $11
   join payment_methods p on p.account_id = $1 and p.is_default
@@ -137,6 +141,7 @@ export async function insertFundingApproval(
     approval.contractRevision,
     approval.milestoneRevision,
     approval.waitingBelow,
+    JSON.stringify(approval.asker),
   ]);
   return (await db.executeQuery(query)).rows.length === 1;
 }

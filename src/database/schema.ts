@@ -109,6 +109,8 @@ export type InvitationsTable = {
   consented_by: string | null;
 };
 
+export type TokenMakerKind = "operator" | "person" | "agent";
+
 export type TokensTable = {
   account_id: string;
   id: string;
@@ -122,6 +124,10 @@ export type TokensTable = {
   root_id: string | null;
   /** The person who minted it on a page, by their user id. Neither: the operator, or the service itself. */
   minted_by_user: string | null;
+  /** Who made its root: the operator, a person, or an agent that registered itself. Minted tokens have their root's. */
+  maker_kind: Generated<TokenMakerKind>;
+  /** The person's name, as it was then. */
+  maker_name: Generated<string | null>;
   created_at: Date;
   last_used_at: Date | null;
   expires_at: Date | null;
@@ -259,6 +265,14 @@ export type Terms = {
   payee: { userId: string; displayName: string; payoutAccount: string | null };
 };
 
+/** Who stands behind a token, as people are told: who made its root, and whether an agent chose the token's name. */
+export type Asker = {
+  kind: TokenMakerKind;
+  /** The person's, as it was when they made the root; null for the others. */
+  name: string | null;
+  namedItself: boolean;
+};
+
 export type ApprovalsTable = {
   account_id: string;
   id: string;
@@ -275,6 +289,8 @@ export type ApprovalsTable = {
   token_id: string;
   token_name: string;
   token_preview: string;
+  /** Who stands behind that token; null: not known. */
+  asker: Json<Asker> | null;
   /** Since when its payment is under way; such an approval does not lapse. */
   executing_at: Date | null;
   /** When the sweep that mails should look at it next. */
