@@ -134,6 +134,8 @@ export async function decide(
   try {
     await work();
   } catch (error) {
+    // What the page shows is for those who are signed in.
+    if (error instanceof Problem && error.problem === "session_ended") throw error;
     if (error instanceof Problem) return refuse(deps, request, reply, human, error);
     request.log.warn({ reqId: request.id, err: error }, "the outcome of a payment is not known yet");
   }

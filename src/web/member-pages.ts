@@ -39,7 +39,7 @@ export type MemberSection = {
 const NOTICES: Record<string, string> = {
   invited: "The invitation is on its way by mail. It works once, for 24 hours.",
   role: "The role is changed. They were mailed.",
-  removed: "They are removed: they were signed out everywhere, and mailed.",
+  removed: "They are removed. They've been notified by email.",
   withdrawn: "The invitation is withdrawn: its link no longer works.",
 };
 
@@ -204,8 +204,8 @@ export function removePage(
       ${
         invited
           ? html`<p>The link that <strong>${mentioned(name)}</strong> (${email}) was given will no longer work.</p>`
-          : html`<p>${you ? "You" : html`<strong>${mentioned(name)}</strong> (${email})`} will be signed out everywhere, and will see nothing of
-        <strong>${mentioned(accountName)}</strong> any more. A payment that ${you ? "you" : "they"} confirmed and that waits for ${you ? "your" : "their"} bank is given up, and its
+          : html`<p>${you ? "You" : html`<strong>${mentioned(name)}</strong> (${email})`} will no longer see or do anything in
+        <strong>${mentioned(accountName)}</strong>. A payment that ${you ? "you" : "they"} confirmed and that waits for ${you ? "your" : "their"} bank is given up, and its
         approval waits again. What was paid stays paid.</p>`
       }
       <form method="post" action="${memberPath(id)}/remove">

@@ -157,7 +157,7 @@ describe("a human confirms", () => {
     await expect(confirmApproval(deps, waiting, viewer, page)).rejects.toMatchObject({
       problem: "not_permitted",
     });
-    const stranger = { ...viewer, userId: randomUUID() };
+    const stranger = { ...viewer, actor: await createActor(db, randomUUID()) };
     await expect(confirmApproval(deps, waiting, stranger, page)).rejects.toMatchObject({
       problem: "not_found",
     });

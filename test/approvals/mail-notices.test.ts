@@ -93,9 +93,7 @@ describe("mail about approvals that wait", () => {
     await fund(app, minted.token, watched.milestone);
     await sweep();
     const [mail] = await mailsTo(watched);
-    expect(mail?.body).toContain(
-      "asked for by “Ada', your accountant. She has checked i…” (named itself;",
-    );
+    expect(mail?.body).toContain("asked for by “Ada', your accountant. She has checked i…” (named itself;");
   });
 
   test("does not go to a viewer", async () => {

@@ -111,8 +111,8 @@ export async function chargesOf(app: App, { account }: CoSignStory): Promise<unk
   return (await operate(app, "GET", `/sandbox/charges?accountId=${account}`)).charges;
 }
 
-/** What refusing may count: passwords that were tried, and calls. */
-const COUNTED = ["auth.attempts", "public.rate_windows", "public.tokens"];
+/** What refusing may count and record: proofs that were tried, and calls. */
+const COUNTED = ["auth.attempts", "public.audit_entries", "public.rate_windows", "public.tokens"];
 
 /** Sends something that must be refused, and sees that nothing at all was written. */
 export async function refused(db: Db, send: () => Promise<Answer>): Promise<Answer> {

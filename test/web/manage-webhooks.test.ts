@@ -228,8 +228,9 @@ describe("a person who manages webhooks", () => {
         if (url === ADD) expect(text).toContain('value="https://example.com/kept"');
       }
     }
-    const { "auth.attempts": _counted, ...after } = await digestRows(db);
-    const { "auth.attempts": _none, ...rest } = before;
+    // Attempts are counted, and wrong passwords audited.
+    const { "auth.attempts": _counted, "public.audit_entries": _audited, ...after } = await digestRows(db);
+    const { "auth.attempts": _none, "public.audit_entries": _nothing, ...rest } = before;
     expect(after).toEqual(rest);
     for (const [url, form] of forms) {
       await letProofAge({ db }, scene);

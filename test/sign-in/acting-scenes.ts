@@ -1,0 +1,347 @@
+import { sql } from "kysely";
+import Stripe from "stripe";
+import { expect } from "vitest";
+import { accountKey, newId } from "../../src/lib/ids.ts";
+import { formToken } from "../../src/sign-in/form-token.ts";
+import { deriveKeys } from "../../src/sign-in/keys.ts";
+import { claim, createAgent, startClaim } from "../support/agents.ts";
+import { Authenticator } from "../support/authenticator.ts";
+import { createFixture, type Fixture, fund, operate } from "../support/fixtures.ts";
+import {
+  createHuman,
+  type HumanFixture,
+  hiddenValue,
+  invite,
+  newEmail,
+  open,
+  PASSWORD,
+  signIn,
+  submit,
+} from "../support/humans.ts";
+import { givePasskey, PASSKEYS, SECURITY, userIdOf } from "../support/passkeys.ts";
+import { PUBLIC_URL, type TestService } from "../support/service.ts";
+import type { FakeStripe } from "../support/stripe/fake.ts";
+import { createDelivery, FEATURES, subscribe } from "../support/webhooks.ts";
+
+/** A person who acts: one of two owners of an account, signed in just now. */
+export type Scene = Fixture &
+  HumanFixture &
+  TestService & {
+    accountId: string;
+    userId: string;
+    sessionId: string;
+    role: string;
+    /** The token of a form of theirs. */
+    tokenOf(purpose: string): string;
+  };
+
+/** A form that does something. */
+export type Acting = {
+  path: string;
+  fields: Record<string, string>;
+  /** Whether it needs a membership, and not just a session. */
+  ofMember?: boolean;
+  /** Whether viewers may send it. */
+  viewersToo?: boolean;
+  /** Whether it writes nothing here: it asks what a passkey is to sign, or has the processor begin something. */
+  asks?: boolean;
+  /** Whether it answers whoever sends it, with a page or a challenge that is of no use to them. */
+  answersAll?: boolean;
+  /** Who sends it, if not the person of the scene. */
+  by?: Pick<Scene, "cookie" | "sessionId" | "memberId" | "role">;
+};
+
+type Entry = (scene: Scene) => Promise<Acting> | Acting;
+
+export async function beginActing(service: TestService, paymentMethod = "pm_card_visa"): Promise<Scene> {
+  const { app, db } = service;
+  const fixture = await createFixture(app, { card: false, features: FEATURES });
+  await operate(app, "POST", `/accounts/${fixture.account}/payment-methods`, { paymentMethod });
+  const human = await createHuman(app, fixture.account);
+  const accountId = accountKey(fixture.account);
+  await addOwner(service, accountId);
+  const userId = await userIdOf(db, human.email);
+  return {
+    ...service,
+    ...fixture,
+    ...human,
+    accountId,
+    userId,
+    role: "owner",
+    ...(await sessionOf(service, userId)),
+  };
+}
+
+/** So that the person can be removed: an account keeps an owner. */
+async function addOwner({ db }: TestService, accountId: string): Promise<void> {
+  await sql`insert into members (account_id, id, email, name, role, status, user_id, created_at, updated_at)
+    values (${accountId}, ${newId()}, ${newEmail()}, 'Bob Owner', 'owner', 'active', ${newId()}, now(), now())`.execute(
+    db,
+  );
+}
+
+async function sessionOf({ db, config }: TestService, userId: string) {
+  const { id: sessionId } = await db
+    .selectFrom("auth.sessions")
+    .where("user_id", "=", userId)
+    .select("id")
+    .orderBy("started_at", "desc")
+    .executeTakeFirstOrThrow();
+  const keys = deriveKeys(config.sessionSecrets);
+  return { sessionId, tokenOf: (purpose: string) => formToken(keys, { sessionId }, purpose) };
+}
+
+/** A form whose token is for that purpose. */
+function form(
+  scene: Scene,
+  path: string,
+  purpose: string,
+  fields: Record<string, string> = {},
+  how: Omit<Acting, "path" | "fields"> = {},
+): Acting {
+  return { path, fields: { form_token: scene.tokenOf(purpose), ...fields }, ...how };
+}
+
+const OWN = { ofMember: false };
+const ASKING = { asks: true, answersAll: true };
+
+async function approvalOf({ app, token, milestone }: Scene): Promise<string> {
+  return `/approvals/${(await fund(app, token, milestone)).body.approval.id}`;
+}
+
+async function decision(scene: Scene, which: "confirm" | "decline"): Promise<Acting> {
+  const path = await approvalOf(scene);
+  const page = await open(scene.app, path, scene);
+  const names = ["nonce", "digest", "form_token"];
+  const fields = Object.fromEntries(names.map((name) => [name, hiddenValue(page, `${path}/${which}`, name)]));
+  return { path: `${path}/${which}`, fields };
+}
+
+/** A payment that waits for the person's bank. */
+async function beginAtBank(scene: Scene): Promise<{ path: string; intentId: string }> {
+  const { app, db, account, accountId } = scene;
+  const paymentMethod = "pm_card_authenticationRequired";
+  await operate(app, "POST", `/accounts/${account}/payment-methods`, { paymentMethod });
+  const { path, fields } = await decision(scene, "confirm");
+  expect((await submit(app, path, fields, scene)).status).toBe(303);
+  const { intent_id: intentId } = await db
+    .selectFrom("payments")
+    .where("account_id", "=", accountId)
+    .select("intent_id")
+    .executeTakeFirstOrThrow();
+  return { path: path.replace("/confirm", ""), intentId: intentId ?? "" };
+}
+
+/** A member whose passkey waits for an owner. */
+async function waitingPasskey({ app, db, account }: Scene, opensIn: string | null): Promise<string> {
+  const member = await createHuman(app, account, "viewer");
+  const { credentialId } = await givePasskey(db, await userIdOf(db, member.email));
+  const { rows } = await sql<{ id: string }>`
+    update auth.passkeys set trusted_from = now() + ${opensIn}::interval where credential_id = ${credentialId}
+    returning id`.execute(db);
+  return rows[0]?.id ?? "";
+}
+
+async function consent(scene: Scene, path: string, purpose: string, opensIn: string | null): Promise<Acting> {
+  const passkey_id = await waitingPasskey(scene, opensIn);
+  const { accountId: account_id } = scene;
+  return form(scene, path, `${purpose}:${account_id}:${passkey_id}`, { account_id, passkey_id });
+}
+
+async function ownPasskey({ db, userId }: Scene): Promise<string> {
+  await givePasskey(db, userId);
+  const row = db.selectFrom("auth.passkeys").where("user_id", "=", userId).select("id");
+  return (await row.executeTakeFirstOrThrow()).id;
+}
+
+/** Each route on which people change something, and a form for it that would do so. */
+export const ENTRIES: Record<string, Entry> = {
+  "/approvals/:approvalId/challenge": async (scene) => {
+    await givePasskey(scene.db, scene.userId);
+    const { path, fields } = await decision(scene, "confirm");
+    return { path: path.replace("/confirm", "/challenge"), fields };
+  },
+  "/approvals/:approvalId/confirm": (scene) => decision(scene, "confirm"),
+  "/approvals/:approvalId/decline": (scene) => decision(scene, "decline"),
+  "/approvals/:approvalId/cancel-payment": async (scene) => {
+    const { path } = await beginAtBank(scene);
+    return form(scene, `${path}/cancel-payment`, `cancel-payment:${path.split("/").at(-1)}`);
+  },
+  "/approvals/:approvalId/look": async (scene) => {
+    const { path } = await beginAtBank(scene);
+    return form(scene, `${path}/look`, `look:${path.split("/").at(-1)}`, {}, { viewersToo: true });
+  },
+  "/billing/add-card": (scene) => {
+    const { accountId } = scene;
+    return form(scene, "/billing/add-card", `billing:${accountId}`, {
+      accountId,
+      number: "4242424242424242",
+    });
+  },
+  "/billing/remove-card": async (scene) => {
+    const { app, account, accountId } = scene;
+    const { paymentMethods } = await operate(app, "GET", `/accounts/${account}/payment-methods`);
+    const fields = { accountId, cardId: paymentMethods[0].id };
+    return form(scene, "/billing/remove-card", `billing:${accountId}`, fields);
+  },
+  "/sandbox/authenticate/:intentId": async (scene) => {
+    const { intentId } = await beginAtBank(scene);
+    return form(scene, `/sandbox/authenticate/${intentId}`, `sandbox:${intentId}`, { answer: "pass" });
+  },
+  "/claim": async (scene) => {
+    const { link, code, agent } = await startClaim(scene, await createAgent(scene.app), scene.email);
+    const fields = { token: link, code };
+    return form(scene, "/claim", `claim:${agent.accountId}`, fields, { ...OWN, answersAll: true });
+  },
+  "/invite": async (scene) => {
+    const { app, db, email } = scene;
+    const { account } = await createFixture(app);
+    const { token } = await invite(app, account, "owner", email);
+    const row = db.selectFrom("invitations").where("account_id", "=", accountKey(account)).select("id");
+    const { id } = await row.executeTakeFirstOrThrow();
+    return form(scene, "/invite", `invite:${id}`, { token }, { ...OWN, answersAll: true });
+  },
+  "/sign-out": (scene) => form(scene, "/sign-out", "sign-out", {}, OWN),
+  "/settings/keys/make": (scene) => {
+    const { accountId: account_id } = scene;
+    const token_id = newId();
+    const fields = { account_id, token_id, name: "A key", scopes: "payments:read", lifetime: "30" };
+    return form(scene, "/settings/keys/make", `keys:make:${account_id}:${token_id}`, fields);
+  },
+  "/settings/keys/:tokenId/revoke": async (scene) => {
+    const row = scene.db.selectFrom("tokens").where("account_id", "=", scene.accountId).select("id");
+    const { id } = await row.executeTakeFirstOrThrow();
+    return form(scene, `/settings/keys/${id}/revoke`, `keys:revoke:${id}`);
+  },
+  "/settings/keys/waiting/:accountId/refuse": async (scene) => {
+    const { app, db } = scene;
+    const started = await startClaim(scene, await createAgent(app));
+    const cookie = await claim(app, started);
+    const { accountId } = started.agent;
+    const { id: memberId } = await db
+      .selectFrom("members")
+      .where("account_id", "=", accountId)
+      .select("id")
+      .executeTakeFirstOrThrow();
+    await addOwner(scene, accountId);
+    const session = await sessionOf(scene, await userIdOf(db, started.email));
+    const by = { cookie, memberId, role: "owner", ...session };
+    const path = `/settings/keys/waiting/${accountId}/refuse`;
+    return form({ ...scene, ...session }, path, `keys:refuse:${accountId}`, {}, { by });
+  },
+  "/settings/members/invite": (scene) => {
+    const { accountId: account_id } = scene;
+    const fields = { account_id, email: newEmail(), name: "Cleo", role: "viewer" };
+    return form(scene, "/settings/members/invite", `members:invite:${account_id}`, fields);
+  },
+  "/settings/members/:memberId/role": async (scene) => {
+    const { memberId } = await createHuman(scene.app, scene.account, "viewer");
+    const row = scene.db.selectFrom("members").where("id", "=", memberId).select("updated_at");
+    const shown = (await row.executeTakeFirstOrThrow()).updated_at.toISOString();
+    const fields = { role: "approver", shown };
+    return form(scene, `/settings/members/${memberId}/role`, `members:role:${memberId}:${shown}`, fields);
+  },
+  "/settings/members/:memberId/remove": async (scene) => {
+    const { memberId } = await createHuman(scene.app, scene.account, "viewer");
+    return form(scene, `/settings/members/${memberId}/remove`, `members:remove:${memberId}`);
+  },
+  "/settings/security/password": (scene) => {
+    const fields = { current: PASSWORD, next: "another long password" };
+    return form(scene, `${SECURITY}/password`, "security:password", fields, OWN);
+  },
+  "/settings/security/sessions": async (scene) => {
+    await signIn(scene.app, scene.email);
+    return form(scene, `${SECURITY}/sessions`, "security:sessions", {}, OWN);
+  },
+  "/settings/security/consent": async (scene) => {
+    const { app, db, account, accountId: account_id } = scene;
+    const { memberId } = await invite(app, account, "approver");
+    const row = db.selectFrom("invitations").where("member_id", "=", memberId).select("id");
+    const { id: invitation_id } = await row.executeTakeFirstOrThrow();
+    const fields = { account_id, invitation_id, decision: "consent" };
+    return form(scene, `${SECURITY}/consent`, `security:consent:${invitation_id}`, fields);
+  },
+  "/settings/security/passkeys/options": (scene) =>
+    form(scene, `${PASSKEYS}/options`, "passkeys:add", {}, { ...OWN, ...ASKING }),
+  "/settings/security/passkeys": async (scene) => {
+    const asking = form(scene, `${PASSKEYS}/options`, "passkeys:add");
+    const { body } = await submit(scene.app, asking.path, asking.fields, scene);
+    const credential = JSON.stringify(new Authenticator().register(body.challenge));
+    return form(scene, PASSKEYS, "passkeys:add", { credential }, OWN);
+  },
+  "/settings/security/passkeys/:passkeyId/name": async (scene) => {
+    const id = await ownPasskey(scene);
+    return form(scene, `${PASSKEYS}/${id}/name`, `passkeys:rename:${id}`, { name: "Another" }, OWN);
+  },
+  "/settings/security/passkeys/:passkeyId/remove": async (scene) => {
+    const id = await ownPasskey(scene);
+    return form(scene, `${PASSKEYS}/${id}/remove`, `passkeys:remove:${id}`, {}, OWN);
+  },
+  "/settings/security/presence/options": (scene) =>
+    form(scene, `${SECURITY}/presence/options`, "passkeys:presence", {}, { ...OWN, ...ASKING }),
+  "/settings/security/presence": async (scene) => {
+    const passkey = await givePasskey(scene.db, scene.userId);
+    const asking = form(scene, `${SECURITY}/presence/options`, "passkeys:presence");
+    const { body } = await submit(scene.app, asking.path, asking.fields, scene);
+    const credential = JSON.stringify(passkey.assert(body.challenge));
+    return form(scene, `${SECURITY}/presence`, "passkeys:presence", { credential }, OWN);
+  },
+  "/settings/security/passkey-consents/options": async (scene) => ({
+    ...(await consent(scene, `${SECURITY}/passkey-consents/options`, "passkeys:agree", null)),
+    ...ASKING,
+  }),
+  "/settings/security/passkey-consents": (scene) =>
+    consent(scene, `${SECURITY}/passkey-consents`, "passkeys:agree", null),
+  "/settings/security/passkey-consents/stop": (scene) =>
+    consent(scene, `${SECURITY}/passkey-consents/stop`, "passkeys:stop", "24 hours"),
+  "/settings/webhooks/add": (scene) => {
+    const { accountId: account_id } = scene;
+    const webhook_id = newId();
+    const purpose = `webhooks:add:${account_id}:${webhook_id}`;
+    const fields = {
+      account_id,
+      webhook_id,
+      url: "https://hooks.example.com/",
+      event_types: "message.received",
+    };
+    return form(scene, "/settings/webhooks/add", purpose, fields);
+  },
+  "/settings/webhooks/:webhookId/rotate-secret": async (scene) => {
+    const { id } = await subscribe(scene.app, scene.token, "https://hooks.example.com/");
+    return form(scene, `/settings/webhooks/${id}/rotate-secret`, `webhooks:rotate:${id}:`, { shown: "" });
+  },
+  "/settings/webhooks/:webhookId/redeliver": async (scene) => {
+    const { webhookId, deliveryId } = await createDelivery(scene.app, scene);
+    const fields = { delivery_id: deliveryId };
+    return form(
+      scene,
+      `/settings/webhooks/${webhookId}/redeliver`,
+      `webhooks:redeliver:${webhookId}`,
+      fields,
+    );
+  },
+  "/settings/webhooks/:webhookId/delete": async (scene) => {
+    const { id } = await subscribe(scene.app, scene.token, "https://hooks.example.com/");
+    return form(scene, `/settings/webhooks/${id}/delete`, `webhooks:delete:${id}`);
+  },
+};
+
+/** Those that there are where Stripe pays. */
+export function cardFormEntries({ stripe }: { stripe: FakeStripe }): Record<string, Entry> {
+  const client = new Stripe(stripe.secretKey, stripe.at);
+  const begin = (scene: Scene): Acting => {
+    const { accountId } = scene;
+    return form(scene, "/billing/new-card", `billing:${accountId}`, { accountId });
+  };
+  return {
+    "/billing/new-card": (scene) => ({ ...begin(scene), asks: true }),
+    "/billing/cards/:setupId": async (scene) => {
+      const { path, fields } = begin(scene);
+      const { headers } = await submit(scene.app, path, fields, scene);
+      const setupId = String(headers.location).split("/").at(-1) ?? "";
+      const given = { payment_method: "pm_card_visa", return_url: PUBLIC_URL };
+      await client.setupIntents.confirm(setupId, given);
+      return form(scene, `/billing/cards/${setupId}`, `keep-card:${setupId}`);
+    },
+  };
+}

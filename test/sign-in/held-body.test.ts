@@ -1,0 +1,124 @@
+import { sql } from "kysely";
+import { beforeAll, describe, expect, test } from "vitest";
+import { listRoutes } from "../../src/http/route-list.ts";
+import { digestRows } from "../http/rows.ts";
+import { MAILING } from "../support/agents.ts";
+import { sendHeld } from "../support/held-body.ts";
+import { cookieNow } from "../support/humans.ts";
+import { openStripeRails } from "../support/rails.ts";
+import { startService, type TestService } from "../support/service.ts";
+import { beginActing, cardFormEntries, ENTRIES, type Scene } from "./acting-scenes.ts";
+
+const sandbox = await startService(MAILING);
+const rails = await openStripeRails();
+const stripe = await startService({}, undefined, rails);
+const onCardForm = cardFormEntries(rails);
+beforeAll(async () => {
+  for (const { app } of [sandbox, stripe]) await app.listen({ port: 0, host: "127.0.0.1" });
+});
+
+/** Those on which no session acts: who sends them is nobody yet, or is known by the secret that they send. */
+const OF_NOBODY = ["/sign-in", "/sign-in/passkey", "/sign-in/passkey/options", "/reset", "/reset/new"];
+const SAFE = ["GET", "HEAD", "OPTIONS"];
+
+/** The routes on which people change something, as the service lists them. */
+function changing({ app }: TestService): string[] {
+  const routes = listRoutes(app).filter(({ method, access }) => !SAFE.includes(method) && access?.by);
+  const ofPeople = routes.filter(
+    ({ access, url }) =>
+      access?.by === "session" || (access?.by === "public" && !/^\/(api|stripe|webhooks)\b/.test(url)),
+  );
+  return [...new Set(ofPeople.map(({ url }) => url))].filter((url) => !OF_NOBODY.includes(url)).sort();
+}
+
+/** What ends before the body has come, and what puts it back. Each says what must be answered. */
+const ENDINGS: Record<string, { ofMember: boolean; end: (scene: Scene) => Promise<() => Promise<void>> }> = {
+  "the session is ended": {
+    ofMember: false,
+    end: async ({ db, sessionId }) => {
+      const row = await db
+        .deleteFrom("auth.sessions")
+        .where("id", "=", sessionId)
+        .returningAll()
+        .executeTakeFirstOrThrow();
+      return async () => void (await db.insertInto("auth.sessions").values(row).execute());
+    },
+  },
+  "the session's token is replaced": {
+    ofMember: false,
+    end: async ({ db, sessionId }) => {
+      const set = (digest: Buffer) =>
+        db.updateTable("auth.sessions").set({ token_digest: digest }).where("id", "=", sessionId).execute();
+      const { token_digest } = await db
+        .selectFrom("auth.sessions")
+        .where("id", "=", sessionId)
+        .select("token_digest")
+        .executeTakeFirstOrThrow();
+      await set(Buffer.alloc(32, sessionId.slice(-8)));
+      return async () => void (await set(token_digest));
+    },
+  },
+  "the membership is removed": {
+    ofMember: true,
+    end: async ({ db, memberId }) => {
+      await sql`update members set status = 'removed' where id = ${memberId}`.execute(db);
+      return async () =>
+        void (await sql`update members set status = 'active' where id = ${memberId}`.execute(db));
+    },
+  },
+  "the role becomes viewer": {
+    ofMember: true,
+    end: async ({ db, memberId, role }) => {
+      await sql`update members set role = 'viewer' where id = ${memberId}`.execute(db);
+      return async () =>
+        void (await sql`update members set role = ${role} where id = ${memberId}`.execute(db));
+    },
+  },
+};
+
+/** All that is stored, but for the counts of attempts. */
+async function stored({ db }: Scene): Promise<Record<string, string>> {
+  const { "auth.attempts": _, ...rest } = await digestRows(db);
+  return rest;
+}
+
+function walk(service: TestService, entries: typeof ENTRIES): void {
+  test.each(Object.keys(entries))("%s changes nothing for somebody who may no longer act", async (url) => {
+    const begin = entries[url];
+    if (begin === undefined) throw new TypeError("it is listed");
+    const first = await beginActing(service);
+    const { path, fields, ofMember = true, by, ...how } = await begin(first);
+    const scene = { ...first, ...by };
+    const request = { path, fields, cookie: cookieNow(scene.cookie) };
+    for (const [ending, { ofMember: needsMember, end }] of Object.entries(ENDINGS)) {
+      if (needsMember && !ofMember) continue;
+      if (how.viewersToo && ending === "the role becomes viewer") continue;
+      let before = {};
+      let restore = async () => {};
+      const answer = await sendHeld(service.app, request, async () => {
+        restore = await end(scene);
+        before = await stored(scene);
+      });
+      expect(await stored(scene), `${ending}: ${answer.status} ${answer.text}`).toEqual(before);
+      if (!how.answersAll) expect([401, 403, 404, 409], `${ending}: ${answer.text}`).toContain(answer.status);
+      expect(answer.setsCookie, ending).toBe(false);
+      await restore();
+    }
+    // The very same request does what it is for, while they may.
+    const before = await stored(scene);
+    const answer = await sendHeld(service.app, request, async () => {});
+    expect([200, 201, 204, 303], answer.text).toContain(answer.status);
+    if (!how.asks) expect(await stored(scene)).not.toEqual(before);
+  });
+}
+
+describe("A form whose body comes late", () => {
+  test("is tried on every route on which people change something", () => {
+    expect(changing(sandbox)).toEqual(Object.keys(ENTRIES).sort());
+    const onStripe = changing(stripe).filter((url) => ENTRIES[url] === undefined);
+    expect(onStripe).toEqual(Object.keys(onCardForm).sort());
+  });
+
+  walk(sandbox, ENTRIES);
+  walk(stripe, onCardForm);
+});
