@@ -73,12 +73,15 @@ const accounts = [
     preview text not null,
     scopes text[] not null,
     minted_by uuid,
+    maker_kind text not null default 'operator' check (maker_kind in ('operator', 'person', 'agent')),
+    maker_name text,
     created_at timestamptz not null,
     last_used_at timestamptz,
     expires_at timestamptz check (expires_at > created_at),
     revoked_at timestamptz,
     primary key (account_id, id),
-    foreign key (account_id, minted_by) references tokens (account_id, id)
+    foreign key (account_id, minted_by) references tokens (account_id, id),
+    check ((maker_kind = 'person') = (maker_name is not null))
   )`,
   `create unique index tokens_digest on tokens (account_id, digest)`,
   `create table payment_methods (
@@ -162,6 +165,7 @@ const approvals = [
     token_name text not null,
     token_preview text not null,
     root_token_id uuid not null,
+    asker jsonb,
     executing_at timestamptz,
     result jsonb,
     created_at timestamptz not null,
@@ -227,11 +231,11 @@ const guards = [
   `create trigger approvals_terms before update on approvals
     for each row when (
       (old.account_id, old.id, old.type, old.contract_id, old.milestone_id, old.job_id, old.terms,
-        old.terms_digest, old.co_sign, old.token_id, old.token_name, old.token_preview, old.root_token_id,
+        old.terms_digest, old.co_sign, old.token_id, old.token_name, old.token_preview, old.root_token_id, old.asker,
         old.created_at, old.expires_at)
       is distinct from
       (new.account_id, new.id, new.type, new.contract_id, new.milestone_id, new.job_id, new.terms,
-        new.terms_digest, new.co_sign, new.token_id, new.token_name, new.token_preview, new.root_token_id,
+        new.terms_digest, new.co_sign, new.token_id, new.token_name, new.token_preview, new.root_token_id, new.asker,
         new.created_at, new.expires_at)
     ) execute function refuse_change()`,
   `create trigger signatures_kept before update or delete on signatures

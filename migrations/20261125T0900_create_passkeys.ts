@@ -21,7 +21,8 @@ const passkeys = [
     backed_up boolean not null,
     aaguid uuid,
     created_at timestamptz not null,
-    last_used_at timestamptz
+    last_used_at timestamptz,
+    possible_copy_at timestamptz
   )`,
   `create index passkeys_of_user on auth.passkeys (user_id)`,
 ];

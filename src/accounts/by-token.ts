@@ -2,12 +2,12 @@ import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { isUuid } from "../lib/ids.ts";
-import { quoted } from "../lib/names.ts";
 import type { Origin } from "../lib/origin.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import { describeScopes } from "../lib/scope-words.ts";
 import { coversScope, type Scope } from "../lib/scopes.ts";
 import { addSeconds, SECOND } from "../lib/time.ts";
+import { line, named, own } from "../mail/line.ts";
 import { assertMadeByOwnRoot } from "./access.ts";
 import type { TokenMetadata } from "./schemas.ts";
 import type { Grant } from "./store.ts";
@@ -45,14 +45,14 @@ export async function mintFromToken(
   return inTransaction(db, async (trx) => {
     const now = await readClock(trx);
     // What it mints ends with it, or is not minted.
-    const own = await holdToken(trx, minter, now);
-    if (own === undefined) return undefined;
+    const held = await holdToken(trx, minter, now);
+    if (held === undefined) return undefined;
     await assertMayMint(trx, minter.accountId, now);
-    const end = expiresAt ?? own.expires_at;
-    if (own.expires_at !== null && end !== null && !(end <= own.expires_at)) {
+    const end = expiresAt ?? held.expires_at;
+    if (held.expires_at !== null && end !== null && !(end <= held.expires_at)) {
       throw new Problem(
         "bad_request",
-        { field: "expiresAt", latest: own.expires_at.toISOString() },
+        { field: "expiresAt", latest: held.expires_at.toISOString() },
         "`expiresAt` must not be later than that of the token which mints it: `details.latest`.",
       );
     }
@@ -62,7 +62,7 @@ export async function mintFromToken(
       action: "key_minted" as const,
       subject: { kind: "token" as const, id },
       after: { name, preview, scopes, expiresAt: ends },
-      said: `created the API key ${quoted(name)} (${preview}), which may ${describeScopes(scopes)}`,
+      said: line`created the API key ${named(name)} (${own(preview)}), which may ${own(describeScopes(scopes))}`,
     };
     await recordTokenAct(trx, minter, act, origin, now);
     return minted;

@@ -2,6 +2,7 @@ import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { addSeconds } from "../lib/time.ts";
+import { own } from "../mail/line.ts";
 import { queueMail } from "../mail/service.ts";
 import { actsMail, type MailConfig } from "./mails.ts";
 import { listOwners } from "./member-store.ts";
@@ -40,7 +41,7 @@ export async function mailTokenActs({ db, config }: { db: Db; config: MailConfig
       const now = await readClock(trx);
       const lines = await acts.takeActs(trx, accountId);
       for (const owner of await listOwners(trx, accountId))
-        await queueMail(trx, actsMail(config, owner, account.name, lines), now);
+        await queueMail(trx, actsMail(config, owner, account.name, lines.map(own)), now);
       await acts.markActsMailed(trx, accountId, now);
     });
   }

@@ -1,4 +1,4 @@
-import { brief, quoted } from "../lib/names.ts";
+import { line, type MailLine, named, own } from "../mail/line.ts";
 import type { Mail } from "../mail/service.ts";
 
 export type MailConfig = { appName: string; publicUrl: string };
@@ -11,19 +11,19 @@ export function actsMail(
   { appName, publicUrl }: MailConfig,
   to: { email: string; name: string },
   accountName: string,
-  lines: readonly string[],
+  lines: readonly MailLine[],
 ): Mail {
   const more = lines.length - LINES_AT_MOST;
   return {
     to: to.email,
-    subject: `${appName}: an agent changed API keys or webhooks of ${brief(accountName)}`,
+    subject: line`${own(appName)}: an agent changed API keys or webhooks of ${named(accountName)}`,
     paragraphs: [
-      `Hello ${brief(to.name)},`,
-      `Agents changed API keys or webhooks of the account ${quoted(accountName)}:`,
+      line`Hello,`,
+      line`Agents changed API keys or webhooks of the account ${named(accountName)}:`,
       ...lines.slice(0, LINES_AT_MOST),
-      ...(more > 0 ? [`There were ${more} more changes.`] : []),
-      "If that is not right, revoke the API key that did it. Everything that it created ends with it.",
-      `${publicUrl}/settings/keys`,
+      ...(more > 0 ? [line`There were ${more} more changes.`] : []),
+      line`If that is not right, revoke the API key that did it. Everything that it created ends with it.`,
+      own(`${publicUrl}/settings/keys`),
     ],
   };
 }

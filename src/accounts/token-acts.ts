@@ -2,8 +2,8 @@ import type { AuditAction } from "../audit/schemas.ts";
 import { recordAudit } from "../audit/service.ts";
 import type { Trx } from "../database/connection.ts";
 import { newId } from "../lib/ids.ts";
-import { quoted } from "../lib/names.ts";
 import type { Origin } from "../lib/origin.ts";
+import { line, type MailLine, named, own } from "../mail/line.ts";
 import * as store from "./token-act-store.ts";
 import type { ActingToken } from "./token-store.ts";
 
@@ -12,8 +12,8 @@ export type TokenAct = {
   subject: { kind: "token" | "webhook"; id: string };
   before?: Record<string, unknown>;
   after?: Record<string, unknown>;
-  /** What it did, to follow the token's name in a mail. User-supplied names in it are quoted. */
-  said: string;
+  /** What it did, to follow the token's name in a mail. */
+  said: MailLine;
 };
 
 /**
@@ -30,6 +30,6 @@ export async function recordTokenAct(
   const { accountId, tokenId, rootTokenId: rootId, tokenName: name, tokenPreview } = token;
   const actor = { kind: "token" as const, tokenId, rootId, name };
   await recordAudit(trx, { accountId, actor, origin, ...entry }, now);
-  const line = `The API key ${quoted(name)} (${tokenPreview}) ${said}.`;
-  await store.insertAct(trx, accountId, { id: newId(), line }, now);
+  const told = line`The API key ${named(name)} (${own(tokenPreview)}) ${said}.`;
+  await store.insertAct(trx, accountId, { id: newId(), line: told.toString() }, now);
 }

@@ -1,19 +1,20 @@
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
+import type { Asker } from "../database/schema.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { nameOf } from "../lib/fields.ts";
 import { isUuid, newId } from "../lib/ids.ts";
-import { quoted } from "../lib/names.ts";
 import type { Origin } from "../lib/origin.ts";
 import { badField, Problem } from "../lib/problems.ts";
 import { type Credential, newSecret } from "../lib/secrets.ts";
 import { isoOrNull } from "../lib/time.ts";
+import { line, named, own } from "../mail/line.ts";
 import type { TokenMetadata } from "./schemas.ts";
 import { type Grant, lockAccount } from "./store.ts";
 import { recordTokenAct } from "./token-acts.ts";
 import * as store from "./token-store.ts";
 
-export type { ActingToken } from "./token-store.ts";
+export { type ActingToken, ASKER } from "./token-store.ts";
 export { recordTokenAct };
 
 export const TOKEN_PREFIX = "ot_pat_";
@@ -25,10 +26,14 @@ const ENDED_LISTED = 100;
 type Account = { accountId: string; organizationId: string };
 export type TokenRequest = { name: string; scopes: readonly string[]; expiresAt: Date | null; id?: string };
 /**
- * Who mints a token: another token, with the one whose limits it counts against, or a person by their user id. Nobody: the
- * operator, or the service.
+ * Who mints a token: another token, with the one whose limits it counts against, a person, or an agent that registers or
+ * is claimed. Absent: the operator, or the service.
  */
-export type Minter = Pick<Grant, "tokenId" | "rootTokenId"> | { userId: string } | undefined;
+export type Minter =
+  | Pick<Grant, "tokenId" | "rootTokenId">
+  | { userId: string; name: string }
+  | { registered: true }
+  | undefined;
 /** A token that was just minted. Its secret is here and nowhere else. */
 export type MintedToken = { token: string; tokenType: "bearer"; metadata: TokenMetadata };
 
@@ -85,13 +90,13 @@ export async function revokeAsToken(
 ): Promise<boolean> {
   const ended = await revokeWithOffspring(trx, caller.accountId, [id], now);
   if (ended === 0) return false;
-  const also = ended > 1 ? ", and what it had minted" : "";
+  const what = id === caller.tokenId ? line`itself` : line`the API key ${named(name)} (${own(preview)})`;
   const act = {
     action: "key_revoked" as const,
     subject: { kind: "token" as const, id },
     before: { name, preview },
     after: { ended },
-    said: `revoked ${id === caller.tokenId ? "itself" : `the API key ${quoted(name)} (${preview})`}${also}`,
+    said: ended > 1 ? line`revoked ${what}, and what it had created` : line`revoked ${what}`,
   };
   await recordTokenAct(trx, caller, act, origin, now);
   return true;
@@ -147,7 +152,7 @@ export async function listTokens(db: Db, { accountId, organizationId }: Account)
 }
 
 /** A token as the account's members see it, with who minted it, by name. */
-export type Key = TokenMetadata & Pick<store.KeyRow, "minterToken" | "minterUser" | "minterUserId">;
+export type Key = TokenMetadata & Pick<store.KeyRow, "minterToken" | "minterUser" | "minterUserId" | "asker">;
 
 /** The account's tokens for its members, newest first: those that live, and so many of those that ended last. */
 export async function listKeys(db: Db, { accountId, organizationId }: Account, ended = 0): Promise<Key[]> {
@@ -164,6 +169,11 @@ export async function findKey(
 ): Promise<Key | undefined> {
   const row = isUuid(id) ? await store.findKey(db, accountId, id) : undefined;
   return row && toKey(row, organizationId, await readClock(db));
+}
+
+/** Who stands behind the account's token of that id. `undefined`: there is none. */
+export function findAsker(db: Db, accountId: string, tokenId: string): Promise<Asker | undefined> {
+  return store.findAsker(db, accountId, tokenId);
 }
 
 /** The live tokens that a person has minted by hand: those whose secrets they have seen. */
@@ -195,7 +205,9 @@ async function insertToken(
   }
   const secret = newSecret(TOKEN_PREFIX, accountId);
   const mintedBy = minter !== undefined && "tokenId" in minter ? minter : null;
-  const mintedByUser = minter !== undefined && "userId" in minter ? minter.userId : null;
+  const person = minter !== undefined && "userId" in minter ? minter : null;
+  const registered = minter !== undefined && "registered" in minter;
+  const kind = person !== null ? "person" : registered ? "agent" : "operator";
   const row = await store.insertToken(
     trx,
     accountId,
@@ -206,7 +218,8 @@ async function insertToken(
       scopes,
       mintedBy: mintedBy?.tokenId ?? null,
       rootId: mintedBy?.rootTokenId ?? null,
-      mintedByUser,
+      mintedByUser: person?.userId ?? null,
+      maker: { kind, name: person?.name ?? null },
       expiresAt,
     },
     now,
@@ -235,6 +248,6 @@ export function toTokenMetadata(row: store.TokenRow, organizationId: string, now
 }
 
 function toKey(row: store.KeyRow, organizationId: string, now: Date): Key {
-  const { minterToken, minterUser, minterUserId } = row;
-  return { ...toTokenMetadata(row, organizationId, now), minterToken, minterUser, minterUserId };
+  const { minterToken, minterUser, minterUserId, asker } = row;
+  return { ...toTokenMetadata(row, organizationId, now), minterToken, minterUser, minterUserId, asker };
 }

@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
+import type { Asker, TokenMakerKind } from "../database/schema.ts";
 import type { Credential, NewSecret } from "../lib/secrets.ts";
 import type { Grant } from "./store.ts";
 
@@ -123,10 +124,18 @@ export type NewToken = {
   mintedBy: string | null;
   rootId: string | null;
   mintedByUser: string | null;
+  /** Of a token that no token minted. */
+  maker: { kind: TokenMakerKind; name: string | null };
   expiresAt: Date | null;
 };
 
 export function insertToken(trx: Trx, accountId: string, token: NewToken, now: Date): Promise<TokenRow> {
+  const { mintedBy, maker } = token;
+  // The account is held: the minter stays.
+  const ofMinter = <T>(column: "maker_kind" | "maker_name", own: T) =>
+    mintedBy === null
+      ? sql<T>`${own}`
+      : sql<T>`(select ${sql.ref(column)} from tokens where account_id = ${accountId} and id = ${mintedBy})`;
   return trx
     .insertInto("tokens")
     .values({
@@ -139,6 +148,8 @@ export function insertToken(trx: Trx, accountId: string, token: NewToken, now: D
       minted_by: token.mintedBy,
       root_id: token.rootId,
       minted_by_user: token.mintedByUser,
+      maker_kind: ofMinter("maker_kind", maker.kind),
+      maker_name: ofMinter("maker_name", maker.name),
       created_at: now,
       last_used_at: null,
       expires_at: token.expiresAt,
@@ -153,6 +164,8 @@ export type KeyRow = TokenRow & {
   minterToken: string | null;
   minterUser: string | null;
   minterUserId: string | null;
+  /** Who stands behind it. */
+  asker: Asker;
 };
 
 export function listKeys(db: Db, accountId: string, shown: Shown): Promise<KeyRow[]> {
@@ -178,6 +191,7 @@ function selectKeys(db: Db, accountId: string) {
     .select((select) => [
       "m.name as minterToken",
       "t.minted_by_user as minterUserId",
+      sql<Asker>`${sql.raw(ASKER)}`.as("asker"),
       select
         .selectFrom("members as u")
         .whereRef("u.account_id", "=", "t.account_id")
@@ -188,6 +202,19 @@ function selectKeys(db: Db, accountId: string) {
         .select("u.name")
         .as("minterUser"),
     ]);
+}
+
+/** Who stands behind a token, in any statement that reads one. An agent names what a token mints, and itself. */
+export const ASKER = `jsonb_build_object('kind', t.maker_kind, 'name', t.maker_name,
+  'namedItself', t.minted_by is not null or t.maker_kind = 'agent')`;
+
+export async function findAsker(db: Db, accountId: string, tokenId: string): Promise<Asker | undefined> {
+  const row = db
+    .selectFrom("tokens as t")
+    .where("t.account_id", "=", accountId)
+    .where("t.id", "=", tokenId)
+    .select(sql<Asker>`${sql.raw(ASKER)}`.as("asker"));
+  return (await row.executeTakeFirst())?.asker;
 }
 
 /** The live tokens that a person has minted by hand. */

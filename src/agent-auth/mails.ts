@@ -1,3 +1,4 @@
+import { line, own } from "../mail/line.ts";
 import type { Mail } from "../mail/service.ts";
 
 /** What people are mailed about claims. Nothing that an agent wrote is in it: anybody can register one. */
@@ -7,13 +8,12 @@ export function claimMail({ appName, publicUrl }: Context, email: string, secret
   return {
     to: email,
     routine: true,
-    subject: `An agent asks you to take on its account at ${appName}`,
+    subject: line`An agent asks you to take on its account at ${own(appName)}`,
     paragraphs: [
-      `An AI agent has registered an account at ${appName}, and has named you as the person who answers for it.`,
-      "If you sent it, open this page within 30 minutes, and type the six digits that your agent shows you:",
-      `${publicUrl}/claim?token=${secret}`,
-      "If no agent of yours shows you a code, do nothing. Never type one that somebody else sends you: whoever sent " +
-        "it would act in your name.",
+      line`An AI agent has registered an account at ${own(appName)}, and has named you as the person who answers for it.`,
+      line`If you sent it, open this page within 30 minutes, and type the six digits that your agent shows you:`,
+      own(`${publicUrl}/claim?token=${secret}`),
+      line`If no agent of yours shows you a code, do nothing. Never type one that somebody else sends you: whoever sent it would act in your name.`,
     ],
   };
 }
@@ -21,13 +21,13 @@ export function claimMail({ appName, publicUrl }: Context, email: string, secret
 export function claimedMail({ appName, publicUrl }: Context, email: string, registrationId: string): Mail {
   return {
     to: email,
-    subject: `You own an account at ${appName} now`,
+    subject: line`You own an account at ${own(appName)} now`,
     paragraphs: [
-      `You have claimed the account that an agent registered at ${appName}. Its number is ${registrationId}.`,
-      "What the agent may do, and which agents there are, you decide here:",
-      `${publicUrl}/settings/keys`,
-      "If that was not you, ask for a new password at once, and tell the operator of this service:",
-      `${publicUrl}/reset`,
+      line`You have claimed the account that an agent registered at ${own(appName)}. Its number is ${own(registrationId)}.`,
+      line`What the agent may do, and which agents there are, you decide here:`,
+      own(`${publicUrl}/settings/keys`),
+      line`If that was not you, ask for a new password at once, and tell the operator of this service:`,
+      own(`${publicUrl}/reset`),
     ],
   };
 }

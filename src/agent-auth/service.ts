@@ -114,7 +114,7 @@ export async function registerAgent(
       trx,
       { accountId, organizationId: id },
       { name: agent.agentName ?? UNNAMED, scopes: PRE_CLAIM_SCOPES, expiresAt: window },
-      undefined,
+      { registered: true },
       now,
     );
     const registration = {
@@ -316,7 +316,7 @@ async function mintClaimed(trx: Trx, row: store.RegistrationRow, now: Date): Pro
     trx,
     { accountId: row.accountId, organizationId: row.registrationId },
     { name: row.agentName ?? UNNAMED, scopes, expiresAt: null },
-    undefined,
+    { registered: true },
     now,
   );
   return { access_token: token, token_type: "bearer", scopes };

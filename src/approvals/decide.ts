@@ -16,8 +16,9 @@ import { linkDecision } from "../receipts/service.ts";
 import {
   type Assertion,
   CHALLENGE_SECONDS,
+  type Checking,
+  logRefusal,
   provePasskey,
-  type RelyingParty,
 } from "../sessions/presence-service.ts";
 import { type Actor, holdActor, type NewToken, renewSession } from "../sign-in/service.ts";
 import { cross } from "./boundaries.ts";
@@ -41,7 +42,7 @@ export type Decider = {
 /** A password that was typed for it, or a sign-in lately, and when; or what a passkey says to the statement's digest. */
 export type Presence =
   | { kind: "password" | "session"; provedAt: Date }
-  | { kind: "passkey"; relyingParty: RelyingParty; assertion: Assertion | undefined };
+  | { kind: "passkey"; checking: Checking; assertion: Assertion | undefined };
 
 type ApprovalKey = { accountId: string; approvalId: string };
 
@@ -247,12 +248,18 @@ async function provePresence(
     if (coSign === "passkey" && decision === "confirm") throw new Problem("passkey_required");
     return { kind: presence.kind, provedAt: presence.provedAt.toISOString() };
   }
-  const { relyingParty, assertion } = presence;
-  if (assertion === undefined) throw new Problem("passkey_refused");
+  const { checking, assertion } = presence;
+  if (assertion === undefined) {
+    logRefusal(checking, "unreadable");
+    throw new Problem("passkey_refused");
+  }
   const challenge = { accountId, approvalId, userId, sessionId, digest };
-  if (!(await takeChallenge(trx, challenge, now))) throw new Problem("challenge_lapsed");
+  if (!(await takeChallenge(trx, challenge, now))) {
+    logRefusal(checking, "challenge_unknown_or_expired");
+    throw new Problem("challenge_lapsed");
+  }
   const answer = { assertion, challenge: digest };
-  const proof = await provePasskey(trx, relyingParty, userId, answer, now);
+  const proof = await provePasskey(trx, checking, userId, answer, now);
   if (proof === undefined) throw new Problem("passkey_refused");
   return proof;
 }

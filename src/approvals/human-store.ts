@@ -2,6 +2,7 @@ import { sql } from "kysely";
 import { FUNDING_TERMS } from "../contracts/service.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type {
+  Asker,
   ContractStatus,
   CoSign,
   MilestoneStatus,
@@ -25,6 +26,8 @@ export type HumanApprovalRow = ApprovalRow & {
   termsDigest: Buffer;
   tokenName: string;
   tokenPreview: string;
+  /** Who stands behind the token that asked; null: not known. */
+  asker: Asker | null;
   contractTitle: string;
   contractStatus: ContractStatus;
   milestoneName: string | null;
@@ -40,7 +43,7 @@ const COLUMNS = sql<HumanApprovalRow>`
   v.id, v.type, v.status, v.contract_id as "contractId", v.milestone_id as "milestoneId", v.job_id as "jobId", v.result,
   v.executing_at is not null as executing, v.created_at as "createdAt", v.expires_at as "expiresAt",
   v.resolved_at as "resolvedAt", v.co_sign as "coSign", v.terms, v.terms_digest as "termsDigest",
-  v.token_name as "tokenName", v.token_preview as "tokenPreview",
+  v.token_name as "tokenName", v.token_preview as "tokenPreview", v.asker,
   c.title as "contractTitle", c.status as "contractStatus", m.name as "milestoneName", m.status as "milestoneStatus",
   ${sql.raw(FUNDING_TERMS)} as "presentTerms",
   case when p.id is null then null else jsonb_build_object('id', p.id, 'brand', p.brand, 'last4', p.last4,

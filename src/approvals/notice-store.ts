@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
-import type { Terms } from "../database/schema.ts";
+import type { Asker, Terms } from "../database/schema.ts";
 
 /** Accounts in which a pending approval is to be mailed of by now, with the approvals. */
 export async function listDueNotices(
@@ -49,6 +49,7 @@ export async function markMailed(
 export type WaitingApproval = {
   id: string;
   tokenName: string;
+  asker: Asker | null;
   terms: Terms;
   createdAt: Date;
   expiresAt: Date;
@@ -60,7 +61,7 @@ export type WaitingApproval = {
 export async function listWaiting(trx: Trx, accountId: string, now: Date): Promise<WaitingApproval[]> {
   // After a decline the next two requests for the milestone are quiet for 24 h (CONTRACT.md §1).
   const { rows } = await sql<WaitingApproval>`
-    select v.id, v.token_name as "tokenName", v.terms, v.created_at as "createdAt", v.expires_at as "expiresAt",
+    select v.id, v.token_name as "tokenName", v.asker, v.terms, v.created_at as "createdAt", v.expires_at as "expiresAt",
       case when d.resolved_at is not null and (
         select count(*) from approvals o
         where o.account_id = v.account_id and o.type = v.type and o.milestone_id = v.milestone_id

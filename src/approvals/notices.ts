@@ -1,9 +1,11 @@
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
+import type { Asker } from "../database/schema.ts";
 import { inTransaction } from "../database/transaction.ts";
+import { askerWords } from "../lib/asker.ts";
 import { formatAmount } from "../lib/money.ts";
-import { brief, quoted } from "../lib/names.ts";
 import { addSeconds, formatTime } from "../lib/time.ts";
+import { line, type MailLine, named, own } from "../mail/line.ts";
 import { type Mail, queueMail } from "../mail/service.ts";
 import * as store from "./notice-store.ts";
 
@@ -86,29 +88,36 @@ function nudgeTime({ createdAt, expiresAt }: store.WaitingApproval): Date | null
   return at > createdAt ? at : null;
 }
 
+/** Who stands behind the key that asked. */
+function behind(asker: Asker | null): MailLine {
+  if (asker === null) return line``;
+  const { words, name } = askerWords(asker);
+  return line` (${own(words)}${name === null ? line`` : named(name)})`;
+}
+
 function noticeMail(
   { appName, publicUrl }: NoticeDeps["config"],
   member: store.MailableMember,
   waiting: readonly store.WaitingApproval[],
 ): Mail {
   const one = waiting.length === 1;
-  const lines = waiting.map(
-    ({ tokenName, terms, expiresAt }) =>
-      `${formatAmount(terms.amountCents, terms.currency)} to ${quoted(terms.payee.displayName)}, asked for with the key ` +
-      `${quoted(tokenName)}, open until ${formatTime(expiresAt)}`,
-  );
+  const lines = waiting.map(({ tokenName, asker, terms, expiresAt }) => {
+    const amount = own(formatAmount(terms.amountCents, terms.currency));
+    const until = own(formatTime(expiresAt));
+    return line`${amount} to ${named(terms.payee.displayName)}, asked for by ${named(tokenName)}${behind(asker)}, open until ${until}`;
+  });
   return {
     to: member.email,
     routine: true,
     subject: one
-      ? `${appName}: an approval waits for you`
-      : `${appName}: ${waiting.length} approvals wait for you`,
+      ? line`${own(appName)}: an approval waits for you`
+      : line`${own(appName)}: ${waiting.length} approvals wait for you`,
     paragraphs: [
-      `Hello ${brief(member.name)},`,
-      one ? "An agent asks for money to be paid:" : "Agents ask for money to be paid:",
+      line`Hello,`,
+      one ? line`An agent asks for money to be paid:` : line`Agents ask for money to be paid:`,
       ...lines,
-      "Nothing is paid unless you sign in, read the terms and confirm. What nobody confirms lapses by itself.",
-      one ? `${publicUrl}/approvals/${waiting[0]?.id}` : `${publicUrl}/approvals`,
+      line`Nothing is paid unless you sign in, read the terms and confirm. What nobody confirms lapses by itself.`,
+      own(one ? `${publicUrl}/approvals/${waiting[0]?.id}` : `${publicUrl}/approvals`),
     ],
   };
 }

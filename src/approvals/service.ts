@@ -74,6 +74,7 @@ async function createFunding(
     termsDigest: canonicalDigest(terms),
     coSign: row.coSign,
     token: { id: row.tokenId, name: row.tokenName, preview: row.tokenPreview, rootId: row.rootTokenId },
+    asker: row.asker,
     createdAt: now,
     expiresAt: addSeconds(now, config.approvalTtlSeconds),
     milestoneRevision: row.milestoneRevision,

@@ -1,11 +1,13 @@
 import { CompiledQuery, sql } from "kysely";
 import { GRANT_COLUMNS, GRANT_CONDITION, GRANT_TABLES, type Grant } from "../accounts/service.ts";
+import { ASKER } from "../accounts/token-service.ts";
 import { FUNDING_TERMS_COLUMNS } from "../contracts/service.ts";
 import { readClockNow } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type {
   ApprovalStatus,
   ApprovalType,
+  Asker,
   ContractStatus,
   CoSign,
   MilestoneStatus,
@@ -39,6 +41,7 @@ export type FundingRow = Grant & {
   jobId: string;
   hasCard: boolean;
   paymentsPaused: boolean;
+  asker: Asker;
   approvalId: string | null;
   approvalCreatedAt: Date;
   approvalExpiresAt: Date;
@@ -51,7 +54,7 @@ const READ_FUNDING = `
     m.id as "milestoneId", m.status as "milestoneStatus", m.revision as "milestoneRevision",
     c.id as "contractId", c.status as "contractStatus", c.revision as "contractRevision", c.job_id as "jobId",
     ${FUNDING_TERMS_COLUMNS},
-    p.id is not null as "hasCard", (select paused from payment_pause) as "paymentsPaused",
+    p.id is not null as "hasCard", (select paused from payment_pause) as "paymentsPaused", ${ASKER} as asker,
     v.id as "approvalId", v.created_at as "approvalCreatedAt", v.expires_at as "approvalExpiresAt",
     v.executing_at is not null as "approvalExecuting"
   from ${GRANT_TABLES}
@@ -80,6 +83,7 @@ export type NewApproval = {
   termsDigest: Buffer;
   coSign: CoSign;
   token: { id: string; name: string; preview: string; rootId: string };
+  asker: Asker;
   createdAt: Date;
   expiresAt: Date;
   milestoneRevision: number;
@@ -99,8 +103,8 @@ const WAITING = `from approvals o
 // was read with it; to ask for that again leads Postgres to read all milestones of the contract.
 const INSERT_FUNDING = `
   insert into approvals (account_id, id, type, contract_id, milestone_id, job_id, terms, terms_digest, co_sign,
-    token_id, token_name, token_preview, root_token_id, created_at, expires_at, notify_at)
-  select $1, $2, 'milestone_fund', c.id, m.id, c.job_id, $3, $4, $5, $6, $7, $8, $16, $9, $10, $9
+    token_id, token_name, token_preview, root_token_id, created_at, expires_at, notify_at, asker)
+  select $1, $2, 'milestone_fund', c.id, m.id, c.job_id, $3, $4, $5, $6, $7, $8, $16, $9, $10, $9, $18::jsonb
   from contracts c
   join milestones m on m.account_id = $1 and m.id = $11
   join payment_methods p on p.account_id = $1 and p.is_default
@@ -136,6 +140,7 @@ export async function insertFundingApproval(
     approval.waitingBelow,
     token.rootId,
     approval.ofRootBelow,
+    JSON.stringify(approval.asker),
   ]);
   return (await db.executeQuery(query)).rows.length === 1;
 }

@@ -34,6 +34,7 @@ export const AUDIT_ACTIONS = [
   "operator_webhook_secret_replaced",
   "passkey_added",
   "passkey_consented",
+  "passkey_possibly_copied",
   "passkey_removed",
   "passkey_stopped",
   "passkeys_opened",

@@ -162,6 +162,8 @@ export type InvitationsTable = {
   consented_by: string | null;
 };
 
+export type TokenMakerKind = "operator" | "person" | "agent";
+
 export type TokensTable = {
   account_id: string;
   id: string;
@@ -175,6 +177,10 @@ export type TokensTable = {
   root_id: string | null;
   /** The person who minted it on a page, by their user id. Neither: the operator, or the service itself. */
   minted_by_user: string | null;
+  /** Who made its root: the operator, a person, or an agent that registered itself. Minted tokens have their root's. */
+  maker_kind: Generated<TokenMakerKind>;
+  /** The person's name, as it was then. */
+  maker_name: Generated<string | null>;
   created_at: Date;
   last_used_at: Date | null;
   expires_at: Date | null;
@@ -305,6 +311,14 @@ export type ApprovalStatus = "pending" | "confirmed" | "declined" | "expired";
 /** What the human confirms, as it stood at the request (CONTRACT.md §1). */
 export type Terms = FundingTerms;
 
+/** Who stands behind a token, as people are told: who made its root, and whether an agent chose the token's name. */
+export type Asker = {
+  kind: TokenMakerKind;
+  /** The person's, as it was when they made the root; null for the others. */
+  name: string | null;
+  namedItself: boolean;
+};
+
 export type ApprovalsTable = {
   account_id: string;
   id: string;
@@ -323,6 +337,8 @@ export type ApprovalsTable = {
   token_preview: string;
   /** The first of those who minted one another, or the token itself: its pending approvals are counted together. */
   root_token_id: string;
+  /** Who stands behind that token; null: not known. */
+  asker: Json<Asker> | null;
   /** Since when its payment is under way; such an approval does not lapse. */
   executing_at: Date | null;
   /** When the sweep that mails should look at it next. */
@@ -755,7 +771,7 @@ export type PasskeysTable = {
   credential_id: Buffer;
   /** As a COSE key. */
   public_key: Buffer;
-  /** Of the authenticator's; passkeys that are synced keep theirs at 0. */
+  /** Of the authenticator's; many synced passkeys keep theirs at 0, and some repeat or lower it. */
   counter: number;
   transports: Generated<string[]>;
   device_type: "singleDevice" | "multiDevice";
@@ -766,6 +782,8 @@ export type PasskeysTable = {
   last_used_at: Date | null;
   /** From when on it counts for more than a password; null: it waits for owners to consent. */
   trusted_from: Date | null;
+  /** When its counter last stood still or went back, though it counts: it may have been copied. */
+  possible_copy_at: Generated<Date | null>;
 };
 
 /** An owner's consent to a passkey that was added by somebody who had come in by a link. */

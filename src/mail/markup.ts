@@ -36,6 +36,7 @@ export function mailPage(
     <meta charset="utf-8">
     <meta name="viewport" content="width=device-width, initial-scale=1">
     <meta name="color-scheme" content="light dark">
+    <meta name="format-detection" content="telephone=no, date=no, address=no, email=no, url=no">
     <title>${subject}</title>
   </head>
   <body style="margin:0;padding:24px 16px;${FONT}">

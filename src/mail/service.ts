@@ -1,17 +1,17 @@
 import type { Db, Trx } from "../database/connection.ts";
 import { isUuid, newId } from "../lib/ids.ts";
-import { oneLine } from "../lib/names.ts";
 import { addSeconds } from "../lib/time.ts";
+import type { MailLine } from "./line.ts";
 import * as store from "./store.ts";
 
 const DAY_SECONDS = 24 * 60 * 60;
 const MAILBOX_SHOWS = 50;
 
 /**
- * Plain text in paragraphs; a paragraph that is an address becomes a link. Mail about security and money goes before
- * all other: `routine` is what strangers and agents can have sent, such as requests, invitations and links.
+ * Paragraphs of plain text; a paragraph that is an address of this service becomes a link. Mail about security and money
+ * goes before all other: `routine` is what strangers and agents can have sent, such as requests, invitations and links.
  */
-export type Mail = { to: string; subject: string; paragraphs: readonly string[]; routine?: true };
+export type Mail = { to: string; subject: MailLine; paragraphs: readonly MailLine[]; routine?: true };
 export type KeptMail = { id: string; to: string; subject: string; paragraphs: string[]; createdAt: Date };
 
 /**
@@ -25,8 +25,8 @@ export async function queueMail(trx: Trx, mail: Mail, now: Date, usefulSeconds =
     {
       id: newId(),
       recipient: mail.to,
-      subject: oneLine(mail.subject),
-      body: mail.paragraphs.map(oneLine).join("\n\n"),
+      subject: mail.subject.toString(),
+      body: mail.paragraphs.join("\n\n"),
       urgent: mail.routine !== true,
       giveUpAt: addSeconds(now, usefulSeconds),
     },

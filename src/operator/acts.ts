@@ -3,6 +3,7 @@ import { getAccount } from "../accounts/service.ts";
 import type { AuditAction } from "../audit/schemas.ts";
 import { type Act, recordAudit } from "../audit/service.ts";
 import type { Trx } from "../database/connection.ts";
+import type { MailLine } from "../mail/line.ts";
 import { queueMail } from "../mail/service.ts";
 import { operatorActMail } from "./mails.ts";
 
@@ -48,7 +49,7 @@ export async function mailOwners(
   trx: Trx,
   config: { appName: string; publicUrl: string },
   { accountId, organizationId }: { accountId: string; organizationId: string },
-  what: readonly string[],
+  what: readonly MailLine[],
   now: Date,
   concerned?: { email: string; name: string },
 ): Promise<void> {

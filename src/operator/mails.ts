@@ -1,4 +1,4 @@
-import { brief, quoted } from "../lib/names.ts";
+import { line, type MailLine, named, own } from "../mail/line.ts";
 import type { Mail } from "../mail/service.ts";
 
 /** What members are mailed about the operator's acts. */
@@ -8,17 +8,17 @@ type Person = { email: string; name: string };
 export function operatorActMail(
   { appName, publicUrl }: Context,
   to: Person,
-  { accountName, what }: { accountName: string; what: readonly string[] },
+  { accountName, what }: { accountName: string; what: readonly MailLine[] },
 ): Mail {
   return {
     to: to.email,
-    subject: `${appName}: the operator has changed ${brief(accountName)}`,
+    subject: line`${own(appName)}: the operator has changed ${named(accountName)}`,
     paragraphs: [
-      `Hello ${brief(to.name)},`,
-      `The operator of this service has changed the account ${quoted(accountName)}:`,
+      line`Hello,`,
+      line`The operator of this service has changed the account ${named(accountName)}:`,
       ...what,
-      "If you did not expect this, ask the operator before you confirm anything. Your approvals:",
-      `${publicUrl}/approvals`,
+      line`If you did not expect this, ask the operator before you confirm anything. Your approvals:`,
+      own(`${publicUrl}/approvals`),
     ],
   };
 }

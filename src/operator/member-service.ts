@@ -6,8 +6,8 @@ import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { MemberRole } from "../database/schema.ts";
 import { inTransaction } from "../database/transaction.ts";
-import { quoted } from "../lib/names.ts";
 import { notFound } from "../lib/problems.ts";
+import { line, own, who } from "../mail/line.ts";
 import { askForUpgrade, listUpgrades, withdrawUpgrade } from "../team/upgrade-service.ts";
 import { mailOwners, recordAct } from "./acts.ts";
 import type { Member, MemberBody, MemberChange } from "./schemas.ts";
@@ -100,7 +100,8 @@ async function changeRole(step: Step, member: members.MemberOfAccount, role: Mem
   }
   await members.setRole(trx, accountId, member, role, now);
   await record(step, "member_role_changed", id, change);
-  const what = `${quoted(member.name)} (${member.email}) is now ${role === "viewer" ? "a viewer" : `an ${role}`}.`;
+  const what =
+    role === "viewer" ? line`${who(member)} is now a viewer.` : line`${who(member)} is now an ${own(role)}.`;
   await mailOwners(trx, deps.config, account, [what], now, member);
 }
 
@@ -122,14 +123,14 @@ export async function deleteMember(
     await accounts.holdAccount(trx, accountId);
     await withdrawUpgrade(trx, accountId, id, now);
     const removed = await members.removeMember(trx, accountId, id, now);
-    const { role, status, name, email } = removed;
+    const { role, status } = removed;
     const step = { trx, deps, account, act, now };
     const invited = status === "invited";
     const change = { before: { role, status }, after: { role: null, status: "removed" } };
     await record(step, invited ? "invitation_withdrawn" : "member_removed", id, change);
     const what = invited
-      ? `The invitation of ${quoted(name)} (${email}) is withdrawn.`
-      : `${quoted(name)} (${email}) is no longer a member.`;
+      ? line`The invitation of ${who(removed)} is withdrawn.`
+      : line`${who(removed)} is no longer a member.`;
     await mailOwners(trx, deps.config, account, [what], now, invited ? undefined : removed);
     return removed;
   });

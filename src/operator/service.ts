@@ -11,8 +11,8 @@ import { inTransaction } from "../database/transaction.ts";
 import type { Event, EventType } from "../events/schemas.ts";
 import { appendEvents, type NewEvent } from "../events/service.ts";
 import { accountKey, isExternalId } from "../lib/ids.ts";
-import { quoted } from "../lib/names.ts";
 import { notFound, Problem } from "../lib/problems.ts";
+import { line, type MailLine, named, own } from "../mail/line.ts";
 import { findPasskeys } from "../sessions/presence-service.ts";
 import { mailOwners, recordAct } from "./acts.ts";
 import { mergeAccount, mergeContract, mergeMilestone } from "./merge.ts";
@@ -78,12 +78,12 @@ async function assertPasskey(trx: Trx, accountId: string): Promise<void> {
 type AccountEntry = ReturnType<typeof toAccountValues>;
 
 /** What the owners are mailed of a change. */
-function noticeOf(before: AccountEntry, after: AccountEntry): string | undefined {
+function noticeOf(before: AccountEntry, after: AccountEntry): MailLine | undefined {
   if (before.frozen !== after.frozen)
     return after.frozen
-      ? "It is frozen. Nothing new can be asked for, confirmed or added until the operator ends that. You can still decline requests and revoke keys."
-      : "It is no longer frozen. Requests can be made and confirmed again.";
-  return before.coSign === after.coSign ? undefined : "Payments are now confirmed with passkeys only.";
+      ? line`It is frozen. Nothing new can be asked for, confirmed or added until the operator ends that. You can still decline requests and revoke keys.`
+      : line`It is no longer frozen. Requests can be made and confirmed again.`;
+  return before.coSign === after.coSign ? undefined : line`Payments are now confirmed with passkeys only.`;
 }
 
 /**
@@ -158,7 +158,7 @@ async function recordContract(
   const to = after.freelancer.payoutAccount;
   const payout = { before: { payoutAccount: from }, after: { payoutAccount: to } };
   if (await recordAct(trx, accountId, act, { action: "payout_account_changed", subject, ...payout }, now)) {
-    const what = `Payments for ${quoted(after.freelancer.displayName)} under the contract ${quoted(after.title)} go to the payout account ${to ?? "(none)"}, no longer to ${from ?? "(none)"}.`;
+    const what = line`Payments for ${named(after.freelancer.displayName)} under the contract ${named(after.title)} go to the payout account ${own(to ?? "(none)")}, no longer to ${own(from ?? "(none)")}.`;
     await mailOwners(trx, config, account, [what], now);
   }
   const others = { ...after, freelancer: { ...after.freelancer, payoutAccount: from } };

@@ -4,8 +4,8 @@ import * as tokens from "../accounts/token-service.ts";
 import type { Act } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
 import { inTransaction } from "../database/transaction.ts";
-import { quoted } from "../lib/names.ts";
 import { notFound } from "../lib/problems.ts";
+import { line, named, own } from "../mail/line.ts";
 import { mailOwners, recordAct } from "./acts.ts";
 import type { AccountRef, OperatorDeps } from "./service.ts";
 
@@ -25,7 +25,13 @@ export function mintToken(
     const { id, name, preview, scopes, expiresAt } = minted.metadata;
     const entry = { action: "key_minted", subject: { kind: "token", id } } as const;
     await recordAct(trx, account.accountId, act, { ...entry, after: { name, scopes, expiresAt } }, now);
-    await mailOwners(trx, config, account, [`It has a new API key, ${quoted(name)} (${preview}).`], now);
+    await mailOwners(
+      trx,
+      config,
+      account,
+      [line`It has a new API key, ${named(name)} (${own(preview)}).`],
+      now,
+    );
     return minted;
   });
 }
@@ -55,8 +61,8 @@ export function revokeToken(
     };
     const entry = { action: "key_revoked", subject: { kind: "token", id }, ...values } as const;
     await recordAct(trx, accountId, act, entry, now);
-    const others = revoked > 1 ? `, with the keys that it had created: ${revoked} in all` : "";
-    const what = `The API key ${quoted(before.name)} (${before.preview}) is revoked${others}.`;
+    const others = revoked > 1 ? line`, with the keys that it had created: ${revoked} in all` : line``;
+    const what = line`The API key ${named(before.name)} (${own(before.preview)}) is revoked${others}.`;
     await mailOwners(trx, config, account, [what], now);
     return after;
   });

@@ -59,13 +59,11 @@ async function proves(proof: Proof, challenge: Buffer): Promise<boolean> {
   const passkey = {
     credential_id: Buffer.from(id, "base64url"),
     public_key: Buffer.from(publicKey, "base64url"),
-    // Whether it went up was for the service to see, when it was used.
-    counter: 0,
   };
   const response = { authenticatorData, clientDataJSON, signature };
   const assertion = { id, rawId: id, type: "public-key" as const, response };
-  const verified = await verifyAssertion({ id: rpId, name: "", origin }, passkey, assertion, challenge);
-  return verified !== undefined;
+  const checked = await verifyAssertion({ id: rpId, name: "", origin }, passkey, assertion, challenge);
+  return "verified" in checked;
 }
 
 /** What was signed are the terms: what the approval says that it is about must be the same. */

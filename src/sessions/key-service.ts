@@ -38,7 +38,7 @@ export async function mintKey(
   return inSession(db, person, need, async (trx, now) => {
     const { expiresIn, ...asked } = request;
     const expiresAt = expiresIn === null ? null : new Date(now.getTime() + expiresIn);
-    const minter = { userId: person.userId };
+    const minter = { userId: person.userId, name: person.name };
     const minted = await mintToken(trx, account, { ...asked, expiresAt }, minter, now);
     const { id, name, preview, scopes } = minted.metadata;
     const entry = { accountId, actor: byPerson(person), subject: { kind: "token", id }, origin };

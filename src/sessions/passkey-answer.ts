@@ -2,10 +2,12 @@ import { hash } from "node:crypto";
 import type { PublicKeyCredentialRequestOptionsJSON } from "@simplewebauthn/server";
 import { readClock } from "../database/clock.ts";
 import type { Trx } from "../database/connection.ts";
+import type { Origin } from "../lib/origin.ts";
 import { Problem } from "../lib/problems.ts";
-import { type Assertion, verifyAssertion } from "./assertion.ts";
+import type { Assertion } from "./assertion.ts";
 import { type Ceremony, type Challenge, newChallenge, readChallenge } from "./challenge.ts";
 import * as passkeys from "./passkey-store.ts";
+import { checkUse, logRefusal, type PasskeyRefusal, recordUse } from "./passkey-use.ts";
 import { requestOptions } from "./presence-service.ts";
 import type { SessionDeps } from "./service.ts";
 
@@ -25,28 +27,35 @@ export async function askForAnswer(
 
 /**
  * The passkey that has answered a challenge of the ceremony, held; what it said is written down, and the challenge is
- * used up. `undefined`: none has, and nothing is written.
+ * used up. `undefined`: none has, nothing is written, and the log says why.
  * @param userId whose it must be; absent at sign-in, where it is the passkey that says so
  */
 export async function checkAnswer(
   trx: Trx,
-  { keys, relyingParty }: SessionDeps,
-  { ceremony, userId }: { ceremony: Ceremony; userId?: string },
-  assertion: Assertion,
+  { keys, relyingParty, logger }: SessionDeps,
+  { ceremony, userId, origin }: { ceremony: Ceremony; userId?: string; origin: Origin },
+  assertion: Assertion | undefined,
   now: Date,
 ): Promise<passkeys.PasskeyRow | undefined> {
+  const refuse = (reason: PasskeyRefusal, passkeyId?: string): undefined =>
+    logRefusal({ logger, origin }, reason, passkeyId);
+  if (assertion === undefined) return refuse("unreadable");
   const { clientDataJSON, userHandle } = assertion.response;
   const challenge = readChallenge(keys, ceremony, clientDataJSON, now);
-  if (challenge === undefined || relyingParty === undefined) return undefined;
+  if (challenge === undefined || relyingParty === undefined) return refuse("challenge_unknown_or_expired");
   const passkey = await passkeys.lockCredential(trx, Buffer.from(assertion.id, "base64url"));
-  if (passkey === undefined) return undefined;
-  if (userId === undefined ? userHandle === undefined : passkey.user_id !== userId) return undefined;
+  if (passkey === undefined) return refuse("unknown_credential");
+  const { id, user_id: whose } = passkey;
+  if (userId !== undefined && whose !== userId) return refuse("of_another_person", id);
   // Only where we have named the passkeys may an authenticator leave it out.
-  if (userHandle !== undefined && userHandle !== userHandleOf(passkey.user_id).toString("base64url"))
-    return undefined;
-  const verified = await verifyAssertion(relyingParty, passkey, assertion, challenge.bytes);
-  if (verified === undefined || !(await useChallenge(trx, challenge))) return undefined;
-  await passkeys.markPasskeyUsed(trx, passkey.id, verified, now);
+  if (userId === undefined && userHandle === undefined) return refuse("user_handle_absent", id);
+  if (userHandle !== undefined && userHandle !== userHandleOf(whose).toString("base64url"))
+    return refuse("user_handle_of_another_person", id);
+  const answer = { assertion, challenge: challenge.bytes };
+  const use = await checkUse({ relyingParty, logger, origin }, passkey, answer);
+  if (use === undefined) return undefined;
+  if (!(await useChallenge(trx, challenge))) return refuse("challenge_answered_before", id);
+  await recordUse(trx, { origin }, passkey, use, now);
   return passkey;
 }
 

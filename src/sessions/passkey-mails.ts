@@ -1,18 +1,10 @@
 import { formatTime } from "../lib/time.ts";
+import { line, named, own, who } from "../mail/line.ts";
 import type { Mail } from "../mail/service.ts";
 
 /** What people are mailed about passkeys: their own, and those that wait for an owner's consent. */
 type Context = { appName: string; publicUrl: string };
 type Person = { email: string; name: string };
-
-/** Names that somebody chose stand in one line, whatever is in them: a line of its own could be a link. */
-function line(text: string): string {
-  return text.replaceAll(/\s+/g, " ").trim();
-}
-
-function who({ name, email }: Person): string {
-  return `${line(name)} (${email})`;
-}
 
 export function passkeyAddedMail(
   { appName, publicUrl }: Context,
@@ -21,19 +13,19 @@ export function passkeyAddedMail(
 ): Mail {
   return {
     to: person.email,
-    subject: `A passkey for ${appName} was added`,
+    subject: line`A passkey for ${own(appName)} was added`,
     paragraphs: [
-      `Hello ${line(person.name)},`,
-      `The passkey “${line(name)}” signs you in from now on. You were signed out everywhere else.`,
+      line`Hello,`,
+      line`The passkey ${named(name)} signs you in from now on. You were signed out everywhere else.`,
       ...(trusted
         ? [
-            "If that was not you, ask for a new password at once, then remove that passkey under Settings → Security:",
+            line`If that was not you, ask for a new password at once, then remove that passkey under Settings → Security:`,
           ]
         : [
-            "As nothing but your password stood behind it, it confirms nothing before an owner of each of your accounts has agreed to it.",
-            "If that was not you, ask for a new password at once, which removes that passkey too:",
+            line`As nothing but your password stood behind it, it confirms nothing before an owner of each of your accounts has agreed to it.`,
+            line`If that was not you, ask for a new password at once, which removes that passkey too:`,
           ]),
-      `${publicUrl}/reset`,
+      own(`${publicUrl}/reset`),
     ],
   };
 }
@@ -45,12 +37,12 @@ export function passkeyRemovedMail(
 ): Mail {
   return {
     to: person.email,
-    subject: `A passkey for ${appName} was removed`,
+    subject: line`A passkey for ${own(appName)} was removed`,
     paragraphs: [
-      `Hello ${line(person.name)},`,
-      `The passkey “${line(name)}” does not sign you in any more. You were signed out everywhere else.`,
-      "If that was not you, ask for a new password at once:",
-      `${publicUrl}/reset`,
+      line`Hello,`,
+      line`The passkey ${named(name)} does not sign you in any more. You were signed out everywhere else.`,
+      line`If that was not you, ask for a new password at once:`,
+      own(`${publicUrl}/reset`),
     ],
   };
 }
@@ -63,12 +55,12 @@ export function passkeyWaitsMail(
 ): Mail {
   return {
     to: owner.email,
-    subject: `${appName}: a new passkey in ${line(accountName)} waits for you`,
+    subject: line`${own(appName)}: a new passkey in ${named(accountName)} waits for you`,
     paragraphs: [
-      `Hello ${line(owner.name)},`,
-      `${who(member)}, a member of “${line(accountName)}”, has added a passkey with nothing but their password, or a mailed link, behind it. It confirms nothing before an owner agrees to it.`,
-      "Ask them in person, or call them: whoever reads their mail or knows their password could have done this. Then agree, or leave it as it is:",
-      `${publicUrl}/settings/security`,
+      line`Hello,`,
+      line`${who(member)}, a member of ${named(accountName)}, has added a passkey with nothing but their password, or a mailed link, behind it. It confirms nothing before an owner agrees to it.`,
+      line`Ask them in person, or call them: whoever reads their mail or knows their password could have done this. Then agree, or leave it as it is:`,
+      own(`${publicUrl}/settings/security`),
     ],
   };
 }
@@ -76,12 +68,12 @@ export function passkeyWaitsMail(
 export function passkeyTrustedMail({ appName, publicUrl }: Context, person: Person): Mail {
   return {
     to: person.email,
-    subject: `Your passkey for ${appName} counts now`,
+    subject: line`Your passkey for ${own(appName)} counts now`,
     paragraphs: [
-      `Hello ${line(person.name)},`,
-      "It was agreed that the passkey you added is yours. You can confirm with it.",
-      "If you have added none, ask for a new password at once, and tell an owner of your account:",
-      `${publicUrl}/reset`,
+      line`Hello,`,
+      line`It was agreed that the passkey you added is yours. You can confirm with it.`,
+      line`If you have added none, ask for a new password at once, and tell an owner of your account:`,
+      own(`${publicUrl}/reset`),
     ],
   };
 }
@@ -93,17 +85,17 @@ export function passkeyOpenedMail(
   member: Person,
   from: Date,
 ): Mail {
-  const own = to.email === member.email;
+  const isOwn = to.email === member.email;
   return {
     to: to.email,
-    subject: own
-      ? `Your new passkey for ${appName} counts from tomorrow`
-      : `${appName}: the operator lets ${line(member.name)} confirm by a new passkey from tomorrow`,
+    subject: isOwn
+      ? line`Your new passkey for ${own(appName)} counts from tomorrow`
+      : line`${own(appName)}: the operator lets ${named(member.name)} confirm by a new passkey from tomorrow`,
     paragraphs: [
-      `Hello ${line(to.name)},`,
-      `The operator of this service says that the passkey which ${own ? "you have" : `${who(member)} has`} added is really ${own ? "yours" : "theirs"}. From ${formatTime(from)} on it confirms payments.`,
-      "If that is not right, an owner can stop it until then, under Settings → Security:",
-      `${publicUrl}/settings/security`,
+      line`Hello,`,
+      line`The operator of this service says that the passkey which ${isOwn ? line`you have` : line`${who(member)} has`} added is really ${isOwn ? line`yours` : line`theirs`}. From ${own(formatTime(from))} on it confirms payments.`,
+      line`If that is not right, an owner can stop it until then, under Settings → Security:`,
+      own(`${publicUrl}/settings/security`),
     ],
   };
 }

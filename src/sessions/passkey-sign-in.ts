@@ -46,11 +46,10 @@ export async function signInWithPasskey(
   const { db, attempts } = deps;
   const counted = await attempts.countPasskey(caller.origin.address, readDevice(deps, caller.cookie));
   const assertion = readAssertion(credential);
-  if (assertion === undefined) return undefined;
   const former = await readSession(deps, caller.cookie, caller.origin);
   const token = await inTransaction(db, async (trx) => {
     const now = await readClock(trx);
-    const signingIn = { ceremony: SIGNING_IN };
+    const signingIn = { ceremony: SIGNING_IN, origin: caller.origin };
     // Sessions come before passkeys in the order of locks; the one that the browser brought goes only with the new one.
     await holdFormer(trx, former);
     const passkey = await checkAnswer(trx, deps, signingIn, assertion, now);
@@ -88,8 +87,8 @@ export async function proveByPasskey(
   const counted = await attempts.countProof(person.userId);
   const assertion = readAssertion(credential);
   const proved = await inSession(db, person, { changes: "token" }, async (trx, now) => {
-    const asked = { ceremony: provingIn(person), userId: person.userId };
-    const passkey = assertion && (await checkAnswer(trx, deps, asked, assertion, now));
+    const asked = { ceremony: provingIn(person), userId: person.userId, origin };
+    const passkey = await checkAnswer(trx, deps, asked, assertion, now);
     const action = passkey === undefined ? "presence_refused" : "presence_proved";
     await recordProof(trx, person, { action, by: "passkey" }, origin, now);
     if (passkey === undefined) return undefined;

@@ -18,6 +18,7 @@ const COLUMNS = [
   "created_at",
   "last_used_at",
   "trusted_from",
+  "possible_copy_at",
 ] as const;
 
 /** `false`: that credential is known already. */
@@ -82,12 +83,17 @@ export function lockCredential(trx: Trx, credentialId: Buffer): Promise<PasskeyR
 export async function markPasskeyUsed(
   trx: Trx,
   id: string,
-  { counter, backedUp }: { counter: number; backedUp: boolean },
+  { counter, backedUp, possibleCopy }: { counter: number; backedUp: boolean; possibleCopy: boolean },
   now: Date,
 ): Promise<void> {
   await trx
     .updateTable("auth.passkeys")
-    .set({ counter, backed_up: backedUp, last_used_at: now })
+    .set({
+      counter,
+      backed_up: backedUp,
+      last_used_at: now,
+      ...(possibleCopy && { possible_copy_at: now }),
+    })
     .where("id", "=", id)
     .execute();
 }

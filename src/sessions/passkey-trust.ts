@@ -127,7 +127,7 @@ export async function consentToPasskey(
     const passkey = await holdWaiting(trx, consent);
     if (passkey === undefined || passkey.userId === owner.userId) return undefined;
     await assertNotFrozen(trx, consent.accountId);
-    const proof = await proveOwner(trx, deps, held, owner, consent, credential, now);
+    const proof = await proveOwner(trx, deps, held, owner, consent, { credential, origin }, now);
     await consents.insertConsent(trx, { ...consent, userId: owner.userId }, now);
     const { accountId } = consent;
     const subject = { kind: "passkey", id: passkey.id };
@@ -224,7 +224,7 @@ async function proveOwner(
   session: Held,
   owner: Owner,
   consent: Consent,
-  credential: string | undefined,
+  { credential, origin }: { credential: string | undefined; origin: Origin },
   now: Date,
 ): Promise<{ kind: "password" | "passkey"; [detail: string]: unknown }> {
   if ((await listPasskeys(trx, owner.userId)).length === 0) {
@@ -234,10 +234,10 @@ async function proveOwner(
     return { kind: "password", provedAt };
   }
   const assertion = readAssertion(credential ?? "");
-  if (assertion === undefined) throw new Problem("passkey_refused");
   const ceremony = consenting(owner, consent);
-  const passkey = await checkAnswer(trx, deps, { ceremony, userId: owner.userId }, assertion, now);
-  if (passkey === undefined || !counts(passkey, now)) throw new Problem("passkey_refused");
+  const passkey = await checkAnswer(trx, deps, { ceremony, userId: owner.userId, origin }, assertion, now);
+  if (assertion === undefined || passkey === undefined || !counts(passkey, now))
+    throw new Problem("passkey_refused");
   const { purpose } = ceremony;
   const publicKey = passkey.public_key.toString("base64url");
   return { kind: "passkey", purpose, credentialId: assertion.id, publicKey, ...assertion.response };

@@ -26,6 +26,7 @@ import { type Ceremony, CHALLENGE_SECONDS, newChallenge, readChallenge } from ".
 import { counts, useChallenge, userHandleOf } from "./passkey-answer.ts";
 import { passkeyAddedMail, passkeyRemovedMail, passkeyWaitsMail } from "./passkey-mails.ts";
 import * as passkeys from "./passkey-store.ts";
+import { logRefusal, type PasskeyRefusal } from "./passkey-use.ts";
 import { ALGORITHMS, readRegistration, verifyRegistration } from "./registration.ts";
 import type { SessionDeps } from "./service.ts";
 
@@ -79,7 +80,8 @@ export async function askForNewPasskey(
  * Adds the passkey that an authenticator has made: the person's other sessions end, they are mailed, and the audit has
  * it. In a session that is not trusted it waits for consent (`passkey-trust.ts`), and the owners of the person's accounts
  * are mailed.
- * @returns whether it counts at once, and the cookie to set; `undefined`: it is no new passkey of theirs, or is known already
+ * @returns whether it counts at once, and the cookie to set; `undefined`: it is no new passkey of theirs, or is known
+ * already, and the log says why
  * @throws Problem presence_lapsed, passkey_limit_reached, account_frozen; as `holdActor`
  */
 export async function addPasskey(
@@ -88,19 +90,22 @@ export async function addPasskey(
   { credential, name }: { credential: string; name: string },
   origin: Origin,
 ): Promise<{ trusted: boolean; cookie: string } | undefined> {
-  const { db, keys, relyingParty, config } = deps;
+  const { db, keys, relyingParty, config, logger } = deps;
+  const refuse = (reason: PasskeyRefusal): undefined => logRefusal({ logger, origin }, reason);
   const registration = readRegistration(credential);
-  if (registration === undefined || relyingParty === undefined) return undefined;
+  if (registration === undefined || relyingParty === undefined) return refuse("unreadable");
   return inTransaction(db, async (trx) => {
     const now = await readClock(trx);
     const { clientDataJSON } = registration.response;
     const challenge = readChallenge(keys, addingIn(person), clientDataJSON, now);
-    if (challenge === undefined) return undefined;
+    if (challenge === undefined) return refuse("challenge_unknown_or_expired");
     const { trusted } = await holdActor(trx, person, CHANGING, now);
     for (const { accountId } of await listMemberships(trx, person.userId))
       await assertNotFrozen(trx, accountId);
-    const made = await verifyRegistration(relyingParty, registration, challenge.bytes);
-    if (made === undefined || !(await useChallenge(trx, challenge))) return undefined;
+    const checked = await verifyRegistration(relyingParty, registration, challenge.bytes);
+    if ("refused" in checked) return refuse(checked.refused);
+    const { made } = checked;
+    if (!(await useChallenge(trx, challenge))) return refuse("challenge_answered_before");
     if ((await passkeys.listOwnPasskeys(trx, person.userId)).length >= PASSKEYS_AT_MOST)
       throw new Problem("passkey_limit_reached");
     const id = newId();
@@ -119,7 +124,7 @@ export async function addPasskey(
       last_used_at: null,
       trusted_from: trusted ? now : null,
     };
-    if (!(await passkeys.insertPasskey(trx, row))) return undefined;
+    if (!(await passkeys.insertPasskey(trx, row))) return refuse("known_credential");
     const sessionsEnded = await endSessions(trx, person.userId, person.sessionId);
     const token = await renewSession(trx, person, { proved: trusted, trusted }, now);
     const entry = { actor: byPerson(person), subject: { kind: "passkey", id }, origin };

@@ -5,19 +5,15 @@ import {
 import type { Db, Trx } from "../database/connection.ts";
 import type { PasskeyProof } from "../database/schema.ts";
 import { SECOND } from "../lib/time.ts";
-import { type Assertion, verifyAssertion } from "./assertion.ts";
+import type { Assertion } from "./assertion.ts";
 import { CHALLENGE_SECONDS } from "./challenge.ts";
-import {
-  listOwnPasskeys,
-  listPasskeys,
-  lockPasskey,
-  markPasskeyUsed,
-  type PasskeyRow,
-} from "./passkey-store.ts";
+import { listOwnPasskeys, listPasskeys, lockPasskey, type PasskeyRow } from "./passkey-store.ts";
+import { type Checking, checkUse, logRefusal, recordUse } from "./passkey-use.ts";
 import type { RelyingParty } from "./relying-party.ts";
 
 export { type Assertion, readAssertion } from "./assertion.ts";
 export { CHALLENGE_SECONDS } from "./challenge.ts";
+export { type Checking, logRefusal } from "./passkey-use.ts";
 export type { RelyingParty } from "./relying-party.ts";
 
 /** Whether the person has a passkey that they can prove their presence with, or only some that do not count yet. */
@@ -66,20 +62,21 @@ export function requestOptions(
  * Checks that a passkey of this person's has answered the challenge, and writes down that it was used. Within the
  * transaction that its answer counts in: the passkey is held, so that it is not removed meanwhile, and no two answers
  * count the same counter. It calculates (about a millisecond) and asks nobody.
- * @returns the proof whole; `undefined`: it is none
+ * @returns the proof whole; `undefined`: it is none, and the log says why
  */
 export async function provePasskey(
   trx: Trx,
-  relyingParty: RelyingParty,
+  checking: Checking,
   userId: string,
-  { assertion, challenge }: { assertion: Assertion; challenge: Buffer },
+  answer: { assertion: Assertion; challenge: Buffer },
   now: Date,
 ): Promise<PasskeyProof | undefined> {
+  const { assertion } = answer;
   const passkey = await lockPasskey(trx, userId, Buffer.from(assertion.id, "base64url"));
-  if (passkey === undefined) return undefined;
-  const verified = await verifyAssertion(relyingParty, passkey, assertion, challenge);
-  if (verified === undefined) return undefined;
-  await markPasskeyUsed(trx, passkey.id, verified, now);
+  if (passkey === undefined) return logRefusal(checking, "unknown_or_inactive_credential");
+  const use = await checkUse(checking, passkey, answer);
+  if (use === undefined) return undefined;
+  await recordUse(trx, checking, passkey, use, now);
   const { authenticatorData, clientDataJSON, signature } = assertion.response;
   return {
     kind: "passkey",
@@ -89,7 +86,7 @@ export async function provePasskey(
     authenticatorData,
     clientDataJSON,
     signature,
-    rpId: relyingParty.id,
-    origin: relyingParty.origin,
+    rpId: checking.relyingParty.id,
+    origin: checking.relyingParty.origin,
   };
 }

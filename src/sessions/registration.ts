@@ -8,6 +8,7 @@ import {
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { isUuid } from "../lib/ids.ts";
+import { type AssertionRefusal, refusalOf } from "./assertion.ts";
 import type { RelyingParty } from "./relying-party.ts";
 
 /** ES256, EdDSA and RS256: one of them is in every authenticator, and anybody can check them later. */
@@ -52,13 +53,12 @@ export function readRegistration(text: string): Registration | undefined {
 /**
  * Whether it is a new passkey's answer to this challenge, made on a page of ours, by somebody whom their authenticator
  * has recognised (WebAuthn §7.1).
- * @returns the passkey; `undefined`: it is not
  */
 export async function verifyRegistration(
   relyingParty: RelyingParty,
   registration: Registration,
   challenge: Buffer,
-): Promise<NewPasskey | undefined> {
+): Promise<{ made: NewPasskey } | { refused: AssertionRefusal }> {
   const { clientDataJSON, attestationObject, transports = [] } = registration.response;
   try {
     const { verified, registrationInfo } = await verifyRegistrationResponse({
@@ -73,10 +73,11 @@ export async function verifyRegistration(
       requireUserVerification: true,
       supportedAlgorithmIDs: ALGORITHMS,
     });
-    if (!verified || decodeClientDataJSON(clientDataJSON).crossOrigin) return undefined;
+    if (decodeClientDataJSON(clientDataJSON).crossOrigin) return { refused: "framed_by_another_site" };
+    if (!verified) return { refused: "other_signature" };
     const { credential, credentialDeviceType, credentialBackedUp, aaguid } = registrationInfo;
-    if (credential.id !== registration.id) return undefined;
-    return {
+    if (credential.id !== registration.id) return { refused: "other_credential" };
+    const made = {
       credentialId: Buffer.from(credential.id, "base64url"),
       publicKey: Buffer.from(credential.publicKey),
       counter: credential.counter,
@@ -85,9 +86,10 @@ export async function verifyRegistration(
       backedUp: credentialBackedUp,
       aaguid: isUuid(aaguid) ? aaguid : null,
     };
-  } catch {
+    return { made };
+  } catch (error) {
     // It throws whatever it refuses, and asks nobody: no other fault can come from here.
-    return undefined;
+    return { refused: refusalOf(error) };
   }
 }
 

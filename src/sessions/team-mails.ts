@@ -1,5 +1,5 @@
 import type { MemberRole } from "../database/schema.ts";
-import { brief, quoted } from "../lib/names.ts";
+import { line, type MailLine, named, own, who } from "../mail/line.ts";
 import type { Mail } from "../mail/service.ts";
 
 /** What people are mailed about keys and members of an account. */
@@ -7,19 +7,15 @@ type Context = { appName: string; publicUrl: string };
 type Person = { email: string; name: string };
 type Change = { by: Person; accountName: string };
 
-const A_ROLE: Record<MemberRole, string> = {
-  owner: "an owner",
-  approver: "an approver",
-  viewer: "a viewer",
+const A_ROLE: Record<MemberRole, MailLine> = {
+  owner: line`an owner`,
+  approver: line`an approver`,
+  viewer: line`a viewer`,
 };
 
-function who({ name, email }: Person): string {
-  return `${quoted(name)} (${email})`;
-}
-
-const NOT_RIGHT = (publicUrl: string, place: "keys" | "members"): string[] => [
-  "If that is not right, change it at once:",
-  `${publicUrl}/settings/${place}`,
+const NOT_RIGHT = (publicUrl: string, place: "keys" | "members"): MailLine[] => [
+  line`If that is not right, change it at once:`,
+  own(`${publicUrl}/settings/${place}`),
 ];
 
 export function inviteMail(
@@ -30,13 +26,13 @@ export function inviteMail(
   return {
     to: to.email,
     routine: true,
-    subject: `${appName}: an invitation to ${brief(accountName)}`,
+    subject: line`${own(appName)}: an invitation to ${named(accountName)}`,
     paragraphs: [
-      `Hello ${brief(to.name)},`,
-      `${who(by)} invites you into the account ${quoted(accountName)}, as ${A_ROLE[role]}.`,
-      "This link works once, for 24 hours, and is for you alone:",
-      `${publicUrl}/invite?token=${secret}`,
-      "If you do not know what this is about, do nothing.",
+      line`Hello,`,
+      line`${who(by)} invites you into the account ${named(accountName)}, as ${A_ROLE[role]}.`,
+      line`This link works once, for 24 hours, and is for you alone:`,
+      own(`${publicUrl}/invite?token=${secret}`),
+      line`If you do not know what this is about, do nothing.`,
     ],
   };
 }
@@ -48,10 +44,10 @@ export function keyMintedMail(
 ): Mail {
   return {
     to: to.email,
-    subject: `${appName}: a new API key for ${brief(accountName)}`,
+    subject: line`${own(appName)}: a new API key for ${named(accountName)}`,
     paragraphs: [
-      `Hello ${brief(to.name)},`,
-      `${who(by)} has made the API key ${quoted(keyName)} (${preview}) for the account ${quoted(accountName)}. It may ${may}.`,
+      line`Hello,`,
+      line`${who(by)} has made the API key ${named(keyName)} (${own(preview)}) for the account ${named(accountName)}. It may ${own(may)}.`,
       ...NOT_RIGHT(publicUrl, "keys"),
     ],
   };
@@ -64,10 +60,10 @@ export function memberInvitedMail(
 ): Mail {
   return {
     to: to.email,
-    subject: `${appName}: somebody was invited to ${brief(accountName)}`,
+    subject: line`${own(appName)}: somebody was invited to ${named(accountName)}`,
     paragraphs: [
-      `Hello ${brief(to.name)},`,
-      `${who(by)} has invited ${who(member)} into the account ${quoted(accountName)}, as ${A_ROLE[role]}.`,
+      line`Hello,`,
+      line`${who(by)} has invited ${who(member)} into the account ${named(accountName)}, as ${A_ROLE[role]}.`,
       ...NOT_RIGHT(publicUrl, "members"),
     ],
   };
@@ -78,15 +74,15 @@ export function roleChangedMail(
   to: Person,
   { by, accountName, member, role }: Change & { member: Person; role: MemberRole },
 ): Mail {
-  const own = to.email === member.email;
+  const isOwn = to.email === member.email;
   return {
     to: to.email,
-    subject: own
-      ? `${appName}: your role in ${brief(accountName)} has changed`
-      : `${appName}: a role in ${brief(accountName)} has changed`,
+    subject: isOwn
+      ? line`${own(appName)}: your role in ${named(accountName)} has changed`
+      : line`${own(appName)}: a role in ${named(accountName)} has changed`,
     paragraphs: [
-      `Hello ${brief(to.name)},`,
-      `${who(by)} has made ${own ? "you" : who(member)} ${A_ROLE[role]} of the account ${quoted(accountName)}.`,
+      line`Hello,`,
+      line`${who(by)} has made ${isOwn ? line`you` : who(member)} ${A_ROLE[role]} of the account ${named(accountName)}.`,
       ...NOT_RIGHT(publicUrl, "members"),
     ],
   };
@@ -97,17 +93,19 @@ export function memberRemovedMail(
   to: Person,
   { by, accountName, member }: Change & { member: Person },
 ): Mail {
-  const own = to.email === member.email;
+  const isOwn = to.email === member.email;
   return {
     to: to.email,
-    subject: own
-      ? `${appName}: you are no longer in ${brief(accountName)}`
-      : `${appName}: somebody has left ${brief(accountName)}`,
+    subject: isOwn
+      ? line`${own(appName)}: you are no longer in ${named(accountName)}`
+      : line`${own(appName)}: somebody has left ${named(accountName)}`,
     paragraphs: [
-      `Hello ${brief(to.name)},`,
-      `${who(by)} has removed ${own ? "you" : who(member)} from the account ${quoted(accountName)}.`,
-      ...(own
-        ? ["You can no longer see or do anything in it. If that is a surprise, ask an owner of the account."]
+      line`Hello,`,
+      line`${who(by)} has removed ${isOwn ? line`you` : who(member)} from the account ${named(accountName)}.`,
+      ...(isOwn
+        ? [
+            line`You can no longer see or do anything in it. If that is a surprise, ask an owner of the account.`,
+          ]
         : NOT_RIGHT(publicUrl, "members")),
     ],
   };

@@ -1,5 +1,5 @@
-import { brief, quoted } from "../lib/names.ts";
 import { formatTime } from "../lib/time.ts";
+import { line, named, own, who } from "../mail/line.ts";
 import type { Mail } from "../mail/service.ts";
 
 type Context = { appName: string; publicUrl: string };
@@ -13,18 +13,17 @@ export function upgradeAskedMail(
   to: Person,
   { accountName, member, role, effectiveAt }: UpgradeSaid,
 ): Mail {
-  const who = `${quoted(member.name)} (${member.email})`;
   return {
     to: to.email,
-    subject: `${appName}: a new ${role} is asked for in ${brief(accountName)}`,
+    subject: line`${own(appName)}: a new ${own(role)} is asked for in ${named(accountName)}`,
     paragraphs: [
-      `Hello ${brief(to.name)},`,
-      `The operator of this service asks to make ${who} an ${role} of the account ${quoted(accountName)}.`,
+      line`Hello,`,
+      line`The operator of this service asks to make ${who(member)} an ${own(role)} of the account ${named(accountName)}.`,
       effectiveAt === null
-        ? "An owner has to consent before this takes effect."
-        : `No owner has signed in for 30 days, so this takes effect by itself on ${formatTime(effectiveAt)}, unless an owner signs in or any member objects before.`,
-      "Consent or object here:",
-      `${publicUrl}/settings/members`,
+        ? line`An owner has to consent before this takes effect.`
+        : line`No owner has signed in for 30 days, so this takes effect by itself on ${own(formatTime(effectiveAt))}, unless an owner signs in or any member objects before.`,
+      line`Consent or object here:`,
+      own(`${publicUrl}/settings/members`),
     ],
   };
 }
@@ -35,18 +34,19 @@ export function upgradeEndedMail(
   to: Person,
   { accountName, member, role, given }: Omit<UpgradeSaid, "effectiveAt"> & { given: boolean },
 ): Mail {
-  const who = `${quoted(member.name)} (${member.email})`;
-  const outcome = given ? `is an ${role} of the account` : `does not become an ${role} of the account`;
+  const outcome = given
+    ? line`is an ${own(role)} of the account`
+    : line`does not become an ${own(role)} of the account`;
   return {
     to: to.email,
     subject: given
-      ? `${appName}: ${brief(accountName)} has a new ${role}`
-      : `${appName}: no new ${role} in ${brief(accountName)}`,
+      ? line`${own(appName)}: ${named(accountName)} has a new ${own(role)}`
+      : line`${own(appName)}: no new ${own(role)} in ${named(accountName)}`,
     paragraphs: [
-      `Hello ${brief(to.name)},`,
-      `${who} ${outcome} ${quoted(accountName)}, as the operator of this service had asked.`,
-      "See who the members are:",
-      `${publicUrl}/settings/members`,
+      line`Hello,`,
+      line`${who(member)} ${outcome} ${named(accountName)}, as the operator of this service had asked.`,
+      line`See who the members are:`,
+      own(`${publicUrl}/settings/members`),
     ],
   };
 }

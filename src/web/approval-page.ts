@@ -7,7 +7,7 @@ import { type DecisionForms, decisionForms, haltNotice, isHalted } from "./decis
 import { type Fault, hiddenField } from "./forms.ts";
 import type { Page } from "./layout.ts";
 import { reversalNotices } from "./reversals.ts";
-import { amount, cardName, closedWord, mentioned, time } from "./wording.ts";
+import { amount, cardName, closedWord, mentioned, standsBehind, time } from "./wording.ts";
 
 export type ApprovalView = {
   approval: HumanApproval;
@@ -111,8 +111,9 @@ function waiting({ approval, payment, forms }: ApprovalView): Html {
           ? html`<p class="notice wrong"><strong>No card is on file.</strong> Add one before you confirm.</p>`
           : null
       }
-      <p><strong>${mentioned(approval.tokenName)}</strong>, an agent of <strong>${mentioned(approval.accountName)}</strong>, asks
-        for this milestone to be paid. Nothing is paid unless a person confirms.</p>
+      <p>An agent of <strong>${mentioned(approval.accountName)}</strong> asks for this milestone to be funded: <strong>${mentioned(approval.tokenName)}</strong>${
+        approval.asker && html` <span class="quiet">(${standsBehind(approval.asker)})</span>`
+      }. Nothing is paid unless a person confirms.</p>
       ${
         forms === undefined
           ? html`<p class="notice">You can read this, and not decide it. An owner or an approver of

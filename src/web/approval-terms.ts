@@ -1,7 +1,7 @@
 import type { HumanApproval } from "../approvals/human-service.ts";
 import { Html, html } from "../lib/html.ts";
 import { formatTimeLeft } from "../lib/time.ts";
-import { amount, cardName, named, quote, time } from "./wording.ts";
+import { amount, cardName, named, quote, standsBehind, time } from "./wording.ts";
 
 /**
  * What is confirmed or declined, as it stood when the agent asked.
@@ -22,7 +22,7 @@ export function approvalTerms(
         )}
         ${row("Contract", named(approval.contractTitle))}
         ${source(approval, paidFrom)}
-        ${row("Asked by", html`${named(approval.tokenName)}${detail("key", approval.tokenPreview)}${detail("on", time(approval.createdAt))}`)}
+        ${row("Asked by", html`${named(approval.tokenName)}${behind(approval.asker)}${detail("key", approval.tokenPreview)}${detail("on", time(approval.createdAt))}`)}
         ${approval.state === "waiting" && row("Decide by", html`${time(approval.expiresAt)}, in about ${timeLeft(approval)}`)}
       </dl>`;
 }
@@ -64,6 +64,10 @@ function row(name: string, value: Html | string): Html {
 
 function wideRow(name: string, value: Html): Html {
   return html`<div class="wide"><dt>${name}</dt><dd>${value}</dd></div>`;
+}
+
+function behind(asker: HumanApproval["asker"]): Html | null {
+  return asker && html`<span class="quiet">${standsBehind(asker)}</span>`;
 }
 
 /** Something that goes with it, on a line of its own: an id, or a time. */

@@ -1,64 +1,54 @@
-// Lets a passkey sign what the page shows. The service issues the challenge on the click, and checks what comes back;
-// whatever it refuses, it is the page that it answers with that says why.
-(() => {
-  const form = document.querySelector("form[data-co-sign]");
-  const said = document.querySelector("#co-sign-said");
-  const button = form.querySelector("button");
-  const byPassword = form.querySelector("details");
-  const password = form.elements.namedItem("password");
-  let asking = false;
+// Lets a passkey sign what the page shows. The service issues the challenge on the click and checks the answer; whatever
+// it refuses, the page that it answers with says why.
+import { askPasskey, post, sentenceFor, TOO_OLD, usable } from "./webauthn.js";
 
-  function say(message) {
-    said.textContent = message;
-  }
+const form = document.querySelector("form[data-co-sign]");
+const status = document.querySelector("#co-sign-said");
+const button = form.querySelector("button");
+const byPassword = form.querySelector("details");
+const password = form.elements.namedItem("password");
+let asking = false;
 
-  if (typeof window.PublicKeyCredential?.parseRequestOptionsFromJSON !== "function") {
-    // Where a password may do, the form is sent as it is.
-    if (button.disabled)
-      say("This browser is too old for passkeys here. Update it, or open this page in another.");
-    return;
-  }
+function start() {
   button.disabled = false;
-
-  // Past the listener below, and never without this field: what a passkey did not answer confirms nothing.
-  function send(assertion) {
-    if (password) password.disabled = true;
-    const field = document.createElement("input");
-    Object.assign(field, { type: "hidden", name: "assertion", value: assertion });
-    form.append(field);
-    form.submit();
-  }
-
-  async function ask() {
-    const body = new URLSearchParams(new FormData(form));
-    body.delete("password");
-    const answer = await fetch(form.dataset.coSign, { method: "POST", body, redirect: "manual" });
-    if (!answer.ok) return send("");
-    const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(await answer.json());
-    const credential = await navigator.credentials.get({ publicKey }).catch(() => undefined);
-    if (credential) return send(JSON.stringify(credential.toJSON()));
-    say("Nothing was confirmed: no passkey has answered. Press the button to be asked again.");
-    asking = false;
-  }
-
   form.addEventListener("submit", (event) => {
     // A field that the browser has filled in by itself, out of sight, is not a choice.
     if (byPassword?.contains(event.submitter) || (byPassword?.open && password.value)) return;
     event.preventDefault();
     if (asking) return;
     asking = true;
-    say("");
-    ask().catch(() => {
-      say("Nothing was confirmed: the service could not be reached. Try again.");
+    status.textContent = "";
+    sign().catch((error) => {
+      status.textContent = `Nothing was confirmed. ${sentenceFor(error)}`;
       asking = false;
     });
   });
 
-  // Whoever comes back to the page finds it as it was left, and may press again.
+  // A page that is shown again, by Back, is as it was before the click.
   addEventListener("pageshow", ({ persisted }) => {
     if (!persisted) return;
     asking = false;
     form.elements.namedItem("assertion")?.remove();
     if (password) password.disabled = false;
   });
-})();
+}
+
+async function sign() {
+  const body = new URLSearchParams(new FormData(form));
+  body.delete("password");
+  const response = await post(form.dataset.coSign, body);
+  send(response.ok ? await askPasskey(await response.json()) : "");
+}
+
+// Past the listener above, and always with this field: an empty answer confirms nothing.
+function send(assertion) {
+  if (password) password.disabled = true;
+  const field = document.createElement("input");
+  Object.assign(field, { type: "hidden", name: "assertion", value: assertion });
+  form.append(field);
+  form.submit();
+}
+
+// Where a password may do, the button works without this script.
+if (usable) start();
+else if (button.disabled) status.textContent = TOO_OLD;

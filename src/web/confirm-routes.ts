@@ -107,9 +107,10 @@ async function findPresence(
   human: Human,
 ): Promise<{ acting: Human; presence: Presence } | undefined> {
   const { assertion, password } = request.body as ConfirmBody;
-  const { relyingParty } = deps;
+  const { relyingParty, logger } = deps;
   if (assertion !== undefined && relyingParty !== undefined) {
-    const presence = { kind: "passkey" as const, relyingParty, assertion: readAssertion(assertion) };
+    const checking = { relyingParty, logger, origin: originOf(request) };
+    const presence = { kind: "passkey" as const, checking, assertion: readAssertion(assertion) };
     return { acting: human, presence };
   }
   // A password would not do: it is not asked for, and the decision refuses what there is.

@@ -2,7 +2,7 @@ import type { HumanApproval } from "../approvals/human-service.ts";
 import { type Html, html } from "../lib/html.ts";
 import { formatTimeLeft } from "../lib/time.ts";
 import type { Page } from "./layout.ts";
-import { amount, closedWord, mentioned, time } from "./wording.ts";
+import { amount, closedWord, mentioned, standsBehind, time } from "./wording.ts";
 
 /**
  * `/approvals`: what waits for a person first, then what was decided (CONTRACT.md §7).
@@ -25,11 +25,12 @@ export function inboxPage(approvals: readonly HumanApproval[], { decides }: { de
 }
 
 function item(approval: HumanApproval, several: boolean): Html {
-  const { id, terms, milestoneName, contractTitle, accountName } = approval;
+  const { id, terms, milestoneName, contractTitle, accountName, tokenName, asker } = approval;
   return html`
         <li class="approval">
           <a href="/approvals/${id}"><strong>${amount(terms.amountCents, terms.currency)}</strong> to ${mentioned(terms.payee.displayName)}</a>
           <span>${milestoneName !== null && html`${mentioned(milestoneName)} · `}${mentioned(contractTitle)}${several && html` · ${mentioned(accountName)}`}</span>
+          <span class="quiet">Asked by ${mentioned(tokenName)}${asker && html`, ${standsBehind(asker)}`}</span>
           <span class="quiet">${outcome(approval)}</span>
         </li>`;
 }

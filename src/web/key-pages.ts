@@ -9,7 +9,7 @@ import { choice, type Fault, faultSummary, field, hiddenField, notice } from "./
 import type { Page } from "./layout.ts";
 import { presenceField } from "./presence.ts";
 import { madeWebhooks } from "./webhook-pages.ts";
-import { mentioned, named, time } from "./wording.ts";
+import { mentioned, named, standsBehind, time } from "./wording.ts";
 
 export const KEYS = "/settings/keys";
 export const NAME_AT_MOST = 120;
@@ -88,6 +88,7 @@ function waitingRow({ accountId, making }: KeySection, { agentName, scopes, unti
   return html`
         <li class="choices stacked">
           <p><strong>${agentOf(agentName)}</strong>
+            ${agentName !== null && html`<span class="quiet">What it calls itself. Nobody has checked that.</span>`}
             <span>A key waits for it to fetch, from when the account was claimed. It will be able to ${describeScopes(scopes)}.</span>
             <span class="quiet">It may fetch it until ${time(until)}</span></p>
           ${making !== undefined && html`<a class="button second" href="${refusePath(accountId)}" aria-label="Refuse it: the key of ${agentName === null ? "the agent" : brief(agentName)}">Refuse it</a>`}
@@ -109,6 +110,7 @@ function row(key: Key, manages: boolean): Html {
           <p><strong>${mentioned(name)}</strong> <code>${preview}</code>
             <span>It may ${describeScopes(scopes)}.</span>
             <span class="quiet">Made ${time(new Date(createdAt))}${maker(key)}</span>
+            ${key.asker.namedItself && html`<span class="quiet">Chosen by an agent: ${standsBehind(key.asker)}</span>`}
             <span class="quiet">${lastUsedAt === null ? "Never used" : html`Last used ${time(new Date(lastUsedAt))}`}.
               ${expiresAt === null ? "Lasts until it is revoked" : html`Ends ${time(new Date(expiresAt))}`}</span></p>
           ${manages && html`<a class="button second" href="${KEYS}/${id}/revoke" aria-label="Revoke the key ${brief(name)}">Revoke</a>`}
@@ -121,11 +123,12 @@ function maker({ minterUser, minterToken }: Key): Html | undefined {
   return undefined;
 }
 
-function endedRow({ name, preview, status, revokedAt, expiresAt }: Key): Html {
+function endedRow({ name, preview, status, revokedAt, expiresAt, asker }: Key): Html {
   const at = revokedAt ?? expiresAt;
   return html`
         <li>
           ${mentioned(name)} <code>${preview}</code>
+          ${asker.namedItself && html`<span class="quiet">${standsBehind(asker)}</span>`}
           <span class="quiet">${status === "revoked" ? "Revoked" : "Ended"} ${at !== null && time(new Date(at))}</span>
         </li>`;
 }

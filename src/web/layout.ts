@@ -34,7 +34,7 @@ export type Page = {
   /** The first heading, if it is not the title. */
   heading?: Html;
   body: Html;
-  /** One of our scripts, by its file's name: it runs when the page has been read. */
+  /** One of our scripts, a module, by its file's name: it runs when the page has been read. */
   script?: string;
   /** The script asks this service for something, and nobody else. */
   fetches?: true;
@@ -68,7 +68,7 @@ export function sendPage(
     }${
       script &&
       html`
-    <script src="/assets/${script}" defer></script>`
+    <script type="module" src="/assets/${script}"></script>`
     }${
       visitor === undefined &&
       html`

@@ -1,4 +1,5 @@
 import { type Html, html } from "../lib/html.ts";
+import { brief } from "../lib/names.ts";
 import { PASSKEY_NAME_AT_MOST, type PasskeyRow } from "../sessions/passkeys.ts";
 import type { Human } from "../sign-in/gate.ts";
 import { type Fault, faultSummary, field, hiddenField } from "./forms.ts";
@@ -21,7 +22,7 @@ export const PASSKEY_PURPOSES = {
 /** A passkey as its person sees it. */
 export type PasskeyView = Pick<
   PasskeyRow,
-  "id" | "name" | "created_at" | "last_used_at" | "backed_up" | "trusted_from"
+  "id" | "name" | "created_at" | "last_used_at" | "backed_up" | "trusted_from" | "possible_copy_at"
 >;
 
 /** On `/settings/security`: which passkeys there are, and the way to another. */
@@ -43,6 +44,7 @@ export function passkeysPart({ now }: Human, passkeys: readonly PasskeyView[], u
           <a href="${PASSKEYS}/${passkey.id}">${named(passkey.name)}</a>
           <span class="quiet">${aboutPasskey(passkey)}</span>
           ${standingOf(passkey, now)}
+          ${passkey.possible_copy_at && html`<span><strong>May have been copied.</strong> Open it to see why.</span>`}
         </li>`,
         )}</ul>`
       }
@@ -52,6 +54,15 @@ export function passkeysPart({ now }: Human, passkeys: readonly PasskeyView[], u
 function aboutPasskey({ created_at, last_used_at, backed_up }: PasskeyView): Html {
   return html`Added ${time(created_at)}, ${last_used_at === null ? "not used yet" : html`last used ${time(last_used_at)}`}.
             ${backed_up ? "Synced between your devices." : "On one device only."}`;
+}
+
+/** What a counter that did not go up may mean, and what to do. */
+function aboutCopy({ possible_copy_at: at }: PasskeyView): Html | null {
+  return (
+    at &&
+    html`<p class="notice"><strong>This passkey may have been copied.</strong> On ${time(at)} its counter had not gone up since its last
+        use. Several password managers do that. If you keep it in none, or don’t know that use, remove it and add a new one.</p>`
+  );
 }
 
 function standingOf({ trusted_from }: PasskeyView, now: Date): Html | undefined {
@@ -150,12 +161,13 @@ export function passkeyPage(
 ): Page {
   const { id, name } = passkey;
   return {
-    title: `Passkey: ${name}`,
+    title: `Passkey: ${brief(name)}`,
     heading: named(name),
     ...PASSKEY_SCRIPT,
     body: html`
       ${faultSummary(fault)}
       <p>${aboutPasskey(passkey)} ${standingOf(passkey, human.now)}</p>
+      ${aboutCopy(passkey)}
       <form method="post" action="${PASSKEYS}/${id}/name">
         ${tokens(PASSKEY_PURPOSES.rename(id))}
         ${field({ name: "name", label: "Name", type: "text", autocomplete: "off", value: name, maxLength: PASSKEY_NAME_AT_MOST, hint: "For you alone, to tell it from others.", fault })}

@@ -1,100 +1,90 @@
-// Lets a browser make a passkey, or answer with one. The service issues the challenge on the click. What comes back goes
-// to it in the page's own form, and whatever it refuses, it is the page that it answers with that says why.
-(() => {
-  const NO_ANSWER = "Nothing was done: no passkey has answered. Press the button to be asked again.";
-  const UNREACHED = "Nothing was done: the service could not be reached. Try again.";
-  const TOO_OLD = "This browser is too old for passkeys here. Update it, or open this page in another.";
-  const CEREMONIES = {
-    create: {
-      read: (options) => PublicKeyCredential.parseCreationOptionsFromJSON(options),
-      ask: (publicKey) => navigator.credentials.create({ publicKey }),
-    },
-    get: {
-      read: (options) => PublicKeyCredential.parseRequestOptionsFromJSON(options),
-      ask: (publicKey) => navigator.credentials.get({ publicKey }),
-    },
-  };
-  const able = typeof window.PublicKeyCredential?.parseCreationOptionsFromJSON === "function";
+// Lets a browser create a passkey, or answer with one. The service issues the challenge on the click. The answer goes to
+// it in the page's own form; whatever it refuses, the page that it answers with says why.
+import { askPasskey, createPasskey, PasskeyFault, post, sentenceFor, TOO_OLD, usable } from "./webauthn.js";
 
-  const sayIn = (status) => (message) => {
-    status.textContent = message;
-  };
+const NOT_ACCEPTED = "This passkey wasn’t accepted. Use another, or your password.";
+const STALE = "The service couldn’t take this. Wait a minute, then reload the page.";
+const CEREMONIES = { create: createPasskey, get: askPasskey };
 
-  // `undefined`: refused, and said why. Throws what the browser does when nobody answers.
-  async function run({ read, ask }, url, body, say) {
-    const answer = await fetch(url, { method: "POST", body, redirect: "manual" }).catch(() => undefined);
-    if (answer === undefined) return say(UNREACHED);
-    // Signed out meanwhile: the page leads to sign-in, and back.
-    if (answer.type === "opaqueredirect") return location.reload();
-    const json = answer.headers.get("content-type")?.startsWith("application/json") ?? false;
-    if (!json) return { page: true };
-    const said = await answer.json();
-    if (!answer.ok) return say(said.error);
-    return ask(read(said)).then(
-      (credential) => ({ credential: JSON.stringify(credential.toJSON()) }),
-      ({ name }) =>
-        say(name === "InvalidStateError" ? "This device has a passkey of yours already." : NO_ANSWER),
-    );
+/** The passkey's answer, as JSON text; empty where the service answers the form with a page that says what is wrong. */
+async function run(ceremony, url, body) {
+  const response = await post(url, body);
+  const isJson = response.headers.get("content-type")?.startsWith("application/json") ?? false;
+  if (!isJson) return "";
+  const answer = await response.json();
+  if (!response.ok) throw new PasskeyFault(answer.error);
+  return ceremony(answer);
+}
+
+// Forms whose button asks for a passkey before they are sent.
+function startForm(form) {
+  const status = form.querySelector(".passkey-said");
+  if (!usable) {
+    status.textContent = TOO_OLD;
+    return;
   }
-
-  // Forms whose button asks for a passkey before they are sent.
-  for (const form of document.querySelectorAll("form[data-passkey]")) {
-    const say = sayIn(form.querySelector(".passkey-said"));
-    const ceremony = CEREMONIES[form.dataset.passkey];
-    let asking = false;
-    const ask = async () => {
+  let asking = false;
+  const ask = async () => {
+    asking = true;
+    status.textContent = "";
+    try {
       const body = new URLSearchParams(new FormData(form));
-      const found = await run(ceremony, form.dataset.options, body, say);
-      asking = false;
-      if (found === undefined) return;
-      form.elements.namedItem("credential").value = found.credential ?? "";
+      const credential = await run(CEREMONIES[form.dataset.passkey], form.dataset.options, body);
+      form.elements.namedItem("credential").value = credential;
       form.submit();
-    };
-    if (!able) {
-      say(TOO_OLD);
-      continue;
+    } catch (error) {
+      status.textContent = sentenceFor(error);
+    } finally {
+      asking = false;
     }
-    form.querySelector("button[type=submit]").disabled = false;
-    form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      if (asking) return;
-      asking = true;
-      say("");
-      void ask();
-    });
-  }
+  };
+  form.querySelector("button[type=submit]").disabled = false;
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (!asking) void ask();
+  });
+}
 
-  // In place of a password, to show that it is you: the form that stands around it may then be sent without one.
-  for (const place of document.querySelectorAll("[data-presence]")) {
-    const { presence: url, token } = place.dataset;
-    const say = sayIn(place.querySelector("[role=status]"));
-    const button = place.querySelector("button");
-    const prove = async () => {
-      const body = new URLSearchParams({ form_token: token });
-      const found = await run(CEREMONIES.get, `${url}/options`, body, say);
-      if (found === undefined) return false;
-      body.set("credential", found.credential ?? "");
-      const proved = await fetch(url, { method: "POST", body, redirect: "manual" }).catch(() => undefined);
-      if (!proved?.ok) say("Nothing was done: this passkey was not accepted. Use your password.");
-      return proved?.ok;
-    };
-    if (!able) continue;
-    button.disabled = false;
-    button.addEventListener("click", () => {
-      button.disabled = true;
-      say("");
-      void prove().then((proved) => {
-        button.disabled = false;
-        if (!proved) return;
-        const password = place.closest("form").elements.namedItem("password");
-        if (password) {
-          password.value = "";
-          password.required = false;
-          password.closest(".field").hidden = true;
-        }
-        button.hidden = true;
-        say("Your passkey has shown that it is you. Go on.");
-      });
-    });
+// In place of a password: the form around it may then be sent without one.
+function startPresence(place) {
+  const { presence: url, token } = place.dataset;
+  const status = place.querySelector("[role=status]");
+  const button = place.querySelector("button");
+  if (!usable) {
+    button.hidden = true;
+    status.textContent = TOO_OLD;
+    return;
   }
-})();
+  const prove = async () => {
+    button.disabled = true;
+    status.textContent = "";
+    try {
+      const body = new URLSearchParams({ form_token: token });
+      const credential = await run(askPasskey, `${url}/options`, body);
+      if (credential === "") throw new PasskeyFault(STALE);
+      body.set("credential", credential);
+      const { ok, status: code } = await post(url, body);
+      if (!ok) throw new PasskeyFault(code === 422 ? NOT_ACCEPTED : STALE);
+      waivePassword(place.closest("form"));
+      button.hidden = true;
+      status.textContent = "Your passkey has shown that it is you. Go on.";
+    } catch (error) {
+      status.textContent = sentenceFor(error);
+    } finally {
+      button.disabled = false;
+    }
+  };
+  button.disabled = false;
+  button.addEventListener("click", () => void prove());
+}
+
+function waivePassword(form) {
+  const password = form.elements.namedItem("password");
+  if (!password) return;
+  password.value = "";
+  password.required = false;
+  password.closest(".field").hidden = true;
+}
+
+for (const form of document.querySelectorAll("form[data-passkey]")) startForm(form);
+for (const place of document.querySelectorAll("[data-presence]")) startPresence(place);

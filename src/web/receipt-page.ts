@@ -1,18 +1,21 @@
+import type { Asker } from "../database/schema.ts";
 import { type Html, html } from "../lib/html.ts";
 import { formatAmount } from "../lib/money.ts";
 import { passkeyName } from "../receipts/report.ts";
 import type { Receipt, Signed } from "../receipts/schemas.ts";
 import type { Page } from "./layout.ts";
-import { amount, cardName, named, quote, time } from "./wording.ts";
+import { amount, cardName, named, quote, standsBehind, time } from "./wording.ts";
 
 export type ReceiptView = {
   receipt: Receipt;
+  /** Who stands behind the key that asked, as far as is known; the receipt itself holds the key alone. */
+  asker: Asker | null;
   /** The thumbprint of the key that signs. */
   kid: string;
 };
 
 /** `/approvals/{id}/receipt`: what was decided and what proves it, to read and to print. */
-export function receiptPage({ receipt, kid }: ReceiptView): Page {
+export function receiptPage({ receipt, asker, kid }: ReceiptView): Page {
   const { approval, terms, chain } = receipt;
   const sum = amount(terms.amountCents, terms.currency);
   const word = approval.status === "confirmed" ? "paid" : "declined";
@@ -21,7 +24,7 @@ export function receiptPage({ receipt, kid }: ReceiptView): Page {
     title: `Receipt: ${formatAmount(terms.amountCents, terms.currency)} ${word}`,
     heading: html`Receipt: ${sum} ${word}`,
     body: html`
-      ${decided(receipt)}
+      ${decided(receipt, asker)}
       <h2>Who signed</h2>
       <dl class="terms">${receipt.statements.map(signature)}</dl>
       ${receipt.payments.length > 0 && payments(receipt)}
@@ -49,7 +52,7 @@ export function fileName({ approval, chain }: Receipt): string {
   return `receipt-${chain.index}-${approval.id}.json`;
 }
 
-function decided({ approval, terms, accountId, accountName, askedBy }: Receipt): Html {
+function decided({ approval, terms, accountId, accountName, askedBy }: Receipt, asker: Asker | null): Html {
   const { displayName, userId, payoutAccount } = terms.payee;
   const outcome = approval.status === "confirmed" ? "Confirmed, and paid" : "Declined: no money has moved";
   return html`<dl class="terms">
@@ -58,7 +61,7 @@ function decided({ approval, terms, accountId, accountName, askedBy }: Receipt):
         ${row("From", html`<strong>${named(accountName)}</strong>${detail("account", code(accountId))}`)}
         ${row("To", html`<strong>${named(displayName)}</strong>${detail("user", code(userId))}${payoutAccount !== null && detail("account", code(payoutAccount))}`)}
         ${row("For", quote(terms.description), "wide")}
-        ${row("Asked by", html`${named(askedBy.name)}${detail("key", code(askedBy.preview))}${detail("on", at(approval.createdAt))}`)}
+        ${row("Asked by", html`${named(askedBy.name)}${asker && html`<span class="quiet">${standsBehind(asker)}</span>`}${detail("key", code(askedBy.preview))}${detail("on", at(approval.createdAt))}`)}
         ${row("References", references(approval, terms), "wide")}
       </dl>`;
 }

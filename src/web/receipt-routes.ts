@@ -1,6 +1,6 @@
 import { Type } from "@sinclair/typebox";
 import type { FastifyRequest } from "fastify";
-import { findApprovalForHuman } from "../approvals/human-service.ts";
+import { findApprovalForHuman, type HumanApproval } from "../approvals/human-service.ts";
 import type { App } from "../http/app.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import type { Receipt } from "../receipts/schemas.ts";
@@ -26,7 +26,8 @@ export function receiptPageRoutes(app: App, deps: ReceiptPageDeps): void {
       const human = gate.human(request);
       const receipt = await findOwn(deps, request, human);
       const kid = deps.receiptKeys.published[0]?.kid ?? "";
-      return show(deps, reply, receiptPage({ receipt, kid }), { human });
+      const approval = await findApproval(deps, request, human);
+      return show(deps, reply, receiptPage({ receipt, asker: approval?.asker ?? null, kid }), { human });
     },
   );
 
@@ -44,7 +45,17 @@ async function findOwn(deps: ReceiptPageDeps, request: FastifyRequest, human: Hu
   const accounts = human.memberships.map(({ accountId }) => accountId);
   const receipt = await findReceiptForHuman(deps, accounts, approvalId);
   if (receipt !== undefined) return receipt;
-  const approval = await findApprovalForHuman(deps.db, accounts, approvalId);
+  const approval = await findApproval(deps, request, human);
   if (approval === undefined) throw notFound("approvals", "approvalId", approvalId);
   throw new Problem("no_receipt", { approvalId });
+}
+
+function findApproval(
+  { db }: ReceiptPageDeps,
+  request: FastifyRequest,
+  { memberships }: Human,
+): Promise<HumanApproval | undefined> {
+  const { approvalId } = request.params as { approvalId: string };
+  const accounts = memberships.map(({ accountId }) => accountId);
+  return findApprovalForHuman(db, accounts, approvalId);
 }

@@ -38,6 +38,7 @@ const ASSETS = [
   { url: "/assets/co-sign.js", type: "text/javascript; charset=utf-8", file: "co-sign.js" },
   { url: "/assets/passkeys.js", type: "text/javascript; charset=utf-8", file: "passkeys.js" },
   { url: "/assets/send.js", type: "text/javascript; charset=utf-8", file: "send.js" },
+  { url: "/assets/webauthn.js", type: "text/javascript; charset=utf-8", file: "webauthn.js" },
   { url: "/assets/zone.js", type: "text/javascript; charset=utf-8", file: "zone.js" },
 ] as const;
 

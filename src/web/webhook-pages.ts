@@ -1,3 +1,4 @@
+import type { Asker } from "../database/schema.ts";
 import type { AccountEventType } from "../events/schemas.ts";
 import { type Html, html } from "../lib/html.ts";
 import type { Human } from "../sign-in/gate.ts";
@@ -8,7 +9,7 @@ import type { Page } from "./layout.ts";
 import { presenceField } from "./presence.ts";
 import { type DeliveryPage, deliveryList } from "./webhook-deliveries.ts";
 import { WEBHOOKS, webhookPath } from "./webhook-paths.ts";
-import { mentioned, named, time } from "./wording.ts";
+import { mentioned, named, standsBehind, time } from "./wording.ts";
 
 /** What each type of event tells, for the person who chooses. */
 export const EVENT_WORDS: Record<AccountEventType, string> = {
@@ -143,6 +144,8 @@ function addForm(
 /** One webhook, as a member sees it. */
 export type WebhookView = DeliveryPage & {
   webhook: MemberWebhook;
+  /** Who stands behind the API key that added it; null: a member did. */
+  asker: Asker | null;
   /** The account's name, for somebody who is in several. */
   accountName: string | undefined;
   now: Date;
@@ -159,7 +162,7 @@ const ONE_NOTICES: Record<string, string> = {
 
 /** `/settings/webhooks/{id}`: what it is sent, how that went, and what can be done about it. */
 export function webhookPage(human: Human, view: WebhookView): Page {
-  const { webhook, accountName, said, rotating, deletes, fault } = view;
+  const { webhook, asker, accountName, said, rotating, deletes, fault } = view;
   return {
     title: `Webhook: ${new URL(webhook.url).host}`,
     heading: html`Webhook`,
@@ -175,6 +178,7 @@ export function webhookPage(human: Human, view: WebhookView): Page {
           (type) => html`<span class="line">${EVENT_WORDS[type as AccountEventType]}</span>`,
         )}</dd></div>
         <div><dt>Added by</dt><dd>${webhook.madeBy === "token" && "the API key "}${named(webhook.makerName)}
+          ${asker && html`<span class="quiet">${standsBehind(asker)}</span>`}
           <span class="quiet">${time(new Date(webhook.createdAt))}</span></dd></div>
       </dl>
       <h2>Deliveries</h2>

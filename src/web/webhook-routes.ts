@@ -1,5 +1,6 @@
 import { type Static, Type } from "@sinclair/typebox";
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { findAsker } from "../accounts/token-service.ts";
 import type { AccountEventType } from "../events/schemas.ts";
 import type { App } from "../http/app.ts";
 import { originOf } from "../http/origin.ts";
@@ -225,11 +226,14 @@ async function showOne(
     ...(before !== undefined && /^\d{1,15}$/.test(before) && { cursor: before }),
   };
   const deliveries = await listDeliveries(deps, readerOf(webhook), id, page);
+  const { makerTokenId } = webhook;
+  const asker = makerTokenId === null ? undefined : await findAsker(deps.db, accountId, makerTokenId);
   const changes = manages(human, accountId) && webhook.status === "ACTIVE";
   const form = (purpose: string) =>
     changes ? { formToken: formToken(deps.keys, human, purpose) } : undefined;
   const view = {
     webhook,
+    asker: asker ?? null,
     accountName: human.memberships.length > 1 ? membershipOf(human, accountId)?.accountName : undefined,
     now: human.now,
     said,

@@ -1,3 +1,5 @@
+import type { Asker } from "../database/schema.ts";
+import { askerWords } from "../lib/asker.ts";
 import { type Html, html } from "../lib/html.ts";
 import { formatAmount } from "../lib/money.ts";
 import { brief, whole } from "../lib/names.ts";
@@ -15,6 +17,13 @@ export function named(name: string): Html {
 /** The same within a sentence, where it may not drown out what the sentence says. */
 export function mentioned(name: string, atMost?: number): Html {
   return html`<bdi>${brief(name, atMost)}</bdi>`;
+}
+
+/** Who stands behind an API key; nothing where that is not known. */
+export function standsBehind(asker: Asker | null): Html | null {
+  if (asker === null) return null;
+  const { words, name } = askerWords(asker);
+  return html`${words}${name !== null && mentioned(name)}`;
 }
 
 /** An amount that neither breaks nor can be misread: `$1,200.00 USD`. */

@@ -4,8 +4,9 @@ import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
-import { quoted } from "../lib/names.ts";
 import type { Origin } from "../lib/origin.ts";
+/** A token that changes webhooks: those that its own root made (CONTRACT.md §0). */
+import { line, type MailLine, named } from "../mail/line.ts";
 import { assertMayRead, type Reader } from "./access.ts";
 import type { Delivery, Webhook, WebhookBody } from "./schemas.ts";
 import {
@@ -19,7 +20,6 @@ import {
 } from "./service.ts";
 import { assertSendable, targetRules } from "./target.ts";
 
-/** A token that changes webhooks: those that its own root made (CONTRACT.md §0). */
 export type Caller = Reader & ActingToken;
 
 /**
@@ -42,7 +42,7 @@ export async function addByToken(
   return actAsToken(db, caller, origin, async (trx) => {
     const disclosed = await addWebhook(trx, config, maker, newId(), body);
     const { webhook } = disclosed;
-    return { result: disclosed, webhook, action: "webhook_added", said: "added a webhook" };
+    return { result: disclosed, webhook, action: "webhook_added", said: line`added a webhook` };
   });
 }
 
@@ -61,7 +61,7 @@ export function deleteByToken(
   return actAsToken(db, caller, origin, async (trx) => {
     const webhook = await lockOwn(trx, caller, id);
     await removeWebhook(trx, accountId, id);
-    return { result: webhook, webhook, action: "webhook_deleted", said: "deleted the webhook" };
+    return { result: webhook, webhook, action: "webhook_deleted", said: line`deleted the webhook` };
   });
 }
 
@@ -84,7 +84,7 @@ export function rotateByToken(
       result: disclosed,
       webhook,
       action: "webhook_secret_replaced",
-      said: "replaced the secret of the webhook",
+      said: line`replaced the secret of the webhook`,
     };
   });
 }
@@ -108,7 +108,7 @@ export function redeliverByToken(
   });
 }
 
-type Act<T> = { result: T; webhook: Webhook; action: AuditAction; said: string };
+type Act<T> = { result: T; webhook: Webhook; action: AuditAction; said: MailLine };
 
 /**
  * Changes a webhook on behalf of a token, which is held meanwhile, with its audit entry and the owners' mail.
@@ -129,7 +129,7 @@ function actAsToken<T>(
       action,
       subject: { kind: "webhook" as const, id: webhook.id },
       after: { host, eventTypes: webhook.eventTypes },
-      said: `${said} that sends to ${quoted(host)}`,
+      said: line`${said} that sends to ${named(host)}`,
     };
     await recordTokenAct(trx, caller, act, origin, now);
     return result;

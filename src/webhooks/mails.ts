@@ -1,4 +1,4 @@
-import { brief, quoted } from "../lib/names.ts";
+import { line, type MailLine, named, own, who } from "../mail/line.ts";
 import type { Mail } from "../mail/service.ts";
 
 /** What people are mailed about webhooks. */
@@ -6,9 +6,9 @@ type Context = { appName: string; publicUrl: string };
 type Person = { email: string; name: string };
 type Change = { by: Person; accountName: string; host: string };
 
-const NOT_RIGHT = (publicUrl: string): string[] => [
-  "If that is not right, delete it at once: whoever receives its events reads what happens in the account.",
-  `${publicUrl}/settings/webhooks`,
+const NOT_RIGHT = (publicUrl: string): MailLine[] => [
+  line`If that is not right, delete it at once: whoever receives its events reads what happens in the account.`,
+  own(`${publicUrl}/settings/webhooks`),
 ];
 
 export function webhookAddedMail(
@@ -18,11 +18,10 @@ export function webhookAddedMail(
 ): Mail {
   return {
     to: to.email,
-    subject: `${appName}: a new webhook for ${brief(accountName)}`,
+    subject: line`${own(appName)}: a new webhook for ${named(accountName)}`,
     paragraphs: [
-      `Hello ${brief(to.name)},`,
-      `${quoted(by.name)} (${by.email}) has added a webhook to the account ${quoted(accountName)}. Its events are sent to ` +
-        `${quoted(host)} from now on.`,
+      line`Hello,`,
+      line`${who(by)} has added a webhook to the account ${named(accountName)}. Its events are sent to ${named(host)} from now on.`,
       ...NOT_RIGHT(publicUrl),
     ],
   };
@@ -35,11 +34,10 @@ export function webhookSecretMail(
 ): Mail {
   return {
     to: to.email,
-    subject: `${appName}: a webhook of ${brief(accountName)} has another secret`,
+    subject: line`${own(appName)}: a webhook of ${named(accountName)} has another secret`,
     paragraphs: [
-      `Hello ${brief(to.name)},`,
-      `${quoted(by.name)} (${by.email}) has replaced the secret of a webhook of the account ${quoted(accountName)}, ` +
-        `which sends to ${quoted(host)}. Whoever has the new one can sign as this service does.`,
+      line`Hello,`,
+      line`${who(by)} has replaced the secret of a webhook of the account ${named(accountName)}, which sends to ${named(host)}. Whoever has the new one can sign as this service does.`,
       ...NOT_RIGHT(publicUrl),
     ],
   };

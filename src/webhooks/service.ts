@@ -105,6 +105,7 @@ export type MemberWebhook = Webhook & {
   accountId: string;
   madeBy: "token" | "member";
   makerName: string;
+  makerTokenId: string | null;
   /** In the past too: when it ended. Null: the secret is the first one. */
   oldSecretUntil: Date | null;
 };
@@ -122,6 +123,7 @@ export async function findWebhookForMember(
       accountId: row.account_id,
       madeBy: row.token_id === null ? "member" : "token",
       makerName: row.maker_name,
+      makerTokenId: row.token_id,
       oldSecretUntil: row.old_secret_until,
     }
   );

@@ -8,6 +8,7 @@ import { createLogger } from "../../src/app/logger.ts";
 import { createSandbox } from "../../src/billing/sandbox.ts";
 import { keepSecret } from "../../src/config/kept-secret.ts";
 import { inTransaction } from "../../src/database/transaction.ts";
+import { line } from "../../src/mail/line.ts";
 import { listMailbox, queueMail } from "../../src/mail/service.ts";
 import { call } from "../support/fixtures.ts";
 import { cookieOf, open, signIn } from "../support/humans.ts";
@@ -40,7 +41,7 @@ test("outside the demo there is no mailbox page", async () => {
 
 test("the demo's mailbox answers a Host that is this machine alone, so that no rebound name reads it", async () => {
   const demo = await createApp({ ...service, config: { ...service.config, demo: true } });
-  const mail = { to: "a@example.com", subject: "A secret", paragraphs: ["Link"] };
+  const mail = { to: "a@example.com", subject: line`A secret`, paragraphs: [line`Link`] };
   await inTransaction(db, async (trx) => queueMail(trx, mail, new Date()));
   const [{ id } = { id: "" }] = await listMailbox(db);
   const read = async (url: string, host: string) =>

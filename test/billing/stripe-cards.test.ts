@@ -146,7 +146,7 @@ describe("a card that a person adds on the billing page", () => {
     expect(page.text).toContain("This page needs JavaScript.");
     expect(page.text.match(/<script[^>]*>/g)).toEqual([
       '<script src="https://js.stripe.com/endive/stripe.js" defer>',
-      '<script src="/assets/card.js" defer>',
+      '<script type="module" src="/assets/card.js">',
     ]);
     expect(policyOf(page)).toContain("script-src 'self' https://js.stripe.com https://*.js.stripe.com;");
     expect(policyOf(page)).not.toContain("unsafe");

@@ -8,6 +8,7 @@ import { connect } from "../../src/database/connection.ts";
 import { inTransaction } from "../../src/database/transaction.ts";
 import { newId } from "../../src/lib/ids.ts";
 import { forgetOldMails, sendDueMails } from "../../src/mail/jobs.ts";
+import { line, own } from "../../src/mail/line.ts";
 import { listMailbox, queueMail } from "../../src/mail/service.ts";
 import type { ClaimedMail } from "../../src/mail/store.ts";
 import { createMailTransport } from "../../src/mail/transport.ts";
@@ -37,7 +38,8 @@ async function queue(
 ): Promise<string> {
   people += 1;
   const to = `person-${people}@example.com`;
-  await inTransaction(db, (trx) => queueMail(trx, { to, subject: "News", paragraphs, ...kind }, new Date()));
+  const mail = { to, subject: line`News`, paragraphs: paragraphs.map(own), ...kind };
+  await inTransaction(db, (trx) => queueMail(trx, mail, new Date()));
   return to;
 }
 
@@ -57,7 +59,7 @@ describe("mail", () => {
   test("of a change that is rolled back is never sent", async () => {
     const { sent, transport } = recorder();
     const undone = inTransaction(db, async (trx) => {
-      await queueMail(trx, { to: "nobody@example.com", subject: "No", paragraphs: ["No"] }, new Date());
+      await queueMail(trx, { to: "nobody@example.com", subject: line`No`, paragraphs: [] }, new Date());
       throw new Error("undone");
     });
     await expect(undone).rejects.toThrow("undone");

@@ -212,7 +212,7 @@ describe("the operator's way", () => {
     const opened = await openPasskeys({ db, config }, ` ${story.email.toUpperCase()} `);
     expect(opened?.passkeys).toEqual(["Passkey"]);
     expect(opened?.told.toSorted()).toEqual([story.email, owner.email].toSorted());
-    expect((await subjectsTo(db, owner.email)).at(-1)).toContain("the operator lets Ada Owner confirm");
+    expect((await subjectsTo(db, owner.email)).at(-1)).toContain("the operator lets “Ada Owner” confirm");
     expect((await subjectsTo(db, story.email)).at(-1)).toContain("counts from tomorrow");
     expect(await openPasskeys({ db, config }, story.email)).toBeUndefined();
     expect((await tracesOf(story.userId)).at(-1)).toMatchObject({ action: "passkeys_opened" });

@@ -39,8 +39,14 @@ test("what its authenticator says of itself is kept", async () => {
   const now = new Date("2026-11-25T09:00:00.000Z");
   await inTransaction(db, async (trx) => {
     const row = await lockPasskey(trx, ada, credentialId);
-    await markPasskeyUsed(trx, row?.id ?? "", { counter: 4_294_967_295, backedUp: true }, now);
+    const use = { counter: 4_294_967_295, backedUp: true, possibleCopy: true };
+    await markPasskeyUsed(trx, row?.id ?? "", use, now);
   });
   const [kept] = await listPasskeys(db, ada);
-  expect(kept).toMatchObject({ counter: 4_294_967_295, backed_up: true, last_used_at: now });
+  expect(kept).toMatchObject({
+    counter: 4_294_967_295,
+    backed_up: true,
+    last_used_at: now,
+    possible_copy_at: now,
+  });
 });

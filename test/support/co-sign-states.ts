@@ -26,7 +26,7 @@ export async function coSignStates(site: Site): Promise<PageState[]> {
         act: async (page) => {
           await plugIn(page);
           await confirm(page);
-          await page.getByText("no passkey has answered").waitFor();
+          await page.getByText("The passkey prompt was closed").waitFor();
         },
       },
     ),

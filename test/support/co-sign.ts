@@ -15,18 +15,16 @@ import {
   operate,
 } from "./fixtures.ts";
 import { createHuman, type HumanFixture, hiddenValue, open, submit } from "./humans.ts";
-import { givePasskey, userIdOf } from "./passkeys.ts";
+import { givePasskey, type PasskeyOptions, userIdOf } from "./passkeys.ts";
 
 /** An approval that waits, and a person with a passkey who may decide it. */
 export type CoSignStory = Fixture &
   HumanFixture & { approvalId: string; path: string; userId: string; passkey: Authenticator };
 
-export type CoSignOptions = {
+export type CoSignOptions = PasskeyOptions & {
   coSign?: "session" | "passkey";
   amountUsd?: number;
   paymentMethod?: string;
-  counter?: number;
-  origin?: string;
 };
 
 /** An account whose agent asks for a milestone, and its owner, who has a passkey. */

@@ -4,8 +4,8 @@ import type { App } from "../../src/http/app.ts";
 import { newId } from "../../src/lib/ids.ts";
 import { insertPasskey } from "../../src/sessions/passkey-store.ts";
 import { Authenticator, type Lies } from "./authenticator.ts";
-import type { Answer } from "./fixtures.ts";
-import { hiddenValue, open, submit } from "./humans.ts";
+import { type Answer, createFixture } from "./fixtures.ts";
+import { createHuman, hiddenValue, open, submit } from "./humans.ts";
 import { PUBLIC_URL } from "./service.ts";
 
 export const SECURITY = "/settings/security";
@@ -17,11 +17,18 @@ export async function userIdOf(db: Db, email: string): Promise<string> {
   return (await row.executeTakeFirstOrThrow()).id;
 }
 
+export type PasskeyOptions = {
+  origin?: string;
+  counter?: number;
+  /** Whether it is kept by a password manager on several devices, and not bound to one. */
+  synced?: boolean;
+};
+
 /** A passkey of the person's, as if they had added it a while ago. */
 export async function givePasskey(
   db: Db,
   userId: string,
-  { origin = PUBLIC_URL, counter = 0 }: { origin?: string; counter?: number } = {},
+  { origin = PUBLIC_URL, counter = 0, synced = false }: PasskeyOptions = {},
 ): Promise<Authenticator> {
   const authenticator = new Authenticator(origin);
   const inserted = await inTransaction(db, (trx) =>
@@ -33,8 +40,8 @@ export async function givePasskey(
       public_key: authenticator.coseKey,
       counter,
       transports: ["internal"],
-      device_type: "singleDevice",
-      backed_up: false,
+      device_type: synced ? "multiDevice" : "singleDevice",
+      backed_up: synced,
       aaguid: null,
       created_at: new Date(),
       last_used_at: null,
@@ -43,6 +50,24 @@ export async function givePasskey(
   );
   if (!inserted) throw new Error("the passkey is known already");
   return authenticator;
+}
+
+/** A member of the story's account, and of an account of their own, whose passkey waits for owners to consent. */
+export async function addWaitingMember(
+  { app, db, origin }: { app: App; db: Db; origin: string },
+  { userId }: { userId: string },
+): Promise<{ email: string; userId: string }> {
+  const { email } = await createHuman(app, (await createFixture(app)).account);
+  const memberId = await userIdOf(db, email);
+  const own = db.selectFrom("members").where("user_id", "=", userId).selectAll();
+  const joined = { ...(await own.executeTakeFirstOrThrow()), id: newId(), user_id: memberId, email };
+  await db
+    .insertInto("members")
+    .values({ ...joined, role: "approver" })
+    .execute();
+  await givePasskey(db, memberId, { origin });
+  await db.updateTable("auth.passkeys").set({ trusted_from: null }).where("user_id", "=", memberId).execute();
+  return { email, userId: memberId };
 }
 
 /** What the page's script asks before it asks the browser. */

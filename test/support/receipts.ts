@@ -1,7 +1,9 @@
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { expect } from "vitest";
+import { createLogger } from "../../src/app/logger.ts";
 import { confirmApproval, declineApproval, issueChallenge } from "../../src/approvals/decide.ts";
 import type { PaymentDeps } from "../../src/approvals/payment.ts";
+import { NO_ORIGIN } from "../../src/lib/origin.ts";
 import type { LinkedContent, Receipt } from "../../src/receipts/schemas.ts";
 import { openReceiptKeys } from "../../src/receipts/service.ts";
 import { verifyReceipt } from "../../src/receipts/verifier.ts";
@@ -71,7 +73,11 @@ export async function confirmByPasskey(deps: Deps, story: Story): Promise<void> 
   await issueChallenge(db, story, decider.actor, signed);
   const presence = {
     kind: "passkey" as const,
-    relyingParty: relyingPartyOf(config) as RelyingParty,
+    checking: {
+      relyingParty: relyingPartyOf(config) as RelyingParty,
+      logger: createLogger("silent"),
+      origin: NO_ORIGIN,
+    },
     assertion: readAssertion(JSON.stringify(passkey.assert(signed.digest))),
   };
   await confirmApproval(deps, story, { ...decider, presence }, signed);

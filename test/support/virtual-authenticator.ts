@@ -61,3 +61,55 @@ export async function plugIn(
     answered: () => answered,
   };
 }
+
+/**
+ * Has the page's credentials come from a password manager that is built as several are: what it returns has the
+ * browser's prototypes but is none of its objects, so that `toJSON()` and `getTransports()` throw "Illegal invocation".
+ */
+export async function answerAsPasswordManager(page: Page): Promise<void> {
+  await page.addInitScript(() => {
+    const copy = (original: object, keys: readonly string[]): object => {
+      const values = Object.fromEntries(
+        keys.map((key) => [key, { value: Reflect.get(original, key), enumerable: true }]),
+      );
+      return Object.create(Object.getPrototypeOf(original), values);
+    };
+    const asManager = (credential: unknown): unknown => {
+      if (!(credential instanceof PublicKeyCredential)) return credential;
+      const fields = ["clientDataJSON", "attestationObject", "authenticatorData", "signature", "userHandle"];
+      const response = copy(credential.response, fields);
+      const made = copy(credential, ["id", "rawId", "type", "authenticatorAttachment"]);
+      return Object.defineProperty(made, "response", { value: response });
+    };
+    const { credentials } = navigator;
+    const create = credentials.create.bind(credentials);
+    const get = credentials.get.bind(credentials);
+    credentials.create = async (options) => asManager(await create(options)) as Credential;
+    credentials.get = async (options) => asManager(await get(options)) as Credential;
+  });
+}
+
+/** Has the page's browser answer every passkey prompt by throwing, or by returning nothing, until it is told to stop. */
+export async function failPrompts(
+  page: Page,
+  error: { name: string } | null,
+): Promise<{ stop(): Promise<void> }> {
+  await page.evaluate((thrown) => {
+    const { credentials } = navigator;
+    const fail = async (): Promise<null> => {
+      if (thrown !== null) throw new DOMException("told to", thrown.name);
+      return null;
+    };
+    Object.defineProperties(credentials, {
+      create: { value: fail, configurable: true },
+      get: { value: fail, configurable: true },
+    });
+  }, error);
+  return {
+    stop: () =>
+      page.evaluate(() => {
+        Reflect.deleteProperty(navigator.credentials, "create");
+        Reflect.deleteProperty(navigator.credentials, "get");
+      }),
+  };
+}

@@ -161,7 +161,7 @@ describe.skipIf(browser === undefined)("a person with a passkey, in a browser", 
       await changeChallenge(page, { timeout: 200 });
       await press(page);
       const said = page.getByRole("status");
-      await expect.poll(() => textOf(said)).toContain("Nothing was confirmed: no passkey has answered.");
+      await expect.poll(() => textOf(said)).toContain("Nothing was confirmed. The passkey prompt was closed");
       await expectNothing(story);
       await authenticator.answer(true);
       await page.unroute("**/challenge");

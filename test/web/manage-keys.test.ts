@@ -113,7 +113,7 @@ describe("a person who makes a key", () => {
     const [key] = await list(scene);
     for (const { email } of [scene, approver]) {
       const mail = (await mailsTo(db, email)).at(-1);
-      expect(mail?.subject).toBe("Countersign: a new API key for Acme");
+      expect(mail?.subject).toBe("Countersign: a new API key for “Acme”");
       expect(mail?.body).toContain(`“Buyer” (${key.preview})`);
       expect(mail?.body).toContain("It may ask for payments and see jobs.");
     }

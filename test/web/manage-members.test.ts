@@ -102,7 +102,7 @@ describe("an owner who invites somebody", () => {
     expect(await membersOf(owner)).toContainEqual(
       expect.objectContaining({ email: form.email, role: "approver", status: "active" }),
     );
-    expect(await lastSubject(other.email)).toBe("Countersign: somebody was invited to Acme");
+    expect(await lastSubject(other.email)).toBe("Countersign: somebody was invited to “Acme”");
     expect(await lastEntry(owner.email)).toMatchObject({
       action: "member_invited",
       after: { role: "approver" },
@@ -115,7 +115,7 @@ describe("an owner who invites somebody", () => {
     const answer = await submit(mailing.app, INVITE, form, owner);
     expect([answer.status, answer.headers.location]).toEqual([303, `${HERE}?said=invited`]);
     const [mail] = await mailsTo(db, form.email.toLowerCase());
-    expect(mail?.subject).toBe("Countersign: an invitation to Acme");
+    expect(mail?.subject).toBe("Countersign: an invitation to “Acme”");
     const [token] = /ot_inv_\S+/.exec(mail?.body ?? "") ?? [];
     expect((await submit(app, "/invite", { token: String(token), password: PASSWORD })).status).toBe(303);
   });
@@ -131,11 +131,11 @@ describe("an owner who invites somebody", () => {
   });
 
   test("writes no line of their own into the mail, whatever stands in a name", async () => {
-    const owner = await begin();
+    const { owner, other } = await beginWith("owner");
     const form = await inviteForm(owner, { name: "Bob\n\nhttps://evil.example/\n\nBuilder" });
     await submit(mailing.app, INVITE, form, owner);
-    const [mail] = await mailsTo(db, form.email);
-    expect(mail?.body?.split("\n\n")[0]).toBe("Hello Bob https://evil.example/ Builder,");
+    const mail = (await mailsTo(db, other.email)).at(-1);
+    expect(mail?.body?.split("\n\n")[1]).toContain("“Bob https: //evil. example/ Builder” (");
   });
 
   test.each<[string, Record<string, string>, string]>([
@@ -186,8 +186,8 @@ describe("an owner who changes a role", () => {
     const { body } = await fund(app, owner.token, owner.milestone);
     const decided = decide({ app }, { ...other, path: `/approvals/${body.approval.id}` } as never, "confirm");
     await expect(decided).rejects.toThrow("form_token");
-    expect(await lastSubject(other.email)).toBe("Countersign: your role in Acme has changed");
-    expect(await lastSubject(third.email)).toBe("Countersign: a role in Acme has changed");
+    expect(await lastSubject(other.email)).toBe("Countersign: your role in “Acme” has changed");
+    expect(await lastSubject(third.email)).toBe("Countersign: a role in “Acme” has changed");
     expect(await lastEntry(owner.email)).toMatchObject({
       action: "member_role_changed",
       subjectId: other.memberId,
@@ -245,7 +245,7 @@ describe("an owner who removes a member", () => {
       for (const path of [HERE, "/approvals", "/billing"])
         expect((await open(app, path, session)).text).not.toContain("Acme");
     }
-    expect(await lastSubject(other.email)).toBe("Countersign: you are no longer in Acme");
+    expect(await lastSubject(other.email)).toBe("Countersign: you are no longer in “Acme”");
     expect(await lastEntry(owner.email)).toMatchObject({
       action: "member_removed",
       subjectId: other.memberId,

@@ -1,13 +1,12 @@
 import type { Browser, Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
-import { newId } from "../../src/lib/ids.ts";
 import { listOwnPasskeys } from "../../src/sessions/passkey-store.ts";
 import { launchBrowser, SIZES, startSite } from "../support/browser.ts";
 import { beginCoSign } from "../support/co-sign.ts";
 import { createFixture } from "../support/fixtures.ts";
 import { createHuman, PASSWORD } from "../support/humans.ts";
 import { letProofAge } from "../support/page-states.ts";
-import { givePasskey, userIdOf } from "../support/passkeys.ts";
+import { addWaitingMember, givePasskey, userIdOf } from "../support/passkeys.ts";
 import { plugIn, type VirtualAuthenticator } from "../support/virtual-authenticator.ts";
 
 const browser = await launchBrowser();
@@ -60,7 +59,7 @@ describe.skipIf(browser === undefined)("a person in a browser with an authentica
       await page.goto(`${live().origin}${SECURITY}/passkeys/new`);
       await authenticator.recognise(false);
       await press(page, "Create passkey");
-      await page.getByText("no passkey has answered").waitFor();
+      await page.getByText("The passkey prompt was closed").waitFor();
       expect(await countPasskeys(email)).toBe(0);
       await authenticator.recognise(true);
       await press(page, "Create passkey");
@@ -69,7 +68,7 @@ describe.skipIf(browser === undefined)("a person in a browser with an authentica
       await page.getByRole("button", { name: "Sign out" }).click();
       await authenticator.recognise(false);
       await press(page, "Sign in with a passkey");
-      await page.getByText("no passkey has answered").waitFor();
+      await page.getByText("The passkey prompt was closed").waitFor();
       expect(new URL(page.url()).pathname).toBe("/sign-in");
       await authenticator.recognise(true);
       await press(page, "Sign in with a passkey");
@@ -81,7 +80,7 @@ describe.skipIf(browser === undefined)("a person in a browser with an authentica
     const { email } = await createPerson();
     await inWindow("desktop", async ({ page }) => {
       await signIn(page, email);
-      for (const said of [SECURITY, "has a passkey of yours already"]) {
+      for (const said of [SECURITY, "already has a passkey of yours"]) {
         await page.goto(`${live().origin}${SECURITY}/passkeys/new`);
         await press(page, "Create passkey");
         if (said === SECURITY) await page.waitForURL(`**${SECURITY}?said=passkey`);
@@ -108,20 +107,9 @@ describe.skipIf(browser === undefined)("a person in a browser with an authentica
   });
 
   test("agrees by their passkey to another member’s that waits", async () => {
-    const { db, app } = live();
+    const { db } = live();
     const story = await beginCoSign(live());
-    const member = await createHuman(app, (await createFixture(app)).account);
-    const memberId = await userIdOf(db, member.email);
-    const [own] = await db.selectFrom("members").where("user_id", "=", story.userId).selectAll().execute();
-    if (own === undefined) throw new Error("there is no member");
-    const joined = { ...own, id: newId(), user_id: memberId, email: member.email, role: "approver" as const };
-    await db.insertInto("members").values(joined).execute();
-    await givePasskey(db, memberId, { origin: live().origin });
-    await db
-      .updateTable("auth.passkeys")
-      .set({ trusted_from: null })
-      .where("user_id", "=", memberId)
-      .execute();
+    await addWaitingMember(live(), story);
     const keys = await givePasskey(db, story.userId, { origin: live().origin });
     await inWindow("desktop", async ({ page, authenticator }) => {
       await authenticator.add(keys, story.userId);

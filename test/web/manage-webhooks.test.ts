@@ -254,12 +254,12 @@ describe("a person who manages webhooks", () => {
         .select(["subject", "body"])
         .execute();
       expect(mails.map(({ subject }) => subject)).toEqual([
-        "Countersign: a new webhook for Acme",
-        "Countersign: a webhook of Acme has another secret",
+        "Countersign: a new webhook for “Acme”",
+        "Countersign: a webhook of “Acme” has another secret",
       ]);
       for (const { body } of mails) {
         expect(body).toContain(`“Ada Owner” (${approver.email})`);
-        expect(body).toContain("“hooks.example.com”");
+        expect(body).toContain("“hooks. example. com”");
         expect(body).not.toContain("secret-path");
       }
     }

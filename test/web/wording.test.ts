@@ -5,7 +5,7 @@ import { readZone, timesIn } from "../../src/web/zone.ts";
 
 describe("what somebody else wrote", () => {
   test("cannot turn around the text that it stands in", () => {
-    expect(named("Ma\u202eria").toString()).toBe("<bdi>Ma\ufffdria</bdi>");
+    expect(named("Ma\u202eria").toString()).toBe("<bdi>Maria</bdi>");
     expect(named("مريم").toString()).toBe("<bdi>مريم</bdi>");
   });
 

@@ -1,0 +1,16 @@
+/**
+ * Who stands behind an API key, in words that end with the name, where there is one: `created by ` and `Hanna`. A name
+ * that an agent chose for itself is said to be that, as it may be anybody's (CONTRACT.md §7).
+ * @param asker.name of the person who made the key that it descends from
+ */
+export function askerWords(asker: {
+  kind: "operator" | "person" | "agent";
+  name: string | null;
+  namedItself: boolean;
+}): { words: string; name: string | null } {
+  const { kind, name, namedItself } = asker;
+  if (kind === "agent") return { words: "named itself; an agent that registered by itself", name: null };
+  const who = kind === "operator" ? "the operator" : "";
+  const words = namedItself ? "named itself; its API key descends from one created by" : "API key created by";
+  return { words: `${words} ${who}`, name };
+}
