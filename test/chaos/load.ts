@@ -188,19 +188,28 @@ export async function fundEverything(deps: Deps, world: World): Promise<string[]
   const unfunded: string[] = [];
   for (const milestone of world.amounts.keys()) {
     await putMilestone(deps, world, milestone);
-    const status = async () =>
-      (await operate(deps, "GET", `/accounts/${account}/milestones/${milestone}`)).body.milestone.status;
-    for (let turn = 1; turn <= FUND_TURNS && (await status()) !== "ACTIVE_FUNDED"; turn++) {
+    const path = `/accounts/${account}/milestones/${milestone}`;
+    let last = "";
+    const isFunded = async () => {
+      const { status, body } = await operate(deps, "GET", path);
+      last = status === 200 ? body.milestone.status : `${status} ${JSON.stringify(body)}`;
+      return last === "ACTIVE_FUNDED";
+    };
+    for (let turn = 1; turn <= FUND_TURNS && !(await isFunded()); turn++) {
       const { status: answered, body } = await send(deps, "POST", `/milestones/${milestone}/fund`, token);
-      if (answered === 202) {
-        const path = `/approvals/${body.approval.id}`;
-        const page = await browser.open(path);
-        if (bankIn(page.text) !== "") await answerBank(browser, path, "give-up");
-        else if (page.text.includes(`${path}/confirm`)) await decide(browser, path, "confirm");
-        else await delay(FUND_POLL);
+      if (answered !== 202) {
+        // It may have been lost after all.
+        await putMilestone(deps, world, milestone);
+        await delay(FUND_POLL);
+        continue;
       }
+      const approval = `/approvals/${body.approval.id}`;
+      const page = await browser.open(approval);
+      if (bankIn(page.text) !== "") await answerBank(browser, approval, "give-up");
+      else if (page.text.includes(`${approval}/confirm`)) await decide(browser, approval, "confirm");
+      else await delay(FUND_POLL);
     }
-    if ((await status()) !== "ACTIVE_FUNDED") unfunded.push(`${milestone} could not be funded at the end`);
+    if (!(await isFunded())) unfunded.push(`${milestone} could not be funded at the end: ${last}`);
   }
   return unfunded;
 }

@@ -1,3 +1,4 @@
+import { rm } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { readPostmaster } from "../../src/database/embedded/leftover.ts";
 import { type EmbeddedPostgres, startEmbeddedPostgres } from "../../src/database/embedded.ts";
@@ -24,7 +25,7 @@ export type Replication = "none" | "synchronous" | "asynchronous";
 
 const LOSE_WITHIN = 3_000;
 // A process is killed and never the machine: what was written is in the kernel's hands.
-const SETTINGS = { fsync: "off", wal_keep_size: "256MB", hot_standby: "on", max_connections: "60" };
+const SETTINGS = { fsync: "off", wal_keep_size: "64MB", hot_standby: "on", max_connections: "60" };
 
 type Node = { postgres: EmbeddedPostgres; dataDir: string; pid: number; letGo: () => void };
 
@@ -70,10 +71,12 @@ export async function startFragilePostgres(
         link.hold();
         await delay(behind);
       }
+      const { postgres, dataDir } = primary;
       kill(primary);
       proxy.refuse();
       await link.close();
-      await primary.postgres.stop();
+      await postgres.stop();
+      await rm(dataDir, { recursive: true, force: true, maxRetries: 10 });
       await promote(node.postgres.url);
       // What it was told while it was a standby: it waits for nobody now.
       await setSynchronous(node.postgres.url, false);
