@@ -5,6 +5,7 @@ import { acceptEmptyJson } from "../http/body.ts";
 import { originOf } from "../http/origin.ts";
 import { isVisible } from "../lib/names.ts";
 import { refuseInOAuthShape } from "./oauth-errors.ts";
+import { pollToken } from "./poll-service.ts";
 import { Refusal } from "./refusals.ts";
 import {
   ClaimBody,
@@ -17,7 +18,7 @@ import {
   StartedClaim,
   TokenForm,
 } from "./schemas.ts";
-import { type AgentAuthDeps, pollToken, registerAgent, revokeAccessToken, startClaim } from "./service.ts";
+import { type AgentAuthDeps, registerAgent, revokeAccessToken, startClaim } from "./service.ts";
 
 const PUBLIC = { access: { by: "public" as const } };
 const USER_AGENT_AT_MOST = 300;

@@ -1,7 +1,7 @@
 import { holdAccount, insertAccount } from "../accounts/service.ts";
 import { mintToken, revokeSecret, TOKEN_PREFIX } from "../accounts/token-service.ts";
 import { readClock, readClockNow } from "../database/clock.ts";
-import type { Db, Trx } from "../database/connection.ts";
+import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { accountKey, newId } from "../lib/ids.ts";
@@ -9,34 +9,16 @@ import type { RequestOrigin } from "../lib/origin.ts";
 import { type Credential, newSecret, readSecret } from "../lib/secrets.ts";
 import { addSeconds, SECOND } from "../lib/time.ts";
 import { queueMail } from "../mail/service.ts";
-import {
-  CLAIM_PREFIX,
-  claimState,
-  codeDigest,
-  fetchableUntil,
-  isRefused,
-  LINK_PREFIX,
-  newUserCode,
-  PAGE_PREFIX,
-} from "./claim.ts";
+import { CLAIM_PREFIX, claimState, codeDigest, LINK_PREFIX, newUserCode, PAGE_PREFIX } from "./claim.ts";
 import { type AgentLimits, createAgentLimits } from "./limits.ts";
 import { claimMail } from "./mails.ts";
 import { Refusal } from "./refusals.ts";
-import {
-  type ClaimedToken,
-  GRANT_TYPE,
-  type Identity,
-  POLL_INTERVAL,
-  PRE_CLAIM_SCOPES,
-  type StartedClaim,
-} from "./schemas.ts";
+import { GRANT_TYPE, type Identity, POLL_INTERVAL, PRE_CLAIM_SCOPES, type StartedClaim } from "./schemas.ts";
 import * as store from "./store.ts";
 
 const WINDOW_SECONDS = 24 * 60 * 60;
 const ATTEMPT_SECONDS = 30 * 60;
-const POLL_INTERVAL_STEP = 5;
-const POLL_INTERVAL_AT_MOST = 60;
-const UNNAMED = "Unnamed agent";
+export const UNNAMED = "Unnamed agent";
 
 export type AgentAuthConfig = {
   publicUrl: string;
@@ -214,116 +196,8 @@ function assertClaimable(row: store.RegistrationRow, now: Date): void {
   }
 }
 
-/**
- * Gives the agent its token, once, when a human has claimed the account; says until then how it stands. Polls
- * are counted by the database's clock, those that are refused too.
- * @throws Refusal authorization_pending | slow_down | expired_token | invalid_grant; Problem account_frozen or
- * token_limit_reached, after which the token can still be had, rate_limited {retryAfterSeconds}
- */
-export async function pollToken(
-  deps: AgentAuthDeps,
-  claimToken: string,
-  address: string,
-): Promise<ClaimedToken> {
-  const { db, config } = deps;
-  // Looked up before the account is held: its UUID follows from its id, so that anybody can make such a token up.
-  const found = await findClaim(deps, claimToken, address);
-  if (found === undefined) throw new Refusal("invalid_grant");
-  const { credential } = found;
-  const { accountId } = credential;
-  const answer = await inTransaction(db, async (trx) => {
-    await holdAccount(trx, accountId);
-    const now = await readClockNow(trx);
-    const row = await store.findByClaimToken(trx, credential);
-    if (row === undefined) return new Refusal("invalid_grant");
-    if (comesTooSoon(row, now)) {
-      const pollInterval = Math.min(row.pollInterval + POLL_INTERVAL_STEP, POLL_INTERVAL_AT_MOST);
-      await store.updatePolling(trx, accountId, { polledAt: now, pollInterval });
-      return new Refusal(
-        "slow_down",
-        `Polled too soon. Wait ${pollInterval} seconds between polls from now on.`,
-      );
-    }
-    await store.updatePolling(trx, accountId, { polledAt: now, pollInterval: row.pollInterval });
-    return deliver(trx, row, now, canClaim(config));
-  });
-  if (answer instanceof Refusal) throw answer;
-  return answer;
-}
-
-function comesTooSoon({ polledAt, pollInterval }: store.RegistrationRow, now: Date): boolean {
-  return polledAt !== null && now < addSeconds(polledAt, pollInterval);
-}
-
-async function deliver(
-  trx: Trx,
-  row: store.RegistrationRow,
-  now: Date,
-  mailed: boolean,
-): Promise<ClaimedToken | Refusal> {
-  const state = claimState(row, now);
-  switch (state) {
-    case "claimed":
-      if (isRefused(row)) {
-        return new Refusal(
-          "invalid_grant",
-          "The owner of the account has refused the access token. They mint others under Settings, API keys.",
-        );
-      }
-      return mayStillAsk(row, now) && (await store.markDelivered(trx, row.accountId, now))
-        ? mintClaimed(trx, row, now)
-        : new Refusal(
-            "invalid_grant",
-            "The access token was given already. The owner mints others under Settings, API keys.",
-          );
-    case "taken":
-      return new Refusal(
-        "invalid_grant",
-        "The account was claimed another way. Its owner or its operator mints tokens for it.",
-      );
-    case "window_over":
-      return new Refusal("expired_token", "The 24 hours to claim this account are over. Register again.");
-    case "guessed":
-    case "lapsed":
-      return new Refusal(
-        "expired_token",
-        `${state === "guessed" ? "Too many wrong codes were typed." : "Nobody has claimed the account in time."} ` +
-          "Start again at the claim endpoint, with the same claim_token.",
-      );
-    case "unnamed":
-      return new Refusal(
-        "authorization_pending",
-        "No human has been named yet. Name one at the claim endpoint first.",
-      );
-    case "open":
-      return mailed
-        ? new Refusal("authorization_pending")
-        : new Refusal(
-            "authorization_pending",
-            "This service sends no mail, so nobody can claim here. Its operator can invite the owner.",
-          );
-  }
-}
-
-function mayStillAsk(row: store.RegistrationRow, now: Date): boolean {
-  const until = fetchableUntil(row);
-  return until !== undefined && now < until;
-}
-
-async function mintClaimed(trx: Trx, row: store.RegistrationRow, now: Date): Promise<ClaimedToken> {
-  const scopes = row.scopes ?? [];
-  const { token } = await mintToken(
-    trx,
-    { accountId: row.accountId, organizationId: row.registrationId },
-    { name: row.agentName ?? UNNAMED, scopes, expiresAt: null },
-    { registered: true },
-    now,
-  );
-  return { access_token: token, token_type: "bearer", scopes };
-}
-
 /** The registration that a claim token is of. @throws Problem rate_limited {retryAfterSeconds} */
-async function findClaim(
+export async function findClaim(
   { db, lookups }: AgentAuthDeps,
   claimToken: string,
   address: string,

@@ -89,6 +89,7 @@ const ROLES: Record<string, number> = {
   refusals: 0,
   limits: 2,
   claim: 2,
+  "poll-service": 4,
   errors: 4,
   boundaries: 0,
   terms: 0,
