@@ -191,6 +191,12 @@ const catalogue = {
     "This account confirms with passkeys only: sign in with a passkey that counts before you change who its members are, or what counts.",
     true,
   ],
+  act_signature_required: [
+    409,
+    "CONFLICT",
+    "This account confirms with passkeys only, so a passkey that you have must sign this change. Go back, load the page again, press the button and answer with your passkey; that needs JavaScript. Lost all your passkeys? Remove them under Settings → Security first.",
+    true,
+  ],
   own_passkey_required: [
     409,
     "CONFLICT",

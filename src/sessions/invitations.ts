@@ -15,7 +15,8 @@ import {
   startSession,
 } from "../sign-in/service.ts";
 import type { SessionDeps } from "./service.ts";
-import { assertPasskeysAreTheirs, assertTrusted } from "./trust.ts";
+import { type Act, keptOf, proveAct, type Signature } from "./signed-act.ts";
+import { assertPasskeysAreTheirs } from "./trust.ts";
 
 export type { Invitation } from "../accounts/service.ts";
 
@@ -127,28 +128,40 @@ export async function listWaitingForConsent(
 }
 
 /**
- * An owner consents to an invitation, or refuses it.
+ * An owner consents to an invitation, which their passkey signs where the account confirms with passkeys only; or
+ * refuses it.
  * @returns the invitation; `undefined` when it does not wait
- * @throws Problem presence_lapsed, passkey_proof_required; as `holdActor`
+ * @throws Problem presence_lapsed; as `proveAct` and `holdActor`
  */
 export async function decideInvitation(
-  { db }: SessionDeps,
+  deps: SessionDeps,
   owner: Owner,
   { accountId, invitationId, consents }: { accountId: string; invitationId: string; consents: boolean },
-  origin: Origin,
-): Promise<accounts.Invitation | undefined> {
-  const need = { fresh: true, account: { id: accountId, may: "own", alone: true } } as const;
-  return inSession(db, owner, need, async (trx, now, held) => {
-    await assertTrusted(trx, held, owner.userId, accountId);
+  signature: Signature,
+): Promise<{ invitation: accounts.Invitation | undefined; cookie: string | undefined }> {
+  const need = {
+    fresh: !consents,
+    changes: "token",
+    account: { id: accountId, may: "own", alone: true },
+  } as const;
+  return inSession(deps.db, owner, need, async (trx, now, held) => {
+    const act = consentAct(accountId, invitationId);
+    const signed = consents ? await proveAct(trx, deps, owner, held, { act, signature }, now) : undefined;
     const decision = { userId: owner.userId, consents };
     const invitation = await accounts.decideInvitation(trx, accountId, invitationId, decision, now);
-    if (invitation === undefined) return undefined;
+    if (invitation === undefined) return { invitation, cookie: signed?.cookie };
     const action = consents ? "invitation_consented" : "invitation_refused";
     const subject = { kind: "member", id: invitation.memberId };
-    const detail = { role: invitation.role };
+    const detail = { role: invitation.role, ...keptOf(signed) };
+    const { origin } = signature;
     await recordAudit(trx, { accountId, actor: byPerson(owner), action, subject, detail, origin }, now);
-    return invitation;
+    return { invitation, cookie: signed?.cookie };
   });
+}
+
+/** What an owner signs to consent to an invitation. */
+export function consentAct(accountId: string, invitationId: string): Act {
+  return { action: "member", accountId, terms: { change: "consent", invitationId } };
 }
 
 class AlreadyKnown extends Error {}

@@ -1,6 +1,7 @@
 import {
   generateRegistrationOptions,
   type PublicKeyCredentialCreationOptionsJSON,
+  type PublicKeyCredentialRequestOptionsJSON,
 } from "@simplewebauthn/server";
 import { listOwners } from "../accounts/member-service.ts";
 import { assertNotFrozen, listMemberships } from "../accounts/service.ts";
@@ -10,7 +11,7 @@ import type { Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { isUuid, newId } from "../lib/ids.ts";
 import type { Origin } from "../lib/origin.ts";
-import { Problem } from "../lib/problems.ts";
+import { badField, Problem } from "../lib/problems.ts";
 import { SECOND } from "../lib/time.ts";
 import { queueMail } from "../mail/service.ts";
 import {
@@ -29,6 +30,7 @@ import * as passkeys from "./passkey-store.ts";
 import { logRefusal, type PasskeyRefusal } from "./passkey-use.ts";
 import { ALGORITHMS, readRegistration, verifyRegistration } from "./registration.ts";
 import type { SessionDeps } from "./service.ts";
+import { type Act, askToSign, isDemanded, keptOf, proveAct } from "./signed-act.ts";
 
 export type { PasskeyRow } from "./passkey-store.ts";
 
@@ -78,16 +80,16 @@ export async function askForNewPasskey(
 
 /**
  * Adds the passkey that an authenticator has made: the person's other sessions end, they are mailed, and the audit has
- * it. In a session that is not trusted it waits for consent (`passkey-trust.ts`), and the owners of the person's accounts
- * are mailed.
+ * it. Where an account of theirs confirms with passkeys only, a passkey that counts already signs the new one. Without that,
+ * and in a session that is not trusted, it waits for consent (`passkey-trust.ts`), and the owners of their accounts are mailed.
  * @returns whether it counts at once, and the cookie to set; `undefined`: it is no new passkey of theirs, or is known
  * already, and the log says why
- * @throws Problem presence_lapsed, passkey_limit_reached, account_frozen; as `holdActor`
+ * @throws Problem passkey_limit_reached, account_frozen; as `proveAct` and `holdActor`
  */
 export async function addPasskey(
   deps: SessionDeps,
   person: Person,
-  { credential, name }: { credential: string; name: string },
+  { credential, name, signature }: { credential: string; name: string; signature: string | undefined },
   origin: Origin,
 ): Promise<{ trusted: boolean; cookie: string } | undefined> {
   const { db, keys, relyingParty, config, logger } = deps;
@@ -99,7 +101,7 @@ export async function addPasskey(
     const { clientDataJSON } = registration.response;
     const challenge = readChallenge(keys, addingIn(person), clientDataJSON, now);
     if (challenge === undefined) return refuse("challenge_unknown_or_expired");
-    const { trusted } = await holdActor(trx, person, CHANGING, now);
+    const held = await holdActor(trx, person, { changes: "factors" }, now);
     for (const { accountId } of await listMemberships(trx, person.userId))
       await assertNotFrozen(trx, accountId);
     const checked = await verifyRegistration(relyingParty, registration, challenge.bytes);
@@ -108,6 +110,10 @@ export async function addPasskey(
     if (!(await useChallenge(trx, challenge))) return refuse("challenge_answered_before");
     if ((await passkeys.listOwnPasskeys(trx, person.userId)).length >= PASSKEYS_AT_MOST)
       throw new Problem("passkey_limit_reached");
+    const act = addingAct({ credentialId: registration.id, name });
+    const signing = { act, signature: { credential: signature, origin } };
+    const signed = await proveAct(trx, deps, person, held, signing, now);
+    const trusted = signed !== undefined || held.trusted;
     const id = newId();
     const row = {
       id,
@@ -126,14 +132,35 @@ export async function addPasskey(
     };
     if (!(await passkeys.insertPasskey(trx, row))) return refuse("known_credential");
     const sessionsEnded = await endSessions(trx, person.userId, person.sessionId);
-    const token = await renewSession(trx, person, { proved: trusted, trusted }, now);
+    const cookie =
+      signed?.cookie ?? cookieFor(deps, await renewSession(trx, person, { proved: trusted, trusted }, now));
     const entry = { actor: byPerson(person), subject: { kind: "passkey", id }, origin };
     const after = { name, trusted };
-    await recordAudit(trx, { ...entry, action: "passkey_added", after, detail: { sessionsEnded } }, now);
+    const detail = { sessionsEnded, ...keptOf(signed) };
+    await recordAudit(trx, { ...entry, action: "passkey_added", after, detail }, now);
     await queueMail(trx, passkeyAddedMail(config, person, { name, trusted }), now);
     if (!trusted) await mailOwners(trx, config, person, now);
-    return { trusted, cookie: cookieFor(deps, token) };
+    return { trusted, cookie };
   });
+}
+
+/** What a passkey that counts signs of a new one: its credential, and the name that it gets. */
+export function addingAct({ credentialId, name }: { credentialId: string; name: string }): Act {
+  return { action: "passkey", terms: { change: "add", credentialId, name } };
+}
+
+/**
+ * What `navigator.credentials.get` is to ask, so that a passkey which counts signs the new one.
+ * @throws Problem passkeys_unavailable, passkey_proof_required, bad_request for what is no new passkey
+ */
+export async function askToSignNew(
+  deps: SessionDeps,
+  person: Person,
+  { credential, name }: { credential: string; name: string },
+): Promise<PublicKeyCredentialRequestOptionsJSON> {
+  const registration = readRegistration(credential);
+  if (registration === undefined) throw badField("credential", "This is no new passkey.");
+  return askToSign(deps, person, addingAct({ credentialId: registration.id, name }));
 }
 
 /** Gives a passkey of theirs another name. */
@@ -162,7 +189,9 @@ export async function removePasskey(
   return inSession(deps.db, person, CHANGING, async (trx, now, { trusted }) => {
     const passkey = await passkeys.deletePasskey(trx, person.userId, id);
     if (passkey === undefined) return undefined;
-    if (!trusted && counts(passkey, now)) await markUnvouched(trx, person.userId, now);
+    // Nor has a session that was opened with a passkey, where passkeys are demanded: its cookie may have been copied.
+    const unvouched = !trusted || (await isDemanded(trx, person.userId));
+    if (unvouched && counts(passkey, now)) await markUnvouched(trx, person.userId, now);
     const sessionsEnded = await endSessions(trx, person.userId, person.sessionId);
     const token = await renewSession(trx, person, { proved: false, trusted: false }, now);
     const entry = { actor: byPerson(person), subject: { kind: "passkey", id }, origin };

@@ -3,8 +3,6 @@ import type { Db } from "../database/connection.ts";
 import { openSignIn, type SignInDeps } from "../sign-in/service.ts";
 import { type RelyingParty, relyingPartyOf } from "./relying-party.ts";
 
-export { assertTrusted } from "./trust.ts";
-
 /** All that sign-in and passkeys work with. Made once, by `openSessions`. */
 export type SessionDeps = SignInDeps & {
   /** What passkeys are bound to. Absent: there can be none. */

@@ -76,8 +76,14 @@ export async function lockPerson(trx: Trx, userId: string): Promise<void> {
   await sql`select 1 from auth.users where id = ${userId} for no key update`.execute(trx);
 }
 
-/** Notes that the person's password alone does not vouch for them any more. */
+/** Notes that neither the person's password alone nor any session of theirs vouches for them any more. */
 export async function markUnvouched(trx: Trx, userId: string, now: Date): Promise<void> {
+  await trx
+    .updateTable("auth.sessions")
+    .set({ trusted: false })
+    .where("user_id", "=", userId)
+    .where("trusted", "=", true)
+    .execute();
   await trx.updateTable("auth.users").set({ unvouched_since: now }).where("id", "=", userId).execute();
 }
 

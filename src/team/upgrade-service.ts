@@ -15,7 +15,8 @@ import { isUuid, newId } from "../lib/ids.ts";
 import type { Origin } from "../lib/origin.ts";
 import { addSeconds } from "../lib/time.ts";
 import { queueMail } from "../mail/service.ts";
-import { assertTrusted } from "../sessions/service.ts";
+import type { SessionDeps } from "../sessions/service.ts";
+import { keptOf, proveAct, type Signature, type Act as SignedAct } from "../sessions/signed-act.ts";
 import { type Actor, inSession } from "../sign-in/service.ts";
 import { type UpgradeSaid, upgradeAskedMail, upgradeEndedMail } from "./upgrade-mails.ts";
 import * as store from "./upgrade-store.ts";
@@ -69,26 +70,38 @@ export async function listUpgrades(db: Db, accountId: string): Promise<Upgrade[]
   return open.filter((_, i) => standing[i]);
 }
 
+/** What an owner signs to consent to an upgrade. */
+export function upgradeAct(accountId: string, upgradeId: string): SignedAct {
+  return { action: "member", accountId, terms: { change: "upgrade", upgradeId } };
+}
+
 /**
- * An owner consents, or refuses. Whoever calls has checked that their proof is fresh.
- * @returns `false`: it is no longer open
- * @throws Problem passkey_proof_required; as `holdActor`
+ * An owner consents, signed by a passkey where the account confirms with passkeys only, or refuses.
+ * @returns whether it was still open, and the cookie of a session that the signature has renewed
+ * @throws as `proveAct` and `holdActor`
  */
 export function decideUpgrade(
-  deps: Deps,
+  deps: SessionDeps,
   owner: Person,
   account: Account,
-  choice: { upgradeId: string; consents: boolean },
-  origin: Origin,
-): Promise<boolean> {
-  const need = { fresh: true, account: { id: account.accountId, may: "own", alone: true } } as const;
+  { upgradeId, consents }: { upgradeId: string; consents: boolean },
+  signature: Signature,
+): Promise<{ decided: boolean; cookie?: string | undefined }> {
+  const { accountId } = account;
+  const need = {
+    ...(consents ? { changes: "token" as const } : { fresh: true }),
+    account: { id: accountId, may: "own", alone: true },
+  } as const;
   return inSession(deps.db, owner, need, async (trx, now, held) => {
-    await assertTrusted(trx, held, owner.userId, account.accountId);
-    const upgrade = await findStanding(trx, account.accountId, choice.upgradeId);
-    if (upgrade === undefined) return false;
-    const outcome = choice.consents ? "consented" : "refused";
-    await end(trx, deps.config, account, upgrade, outcome, { actor: byPerson(owner), origin }, now);
-    return true;
+    const act = upgradeAct(accountId, upgradeId);
+    const signed = consents ? await proveAct(trx, deps, owner, held, { act, signature }, now) : undefined;
+    const cookie = signed?.cookie;
+    const upgrade = await findStanding(trx, accountId, upgradeId);
+    if (upgrade === undefined) return { decided: false, cookie };
+    const outcome = consents ? "consented" : "refused";
+    const by = { actor: byPerson(owner), origin: signature.origin };
+    await end(trx, deps.config, account, upgrade, outcome, by, now, keptOf(signed));
+    return { decided: true, cookie };
   });
 }
 
@@ -145,6 +158,7 @@ async function end(
   outcome: UpgradeOutcome,
   act: Act,
   now: Date,
+  kept: object = {},
 ): Promise<void> {
   const { memberId, role } = upgrade;
   await store.endOpen(trx, { accountId, memberId }, outcome, now);
@@ -160,7 +174,7 @@ async function end(
       action: given ? "member_role_changed" : "member_upgrade_ended",
       subject: { kind: "member", id: memberId },
       ...(given ? { before: { role: member.role }, after: { role } } : {}),
-      detail: { upgradeId: upgrade.id, role, outcome },
+      detail: { upgradeId: upgrade.id, role, outcome, ...kept },
     },
     now,
   );

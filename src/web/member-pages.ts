@@ -7,7 +7,8 @@ import type { Human } from "../sign-in/gate.ts";
 import type { Webhook } from "../webhooks/schemas.ts";
 import { choice, type Fault, faultSummary, field, hiddenField, notice } from "./forms.ts";
 import type { Page } from "./layout.ts";
-import { presenceField } from "./presence.ts";
+import { PASSKEY_SCRIPT } from "./passkey-pages.ts";
+import { signedForm, signingField, signingNeedsScript } from "./signing.ts";
 import { UPGRADE_NOTICES, type UpgradeView, upgradeRows } from "./upgrade-pages.ts";
 import { madeWebhooks } from "./webhook-pages.ts";
 import { mentioned, named } from "./wording.ts";
@@ -35,7 +36,7 @@ export type MemberSection = {
   members: readonly MemberRow[];
   upgrades: readonly UpgradeView[];
   /** What makes the form to invite; absent for all but owners. */
-  inviting: { formToken: string; draft?: InviteDraft | undefined } | undefined;
+  inviting: { formToken: string; signs: boolean; draft?: InviteDraft | undefined } | undefined;
 };
 
 const NOTICES: Record<string, string> = {
@@ -69,6 +70,7 @@ export function membersPage(
 ): Page {
   return {
     title: "Members",
+    ...(sections.some(({ inviting }) => inviting?.signs) && PASSKEY_SCRIPT),
     body: html`
       ${notice(said === undefined ? undefined : NOTICES[said])}
       ${faultSummary(fault)}
@@ -109,18 +111,18 @@ function row(
 function inviteForm(
   human: Human,
   { accountId }: MemberSection,
-  { formToken, draft = EMPTY }: NonNullable<MemberSection["inviting"]>,
+  { formToken, signs, draft = EMPTY }: NonNullable<MemberSection["inviting"]>,
   fault: Fault | undefined,
 ): Html {
   const ids = inviteFields(accountId);
-  return html`<form method="post" action="${MEMBERS}/invite">
+  return html`${signingNeedsScript(signs)}<form method="post" action="${MEMBERS}/invite"${signedForm(`${MEMBERS}/invite`, signs)}>
         ${hiddenField("account_id", accountId)}
         ${hiddenField("form_token", formToken)}
         ${field({ name: "email", id: ids.email, label: "E-mail", type: "email", autocomplete: "off", value: draft.email, maxLength: 254, fault })}
         ${field({ name: "name", id: ids.name, label: "Name", type: "text", autocomplete: "off", value: draft.name, maxLength: NAME_AT_MOST, fault })}
         ${choice({ name: "role", id: ids.role, label: "Role", options: ROLES, value: draft.role, hint: ROLE_HINT })}
-        ${presenceField(human, ids.password, fault)}
-        <button type="submit">Invite them</button>
+        ${signingField(human, signs, ids.password, fault)}
+        <button type="submit"${signs && " disabled"}>Invite them</button>
       </form>`;
 }
 
@@ -144,6 +146,8 @@ export type MemberView = {
   member: MemberOfAccount;
   accountName: string;
   you: boolean;
+  /** Whether the owner's passkey signs what is changed. */
+  signs: boolean;
   formToken: string;
   role?: MemberRole;
   fault?: Fault | undefined;
@@ -151,12 +155,13 @@ export type MemberView = {
 
 /** `/settings/members/{id}`: another role, and the way out. */
 export function memberPage(human: Human, view: MemberView & { shown: string; stale?: true }): Page {
-  const { member, accountName, you, formToken, role, fault, shown, stale } = view;
+  const { member, accountName, you, signs, formToken, role, fault, shown, stale } = view;
   const { id, email, name, status } = member;
   const invited = status === "invited";
   return {
     title: `Member: ${brief(name)}`,
     heading: html`${mentioned(name)}`,
+    ...(signs && PASSKEY_SCRIPT),
     body: html`
       ${faultSummary(fault)}
       ${
@@ -173,13 +178,13 @@ export function memberPage(human: Human, view: MemberView & { shown: string; sta
         invited
           ? html`<p>For another link, or another role, <a href="${MEMBERS}">invite them again</a>: the link before it then ends.</p>`
           : html`<h2>Change the role</h2>
-      <form method="post" action="${memberPath(id)}/role">
+      ${signingNeedsScript(signs)}<form method="post" action="${memberPath(id)}/role"${signedForm(`${memberPath(id)}/role`, signs)}>
         ${hiddenField("shown", shown)}
         ${hiddenField("form_token", formToken)}
         ${choice({ name: "role", label: "Role", options: ROLES, value: role ?? member.role, hint: ROLE_HINT })}
         <p class="quiet">${you ? "This is you: with another role you can no longer change members." : "It counts at once, and they are mailed."}</p>
-        ${presenceField(human, PASSWORD_FIELD, fault)}
-        <button type="submit">Change the role</button>
+        ${signingField(human, signs, PASSWORD_FIELD, fault)}
+        <button type="submit"${signs && " disabled"}>Change the role</button>
       </form>`
       }
       <h2>${invited ? "Withdraw the invitation" : you ? "Leave the account" : "Remove them"}</h2>
@@ -198,11 +203,13 @@ export function removePage(
     deleteWebhooks: boolean;
   },
 ): Page {
-  const { member, accountName, you, formToken, fault, keys, revokeKeys, webhooks, deleteWebhooks } = view;
+  const { member, accountName, you, signs, formToken, fault, keys, revokeKeys, webhooks, deleteWebhooks } =
+    view;
   const { id, name, email, status } = member;
   const invited = status === "invited";
   return {
     title: invited ? "Withdraw this invitation?" : you ? "Leave this account?" : "Remove this member?",
+    ...(signs && PASSKEY_SCRIPT),
     body: html`
       ${faultSummary(fault)}
       ${
@@ -212,7 +219,7 @@ export function removePage(
         <strong>${mentioned(accountName)}</strong>. A payment that ${you ? "you" : "they"} confirmed and that waits for ${you ? "your" : "their"} bank is given up, and its
         approval waits again. What was paid stays paid.</p>`
       }
-      <form method="post" action="${memberPath(id)}/remove">
+      ${signingNeedsScript(signs)}<form method="post" action="${memberPath(id)}/remove"${signedForm(`${memberPath(id)}/remove`, signs)}>
         ${hiddenField("form_token", formToken)}
         ${
           keys.length > 0 &&
@@ -229,9 +236,9 @@ export function removePage(
           says: "Delete these webhooks too. Nothing more is sent there",
         })}`
         }
-        ${presenceField(human, PASSWORD_FIELD, fault)}
+        ${signingField(human, signs, PASSWORD_FIELD, fault)}
         <div class="choices">
-          <button type="submit">${invited ? "Withdraw it" : you ? "Leave" : "Remove them"}</button>
+          <button type="submit"${signs && " disabled"}>${invited ? "Withdraw it" : you ? "Leave" : "Remove them"}</button>
           <a class="button second" href="${memberPath(id)}">${invited ? "Keep it" : you ? "Stay" : "Keep them"}</a>
         </div>
       </form>`,

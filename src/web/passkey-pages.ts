@@ -83,6 +83,7 @@ export function newPasskeyPage(
     presence,
     returnTo,
     full,
+    signs,
     standing,
     fault,
   }: {
@@ -90,6 +91,8 @@ export function newPasskeyPage(
     presence: Html | undefined;
     returnTo: string | undefined;
     full: boolean;
+    /** Whether a passkey that they have signs the new one. */
+    signs: boolean;
     /** What they have already: a passkey that counts, or else one that waits. */
     standing: "counts" | "waits" | "none";
     fault?: Fault | undefined;
@@ -103,19 +106,20 @@ export function newPasskeyPage(
       ${faultSummary(fault)}
       <p>Your device, your password manager or a security key keeps it, and asks for your fingerprint, face or PIN each time
         you use it.</p>
-      ${aboutTrust(human, standing)}
+      ${signs ? ABOUT_SIGNING : aboutTrust(human, standing)}
       <noscript><p class="notice wrong"><strong>Adding a passkey needs JavaScript:</strong> a browser makes one for a script alone.
         Everything else under Security works without.</p></noscript>
       ${
         full
           ? html`<p class="notice wrong">You have as many passkeys as you may have. <a href="${SECURITY}">Remove one that you do not use</a>
         first.</p>`
-          : html`<form method="post" action="${PASSKEYS}" data-passkey="create" data-options="${PASSKEYS}/options">
+          : html`<form method="post" action="${PASSKEYS}" data-passkey="create" data-options="${PASSKEYS}/options"${signs && html` data-sign="${PASSKEYS}/sign"`}>
         ${tokenField}
         ${hiddenField("credential", "")}
+        ${signs && hiddenField("signature", "")}
         ${returnTo !== undefined && hiddenField("return_to", returnTo)}
-        ${presenceField(human, PASSWORD_FIELD, fault)}
-        ${presence}
+        ${!signs && presenceField(human, PASSWORD_FIELD, fault)}
+        ${!signs && presence}
         <div class="choices">
           <button class="scripted" id="passkey" type="submit" disabled>Create passkey</button>
           <a class="button second" href="${back}">${returnTo === undefined ? "Back" : "Not now"}</a>
@@ -126,6 +130,10 @@ export function newPasskeyPage(
       <p class="quiet">You will be signed out everywhere else, and mailed.</p>`,
   };
 }
+
+const ABOUT_SIGNING = html`<p class="notice"><strong>You will be asked twice:</strong> first to create the new passkey, then for a passkey that
+        you have already, which signs the new one. Lost all of them? <a href="${SECURITY}">Remove them</a> first: the new one then
+        signs you in, and confirms once an owner of each of your accounts has agreed to it.</p>`;
 
 /** What a passkey would not count for that is added in this session, and what to do about it. */
 function aboutTrust({ trusted }: Human, standing: "counts" | "waits" | "none"): Html | undefined {
@@ -181,9 +189,9 @@ export function passkeyPage(
       }
       <p>It will no longer sign you in. You will be signed out everywhere else, and mailed. What it has signed stays signed.</p>
       ${
-        !human.trusted &&
-        html`<p class="notice">Nothing but your password says that it is you. You can remove it all the same: what you add afterwards
-        then waits for an owner of each of your accounts.</p>`
+        (!human.trusted || last.length > 0) &&
+        html`<p class="notice">You can remove it without another passkey. What you add afterwards then waits for an owner of each of
+        your accounts: to replace it, add the new one first.</p>`
       }
       <form method="post" action="${PASSKEYS}/${id}/remove">
         ${tokens(PASSKEY_PURPOSES.remove(id))}

@@ -8,6 +8,7 @@ import { askForPresence, proveByPasskey } from "../sessions/passkey-sign-in.ts";
 import {
   addPasskey,
   askForNewPasskey,
+  askToSignNew,
   listOwnPasskeys,
   PASSKEY_NAME_AT_MOST,
   PASSKEYS_AT_MOST,
@@ -17,6 +18,7 @@ import {
   renamePasskey,
 } from "../sessions/passkeys.ts";
 import type { SessionDeps } from "../sessions/service.ts";
+import { mustSign } from "../sessions/signed-act.ts";
 import { formToken } from "../sign-in/form-token.ts";
 import { type Human, openSessionGate } from "../sign-in/gate.ts";
 import { safeReturnTo } from "../sign-in/return-to.ts";
@@ -39,6 +41,7 @@ const AddForm = Type.Object(
     ...form,
     ...password,
     credential: Type.Optional(Credential),
+    signature: Type.Optional(Credential),
     return_to: Type.Optional(Type.String({ maxLength: 2048 })),
   },
   { additionalProperties: false },
@@ -73,20 +76,26 @@ function addingRoutes(app: App, deps: SessionDeps): void {
   app.post(`${PASSKEYS}/options`, options, async (request, reply) => {
     const human = gate.human(request);
     const { password: typed } = request.body;
-    const acting = await proveNow(deps, request, reply, human, typed);
+    const acting = await findAdding(deps, request, reply, human, typed);
     if (acting === undefined)
       return reply.code(422).send({ error: absentFault(PASSWORD_FIELD, typed).message });
     return reply.send(await askForNewPasskey(deps, acting));
   });
 
+  app.post(`${PASSKEYS}/sign`, options, async (request, reply) => {
+    const { credential = "" } = request.body;
+    const name = passkeyName(callerOf(request).userAgent);
+    return reply.send(await askToSignNew(deps, gate.human(request), { credential, name }));
+  });
+
   app.post(PASSKEYS, options, async (request, reply) => {
     const human = gate.human(request);
-    const { password: typed, credential = "", return_to: returnTo } = request.body;
+    const { password: typed, credential = "", signature, return_to: returnTo } = request.body;
     const complain = (fault: Fault) => showNew(deps, reply, human, returnTo, fault);
-    const acting = await proveNow(deps, request, reply, human, typed);
+    const acting = await findAdding(deps, request, reply, human, typed);
     if (acting === undefined) return complain(absentFault(PASSWORD_FIELD, typed));
     const name = passkeyName(callerOf(request).userAgent);
-    const added = await addPasskey(deps, acting, { credential, name }, originOf(request));
+    const added = await addPasskey(deps, acting, { credential, name, signature }, originOf(request));
     if (added === undefined) return complain({ field: "passkey", message: NO_PASSKEY });
     reply.header("set-cookie", added.cookie);
     if (!added.trusted) return reply.redirect(`${SECURITY}?said=passkey-waits`, 303);
@@ -162,6 +171,18 @@ function presenceRoutes(app: App, deps: SessionDeps): void {
   });
 }
 
+/** Who adds a passkey: proved by the signature of another, where one must sign, and else by a password or lately. */
+async function findAdding(
+  deps: SessionDeps,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  human: Human,
+  typed: string | undefined,
+): Promise<Human | undefined> {
+  const signs = human.trusted && (await mustSign(deps.db, human.userId));
+  return signs ? human : proveNow(deps, request, reply, human, typed);
+}
+
 async function showNew(
   deps: SessionDeps,
   reply: FastifyReply,
@@ -173,9 +194,10 @@ async function showNew(
   const own = await listOwnPasskeys(deps, human.userId);
   const page = newPasskeyPage(human, {
     tokenField: tokenField(deps, human, PASSKEY_PURPOSES.add),
-    presence: presenceOf(deps, human, own),
+    presence: presenceOf(deps, human, own, { reload: await mustSign(deps.db, human.userId) }),
     returnTo: wanted === undefined ? undefined : safeReturnTo(wanted),
     full: own.length >= PASSKEYS_AT_MOST,
+    signs: human.trusted && (await mustSign(deps.db, human.userId)),
     standing: own.some((one) => counts(one, human.now)) ? "counts" : own.length > 0 ? "waits" : "none",
     fault,
   });
@@ -204,9 +226,14 @@ async function showOne(
   return show(deps, reply, page, { human, status: fault === undefined ? 200 : 422 });
 }
 
-function presenceOf(deps: SessionDeps, human: Human, own: readonly PasskeyRow[]) {
+function presenceOf(
+  deps: SessionDeps,
+  human: Human,
+  own: readonly PasskeyRow[],
+  options?: { reload: boolean },
+) {
   if (own.length === 0 || deps.relyingParty === undefined) return undefined;
-  return presenceByPasskey(human, formToken(deps.keys, human, PASSKEY_PURPOSES.presence));
+  return presenceByPasskey(human, formToken(deps.keys, human, PASSKEY_PURPOSES.presence), options);
 }
 
 /** @throws Problem not_found for a passkey that is not theirs */

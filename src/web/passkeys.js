@@ -24,14 +24,22 @@ function startForm(form) {
     return;
   }
   let asking = false;
-  const ask = async () => {
+  const credential = form.elements.namedItem("credential");
+  const signature = form.elements.namedItem("signature");
+  const ask = async (submitter) => {
     asking = true;
     status.textContent = "";
     try {
-      const body = new URLSearchParams(new FormData(form));
-      const credential = await run(CEREMONIES[form.dataset.passkey], form.dataset.options, body);
-      form.elements.namedItem("credential").value = credential;
-      form.submit();
+      const sent = () => new URLSearchParams(new FormData(form, submitter));
+      const { passkey, options, sign } = form.dataset;
+      // What was created already is not created again when its signature failed.
+      if (!signature || credential.value === "")
+        credential.value = await run(CEREMONIES[passkey], options, sent());
+      if (signature && credential.value !== "") {
+        status.textContent = "Now answer with a passkey that you have already, to sign the new one.";
+        signature.value = await run(askPasskey, sign, sent());
+      }
+      submit(form, submitter);
     } catch (error) {
       status.textContent = sentenceFor(error);
     } finally {
@@ -40,9 +48,20 @@ function startForm(form) {
   };
   form.querySelector("button[type=submit]").disabled = false;
   form.addEventListener("submit", (event) => {
+    if (event.submitter?.hasAttribute("data-unsigned")) return;
     event.preventDefault();
-    if (!asking) void ask();
+    if (!asking) void ask(event.submitter);
   });
+}
+
+// Past the listener above, and with what its button says.
+function submit(form, submitter) {
+  if (submitter?.name) {
+    const field = document.createElement("input");
+    Object.assign(field, { type: "hidden", name: submitter.name, value: submitter.value });
+    form.append(field);
+  }
+  form.submit();
 }
 
 // In place of a password: the form around it may then be sent without one.
@@ -65,6 +84,7 @@ function startPresence(place) {
       body.set("credential", credential);
       const { ok, status: code } = await post(url, body);
       if (!ok) throw new PasskeyFault(code === 422 ? NOT_ACCEPTED : STALE);
+      if ("reload" in place.dataset) return location.reload();
       waivePassword(place.closest("form"));
       button.hidden = true;
       status.textContent = "Your passkey has shown that it is you. Go on.";

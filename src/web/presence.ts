@@ -73,11 +73,16 @@ export function presenceField(human: Human, id: string, fault: Fault | undefined
 /**
  * Beside that field, on a page with the passkeys' script: the person's passkey in its place, or for what a password
  * does not vouch for.
+ * @param options.reload whether the page is another one then
  */
-export function presenceByPasskey(human: Human, token: string): Html | undefined {
+export function presenceByPasskey(
+  human: Human,
+  token: string,
+  { reload = false }: { reload?: boolean } = {},
+): Html | undefined {
   if (isFresh(human, human.now) && human.trusted) return undefined;
   return html`
-        <div class="field scripted" data-presence="/settings/security/presence" data-token="${token}">
+        <div class="field scripted" data-presence="/settings/security/presence" data-token="${token}"${reload && " data-reload"}>
           <button class="second" type="button" disabled>Use a passkey that you have</button>
           <p class="quiet" role="status"></p>
         </div>`;

@@ -45,6 +45,7 @@ export function problemPage(problem: Problem, requestId: string): Page {
     case "presence_lapsed":
     case "passkey_refused":
     case "passkey_proof_required":
+    case "act_signature_required":
     case "own_passkey_required":
     case "token_limit_reached":
     case "webhook_limit_reached":

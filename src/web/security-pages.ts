@@ -8,6 +8,7 @@ import { ROLE_WORDS } from "./invite-pages.ts";
 import type { Page } from "./layout.ts";
 import { consentsPart } from "./passkey-consent-pages.ts";
 import { PASSKEY_SCRIPT, type PasskeyView, passkeysPart } from "./passkey-pages.ts";
+import { signedForm, signingField } from "./signing.ts";
 import { mentioned } from "./wording.ts";
 
 const NOTICES: Record<string, string> = {
@@ -67,7 +68,7 @@ export function securityPage(parts: Parts): Page {
   } = parts;
   return {
     title: "Security",
-    ...(byPasskey && waitingPasskeys.length > 0 && PASSKEY_SCRIPT),
+    ...(byPasskey && waitingPasskeys.length + waiting.length > 0 && PASSKEY_SCRIPT),
     body: html`
       ${notice(said === undefined ? undefined : NOTICES[said])}
       ${faultSummary(fault)}
@@ -120,21 +121,22 @@ function sessionRow({ current, userAgent, address, startedAt, seenAt }: OpenSess
         </li>`;
 }
 
-function waitingPart({ waiting, fresh, tokens, fault }: Parts): Html {
+function waitingPart({ human, waiting, byPasskey, fresh, tokens, fault }: Parts): Html {
   return html`
       <h2>Waiting for your consent</h2>
       <p>The operator of this service invites these people. They can accept only if you, as an owner, agree.</p>
       <ul class="rows">${waiting.map(({ accountId, accountName, invitationId, email, name, role }) => {
         const id = `password-${invitationId}`;
+        const signs = byPasskey && demandsPasskeys(human, accountId);
         return html`
         <li>
-          <form method="post" action="/settings/security/consent">
+          <form method="post" action="/settings/security/consent"${signedForm("/settings/security/consent", signs)}>
             ${tokens(PURPOSES.consent(invitationId))}
             ${hiddenField("account_id", accountId)}
             ${hiddenField("invitation_id", invitationId)}
             <p><strong>${mentioned(name)}</strong> (${email}) into <strong>${mentioned(accountName)}</strong> as ${ROLE_WORDS[role]}</p>
             ${
-              (!fresh || fault?.field === id) &&
+              (!(fresh || signs) || fault?.field === id) &&
               field({
                 name: "password",
                 id,
@@ -145,13 +147,18 @@ function waitingPart({ waiting, fresh, tokens, fault }: Parts): Html {
                 fault,
               })
             }
+            ${signs && signingField(human, signs, id, fault)}
             <div class="choices">
-              <button type="submit" name="decision" value="consent">Agree</button>
-              <button class="second" type="submit" name="decision" value="refuse">Refuse</button>
+              <button type="submit" name="decision" value="consent"${signs && " disabled"}>Agree</button>
+              <button class="second" type="submit" name="decision" value="refuse" data-unsigned>Refuse</button>
             </div>
           </form>
         </li>`;
       })}</ul>`;
+}
+
+function demandsPasskeys({ memberships }: Human, accountId: string): boolean {
+  return memberships.some((own) => own.accountId === accountId && own.coSign === "passkey");
 }
 
 function time(at: Date): Html {

@@ -2,14 +2,17 @@ import { Type } from "@sinclair/typebox";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { App } from "../http/app.ts";
 import { originOf } from "../http/origin.ts";
-import { decideInvitation } from "../sessions/invitations.ts";
+import { consentAct, decideInvitation } from "../sessions/invitations.ts";
 import type { SessionDeps } from "../sessions/service.ts";
+import { askToSign } from "../sessions/signed-act.ts";
 import { type Human, openSessionGate } from "../sign-in/gate.ts";
 import { changePassword, endOtherSessions, passwordFault } from "../sign-in/service.ts";
 import type { Fault } from "./forms.ts";
-import { absentFault, proveNow } from "./presence.ts";
+import { Credential } from "./passkey-routes.ts";
+import { absentFault } from "./presence.ts";
 import { PURPOSES } from "./security-pages.ts";
 import { showSecurity } from "./security-view.ts";
+import { findActing, findPresent, setCookie } from "./signing.ts";
 
 const HERE = "/settings/security";
 const WRONG_PASSWORD = "This is not your password.";
@@ -28,6 +31,7 @@ const ConsentForm = Type.Object({
   invitation_id: Type.String({ format: "uuid" }),
   decision: Type.Union([Type.Literal("consent"), Type.Literal("refuse")]),
   password: Type.Optional(Type.String({ maxLength: 1024 })),
+  credential: Type.Optional(Credential),
 });
 
 /** `/settings/security` (CONTRACT.md §7): what a person changes about their own sign-in. */
@@ -69,19 +73,25 @@ export function securityRoutes(app: App, deps: SessionDeps): void {
   );
 
   const consent = formGate(({ body }) => PURPOSES.consent((body as { invitation_id: string }).invitation_id));
-  app.post(
-    `${HERE}/consent`,
-    { ...consent.options, schema: { hide: true, body: ConsentForm } },
-    async (request, reply) => {
-      const human = consent.human(request);
-      const { account_id: accountId, invitation_id: invitationId, decision, password: typed } = request.body;
-      const acting = await proveNow(deps, request, reply, human, typed);
-      if (acting === undefined)
-        return present(reply, human, undefined, absentFault(`password-${invitationId}`, typed));
-      const choice = { accountId, invitationId, consents: decision === "consent" };
-      const decided = await decideInvitation(deps, acting, choice, originOf(request));
-      const said = decided === undefined ? "" : choice.consents ? "?said=consented" : "?said=refused";
-      return reply.redirect(`${HERE}${said}`, 303);
-    },
-  );
+  const consentOptions = { ...consent.options, schema: { hide: true as const, body: ConsentForm } };
+  app.post(`${HERE}/consent/sign`, consentOptions, async (request, reply) => {
+    const { account_id: accountId, invitation_id: invitationId } = request.body;
+    const act = consentAct(accountId, invitationId);
+    return reply.send(await askToSign(deps, consent.human(request), act));
+  });
+  app.post(`${HERE}/consent`, consentOptions, async (request, reply) => {
+    const human = consent.human(request);
+    const { account_id: accountId, invitation_id: invitationId, decision, password: typed } = request.body;
+    const choice = { accountId, invitationId, consents: decision === "consent" };
+    const found = choice.consents
+      ? await findActing(deps, request, reply, human, accountId)
+      : await findPresent(deps, request, reply, human);
+    if (found === undefined)
+      return present(reply, human, undefined, absentFault(`password-${invitationId}`, typed));
+    const decided = await decideInvitation(deps, found.acting, choice, found.signature);
+    setCookie(reply, decided.cookie);
+    const said =
+      decided.invitation === undefined ? "" : choice.consents ? "?said=consented" : "?said=refused";
+    return reply.redirect(`${HERE}${said}`, 303);
+  });
 }

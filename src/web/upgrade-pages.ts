@@ -2,11 +2,11 @@ import { type Html, html } from "../lib/html.ts";
 import type { Human } from "../sign-in/gate.ts";
 import type { Upgrade } from "../team/upgrade-service.ts";
 import { hiddenField } from "./forms.ts";
-import { presenceField } from "./presence.ts";
+import { signedForm, signingField } from "./signing.ts";
 import { mentioned, time } from "./wording.ts";
 
 /** What the operator asks for, as a member may decide it: owners consent or refuse, every member may object. */
-export type UpgradeView = Upgrade & { formToken: string; path: string; decides: boolean };
+export type UpgradeView = Upgrade & { formToken: string; path: string; decides: boolean; signs: boolean };
 
 export const UPGRADE_NOTICES: Record<string, string> = {
   upgrade_consented: "You consented. The new role counts now, and all members were mailed.",
@@ -23,8 +23,10 @@ export function upgradeRows(human: Human, upgrades: readonly UpgradeView[]): Htm
 }
 
 function row(human: Human, upgrade: UpgradeView): Html {
-  const { id, memberName, memberEmail, role, effectiveAt, formToken, path, decides } = upgrade;
-  const form = (buttons: Html): Html => html`<form method="post" action="${path}">
+  const { id, memberName, memberEmail, role, effectiveAt, formToken, path, decides, signs } = upgrade;
+  const form = (
+    buttons: Html,
+  ): Html => html`<form method="post" action="${path}"${signedForm(path, decides && signs)}>
             ${hiddenField("form_token", formToken)}
             ${buttons}
           </form>`;
@@ -37,9 +39,9 @@ function row(human: Human, upgrade: UpgradeView): Html {
           }</p>
           ${
             decides &&
-            form(html`${presenceField(human, `password-${id}`, undefined)}
-            <button type="submit" name="decision" value="consent">Consent</button>
-            <button class="second" type="submit" name="decision" value="refuse">Refuse</button>`)
+            form(html`${signingField(human, signs, `password-${id}`, undefined)}
+            <button type="submit" name="decision" value="consent"${signs && " disabled"}>Consent</button>
+            <button class="second" type="submit" name="decision" value="refuse" data-unsigned>Refuse</button>`)
           }
           ${
             !decides &&

@@ -4,12 +4,14 @@ import type { App } from "../http/app.ts";
 import { originOf } from "../http/origin.ts";
 import { Problem } from "../lib/problems.ts";
 import type { SessionDeps } from "../sessions/service.ts";
+import { askToSign, mustSign } from "../sessions/signed-act.ts";
 import { formToken } from "../sign-in/form-token.ts";
 import { type Human, openSessionGate } from "../sign-in/gate.ts";
-import { decideUpgrade, listUpgrades, objectToUpgrade } from "../team/upgrade-service.ts";
+import { decideUpgrade, listUpgrades, objectToUpgrade, upgradeAct } from "../team/upgrade-service.ts";
 import { MEMBERS } from "./member-pages.ts";
 import { accountOf } from "./memberships.ts";
-import { proveNow } from "./presence.ts";
+import { Credential } from "./passkey-routes.ts";
+import { findActing, findPresent, setCookie } from "./signing.ts";
 import type { UpgradeView } from "./upgrade-pages.ts";
 
 const Params = Type.Object({ accountId: Type.String({ format: "uuid" }), upgradeId: Type.String() });
@@ -18,6 +20,7 @@ const Body = Type.Object(
     form_token: Type.String({ maxLength: 100 }),
     decision: Type.Union([Type.Literal("consent"), Type.Literal("refuse"), Type.Literal("object")]),
     password: Type.Optional(Type.String({ maxLength: 1_024 })),
+    credential: Type.Optional(Credential),
   },
   { additionalProperties: false },
 );
@@ -30,11 +33,13 @@ export async function viewUpgrades(
   human: Human,
   { accountId, role }: { accountId: string; role: string },
 ): Promise<UpgradeView[]> {
+  const signs = await mustSign(db, human.userId, accountId);
   return (await listUpgrades(db, accountId)).map((upgrade) => ({
     ...upgrade,
     formToken: formToken(keys, human, purposeOf(upgrade.id)),
     path: `${MEMBERS}/upgrades/${accountId}/${upgrade.id}`,
     decides: role === "owner",
+    signs,
   }));
 }
 
@@ -44,27 +49,32 @@ export function upgradeRoutes(app: App, deps: SessionDeps): void {
     purpose: (request: FastifyRequest) => purposeOf((request.params as { upgradeId: string }).upgradeId),
     returnTo: () => MEMBERS,
   });
-  app.post(
-    `${MEMBERS}/upgrades/:accountId/:upgradeId`,
-    { ...gate.options, schema: { hide: true, params: Params, body: Body } },
-    async (request, reply) => {
-      const human = gate.human(request);
-      const { accountId, upgradeId } = request.params;
-      const { decision, password } = request.body;
-      const account = accountOf(human, accountId);
-      const origin = originOf(request);
-      const say = (said: string) => reply.redirect(`${MEMBERS}?said=${said}`, 303);
-      if (decision === "object") {
-        const objected = await objectToUpgrade(deps, human, account, upgradeId, origin);
-        return say(objected ? "upgrade_ended" : "upgrade_over");
-      }
-      if (account.role !== "owner") throw new Problem("not_permitted");
-      const acting = await proveNow(deps, request, reply, human, password);
-      if (acting === undefined) return say("upgrade_unproved");
-      const consents = decision === "consent";
-      const choice = { upgradeId, consents };
-      if (!(await decideUpgrade(deps, acting, account, choice, origin))) return say("upgrade_over");
-      return say(consents ? "upgrade_consented" : "upgrade_ended");
-    },
-  );
+  const options = { ...gate.options, schema: { hide: true as const, params: Params, body: Body } };
+  app.post(`${MEMBERS}/upgrades/:accountId/:upgradeId/sign`, options, async (request, reply) => {
+    const { accountId, upgradeId } = request.params;
+    return reply.send(await askToSign(deps, gate.human(request), upgradeAct(accountId, upgradeId)));
+  });
+  app.post(`${MEMBERS}/upgrades/:accountId/:upgradeId`, options, async (request, reply) => {
+    const human = gate.human(request);
+    const { accountId, upgradeId } = request.params;
+    const { decision } = request.body;
+    const account = accountOf(human, accountId);
+    const origin = originOf(request);
+    const say = (said: string) => reply.redirect(`${MEMBERS}?said=${said}`, 303);
+    if (decision === "object") {
+      const objected = await objectToUpgrade(deps, human, account, upgradeId, origin);
+      return say(objected ? "upgrade_ended" : "upgrade_over");
+    }
+    if (account.role !== "owner") throw new Problem("not_permitted");
+    const consents = decision === "consent";
+    const found = consents
+      ? await findActing(deps, request, reply, human, accountId)
+      : await findPresent(deps, request, reply, human);
+    if (found === undefined) return say("upgrade_unproved");
+    const choice = { upgradeId, consents };
+    const { decided, cookie } = await decideUpgrade(deps, found.acting, account, choice, found.signature);
+    setCookie(reply, cookie);
+    if (!decided) return say("upgrade_over");
+    return say(consents ? "upgrade_consented" : "upgrade_ended");
+  });
 }

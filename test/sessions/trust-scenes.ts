@@ -23,7 +23,7 @@ import {
   signIn,
   submit,
 } from "../support/humans.ts";
-import { addPasskey, SECURITY, signInByPasskey, userIdOf } from "../support/passkeys.ts";
+import { type Adding, addPasskey, SECURITY, signInByPasskey, userIdOf } from "../support/passkeys.ts";
 import type { TestService } from "../support/service.ts";
 
 export const CONSENTS = `${SECURITY}/passkey-consents`;
@@ -64,12 +64,8 @@ export function trustScenes(service: TestService) {
   }
 
   /** Adds a passkey, as a browser does. */
-  async function add(human: { cookie: string }, password?: string) {
-    const { answer, authenticator } = await addPasskey(
-      app,
-      human,
-      password === undefined ? {} : { password },
-    );
+  async function add(human: { cookie: string }, adding: Adding = {}) {
+    const { answer, authenticator } = await addPasskey(app, human, adding);
     expect(answer.status, answer.text).toBe(303);
     return { answer, authenticator };
   }

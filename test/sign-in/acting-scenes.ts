@@ -105,6 +105,14 @@ function form(
 const OWN = { ofMember: false };
 const ASKING = { asks: true, answersAll: true };
 
+/** What asks a passkey to sign the change that another form makes. */
+async function signing(scene: Scene, change: string): Promise<Acting> {
+  const acting = await ENTRIES[change]?.(scene);
+  if (acting === undefined) throw new TypeError(`${change} is not listed`);
+  await givePasskey(scene.db, scene.userId);
+  return { ...acting, path: `${acting.path}/sign`, ...ASKING };
+}
+
 async function approvalOf({ app, token, milestone }: Scene): Promise<string> {
   return `/approvals/${(await fund(app, token, milestone)).body.approval.id}`;
 }
@@ -229,11 +237,13 @@ export const ENTRIES: Record<string, Entry> = {
     const path = `/settings/keys/waiting/${accountId}/refuse`;
     return form({ ...scene, ...session }, path, `keys:refuse:${accountId}`, {}, { by });
   },
+  "/settings/members/invite/sign": (scene) => signing(scene, "/settings/members/invite"),
   "/settings/members/invite": (scene) => {
     const { accountId: account_id } = scene;
     const fields = { account_id, email: newEmail(), name: "Cleo", role: "viewer" };
     return form(scene, "/settings/members/invite", `members:invite:${account_id}`, fields);
   },
+  "/settings/members/:memberId/role/sign": (scene) => signing(scene, "/settings/members/:memberId/role"),
   "/settings/members/:memberId/role": async (scene) => {
     const { memberId } = await createHuman(scene.app, scene.account, "viewer");
     const row = scene.db.selectFrom("members").where("id", "=", memberId).select("updated_at");
@@ -241,6 +251,7 @@ export const ENTRIES: Record<string, Entry> = {
     const fields = { role: "approver", shown };
     return form(scene, `/settings/members/${memberId}/role`, `members:role:${memberId}:${shown}`, fields);
   },
+  "/settings/members/:memberId/remove/sign": (scene) => signing(scene, "/settings/members/:memberId/remove"),
   "/settings/members/:memberId/remove": async (scene) => {
     const { memberId } = await createHuman(scene.app, scene.account, "viewer");
     return form(scene, `/settings/members/${memberId}/remove`, `members:remove:${memberId}`);
@@ -253,6 +264,7 @@ export const ENTRIES: Record<string, Entry> = {
     await signIn(scene.app, scene.email);
     return form(scene, `${SECURITY}/sessions`, "security:sessions", {}, OWN);
   },
+  "/settings/security/consent/sign": (scene) => signing(scene, "/settings/security/consent"),
   "/settings/security/consent": async (scene) => {
     const { app, db, account, accountId: account_id } = scene;
     const { memberId } = await invite(app, account, "approver");
@@ -263,6 +275,7 @@ export const ENTRIES: Record<string, Entry> = {
   },
   "/settings/security/passkeys/options": (scene) =>
     form(scene, `${PASSKEYS}/options`, "passkeys:add", {}, { ...OWN, ...ASKING }),
+  "/settings/security/passkeys/sign": (scene) => signing(scene, "/settings/security/passkeys"),
   "/settings/security/passkeys": async (scene) => {
     const asking = form(scene, `${PASSKEYS}/options`, "passkeys:add");
     const { body } = await submit(scene.app, asking.path, asking.fields, scene);

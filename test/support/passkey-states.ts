@@ -1,12 +1,13 @@
 import { sql } from "kysely";
 import { inTransaction } from "../../src/database/transaction.ts";
 import { accountKey } from "../../src/lib/ids.ts";
+import { listOwnPasskeys } from "../../src/sessions/passkey-store.ts";
 import { markUnvouched } from "../../src/sign-in/person-store.ts";
 import type { Site } from "./browser.ts";
 import { createFixture, operate } from "./fixtures.ts";
-import { createHuman, type HumanFixture } from "./humans.ts";
+import { cookieOf, createHuman, type HumanFixture } from "./humans.ts";
 import { letProofAge, type PageState } from "./page-states.ts";
-import { givePasskey, userIdOf } from "./passkeys.ts";
+import { givePasskey, signInByPasskey, userIdOf } from "./passkeys.ts";
 
 const SECURITY = "/settings/security";
 
@@ -42,6 +43,13 @@ export async function passkeyStates(site: Site): Promise<PageState[]> {
   const only = await give(demanding);
   await operate(app, "PUT", `/accounts/${demanding.account}`, { coSign: "passkey" });
 
+  const signer = await begin();
+  await operate(app, "PUT", `/accounts/${signer.account}`, { coSign: "passkey" });
+  const held = await givePasskey(db, signer.userId, { origin });
+  const signing = cookieOf(await signInByPasskey(app, held, signer.userId));
+  await sql`update auth.passkeys set possible_copy_at = now() where user_id = ${signer.userId}`.execute(db);
+  const copied = await listOwnPasskeys(db, signer.userId);
+
   const ownerOf = async (fixture: Awaited<ReturnType<typeof begin>>): Promise<HumanFixture> => {
     const elsewhere = await begin();
     await sql`insert into members (account_id, id, email, name, role, status, user_id, created_at, updated_at)
@@ -62,6 +70,10 @@ export async function passkeyStates(site: Site): Promise<PageState[]> {
       path: `${SECURITY}/passkeys/new?return_to=/billing`,
       cookie: aged.cookie,
     },
+    { name: "passkey-new-signs", path: `${SECURITY}/passkeys/new`, cookie: signing },
+    { name: "passkey-possible-copy", path: `${SECURITY}/passkeys/${copied[0]?.id}`, cookie: signing },
+    { name: "members-signs", path: "/settings/members", cookie: signing },
+    { name: "member-signs", path: `/settings/members/${signer.memberId}`, cookie: signing },
     { name: "passkey-new-linked", path: `${SECURITY}/passkeys/new`, cookie: linked.cookie },
     { name: "passkey-new-waits", path: `${SECURITY}/passkeys/new`, cookie: waiting.cookie },
     { name: "passkey-only", path: `${SECURITY}/passkeys/${only}`, cookie: demanding.cookie },

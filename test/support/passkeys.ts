@@ -86,6 +86,8 @@ export type Adding = {
   lies?: Lies;
   /** Typed, as the last proof is old. */
   password?: string;
+  /** A passkey of theirs that counts, which signs the new one. */
+  signer?: Authenticator;
   /** What else the form sends. */
   fields?: Record<string, string>;
 };
@@ -94,12 +96,25 @@ export type Adding = {
 export async function addPasskey(
   app: App,
   human: { cookie: string },
-  { authenticator = new Authenticator(), lies, password, fields = {} }: Adding = {},
+  { authenticator = new Authenticator(), lies, password, signer, fields = {} }: Adding = {},
 ): Promise<{ answer: Answer; authenticator: Authenticator; credential: string; form_token: string }> {
   const { form_token, options } = await askToAdd(app, human, password === undefined ? {} : { password });
   const credential = JSON.stringify(authenticator.register(options.challenge, lies));
-  const answer = await submit(app, PASSKEYS, { form_token, credential, ...fields }, human);
+  const signed = signer && { signature: await signNew(app, human, { form_token, credential }, signer) };
+  const answer = await submit(app, PASSKEYS, { form_token, credential, ...signed, ...fields }, human);
   return { answer, authenticator, credential, form_token };
+}
+
+/** What a passkey answers that signs a new one. */
+export async function signNew(
+  app: App,
+  human: { cookie: string },
+  fields: Record<string, string>,
+  signer: Authenticator,
+): Promise<string> {
+  const { body, text } = await submit(app, `${PASSKEYS}/sign`, fields, human);
+  if (body?.challenge === undefined) throw new Error(text);
+  return JSON.stringify(signer.assert(body.challenge));
 }
 
 export type SigningIn = { lies?: Lies; challenge?: string; cookie?: string; returnTo?: string };

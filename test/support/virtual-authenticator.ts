@@ -15,14 +15,17 @@ export type VirtualAuthenticator = {
 /** Gives the page's browser an authenticator as phones and laptops have one, by Chromium's own means for tests. */
 export async function plugIn(
   page: Page,
-  { recognises = true }: { recognises?: boolean } = {},
+  {
+    recognises = true,
+    transport = "internal",
+  }: { recognises?: boolean; transport?: "internal" | "usb" } = {},
 ): Promise<VirtualAuthenticator> {
   const cdp: CDPSession = await page.context().newCDPSession(page);
   await cdp.send("WebAuthn.enable");
   const { authenticatorId } = await cdp.send("WebAuthn.addVirtualAuthenticator", {
     options: {
       protocol: "ctap2",
-      transport: "internal",
+      transport,
       hasResidentKey: true,
       hasUserVerification: recognises,
       isUserVerified: recognises,

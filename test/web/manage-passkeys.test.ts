@@ -1,6 +1,6 @@
 import type { Browser, Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
-import { listOwnPasskeys } from "../../src/sessions/passkey-store.ts";
+import { listOwnPasskeys, listPasskeys } from "../../src/sessions/passkey-store.ts";
 import { launchBrowser, SIZES, startSite } from "../support/browser.ts";
 import { beginCoSign } from "../support/co-sign.ts";
 import { createFixture } from "../support/fixtures.ts";
@@ -119,6 +119,40 @@ describe.skipIf(browser === undefined)("a person in a browser with an authentica
       await page
         .getByText("You have agreed. Owners of this person’s other accounts must agree too.")
         .waitFor();
+    });
+  });
+
+  test("has a passkey on one device sign the one that another makes, and change members, where that is demanded", async () => {
+    const { db, origin } = live();
+    const story = await beginCoSign(live(), { origin });
+    await inWindow("phone", async ({ page, authenticator: kept }) => {
+      await kept.add(story.passkey, story.userId);
+      await page.goto(`${origin}/sign-in`);
+      await press(page, "Sign in with a passkey");
+      await page.waitForURL("**/approvals");
+
+      await kept.answer(false);
+      const made = await plugIn(page, { transport: "usb" });
+      // The other device answers once there is something to sign; a person picks it up then.
+      await page.route("**/passkeys/sign", async (route) => {
+        await made.answer(false);
+        await kept.answer(true);
+        await route.continue();
+      });
+      await page.goto(`${origin}${SECURITY}/passkeys/new`);
+      await press(page, "Create passkey");
+      await page.waitForURL(`**${SECURITY}?said=passkey`);
+      expect(await listPasskeys(db, story.userId)).toHaveLength(2);
+
+      await page.goto(`${origin}/settings/members`);
+      await page.getByLabel("E-mail").fill("bob@example.com");
+      await page.getByLabel("Name").fill("Bob");
+      await press(page, "Invite them");
+      await page.waitForURL("**/settings/members?said=invited");
+      await page.getByRole("link", { name: "Change Bob" }).click();
+      await page.getByRole("link", { name: "Withdraw the invitation" }).click();
+      await press(page, "Withdraw it");
+      await page.waitForURL("**/settings/members?said=withdrawn");
     });
   });
 
