@@ -23,8 +23,11 @@ export function show(
     email: human.email,
     signOutToken: formToken(keys, human, SIGN_OUT),
   };
-  // So that, once they have signed out, strangers' failures do not shut them out of this browser.
-  const device = human && rememberDevice({ config, keys }, reply.request.headers.cookie, human.email);
+  // So that, once they have signed out, strangers' failures do not shut them out of this browser. Only a page that is
+  // opened by the session's present token gives it: a copied cookie whose token was replaced earns nothing.
+  const { method, headers } = reply.request;
+  const opens = method === "GET" && human?.token === "current";
+  const device = opens ? rememberDevice({ config, keys }, headers.cookie, human.email) : undefined;
   if (device !== undefined) reply.header("set-cookie", device);
   return sendPage(reply, config.appName, status, page, visitor);
 }

@@ -141,8 +141,8 @@ describe("after a restore that lost what was committed last", () => {
     await declineNow(restored, chain.stories[1] as Story);
     await operatorUpdates(restored);
     for (const table of ["events", "operator_events"]) {
-      await sql`alter table ${sql.table(table)} disable trigger user`.execute(db);
-      await sql`update ${sql.table(table)} set created_at = created_at - interval '400 days'`.execute(db);
+      await sql`alter table ${sql.table(table)} disable trigger user`.execute(ownerOf(db));
+      await sql`update ${sql.table(table)} set created_at = created_at - interval '400 days'`.execute(ownerOf(db));
     }
     await sweepOldEvents(db, 365);
     await sweepOldEvents(db, 365);

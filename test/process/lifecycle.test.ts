@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { sql } from "kysely";
-import { afterAll, afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { accountKey } from "../../src/lib/ids.ts";
 import { createWorld, insertLapsed } from "../concurrency/world.ts";
 import { cloneDatabase, emptyDatabase } from "../support/clones.ts";
@@ -83,16 +83,22 @@ test("SIGTERM answers whoever waits for events at once, with an empty page", asy
   expect(await ended).toMatchObject({ code: 0, signal: null, stderr: "" });
 });
 
-describe("a database that goes away", async () => {
-  const proxy = await startProxy(url);
-  const { token, account, milestone } = await createFixture(app);
-  const service = await startProcess("serve", proxy.url);
+describe("a database that goes away", () => {
+  let proxy: Awaited<ReturnType<typeof startProxy>>;
+  let service: Awaited<ReturnType<typeof startProcess>>;
+  let fixture: Awaited<ReturnType<typeof createFixture>>;
+  // Only now: the tests before count the connections of their own process.
+  beforeAll(async () => {
+    proxy = await startProxy(url);
+    fixture = await createFixture(app);
+    service = await startProcess("serve", proxy.url);
+  });
   afterEach(() => proxy.restore());
   afterAll(async () => {
     await service.kill9();
     await proxy.cut();
   });
-  const fund = () => service.call("POST", `/milestones/${milestone}/fund`, { token });
+  const fund = () => service.call("POST", `/milestones/${fixture.milestone}/fund`, { token: fixture.token });
   const answersAgain = () =>
     waitUntil(async () => (await service.call("GET", "/readyz")).status === 200, "it is ready again");
 
@@ -118,11 +124,11 @@ describe("a database that goes away", async () => {
     await proxy.cut();
     for (const answer of await Promise.all([
       ...Array.from({ length: 15 }, fund),
-      service.call("PUT", `/api/operator/v1/accounts/${account}`, {
+      service.call("PUT", `/api/operator/v1/accounts/${fixture.account}`, {
         token: OPERATOR_KEY,
         body: { name: "Acme" },
       }),
-      service.call("GET", "/updates", { token }),
+      service.call("GET", "/updates", { token: fixture.token }),
       service.call("GET", "/readyz"),
     ])) {
       await expectUnavailable(Promise.resolve(answer));
