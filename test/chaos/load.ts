@@ -147,7 +147,7 @@ async function actAsAgent(deps: Deps, world: World): Promise<void> {
   const again = open.length > 0 && dice.roll() < 0.3;
   const milestone = again ? dice.pick(open)[1].milestone : `m-${randomBytes(5).toString("hex")}`;
   if (!again) {
-    world.amounts.set(milestone, (Math.ceil(dice.between(50, 99_999)) + 100) / 100);
+    world.amounts.set(milestone, (Math.ceil(dice.between(50, 89_999)) + 100) / 100);
     if (!(await putMilestone(deps, world, milestone))) return;
   }
   await ask(deps, world, milestone);
