@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
-import { jumpPast } from "../lib/numbers.ts";
+import { drawJump } from "../lib/numbers.ts";
 import type { EventPage, EventRow } from "./store.ts";
 
 /** Leaves `count` events of the account, from number `first` on, for the operator's feed to take over. */
@@ -26,7 +26,9 @@ export async function lockLastNumber(trx: Trx): Promise<number> {
     from operator_head for no key update`.execute(trx);
   const [head] = rows;
   if (head === undefined) throw new TypeError("the operator's feed has a head");
-  return head.moved ? jumpPast(head.last, head.now) : head.last;
+  if (!head.moved) return head.last;
+  const { jump, clock } = drawJump(head.now);
+  return Math.max(head.last + jump, clock);
 }
 
 export type OutboxRow = { account_id: string; number: number };

@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
-import { JUMP } from "../lib/numbers.ts";
+import { drawJump } from "../lib/numbers.ts";
 
 export type NewEvent = {
   type: string;
@@ -33,13 +33,14 @@ export async function takeEventNumbers(
     update account_heads set last_event = last_event + ${count}
     where account_id = ${accountId} and run = server_run()
     returning last_event as last`.execute(trx);
+  const { jump, clock } = drawJump(now);
   const jumped =
     taken.rows.length > 0
       ? taken
       : await sql<{ last: number }>`
           update account_heads set run = server_run(),
-            last_event = greatest(last_event + ${JUMP}::bigint, ${now.getTime()}::bigint) + ${count},
-            chain_floor = greatest(chain_index + ${JUMP}::bigint, ${now.getTime()}::bigint)
+            last_event = greatest(last_event + ${jump}::bigint, ${clock}::bigint) + ${count},
+            chain_floor = greatest(chain_index + ${jump}::bigint, ${clock}::bigint)
           where account_id = ${accountId}
           returning last_event as last`.execute(trx);
   const last = jumped.rows[0]?.last;

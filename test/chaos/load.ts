@@ -147,7 +147,7 @@ async function actAsAgent(deps: Deps, world: World): Promise<void> {
   const again = open.length > 0 && dice.roll() < 0.3;
   const milestone = again ? dice.pick(open)[1].milestone : `m-${randomBytes(5).toString("hex")}`;
   if (!again) {
-    world.amounts.set(milestone, Math.ceil(dice.between(50, 99_999)) / 100 + 1);
+    world.amounts.set(milestone, (Math.ceil(dice.between(50, 89_999)) + 100) / 100);
     if (!(await putMilestone(deps, world, milestone))) return;
   }
   await ask(deps, world, milestone);
@@ -190,6 +190,7 @@ export async function fundEverything(deps: Deps, world: World): Promise<string[]
     await putMilestone(deps, world, milestone);
     const path = `/accounts/${account}/milestones/${milestone}`;
     let last = "";
+    let said = "";
     const isFunded = async () => {
       const { status, body } = await operate(deps, "GET", path);
       last = status === 200 ? body.milestone.status : `${status} ${JSON.stringify(body)}`;
@@ -197,6 +198,7 @@ export async function fundEverything(deps: Deps, world: World): Promise<string[]
     };
     for (let turn = 1; turn <= FUND_TURNS && !(await isFunded()); turn++) {
       const { status: answered, body } = await send(deps, "POST", `/milestones/${milestone}/fund`, token);
+      said = `${answered} ${JSON.stringify(body)}`;
       if (answered !== 202) {
         // It may have been lost after all.
         await putMilestone(deps, world, milestone);
@@ -206,10 +208,11 @@ export async function fundEverything(deps: Deps, world: World): Promise<string[]
       const approval = `/approvals/${body.approval.id}`;
       const page = await browser.open(approval);
       if (bankIn(page.text) !== "") await answerBank(browser, approval, "give-up");
-      else if (page.text.includes(`${approval}/confirm`)) await decide(browser, approval, "confirm");
+      else if (page.text.includes(`${approval}/confirm`))
+        said += ` confirm ${await decide(browser, approval, "confirm").catch(String)}`;
       else await delay(FUND_POLL);
     }
-    if (!(await isFunded())) unfunded.push(`${milestone} could not be funded at the end: ${last}`);
+    if (!(await isFunded())) unfunded.push(`${milestone} could not be funded at the end: ${last}, ${said}`);
   }
   return unfunded;
 }
@@ -239,8 +242,8 @@ async function readFeed(deps: Deps, world: World): Promise<void> {
   if (status !== 200) return;
   for (const { id, type, data } of body.events) {
     const step = Number(id) - world.events;
-    // In another run of the server numbers jump.
-    if (step !== 1 && step < JUMP) deps.tally.add("GAP: the feed left an event out or told it twice");
+    // In another run of the server numbers jump, from the last that was not lost.
+    if (step !== 1 && step < JUMP / 2) deps.tally.add("GAP: the feed left an event out or told it twice");
     world.events = Number(id);
     if (type === "approval.confirmed") noteState(world, data.approvalId, data.status, deps);
   }
