@@ -24,10 +24,12 @@ const BATCH = 500;
  */
 export async function searchLostIntents(deps: Deps, within = Number.POSITIVE_INFINITY): Promise<void> {
   const { db, processor } = deps;
-  const search = await store.readSearch(db);
-  if (!search.moved) return;
-  await keepLost(deps, processor.listIntents({ since: addSeconds(search.seenAt, -SLACK_SECONDS) }), within);
-  await store.endSearch(db, search);
+  for (;;) {
+    const search = await store.readSearch(db);
+    if (!search.moved) return;
+    await keepLost(deps, processor.listIntents({ since: addSeconds(search.seenAt, -SLACK_SECONDS) }), within);
+    await store.endSearch(db, search);
+  }
 }
 
 /** Looks for what was made for an account under keys that the processor still keeps. */
