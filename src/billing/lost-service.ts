@@ -54,6 +54,19 @@ async function keepLost({ db }: Deps, intents: AsyncIterable<IntentRecord>, with
 }
 
 /**
+ * What was paid and is lost here, of which nobody was told yet. One counts as told when the next is asked for: should this
+ * process die in between, it is told twice and not never.
+ */
+export async function* readUntold({ db, processor }: Deps): AsyncIterable<IntentRecord> {
+  for (const { accountId, intentId } of await store.listUntold(db)) {
+    const record = await processor.findIntent(intentId);
+    if (record?.state.status === "processing") continue;
+    if (record?.state.status === "succeeded" && !isOver(record)) yield record;
+    await store.markTold(db, accountId, intentId, await readClock(db));
+  }
+}
+
+/**
  * Ends a lost intent, if it has not paid: nobody knows of it any more. @returns its record if it has paid, or may still;
  * `undefined`: by it no money will move, or all has gone back
  */

@@ -66,6 +66,36 @@ export async function listLost(
   return rows;
 }
 
+/** Those of them of which nobody was told. */
+export function listUntold(db: Db): Promise<{ accountId: string; intentId: string }[]> {
+  return db
+    .selectFrom("lost_intents as l")
+    .where("l.told_at", "is", null)
+    .where(({ not, exists, selectFrom }) =>
+      not(
+        exists(
+          selectFrom("payments as p")
+            .whereRef("p.account_id", "=", "l.account_id")
+            .whereRef("p.intent_id", "=", "l.intent_id")
+            .select("p.id"),
+        ),
+      ),
+    )
+    .select(["l.account_id as accountId", "l.intent_id as intentId"])
+    .orderBy("l.account_id")
+    .orderBy("l.intent_id")
+    .execute();
+}
+
+export async function markTold(db: Db, accountId: string, intentId: string, now: Date): Promise<void> {
+  await db
+    .updateTable("lost_intents")
+    .set({ told_at: now })
+    .where("account_id", "=", accountId)
+    .where("intent_id", "=", intentId)
+    .execute();
+}
+
 export async function forgetLost(db: Db, accountId: string, intentId: string): Promise<void> {
   await db
     .deleteFrom("lost_intents")

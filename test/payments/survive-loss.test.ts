@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { afterRestore } from "../../src/app/after-restore.ts";
 import { createLogger } from "../../src/app/logger.ts";
 import { sweepDuePayments, sweepLostIntents } from "../../src/approvals/jobs.ts";
@@ -182,11 +182,25 @@ describe("after a restore that lost a payment", () => {
     expect(await readOutcome(db, story)).toEqual(PAID);
     expect(chargesFor(story)).toHaveLength(1);
     await sql`update processor_search set seen_at = now() + interval '1 day'`.execute(db);
-    await sweepLostIntents(depsOf(restored));
+    await sweepLostIntents(depsOf(restored), quiet);
     const { rows } = await sql<{
       ahead: boolean;
     }>`select seen_at > now() as ahead from processor_search`.execute(db);
     expect(rows).toEqual([{ ahead: false }]);
+  });
+
+  test("somebody is told, once, though nobody confirms again", async () => {
+    const { restored, story } = await loseAfter((service, { story: one }) =>
+      confirmNow(depsOf(service), one),
+    );
+    const logger = createLogger("silent");
+    const told = vi.spyOn(logger, "error");
+    await sweepLostIntents(depsOf(restored), logger);
+    await sweepLostIntents(depsOf(restored), logger);
+    const alerts = told.mock.calls.map(([details]) => details as unknown as Record<string, unknown>);
+    expect(alerts.filter(({ milestoneId }) => milestoneId === story.milestone)).toMatchObject([
+      { alert: "charge_not_booked", accountId: story.accountId, intentId: expect.any(String) },
+    ]);
   });
 
   test("a search that another loss overtakes does not count: it is made again", async () => {
@@ -209,7 +223,7 @@ describe("after a restore that lost a payment", () => {
         );
       },
     };
-    await sweepLostIntents({ ...deps, processor });
+    await sweepLostIntents({ ...deps, processor }, quiet);
     await confirmNow(deps, story);
     expect(await readOutcome(db, story)).toEqual(PAID);
     expect(chargesFor(story)).toHaveLength(1);
