@@ -120,6 +120,26 @@ describe.for(worlds)("over the rails of $name", ({ rails, app, db, config, conne
     expect(await findDisagreements(db, rails)).toEqual([]);
   });
 
+  test("an attempt that waits for the end of a pause can be given up by who may decide", async () => {
+    const stories = await createStories(app, rails.cards.pays, 1);
+    const [story] = stories.stories as [Story];
+    const pausing = async (boundary: Boundary, moment: "before" | "after") => {
+      if (boundary === "write-submitted" && moment === "before") await setPause(true);
+    };
+    await confirmNow(deps(pausing), story);
+    const shown = await open(app, story.path, stories.human);
+    const path = `${story.path}/cancel-payment`;
+    const fields = { form_token: hiddenValue(shown, path, "form_token") };
+    expect((await submit(app, path, fields, stories.human)).status).toBe(303);
+    expect(await readOutcome(db, story)).toEqual({ approval: "pending", payment: "refused" });
+    await setPause(false);
+    await sweep();
+    expect([0, -1]).toContain(await countCharges(stories));
+    await confirmNow(deps(), story);
+    expect(await readOutcome(db, story)).toEqual({ approval: "confirmed", payment: "succeeded" });
+    expect(await findDisagreements(db, rails)).toEqual([]);
+  });
+
   test("a pause waits for what is being submitted, and nothing is submitted after it", async () => {
     const [story] = (await createStories(app, rails.cards.pays, 1)).stories as [Story];
     await using held = await holdLock(connection, `select paused from payment_pause for no key update`);
