@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
 import type { Boundary } from "../../src/approvals/boundaries.ts";
-import { sweepDuePayments } from "../../src/approvals/jobs.ts";
+import { alertInDoubt, sweepDuePayments } from "../../src/approvals/jobs.ts";
 import type { PaymentDeps } from "../../src/approvals/payment.ts";
 import { cloneDatabase } from "../support/clones.ts";
 import { call, createFixture, fund, operate } from "../support/fixtures.ts";
@@ -112,6 +112,19 @@ describe.for(worlds)("over the rails of $name", ({ rails, app, db, config, conne
     expect(await readOutcome(db, story)).toEqual({ approval: "pending", payment: "created" });
     expect([0, -1]).toContain(await countCharges(stories));
     expect((await open(app, story.path, stories.human)).text).toContain("Payments are paused.");
+    // Long ago: but it is known what became of it.
+    await db
+      .updateTable("payments")
+      .set({ created_at: new Date(0) })
+      .where("approval_id", "=", story.approvalId)
+      .execute();
+    await alertInDoubt(deps(), logger);
+    const { alerted_at } = await db
+      .selectFrom("payments")
+      .where("approval_id", "=", story.approvalId)
+      .select("alerted_at")
+      .executeTakeFirstOrThrow();
+    expect(alerted_at).toBeNull();
 
     await setPause(false);
     await sweep();
