@@ -4,6 +4,7 @@ import { afterRestore } from "../../src/app/after-restore.ts";
 import { createLogger } from "../../src/app/logger.ts";
 import { sweepDuePayments, sweepLostIntents } from "../../src/approvals/jobs.ts";
 import { cancelPayment, type PaymentDeps } from "../../src/approvals/payment.ts";
+import { searchLostIntents } from "../../src/billing/lost-service.ts";
 import { findLatestPayment, type PaymentRow } from "../../src/billing/payment-service.ts";
 import type { Processor } from "../../src/billing/processor.ts";
 import { extendOperatorFeed, readOperatorUpdates } from "../../src/events/operator-service.ts";
@@ -201,6 +202,24 @@ describe("after a restore that lost a payment", () => {
     expect(alerts.filter(({ milestoneId }) => milestoneId === story.milestone)).toMatchObject([
       { alert: "charge_not_booked", accountId: story.accountId, intentId: expect.any(String) },
     ]);
+  });
+
+  test("however many wait for it, the processor is searched once, and longer than any of them waits", async () => {
+    const { restored } = await loseAfter((service, { story: one }) => confirmNow(depsOf(service), one));
+    const { db } = restored;
+    const processor = rails.open(db);
+    const gate = Promise.withResolvers<void>();
+    const listed = vi.fn(async function* () {
+      await gate.promise;
+    });
+    const deps = { db, processor: { ...processor, listIntents: listed } };
+    const waiting = Array.from({ length: 5 }, () => searchLostIntents(deps, 1));
+    expect((await Promise.allSettled(waiting)).map(({ status }) => status)).toEqual(
+      Array(5).fill("rejected"),
+    );
+    gate.resolve();
+    await searchLostIntents(deps);
+    expect(listed).toHaveBeenCalledOnce();
   });
 
   test("a search that another loss overtakes does not count: it is made again", async () => {
