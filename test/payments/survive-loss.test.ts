@@ -207,10 +207,11 @@ describe("after a restore that lost a payment", () => {
   test("however many wait for it, the processor is searched once, and longer than any of them waits", async () => {
     const { restored } = await loseAfter((service, { story: one }) => confirmNow(depsOf(service), one));
     const { db } = restored;
-    const processor = rails.open(db);
+    const processor: Processor = rails.open(db);
     const gate = Promise.withResolvers<void>();
-    const listed = vi.fn(async function* () {
+    const listed = vi.fn<Processor["listIntents"]>(async function* (of) {
       await gate.promise;
+      yield* processor.listIntents(of);
     });
     const deps = { db, processor: { ...processor, listIntents: listed } };
     const waiting = Array.from({ length: 5 }, () => searchLostIntents(deps, 1));
