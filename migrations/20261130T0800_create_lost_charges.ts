@@ -19,6 +19,7 @@ const statements = [
     intent_id text not null,
     milestone_id text not null,
     found_at timestamptz not null,
+    told_at timestamptz,
     primary key (account_id, intent_id)
   )`,
   `create index lost_intents_of_milestone on lost_intents (account_id, milestone_id)`,

@@ -159,7 +159,7 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
     every(600 * SECOND, "answered challenges", logger, () => forgetChallenges(db)),
     every(5 * SECOND, "mail about approvals", logger, () => sweepNotices({ db, config })),
     every(5 * SECOND, "lapsed approvals", logger, () => sweepLapsedApprovals(db)),
-    every(60 * SECOND, "lost payments", logger, () => sweepLostIntents(deps)),
+    every(60 * SECOND, "lost payments", logger, () => sweepLostIntents(deps, logger)),
     every(5 * SECOND, "due payments", logger, () => sweepDuePayments(deps, logger)),
     every(5 * SECOND, "events of the processor", logger, () => sweepProcessorEvents({ ...deps, logger })),
     every(600 * SECOND, "handled events of the processor", logger, () => forgetProcessorEvents(deps)),

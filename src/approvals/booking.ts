@@ -27,7 +27,8 @@ export async function bookSuccess(db: Db, payment: payments.PaymentRow, leaseId:
     const result = { invoiceId, paymentIntentId: payment.intentId };
     await store.confirmExecuted(trx, accountId, approvalId, result, now);
     const step = {
-      from: ["submitted", "unknown", "action_required"],
+      // `created`, too: that it was submitted may be lost.
+      from: ["created", "submitted", "unknown", "action_required"],
       to: "succeeded",
       now,
       dueAt: null,

@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import { noteSeen, searchLostIntents } from "../billing/lost-service.ts";
+import { noteSeen, readUntold, searchLostIntents } from "../billing/lost-service.ts";
 import { listDuePayments, listInDoubt } from "../billing/payment-service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
@@ -59,8 +59,15 @@ export async function alertInDoubt({ db }: PaymentDeps, logger: Logger): Promise
   }
 }
 
-/** Looks for what the database may have lost once the server runs anew, and notes until when nothing is lost. */
-export async function sweepLostIntents(deps: PaymentDeps): Promise<void> {
+/**
+ * Looks for what the database may have lost once the server runs anew, and notes until when nothing is lost. Says aloud, once
+ * each, which payments were: none is booked before its milestone is confirmed again, and perhaps nobody will.
+ */
+export async function sweepLostIntents(deps: PaymentDeps, logger: Logger): Promise<void> {
   await searchLostIntents(deps);
   await noteSeen(deps.db);
+  for await (const { id: intentId, accountId, milestoneId } of readUntold(deps)) {
+    const said = "the processor was paid for something that the database has lost";
+    logger.error({ alert: "charge_not_booked", intentId, accountId, milestoneId }, said);
+  }
 }

@@ -219,7 +219,7 @@ async function adoptLost(deps: PaymentDeps, attempt: Attempt): Promise<IntentSta
     throw new InDoubt("a payment of the milestone is not of this amount, or went back in part");
   if (payment.intentId !== null && (await cancel(deps, payment)).status !== "refused")
     throw new InDoubt("the milestone may have been paid twice");
-  await step(deps, "write-submitted", attempt, { from: [...OPEN, "created"], to: "submitted", intentId });
+  await step(deps, "write-submitted", attempt, { from: OPEN, to: "submitted", intentId });
   payment.intentId = intentId;
   return state;
 }
@@ -282,7 +282,8 @@ class InDoubt extends Error {
   override name = "InDoubt";
 }
 
-const OPEN = ["submitted", "unknown", "action_required"] as const;
+/** One that is `created` may have been submitted: the database may have lost that this was written. */
+const OPEN = ["created", "submitted", "unknown", "action_required"] as const;
 
 /**
  * Lets go of an attempt of which nobody knows what became; one that was never submitted stays `created`.

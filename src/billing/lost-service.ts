@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { addSeconds } from "../lib/time.ts";
@@ -19,25 +20,45 @@ const BATCH = 500;
  * holds. So before anything is paid, everything that the processor was asked for since is looked for, and what no payment
  * here has is kept (`lost_intents`). All accounts at once, by the time of creation: an account's customer may be lost too,
  * and Stripe's search is up to a minute or more behind.
- * @param within gives up after so many milliseconds; whoever comes next begins again
+ * However many ask at once, a process searches once.
+ * @param within waits no longer for it, in milliseconds; the search goes on
  * @throws what the processor threw, and when it took too long
  */
-export async function searchLostIntents(deps: Deps, within = Number.POSITIVE_INFINITY): Promise<void> {
-  const { db, processor } = deps;
-  const search = await store.readSearch(db);
-  if (!search.moved) return;
-  await keepLost(deps, processor.listIntents({ since: addSeconds(search.seenAt, -SLACK_SECONDS) }), within);
-  await store.endSearch(db, search);
+export async function searchLostIntents(deps: Deps, within?: number): Promise<void> {
+  if (!(await store.readSearch(deps.db)).moved) return;
+  const search = underWay.get(deps.processor) ?? beginSearch(deps);
+  if (within === undefined) return search;
+  const end = new AbortController();
+  const tooLong = delay(within, undefined, { signal: end.signal }).then(() => {
+    throw new Error("the search at the processor takes longer than a request may wait");
+  });
+  await Promise.race([search, tooLong]).finally(() => end.abort());
+}
+
+const underWay = new WeakMap<Processor, Promise<void>>();
+
+function beginSearch(deps: Deps): Promise<void> {
+  const search = searchUntilDone(deps).finally(() => underWay.delete(deps.processor));
+  underWay.set(deps.processor, search);
+  return search;
+}
+
+async function searchUntilDone({ db, processor }: Deps): Promise<void> {
+  for (;;) {
+    const search = await store.readSearch(db);
+    if (!search.moved) return;
+    await keepLost(db, processor.listIntents({ since: addSeconds(search.seenAt, -SLACK_SECONDS) }));
+    await store.endSearch(db, search);
+  }
 }
 
 /** Looks for what was made for an account under keys that the processor still keeps. */
 export async function searchIntentsOf(deps: Deps, accountId: string): Promise<void> {
   const since = addSeconds(await readClock(deps.db), -KEYS_KEPT_SECONDS);
-  await keepLost(deps, deps.processor.listIntents({ since, accountId }), Number.POSITIVE_INFINITY);
+  await keepLost(deps.db, deps.processor.listIntents({ since, accountId }));
 }
 
-async function keepLost({ db }: Deps, intents: AsyncIterable<IntentRecord>, within: number): Promise<void> {
-  const end = performance.now() + within;
+async function keepLost(db: Db, intents: AsyncIterable<IntentRecord>): Promise<void> {
   const now = await readClock(db);
   let batch: IntentRecord[] = [];
   for await (const intent of intents) {
@@ -45,10 +66,21 @@ async function keepLost({ db }: Deps, intents: AsyncIterable<IntentRecord>, with
     if (batch.length < BATCH) continue;
     await store.keepLost(db, batch, now);
     batch = [];
-    if (performance.now() > end)
-      throw new Error("the search at the processor takes longer than a request may wait");
   }
   await store.keepLost(db, batch, now);
+}
+
+/**
+ * What was paid and is lost here, of which nobody was told yet. One counts as told when the next is asked for: should this
+ * process die in between, it is told twice and not never.
+ */
+export async function* readUntold({ db, processor }: Deps): AsyncIterable<IntentRecord> {
+  for (const { accountId, intentId } of await store.listUntold(db)) {
+    const record = await processor.findIntent(intentId);
+    if (record?.state.status === "processing") continue;
+    if (record?.state.status === "succeeded" && !isOver(record)) yield record;
+    await store.markTold(db, accountId, intentId, await readClock(db));
+  }
 }
 
 /**

@@ -2,27 +2,31 @@ import { sql } from "kysely";
 import type { Db } from "../database/connection.ts";
 import type { IntentRecord } from "./processor.ts";
 
-/** When the processor was searched last, and whether the server runs anew since. */
-export type Search = { run: string; seenAt: Date; moved: boolean };
+/** In which run of the server the processor was searched last, from when on to search now, and whether `present` is another run. */
+export type Search = { run: string; present: string; seenAt: Date; moved: boolean };
 
 export async function readSearch(db: Db): Promise<Search> {
   const { rows } = await sql<Search>`
-    select run, seen_at as "seenAt", run <> server_run() as moved from processor_search`.execute(db);
+    select run, server_run() as present, least(seen_at, now()) as "seenAt", run <> server_run() as moved
+    from processor_search`.execute(db);
   const [search] = rows;
   if (search === undefined) throw new TypeError("there is one row of searches");
   return search;
 }
 
-/** Notes that the processor was searched in this run of the server, unless somebody did so meanwhile. */
-export async function endSearch(db: Db, { run }: Search): Promise<void> {
-  await sql`update processor_search set run = server_run(), seen_at = now() where run = ${run}`.execute(db);
+/**
+ * Notes that the processor was searched in this run of the server, unless somebody did so meanwhile, or the server runs anew
+ * since the search began: what it found may then be lost, too.
+ */
+export async function endSearch(db: Db, { run, present }: Search): Promise<void> {
+  await sql`
+    update processor_search set run = server_run(), seen_at = now()
+    where run = ${run} and server_run() = ${present}`.execute(db);
 }
 
-/** Notes that nothing is lost so far. */
+/** Notes that nothing is lost so far. A clock that was ahead and is set back takes the note back with it. */
 export async function noteSeen(db: Db): Promise<void> {
-  await sql`update processor_search set seen_at = now() where run = server_run() and seen_at < now()`.execute(
-    db,
-  );
+  await sql`update processor_search set seen_at = now() where run = server_run()`.execute(db);
 }
 
 /** Has everything searched and numbered as if the server ran anew. @param since what was committed before is there */
@@ -60,6 +64,36 @@ export async function listLost(
       and not exists (select from payments p where p.account_id = l.account_id and p.intent_id = l.intent_id)
     order by l.account_id, l.intent_id`.execute(db);
   return rows;
+}
+
+/** Those of them of which nobody was told. */
+export function listUntold(db: Db): Promise<{ accountId: string; intentId: string }[]> {
+  return db
+    .selectFrom("lost_intents as l")
+    .where("l.told_at", "is", null)
+    .where(({ not, exists, selectFrom }) =>
+      not(
+        exists(
+          selectFrom("payments as p")
+            .whereRef("p.account_id", "=", "l.account_id")
+            .whereRef("p.intent_id", "=", "l.intent_id")
+            .select("p.id"),
+        ),
+      ),
+    )
+    .select(["l.account_id as accountId", "l.intent_id as intentId"])
+    .orderBy("l.account_id")
+    .orderBy("l.intent_id")
+    .execute();
+}
+
+export async function markTold(db: Db, accountId: string, intentId: string, now: Date): Promise<void> {
+  await db
+    .updateTable("lost_intents")
+    .set({ told_at: now })
+    .where("account_id", "=", accountId)
+    .where("intent_id", "=", intentId)
+    .execute();
 }
 
 export async function forgetLost(db: Db, accountId: string, intentId: string): Promise<void> {

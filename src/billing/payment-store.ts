@@ -203,13 +203,17 @@ export function listDuePayments(db: Db, now: Date, limit: number): Promise<Payme
     .execute();
 }
 
-/** The attempts that have been in doubt since before `before`, and of which nobody was told. */
+/**
+ * The attempts that have been in doubt since before `before`, and of which nobody was told. What a pause holds back is not in
+ * doubt: told of it now, nobody would be told later.
+ */
 export function listInDoubt(db: Db, before: Date): Promise<PaymentKey[]> {
   return db
     .selectFrom("payments")
     .where("due_at", "is not", null)
     .where("alerted_at", "is", null)
     .where("status", "in", ["created", "submitted", "unknown"])
+    .where(sql<boolean>`not (status = 'created' and (select paused from payment_pause))`)
     .where("created_at", "<=", before)
     .select(["account_id as accountId", "id"])
     .execute();

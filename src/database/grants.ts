@@ -59,7 +59,7 @@ export const GRANTS: Record<keyof Database | Unnamed, readonly Privilege[]> = {
   processor_customers: FORGOTTEN,
   processor_events: FORGOTTEN,
   payments: KEPT,
-  lost_intents: ["select", "insert", "delete"],
+  lost_intents: FORGOTTEN,
   processor_search: ["select", "update"],
   reversals: KEPT,
   invoices: KEPT,

@@ -437,6 +437,8 @@ export type LostIntentsTable = {
   intent_id: string;
   milestone_id: string;
   found_at: Date;
+  /** Null: nobody has looked yet whether somebody must be told that it was paid. */
+  told_at: Date | null;
 };
 
 /** A refund or dispute that began on the processor's side. */

@@ -46,8 +46,9 @@ export class RateLimits {
 
   /** Adds what was counted since the last time to the shared counts, and learns what the others have counted. */
   async share(db: Db, now = Date.now()): Promise<void> {
-    await this.known.share(db, now);
+    // First: while the database is away, what follows fails, and no count may pile up.
     this.#forget(now);
+    await this.known.share(db, now);
     const sent = [...this.#counts]
       .filter(([, count]) => count.unsent > 0)
       .sort(([a], [b]) => (a < b ? -1 : 1));

@@ -148,7 +148,10 @@ function executing(view: ApprovalView): Html {
   if (payment?.status === "created" && approval.paymentsPaused) {
     return html`<p class="notice" role="status"><strong>Payments are paused.</strong> This one is confirmed and waits until
         the operator of this service resumes them. The card is not charged before.</p>
-      ${lookForm(view, "Look again")}`;
+      <div class="choices">
+        ${lookForm(view, "Look again")}
+        ${giveUpForm(view)}
+      </div>`;
   }
   if (payment?.status !== "action_required" || payment.actionUrl === null) {
     return html`<p class="notice" role="status"><strong>The payment is under way.</strong> Its outcome will stand here,
@@ -163,11 +166,24 @@ function executing(view: ApprovalView): Html {
         you come back here. Until then no money moves.</p>
       <div class="choices">
         <a class="button" href="${payment.actionUrl}" rel="noreferrer">Go to your bank</a>
-        <form method="post" action="/approvals/${approval.id}/cancel-payment">
+        ${giveUpForm(view)}
+      </div>`;
+}
+
+/** Whether a person may give a payment up: it waits for their bank, or until payments are resumed. */
+export function mayGiveUp(
+  payment: ApprovalView["payment"],
+  { paymentsPaused }: Pick<HumanApproval, "paymentsPaused">,
+): boolean {
+  return payment?.status === "action_required" || (payment?.status === "created" && paymentsPaused);
+}
+
+function giveUpForm({ approval, cancelToken }: ApprovalView): Html | undefined {
+  if (cancelToken === undefined) return undefined;
+  return html`<form method="post" action="/approvals/${approval.id}/cancel-payment">
           ${hiddenField("form_token", cancelToken)}
           <button class="second" type="submit">Do not pay with this card</button>
-        </form>
-      </div>`;
+        </form>`;
 }
 
 function lookForm(

@@ -9,6 +9,7 @@ import { originOf } from "../http/origin.ts";
 import { Problem } from "../lib/problems.ts";
 import { openSessionGate } from "../sign-in/gate.ts";
 import { assertActs } from "../sign-in/service.ts";
+import { mayGiveUp } from "./approval-page.ts";
 import {
   type ApprovalPageDeps,
   accountsOf,
@@ -112,7 +113,7 @@ export function approvalPageRoutes(app: App, deps: ApprovalPageDeps): void {
       if (!mayDecide(human, approval)) throw new Problem("not_permitted");
       const payment = await findLatestPayment(deps.db, approval.accountId, approval.id);
       return decide(deps, request, reply, human, approval, async () => {
-        if (payment?.status === "action_required") await cancelPayment(deps, payment, human);
+        if (payment !== undefined && mayGiveUp(payment, approval)) await cancelPayment(deps, payment, human);
       });
     },
   );

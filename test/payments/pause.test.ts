@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
 import type { Boundary } from "../../src/approvals/boundaries.ts";
-import { sweepDuePayments } from "../../src/approvals/jobs.ts";
+import { alertInDoubt, sweepDuePayments } from "../../src/approvals/jobs.ts";
 import type { PaymentDeps } from "../../src/approvals/payment.ts";
 import { cloneDatabase } from "../support/clones.ts";
 import { call, createFixture, fund, operate } from "../support/fixtures.ts";
@@ -112,11 +112,44 @@ describe.for(worlds)("over the rails of $name", ({ rails, app, db, config, conne
     expect(await readOutcome(db, story)).toEqual({ approval: "pending", payment: "created" });
     expect([0, -1]).toContain(await countCharges(stories));
     expect((await open(app, story.path, stories.human)).text).toContain("Payments are paused.");
+    // Long ago: but it is known what became of it.
+    await db
+      .updateTable("payments")
+      .set({ created_at: new Date(0) })
+      .where("approval_id", "=", story.approvalId)
+      .execute();
+    await alertInDoubt(deps(), logger);
+    const { alerted_at } = await db
+      .selectFrom("payments")
+      .where("approval_id", "=", story.approvalId)
+      .select("alerted_at")
+      .executeTakeFirstOrThrow();
+    expect(alerted_at).toBeNull();
 
     await setPause(false);
     await sweep();
     expect(await readOutcome(db, story)).toEqual({ approval: "confirmed", payment: "succeeded" });
     expect([1, -1]).toContain(await countCharges(stories));
+    expect(await findDisagreements(db, rails)).toEqual([]);
+  });
+
+  test("an attempt that waits for the end of a pause can be given up by who may decide", async () => {
+    const stories = await createStories(app, rails.cards.pays, 1);
+    const [story] = stories.stories as [Story];
+    const pausing = async (boundary: Boundary, moment: "before" | "after") => {
+      if (boundary === "write-submitted" && moment === "before") await setPause(true);
+    };
+    await confirmNow(deps(pausing), story);
+    const shown = await open(app, story.path, stories.human);
+    const path = `${story.path}/cancel-payment`;
+    const fields = { form_token: hiddenValue(shown, path, "form_token") };
+    expect((await submit(app, path, fields, stories.human)).status).toBe(303);
+    expect(await readOutcome(db, story)).toEqual({ approval: "pending", payment: "refused" });
+    await setPause(false);
+    await sweep();
+    expect([0, -1]).toContain(await countCharges(stories));
+    await confirmNow(deps(), story);
+    expect(await readOutcome(db, story)).toEqual({ approval: "confirmed", payment: "succeeded" });
     expect(await findDisagreements(db, rails)).toEqual([]);
   });
 

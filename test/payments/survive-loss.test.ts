@@ -1,14 +1,18 @@
 import { sql } from "kysely";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { afterRestore } from "../../src/app/after-restore.ts";
 import { createLogger } from "../../src/app/logger.ts";
-import { sweepDuePayments } from "../../src/approvals/jobs.ts";
-import type { PaymentDeps } from "../../src/approvals/payment.ts";
+import { sweepDuePayments, sweepLostIntents } from "../../src/approvals/jobs.ts";
+import { cancelPayment, type PaymentDeps } from "../../src/approvals/payment.ts";
+import { searchLostIntents } from "../../src/billing/lost-service.ts";
+import { findLatestPayment, type PaymentRow } from "../../src/billing/payment-service.ts";
+import type { Processor } from "../../src/billing/processor.ts";
 import { extendOperatorFeed, readOperatorUpdates } from "../../src/events/operator-service.ts";
 import { auditAccounts } from "../../src/receipts/audit-service.ts";
 import { booksOf, findFaults } from "../support/books.ts";
 import { backUpDatabase, cloneDatabase } from "../support/clones.ts";
 import { operate } from "../support/fixtures.ts";
+import { ownerOf } from "../support/owner.ts";
 import { openStripeRails } from "../support/rails.ts";
 import { startService, type TestService } from "../support/service.ts";
 import {
@@ -137,6 +141,111 @@ describe("after a restore that lost a payment", () => {
     expect(intentsFor(story).map(({ intent }) => intent.status)).toEqual(["requires_confirmation"]);
     await confirmNow(depsOf(restored), story);
     expect(await readOutcome(restored.db, story)).toEqual(PAID);
+    expect(chargesFor(story)).toHaveLength(1);
+  });
+
+  test.for(["freezes the account", "cancels the payment"])(
+    "and that it was submitted, the payment is booked though somebody %s",
+    async (why) => {
+      const url = await cloneDatabase();
+      const service = await startService({}, url, rails);
+      const { stories, fixture } = await createStories(service.app, rails.cards.pays, 1);
+      const [story] = stories as [Story];
+      let backup = "";
+      const boundaries = async (boundary: string, moment: string) => {
+        if (`${boundary}:${moment}` === "write-submitted:before") backup = await backUpDatabase(url);
+      };
+      await confirmNow({ ...depsOf(service), boundaries }, story);
+      const restored = await startService({}, backup, rails);
+      expect(await readOutcome(restored.db, story)).toEqual({ approval: "pending", payment: "created" });
+      await sql`update payments set due_at = now(), lease = null, leased_until = null`.execute(restored.db);
+      if (why === "freezes the account") {
+        await operate(restored.app, "PUT", `/accounts/${fixture.account}`, { frozen: true });
+        await sweepDuePayments(depsOf(restored), quiet);
+      } else {
+        const { accountId, approvalId } = story;
+        const payment = await findLatestPayment(restored.db, accountId, approvalId);
+        await cancelPayment(depsOf(restored), payment as PaymentRow);
+      }
+      expect(await readOutcome(restored.db, story)).toEqual(PAID);
+      expect(chargesFor(story)).toHaveLength(1);
+    },
+  );
+
+  test("is found though the lost server's clock was ahead", async () => {
+    const { restored, story } = await loseAfter((service, { story: one }) =>
+      confirmNow(depsOf(service), one),
+    );
+    const { db } = restored;
+    stripe.books.keys.clear();
+    await sql`update processor_search set seen_at = now() + interval '1 day'`.execute(db);
+    await confirmNow(depsOf(restored), story);
+    expect(await readOutcome(db, story)).toEqual(PAID);
+    expect(chargesFor(story)).toHaveLength(1);
+    await sql`update processor_search set seen_at = now() + interval '1 day'`.execute(db);
+    await sweepLostIntents(depsOf(restored), quiet);
+    const { rows } = await sql<{
+      ahead: boolean;
+    }>`select seen_at > now() as ahead from processor_search`.execute(db);
+    expect(rows).toEqual([{ ahead: false }]);
+  });
+
+  test("somebody is told, once, though nobody confirms again", async () => {
+    const { restored, story } = await loseAfter((service, { story: one }) =>
+      confirmNow(depsOf(service), one),
+    );
+    const logger = createLogger("silent");
+    const told = vi.spyOn(logger, "error");
+    await sweepLostIntents(depsOf(restored), logger);
+    await sweepLostIntents(depsOf(restored), logger);
+    const alerts = told.mock.calls.map(([details]) => details as unknown as Record<string, unknown>);
+    expect(alerts.filter(({ milestoneId }) => milestoneId === story.milestone)).toMatchObject([
+      { alert: "charge_not_booked", accountId: story.accountId, intentId: expect.any(String) },
+    ]);
+  });
+
+  test("however many wait for it, the processor is searched once, and longer than any of them waits", async () => {
+    const { restored } = await loseAfter((service, { story: one }) => confirmNow(depsOf(service), one));
+    const { db } = restored;
+    const processor: Processor = rails.open(db);
+    const gate = Promise.withResolvers<void>();
+    const listed = vi.fn<Processor["listIntents"]>(async function* (of) {
+      await gate.promise;
+      yield* processor.listIntents(of);
+    });
+    const deps = { db, processor: { ...processor, listIntents: listed } };
+    const waiting = Array.from({ length: 5 }, () => searchLostIntents(deps, 1));
+    expect((await Promise.allSettled(waiting)).map(({ status }) => status)).toEqual(
+      Array(5).fill("rejected"),
+    );
+    gate.resolve();
+    await searchLostIntents(deps);
+    expect(listed).toHaveBeenCalledOnce();
+  });
+
+  test("a search that another loss overtakes does not count: it is made again", async () => {
+    const { restored, story } = await loseAfter((service, { story: one }) =>
+      confirmNow(depsOf(service), one),
+    );
+    const { db } = restored;
+    stripe.books.keys.clear();
+    const deps = depsOf(restored);
+    let searches = 0;
+    const processor: Processor = {
+      ...deps.processor,
+      // What is listed first is lost, with the server that kept it.
+      async *listIntents(of) {
+        searches += 1;
+        if (searches > 1) yield* deps.processor.listIntents(of);
+        await sql`
+          create or replace function server_run() returns text language sql stable as $$ select 'another' $$`.execute(
+          ownerOf(db),
+        );
+      },
+    };
+    await sweepLostIntents({ ...deps, processor }, quiet);
+    await confirmNow(deps, story);
+    expect(await readOutcome(db, story)).toEqual(PAID);
     expect(chargesFor(story)).toHaveLength(1);
   });
 
