@@ -91,8 +91,6 @@ describe("keys", async () => {
     "rate_windows",
     // Which credentials were accepted of late: looked for by digest alone, before any account is.
     "known_credentials",
-    // Whether the operator has paused the payments of all accounts.
-    "payment_pause",
     // In which run of the server the processor was searched for all accounts' lost payments.
     "processor_search",
     // Which processor all accounts of the database pay through.

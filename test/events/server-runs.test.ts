@@ -10,6 +10,7 @@ import { verifyChain } from "../../src/receipts/verifier.ts";
 import { findFaults } from "../support/books.ts";
 import { backUpDatabase, cloneDatabase } from "../support/clones.ts";
 import { call, createFixture, createMilestone, fund, operate } from "../support/fixtures.ts";
+import { ownerOf } from "../support/owner.ts";
 import { createChain, declineNow, readReceipt } from "../support/receipts.ts";
 import { OPERATOR_KEY, PUBLIC_URL, startService, type TestService } from "../support/service.ts";
 import { confirmNow, type Story } from "../support/stories.ts";
@@ -146,7 +147,9 @@ describe("after a restore that lost what was committed last", () => {
     await operatorUpdates(restored);
     for (const table of ["events", "operator_events"]) {
       await sql`alter table ${sql.table(table)} disable trigger user`.execute(ownerOf(db));
-      await sql`update ${sql.table(table)} set created_at = created_at - interval '400 days'`.execute(ownerOf(db));
+      await sql`update ${sql.table(table)} set created_at = created_at - interval '400 days'`.execute(
+        ownerOf(db),
+      );
     }
     await sweepOldEvents(db, 365);
     await sweepOldEvents(db, 365);
