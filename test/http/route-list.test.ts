@@ -66,7 +66,8 @@ async function createIds(): Promise<{ fixture: Fixture; ids: Ids }> {
 const addressOf = ({ url }: KnownRoute, ids: Ids) =>
   url.replaceAll(/:([A-Za-z]+)/g, (_all, name: keyof Ids) => ids[name] ?? newId());
 /** The operator made the token that these tests name: no other token may revoke it (CONTRACT.md §0). */
-const revokesAnother = ({ method, url }: KnownRoute) => method === "DELETE" && url.endsWith("/tokens/:tokenId");
+const revokesAnother = ({ method, url }: KnownRoute) =>
+  method === "DELETE" && url.endsWith("/tokens/:tokenId");
 let callers = 0;
 
 /** Calls a route from an address that nobody has called from. */
