@@ -24,7 +24,7 @@ export { readDevice } from "./device-cookie.ts";
 export type { SessionKeys } from "./keys.ts";
 export { PASSWORD_AT_LEAST, PASSWORD_AT_MOST, passwordFault } from "./password-rules.ts";
 export { hashPassword } from "./passwords.ts";
-export { findPerson, findPersonByEmail, markUnvouched } from "./person-store.ts";
+export { findPerson, findPersonByEmail, lockPerson, markUnvouched } from "./person-store.ts";
 export {
   type Caller,
   cookieFor,
@@ -95,6 +95,8 @@ export async function signIn(
   const former = await readSession(deps, caller.cookie, origin);
   const token = await inTransaction(db, async (trx) => {
     const now = await readClock(trx);
+    // The new session is noted with the person (invariant 11).
+    await people.lockPerson(trx, person.id);
     if (!(await people.holdPassword(trx, person.id, checked))) return undefined;
     await endFormer(trx, former);
     const who = { userId: person.id, name: person.name };
