@@ -24,8 +24,9 @@ export function show(
     signOutToken: formToken(keys, human, SIGN_OUT),
   };
   // So that, once they have signed out, strangers' failures do not shut them out of this browser.
-  const device = human && rememberDevice({ config, keys }, reply.request.headers.cookie, human.email);
-  if (device !== undefined) reply.header("set-cookie", device);
+  const device =
+    human?.token === "current" && rememberDevice({ config, keys }, reply.request.headers.cookie, human.email);
+  if (device) reply.header("set-cookie", device);
   return sendPage(reply, config.appName, status, page, visitor);
 }
 
