@@ -277,20 +277,21 @@ export async function listWaitingInvitations(db: Db, accountId: string): Promise
 /**
  * An owner consents to an invitation, or refuses it: then it is used up, and the person no member.
  * Whoever calls has checked that `userId` is an owner of the account.
- * @returns the invitation; `undefined` when it does not wait, or is not this account's
+ * @param decision.role the one that they were shown
+ * @returns the invitation; `undefined` when it does not wait, asks for another role by now, or is not this account's
  */
 export async function decideInvitation(
   trx: Trx,
   accountId: string,
   id: string,
-  decision: { userId: string; consents: boolean },
+  decision: { userId: string; consents: boolean; role: MemberRole },
   now: Date,
 ): Promise<Invitation | undefined> {
   await store.lockAccount(trx, accountId);
   const rows = await store.listOpenInvitations(trx, accountId, now);
   const row = rows.find(({ invitationId }) => invitationId === id);
   const invitation = row && toOpenInvitation(row, now);
-  if (invitation?.waitsForConsent !== true) return undefined;
+  if (invitation?.waitsForConsent !== true || invitation.role !== decision.role) return undefined;
   if (decision.consents) await store.consentToInvitation(trx, accountId, id, decision.userId, now);
   else {
     await store.useInvitation(trx, accountId, id, now);

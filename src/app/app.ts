@@ -136,6 +136,7 @@ export async function createApp(given: AppDeps): Promise<App> {
   healthRoutes(app, deps.db);
   await app.register(async (webhook: App) => processorRoutes(webhook, deps));
   const sessions = openSessions(deps.db, config, deps.logger);
+  app.addHook("onClose", () => sessions.background.settled());
   await app.register(async (pages: App) => webRoutes(pages, { ...sessions, ...agentAuth, ...deps }, config));
   await serveApiReference(app);
   return app;

@@ -99,8 +99,8 @@ export async function issueChallenge(
 /**
  * Confirms: writes the signature, takes the milestone and writes the attempt, all in one transaction; then
  * moves the money (CONTRACT.md §1, DESIGN.md Paying). Returns when the outcome is known, or known to be open.
- * @throws Problem not_found, not_permitted, passkey_required, passkey_refused, challenge_lapsed, statement_stale,
- * already_decided, payment_in_progress, payments_paused, account_frozen
+ * @throws Problem not_found, not_permitted, presence_lapsed, passkey_required, passkey_refused, challenge_lapsed,
+ * statement_stale, already_decided, payment_in_progress, payments_paused, account_frozen
  */
 export async function confirmApproval(
   deps: PaymentDeps,
@@ -123,10 +123,11 @@ async function writeSignedAttempt(
   signed: Signed,
 ): Promise<{ id: string; paymentId: string; token: NewToken | undefined }> {
   const { actor, presence } = decider;
-  const renews = presence.kind === "passkey" ? ({ changes: "token" } as const) : {};
+  // A passkey is asked now; what else proves them was found before the body of the request had come.
+  const proves = presence.kind === "passkey" ? ({ changes: "token" } as const) : { fresh: true };
   if (await payments.holdPause(trx)) throw paymentsPaused();
   const account = { id: accountId, may: "decide", unfrozen: true } as const;
-  await holdActor(trx, actor, { ...renews, account }, await readClock(trx));
+  await holdActor(trx, actor, { ...proves, account }, await readClock(trx));
   const row = await lockOpen(trx, accountId, approvalId);
   const { now } = row;
   if (row.card === null || row.milestoneId === null) throw new Problem("statement_stale");

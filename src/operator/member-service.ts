@@ -121,8 +121,8 @@ export async function deleteMember(
   const member = await inTransaction(deps.db, async (trx) => {
     const now = await readClock(trx);
     await accounts.holdAccount(trx, accountId);
-    await withdrawUpgrade(trx, accountId, id, now);
     const removed = await members.removeMember(trx, accountId, id, now);
+    await withdrawUpgrade(trx, accountId, id, now);
     const { role, status } = removed;
     const step = { trx, deps, account, act, now };
     const invited = status === "invited";

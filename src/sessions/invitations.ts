@@ -2,6 +2,7 @@ import * as accounts from "../accounts/service.ts";
 import { byPerson, type NewEntry, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
+import type { MemberRole } from "../database/schema.ts";
 import { inTransaction } from "../database/transaction.ts";
 import type { Origin } from "../lib/origin.ts";
 import {
@@ -130,38 +131,40 @@ export async function listWaitingForConsent(
 /**
  * An owner consents to an invitation, which their passkey signs where the account confirms with passkeys only; or
  * refuses it.
- * @returns the invitation; `undefined` when it does not wait
+ * @param asked.role the one that they were shown
+ * @returns the invitation; `undefined` when it does not wait, or asks for another role by now
  * @throws Problem presence_lapsed; as `proveAct` and `holdActor`
  */
 export async function decideInvitation(
   deps: SessionDeps,
   owner: Owner,
-  { accountId, invitationId, consents }: { accountId: string; invitationId: string; consents: boolean },
+  asked: { accountId: string; invitationId: string; role: MemberRole; consents: boolean },
   signature: Signature,
 ): Promise<{ invitation: accounts.Invitation | undefined; cookie: string | undefined }> {
+  const { accountId, invitationId, role, consents } = asked;
   const need = {
     fresh: !consents,
     changes: "token",
     account: { id: accountId, may: "own", alone: true },
   } as const;
   return inSession(deps.db, owner, need, async (trx, now, held) => {
-    const act = consentAct(accountId, invitationId);
+    const act = consentAct(accountId, invitationId, role);
     const signed = consents ? await proveAct(trx, deps, owner, held, { act, signature }, now) : undefined;
-    const decision = { userId: owner.userId, consents };
+    const decision = { userId: owner.userId, consents, role };
     const invitation = await accounts.decideInvitation(trx, accountId, invitationId, decision, now);
     if (invitation === undefined) return { invitation, cookie: signed?.cookie };
     const action = consents ? "invitation_consented" : "invitation_refused";
     const subject = { kind: "member", id: invitation.memberId };
-    const detail = { role: invitation.role, ...keptOf(signed) };
+    const detail = { role, ...keptOf(signed) };
     const { origin } = signature;
     await recordAudit(trx, { accountId, actor: byPerson(owner), action, subject, detail, origin }, now);
     return { invitation, cookie: signed?.cookie };
   });
 }
 
-/** What an owner signs to consent to an invitation. */
-export function consentAct(accountId: string, invitationId: string): Act {
-  return { action: "member", accountId, terms: { change: "consent", invitationId } };
+/** What an owner signs to consent to an invitation into that role: the operator may have changed it since. */
+export function consentAct(accountId: string, invitationId: string, role: MemberRole): Act {
+  return { action: "member", accountId, terms: { change: "consent", invitationId, role } };
 }
 
 class AlreadyKnown extends Error {}

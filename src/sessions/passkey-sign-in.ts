@@ -10,6 +10,7 @@ import {
   findPerson,
   holdFormer,
   inSession,
+  lockPerson,
   type Proved,
   readDevice,
   readSession,
@@ -20,7 +21,7 @@ import {
 import { readAssertion } from "./assertion.ts";
 import type { Ceremony } from "./challenge.ts";
 import { askForAnswer, checkAnswer, counts } from "./passkey-answer.ts";
-import { listOwnPasskeys } from "./passkey-store.ts";
+import { findOwner, listOwnPasskeys } from "./passkey-store.ts";
 import type { SessionDeps } from "./service.ts";
 
 const SIGNING_IN: Ceremony = { sessionId: undefined, purpose: "passkey:sign-in" };
@@ -50,7 +51,10 @@ export async function signInWithPasskey(
   const token = await inTransaction(db, async (trx) => {
     const now = await readClock(trx);
     const signingIn = { ceremony: SIGNING_IN, origin: caller.origin };
-    // Sessions come before passkeys in the order of locks; the one that the browser brought goes only with the new one.
+    // The person, with whom the new session is noted, and the session that the browser brought come before the passkey in
+    // the order of locks (invariant 11).
+    const owner = assertion && (await findOwner(trx, Buffer.from(assertion.id, "base64url")));
+    if (owner !== undefined) await lockPerson(trx, owner);
     await holdFormer(trx, former);
     const passkey = await checkAnswer(trx, deps, signingIn, assertion, now);
     const person = passkey && (await findPerson(trx, passkey.user_id));

@@ -69,6 +69,16 @@ export function lockPasskey(trx: Trx, userId: string, credentialId: Buffer): Pro
     .executeTakeFirst();
 }
 
+/** Whose passkey that credential is. */
+export async function findOwner(db: Db, credentialId: Buffer): Promise<string | undefined> {
+  const row = await db
+    .selectFrom("auth.passkeys")
+    .where("credential_id", "=", credentialId)
+    .select("user_id")
+    .executeTakeFirst();
+  return row?.user_id;
+}
+
 /** Anybody's passkey of that credential, held; for signing in, which those may that wait for consent. */
 export function lockCredential(trx: Trx, credentialId: Buffer): Promise<PasskeyRow | undefined> {
   return trx

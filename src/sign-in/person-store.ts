@@ -12,6 +12,23 @@ export function findPersonByEmail(db: Db, email: string): Promise<PersonRow | un
     .executeTakeFirst();
 }
 
+/** What a sign-in is checked by, and the database's time: one statement, whether there is such a person or not. */
+export async function findSignIn(
+  db: Db,
+  email: string,
+): Promise<{ now: Date; person: PersonRow | undefined; hash: string | undefined }> {
+  const { rows } = await sql<{ now: Date; person: PersonRow | null; hash: string | null }>`
+    select date_trunc('milliseconds', now()) as now, p.hash,
+      case when u.id is not null then jsonb_build_object('id', u.id, 'email', u.email, 'name', u.name) end as person
+    from (values (${email.trim().toLowerCase()})) as asked (email)
+    left join auth.users u on u.email = asked.email left join auth.passwords p on p.user_id = u.id`.execute(
+    db,
+  );
+  const row = rows[0];
+  if (row === undefined) throw new TypeError("the database did not tell the time");
+  return { now: row.now, person: row.person ?? undefined, hash: row.hash ?? undefined };
+}
+
 export function findPerson(db: Db, id: string): Promise<PersonRow | undefined> {
   return db.selectFrom("auth.users").where("id", "=", id).select(["id", "email", "name"]).executeTakeFirst();
 }

@@ -8,6 +8,7 @@ import type { RequestOrigin } from "../lib/origin.ts";
 import { queueMail } from "../mail/service.ts";
 import { type Actor, holdActor, inSession, renewSession } from "./actor.ts";
 import { type Attempts, createAttempts } from "./attempts.ts";
+import { type Background, createBackground } from "./background.ts";
 import { readDevice } from "./device-cookie.ts";
 import { deriveKeys, type SessionKeys } from "./keys.ts";
 import { passwordChangedMail } from "./mails.ts";
@@ -23,7 +24,7 @@ export { readDevice } from "./device-cookie.ts";
 export type { SessionKeys } from "./keys.ts";
 export { PASSWORD_AT_LEAST, PASSWORD_AT_MOST, passwordFault } from "./password-rules.ts";
 export { hashPassword } from "./passwords.ts";
-export { findPerson, findPersonByEmail, markUnvouched } from "./person-store.ts";
+export { findPerson, findPersonByEmail, lockPerson, markUnvouched } from "./person-store.ts";
 export {
   type Caller,
   cookieFor,
@@ -47,6 +48,8 @@ export type SignInDeps = {
   keys: SessionKeys;
   attempts: Attempts;
   passwords: PasswordQueue;
+  /** What is written after an answer: whoever stops lets it settle before the database goes. */
+  background: Background;
   logger: Logger;
 };
 
@@ -62,12 +65,13 @@ export function openSignIn(
   assertArgon2();
   const keys = deriveKeys(config.sessionSecrets);
   const passwords = createPasswordQueue(config.threadPoolSize);
-  return { db, config, keys, attempts: createAttempts(db), passwords, logger };
+  const background = createBackground(logger);
+  return { db, config, keys, attempts: createAttempts(db), passwords, background, logger };
 }
 
 /**
  * Signs a person in: a new session always, and the one that the browser brought ends. Whether the e-mail is known
- * shows neither in the answer nor in the hashing. The session starts in a transaction that holds the password that was
+ * shows neither in the answer nor in what is done before it. The session starts in a transaction that holds the password that was
  * checked, so that nobody who changes it meanwhile overlooks this session.
  * @returns the cookie to set; `undefined` when e-mail and password do not go together
  * @throws Problem rate_limited, unavailable {retryAfterSeconds}
@@ -82,16 +86,17 @@ export async function signIn(
   const device = readDevice(deps, caller.cookie);
   passwords.assertRoom(device?.knows(email) ? "known" : "stranger");
   const counted = await attempts.count(email, origin.address, device);
-  const person = await people.findPersonByEmail(db, email);
-  const checked = person && (await people.findPassword(db, person.id));
+  const { person, hash: checked, now } = await people.findSignIn(db, email);
   const right = await matches(deps, counted.lane, checked, password);
   if (person === undefined || checked === undefined || !right) {
-    await noteRefusedSignIn(deps, person, origin);
+    noteRefusedSignIn(deps, person, origin, now);
     return undefined;
   }
   const former = await readSession(deps, caller.cookie, origin);
   const token = await inTransaction(db, async (trx) => {
     const now = await readClock(trx);
+    // The new session is noted with the person (invariant 11).
+    await people.lockPerson(trx, person.id);
     if (!(await people.holdPassword(trx, person.id, checked))) return undefined;
     await endFormer(trx, former);
     const who = { userId: person.id, name: person.name };
@@ -102,20 +107,24 @@ export async function signIn(
   return cookieFor(deps, token);
 }
 
-/** A refusal is recorded where there is somebody whom it concerns; else it is a line in the log, without the e-mail. */
-async function noteRefusedSignIn(
-  { db, logger }: SignInDeps,
+/**
+ * A refusal is recorded where there is somebody whom it concerns; else it is a line in the log, without the e-mail. The
+ * answer waits for neither: it would say by its time who is known.
+ */
+function noteRefusedSignIn(
+  { db, background, logger }: SignInDeps,
   person: people.PersonRow | undefined,
   origin: RequestOrigin,
-): Promise<void> {
+  now: Date,
+): void {
   if (person === undefined) {
     logger.info(origin, "a sign-in was refused: nobody signs in with that e-mail");
     return;
   }
   const subject = { kind: "person", id: person.id };
   const entry = { actor: { kind: "service" }, ofUser: person.id, action: "sign_in_refused" } as const;
-  await inTransaction(db, async (trx) =>
-    recordAudit(trx, { ...entry, subject, origin }, await readClock(trx)),
+  background.start("recording a refused sign-in", () =>
+    inTransaction(db, (trx) => recordAudit(trx, { ...entry, subject, origin }, now)),
   );
 }
 

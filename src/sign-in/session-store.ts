@@ -151,6 +151,15 @@ export async function deleteSession(trx: Trx, sessionId: string): Promise<void> 
   await trx.deleteFrom("auth.sessions").where("id", "=", sessionId).execute();
 }
 
+/** Ends a session by the token that it has, if it has it still. */
+export async function deleteCurrent(trx: Trx, sessionId: string, current: Buffer): Promise<void> {
+  await trx
+    .deleteFrom("auth.sessions")
+    .where("id", "=", sessionId)
+    .where("token_digest", "=", current)
+    .execute();
+}
+
 /** Ends a session by the token that it had before. `false`: it had ended, or has another by now. */
 export async function deleteReplaced(trx: Trx, sessionId: string, previous: Buffer): Promise<boolean> {
   const { numDeletedRows } = await trx

@@ -94,14 +94,14 @@ export async function startSession(
   return token;
 }
 
-/** Holds the session that a browser brought to its next sign-in. A replaced token changes nothing. */
+/** Holds the session that a browser brought to its next sign-in. */
 export async function holdFormer(trx: Trx, former: store.SessionRow | undefined): Promise<void> {
   if (former?.token === "current") await store.lockSession(trx, former, { alone: true });
 }
 
-/** Ends it. */
+/** Ends it, unless its token was replaced, meanwhile too: such a one changes nothing. */
 export async function endFormer(trx: Trx, former: store.SessionRow | undefined): Promise<void> {
-  if (former?.token === "current") await store.deleteSession(trx, former.sessionId);
+  if (former?.token === "current") await store.deleteCurrent(trx, former.sessionId, former.tokenDigest);
 }
 
 /**

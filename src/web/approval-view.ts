@@ -228,6 +228,7 @@ async function explain(
 }
 
 const PRESENCE_PROBLEMS: ReadonlySet<string> = new Set([
+  "presence_lapsed",
   "passkey_required",
   "passkey_refused",
   "challenge_lapsed",

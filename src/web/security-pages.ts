@@ -15,6 +15,7 @@ const NOTICES: Record<string, string> = {
   password: "Your password is changed, and you are signed out everywhere else.",
   sessions: "You are signed out everywhere else.",
   consented: "You have agreed. The person can accept now.",
+  over: "Nothing was done: it is decided already, or the operator has changed it. Read again what waits for you.",
   refused: "You have refused. The invitation is over.",
   passkey: "Your passkey is added. It signs you in from now on.",
   "passkey-waits": "Your passkey is added. It signs you in; before it confirms, an owner must agree to it.",
@@ -32,7 +33,7 @@ export type Tokens = (purpose: string) => Html;
 export const PURPOSES = {
   password: "security:password",
   sessions: "security:sessions",
-  consent: (invitationId: string) => `security:consent:${invitationId}`,
+  consent: (invitationId: string, role: string) => `security:consent:${invitationId}:${role}`,
 };
 
 type Parts = {
@@ -131,9 +132,10 @@ function waitingPart({ human, waiting, byPasskey, fresh, tokens, fault }: Parts)
         return html`
         <li>
           <form method="post" action="/settings/security/consent"${signedForm("/settings/security/consent", signs)}>
-            ${tokens(PURPOSES.consent(invitationId))}
+            ${tokens(PURPOSES.consent(invitationId, role))}
             ${hiddenField("account_id", accountId)}
             ${hiddenField("invitation_id", invitationId)}
+            ${hiddenField("role", role)}
             <p><strong>${mentioned(name)}</strong> (${email}) into <strong>${mentioned(accountName)}</strong> as ${ROLE_WORDS[role]}</p>
             ${
               (!(fresh || signs) || fault?.field === id) &&

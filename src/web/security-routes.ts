@@ -1,5 +1,6 @@
-import { Type } from "@sinclair/typebox";
+import { type Static, Type } from "@sinclair/typebox";
 import type { FastifyReply, FastifyRequest } from "fastify";
+import type { MemberRole } from "../database/schema.ts";
 import type { App } from "../http/app.ts";
 import { originOf } from "../http/origin.ts";
 import { consentAct, decideInvitation } from "../sessions/invitations.ts";
@@ -29,6 +30,8 @@ const ConsentForm = Type.Object({
   ...formToken,
   account_id: Type.String({ format: "uuid" }),
   invitation_id: Type.String({ format: "uuid" }),
+  /** As the page showed it. */
+  role: Type.Unsafe<MemberRole>({ type: "string", enum: ["owner", "approver"] }),
   decision: Type.Union([Type.Literal("consent"), Type.Literal("refuse")]),
   password: Type.Optional(Type.String({ maxLength: 1024 })),
   credential: Type.Optional(Credential),
@@ -72,17 +75,26 @@ export function securityRoutes(app: App, deps: SessionDeps): void {
     },
   );
 
-  const consent = formGate(({ body }) => PURPOSES.consent((body as { invitation_id: string }).invitation_id));
+  const consent = formGate(({ body }) => {
+    const { invitation_id, role } = body as Static<typeof ConsentForm>;
+    return PURPOSES.consent(invitation_id, role);
+  });
   const consentOptions = { ...consent.options, schema: { hide: true as const, body: ConsentForm } };
   app.post(`${HERE}/consent/sign`, consentOptions, async (request, reply) => {
-    const { account_id: accountId, invitation_id: invitationId } = request.body;
-    const act = consentAct(accountId, invitationId);
+    const { account_id: accountId, invitation_id: invitationId, role } = request.body;
+    const act = consentAct(accountId, invitationId, role);
     return reply.send(await askToSign(deps, consent.human(request), act));
   });
   app.post(`${HERE}/consent`, consentOptions, async (request, reply) => {
     const human = consent.human(request);
-    const { account_id: accountId, invitation_id: invitationId, decision, password: typed } = request.body;
-    const choice = { accountId, invitationId, consents: decision === "consent" };
+    const {
+      account_id: accountId,
+      invitation_id: invitationId,
+      role,
+      decision,
+      password: typed,
+    } = request.body;
+    const choice = { accountId, invitationId, role, consents: decision === "consent" };
     const found = choice.consents
       ? await findActing(deps, request, reply, human, accountId)
       : await findPresent(deps, request, reply, human);
@@ -90,8 +102,7 @@ export function securityRoutes(app: App, deps: SessionDeps): void {
       return present(reply, human, undefined, absentFault(`password-${invitationId}`, typed));
     const decided = await decideInvitation(deps, found.acting, choice, found.signature);
     setCookie(reply, decided.cookie);
-    const said =
-      decided.invitation === undefined ? "" : choice.consents ? "?said=consented" : "?said=refused";
-    return reply.redirect(`${HERE}${said}`, 303);
+    const said = decided.invitation === undefined ? "over" : choice.consents ? "consented" : "refused";
+    return reply.redirect(`${HERE}?said=${said}`, 303);
   });
 }

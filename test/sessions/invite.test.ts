@@ -222,6 +222,7 @@ describe("once an account has an owner", () => {
     form_token: hiddenValue(page, "/settings/security/consent"),
     account_id: hiddenValue(page, "/settings/security/consent", "account_id"),
     invitation_id: hiddenValue(page, "/settings/security/consent", "invitation_id"),
+    role: hiddenValue(page, "/settings/security/consent", "role"),
     decision,
   });
 
@@ -299,6 +300,20 @@ describe("once an account has an owner", () => {
     expect((await open(app, `/invite?token=${token}`)).text).not.toContain("must agree first");
   });
 
+  test("an owner who agrees to an approver has not agreed to what the operator has made of it meanwhile", async () => {
+    const { account } = await createFixture(app);
+    const owner = await createHuman(app, account);
+    const { token, memberId } = await invite(app, account, "approver");
+    const fields = consentFields(await open(app, "/settings/security", owner), "consent");
+    await operate(app, "PATCH", `/accounts/${account}/members/${memberId}`, { role: "owner" });
+    const answer = await submit(app, "/settings/security/consent", fields, owner);
+    expect(answer.headers.location).toContain("said=over");
+    expect((await open(app, `/invite?token=${token}`)).text).toContain("must agree first");
+    const page = await open(app, "/settings/security", owner);
+    const again = await submit(app, "/settings/security/consent", consentFields(page, "consent"), owner);
+    expect(again.headers.location).toContain("said=consented");
+  });
+
   test("nobody but an owner of that account agrees", async () => {
     const { account } = await createFixture(app);
     const other = await createFixture(app);
@@ -315,7 +330,7 @@ describe("once an account has an owner", () => {
       const { rows } = await sql<{ id: string }>`select s.id from auth.sessions s
         join auth.users u on u.id = s.user_id where u.email = ${email}`.execute(db);
       const session = { sessionId: rows[0]?.id ?? "" };
-      const purpose = `security:consent:${seen.invitation_id}`;
+      const purpose = `security:consent:${seen.invitation_id}:${seen.role}`;
       return { ...seen, form_token: formToken(deriveKeys(config.sessionSecrets), session, purpose) };
     };
     for (const { email, cookie } of [stranger, approver]) {

@@ -175,13 +175,15 @@ const CHANGES: Record<string, (story: CoSignStory) => Promise<Change>> = {
       form_token: hiddenValue(page, path),
       account_id: hiddenValue(page, path, "account_id"),
       invitation_id: invitationId,
+      role: "approver",
       decision: "consent",
     };
     const done = async () => {
       const row = db.selectFrom("invitations").where("member_id", "=", memberId).select("consented_at");
       return (await row.executeTakeFirstOrThrow()).consented_at !== null;
     };
-    return { path, fields, action: "invitation_consented", terms: { change: "consent", invitationId }, done };
+    const terms = { change: "consent", invitationId, role: "approver" };
+    return { path, fields, action: "invitation_consented", terms, done };
   },
 };
 

@@ -256,6 +256,17 @@ export const ENTRIES: Record<string, Entry> = {
     const { memberId } = await createHuman(scene.app, scene.account, "viewer");
     return form(scene, `/settings/members/${memberId}/remove`, `members:remove:${memberId}`);
   },
+  "/settings/members/upgrades/:accountId/:upgradeId/sign": (scene) =>
+    signing(scene, "/settings/members/upgrades/:accountId/:upgradeId"),
+  "/settings/members/upgrades/:accountId/:upgradeId": async (scene) => {
+    const { app, db, account, accountId } = scene;
+    const { memberId } = await createHuman(app, account, "viewer");
+    await operate(app, "PATCH", `/accounts/${account}/members/${memberId}`, { role: "approver" });
+    const row = db.selectFrom("member_upgrades").where("member_id", "=", memberId).select("id");
+    const { id } = await row.executeTakeFirstOrThrow();
+    const path = `/settings/members/upgrades/${accountId}/${id}`;
+    return form(scene, path, `members:upgrade:${id}`, { decision: "consent" });
+  },
   "/settings/security/password": (scene) => {
     const fields = { current: PASSWORD, next: "another long password" };
     return form(scene, `${SECURITY}/password`, "security:password", fields, OWN);
@@ -270,8 +281,8 @@ export const ENTRIES: Record<string, Entry> = {
     const { memberId } = await invite(app, account, "approver");
     const row = db.selectFrom("invitations").where("member_id", "=", memberId).select("id");
     const { id: invitation_id } = await row.executeTakeFirstOrThrow();
-    const fields = { account_id, invitation_id, decision: "consent" };
-    return form(scene, `${SECURITY}/consent`, `security:consent:${invitation_id}`, fields);
+    const fields = { account_id, invitation_id, role: "approver", decision: "consent" };
+    return form(scene, `${SECURITY}/consent`, `security:consent:${invitation_id}:approver`, fields);
   },
   "/settings/security/passkeys/options": (scene) =>
     form(scene, `${PASSKEYS}/options`, "passkeys:add", {}, { ...OWN, ...ASKING }),

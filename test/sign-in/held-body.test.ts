@@ -5,6 +5,7 @@ import { digestRows } from "../http/rows.ts";
 import { MAILING } from "../support/agents.ts";
 import { sendHeld } from "../support/held-body.ts";
 import { cookieNow } from "../support/humans.ts";
+import { letProofAge } from "../support/page-states.ts";
 import { openStripeRails } from "../support/rails.ts";
 import { startService, type TestService } from "../support/service.ts";
 import { beginActing, cardFormEntries, ENTRIES, type Scene } from "./acting-scenes.ts";
@@ -117,6 +118,23 @@ describe("A form whose body comes late", () => {
     expect(changing(sandbox)).toEqual(Object.keys(ENTRIES).sort());
     const onStripe = changing(stripe).filter((url) => ENTRIES[url] === undefined);
     expect(onStripe).toEqual(Object.keys(onCardForm).sort());
+  });
+
+  test("confirms nothing for somebody whose proof has become too old meanwhile", async () => {
+    const scene = await beginActing(sandbox);
+    const { path, fields } = (await ENTRIES["/approvals/:approvalId/confirm"]?.(scene)) ?? {};
+    if (path === undefined || fields === undefined) throw new TypeError("it is listed");
+    let before = {};
+    const answer = await sendHeld(
+      sandbox.app,
+      { path, fields, cookie: cookieNow(scene.cookie) },
+      async () => {
+        await letProofAge(sandbox, scene);
+        before = await stored(scene);
+      },
+    );
+    expect(await stored(scene), `${answer.status} ${answer.text}`).toEqual(before);
+    expect([answer.status, answer.text.includes("Nothing was confirmed.")]).toEqual([409, true]);
   });
 
   walk(sandbox, ENTRIES);

@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import { afterEach, expect, test, vi } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
 import { formToken } from "../../src/sign-in/form-token.ts";
@@ -19,6 +20,7 @@ import {
   signIn,
   submit,
 } from "../support/humans.ts";
+import { ownerOf } from "../support/owner.ts";
 import { addPasskey, PASSKEYS, SECURITY, signInByPasskey, userIdOf } from "../support/passkeys.ts";
 import { startService } from "../support/service.ts";
 
@@ -45,6 +47,8 @@ test("Who signs in, fails to, proves themselves and signs out leaves an audit en
   const form_token = hiddenValue(await open(app, "/", { cookie }), "/sign-out");
   await submit(app, "/sign-out", { form_token }, { cookie: cookieNow(cookie), ...from("198.51.100.4") });
 
+  // A refused sign-in is recorded after its answer.
+  await vi.waitFor(async () => expect(await auditOf(db, human.email, ["sign_in_refused"])).toHaveLength(1));
   const { entries } = await operate(app, "GET", `/accounts/${account}/audit`);
   const seen = entries.map(
     ({ action, actor, subject, detail, address, requestId }: Record<string, any>) =>
@@ -111,6 +115,43 @@ test("A refused sign-in for an e-mail that nobody has leaves a line in the log w
   expect(lines).toHaveLength(1);
   expect(JSON.parse(lines[0] ?? "")).toMatchObject(origin);
   expect(lines[0]).not.toContain(email);
+});
+
+test("A refused sign-in is answered before it is recorded, as the wait would tell who is known; whoever stops waits", async () => {
+  const human = await createHuman(app, (await createFixture(app)).account);
+  const deps = openSignIn(db, config, createLogger("silent"));
+  const caller = {
+    origin: { address: "198.51.100.8", requestId: "r-8" },
+    userAgent: "test",
+    cookie: undefined,
+  };
+  const refused = async () => (await auditOf(db, human.email, ["sign_in_refused"])).length;
+  const wrong = { email: human.email, password: "not the password at all" };
+  await ownerOf(db)
+    .transaction()
+    .execute(async (trx) => {
+      await sql`lock table audit_entries in share mode`.execute(trx);
+      expect(await signInDirectly(deps, wrong, caller)).toBeUndefined();
+      expect(await refused()).toBe(0);
+    });
+  await deps.background.settled();
+  expect(await refused()).toBe(1);
+});
+
+test("A refused sign-in that cannot be recorded is in the log", async () => {
+  const human = await createHuman(app, (await createFixture(app)).account);
+  const lines: string[] = [];
+  const deps = openSignIn(
+    db,
+    config,
+    createLogger("error", { write: (line: string) => void lines.push(line) }),
+  );
+  const caller = { origin: { address: "not\0text", requestId: "r-7" }, userAgent: "test", cookie: undefined };
+  const attempts = { ...deps.attempts, count: async () => deps.attempts.countProof(human.email) };
+  const wrong = { email: human.email, password: "not the password at all" };
+  expect(await signInDirectly({ ...deps, attempts }, wrong, caller)).toBeUndefined();
+  await deps.background.settled();
+  expect(lines.join("\n")).toContain("recording a refused sign-in failed");
 });
 
 test("A session lasts as the database's clock says, though the service's is 8 days behind or ahead", async () => {

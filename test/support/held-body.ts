@@ -1,6 +1,7 @@
 import { connect } from "node:net";
 import type { App } from "../../src/http/app.ts";
 
+/** `setsCookie`: a session's. That of a device opens nothing, and goes out with each page. */
 export type RawAnswer = { status: number; setsCookie: boolean; text: string };
 
 /**
@@ -46,6 +47,6 @@ export function sendHeld(
 
 function parse(raw: string): RawAnswer {
   const [head = "", ...rest] = raw.split("\r\n\r\n");
-  const setsCookie = /^set-cookie:/im.test(head);
+  const setsCookie = /^set-cookie: (__Host-)?countersign=/im.test(head);
   return { status: Number(head.split(" ")[1]), setsCookie, text: rest.join("\r\n\r\n") };
 }
