@@ -38,6 +38,7 @@ export function operatorRoutes(app: App, deps: service.OperatorDeps & BillingDep
 function accountRoutes(app: App, deps: service.OperatorDeps): void {
   const put = describe("putAccount", "Create an account, or set the named keys of one", [
     "co_sign_loosening",
+    "second_signer_loosening",
     "passkey_missing",
   ]);
   const Answer = one("account", schemas.Account);
