@@ -15,8 +15,6 @@ import { mailOwners, recordAct } from "./acts.ts";
 import { mergeContract, mergeMilestone } from "./merge.ts";
 import type { ContractBody, EventBody, MilestoneBody } from "./schemas.ts";
 
-export { type AccountRef, findAccount, type OperatorDeps, putAccount } from "./account-service.ts";
-
 /**
  * Creates a contract, or sets the named keys of one. A change of its terms, and its end, end the approvals
  * that are pending under it; a change of the payout account is mailed to the owners.
