@@ -612,6 +612,8 @@ export interface components {
                 status: "confirmed" | "declined";
                 /** @enum {string} */
                 coSign: "session" | "passkey";
+                /** @description The sum within 24 hours from which two people had to sign, at the request; null: none. */
+                secondSignerFromCents: number | null;
                 contractId: string;
                 milestoneId: string | null;
                 jobId: string;
@@ -653,7 +655,7 @@ export interface components {
                 name: string;
                 preview: string;
             };
-            /** @description Everything that people signed, the oldest first: after a refused card there is one more. */
+            /** @description Everything that people signed, the oldest first: after a refused card there is one more. Those that no payment names came to nothing. */
             statements: {
                 /** @description SHA-256, in hex. */
                 digest: string;
@@ -739,6 +741,8 @@ export interface components {
                      */
                     provedAt: string;
                 };
+                /** @description How many people had to sign for the decision to count, when this was signed. */
+                signersRequired: 1 | 2;
             }[];
             /** @description Every attempt to pay, the oldest first. */
             payments: {
@@ -763,6 +767,8 @@ export interface components {
                  * @example 2026-11-23T09:30:00.000Z
                  */
                 resolvedAt: string;
+                /** @description The digests of the statements that it was made for, the oldest first. */
+                statements: string[];
             }[];
             /** @description What was booked; the lines of a movement sum to zero. */
             ledger: {

@@ -24,6 +24,7 @@ const accounts = [
     features jsonb not null default '{}' check (jsonb_typeof(features) = 'object'),
     billing text not null default 'card' check (billing in ('card', 'credits_first')),
     co_sign text not null default 'session' check (co_sign in ('session', 'passkey')),
+    second_signer_from_cents bigint check (second_signer_from_cents > 0),
     created_at timestamptz not null,
     updated_at timestamptz not null
   )`,
@@ -161,6 +162,7 @@ const approvals = [
     terms jsonb not null,
     terms_digest bytea not null check (octet_length(terms_digest) = 32),
     co_sign text not null check (co_sign in ('session', 'passkey')),
+    second_signer_from_cents bigint check (second_signer_from_cents > 0),
     token_id uuid not null,
     token_name text not null,
     token_preview text not null,
@@ -205,6 +207,7 @@ const approvals = [
     statement jsonb not null,
     proof jsonb not null,
     created_at timestamptz not null,
+    signers_required smallint not null default 1 check (signers_required in (1, 2)),
     primary key (account_id, approval_id, statement_digest, user_id),
     foreign key (account_id, approval_id) references approvals (account_id, id)
   )`,
@@ -231,12 +234,12 @@ const guards = [
   `create trigger approvals_terms before update on approvals
     for each row when (
       (old.account_id, old.id, old.type, old.contract_id, old.milestone_id, old.job_id, old.terms,
-        old.terms_digest, old.co_sign, old.token_id, old.token_name, old.token_preview, old.root_token_id, old.asker,
-        old.created_at, old.expires_at)
+        old.terms_digest, old.co_sign, old.second_signer_from_cents, old.token_id, old.token_name, old.token_preview,
+        old.root_token_id, old.asker, old.created_at, old.expires_at)
       is distinct from
       (new.account_id, new.id, new.type, new.contract_id, new.milestone_id, new.job_id, new.terms,
-        new.terms_digest, new.co_sign, new.token_id, new.token_name, new.token_preview, new.root_token_id, new.asker,
-        new.created_at, new.expires_at)
+        new.terms_digest, new.co_sign, new.second_signer_from_cents, new.token_id, new.token_name, new.token_preview,
+        new.root_token_id, new.asker, new.created_at, new.expires_at)
     ) execute function refuse_change()`,
   `create trigger signatures_kept before update or delete on signatures
     for each row execute function refuse_change()`,

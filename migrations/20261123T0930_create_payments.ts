@@ -36,7 +36,7 @@ const payments = [
     check ((status in ('succeeded', 'refused')) = (resolved_at is not null)),
     check (updated_at >= created_at and resolved_at >= created_at),
     check ((status in ('succeeded', 'refused')) = (due_at is null)),
-    check (status = 'created' or intent_id is not null),
+    check (status in ('created', 'refused') or intent_id is not null),
     check ((status = 'action_required') = (action_url is not null)),
     check ((status = 'refused') = (refusal_code is not null))
   )`,
@@ -55,9 +55,27 @@ const payments = [
     ) execute function refuse_change()`,
   `create index payments_of_approval on payments (account_id, approval_id, created_at desc)`,
   `create index payments_newest on payments (account_id, created_at desc)`,
+  // What an account has paid lately, or is paying: what a second person's limit is compared with.
+  `create index payments_lately on payments (account_id, resolved_at) where status <> 'refused'`,
   `create index payments_due on payments (due_at) where due_at is not null`,
   `create trigger payments_decided before update or delete on payments
     for each row when (old.status in ('succeeded', 'refused')) execute function refuse_change()`,
+  // The signatures that an attempt is made for: one a person, and each signature for one attempt alone.
+  `create table payment_signatures (
+    account_id uuid not null,
+    payment_id uuid not null,
+    approval_id uuid not null,
+    statement_digest bytea not null,
+    user_id text not null,
+    primary key (account_id, payment_id, user_id),
+    foreign key (account_id, payment_id) references payments (account_id, id),
+    foreign key (account_id, approval_id, statement_digest, user_id)
+      references signatures (account_id, approval_id, statement_digest, user_id)
+  )`,
+  `create unique index payment_signatures_once
+    on payment_signatures (account_id, approval_id, statement_digest, user_id)`,
+  `create trigger payment_signatures_kept before update or delete on payment_signatures
+    for each row execute function refuse_change()`,
   `create table invoices (
     account_id uuid not null,
     id uuid not null,

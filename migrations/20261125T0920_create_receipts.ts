@@ -49,7 +49,16 @@ const guards = [
   `create trigger account_heads_kept before delete on account_heads
     for each row when (old.chain_index > 0) execute function refuse_change()`,
   // Triggers on rows do not see a TRUNCATE.
-  ...["approvals", "signatures", "receipts", "payments", "invoices", "ledger_entries", "reversals"].map(
+  ...[
+    "approvals",
+    "signatures",
+    "payment_signatures",
+    "receipts",
+    "payments",
+    "invoices",
+    "ledger_entries",
+    "reversals",
+  ].map(
     (table) =>
       `create trigger ${table}_emptied before truncate on ${table}
     for each statement execute function refuse_change()`,

@@ -14,6 +14,7 @@ export type Grant = {
   frozen: boolean;
   features: Record<string, boolean>;
   coSign: CoSign;
+  secondSignerFromCents: number | null;
   tokenId: string;
   tokenName: string;
   tokenPreview: string;
@@ -29,8 +30,8 @@ export type Grant = {
  */
 export const GRANT_COLUMNS = `date_trunc('milliseconds', now()) as now,
   a.account_id as "accountId", a.id as "organizationId", a.claimed_at is not null as claimed, a.frozen, a.features,
-  a.co_sign as "coSign", t.id as "tokenId", t.name as "tokenName", t.preview as "tokenPreview",
-  coalesce(t.root_id, t.id) as "rootTokenId", t.scopes,
+  a.co_sign as "coSign", a.second_signer_from_cents as "secondSignerFromCents", t.id as "tokenId",
+  t.name as "tokenName", t.preview as "tokenPreview", coalesce(t.root_id, t.id) as "rootTokenId", t.scopes,
   t.last_used_at as "lastUsedAt"`;
 
 /** Where a Grant is read from; $1 is the account and $2 the digest of the token. */
@@ -66,6 +67,7 @@ const ACCOUNT_COLUMNS = [
   "features",
   "billing",
   "co_sign",
+  "second_signer_from_cents",
   "frozen",
   "created_at",
   "updated_at",
@@ -106,6 +108,7 @@ export type AccountValues = {
   features: Record<string, boolean>;
   billing: Billing;
   coSign: CoSign;
+  secondSignerFromCents: number | null;
   frozen: boolean;
 };
 
@@ -127,6 +130,7 @@ export async function insertAccount(
       features: JSON.stringify(values.features),
       billing: values.billing,
       co_sign: values.coSign,
+      second_signer_from_cents: values.secondSignerFromCents,
       frozen: values.frozen,
       created_at: now,
       updated_at: now,
@@ -156,6 +160,7 @@ export async function updateAccount(
       features: JSON.stringify(values.features),
       billing: values.billing,
       co_sign: values.coSign,
+      second_signer_from_cents: values.secondSignerFromCents,
       frozen: values.frozen,
       updated_at: now,
     })

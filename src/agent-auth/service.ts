@@ -89,6 +89,7 @@ export async function registerAgent(
       features: Object.fromEntries(config.defaultFeatures.map((feature) => [feature, true])),
       billing: "card" as const,
       coSign: "session" as const,
+      secondSignerFromCents: null,
       frozen: false,
     };
     await insertAccount(trx, accountId, id, values, now);

@@ -8,7 +8,8 @@ import type { Db } from "../database/connection.ts";
 import { accountKey } from "../lib/ids.ts";
 import { NO_ORIGIN } from "../lib/origin.ts";
 import { SCOPES } from "../lib/scopes.ts";
-import { type OperatorDeps, putAccount, putContract, putMilestone } from "../operator/service.ts";
+import { type OperatorDeps, putAccount } from "../operator/account-service.ts";
+import { putContract, putMilestone } from "../operator/service.ts";
 import { joinWithPassword } from "../sessions/invitations.ts";
 import { hashPassword, setPassword } from "../sign-in/service.ts";
 

@@ -45,6 +45,7 @@ const content: LinkedContent = {
     type,
     status: "confirmed",
     coSign: "session",
+    secondSignerFromCents: null,
     contractId,
     milestoneId,
     jobId,
@@ -62,6 +63,7 @@ const content: LinkedContent = {
       signedBy: { userId: me.actor.userId ?? "", name: me.actor.fullName ?? "", email: me.actor.email },
       signedAt: "2026-11-23T10:12:03.407Z",
       proof: { kind: "password", provedAt: "2026-11-23T10:12:03.391Z" },
+      signersRequired: 1,
     },
   ],
   payments: [
@@ -75,6 +77,7 @@ const content: LinkedContent = {
       refusal: null,
       createdAt: "2026-11-23T10:12:03.407Z",
       resolvedAt: resolvedAt ?? "",
+      statements: [statementDigest(statement).toString("hex")],
     },
   ],
   ledger: [

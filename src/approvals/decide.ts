@@ -1,13 +1,11 @@
 import { byPerson, recordAudit } from "../audit/service.ts";
 import * as payments from "../billing/payment-service.ts";
-import type { Processor } from "../billing/processor.ts";
 import { readClock, readClockNow } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { Proof } from "../database/schema.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { canonicalDigest } from "../lib/canonical.ts";
-import { newId } from "../lib/ids.ts";
 import type { Origin } from "../lib/origin.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import { type Decision, type Statement, statementDigest } from "../lib/statement.ts";
@@ -21,11 +19,13 @@ import {
   provePasskey,
 } from "../sessions/presence-service.ts";
 import { type Actor, holdActor, type NewToken, renewSession } from "../sign-in/service.ts";
+import { writeAttempt } from "./attempt.ts";
 import { cross } from "./boundaries.ts";
 import { putChallenge, takeChallenge } from "./challenge-store.ts";
 import { paymentsPaused } from "./funding.ts";
 import * as store from "./human-store.ts";
-import { driveNewPayment, newLease, type PaymentDeps } from "./payment.ts";
+import { driveNewPayment, type PaymentDeps } from "./payment.ts";
+import { mailOtherDeciders, readSigning } from "./second-signer.ts";
 
 /**
  * The human who decides, by what name and from where, what proves that they are there, and whom to tell of the session's
@@ -98,7 +98,8 @@ export async function issueChallenge(
 
 /**
  * Confirms: writes the signature, takes the milestone and writes the attempt, all in one transaction; then
- * moves the money (CONTRACT.md §1, DESIGN.md Paying). Returns when the outcome is known, or known to be open.
+ * moves the money (CONTRACT.md §1, DESIGN.md Paying). Returns when the outcome is known, or known to be open. Where two
+ * people must sign, the first signature is kept and nothing else happens; the same person's next one changes nothing.
  * @throws Problem not_found, not_permitted, presence_lapsed, passkey_required, passkey_refused, challenge_lapsed,
  * statement_stale, already_decided, payment_in_progress, payments_paused, account_frozen
  */
@@ -108,53 +109,47 @@ export async function confirmApproval(
   decider: Decider,
   signed: Signed,
 ): Promise<void> {
-  const lease = await cross(deps.boundaries, "write-signed-attempt", () =>
-    inTransaction(deps.db, (trx) => writeSignedAttempt(trx, deps.processor, key, decider, signed)),
+  const { token, attempt } = await cross(deps.boundaries, "write-signed-attempt", () =>
+    inTransaction(deps.db, (trx) => writeConfirmation(trx, deps, key, decider, signed)),
   );
-  if (lease.token !== undefined) decider.onRenewed?.(lease.token);
-  await driveNewPayment(deps, { accountId: key.accountId, id: lease.paymentId }, lease.id);
+  if (token !== undefined) decider.onRenewed?.(token);
+  if (attempt !== undefined)
+    await driveNewPayment(deps, { accountId: key.accountId, id: attempt.paymentId }, attempt.leaseId);
 }
 
-async function writeSignedAttempt(
+type Written = { token?: NewToken | undefined; attempt?: { paymentId: string; leaseId: string } };
+
+async function writeConfirmation(
   trx: Trx,
-  processor: Processor,
+  deps: PaymentDeps,
   { accountId, approvalId }: ApprovalKey,
   decider: Decider,
   signed: Signed,
-): Promise<{ id: string; paymentId: string; token: NewToken | undefined }> {
+): Promise<Written> {
   const { actor, presence } = decider;
+  const { userId } = actor;
   // A passkey is asked now; what else proves them was found before the body of the request had come.
   const proves = presence.kind === "passkey" ? ({ changes: "token" } as const) : { fresh: true };
   if (await payments.holdPause(trx)) throw paymentsPaused();
-  const account = { id: accountId, may: "decide", unfrozen: true } as const;
+  // Alone: what the account pays is summed up and added to by one confirmation at a time.
+  const account = { id: accountId, may: "decide", unfrozen: true, alone: true } as const;
   await holdActor(trx, actor, { ...proves, account }, await readClock(trx));
   const row = await lockOpen(trx, accountId, approvalId);
   const { now } = row;
   if (row.card === null || row.milestoneId === null) throw new Problem("statement_stale");
-  await sign(trx, row, "confirm", decider, signed, now);
-  const { milestoneId } = row;
-  if (!(await store.takeMilestone(trx, { accountId, milestoneId, approvalId }, now))) {
-    throw new Problem("payment_in_progress", { milestoneId });
-  }
-  if (!(await store.beginExecuting(trx, accountId, approvalId, now))) throw new Problem("already_decided");
-  const lease = newLease(now);
-  const { amountCents, currency } = row.terms;
-  const charge = { accountId, cardId: row.card.id, amountCents, currency };
-  const names = await payments.readNames(trx, accountId);
-  const payment = {
-    ...charge,
-    id: newId(),
-    approvalId,
-    milestoneId,
-    processor: processor.name,
-    body: processor.composeCharge({ ...charge, ...names, metadata: { approvalId, milestoneId } }),
-  };
-  await payments.insertPayment(trx, payment, lease, now);
-  const token =
-    presence.kind === "passkey"
-      ? await renewSession(trx, actor, { proved: true, trusted: true }, now)
-      : undefined;
-  return { id: lease.id, paymentId: payment.id, token };
+  const statement = statementOf(row, "confirm", signed.nonce);
+  assertUnchanged(row, statement, signed);
+  const { required, first } = await readSigning(trx, row, statement);
+  if (first?.userId === userId) return {};
+  await sign(trx, row, statement, decider, signed, required);
+  const signatures = [...(first === undefined ? [] : [first]), { userId, digest: signed.digest }];
+  const written: Written = {};
+  if (signatures.length === required)
+    written.attempt = await writeAttempt(trx, deps.processor, row, signatures, now);
+  else await mailOtherDeciders(trx, deps.config, row, userId, now);
+  if (presence.kind === "passkey")
+    written.token = await renewSession(trx, actor, { proved: true, trusted: true }, now);
+  return written;
 }
 
 /**
@@ -172,7 +167,9 @@ export async function declineApproval(
     await holdActor(trx, decider.actor, { account }, await readClock(trx));
     const row = await lockOpen(trx, accountId, approvalId);
     const { now } = row;
-    await sign(trx, row, "decline", decider, signed, now);
+    const statement = statementOf(row, "decline", signed.nonce);
+    assertUnchanged(row, statement, signed);
+    await sign(trx, row, statement, decider, signed, 1);
     if (!(await store.declinePending(trx, accountId, approvalId, now))) throw new Problem("already_decided");
     const data = { approvalId, status: "declined" };
     await appendEvents(
@@ -196,24 +193,26 @@ async function lockOpen(trx: Trx, accountId: string, approvalId: string): Promis
   return row;
 }
 
-/** Signs what the page showed, if that is still what would be done: it never signs old terms. */
+/**
+ * Signs what the page showed, which the caller has compared with what would be done.
+ * @param signersRequired how many people must sign for the decision to count
+ */
 async function sign(
   trx: Trx,
   row: store.HumanApprovalRow,
-  decision: Decision,
+  statement: Statement<"milestone_fund">,
   decider: Decider,
   signed: Signed,
-  now: Date,
+  signersRequired: 1 | 2,
 ): Promise<void> {
-  const statement = statementOf(row, decision, signed.nonce);
-  assertUnchanged(row, statement, signed);
-  const { accountId, id: approvalId } = row;
+  const { accountId, id: approvalId, now } = row;
+  const { decision } = statement;
   const { actor, name, origin } = decider;
   const { userId } = actor;
   const proof = await provePresence(trx, row, decision, decider, signed, now);
   const inserted = await store.insertSignature(
     trx,
-    { accountId, approvalId, digest: signed.digest, userId, decision, statement, proof },
+    { accountId, approvalId, digest: signed.digest, userId, decision, statement, proof, signersRequired },
     now,
   );
   if (!inserted) throw new Problem("statement_stale");
@@ -222,7 +221,11 @@ async function sign(
     actor: byPerson({ userId, name }),
     action: decision === "confirm" ? ("approval_confirmed" as const) : ("approval_declined" as const),
     subject: { kind: "approval", id: approvalId },
-    detail: { by: proof.kind, statement: signed.digest.toString("hex") },
+    detail: {
+      by: proof.kind,
+      statement: signed.digest.toString("hex"),
+      ...(signersRequired === 2 && { signersRequired }),
+    },
     origin,
   };
   await recordAudit(trx, entry, now);

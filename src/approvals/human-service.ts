@@ -3,7 +3,7 @@ import { isUuid } from "../lib/ids.ts";
 import * as store from "./human-store.ts";
 import { awaitDecision } from "./store.ts";
 
-export { listSignatures } from "./human-store.ts";
+export { listSignatures, type Signature } from "./human-store.ts";
 
 /** An approval as people see it: with what it comes to now. */
 export type HumanApproval = store.HumanApprovalRow & {

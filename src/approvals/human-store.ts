@@ -20,6 +20,8 @@ export type HumanApprovalRow = ApprovalRow & {
   organizationId: string;
   accountName: string;
   coSign: CoSign;
+  /** The lower of the limits at the request and now, in cents; null: one person is enough. */
+  secondSignerFromCents: number | null;
   frozen: boolean;
   paymentsPaused: boolean;
   terms: Terms;
@@ -42,7 +44,8 @@ const COLUMNS = sql<HumanApprovalRow>`
   a.frozen, (select paused from payment_pause) as "paymentsPaused",
   v.id, v.type, v.status, v.contract_id as "contractId", v.milestone_id as "milestoneId", v.job_id as "jobId", v.result,
   v.executing_at is not null as executing, v.created_at as "createdAt", v.expires_at as "expiresAt",
-  v.resolved_at as "resolvedAt", v.co_sign as "coSign", v.terms, v.terms_digest as "termsDigest",
+  v.resolved_at as "resolvedAt", v.co_sign as "coSign",
+  least(v.second_signer_from_cents, a.second_signer_from_cents) as "secondSignerFromCents", v.terms, v.terms_digest as "termsDigest",
   v.token_name as "tokenName", v.token_preview as "tokenPreview", v.asker,
   c.title as "contractTitle", c.status as "contractStatus", m.name as "milestoneName", m.status as "milestoneStatus",
   ${sql.raw(FUNDING_TERMS)} as "presentTerms",
@@ -125,14 +128,18 @@ export type Signature = Pick<SignaturesTable, "user_id" | "decision" | "created_
   signer: string;
   /** The card that was signed for; null for a decline. */
   source: { brand: string; last4: string } | null;
+  /** The payment attempt that the signature was made for; null: none. */
+  payment_id: string | null;
 };
 
 /** Who decided, by the name that they have in the account; the newest first. */
 export async function listSignatures(db: Db, accountId: string, approvalId: string): Promise<Signature[]> {
   const { rows } = await sql<Signature>`
     select s.user_id, s.decision, s.created_at, coalesce(m.name, 'a former member') as signer,
-      nullif(s.statement -> 'source', 'null') as source
+      nullif(s.statement -> 'source', 'null') as source, u.payment_id
     from signatures s
+    left join payment_signatures u on u.account_id = s.account_id and u.approval_id = s.approval_id
+      and u.statement_digest = s.statement_digest and u.user_id = s.user_id
     left join members m on m.account_id = s.account_id and m.user_id = s.user_id and m.status <> 'removed'
     where s.account_id = ${accountId} and s.approval_id = ${approvalId}
     order by s.created_at desc`.execute(db);
@@ -168,6 +175,7 @@ export async function insertSignature(
     decision: "confirm" | "decline";
     statement: object;
     proof: Proof;
+    signersRequired: 1 | 2;
   },
   now: Date,
 ): Promise<boolean> {
@@ -182,6 +190,7 @@ export async function insertSignature(
       statement: JSON.stringify(signature.statement),
       proof: JSON.stringify(signature.proof),
       created_at: now,
+      signers_required: signature.signersRequired,
     })
     .onConflict((conflict) => conflict.doNothing())
     .executeTakeFirstOrThrow();

@@ -18,7 +18,7 @@ import { findHalt, type Halt, SubmissionHeld, writeSubmitted } from "./submissio
 export type PaymentDeps = {
   db: Db;
   processor: Processor;
-  config: { publicUrl: string };
+  config: { appName: string; publicUrl: string };
   boundaries?: BoundaryObserver | undefined;
 };
 
@@ -134,7 +134,7 @@ export async function voidSignatures(
 function drive(deps: PaymentDeps, attempt: Attempt): Promise<void> {
   const { payment } = attempt;
   return guarded(deps, attempt, async () => {
-    if (await hasSignerLeft(deps.db, payment.accountId, payment.approvalId)) return cancel(deps, payment);
+    if (await hasSignerLeft(deps.db, payment.accountId, payment.id)) return cancel(deps, payment);
     const halt = await findHalt(deps.db, payment.accountId);
     if (payment.status === "created" && halt !== undefined) return stop(deps, payment, halt);
     const found = await adoptLost(deps, attempt);

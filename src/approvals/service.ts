@@ -73,6 +73,7 @@ async function createFunding(
     terms,
     termsDigest: canonicalDigest(terms),
     coSign: row.coSign,
+    secondSignerFromCents: row.secondSignerFromCents,
     token: { id: row.tokenId, name: row.tokenName, preview: row.tokenPreview, rootId: row.rootTokenId },
     asker: row.asker,
     createdAt: now,

@@ -82,6 +82,7 @@ export type NewApproval = {
   terms: Terms;
   termsDigest: Buffer;
   coSign: CoSign;
+  secondSignerFromCents: number | null;
   token: { id: string; name: string; preview: string; rootId: string };
   asker: Asker;
   createdAt: Date;
@@ -103,8 +104,9 @@ const WAITING = `from approvals o
 // was read with it; to ask for that again leads Postgres to read all milestones of the contract.
 const INSERT_FUNDING = `
   insert into approvals (account_id, id, type, contract_id, milestone_id, job_id, terms, terms_digest, co_sign,
-    token_id, token_name, token_preview, root_token_id, created_at, expires_at, notify_at, asker)
-  select $1, $2, 'milestone_fund', c.id, m.id, c.job_id, $3, $4, $5, $6, $7, $8, $16, $9, $10, $9, $18::jsonb
+    token_id, token_name, token_preview, root_token_id, created_at, expires_at, notify_at, asker,
+    second_signer_from_cents)
+  select $1, $2, 'milestone_fund', c.id, m.id, c.job_id, $3, $4, $5, $6, $7, $8, $16, $9, $10, $9, $18::jsonb, $19
   from contracts c
   join milestones m on m.account_id = $1 and m.id = $11
   join payment_methods p on p.account_id = $1 and p.is_default
@@ -141,6 +143,7 @@ export async function insertFundingApproval(
     token.rootId,
     approval.ofRootBelow,
     JSON.stringify(approval.asker),
+    approval.secondSignerFromCents,
   ]);
   return (await db.executeQuery(query)).rows.length === 1;
 }
@@ -267,17 +270,14 @@ export async function hasLapsed(db: Db, accountId: string, id: string): Promise<
   return row !== undefined;
 }
 
-/** Whether the person who confirmed an approval last may decide for the account no more. */
-export async function hasSignerLeft(db: Db, accountId: string, approvalId: string): Promise<boolean> {
-  const { rows } = await sql<{ left: boolean }>`
-    select not exists (
-      select from members m
-      where m.account_id = s.account_id and m.user_id = s.user_id and m.status = 'active' and m.role <> 'viewer'
-    ) as left
-    from signatures s
-    where s.account_id = ${accountId} and s.approval_id = ${approvalId} and s.decision = 'confirm'
-    order by s.created_at desc limit 1`.execute(db);
-  return rows[0]?.left === true;
+/** Whether one of the people who signed for a payment attempt may no longer decide for the account. */
+export async function hasSignerLeft(db: Db, accountId: string, paymentId: string): Promise<boolean> {
+  const { rows } = await sql<{ userId: string }>`
+    select s.user_id as "userId" from payment_signatures s
+    left join members m on m.account_id = s.account_id and m.user_id = s.user_id and m.status = 'active'
+      and m.role <> 'viewer'
+    where s.account_id = ${accountId} and s.payment_id = ${paymentId} and m.id is null limit 1`.execute(db);
+  return rows.length > 0;
 }
 
 /** The account's approvals that the person has confirmed and that are still being paid. */

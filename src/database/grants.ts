@@ -44,6 +44,7 @@ export const GRANTS: Record<keyof Database | Unnamed, readonly Privilege[]> = {
   approvals: KEPT,
   co_sign_challenges: FORGOTTEN,
   signatures: PROOF,
+  payment_signatures: PROOF,
   // A feed forgets its oldest events; none changes.
   events: ["select", "insert", "delete"],
   webhooks: FORGOTTEN,

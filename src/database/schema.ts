@@ -23,6 +23,7 @@ export type Database = {
   approvals: ApprovalsTable;
   co_sign_challenges: CoSignChallengesTable;
   signatures: SignaturesTable;
+  payment_signatures: PaymentSignaturesTable;
   events: EventsTable;
   webhooks: WebhooksTable;
   webhook_deliveries: WebhookDeliveriesTable;
@@ -71,6 +72,8 @@ export type AccountsTable = {
   features: Json<Record<string, boolean>>;
   billing: Billing;
   co_sign: CoSign;
+  /** From this sum in 24 hours on, a second person must sign; null: never. */
+  second_signer_from_cents: number | null;
   /** When the owners were last mailed what tokens did to keys and webhooks. */
   acts_mailed_at: Generated<Date | null>;
   /** While it is, nothing new is asked for, confirmed or added in it. */
@@ -332,6 +335,8 @@ export type ApprovalsTable = {
   terms: Json<Terms>;
   terms_digest: Buffer;
   co_sign: CoSign;
+  /** The account's limit as it stood at the request; null: none. */
+  second_signer_from_cents: number | null;
   token_id: string;
   token_name: string;
   token_preview: string;
@@ -370,6 +375,17 @@ export type SignaturesTable = {
   statement: Json<Statement<"milestone_fund">>;
   proof: Json<Proof>;
   created_at: Date;
+  /** How many people had to sign for money to move, when this was signed. */
+  signers_required: Generated<1 | 2>;
+};
+
+/** The signatures that a payment attempt is made for. */
+export type PaymentSignaturesTable = {
+  account_id: string;
+  payment_id: string;
+  approval_id: string;
+  statement_digest: Buffer;
+  user_id: string;
 };
 
 /** What shows that a person was there when they signed (CONTRACT.md §1). Times are ISO 8601. */

@@ -210,6 +210,12 @@ const catalogue = {
     true,
   ],
   co_sign_loosening: [409, "CONFLICT", "Only an owner of the account can loosen its co-sign policy.", true],
+  second_signer_loosening: [
+    409,
+    "CONFLICT",
+    "The operator can set or lower the amount from which a second person signs, and not raise or remove it.",
+    true,
+  ],
   token_limit_reached: [
     409,
     "CONFLICT",

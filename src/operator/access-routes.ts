@@ -5,11 +5,11 @@ import type { App } from "../http/app.ts";
 import { acceptNoBody, NoBody } from "../http/body.ts";
 import { timeOf } from "../lib/fields.ts";
 import { ref } from "../lib/schema.ts";
+import * as accountService from "./account-service.ts";
 import { operatorOf } from "./gate.ts";
 import * as members from "./member-service.ts";
 import * as schemas from "./schemas.ts";
 import { AccountParams, describe, many, one } from "./schemas.ts";
-import * as service from "./service.ts";
 import * as tokens from "./token-service.ts";
 
 const TokenParams = Type.Object({ accountId: Type.String(), tokenId: Type.String() });
@@ -19,12 +19,16 @@ const MemberParams = Type.Object({ accountId: Type.String(), memberId: Type.Stri
 type VoidSignatures = (accountId: string, userId: string | null) => Promise<void>;
 
 /** Who may act in an account: its tokens and its members (CONTRACT.md §8). */
-export function accessRoutes(app: App, deps: service.OperatorDeps, voidSignatures: VoidSignatures): void {
+export function accessRoutes(
+  app: App,
+  deps: accountService.OperatorDeps,
+  voidSignatures: VoidSignatures,
+): void {
   tokenRoutes(app, deps);
   memberRoutes(app, deps, voidSignatures);
 }
 
-function tokenRoutes(app: App, deps: service.OperatorDeps): void {
+function tokenRoutes(app: App, deps: accountService.OperatorDeps): void {
   const { db } = deps;
   const mint = describe("createAccountToken", "Mint an API token for an account", [
     "token_limit_reached",
@@ -42,7 +46,7 @@ function tokenRoutes(app: App, deps: service.OperatorDeps): void {
       },
     },
     async (request, reply) => {
-      const account = await service.findAccount(db, request.params.accountId);
+      const account = await accountService.findAccount(db, request.params.accountId);
       const { name, scopes, expiresAt } = request.body;
       const token = {
         name,
@@ -61,7 +65,7 @@ function tokenRoutes(app: App, deps: service.OperatorDeps): void {
       schema: { ...listing.schema, params: AccountParams, response: { 200: many("tokens", TokenMetadata) } },
     },
     async (request) => ({
-      tokens: await listTokens(db, await service.findAccount(db, request.params.accountId)),
+      tokens: await listTokens(db, await accountService.findAccount(db, request.params.accountId)),
     }),
   );
 
@@ -75,7 +79,7 @@ function tokenRoutes(app: App, deps: service.OperatorDeps): void {
         schema: { ...revoke.schema, params: TokenParams, body: NoBody, response: { 200: OneToken } },
       },
       async (request) => {
-        const account = await service.findAccount(db, request.params.accountId);
+        const account = await accountService.findAccount(db, request.params.accountId);
         const { tokenId } = request.params;
         return { token: await tokens.revokeToken(deps, account, tokenId, operatorOf(request)) };
       },
@@ -84,7 +88,7 @@ function tokenRoutes(app: App, deps: service.OperatorDeps): void {
 }
 
 /** The members' routes of the same. */
-function memberRoutes(app: App, deps: service.OperatorDeps, voidSignatures: VoidSignatures): void {
+function memberRoutes(app: App, deps: accountService.OperatorDeps, voidSignatures: VoidSignatures): void {
   const { db } = deps;
   const invite = describe("inviteAccountMember", "Invite a person into an account", [
     "member_active",
@@ -106,7 +110,7 @@ function memberRoutes(app: App, deps: service.OperatorDeps, voidSignatures: Void
       },
     },
     async (request, reply) => {
-      const account = await service.findAccount(db, request.params.accountId);
+      const account = await accountService.findAccount(db, request.params.accountId);
       return reply.code(201).send(await members.postMember(deps, account, request.body, operatorOf(request)));
     },
   );
@@ -123,7 +127,7 @@ function memberRoutes(app: App, deps: service.OperatorDeps, voidSignatures: Void
       },
     },
     async (request) => ({
-      members: await members.listMembers(db, await service.findAccount(db, request.params.accountId)),
+      members: await members.listMembers(db, await accountService.findAccount(db, request.params.accountId)),
     }),
   );
 
@@ -133,7 +137,7 @@ function memberRoutes(app: App, deps: service.OperatorDeps, voidSignatures: Void
     "/accounts/:accountId/members/:memberId",
     { config: get.config, schema: { ...get.schema, params: MemberParams, response: { 200: Answer } } },
     async (request) => {
-      const account = await service.findAccount(db, request.params.accountId);
+      const account = await accountService.findAccount(db, request.params.accountId);
       return { member: await members.getMember(db, account, request.params.memberId) };
     },
   );
@@ -154,7 +158,7 @@ function memberRoutes(app: App, deps: service.OperatorDeps, voidSignatures: Void
       },
     },
     async (request) => {
-      const account = await service.findAccount(db, request.params.accountId);
+      const account = await accountService.findAccount(db, request.params.accountId);
       const { memberId } = request.params;
       const act = operatorOf(request);
       const onLessRights = (userId: string | null) => voidSignatures(account.accountId, userId);
@@ -179,7 +183,7 @@ function memberRoutes(app: App, deps: service.OperatorDeps, voidSignatures: Void
         },
       },
       async (request) => {
-        const account = await service.findAccount(db, request.params.accountId);
+        const account = await accountService.findAccount(db, request.params.accountId);
         const onLessRights = (userId: string | null) => voidSignatures(account.accountId, userId);
         await members.deleteMember(deps, account, request.params.memberId, operatorOf(request), onLessRights);
         return { deleted: true as const };

@@ -9,9 +9,9 @@ import { inTransaction } from "../database/transaction.ts";
 import { notFound } from "../lib/problems.ts";
 import { line, own, who } from "../mail/line.ts";
 import { askForUpgrade, listUpgrades, withdrawUpgrade } from "../team/upgrade-service.ts";
+import type { AccountRef, OperatorDeps } from "./account-service.ts";
 import { mailOwners, recordAct } from "./acts.ts";
 import type { Member, MemberBody, MemberChange } from "./schemas.ts";
-import type { AccountRef, OperatorDeps } from "./service.ts";
 
 /**
  * Invites a person; the page at `inviteUrl` lets them accept, once, for 24 h.

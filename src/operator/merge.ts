@@ -8,7 +8,7 @@ import type { AccountBody, ContractBody, MilestoneBody } from "./schemas.ts";
 
 /**
  * What a PUT makes of an account: the named keys are set, absent ones stay (CONTRACT.md §8).
- * @throws Problem bad_request {field}, co_sign_loosening
+ * @throws Problem bad_request {field}, co_sign_loosening, second_signer_loosening
  */
 export function mergeAccount(body: AccountBody, present: AccountRow | undefined, now: Date): AccountValues {
   if (body.claimed === false && present?.claimed_at) {
@@ -24,8 +24,25 @@ export function mergeAccount(body: AccountBody, present: AccountRow | undefined,
     features: { ...present?.features, ...body.features },
     billing: present?.billing ?? "card",
     coSign: body.coSign ?? present?.co_sign ?? "session",
+    secondSignerFromCents: mergeSecondSigner(
+      body.secondSignerFromUsd,
+      present?.second_signer_from_cents ?? null,
+    ),
     frozen: body.frozen ?? present?.frozen ?? false,
   };
+}
+
+/**
+ * The operator sets or lowers the amount; no one but the owners may raise or remove it.
+ * @param present in cents
+ * @returns cents; null: a second person never signs
+ * @throws Problem bad_request {field}, second_signer_loosening
+ */
+function mergeSecondSigner(given: number | null | undefined, present: number | null): number | null {
+  if (given === undefined) return present;
+  const cents = unlessNull(given, (dollars) => centsOf("secondSignerFromUsd", dollars, MIN_AMOUNT_CENTS));
+  if (present !== null && (cents === null || cents > present)) throw new Problem("second_signer_loosening");
+  return cents;
 }
 
 /**

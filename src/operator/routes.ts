@@ -16,6 +16,7 @@ import { readUpdates } from "../events/service.ts";
 import type { App } from "../http/app.ts";
 import { acceptExactJson, acceptNoBody, NoBody } from "../http/body.ts";
 import { ref } from "../lib/schema.ts";
+import * as accountService from "./account-service.ts";
 import { operatorOf } from "./gate.ts";
 import * as schemas from "./schemas.ts";
 import { AccountParams, describe, many, one } from "./schemas.ts";
@@ -26,7 +27,7 @@ const MilestoneParams = Type.Object({ accountId: Type.String(), milestoneId: Typ
 const CardParams = Type.Object({ accountId: Type.String(), paymentMethodId: Type.String() });
 
 /** The operator's API (CONTRACT.md §8): the way data gets in. Registered behind `operatorGate`. */
-export function operatorRoutes(app: App, deps: service.OperatorDeps & BillingDeps): void {
+export function operatorRoutes(app: App, deps: accountService.OperatorDeps & BillingDeps): void {
   accountRoutes(app, deps);
   cardRoutes(app, deps);
   sandboxRoutes(app, deps);
@@ -35,9 +36,10 @@ export function operatorRoutes(app: App, deps: service.OperatorDeps & BillingDep
   eventRoutes(app, deps);
 }
 
-function accountRoutes(app: App, deps: service.OperatorDeps): void {
+function accountRoutes(app: App, deps: accountService.OperatorDeps): void {
   const put = describe("putAccount", "Create an account, or set the named keys of one", [
     "co_sign_loosening",
+    "second_signer_loosening",
     "passkey_missing",
   ]);
   const Answer = one("account", schemas.Account);
@@ -53,7 +55,7 @@ function accountRoutes(app: App, deps: service.OperatorDeps): void {
       },
     },
     async (request, reply) => {
-      const { created, account } = await service.putAccount(
+      const { created, account } = await accountService.putAccount(
         deps,
         request.params.accountId,
         request.body,
@@ -76,7 +78,7 @@ function accountRoutes(app: App, deps: service.OperatorDeps): void {
       },
     },
     async (request) => {
-      const { accountId } = await service.findAccount(deps.db, request.params.accountId);
+      const { accountId } = await accountService.findAccount(deps.db, request.params.accountId);
       return listAudit(deps.db, accountId, request.query);
     },
   );
@@ -85,7 +87,9 @@ function accountRoutes(app: App, deps: service.OperatorDeps): void {
   app.get(
     "/accounts/:accountId",
     { config: get.config, schema: { ...get.schema, params: AccountParams, response: { 200: Answer } } },
-    async (request) => ({ account: (await service.findAccount(deps.db, request.params.accountId)).account }),
+    async (request) => ({
+      account: (await accountService.findAccount(deps.db, request.params.accountId)).account,
+    }),
   );
 }
 
@@ -107,7 +111,7 @@ function cardRoutes(app: App, deps: BillingDeps): void {
       },
     },
     async (request, reply) => {
-      const { accountId } = await service.findAccount(db, request.params.accountId);
+      const { accountId } = await accountService.findAccount(db, request.params.accountId);
       const paymentMethod = await addPaymentMethod(
         deps,
         accountId,
@@ -130,7 +134,7 @@ function cardRoutes(app: App, deps: BillingDeps): void {
       },
     },
     async (request) => {
-      const { accountId } = await service.findAccount(db, request.params.accountId);
+      const { accountId } = await accountService.findAccount(db, request.params.accountId);
       return { paymentMethods: await listPaymentMethods(db, accountId) };
     },
   );
@@ -153,7 +157,7 @@ function removeCardRoute(app: App, deps: BillingDeps): void {
       },
     },
     async (request) => {
-      const { accountId } = await service.findAccount(deps.db, request.params.accountId);
+      const { accountId } = await accountService.findAccount(deps.db, request.params.accountId);
       await removePaymentMethod(deps, accountId, request.params.paymentMethodId, operatorOf(request));
       return { deleted: true as const };
     },
@@ -173,13 +177,13 @@ function sandboxRoutes(app: App, { db }: BillingDeps): void {
       },
     },
     async (request) => {
-      const { accountId } = await service.findAccount(db, request.query.accountId);
+      const { accountId } = await accountService.findAccount(db, request.query.accountId);
       return { charges: await listCharges(db, accountId) };
     },
   );
 }
 
-function contractRoutes(app: App, deps: service.OperatorDeps): void {
+function contractRoutes(app: App, deps: accountService.OperatorDeps): void {
   const { db } = deps;
   const put = describe("putContract", "Create a contract, or set the named keys of one", [
     "contract_ended",
@@ -199,7 +203,7 @@ function contractRoutes(app: App, deps: service.OperatorDeps): void {
       },
     },
     async (request, reply) => {
-      const account = await service.findAccount(db, request.params.accountId);
+      const account = await accountService.findAccount(db, request.params.accountId);
       const { created, contract } = await service.putContract(
         deps,
         account,
@@ -223,7 +227,7 @@ function contractRoutes(app: App, deps: service.OperatorDeps): void {
       },
     },
     async (request) => {
-      const account = await service.findAccount(db, request.params.accountId);
+      const account = await accountService.findAccount(db, request.params.accountId);
       return { contract: await service.getContract(db, account, request.params.contractId) };
     },
   );
@@ -243,14 +247,14 @@ function contractRoutes(app: App, deps: service.OperatorDeps): void {
       },
     },
     async (request) => {
-      const { accountId } = await service.findAccount(db, request.params.accountId);
+      const { accountId } = await accountService.findAccount(db, request.params.accountId);
       const contracts = await listContracts(db, accountId, request.query);
       return { contracts: await withPayoutAccounts(db, accountId, contracts) };
     },
   );
 }
 
-function milestoneRoutes(app: App, deps: service.OperatorDeps): void {
+function milestoneRoutes(app: App, deps: accountService.OperatorDeps): void {
   const { db } = deps;
   const put = describe("putMilestone", "Create a milestone, or set the named keys of one", [
     "contract_ended",
@@ -272,7 +276,7 @@ function milestoneRoutes(app: App, deps: service.OperatorDeps): void {
       },
     },
     async (request, reply) => {
-      const account = await service.findAccount(db, request.params.accountId);
+      const account = await accountService.findAccount(db, request.params.accountId);
       const { created, milestone } = await service.putMilestone(
         deps,
         account,
@@ -289,7 +293,7 @@ function milestoneRoutes(app: App, deps: service.OperatorDeps): void {
     "/accounts/:accountId/milestones/:milestoneId",
     { config: get.config, schema: { ...get.schema, params: MilestoneParams, response: { 200: Answer } } },
     async (request) => {
-      const { accountId } = await service.findAccount(db, request.params.accountId);
+      const { accountId } = await accountService.findAccount(db, request.params.accountId);
       return { milestone: await getMilestone(db, accountId, request.params.milestoneId) };
     },
   );
@@ -307,7 +311,7 @@ function milestoneRoutes(app: App, deps: service.OperatorDeps): void {
         schema: { ...cancel.schema, params: MilestoneParams, body: NoBody, response: { 200: Answer } },
       },
       async (request) => {
-        const account = await service.findAccount(db, request.params.accountId);
+        const account = await accountService.findAccount(db, request.params.accountId);
         return {
           milestone: await service.cancelMilestone(
             deps,
@@ -321,7 +325,7 @@ function milestoneRoutes(app: App, deps: service.OperatorDeps): void {
   });
 }
 
-function eventRoutes(app: App, deps: service.OperatorDeps): void {
+function eventRoutes(app: App, deps: accountService.OperatorDeps): void {
   const { db } = deps;
   const post = describe("postEvent", "Pass an event on to an account's feed");
   app.register(async (scope: App) => {
@@ -338,7 +342,7 @@ function eventRoutes(app: App, deps: service.OperatorDeps): void {
         },
       },
       async (request, reply) => {
-        const account = await service.findAccount(db, request.params.accountId);
+        const account = await accountService.findAccount(db, request.params.accountId);
         const event = await service.postEvent(deps, account, request.body, operatorOf(request));
         return reply.code(201).send({ event });
       },
@@ -358,7 +362,7 @@ function eventRoutes(app: App, deps: service.OperatorDeps): void {
       },
     },
     async (request) => {
-      const { accountId } = await service.findAccount(db, request.params.accountId);
+      const { accountId } = await accountService.findAccount(db, request.params.accountId);
       return readUpdates(db, { accountId, scopes: "all" }, request.query);
     },
   );

@@ -27,6 +27,15 @@ export const AccountBody = Type.Object(
     ),
     billing: Type.Optional(Type.String({ description: "`card`. `credits_first` is not available yet." })),
     coSign: Type.Optional(Type.Union([Type.Literal("session"), Type.Literal("passkey")])),
+    secondSignerFromUsd: Type.Optional(
+      nullable(
+        Type.Number({
+          description:
+            "A second person must sign once what the account pays within 24 hours reaches this: dollars, 0.50 to " +
+            "999,999.99. It can be set and lowered here, and not raised or removed.",
+        }),
+      ),
+    ),
     frozen: Type.Optional(
       Type.Boolean({
         description:
@@ -46,6 +55,9 @@ export const Account = Type.Object(
     features: Type.Record(Type.String(), Type.Boolean()),
     billing: Type.String(),
     coSign: Type.String(),
+    secondSignerFromUsd: nullable(
+      Type.Number({ description: "The sum within 24 hours from which two people must sign; null: never." }),
+    ),
     frozen: Type.Boolean(),
     createdAt: Time,
     updatedAt: Time,

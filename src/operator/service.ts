@@ -1,8 +1,5 @@
-import { listOwners } from "../accounts/member-service.ts";
-import * as accounts from "../accounts/service.ts";
 import { type ApprovalEvent, endPendingApprovals } from "../approvals/service.ts";
 import type { Act } from "../audit/service.ts";
-import { makeDue } from "../billing/payment-service.ts";
 import type { Milestone, OperatorContract, OperatorContractWithBudget } from "../contracts/schemas.ts";
 import * as contracts from "../contracts/service.ts";
 import { readClock } from "../database/clock.ts";
@@ -10,81 +7,13 @@ import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import type { Event, EventType } from "../events/schemas.ts";
 import { appendEvents, type NewEvent } from "../events/service.ts";
-import { accountKey, isExternalId } from "../lib/ids.ts";
-import { notFound, Problem } from "../lib/problems.ts";
-import { line, type MailLine, named, own } from "../mail/line.ts";
-import { findPasskeys } from "../sessions/presence-service.ts";
+import { isExternalId } from "../lib/ids.ts";
+import { notFound } from "../lib/problems.ts";
+import { line, named, own } from "../mail/line.ts";
+import type { AccountRef, OperatorDeps } from "./account-service.ts";
 import { mailOwners, recordAct } from "./acts.ts";
-import { mergeAccount, mergeContract, mergeMilestone } from "./merge.ts";
-import type { Account, AccountBody, ContractBody, EventBody, MilestoneBody } from "./schemas.ts";
-
-export type OperatorDeps = { db: Db; config: { appName: string; publicUrl: string } };
-
-/** An account in the operator's words: the id that they use, and the key that ours begin with. */
-export type AccountRef = { accountId: string; organizationId: string };
-
-/**
- * The account that stands in the address.
- * @throws Problem not_found {resource: "accounts", accountId}
- */
-export async function findAccount(db: Db, id: string): Promise<AccountRef & { account: Account }> {
-  if (!isExternalId(id)) throw notFound("accounts", "accountId", id);
-  const accountId = accountKey(id);
-  return { accountId, organizationId: id, account: toAccount(await accounts.getAccount(db, accountId, id)) };
-}
-
-/**
- * Creates an account, or sets the named keys of one. A freeze makes what waits for a bank, or was not submitted yet, due at
- * once: it is then cancelled.
- * @throws Problem not_found for an id that cannot be one, bad_request {field}, co_sign_loosening, passkey_missing
- */
-export async function putAccount(
-  { db, config }: OperatorDeps,
-  id: string,
-  body: AccountBody,
-  act: Act,
-): Promise<{ created: boolean; account: Account }> {
-  if (!isExternalId(id)) throw notFound("accounts", "accountId", id);
-  const accountId = accountKey(id);
-  const created = await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
-    const change = await accounts.saveAccount(
-      trx,
-      accountId,
-      id,
-      (present, at) => mergeAccount(body, present, at),
-      now,
-    );
-    const before = change.before && toAccountValues(change.before);
-    const entry = { subject: { kind: "account", id }, before, after: toAccountValues(change.after) };
-    if (entry.after.coSign === "passkey" && before?.coSign !== "passkey") await assertPasskey(trx, accountId);
-    if (entry.after.frozen && before?.frozen === false) await makeDue(trx, { accountId }, now);
-    const action = before === undefined ? "account_created" : "account_changed";
-    await recordAct(trx, accountId, act, { action, ...entry }, now);
-    const what = before && noticeOf(before, entry.after);
-    if (what !== undefined) await mailOwners(trx, config, { accountId, organizationId: id }, [what], now);
-    return before === undefined;
-  });
-  return { created, account: toAccount(await accounts.getAccount(db, accountId, id)) };
-}
-
-/** @throws Problem passkey_missing where no owner could confirm with a passkey */
-async function assertPasskey(trx: Trx, accountId: string): Promise<void> {
-  for (const { userId } of await listOwners(trx, accountId))
-    if (userId !== null && (await findPasskeys(trx, userId)) === "some") return;
-  throw new Problem("passkey_missing");
-}
-
-type AccountEntry = ReturnType<typeof toAccountValues>;
-
-/** What the owners are mailed of a change. */
-function noticeOf(before: AccountEntry, after: AccountEntry): MailLine | undefined {
-  if (before.frozen !== after.frozen)
-    return after.frozen
-      ? line`It is frozen. Nothing new can be asked for, confirmed or added until the operator ends that. You can still decline requests and revoke keys.`
-      : line`It is no longer frozen. Requests can be made and confirmed again.`;
-  return before.coSign === after.coSign ? undefined : line`Payments are now confirmed with passkeys only.`;
-}
+import { mergeContract, mergeMilestone } from "./merge.ts";
+import type { ContractBody, EventBody, MilestoneBody } from "./schemas.ts";
 
 /**
  * Creates a contract, or sets the named keys of one. A change of its terms, and its end, end the approvals
@@ -267,26 +196,4 @@ function milestoneChanged(
 ) {
   const data = { milestoneId, contractId, status };
   return { type: "milestone.status_changed" as const, resourceId: milestoneId, jobId, data };
-}
-
-/** What an audit entry says of an account. */
-function toAccountValues(values: accounts.AccountRow | accounts.AccountValues) {
-  const claimedAt = "claimed_at" in values ? values.claimed_at : values.claimedAt;
-  const coSign = "co_sign" in values ? values.co_sign : values.coSign;
-  const { name, features, billing, frozen } = values;
-  return { name, claimed: claimedAt !== null, features, billing, coSign, frozen };
-}
-
-function toAccount(row: accounts.AccountRow): Account {
-  return {
-    id: row.id,
-    name: row.name,
-    claimed: row.claimed_at !== null,
-    features: row.features,
-    billing: row.billing,
-    coSign: row.co_sign,
-    frozen: row.frozen,
-    createdAt: row.created_at.toISOString(),
-    updatedAt: row.updated_at.toISOString(),
-  };
 }

@@ -3,6 +3,7 @@ import { canonicalDigest, canonicalText } from "../lib/canonical.ts";
 import { formatAmount } from "../lib/money.ts";
 import { verifyAssertion } from "../sessions/assertion.ts";
 import type { LinkedContent, Proof, Signed } from "./schemas.ts";
+import { signerFaults } from "./signers.ts";
 
 /** What the first link of a chain refers to. */
 export const NO_LINK = "0".repeat(64);
@@ -17,6 +18,7 @@ export async function findFaults(content: LinkedContent): Promise<string[]> {
     ...signed.flat(),
     ...subjectFaults(content),
     ...decisionFaults(content),
+    ...signerFaults(content),
     ...paymentFaults(content),
     ...ledgerFaults(content),
   ];
@@ -83,15 +85,10 @@ function decisionFaults({ approval, statements }: LinkedContent): string[] {
   return last === decided && before ? [] : [`it says ${approval.status}, and what was signed does not`];
 }
 
-/** Each confirmation for a card is one attempt to pay, and only the last one of what is confirmed succeeded. */
+/** Each attempt to pay names what was signed for it, and only the last one of what is confirmed succeeded. */
 function paymentFaults({ approval, terms, statements, payments }: LinkedContent): string[] {
-  const byCard = statements.filter(
-    ({ statement }) => statement.decision === "confirm" && statement.source?.kind === "card",
-  );
-  const paid = approval.status === "confirmed" && byCard.includes(statements.at(-1) as Signed);
+  const paid = approval.status === "confirmed" && statements.at(-1)?.statement.source?.kind === "card";
   const faults: string[] = [];
-  if (payments.length !== byCard.length)
-    faults.push(`${byCard.length} payments were signed for, and ${payments.length} were made`);
   payments.forEach((payment, i) => {
     const expected = paid && i === payments.length - 1 ? "succeeded" : "refused";
     if (payment.status !== expected)

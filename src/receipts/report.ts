@@ -29,9 +29,10 @@ export function describeReceipt({
   ];
 }
 
-function describeSignature({ statement, signedBy, signedAt, proof }: Signed): string {
+function describeSignature({ statement, signedBy, signedAt, proof, signersRequired }: Signed): string {
   const who = `${signedBy.name}${signedBy.email === null ? "" : ` <${signedBy.email}>`}`;
-  const what = `${statement.decision}: signed by ${who} on ${at(signedAt)}`;
+  const oneOfTwo = signersRequired === 2 ? " (two people required)" : "";
+  const what = `${statement.decision}${oneOfTwo}: signed by ${who} on ${at(signedAt)}`;
   return proof.kind === "passkey"
     ? `${what} with a passkey, on ${proof.origin}; checked here: passkey ${passkeyName(proof.publicKey)}`
     : `${what} by ${proof.kind === "password" ? "password" : "being signed in"}; the service's word`;

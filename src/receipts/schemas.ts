@@ -29,6 +29,9 @@ const Signed = exact({
   signedBy: exact({ userId: Type.String(), name: Type.String(), email: nullable(Type.String()) }),
   signedAt: Time,
   proof: Proof,
+  signersRequired: Type.Union([Type.Literal(1), Type.Literal(2)], {
+    description: "How many people had to sign for the decision to count, when this was signed.",
+  }),
 });
 export type Signed = Static<typeof Signed>;
 
@@ -41,6 +44,12 @@ const CONTENT = {
     type: FundingStatement.properties.action,
     status: Type.String({ enum: ["confirmed", "declined"] }),
     coSign: Type.String({ enum: ["session", "passkey"] }),
+    secondSignerFromCents: nullable(
+      Type.Integer({
+        minimum: 1,
+        description: "The sum within 24 hours from which two people had to sign, at the request; null: none.",
+      }),
+    ),
     contractId: Type.String(),
     milestoneId: nullable(Type.String()),
     jobId: Type.String(),
@@ -56,7 +65,9 @@ const CONTENT = {
   terms: FundingTerms,
   askedBy: exact({ tokenId: Type.String(), name: Type.String(), preview: Type.String() }),
   statements: Type.Array(Signed, {
-    description: "Everything that people signed, the oldest first: after a refused card there is one more.",
+    description:
+      "Everything that people signed, the oldest first: after a refused card there is one more. Those that no payment " +
+      "names came to nothing.",
   }),
   payments: Type.Array(
     exact({
@@ -69,6 +80,11 @@ const CONTENT = {
       refusal: Type.Union([Type.Null(), exact({ code: Type.String(), message: nullable(Type.String()) })]),
       createdAt: Time,
       resolvedAt: Time,
+      statements: Type.Array(Digest, {
+        minItems: 1,
+        maxItems: 2,
+        description: "The digests of the statements that it was made for, the oldest first.",
+      }),
     }),
     { description: "Every attempt to pay, the oldest first." },
   ),

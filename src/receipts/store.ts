@@ -19,7 +19,7 @@ type OpenChain = ChainHead & { next: number };
 const CONTENT = sql<ReceiptContent>`jsonb_build_object(
     'v', 1, 'accountId', a.id, 'accountName', a.name,
     'approval', jsonb_build_object('id', v.id, 'type', v.type, 'status', v.status, 'coSign', v.co_sign,
-      'contractId', v.contract_id, 'milestoneId', v.milestone_id, 'jobId', v.job_id,
+      'secondSignerFromCents', v.second_signer_from_cents, 'contractId', v.contract_id, 'milestoneId', v.milestone_id, 'jobId', v.job_id,
       'createdAt', ${time(sql`v.created_at`)}, 'expiresAt', ${time(sql`v.expires_at`)},
       'resolvedAt', ${time(sql`v.resolved_at`)}, 'result', v.result),
     'terms', v.terms,
@@ -28,7 +28,8 @@ const CONTENT = sql<ReceiptContent>`jsonb_build_object(
       select coalesce(jsonb_agg(jsonb_build_object('digest', encode(s.statement_digest, 'hex'),
         'statement', s.statement, 'signedBy', jsonb_build_object('userId', s.user_id,
           'name', coalesce(m.name, 'unknown'), 'email', m.email),
-        'signedAt', ${time(sql`s.created_at`)}, 'proof', s.proof) order by s.created_at, s.statement_digest), '[]')
+        'signedAt', ${time(sql`s.created_at`)}, 'proof', s.proof, 'signersRequired', s.signers_required)
+        order by s.created_at, s.statement_digest), '[]')
       from signatures s
       left join lateral (
         select name, email from members where account_id = s.account_id and user_id = s.user_id
@@ -40,7 +41,13 @@ const CONTENT = sql<ReceiptContent>`jsonb_build_object(
         'currency', p.currency, 'processor', p.processor, 'intentId', p.intent_id,
         'refusal', case when p.refusal_code is not null
           then jsonb_build_object('code', p.refusal_code, 'message', p.refusal_message) end,
-        'createdAt', ${time(sql`p.created_at`)}, 'resolvedAt', ${time(sql`p.resolved_at`)})
+        'createdAt', ${time(sql`p.created_at`)}, 'resolvedAt', ${time(sql`p.resolved_at`)},
+        'statements', (
+          select coalesce(jsonb_agg(encode(s.statement_digest, 'hex') order by s.created_at, s.statement_digest), '[]')
+          from payment_signatures u
+          join signatures s on s.account_id = u.account_id and s.approval_id = u.approval_id
+            and s.statement_digest = u.statement_digest and s.user_id = u.user_id
+          where u.account_id = p.account_id and u.payment_id = p.id))
         order by p.created_at, p.id), '[]')
       from payments p where p.account_id = v.account_id and p.approval_id = v.id),
     'ledger', (

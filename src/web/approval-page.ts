@@ -1,4 +1,5 @@
 import type { HumanApproval } from "../approvals/human-service.ts";
+import type { Signing } from "../approvals/second-signer.ts";
 import type { PaymentRow, ReversalRow } from "../billing/payment-service.ts";
 import { type Html, html } from "../lib/html.ts";
 import { formatAmount } from "../lib/money.ts";
@@ -18,8 +19,12 @@ export type ApprovalView = {
   returned: boolean;
   /** For the form that asks for the outcome now. */
   lookToken: string;
-  /** Whoever signed last, by their name in the account, and the card that they signed for. */
-  signed: { signer: string; source: { brand: string; last4: string } | null } | undefined;
+  /** The people who decided, by their names in the account, and the card that they signed for. */
+  signed: { signers: readonly string[]; source: { brand: string; last4: string } | null } | undefined;
+  /** How many people must sign, and who has; absent where nothing can be decided any more. */
+  signing: Signing | undefined;
+  /** Whether the first signature is this person's own. */
+  hasSigned: boolean;
   /** Absent for a viewer, and where nothing can be decided any more. */
   forms: DecisionForms | undefined;
   /** Absent for a viewer. */
@@ -48,8 +53,8 @@ export function approvalPage(view: ApprovalView): Page {
   };
 }
 
-function asksPasskey({ forms, approval }: ApprovalView): boolean {
-  return forms?.presence.by === "passkey" && approval.card !== null && !isHalted(approval);
+function asksPasskey({ forms, approval, hasSigned }: ApprovalView): boolean {
+  return forms?.presence.by === "passkey" && approval.card !== null && !isHalted(approval) && !hasSigned;
 }
 
 function headOf({ approval, payment }: ApprovalView): { title: string; heading: Html } {
@@ -81,7 +86,8 @@ function headOf({ approval, payment }: ApprovalView): { title: string; heading: 
 
 function statusOf(view: ApprovalView): Html {
   const { approval, signed } = view;
-  const by = signed && html` by ${mentioned(signed.signer)}`;
+  const by =
+    signed && html` by ${signed.signers.map((name, i) => html`${i > 0 && " and "}${mentioned(name)}`)}`;
   const at = approval.resolvedAt && html` on ${time(approval.resolvedAt)}`;
   switch (approval.state) {
     case "waiting":
@@ -103,8 +109,9 @@ function statusOf(view: ApprovalView): Html {
   }
 }
 
-function waiting({ approval, payment, forms }: ApprovalView): Html {
+function waiting({ approval, payment, forms, signing, hasSigned }: ApprovalView): Html {
   return html`${haltNotice(approval)}
+      ${signing?.first && firstSigned(signing.first, hasSigned)}
       ${payment?.status === "refused" ? refused(approval, payment) : null}
       ${
         forms !== undefined && approval.card === null
@@ -120,6 +127,13 @@ function waiting({ approval, payment, forms }: ApprovalView): Html {
         ${mentioned(approval.accountName)} decides.</p>`
           : null
       }`;
+}
+
+function firstSigned({ name, signedAt }: NonNullable<Signing["first"]>, hasSigned: boolean): Html {
+  return html`<p class="notice" role="status"><strong>1 of 2 confirmations, by “${mentioned(name)}”.</strong> Waiting for
+        another approver. Confirmed on ${time(signedAt)}; nothing has been charged.${
+          hasSigned && " You have confirmed this. Another owner or approver must confirm it too."
+        }</p>`;
 }
 
 function refused({ card }: HumanApproval, { cardId, refusalMessage }: PaymentRow): Html {

@@ -7,9 +7,11 @@ import {
   type HumanApproval,
   isRecorded,
   listSignatures,
+  type Signature,
 } from "../approvals/human-service.ts";
 import type { PaymentDeps } from "../approvals/payment.ts";
-import { findLatestPayment, listReversals } from "../billing/payment-service.ts";
+import { readSigning } from "../approvals/second-signer.ts";
+import { findLatestPayment, listReversals, type PaymentRow } from "../billing/payment-service.ts";
 import { html } from "../lib/html.ts";
 import { notFound, Problem, problemRow } from "../lib/problems.ts";
 import { type Decision, statementDigest } from "../lib/statement.ts";
@@ -18,7 +20,7 @@ import type { SessionDeps } from "../sessions/service.ts";
 import { formToken } from "../sign-in/form-token.ts";
 import type { Human } from "../sign-in/gate.ts";
 import { isFresh, type SessionConfig } from "../sign-in/service.ts";
-import { approvalPage } from "./approval-page.ts";
+import { type ApprovalView, approvalPage } from "./approval-page.ts";
 import type { DecisionForm, PresenceAsked } from "./decision-form.ts";
 import type { Page } from "./layout.ts";
 import { show } from "./site.ts";
@@ -54,7 +56,11 @@ export async function showApproval(
   const payment = await findLatestPayment(deps.db, approval.accountId, approval.id);
   const reversals =
     payment?.status === "succeeded" ? await listReversals(deps.db, approval.accountId, [payment.id]) : [];
-  const [signed] = await listSignatures(deps.db, approval.accountId, approval.id);
+  const signatures = await listSignatures(deps.db, approval.accountId, approval.id);
+  const signing =
+    approval.state === "waiting"
+      ? await readSigning(deps.db, approval, statementOf(approval, "confirm", ""))
+      : undefined;
   const may = mayDecide(human, approval);
   const form = (decision: Decision): DecisionForm => drawForm(deps, human, approval, decision);
   const page = approvalPage({
@@ -63,7 +69,9 @@ export async function showApproval(
     reversals,
     returned: payment?.intentId != null && returnedFrom(request) === payment.intentId,
     lookToken: formToken(deps.keys, human, lookPurpose(request)),
-    signed,
+    signed: signedView(approval, payment, signatures),
+    signing,
+    hasSigned: signing?.first?.userId === human.userId,
     forms:
       may && approval.state === "waiting"
         ? {
@@ -78,6 +86,18 @@ export async function showApproval(
     fault: said?.field === undefined ? undefined : { field: said.field, message: said.message },
   });
   return show(deps, reply, page, { human, status: said?.status ?? 200 });
+}
+
+/** Who decided: the last to sign, or, of what was paid, everybody whose signature it was paid for. */
+function signedView(
+  { state }: HumanApproval,
+  payment: PaymentRow | undefined,
+  signatures: readonly Signature[],
+): ApprovalView["signed"] {
+  const [last] = signatures;
+  if (last === undefined) return undefined;
+  const counted = state === "confirmed" ? signatures.filter((one) => one.payment_id === payment?.id) : [last];
+  return { signers: counted.map(({ signer }) => signer).reverse(), source: last.source };
 }
 
 /** How this person shows that they are there, if they confirm: as the account demands it, with what they have. */

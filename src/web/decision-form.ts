@@ -1,4 +1,5 @@
 import type { HumanApproval } from "../approvals/human-service.ts";
+import type { Signing } from "../approvals/second-signer.ts";
 import type { PaymentRow } from "../billing/payment-service.ts";
 import { type Html, html } from "../lib/html.ts";
 import { formatAmount } from "../lib/money.ts";
@@ -30,7 +31,18 @@ export type DecisionForms = {
   typedAmount: string | undefined;
 };
 
-type View = { approval: HumanApproval; payment: PaymentRow | undefined; fault: Fault | undefined };
+type View = {
+  approval: HumanApproval;
+  payment: PaymentRow | undefined;
+  signing: Signing | undefined;
+  hasSigned: boolean;
+  fault: Fault | undefined;
+};
+
+/** Whether a confirmation is kept until a second person confirms too. */
+function isFirstOfTwo({ signing }: View): boolean {
+  return signing?.required === 2 && signing.first === undefined;
+}
 
 /** Whether the operator keeps everybody from confirming, here or anywhere. */
 export function isHalted({ frozen, paymentsPaused }: HumanApproval): boolean {
@@ -55,7 +67,7 @@ export function decisionForms(view: View, forms: DecisionForms): Html {
           ${hidden(forms.decline)}
           <button class="second decline" type="submit">Decline</button>
         </form>`;
-  if (isHalted(approval)) return html`<div class="choices">${declining}</div>`;
+  if (isHalted(approval) || view.hasSigned) return html`<div class="choices">${declining}</div>`;
   if (card === null) {
     return html`<div class="choices">
         <a class="button" href="/billing?approval=${id}">Add a card</a>
@@ -63,8 +75,8 @@ export function decisionForms(view: View, forms: DecisionForms): Html {
       </div>`;
   }
   return html`<h2>What happens next</h2>
-      <p><strong>If you confirm</strong>, the ${cardName(card)} is charged ${amount(terms.amountCents, terms.currency)}, once
-        and now. The money is held for ${mentioned(terms.payee.displayName)} until the work is approved.</p>
+      <p><strong>If you confirm</strong>, ${isFirstOfTwo(view) && html`another owner or approver must confirm too. Then `}the
+        ${cardName(card)} is charged ${amount(terms.amountCents, terms.currency)}, once${!isFirstOfTwo(view) && " and now"}. The money is held for ${mentioned(terms.payee.displayName)} until the work is approved.</p>
       <p><strong>If you decline</strong>, nothing is paid. The agent can see that, and may ask again.</p>
       ${beforehand(forms.presence)}
       <div class="choices decision">
@@ -103,11 +115,10 @@ function beforehand(presence: PresenceAsked): Html | undefined {
   }
 }
 
-function confirming(
-  { approval, fault }: View,
-  { confirm, presence, typedAmount }: DecisionForms,
-): Html | null {
+function confirming(view: View, { confirm, presence, typedAmount }: DecisionForms): Html | null {
+  const { approval, fault } = view;
   const { id, terms } = approval;
+  const verb = isFirstOfTwo(view) ? "Confirm" : "Confirm and pay";
   if (presence.by === "nothing-here" || presence.by === "passkey-that-waits") return null;
   if (presence.by === "passkey-to-add") {
     return html`<a class="button" href="/settings/security/passkeys/new?return_to=/approvals/${id}">Add a passkey</a>`;
@@ -120,7 +131,7 @@ function confirming(
           ${typedAmount !== undefined && amountField(terms, typedAmount, fault)}
           ${presence.by === "password" && passwordField(presence.email, fault)}
           ${byPasskey && html`<p class="quiet">Your device asks for your passkey, which signs what stands above.</p>`}
-          <button type="submit"${waits && " disabled"}>Confirm and pay ${amount(terms.amountCents, terms.currency)}</button>
+          <button type="submit"${waits && " disabled"}>${verb} ${amount(terms.amountCents, terms.currency)}</button>
           ${byPasskey && presence.elsePassword !== undefined && elsePassword(presence.elsePassword, fault)}
         </form>`;
 }

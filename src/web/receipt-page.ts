@@ -26,7 +26,7 @@ export function receiptPage({ receipt, asker, kid }: ReceiptView): Page {
     body: html`
       ${decided(receipt, asker)}
       <h2>Who signed</h2>
-      <dl class="terms">${receipt.statements.map(signature)}</dl>
+      <dl class="terms">${receipt.statements.map((one) => signature(one, cameToNothing(one, receipt)))}</dl>
       ${receipt.payments.length > 0 && payments(receipt)}
       <h2>How to check it</h2>
       <p>This is receipt ${chain.index} of <strong>${named(receipt.accountName)}</strong>. Each names the digest of the one
@@ -77,7 +77,12 @@ function references({ id, contractId, jobId, result }: Receipt["approval"], term
   return html`${ids.map(([name, value]) => typeof value === "string" && detail(name, code(value)))}`;
 }
 
-function signature({ statement, signedBy, signedAt, proof, digest }: Signed): Html {
+/** Whether it was the first of two confirmations, and no payment was made for it. */
+function cameToNothing({ statement, digest }: Signed, { payments: attempts }: Receipt): boolean {
+  return statement.decision === "confirm" && !attempts.some(({ statements }) => statements.includes(digest));
+}
+
+function signature({ statement, signedBy, signedAt, proof, digest }: Signed, unused: boolean): Html {
   const { source, decision } = statement;
   const card =
     source?.brand && source.last4
@@ -86,7 +91,9 @@ function signature({ statement, signedBy, signedAt, proof, digest }: Signed): Ht
   return row(
     decision === "confirm" ? "Confirmed by" : "Declined by",
     html`<strong>${named(signedBy.name)}</strong>${signedBy.email !== null && html`, ${named(signedBy.email)}`}${card}
-          ${detail("on", at(signedAt))}${detail("by", proofWords(proof))}${detail("statement", code(digest))}`,
+          ${detail("on", at(signedAt))}${detail("by", proofWords(proof))}${detail("statement", code(digest))}${
+            unused && html`<span class="quiet">It did not count: no payment was made for it.</span>`
+          }`,
   );
 }
 

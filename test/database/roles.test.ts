@@ -67,6 +67,7 @@ describe("the running role", () => {
     const kept = [
       "approvals",
       "signatures",
+      "payment_signatures",
       "receipts",
       "payments",
       "invoices",
@@ -85,7 +86,7 @@ describe("the running role", () => {
     for (const table of [...kept, ...others]) {
       expect([table, await state(`delete from ${table}`)]).toEqual([table, NOT_ALLOWED]);
     }
-    for (const table of ["signatures", "receipts", "ledger_entries", "audit_entries"]) {
+    for (const table of ["signatures", "payment_signatures", "receipts", "ledger_entries", "audit_entries"]) {
       expect([table, await state(`update ${table} set account_id = account_id`)]).toEqual([
         table,
         NOT_ALLOWED,

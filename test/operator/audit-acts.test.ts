@@ -33,7 +33,15 @@ const ACTS: Act[] = [
       action: "account_created",
       subject: { kind: "account", id: account },
       before: null,
-      after: { name: "Acme", claimed: true, features: {}, billing: "card", coSign: "session", frozen: false },
+      after: {
+        name: "Acme",
+        claimed: true,
+        features: {},
+        billing: "card",
+        coSign: "session",
+        secondSignerFromCents: null,
+        frozen: false,
+      },
     },
   },
   {

@@ -4,6 +4,7 @@ import { ask, expectRefusal } from "../http/expectations.ts";
 import { digestRows } from "../http/rows.ts";
 import { operate } from "../support/fixtures.ts";
 import { createHuman } from "../support/humans.ts";
+import { mailsTo } from "../support/mails.ts";
 import { givePasskey, userIdOf } from "../support/passkeys.ts";
 import { startService } from "../support/service.ts";
 
@@ -25,6 +26,7 @@ describe("PUT /accounts/{id}", () => {
         features: {},
         billing: "card",
         coSign: "session",
+        secondSignerFromUsd: null,
         frozen: false,
         createdAt: body.account.updatedAt,
         updatedAt: body.account.createdAt,
@@ -181,6 +183,46 @@ describe("coSign", () => {
     });
     await sql`update auth.passkeys set trusted_from = now() where user_id = ${userId}`.execute(db);
     expect((await put(id, { coSign: "passkey" })).body.account.coSign).toBe("passkey");
+  });
+});
+
+describe("secondSignerFromUsd", () => {
+  test("is only tightened by the operator: set, and then lowered", async () => {
+    const id = newAccount();
+    expect((await put(id, { name: "Acme" })).body.account.secondSignerFromUsd).toBeNull();
+    expect((await put(id, { secondSignerFromUsd: null })).body.account.secondSignerFromUsd).toBeNull();
+    expect((await put(id, { secondSignerFromUsd: 1000.5 })).body.account.secondSignerFromUsd).toBe(1000.5);
+    expect((await put(id, { secondSignerFromUsd: 1000.5 })).status).toBe(200);
+    expect((await put(id, { secondSignerFromUsd: 900 })).body.account.secondSignerFromUsd).toBe(900);
+    for (const secondSignerFromUsd of [900.01, null]) {
+      const refused = await put(id, { secondSignerFromUsd, name: "Other" });
+      expectRefusal(refused, 409, "CONFLICT", { reason: "second_signer_loosening" });
+    }
+    const { account } = await operate(app, "GET", `/accounts/${id}`);
+    expect([account.secondSignerFromUsd, account.name]).toEqual([900, "Acme"]);
+  });
+
+  test("is an amount that a payment could have", async () => {
+    const id = newAccount();
+    for (const secondSignerFromUsd of [0, 0.49, -5, 10.001, 1_000_000, "10"])
+      expectRefusal(await put(id, { name: "Acme", secondSignerFromUsd }), 400, "BAD_REQUEST", {
+        field: "secondSignerFromUsd",
+      });
+  });
+
+  test("is recorded with the values before and after, and mailed to the owners", async () => {
+    const id = newAccount();
+    await put(id, { name: "Acme" });
+    const { email } = await createHuman(app, id);
+    await put(id, { secondSignerFromUsd: 1000 });
+    const { entries } = await operate(app, "GET", `/accounts/${id}/audit`);
+    expect(entries[0]).toMatchObject({
+      action: "account_changed",
+      before: { secondSignerFromCents: null },
+      after: { secondSignerFromCents: 100_000 },
+    });
+    const [mail] = (await mailsTo(db, email)).slice(-1);
+    expect(mail?.body).toContain("within 24 hours to $1,000.00 USD or more");
   });
 });
 

@@ -34,6 +34,7 @@ const words = (statement: RawBuilder<unknown>): Promise<string> =>
 const PROVING = {
   approvals: "token_name",
   signatures: "user_id",
+  payment_signatures: "user_id",
   receipts: "body",
   ledger_entries: "ledger_account",
   payments: "intent_id",

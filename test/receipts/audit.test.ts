@@ -107,13 +107,14 @@ describe("audit", () => {
     expect(code).toBe(1);
     for (const finding of [
       "receipt 1: the database says otherwise of what was signed",
+      "receipt 1: the database says otherwise of the payments",
       "receipt 2: the database says otherwise of the terms",
       "receipt 2: the database says otherwise of the payments",
       "receipt 3: the ledger does not have what it says was booked",
       "receipt 4: the database says otherwise of the approval",
     ])
       expect(text).toContain(`\n  ${finding}`);
-    expect(text).toContain("5 findings.");
+    expect(text).toContain("6 findings.");
   });
 
   test("finds a receipt that was changed, and one that was taken out of the middle", async () => {

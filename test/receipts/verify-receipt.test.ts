@@ -37,11 +37,18 @@ function issue(content: LinkedContent, key: KeyObject = SIGNING_KEY): string {
   return JSON.stringify({ receipt: signReceipt(receipt, key) });
 }
 
-/** The receipt's content after `change`, with the digests of its statements made right again. */
+/** The receipt's content after `change`, with the digests of its statements made right again, where payments name them too. */
 function forge(receipt: Receipt, change: (content: LinkedContent) => void): LinkedContent {
   const content = structuredClone(linkedContent(receipt));
   change(content);
-  for (const signed of content.statements) signed.digest = canonicalDigest(signed.statement).toString("hex");
+  const renamed = new Map<string, string>();
+  for (const signed of content.statements) {
+    const digest = canonicalDigest(signed.statement).toString("hex");
+    renamed.set(signed.digest, digest);
+    signed.digest = digest;
+  }
+  for (const payment of content.payments)
+    payment.statements = payment.statements.map((digest) => renamed.get(digest) ?? digest);
   return content;
 }
 
@@ -131,7 +138,7 @@ describe("a receipt that was forged whole", () => {
       ["statement 2 was signed before it was asked", "statements.1.signedAt", "2020-01-01T00:00:00.000Z"],
       ["it says confirmed, and what was signed does not", "statements.1.statement.decision", "decline"],
       ["it says confirmed, and what was signed does not", "statements", []],
-      ["2 payments were signed for, and 0 were made", "payments", []],
+      ["the last payment is not for what was signed last", "payments", []],
       ["refused, which does not fit", "payments.1.status", "refused"],
       ["is not over $450.00 USD", "payments.1.amountCents", 44_999],
       ["the payment that it names", "approval.result.paymentIntentId", "pi_other"],

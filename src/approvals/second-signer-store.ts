@@ -1,0 +1,71 @@
+import { sql } from "kysely";
+import type { Db, Trx } from "../database/connection.ts";
+import type { Statement } from "../lib/statement.ts";
+
+/** A confirmation that counts and that a second person's is to join. */
+export type FirstSignature = { userId: string; name: string; digest: Buffer; signedAt: Date };
+
+/** What the account has paid within 24 hours, and what it is paying, in cents. */
+export async function sumPaidLately(db: Db, accountId: string): Promise<number> {
+  const { rows } = await sql<{ cents: number }>`
+    select coalesce(sum(amount_cents), 0)::bigint as cents from payments
+    where account_id = ${accountId} and status <> 'refused'
+      and (resolved_at is null or resolved_at > now() - interval '24 hours')`.execute(db);
+  return rows[0]?.cents ?? 0;
+}
+
+/**
+ * The oldest confirmation of this statement, whatever its nonce, by a person who may still decide. One from before the
+ * last payment attempt does not count: after a declined card everybody signs again.
+ */
+export async function findFirstSignature(
+  db: Db,
+  accountId: string,
+  approvalId: string,
+  statement: Statement,
+): Promise<FirstSignature | undefined> {
+  const { rows } = await sql<FirstSignature>`
+    select s.user_id as "userId", m.name, s.statement_digest as digest, s.created_at as "signedAt"
+    from signatures s
+    join members m on m.account_id = s.account_id and m.user_id = s.user_id and m.status = 'active' and m.role <> 'viewer'
+    where s.account_id = ${accountId} and s.approval_id = ${approvalId} and s.decision = 'confirm'
+      and s.statement - 'nonce' = ${JSON.stringify(statement)}::jsonb - 'nonce'
+      and not exists (
+        select from payments p
+        where p.account_id = s.account_id and p.approval_id = s.approval_id and p.created_at >= s.created_at
+      )
+    order by s.created_at, s.statement_digest limit 1`.execute(db);
+  return rows[0];
+}
+
+/** Records the signatures that a payment attempt is made for. Each is good for one attempt. */
+export async function insertPaymentSignatures(
+  trx: Trx,
+  payment: { accountId: string; id: string; approvalId: string },
+  signatures: readonly { userId: string; digest: Buffer }[],
+): Promise<void> {
+  await trx
+    .insertInto("payment_signatures")
+    .values(
+      signatures.map(({ userId, digest }) => ({
+        account_id: payment.accountId,
+        payment_id: payment.id,
+        approval_id: payment.approvalId,
+        statement_digest: digest,
+        user_id: userId,
+      })),
+    )
+    .execute();
+}
+
+/** The members who may decide, by their user ids. */
+export function listDeciders(db: Db, accountId: string) {
+  return db
+    .selectFrom("members")
+    .where("account_id", "=", accountId)
+    .where("status", "=", "active")
+    .where("role", "in", ["owner", "approver"])
+    .select(["user_id as userId", "name", "email"])
+    .orderBy("id")
+    .execute();
+}

@@ -1,0 +1,52 @@
+import type { Db, Trx } from "../database/connection.ts";
+import { formatAmount } from "../lib/money.ts";
+import type { Statement } from "../lib/statement.ts";
+import { formatTime } from "../lib/time.ts";
+import { line, named, own, who } from "../mail/line.ts";
+import { queueMail } from "../mail/service.ts";
+import type { HumanApprovalRow } from "./human-store.ts";
+import * as store from "./second-signer-store.ts";
+
+/** How many people must sign for an approval now, and whose signature is there already (CONTRACT.md §1, Two people). */
+export type Signing = { required: 1 | 2; first: store.FirstSignature | undefined };
+
+/**
+ * Reads how many people must sign the statement. To decide by the answer, hold the account: two payments at once could
+ * each stay below the limit otherwise.
+ * @param statement the confirmation as it would be signed now; its nonce does not matter
+ */
+export async function readSigning(db: Db, row: HumanApprovalRow, statement: Statement): Promise<Signing> {
+  const { accountId, id, secondSignerFromCents: limit, terms } = row;
+  if (limit === null) return { required: 1, first: undefined };
+  if ((await store.sumPaidLately(db, accountId)) + terms.amountCents < limit)
+    return { required: 1, first: undefined };
+  return { required: 2, first: await store.findFirstSignature(db, accountId, id, statement) };
+}
+
+/** Mails the others who may decide that one person has signed and that a second one must. */
+export async function mailOtherDeciders(
+  trx: Trx,
+  config: { appName: string; publicUrl: string },
+  row: HumanApprovalRow,
+  signerId: string,
+  now: Date,
+): Promise<void> {
+  const deciders = await store.listDeciders(trx, row.accountId);
+  const signer = deciders.find(({ userId }) => userId === signerId);
+  if (signer === undefined) return;
+  const amount = own(formatAmount(row.terms.amountCents, row.terms.currency));
+  for (const { email } of deciders.filter(({ userId }) => userId !== signerId)) {
+    const mail = {
+      to: email,
+      routine: true as const,
+      subject: line`${own(config.appName)}: a payment needs a second confirmation`,
+      paragraphs: [
+        line`Hello,`,
+        line`${who(signer)} has confirmed a payment of ${amount} to ${named(row.terms.payee.displayName)} for the account ${named(row.accountName)}. Two people must confirm it.`,
+        line`Nothing is paid until another owner or approver confirms it too. You can confirm or decline it until ${own(formatTime(row.expiresAt))}.`,
+        own(`${config.publicUrl}/approvals/${row.id}`),
+      ],
+    };
+    await queueMail(trx, mail, now);
+  }
+}
