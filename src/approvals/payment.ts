@@ -236,9 +236,13 @@ async function submit(deps: PaymentDeps, attempt: Attempt, intentId: string): Pr
   return written === "submitted" ? execute(deps, payment, intentId) : stop(deps, payment, written);
 }
 
-/** What a halt makes of an attempt that has not moved anything: cancelled where the account is frozen, else it waits. */
-function stop(deps: PaymentDeps, payment: payments.PaymentRow, halt: Halt): Promise<IntentState> {
-  if (halt === "frozen") return cancel(deps, payment);
+/**
+ * What a halt makes of an attempt that has not moved anything: cancelled where the account is frozen, else it waits, but not
+ * beyond the time of its approval: nobody is charged days after they confirmed.
+ */
+async function stop(deps: PaymentDeps, payment: payments.PaymentRow, halt: Halt): Promise<IntentState> {
+  const { accountId, approvalId } = payment;
+  if (halt === "frozen" || (await hasLapsed(deps.db, accountId, approvalId))) return cancel(deps, payment);
   throw new SubmissionHeld("payments are paused");
 }
 

@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
 import type { Boundary } from "../../src/approvals/boundaries.ts";
@@ -7,6 +8,7 @@ import { cloneDatabase } from "../support/clones.ts";
 import { call, createFixture, fund, operate } from "../support/fixtures.ts";
 import { hiddenValue, open, submit } from "../support/humans.ts";
 import { countWaiting, holdLock } from "../support/locks.ts";
+import { ownerOf } from "../support/owner.ts";
 import { waitUntil } from "../support/process.ts";
 import { findDisagreements, openRails } from "../support/rails.ts";
 import { startService } from "../support/service.ts";
@@ -130,6 +132,32 @@ describe.for(worlds)("over the rails of $name", ({ rails, app, db, config, conne
     await sweep();
     expect(await readOutcome(db, story)).toEqual({ approval: "confirmed", payment: "succeeded" });
     expect([1, -1]).toContain(await countCharges(stories));
+    expect(await findDisagreements(db, rails)).toEqual([]);
+  });
+
+  test("an attempt that waits for the end of a pause ends with its approval's time", async () => {
+    const stories = await createStories(app, rails.cards.pays, 1);
+    const [story] = stories.stories as [Story];
+    const pausing = async (boundary: Boundary, moment: "before" | "after") => {
+      if (boundary === "write-submitted" && moment === "before") await setPause(true);
+    };
+    await confirmNow(deps(pausing), story);
+    await ownerOf(db)
+      .transaction()
+      .execute(async (trx) => {
+        await sql`set local session_replication_role = replica`.execute(trx);
+        await sql`
+          update approvals set created_at = created_at - interval '3 days', expires_at = expires_at - interval '3 days'
+          where account_id = ${story.accountId}`.execute(trx);
+      });
+    await sql`update payments set due_at = now() - interval '1 second' where approval_id = ${story.approvalId}`.execute(
+      db,
+    );
+    await sweep();
+    expect(await readOutcome(db, story)).toEqual({ approval: "expired", payment: "refused" });
+    await setPause(false);
+    await sweep();
+    expect([0, -1]).toContain(await countCharges(stories));
     expect(await findDisagreements(db, rails)).toEqual([]);
   });
 

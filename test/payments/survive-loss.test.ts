@@ -158,7 +158,9 @@ describe("after a restore that lost a payment", () => {
       await confirmNow({ ...depsOf(service), boundaries }, story);
       const restored = await startService({}, backup, rails);
       expect(await readOutcome(restored.db, story)).toEqual({ approval: "pending", payment: "created" });
-      await sql`update payments set due_at = now(), lease = null, leased_until = null`.execute(restored.db);
+      await sql`update payments set due_at = now() - interval '1 second', lease = null, leased_until = null`.execute(
+        restored.db,
+      );
       if (why === "freezes the account") {
         await operate(restored.app, "PUT", `/accounts/${fixture.account}`, { frozen: true });
         await sweepDuePayments(depsOf(restored), quiet);
