@@ -5,7 +5,7 @@ import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { addSeconds } from "../lib/time.ts";
 import { tellInDoubt } from "./booking.ts";
-import { advancePayment, type PaymentDeps } from "./payment.ts";
+import { advancePayment, InDoubt, type PaymentDeps } from "./payment.ts";
 import { expireApprovals } from "./service.ts";
 import { listLapsed } from "./store.ts";
 
@@ -38,12 +38,12 @@ export async function sweepDuePayments(deps: PaymentDeps, logger: Logger): Promi
     const due = await listDuePayments(deps.db, await readClock(deps.db), PAYMENTS_BATCH);
     await Promise.all(
       due.map((key) =>
-        advancePayment(deps, key).catch((error: unknown) =>
-          logger.warn(
-            { err: error, paymentId: key.id },
-            "a payment could not be advanced; it will be tried again",
-          ),
-        ),
+        advancePayment(deps, key).catch((error: unknown) => {
+          // A person must look, so that it is logged as the alert that it is, each time until they have.
+          if (error instanceof InDoubt)
+            logger.error({ alert: "payment_in_doubt", ...key, err: error }, error.message);
+          else logger.warn({ err: error, ...key }, "a payment could not be advanced; it will be tried again");
+        }),
       ),
     );
     if (due.length < PAYMENTS_BATCH) return;

@@ -282,7 +282,7 @@ async function settle(deps: PaymentDeps, attempt: Attempt, state: IntentState): 
 }
 
 /** What the processor holds does not fit what is known here: a person must look (docs/operations.md). */
-class InDoubt extends Error {
+export class InDoubt extends Error {
   override name = "InDoubt";
 }
 

@@ -118,7 +118,8 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
     const charge = intent.latest_charge;
     return {
       id: intent.id,
-      accountId: intent.metadata.accountId ?? null,
+      // Anybody with the dashboard can edit it: what is no account of ours must not stop the search for the others.
+      accountId: isUuid(intent.metadata.accountId ?? "") ? (intent.metadata.accountId ?? null) : null,
       milestoneId: intent.metadata.milestoneId ?? null,
       amountCents: intent.amount,
       refundedCents: typeof charge === "object" && charge !== null ? charge.amount_refunded : 0,

@@ -8,7 +8,7 @@ import type { MemberRole } from "../database/schema.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { notFound } from "../lib/problems.ts";
 import { line, own, who } from "../mail/line.ts";
-import { askForUpgrade, listUpgrades, withdrawUpgrade } from "../team/upgrade-service.ts";
+import { askForUpgrade, assertOwnerStays, listUpgrades, withdrawUpgrade } from "../team/upgrade-service.ts";
 import type { AccountRef, OperatorDeps } from "./account-service.ts";
 import { mailOwners, recordAct } from "./acts.ts";
 import type { Member, MemberBody, MemberChange } from "./schemas.ts";
@@ -98,6 +98,7 @@ async function changeRole(step: Step, member: members.MemberOfAccount, role: Mem
     await record(step, "member_upgrade_asked", id, { before: { role: member.role }, after });
     return;
   }
+  if (!raises) await assertOwnerStays(trx, accountId, member, now);
   await members.setRole(trx, accountId, member, role, now);
   await record(step, "member_role_changed", id, change);
   const what =
@@ -121,6 +122,8 @@ export async function deleteMember(
   const member = await inTransaction(deps.db, async (trx) => {
     const now = await readClock(trx);
     await accounts.holdAccount(trx, accountId);
+    const found = await members.findMember(trx, accountId, id);
+    if (found !== undefined) await assertOwnerStays(trx, accountId, found, now);
     const removed = await members.removeMember(trx, accountId, id, now);
     await withdrawUpgrade(trx, accountId, id, now);
     const { role, status } = removed;

@@ -13,6 +13,7 @@ import type { UpgradeOutcome } from "../database/schema.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { isUuid, newId } from "../lib/ids.ts";
 import type { Origin } from "../lib/origin.ts";
+import { Problem } from "../lib/problems.ts";
 import { addSeconds } from "../lib/time.ts";
 import { queueMail } from "../mail/service.ts";
 import type { SessionDeps } from "../sessions/service.ts";
@@ -51,6 +52,22 @@ export async function askForUpgrade(
   await store.insertUpgrade(trx, { accountId, id: newId(), memberId: member.id, role, effectiveAt }, now);
   await mailAsked(trx, config, accountId, { accountName, member, role, effectiveAt }, now);
   return effectiveAt;
+}
+
+/**
+ * Keeps the operator from taking away the last owner who could consent or object: those who are left have been away for so
+ * long that the operator's own upgrades would take effect by themselves. Whoever calls holds the account.
+ * @throws Problem last_owner
+ */
+export async function assertOwnerStays(
+  trx: Trx,
+  accountId: string,
+  { id }: Pick<MemberOfAccount, "id">,
+  now: Date,
+): Promise<void> {
+  const since = addSeconds(now, -OWNERS_AWAY_SECONDS);
+  if ((await ownersSignedIn(trx, accountId, since)) && !(await ownersSignedIn(trx, accountId, since, id)))
+    throw new Problem("last_owner");
 }
 
 /** Ends what the operator has asked for a member. Whoever calls holds the account. */
@@ -193,8 +210,8 @@ async function endedBySignIn(db: Db, { accountId, effectiveAt, askedAt }: Upgrad
   return effectiveAt !== null && (await ownersSignedIn(db, accountId, askedAt));
 }
 
-async function ownersSignedIn(db: Db, accountId: string, since: Date): Promise<boolean> {
-  const owners = await listOwners(db, accountId);
+async function ownersSignedIn(db: Db, accountId: string, since: Date, except?: string): Promise<boolean> {
+  const owners = (await listOwners(db, accountId)).filter(({ id }) => id !== except);
   return store.hasSignedIn(
     db,
     owners.flatMap(({ userId }) => userId ?? []),

@@ -249,15 +249,19 @@ export function madeWebhooks(
 }
 
 /** Asks before a webhook is deleted. */
-export function deletePage({ id, url }: Webhook, formToken: string): Page {
+export function deletePage(human: Human, { id, url }: Webhook, formToken: string, fault?: Fault): Page {
   return {
     title: "Delete this webhook?",
     body: html`
+      ${faultSummary(fault)}
       <p>Nothing more is sent to ${mentioned(url, URL_SHOWN)}, not even what is waiting. This cannot be undone; events stay in the feed.</p>
-      <form class="choices" method="post" action="${webhookPath(id)}/delete">
+      <form method="post" action="${webhookPath(id)}/delete">
         ${hiddenField("form_token", formToken)}
-        <button type="submit">Delete it</button>
-        <a class="button second" href="${webhookPath(id)}">Keep it</a>
+        ${presenceField(human, PASSWORD_FIELD, fault)}
+        <div class="choices">
+          <button type="submit">Delete it</button>
+          <a class="button second" href="${webhookPath(id)}">Keep it</a>
+        </div>
       </form>`,
   };
 }

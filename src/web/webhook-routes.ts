@@ -1,7 +1,6 @@
-import { type Static, Type } from "@sinclair/typebox";
+import type { Static } from "@sinclair/typebox";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { findAsker } from "../accounts/token-service.ts";
-import type { AccountEventType } from "../events/schemas.ts";
 import type { App } from "../http/app.ts";
 import { originOf } from "../http/origin.ts";
 import { isUuid, newId } from "../lib/ids.ts";
@@ -11,9 +10,8 @@ import { SCOPES } from "../lib/scopes.ts";
 import type { SessionDeps } from "../sessions/service.ts";
 import { formToken } from "../sign-in/form-token.ts";
 import { type Human, openSessionGate } from "../sign-in/gate.ts";
-import { addByHand, type Hand, rotateByHand } from "../webhooks/by-hand.ts";
+import { addByHand, deleteByHand, type Hand, rotateByHand } from "../webhooks/by-hand.ts";
 import {
-  deleteWebhook,
   findWebhookForMember,
   listDeliveries,
   listWebhooks,
@@ -23,12 +21,13 @@ import {
   type WebhookDeps,
 } from "../webhooks/service.ts";
 import type { Fault } from "./forms.ts";
+import { accountOf, manages as mayManage } from "./memberships.ts";
 import { absentFault, proveNow } from "./presence.ts";
 import { show } from "./site.ts";
+import { AddForm, DeleteForm, Params, Query, RedeliverForm, RotateForm } from "./webhook-forms.ts";
 import {
   type Draft,
   deletePage,
-  EVENT_WORDS,
   fieldIds,
   PASSWORD_FIELD,
   secretPage,
@@ -40,31 +39,6 @@ import { WEBHOOKS, webhookPath } from "./webhook-paths.ts";
 
 const FEATURE = "public_api_webhooks";
 const DELIVERIES_SHOWN = 10;
-const strict = { additionalProperties: false };
-const token = { form_token: Type.String({ maxLength: 100 }) };
-const password = { password: Type.Optional(Type.String({ maxLength: 1_024 })) };
-const EventTypeName = Type.Unsafe<AccountEventType>({ type: "string", enum: Object.keys(EVENT_WORDS) });
-const AddForm = Type.Object(
-  {
-    ...token,
-    account_id: Type.String({ format: "uuid" }),
-    webhook_id: Type.String({ format: "uuid" }),
-    url: Type.String({ maxLength: 4_096 }),
-    // A form sends one of a name as text, several as a list, and none not at all.
-    event_types: Type.Optional(Type.Union([EventTypeName, Type.Array(EventTypeName, { maxItems: 50 })])),
-    ...password,
-  },
-  strict,
-);
-const RotateForm = Type.Object({ ...token, ...password, shown: Type.String({ maxLength: 30 }) }, strict);
-const RedeliverForm = Type.Object({ ...token, delivery_id: Type.String({ maxLength: 100 }) }, strict);
-const DeleteForm = Type.Object(token, strict);
-const Params = Type.Object({ webhookId: Type.String() });
-const Query = Type.Object({
-  said: Type.Optional(Type.Unsafe<unknown>({})),
-  before: Type.Optional(Type.Unsafe<unknown>({})),
-});
-
 type Deps = SessionDeps & WebhookDeps;
 
 const PURPOSES = {
@@ -94,8 +68,7 @@ export function webhookPageRoutes(app: App, deps: Deps): void {
   app.get(`${WEBHOOKS}/:webhookId/delete`, one, async (request, reply) => {
     const human = pages.human(request);
     const webhook = await findManaged(deps, human, request.params.webhookId);
-    const page = deletePage(webhook, formToken(deps.keys, human, PURPOSES.delete(webhook.id)));
-    return show(deps, reply, page, { human });
+    return showDeletion(deps, reply, human, webhook);
   });
 
   addRoute(app, deps);
@@ -179,8 +152,12 @@ function actionRoutes(app: App, deps: Deps): void {
     { ...deleting.options, schema: { hide: true, params: Params, body: DeleteForm } },
     async (request, reply) => {
       const human = deleting.human(request);
-      const { accountId, id } = await findManaged(deps, human, request.params.webhookId);
-      await deleteWebhook(deps.db, accountId, id, human);
+      const webhook = await findManaged(deps, human, request.params.webhookId);
+      const { password } = request.body;
+      const acting = await proveNow(deps, request, reply, human, password);
+      if (acting === undefined)
+        return showDeletion(deps, reply, human, webhook, absentFault(PASSWORD_FIELD, password));
+      await deleteByHand(deps, handOf(acting, webhook.accountId, originOf(request)), webhook.id);
       return reply.redirect(`${WEBHOOKS}?said=deleted`, 303);
     },
   );
@@ -247,6 +224,18 @@ async function showOne(
   return show(deps, reply, webhookPage(human, view), { human, status });
 }
 
+function showDeletion(
+  deps: Deps,
+  reply: FastifyReply,
+  human: Human,
+  webhook: MemberWebhook,
+  fault?: Fault,
+): FastifyReply {
+  const token = formToken(deps.keys, human, PURPOSES.delete(webhook.id));
+  const page = deletePage(human, webhook, token, fault);
+  return show(deps, reply, page, { human, status: fault === undefined ? 200 : 422 });
+}
+
 /** @throws Problem not_found for a webhook of none of the person's accounts */
 async function find({ db }: Deps, human: Human, id: string): Promise<MemberWebhook> {
   const accountIds = human.memberships.map(({ accountId }) => accountId);
@@ -264,8 +253,7 @@ async function findManaged(deps: Deps, human: Human, id: string): Promise<Member
 
 /** @throws Problem not_found for an account that is not theirs, not_permitted for a viewer */
 function assertManages(human: Human, accountId: string): void {
-  if (membershipOf(human, accountId) === undefined) throw new Problem("not_found", { resource: "accounts" });
-  if (!manages(human, accountId)) throw new Problem("not_permitted");
+  if (!mayManage(accountOf(human, accountId))) throw new Problem("not_permitted");
 }
 
 function membershipOf(human: Human, accountId: string) {
@@ -273,8 +261,8 @@ function membershipOf(human: Human, accountId: string) {
 }
 
 function manages(human: Human, accountId: string): boolean {
-  const role = membershipOf(human, accountId)?.role;
-  return role === "owner" || role === "approver";
+  const membership = membershipOf(human, accountId);
+  return membership !== undefined && mayManage(membership);
 }
 
 function isEnabled(human: Human, accountId: string): boolean {

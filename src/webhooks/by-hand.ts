@@ -7,11 +7,12 @@ import type { Origin } from "../lib/origin.ts";
 import { SCOPES } from "../lib/scopes.ts";
 import { type Mail, queueMail } from "../mail/service.ts";
 import { type Actor, inSession } from "../sign-in/service.ts";
-import { webhookAddedMail, webhookSecretMail } from "./mails.ts";
+import { webhookAddedMail, webhookDeletedMail, webhookSecretMail } from "./mails.ts";
 import type { Webhook, WebhookBody } from "./schemas.ts";
 import {
   addWebhook,
   type Disclosed,
+  holdWebhook,
   listWebhooksMadeBy,
   removeWebhook,
   replaceSecret,
@@ -74,6 +75,26 @@ export async function rotateByHand(
   });
 }
 
+/**
+ * A member deletes a webhook, and with it everything that was still to be sent to it; mailed and audited like a new one,
+ * as from then on nobody hears by it what happens in the account.
+ * @throws Problem not_found, presence_lapsed; as `holdActor`
+ */
+export async function deleteByHand(deps: Deps, hand: Hand, id: string): Promise<void> {
+  const { person, account } = hand;
+  const { accountId } = account;
+  const need = { fresh: true, account: { id: accountId, may: "decide", alone: true } } as const;
+  await inSession(deps.db, person, need, async (trx) => {
+    const { url, eventTypes } = await holdWebhook(trx, accountId, id);
+    await removeWebhook(trx, accountId, id);
+    const { host } = new URL(url);
+    const said = { by: person, accountName: account.accountName, host };
+    const subject = { kind: "webhook", id };
+    const entry = { action: "webhook_deleted", subject, before: { host, eventTypes } } as const;
+    await tell(trx, hand, entry, (to) => webhookDeletedMail(deps.config, to, said));
+  });
+}
+
 /** Whose webhooks: a person's, made by hand or with keys that they made; or a key's, and those of its offspring. */
 export type MadeBy = { userId: string } | { tokenId: string };
 
@@ -97,7 +118,7 @@ export async function deleteMadeBy(trx: Trx, accountId: string, maker: MadeBy): 
 async function tell(
   trx: Trx,
   { person, account: { accountId }, origin }: Hand,
-  entry: Pick<NewEntry, "action" | "subject" | "after" | "detail">,
+  entry: Pick<NewEntry, "action" | "subject" | "before" | "after" | "detail">,
   mail: (to: { email: string; name: string }) => Mail,
 ): Promise<void> {
   const now = await readClock(trx);

@@ -27,6 +27,23 @@ export function webhookAddedMail(
   };
 }
 
+export function webhookDeletedMail(
+  { appName, publicUrl }: Context,
+  to: Person,
+  { by, accountName, host }: Change,
+): Mail {
+  return {
+    to: to.email,
+    subject: line`${own(appName)}: a webhook of ${named(accountName)} was deleted`,
+    paragraphs: [
+      line`Hello,`,
+      line`${who(by)} has deleted a webhook of the account ${named(accountName)}. Nothing is sent to ${named(host)} any more.`,
+      line`If that is not right, add it again, and see who the members are:`,
+      own(`${publicUrl}/settings/webhooks`),
+    ],
+  };
+}
+
 export function webhookSecretMail(
   { appName, publicUrl }: Context,
   to: Person,

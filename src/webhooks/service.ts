@@ -129,21 +129,15 @@ export async function findWebhookForMember(
   );
 }
 
-/**
- * A member deletes a webhook, and with it everything that was still to be sent to it.
- * @returns it as it was
- * @throws Problem not_found
- */
-export async function deleteWebhook(db: Db, accountId: string, id: string, actor: Actor): Promise<Webhook> {
-  return inTransaction(db, async (trx) => {
-    await holdDecider(trx, accountId, actor);
-    const webhook = await lockOr404(trx, accountId, id);
-    await removeWebhook(trx, accountId, id);
-    return toWebhook(webhook);
-  });
+/** Holds a webhook. @throws Problem not_found */
+export async function holdWebhook(trx: Trx, accountId: string, id: string): Promise<Webhook> {
+  return toWebhook(await lockOr404(trx, accountId, id));
 }
 
-/** The same within another transaction; one that is deleted already stays so. */
+/**
+ * Deletes a webhook, and with it everything that was still to be sent to it, within the transaction of whoever may; one
+ * that is deleted already stays so.
+ */
 export function removeWebhook(trx: Trx, accountId: string, id: string): Promise<void> {
   return store.markDeleted(trx, accountId, id);
 }

@@ -71,6 +71,7 @@ const ROLES: Record<string, number> = {
   passwords: 0,
   "password-rules": 0,
   "password-queue": 0,
+  background: 0,
   "form-token": 2,
   attempts: 2,
   "device-cookie": 2,

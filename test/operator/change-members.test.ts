@@ -159,6 +159,18 @@ describe("PATCH and DELETE /accounts/{id}/members/{memberId}", () => {
     expect(outcome).toBe("owner_signed_in");
   });
 
+  test("the last owner who has signed in lately is neither removed nor given less rights: then nobody could consent", async () => {
+    const team = await createTeam();
+    const present = await createHuman(app, team.fixture.account, "viewer");
+    await sql`update members set role = 'owner' where id = ${present.memberId}`.execute(db);
+    await letOwnerStayAway(team, 31);
+    const path = `/accounts/${team.fixture.account}/members/${present.memberId}`;
+    for (const answer of [await ask(app, "DELETE", path), await patch(team, present, { role: "viewer" })])
+      expectRefusal(answer, 409, "CONFLICT", { reason: "last_owner" });
+    // Whoever is away may go.
+    expect((await patch(team, team.owner, { role: "viewer" })).status).toBe(200);
+  });
+
   test("any member's objection ends it, and the audit names them", async () => {
     const team = await createTeam();
     const other = await createHuman(app, team.fixture.account, "viewer");

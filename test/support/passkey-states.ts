@@ -44,8 +44,8 @@ export async function passkeyStates(site: Site): Promise<PageState[]> {
   await operate(app, "PUT", `/accounts/${demanding.account}`, { coSign: "passkey" });
 
   const signer = await begin();
-  await operate(app, "PUT", `/accounts/${signer.account}`, { coSign: "passkey" });
   const held = await givePasskey(db, signer.userId, { origin });
+  await operate(app, "PUT", `/accounts/${signer.account}`, { coSign: "passkey" });
   const signing = cookieOf(await signInByPasskey(app, held, signer.userId));
   await sql`update auth.passkeys set possible_copy_at = now() where user_id = ${signer.userId}`.execute(db);
   const copied = await listOwnPasskeys(db, signer.userId);

@@ -207,15 +207,18 @@ describe("a person who manages webhooks", () => {
     expect(secretIn(again.text)).not.toBe(second);
   });
 
-  test("must prove that they are there to add one or to replace a secret, if they have not for 5 minutes", async () => {
+  test("must prove that they are there to add or delete one or to replace a secret, if they have not for 5 minutes", async () => {
     const scene = await begin();
     const { id } = await subscribe(app, scene.token, URL);
     await letProofAge({ db }, scene);
     const page = await open(app, `${HERE}/${id}`, scene);
     const rotate = `${HERE}/${id}/rotate-secret`;
+    const remove = `${HERE}/${id}/delete`;
+    const asked = await open(app, remove, scene);
     const forms: [string, [string, string][]][] = [
       [ADD, await addForm(scene, "https://example.com/kept")],
       [rotate, ["form_token", "shown"].map((name) => [name, hiddenValue(page, rotate, name)])],
+      [remove, [["form_token", hiddenValue(asked, remove)]]],
     ];
     const before = await digestRows(db);
     for (const [url, form] of forms) {
@@ -235,16 +238,18 @@ describe("a person who manages webhooks", () => {
     for (const [url, form] of forms) {
       await letProofAge({ db }, scene);
       const answer = await submit(app, url, [...form, ["password", PASSWORD]], scene);
-      expect(secretIn(answer.text), answer.text).toBeDefined();
+      if (url === remove) expect(answer.headers.location).toBe(`${HERE}?said=deleted`);
+      else expect(secretIn(answer.text), answer.text).toBeDefined();
     }
   });
 
-  test("is mailed of what they add and replace, as are the owners, with where it leads; a trace stays", async () => {
+  test("is mailed of what they add, replace and delete, as are the owners, with where it leads; a trace stays", async () => {
     const approver = await begin("approver");
     const owner = await createHuman(app, approver.account);
     await submit(app, ADD, await addForm(approver, "https://hooks.example.com/secret-path"), approver);
     const [{ id }] = await list(approver);
     await act(approver, id, "rotate-secret", ["shown"]);
+    await act(approver, id, "delete", [], `${HERE}/${id}/delete`);
     for (const { email } of [approver, owner]) {
       const mails = await db
         .selectFrom("mails")
@@ -256,6 +261,7 @@ describe("a person who manages webhooks", () => {
       expect(mails.map(({ subject }) => subject)).toEqual([
         "Countersign: a new webhook for “Acme”",
         "Countersign: a webhook of “Acme” has another secret",
+        "Countersign: a webhook of “Acme” was deleted",
       ]);
       for (const { body } of mails) {
         expect(body).toContain(`“Ada Owner” (${approver.email})`);
@@ -263,8 +269,9 @@ describe("a person who manages webhooks", () => {
         expect(body).not.toContain("secret-path");
       }
     }
-    const entries = await auditOf(db, approver.email, ["webhook_added", "webhook_secret_replaced"]);
-    expect(entries.map(({ action }) => action)).toEqual(["webhook_added", "webhook_secret_replaced"]);
+    const actions = ["webhook_added", "webhook_secret_replaced", "webhook_deleted"];
+    const entries = await auditOf(db, approver.email, actions);
+    expect(entries.map(({ action }) => action)).toEqual(actions);
     expect(entries[0]).toMatchObject({ subjectId: id, after: { host: "hooks.example.com" } });
   });
 
