@@ -26,7 +26,7 @@ export async function readSigning(db: Db, row: HumanApprovalRow, statement: Stat
 /** Mails the others who may decide that one person has signed and that a second one must. */
 export async function mailOtherDeciders(
   trx: Trx,
-  config: { appName: string; publicUrl: string },
+  { appName, publicUrl }: { appName: string; publicUrl: string },
   row: HumanApprovalRow,
   signerId: string,
   now: Date,
@@ -39,12 +39,12 @@ export async function mailOtherDeciders(
     const mail = {
       to: email,
       routine: true as const,
-      subject: line`${own(config.appName)}: a payment needs a second confirmation`,
+      subject: line`${own(appName)}: a payment needs a second confirmation`,
       paragraphs: [
         line`Hello,`,
         line`${who(signer)} has confirmed a payment of ${amount} to ${named(row.terms.payee.displayName)} for the account ${named(row.accountName)}. Two people must confirm it.`,
         line`Nothing is paid until another owner or approver confirms it too. You can confirm or decline it until ${own(formatTime(row.expiresAt))}.`,
-        own(`${config.publicUrl}/approvals/${row.id}`),
+        own(`${publicUrl}/approvals/${row.id}`),
       ],
     };
     await queueMail(trx, mail, now);

@@ -8,6 +8,7 @@ import { accountKey } from "../../src/lib/ids.ts";
 import { NO_ORIGIN } from "../../src/lib/origin.ts";
 import { createActor } from "../support/actors.ts";
 import { createFixture, createMilestone, operate } from "../support/fixtures.ts";
+import { countWaiting } from "../support/locks.ts";
 import { mailsTo } from "../support/mails.ts";
 import { ownerOf } from "../support/owner.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
@@ -261,6 +262,22 @@ describe("at once", () => {
       expect(await readOutcome(db, story)).toEqual(PAID);
       expect(await countCharges(accountId)).toBe(1);
     }
+  });
+
+  test("two approvals that reach the limit together are not both paid on one person's word each", async () => {
+    const { stories, accountId, hanna, bob } = await createWorld(900, 2);
+    const [first, second] = stories as [Story, Story];
+    // Nobody can write an attempt until both have got as far as they can.
+    const confirmed = await ownerOf(db)
+      .transaction()
+      .execute(async (trx) => {
+        await sql`lock table payments in share mode`.execute(trx);
+        const both = Promise.all([confirm(first, hanna), confirm(second, bob)]);
+        await expect.poll(() => countWaiting(db)).toBe(2);
+        return { both };
+      });
+    await confirmed.both;
+    expect(await countCharges(accountId)).toBe(1);
   });
 
   test("as many approvals are paid on one person's word as stay below the limit, and no more", async () => {

@@ -60,6 +60,13 @@ const FAULTS: Record<string, string> = {
   "a confirmation that nobody signed": `
     select v.id from approvals v where v.status = 'confirmed' and not exists (
       select from signatures s where s.account_id = v.account_id and s.approval_id = v.id and s.decision = 'confirm')`,
+  "a payment attempt without all the signatures that it needed": `
+    select p.id from payments p
+    left join payment_signatures u on u.account_id = p.account_id and u.payment_id = p.id
+    left join signatures s on s.account_id = u.account_id and s.approval_id = u.approval_id
+      and s.statement_digest = u.statement_digest and s.user_id = u.user_id and s.approval_id = p.approval_id
+      and s.decision = 'confirm'
+    group by p.account_id, p.id having count(s.user_id) = 0 or count(s.user_id) < max(s.signers_required)`,
   "an approval whose end the feed does not tell exactly once": `
     select v.id from approvals v left join events e on e.account_id = v.account_id
       and e.type = 'approval.confirmed' and e.resource_id = v.id::text
