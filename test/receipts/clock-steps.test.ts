@@ -3,7 +3,7 @@ import { createSandbox } from "../../src/billing/sandbox.ts";
 import { readClock } from "../../src/database/clock.ts";
 import { auditAccounts } from "../../src/receipts/audit-service.ts";
 import { ownClock } from "../support/clock.ts";
-import { cloneDatabase } from "../support/clones.ts";
+import { asAdmin, cloneDatabase } from "../support/clones.ts";
 import { call, operate } from "../support/fixtures.ts";
 import { createChain, declineNow, readReceipt } from "../support/receipts.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
@@ -11,7 +11,7 @@ import { confirmNow, putCard, type Story } from "../support/stories.ts";
 
 const HOUR = 3_600;
 const url = await cloneDatabase();
-const clock = await ownClock(url);
+const clock = await ownClock(asAdmin(url));
 const service = await startService({}, url);
 const { app, db, config } = service;
 const deps = { db, config, processor: createSandbox(db, PUBLIC_URL) };

@@ -7,8 +7,9 @@ export type TestClock = {
 };
 
 /**
- * Gives a database a clock that can be set: its own `now()` and `clock_timestamp()` stand in front of Postgres's on the
- * search path of every connection that is opened after this.
+ * Gives a database a clock that can be set: its own `now()` and `clock_timestamp()` take the place of Postgres's, under
+ * their very names, for every connection that is opened after this, whatever its role and its search path.
+ * @param url a superuser's
  */
 export async function ownClock(url: string): Promise<TestClock> {
   const run = async (...statements: string[]): Promise<void> => {
@@ -22,20 +23,19 @@ export async function ownClock(url: string): Promise<TestClock> {
       await client.end();
     }
   };
-  const name = new URL(url).pathname.slice(1);
-  const shifted = (
-    clock: string,
-  ) => `create or replace function clock.${clock}() returns timestamptz language sql stable
-    as $$ select pg_catalog.${clock}() + ahead from clock.setting $$`;
+  const shifted = (clock: string) => [
+    `alter function pg_catalog.${clock}() rename to server_${clock}`,
+    `create function pg_catalog.${clock}() returns timestamptz language sql stable
+      as $$ select pg_catalog.server_${clock}() + ahead from clock.setting $$`,
+  ];
   await run(
     "create schema clock",
     "create table clock.setting (ahead interval not null)",
     "insert into clock.setting values ('0')",
-    shifted("now"),
-    shifted("clock_timestamp"),
     "grant usage on schema clock to public",
     "grant select on clock.setting to public",
-    `alter database ${name} set search_path = clock, public, pg_catalog`,
+    ...shifted("now"),
+    ...shifted("clock_timestamp"),
   );
   return { set: (seconds) => run(`update clock.setting set ahead = make_interval(secs => ${seconds})`) };
 }
