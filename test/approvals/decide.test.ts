@@ -216,3 +216,15 @@ describe("a human declines", () => {
     });
   });
 });
+
+test("an account that demands passkeys since the request was made takes no other confirmation", async () => {
+  const waiting = await createWaiting();
+  await db
+    .updateTable("accounts")
+    .set({ co_sign: "passkey" })
+    .where("account_id", "=", waiting.accountId)
+    .execute();
+  const confirmed = confirmApproval(deps, waiting, waiting.decider, await showPage(waiting, "confirm"));
+  await expect(confirmed).rejects.toMatchObject({ problem: "passkey_required" });
+  expect((await readAll(waiting)).charges).toEqual([]);
+});
