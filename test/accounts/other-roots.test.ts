@@ -165,7 +165,7 @@ describe("what a token does to keys and webhooks", () => {
     expect(none).toEqual([]);
     expect(first?.subject).toBe("Countersign: an agent changed API keys or webhooks of “Acme”");
     expect(first?.body).toMatch(
-      /“Test agent” \(ot_pat_.*\) created the API key “Evil\ufffd http: \/\/evil\. example”/,
+      /“Test agent” \(ot_pat_.*\) created the API key “Evil http: \/\/evil\. example”/,
     );
     expect((await mailsTo(db, viewer.email)).map(({ subject }) => subject)).not.toContain(first?.subject);
 

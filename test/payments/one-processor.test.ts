@@ -2,6 +2,7 @@ import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { claimBooks } from "../../src/billing/stripe-store.ts";
 import { createFixture } from "../support/fixtures.ts";
+import { ownerOf } from "../support/owner.ts";
 import { runProgram } from "../support/process.ts";
 import { openStripeRails } from "../support/rails.ts";
 import { serviceEnvironment, startService } from "../support/service.ts";
@@ -30,9 +31,11 @@ describe("a database's books", () => {
     await expect(sql`update books set processor = 'stripe_live'`.execute(db)).rejects.toMatchObject({
       code: "23001",
     });
-    await expect(sql`delete from books`.execute(db)).rejects.toMatchObject({ code: "23001" });
+    // The running role has no right to either; the owner is refused too.
+    const owner = ownerOf(db);
+    await expect(sql`delete from books`.execute(owner)).rejects.toMatchObject({ code: "23001" });
     await expect(
-      sql`insert into books (id, processor) values (gen_random_uuid(), 'stripe_live')`.execute(db),
+      sql`insert into books (id, processor) values (gen_random_uuid(), 'stripe_live')`.execute(owner),
     ).rejects.toMatchObject({ code: "23505" });
   });
 
