@@ -128,6 +128,7 @@ describe("whoever has come in by a mailed link", () => {
       form_token: hiddenValue(security, consent),
       account_id: hiddenValue(security, consent, "account_id"),
       invitation_id: hiddenValue(security, consent, "invitation_id"),
+      role: hiddenValue(security, consent, "role"),
       decision: "consent",
     };
     expect((await refused(db, () => submit(app, consent, agreeing, thief))).status).toBe(409);
