@@ -14,7 +14,7 @@ import { type Grant, lockAccount } from "./store.ts";
 import { recordTokenAct } from "./token-acts.ts";
 import * as store from "./token-store.ts";
 
-export { type ActingToken, ASKER } from "./token-store.ts";
+export { type ActingToken, ASKER_COLUMNS } from "./token-store.ts";
 export { recordTokenAct };
 
 export const TOKEN_PREFIX = "ot_pat_";

@@ -204,9 +204,14 @@ function selectKeys(db: Db, accountId: string) {
     ]);
 }
 
-/** Who stands behind a token, in any statement that reads one. An agent names what a token mints, and itself. */
-export const ASKER = `jsonb_build_object('kind', t.maker_kind, 'name', t.maker_name,
-  'namedItself', t.minted_by is not null or t.maker_kind = 'agent')`;
+/** An agent names what a token mints, and itself. */
+const NAMED_ITSELF = "t.minted_by is not null or t.maker_kind = 'agent'";
+
+/** Who stands behind a token, in any statement that reads one. */
+const ASKER = `jsonb_build_object('kind', t.maker_kind, 'name', t.maker_name, 'namedItself', ${NAMED_ITSELF})`;
+
+/** The same as plain columns, for the statement of a fund request. */
+export const ASKER_COLUMNS = `t.maker_kind as "askerKind", t.maker_name as "askerName", ${NAMED_ITSELF} as "askerNamedItself"`;
 
 export async function findAsker(db: Db, accountId: string, tokenId: string): Promise<Asker | undefined> {
   const row = db

@@ -75,7 +75,7 @@ async function createFunding(
     coSign: row.coSign,
     secondSignerFromCents: row.secondSignerFromCents,
     token: { id: row.tokenId, name: row.tokenName, preview: row.tokenPreview, rootId: row.rootTokenId },
-    asker: row.asker,
+    asker: { kind: row.askerKind, name: row.askerName, namedItself: row.askerNamedItself },
     createdAt: now,
     expiresAt: addSeconds(now, config.approvalTtlSeconds),
     milestoneRevision: row.milestoneRevision,

@@ -1,6 +1,6 @@
 import { CompiledQuery, sql } from "kysely";
 import { GRANT_COLUMNS, GRANT_CONDITION, GRANT_TABLES, type Grant } from "../accounts/service.ts";
-import { ASKER } from "../accounts/token-service.ts";
+import { ASKER_COLUMNS } from "../accounts/token-service.ts";
 import { FUNDING_TERMS_COLUMNS } from "../contracts/service.ts";
 import { readClockNow } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
@@ -41,7 +41,9 @@ export type FundingRow = Grant & {
   jobId: string;
   hasCard: boolean;
   paymentsPaused: boolean;
-  asker: Asker;
+  askerKind: Asker["kind"];
+  askerName: string | null;
+  askerNamedItself: boolean;
   approvalId: string | null;
   approvalCreatedAt: Date;
   approvalExpiresAt: Date;
@@ -54,7 +56,7 @@ const READ_FUNDING = `
     m.id as "milestoneId", m.status as "milestoneStatus", m.revision as "milestoneRevision",
     c.id as "contractId", c.status as "contractStatus", c.revision as "contractRevision", c.job_id as "jobId",
     ${FUNDING_TERMS_COLUMNS},
-    p.id is not null as "hasCard", (select paused from payment_pause) as "paymentsPaused", ${ASKER} as asker,
+    p.id is not null as "hasCard", (select paused from payment_pause) as "paymentsPaused", ${ASKER_COLUMNS},
     v.id as "approvalId", v.created_at as "approvalCreatedAt", v.expires_at as "approvalExpiresAt",
     v.executing_at is not null as "approvalExecuting"
   from ${GRANT_TABLES}
