@@ -129,7 +129,7 @@ describe("what a token does to keys and webhooks", () => {
     await call(app, "DELETE", `${TOKENS}/${last.id}`, { token: fixture.token, headers });
     await revoke(fixture.token, last.id);
     const entries = (await auditOf(fixture)).reverse();
-    expect(entries.map(({ action, subject }: any) => [action, subject])).toEqual([
+    expect(entries.map(({ action, subject }: Record<string, unknown>) => [action, subject])).toEqual([
       ["key_minted", { kind: "token", id: child.id }],
       ["webhook_added", { kind: "webhook", id }],
       ["webhook_secret_replaced", { kind: "webhook", id }],

@@ -214,7 +214,9 @@ test("an act that changes nothing leaves no entry, and one that does names what 
   await operate("PUT", `/accounts/${other}`, { name: "Acme" });
   for (const name of ["Acme", "Acme", "Other", "Other"]) await operate("PUT", `/accounts/${other}`, { name });
   const { body } = await call(app, "GET", `${PREFIX}/accounts/${other}/audit`, { token: OPERATOR_KEY });
-  expect(body.entries.map(({ action, before, after }: any) => ({ action, before, after }))).toEqual([
+  expect(
+    body.entries.map(({ action, before, after }: Record<string, unknown>) => ({ action, before, after })),
+  ).toEqual([
     { action: "account_changed", before: { name: "Acme" }, after: { name: "Other" } },
     { action: "account_created", before: null, after: expect.objectContaining({ name: "Acme" }) },
   ]);
