@@ -94,8 +94,9 @@ function repeatedLines(text: string): string[] {
   return lines.filter((line, index) => lines.indexOf(line) !== index);
 }
 
-test.each(DOCUMENTS)("%s: no line of more than 20 characters stands twice", (file) => {
-  expect(repeatedLines(read(file))).toEqual([]);
+test("no line of more than 20 characters stands twice in one document", () => {
+  const repeated = DOCUMENTS.flatMap((file) => repeatedLines(read(file)).map((line) => `${file}: ${line}`));
+  expect(repeated).toEqual([]);
 });
 
 test("a line that stands twice in a document is reported, unless it is code or the head of a table", () => {
@@ -104,4 +105,26 @@ test("a line that stands twice in a document is reported, unless it is code or t
   const head = "| a long name | another long name |\n|---|---|\n| one | two |";
   const text = [twice, code, head, twice, code, head].join("\n\n");
   expect(repeatedLines(text)).toEqual([twice]);
+});
+
+test("ARCHITECTURE's table of likely changes names files that exist, and stands in its first 80 lines", () => {
+  const lines = read("ARCHITECTURE.md").split("\n");
+  const [start, end] = ["## To change X, open Y", "## Folders"].map((heading) => lines.indexOf(heading));
+  expect(end).toBeLessThan(80);
+  const table = lines.slice(start, end).filter((line) => line.startsWith("| "));
+  expect(table.length).toBeGreaterThan(30);
+  const files = table.flatMap((line) =>
+    [...line.matchAll(/`([\w./-]+\/[\w./-]*)`/g)].map(([, file = ""]) => file),
+  );
+  expect(files.length).toBeGreaterThan(40);
+  expect(files.filter((file) => !existsSync(join(PROJECT, file)))).toEqual([]);
+});
+
+test("documents stay within their length", () => {
+  const bytes = (file: string) => Buffer.byteLength(read(file));
+  expect(bytes("ARCHITECTURE.md")).toBeLessThanOrEqual(12_000);
+  expect(bytes("README.md")).toBeLessThanOrEqual(10_000);
+  const short = list("docs/decisions/0*.md", "src/**/README.md");
+  expect(short.length).toBeGreaterThan(30);
+  expect(short.filter((file) => read(file).split("\n").length > 26)).toEqual([]);
 });
