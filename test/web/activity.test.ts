@@ -85,7 +85,9 @@ test("older entries are reached page by page, none twice and none left out", asy
     seen.push(...[...text.matchAll(/Cara (\d+)\./g)].map(([, i = ""]) => i));
     path = /href="([^"]+)">Show older/.exec(text)?.[1]?.replaceAll("&amp;", "&");
   }
-  expect(seen).toEqual(Array.from({ length: 60 }, (_, i) => String(59 - i)));
+  // Entries of one millisecond stand in any order.
+  const byNumber = seen.map(Number).sort((a, b) => a - b);
+  expect(byNumber).toEqual(Array.from({ length: 60 }, (_, i) => i));
   expect((await open(app, `${PATH}?cursor=nonsense`, { cookie })).status).toBe(400);
 });
 
