@@ -11,10 +11,8 @@ const list = (...patterns: string[]) => {
 
 const CODE = list("{src,test,migrations,bench,client}/**/*.{ts,js,mjs,css,sql}");
 const DOCUMENTS = list("*.md", "docs/**/*.md", "src/**/*.md");
-const REFERRED: Record<string, string> = {
-  contract: read("docs/contract.md"),
-  design: read("docs/design.md"),
-};
+const DESIGN = read("docs/design.md");
+const REFERRED: Record<string, string> = { contract: read("docs/contract.md"), design: DESIGN };
 
 /**
  * What follows the document's name and says where in it: `CONTRACT.md §1, Two people`, `docs/contract.md §6, §7`,
@@ -62,7 +60,7 @@ test("each reference in the code to the contract or the design leads to a sectio
 test("a reference to a section or an invariant that does not exist is reported", () => {
   const [contract, design] = ["docs/contract", "docs/design"].map((name) => `${name}.md`);
   const text = `/* ${contract} §1, §9), ${contract} §1, Three people),
-    * ${design}, invariants 6 and 15), ${design},
+    * ${design}, invariants 6 and ${15}), ${design},
     * Playing), ${contract} §6, \`GET /auth/you\`), ${design}, Paying */`;
   expect(deadReferences(text).map((dead) => dead.replace(/^\S+ /, ""))).toEqual([
     "§9",
@@ -71,6 +69,16 @@ test("a reference to a section or an invariant that does not exist is reported",
     "Playing",
     "`GET /auth/you`",
   ]);
+});
+
+test("each invariant that a comment names by its number is in docs/design.md", () => {
+  const named = CODE.flatMap((file) =>
+    [...read(file).matchAll(/\binvariants? (\d+)(?: and (\d+))?/g)].flatMap(([, ...numbers]) =>
+      numbers.filter((number) => number !== undefined).map((number) => ({ file, number })),
+    ),
+  );
+  expect(named.length).toBeGreaterThan(10);
+  expect(named.filter(({ number }) => !DESIGN.includes(`\n| ${number} | `))).toEqual([]);
 });
 
 test("each document that a comment names exists", () => {
