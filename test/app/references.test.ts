@@ -59,13 +59,14 @@ test("each reference in the code to the contract or the design leads to a sectio
 
 test("a reference to a section or an invariant that does not exist is reported", () => {
   const [contract, design] = ["docs/contract", "docs/design"].map((name) => `${name}.md`);
+  const invariants = ["invariants", 6, "and", 15].join(" ");
   const text = `/* ${contract} §1, §9), ${contract} §1, Three people),
-    * ${design}, invariants 6 and ${15}), ${design},
+    * ${design}, ${invariants}), ${design},
     * Playing), ${contract} §6, \`GET /auth/you\`), ${design}, Paying */`;
   expect(deadReferences(text).map((dead) => dead.replace(/^\S+ /, ""))).toEqual([
     "§9",
     "Three",
-    "invariants 6 and 15",
+    invariants,
     "Playing",
     "`GET /auth/you`",
   ]);
