@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { type Contender, compare } from "./compare.ts";
+import { listBackends, readCpu } from "./cpu.ts";
 import { type Account, FIRST_ACCOUNT, MILESTONES } from "./data.ts";
 import { type BenchDatabase, createDatabase, openServer, readApprovals } from "./database.ts";
 import type { Slice, SliceResult } from "./load.ts";
@@ -28,7 +29,7 @@ const SLICE = { warmUp: 0, duration: flags.quick ? 200 : 700 };
 const UNBOUNDED = { ...SLICE, duration: Number.POSITIVE_INFINITY };
 
 /** One of the two versions, running, with what there is to ask of it. */
-type Side = { target: Target; database: BenchDatabase; fresh: Account[]; asked: Account[] };
+type Side = { target: Target; pid: number; database: BenchDatabase; fresh: Account[]; asked: Account[] };
 
 const stops: (() => Promise<unknown>)[] = [];
 const ROOT = path.join(import.meta.dirname, "..");
@@ -60,14 +61,14 @@ async function startSide(
   const environment = serviceEnvironment(database.url);
   const service = await startService(environment, root);
   stops.push(service.stop);
-  const { port } = service;
+  const { port, pid } = service;
   const target = { name, port, credentials: ({ token }: Account) => `Authorization: Bearer ${token}` };
   const count = (PAIRS + 1) * ACCOUNTS;
   const operator = { port, key: environment.OPERATOR_API_KEY ?? "" };
   const fresh = await createAccountsByApi(operator, FIRST_ACCOUNT, count, CALLERS);
   // Plans are made anew, for tables with rows.
   await database.client.query("vacuum analyze");
-  return { target, database, fresh, asked: [] };
+  return { target, pid, database, fresh, asked: [] };
 }
 
 /** Runs the three calls, one after another, each in interleaved slices. */
@@ -76,8 +77,13 @@ async function compareSides(load: Worker<Slice, SliceResult>, sides: readonly Si
     sides.map((side) => ({
       name: side.target.name,
       run: async () => {
-        const { answers, seconds, p50, p99 } = await work(side);
-        return { rate: answers / seconds, p50, p99 };
+        const backends = await listBackends(side.database);
+        const before = [await readCpu([side.pid]), await readCpu(backends)] as const;
+        const { answers, all, seconds, p50, p99 } = await work(side);
+        const each = (after: number, before: number) => (1_000_000 * (after - before)) / all;
+        const serviceCpu = each(await readCpu([side.pid]), before[0]);
+        const postgresCpu = each(await readCpu(backends), before[1]);
+        return { rate: answers / seconds, p50, p99, serviceCpu, postgresCpu };
       },
     }));
   const askNew = async (side: Side): Promise<SliceResult> => {

@@ -1,7 +1,14 @@
 import { CompiledQuery, sql } from "kysely";
-import { GRANT_COLUMNS, GRANT_CONDITION, GRANT_TABLES, type Grant } from "../accounts/service.ts";
+import {
+  GRANT_COLUMNS,
+  GRANT_PARAMETERS,
+  GRANT_TABLES,
+  type Grant,
+  grantCondition,
+} from "../accounts/service.ts";
 import { ASKER_COLUMNS } from "../accounts/token-service.ts";
 import { FUNDING_TERMS_COLUMNS } from "../contracts/service.ts";
+import { inBatches } from "../database/batches.ts";
 import { readClockNow } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type {
@@ -13,6 +20,7 @@ import type {
   MilestoneStatus,
   Terms,
 } from "../database/schema.ts";
+import { batchedRead, statementForMany, statementForOne } from "../database/statements.ts";
 import type { Credential } from "../lib/secrets.ts";
 
 /** What an approval looks like in any statement that reads one. */
@@ -50,21 +58,27 @@ export type FundingRow = Grant & {
   approvalExecuting: boolean;
 };
 
+const FUNDING_PARAMETERS = { ...GRANT_PARAMETERS, milestoneId: "text" } as const;
+
 // One round trip by primary keys, whatever the answer: the token, and with it all that the rules ask.
-const READ_FUNDING = `
-  select ${GRANT_COLUMNS},
-    m.id as "milestoneId", m.status as "milestoneStatus", m.revision as "milestoneRevision",
-    c.id as "contractId", c.status as "contractStatus", c.revision as "contractRevision", c.job_id as "jobId",
-    ${FUNDING_TERMS_COLUMNS},
-    p.id is not null as "hasCard", (select paused from payment_pause) as "paymentsPaused", ${ASKER_COLUMNS},
-    v.id as "approvalId", v.created_at as "approvalCreatedAt", v.expires_at as "approvalExpiresAt",
-    v.executing_at is not null as "approvalExecuting"
-  from ${GRANT_TABLES}
-  left join milestones m on m.account_id = $1 and m.id = $3
-  left join contracts c on c.account_id = $1 and c.id = m.contract_id
-  left join payment_methods p on p.account_id = $1 and p.is_default
-  left join approvals v on v.account_id = $1 and v.type = 'milestone_fund' and v.subject_id = $3 and v.status = 'pending'
-  where ${GRANT_CONDITION}`;
+const selectFunding = batchedRead<typeof FUNDING_PARAMETERS, FundingRow>(
+  FUNDING_PARAMETERS,
+  (names) => `
+    select ${GRANT_COLUMNS},
+      m.id as "milestoneId", m.status as "milestoneStatus", m.revision as "milestoneRevision",
+      c.id as "contractId", c.status as "contractStatus", c.revision as "contractRevision", c.job_id as "jobId",
+      ${FUNDING_TERMS_COLUMNS},
+      p.id is not null as "hasCard", (select paused from payment_pause) as "paymentsPaused", ${ASKER_COLUMNS},
+      v.id as "approvalId", v.created_at as "approvalCreatedAt", v.expires_at as "approvalExpiresAt",
+      v.executing_at is not null as "approvalExecuting"
+    from ${GRANT_TABLES}
+    left join milestones m on m.account_id = t.account_id and m.id = ${names.milestoneId}
+    left join contracts c on c.account_id = t.account_id and c.id = m.contract_id
+    left join payment_methods p on p.account_id = t.account_id and p.is_default
+    left join approvals v on v.account_id = t.account_id and v.type = 'milestone_fund'
+      and v.subject_id = ${names.milestoneId} and v.status = 'pending'
+    where ${grantCondition(names)}`,
+);
 
 /**
  * Reads a fund request's row. `undefined`: no such token.
@@ -75,8 +89,7 @@ export async function readFunding(
   credential: Credential,
   milestoneId: string | null,
 ): Promise<FundingRow | undefined> {
-  const query = CompiledQuery.raw(READ_FUNDING, [credential.accountId, credential.digest, milestoneId]);
-  return (await db.executeQuery<FundingRow>(query)).rows[0];
+  return (await selectFunding(db, { ...credential, milestoneId }))[0];
 }
 
 export type NewApproval = {
@@ -97,57 +110,110 @@ export type NewApproval = {
 };
 
 // A lapsed one waits for nobody, though no sweep has flipped it yet.
-const WAITING = `from approvals o
-  where o.account_id = $1 and o.status = 'pending' and (o.expires_at > now() or o.executing_at is not null)`;
+const waiting = (accountId: string) => `from approvals o
+  where o.account_id = ${accountId} and o.status = 'pending' and (o.expires_at > now() or o.executing_at is not null)`;
+
+const INSERT_PARAMETERS = {
+  accountId: "uuid",
+  id: "uuid",
+  terms: "jsonb",
+  termsDigest: "bytea",
+  coSign: "text",
+  tokenId: "uuid",
+  tokenName: "text",
+  tokenPreview: "text",
+  rootTokenId: "uuid",
+  createdAt: "timestamptz",
+  expiresAt: "timestamptz",
+  asker: "jsonb",
+  secondSignerFromCents: "bigint",
+  milestoneId: "text",
+  milestoneRevision: "integer",
+  contractId: "text",
+  contractRevision: "integer",
+  waitingBelow: "integer",
+  ofRootBelow: "integer",
+} as const;
+type Insertion = { [K in keyof typeof INSERT_PARAMETERS]: unknown } & { accountId: string; id: string };
 
 // Contract, milestone and card are held FOR SHARE and their state is asked again: whoever cancels, ends or
 // changes terms updates those rows first, and then ends the approvals it can see. Without the lock 614 of
 // 4,000 cancels in a trial left a live approval behind. A milestone of this revision is still in the contract that
 // was read with it; to ask for that again leads Postgres to read all milestones of the contract.
-const INSERT_FUNDING = `
-  insert into approvals (account_id, id, type, contract_id, milestone_id, job_id, terms, terms_digest, co_sign,
-    token_id, token_name, token_preview, root_token_id, created_at, expires_at, notify_at, asker,
-    second_signer_from_cents)
-  select $1, $2, 'milestone_fund', c.id, m.id, c.job_id, $3, $4, $5, $6, $7, $8, $16, $9, $10, $9, $18::jsonb, $19
+const newApproval = (names: Record<keyof typeof INSERT_PARAMETERS, string>) => `
+  select c.account_id, ${names.id}, 'milestone_fund', c.id, m.id, c.job_id, ${names.terms}, ${names.termsDigest},
+    ${names.coSign}, ${names.tokenId}, ${names.tokenName}, ${names.tokenPreview}, ${names.rootTokenId},
+    ${names.createdAt}, ${names.expiresAt}, ${names.createdAt}, ${names.asker}, ${names.secondSignerFromCents}
   from contracts c
-  join milestones m on m.account_id = $1 and m.id = $11
-  join payment_methods p on p.account_id = $1 and p.is_default
-  where c.account_id = $1 and c.id = $12 and c.status = 'active' and c.revision = $13
-    and m.status = 'NOT_FUNDED' and m.revision = $14
-    and (select count(*) < $15 and count(*) filter (where o.root_token_id = $16) < $17 ${WAITING})
-  for share of c, m, p
+  join milestones m on m.account_id = c.account_id and m.id = ${names.milestoneId}
+  join payment_methods p on p.account_id = c.account_id and p.is_default
+  where c.account_id = ${names.accountId} and c.id = ${names.contractId} and c.status = 'active'
+    and c.revision = ${names.contractRevision}
+    and m.status = 'NOT_FUNDED' and m.revision = ${names.milestoneRevision}
+    and (select count(*) < ${names.waitingBelow}
+      and count(*) filter (where o.root_token_id = ${names.rootTokenId}) < ${names.ofRootBelow}
+      ${waiting(names.accountId)})
+  for share of c, m, p`;
+
+const insertApprovals = (select: string) => `
+  insert into approvals (account_id, id, type, contract_id, milestone_id, job_id, terms, terms_digest,
+    co_sign, token_id, token_name, token_preview, root_token_id,
+    created_at, expires_at, notify_at, asker, second_signer_from_cents)
+  ${select}
   on conflict (account_id, type, subject_id) where status = 'pending' do nothing
   returning id`;
 
+const insertOne = statementForOne<typeof INSERT_PARAMETERS, { id: string }>(INSERT_PARAMETERS, (names) =>
+  insertApprovals(newApproval(names)),
+);
+// What somebody holds is skipped, so that no request waits for another's contract.
+const insertMany = statementForMany<typeof INSERT_PARAMETERS, { id: string }>(
+  INSERT_PARAMETERS,
+  (names, requests) =>
+    insertApprovals(
+      `select x.* from ${requests} cross join lateral (${newApproval(names)} skip locked) x order by r.position`,
+    ),
+);
+
+/** Whether each was recorded. One that a batch has not recorded goes alone: it was held, or something had changed. */
+const insert = inBatches<Insertion, boolean>({
+  async alone(db, insertion) {
+    return (await insertOne(db, insertion)).length === 1;
+  },
+  async together(db, insertions) {
+    // Every batch takes its keys in one order, so that two of them never wait for each other.
+    const inOrder = insertions.toSorted((a, b) => (a.accountId < b.accountId ? -1 : 1));
+    const inserted = new Set((await insertMany(db, inOrder)).map(({ id }) => id));
+    return insertions.map(({ id }) => inserted.has(id) || undefined);
+  },
+  // A statement does not see what it inserts itself: two of an account would be counted as one.
+  groupOf: ({ accountId }) => accountId,
+});
+
 /** Records a pending approval. `false`: something changed meanwhile, another was first, or too many wait. */
-export async function insertFundingApproval(
-  db: Db,
-  accountId: string,
-  approval: NewApproval,
-): Promise<boolean> {
+export function insertFundingApproval(db: Db, accountId: string, approval: NewApproval): Promise<boolean> {
   const { terms, token } = approval;
-  const query = CompiledQuery.raw(INSERT_FUNDING, [
+  return insert(db, {
     accountId,
-    approval.id,
-    JSON.stringify(terms),
-    approval.termsDigest,
-    approval.coSign,
-    token.id,
-    token.name,
-    token.preview,
-    approval.createdAt,
-    approval.expiresAt,
-    terms.milestoneId,
-    terms.contractId,
-    approval.contractRevision,
-    approval.milestoneRevision,
-    approval.waitingBelow,
-    token.rootId,
-    approval.ofRootBelow,
-    JSON.stringify(approval.asker),
-    approval.secondSignerFromCents,
-  ]);
-  return (await db.executeQuery(query)).rows.length === 1;
+    id: approval.id,
+    terms: JSON.stringify(terms),
+    termsDigest: approval.termsDigest,
+    coSign: approval.coSign,
+    tokenId: token.id,
+    tokenName: token.name,
+    tokenPreview: token.preview,
+    rootTokenId: token.rootId,
+    createdAt: approval.createdAt,
+    expiresAt: approval.expiresAt,
+    asker: JSON.stringify(approval.asker),
+    secondSignerFromCents: approval.secondSignerFromCents,
+    milestoneId: terms.milestoneId,
+    milestoneRevision: approval.milestoneRevision,
+    contractId: terms.contractId,
+    contractRevision: approval.contractRevision,
+    waitingBelow: approval.waitingBelow,
+    ofRootBelow: approval.ofRootBelow,
+  });
 }
 
 /** Lets the requests of one account that are near its limit go on one at a time, until the transaction ends. */
@@ -156,7 +222,7 @@ export async function queueRequests(trx: Trx, accountId: string): Promise<void> 
 }
 
 const COUNT_WAITING = `
-  select count(*) as "all", count(*) filter (where o.root_token_id = $2) as "ofRoot" ${WAITING}`;
+  select count(*) as "all", count(*) filter (where o.root_token_id = $2) as "ofRoot" ${waiting("$1")}`;
 
 /** How many approvals of the account wait for a human, and how many of them the root token and its descendants asked for. */
 export async function countWaiting(
@@ -169,13 +235,18 @@ export async function countWaiting(
   return rows[0] ?? { all: 0, ofRoot: 0 };
 }
 
-const READ_APPROVAL = `
-  select ${GRANT_COLUMNS}, v.id, v.type, v.status, v.contract_id as "contractId", v.milestone_id as "milestoneId",
-    v.job_id as "jobId", v.result, v.executing_at is not null as executing, v.created_at as "createdAt",
-    v.expires_at as "expiresAt", v.resolved_at as "resolvedAt"
-  from ${GRANT_TABLES}
-  left join approvals v on v.account_id = $1 and v.id = $3::uuid
-  where ${GRANT_CONDITION}`;
+const APPROVAL_PARAMETERS = { ...GRANT_PARAMETERS, approvalId: "uuid" } as const;
+
+const selectApproval = batchedRead<typeof APPROVAL_PARAMETERS, GrantWithApproval>(
+  APPROVAL_PARAMETERS,
+  (names) => `
+    select ${GRANT_COLUMNS}, v.id, v.type, v.status, v.contract_id as "contractId", v.milestone_id as "milestoneId",
+      v.job_id as "jobId", v.result, v.executing_at is not null as executing, v.created_at as "createdAt",
+      v.expires_at as "expiresAt", v.resolved_at as "resolvedAt"
+    from ${GRANT_TABLES}
+    left join approvals v on v.account_id = t.account_id and v.id = ${names.approvalId}
+    where ${grantCondition(names)}`,
+);
 
 export type GrantWithApproval = Grant & Omit<ApprovalRow, "id"> & { id: string | null };
 
@@ -185,8 +256,7 @@ export async function readApproval(
   credential: Credential,
   approvalId: string | null,
 ): Promise<GrantWithApproval | undefined> {
-  const query = CompiledQuery.raw(READ_APPROVAL, [credential.accountId, credential.digest, approvalId]);
-  return (await db.executeQuery<GrantWithApproval>(query)).rows[0];
+  return (await selectApproval(db, { ...credential, approvalId }))[0];
 }
 
 /**
