@@ -48,6 +48,7 @@ class Lanes<Request, Answer> {
   readonly #batching: Batching<Request, Answer>;
   #waiting: Waiting<Request, Answer>[] = [];
   #free = LANES;
+  #starting = false;
 
   constructor(db: Db, batching: Batching<Request, Answer>) {
     this.#db = db;
@@ -58,8 +59,18 @@ class Lanes<Request, Answer> {
     return new Promise((resolve, reject) => {
       const waiting: Waiting<Request, Answer> = { request, resolve, reject };
       this.#waiting.push(waiting);
-      if (this.#free > 0) void this.#runLane();
+      if (this.#free > 0) this.#start();
       else waiting.timer = setTimeout(() => this.#giveUp(waiting), PATIENCE);
+    });
+  }
+
+  /** After this turn of the event loop: requests that it has read from several sockets arrived together. */
+  #start(): void {
+    if (this.#starting) return;
+    this.#starting = true;
+    setImmediate(() => {
+      this.#starting = false;
+      while (this.#free > 0 && this.#waiting.length > 0) void this.#runLane();
     });
   }
 
