@@ -143,7 +143,11 @@ const insertApprovals = (select: string) => `
 const insertOne = statementForOne<typeof INSERT_PARAMETERS, { id: string }>(INSERT_PARAMETERS, (names) =>
   insertApprovals(newApproval(names)),
 );
-// What somebody holds is skipped, so that no request waits for another's contract.
+// In a lane what somebody holds is skipped, so that no request waits for another's contract.
+const insertOneUnlessHeld = statementForOne<typeof INSERT_PARAMETERS, { id: string }>(
+  INSERT_PARAMETERS,
+  (names) => insertApprovals(`${newApproval(names)} skip locked`),
+);
 const insertMany = statementForMany<typeof INSERT_PARAMETERS, { id: string }>(
   INSERT_PARAMETERS,
   (names, requests) =>
@@ -158,9 +162,14 @@ const insert = inBatches<Insertion, boolean>({
     return (await insertOne(db, insertion)).length === 1;
   },
   async together(db, insertions) {
+    const [only, ...others] = insertions;
     // Every batch takes its keys in one order, so that two of them never wait for each other.
     const inOrder = insertions.toSorted((a, b) => (a.accountId < b.accountId ? -1 : 1));
-    const inserted = new Set((await insertMany(db, inOrder)).map(({ id }) => id));
+    const rows =
+      only !== undefined && others.length === 0
+        ? await insertOneUnlessHeld(db, only)
+        : await insertMany(db, inOrder);
+    const inserted = new Set(rows.map(({ id }) => id));
     return insertions.map(({ id }) => inserted.has(id) || undefined);
   },
   // A statement does not see what it inserts itself: two of an account would be counted as one.
