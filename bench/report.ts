@@ -1,31 +1,51 @@
 import { type Interval, medianOf } from "./statistics.ts";
 
 /** What one side of a comparison did in one slice. */
-export type Sample = { rate: number; p50?: number; p99?: number };
+export type Sample = {
+  rate: number;
+  p50?: number;
+  p99?: number;
+  /** Microseconds of processor time a request. */
+  serviceCpu?: number;
+  postgresCpu?: number;
+};
 /** A side's samples, in the order of the pairs. */
 export type Side = { name: string; samples: Sample[]; queries?: number };
 
-const WIDTHS = [14, 10, 12, 18, 8, 8, 8];
+const WIDTHS = [14, 10, 12, 18, 8, 8, 8, 12, 12];
 
 export function printHeader(): void {
-  printRow(["", "", "requests/s", "95 % interval", "p50 ms", "p99 ms", "queries"]);
+  printRow([
+    "",
+    "",
+    "requests/s",
+    "95 % interval",
+    "p50 ms",
+    "p99 ms",
+    "queries",
+    "service µs",
+    "Postgres µs",
+  ]);
 }
 
 /** Prints a case: each side's medians, and the first side's share of each other, pair by pair. */
 export function printCase(name: string, sides: Side[]): void {
   for (const [i, side] of sides.entries()) {
     const rate = medianOf(side.samples.map((sample) => sample.rate));
-    const p50 = medianOf(side.samples.map((sample) => sample.p50 ?? Number.NaN)).median;
-    const p99 = medianOf(side.samples.map((sample) => sample.p99 ?? Number.NaN)).median;
-    const text = (value: number) => (Number.isNaN(value) ? "–" : value.toFixed(2));
+    const text = (name: keyof Sample, digits: number) => {
+      const { median } = medianOf(side.samples.map((sample) => sample[name] ?? Number.NaN));
+      return Number.isNaN(median) ? "–" : median.toFixed(digits);
+    };
     printRow([
       i === 0 ? name : "",
       side.name,
       rate.median.toFixed(0),
       `${rate.low.toFixed(0)} – ${rate.high.toFixed(0)}`,
-      text(p50),
-      text(p99),
+      text("p50", 2),
+      text("p99", 2),
       String(side.queries ?? ""),
+      text("serviceCpu", 0),
+      text("postgresCpu", 0),
     ]);
   }
   const [first, ...others] = sides;

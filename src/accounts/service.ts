@@ -16,8 +16,9 @@ import { listWithDescendants, revokeTokens } from "./token-store.ts";
 export type { AccountValues, Grant, MemberRow, Membership } from "./store.ts";
 export {
   GRANT_COLUMNS,
-  GRANT_CONDITION,
+  GRANT_PARAMETERS,
   GRANT_TABLES,
+  grantCondition,
   holdFrozen,
   insertAccount,
   listMemberships,
