@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import pg from "pg";
-import { afterAll, describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
 import { connect, type Db } from "../../src/database/connection.ts";
 import { type Listening, startListening } from "../../src/database/listening.ts";
@@ -8,6 +8,7 @@ import { inTransaction, noteChange } from "../../src/database/transaction.ts";
 import { Wakes, type Woken } from "../../src/database/wakes.ts";
 import { newId } from "../../src/lib/ids.ts";
 import { cloneDatabase } from "../support/clones.ts";
+import { closeAfterFile } from "../support/closing.ts";
 import { waitUntil } from "../support/process.ts";
 
 const url = await cloneDatabase();
@@ -27,7 +28,7 @@ async function createParty(): Promise<Party> {
   const heard: Woken[] = [];
   wakes.subscribe((woken) => heard.push(woken));
   const listening = await startListening({ db, wakes, url, logger: createLogger("silent") });
-  afterAll(async () => {
+  closeAfterFile(async () => {
     await listening.stop();
     await connection.close();
   });

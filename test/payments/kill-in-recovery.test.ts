@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { sql } from "kysely";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
@@ -8,7 +7,7 @@ import type { Config } from "../../src/config/config.ts";
 import { type Connection, connect, type Db } from "../../src/database/connection.ts";
 import { RUNNING_ROLE } from "../../src/database/grants.ts";
 import type { App } from "../../src/http/app.ts";
-import { cloneDatabase, createDatabase, databaseUrl } from "../support/clones.ts";
+import { cloneDatabase, createDatabase, databaseUrl, newName } from "../support/clones.ts";
 import { ownerOf } from "../support/owner.ts";
 import { findDisagreements, openRails, type Rails } from "../support/rails.ts";
 import { asRole } from "../support/roles.ts";
@@ -94,7 +93,7 @@ afterAll(async () => {
 /** A copy of that moment, for one more death. */
 async function copyBase({ base, rails }: World): Promise<{ url: string; db: Db; rails: Rails }> {
   const adminUrl = inject("adminUrl");
-  const name = `test_${randomBytes(6).toString("hex")}`;
+  const name = newName();
   await createDatabase(adminUrl, name, new URL(base).pathname.slice(1));
   const url = asRole(databaseUrl(adminUrl, name), RUNNING_ROLE);
   const options = { size: 3, statementTimeout: 5_000, lockTimeout: 3_000, onIdleError: () => {} };

@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import { createServer, request } from "node:http";
 import type { AddressInfo } from "node:net";
-import { afterAll } from "vitest";
 import { cloneDatabase } from "../support/clones.ts";
+import { closeAfterFile } from "../support/closing.ts";
 import { type ServiceProcess, startProcess } from "../support/process.ts";
 
 /** The real service behind one address, which leads each request to another of its processes than the one before. */
@@ -36,7 +36,7 @@ export async function startCluster(env: Record<string, string>): Promise<Cluster
   });
   server.listen(0, "localhost");
   await once(server, "listening");
-  afterAll(() => {
+  closeAfterFile(() => {
     server.close();
     server.closeAllConnections();
   });

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { afterAll } from "vitest";
+import { closeAfterFile } from "./closing.ts";
 import type { Answer } from "./fixtures.ts";
 import { guard } from "./guard.ts";
 import { serviceEnvironment } from "./service.ts";
@@ -38,11 +38,6 @@ export type ServiceProcess = Program & {
     options?: { token?: string; body?: unknown; headers?: Record<string, string> },
   ): Promise<Answer>;
 };
-
-const running = new Set<Program>();
-afterAll(async () => {
-  await Promise.all([...running].map((program) => program.kill9()));
-});
 
 /**
  * Starts the real program, `node src/main.ts …`, and does not wait for anything. It ends with the test file.
@@ -82,13 +77,12 @@ function run(command: string, args: readonly string[], env: Environment): Progra
     pid,
     output: () => printed.stdout + printed.stderr,
     ended: once(child, "close").then(([code, signal]) => {
-      running.delete(program);
       return { code, signal, ...printed };
     }),
     stop: () => end("SIGTERM"),
     kill9: () => end("SIGKILL"),
   };
-  running.add(program);
+  closeAfterFile(() => program.kill9());
   return program;
 }
 

@@ -1,4 +1,3 @@
-import { afterAll } from "vitest";
 import { TokenUses } from "../../src/accounts/token-uses.ts";
 import { createApp } from "../../src/app/app.ts";
 import { createLogger } from "../../src/app/logger.ts";
@@ -11,6 +10,7 @@ import { Waiters } from "../../src/events/waiters.ts";
 import type { App } from "../../src/http/app.ts";
 import { RateLimits } from "../../src/http/rate-limits.ts";
 import { cloneDatabase } from "./clones.ts";
+import { closeAfterFile } from "./closing.ts";
 import { noteAddress } from "./owner.ts";
 import type { Rails } from "./rails.ts";
 
@@ -73,7 +73,7 @@ export async function startService(
   if (rails !== undefined) await claimBooks(db, processor.name);
   const app = await createApp({ config, db, limits, tokenUses, waiters, processor, logger });
   await app.ready();
-  afterAll(async () => {
+  closeAfterFile(async () => {
     await app.close();
     await connection.close();
   });
