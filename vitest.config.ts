@@ -3,7 +3,8 @@ import { glob } from "node:fs/promises";
 import { join } from "node:path";
 import { defineConfig } from "vitest/config";
 
-const ALONE = "test/**/*.alone.test.ts";
+const ALONE = ".alone.test.ts";
+const LONG = ".long.test.ts";
 /** What spawned programs were compiled to, for the next ones. */
 const COMPILED = join(import.meta.dirname, "node_modules/.cache/countersign-compiled");
 
@@ -19,7 +20,10 @@ export default defineConfig(async ({ mode }) => {
   };
   // What .ci/run counts by.
   const counts: ["json", { outputFile: string }] = ["json", { outputFile: `.ci/${mode}.json` }];
-  const [app, alone] = mode === "long" ? await listLong() : [["test/**/*.test.ts"], [ALONE]];
+  const files = (await Array.fromAsync(glob("test/**/*.test.ts"))).filter(
+    mode === "long" ? triesMore : (file) => !file.endsWith(LONG),
+  );
+  const alone = files.filter((file) => file.endsWith(ALONE));
   return {
     test: {
       globalSetup: ["test/support/global-setup.ts"],
@@ -30,7 +34,7 @@ export default defineConfig(async ({ mode }) => {
       projects: [
         // To import the program takes a second, so these files share two processes: what one of them opens or changes
         // there must end with it, which `set-up.ts` sees to.
-        { test: { ...shared, name: "app", include: app, exclude: [ALONE], isolate: false } },
+        { test: { ...shared, name: "app", include: files, exclude: alone, isolate: false } },
         // Each of these files has a process of its own, as it changes what a whole process has but once.
         { test: { ...shared, name: "alone", include: alone } },
       ],
@@ -38,9 +42,7 @@ export default defineConfig(async ({ mode }) => {
   };
 });
 
-/** The files that try more in a long run: those that import `support/long.ts`. */
-async function listLong(): Promise<[app: string[], alone: string[]]> {
-  const files = await Array.fromAsync(glob("test/**/*.test.ts"));
-  const long = files.filter((file) => readFileSync(file, "utf8").includes("support/long.ts"));
-  return [long, long.filter((file) => file.endsWith(".alone.test.ts"))];
+/** Whether a long run tries more of a file than an everyday run does. */
+function triesMore(file: string): boolean {
+  return file.endsWith(LONG) || readFileSync(file, "utf8").includes('/support/long.ts"');
 }

@@ -50,14 +50,14 @@ export const FAULTS: readonly Fault[] = [
     file: "src/events/service.ts",
     find: "  noteChange(trx, accountId);\n",
     replace: "",
-    test: "test/events/wait-for-updates.test.ts",
+    test: "test/events/wait-for-updates.alone.test.ts",
     title: "holds the request until an event comes",
   },
   {
     file: "src/events/operator-store.ts",
     find: '.orderBy("position")',
     replace: '.orderBy("number", "desc")',
-    test: "test/concurrency/feed-promise.test.ts",
+    test: "test/concurrency/feed-promise.long.test.ts",
     title: "every reader sees every event once",
   },
   {
@@ -65,14 +65,14 @@ export const FAULTS: readonly Fault[] = [
     find: 'for (const feed of woken) for (const waiter of this.#byFeed.get(feed) ?? []) waiter.tell("news");',
     replace:
       'for (const waiters of this.#byFeed.values()) for (const waiter of waiters) waiter.tell("news");',
-    test: "test/events/wait-for-updates.test.ts",
+    test: "test/events/wait-for-updates.alone.test.ts",
     title: "wakes every request of the account, and none of another",
   },
   {
     file: "src/events/waiters.ts",
     find: "          await waiting.recheck();\n",
     replace: "",
-    test: "test/events/wait-for-updates.test.ts",
+    test: "test/events/wait-for-updates.alone.test.ts",
     title: "is looked up again before the answer",
   },
   {
@@ -184,14 +184,14 @@ export const FAULTS: readonly Fault[] = [
     file: "src/webhooks/exchange.ts",
     find: "return found.filter(({ address }) => mayReach(host, address));",
     replace: "return found;",
-    test: "test/webhooks/deliver-guarded.test.ts",
+    test: "test/webhooks/deliver-guarded.alone.test.ts",
     title: "a name that re-resolves inside is refused",
   },
   {
     file: "src/webhooks/exchange.ts",
     find: "    rejectUnauthorized: true,\n",
     replace: "",
-    test: "test/webhooks/deliver-guarded.test.ts",
+    test: "test/webhooks/deliver-guarded.alone.test.ts",
     title: "is verified up to an authority that is known, whatever the environment says",
   },
   {
@@ -219,7 +219,7 @@ export const FAULTS: readonly Fault[] = [
     file: "src/accounts/gate.ts",
     find: "limits.hit(`token:${row.rootTokenId}`",
     replace: "limits.hit(`token:${row.tokenId}`",
-    test: "test/http/rate-limits.test.ts",
+    test: "test/http/rate-limits.alone.test.ts",
     title: "shares its allowance with all that it minted",
   },
   {

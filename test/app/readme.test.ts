@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
+import { programEnvironment } from "../support/program-env.ts";
 
 const PROJECT = join(import.meta.dirname, "..", "..");
 const DOCUMENTS = [
@@ -87,7 +88,7 @@ describe("the README's two commands", () => {
     const port = await freePort();
     const child = spawn("npm", ["start"], {
       cwd: PROJECT,
-      env: { PATH: process.env.PATH, HOME: process.env.HOME, DATA_DIR: dataDir, PORT: String(port) },
+      env: { ...programEnvironment(), HOME: process.env.HOME, DATA_DIR: dataDir, PORT: String(port) },
       detached: true,
       stdio: ["ignore", "pipe", "pipe"],
     });

@@ -8,6 +8,7 @@ import { type Connection, connect, type Db } from "../../src/database/connection
 import { RUNNING_ROLE } from "../../src/database/grants.ts";
 import type { App } from "../../src/http/app.ts";
 import { cloneDatabase, createDatabase, databaseUrl, newName } from "../support/clones.ts";
+import { some } from "../support/long.ts";
 import { ownerOf } from "../support/owner.ts";
 import { findDisagreements, openRails, type Rails } from "../support/rails.ts";
 import { asRole } from "../support/roles.ts";
@@ -18,11 +19,12 @@ import { countInDoubt, inParallel, recoverUntilDeath } from "./killing.ts";
 
 const quiet = createLogger("silent");
 const TURNS = 10;
+const TRIED = some(RECOVERIES, 1);
 
 type World = { name: string; rails: Rails; base: string; app: App; db: Db; config: Config };
 
 const worlds: World[] = await Promise.all(
-  (await openRails()).map(async (rails) => {
+  some(await openRails(), 1).map(async (rails) => {
     const base = await cloneDatabase();
     return { ...(await startService({}, base, rails)), name: rails.name, rails, base };
   }),
@@ -55,7 +57,7 @@ async function holdAll(world: World, { card, died, crosses }: Recovery): Promise
 
 beforeAll(async () => {
   for (const world of worlds) {
-    await inParallel(2, RECOVERIES, async (recovery) => {
+    await inParallel(2, TRIED, async (recovery) => {
       const stories = await holdAll(world, recovery);
       if (recovery.end === "expired") for (const story of stories) await lapse(world.db, story);
       dead.get(world)?.set(recovery, stories);
@@ -129,7 +131,7 @@ const ENDS = {
 };
 
 describe("when the process that recovers dies too, at any boundary that it crosses, the next one settles everything", () => {
-  const cases = worlds.flatMap((world) => RECOVERIES.map((recovery) => ({ world, recovery, ...recovery })));
+  const cases = worlds.flatMap((world) => TRIED.map((recovery) => ({ world, recovery, ...recovery })));
   const name = "$card over the rails of $world.name, left at $died";
   test.concurrent.for(cases)(name, { timeout: 120_000 }, async ({ world, recovery }) => {
     const stories = dead.get(world)?.get(recovery) ?? [];

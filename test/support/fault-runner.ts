@@ -42,6 +42,7 @@ export async function createScratch(adminUrl: string): Promise<(fault: Fault) =>
         `--outputFile=${output}`,
         `--fsModuleCachePath=${join(folder, ".cache")}`,
       ];
+      if (test.endsWith(".long.test.ts")) flags.push("--mode=long");
       const printed = await run(folder, [VITEST, "run", test, "-t", pattern, ...flags], adminUrl);
       const report = await readFile(output, "utf8").catch(() => undefined);
       if (report === undefined) return printed;
@@ -57,7 +58,7 @@ export async function createScratch(adminUrl: string): Promise<(fault: Fault) =>
 }
 
 async function run(cwd: string, args: string[], adminUrl: string): Promise<string> {
-  const { VITEST: _, NODE_OPTIONS: _options, CI: _ci, ...env } = process.env;
+  const { VITEST: _vitest, VITEST_POOL_ID: _pool, VITEST_WORKER_ID: _worker, CI: _ci, ...env } = process.env;
   const child = spawn(process.execPath, args, {
     cwd,
     env: { ...env, TEST_DATABASE_URL: adminUrl },

@@ -6,6 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { closeAfterFile } from "./closing.ts";
 import type { Answer } from "./fixtures.ts";
 import { guard } from "./guard.ts";
+import { programEnvironment } from "./program-env.ts";
 import { serviceEnvironment } from "./service.ts";
 
 const MAIN = join(import.meta.dirname, "../../src/main.ts");
@@ -59,7 +60,7 @@ export function launchWith(
 
 function run(command: string, args: readonly string[], env: Environment): Program {
   const child = spawn(command, args, {
-    env: { PATH: process.env.PATH, ...env },
+    env: { ...programEnvironment(), ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const { pid } = child;

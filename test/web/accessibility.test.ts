@@ -6,6 +6,7 @@ import type { AxeResults } from "axe-core";
 import type { Browser, Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { launchBrowser, SIZES, startSite } from "../support/browser.ts";
+import { some } from "../support/long.ts";
 import { createPageStates, type PageState } from "../support/page-states.ts";
 
 const WEIGHT_LIMIT = 50 * 1024;
@@ -23,7 +24,7 @@ const site = browser && (await startSite());
 const states = site === undefined ? [] : await createPageStates(site);
 
 describe.skipIf(browser === undefined)("every page, in every state", () => {
-  test.each(states)("$name", async (state) => {
+  test.each(some(states, 4))("$name", async (state) => {
     await visit(state, async (page, said) => {
       const weight = await weigh(page, async () => {
         await page.goto(`${site?.origin}${state.path}`);
