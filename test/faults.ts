@@ -139,7 +139,7 @@ export const FAULTS: readonly Fault[] = [
     title: "while the confirmation itself is still being answered",
   },
   {
-    file: "src/web/layout.ts",
+    file: "src/web/kit/layout.ts",
     find: '"frame-src": `${STRIPE_FRAMES} https://hooks.stripe.com`',
     replace: '"frame-src": "https://hooks.stripe.com"',
     test: "test/web/stripe-story.test.ts",
@@ -293,21 +293,21 @@ export const FAULTS: readonly Fault[] = [
     title: "a form is taken only from a page of this origin",
   },
   {
-    file: "src/sign-in/actor.ts",
+    file: "src/sign-in/actor-service.ts",
     find: '  if (!session.tokenDigest.equals(actor.tokenDigest)) throw new Problem("session_replaced");\n',
     replace: "",
     test: "test/sign-in/held-body.test.ts",
     title: "changes nothing for somebody who may no longer act",
   },
   {
-    file: "src/sign-in/actor.ts",
+    file: "src/sign-in/actor-service.ts",
     find: "  if (account !== undefined) await assertMember(trx, account.id, actor.userId, account.may);\n",
     replace: "",
     test: "test/sign-in/held-body.test.ts",
     title: "changes nothing for somebody who may no longer act",
   },
   {
-    file: "src/sign-in/actor.ts",
+    file: "src/sign-in/actor-service.ts",
     find: "const change = { current: actor.tokenDigest, next: next.digest, ...how };",
     replace: "const change = { current: actor.tokenDigest, next: actor.tokenDigest, ...how };",
     test: "test/sign-in/copied-cookie.test.ts",
@@ -433,7 +433,7 @@ export const FAULTS: readonly Fault[] = [
     title: "is refused after any of",
   },
   {
-    file: "src/receipts/envelope.ts",
+    file: "src/receipts/signature.ts",
     find: ' || bytes.toString("base64url") !== signature.signature',
     replace: "",
     test: "test/receipts/verify-receipt.test.ts",

@@ -5,32 +5,32 @@ import type { Logo } from "../config/logo.ts";
 import type { App } from "../http/app.ts";
 import { toProblem } from "../http/errors.ts";
 import { problemRow } from "../lib/problems.ts";
-import type { SessionDeps } from "../sessions/service.ts";
+import type { SessionDeps } from "../passkeys/session-deps.ts";
 import { readHuman } from "../sign-in/gate.ts";
 import type { WebhookDeps } from "../webhooks/service.ts";
-import { approvalPageRoutes } from "./approval-routes.ts";
-import type { ApprovalPageDeps } from "./approval-view.ts";
-import { billingRoutes } from "./billing-routes.ts";
-import { cardRoutes } from "./card-routes.ts";
-import { type ClaimPageDeps, claimRoutes } from "./claim-routes.ts";
-import { inviteRoutes } from "./invite-routes.ts";
-import { keyRoutes } from "./key-routes.ts";
-import type { Page } from "./layout.ts";
-import { mailboxRoutes } from "./mailbox-routes.ts";
-import { type MemberPageDeps, memberRoutes } from "./member-routes.ts";
-import * as pages from "./pages.ts";
-import { passkeyConsentRoutes } from "./passkey-consent-routes.ts";
-import { passkeyRoutes } from "./passkey-routes.ts";
-import { passkeySignInRoutes } from "./passkey-sign-in-routes.ts";
-import { problemPage } from "./problem-page.ts";
-import { type ReceiptPageDeps, receiptPageRoutes } from "./receipt-routes.ts";
-import { resetRoutes } from "./reset-routes.ts";
-import { sandboxRoutes } from "./sandbox-routes.ts";
-import { securityRoutes } from "./security-routes.ts";
-import { signInRoutes } from "./sign-in-routes.ts";
-import { show } from "./site.ts";
-import { upgradeRoutes } from "./upgrade-routes.ts";
-import { webhookPageRoutes } from "./webhook-routes.ts";
+import { approvalPageRoutes } from "./approvals/approval-routes.ts";
+import type { ApprovalPageDeps } from "./approvals/approval-view.ts";
+import { type ReceiptPageDeps, receiptPageRoutes } from "./approvals/receipt-routes.ts";
+import { billingRoutes } from "./billing/billing-routes.ts";
+import { cardRoutes } from "./billing/card-routes.ts";
+import { sandboxRoutes } from "./billing/sandbox-routes.ts";
+import { type ClaimPageDeps, claimRoutes } from "./entry/claim-routes.ts";
+import { inviteRoutes } from "./entry/invite-routes.ts";
+import { mailboxRoutes } from "./entry/mailbox-routes.ts";
+import { passkeySignInRoutes } from "./entry/passkey-sign-in-routes.ts";
+import { resetRoutes } from "./entry/reset-routes.ts";
+import { signInRoutes } from "./entry/sign-in-routes.ts";
+import type { Page } from "./kit/layout.ts";
+import * as pages from "./kit/pages.ts";
+import { problemPage } from "./kit/problem-page.ts";
+import { show } from "./kit/site.ts";
+import { keyRoutes } from "./settings/keys/key-routes.ts";
+import { type MemberPageDeps, memberRoutes } from "./settings/members/member-routes.ts";
+import { upgradeRoutes } from "./settings/members/upgrade-routes.ts";
+import { passkeyConsentRoutes } from "./settings/security/passkey-consent-routes.ts";
+import { passkeyRoutes } from "./settings/security/passkey-routes.ts";
+import { securityRoutes } from "./settings/security/security-routes.ts";
+import { webhookPageRoutes } from "./settings/webhooks/webhook-routes.ts";
 
 const ASSETS = [
   { url: "/assets/style.css", type: "text/css; charset=utf-8", file: "style.css" },
@@ -117,7 +117,7 @@ function settingsRoute(app: App): void {
 
 function assetRoutes(app: App, logo: Logo): void {
   for (const { url, type, file } of ASSETS) {
-    const content = readFileSync(new URL(file, import.meta.url));
+    const content = readFileSync(new URL(`./assets/${file}`, import.meta.url));
     app.get(url, { config: { access: { by: "public" } }, schema: { hide: true } }, async (_request, reply) =>
       reply.type(type).send(content),
     );

@@ -1,4 +1,4 @@
-import { TokenUses } from "../../src/accounts/token-uses.ts";
+import { TokenUses } from "../../src/accounts/token-use-service.ts";
 import { createApp } from "../../src/app/app.ts";
 import { createLogger } from "../../src/app/logger.ts";
 import { createSandbox } from "../../src/billing/sandbox.ts";
@@ -8,7 +8,7 @@ import { type Connection, connect } from "../../src/database/connection.ts";
 import { Wakes } from "../../src/database/wakes.ts";
 import { Waiters } from "../../src/events/waiters.ts";
 import type { App } from "../../src/http/app.ts";
-import { RateLimits } from "../../src/http/rate-limits.ts";
+import { RateLimits } from "../../src/http/token-rate-limit.ts";
 import { cloneDatabase } from "./clones.ts";
 import { closeAfterFile } from "./closing.ts";
 import { noteAddress } from "./owner.ts";
