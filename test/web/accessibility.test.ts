@@ -33,6 +33,7 @@ describe.skipIf(browser === undefined)("every page, in every state", () => {
       expect(weight, "bytes over the wire").toBeLessThan(WEIGHT_LIMIT);
       expect(await shiftOf(page), "layout shift").toBe(0);
       expect(await smallTargets(page), `targets under ${TOUCH} px`).toEqual([]);
+      expect(await namelessPasswords(page), "passwords of nobody").toBe(0);
       expect(await tabOrder(page)).toEqual(await readingOrder(page));
       await page.evaluate(AXE);
       expect(await violations(page)).toEqual([]);
@@ -164,6 +165,13 @@ function smallTargets(page: Page): Promise<string[]> {
         .map((element) => element.outerHTML),
     { touch: TOUCH, folded: FOLDED },
   );
+}
+
+/** Password managers, and a warning of Chromium's, go by the field of the person's e-mail beside the password. */
+function namelessPasswords(page: Page): Promise<number> {
+  return page
+    .locator('form:not(:has(input[autocomplete="username"])) input[type="password"]')
+    .evaluateAll((fields) => fields.length);
 }
 
 const CONTROLS = [
