@@ -16,7 +16,7 @@ export default defineConfig(async ({ mode }) => {
     testTimeout: 60_000,
     hookTimeout: 60_000,
     // What is awaited comes when the machine has time for it.
-    expect: { poll: { timeout: 20_000 } },
+    expect: { poll: { timeout: 40_000 } },
   };
   // What .ci/run counts by.
   const counts: ["json", { outputFile: string }] = ["json", { outputFile: `.ci/${mode}.json` }];
