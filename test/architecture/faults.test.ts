@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, inject, test } from "vitest";
 import { FAULTS } from "../faults.ts";
 import { inParallel } from "../payments/killing.ts";
-import { createScratch, type Verdict } from "../support/fault-runner.ts";
+import { createScratch, FAILED } from "../support/fault-runner.ts";
 import { LONG } from "../support/long.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -19,13 +19,13 @@ describe("each fault", () => {
   });
 
   test.runIf(LONG)("fails the test that it names", { timeout: 20 * 60_000 }, async () => {
-    const verdicts: [string, Verdict][] = [];
+    const verdicts: [fault: string, verdict: string][] = [];
     const rest = [...FAULTS];
     await inParallel(AT_ONCE, Array.from({ length: AT_ONCE }), async () => {
       const tryFault = await createScratch(inject("adminUrl"));
       for (let fault = rest.shift(); fault !== undefined; fault = rest.shift())
         verdicts.push([`${fault.file}: ${fault.find}`, await tryFault(fault)]);
     });
-    expect(verdicts.filter(([, verdict]) => verdict !== "failed")).toEqual([]);
+    expect(verdicts.filter(([, verdict]) => verdict !== FAILED)).toEqual([]);
   });
 });

@@ -24,6 +24,7 @@ export function ownerOf(db: Db): Db {
   if (url === undefined) throw new TypeError("nobody has noted where this database is");
   const connection = connect(new URL(url).username === RUNNING_ROLE ? asOwner(url) : url, {
     size: 2,
+    connectTimeout: 30_000,
     onIdleError: () => {},
   });
   connections.set(db, connection);

@@ -59,6 +59,8 @@ export async function startService(
     size: 10,
     statementTimeout: 5_000,
     lockTimeout: 3_000,
+    // The machine may be busy.
+    connectTimeout: 30_000,
     onIdleError: () => {},
   });
   const { db } = connection;
