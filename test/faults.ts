@@ -77,9 +77,9 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     file: "src/database/listening.ts",
-    find: '      wakes.wake("all");\n',
+    find: '      changeBus.publish("all");\n',
     replace: "",
-    test: "test/database/wakes.test.ts",
+    test: "test/database/change-bus.test.ts",
     title: "comes back when it is killed",
   },
   {
@@ -168,7 +168,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     file: "src/billing/stripe.ts",
-    find: "return metadata?.books === (await booksId());",
+    find: "return metadata?.databaseId === (await databaseId());",
     replace: "return true;",
     test: "test/payments/reconcile.test.ts",
     title: "intents that never moved and belong to nothing",

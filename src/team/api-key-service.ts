@@ -3,7 +3,7 @@ import {
   findKey,
   type MintedToken,
   mintToken,
-  revokeWithOffspring,
+  revokeWithDescendants,
   type TokenRequest,
 } from "../accounts/token-service.ts";
 import { byPerson, recordAudit } from "../audit/service.ts";
@@ -66,7 +66,7 @@ export async function revokeKey(
   const need = { account: { id: accountId, may: "decide", alone: true } } as const;
   await inSession(db, person, need, async (trx, now) => {
     if ((await findKey(trx, account, id)) === undefined) throw notFound("tokens", "tokenId", id);
-    const ended = await revokeWithOffspring(trx, accountId, [id], now);
+    const ended = await revokeWithDescendants(trx, accountId, [id], now);
     const webhooksEnded = (await endWebhooks?.(trx)) ?? 0;
     const entry = { accountId, actor: byPerson(person), subject: { kind: "token", id }, origin };
     await recordAudit(trx, { ...entry, action: "key_revoked", detail: { ended, webhooksEnded } }, now);

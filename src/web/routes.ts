@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import formBody from "@fastify/formbody";
+import type { FastifyReply, FastifyRequest } from "fastify";
 import type { BillingDeps } from "../billing/service.ts";
 import type { Logo } from "../config/logo.ts";
 import type { App } from "../http/app.ts";
@@ -20,6 +21,7 @@ import { mailboxRoutes } from "./entry/mailbox-routes.ts";
 import { passkeySignInRoutes } from "./entry/passkey-sign-in-routes.ts";
 import { resetRoutes } from "./entry/reset-routes.ts";
 import { signInRoutes } from "./entry/sign-in-routes.ts";
+import { encodeAsset, FOREVER, listAssets } from "./kit/assets.ts";
 import type { Page } from "./kit/layout.ts";
 import * as pages from "./kit/pages.ts";
 import { problemPage } from "./kit/problem-page.ts";
@@ -32,15 +34,10 @@ import { passkeyRoutes } from "./settings/security/passkey-routes.ts";
 import { securityRoutes } from "./settings/security/security-routes.ts";
 import { webhookPageRoutes } from "./settings/webhooks/webhook-routes.ts";
 
-const ASSETS = [
-  { url: "/assets/style.css", type: "text/css; charset=utf-8", file: "style.css" },
-  { url: "/assets/card.js", type: "text/javascript; charset=utf-8", file: "card.js" },
-  { url: "/assets/co-sign.js", type: "text/javascript; charset=utf-8", file: "co-sign.js" },
-  { url: "/assets/passkeys.js", type: "text/javascript; charset=utf-8", file: "passkeys.js" },
-  { url: "/assets/send.js", type: "text/javascript; charset=utf-8", file: "send.js" },
-  { url: "/assets/webauthn.js", type: "text/javascript; charset=utf-8", file: "webauthn.js" },
-  { url: "/assets/zone.js", type: "text/javascript; charset=utf-8", file: "zone.js" },
-] as const;
+const A_DAY = "public, max-age=86400";
+const TOUCH_ICON = readFileSync(new URL("./assets/touch-icon.png", import.meta.url));
+/** Search engines find the first page, the documents for agents, and no page of any account. */
+const ROBOTS = "User-agent: *\nAllow: /$\nAllow: /llms.txt\nAllow: /auth.md\nAllow: /docs\nDisallow: /\n";
 
 export type WebDeps = SessionDeps &
   ApprovalPageDeps &
@@ -115,21 +112,31 @@ function settingsRoute(app: App): void {
   );
 }
 
+/** What pages load, and what browsers and crawlers ask every site for. */
 function assetRoutes(app: App, logo: Logo): void {
-  for (const { url, type, file } of ASSETS) {
-    const content = readFileSync(new URL(`./assets/${file}`, import.meta.url));
-    app.get(url, { config: { access: { by: "public" } }, schema: { hide: true } }, async (_request, reply) =>
-      reply.type(type).send(content),
-    );
+  const open = { config: { access: { by: "public" as const } }, schema: { hide: true } };
+  for (const asset of listAssets()) {
+    app.get(asset.url, open, async (request, reply) => {
+      const { encoding, body } = encodeAsset(asset, request.headers["accept-encoding"]);
+      if (encoding !== "identity") reply.header("content-encoding", encoding);
+      return reply.headers({ "cache-control": FOREVER, vary: "Accept-Encoding" }).type(asset.type).send(body);
+    });
   }
-  // An SVG that is opened by itself is a page, with whatever the operator's file holds.
-  app.get(
-    "/assets/logo",
-    { config: { access: { by: "public" } }, schema: { hide: true } },
-    async (_request, reply) =>
-      reply
-        .header("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
-        .type(logo.type)
-        .send(logo.content),
+  const sendLogo = async (_request: FastifyRequest, reply: FastifyReply) =>
+    reply
+      // An SVG that is opened by itself is a page, with whatever the operator's file holds.
+      .header("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
+      .header("cache-control", A_DAY)
+      .type(logo.type)
+      .send(logo.content);
+  app.get("/assets/logo", open, sendLogo);
+  app.get("/favicon.ico", open, sendLogo);
+  app.get("/apple-touch-icon.png", open, async (request, reply) =>
+    logo.type === "image/png"
+      ? sendLogo(request, reply)
+      : reply.header("cache-control", A_DAY).type("image/png").send(TOUCH_ICON),
+  );
+  app.get("/robots.txt", open, async (_request, reply) =>
+    reply.header("cache-control", A_DAY).type("text/plain; charset=utf-8").send(ROBOTS),
   );
 }

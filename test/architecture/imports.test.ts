@@ -26,11 +26,11 @@ const ROLES = {
     ),
     ...words("to token validators verifier waiters wire"),
   ],
-  rules: words("service attempt booking decide events funding notices payment reversals signer submission"),
+  rules: words("service attempt booking decide events funding payment reversals signer submission"),
   outside: words(
     "answers calls errors gate server tools form forms view deliveries paths amount routes jobs page pages",
   ),
-  kit: words("layout memberships presence reversals signing site wording zone"),
+  kit: words("assets layout memberships presence reversals signing site wording zone"),
 };
 const FLOORS = [ROLES.texts, ROLES.data, ROLES.parts, ROLES.rules, ROLES.outside];
 /** What a feature keeps to itself. */

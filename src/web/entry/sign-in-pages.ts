@@ -25,6 +25,7 @@ export function signInPage({
 }): Page {
   return {
     title: "Sign in",
+    ...(returnTo.startsWith("/approvals/") && { preview: "Approval request" }),
     ...(passkeys && PASSKEY_SCRIPT),
     body: html`
       ${notice(said === undefined ? undefined : NOTICES[said])}

@@ -1,5 +1,6 @@
 import type { FastifyReply } from "fastify";
 import { type Html, html } from "../../lib/html.ts";
+import { type AssetFile, assetUrl } from "./assets.ts";
 import { hiddenField } from "./forms.ts";
 import { mentioned } from "./wording.ts";
 import { readZone, timesIn } from "./zone.ts";
@@ -34,13 +35,18 @@ export type Page = {
   /** The first heading, if it is not the title. */
   heading?: Html;
   body: Html;
-  /** One of our scripts, a module, by its file's name: it runs when the page has been read. */
-  script?: string;
+  /** One of our scripts, a module: it runs when the page has been read. */
+  script?: AssetFile;
+  /** What a pasted link to the page shows, where that is not the title. Never an amount or a name of the account. */
+  preview?: string;
   /** The script asks this service for something, and nobody else. */
   fetches?: true;
   /** Opens the page for Stripe's form, and for nothing else. */
   stripe?: true;
 };
+
+/** The product, and nothing of any account: whoever is sent a link sees this before they sign in. */
+const DESCRIPTION = "AI agents ask, a person confirms the exact terms, and the money moves once.";
 
 /** Who is signed in, as every page's head shows it. */
 export type Visitor = { name: string; email: string; signOutToken: string };
@@ -50,29 +56,35 @@ export function sendPage(
   reply: FastifyReply,
   appName: string,
   status: number,
-  { title, heading, body, script, fetches, stripe }: Page,
+  { title, heading, body, script, preview, fetches, stripe }: Page,
   visitor?: Visitor,
 ): FastifyReply {
+  const titled = (text: string) => (text === appName ? text : `${text} · ${appName}`);
   const page = html`<!doctype html>
 <html lang="en">
   <head>
     <meta charset="utf-8">
     <meta name="viewport" content="width=device-width, initial-scale=1">
     <meta name="color-scheme" content="light dark">
-    <title>${title === appName ? title : `${title} · ${appName}`}</title>
+    <title>${titled(title)}</title>
+    <meta name="description" content="${DESCRIPTION}">
+    <meta property="og:site_name" content="${appName}">
+    <meta property="og:title" content="${titled(preview ?? title)}">
+    <meta property="og:description" content="${DESCRIPTION}">
     <link rel="icon" href="/assets/logo">
-    <link rel="stylesheet" href="/assets/style.css">${
+    <link rel="apple-touch-icon" href="/apple-touch-icon.png">
+    <link rel="stylesheet" href="${assetUrl("style.css")}">${
       stripe &&
       html`
     <script src="${STRIPE_SCRIPT}" defer></script>`
     }${
       script &&
       html`
-    <script type="module" src="/assets/${script}"></script>`
+    <script type="module" src="${assetUrl(script)}"></script>`
     }${
       visitor === undefined &&
       html`
-    <script src="/assets/zone.js" defer></script>`
+    <script src="${assetUrl("zone.js")}" defer></script>`
     }
   </head>
   <body>
