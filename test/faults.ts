@@ -86,8 +86,8 @@ export const FAULTS: readonly Fault[] = [
     file: "src/approvals/decide.ts",
     find: "digest.equals(statementDigest(statement)) &&",
     replace: "digest.length > 0 &&",
-    test: "test/web/decide-approval.test.ts",
-    title: "a page that has become stale",
+    test: "test/approvals/decide.test.ts",
+    title: "terms that changed under the page are not signed",
   },
   {
     file: "src/approvals/routes.ts",
@@ -126,8 +126,9 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     file: "src/billing/stripe.ts",
-    find: "    (error.statusCode === 400 || error.statusCode === 404)",
-    replace: "    error.statusCode !== 0",
+    find: `error instanceof Stripe.errors.StripeInvalidRequestError &&
+    (error.statusCode === 400 || error.statusCode === 404)`,
+    replace: "error instanceof Stripe.errors.StripeError && error.statusCode !== undefined",
     test: "test/payments/event-races.test.ts",
     title: "or is no answer",
   },

@@ -1,3 +1,4 @@
+import { vi } from "vitest";
 import { TokenUses } from "../../src/accounts/token-use-service.ts";
 import { createApp } from "../../src/app/app.ts";
 import { createLogger } from "../../src/app/logger.ts";
@@ -8,7 +9,7 @@ import { ChangeBus } from "../../src/database/change-bus.ts";
 import { type Connection, connect } from "../../src/database/connection.ts";
 import { Waiters } from "../../src/events/waiters.ts";
 import type { App } from "../../src/http/app.ts";
-import { RateLimits } from "../../src/http/token-rate-limit.ts";
+import { type Allowance, RateLimits } from "../../src/http/token-rate-limit.ts";
 import { cloneDatabase } from "./clones.ts";
 import { closeAfterFile } from "./closing.ts";
 import { noteAddress } from "./owner.ts";
@@ -44,6 +45,27 @@ export type TestService = {
   waiters: Waiters;
 };
 
+/** Rate limits whose minute never ends because the machine is slow: their clock stands still, unless the test has set its own. */
+class StillRateLimits extends RateLimits {
+  readonly #began = Date.now();
+
+  override hit(bucket: string, limit: number, now = this.#now()): Allowance {
+    return super.hit(bucket, limit, now);
+  }
+
+  override look(bucket: string, limit: number, now = this.#now()): Allowance {
+    return super.look(bucket, limit, now);
+  }
+
+  override share(db: Connection["db"], now = this.#now()): Promise<void> {
+    return super.share(db, now);
+  }
+
+  #now(): number {
+    return vi.isFakeTimers() ? Date.now() : this.#began;
+  }
+}
+
 /**
  * The whole app, as production builds it, on a clone of its own. Closed after the file's tests.
  * @param rails the processor, if it is not the sandbox
@@ -65,7 +87,7 @@ export async function startService(
   });
   const { db } = connection;
   noteAddress(db, databaseUrl);
-  const limits = new RateLimits();
+  const limits = new StillRateLimits();
   const tokenUses = new TokenUses();
   const changeBus = new ChangeBus(db);
   const waiters = new Waiters(db, changeBus);
