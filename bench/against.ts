@@ -13,13 +13,13 @@ import { printHeader } from "./report.ts";
 import { approvalRequests, fundRequests, type Target } from "./requests.ts";
 import { runSlice, serviceEnvironment } from "./setup.ts";
 
-/** This version beside another commit's: `npm run bench:against -- <commit>`. Each has a database of its own on one server. */
+/** This version beside another commit's: `npm run bench -- against <commit>`. Each has a database of its own on one server. */
 const { positionals, values: flags } = parseArgs({
   allowPositionals: true,
   options: { quick: { type: "boolean", default: false } },
 });
 const [commit] = positionals;
-if (commit === undefined) throw new Error("Name a commit: npm run bench:against -- <commit>");
+if (commit === undefined) throw new Error("Name a commit: npm run bench -- against <commit>");
 
 const CALLERS = 16;
 const PAIRS = flags.quick ? 2 : 9;

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
+import { programEnvironment } from "../support/program-env.ts";
 
 const PROJECT = join(import.meta.dirname, "..", "..");
 /** All but the guide that names files which its reader writes. */
@@ -79,7 +80,8 @@ describe("the README's two commands", () => {
     expect(readme).toContain("\nnpm ci && npm test\n");
     const run = read(".ci/run").split("\n");
     for (const command of ["npm ci", "npm run check"]) expect(run).toContain(command);
-    expect(run.filter((line) => /^npm test\b/.test(line))).toHaveLength(1);
+    for (const command of ["npm test", "npm run test:long"])
+      expect(run.filter((line) => line.startsWith(`${command} `))).toHaveLength(1);
   });
 
   test("npm start prints a curl line that answers 202 as pasted, and the same bytes again; then it stops cleanly", async () => {
@@ -87,7 +89,7 @@ describe("the README's two commands", () => {
     const port = await freePort();
     const child = spawn("npm", ["start"], {
       cwd: PROJECT,
-      env: { PATH: process.env.PATH, HOME: process.env.HOME, DATA_DIR: dataDir, PORT: String(port) },
+      env: { ...programEnvironment(), HOME: process.env.HOME, DATA_DIR: dataDir, PORT: String(port) },
       detached: true,
       stdio: ["ignore", "pipe", "pipe"],
     });

@@ -41,7 +41,6 @@ const ClaimForm = Type.Object({
   code: Type.String({ maxLength: 100 }),
   payments_write: Type.Optional(Type.Literal("yes")),
   webhooks_manage: Type.Optional(Type.Literal("yes")),
-  email: Type.Optional(Type.String({ maxLength: 254 })),
   name: Type.Optional(Type.String({ maxLength: 1024 })),
   password: Type.Optional(Type.String({ maxLength: 1024 })),
   form_token: Type.Optional(Type.String({ maxLength: 100 })),

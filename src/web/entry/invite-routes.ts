@@ -21,7 +21,6 @@ import { inviteMissingPage, inviteOverPage, invitePage } from "./invite-pages.ts
 const Query = Type.Object({ token: Type.Optional(Type.Unsafe<unknown>({})) });
 const AcceptForm = Type.Object({
   token: Type.String({ maxLength: 100 }),
-  email: Type.Optional(Type.String({ maxLength: 254 })),
   password: Type.Optional(Type.String({ maxLength: 1024 })),
   form_token: Type.Optional(Type.String({ maxLength: 100 })),
 });

@@ -35,9 +35,10 @@ export function resetRoutes(app: App, deps: SessionDeps): void {
 
   app.get("/reset/new", { ...access, schema: { hide: true, querystring: Query } }, async (request, reply) => {
     const { token } = request.query;
-    if (typeof token === "string" && (await findResetPerson(deps, token)) !== undefined)
-      return show(deps, reply, newPasswordPage(token));
-    return show(deps, reply, resetOverPage, { status: 410 });
+    const person = typeof token === "string" ? await findResetPerson(deps, token) : undefined;
+    if (typeof token !== "string" || person === undefined)
+      return show(deps, reply, resetOverPage, { status: 410 });
+    return show(deps, reply, newPasswordPage(token, person.email));
   });
 
   app.post(
@@ -49,7 +50,7 @@ export function resetRoutes(app: App, deps: SessionDeps): void {
       if (person === undefined) return show(deps, reply, resetOverPage, { status: 410 });
       const fault = passwordFault(password, { ...person, appName: deps.config.appName });
       if (fault !== undefined) {
-        const page = newPasswordPage(token, { field: "password", message: fault });
+        const page = newPasswordPage(token, person.email, { field: "password", message: fault });
         return show(deps, reply, page, { status: 422 });
       }
       if (await resetPassword(deps, token, password, originOf(request)))

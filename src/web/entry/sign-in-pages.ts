@@ -1,5 +1,5 @@
 import { html } from "../../lib/html.ts";
-import { type Fault, faultSummary, field, hiddenField, notice } from "../kit/forms.ts";
+import { type Fault, faultSummary, field, hiddenField, notice, passwordField } from "../kit/forms.ts";
 import type { Page } from "../kit/layout.ts";
 import { PASSKEY_SCRIPT } from "../settings/security/passkey-pages.ts";
 
@@ -40,10 +40,10 @@ export function signInPage({
           maxLength: 254,
           ...(email === undefined ? {} : { value: email }),
         })}
-        ${field({
+        ${passwordField(undefined, {
           name: "password",
           label: "Password",
-          type: "password",
+
           autocomplete: "current-password",
           maxLength: 128,
           fault,
