@@ -3,10 +3,10 @@ import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
-import { addSeconds } from "../lib/time.ts";
+import { addSeconds, DAY_SECONDS } from "../lib/time.ts";
 import * as store from "./idempotency-store.ts";
 
-const KEPT_SECONDS = 24 * 60 * 60;
+const KEPT_SECONDS = DAY_SECONDS;
 /** So long an attempt may be silent before a repeat takes it over. */
 const STUCK_SECONDS = 60;
 const BATCH = 1_000;

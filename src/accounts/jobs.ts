@@ -1,7 +1,7 @@
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
-import { addSeconds } from "../lib/time.ts";
+import { addSeconds, DAY_SECONDS, MINUTE_SECONDS } from "../lib/time.ts";
 import { own } from "../mail/line.ts";
 import { queueMail } from "../mail/service.ts";
 import { actsMail, type MailConfig } from "./mails.ts";
@@ -10,10 +10,10 @@ import * as store from "./retention-store.ts";
 import * as acts from "./token-act-store.ts";
 
 /** So long after its end a token or an invitation is still there to be looked at. */
-const KEPT_SECONDS = 30 * 24 * 60 * 60;
+const KEPT_SECONDS = 30 * DAY_SECONDS;
 const BATCH = 1_000;
 /** What an agent can have mailed to an owner is bounded: one mail in this time. */
-const BETWEEN_MAILS_SECONDS = 10 * 60;
+const BETWEEN_MAILS_SECONDS = 10 * MINUTE_SECONDS;
 const MAILED_AT_ONCE = 100;
 
 /**

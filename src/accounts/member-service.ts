@@ -3,7 +3,7 @@ import type { MemberRole } from "../database/schema.ts";
 import { nameOf } from "../lib/fields.ts";
 import { isUuid } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
-import { addSeconds, SECOND } from "../lib/time.ts";
+import { addSeconds, DAY_SECONDS, SECOND } from "../lib/time.ts";
 import * as store from "./member-store.ts";
 
 export type { MemberOfAccount } from "./member-store.ts";
@@ -11,7 +11,6 @@ export { listOwners } from "./member-store.ts";
 
 /** So many an owner may send in 24 hours: it is our mail that strangers get. */
 const INVITATIONS_A_DAY = 20;
-const DAY_SECONDS = 24 * 60 * 60;
 
 /** A member of the account, invited ones too. */
 export async function findMember(

@@ -7,7 +7,7 @@ import { nameOf } from "../lib/fields.ts";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
 import { newSecret, readSecret } from "../lib/secrets.ts";
-import { addSeconds } from "../lib/time.ts";
+import { addSeconds, DAY_SECONDS } from "../lib/time.ts";
 import { findRegistrationToken } from "./ownership-store.ts";
 import type { Capabilities, Me } from "./schemas.ts";
 import * as store from "./store.ts";
@@ -25,7 +25,7 @@ export {
 } from "./store.ts";
 
 const INVITATION_PREFIX = "ot_inv_";
-const INVITATION_TTL_SECONDS = 24 * 60 * 60;
+const INVITATION_TTL_SECONDS = DAY_SECONDS;
 
 /** Who is behind a token, and what it may do (CONTRACT.md §6, `GET /auth/me`). */
 export async function describeMe(db: Db, grant: store.Grant): Promise<Me> {

@@ -5,11 +5,11 @@ import type { Db } from "../database/connection.ts";
 import { inTransaction, isReferredTo } from "../database/transaction.ts";
 import { extendOperatorFeed } from "../events/operator-service.ts";
 import { deleteFeed } from "../events/service.ts";
-import { addSeconds } from "../lib/time.ts";
+import { addSeconds, DAY_SECONDS } from "../lib/time.ts";
 import { deleteUnclaimed, listUnclaimed } from "./store.ts";
 
 /** So long after its window a claim token is still told that it has expired, and not that it is unknown. */
-const KEPT_SECONDS = 24 * 60 * 60;
+const KEPT_SECONDS = DAY_SECONDS;
 const BATCH = 100;
 /** `account.registered`. */
 const OWN_EVENTS = 1;

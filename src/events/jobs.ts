@@ -4,12 +4,11 @@ import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { every, type Loop } from "../jobs/every.ts";
-import { addSeconds, SECOND } from "../lib/time.ts";
+import { addSeconds, DAY_SECONDS, SECOND } from "../lib/time.ts";
 import { extendOperatorFeed } from "./operator-service.ts";
 import { deleteOldEvents, deleteOldOperatorEvents, listOldestEvents } from "./retention-store.ts";
 import { OPERATOR_FEED } from "./schemas.ts";
 
-const DAY_SECONDS = 24 * 60 * 60;
 const BATCH = 1_000;
 const BEFORE_ALL = "00000000-0000-0000-0000-000000000000";
 

@@ -1,15 +1,15 @@
 import type { Logger } from "pino";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
-import { addSeconds } from "../lib/time.ts";
+import { addSeconds, DAY_SECONDS, HOUR_SECONDS } from "../lib/time.ts";
 import { claimMail, deleteOldMails, markSent, markUnsent } from "./store.ts";
 import type { MailTransport } from "./transport.ts";
 
 const LEASE_SECONDS = 120;
 const FIRST_WAIT_SECONDS = 30;
-const LONGEST_WAIT_SECONDS = 60 * 60;
+const LONGEST_WAIT_SECONDS = HOUR_SECONDS;
 /** So long one can see that a mail went out, or did not. */
-const KEPT_SECONDS = 7 * 24 * 60 * 60;
+const KEPT_SECONDS = 7 * DAY_SECONDS;
 const BATCH = 1_000;
 
 /** How many mails are on their way at once, of all kinds and, beside those, of urgent ones alone. */

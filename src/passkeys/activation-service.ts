@@ -8,7 +8,7 @@ import { inTransaction } from "../database/transaction.ts";
 import { isUuid } from "../lib/ids.ts";
 import { NO_ORIGIN, type Origin } from "../lib/origin.ts";
 import { Problem } from "../lib/problems.ts";
-import { addSeconds } from "../lib/time.ts";
+import { addSeconds, DAY_SECONDS } from "../lib/time.ts";
 import { queueMail } from "../mail/service.ts";
 import {
   type Actor,
@@ -37,7 +37,7 @@ import { listPasskeys } from "./store.ts";
  * `passkey-store.ts`, and no others.
  */
 
-const OPENS_AFTER_SECONDS = 24 * 60 * 60;
+const OPENS_AFTER_SECONDS = DAY_SECONDS;
 
 type Owner = Actor & {
   name: string;

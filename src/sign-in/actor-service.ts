@@ -3,12 +3,12 @@ import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { Problem } from "../lib/problems.ts";
-import { SECOND } from "../lib/time.ts";
+import { MINUTE } from "../lib/time.ts";
 import { type NewToken, newToken } from "./cookie.ts";
 import { lockPerson } from "./person-store.ts";
 import * as sessions from "./session-store.ts";
 
-const PROOF_LASTS = 5 * 60 * SECOND;
+const PROOF_LASTS = 5 * MINUTE;
 
 /** Who acts: a person, by their session and the token that their request carried. */
 export type Actor = { userId: string; sessionId: string; tokenDigest: Buffer };

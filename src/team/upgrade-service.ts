@@ -14,7 +14,7 @@ import { inTransaction } from "../database/transaction.ts";
 import { isUuid, newId } from "../lib/ids.ts";
 import type { Origin } from "../lib/origin.ts";
 import { Problem } from "../lib/problems.ts";
-import { addSeconds } from "../lib/time.ts";
+import { addSeconds, DAY_SECONDS } from "../lib/time.ts";
 import { queueMail } from "../mail/service.ts";
 import type { SessionDeps } from "../passkeys/session-deps.ts";
 import { keptOf, proveAct, type Signature, type Act as SignedAct } from "../passkeys/signed-act-service.ts";
@@ -27,7 +27,6 @@ type Deps = { db: Db; config: { appName: string; publicUrl: string } };
 type Account = { accountId: string; accountName: string };
 type Person = Actor & { name: string };
 
-const DAY_SECONDS = 24 * 60 * 60;
 /** An account whose owners have not signed in for so long has nobody who could consent. */
 const OWNERS_AWAY_SECONDS = 30 * DAY_SECONDS;
 const EFFECTIVE_AFTER_SECONDS = 3 * DAY_SECONDS;

@@ -5,7 +5,7 @@ import type { Db } from "../database/connection.ts";
 import { DELIVERIES } from "../events/schemas.ts";
 import { every, type Loop } from "../jobs/every.ts";
 import { keyIdOf, open, type Sealed, seal } from "../lib/sealed.ts";
-import { addSeconds, SECOND } from "../lib/time.ts";
+import { addSeconds, DAY_SECONDS, SECOND } from "../lib/time.ts";
 import { createDeliveryClient } from "./delivery-client.ts";
 import { createDispatcher, SOCKETS_AT_MOST } from "./dispatch-service.ts";
 import * as store from "./retention-store.ts";
@@ -13,7 +13,7 @@ import { listSealedByOthers, type StoredSecrets, writeResealed } from "./secret-
 import { secretContext, type WebhookDeps } from "./service.ts";
 import { targetRules } from "./target.ts";
 
-const KEPT_SECONDS = 30 * 24 * 60 * 60;
+const KEPT_SECONDS = 30 * DAY_SECONDS;
 const BATCH = 1_000;
 const BATCHES_AT_MOST = 100;
 
