@@ -1,4 +1,5 @@
 import { CompiledQuery, sql } from "kysely";
+import { ROLES } from "../accounts/roles.ts";
 import { GRANT_COLUMNS, GRANT_CONDITION, GRANT_TABLES, type Grant } from "../accounts/service.ts";
 import { ASKER_COLUMNS } from "../accounts/token-service.ts";
 import { FUNDING_TERMS_COLUMNS } from "../contracts/service.ts";
@@ -277,7 +278,7 @@ export async function hasSignerLeft(db: Db, accountId: string, paymentId: string
   const { rows } = await sql<{ userId: string }>`
     select s.user_id as "userId" from payment_signatures s
     left join members m on m.account_id = s.account_id and m.user_id = s.user_id and m.status = 'active'
-      and m.role <> 'viewer'
+      and m.role = any(${ROLES.decide})
     where s.account_id = ${accountId} and s.payment_id = ${paymentId} and m.id is null limit 1`.execute(db);
   return rows.length > 0;
 }

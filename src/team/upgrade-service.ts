@@ -1,10 +1,5 @@
-import {
-  findMember,
-  listOwners,
-  type MemberOfAccount,
-  raisesRights,
-  setRole,
-} from "../accounts/member-service.ts";
+import { findMember, listOwners, type MemberOfAccount, setRole } from "../accounts/member-service.ts";
+import { type DecidingRole, raisesRights } from "../accounts/roles.ts";
 import { getAccount, holdAccount, listMembers } from "../accounts/service.ts";
 import { type Act, BY_SERVICE, byPerson, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
@@ -42,7 +37,7 @@ export async function askForUpgrade(
   config: Deps["config"],
   { accountId, accountName }: Account,
   member: MemberOfAccount,
-  role: "owner" | "approver",
+  role: DecidingRole,
   now: Date,
 ): Promise<Date | null> {
   await store.endOpen(trx, { accountId, memberId: member.id }, "withdrawn", now);
