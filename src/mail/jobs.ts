@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
+import { sweepRows } from "../jobs/sweep.ts";
 import { addSeconds, DAY_SECONDS, HOUR_SECONDS } from "../lib/time.ts";
 import { claimMail, deleteOldMails, markSent, markUnsent } from "./store.ts";
 import type { MailTransport } from "./transport.ts";
@@ -56,9 +57,5 @@ async function sendOneByOne(
 /** Forgets mails that went out, or were given up, 7 days ago, and with them whose addresses they went to. @returns how many */
 export async function forgetOldMails(db: Db): Promise<number> {
   const before = addSeconds(await readClock(db), -KEPT_SECONDS);
-  for (let forgotten = 0; ; ) {
-    const count = await deleteOldMails(db, before, BATCH);
-    forgotten += count;
-    if (count < BATCH) return forgotten;
-  }
+  return sweepRows(BATCH, () => deleteOldMails(db, before, BATCH));
 }
