@@ -6,9 +6,9 @@ import type { Origin } from "../lib/origin.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import { describeScopes } from "../lib/scope-words.ts";
 import { coversScope, type Scope } from "../lib/scopes.ts";
-import { addSeconds, SECOND } from "../lib/time.ts";
+import { addSeconds, DAY_SECONDS, SECOND } from "../lib/time.ts";
 import { line, named, own } from "../mail/line.ts";
-import { assertMadeByOwnRoot } from "./access.ts";
+import { assertMadeByOwnRoot } from "./requirements.ts";
 import type { TokenMetadata } from "./schemas.ts";
 import type { Grant } from "./store.ts";
 import { recordTokenAct } from "./token-act-service.ts";
@@ -24,7 +24,6 @@ import * as store from "./token-store.ts";
 
 /** So many an account's tokens may mint in 24 hours: each is kept for 30 days after its end. */
 const MINTED_A_DAY = 2_000;
-const DAY_SECONDS = 24 * 60 * 60;
 const DEFAULT_NAME = "API token";
 
 /**

@@ -4,7 +4,8 @@ import { type Lookup, noteLookup, refusedLookup } from "../http/lookups.ts";
 import { type RateLimits, rateLimitHeaders } from "../http/token-rate-limit.ts";
 import { Problem, type ProblemName } from "../lib/problems.ts";
 import { type Credential, readSecret } from "../lib/secrets.ts";
-import { assertAccess } from "./access.ts";
+import { OPERATIONS, type Operation } from "./operations.ts";
+import { assertAccess } from "./requirements.ts";
 import type { Grant } from "./store.ts";
 import { TOKEN_PREFIX } from "./token-service.ts";
 import type { TokenUses } from "./token-use-service.ts";
@@ -41,11 +42,12 @@ export type Gate<Row extends Grant> = {
  */
 export function openGate<Row extends Grant>(
   deps: GateDeps,
-  access: TokenAccess,
+  operation: Operation,
   problems: readonly ProblemName[],
   read: (credential: Credential, request: FastifyRequest) => Promise<Row | undefined>,
 ): Gate<Row> {
   const { config, limits, tokenUses } = deps;
+  const access = OPERATIONS[operation];
   const credentials = new WeakMap<FastifyRequest, Credential>();
   const grants = new WeakMap<FastifyRequest, Row>();
 

@@ -1,12 +1,13 @@
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
+import { sweep } from "../jobs/sweep.ts";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
-import { addSeconds } from "../lib/time.ts";
+import { addSeconds, DAY_SECONDS } from "../lib/time.ts";
 import * as store from "./idempotency-store.ts";
 
-const KEPT_SECONDS = 24 * 60 * 60;
+const KEPT_SECONDS = DAY_SECONDS;
 /** So long an attempt may be silent before a repeat takes it over. */
 const STUCK_SECONDS = 60;
 const BATCH = 1_000;
@@ -61,16 +62,13 @@ export async function answerOnce<T extends object>(
   }
 }
 
-/** Removes keys that are no longer kept, one account a transaction. @returns how many */
+/** Deletes idempotency keys that are older than 24 hours, one account a transaction. @returns how many */
 export async function forgetOldKeys(db: Db): Promise<number> {
   const before = addSeconds(await readClock(db), -KEPT_SECONDS);
-  for (let removed = 0; ; ) {
-    const accountIds = await store.listAccountsWithOldKeys(db, before, BATCH);
-    if (accountIds.length === 0) return removed;
-    for (const accountId of accountIds) {
-      removed += await inTransaction(db, (trx) => store.deleteOldKeys(trx, accountId, before));
-    }
-  }
+  return sweep(
+    () => store.listAccountsWithOldKeys(db, before, BATCH),
+    (accountId) => inTransaction(db, (trx) => store.deleteOldKeys(trx, accountId, before)),
+  );
 }
 
 /** @returns the answer that was given before; `undefined`: the key is this attempt's now */

@@ -3,15 +3,15 @@ import type { MemberRole } from "../database/schema.ts";
 import { nameOf } from "../lib/fields.ts";
 import { isUuid } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
-import { addSeconds, SECOND } from "../lib/time.ts";
+import { addSeconds, DAY_SECONDS, SECOND } from "../lib/time.ts";
 import * as store from "./member-store.ts";
+import { may } from "./roles.ts";
 
 export type { MemberOfAccount } from "./member-store.ts";
 export { listOwners } from "./member-store.ts";
 
 /** So many an owner may send in 24 hours: it is our mail that strangers get. */
 const INVITATIONS_A_DAY = 20;
-const DAY_SECONDS = 24 * 60 * 60;
 
 /** A member of the account, invited ones too. */
 export async function findMember(
@@ -52,9 +52,9 @@ export async function setRole(
   role: MemberRole,
   now: Date,
 ): Promise<void> {
-  if (role !== "owner") await assertAnotherOwner(trx, accountId, id);
+  if (!may(role, "own")) await assertAnotherOwner(trx, accountId, id);
   await store.updateRole(trx, accountId, id, role, now);
-  if (role !== "owner" && userId !== null) await store.endInvitationsBy(trx, accountId, userId, now);
+  if (!may(role, "own") && userId !== null) await store.endInvitationsBy(trx, accountId, userId, now);
 }
 
 /** Gives a member, invited or not, another name. Whoever calls holds the account. */
@@ -81,13 +81,6 @@ export async function setInvitedRole(
 ): Promise<void> {
   await store.updateInvitedRole(trx, accountId, id, change.role, now);
   if (change.raises) await store.clearConsent(trx, accountId, id);
-}
-
-const RIGHTS: Record<MemberRole, number> = { viewer: 0, approver: 1, owner: 2 };
-
-/** Whether a role has more rights than another. */
-export function raisesRights(from: MemberRole, to: MemberRole): boolean {
-  return RIGHTS[to] > RIGHTS[from];
 }
 
 /**

@@ -8,7 +8,7 @@ import { describeCapabilities, describeMe, readGrant } from "./service.ts";
 /** GET /auth/me, GET /capabilities and its older name (CONTRACT.md §6). */
 export function accountRoutes(app: App, deps: GateDeps & { db: Db }): void {
   const { db } = deps;
-  const gate = openGate(deps, { by: "token" }, [], (credential) => readGrant(db, credential));
+  const gate = openGate(deps, "getMe", [], (credential) => readGrant(db, credential));
 
   app.get(
     "/auth/me",

@@ -7,8 +7,9 @@ import { nameOf } from "../lib/fields.ts";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
 import { newSecret, readSecret } from "../lib/secrets.ts";
-import { addSeconds } from "../lib/time.ts";
+import { addSeconds, DAY_SECONDS } from "../lib/time.ts";
 import { findRegistrationToken } from "./ownership-store.ts";
+import { may, mayDecide, type Permission } from "./roles.ts";
 import type { Capabilities, Me } from "./schemas.ts";
 import * as store from "./store.ts";
 import { listWithDescendants, revokeTokens } from "./token-store.ts";
@@ -26,7 +27,7 @@ export {
 } from "./store.ts";
 
 const INVITATION_PREFIX = "ot_inv_";
-const INVITATION_TTL_SECONDS = 24 * 60 * 60;
+const INVITATION_TTL_SECONDS = DAY_SECONDS;
 
 /** Who is behind a token, and what it may do (CONTRACT.md §6, `GET /auth/me`). */
 export async function describeMe(db: Db, grant: store.Grant): Promise<Me> {
@@ -115,15 +116,6 @@ export async function holdAccount(trx: Trx, accountId: string): Promise<void> {
   await store.lockAccount(trx, accountId);
 }
 
-/** Which members may act: all who read, owners and approvers, or owners alone. */
-export type Allowed = "read" | "decide" | "own";
-
-const ROLES: Record<Allowed, readonly MemberRole[]> = {
-  read: ["owner", "approver", "viewer"],
-  decide: ["owner", "approver"],
-  own: ["owner"],
-};
-
 /**
  * Makes sure that the account is not frozen, and holds it so until the transaction ends. Whoever changes the account has
  * locked it before.
@@ -142,16 +134,21 @@ export async function isFrozen(db: Db, accountId: string): Promise<boolean> {
  * Holds the member's row and makes sure that their role allows it.
  * @throws Problem not_found when they are no member, not_permitted when their role does not allow it
  */
-export async function assertMember(trx: Trx, accountId: string, userId: string, may: Allowed): Promise<void> {
+export async function assertMember(
+  trx: Trx,
+  accountId: string,
+  userId: string,
+  permission: Permission,
+): Promise<void> {
   const member = await store.lockMemberOfUser(trx, accountId, userId);
   if (member === undefined) throw new Problem("not_found", { resource: "accounts" });
-  if (!ROLES[may].includes(member.role)) throw new Problem("not_permitted");
+  if (!may(member.role, permission)) throw new Problem("not_permitted");
 }
 
 /** Whether the person is a member who may decide, held so until the transaction ends. */
-export async function mayDecide(trx: Trx, accountId: string, userId: string): Promise<boolean> {
+export async function isDecider(trx: Trx, accountId: string, userId: string): Promise<boolean> {
   const member = await store.lockMemberOfUser(trx, accountId, userId);
-  return member !== undefined && member.role !== "viewer";
+  return member !== undefined && mayDecide(member.role);
 }
 
 /** The account's members, those who were invited included, oldest first. */
@@ -254,7 +251,7 @@ export async function acceptInvitation(
   if (row === undefined || invitation === undefined || invitation.waitsForConsent) return undefined;
   if (!(await store.useInvitation(trx, accountId, row.invitationId, now))) return undefined;
   await store.activateMember(trx, accountId, row.memberId, userId, now);
-  if (row.role === "owner" && !row.hasOwner) await claimByInvitation(trx, accountId, now);
+  if (may(row.role, "own") && !row.hasOwner) await claimByInvitation(trx, accountId, now);
   return invitation;
 }
 
@@ -304,6 +301,6 @@ export async function decideInvitation(
 function toOpenInvitation(row: store.InvitationRow, now: Date): Invitation | undefined {
   if (row.usedAt !== null || row.expiresAt <= now || row.status !== "invited") return undefined;
   const { accountId, accountName, invitationId, memberId, email, name, role } = row;
-  const waitsForConsent = row.hasOwner && role !== "viewer" && row.consentedAt === null;
+  const waitsForConsent = row.hasOwner && mayDecide(role) && row.consentedAt === null;
   return { accountId, accountName, invitationId, memberId, email, name, role, waitsForConsent };
 }

@@ -1,6 +1,5 @@
 import { Type } from "@sinclair/typebox";
 import type { Db } from "../database/connection.ts";
-import type { TokenAccess } from "../http/access.ts";
 import type { App } from "../http/app.ts";
 import { acceptEmptyJson, acceptNoBody, NoBody } from "../http/body.ts";
 import { refuseIdempotencyKey } from "../http/idempotency.ts";
@@ -9,6 +8,7 @@ import { timeOf } from "../lib/fields.ts";
 import type { ProblemName } from "../lib/problems.ts";
 import { mintFromToken, revokeFromToken } from "./by-token-service.ts";
 import { type GateDeps, openGate } from "./gate.ts";
+import type { Operation } from "./operations.ts";
 import { NewTokenAnswer, NewTokenBody, OneToken, TokenList } from "./schemas.ts";
 import { readGrant } from "./service.ts";
 import { listTokens } from "./token-service.ts";
@@ -17,10 +17,8 @@ const TokenParams = Type.Object({ tokenId: Type.String() });
 
 type Deps = GateDeps & { db: Db };
 
-function openTokenGate(deps: Deps, problems: readonly ProblemName[], access: Omit<TokenAccess, "by"> = {}) {
-  const gate = openGate(deps, { by: "token", ...access }, problems, (credential) =>
-    readGrant(deps.db, credential),
-  );
+function openTokenGate(deps: Deps, operation: Operation, problems: readonly ProblemName[]) {
+  const gate = openGate(deps, operation, problems, (credential) => readGrant(deps.db, credential));
   return { ...gate, options: { ...gate.options, preHandler: refuseIdempotencyKey } };
 }
 
@@ -28,7 +26,7 @@ function openTokenGate(deps: Deps, problems: readonly ProblemName[], access: Omi
 export function tokenRoutes(app: App, deps: Deps): void {
   acceptEmptyJson(app);
   const { db, config } = deps;
-  const listing = openTokenGate(deps, ["bad_request"]);
+  const listing = openTokenGate(deps, "listTokens", ["bad_request"]);
   app.get(
     "/tokens",
     {
@@ -46,7 +44,7 @@ export function tokenRoutes(app: App, deps: Deps): void {
     async (request) => ({ tokens: await listTokens(db, listing.grant(request)) }),
   );
 
-  const minting = openTokenGate(deps, ["scope_missing", "token_limit_reached"], { asks: true });
+  const minting = openTokenGate(deps, "createToken", ["scope_missing", "token_limit_reached"]);
   app.post(
     "/tokens",
     {
@@ -82,7 +80,7 @@ export function tokenRoutes(app: App, deps: Deps): void {
 export function revokeTokenRoute(app: App, deps: Deps): void {
   acceptNoBody(app);
   const { db, config } = deps;
-  const gate = openTokenGate(deps, ["scope_missing", "made_by_another_key", "not_found"]);
+  const gate = openTokenGate(deps, "revokeToken", ["scope_missing", "made_by_another_key", "not_found"]);
   app.delete(
     "/tokens/:tokenId",
     {

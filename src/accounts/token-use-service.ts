@@ -1,7 +1,6 @@
 import type { Db } from "../database/connection.ts";
+import { MINUTE } from "../lib/time.ts";
 import { type Grant, updateLastUsed } from "./store.ts";
-
-const MINUTE = 60_000;
 
 /** Remembers which tokens were used, so that `last_used_at` is written behind the answers, once a minute. */
 export class TokenUses {

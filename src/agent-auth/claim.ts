@@ -1,5 +1,5 @@
 import { hash, randomInt, timingSafeEqual } from "node:crypto";
-import { addSeconds } from "../lib/time.ts";
+import { addSeconds, HOUR_SECONDS } from "../lib/time.ts";
 import { type RegistrationRow, WRONG_CODES_AT_MOST } from "./store.ts";
 
 /** What the agent keeps to itself, what it shows to its human, and what only the mail holds. */
@@ -24,7 +24,7 @@ export function claimState(row: RegistrationRow, now: Date): ClaimState {
 }
 
 /** After the claim, how long its token waits for the agent at least. */
-const DELIVERY_SECONDS = 60 * 60;
+const DELIVERY_SECONDS = HOUR_SECONDS;
 
 /** Until when the agent may fetch the token that a claim brought; `undefined`: there is none, or it has been. */
 export function fetchableUntil({ claimedAt, deliveredAt, expiresAt }: RegistrationRow): Date | undefined {

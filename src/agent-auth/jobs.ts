@@ -5,11 +5,12 @@ import type { Db } from "../database/connection.ts";
 import { inTransaction, isReferredTo } from "../database/transaction.ts";
 import { extendOperatorFeed } from "../events/operator-service.ts";
 import { deleteFeed } from "../events/service.ts";
-import { addSeconds } from "../lib/time.ts";
+import { sweep } from "../jobs/sweep.ts";
+import { addSeconds, DAY_SECONDS } from "../lib/time.ts";
 import { deleteUnclaimed, listUnclaimed } from "./store.ts";
 
-/** So long after its window a claim token is still told that it has expired, and not that it is unknown. */
-const KEPT_SECONDS = 24 * 60 * 60;
+/** For this long after its window a claim token is answered as expired; afterwards it is unknown. */
+const KEPT_SECONDS = DAY_SECONDS;
 const BATCH = 100;
 /** `account.registered`. */
 const OWN_EVENTS = 1;
@@ -17,24 +18,26 @@ const OWN_EVENTS = 1;
 type Unclaimed = { accountId: string; tokenId: string };
 
 /**
- * Forgets agents whose account nobody has claimed in time. Their tokens ended with the window, by themselves. An
- * account in which there is nothing but what the agent made is removed, so that strangers cannot fill the database;
- * one in which the operator has put something, or which has an owner by now, stays, and only who came is forgotten.
- * One account a transaction; several processes may run it at once.
- * @returns how many accounts were removed
+ * Deletes registrations whose account was not claimed in time; their tokens have expired. The account goes too if it holds
+ * nothing but what the agent created, so that strangers cannot fill the database. An account that the operator has
+ * changed, or that has an owner by now, stays. One account a transaction; several processes may run it at once.
+ * @returns how many accounts it removed
  */
 export async function sweepUnclaimed(db: Db): Promise<number> {
-  for (let removed = 0; ; ) {
-    const before = addSeconds(await readClock(db), -KEPT_SECONDS);
-    const due = await listUnclaimed(db, before, BATCH);
-    // What the operator's feed has not taken over cannot be removed.
-    if (due.length > 0) await extendOperatorFeed(db);
-    for (const unclaimed of due) {
-      if (await removeWhole(db, unclaimed)) removed += 1;
-      else await forgetRegistration(db, unclaimed);
-    }
-    if (due.length < BATCH) return removed;
-  }
+  const before = addSeconds(await readClock(db), -KEPT_SECONDS);
+  return sweep(
+    async () => {
+      const due = await listUnclaimed(db, before, BATCH);
+      // Events that the operator's feed has not taken over yet cannot be removed.
+      if (due.length > 0) await extendOperatorFeed(db);
+      return due;
+    },
+    async (unclaimed) => {
+      if (await removeWhole(db, unclaimed)) return 1;
+      await forgetRegistration(db, unclaimed);
+      return 0;
+    },
+  );
 }
 
 async function removeWhole(db: Db, { accountId, tokenId }: Unclaimed): Promise<boolean> {
@@ -59,5 +62,5 @@ async function forgetRegistration(db: Db, { accountId }: Unclaimed): Promise<voi
   });
 }
 
-/** There is more in the account than its agent made: the transaction is undone. */
+/** The account holds more than its agent created: rolls the transaction back. */
 class Kept extends Error {}

@@ -2,10 +2,10 @@ import { hash } from "node:crypto";
 import type { Db } from "../database/connection.ts";
 import { type ExactLimit, exactLimit } from "../database/exact-limits.ts";
 import { addressBucket, networkBucket } from "../lib/addresses.ts";
+import { DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS } from "../lib/time.ts";
 
-const HOUR = 60 * 60;
-const CODES_SECONDS = 15 * 60;
-const CLAIM_WINDOW = 24 * HOUR;
+const CODES_SECONDS = 15 * MINUTE_SECONDS;
+const CLAIM_WINDOW = DAY_SECONDS;
 export const REGISTRATIONS_PER_ADDRESS = 20;
 export const NAMINGS_PER_REGISTRATION = 5;
 export const NAMINGS_PER_ADDRESS = 20;
@@ -30,7 +30,7 @@ type FairBound = {
   newcomers: number;
 };
 
-const SHARED_WINDOW = 10 * 60;
+const SHARED_WINDOW = 10 * MINUTE_SECONDS;
 /** Each is an account that is kept for two days. */
 const REGISTRATIONS = {
   name: "register",
@@ -57,7 +57,8 @@ export type AgentLimits = ReturnType<typeof createAgentLimits>;
  * codes. Each throws Problem rate_limited {retryAfterSeconds}.
  */
 export function createAgentLimits(db: Db) {
-  const limit = (name: string, points: number, seconds = HOUR) => exactLimit(db, { name, points, seconds });
+  const limit = (name: string, points: number, seconds = HOUR_SECONDS) =>
+    exactLimit(db, { name, points, seconds });
   const registrations = fairBound(REGISTRATIONS, limit);
   const namings = fairBound(NAMINGS, limit);
   const namingsOfOne = limit("claim-account", NAMINGS_PER_REGISTRATION, CLAIM_WINDOW);

@@ -7,7 +7,7 @@ import { appendEvents } from "../events/service.ts";
 import { accountKey, newId } from "../lib/ids.ts";
 import type { RequestOrigin } from "../lib/origin.ts";
 import { type Credential, newSecret, readSecret } from "../lib/secrets.ts";
-import { addSeconds, SECOND } from "../lib/time.ts";
+import { addSeconds, DAY_SECONDS, MINUTE_SECONDS, SECOND } from "../lib/time.ts";
 import { queueMail } from "../mail/service.ts";
 import { CLAIM_PREFIX, claimState, codeDigest, LINK_PREFIX, newUserCode, PAGE_PREFIX } from "./claim.ts";
 import { type AgentLimits, createAgentLimits } from "./limits.ts";
@@ -16,8 +16,8 @@ import { Refusal } from "./refusals.ts";
 import { GRANT_TYPE, type Identity, POLL_INTERVAL, PRE_CLAIM_SCOPES, type StartedClaim } from "./schemas.ts";
 import * as store from "./store.ts";
 
-const WINDOW_SECONDS = 24 * 60 * 60;
-const ATTEMPT_SECONDS = 30 * 60;
+const WINDOW_SECONDS = DAY_SECONDS;
+const ATTEMPT_SECONDS = 30 * MINUTE_SECONDS;
 export const UNNAMED = "Unnamed agent";
 
 export type AgentAuthConfig = {

@@ -8,10 +8,11 @@ import { connect, type Db } from "../database/connection.ts";
 import { asDatabaseError } from "../database/unusable.ts";
 import { formatAmount } from "../lib/money.ts";
 import { StartError } from "../lib/start-error.ts";
+import { MINUTE } from "../lib/time.ts";
 import { assertMigrated } from "./prepare-database.ts";
 import { assertOwnProcessor, openProcessor } from "./start.ts";
 
-const STATEMENT_TIMEOUT = 60_000;
+const STATEMENT_TIMEOUT = MINUTE;
 const LOCK_TIMEOUT = 10_000;
 
 /**

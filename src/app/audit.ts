@@ -4,11 +4,12 @@ import type { Config } from "../config/config.ts";
 import { connect } from "../database/connection.ts";
 import { asDatabaseError } from "../database/unusable.ts";
 import { StartError } from "../lib/start-error.ts";
+import { MINUTE } from "../lib/time.ts";
 import { type AccountAudit, auditAccounts, show } from "../receipts/audit-service.ts";
 import type { RetainedHead } from "../receipts/verifier.ts";
 import { assertMigrated } from "./prepare-database.ts";
 
-const STATEMENT_TIMEOUT = 60_000;
+const STATEMENT_TIMEOUT = MINUTE;
 const LOCK_TIMEOUT = 3_000;
 const SHOWN = 20;
 

@@ -10,11 +10,12 @@ import type { Config } from "../config/config.ts";
 import { connect } from "../database/connection.ts";
 import { asDatabaseError } from "../database/unusable.ts";
 import { StartError } from "../lib/start-error.ts";
+import { MINUTE } from "../lib/time.ts";
 import { assertMigrated } from "./prepare-database.ts";
 import { assertOwnProcessor, openProcessor } from "./start.ts";
 
 const DAYS = 35;
-const STATEMENT_TIMEOUT = 60_000;
+const STATEMENT_TIMEOUT = MINUTE;
 const LOCK_TIMEOUT = 3_000;
 
 /** How `reconcile` ends, for whoever runs it by the clock. */

@@ -25,6 +25,7 @@ import { forgetKnownCredentials } from "../http/known-credentials.ts";
 import { forgetOldWindows, RateLimits } from "../http/token-rate-limit.ts";
 import { every, type Loop } from "../jobs/every.ts";
 import { StartError, StartInterrupted } from "../lib/start-error.ts";
+import { HOUR, MINUTE } from "../lib/time.ts";
 import { forgetOldMails, sendDueMails } from "../mail/jobs.ts";
 import { createMailTransport } from "../mail/transport.ts";
 import { forgetChallenges } from "../passkeys/jobs.ts";
@@ -146,33 +147,33 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
   const transport = createMailTransport(config, logger);
   return [
     keepOperatorFeed(deps, logger),
-    every(3_600 * SECOND, "old events", logger, () => sweepOldEvents(db, config.eventRetentionDays)),
-    every(600 * SECOND, "old idempotency keys", logger, () => forgetOldKeys(db)),
-    every(3_600 * SECOND, "ended tokens", logger, () => forgetEndedTokens(db)),
+    every(HOUR, "old events", logger, () => sweepOldEvents(db, config.eventRetentionDays)),
+    every(10 * MINUTE, "old idempotency keys", logger, () => forgetOldKeys(db)),
+    every(HOUR, "ended tokens", logger, () => forgetEndedTokens(db)),
     every(5 * SECOND, "mail about tokens' acts", logger, () => mailTokenActs({ db, config })),
-    every(3_600 * SECOND, "old invitations", logger, () => forgetOldInvitations(db)),
-    every(3_600 * SECOND, "old mails", logger, () => forgetOldMails(db)),
+    every(HOUR, "old invitations", logger, () => forgetOldInvitations(db)),
+    every(HOUR, "old mails", logger, () => forgetOldMails(db)),
     every(SECOND, "reset links", logger, () => sweepResets({ db, config })),
     every(SECOND, "urgent mail", logger, () => sendDueMails({ db, logger }, transport, "urgent")),
     every(5 * SECOND, "mail", logger, () => sendDueMails({ db, logger }, transport)),
-    every(600 * SECOND, "ended sessions", logger, () => forgetEnded(db)),
-    every(600 * SECOND, "answered challenges", logger, () => forgetChallenges(db)),
+    every(10 * MINUTE, "ended sessions", logger, () => forgetEnded(db)),
+    every(10 * MINUTE, "answered challenges", logger, () => forgetChallenges(db)),
     every(5 * SECOND, "mail about approvals", logger, () => sendApprovalMails({ db, config })),
     every(5 * SECOND, "lapsed approvals", logger, () => sweepLapsedApprovals(db)),
-    every(60 * SECOND, "lost payments", logger, () => sweepLostIntents(deps, logger)),
+    every(MINUTE, "lost payments", logger, () => sweepLostIntents(deps, logger)),
     every(5 * SECOND, "due payments", logger, () => sweepDuePayments(deps, logger)),
     every(5 * SECOND, "events of the processor", logger, () => sweepProcessorEvents({ ...deps, logger })),
-    every(600 * SECOND, "handled events of the processor", logger, () => forgetProcessorEvents(deps)),
-    every(60 * SECOND, "payments in doubt", logger, () => alertInDoubt(deps, logger)),
+    every(10 * MINUTE, "handled events of the processor", logger, () => forgetProcessorEvents(deps)),
+    every(MINUTE, "payments in doubt", logger, () => alertInDoubt(deps, logger)),
     deliverWebhooks(deps, logger),
     deliverOperatorWebhook(deps, logger),
-    every(60 * SECOND, "the operator's webhook's secret", logger, () => resealOperatorSecrets(deps)),
-    every(60 * SECOND, "webhooks' secrets", logger, () => resealSecrets(deps, logger)),
-    every(60 * SECOND, "old deliveries", logger, () => forgetDeliveries(db)),
-    every(60 * SECOND, "members' upgrades", logger, () => sweepUpgrades({ db, config })),
-    every(60 * SECOND, "unclaimed accounts", logger, () => sweepUnclaimed(db)),
-    every(60 * SECOND, "old rate windows", logger, () => forgetOldWindows(db)),
-    every(60 * SECOND, "old known credentials", logger, () => forgetKnownCredentials(db)),
+    every(MINUTE, "the operator's webhook's secret", logger, () => resealOperatorSecrets(deps)),
+    every(MINUTE, "webhooks' secrets", logger, () => resealSecrets(deps, logger)),
+    every(MINUTE, "old deliveries", logger, () => forgetDeliveries(db)),
+    every(MINUTE, "members' upgrades", logger, () => sweepUpgrades({ db, config })),
+    every(MINUTE, "unclaimed accounts", logger, () => sweepUnclaimed(db)),
+    every(MINUTE, "old rate windows", logger, () => forgetOldWindows(db)),
+    every(MINUTE, "old known credentials", logger, () => forgetKnownCredentials(db)),
   ];
 }
 

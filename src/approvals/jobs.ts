@@ -3,7 +3,7 @@ import { noteSeen, readUntold, searchLostIntents } from "../billing/lost-service
 import { listDuePayments, listInDoubt } from "../billing/payment-service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
-import { addSeconds } from "../lib/time.ts";
+import { addSeconds, MINUTE_SECONDS } from "../lib/time.ts";
 import { tellInDoubt } from "./booking.ts";
 import { advancePayment, InDoubt, type PaymentDeps } from "./payment.ts";
 import { expireApprovals } from "./service.ts";
@@ -13,7 +13,7 @@ const BATCH = 500;
 const PAYMENTS_BATCH = 20;
 /** At most so many batches a sweep: what is advanced is due later than now, so that few are ever needed. */
 const PAYMENTS_TURNS = 100;
-const IN_DOUBT_SECONDS = 15 * 60;
+const IN_DOUBT_SECONDS = 15 * MINUTE_SECONDS;
 
 /**
  * Flips approvals whose 72 hours have passed, each with its event, one subject a transaction. Any number of

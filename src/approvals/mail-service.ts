@@ -4,14 +4,14 @@ import type { Asker } from "../database/schema.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { askerWords } from "../lib/asker.ts";
 import { formatAmount } from "../lib/money.ts";
-import { addSeconds, formatTime } from "../lib/time.ts";
+import { addSeconds, DAY_SECONDS, formatTime, MINUTE_SECONDS } from "../lib/time.ts";
 import { line, type MailLine, named, own } from "../mail/line.ts";
 import { type Mail, queueMail } from "../mail/service.ts";
 import * as store from "./mail-store.ts";
 
 const BATCH = 500;
-const BETWEEN_MAILS_SECONDS = 10 * 60;
-const NUDGE_BEFORE_SECONDS = 24 * 60 * 60;
+const BETWEEN_MAILS_SECONDS = 10 * MINUTE_SECONDS;
+const NUDGE_BEFORE_SECONDS = DAY_SECONDS;
 
 export type ApprovalMailDeps = { db: Db; config: { appName: string; publicUrl: string } };
 

@@ -1,4 +1,5 @@
 import { sql } from "kysely";
+import { ROLES } from "../accounts/roles.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { Asker, Terms } from "../database/schema.ts";
 
@@ -25,7 +26,7 @@ export function lockDeciders(trx: Trx, accountId: string): Promise<MailableMembe
     .selectFrom("members")
     .where("account_id", "=", accountId)
     .where("status", "=", "active")
-    .where("role", "in", ["owner", "approver"])
+    .where("role", "in", ROLES.decide)
     .select(["id", "email", "name", "mailed_at as mailedAt"])
     .orderBy("id")
     .forNoKeyUpdate()

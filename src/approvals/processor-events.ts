@@ -3,7 +3,7 @@ import * as payments from "../billing/payment-service.ts";
 import type { ProcessorEvent } from "../billing/processor.ts";
 import { keepSetUpCard } from "../billing/service.ts";
 import { readClock } from "../database/clock.ts";
-import { addSeconds } from "../lib/time.ts";
+import { addSeconds, DAY_SECONDS, HOUR_SECONDS } from "../lib/time.ts";
 import { advancePayment, isOpen, type PaymentDeps } from "./payment.ts";
 import { bookReversals } from "./reversals.ts";
 
@@ -11,9 +11,9 @@ export type ProcessorEventDeps = PaymentDeps & { logger: Logger };
 
 /** Until then whoever received an event is at it. */
 const OWN_SECONDS = 60;
-const RETRY_SECONDS = { first: 5, atMost: 3_600 };
+const RETRY_SECONDS = { first: 5, atMost: HOUR_SECONDS };
 /** The processor sends an event again for days at most, and people by hand for a month. */
-const KEPT_SECONDS = 35 * 24 * 60 * 60;
+const KEPT_SECONDS = 35 * DAY_SECONDS;
 const BATCH = 20;
 const PAID = "payment_intent.succeeded";
 

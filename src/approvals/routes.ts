@@ -3,7 +3,6 @@ import { type GateDeps, openGate } from "../accounts/gate.ts";
 import type { App } from "../http/app.ts";
 import { acceptNoBody, NoBody } from "../http/body.ts";
 import { isExternalId, isUuid } from "../lib/ids.ts";
-import { FUNDING_ACCESS, READING_ACCESS } from "./access.ts";
 import { ApprovalRequested, FUNDING_REQUESTED, OneApproval } from "./schemas.ts";
 import {
   type ApprovalDeps,
@@ -21,7 +20,7 @@ export function fundRoute(app: App, deps: GateDeps & ApprovalDeps): void {
   acceptNoBody(app);
   const gate = openGate(
     deps,
-    FUNDING_ACCESS,
+    "requestMilestoneFunding",
     [
       "not_found",
       "contract_ended",
@@ -68,7 +67,7 @@ export function fundRoute(app: App, deps: GateDeps & ApprovalDeps): void {
 
 /** GET /approvals/{approvalId} (CONTRACT.md §1). Works before the claim. */
 export function approvalRoute(app: App, deps: GateDeps & ApprovalDeps): void {
-  const gate = openGate(deps, READING_ACCESS, ["not_found"], (credential, request) => {
+  const gate = openGate(deps, "getApproval", ["not_found"], (credential, request) => {
     const { approvalId } = request.params as { approvalId: string };
     return readApproval(deps.db, credential, isUuid(approvalId) ? approvalId : null);
   });

@@ -1,4 +1,5 @@
 import { sql } from "kysely";
+import { ROLES } from "../accounts/roles.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { Statement } from "../lib/statement.ts";
 
@@ -27,7 +28,7 @@ export async function findFirstSignature(
   const { rows } = await sql<FirstSignature>`
     select s.user_id as "userId", m.name, s.statement_digest as digest, s.created_at as "signedAt"
     from signatures s
-    join members m on m.account_id = s.account_id and m.user_id = s.user_id and m.status = 'active' and m.role <> 'viewer'
+    join members m on m.account_id = s.account_id and m.user_id = s.user_id and m.status = 'active' and m.role = any(${ROLES.decide})
     where s.account_id = ${accountId} and s.approval_id = ${approvalId} and s.decision = 'confirm'
       and s.statement - 'nonce' = ${JSON.stringify(statement)}::jsonb - 'nonce'
       and not exists (
@@ -64,7 +65,7 @@ export function listDeciders(db: Db, accountId: string) {
     .selectFrom("members")
     .where("account_id", "=", accountId)
     .where("status", "=", "active")
-    .where("role", "in", ["owner", "approver"])
+    .where("role", "in", ROLES.decide)
     .select(["user_id as userId", "name", "email"])
     .orderBy("id")
     .execute();

@@ -1,4 +1,5 @@
 import { sql } from "kysely";
+import { ROLES } from "../accounts/roles.ts";
 import {
   GRANT_COLUMNS,
   GRANT_PARAMETERS,
@@ -139,7 +140,7 @@ export async function hasSignerLeft(db: Db, accountId: string, paymentId: string
   const { rows } = await sql<{ userId: string }>`
     select s.user_id as "userId" from payment_signatures s
     left join members m on m.account_id = s.account_id and m.user_id = s.user_id and m.status = 'active'
-      and m.role <> 'viewer'
+      and m.role = any(${ROLES.decide})
     where s.account_id = ${accountId} and s.payment_id = ${paymentId} and m.id is null limit 1`.execute(db);
   return rows.length > 0;
 }

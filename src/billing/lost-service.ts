@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
-import { addSeconds } from "../lib/time.ts";
+import { addSeconds, DAY_SECONDS, HOUR_SECONDS } from "../lib/time.ts";
 import * as store from "./lost-store.ts";
 import type { IntentRecord, IntentState, Processor } from "./processor.ts";
 
@@ -10,9 +10,9 @@ export { forgetRun, listLost, noteSeen } from "./lost-store.ts";
 type Deps = { db: Db; processor: Processor };
 
 /** By how much the two clocks may differ, and how long before a lost commit the processor may have been called. */
-const SLACK_SECONDS = 60 * 60;
+const SLACK_SECONDS = HOUR_SECONDS;
 /** A processor keeps its keys for a day. */
-const KEYS_KEPT_SECONDS = 2 * 24 * 60 * 60;
+const KEYS_KEPT_SECONDS = 2 * DAY_SECONDS;
 const BATCH = 500;
 
 /**

@@ -1,7 +1,7 @@
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { formatAmount } from "../lib/money.ts";
-import { addSeconds } from "../lib/time.ts";
+import { addSeconds, DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS } from "../lib/time.ts";
 import {
   findPaymentsByIntents,
   type KeyedPayment,
@@ -10,11 +10,10 @@ import {
 } from "./compared-store.ts";
 import type { IntentRecord, IntentState, Processor, Reversal } from "./processor.ts";
 
-const DAY_SECONDS = 24 * 60 * 60;
 /** What is younger may be under way. */
-const SETTLED_SECONDS = 15 * 60;
+const SETTLED_SECONDS = 15 * MINUTE_SECONDS;
 /** An intent that nothing refers to may be cancelled once whoever made it has surely given up. */
-const LEFT_OVER_SECONDS = 6 * 60 * 60;
+const LEFT_OVER_SECONDS = 6 * HOUR_SECONDS;
 const BATCH = 500;
 
 /** What the two books say of one thing, where they do not say the same. */

@@ -1,4 +1,4 @@
-import { holdAccount, holdFrozen, isFrozen, mayDecide } from "../accounts/service.ts";
+import { holdAccount, holdFrozen, isDecider, isFrozen } from "../accounts/service.ts";
 import { type Act, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
@@ -78,7 +78,7 @@ export async function keepSetUpCard(
     const now = await holdChange(trx, accountId, actor);
     if (await store.hasCard(trx, accountId, card.id)) return true;
     if (await holdFrozen(trx, accountId)) return false;
-    if (!(await mayDecide(trx, accountId, userId))) return false;
+    if (!(await isDecider(trx, accountId, userId))) return false;
     await store.clearDefault(trx, accountId);
     await store.insertDefaultCard(trx, accountId, processor.name, card, now);
     return true;

@@ -7,7 +7,6 @@ import type { App } from "../http/app.ts";
 import { IdempotencyHeaders, readIdempotencyKey } from "../http/idempotency.ts";
 import { ref } from "../lib/schema.ts";
 import type { Credential } from "../lib/secrets.ts";
-import { CONTRACTS_ACCESS, MILESTONES_ACCESS } from "./access.ts";
 import { createMilestone } from "./milestone-service.ts";
 import { Contract, ContractsQuery, ContractWithBudget, Milestone, NewMilestone } from "./schemas.ts";
 import { getContract, listContracts } from "./service.ts";
@@ -21,8 +20,8 @@ const OneMilestone = Type.Object({ milestone: ref(Milestone) });
 export function contractRoutes(app: App, deps: GateDeps & { db: Db }): void {
   const { db } = deps;
   const read = (credential: Credential) => readGrant(db, credential);
-  const listing = openGate(deps, CONTRACTS_ACCESS, ["list_too_large"], read);
-  const reading = openGate(deps, CONTRACTS_ACCESS, ["not_found"], read);
+  const listing = openGate(deps, "listContracts", ["list_too_large"], read);
+  const reading = openGate(deps, "getContract", ["not_found"], read);
 
   app.get(
     "/contracts",
@@ -69,7 +68,7 @@ export function createMilestoneRoute(app: App, deps: GateDeps & { db: Db }): voi
   const { db } = deps;
   const gate = openGate(
     deps,
-    MILESTONES_ACCESS,
+    "createMilestone",
     [
       "not_found",
       "contract_ended",

@@ -1,4 +1,5 @@
 import { sql } from "kysely";
+import { MINUTE } from "../lib/time.ts";
 import type { Db } from "./connection.ts";
 import { GRANTS } from "./grants.ts";
 import { pendingMigrations } from "./migrate.ts";
@@ -6,7 +7,7 @@ import { ROLE_SETTINGS } from "./settings.ts";
 
 const OLDEST = 15;
 /** Longer than any version of the service asks for, so that two can stand side by side. */
-const LONGEST_LIMIT = 60_000;
+const LONGEST_LIMIT = MINUTE;
 const SHOWN = 3;
 
 type Facts = {

@@ -4,11 +4,12 @@ import { setTimeout as delay } from "node:timers/promises";
 import { sql } from "kysely";
 import { FileMigrationProvider, Migrator } from "kysely/migration";
 import { StartError } from "../lib/start-error.ts";
+import { MINUTE } from "../lib/time.ts";
 import { connect, type Db } from "./connection.ts";
 import { grantToRunningRole } from "./grants.ts";
 
 const FOLDER = path.join(import.meta.dirname, "..", "..", "migrations");
-const STATEMENT_TIMEOUT = 60_000;
+const STATEMENT_TIMEOUT = MINUTE;
 const LOCK_TIMEOUT = 5_000;
 const ATTEMPTS = 5;
 const LOCK_NOT_AVAILABLE = "55P03";

@@ -4,7 +4,6 @@ import type { Db } from "../database/connection.ts";
 import type { App } from "../http/app.ts";
 import { onHangUp } from "../http/hang-up.ts";
 import { ref } from "../lib/schema.ts";
-import { UPDATES_ACCESS } from "./access.ts";
 import { Updates, UpdatesQuery } from "./schemas.ts";
 import { readUpdates } from "./service.ts";
 import type { Waiters } from "./waiters.ts";
@@ -12,7 +11,7 @@ import type { Waiters } from "./waiters.ts";
 /** GET /updates (CONTRACT.md §2). Works before the claim. */
 export function updatesRoute(app: App, deps: GateDeps & { db: Db; waiters: Waiters }): void {
   const { db, waiters } = deps;
-  const gate = openGate(deps, UPDATES_ACCESS, ["cursor_ahead", "cursor_expired"], (credential) =>
+  const gate = openGate(deps, "listUpdates", ["cursor_ahead", "cursor_expired"], (credential) =>
     readGrant(db, credential),
   );
 

@@ -28,9 +28,6 @@ export const OPERATOR_EVENT_TYPES = [
   "contract.budget_state_changed",
 ] as const satisfies EventType[];
 
-/** The scopes of which a token needs at least one to read the feed. */
-export const FEED_SCOPES = ["proposals:read", "messages:read", "payments:read"] as const satisfies Scope[];
-
 export const Event = Type.Object(
   {
     id: Type.String({

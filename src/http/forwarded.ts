@@ -1,8 +1,9 @@
 import type { FastifyRequest } from "fastify";
 import type { Logger } from "pino";
 import { withoutPort } from "../lib/addresses.ts";
+import { MINUTE } from "../lib/time.ts";
 
-const LOG_EVERY = 60_000;
+const LOG_EVERY = MINUTE;
 const FORWARDED = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
 
 const IGNORED =

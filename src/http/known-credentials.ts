@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import type { Db } from "../database/connection.ts";
+import { MINUTE } from "../lib/time.ts";
 
-const MINUTE = 60_000;
 /** How long a credential stays known after it was last accepted: an hour, and what the others learn later. */
 const SHARED_EVERY = 5 * MINUTE;
 const LASTS = 60 * MINUTE + SHARED_EVERY;

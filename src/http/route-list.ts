@@ -6,6 +6,7 @@ import type { App } from "./app.ts";
 export type KnownRoute = {
   method: string;
   url: string;
+  operationId: string | undefined;
   access: Access | undefined;
   body: unknown;
   matches: RegExp;
@@ -37,6 +38,7 @@ function toKnown({ method, url, config, schema }: RouteOptions): KnownRoute[] {
   return [method].flat().map((one) => ({
     method: one,
     url,
+    operationId: schema?.operationId,
     access: config?.access,
     body: schema?.body,
     matches,

@@ -1,7 +1,8 @@
+import { DAY_SECONDS } from "../lib/time.ts";
 /** Names and values of headers that every answer has. */
 export type SecurityHeaders = readonly (readonly [name: string, value: string])[];
 
-const HSTS_SECONDS = 365 * 24 * 60 * 60;
+const HSTS_SECONDS = 365 * DAY_SECONDS;
 
 /**
  * What every answer tells browsers, whatever it is: to take it for what it says it is, to send no other site its

@@ -11,6 +11,7 @@ import Negotiator from "negotiator";
 import type { Logger } from "pino";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
+import { MINUTE } from "../lib/time.ts";
 import type { App } from "./app.ts";
 import { refuseUnstorableText } from "./body.ts";
 import { boundConnections, type ConnectionLimits, connectionLimits } from "./connections.ts";
@@ -27,7 +28,7 @@ const REQUEST_TIMEOUT = 10_000;
 const TIMEOUT_CHECK_INTERVAL = 1_000;
 const KEEP_ALIVE_TIMEOUT = 72_000;
 /** Twice as long as the longest request that waits: by then a caller who takes no answer is not waited for. */
-const IDLE_TIMEOUT = 60_000;
+const IDLE_TIMEOUT = MINUTE;
 /** How long a caller whose request could not be read has to take the answer. */
 const LINGER = 1_000;
 /** Asked every few seconds by whoever runs the service. */

@@ -2,15 +2,14 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 
 export type Loop = {
-  /** Begins the next turn at once. A turn that is running is followed by another. */
+  /** Starts the next run at once, or right after the current one. */
   runNow(): void;
   stop(): Promise<void>;
 };
 
 /**
- * Runs `task` again and again, `milliseconds` after it last ended, or when it is hurried. One that fails is
- * logged and tried again at the next turn: what it works on is in the database and says itself what is due
- * (invariant 5).
+ * Runs `task` repeatedly, `milliseconds` after its last run ended, or at once after `runNow`. A failed run is logged and
+ * tried again: the database says what is due (invariant 5). A run that returns a count is logged if it did something.
  */
 export function every(
   milliseconds: number,
@@ -25,9 +24,12 @@ export function every(
       await delay(milliseconds, undefined, { signal: pause.signal }).catch(() => {});
       if (stopped) return;
       pause = new AbortController();
-      await task().catch((error: unknown) =>
-        logger.warn({ err: error, job: name }, "job failed, will be tried again"),
-      );
+      try {
+        const done = await task();
+        if (typeof done === "number" && done > 0) logger.info({ job: name, done }, "job done");
+      } catch (error) {
+        logger.warn({ err: error, job: name }, "job failed, will be tried again");
+      }
     }
   })();
   return {

@@ -1,6 +1,6 @@
-import { SECOND } from "./time.ts";
+import { MINUTE } from "./time.ts";
 
-const BETWEEN = 60 * SECOND;
+const BETWEEN = MINUTE;
 
 /**
  * For what an outsider can bring about as often as they like: `report` is told of the first at once, and then once a

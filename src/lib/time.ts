@@ -1,5 +1,13 @@
-/** Milliseconds in a second, for readers. */
+/** In milliseconds, as timers and `Date` take them. */
 export const SECOND = 1_000;
+export const MINUTE = 60 * SECOND;
+export const HOUR = 60 * MINUTE;
+export const DAY = 24 * HOUR;
+
+/** In seconds, as `addSeconds`, SQL intervals and HTTP headers take them. */
+export const MINUTE_SECONDS = 60;
+export const HOUR_SECONDS = 60 * MINUTE_SECONDS;
+export const DAY_SECONDS = 24 * HOUR_SECONDS;
 
 /** `start` plus a number of seconds. */
 export function addSeconds(start: Date, seconds: number): Date {
@@ -39,9 +47,9 @@ export function formatTime(time: Date, timeZone = "UTC"): string {
 }
 
 const UNITS = [
-  { unit: "day", milliseconds: 24 * 60 * 60 * SECOND },
-  { unit: "hour", milliseconds: 60 * 60 * SECOND },
-  { unit: "minute", milliseconds: 60 * SECOND },
+  { unit: "day", milliseconds: DAY },
+  { unit: "hour", milliseconds: HOUR },
+  { unit: "minute", milliseconds: MINUTE },
 ] as const;
 
 /** How long is left, for people, to the nearest of the largest unit that fits one and a half times: `3 days`. */

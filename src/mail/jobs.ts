@@ -1,15 +1,16 @@
 import type { Logger } from "pino";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
-import { addSeconds } from "../lib/time.ts";
+import { sweepRows } from "../jobs/sweep.ts";
+import { addSeconds, DAY_SECONDS, HOUR_SECONDS } from "../lib/time.ts";
 import { claimMail, deleteOldMails, markSent, markUnsent } from "./store.ts";
 import type { MailTransport } from "./transport.ts";
 
 const LEASE_SECONDS = 120;
 const FIRST_WAIT_SECONDS = 30;
-const LONGEST_WAIT_SECONDS = 60 * 60;
+const LONGEST_WAIT_SECONDS = HOUR_SECONDS;
 /** So long one can see that a mail went out, or did not. */
-const KEPT_SECONDS = 7 * 24 * 60 * 60;
+const KEPT_SECONDS = 7 * DAY_SECONDS;
 const BATCH = 1_000;
 
 /** How many mails are on their way at once, of all kinds and, beside those, of urgent ones alone. */
@@ -56,9 +57,5 @@ async function sendOneByOne(
 /** Forgets mails that went out, or were given up, 7 days ago, and with them whose addresses they went to. @returns how many */
 export async function forgetOldMails(db: Db): Promise<number> {
   const before = addSeconds(await readClock(db), -KEPT_SECONDS);
-  for (let forgotten = 0; ; ) {
-    const count = await deleteOldMails(db, before, BATCH);
-    forgotten += count;
-    if (count < BATCH) return forgotten;
-  }
+  return sweepRows(BATCH, () => deleteOldMails(db, before, BATCH));
 }

@@ -1,10 +1,9 @@
 import type { Db, Trx } from "../database/connection.ts";
 import { isUuid, newId } from "../lib/ids.ts";
-import { addSeconds } from "../lib/time.ts";
+import { addSeconds, DAY_SECONDS } from "../lib/time.ts";
 import type { MailLine } from "./line.ts";
 import * as store from "./store.ts";
 
-const DAY_SECONDS = 24 * 60 * 60;
 const MAILBOX_SHOWS = 50;
 
 /**

@@ -1,10 +1,10 @@
 import type { Static } from "@sinclair/typebox";
 import type { ValidateFunction } from "ajv";
-import { assertAccess } from "../accounts/access.ts";
 import type { GateDeps } from "../accounts/gate.ts";
 import { answerOnce } from "../accounts/idempotency-service.ts";
+import { OPERATIONS, type Operation } from "../accounts/operations.ts";
+import { assertAccess } from "../accounts/requirements.ts";
 import { describeCapabilities, describeMe, type Grant, readGrant } from "../accounts/service.ts";
-import { FUNDING_ACCESS, READING_ACCESS } from "../approvals/access.ts";
 import { type Approval, FUNDING_REQUESTED } from "../approvals/schemas.ts";
 import {
   type ApprovalDeps,
@@ -13,14 +13,11 @@ import {
   requestMilestoneFunding,
   showApproval,
 } from "../approvals/service.ts";
-import { CONTRACTS_ACCESS, MILESTONES_ACCESS } from "../contracts/access.ts";
 import { createMilestone } from "../contracts/milestone-service.ts";
 import type { Milestone } from "../contracts/schemas.ts";
 import { getContract, listContracts } from "../contracts/service.ts";
-import { UPDATES_ACCESS } from "../events/access.ts";
 import { readLatestCursor, readUpdates } from "../events/service.ts";
 import type { Waiters, Waiting } from "../events/waiters.ts";
-import type { TokenAccess } from "../http/access.ts";
 import { toEnvelope, toProblem } from "../http/errors.ts";
 import { compileStrict, fromValidation } from "../http/validation.ts";
 import { canonicalDigest } from "../lib/canonical.ts";
@@ -47,37 +44,35 @@ export type Call = {
 
 type Answer = { body: Record<string, unknown>; approval?: Approval };
 type Run<Name extends ToolName> = {
-  access: TokenAccess;
+  operation: Operation;
   /** @param asked the approval that this very call has asked for before its client was sent to show a link */
   run(deps: McpDeps, call: Call, input: Static<(typeof INPUTS)[Name]>, asked?: string): Promise<Answer>;
 };
 
-const ANY_TOKEN: TokenAccess = { by: "token" };
-
 /** What each tool does: the gates and the services of the route of the same name, and no rule of its own. */
 const RUNS: { [Name in ToolName]: Run<Name> } = {
   opentrain_auth_status: {
-    access: ANY_TOKEN,
+    operation: "getMe",
     run: async ({ db }, { caller }) => ({ body: await describeMe(db, caller) }),
   },
   opentrain_capabilities: {
-    access: ANY_TOKEN,
+    operation: "getCapabilities",
     run: async (_deps, { caller }) => ({ body: describeCapabilities(caller) }),
   },
   opentrain_list_contracts: {
-    access: CONTRACTS_ACCESS,
+    operation: "listContracts",
     run: async ({ db }, { caller }, query) => ({
       body: { contracts: await listContracts(db, caller.accountId, query) },
     }),
   },
   opentrain_get_contract: {
-    access: CONTRACTS_ACCESS,
+    operation: "getContract",
     run: async ({ db }, { caller }, { contractId }) => ({
       body: { contract: await getContract(db, caller.accountId, contractId) },
     }),
   },
   opentrain_create_milestone: {
-    access: MILESTONES_ACCESS,
+    operation: "createMilestone",
     run: async ({ db }, { caller }, { contractId, idempotencyKey, ...asked }) => {
       const { accountId, tokenId } = caller;
       const keyed =
@@ -97,7 +92,7 @@ const RUNS: { [Name in ToolName]: Run<Name> } = {
     },
   },
   opentrain_request_milestone_funding: {
-    access: FUNDING_ACCESS,
+    operation: "requestMilestoneFunding",
     run: async (deps, { caller }, { milestoneId }, asked) => {
       const approval =
         asked === undefined
@@ -107,14 +102,14 @@ const RUNS: { [Name in ToolName]: Run<Name> } = {
     },
   },
   opentrain_get_approval: {
-    access: READING_ACCESS,
+    operation: "getApproval",
     run: async (deps, { caller }, { approvalId }) => {
       const approval = await lookUpApproval(deps, caller, approvalId);
       return { body: { approval }, approval };
     },
   },
   opentrain_wait_for_approval: {
-    access: READING_ACCESS,
+    operation: "getApproval",
     run: async (deps, call, { approvalId, waitSeconds = WAIT_DEFAULT }) => {
       const { accountId } = call.caller;
       const read = async () => {
@@ -128,7 +123,7 @@ const RUNS: { [Name in ToolName]: Run<Name> } = {
     },
   },
   opentrain_poll_updates: {
-    access: UPDATES_ACCESS,
+    operation: "listUpdates",
     run: async (deps, call, { wait = 0, ...page }) => ({
       body: await deps.waiters.hold(waitingOf(deps, call, wait), page, (query) =>
         readUpdates(deps.db, call.caller, query),
@@ -153,8 +148,8 @@ export async function callTool(
   asked?: string,
 ): Promise<Outcome> {
   try {
-    const { access, run } = RUNS[name] as Run<ToolName>;
-    assertAccess(access, call.caller, deps.config.publicUrl);
+    const { operation, run } = RUNS[name] as Run<ToolName>;
+    assertAccess(OPERATIONS[operation], call.caller, deps.config.publicUrl);
     assertArguments(name, args);
     return { ok: true, ...(await run(deps, call, args as never, asked)) };
   } catch (error) {
@@ -174,22 +169,22 @@ function assertArguments(name: ToolName, args: unknown): void {
 
 async function requestFunding(deps: McpDeps, { credential }: Caller, milestoneId: string): Promise<Approval> {
   const id = isExternalId(milestoneId) ? milestoneId : null;
-  const read = async () => admit(deps, FUNDING_ACCESS, await readFunding(deps.db, credential, id));
+  const read = async () => admit(deps, "requestMilestoneFunding", await readFunding(deps.db, credential, id));
   return requestMilestoneFunding(deps, milestoneId, await read(), read);
 }
 
 async function lookUpApproval(deps: McpDeps, caller: Caller, id: string): Promise<Approval> {
   const row = await readApproval(deps.db, caller.credential, isUuid(id) ? id : null);
-  return showApproval(admit(deps, READING_ACCESS, row), id, deps.config.publicUrl);
+  return showApproval(admit(deps, "getApproval", row), id, deps.config.publicUrl);
 }
 
 /**
  * What a look-up by the caller's token has read, where the token is still there and may still do this.
  * @throws Problem unauthorized, and those of `assertAccess`
  */
-function admit<Row extends Grant>(deps: McpDeps, access: TokenAccess, row: Row | undefined): Row {
+function admit<Row extends Grant>(deps: McpDeps, operation: Operation, row: Row | undefined): Row {
   if (row === undefined) throw new Problem("unauthorized");
-  assertAccess(access, row, deps.config.publicUrl);
+  assertAccess(OPERATIONS[operation], row, deps.config.publicUrl);
   return row;
 }
 
@@ -201,6 +196,6 @@ function waitingOf(deps: McpDeps, { caller, onHangUp }: Call, seconds: number): 
     seconds,
     onHangUp,
     // A token keeps its scopes for as long as it lives: it is asked for itself alone.
-    recheck: async () => admit(deps, ANY_TOKEN, await readGrant(deps.db, credential)),
+    recheck: async () => admit(deps, "getMe", await readGrant(deps.db, credential)),
   };
 }

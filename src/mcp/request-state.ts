@@ -1,10 +1,11 @@
 import { hkdfSync, randomBytes } from "node:crypto";
 import { createRequestStateCodec, type RequestStateCodec } from "@modelcontextprotocol/server";
 import { canonicalDigest } from "../lib/canonical.ts";
+import { DAY_SECONDS } from "../lib/time.ts";
 
 const KEY_BYTES = 32;
 /** So long a human has to come back from the page that a call has sent them to; after that, the call is made afresh. */
-const LASTS_SECONDS = 24 * 60 * 60;
+const LASTS_SECONDS = DAY_SECONDS;
 
 /** What a resumed call is bound to: the same account, tool and arguments. */
 export type Call = { accountId: string; name: string; args: Record<string, unknown> };

@@ -28,7 +28,7 @@ type McpRouteDeps = { version: string; config: { sessionSecrets: readonly Buffer
  * and DELETE, by which older revisions keep sessions, are 405.
  */
 export function mcpRoute(app: App, deps: McpDeps & McpRouteDeps): void {
-  const gate = openGate(deps, { by: "token" }, ["origin_refused"], async (credential) => {
+  const gate = openGate(deps, "mcp", ["origin_refused"], async (credential) => {
     const grant = await readGrant(deps.db, credential);
     return grant && { ...grant, credential };
   });

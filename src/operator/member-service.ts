@@ -1,4 +1,5 @@
 import * as members from "../accounts/member-service.ts";
+import { mayDecide, raisesRights } from "../accounts/roles.ts";
 import * as accounts from "../accounts/service.ts";
 import type { AuditAction } from "../audit/schemas.ts";
 import type { Act } from "../audit/service.ts";
@@ -71,7 +72,7 @@ export async function patchMember(
     if (role !== undefined) await changeRole(step, found, role);
     return found;
   });
-  if (role === "viewer" && member.role !== "viewer") await onLessRights(member.userId);
+  if (role !== undefined && mayDecide(member.role) && !mayDecide(role)) await onLessRights(member.userId);
   return getMember(deps.db, account, id);
 }
 
@@ -79,7 +80,7 @@ async function changeRole(step: Step, member: members.MemberOfAccount, role: Mem
   const { trx, deps, account, now } = step;
   const { accountId } = account;
   const { id } = member;
-  const raises = members.raisesRights(member.role, role);
+  const raises = raisesRights(member.role, role);
   if (raises) await accounts.assertNotFrozen(trx, accountId);
   if (!raises && (await withdrawUpgrade(trx, accountId, id, now)))
     await record(step, "member_upgrade_ended", id, { after: { outcome: "withdrawn" } });
@@ -91,7 +92,7 @@ async function changeRole(step: Step, member: members.MemberOfAccount, role: Mem
     return;
   }
   const owners = await members.listOwners(trx, accountId);
-  if (raises && role !== "viewer" && owners.length > 0) {
+  if (raises && mayDecide(role) && owners.length > 0) {
     const { name: accountName } = await accounts.getAccount(trx, accountId, account.organizationId);
     const effectiveAt = await askForUpgrade(trx, deps.config, { accountId, accountName }, member, role, now);
     const after = { role, effectiveAt: effectiveAt?.toISOString() ?? null };
@@ -101,8 +102,9 @@ async function changeRole(step: Step, member: members.MemberOfAccount, role: Mem
   if (!raises) await assertOwnerStays(trx, accountId, member, now);
   await members.setRole(trx, accountId, member, role, now);
   await record(step, "member_role_changed", id, change);
-  const what =
-    role === "viewer" ? line`${who(member)} is now a viewer.` : line`${who(member)} is now an ${own(role)}.`;
+  const what = mayDecide(role)
+    ? line`${who(member)} is now an ${own(role)}.`
+    : line`${who(member)} is now a viewer.`;
   await mailOwners(trx, deps.config, account, [what], now, member);
 }
 

@@ -1,6 +1,8 @@
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
+import { ROLES } from "../accounts/roles.ts";
 import { Scopes } from "../accounts/schemas.ts";
 import { CONTRACT_STATUSES, Milestone, PAYMENT_TYPES } from "../contracts/schemas.ts";
+import type { MemberRole } from "../database/schema.ts";
 import { OPERATOR_EVENT_TYPES } from "../events/schemas.ts";
 import { EXTERNAL_ID_PATTERN } from "../lib/ids.ts";
 import type { ProblemName } from "../lib/problems.ts";
@@ -81,7 +83,7 @@ export const MemberBody = Type.Object(
   {
     email: Type.String({ format: "email", maxLength: 254 }),
     name: Line,
-    role: Type.Union([Type.Literal("owner"), Type.Literal("approver"), Type.Literal("viewer")]),
+    role: Type.Unsafe<MemberRole>({ type: "string", enum: ROLES.read }),
   },
   strict,
 );
@@ -101,12 +103,12 @@ export const Member = Type.Object(
     id: Type.String(),
     email: Type.String(),
     name: Type.String(),
-    role: Type.String({ enum: ["owner", "approver", "viewer"] }),
+    role: Type.String({ enum: ROLES.read }),
     status: Type.String({ enum: ["invited", "active"] }),
     pendingUpgrade: nullable(
       Type.Object(
         {
-          role: Type.String({ enum: ["owner", "approver"] }),
+          role: Type.String({ enum: ROLES.decide }),
           askedAt: Time,
           effectiveAt: nullable(Time),
         },

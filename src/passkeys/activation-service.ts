@@ -1,14 +1,16 @@
 import type { PublicKeyCredentialRequestOptionsJSON } from "@simplewebauthn/server";
 import { listOwners } from "../accounts/member-service.ts";
+import { may } from "../accounts/roles.ts";
 import { assertNotFrozen, listMembers, listMemberships } from "../accounts/service.ts";
 import { byPerson, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
+import type { MemberRole } from "../database/schema.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { isUuid } from "../lib/ids.ts";
 import { NO_ORIGIN, type Origin } from "../lib/origin.ts";
 import { Problem } from "../lib/problems.ts";
-import { addSeconds } from "../lib/time.ts";
+import { addSeconds, DAY_SECONDS } from "../lib/time.ts";
 import { queueMail } from "../mail/service.ts";
 import {
   type Actor,
@@ -37,11 +39,11 @@ import { listPasskeys } from "./store.ts";
  * `passkey-store.ts`, and no others.
  */
 
-const OPENS_AFTER_SECONDS = 24 * 60 * 60;
+const OPENS_AFTER_SECONDS = DAY_SECONDS;
 
 type Owner = Actor & {
   name: string;
-  memberships: readonly { accountId: string; accountName: string; role: string }[];
+  memberships: readonly { accountId: string; accountName: string; role: MemberRole }[];
 };
 
 /** Which passkey, and as an owner of which account. */
@@ -64,7 +66,7 @@ export async function listWaitingPasskeys(
   { db }: SessionDeps,
   { userId, memberships }: Owner,
 ): Promise<WaitingPasskey[]> {
-  const owned = memberships.filter(({ role }) => role === "owner");
+  const owned = memberships.filter(({ role }) => may(role, "own"));
   return (await Promise.all(owned.map((account) => listInAccount(db, userId, account)))).flat();
 }
 

@@ -1,10 +1,10 @@
 import { createHmac, hash, randomBytes, timingSafeEqual } from "node:crypto";
 import { decodeClientDataJSON } from "@simplewebauthn/server/helpers";
-import { addSeconds } from "../lib/time.ts";
+import { addSeconds, MINUTE_SECONDS } from "../lib/time.ts";
 import type { SessionKeys } from "../sign-in/service.ts";
 
 /** How long a passkey may take to answer. */
-export const CHALLENGE_SECONDS = 5 * 60;
+export const CHALLENGE_SECONDS = 5 * MINUTE_SECONDS;
 
 const NONCE_BYTES = 16;
 const TIME_BYTES = 6;

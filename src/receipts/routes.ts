@@ -12,15 +12,10 @@ const OneReceipt = Type.Object({ receipt: ref(Receipt) });
 
 /** GET /approvals/{approvalId}/receipt (CONTRACT.md §1). */
 export function receiptRoute(app: App, deps: GateDeps & ReceiptDeps): void {
-  const gate = openGate(
-    deps,
-    { by: "token", scopes: ["payments:read"] },
-    ["not_found", "no_receipt"],
-    (credential, request) => {
-      const { approvalId } = request.params as { approvalId: string };
-      return readReceipt(deps.db, credential, isUuid(approvalId) ? approvalId : null);
-    },
-  );
+  const gate = openGate(deps, "getReceipt", ["not_found", "no_receipt"], (credential, request) => {
+    const { approvalId } = request.params as { approvalId: string };
+    return readReceipt(deps.db, credential, isUuid(approvalId) ? approvalId : null);
+  });
 
   app.get(
     "/approvals/:approvalId/receipt",

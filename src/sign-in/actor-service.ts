@@ -1,14 +1,15 @@
-import { type Allowed, assertMember, assertNotFrozen, holdAccount } from "../accounts/service.ts";
+import type { Permission } from "../accounts/roles.ts";
+import { assertMember, assertNotFrozen, holdAccount } from "../accounts/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { Problem } from "../lib/problems.ts";
-import { SECOND } from "../lib/time.ts";
+import { MINUTE } from "../lib/time.ts";
 import { type NewToken, newToken } from "./cookie.ts";
 import { lockPerson } from "./person-store.ts";
 import * as sessions from "./session-store.ts";
 
-const PROOF_LASTS = 5 * 60 * SECOND;
+const PROOF_LASTS = 5 * MINUTE;
 
 /** Who acts: a person, by their session and the token that their request carried. */
 export type Actor = { userId: string; sessionId: string; tokenDigest: Buffer };
@@ -22,7 +23,7 @@ export type Need = {
    * Where they act, and which members may. `alone`: what belongs to the account changes one at a time; `unfrozen`: not
    * while the account is frozen.
    */
-  account?: { id: string; may: Allowed; alone?: boolean; unfrozen?: boolean };
+  account?: { id: string; may: Permission; alone?: boolean; unfrozen?: boolean };
 };
 
 /** Who acts, as they are while the transaction holds them. */

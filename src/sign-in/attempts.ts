@@ -3,13 +3,14 @@ import type { Db } from "../database/connection.ts";
 import { type ExactLimit, exactLimit } from "../database/exact-limits.ts";
 import { addressBucket } from "../lib/addresses.ts";
 import { Problem } from "../lib/problems.ts";
+import { MINUTE_SECONDS } from "../lib/time.ts";
 import type { Device } from "./device-cookie.ts";
 import type { Lane } from "./password-queue.ts";
 
 export const ATTEMPTS_PER_EMAIL = 10;
 export const ATTEMPTS_PER_ADDRESS = 50;
 export const ATTEMPTS_PER_DEVICE = 10;
-const WINDOW_SECONDS = 15 * 60;
+const WINDOW_SECONDS = 15 * MINUTE_SECONDS;
 
 /** An attempt that was counted. */
 export type Counted = {

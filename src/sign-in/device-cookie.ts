@@ -1,4 +1,5 @@
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
+import { DAY_SECONDS } from "../lib/time.ts";
 import type { SessionKeys } from "./session-keys.ts";
 
 /** A device's id: 16 random bytes in base64url; and what shows that we gave it out, for one e-mail or for none. */
@@ -6,7 +7,7 @@ const PART = /^[A-Za-z0-9_-]{22}$/;
 const PART_BYTES = 16;
 /** Of the people who sign in with one browser, the last ones are remembered. */
 const EMAILS_AT_MOST = 5;
-const LASTS_SECONDS = 365 * 24 * 60 * 60;
+const LASTS_SECONDS = 365 * DAY_SECONDS;
 
 type Deps = { config: { publicUrl: string }; keys: Pick<SessionKeys, "devices"> };
 

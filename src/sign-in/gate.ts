@@ -3,11 +3,12 @@ import { listMemberships, type Membership } from "../accounts/service.ts";
 import { originOf } from "../http/origin.ts";
 import { requireSameOrigin } from "../http/same-origin.ts";
 import { Problem } from "../lib/problems.ts";
+import { MINUTE } from "../lib/time.ts";
 import { checkFormToken, FORM_TOKEN_FIELD } from "./form-token.ts";
 import { readSession, type SignInDeps } from "./service.ts";
 import { type SessionRow, touchSession } from "./session-store.ts";
 
-const TOUCH_AFTER = 5 * 60_000;
+const TOUCH_AFTER = 5 * MINUTE;
 const SAFE_METHODS = new Set(["GET", "HEAD"]);
 
 /**

@@ -5,7 +5,7 @@ import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
 import { NO_ORIGIN, type Origin, type RequestOrigin } from "../lib/origin.ts";
-import { addSeconds } from "../lib/time.ts";
+import { addSeconds, HOUR_SECONDS } from "../lib/time.ts";
 import { queueMail } from "../mail/service.ts";
 import { passwordResetMail, resetMail } from "./mails.ts";
 import * as people from "./person-store.ts";
@@ -15,7 +15,7 @@ import { endSessions, lockSessionsOf } from "./session-service.ts";
 
 const PREFIX = "ot_rst_";
 const SECRET = /^ot_rst_[A-Za-z0-9_-]{43}$/;
-const LASTS_SECONDS = 60 * 60;
+const LASTS_SECONDS = HOUR_SECONDS;
 /**
  * So many links in 24 hours go out as they are asked for; from then on none while one can still be used. So whoever asks in
  * a person's name neither floods them nor keeps them out.

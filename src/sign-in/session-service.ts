@@ -4,6 +4,7 @@ import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
 import type { RequestOrigin } from "../lib/origin.ts";
+import { DAY_SECONDS } from "../lib/time.ts";
 import { queueMail } from "../mail/service.ts";
 import { type Actor, holdActor } from "./actor-service.ts";
 import {
@@ -20,7 +21,7 @@ import type { SessionKeys } from "./session-keys.ts";
 import * as store from "./session-store.ts";
 
 /** A session ends after 7 days at the latest; `session-store.ts` ends it after 12 idle hours, too. */
-const SESSION_SECONDS = 7 * 24 * 60 * 60;
+const SESSION_SECONDS = 7 * DAY_SECONDS;
 
 type Deps = { db: Db; config: { publicUrl: string; appName: string }; keys: SessionKeys };
 type Person = { userId: string; name: string };

@@ -1,5 +1,7 @@
+import { MINUTE } from "../lib/time.ts";
+
 /** Longer than any call waits at the service. */
-const WITHIN = 60_000;
+const WITHIN = MINUTE;
 const ANSWER_AT_MOST = 16 * 1024 * 1024;
 
 /** The service that this program speaks to. */

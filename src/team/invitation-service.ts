@@ -1,3 +1,4 @@
+import { may } from "../accounts/roles.ts";
 import * as accounts from "../accounts/service.ts";
 import { byPerson, type NewEntry, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
@@ -114,7 +115,7 @@ export async function acceptAsMember(
 
 type Owner = Actor & {
   name: string;
-  memberships: readonly { accountId: string; role: string }[];
+  memberships: readonly { accountId: string; role: MemberRole }[];
 };
 
 /** The invitations that wait for this person's consent, in all accounts that they own. */
@@ -122,7 +123,7 @@ export async function listWaitingForConsent(
   { db }: SessionDeps,
   { memberships }: Pick<Owner, "memberships">,
 ): Promise<accounts.Invitation[]> {
-  const owned = memberships.filter(({ role }) => role === "owner");
+  const owned = memberships.filter(({ role }) => may(role, "own"));
   return (
     await Promise.all(owned.map(({ accountId }) => accounts.listWaitingInvitations(db, accountId)))
   ).flat();

@@ -1,10 +1,5 @@
-import {
-  findMember,
-  listOwners,
-  type MemberOfAccount,
-  raisesRights,
-  setRole,
-} from "../accounts/member-service.ts";
+import { findMember, listOwners, type MemberOfAccount, setRole } from "../accounts/member-service.ts";
+import { type DecidingRole, raisesRights } from "../accounts/roles.ts";
 import { getAccount, holdAccount, listMembers } from "../accounts/service.ts";
 import { type Act, BY_SERVICE, byPerson, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
@@ -14,7 +9,7 @@ import { inTransaction } from "../database/transaction.ts";
 import { isUuid, newId } from "../lib/ids.ts";
 import type { Origin } from "../lib/origin.ts";
 import { Problem } from "../lib/problems.ts";
-import { addSeconds } from "../lib/time.ts";
+import { addSeconds, DAY_SECONDS } from "../lib/time.ts";
 import { queueMail } from "../mail/service.ts";
 import type { SessionDeps } from "../passkeys/session-deps.ts";
 import { keptOf, proveAct, type Signature, type Act as SignedAct } from "../passkeys/signed-act-service.ts";
@@ -27,7 +22,6 @@ type Deps = { db: Db; config: { appName: string; publicUrl: string } };
 type Account = { accountId: string; accountName: string };
 type Person = Actor & { name: string };
 
-const DAY_SECONDS = 24 * 60 * 60;
 /** An account whose owners have not signed in for so long has nobody who could consent. */
 const OWNERS_AWAY_SECONDS = 30 * DAY_SECONDS;
 const EFFECTIVE_AFTER_SECONDS = 3 * DAY_SECONDS;
@@ -43,7 +37,7 @@ export async function askForUpgrade(
   config: Deps["config"],
   { accountId, accountName }: Account,
   member: MemberOfAccount,
-  role: "owner" | "approver",
+  role: DecidingRole,
   now: Date,
 ): Promise<Date | null> {
   await store.endOpen(trx, { accountId, memberId: member.id }, "withdrawn", now);

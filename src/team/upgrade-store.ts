@@ -1,4 +1,5 @@
 import { sql } from "kysely";
+import type { DecidingRole } from "../accounts/roles.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { UpgradeOutcome } from "../database/schema.ts";
 
@@ -8,7 +9,7 @@ export type UpgradeRow = {
   memberId: string;
   memberName: string;
   memberEmail: string;
-  role: "owner" | "approver";
+  role: DecidingRole;
   askedAt: Date;
   /** Null: an owner consents first. */
   effectiveAt: Date | null;
@@ -52,7 +53,7 @@ export async function insertUpgrade(
     accountId: string;
     id: string;
     memberId: string;
-    role: "owner" | "approver";
+    role: DecidingRole;
     effectiveAt: Date | null;
   },
   now: Date,

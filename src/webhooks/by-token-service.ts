@@ -7,7 +7,7 @@ import { newId } from "../lib/ids.ts";
 import type { Origin } from "../lib/origin.ts";
 /** A token that changes webhooks: those that its own root made (CONTRACT.md §0). */
 import { line, type MailLine, named } from "../mail/line.ts";
-import { assertMayRead, type Reader } from "./access.ts";
+import { assertMayRead, type Reader } from "./reading-scopes.ts";
 import type { Delivery, Webhook, WebhookBody } from "./schemas.ts";
 import {
   addWebhook,

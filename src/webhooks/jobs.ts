@@ -4,8 +4,9 @@ import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { DELIVERIES } from "../events/schemas.ts";
 import { every, type Loop } from "../jobs/every.ts";
+import { sweep } from "../jobs/sweep.ts";
 import { keyIdOf, open, type Sealed, seal } from "../lib/sealed.ts";
-import { addSeconds, SECOND } from "../lib/time.ts";
+import { addSeconds, DAY_SECONDS, SECOND } from "../lib/time.ts";
 import { createDeliveryClient } from "./delivery-client.ts";
 import { createDispatcher, SOCKETS_AT_MOST } from "./dispatch-service.ts";
 import * as store from "./retention-store.ts";
@@ -13,13 +14,13 @@ import { listSealedByOthers, type StoredSecrets, writeResealed } from "./secret-
 import { secretContext, type WebhookDeps } from "./service.ts";
 import { targetRules } from "./target.ts";
 
-const KEPT_SECONDS = 30 * 24 * 60 * 60;
+const KEPT_SECONDS = 30 * DAY_SECONDS;
 const BATCH = 1_000;
-const BATCHES_AT_MOST = 100;
+const WEBHOOKS_AT_ONCE = 100;
 
 /**
- * Delivers webhooks for as long as it runs: looks for what is due when a delivery has been written, when a turn has
- * ended, and each second for what no wake-up has told of: retries, mostly.
+ * Delivers webhooks for as long as it runs. It looks for due deliveries when one has been written, when a turn has ended,
+ * and each second, mostly for retries.
  */
 export function deliverWebhooks(
   { db, config, changeBus }: WebhookDeps & { changeBus: ChangeBus },
@@ -42,23 +43,27 @@ export function deliverWebhooks(
   };
 }
 
-/** Forgets deliveries after 30 days, and those of webhooks that were deleted, a batch at a time. */
-export async function forgetDeliveries(db: Db): Promise<void> {
+/** Deletes deliveries after 30 days, and those of deleted webhooks at once. @returns how many */
+export async function forgetDeliveries(db: Db): Promise<number> {
   const before = addSeconds(await readClock(db), -KEPT_SECONDS);
-  for (let batch = 1; batch <= BATCHES_AT_MOST; batch++) {
-    const old = await store.listOldDeliveries(db, before, BATCH);
-    for (const { accountId, ids } of old) await store.deleteDeliveries(db, accountId, ids);
-    if (old.flatMap(({ ids }) => ids).length < BATCH) break;
-  }
-  for (const webhook of await store.listDeletedWebhooks(db, BATCHES_AT_MOST)) {
-    const deleted = await store.deleteDeliveriesOf(db, webhook, BATCH);
-    if (deleted < BATCH) await store.removeWebhook(db, webhook);
-  }
+  const old = await sweep(
+    () => store.listOldDeliveries(db, before, BATCH),
+    ({ accountId, ids }) => store.deleteDeliveries(db, accountId, ids),
+  );
+  const orphaned = await sweep(
+    () => store.listDeletedWebhooks(db, WEBHOOKS_AT_ONCE),
+    async (webhook) => {
+      const deleted = await store.deleteDeliveriesOf(db, webhook, BATCH);
+      if (deleted < BATCH) await store.removeWebhook(db, webhook);
+      return deleted;
+    },
+  );
+  return old + orphaned;
 }
 
 /**
- * After a rotation of SECRETS_KEY, seals anew what older keys have sealed, so that those can be taken out. What
- * none of the keys opens is left as it is, and said.
+ * Seals webhooks' secrets again with the newest SECRETS_KEY after a rotation, so that older keys can be taken out. A
+ * secret that no key opens is left as it is and logged.
  */
 export async function resealSecrets({ db, config }: WebhookDeps, logger: Logger): Promise<void> {
   const [newest] = config.secretsKeys;
@@ -77,7 +82,10 @@ export async function resealSecrets({ db, config }: WebhookDeps, logger: Logger)
           oldSecret: oldSecret === null ? null : reseal(oldSecret),
         });
       } catch (error) {
-        logger.error({ err: error, webhookId: stored.id }, "a webhook's secret cannot be sealed anew");
+        logger.error(
+          { err: error, webhookId: stored.id },
+          "a webhook's secret cannot be sealed with the newest key",
+        );
       }
     }
   } while (batch.length === BATCH);

@@ -15,9 +15,10 @@ export async function listOldDeliveries(
   return rows;
 }
 
-export async function deleteDeliveries(db: Db, accountId: string, ids: readonly string[]): Promise<void> {
-  await sql`
+export async function deleteDeliveries(db: Db, accountId: string, ids: readonly string[]): Promise<number> {
+  const { numAffectedRows } = await sql`
     delete from webhook_deliveries where account_id = ${accountId} and id = any(${ids}::uuid[])`.execute(db);
+  return Number(numAffectedRows ?? 0n);
 }
 
 export async function listDeletedWebhooks(db: Db, limit: number): Promise<WebhookKey[]> {

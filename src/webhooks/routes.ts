@@ -1,7 +1,7 @@
 import { Type } from "@sinclair/typebox";
 import { type Gate, type GateDeps, openGate } from "../accounts/gate.ts";
+import type { Operation } from "../accounts/operations.ts";
 import { type Grant, readGrant } from "../accounts/service.ts";
-import type { TokenAccess } from "../http/access.ts";
 import type { App } from "../http/app.ts";
 import { acceptNoBody, NoBody } from "../http/body.ts";
 import { refuseIdempotencyKey } from "../http/idempotency.ts";
@@ -22,11 +22,6 @@ import {
 } from "./schemas.ts";
 import { getWebhook, listDeliveries, listWebhooks, type WebhookDeps } from "./service.ts";
 
-const ACCESS: TokenAccess = {
-  by: "token",
-  scopes: ["webhooks:manage"],
-  feature: "public_api_webhooks",
-};
 const WebhookParams = Type.Object({ webhookId: Type.String() });
 const DeliveryParams = Type.Object({ webhookId: Type.String(), deliveryId: Type.String() });
 const OWN_ROOT = "Only for webhooks that the token's own root token, or one that descends from it, made.";
@@ -34,20 +29,21 @@ const READ_SCOPES = "The token needs the scope to read each of the webhook's eve
 
 function openWebhookGate(
   deps: GateDeps & WebhookDeps,
+  operation: Operation,
   problems: readonly ProblemName[],
 ): Omit<Gate<Grant>, "options"> & {
   options: Gate<Grant>["options"] & { preHandler: typeof refuseIdempotencyKey };
 } {
-  const gate = openGate(deps, ACCESS, problems, (credential) => readGrant(deps.db, credential));
+  const gate = openGate(deps, operation, problems, (credential) => readGrant(deps.db, credential));
   return { ...gate, options: { ...gate.options, preHandler: refuseIdempotencyKey } };
 }
 
 /** POST /webhooks, GET /webhooks, GET /webhooks/{id} and its deliveries (CONTRACT.md §3). */
 export function webhookRoutes(app: App, deps: GateDeps & WebhookDeps): void {
   const { db } = deps;
-  const creating = openWebhookGate(deps, ["webhook_limit_reached"]);
-  const listing = openWebhookGate(deps, ["bad_request"]);
-  const reading = openWebhookGate(deps, ["bad_request", "not_found"]);
+  const creating = openWebhookGate(deps, "createWebhook", ["webhook_limit_reached"]);
+  const listing = openWebhookGate(deps, "listWebhooks", ["bad_request"]);
+  const reading = openWebhookGate(deps, "getWebhook", ["bad_request", "not_found"]);
 
   app.post(
     "/webhooks",
@@ -127,8 +123,8 @@ export function webhookRoutes(app: App, deps: GateDeps & WebhookDeps): void {
 export function webhookActionRoutes(app: App, deps: GateDeps & WebhookDeps): void {
   acceptNoBody(app);
   const { db } = deps;
-  const deleting = openWebhookGate(deps, ["made_by_another_key", "not_found"]);
-  const acting = openWebhookGate(deps, ["made_by_another_key", "not_found", "webhook_disabled"]);
+  const deleting = openWebhookGate(deps, "deleteWebhook", ["made_by_another_key", "not_found"]);
+  const acting = openWebhookGate(deps, "redeliver", ["made_by_another_key", "not_found", "webhook_disabled"]);
 
   app.post(
     "/webhooks/:webhookId/rotate-secret",

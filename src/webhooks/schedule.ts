@@ -1,17 +1,16 @@
-const MINUTE = 60;
-const HOUR = 60 * MINUTE;
+import { HOUR_SECONDS, MINUTE_SECONDS } from "../lib/time.ts";
 
 /** How long after each failed attempt the next one is made (CONTRACT.md §3): the last is 75 h 36 min after the first. */
 const WAITS = [
-  1 * MINUTE,
-  5 * MINUTE,
-  30 * MINUTE,
-  120 * MINUTE,
-  5 * HOUR,
-  10 * HOUR,
-  14 * HOUR,
-  20 * HOUR,
-  24 * HOUR,
+  1 * MINUTE_SECONDS,
+  5 * MINUTE_SECONDS,
+  30 * MINUTE_SECONDS,
+  120 * MINUTE_SECONDS,
+  5 * HOUR_SECONDS,
+  10 * HOUR_SECONDS,
+  14 * HOUR_SECONDS,
+  20 * HOUR_SECONDS,
+  24 * HOUR_SECONDS,
 ];
 
 const SLOW_MILLISECONDS = 5_000;

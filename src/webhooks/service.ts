@@ -1,4 +1,4 @@
-import { assertMadeByOwnRoot } from "../accounts/access.ts";
+import { assertMadeByOwnRoot } from "../accounts/requirements.ts";
 import { holdAccount } from "../accounts/service.ts";
 import type { ActingToken } from "../accounts/token-service.ts";
 import { readClock } from "../database/clock.ts";
@@ -10,7 +10,7 @@ import { notFound, Problem } from "../lib/problems.ts";
 import { seal } from "../lib/sealed.ts";
 import { addSeconds, isoOrNull } from "../lib/time.ts";
 import { type Actor, holdActor } from "../sign-in/service.ts";
-import { assertMayRead, type Reader } from "./access.ts";
+import { assertMayRead, type Reader } from "./reading-scopes.ts";
 import {
   type Deliveries,
   type DeliveriesQuery,

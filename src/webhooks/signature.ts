@@ -1,9 +1,10 @@
 import { createHmac, randomBytes } from "node:crypto";
+import { DAY_SECONDS } from "../lib/time.ts";
 
 const PREFIX = "whsec_";
 const SECRET_BYTES = 32;
 /** For how long a secret that was replaced signs beside the new one (CONTRACT.md §3). */
-export const OLD_SECRET_SECONDS = 24 * 60 * 60;
+export const OLD_SECRET_SECONDS = DAY_SECONDS;
 
 /** What is signed: `id` is the delivery's, the same on every attempt; `timestamp` is the attempt's. */
 export type SignedMessage = { id: string; eventType: string; timestamp: Date; body: string };

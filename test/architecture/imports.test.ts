@@ -15,14 +15,14 @@ const FEATURES = FOLDERS.slice(FOLDERS.indexOf("audit"), FOLDERS.indexOf("app"))
 
 /** A file of a feature ends in its role. A role imports from its own line and from the lines before it. */
 const ROLES = {
-  texts: words("schemas mails processor"),
+  texts: words("schemas mails operations processor roles"),
   data: words("store"),
   // The one thing that the name says, without HTTP. `sandbox` keeps books of its own, so it holds SQL.
   parts: [
-    ...words("access assertion attempts background boundaries challenge checks claim client cookie"),
+    ...words("assertion attempts background boundaries challenge checks claim client cookie"),
     ...words("declines deps exchange file json keys limits merge party passwords pricing queue refusals"),
     ...words(
-      "registration report resolver rules sandbox schedule schema signature signers state stripe target terms",
+      "registration report requirements resolver rules sandbox schedule schema scopes signature signers state stripe target terms",
     ),
     ...words("to token validators verifier waiters wire"),
   ],

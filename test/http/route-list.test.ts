@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { OPERATIONS } from "../../src/accounts/operations.ts";
 import { createLogger } from "../../src/app/logger.ts";
 import type { App } from "../../src/http/app.ts";
 import { type KnownRoute, listRoutes } from "../../src/http/route-list.ts";
@@ -105,6 +106,14 @@ describe("every route", () => {
 });
 
 describe("every route that takes a token", () => {
+  test("requires of it what the table of operations says", () => {
+    const documented = tokenRoutes.filter(({ url }) => url !== "/mcp");
+    const required = documented.map(({ operationId, access }) => [operationId, access]);
+    expect(required).toEqual(
+      documented.map(({ operationId = "" }) => [operationId, Object(OPERATIONS)[operationId]]),
+    );
+  });
+
   test("answers 401 with one and the same bytes, whatever is wrong with the token", async () => {
     const { fixture, ids } = await createIds();
     const [expired, revoked] = [await createFixture(app), await createFixture(app)];

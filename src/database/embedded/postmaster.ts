@@ -4,12 +4,13 @@ import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { StartError } from "../../lib/start-error.ts";
+import { MINUTE } from "../../lib/time.ts";
 import { type Cluster, handOver } from "./cluster.ts";
 import { answers } from "./connection.ts";
 import { isAlive, isPostmaster, LOCK_FILE, readPostmaster } from "./leftover.ts";
 import { reason, run } from "./run.ts";
 
-const RECOVERY_PATIENCE = 60_000;
+const RECOVERY_PATIENCE = MINUTE;
 const UNCERTAIN_PATIENCE = 3_000;
 const POLL = 50;
 const START_ATTEMPTS = 20;

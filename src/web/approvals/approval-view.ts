@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { Type } from "@sinclair/typebox";
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { may } from "../../accounts/roles.ts";
 import { statementOf } from "../../approvals/decide.ts";
 import {
   findApprovalForHuman,
@@ -275,7 +276,7 @@ export function accountsOf({ memberships }: Human): string[] {
 
 export function mayDecide({ memberships }: Human, { accountId }: HumanApproval): boolean {
   const role = memberships.find((membership) => membership.accountId === accountId)?.role;
-  return role === "owner" || role === "approver";
+  return role !== undefined && may(role, "decide");
 }
 
 export function idOf(request: FastifyRequest): string {

@@ -1,5 +1,6 @@
 import { Type } from "@sinclair/typebox";
 import type { FastifyReply } from "fastify";
+import { may } from "../../accounts/roles.ts";
 import { byPerson } from "../../audit/service.ts";
 import { listPayments, listReversals } from "../../billing/payment-service.ts";
 import { TEST_CARD_NUMBERS } from "../../billing/sandbox.ts";
@@ -119,7 +120,7 @@ async function showBilling(
         cards: await listPaymentMethods(deps.db, accountId),
         payments,
         reversals: await listReversals(deps.db, accountId, ids),
-        formToken: role === "viewer" ? undefined : formToken(deps.keys, human, `billing:${accountId}`),
+        formToken: may(role, "decide") ? formToken(deps.keys, human, `billing:${accountId}`) : undefined,
       };
     }),
   );
@@ -134,6 +135,6 @@ async function showBilling(
 export function changer(human: Human, accountId: string): Human {
   const role = human.memberships.find((membership) => membership.accountId === accountId)?.role;
   if (role === undefined) throw new Problem("not_found", { resource: "accounts" });
-  if (role === "viewer") throw new Problem("not_permitted");
+  if (!may(role, "decide")) throw new Problem("not_permitted");
   return human;
 }

@@ -1,4 +1,5 @@
 import { Type } from "@sinclair/typebox";
+import { may } from "../../accounts/roles.ts";
 import { advancePayment, type PaymentDeps } from "../../approvals/payment.ts";
 import { findLatestPayment } from "../../billing/payment-service.ts";
 import { answerAuthentication, findAuthentication } from "../../billing/sandbox.ts";
@@ -49,7 +50,7 @@ export function sandboxRoutes(app: App, deps: SessionDeps & PaymentDeps): void {
       const human = gate.human(request);
       const member = human.memberships.find(({ accountId }) => accountId === subject?.accountId);
       if (subject === undefined || member === undefined) throw notFound("intents", "intentId", intentId);
-      if (member.role === "viewer") throw new Problem("not_permitted");
+      if (!may(member.role, "decide")) throw new Problem("not_permitted");
       await assertActs(deps.db, human, { id: subject.accountId, may: "decide" });
       await answerAuthentication(deps.db, intentId, request.body.answer === "pass");
       // A real processor would send its webhook now.

@@ -1,3 +1,4 @@
+import { may } from "../../accounts/roles.ts";
 import { Problem } from "../../lib/problems.ts";
 import type { Human } from "../../sign-in/gate.ts";
 
@@ -15,5 +16,5 @@ export function accountOf(human: Human, accountId: string): Membership {
 
 /** Whether they may look after what the account's agents use: owners and approvers. */
 export function manages({ role }: Membership): boolean {
-  return role !== "viewer";
+  return may(role, "decide");
 }

@@ -9,7 +9,7 @@ import { newId } from "../../../lib/ids.ts";
 import { isVisible } from "../../../lib/names.ts";
 import { notFound, Problem } from "../../../lib/problems.ts";
 import { SCOPES, type Scope } from "../../../lib/scopes.ts";
-import { SECOND } from "../../../lib/time.ts";
+import { DAY } from "../../../lib/time.ts";
 import type { SessionDeps } from "../../../passkeys/session-deps.ts";
 import { formToken } from "../../../sign-in/form-token.ts";
 import { type Human, openSessionGate } from "../../../sign-in/gate.ts";
@@ -33,7 +33,6 @@ import {
   revokePage,
 } from "./key-pages.ts";
 
-const DAY = 24 * 60 * 60 * SECOND;
 const strict = { additionalProperties: false };
 const token = { form_token: Type.String({ maxLength: 100 }) };
 const ScopeName = Type.Unsafe<Scope>({ type: "string", enum: [...SCOPES] });

@@ -1,6 +1,7 @@
 import { type Static, Type } from "@sinclair/typebox";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { findMember, type MemberOfAccount } from "../../../accounts/member-service.ts";
+import { may } from "../../../accounts/roles.ts";
 import { listMembers } from "../../../accounts/service.ts";
 import { listKeys } from "../../../accounts/token-service.ts";
 import { type PaymentDeps, voidSignatures } from "../../../approvals/payment.ts";
@@ -163,7 +164,7 @@ function changeRoutes(app: App, deps: MemberPageDeps): void {
     try {
       const changed = await changeRole(deps, found.acting, own.account, change, found.signature);
       setCookie(reply, changed.cookie);
-      if (role === "viewer") await voidSignatures(deps, own.account.accountId, changed.value.userId);
+      if (!may(role, "decide")) await voidSignatures(deps, own.account.accountId, changed.value.userId);
       return reply.redirect(`${MEMBERS}?said=role`, 303);
     } catch (error) {
       if (!(error instanceof Problem) || error.problem !== "statement_stale") throw error;
@@ -222,7 +223,7 @@ async function showMembers(
     };
     const members = await listMembers(deps.db, accountId);
     const upgrades = await viewUpgrades(deps, human, account);
-    return { accountId, accountName, members, upgrades, inviting: role === "owner" ? inviting : undefined };
+    return { accountId, accountName, members, upgrades, inviting: may(role, "own") ? inviting : undefined };
   };
   const sections = await Promise.all(human.memberships.map(section));
   const status = around.fault === undefined ? 200 : 422;
@@ -289,7 +290,7 @@ async function findOwn({ db }: MemberPageDeps, human: Human, id: string): Promis
 /** @throws Problem not_found for an account that is not theirs, not_permitted for all but its owners */
 function ownedBy(human: Human, accountId: string): Human["memberships"][number] {
   const account = accountOf(human, accountId);
-  if (account.role !== "owner") throw new Problem("not_permitted");
+  if (!may(account.role, "own")) throw new Problem("not_permitted");
   return account;
 }
 

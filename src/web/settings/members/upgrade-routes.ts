@@ -1,5 +1,7 @@
 import { Type } from "@sinclair/typebox";
 import type { FastifyRequest } from "fastify";
+import { may } from "../../../accounts/roles.ts";
+import type { MemberRole } from "../../../database/schema.ts";
 import type { App } from "../../../http/app.ts";
 import { originOf } from "../../../http/origin.ts";
 import { Problem } from "../../../lib/problems.ts";
@@ -31,14 +33,14 @@ const purposeOf = (upgradeId: string) => `members:upgrade:${upgradeId}`;
 export async function viewUpgrades(
   { db, keys }: SessionDeps,
   human: Human,
-  { accountId, role }: { accountId: string; role: string },
+  { accountId, role }: { accountId: string; role: MemberRole },
 ): Promise<UpgradeView[]> {
   const signs = await mustSign(db, human.userId, accountId);
   return (await listUpgrades(db, accountId)).map((upgrade) => ({
     ...upgrade,
     formToken: formToken(keys, human, purposeOf(upgrade.id)),
     path: `${MEMBERS}/upgrades/${accountId}/${upgrade.id}`,
-    decides: role === "owner",
+    decides: may(role, "own"),
     signs,
   }));
 }
@@ -65,7 +67,7 @@ export function upgradeRoutes(app: App, deps: SessionDeps): void {
       const objected = await objectToUpgrade(deps, human, account, upgradeId, origin);
       return say(objected ? "upgrade_ended" : "upgrade_over");
     }
-    if (account.role !== "owner") throw new Problem("not_permitted");
+    if (!may(account.role, "own")) throw new Problem("not_permitted");
     const consents = decision === "consent";
     const found = consents
       ? await findActing(deps, request, reply, human, accountId)

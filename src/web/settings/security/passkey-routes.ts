@@ -1,5 +1,6 @@
 import { type Static, Type } from "@sinclair/typebox";
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { may } from "../../../accounts/roles.ts";
 import type { App } from "../../../http/app.ts";
 import { originOf } from "../../../http/origin.ts";
 import { notFound, Problem } from "../../../lib/problems.ts";
@@ -215,7 +216,7 @@ async function showOne(
   const counting = own.filter((one) => isActive(one, human.now));
   const last =
     counting.length === 1 && counting[0]?.id === passkey.id
-      ? human.memberships.filter(({ coSign, role }) => coSign === "passkey" && role !== "viewer")
+      ? human.memberships.filter(({ coSign, role }) => coSign === "passkey" && may(role, "decide"))
       : [];
   const page = passkeyPage(human, passkey, {
     tokens: (purpose) => tokenField(deps, human, purpose),

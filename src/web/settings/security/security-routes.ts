@@ -1,5 +1,6 @@
 import { type Static, Type } from "@sinclair/typebox";
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { ROLES } from "../../../accounts/roles.ts";
 import type { MemberRole } from "../../../database/schema.ts";
 import type { App } from "../../../http/app.ts";
 import { originOf } from "../../../http/origin.ts";
@@ -31,7 +32,7 @@ const ConsentForm = Type.Object({
   account_id: Type.String({ format: "uuid" }),
   invitation_id: Type.String({ format: "uuid" }),
   /** As the page showed it. */
-  role: Type.Unsafe<MemberRole>({ type: "string", enum: ["owner", "approver"] }),
+  role: Type.Unsafe<MemberRole>({ type: "string", enum: ROLES.decide }),
   decision: Type.Union([Type.Literal("consent"), Type.Literal("refuse")]),
   password: Type.Optional(Type.String({ maxLength: 1024 })),
   credential: Type.Optional(Credential),
