@@ -12,14 +12,14 @@ export type Fault = {
 /** `npm run test:faults` makes each of these changes in a copy of the project and expects the test to fail. */
 export const FAULTS: readonly Fault[] = [
   {
-    file: "src/approvals/store.ts",
+    file: "src/approvals/funding-store.ts",
     find: "\n  for share of c, m, p",
     replace: "",
     test: "test/concurrency/dead-milestones.test.ts",
     title: "no fund request leaves an approval behind",
   },
   {
-    file: "src/approvals/store.ts",
+    file: "src/approvals/funding-store.ts",
     find: "\n  on conflict (account_id, type, subject_id) where status = 'pending' do nothing",
     replace: "",
     test: "test/concurrency/fund-once.test.ts",
@@ -41,8 +41,8 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     file: "src/accounts/store.ts",
-    find: "t.account_id = $1 and t.digest = $2 and t.revoked_at is null",
-    replace: "t.account_id = $1 and t.digest = $2",
+    find: " and t.digest = ${digest} and t.revoked_at is null",
+    replace: " and t.digest = ${digest}",
     test: "test/concurrency/model.test.ts",
     title: "clients at once never see a contradiction",
   },
@@ -281,7 +281,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     file: "src/billing/service.ts",
-    find: "    if (!(await mayDecide(trx, accountId, userId))) return false;\n",
+    find: "    if (!(await isDecider(trx, accountId, userId))) return false;\n",
     replace: "",
     test: "test/billing/stripe-cards.test.ts",
     title: "is not put on file",
