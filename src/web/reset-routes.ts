@@ -1,10 +1,12 @@
 import { Type } from "@sinclair/typebox";
+import type { FastifyRequest } from "fastify";
 import type { App } from "../http/app.ts";
 import { originOf } from "../http/origin.ts";
 import { requireSameOrigin } from "../http/same-origin.ts";
 import type { SessionDeps } from "../sessions/service.ts";
-import { findResetPerson, requestReset, resetPassword } from "../sign-in/resets.ts";
+import { findResetPerson, isResetSecret, requestReset, resetPassword } from "../sign-in/resets.ts";
 import { passwordFault } from "../sign-in/service.ts";
+import { followLink, type LinkDeps } from "./links.ts";
 import { newPasswordPage, resetAskedPage, resetOverPage, resetPage } from "./reset-pages.ts";
 import { show } from "./site.ts";
 
@@ -16,9 +18,11 @@ const ResetForm = Type.Object(
 );
 
 /** `/reset`, where a link is asked for, and `/reset/new`, where it leads: GET shows, POST uses it up. */
-export function resetRoutes(app: App, deps: SessionDeps): void {
+export function resetRoutes(app: App, deps: SessionDeps & LinkDeps): void {
   const access = { config: { access: { by: "public" as const } } };
   const onRequest = requireSameOrigin(deps.config.publicUrl);
+  const findPerson = (request: FastifyRequest, token: string) =>
+    followLink(deps, request, token, isResetSecret, () => findResetPerson(deps, token));
 
   app.get("/reset", { ...access, schema: { hide: true } }, async (_request, reply) =>
     show(deps, reply, resetPage),
@@ -35,7 +39,7 @@ export function resetRoutes(app: App, deps: SessionDeps): void {
 
   app.get("/reset/new", { ...access, schema: { hide: true, querystring: Query } }, async (request, reply) => {
     const { token } = request.query;
-    if (typeof token === "string" && (await findResetPerson(deps, token)) !== undefined)
+    if (typeof token === "string" && (await findPerson(request, token)) !== undefined)
       return show(deps, reply, newPasswordPage(token));
     return show(deps, reply, resetOverPage, { status: 410 });
   });
@@ -45,7 +49,7 @@ export function resetRoutes(app: App, deps: SessionDeps): void {
     { ...access, onRequest, schema: { hide: true, body: ResetForm } },
     async (request, reply) => {
       const { token, password } = request.body;
-      const person = await findResetPerson(deps, token);
+      const person = await findPerson(request, token);
       if (person === undefined) return show(deps, reply, resetOverPage, { status: 410 });
       const fault = passwordFault(password, { ...person, appName: deps.config.appName });
       if (fault !== undefined) {

@@ -16,6 +16,7 @@ import { type ClaimPageDeps, claimRoutes } from "./claim-routes.ts";
 import { inviteRoutes } from "./invite-routes.ts";
 import { keyRoutes } from "./key-routes.ts";
 import type { Page } from "./layout.ts";
+import type { LinkDeps } from "./links.ts";
 import { mailboxRoutes } from "./mailbox-routes.ts";
 import { type MemberPageDeps, memberRoutes } from "./member-routes.ts";
 import * as pages from "./pages.ts";
@@ -43,6 +44,7 @@ const ASSETS = [
 ] as const;
 
 export type WebDeps = SessionDeps &
+  LinkDeps &
   ApprovalPageDeps &
   BillingDeps &
   WebhookDeps &
