@@ -6,6 +6,7 @@ export const AUDIT_ACTIONS = [
   "account_changed",
   "account_claimed",
   "account_created",
+  "act_signature_refused",
   "approval_confirmed",
   "approval_declined",
   "card_added",

@@ -11,12 +11,13 @@ import {
   type Caller,
   cookieFor,
   findPersonByEmail,
+  type Held,
   hashInTurn,
   inSession,
   startSession,
 } from "../sign-in/service.ts";
 import type { SessionDeps } from "./service.ts";
-import { type Act, keptOf, proveAct, type Signature } from "./signed-act.ts";
+import { type Act, keptOf, proveAct, recordRefusedActs, type Signature } from "./signed-act.ts";
 import { assertPasskeysAreTheirs } from "./trust.ts";
 
 export type { Invitation } from "../accounts/service.ts";
@@ -147,8 +148,9 @@ export async function decideInvitation(
     changes: "token",
     account: { id: accountId, may: "own", alone: true },
   } as const;
-  return inSession(deps.db, owner, need, async (trx, now, held) => {
-    const act = consentAct(accountId, invitationId, role);
+  const act = consentAct(accountId, invitationId, role);
+  const { origin } = signature;
+  const decide = async (trx: Trx, now: Date, held: Held) => {
     const signed = consents ? await proveAct(trx, deps, owner, held, { act, signature }, now) : undefined;
     const decision = { userId: owner.userId, consents, role };
     const invitation = await accounts.decideInvitation(trx, accountId, invitationId, decision, now);
@@ -156,10 +158,10 @@ export async function decideInvitation(
     const action = consents ? "invitation_consented" : "invitation_refused";
     const subject = { kind: "member", id: invitation.memberId };
     const detail = { role, ...keptOf(signed) };
-    const { origin } = signature;
     await recordAudit(trx, { accountId, actor: byPerson(owner), action, subject, detail, origin }, now);
     return { invitation, cookie: signed?.cookie };
-  });
+  };
+  return recordRefusedActs(deps.db, owner, { act, origin }, () => inSession(deps.db, owner, need, decide));
 }
 
 /** What an owner signs to consent to an invitation into that role: the operator may have changed it since. */

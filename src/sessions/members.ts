@@ -15,7 +15,7 @@ import type { Origin } from "../lib/origin.ts";
 import { type Mail, queueMail } from "../mail/service.ts";
 import { type Actor, inSession } from "../sign-in/service.ts";
 import type { SessionDeps } from "./service.ts";
-import { type Act, keptOf, proveAct, type Signature } from "./signed-act.ts";
+import { type Act, keptOf, proveAct, recordRefusedActs, type Signature } from "./signed-act.ts";
 import { inviteMail, memberInvitedMail, memberRemovedMail, roleChangedMail } from "./team-mails.ts";
 
 type Owner = Actor & { email: string; name: string };
@@ -152,11 +152,14 @@ async function asOwner<T>(
   work: (step: Step) => Promise<T>,
 ): Promise<Done<T>> {
   const need = { changes: "token", account: { id: account.accountId, may: "own", alone: true } } as const;
-  return inSession(deps.db, owner, need, async (trx, now, held) => {
-    const signed = await proveAct(trx, deps, owner, held, { act, signature }, now);
-    const step = { trx, now, owner, account, origin: signature.origin, proof: keptOf(signed) };
-    return { value: await work(step), cookie: signed?.cookie };
-  });
+  const { origin } = signature;
+  return recordRefusedActs(deps.db, owner, { act, origin }, () =>
+    inSession(deps.db, owner, need, async (trx, now, held) => {
+      const signed = await proveAct(trx, deps, owner, held, { act, signature }, now);
+      const step = { trx, now, owner, account, origin, proof: keptOf(signed) };
+      return { value: await work(step), cookie: signed?.cookie };
+    }),
+  );
 }
 
 async function record(

@@ -28,6 +28,7 @@ import { askForAnswer, checkAnswer, counts } from "./passkey-answer.ts";
 import { passkeyOpenedMail, passkeyTrustedMail } from "./passkey-mails.ts";
 import { listPasskeys } from "./passkey-store.ts";
 import type { SessionDeps } from "./service.ts";
+import { type Act, recordRefusedActs } from "./signed-act.ts";
 
 /*
  * A session is trusted if a passkey that counts was used in it; or by the password, of somebody who has no such passkey
@@ -123,7 +124,12 @@ export async function consentToPasskey(
   origin: Origin,
 ): Promise<{ counts: boolean; cookie?: string } | undefined> {
   const need = { changes: "token", account: mayOwn(consent) } as const;
-  return inSession(deps.db, owner, need, async (trx, now, held) => {
+  const act: Act = {
+    action: "passkey",
+    accountId: consent.accountId,
+    terms: { change: "consent", passkeyId: consent.passkeyId },
+  };
+  const work = async (trx: Trx, now: Date, held: Held) => {
     const passkey = await holdWaiting(trx, consent);
     if (passkey === undefined || passkey.userId === owner.userId) return undefined;
     await assertNotFrozen(trx, consent.accountId);
@@ -144,7 +150,8 @@ export async function consentToPasskey(
     const person = await findPerson(trx, passkey.userId);
     if (person !== undefined) await queueMail(trx, passkeyTrustedMail(deps.config, person), now);
     return { counts: true, ...cookie };
-  });
+  };
+  return recordRefusedActs(deps.db, owner, { act, origin }, () => inSession(deps.db, owner, need, work));
 }
 
 /**

@@ -1,6 +1,9 @@
 import type { PublicKeyCredentialRequestOptionsJSON } from "@simplewebauthn/server";
 import { listMemberships } from "../accounts/service.ts";
+import { byPerson, recordAudit } from "../audit/service.ts";
+import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
+import { inTransaction } from "../database/transaction.ts";
 import { canonicalText } from "../lib/canonical.ts";
 import type { Origin } from "../lib/origin.ts";
 import { Problem } from "../lib/problems.ts";
@@ -90,6 +93,38 @@ export async function proveAct(
   const publicKey = passkey.public_key.toString("base64url");
   const proof = { kind: "passkey", credentialId: assertion.id, publicKey, ...assertion.response };
   return { statement: statementOf(act), proof, cookie: cookieFor(deps, token) };
+}
+
+const REFUSALS: ReadonlySet<string> = new Set([
+  "act_signature_required",
+  "passkey_proof_required",
+  "passkey_refused",
+]);
+
+/**
+ * Runs a change that a passkey may have to sign. A refused signature is recorded: the transaction that refused it keeps
+ * nothing.
+ * @throws whatever `change` throws
+ */
+export async function recordRefusedActs<T>(
+  db: Db,
+  person: Actor & { name: string },
+  { act, origin }: { act: Act; origin: Origin },
+  change: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await change();
+  } catch (error) {
+    if (error instanceof Problem && REFUSALS.has(error.problem)) {
+      const { action, accountId, terms } = act;
+      const detail = { act: action, terms, reason: error.problem };
+      const entry = { ...(accountId !== undefined && { accountId }), actor: byPerson(person), origin };
+      await inTransaction(db, async (trx) =>
+        recordAudit(trx, { ...entry, action: "act_signature_refused", detail }, await readClock(trx)),
+      );
+    }
+    throw error;
+  }
 }
 
 /** What the audit keeps of a signature; nothing where none was needed. */

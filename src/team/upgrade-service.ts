@@ -17,8 +17,14 @@ import { Problem } from "../lib/problems.ts";
 import { addSeconds } from "../lib/time.ts";
 import { queueMail } from "../mail/service.ts";
 import type { SessionDeps } from "../sessions/service.ts";
-import { keptOf, proveAct, type Signature, type Act as SignedAct } from "../sessions/signed-act.ts";
-import { type Actor, inSession } from "../sign-in/service.ts";
+import {
+  keptOf,
+  proveAct,
+  recordRefusedActs,
+  type Signature,
+  type Act as SignedAct,
+} from "../sessions/signed-act.ts";
+import { type Actor, type Held, inSession } from "../sign-in/service.ts";
 import { type UpgradeSaid, upgradeAskedMail, upgradeEndedMail } from "./upgrade-mails.ts";
 import * as store from "./upgrade-store.ts";
 
@@ -109,17 +115,19 @@ export function decideUpgrade(
     ...(consents ? { changes: "token" as const } : { fresh: true }),
     account: { id: accountId, may: "own", alone: true },
   } as const;
-  return inSession(deps.db, owner, need, async (trx, now, held) => {
-    const act = upgradeAct(accountId, upgradeId);
+  const act = upgradeAct(accountId, upgradeId);
+  const { origin } = signature;
+  const decide = async (trx: Trx, now: Date, held: Held) => {
     const signed = consents ? await proveAct(trx, deps, owner, held, { act, signature }, now) : undefined;
     const cookie = signed?.cookie;
     const upgrade = await findStanding(trx, accountId, upgradeId);
     if (upgrade === undefined) return { decided: false, cookie };
     const outcome = consents ? "consented" : "refused";
-    const by = { actor: byPerson(owner), origin: signature.origin };
+    const by = { actor: byPerson(owner), origin };
     await end(trx, deps.config, account, upgrade, outcome, by, now, keptOf(signed));
     return { decided: true, cookie };
-  });
+  };
+  return recordRefusedActs(deps.db, owner, { act, origin }, () => inSession(deps.db, owner, need, decide));
 }
 
 /**

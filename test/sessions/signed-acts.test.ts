@@ -5,6 +5,7 @@ import { listAudit } from "../../src/audit/service.ts";
 import { canonicalText } from "../../src/lib/canonical.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { listOwnPasskeys, listPasskeys } from "../../src/sessions/passkey-store.ts";
+import { auditOf } from "../support/audit.ts";
 import { Authenticator } from "../support/authenticator.ts";
 import { alertOf, beginCoSign, type CoSignStory, refused } from "../support/co-sign.ts";
 import { type Answer, operate } from "../support/fixtures.ts";
@@ -57,6 +58,8 @@ describe("where passkeys are demanded, a passkey", () => {
     const credential = JSON.stringify(new Authenticator().register(body.challenge));
     const answer = await refused(db, () => submit(app, PASSKEYS, { form_token, credential }, story));
     expect([answer.status, answer.text.includes(MUST_SIGN)]).toEqual([409, true]);
+    const [refusal] = await auditOf(db, story.email, ["act_signature_refused"]);
+    expect(refusal?.detail).toMatchObject({ act: "passkey", reason: "act_signature_required" });
   });
 
   test("counts at once when one that counts has signed it, and the proof is kept", async () => {
@@ -201,7 +204,7 @@ describe.each(Object.entries(CHANGES))("where passkeys are demanded, %s", (_what
 
   test("is refused a copied cookie, and an answer that is foreign, of another change, or used", async () => {
     const story = await begin();
-    const { path, fields, done } = await prepare(story);
+    const { path, fields, terms, done } = await prepare(story);
     const send = (more: Record<string, string>) => submit(app, path, { ...fields, ...more }, story);
     const bare = await refused(db, () => send({}));
     expect([bare.status, bare.text.includes(MUST_SIGN)]).toEqual([409, true]);
@@ -213,6 +216,14 @@ describe.each(Object.entries(CHANGES))("where passkeys are demanded, %s", (_what
     const elsewhere = await sign(story, other.path, other.fields);
     expect((await refused(db, () => send({ credential: elsewhere }))).status).toBe(409);
     expect(await done()).toBe(false);
+    const { entries } = await listAudit(db, accountKey(story.account), {});
+    const refusals = entries.filter((entry) => entry.action === "act_signature_refused");
+    expect(refusals).toHaveLength(3);
+    for (const { actor, detail, address } of refusals) {
+      expect(actor).toMatchObject({ kind: "person", id: story.userId });
+      expect(detail).toMatchObject({ act: "member", terms, reason: "act_signature_required" });
+      expect(address).not.toBeNull();
+    }
   });
 
   test("is done with the owner's signature over it, which is kept and does not count again", async () => {
