@@ -146,7 +146,7 @@ export async function decideInvitation(
   const need = {
     fresh: !consents,
     changes: "token",
-    account: { id: accountId, may: "own", alone: true },
+    account: { id: accountId, may: "own", alone: true, unfrozen: consents },
   } as const;
   const act = consentAct(accountId, invitationId, role);
   const { origin } = signature;

@@ -5,7 +5,7 @@ import {
   raisesRights,
   setRole,
 } from "../accounts/member-service.ts";
-import { getAccount, holdAccount, listMembers } from "../accounts/service.ts";
+import { getAccount, holdAccount, holdFrozen, listMembers } from "../accounts/service.ts";
 import { type Act, BY_SERVICE, byPerson, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
@@ -99,7 +99,8 @@ export function upgradeAct(accountId: string, upgradeId: string): SignedAct {
 }
 
 /**
- * An owner consents, signed by a passkey where the account confirms with passkeys only, or refuses.
+ * An owner consents, signed by a passkey where the account confirms with passkeys only, or refuses. A frozen account can
+ * only refuse.
  * @returns whether it was still open, and the cookie of a session that the signature has renewed
  * @throws as `proveAct` and `holdActor`
  */
@@ -113,7 +114,7 @@ export function decideUpgrade(
   const { accountId } = account;
   const need = {
     ...(consents ? { changes: "token" as const } : { fresh: true }),
-    account: { id: accountId, may: "own", alone: true },
+    account: { id: accountId, may: "own", alone: true, unfrozen: consents },
   } as const;
   const act = upgradeAct(accountId, upgradeId);
   const { origin } = signature;
@@ -152,7 +153,7 @@ export function objectToUpgrade(
 }
 
 /**
- * Brings about what is due: ends what an owner's sign-in has ended, gives the role after 72 hours, and until then mails all
+ * Brings about what is due in accounts that are not frozen: ends what an owner's sign-in has ended, gives the role after 72 hours, and until then mails all
  * members each day. One account a transaction.
  */
 export async function sweepUpgrades({ db, config }: Deps): Promise<void> {
@@ -160,6 +161,7 @@ export async function sweepUpgrades({ db, config }: Deps): Promise<void> {
     await inTransaction(db, async (trx) => {
       const now = await readClock(trx);
       await holdAccount(trx, accountId);
+      if (await holdFrozen(trx, accountId)) return;
       const upgrade = await store.findOpen(trx, accountId, id);
       if (upgrade?.effectiveAt == null) return;
       const accountName = await nameOfAccount(trx, upgrade);

@@ -101,13 +101,18 @@ export async function markMailed(trx: Trx, { accountId, id }: UpgradeRow, now: D
     .execute();
 }
 
-/** Open upgrades of active members of any account that take effect by themselves, those mailed longest ago first. */
+/**
+ * Open upgrades of active members that take effect by themselves, in any account that is not frozen, those mailed
+ * longest ago first.
+ */
 export function listTimed(db: Db, limit: number): Promise<{ accountId: string; id: string }[]> {
   return db
     .selectFrom("member_upgrades as u")
     .innerJoin("members as m", (join) =>
       join.onRef("m.account_id", "=", "u.account_id").onRef("m.id", "=", "u.member_id"),
     )
+    .innerJoin("accounts as a", "a.account_id", "u.account_id")
+    .where("a.frozen", "=", false)
     .where("u.ended_at", "is", null)
     .where("u.effective_at", "is not", null)
     .where("m.status", "=", "active")
