@@ -38,6 +38,12 @@ export function problemPage(problem: Problem, requestId: string): Page {
       <p><a href="/sign-in">Sign in</a></p>`,
       };
     case "session_replaced":
+      return {
+        title: "Nothing was done",
+        body: html`
+      <p>${problem.message}</p>
+      <p>Open the page again to see what became of your last request. If it asks you to, <a href="/sign-in">sign in again</a>.</p>`,
+      };
     case "account_frozen":
     case "payments_paused":
     case "passkeys_unavailable":
