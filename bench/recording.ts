@@ -1,5 +1,5 @@
 import pg from "pg";
-import { TokenUses } from "../src/accounts/token-uses.ts";
+import { TokenUses } from "../src/accounts/token-use-service.ts";
 import { createApp } from "../src/app/app.ts";
 import { createLogger } from "../src/app/logger.ts";
 import { createSandbox } from "../src/billing/sandbox.ts";
@@ -7,7 +7,7 @@ import { loadConfig } from "../src/config/config.ts";
 import { connect } from "../src/database/connection.ts";
 import { Wakes } from "../src/database/wakes.ts";
 import { Waiters } from "../src/events/waiters.ts";
-import { RateLimits } from "../src/http/rate-limits.ts";
+import { RateLimits } from "../src/http/token-rate-limit.ts";
 import { type Account, milestoneId } from "./data.ts";
 
 export type Statement = { text: string; values: unknown[] };

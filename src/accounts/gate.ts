@@ -1,13 +1,13 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { TokenAccess } from "../http/access.ts";
 import { type Lookup, noteLookup, refusedLookup } from "../http/lookups.ts";
-import { type RateLimits, rateLimitHeaders } from "../http/rate-limits.ts";
+import { type RateLimits, rateLimitHeaders } from "../http/token-rate-limit.ts";
 import { Problem, type ProblemName } from "../lib/problems.ts";
 import { type Credential, readSecret } from "../lib/secrets.ts";
 import { assertAccess } from "./access.ts";
 import type { Grant } from "./store.ts";
 import { TOKEN_PREFIX } from "./token-service.ts";
-import type { TokenUses } from "./token-uses.ts";
+import type { TokenUses } from "./token-use-service.ts";
 
 export { TOKEN_PREFIX };
 

@@ -7,7 +7,7 @@ import { refuseIdempotencyKey } from "../http/idempotency.ts";
 import { originOf } from "../http/origin.ts";
 import { timeOf } from "../lib/fields.ts";
 import type { ProblemName } from "../lib/problems.ts";
-import { mintFromToken, revokeFromToken } from "./by-token.ts";
+import { mintFromToken, revokeFromToken } from "./by-token-service.ts";
 import { type GateDeps, openGate } from "./gate.ts";
 import { NewTokenAnswer, NewTokenBody, OneToken, TokenList } from "./schemas.ts";
 import { readGrant } from "./service.ts";

@@ -11,7 +11,7 @@ import { isoOrNull } from "../lib/time.ts";
 import { line, named, own } from "../mail/line.ts";
 import type { TokenMetadata } from "./schemas.ts";
 import { type Grant, lockAccount } from "./store.ts";
-import { recordTokenAct } from "./token-acts.ts";
+import { recordTokenAct } from "./token-act-service.ts";
 import * as store from "./token-store.ts";
 
 export { type ActingToken, ASKER_COLUMNS } from "./token-store.ts";

@@ -10,8 +10,8 @@ import { NO_ORIGIN } from "../lib/origin.ts";
 import { SCOPES } from "../lib/scopes.ts";
 import { type OperatorDeps, putAccount } from "../operator/account-service.ts";
 import { putContract, putMilestone } from "../operator/service.ts";
-import { joinWithPassword } from "../sessions/invitations.ts";
 import { hashPassword, setPassword } from "../sign-in/service.ts";
+import { joinWithPassword } from "../team/invitation-service.ts";
 
 const ACCOUNT = "demo";
 const CONTRACT = "demo-contract";

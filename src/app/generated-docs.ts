@@ -1,11 +1,11 @@
-import { TokenUses } from "../accounts/token-uses.ts";
+import { TokenUses } from "../accounts/token-use-service.ts";
 import { refusalRows } from "../agent-auth/refusals.ts";
 import { createSandbox } from "../billing/sandbox.ts";
 import { loadConfig } from "../config/config.ts";
 import { connect } from "../database/connection.ts";
 import { Wakes } from "../database/wakes.ts";
 import { Waiters } from "../events/waiters.ts";
-import { RateLimits } from "../http/rate-limits.ts";
+import { RateLimits } from "../http/token-rate-limit.ts";
 import { problemRows } from "../lib/problems.ts";
 import { createApp } from "./app.ts";
 import { createLogger } from "./logger.ts";

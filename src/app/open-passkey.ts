@@ -1,7 +1,7 @@
 import type { Config } from "../config/config.ts";
 import { StartError } from "../lib/start-error.ts";
 import { formatTime } from "../lib/time.ts";
-import { openPasskeys } from "../sessions/passkey-trust.ts";
+import { openPasskeys } from "../passkeys/activation-service.ts";
 import { forPerson } from "./by-hand.ts";
 
 /**

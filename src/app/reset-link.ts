@@ -1,6 +1,6 @@
 import type { Config } from "../config/config.ts";
 import { StartError } from "../lib/start-error.ts";
-import { createResetLink } from "../sign-in/resets.ts";
+import { createResetLink } from "../sign-in/reset-service.ts";
 import { forPerson } from "./by-hand.ts";
 
 /**

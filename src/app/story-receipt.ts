@@ -1,9 +1,9 @@
 import { hash } from "node:crypto";
 import { canonicalText } from "../lib/canonical.ts";
 import { statementDigest } from "../lib/statement.ts";
-import { signReceipt } from "../receipts/envelope.ts";
-import { openReceiptKeys } from "../receipts/keys.ts";
 import type { LinkedContent, Receipt } from "../receipts/schemas.ts";
+import { signReceipt } from "../receipts/signature.ts";
+import { openReceiptKeys } from "../receipts/signing-keys.ts";
 import * as story from "./story.ts";
 
 /** Whoever reads the example can check it: it is signed by this key, which signs nothing else. */

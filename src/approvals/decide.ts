@@ -10,14 +10,14 @@ import type { Origin } from "../lib/origin.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import { type Decision, type Statement, statementDigest } from "../lib/statement.ts";
 import { addSeconds } from "../lib/time.ts";
-import { linkDecision } from "../receipts/service.ts";
 import {
   type Assertion,
   CHALLENGE_SECONDS,
   type Checking,
   logRefusal,
   provePasskey,
-} from "../sessions/presence-service.ts";
+} from "../passkeys/presence-service.ts";
+import { linkDecision } from "../receipts/service.ts";
 import { type Actor, holdActor, type NewToken, renewSession } from "../sign-in/service.ts";
 import { writeAttempt } from "./attempt.ts";
 import { cross } from "./boundaries.ts";

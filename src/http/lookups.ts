@@ -1,6 +1,6 @@
 import { addressBucket } from "../lib/addresses.ts";
 import { Problem } from "../lib/problems.ts";
-import type { Allowance, RateLimits } from "./rate-limits.ts";
+import type { Allowance, RateLimits } from "./token-rate-limit.ts";
 
 /** How many look-ups that find nothing one address may cost in a minute, in each lane. */
 export const FAILED_LOOKUPS_PER_MINUTE = 120;

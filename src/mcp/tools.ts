@@ -12,7 +12,7 @@ import {
 import { Event, PageQuery, Updates } from "../events/schemas.ts";
 import { IDEMPOTENCY_KEY_PATTERN } from "../http/idempotency.ts";
 import { ref } from "../lib/schema.ts";
-import { selfContained } from "./self-contained.ts";
+import { selfContained } from "./tool-schema.ts";
 
 /** A tool as `tools/list` shows it. Descriptions are written for a model, which has nothing else to go by. */
 export type Tool = {

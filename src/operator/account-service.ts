@@ -9,8 +9,8 @@ import { accountKey, isExternalId } from "../lib/ids.ts";
 import { centsToDollars, formatAmount } from "../lib/money.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import { line, type MailLine, own } from "../mail/line.ts";
-import { findPasskeys } from "../sessions/presence-service.ts";
-import { mailOwners, recordAct } from "./acts.ts";
+import { findPasskeys } from "../passkeys/presence-service.ts";
+import { mailOwners, recordAct } from "./act-service.ts";
 import { mergeAccount } from "./merge.ts";
 import type { Account, AccountBody } from "./schemas.ts";
 

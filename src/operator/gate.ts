@@ -2,7 +2,7 @@ import { hash, timingSafeEqual } from "node:crypto";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Act } from "../audit/service.ts";
 import { originOf } from "../http/origin.ts";
-import { type RateLimits, rateLimitHeaders } from "../http/rate-limits.ts";
+import { type RateLimits, rateLimitHeaders } from "../http/token-rate-limit.ts";
 import { addressBucket } from "../lib/addresses.ts";
 import { Problem } from "../lib/problems.ts";
 

@@ -10,7 +10,7 @@ import { notFound } from "../lib/problems.ts";
 import { line, own, who } from "../mail/line.ts";
 import { askForUpgrade, assertOwnerStays, listUpgrades, withdrawUpgrade } from "../team/upgrade-service.ts";
 import type { AccountRef, OperatorDeps } from "./account-service.ts";
-import { mailOwners, recordAct } from "./acts.ts";
+import { mailOwners, recordAct } from "./act-service.ts";
 import type { Member, MemberBody, MemberChange } from "./schemas.ts";
 
 /**

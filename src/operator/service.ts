@@ -11,7 +11,7 @@ import { isExternalId } from "../lib/ids.ts";
 import { notFound } from "../lib/problems.ts";
 import { line, named, own } from "../mail/line.ts";
 import type { AccountRef, OperatorDeps } from "./account-service.ts";
-import { mailOwners, recordAct } from "./acts.ts";
+import { mailOwners, recordAct } from "./act-service.ts";
 import { mergeContract, mergeMilestone } from "./merge.ts";
 import type { ContractBody, EventBody, MilestoneBody } from "./schemas.ts";
 

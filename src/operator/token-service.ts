@@ -7,7 +7,7 @@ import { inTransaction } from "../database/transaction.ts";
 import { notFound } from "../lib/problems.ts";
 import { line, named, own } from "../mail/line.ts";
 import type { AccountRef, OperatorDeps } from "./account-service.ts";
-import { mailOwners, recordAct } from "./acts.ts";
+import { mailOwners, recordAct } from "./act-service.ts";
 
 /**
  * Mints a token for an account, and mails its owners.

@@ -4,8 +4,8 @@ import { canonicalText } from "../lib/canonical.ts";
 import { JUMP } from "../lib/numbers.ts";
 import { findFaults, NO_LINK } from "./checks.ts";
 import type { LinkedContent, ReceiptContent } from "./schemas.ts";
-import { isLinkedContent } from "./shape.ts";
 import { type AuditedAccount, type AuditedLink, listAccounts, listLinks, listUnlinked } from "./store.ts";
+import { isLinkedContent } from "./validators.ts";
 import type { RetainedHead } from "./verifier.ts";
 
 const ACCOUNTS_AT_ONCE = 200;

@@ -1,7 +1,7 @@
 import { hash } from "node:crypto";
 import { canonicalDigest, canonicalText } from "../lib/canonical.ts";
 import { formatAmount } from "../lib/money.ts";
-import { verifyAssertion } from "../sessions/assertion.ts";
+import { verifyAssertion } from "../passkeys/assertion.ts";
 import type { LinkedContent, Proof, Signed } from "./schemas.ts";
 import { signerFaults } from "./signers.ts";
 

@@ -1,5 +1,5 @@
 import { createPublicKey, type KeyObject } from "node:crypto";
-import { publicJwk } from "./envelope.ts";
+import { publicJwk } from "./signature.ts";
 
 /** Why a file holds no key to check receipts with: for people. */
 export class NoKey extends Error {

@@ -3,9 +3,9 @@ import type { Db, Trx } from "../database/connection.ts";
 import { canonicalText } from "../lib/canonical.ts";
 import { isUuid } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
-import { signReceipt } from "./envelope.ts";
-import { openReceiptKeys, type ReceiptKeys } from "./keys.ts";
 import type { LinkedContent, Receipt } from "./schemas.ts";
+import { signReceipt } from "./signature.ts";
+import { openReceiptKeys, type ReceiptKeys } from "./signing-keys.ts";
 import * as store from "./store.ts";
 
 export { openReceiptKeys, type ReceiptKeys };

@@ -1,10 +1,10 @@
 import type { KeyObject } from "node:crypto";
 import { JUMP } from "../lib/numbers.ts";
 import { findFaults, linkDigest, NO_LINK } from "./checks.ts";
-import { findSigner, publicJwk } from "./envelope.ts";
 import type { Receipt } from "./schemas.ts";
-import { isReceipt } from "./shape.ts";
+import { findSigner, publicJwk } from "./signature.ts";
 import { NotStrict, parseStrictJson } from "./strict-json.ts";
+import { isReceipt } from "./validators.ts";
 
 /** Why a receipt, or a chain of them, is not believed: for people. */
 export class Refused extends Error {

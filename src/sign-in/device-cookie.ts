@@ -1,5 +1,5 @@
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
-import type { SessionKeys } from "./keys.ts";
+import type { SessionKeys } from "./session-keys.ts";
 
 /** A device's id: 16 random bytes in base64url; and what shows that we gave it out, for one e-mail or for none. */
 const PART = /^[A-Za-z0-9_-]{22}$/;

@@ -1,5 +1,5 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
-import type { SessionKeys } from "./keys.ts";
+import type { SessionKeys } from "./session-keys.ts";
 
 /** The field of a form that holds its token. */
 export const FORM_TOKEN_FIELD = "form_token";

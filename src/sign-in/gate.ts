@@ -5,8 +5,8 @@ import { requireSameOrigin } from "../http/same-origin.ts";
 import { Problem } from "../lib/problems.ts";
 import { checkFormToken, FORM_TOKEN_FIELD } from "./form-token.ts";
 import { readSession, type SignInDeps } from "./service.ts";
+import { carriesSession } from "./session-service.ts";
 import { type SessionRow, touchSession } from "./session-store.ts";
-import { carriesSession } from "./sessions.ts";
 
 const TOUCH_AFTER = 5 * 60_000;
 const SAFE_METHODS = new Set(["GET", "HEAD"]);

@@ -6,25 +6,40 @@ import { inTransaction } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
 import type { RequestOrigin } from "../lib/origin.ts";
 import { queueMail } from "../mail/service.ts";
-import { type Actor, holdActor, inSession, renewSession } from "./actor.ts";
+import { type Actor, holdActor, inSession, renewSession } from "./actor-service.ts";
 import { type Attempts, createAttempts } from "./attempts.ts";
 import { type Background, createBackground } from "./background.ts";
 import { readDevice } from "./device-cookie.ts";
-import { deriveKeys, type SessionKeys } from "./keys.ts";
 import { passwordChangedMail } from "./mails.ts";
 import { createPasswordQueue, type Lane, type PasswordQueue } from "./password-queue.ts";
 import { PASSWORD_AT_MOST } from "./password-rules.ts";
 import { assertArgon2, hashPassword, verifyPassword } from "./passwords.ts";
 import * as people from "./person-store.ts";
-import { type Caller, cookieFor, endFormer, endSessions, readSession, startSession } from "./sessions.ts";
+import { deriveKeys, type SessionKeys } from "./session-keys.ts";
+import {
+  type Caller,
+  cookieFor,
+  endFormer,
+  endSessions,
+  readSession,
+  startSession,
+} from "./session-service.ts";
 
-export { type Actor, assertActs, type Held, holdActor, inSession, isFresh, renewSession } from "./actor.ts";
+export {
+  type Actor,
+  assertActs,
+  type Held,
+  holdActor,
+  inSession,
+  isFresh,
+  renewSession,
+} from "./actor-service.ts";
 export type { NewToken } from "./cookie.ts";
 export { readDevice } from "./device-cookie.ts";
-export type { SessionKeys } from "./keys.ts";
 export { PASSWORD_AT_LEAST, PASSWORD_AT_MOST, passwordFault } from "./password-rules.ts";
 export { hashPassword } from "./passwords.ts";
 export { findPerson, findPersonByEmail, lockPerson, markUnvouched } from "./person-store.ts";
+export type { SessionKeys } from "./session-keys.ts";
 export {
   type Caller,
   cookieFor,
@@ -37,7 +52,7 @@ export {
   readSession,
   signOut,
   startSession,
-} from "./sessions.ts";
+} from "./session-service.ts";
 
 export type SessionConfig = { publicUrl: string; appName: string };
 

@@ -16,14 +16,14 @@ import type { Origin } from "../lib/origin.ts";
 import { Problem } from "../lib/problems.ts";
 import { addSeconds } from "../lib/time.ts";
 import { queueMail } from "../mail/service.ts";
-import type { SessionDeps } from "../sessions/service.ts";
+import type { SessionDeps } from "../passkeys/session-deps.ts";
 import {
   keptOf,
   proveAct,
   recordRefusedActs,
   type Signature,
   type Act as SignedAct,
-} from "../sessions/signed-act.ts";
+} from "../passkeys/signed-act-service.ts";
 import { type Actor, type Held, inSession } from "../sign-in/service.ts";
 import { type UpgradeSaid, upgradeAskedMail, upgradeEndedMail } from "./upgrade-mails.ts";
 import * as store from "./upgrade-store.ts";

@@ -1,47 +1,44 @@
 import { readFileSync } from "node:fs";
 import formBody from "@fastify/formbody";
+import type { FastifyReply, FastifyRequest } from "fastify";
 import type { BillingDeps } from "../billing/service.ts";
 import type { Logo } from "../config/logo.ts";
 import type { App } from "../http/app.ts";
 import { toProblem } from "../http/errors.ts";
 import { problemRow } from "../lib/problems.ts";
-import type { SessionDeps } from "../sessions/service.ts";
+import type { SessionDeps } from "../passkeys/session-deps.ts";
 import { readHuman } from "../sign-in/gate.ts";
 import type { WebhookDeps } from "../webhooks/service.ts";
-import { approvalPageRoutes } from "./approval-routes.ts";
-import type { ApprovalPageDeps } from "./approval-view.ts";
-import { billingRoutes } from "./billing-routes.ts";
-import { cardRoutes } from "./card-routes.ts";
-import { type ClaimPageDeps, claimRoutes } from "./claim-routes.ts";
-import { inviteRoutes } from "./invite-routes.ts";
-import { keyRoutes } from "./key-routes.ts";
-import type { Page } from "./layout.ts";
-import type { LinkDeps } from "./links.ts";
-import { mailboxRoutes } from "./mailbox-routes.ts";
-import { type MemberPageDeps, memberRoutes } from "./member-routes.ts";
-import * as pages from "./pages.ts";
-import { passkeyConsentRoutes } from "./passkey-consent-routes.ts";
-import { passkeyRoutes } from "./passkey-routes.ts";
-import { passkeySignInRoutes } from "./passkey-sign-in-routes.ts";
-import { problemPage } from "./problem-page.ts";
-import { type ReceiptPageDeps, receiptPageRoutes } from "./receipt-routes.ts";
-import { resetRoutes } from "./reset-routes.ts";
-import { sandboxRoutes } from "./sandbox-routes.ts";
-import { securityRoutes } from "./security-routes.ts";
-import { signInRoutes } from "./sign-in-routes.ts";
-import { show } from "./site.ts";
-import { upgradeRoutes } from "./upgrade-routes.ts";
-import { webhookPageRoutes } from "./webhook-routes.ts";
+import { approvalPageRoutes } from "./approvals/approval-routes.ts";
+import type { ApprovalPageDeps } from "./approvals/approval-view.ts";
+import { type ReceiptPageDeps, receiptPageRoutes } from "./approvals/receipt-routes.ts";
+import { billingRoutes } from "./billing/billing-routes.ts";
+import { cardRoutes } from "./billing/card-routes.ts";
+import { sandboxRoutes } from "./billing/sandbox-routes.ts";
+import { type ClaimPageDeps, claimRoutes } from "./entry/claim-routes.ts";
+import { inviteRoutes } from "./entry/invite-routes.ts";
+import type { LinkDeps } from "./entry/links.ts";
+import { mailboxRoutes } from "./entry/mailbox-routes.ts";
+import { passkeySignInRoutes } from "./entry/passkey-sign-in-routes.ts";
+import { resetRoutes } from "./entry/reset-routes.ts";
+import { signInRoutes } from "./entry/sign-in-routes.ts";
+import { encodeAsset, FOREVER, listAssets } from "./kit/assets.ts";
+import type { Page } from "./kit/layout.ts";
+import * as pages from "./kit/pages.ts";
+import { problemPage } from "./kit/problem-page.ts";
+import { show } from "./kit/site.ts";
+import { keyRoutes } from "./settings/keys/key-routes.ts";
+import { type MemberPageDeps, memberRoutes } from "./settings/members/member-routes.ts";
+import { upgradeRoutes } from "./settings/members/upgrade-routes.ts";
+import { passkeyConsentRoutes } from "./settings/security/passkey-consent-routes.ts";
+import { passkeyRoutes } from "./settings/security/passkey-routes.ts";
+import { securityRoutes } from "./settings/security/security-routes.ts";
+import { webhookPageRoutes } from "./settings/webhooks/webhook-routes.ts";
 
-const ASSETS = [
-  { url: "/assets/style.css", type: "text/css; charset=utf-8", file: "style.css" },
-  { url: "/assets/card.js", type: "text/javascript; charset=utf-8", file: "card.js" },
-  { url: "/assets/co-sign.js", type: "text/javascript; charset=utf-8", file: "co-sign.js" },
-  { url: "/assets/passkeys.js", type: "text/javascript; charset=utf-8", file: "passkeys.js" },
-  { url: "/assets/send.js", type: "text/javascript; charset=utf-8", file: "send.js" },
-  { url: "/assets/webauthn.js", type: "text/javascript; charset=utf-8", file: "webauthn.js" },
-  { url: "/assets/zone.js", type: "text/javascript; charset=utf-8", file: "zone.js" },
-] as const;
+const A_DAY = "public, max-age=86400";
+const TOUCH_ICON = readFileSync(new URL("./assets/touch-icon.png", import.meta.url));
+/** Search engines find the first page, the documents for agents, and no page of any account. */
+const ROBOTS = "User-agent: *\nAllow: /$\nAllow: /llms.txt\nAllow: /auth.md\nAllow: /docs\nDisallow: /\n";
 
 export type WebDeps = SessionDeps &
   LinkDeps &
@@ -117,21 +114,31 @@ function settingsRoute(app: App): void {
   );
 }
 
+/** What pages load, and what browsers and crawlers ask every site for. */
 function assetRoutes(app: App, logo: Logo): void {
-  for (const { url, type, file } of ASSETS) {
-    const content = readFileSync(new URL(file, import.meta.url));
-    app.get(url, { config: { access: { by: "public" } }, schema: { hide: true } }, async (_request, reply) =>
-      reply.type(type).send(content),
-    );
+  const open = { config: { access: { by: "public" as const } }, schema: { hide: true } };
+  for (const asset of listAssets()) {
+    app.get(asset.url, open, async (request, reply) => {
+      const { encoding, body } = encodeAsset(asset, request.headers["accept-encoding"]);
+      if (encoding !== "identity") reply.header("content-encoding", encoding);
+      return reply.headers({ "cache-control": FOREVER, vary: "Accept-Encoding" }).type(asset.type).send(body);
+    });
   }
-  // An SVG that is opened by itself is a page, with whatever the operator's file holds.
-  app.get(
-    "/assets/logo",
-    { config: { access: { by: "public" } }, schema: { hide: true } },
-    async (_request, reply) =>
-      reply
-        .header("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
-        .type(logo.type)
-        .send(logo.content),
+  const sendLogo = async (_request: FastifyRequest, reply: FastifyReply) =>
+    reply
+      // An SVG that is opened by itself is a page, with whatever the operator's file holds.
+      .header("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
+      .header("cache-control", A_DAY)
+      .type(logo.type)
+      .send(logo.content);
+  app.get("/assets/logo", open, sendLogo);
+  app.get("/favicon.ico", open, sendLogo);
+  app.get("/apple-touch-icon.png", open, async (request, reply) =>
+    logo.type === "image/png"
+      ? sendLogo(request, reply)
+      : reply.header("cache-control", A_DAY).type("image/png").send(TOUCH_ICON),
+  );
+  app.get("/robots.txt", open, async (_request, reply) =>
+    reply.header("cache-control", A_DAY).type("text/plain; charset=utf-8").send(ROBOTS),
   );
 }

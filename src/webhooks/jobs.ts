@@ -7,7 +7,7 @@ import { every, type Loop } from "../jobs/every.ts";
 import { keyIdOf, open, type Sealed, seal } from "../lib/sealed.ts";
 import { addSeconds, SECOND } from "../lib/time.ts";
 import { createDeliveryClient } from "./delivery-client.ts";
-import { createDispatcher, SOCKETS_AT_MOST } from "./dispatch.ts";
+import { createDispatcher, SOCKETS_AT_MOST } from "./dispatch-service.ts";
 import * as store from "./retention-store.ts";
 import { listSealedByOthers, type StoredSecrets, writeResealed } from "./secret-store.ts";
 import { secretContext, type WebhookDeps } from "./service.ts";

@@ -5,7 +5,7 @@ import { every, type Loop } from "../jobs/every.ts";
 import { keyIdOf, open, type Sealed, seal } from "../lib/sealed.ts";
 import { SECOND } from "../lib/time.ts";
 import { createDeliveryClient } from "./delivery-client.ts";
-import { sendOperatorEvents } from "./operator-dispatch.ts";
+import { sendOperatorEvents } from "./operator-dispatch-service.ts";
 import { OPERATOR_SECRET } from "./operator-service.ts";
 import { findSealedByOther, writeOperatorResealed } from "./operator-store.ts";
 import type { WebhookDeps } from "./service.ts";

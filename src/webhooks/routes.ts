@@ -7,7 +7,7 @@ import { acceptNoBody, NoBody } from "../http/body.ts";
 import { refuseIdempotencyKey } from "../http/idempotency.ts";
 import { originOf } from "../http/origin.ts";
 import type { ProblemName } from "../lib/problems.ts";
-import { addByToken, deleteByToken, redeliverByToken, rotateByToken } from "./by-token.ts";
+import { addByToken, deleteByToken, redeliverByToken, rotateByToken } from "./by-token-service.ts";
 import {
   Deliveries,
   DeliveriesQuery,

@@ -4,191 +4,37 @@ import { describe, expect, test } from "vitest";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 const SRC = join(ROOT, "src");
+const words = (text: string) => text.split(" ");
 
-/** Each folder may import from those before it, and from itself. */
-const LAYERS = [
-  "lib",
-  "config",
-  "database",
-  "jobs",
-  "mail",
-  "http",
-  "audit",
-  "accounts",
-  "sign-in",
-  "sessions",
-  "team",
-  "events",
-  "contracts",
-  "billing",
-  "receipts",
-  "approvals",
-  "webhooks",
-  "agent-auth",
-  "mcp",
-  "operator",
-  "web",
-  "app",
-  "main.ts",
-  "countersign.mjs",
-  "stdio",
-  "verify-receipt.ts",
-];
-const FEATURES = LAYERS.slice(LAYERS.indexOf("audit"), LAYERS.indexOf("web"));
+/** From the ground up: a file imports from its own folder and from those before it. */
+const FOLDERS = words(
+  "lib config database jobs mail http audit accounts sign-in passkeys team events contracts billing receipts " +
+    "approvals webhooks agent-auth mcp operator web app main.ts countersign.mjs stdio verify-receipt.ts",
+);
+const FEATURES = FOLDERS.slice(FOLDERS.indexOf("audit"), FOLDERS.indexOf("app"));
 
-/**
- * The files of a feature by their role, from the ground up: each may import those of a lower rank. Names that
- * are not roles stand at the rank of what they do.
- */
-const ROLES: Record<string, number> = {
-  schemas: 0,
-  tools: 0,
-  "self-contained": -1,
-  "request-state": 0,
-  // What the feature asks of the world outside, and those that answer it.
-  processor: 0,
-  declines: 0,
-  store: 1,
-  sandbox: 2,
-  stripe: 3,
-  // A receipt's signature and the keys that make it; what those who check one go by.
-  envelope: 0,
-  "strict-json": 0,
-  "key-file": 2,
-  shape: 1,
-  signers: 1.5,
-  checks: 2,
-  verifier: 3,
-  report: 4,
-  // Rules and shapes without a database of their own: rows in, decisions or the wire's objects out.
-  // What sign-in is made of.
-  mails: 0,
-  "return-to": 0,
-  cookie: 0,
-  "relying-party": 0,
-  assertion: 1,
-  keys: 1,
-  passwords: 0,
-  "password-rules": 0,
-  "password-queue": 0,
-  background: 0,
-  "form-token": 2,
-  attempts: 2,
-  "device-cookie": 2,
-  actor: 2,
-  sessions: 2.5,
-  challenge: 2,
-  registration: 1.2,
-  "signed-act": 4.5,
-  members: 5,
-  trust: 2,
-  invitations: 5,
-  resets: 4,
-  "passkey-use": 1.5,
-  "passkey-answer": 4,
-  passkeys: 6,
-  "passkey-sign-in": 5,
-  "passkey-trust": 5,
-  // What agent authentication refuses, limits and tells apart.
-  refusals: 0,
-  limits: 2,
-  claim: 2,
-  "poll-service": 4,
-  errors: 4,
-  boundaries: 0,
-  terms: 0,
-  access: 2,
-  // What the operator did, recorded and mailed.
-  acts: 2,
-  answers: 2,
-  booking: 2,
-  funding: 2,
-  pricing: 2,
-  merge: 2,
-  wire: 2,
-  "token-uses": 2,
-  // How a webhook is signed, where it may go, and the way there.
-  signature: 0,
-  target: 0,
-  resolver: 1,
-  exchange: 2,
-  client: 3,
-  // When a delivery is tried again, and who sends what is due.
-  // What members do about webhooks, on pages.
-  "by-hand": 4,
-  // What tokens do to tokens and webhooks.
-  "by-token": 4,
-  schedule: 0,
-  dispatch: 4,
-  waiters: 2,
-  service: 3,
-  // A payment on its way, those who decide about one, and those who are told.
-  submission: 2,
-  "second-signer": 2,
-  payment: 3,
-  attempt: 3.5,
-  decide: 4,
-  reversals: 3,
-  "processor-events": 4,
-  notices: 3,
-  // A tool's call, and the protocol around it.
-  calls: 3,
-  server: 4,
-  // What stands before routes.
-  gate: 4,
-  routes: 5,
-  jobs: 5,
-  page: 5,
+/** A file of a feature ends in its role. A role imports from its own line and from the lines before it. */
+const ROLES = {
+  texts: words("schemas mails processor"),
+  data: words("store"),
+  // The one thing that the name says, without HTTP. `sandbox` keeps books of its own, so it holds SQL.
+  parts: [
+    ...words("access assertion attempts background boundaries challenge checks claim client cookie"),
+    ...words("declines deps exchange file json keys limits merge party passwords pricing queue refusals"),
+    ...words(
+      "registration report resolver rules sandbox schedule schema signature signers state stripe target terms",
+    ),
+    ...words("to token validators verifier waiters wire"),
+  ],
+  rules: words("service attempt booking decide events funding notices payment reversals signer submission"),
+  outside: words(
+    "answers calls errors gate server tools form forms view deliveries paths amount routes jobs page pages",
+  ),
+  kit: words("assets layout memberships presence reversals signing site wording zone"),
 };
-/** What a feature shows to the others. */
-const SHOWN = [
-  "service",
-  "schemas",
-  "gate",
-  "access",
-  "assertion",
-  "signed-act",
-  "waiters",
-  "processor",
-  "declines",
-  "sandbox",
-];
-/** What knows nothing of HTTP. */
-const BELOW_HTTP = [
-  "schemas",
-  "processor",
-  "declines",
-  "sandbox",
-  "stripe",
-  "store",
-  "funding",
-  "pricing",
-  "merge",
-  "wire",
-  "token-uses",
-  "waiters",
-  "refusals",
-  "limits",
-  "claim",
-  "boundaries",
-  "terms",
-  "booking",
-  "payment",
-  "attempt",
-  "second-signer",
-  "reversals",
-  "processor-events",
-  "decide",
-  "notices",
-  "signature",
-  "target",
-  "resolver",
-  "exchange",
-  "client",
-  "schedule",
-  "dispatch",
-  "service",
-];
+const FLOORS = [ROLES.texts, ROLES.data, ROLES.parts, ROLES.rules, ROLES.outside];
+/** What a feature keeps to itself. */
+const PRIVATE = words("store mails jobs routes page pages");
 
 type Import = { from: string; to: string; typeOnly: boolean };
 
@@ -196,8 +42,12 @@ const read = (file: string) => readFileSync(file, "utf8");
 const listFiles = (folder: string) =>
   readdirSync(folder, { recursive: true, encoding: "utf8" })
     .filter((file) => /\.(ts|mjs)$/.test(file))
-    .map((file) => join(folder, file))
     .sort();
+const folderOf = (path: string) => path.split("/", 1)[0] ?? path;
+const roleOf = (path: string) => /([a-z]+)\.ts$/.exec(path)?.[1] ?? path;
+const floorOf = (path: string) => FLOORS.findIndex((roles) => roles.includes(roleOf(path)));
+const inKit = (path: string) => path.startsWith("web/kit/");
+const show = (all: readonly Import[]) => all.map(({ from, to }) => `${from} → ${to}`);
 
 /** Every import, export from and `import()` of a file; paths are relative to `src`, packages stay as they are. */
 function importsOf(file: string): Import[] {
@@ -213,30 +63,17 @@ function importsOf(file: string): Import[] {
   }));
 }
 
-const folderOf = (path: string) => path.split("/", 1)[0] ?? path;
-/** The last word of a name, where that is a role: a feature may have several stores, each named by what it holds. */
-const roleOf = (path: string) => {
-  const name = path.split("/").at(-1)?.replace(/\.ts$/, "") ?? path;
-  return ROLES[name] === undefined ? (name.split("-").at(-1) ?? name) : name;
-};
-const isOurs = ({ to }: Import) => to.endsWith(".ts");
-const show = (all: Import[]) => all.map(({ from, to }) => `${from} → ${to}`);
-
 const files = listFiles(SRC);
-const imports = files.flatMap(importsOf);
-const ours = imports.filter(isOurs);
-const within = ours.filter(({ from, to }) => folderOf(from) === folderOf(to));
-const across = ours.filter(({ from, to }) => folderOf(from) !== folderOf(to));
+const imports = files.flatMap((file) => importsOf(join(SRC, file)));
+const ours = imports.filter(({ to }) => to.endsWith(".ts"));
+const features = files.filter((file) => FEATURES.includes(folderOf(file)));
+const ofFeatures = ours.filter(({ from, to }) => features.includes(from) && features.includes(to));
+const importsByFile = Map.groupBy(imports, ({ from }) => from);
 
-const atRuntime = Map.groupBy(
-  imports.filter(({ typeOnly }) => !typeOnly),
-  ({ from }) => from,
-);
-
-/** All that a file has loaded with it, packages too, by whatever way round. */
+/** All that a file has loaded with it, packages too. */
 function reachedBy(file: string, seen = new Set<string>()): Set<string> {
-  for (const { to } of atRuntime.get(file) ?? []) {
-    if (seen.has(to)) continue;
+  for (const { to, typeOnly } of importsByFile.get(file) ?? []) {
+    if (typeOnly || seen.has(to)) continue;
     seen.add(to);
     reachedBy(to, seen);
   }
@@ -244,118 +81,74 @@ function reachedBy(file: string, seen = new Set<string>()): Set<string> {
 }
 
 describe("imports", () => {
-  test("are all found: as many as there are statements", () => {
+  test("this test reads every import statement, and each leads to a file", () => {
     const statements = files
-      .flatMap((file) => read(file).split("\n"))
+      .flatMap((file) => read(join(SRC, file)).split("\n"))
       .filter((line) => /^(import|export)\b.*from ["']|^} from ["']|^import ["']|import\(["']/.test(line));
     expect(imports).toHaveLength(statements.length);
-    expect(ours.length).toBeGreaterThan(150);
+    expect(show(ours.filter(({ to }) => !files.includes(to)))).toEqual([]);
   });
 
-  test("lead to files that are there", () => {
-    const known = new Set(files.map((file) => relative(SRC, file)));
-    expect(show(ours.filter(({ to }) => !known.has(to)))).toEqual([]);
+  test("folders import only from folders before them", () => {
+    // check-runtime.mjs runs before anything is known to work, and imports nothing.
+    const place = (path: string) => FOLDERS.indexOf(folderOf(path));
+    expect(files.filter((file) => place(file) < 0)).toEqual(["check-runtime.mjs"]);
+    expect(show(ours.filter(({ from, to }) => place(to) > place(from)))).toEqual([]);
   });
 
-  test("point one way between folders, and every folder has its place", () => {
-    const folders = [...new Set(files.map((file) => folderOf(relative(SRC, file))))];
-    // Run before anything is known to work, and imports nothing.
-    const placed = [...LAYERS, "check-runtime.mjs"];
-    expect(folders.filter((folder) => !placed.includes(folder))).toEqual([]);
-    const backward = across.filter(
-      ({ from, to }) => LAYERS.indexOf(folderOf(to)) >= LAYERS.indexOf(folderOf(from)),
-    );
-    expect(show(backward)).toEqual([]);
+  test("every file of a feature ends in a role", () => {
+    const known = (file: string) => floorOf(file) >= 0 || (inKit(file) && ROLES.kit.includes(roleOf(file)));
+    expect(features.filter((file) => !known(file))).toEqual([]);
   });
 
-  test("point one way within a feature, and every file of one has its role", () => {
-    const inFeatures = files
-      .map((file) => relative(SRC, file))
-      .filter((file) => FEATURES.includes(folderOf(file)));
-    expect(inFeatures.filter((file) => ROLES[roleOf(file)] === undefined)).toEqual([]);
-    const backward = within
-      .filter(({ from }) => FEATURES.includes(folderOf(from)))
-      .filter(({ from, to, typeOnly }) => {
-        const climb = (ROLES[roleOf(to)] ?? 0) - (ROLES[roleOf(from)] ?? 0);
-        // Two stores of one feature may share the type of a row.
-        return typeOnly ? climb > 0 : climb >= 0;
-      });
-    expect(show(backward)).toEqual([]);
+  test("within a feature, a role imports only from roles on its floor or below", () => {
+    const within = ofFeatures.filter(({ from, to }) => folderOf(from) === folderOf(to) && !inKit(to));
+    expect(show(within.filter(({ from, to }) => floorOf(to) > floorOf(from)))).toEqual([]);
+    expect(show(within.filter(({ from, to }) => inKit(from) && !inKit(to)))).toEqual([]);
   });
 
-  test("between features take only what a feature shows: its service, schemas and gates", () => {
-    const hidden = across
-      .filter(({ from, to }) => FEATURES.includes(folderOf(from)) && FEATURES.includes(folderOf(to)))
-      .filter(({ to }) => !SHOWN.includes(roleOf(to)));
-    expect(show(hidden)).toEqual([]);
+  test("features and pages never import another feature's stores, mails, jobs, routes or pages", () => {
+    const across = ofFeatures.filter(({ from, to }) => folderOf(from) !== folderOf(to));
+    expect(show(across.filter(({ to }) => PRIVATE.includes(roleOf(to))))).toEqual([]);
   });
 
-  test("keep stores and services free of HTTP, by whatever way round", () => {
-    const low = files
-      .map((file) => relative(SRC, file))
-      .filter((file) => FEATURES.includes(folderOf(file)) && BELOW_HTTP.includes(roleOf(file)));
-    expect(low.length).toBeGreaterThan(10);
-    const reaching = low.filter((file) => [...reachedBy(file)].some((to) => folderOf(to) === "http"));
-    expect(reaching).toEqual([]);
-    const direct = imports.filter(({ from }) => low.includes(from));
-    expect(show(direct.filter(({ to }) => folderOf(to) === "http" || /^@?fastify/.test(to)))).toEqual([]);
+  test("only stores hold SQL", () => {
+    const builders = imports.filter(({ from, to }) => features.includes(from) && /^(kysely|pg)$/.test(to));
+    expect(show(builders.filter(({ from }) => !["store", "sandbox"].includes(roleOf(from))))).toEqual([]);
   });
 
-  test("keep the stdio program free of the service: it has no database, no server and none of its secrets", () => {
-    const foreign = [...reachedBy("stdio/main.ts")].filter(
-      (to) =>
-        !to.endsWith(".ts") &&
-        !/^(node:|@modelcontextprotocol\/server|@sinclair\/typebox|ajv|canonicalize)/.test(to),
-    );
-    expect(foreign).toEqual([]);
-    expect([...reachedBy("stdio/main.ts")]).not.toContain("config/config.ts");
-    expect([...reachedBy("main.ts")].filter((to) => to.startsWith("stdio/"))).toEqual([]);
+  test("stores, parts and services know nothing of HTTP", () => {
+    const low = features.filter((file) => !inKit(file) && floorOf(file) < FLOORS.indexOf(ROLES.outside));
+    expect(low.length).toBeGreaterThan(100);
+    const knows = (to: string) => folderOf(to) === "http" || /^@?fastify/.test(to);
+    expect(low.filter((file) => [...reachedBy(file)].some(knows))).toEqual([]);
   });
 
-  test("never run in a circle", () => {
-    const targets = Map.groupBy(ours, ({ from }) => from);
-    const done = new Set<string>();
-    const circles: string[] = [];
-    const visit = (file: string, path: string[]): void => {
-      if (path.includes(file)) circles.push([...path.slice(path.indexOf(file)), file].join(" → "));
-      if (done.has(file) || path.includes(file)) return;
-      for (const { to } of targets.get(file) ?? []) visit(to, [...path, file]);
-      done.add(file);
-    };
-    for (const file of files) visit(relative(SRC, file), []);
+  test("no import runs in a circle", () => {
+    const circles = files.filter((file) => file.endsWith(".ts") && reachedBy(file).has(file));
     expect(circles).toEqual([]);
   });
 
-  test("leave SQL to stores: no service, route or page imports the query builder", () => {
-    const builders = imports.filter(
-      ({ from, to }) => FEATURES.includes(folderOf(from)) && /^(kysely|pg)$/.test(to),
+  test("the stdio program loads no database, no server and none of the service's settings", () => {
+    const allowed = /\.ts$|^(node:|@modelcontextprotocol\/server|@sinclair\/typebox|ajv|canonicalize)/;
+    const reached = [...reachedBy("stdio/main.ts")];
+    expect(reached.filter((to) => !allowed.test(to))).toEqual([]);
+    expect(reached).not.toContain("config/config.ts");
+    expect([...reachedBy("main.ts")].filter((to) => to.startsWith("stdio/"))).toEqual([]);
+  });
+
+  test("the environment is read in one file for each program", () => {
+    const readers = files.filter((file) =>
+      /\bprocess\s*\.\s*env\b|\benv\b.*= process\b/.test(read(join(SRC, file))),
     );
-    expect(show(builders.filter(({ from }) => !["store", "sandbox"].includes(roleOf(from))))).toEqual([]);
+    expect(readers).toEqual(["check-runtime.mjs", "config/config.ts", "config/stdio-config.ts"]);
   });
-});
 
-describe("the environment", () => {
-  test("is read in one file for each program, and by the check that npm runs before TypeScript can be", () => {
-    const readers = files.filter((file) => /\bprocess\s*\.\s*env\b|\benv\b.*= process\b/.test(read(file)));
-    expect(readers.map((file) => relative(SRC, file))).toEqual([
-      "check-runtime.mjs",
-      "config/config.ts",
-      "config/stdio-config.ts",
-    ]);
-    const early = imports.filter(({ from }) => from === "check-runtime.mjs");
-    expect(early.filter(({ to }) => !to.startsWith("node:"))).toEqual([]);
-  });
-});
-
-describe("migrations", () => {
-  const migrations = listFiles(join(ROOT, "migrations"));
-
-  test("import nothing of the application, as they are frozen and it is not", () => {
+  test("migrations import nothing of the application, and are named by their time and a verb", () => {
+    const migrations = listFiles(join(ROOT, "migrations"));
     expect(migrations.length).toBeGreaterThan(0);
-    expect(show(migrations.flatMap(importsOf).filter(({ to }) => to !== "kysely"))).toEqual([]);
-  });
-
-  test("are named by their time and a verb, in an order that never changes", () => {
-    for (const file of migrations) expect(file).toMatch(/\/\d{8}T\d{4}_[a-z]+(_[a-z]+)+\.ts$/);
+    const foreign = migrations.flatMap((file) => importsOf(join(ROOT, "migrations", file)));
+    expect(show(foreign.filter(({ to }) => to !== "kysely"))).toEqual([]);
+    for (const file of migrations) expect(file).toMatch(/^\d{8}T\d{4}_[a-z]+(_[a-z]+)+\.ts$/);
   });
 });

@@ -2,6 +2,7 @@ import Stripe from "stripe";
 import { describe, expect, test } from "vitest";
 import type { MemberRole } from "../../src/database/schema.ts";
 import { accountKey } from "../../src/lib/ids.ts";
+import { assetUrl } from "../../src/web/kit/assets.ts";
 import { type Answer, call, createFixture, type Fixture, fund, operate } from "../support/fixtures.ts";
 import { createHuman, hiddenValue, open, submit } from "../support/humans.ts";
 import { openStripeRails } from "../support/rails.ts";
@@ -146,7 +147,7 @@ describe("a card that a person adds on the billing page", () => {
     expect(page.text).toContain("This page needs JavaScript.");
     expect(page.text.match(/<script[^>]*>/g)).toEqual([
       '<script src="https://js.stripe.com/endive/stripe.js" defer>',
-      '<script type="module" src="/assets/card.js">',
+      `<script type="module" src="${assetUrl("card.js")}">`,
     ]);
     expect(policyOf(page)).toContain("script-src 'self' https://js.stripe.com https://*.js.stripe.com;");
     expect(policyOf(page)).not.toContain("unsafe");

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { type KnownRoute, listRoutes } from "../../src/http/route-list.ts";
 import { accountKey, newId } from "../../src/lib/ids.ts";
 import { newSecret } from "../../src/lib/secrets.ts";
+import { assetUrl } from "../../src/web/kit/assets.ts";
 import { expectOAuthRefusal } from "../support/agents.ts";
 import { call, createFixture, type Fixture, fund } from "../support/fixtures.ts";
 import { OPERATOR_KEY, startService } from "../support/service.ts";
@@ -40,18 +41,34 @@ function keysOf({ access }: KnownRoute, { token }: Fixture) {
 }
 
 describe("every answer", () => {
-  test("carries an X-Request-Id, and may not be stored", async () => {
+  test("carries an X-Request-Id, and may not be stored unless it is a public file", async () => {
+    const files: string[] = [];
     for (const { url, options } of await readingCalls()) {
       const answer = await call(app, "GET", url, options);
       expect(answer.headers["x-request-id"], url).toMatch(/^[0-9a-f-]{36}$/);
-      expect(answer.headers["cache-control"], url).toBe("no-store");
+      if (answer.headers["cache-control"] === "no-store") continue;
+      expect(answer.headers["cache-control"], url).toMatch(/^public, max-age=/);
+      files.push(url.replace(/\.[0-9a-f]{12}\./, ".*."));
     }
+    expect(files.sort()).toEqual([
+      "/apple-touch-icon.png",
+      "/assets/card.*.js",
+      "/assets/co-sign.*.js",
+      "/assets/logo",
+      "/assets/passkeys.*.js",
+      "/assets/send.*.js",
+      "/assets/style.*.css",
+      "/assets/webauthn.*.js",
+      "/assets/zone.*.js",
+      "/favicon.ico",
+      "/robots.txt",
+    ]);
   });
 
   test("tells browsers not to guess its type and to keep its address to this origin", async () => {
     const calls = await readingCalls();
     expect(calls.map(({ url }) => url)).toEqual(
-      expect.arrayContaining(["/docs/json", "/assets/style.css", "/.well-known/jwks.json"]),
+      expect.arrayContaining(["/docs/json", assetUrl("style.css"), "/.well-known/jwks.json"]),
     );
     const answers = [
       ...(await Promise.all(calls.map(({ url, options }) => call(app, "GET", url, options)))),
@@ -74,7 +91,7 @@ describe("every answer", () => {
 
   test("tells browsers to stay with https where people reach the service by that", async () => {
     const secure = await startService({ PUBLIC_URL: "https://pay.example.com" }, config.databaseUrl);
-    for (const url of ["/", "/docs", "/nowhere", "/updates", "/livez", "/assets/style.css"]) {
+    for (const url of ["/", "/docs", "/nowhere", "/updates", "/livez", assetUrl("style.css")]) {
       const { headers } = await call(secure.app, "GET", url);
       expect(headers["strict-transport-security"], url).toBe("max-age=31536000");
     }

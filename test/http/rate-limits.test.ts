@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { forgetKnownCredentials } from "../../src/http/known-credentials.ts";
-import { forgetOldWindows, RateLimits } from "../../src/http/rate-limits.ts";
+import { forgetOldWindows, RateLimits } from "../../src/http/token-rate-limit.ts";
 import { addressBucket, networkBucket, withoutPort } from "../../src/lib/addresses.ts";
 import { accountKey, newId } from "../../src/lib/ids.ts";
 import { newSecret, readSecret } from "../../src/lib/secrets.ts";

@@ -7,7 +7,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { createSandbox } from "../../src/billing/sandbox.ts";
 import { canonicalDigest } from "../../src/lib/canonical.ts";
 import { linkDigest } from "../../src/receipts/checks.ts";
-import { signReceipt } from "../../src/receipts/envelope.ts";
+import { signReceipt } from "../../src/receipts/signature.ts";
 import { call } from "../support/fixtures.ts";
 import { decideEveryWay, linkedContent, SIGNING_KEY } from "../support/receipts.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";

@@ -3,8 +3,8 @@ import { describe, expect, test } from "vitest";
 import { createSandbox } from "../../src/billing/sandbox.ts";
 import { canonicalDigest } from "../../src/lib/canonical.ts";
 import { findFaults, linkDigest } from "../../src/receipts/checks.ts";
-import { signReceipt } from "../../src/receipts/envelope.ts";
 import type { LinkedContent, Receipt } from "../../src/receipts/schemas.ts";
+import { signReceipt } from "../../src/receipts/signature.ts";
 import { verifyChain } from "../../src/receipts/verifier.ts";
 import { Authenticator } from "../support/authenticator.ts";
 import {

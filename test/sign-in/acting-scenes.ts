@@ -3,7 +3,7 @@ import Stripe from "stripe";
 import { expect } from "vitest";
 import { accountKey, newId } from "../../src/lib/ids.ts";
 import { formToken } from "../../src/sign-in/form-token.ts";
-import { deriveKeys } from "../../src/sign-in/keys.ts";
+import { deriveKeys } from "../../src/sign-in/session-keys.ts";
 import { claim, createAgent, startClaim } from "../support/agents.ts";
 import { Authenticator } from "../support/authenticator.ts";
 import { createFixture, type Fixture, fund, operate } from "../support/fixtures.ts";

@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { listRoutes } from "../../src/http/route-list.ts";
 import { checkFormToken, formToken } from "../../src/sign-in/form-token.ts";
-import { deriveKeys } from "../../src/sign-in/keys.ts";
+import { deriveKeys } from "../../src/sign-in/session-keys.ts";
 import { call, createFixture } from "../support/fixtures.ts";
 import {
   cookieOf,

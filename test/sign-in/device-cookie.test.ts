@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { readDevice, rememberDevice } from "../../src/sign-in/device-cookie.ts";
-import { deriveKeys } from "../../src/sign-in/keys.ts";
+import { deriveKeys } from "../../src/sign-in/session-keys.ts";
 import { createFixture } from "../support/fixtures.ts";
 import {
   createHuman,

@@ -6,7 +6,7 @@ import { newId } from "../../src/lib/ids.ts";
 import { sendDueMails } from "../../src/mail/jobs.ts";
 import type { ClaimedMail } from "../../src/mail/store.ts";
 import { sweepResets } from "../../src/sign-in/jobs.ts";
-import { createResetLink } from "../../src/sign-in/resets.ts";
+import { createResetLink } from "../../src/sign-in/reset-service.ts";
 import { auditOf } from "../support/audit.ts";
 import { call, createFixture } from "../support/fixtures.ts";
 import { createHuman, newEmail, open, PASSWORD, setCookies, signIn, submit } from "../support/humans.ts";

@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import { inTransaction } from "../../src/database/transaction.ts";
 import { accountKey } from "../../src/lib/ids.ts";
-import { listOwnPasskeys } from "../../src/sessions/passkey-store.ts";
+import { listOwnPasskeys } from "../../src/passkeys/store.ts";
 import { markUnvouched } from "../../src/sign-in/person-store.ts";
 import type { Site } from "./browser.ts";
 import { createFixture, operate } from "./fixtures.ts";

@@ -2,7 +2,7 @@ import type { Db } from "../../src/database/connection.ts";
 import { inTransaction } from "../../src/database/transaction.ts";
 import type { App } from "../../src/http/app.ts";
 import { newId } from "../../src/lib/ids.ts";
-import { insertPasskey } from "../../src/sessions/passkey-store.ts";
+import { insertPasskey } from "../../src/passkeys/store.ts";
 import { Authenticator, type Lies } from "./authenticator.ts";
 import { type Answer, createFixture } from "./fixtures.ts";
 import { createHuman, hiddenValue, open, submit } from "./humans.ts";

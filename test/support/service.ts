@@ -1,5 +1,5 @@
 import { afterAll } from "vitest";
-import { TokenUses } from "../../src/accounts/token-uses.ts";
+import { TokenUses } from "../../src/accounts/token-use-service.ts";
 import { createApp } from "../../src/app/app.ts";
 import { createLogger } from "../../src/app/logger.ts";
 import { createSandbox } from "../../src/billing/sandbox.ts";
@@ -9,7 +9,7 @@ import { type Connection, connect } from "../../src/database/connection.ts";
 import { Wakes } from "../../src/database/wakes.ts";
 import { Waiters } from "../../src/events/waiters.ts";
 import type { App } from "../../src/http/app.ts";
-import { RateLimits } from "../../src/http/rate-limits.ts";
+import { RateLimits } from "../../src/http/token-rate-limit.ts";
 import { cloneDatabase } from "./clones.ts";
 import { noteAddress } from "./owner.ts";
 import type { Rails } from "./rails.ts";

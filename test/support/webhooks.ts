@@ -9,7 +9,7 @@ import type { Db } from "../../src/database/connection.ts";
 import type { App } from "../../src/http/app.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { createDeliveryClient, type DeliveryClient } from "../../src/webhooks/delivery-client.ts";
-import { createDispatcher, type Dispatcher } from "../../src/webhooks/dispatch.ts";
+import { createDispatcher, type Dispatcher } from "../../src/webhooks/dispatch-service.ts";
 import { listDueWebhooks } from "../../src/webhooks/dispatch-store.ts";
 import { type Answer, call, createFixture, type Fixture, type FixtureOptions, operate } from "./fixtures.ts";
 import type { TestService } from "./service.ts";

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { PasskeyProof } from "../../src/database/schema.ts";
 import { canonicalDigest } from "../../src/lib/canonical.ts";
 import { accountKey } from "../../src/lib/ids.ts";
-import { listPasskeys } from "../../src/sessions/passkey-store.ts";
+import { listPasskeys } from "../../src/passkeys/store.ts";
 import {
   alertOf,
   askChallenge,

@@ -1,6 +1,6 @@
 import type { Browser, Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
-import { listOwnPasskeys, listPasskeys } from "../../src/sessions/passkey-store.ts";
+import { listOwnPasskeys, listPasskeys } from "../../src/passkeys/store.ts";
 import { launchBrowser, SIZES, startSite } from "../support/browser.ts";
 import { beginCoSign } from "../support/co-sign.ts";
 import { createFixture } from "../support/fixtures.ts";

@@ -2,7 +2,7 @@ import { Webhook } from "standardwebhooks";
 import { describe, expect, test } from "vitest";
 import { accountKey, newId } from "../../src/lib/ids.ts";
 import { NO_ORIGIN } from "../../src/lib/origin.ts";
-import { addByHand, rotateByHand } from "../../src/webhooks/by-hand.ts";
+import { addByHand, rotateByHand } from "../../src/webhooks/by-hand-service.ts";
 import { digestRows } from "../http/rows.ts";
 import { createActor } from "../support/actors.ts";
 import { auditOf } from "../support/audit.ts";

@@ -1,6 +1,6 @@
 import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
-import { listOwnPasskeys } from "../../src/sessions/passkey-store.ts";
+import { listOwnPasskeys } from "../../src/passkeys/store.ts";
 import { launchBrowser, SIZES, startSite } from "../support/browser.ts";
 import { beginCoSign, type CoSignStory, dropPasskeys, statusOf } from "../support/co-sign.ts";
 import { letProofAge } from "../support/page-states.ts";

@@ -109,7 +109,7 @@ describe.skipIf(browser === undefined)("the pages that there are with Stripe alo
       await context.addCookies([{ name: cookieName, value, url: live().origin }]);
       await routeStripe(context, stripe);
       // What sends itself would be gone before it is looked at.
-      await context.route("**/assets/send.js", (route) => route.abort());
+      await context.route("**/assets/send.*.js", (route) => route.abort());
       const page = await context.newPage();
       await page.goto(live().origin + state.path, { waitUntil: "networkidle" });
       for (const size of ["phone", "desktop"] as const) {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { formatTimeLeft } from "../../src/lib/time.ts";
-import { cardName, mentioned, named, quote } from "../../src/web/wording.ts";
-import { readZone, timesIn } from "../../src/web/zone.ts";
+import { cardName, mentioned, named, quote } from "../../src/web/kit/wording.ts";
+import { readZone, timesIn } from "../../src/web/kit/zone.ts";
 
 describe("what somebody else wrote", () => {
   test("cannot turn around the text that it stands in", () => {

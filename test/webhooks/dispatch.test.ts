@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { accountKey } from "../../src/lib/ids.ts";
 import { createDeliveryClient } from "../../src/webhooks/delivery-client.ts";
-import type { Dispatcher } from "../../src/webhooks/dispatch.ts";
+import type { Dispatcher } from "../../src/webhooks/dispatch-service.ts";
 import type { Fixture } from "../support/fixtures.ts";
 import { waitUntil } from "../support/process.ts";
 import { startService } from "../support/service.ts";

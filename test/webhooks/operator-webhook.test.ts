@@ -10,7 +10,7 @@ import { extendOperatorFeed } from "../../src/events/operator-service.ts";
 import { appendEvents } from "../../src/events/service.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { createDeliveryClient, type DeliveryClient } from "../../src/webhooks/delivery-client.ts";
-import { sendOperatorEvents } from "../../src/webhooks/operator-dispatch.ts";
+import { sendOperatorEvents } from "../../src/webhooks/operator-dispatch-service.ts";
 import { deliverOperatorWebhook, resealOperatorSecrets } from "../../src/webhooks/operator-jobs.ts";
 import { expectRefusal } from "../http/expectations.ts";
 import { type Answer, call, createFixture, type Fixture } from "../support/fixtures.ts";

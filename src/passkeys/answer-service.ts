@@ -1,0 +1,75 @@
+import { hash } from "node:crypto";
+import type { PublicKeyCredentialRequestOptionsJSON } from "@simplewebauthn/server";
+import { readClock } from "../database/clock.ts";
+import type { Trx } from "../database/connection.ts";
+import type { Origin } from "../lib/origin.ts";
+import { Problem } from "../lib/problems.ts";
+import type { Assertion } from "./assertion.ts";
+import { type Ceremony, type Challenge, newChallenge, readChallenge } from "./challenge.ts";
+import { requestOptions } from "./presence-service.ts";
+import type { SessionDeps } from "./session-deps.ts";
+import * as passkeys from "./store.ts";
+import { checkUse, logRefusal, type PasskeyRefusal, recordUse } from "./use-service.ts";
+
+/**
+ * What `navigator.credentials.get` is to ask for: an answer by one of these passkeys, or by any that the person has
+ * for us, which must recognise them.
+ * @throws Problem passkeys_unavailable
+ */
+export async function askForAnswer(
+  { db, keys, relyingParty }: SessionDeps,
+  ceremony: Ceremony,
+  allowed: readonly passkeys.PasskeyRow[],
+): Promise<PublicKeyCredentialRequestOptionsJSON> {
+  if (relyingParty === undefined) throw new Problem("passkeys_unavailable");
+  return requestOptions(relyingParty, allowed, newChallenge(keys, ceremony, await readClock(db)));
+}
+
+/**
+ * The passkey that has answered a challenge of the ceremony, held; what it said is written down, and the challenge is
+ * used up. `undefined`: none has, nothing is written, and the log says why.
+ * @param userId whose it must be; absent at sign-in, where it is the passkey that says so
+ */
+export async function checkAnswer(
+  trx: Trx,
+  { keys, relyingParty, logger }: SessionDeps,
+  { ceremony, userId, origin }: { ceremony: Ceremony; userId?: string; origin: Origin },
+  assertion: Assertion | undefined,
+  now: Date,
+): Promise<passkeys.PasskeyRow | undefined> {
+  const refuse = (reason: PasskeyRefusal, passkeyId?: string): undefined =>
+    logRefusal({ logger, origin }, reason, passkeyId);
+  if (assertion === undefined) return refuse("unreadable");
+  const { clientDataJSON, userHandle } = assertion.response;
+  const challenge = readChallenge(keys, ceremony, clientDataJSON, now);
+  if (challenge === undefined || relyingParty === undefined) return refuse("challenge_unknown_or_expired");
+  const passkey = await passkeys.lockCredential(trx, Buffer.from(assertion.id, "base64url"));
+  if (passkey === undefined) return refuse("unknown_credential");
+  const { id, user_id: whose } = passkey;
+  if (userId !== undefined && whose !== userId) return refuse("of_another_person", id);
+  // Only where we have named the passkeys may an authenticator leave it out.
+  if (userId === undefined && userHandle === undefined) return refuse("user_handle_absent", id);
+  if (userHandle !== undefined && userHandle !== userHandleOf(whose).toString("base64url"))
+    return refuse("user_handle_of_another_person", id);
+  const answer = { assertion, challenge: challenge.bytes };
+  const use = await checkUse({ relyingParty, logger, origin }, passkey, answer);
+  if (use === undefined) return undefined;
+  if (!(await useChallenge(trx, challenge))) return refuse("challenge_answered_before", id);
+  await recordUse(trx, { origin }, passkey, use, now);
+  return passkey;
+}
+
+/** Uses a challenge up. `false`: it was before. */
+export function useChallenge(trx: Trx, { bytes, expiresAt }: Challenge): Promise<boolean> {
+  return passkeys.answerChallenge(trx, hash("sha256", bytes, "buffer"), expiresAt);
+}
+
+/** What an authenticator keeps of whose a passkey is, and hands over at sign-in: no name, no e-mail. */
+export function userHandleOf(userId: string): Buffer {
+  return Buffer.from(userId, "utf8");
+}
+
+/** Whether a passkey counts for more than a password by then. */
+export function counts({ trusted_from }: Pick<passkeys.PasskeyRow, "trusted_from">, now: Date): boolean {
+  return trusted_from !== null && trusted_from <= now;
+}

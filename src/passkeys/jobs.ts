@@ -1,0 +1,1 @@
+export { deleteLapsedChallenges as forgetChallenges } from "./store.ts";

@@ -1,0 +1,108 @@
+import type { PublicKeyCredentialRequestOptionsJSON } from "@simplewebauthn/server";
+import { readClock } from "../database/clock.ts";
+import { inTransaction } from "../database/transaction.ts";
+import type { RequestOrigin } from "../lib/origin.ts";
+import {
+  type Actor,
+  type Caller,
+  cookieFor,
+  endFormer,
+  findPerson,
+  holdFormer,
+  inSession,
+  lockPerson,
+  type Proved,
+  readDevice,
+  readSession,
+  recordProof,
+  renewSession,
+  startSession,
+} from "../sign-in/service.ts";
+import { askForAnswer, checkAnswer, counts } from "./answer-service.ts";
+import { readAssertion } from "./assertion.ts";
+import type { Ceremony } from "./challenge.ts";
+import type { SessionDeps } from "./session-deps.ts";
+import { findOwner, listOwnPasskeys } from "./store.ts";
+
+const SIGNING_IN: Ceremony = { sessionId: undefined, purpose: "passkey:sign-in" };
+
+type Person = Actor & { name: string };
+
+/** What `navigator.credentials.get` is to ask whoever signs in: any passkey that they have for us. */
+export function askToSignIn(deps: SessionDeps): Promise<PublicKeyCredentialRequestOptionsJSON> {
+  return askForAnswer(deps, SIGNING_IN, []);
+}
+
+/**
+ * Signs in whoever's passkey has answered: a new session always, and the one that the browser brought ends. All in one
+ * transaction that holds the passkey, so that whoever removes it ends this session too. It is a proof of presence.
+ * @returns the cookie to set; `undefined` when no passkey of ours has answered a challenge that counts
+ * @throws Problem rate_limited {retryAfterSeconds}
+ */
+export async function signInWithPasskey(
+  deps: SessionDeps,
+  credential: string,
+  caller: Caller,
+): Promise<string | undefined> {
+  const { db, attempts } = deps;
+  const counted = await attempts.countPasskey(caller.origin.address, readDevice(deps, caller.cookie));
+  const assertion = readAssertion(credential);
+  const former = await readSession(deps, caller.cookie, caller.origin);
+  const token = await inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    const signingIn = { ceremony: SIGNING_IN, origin: caller.origin };
+    // The person, with whom the new session is noted, and the session that the browser brought come before the passkey in
+    // the order of locks (invariant 11).
+    const owner = assertion && (await findOwner(trx, Buffer.from(assertion.id, "base64url")));
+    if (owner !== undefined) await lockPerson(trx, owner);
+    await holdFormer(trx, former);
+    const passkey = await checkAnswer(trx, deps, signingIn, assertion, now);
+    const person = passkey && (await findPerson(trx, passkey.user_id));
+    if (passkey === undefined || person === undefined) return undefined;
+    await endFormer(trx, former);
+    const who = { userId: person.id, name: person.name };
+    return startSession(trx, who, caller, { by: "passkey", trusted: counts(passkey, now) }, now);
+  });
+  if (token === undefined) return undefined;
+  await counted.forgive();
+  return cookieFor(deps, token);
+}
+
+/** What `navigator.credentials.get` is to ask a signed-in person, to show that it is them. */
+export async function askForPresence(
+  deps: SessionDeps,
+  person: Person,
+): Promise<PublicKeyCredentialRequestOptionsJSON> {
+  return askForAnswer(deps, provingIn(person), await listOwnPasskeys(deps.db, person.userId));
+}
+
+/**
+ * Proves presence by a passkey, in place of the password. The session's token is replaced.
+ * @returns `undefined`: no passkey of theirs has answered a challenge that counts
+ * @throws Problem rate_limited {retryAfterSeconds}; session_ended, session_replaced
+ */
+export async function proveByPasskey(
+  deps: SessionDeps,
+  person: Person,
+  credential: string,
+  origin: RequestOrigin,
+): Promise<Proved | undefined> {
+  const { db, attempts } = deps;
+  const counted = await attempts.countProof(person.userId);
+  const assertion = readAssertion(credential);
+  const proved = await inSession(db, person, { changes: "token" }, async (trx, now) => {
+    const asked = { ceremony: provingIn(person), userId: person.userId, origin };
+    const passkey = await checkAnswer(trx, deps, asked, assertion, now);
+    const action = passkey === undefined ? "presence_refused" : "presence_proved";
+    await recordProof(trx, person, { action, by: "passkey" }, origin, now);
+    if (passkey === undefined) return undefined;
+    const token = await renewSession(trx, person, { proved: true, trusted: counts(passkey, now) }, now);
+    return { provedAt: now, tokenDigest: token.digest, cookie: cookieFor(deps, token) };
+  });
+  if (proved !== undefined) await counted.forgive();
+  return proved;
+}
+
+function provingIn({ sessionId }: Actor): Ceremony {
+  return { sessionId, purpose: "passkey:presence" };
+}

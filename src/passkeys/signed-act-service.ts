@@ -1,0 +1,152 @@
+import type { PublicKeyCredentialRequestOptionsJSON } from "@simplewebauthn/server";
+import { listMemberships } from "../accounts/service.ts";
+import { byPerson, recordAudit } from "../audit/service.ts";
+import { readClock } from "../database/clock.ts";
+import type { Db, Trx } from "../database/connection.ts";
+import { inTransaction } from "../database/transaction.ts";
+import { canonicalText } from "../lib/canonical.ts";
+import type { Origin } from "../lib/origin.ts";
+import { Problem } from "../lib/problems.ts";
+import { type Actor, cookieFor, type Held, isFresh, renewSession } from "../sign-in/service.ts";
+import { askForAnswer, checkAnswer, counts } from "./answer-service.ts";
+import { readAssertion } from "./assertion.ts";
+import type { Ceremony } from "./challenge.ts";
+import type { SessionDeps } from "./session-deps.ts";
+import { listPasskeys } from "./store.ts";
+
+/** A change that a passkey signs where the account confirms with passkeys only (CONTRACT.md §7). */
+export type Act = {
+  action: "passkey" | "member" | "policy";
+  /** Absent for what belongs to the person, and so to each of their accounts. */
+  accountId?: string;
+  /** What is changed, from what to what. */
+  terms: Readonly<Record<string, string | boolean | null>>;
+};
+
+/** What the person's browser brings for it: the answer of their passkey, as JSON text, and where it came from. */
+export type Signature = { credential: string | undefined; origin: Origin };
+
+/** What is kept of it, with the audit entry of the change, so that it can be checked later. */
+export type ActProof = { statement: object; proof: object };
+
+/**
+ * Whether a passkey must sign the person's changes: of the account, or, where none is named, of what they sign in with.
+ * Nobody signs who has no passkey that counts.
+ */
+export async function mustSign(db: Db, userId: string, accountId?: string): Promise<boolean> {
+  return (await isDemanded(db, userId, accountId)) && (await listPasskeys(db, userId)).length > 0;
+}
+
+/** Whether the account, or any account of the person's, confirms with passkeys only. */
+export async function isDemanded(db: Db, userId: string, accountId?: string): Promise<boolean> {
+  const memberships = await listMemberships(db, userId);
+  return memberships.some(
+    (own) => own.coSign === "passkey" && (accountId === undefined || own.accountId === accountId),
+  );
+}
+
+/**
+ * What `navigator.credentials.get` is to ask: an answer over the act, by a passkey of the person's that counts. The
+ * challenge holds the digest of the statement, counts for this session, once, within 5 minutes.
+ * @throws Problem passkeys_unavailable, passkey_proof_required when they have none
+ */
+export async function askToSign(
+  deps: SessionDeps,
+  person: Actor,
+  act: Act,
+): Promise<PublicKeyCredentialRequestOptionsJSON> {
+  const passkeys = await listPasskeys(deps.db, person.userId);
+  if (passkeys.length === 0) throw new Problem("passkey_proof_required");
+  return askForAnswer(deps, signing(person, act), passkeys);
+}
+
+/**
+ * Checks, in the transaction that changes it, that a passkey which counts already has signed the change. A recent sign-in is
+ * not enough: a copied cookie has that as well. Whoever has no passkey that counts, or acts where none is demanded, must
+ * have proved lately that they are there, in a session that is trusted where passkeys are demanded. A passkey that is added
+ * in a session that is not trusted needs no signature: it waits for owners to consent.
+ * @returns what to keep of it, with the cookie to set; `undefined`: nothing had to be signed
+ * @throws Problem act_signature_required, presence_lapsed, passkey_proof_required
+ */
+export async function proveAct(
+  trx: Trx,
+  deps: SessionDeps,
+  person: Actor,
+  held: Held,
+  { act, signature }: { act: Act; signature: Signature },
+  now: Date,
+): Promise<(ActProof & { cookie: string }) | undefined> {
+  const { credential } = signature;
+  const mayWait = act.action === "passkey" && !held.trusted && !credential;
+  if (mayWait || !(await mustSign(trx, person.userId, act.accountId))) {
+    if (!isFresh(held, now)) throw new Problem("presence_lapsed");
+    if (!mayWait && !held.trusted && (await isDemanded(trx, person.userId, act.accountId)))
+      throw new Problem("passkey_proof_required");
+    return undefined;
+  }
+  const assertion = readAssertion(credential ?? "");
+  const asked = { ceremony: signing(person, act), userId: person.userId, origin: signature.origin };
+  const passkey = await checkAnswer(trx, deps, asked, assertion, now);
+  if (assertion === undefined || passkey === undefined || !counts(passkey, now))
+    throw new Problem("act_signature_required");
+  const token = await renewSession(trx, person, { proved: true, trusted: true }, now);
+  const publicKey = passkey.public_key.toString("base64url");
+  const proof = { kind: "passkey", credentialId: assertion.id, publicKey, ...assertion.response };
+  return { statement: statementOf(act), proof, cookie: cookieFor(deps, token) };
+}
+
+const REFUSALS: ReadonlySet<string> = new Set([
+  "act_signature_required",
+  "passkey_proof_required",
+  "passkey_refused",
+]);
+
+/**
+ * Runs a change that a passkey may have to sign. A refused signature is recorded: the transaction that refused it keeps
+ * nothing.
+ * @throws whatever `change` throws
+ */
+export async function recordRefusedActs<T>(
+  db: Db,
+  person: Actor & { name: string },
+  { act, origin }: { act: Act; origin: Origin },
+  change: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await change();
+  } catch (error) {
+    if (error instanceof Problem && REFUSALS.has(error.problem)) {
+      const { action, accountId, terms } = act;
+      const detail = { act: action, terms, reason: error.problem };
+      const entry = { ...(accountId !== undefined && { accountId }), actor: byPerson(person), origin };
+      await inTransaction(db, async (trx) =>
+        recordAudit(trx, { ...entry, action: "act_signature_refused", detail }, await readClock(trx)),
+      );
+    }
+    throw error;
+  }
+}
+
+/** What the audit keeps of a signature; nothing where none was needed. */
+export function keptOf(signed: ActProof | undefined): object {
+  return signed === undefined ? {} : { statement: signed.statement, proof: signed.proof };
+}
+
+/** In the one form of statements (CONTRACT.md §1). Its nonce is the challenge's, which holds the digest of this. */
+function statementOf({ action, accountId, terms }: Act): object {
+  const account = accountId ?? null;
+  return {
+    v: 1,
+    action,
+    accountId: account,
+    approvalId: null,
+    decision: "confirm",
+    terms,
+    source: null,
+    nonce: null,
+  };
+}
+
+function signing({ sessionId }: Actor, act: Act): Ceremony {
+  return { sessionId, purpose: canonicalText(statementOf(act)) };
+}

@@ -1,1 +1,0 @@
-export { deleteLapsedChallenges as forgetChallenges } from "./passkey-store.ts";

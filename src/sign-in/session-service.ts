@@ -1,0 +1,176 @@
+import { byPerson, recordAudit } from "../audit/service.ts";
+import { readClock } from "../database/clock.ts";
+import type { Db, Trx } from "../database/connection.ts";
+import { inTransaction } from "../database/transaction.ts";
+import { newId } from "../lib/ids.ts";
+import type { RequestOrigin } from "../lib/origin.ts";
+import { queueMail } from "../mail/service.ts";
+import { type Actor, holdActor } from "./actor-service.ts";
+import {
+  cookieName,
+  expiredCookie,
+  type NewToken,
+  newToken,
+  readSessionTokens,
+  sessionCookie,
+  tokenDigest,
+} from "./cookie.ts";
+import { sessionCopiedMail } from "./mails.ts";
+import type { SessionKeys } from "./session-keys.ts";
+import * as store from "./session-store.ts";
+
+/** A session ends after 7 days at the latest; `session-store.ts` ends it after 12 idle hours, too. */
+const SESSION_SECONDS = 7 * 24 * 60 * 60;
+
+type Deps = { db: Db; config: { publicUrl: string; appName: string }; keys: SessionKeys };
+type Person = { userId: string; name: string };
+
+/** Where a request came from, as the server knows it, and the cookies that it brought. */
+export type Caller = { origin: RequestOrigin; userAgent: string; cookie: string | undefined };
+
+/** The `Set-Cookie` of a session's token. */
+export function cookieFor({ config, keys }: Pick<Deps, "config" | "keys">, { token }: NewToken): string {
+  return sessionCookie(config.publicUrl, token, keys.cookies[0] ?? "", SESSION_SECONDS);
+}
+
+/**
+ * The live session that a `Cookie` header carries: of several cookies of our name the one whose token is a session's
+ * now, else one that was replaced within a minute, which only reads. A token that was replaced before that is a copy
+ * in other hands, or its owner's cookie is: the session ends, and the person is mailed (CONTRACT.md §7). A cookie
+ * without our signature costs no query.
+ */
+export async function readSession(
+  deps: Deps,
+  cookie: string | undefined,
+  origin: RequestOrigin,
+): Promise<store.SessionRow | undefined> {
+  const { db, config, keys } = deps;
+  const tokens = readSessionTokens(cookie, cookieName(config.publicUrl), keys.cookies);
+  if (tokens.length === 0) return undefined;
+  const digests = tokens.map(tokenDigest);
+  const found = await store.findSessions(db, digests);
+  const inOrder = (session: store.SessionRow) => digests.findIndex((one) => one.equals(session.tokenDigest));
+  const sessions = found.toSorted((a, b) => inOrder(a) - inOrder(b));
+  const good =
+    sessions.find(({ token }) => token === "current") ?? sessions.find(({ token }) => token === "reads");
+  if (good === undefined) for (const copied of sessions) await endCopied(deps, copied, origin);
+  return good;
+}
+
+/** Whether a `Cookie` header carries a session's token with our signature, of a live session or not. Costs no query. */
+export function carriesSession(
+  { config, keys }: Pick<Deps, "config" | "keys">,
+  cookie: string | undefined,
+): boolean {
+  return readSessionTokens(cookie, cookieName(config.publicUrl), keys.cookies).length > 0;
+}
+
+async function endCopied(
+  { db, config }: Deps,
+  { sessionId, userId, email, name, tokenDigest: previous }: store.SessionRow,
+  origin: RequestOrigin,
+): Promise<void> {
+  await inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    if (!(await store.deleteReplaced(trx, sessionId, previous))) return;
+    const subject = { kind: "person", id: userId };
+    const entry = { actor: { kind: "service" }, ofUser: userId, action: "session_copied" } as const;
+    await recordAudit(trx, { ...entry, subject, detail: { sessionId }, origin }, now);
+    await queueMail(trx, sessionCopiedMail(config, { email, name }), now);
+  });
+}
+
+/**
+ * Starts a session within the transaction that found the person to be who they say. The one writer of new sessions.
+ * @param how.trusted whether a passkey that counts was used
+ */
+export async function startSession(
+  trx: Trx,
+  person: Person,
+  caller: Pick<Caller, "origin" | "userAgent">,
+  how: { by: "password" | "passkey" | "invitation" | "claim"; trusted: boolean },
+  now: Date,
+): Promise<NewToken> {
+  const token = newToken();
+  const id = newId();
+  const { origin, userAgent } = caller;
+  const session = { id, digest: token.digest, userId: person.userId, userAgent, trusted: how.trusted };
+  await store.insertSession(trx, { ...session, address: origin.address }, now);
+  const subject = { kind: "session", id };
+  const entry = { actor: byPerson(person), action: "signed_in", subject, origin } as const;
+  await recordAudit(trx, { ...entry, detail: { by: how.by } }, now);
+  return token;
+}
+
+/** Holds the session that a browser brought to its next sign-in. */
+export async function holdFormer(trx: Trx, former: store.SessionRow | undefined): Promise<void> {
+  if (former?.token === "current") await store.lockSession(trx, former, { alone: true });
+}
+
+/** Ends it, unless its token was replaced, meanwhile too: such a one changes nothing. */
+export async function endFormer(trx: Trx, former: store.SessionRow | undefined): Promise<void> {
+  if (former?.token === "current") await store.deleteCurrent(trx, former.sessionId, former.tokenDigest);
+}
+
+/**
+ * Ends the session.
+ * @returns the cookie that takes the browser's away
+ * @throws Problem session_replaced; session_ended
+ */
+export async function signOut(
+  { db, config }: Deps,
+  person: Person & Actor,
+  origin: RequestOrigin,
+): Promise<string> {
+  await inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    await holdActor(trx, person, { changes: "token" }, now);
+    await store.deleteSession(trx, person.sessionId);
+    const subject = { kind: "session", id: person.sessionId };
+    await recordAudit(trx, { actor: byPerson(person), action: "signed_out", subject, origin }, now);
+  });
+  return expiredCookie(config.publicUrl);
+}
+
+/** Ends the person's other sessions. @throws Problem session_ended, session_replaced */
+export async function endOtherSessions(
+  { db }: Deps,
+  person: Person & Actor,
+  origin: RequestOrigin,
+): Promise<void> {
+  await inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    await holdActor(trx, person, { changes: "factors" }, now);
+    const detail = { sessionsEnded: await store.deleteSessions(trx, person.userId, person.sessionId) };
+    await recordAudit(trx, { actor: byPerson(person), action: "sessions_ended", detail, origin }, now);
+  });
+}
+
+export { lockSessionsOf } from "./session-store.ts";
+
+/** Ends the person's sessions, but for `except`, in the transaction that changes a factor. @returns how many */
+export function endSessions(trx: Trx, userId: string, except: string | null): Promise<number> {
+  return store.deleteSessions(trx, userId, except);
+}
+
+export type OpenSession = {
+  current: boolean;
+  userAgent: string;
+  address: string;
+  startedAt: Date;
+  seenAt: Date;
+};
+
+/** Where the person is signed in, the place seen last first. */
+export async function listOpenSessions(
+  { db }: Deps,
+  person: { userId: string; sessionId: string },
+): Promise<OpenSession[]> {
+  return (await store.listSessions(db, person.userId)).map((row) => ({
+    current: row.id === person.sessionId,
+    userAgent: row.user_agent ?? "",
+    address: row.address ?? "",
+    startedAt: row.started_at,
+    seenAt: row.seen_at,
+  }));
+}

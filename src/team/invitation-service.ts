@@ -1,0 +1,192 @@
+import * as accounts from "../accounts/service.ts";
+import { byPerson, type NewEntry, recordAudit } from "../audit/service.ts";
+import { readClock } from "../database/clock.ts";
+import type { Db, Trx } from "../database/connection.ts";
+import type { MemberRole } from "../database/schema.ts";
+import { inTransaction } from "../database/transaction.ts";
+import type { Origin } from "../lib/origin.ts";
+import { assertPasskeysAreTheirs } from "../passkeys/ownership-service.ts";
+import type { SessionDeps } from "../passkeys/session-deps.ts";
+import {
+  type Act,
+  keptOf,
+  proveAct,
+  recordRefusedActs,
+  type Signature,
+} from "../passkeys/signed-act-service.ts";
+import {
+  type Actor,
+  addPerson,
+  type Caller,
+  cookieFor,
+  findPersonByEmail,
+  type Held,
+  hashInTurn,
+  inSession,
+  startSession,
+} from "../sign-in/service.ts";
+
+export type { Invitation } from "../accounts/service.ts";
+
+/** What the page behind an invitation shows. */
+export type InvitationView = {
+  invitation: accounts.Invitation;
+  /** Whether the e-mail signs in already: then its person accepts signed in, and no password is set. */
+  known: boolean;
+};
+
+/** Reads an invitation and changes nothing; `undefined`: unknown, used, replaced or expired, all alike. */
+export async function viewInvitation(
+  { db }: SessionDeps,
+  secret: string,
+): Promise<InvitationView | undefined> {
+  const invitation = await accounts.readInvitation(db, secret);
+  if (invitation === undefined) return undefined;
+  return { invitation, known: (await findPersonByEmail(db, invitation.email)) !== undefined };
+}
+
+/**
+ * Accepts an invitation for a person who has no sign-in yet: makes it, with their password, and signs them in, in the
+ * transaction that uses the invitation up.
+ * @returns the cookie to set; `undefined` when the invitation cannot be accepted (now, or by a new person)
+ * @throws Problem unavailable {retryAfterSeconds}
+ */
+export async function acceptAsNewPerson(
+  deps: SessionDeps,
+  secret: string,
+  password: string,
+  caller: Caller,
+): Promise<string | undefined> {
+  const view = await viewInvitation(deps, secret);
+  if (view === undefined || view.known || view.invitation.waitsForConsent) return undefined;
+  const hash = await hashInTurn(deps, "stranger", password);
+  return inTransaction(deps.db, async (trx) => {
+    const now = await readClock(trx);
+    const person = await join(trx, secret, hash, caller.origin, now);
+    if (person === undefined) return undefined;
+    const token = await startSession(trx, person, caller, { by: "invitation", trusted: false }, now);
+    return cookieFor(deps, token);
+  }).catch(unlessKnown);
+}
+
+/**
+ * Accepts an invitation and makes the sign-in of its person, in one transaction: for the demo.
+ * @param hash of their password
+ */
+export async function joinWithPassword(db: Db, secret: string, hash: string, origin: Origin): Promise<void> {
+  const work = async (trx: Trx) => join(trx, secret, hash, origin, await readClock(trx));
+  await inTransaction(db, work).catch(unlessKnown);
+}
+
+/** @throws AlreadyKnown, when somebody has made the person meanwhile: two invitations of one person at once */
+async function join(
+  trx: Trx,
+  secret: string,
+  hash: string,
+  origin: Origin,
+  now: Date,
+): Promise<{ userId: string; name: string } | undefined> {
+  const invited = await accounts.readInvitation(trx, secret);
+  if (invited === undefined) return undefined;
+  const { email, name } = invited;
+  const userId = await addPerson(trx, { email, name, hash }, now);
+  if (userId === undefined) throw new AlreadyKnown();
+  const invitation = await accounts.acceptInvitation(trx, secret, userId, now);
+  if (invitation === undefined) throw new AlreadyKnown();
+  await recordAudit(trx, joined(invitation, { userId, name }, origin), now);
+  return { userId, name };
+}
+
+/**
+ * Accepts an invitation for the signed-in person whom it names. Never touches their password.
+ * @returns the invitation; `undefined` when it cannot be accepted, or names somebody else
+ * @throws Problem own_passkey_required; as `holdActor`
+ */
+export async function acceptAsMember(
+  { db }: SessionDeps,
+  secret: string,
+  person: Actor & { email: string; name: string },
+  origin: Origin,
+): Promise<accounts.Invitation | undefined> {
+  const named = await accounts.readInvitation(db, secret);
+  if (named?.email !== person.email) return undefined;
+  return inSession(db, person, {}, async (trx, now, held) => {
+    const invitation = await accounts.acceptInvitation(trx, secret, person.userId, now);
+    if (invitation === undefined) return undefined;
+    await assertPasskeysAreTheirs(trx, held, person.userId);
+    await recordAudit(trx, joined(invitation, person, origin), now);
+    return invitation;
+  });
+}
+
+type Owner = Actor & {
+  name: string;
+  memberships: readonly { accountId: string; role: string }[];
+};
+
+/** The invitations that wait for this person's consent, in all accounts that they own. */
+export async function listWaitingForConsent(
+  { db }: SessionDeps,
+  { memberships }: Pick<Owner, "memberships">,
+): Promise<accounts.Invitation[]> {
+  const owned = memberships.filter(({ role }) => role === "owner");
+  return (
+    await Promise.all(owned.map(({ accountId }) => accounts.listWaitingInvitations(db, accountId)))
+  ).flat();
+}
+
+/**
+ * An owner consents to an invitation, which their passkey signs where the account confirms with passkeys only; or
+ * refuses it.
+ * @param asked.role the one that they were shown
+ * @returns the invitation; `undefined` when it does not wait, or asks for another role by now
+ * @throws Problem presence_lapsed; as `proveAct` and `holdActor`
+ */
+export async function decideInvitation(
+  deps: SessionDeps,
+  owner: Owner,
+  asked: { accountId: string; invitationId: string; role: MemberRole; consents: boolean },
+  signature: Signature,
+): Promise<{ invitation: accounts.Invitation | undefined; cookie: string | undefined }> {
+  const { accountId, invitationId, role, consents } = asked;
+  const need = {
+    fresh: !consents,
+    changes: "token",
+    account: { id: accountId, may: "own", alone: true, unfrozen: consents },
+  } as const;
+  const act = consentAct(accountId, invitationId, role);
+  const { origin } = signature;
+  const decide = async (trx: Trx, now: Date, held: Held) => {
+    const signed = consents ? await proveAct(trx, deps, owner, held, { act, signature }, now) : undefined;
+    const decision = { userId: owner.userId, consents, role };
+    const invitation = await accounts.decideInvitation(trx, accountId, invitationId, decision, now);
+    if (invitation === undefined) return { invitation, cookie: signed?.cookie };
+    const action = consents ? "invitation_consented" : "invitation_refused";
+    const subject = { kind: "member", id: invitation.memberId };
+    const detail = { role, ...keptOf(signed) };
+    await recordAudit(trx, { accountId, actor: byPerson(owner), action, subject, detail, origin }, now);
+    return { invitation, cookie: signed?.cookie };
+  };
+  return recordRefusedActs(deps.db, owner, { act, origin }, () => inSession(deps.db, owner, need, decide));
+}
+
+/** What an owner signs to consent to an invitation into that role: the operator may have changed it since. */
+export function consentAct(accountId: string, invitationId: string, role: MemberRole): Act {
+  return { action: "member", accountId, terms: { change: "consent", invitationId, role } };
+}
+
+class AlreadyKnown extends Error {}
+
+function unlessKnown(error: unknown): undefined {
+  if (error instanceof AlreadyKnown) return undefined;
+  throw error;
+}
+
+function joined(
+  { accountId, memberId, role }: accounts.Invitation,
+  person: { userId: string; name: string },
+  origin: Origin,
+): NewEntry {
+  const subject = { kind: "member", id: memberId };
+  return { accountId, actor: byPerson(person), action: "joined_account", subject, after: { role }, origin };
+}

@@ -1,0 +1,194 @@
+import {
+  assertMayInvite,
+  changeRole as changeRoleOf,
+  listOwners,
+  type MemberOfAccount,
+  removeMember as removeMemberOf,
+} from "../accounts/member-service.ts";
+import { insertInvitation } from "../accounts/service.ts";
+import { listTokensOfUser, revokeWithOffspring } from "../accounts/token-service.ts";
+import type { AuditAction } from "../audit/schemas.ts";
+import { byPerson, type NewEntry, recordAudit } from "../audit/service.ts";
+import type { Trx } from "../database/connection.ts";
+import type { MemberRole } from "../database/schema.ts";
+import type { Origin } from "../lib/origin.ts";
+import { type Mail, queueMail } from "../mail/service.ts";
+import type { SessionDeps } from "../passkeys/session-deps.ts";
+import {
+  type Act,
+  keptOf,
+  proveAct,
+  recordRefusedActs,
+  type Signature,
+} from "../passkeys/signed-act-service.ts";
+import { type Actor, inSession } from "../sign-in/service.ts";
+import { inviteMail, memberInvitedMail, memberRemovedMail, roleChangedMail } from "./mails.ts";
+
+type Owner = Actor & { email: string; name: string };
+type Account = { accountId: string; accountName: string };
+
+/** Who is removed, and what goes with them. Webhooks are above this feature: whoever calls knows how they end. */
+export type Removal = {
+  memberId: string;
+  revokeKeys: boolean;
+  endWebhooks?: ((trx: Trx, userId: string) => Promise<number>) | undefined;
+};
+
+export type Invited = { email: string; name: string; role: MemberRole };
+/** `shown`: the `updatedAt` of the member who was shown, as `from`. */
+export type RoleChange = { memberId: string; from: MemberRole; role: MemberRole; shown: string };
+/** What was done, and the cookie to set where a passkey has signed it. */
+export type Done<T> = { value: T; cookie: string | undefined };
+
+/**
+ * All of these are an owner's: signed by their passkey where the account confirms with passkeys only, else with a proof
+ * younger than 5 minutes. Each records an audit entry, with the signature. Each may throw what `proveAct` and `holdActor`
+ * do.
+ */
+type Step = { trx: Trx; now: Date; owner: Owner; account: Account; origin: Origin; proof: object };
+
+/**
+ * Invites a person into the account; as an owner does it, it waits for no consent. They are mailed the link, and the
+ * other owners that they were invited.
+ * @returns the invitation's secret, for a service that sends no mail
+ * @throws Problem not_found, not_permitted, member_active, rate_limited after 20 in 24 hours
+ */
+export async function inviteByOwner(
+  deps: SessionDeps,
+  owner: Owner,
+  account: Account,
+  person: Invited,
+  signature: Signature,
+): Promise<Done<string>> {
+  const act = inviteAct(account.accountId, person);
+  return asOwner(deps, { owner, account, signature, act }, async (step) => {
+    const { trx, now } = step;
+    await assertMayInvite(trx, account.accountId, now);
+    const { member, secret } = await insertInvitation(trx, account.accountId, person, owner.userId, now);
+    const { id: memberId, role } = member;
+    await record(step, "member_invited", memberId, { after: { role } });
+    const said = { by: owner, accountName: account.accountName, role };
+    await queueMail(trx, inviteMail(deps.config, member, { ...said, secret }), now);
+    await mailOwners(step, (to) => memberInvitedMail(deps.config, to, { ...said, member }));
+    return secret;
+  });
+}
+
+/**
+ * Gives a member another role; they and the other owners are mailed.
+ * @returns the member as they were
+ * @throws Problem not_found, not_permitted, statement_stale, last_owner
+ */
+export async function changeRole(
+  deps: SessionDeps,
+  owner: Owner,
+  account: Account,
+  change: RoleChange,
+  signature: Signature,
+): Promise<Done<MemberOfAccount>> {
+  const act = roleAct(account.accountId, change);
+  return asOwner(deps, { owner, account, signature, act }, async (step) => {
+    const { trx, now } = step;
+    const { memberId, role, shown } = change;
+    const member = await changeRoleOf(trx, account.accountId, { id: memberId, role, shown }, now);
+    if (member.role === role) return member;
+    await record(step, "member_role_changed", memberId, { before: { role: member.role }, after: { role } });
+    const said = { by: owner, accountName: account.accountName, member, role };
+    await mailOwners(step, (to) => roleChangedMail(deps.config, to, said), member);
+    return member;
+  });
+}
+
+/**
+ * Removes a member, or withdraws an invitation. A member stays signed in, as they may be in other accounts: whoever
+ * acts is looked at when they act. They and the other owners are mailed.
+ * @param revokeKeys whether the API keys die that they have made, and so have seen
+ * @param endWebhooks what ends their webhooks in this transaction, and says how many; absent: they go on
+ * @returns the member as they were
+ * @throws Problem not_found, not_permitted, last_owner
+ */
+export async function removeMember(
+  deps: SessionDeps,
+  owner: Owner,
+  account: Account,
+  removal: Removal,
+  signature: Signature,
+): Promise<Done<MemberOfAccount>> {
+  const { memberId, revokeKeys, endWebhooks } = removal;
+  const { accountId, accountName } = account;
+  const act = removalAct(accountId, removal);
+  return asOwner(deps, { owner, account, signature, act }, async (step) => {
+    const { trx, now } = step;
+    const member = await removeMemberOf(trx, accountId, memberId, now);
+    const { userId } = member;
+    if (member.status !== "active" || userId === null) {
+      await record(step, "invitation_withdrawn", memberId, { before: { role: member.role } });
+      return member;
+    }
+    const keys = revokeKeys ? await listTokensOfUser(trx, accountId, userId) : [];
+    const keysEnded = await revokeWithOffspring(trx, accountId, keys, now);
+    const webhooksEnded = (await endWebhooks?.(trx, userId)) ?? 0;
+    const detail = { keysEnded, webhooksEnded };
+    await record(step, "member_removed", memberId, { before: { role: member.role }, detail });
+    const said = { by: owner, accountName, member };
+    await mailOwners(step, (to) => memberRemovedMail(deps.config, to, said), member);
+    return member;
+  });
+}
+
+/** What an owner signs to invite a person. */
+export function inviteAct(accountId: string, { email, name, role }: Invited): Act {
+  return { action: "member", accountId, terms: { change: "invite", email: email.toLowerCase(), name, role } };
+}
+
+/** What an owner signs to give a member another role, as the page that was shown had them. */
+export function roleAct(accountId: string, { memberId, from, role, shown }: RoleChange): Act {
+  return { action: "member", accountId, terms: { change: "role", memberId, from, to: role, asOf: shown } };
+}
+
+/** What an owner signs to remove a member, or to withdraw an invitation. */
+export function removalAct(accountId: string, { memberId, revokeKeys, endWebhooks }: Removal): Act {
+  const endsWebhooks = endWebhooks !== undefined;
+  return { action: "member", accountId, terms: { change: "remove", memberId, revokeKeys, endsWebhooks } };
+}
+
+async function asOwner<T>(
+  deps: SessionDeps,
+  { owner, account, act, signature }: { owner: Owner; account: Account; act: Act; signature: Signature },
+  work: (step: Step) => Promise<T>,
+): Promise<Done<T>> {
+  const need = { changes: "token", account: { id: account.accountId, may: "own", alone: true } } as const;
+  const { origin } = signature;
+  return recordRefusedActs(deps.db, owner, { act, origin }, () =>
+    inSession(deps.db, owner, need, async (trx, now, held) => {
+      const signed = await proveAct(trx, deps, owner, held, { act, signature }, now);
+      const step = { trx, now, owner, account, origin, proof: keptOf(signed) };
+      return { value: await work(step), cookie: signed?.cookie };
+    }),
+  );
+}
+
+async function record(
+  { trx, now, owner, account, origin, proof }: Step,
+  action: AuditAction,
+  memberId: string,
+  what: Pick<NewEntry, "before" | "after" | "detail">,
+): Promise<void> {
+  const subject = { kind: "member", id: memberId };
+  const { accountId } = account;
+  const detail = { ...what.detail, ...proof };
+  const entry = { accountId, actor: byPerson(owner), action, subject, ...what, detail, origin };
+  await recordAudit(trx, entry, now);
+}
+
+/** Tells the owners of a change, but for the one who made it; and first whom it concerns. */
+async function mailOwners(
+  { trx, now, owner, account }: Step,
+  mail: (to: { email: string; name: string }) => Mail,
+  concerned?: MemberOfAccount,
+): Promise<void> {
+  const owners = await listOwners(trx, account.accountId);
+  const others = owners.filter(({ userId, id }) => userId !== owner.userId && id !== concerned?.id);
+  for (const to of concerned === undefined ? others : [concerned, ...others])
+    await queueMail(trx, mail(to), now);
+}

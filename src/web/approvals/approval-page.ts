@@ -1,0 +1,225 @@
+import type { HumanApproval } from "../../approvals/human-service.ts";
+import type { Signing } from "../../approvals/second-signer.ts";
+import type { PaymentRow, ReversalRow } from "../../billing/payment-service.ts";
+import { type Html, html } from "../../lib/html.ts";
+import { formatAmount } from "../../lib/money.ts";
+import { type Fault, hiddenField } from "../kit/forms.ts";
+import type { Page } from "../kit/layout.ts";
+import { reversalNotices } from "../kit/reversals.ts";
+import { amount, cardName, closedWord, mentioned, standsBehind, time } from "../kit/wording.ts";
+import { approvalReferences, approvalTerms } from "./approval-terms.ts";
+import { type DecisionForms, decisionForms, haltNotice, isHalted } from "./decision-form.ts";
+
+export type ApprovalView = {
+  approval: HumanApproval;
+  payment: PaymentRow | undefined;
+  /** What has gone back of it. */
+  reversals: readonly ReversalRow[];
+  /** The person has just come back from their bank. */
+  returned: boolean;
+  /** For the form that asks for the outcome now. */
+  lookToken: string;
+  /** The people who decided, by their names in the account, and the card that they signed for. */
+  signed: { signers: readonly string[]; source: { brand: string; last4: string } | null } | undefined;
+  /** How many people must sign, and who has; absent where nothing can be decided any more. */
+  signing: Signing | undefined;
+  /** Whether the first signature is this person's own. */
+  hasSigned: boolean;
+  /** Absent for a viewer, and where nothing can be decided any more. */
+  forms: DecisionForms | undefined;
+  /** Absent for a viewer. */
+  cancelToken: string | undefined;
+  /** What went wrong with the last try, for people. */
+  problem: string | undefined;
+  /** What is wrong with a field of the form. */
+  fault: Fault | undefined;
+};
+
+/** The page at `approvalUrl` (CONTRACT.md §7): who asks, for what, how much, from which card, to whom. */
+export function approvalPage(view: ApprovalView): Page {
+  const { approval, problem, signed } = view;
+  return {
+    ...headOf(view),
+    ...(isBack(view) ? { script: "send.js" } : {}),
+    ...(asksPasskey(view) ? { script: "co-sign.js", fetches: true } : {}),
+    body: html`
+      ${problem === undefined ? null : html`<p class="notice wrong" role="alert">${problem}</p>`}
+      ${statusOf(view)}
+      ${reversalNotices(view.reversals)}
+      ${approvalTerms(approval, signed?.source ?? null)}
+      ${approval.state === "confirmed" || approval.state === "declined" ? html`<p><a href="/approvals/${approval.id}/receipt">Receipt, to keep or to print</a></p>` : null}
+      ${view.forms === undefined ? html`<p><a href="/approvals">All approvals</a></p>` : decisionForms(view, view.forms)}
+      ${approvalReferences(approval)}`,
+  };
+}
+
+function asksPasskey({ forms, approval, hasSigned }: ApprovalView): boolean {
+  return forms?.presence.by === "passkey" && approval.card !== null && !isHalted(approval) && !hasSigned;
+}
+
+function headOf({ approval, payment }: ApprovalView): { title: string; heading: Html } {
+  const { amountCents, currency } = approval.terms;
+  const said = formatAmount(amountCents, currency);
+  const sum = amount(amountCents, currency);
+  switch (approval.state) {
+    case "waiting": {
+      const refused = payment?.status === "refused";
+      return {
+        title: `${refused ? "Card refused: pay" : "Pay"} ${said}?`,
+        heading: html`Pay ${amount(amountCents, currency, "?")}`,
+      };
+    }
+    case "executing":
+      return payment?.status === "action_required"
+        ? { title: `Your bank asks about ${said}`, heading: html`Your bank asks about ${sum}` }
+        : { title: `Paying ${said}`, heading: html`Paying ${sum}` };
+    case "confirmed":
+      return { title: `${said} paid`, heading: html`${sum} paid` };
+    case "declined":
+      return { title: `Declined: ${said}`, heading: html`Declined: ${sum}` };
+    default: {
+      const over = closedWord(approval);
+      return { title: `${over}: ${said}`, heading: html`${over}: ${sum}` };
+    }
+  }
+}
+
+function statusOf(view: ApprovalView): Html {
+  const { approval, signed } = view;
+  const by =
+    signed && html` by ${signed.signers.map((name, i) => html`${i > 0 && " and "}${mentioned(name)}`)}`;
+  const at = approval.resolvedAt && html` on ${time(approval.resolvedAt)}`;
+  switch (approval.state) {
+    case "waiting":
+      return waiting(view);
+    case "executing":
+      return executing(view);
+    case "confirmed":
+      return html`<p class="notice done"><strong>Paid.</strong> Confirmed${by}${at}.${
+        approval.milestoneStatus !== "REFUNDED" &&
+        html` The money is held for
+        ${mentioned(approval.terms.payee.displayName)} until the work is approved.`
+      } The agent can see this, and there is nothing more for you to do.</p>`;
+    case "declined":
+      return html`<p class="notice"><strong>No money has moved.</strong> Declined${by}${at}. The agent can see this, and
+        may ask again.</p>`;
+    default:
+      return html`<p class="notice"><strong>No money has moved.</strong> ${endedBecause(approval)} If it is still
+        wanted, the agent can ask again.</p>`;
+  }
+}
+
+function waiting({ approval, payment, forms, signing, hasSigned }: ApprovalView): Html {
+  return html`${haltNotice(approval)}
+      ${signing?.first && firstSigned(signing.first, hasSigned)}
+      ${payment?.status === "refused" ? refused(approval, payment) : null}
+      ${
+        forms !== undefined && approval.card === null
+          ? html`<p class="notice wrong"><strong>No card is on file.</strong> Add one before you confirm.</p>`
+          : null
+      }
+      <p>An agent of <strong>${mentioned(approval.accountName)}</strong> asks for this milestone to be funded: <strong>${mentioned(approval.tokenName)}</strong>${
+        approval.asker && html` <span class="quiet">(${standsBehind(approval.asker)})</span>`
+      }. Nothing is paid unless a person confirms.</p>
+      ${
+        forms === undefined
+          ? html`<p class="notice">You can read this, and not decide it. An owner or an approver of
+        ${mentioned(approval.accountName)} decides.</p>`
+          : null
+      }`;
+}
+
+function firstSigned({ name, signedAt }: NonNullable<Signing["first"]>, hasSigned: boolean): Html {
+  return html`<p class="notice" role="status"><strong>1 of 2 confirmations, by “${mentioned(name)}”.</strong> Waiting for
+        another approver. Confirmed on ${time(signedAt)}; nothing has been charged.${
+          hasSigned && " You have confirmed this. Another owner or approver must confirm it too."
+        }</p>`;
+}
+
+function refused({ card }: HumanApproval, { cardId, refusalMessage }: PaymentRow): Html {
+  const next =
+    card === null
+      ? null
+      : card.id === cardId
+        ? "Use another card, or confirm again to try the same one."
+        : `Another card is on file now: confirm again to pay with the ${cardName(card)}.`;
+  return html`<p class="notice wrong" role="alert"><strong>The last payment was refused.</strong>
+        ${refusalMessage ?? "The card was refused."} No money has moved. ${next}</p>`;
+}
+
+/** Whether they come from their bank, and we do not know yet what it said. */
+function isBack({ payment, returned }: ApprovalView): boolean {
+  return returned && payment?.status === "action_required";
+}
+
+function executing(view: ApprovalView): Html {
+  const { payment, cancelToken, approval } = view;
+  if (isBack(view)) {
+    return html`<p class="notice" role="status"><strong>You are back from your bank.</strong> What it said is asked for
+        now.</p>
+      ${lookForm(view, "See the outcome", { sendsItself: true })}`;
+  }
+  if (payment?.status === "created" && approval.paymentsPaused) {
+    return html`<p class="notice" role="status"><strong>Payments are paused.</strong> This one is confirmed and waits until
+        the operator of this service resumes them. The card is not charged before.</p>
+      <div class="choices">
+        ${lookForm(view, "Look again")}
+        ${giveUpForm(view)}
+      </div>`;
+  }
+  if (payment?.status !== "action_required" || payment.actionUrl === null) {
+    return html`<p class="notice" role="status"><strong>The payment is under way.</strong> Its outcome will stand here,
+        mostly within a minute. You may close this page. The card is not charged twice.</p>
+      ${lookForm(view, "Look again")}`;
+  }
+  if (cancelToken === undefined) {
+    return html`<p class="notice" role="status"><strong>The bank wants to be sure.</strong> Whoever confirmed must answer
+        it. Until then no money moves.</p>`;
+  }
+  return html`<p class="notice" role="status"><strong>Your bank wants to be sure that it is you.</strong> Answer it, and
+        you come back here. Until then no money moves.</p>
+      <div class="choices">
+        <a class="button" href="${payment.actionUrl}" rel="noreferrer">Go to your bank</a>
+        ${giveUpForm(view)}
+      </div>`;
+}
+
+/** Whether a person may give a payment up: it waits for their bank, or until payments are resumed. */
+export function mayGiveUp(
+  payment: ApprovalView["payment"],
+  { paymentsPaused }: Pick<HumanApproval, "paymentsPaused">,
+): boolean {
+  return payment?.status === "action_required" || (payment?.status === "created" && paymentsPaused);
+}
+
+function giveUpForm({ approval, cancelToken }: ApprovalView): Html | undefined {
+  if (cancelToken === undefined) return undefined;
+  return html`<form method="post" action="/approvals/${approval.id}/cancel-payment">
+          ${hiddenField("form_token", cancelToken)}
+          <button class="second" type="submit">Do not pay with this card</button>
+        </form>`;
+}
+
+function lookForm(
+  { approval, lookToken }: ApprovalView,
+  label: string,
+  { sendsItself = false }: { sendsItself?: boolean } = {},
+): Html {
+  return html`<form method="post" action="/approvals/${approval.id}/look"${sendsItself && html` data-send`}>
+        ${hiddenField("form_token", lookToken)}
+        <button${!sendsItself && html` class="second"`} type="submit">${label}</button>
+      </form>`;
+}
+
+const REASONS: Record<string, string> = {
+  terms_changed: "The terms were changed after the agent had asked.",
+  contract_ended: "The contract has ended.",
+  milestone_cancelled: "The milestone was cancelled.",
+};
+
+function endedBecause(approval: HumanApproval): Html {
+  const reason = approval.result?.reason;
+  return typeof reason === "string"
+    ? html`${REASONS[reason] ?? "It could no longer be carried out as it was asked."}`
+    : html`Nobody had confirmed it by ${time(approval.expiresAt)}, so it has lapsed.`;
+}

@@ -1,0 +1,151 @@
+import { Type } from "@sinclair/typebox";
+import type { FastifyRequest } from "fastify";
+import { type Decider, declineApproval } from "../../approvals/decide.ts";
+import { listApprovalsForHuman } from "../../approvals/human-service.ts";
+import { advanceWhileWatched, cancelPayment } from "../../approvals/payment.ts";
+import { findLatestPayment } from "../../billing/payment-service.ts";
+import type { App } from "../../http/app.ts";
+import { originOf } from "../../http/origin.ts";
+import { Problem } from "../../lib/problems.ts";
+import { openSessionGate } from "../../sign-in/gate.ts";
+import { assertActs } from "../../sign-in/service.ts";
+import { show } from "../kit/site.ts";
+import { mayGiveUp } from "./approval-page.ts";
+import {
+  type ApprovalPageDeps,
+  accountsOf,
+  approvalPath,
+  DECISION_FIELDS,
+  decide,
+  findOwn,
+  idOf,
+  lookPurpose,
+  mayDecide,
+  Params,
+  purposeOf,
+  returnedFrom,
+  showApproval,
+  signedOf,
+} from "./approval-view.ts";
+import { confirmRoutes } from "./confirm-routes.ts";
+import { inboxPage } from "./inbox-page.ts";
+
+const DecisionBody = Type.Object(DECISION_FIELDS, { additionalProperties: false });
+const FormBody = Type.Object(
+  { form_token: Type.String({ maxLength: 100 }) },
+  { additionalProperties: false },
+);
+
+/** What Stripe adds to the address when it sends a person back. */
+const Query = Type.Object({ payment_intent: Type.Optional(Type.Unsafe<unknown>({})) });
+
+/**
+ * The pages where a person reads what an agent asks for, and decides (CONTRACT.md §7). GET shows, POST
+ * decides; only a session of a member gets here, and no token ever does.
+ */
+export function approvalPageRoutes(app: App, deps: ApprovalPageDeps): void {
+  const pages = openSessionGate(deps);
+  // The address that a bank leads back to holds a secret, which sign-in need not see.
+  const page = openSessionGate(deps, { returnTo: (request) => approvalPath(request) + returnOf(request) });
+  const decline = openSessionGate(deps, {
+    purpose: (request) => purposeOf(request, "decline"),
+    returnTo: approvalPath,
+  });
+  const cancel = openSessionGate(deps, {
+    purpose: (request) => `cancel-payment:${idOf(request)}`,
+    returnTo: approvalPath,
+  });
+
+  app.get("/approvals", pages.options, async (request, reply) => {
+    const human = pages.human(request);
+    const approvals = await listApprovalsForHuman(deps.db, accountsOf(human));
+    return show(
+      deps,
+      reply,
+      inboxPage(approvals, { decides: approvals.some((one) => mayDecide(human, one)) }),
+      {
+        human,
+      },
+    );
+  });
+
+  app.get(
+    "/approvals/:approvalId",
+    {
+      ...page.options,
+      schema: { ...page.options.schema, params: Params, querystring: Query },
+      constraints: { audience: "page" },
+    },
+    async (request, reply) => showApproval(deps, request, reply, page.human(request)),
+  );
+
+  confirmRoutes(app, deps);
+
+  app.post(
+    "/approvals/:approvalId/decline",
+    { ...decline.options, schema: { ...decline.options.schema, params: Params, body: DecisionBody } },
+    async (request, reply) => {
+      const human = decline.human(request);
+      const approval = await findOwn(deps, request, human);
+      const decider: Decider = {
+        actor: human,
+        name: human.name,
+        origin: originOf(request),
+        presence: { kind: "session", provedAt: human.provedAt },
+      };
+      return decide(deps, request, reply, human, approval, () =>
+        declineApproval(
+          deps.db,
+          { accountId: approval.accountId, approvalId: approval.id },
+          decider,
+          signedOf(request.body),
+        ),
+      );
+    },
+  );
+
+  app.post(
+    "/approvals/:approvalId/cancel-payment",
+    { ...cancel.options, schema: { ...cancel.options.schema, params: Params, body: FormBody } },
+    async (request, reply) => {
+      const human = cancel.human(request);
+      const approval = await findOwn(deps, request, human);
+      if (!mayDecide(human, approval)) throw new Problem("not_permitted");
+      const payment = await findLatestPayment(deps.db, approval.accountId, approval.id);
+      return decide(deps, request, reply, human, approval, async () => {
+        if (payment !== undefined && mayGiveUp(payment, approval)) await cancelPayment(deps, payment, human);
+      });
+    },
+  );
+
+  lookRoute(app, deps);
+}
+
+/**
+ * Asks for the outcome of a payment now: to open the page asks nobody, as that may be a preview or a prefetch.
+ * Whoever comes back from their bank sends this form, by script or by hand.
+ */
+function lookRoute(app: App, deps: ApprovalPageDeps): void {
+  const gate = openSessionGate(deps, { purpose: lookPurpose, returnTo: approvalPath });
+  app.post(
+    "/approvals/:approvalId/look",
+    { ...gate.options, schema: { ...gate.options.schema, params: Params, body: FormBody } },
+    async (request, reply) => {
+      const human = gate.human(request);
+      const approval = await findOwn(deps, request, human);
+      await assertActs(deps.db, human, { id: approval.accountId, may: "read" });
+      const payment = await findLatestPayment(deps.db, approval.accountId, approval.id);
+      if (payment !== undefined) {
+        await advanceWhileWatched(deps, payment).catch((error: unknown) =>
+          request.log.warn({ err: error }, "the outcome of a payment is not known yet"),
+        );
+      }
+      return reply.redirect(approvalPath(request), 303);
+    },
+  );
+}
+
+function returnOf(request: FastifyRequest): string {
+  const intentId = returnedFrom(request);
+  return intentId === undefined ? "" : `?payment_intent=${intentId}`;
+}

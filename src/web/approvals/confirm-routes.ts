@@ -1,0 +1,137 @@
+import { type Static, Type } from "@sinclair/typebox";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { confirmApproval, issueChallenge, type Presence } from "../../approvals/decide.ts";
+import type { HumanApproval } from "../../approvals/human-service.ts";
+import type { App } from "../../http/app.ts";
+import { originOf } from "../../http/origin.ts";
+import { badField, Problem, type ProblemName } from "../../lib/problems.ts";
+import { askForPasskey, readAssertion } from "../../passkeys/presence-service.ts";
+import { type Human, openSessionGate } from "../../sign-in/gate.ts";
+import { cookieFor, type NewToken } from "../../sign-in/service.ts";
+import { byPasskey, proveNow } from "../kit/presence.ts";
+import {
+  type ApprovalPageDeps,
+  approvalPath,
+  DECISION_FIELDS,
+  decide,
+  findOwn,
+  isCurrent,
+  isLarge,
+  Params,
+  presenceAsked,
+  purposeOf,
+  refuse,
+  showApproval,
+  signedOf,
+} from "./approval-view.ts";
+import { typedAmountFault } from "./typed-amount.ts";
+
+const ConfirmBody = Type.Object(
+  {
+    ...DECISION_FIELDS,
+    password: Type.Optional(Type.String({ maxLength: 1024 })),
+    /** What the person typed, where the amount is large. */
+    amount: Type.Optional(Type.String({ maxLength: 100 })),
+    /** What their passkey answered, as JSON; empty when it was asked and nothing came of it. */
+    assertion: Type.Optional(Type.String({ maxLength: 20_000 })),
+  },
+  { additionalProperties: false },
+);
+type ConfirmBody = Static<typeof ConfirmBody>;
+
+/** Confirming: what a passkey is asked on the click, and the form that carries its answer, or a password. */
+export function confirmRoutes(app: App, deps: ApprovalPageDeps): void {
+  const gate = openSessionGate(deps, {
+    purpose: (request) => purposeOf(request, "confirm"),
+    returnTo: approvalPath,
+  });
+  const options = { ...gate.options, schema: { ...gate.options.schema, params: Params, body: ConfirmBody } };
+
+  // Answers a script, which sends the form to the next route for the page that says what is wrong, if anything is.
+  app.post("/approvals/:approvalId/challenge", options, async (request, reply) => {
+    const human = gate.human(request);
+    const approval = await findOwn(deps, request, human);
+    const fault = amountFault(deps, approval, request.body);
+    if (fault !== undefined) throw badField("amount", fault);
+    const signed = signedOf(request.body);
+    const asked =
+      deps.relyingParty && (await askForPasskey(deps.db, deps.relyingParty, human.userId, signed.digest));
+    if (asked === undefined) throw new Problem("passkey_refused");
+    await issueChallenge(deps.db, keyOf(approval), human, signed);
+    return reply.send(asked);
+  });
+
+  app.post("/approvals/:approvalId/confirm", options, async (request, reply) => {
+    const { body } = request;
+    const human = gate.human(request);
+    const approval = await findOwn(deps, request, human);
+    // What is there now comes first: it is this that the page which answers shows.
+    const problem = standstill(approval, body);
+    if (problem !== undefined) return refuse(deps, request, reply, human, new Problem(problem));
+    const fault = (field: string, message: string) =>
+      showApproval(deps, request, reply, human, { status: 422, field, message, typedAmount: body.amount });
+    const proof = await findPresence(deps, request, reply, approval, human);
+    if (proof === undefined) {
+      return fault(
+        "password",
+        body.password ? "That password is wrong. Nothing was confirmed." : "Type your password to confirm.",
+      );
+    }
+    const wrong = amountFault(deps, approval, body);
+    if (wrong !== undefined) return fault("amount", wrong);
+    const { acting, presence } = proof;
+    const onRenewed = (token: NewToken) => void reply.header("set-cookie", cookieFor(deps, token));
+    const decider = { actor: acting, name: human.name, origin: originOf(request), presence, onRenewed };
+    const confirm = () => confirmApproval(deps, keyOf(approval), decider, signedOf(body));
+    return decide(deps, request, reply, human, approval, () =>
+      presence.kind === "passkey" ? byPasskey(deps, request, acting, confirm) : confirm(),
+    );
+  });
+}
+
+/** Why there is nothing to confirm, as far as can be seen without holding it. */
+function standstill(approval: HumanApproval, body: ConfirmBody): ProblemName | undefined {
+  if (approval.state === "executing") return "payment_in_progress";
+  if (approval.state !== "waiting") return "already_decided";
+  if (approval.frozen) return "account_frozen";
+  if (approval.paymentsPaused) return "payments_paused";
+  return isCurrent(approval, body) ? undefined : "statement_stale";
+}
+
+/** What the form brings to show that the person is there, and as whom they act then. `undefined`: a password is wanted. */
+async function findPresence(
+  deps: ApprovalPageDeps,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  approval: HumanApproval,
+  human: Human,
+): Promise<{ acting: Human; presence: Presence } | undefined> {
+  const { assertion, password } = request.body as ConfirmBody;
+  const { relyingParty, logger } = deps;
+  if (assertion !== undefined && relyingParty !== undefined) {
+    const checking = { relyingParty, logger, origin: originOf(request) };
+    const presence = { kind: "passkey" as const, checking, assertion: readAssertion(assertion) };
+    return { acting: human, presence };
+  }
+  // A password would not do: it is not asked for, and the decision refuses what there is.
+  if (approval.coSign === "passkey")
+    return { acting: human, presence: { kind: "session", provedAt: human.provedAt } };
+  // Whoever has a passkey shows it now, or types their password: their sign-in, as fresh as it is, may be in other hands.
+  if (!password && (await presenceAsked(deps, human, approval)).by === "passkey") return undefined;
+  const acting = await proveNow(deps, request, reply, human, password);
+  return (
+    acting && { acting, presence: { kind: password ? "password" : "session", provedAt: acting.provedAt } }
+  );
+}
+
+function amountFault(
+  deps: ApprovalPageDeps,
+  approval: HumanApproval,
+  { amount }: ConfirmBody,
+): string | undefined {
+  return isLarge(deps, approval) ? typedAmountFault(amount, approval.terms) : undefined;
+}
+
+function keyOf({ accountId, id }: HumanApproval): { accountId: string; approvalId: string } {
+  return { accountId, approvalId: id };
+}

@@ -1,0 +1,178 @@
+import type { HumanApproval } from "../../approvals/human-service.ts";
+import type { Signing } from "../../approvals/second-signer.ts";
+import type { PaymentRow } from "../../billing/payment-service.ts";
+import { type Html, html } from "../../lib/html.ts";
+import { formatAmount } from "../../lib/money.ts";
+import { PASSWORD_AT_MOST } from "../../sign-in/service.ts";
+import { type Fault, field, hiddenField } from "../kit/forms.ts";
+import { amount, cardName, mentioned } from "../kit/wording.ts";
+
+/** A decision's form: what it is bound to, and where it goes. */
+export type DecisionForm = { nonce: string; digest: string; token: string };
+
+/** How whoever confirms shows that they are there. */
+export type PresenceAsked =
+  | { by: "session" }
+  | { by: "password"; email: string }
+  /** With the e-mail, the password of that person may do in its place. */
+  | { by: "passkey"; elsePassword: string | undefined }
+  /** The account demands a passkey, and they have none. */
+  | { by: "passkey-to-add" }
+  /** The same, and what they have waits for an owner, or for its time. */
+  | { by: "passkey-that-waits" }
+  /** The account demands a passkey, and none can be used at this service's address. */
+  | { by: "nothing-here" };
+
+export type DecisionForms = {
+  confirm: DecisionForm;
+  decline: DecisionForm;
+  presence: PresenceAsked;
+  /** Present where the amount is typed: what was typed last, or nothing yet. */
+  typedAmount: string | undefined;
+};
+
+type View = {
+  approval: HumanApproval;
+  payment: PaymentRow | undefined;
+  signing: Signing | undefined;
+  hasSigned: boolean;
+  fault: Fault | undefined;
+};
+
+/** Whether a confirmation is kept until a second person confirms too. */
+function isFirstOfTwo({ signing }: View): boolean {
+  return signing?.required === 2 && signing.first === undefined;
+}
+
+/** Whether the operator keeps everybody from confirming, here or anywhere. */
+export function isHalted({ frozen, paymentsPaused }: HumanApproval): boolean {
+  return frozen || paymentsPaused;
+}
+
+/** What a page that would pay says while it is so. */
+export function haltNotice(approval: HumanApproval): Html | null {
+  if (!isHalted(approval)) return null;
+  return approval.frozen
+    ? html`<p class="notice wrong"><strong>This account is frozen.</strong> The operator of this service has frozen it: nothing
+        can be confirmed until they end that. You can still decline.</p>`
+    : html`<p class="notice wrong"><strong>Payments are paused.</strong> The operator of this service has paused all payments:
+        nothing can be confirmed until they resume. You can still decline.</p>`;
+}
+
+/** What the person decides by. Without a card, or a passkey that is demanded, there is only a no. */
+export function decisionForms(view: View, forms: DecisionForms): Html {
+  const { approval, payment } = view;
+  const { id, card, terms } = approval;
+  const declining = html`<form method="post" action="/approvals/${id}/decline">
+          ${hidden(forms.decline)}
+          <button class="second decline" type="submit">Decline</button>
+        </form>`;
+  if (isHalted(approval) || view.hasSigned) return html`<div class="choices">${declining}</div>`;
+  if (card === null) {
+    return html`<div class="choices">
+        <a class="button" href="/billing?approval=${id}">Add a card</a>
+        ${declining}
+      </div>`;
+  }
+  return html`<h2>What happens next</h2>
+      <p><strong>If you confirm</strong>, ${isFirstOfTwo(view) && html`another owner or approver must confirm too. Then `}the
+        ${cardName(card)} is charged ${amount(terms.amountCents, terms.currency)}, once${!isFirstOfTwo(view) && " and now"}. The money is held for ${mentioned(terms.payee.displayName)} until the work is approved.</p>
+      <p><strong>If you decline</strong>, nothing is paid. The agent can see that, and may ask again.</p>
+      ${beforehand(forms.presence)}
+      <div class="choices decision">
+        ${confirming(view, forms)}
+        ${
+          payment?.status === "refused" && payment.cardId === card.id
+            ? html`<a class="button second" href="/billing?approval=${id}">Use another card</a>`
+            : null
+        }
+        ${declining}
+      </div>
+      ${forms.presence.by === "passkey" && html`<p class="quiet said" id="co-sign-said" role="status"></p>`}`;
+}
+
+/** What stands in the way of confirming, or may. */
+function beforehand(presence: PresenceAsked): Html | undefined {
+  switch (presence.by) {
+    case "passkey":
+      return presence.elsePassword === undefined
+        ? html`<noscript><p class="notice wrong"><strong>Confirming here needs JavaScript.</strong> This account confirms
+        with passkeys only, and a browser asks for them by a script. You can decline without.</p></noscript>`
+        : undefined;
+    case "passkey-to-add":
+      return html`<p class="notice"><strong>This account confirms with passkeys only, and you have none yet.</strong>
+        Adding one takes a moment, by fingerprint, face or PIN, and leads back here.</p>`;
+    case "passkey-that-waits":
+      return html`<p class="notice"><strong>Your passkey cannot confirm yet.</strong> This account confirms with passkeys
+        only, and yours waits: <a href="/settings/security">Security</a> says for what. Another owner or approver can confirm
+        meanwhile.</p>`;
+    case "nothing-here":
+      return html`<p class="notice wrong"><strong>This cannot be confirmed here.</strong> The account confirms with
+        passkeys only, and browsers use none at this address. Whoever runs this service can change that: passkeys want
+        https and a name. You can decline.</p>`;
+    default:
+      return undefined;
+  }
+}
+
+function confirming(view: View, { confirm, presence, typedAmount }: DecisionForms): Html | null {
+  const { approval, fault } = view;
+  const { id, terms } = approval;
+  const verb = isFirstOfTwo(view) ? "Confirm" : "Confirm and pay";
+  if (presence.by === "nothing-here" || presence.by === "passkey-that-waits") return null;
+  if (presence.by === "passkey-to-add") {
+    return html`<a class="button" href="/settings/security/passkeys/new?return_to=/approvals/${id}">Add a passkey</a>`;
+  }
+  const byPasskey = presence.by === "passkey";
+  // A script lets it go; where a password may do, it goes without.
+  const waits = byPasskey && presence.elsePassword === undefined;
+  return html`<form method="post" action="/approvals/${id}/confirm"${byPasskey && html` data-co-sign="/approvals/${id}/challenge"`}>
+          ${hidden(confirm)}
+          ${typedAmount !== undefined && amountField(terms, typedAmount, fault)}
+          ${presence.by === "password" && passwordField(presence.email, fault)}
+          ${byPasskey && html`<p class="quiet">Your device asks for your passkey, which signs what stands above.</p>`}
+          <button type="submit"${waits && " disabled"}>${verb} ${amount(terms.amountCents, terms.currency)}</button>
+          ${byPasskey && presence.elsePassword !== undefined && elsePassword(presence.elsePassword, fault)}
+        </form>`;
+}
+
+function amountField(terms: HumanApproval["terms"], value: string, fault: Fault | undefined): Html {
+  return field({
+    name: "amount",
+    label: "Type the amount to confirm it",
+    hint: `This is a large sum: type it in full, as ${formatAmount(terms.amountCents, terms.currency)}.`,
+    type: "text",
+    autocomplete: "off",
+    digits: "decimal",
+    maxLength: 100,
+    value,
+    fault,
+  });
+}
+
+/** In place of the passkey, for whoever has it elsewhere. */
+function elsePassword(email: string, fault: Fault | undefined): Html {
+  return html`<details${fault?.field === "password" && " open"}>
+            <summary>Use your password instead</summary>
+            ${passwordField(email, fault, true)}
+            <button class="second" type="submit">Confirm with your password</button>
+          </details>`;
+}
+
+function passwordField(email: string, fault: Fault | undefined, optional?: true): Html {
+  return html`<input class="away" type="email" autocomplete="username" value="${email}" readonly tabindex="-1"
+            aria-hidden="true">
+          ${field({
+            name: "password",
+            label: "Your password, to show that it is you",
+            type: "password",
+            autocomplete: "current-password",
+            maxLength: PASSWORD_AT_MOST,
+            ...(optional && { optional }),
+            fault,
+          })}`;
+}
+
+function hidden({ nonce, digest, token }: DecisionForm): Html {
+  return html`${hiddenField("nonce", nonce)}${hiddenField("digest", digest)}${hiddenField("form_token", token)}`;
+}

@@ -1,0 +1,50 @@
+import type { HumanApproval } from "../../approvals/human-service.ts";
+import { type Html, html } from "../../lib/html.ts";
+import { formatTimeLeft } from "../../lib/time.ts";
+import type { Page } from "../kit/layout.ts";
+import { amount, closedWord, mentioned, standsBehind, time } from "../kit/wording.ts";
+
+/**
+ * `/approvals`: what waits for a person first, then what was decided (CONTRACT.md §7).
+ * @param decides whether any of them is for this person to decide
+ */
+export function inboxPage(approvals: readonly HumanApproval[], { decides }: { decides: boolean }): Page {
+  const open = approvals.filter(({ state }) => state === "waiting" || state === "executing");
+  const past = approvals.filter(({ state }) => state !== "waiting" && state !== "executing");
+  const several = new Set(approvals.map(({ accountId }) => accountId)).size > 1;
+  const list = (shown: readonly HumanApproval[]): Html =>
+    html`<ul class="rows">${shown.map((approval) => item(approval, several))}</ul>`;
+  return {
+    title: open.length === 0 ? "Approvals" : `Approvals: ${open.length} waiting`,
+    heading: html`Approvals`,
+    body: html`
+      <h2>${decides ? "Waiting for you" : "Waiting for a person"}</h2>
+      ${open.length === 0 ? html`<p>Nothing is waiting. When an agent asks for a payment, it stands here.</p>` : list(open)}
+      ${past.length === 0 ? null : html`<h2>Decided</h2>${list(past)}`}`,
+  };
+}
+
+function item(approval: HumanApproval, several: boolean): Html {
+  const { id, terms, milestoneName, contractTitle, accountName, tokenName, asker } = approval;
+  return html`
+        <li class="approval">
+          <a href="/approvals/${id}"><strong>${amount(terms.amountCents, terms.currency)}</strong> to ${mentioned(terms.payee.displayName)}</a>
+          <span>${milestoneName !== null && html`${mentioned(milestoneName)} · `}${mentioned(contractTitle)}${several && html` · ${mentioned(accountName)}`}</span>
+          <span class="quiet">Asked by ${mentioned(tokenName)}${asker && html`, ${standsBehind(asker)}`}</span>
+          <span class="quiet">${outcome(approval)}</span>
+        </li>`;
+}
+
+function outcome(approval: HumanApproval): Html {
+  const { state, now, expiresAt } = approval;
+  switch (state) {
+    case "waiting":
+      return html`<b>Open</b> for about ${formatTimeLeft(expiresAt.getTime() - now.getTime())} more, until ${time(expiresAt)}`;
+    case "executing":
+      return html`<b>Payment under way</b>`;
+    default: {
+      const word = state === "expired" ? closedWord(approval) : state === "declined" ? "Declined" : "Paid";
+      return html`<b>${word}</b>, ${time(approval.resolvedAt ?? expiresAt)}`;
+    }
+  }
+}

@@ -1,0 +1,147 @@
+import type { PaymentRow, ReversalRow } from "../../billing/payment-service.ts";
+import type { PaymentMethod } from "../../billing/schemas.ts";
+import { type Html, html } from "../../lib/html.ts";
+import { type Fault, faultSummary, field, hiddenField, notice } from "../kit/forms.ts";
+import type { Page } from "../kit/layout.ts";
+import { reversalWords } from "../kit/reversals.ts";
+import { amount, cardName, mentioned, time } from "../kit/wording.ts";
+
+/** One account's part of the billing page. */
+export type BillingSection = {
+  accountId: string;
+  accountName: string;
+  cards: readonly PaymentMethod[];
+  payments: readonly PaymentRow[];
+  /** What has gone back of them. */
+  reversals: readonly ReversalRow[];
+  /** Absent for a viewer, who sees and cannot change. */
+  formToken: string | undefined;
+};
+
+export type BillingView = {
+  sections: readonly BillingSection[];
+  /** Cards are added by the numbers of test cards; else on the processor's own form. */
+  sandbox: boolean;
+  /** The approval that the person comes from, and goes back to with another card. */
+  approval?: string | undefined;
+  /** Names one of the notices; unknown ones show nothing. */
+  said?: string | undefined;
+  fault?: Fault | undefined;
+};
+
+const NOTICES: Record<string, string> = {
+  added: "The card is on file. It pays for what you confirm from now on.",
+  removed: "The card is removed, and is not charged again.",
+};
+
+/** `/billing`: the card on file, how to add, replace and remove it, and the payments made (CONTRACT.md §7). */
+export function billingPage(view: BillingView): Page {
+  const { sections, approval, said, fault } = view;
+  return {
+    title: "Billing",
+    body: html`
+      ${notice(said === undefined ? undefined : NOTICES[said])}
+      ${faultSummary(fault)}
+      <p>A card is charged only after a member has confirmed an approval, and exactly what that approval says.</p>
+      ${approval === undefined ? null : html`<p><a href="/approvals/${approval}">Back to the approval</a></p>`}
+      ${sections.map((section) => account(section, view))}`,
+  };
+}
+
+/** The id of the field for a card's number, of which each account has one. */
+export function numberField(accountId: string): string {
+  return `number-${accountId}`;
+}
+
+function account(section: BillingSection, view: BillingView): Html {
+  const { accountName, cards, payments, formToken } = section;
+  const several = view.sections.length > 1;
+  const heading = (text: string): Html => (several ? html`<h3>${text}</h3>` : html`<h2>${text}</h2>`);
+  return html`${several ? html`<h2>${mentioned(accountName)}</h2>` : null}
+      ${heading("Cards on file")}
+      ${cards.length === 0 ? html`<p>None yet. Agents cannot ask for a payment before there is one.</p>` : cardList(section)}
+      ${formToken === undefined ? null : html`${heading("Add a card")}${(view.sandbox ? addTestCard : addCard)(section, formToken, view)}`}
+      ${heading("Payments")}
+      ${payments.length === 0 ? html`<p class="quiet">None yet.</p>` : paymentList(section)}`;
+}
+
+function cardList({ cards, accountId, formToken }: BillingSection): Html {
+  return html`<ul class="rows">${cards.map(
+    (card) => html`
+        <li class="choices">
+          <p><strong>${cardName(card)}</strong>
+            <span class="quiet">Valid until ${String(card.expMonth).padStart(2, "0")}/${card.expYear}${card.isDefault && html`. <b>Pays for what you confirm</b>`}</span></p>
+          ${
+            formToken &&
+            html`<form method="post" action="/billing/remove-card">
+            ${hiddenField("accountId", accountId)}
+            ${hiddenField("cardId", card.id)}
+            ${hiddenField("form_token", formToken)}
+            <button class="second" type="submit" aria-label="Remove the ${cardName(card)}">Remove</button>
+          </form>`
+          }
+        </li>`,
+  )}</ul>`;
+}
+
+function addCard({ accountId }: BillingSection, formToken: string, { approval }: BillingView): Html {
+  return html`<form method="post" action="/billing/new-card">
+        ${hiddenField("accountId", accountId)}
+        ${hiddenField("form_token", formToken)}
+        ${approval === undefined ? null : hiddenField("approval", approval)}
+        <button type="submit">Add a card</button>
+      </form>`;
+}
+
+function addTestCard(
+  { accountId }: BillingSection,
+  formToken: string,
+  { approval, fault }: BillingView,
+): Html {
+  return html`<form method="post" action="/billing/add-card">
+        ${hiddenField("accountId", accountId)}
+        ${hiddenField("form_token", formToken)}
+        ${approval === undefined ? null : hiddenField("approval", approval)}
+        ${field({
+          name: "number",
+          id: numberField(accountId),
+          label: "Number of a test card",
+          type: "text",
+          autocomplete: "off",
+          digits: true,
+          maxLength: 23,
+          hint: testCards,
+          fault,
+        })}
+        <button type="submit">Add this card, and pay with it</button>
+      </form>`;
+}
+
+const testCards = html`This is the sandbox: no real cards, no real money.
+            <ul class="numbers">
+              <li><code>4242 4242 4242 4242</code> pays</li>
+              <li><code>4000 0000 0000 0002</code> is declined</li>
+              <li><code>4000 0000 0000 9995</code> has too little money</li>
+              <li><code>4000 0027 6000 3184</code> asks for your bank</li>
+            </ul>`;
+
+const STATUSES: Record<PaymentRow["status"], string> = {
+  created: "Under way",
+  submitted: "Under way",
+  unknown: "Under way",
+  action_required: "Waiting for your bank",
+  succeeded: "Paid",
+  refused: "Refused, no money moved",
+};
+
+function paymentList({ payments, reversals }: BillingSection): Html {
+  const ofPayment = Map.groupBy(reversals, ({ paymentId }) => paymentId);
+  return html`<ul class="rows">${payments.map((row) => {
+    const back = reversalWords(ofPayment.get(row.id) ?? []);
+    return html`
+        <li>
+          <a href="/approvals/${row.approvalId}">${amount(row.amountCents, row.currency)}</a>
+          <span class="quiet"><b>${STATUSES[row.status]}${back && `, ${back}`}</b>, ${time(row.resolvedAt ?? row.createdAt)}</span>
+        </li>`;
+  })}</ul>`;
+}

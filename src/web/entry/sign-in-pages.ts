@@ -1,0 +1,67 @@
+import { html } from "../../lib/html.ts";
+import { type Fault, faultSummary, field, hiddenField, notice } from "../kit/forms.ts";
+import type { Page } from "../kit/layout.ts";
+import { PASSKEY_SCRIPT } from "../settings/security/passkey-pages.ts";
+
+const NOTICES: Record<string, string> = {
+  reset: "Your new password is set. Sign in with it.",
+  "signed-out": "You are signed out.",
+  "session-ended":
+    "You were signed out: your session has ended, or this browser missed its renewal. Sign in to continue. If your last request got no answer, you'll see what became of it.",
+};
+
+/** Where people sign in. `said` names one of the notices; unknown ones show nothing. */
+export function signInPage({
+  email,
+  returnTo,
+  said,
+  fault,
+  passkeys,
+}: {
+  email?: string;
+  returnTo: string;
+  said?: string | undefined;
+  fault?: Fault;
+  /** Whether there can be passkeys here. */
+  passkeys: boolean;
+}): Page {
+  return {
+    title: "Sign in",
+    ...(returnTo.startsWith("/approvals/") && { preview: "Approval request" }),
+    ...(passkeys && PASSKEY_SCRIPT),
+    body: html`
+      ${notice(said === undefined ? undefined : NOTICES[said])}
+      ${faultSummary(fault)}
+      <form method="post" action="/sign-in">
+        ${hiddenField("return_to", returnTo)}
+        ${field({
+          name: "email",
+          label: "E-mail",
+          type: "email",
+          autocomplete: "username",
+          maxLength: 254,
+          ...(email === undefined ? {} : { value: email }),
+        })}
+        ${field({
+          name: "password",
+          label: "Password",
+          type: "password",
+          autocomplete: "current-password",
+          maxLength: 128,
+          fault,
+        })}
+        <button type="submit">Sign in</button>
+      </form>
+      ${
+        passkeys &&
+        html`<form class="scripted" method="post" action="/sign-in/passkey" data-passkey="get" data-options="/sign-in/passkey/options">
+        ${hiddenField("return_to", returnTo)}
+        ${hiddenField("credential", "")}
+        <button class="second" id="passkey" type="submit" disabled>Sign in with a passkey</button>
+        <p class="quiet passkey-said" role="status"></p>
+      </form>`
+      }
+      <p class="quiet">No password yet? See <a href="/sign-up">how people come in</a>. Lost it?
+        <a href="/reset">Ask for a new one</a>.</p>`,
+  };
+}

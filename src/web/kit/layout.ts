@@ -1,0 +1,160 @@
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { type Html, html } from "../../lib/html.ts";
+import { type AssetFile, assetUrl } from "./assets.ts";
+import { hiddenField } from "./forms.ts";
+import { mentioned } from "./wording.ts";
+import { readZone, timesIn } from "./zone.ts";
+
+/** Pages take nothing from elsewhere, run no script, and cannot be framed (CONTRACT.md §7). */
+const CONTENT = {
+  "default-src": "'none'",
+  "style-src": "'self'",
+  "img-src": "'self'",
+  "form-action": "'self'",
+  "base-uri": "'none'",
+  "frame-ancestors": "'none'",
+};
+
+const PAGE_HEADERS = {
+  "x-frame-options": "DENY",
+  "cross-origin-opener-policy": "same-origin",
+  "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=()",
+};
+
+/** Stripe's own script, which asks for the card in a frame of its own. It must come from there. */
+const STRIPE_SCRIPT = "https://js.stripe.com/endive/stripe.js";
+const STRIPE_FRAMES = "https://js.stripe.com https://*.js.stripe.com";
+const STRIPE_CONTENT = {
+  "script-src": `'self' ${STRIPE_FRAMES}`,
+  "frame-src": `${STRIPE_FRAMES} https://hooks.stripe.com`,
+  "connect-src": "https://api.stripe.com",
+};
+
+export type Page = {
+  title: string;
+  /** The first heading, if it is not the title. */
+  heading?: Html;
+  body: Html;
+  /** One of our scripts, a module: it runs when the page has been read. */
+  script?: AssetFile;
+  /** What a pasted link to the page shows, where that is not the title. Never an amount or a name of the account. */
+  preview?: string;
+  /** The script asks this service for something, and nobody else. */
+  fetches?: true;
+  /** Opens the page for Stripe's form, and for nothing else. */
+  stripe?: true;
+};
+
+/** The product, and nothing of any account: whoever is sent a link sees this before they sign in. */
+const DESCRIPTION = "AI agents ask, a person confirms the exact terms, and the money moves once.";
+
+/** Who is signed in, as every page's head shows it. */
+export type Visitor = {
+  name: string;
+  email: string;
+  signOutToken: string;
+  /** Whether the browser has the token that was replaced: it reads for a minute, and changes nothing. */
+  missedRenewal: boolean;
+};
+
+/** Sends a page in the one layout that all pages have. */
+export function sendPage(
+  reply: FastifyReply,
+  appName: string,
+  status: number,
+  { title, heading, body, script, preview, fetches, stripe }: Page,
+  visitor?: Visitor,
+): FastifyReply {
+  const titled = (text: string) => (text === appName ? text : `${text} · ${appName}`);
+  const page = html`<!doctype html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8">
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <meta name="color-scheme" content="light dark">
+    <title>${titled(title)}</title>
+    <meta name="description" content="${DESCRIPTION}">
+    <meta property="og:site_name" content="${appName}">
+    <meta property="og:title" content="${titled(preview ?? title)}">
+    <meta property="og:description" content="${DESCRIPTION}">
+    <link rel="icon" href="/assets/logo">
+    <link rel="apple-touch-icon" href="/apple-touch-icon.png">
+    <link rel="stylesheet" href="${assetUrl("style.css")}">${
+      stripe &&
+      html`
+    <script src="${STRIPE_SCRIPT}" defer></script>`
+    }${
+      script &&
+      html`
+    <script type="module" src="${assetUrl(script)}"></script>`
+    }${
+      visitor === undefined &&
+      html`
+    <script src="${assetUrl("zone.js")}" defer></script>`
+    }
+  </head>
+  <body>
+    <a class="skip" href="#main">Skip to the page</a>
+    <header class="site">
+      <a class="brand" href="/"><img src="/assets/logo" alt="" width="28" height="28">${appName}</a>
+${visitor === undefined ? html`      <a href="/sign-in">Sign in</a>` : signedIn(visitor, reply.request.url)}
+    </header>
+    <main id="main">
+${visitor?.missedRenewal && missedRenewal(reply.request)}
+      <h1>${heading ?? title}</h1>
+${body}
+    </main>
+  </body>
+</html>
+`;
+  const content = {
+    ...CONTENT,
+    // Whoever comes in has their zone noted; the pages behind run no script but their own.
+    ...(script === undefined && visitor !== undefined ? {} : { "script-src": "'self'" }),
+    ...(fetches ? { "connect-src": "'self'" } : {}),
+    ...(stripe ? STRIPE_CONTENT : {}),
+  };
+  const policy = Object.entries(content).map((directive) => directive.join(" "));
+  reply.header("content-security-policy", policy.join("; "));
+  const text = timesIn(page.toString(), readZone(reply.request.headers.cookie));
+  return reply.code(status).headers(PAGE_HEADERS).type("text/html; charset=utf-8").send(text);
+}
+
+/** For whoever lost the answer that brought their session's new cookie. */
+function missedRenewal({ method, url }: FastifyRequest): Html {
+  const signIn = method === "GET" ? `/sign-in?return_to=${encodeURIComponent(url)}` : "/sign-in";
+  return html`      <p class="notice wrong" role="alert"><b>Sign in again to continue.</b> Your sign-in was renewed, but this browser didn't receive
+        the renewal: the answer to your last request may have been lost. For up to a minute this page still shows what became of it. You
+        can't change anything until you <a href="${signIn}">sign in again</a>.</p>`;
+}
+
+const SECTIONS = [
+  { path: "/approvals", name: "Approvals" },
+  { path: "/billing", name: "Billing" },
+  { path: "/settings", name: "Settings" },
+] as const;
+
+const SETTINGS = [
+  { path: "/settings/keys", name: "API keys" },
+  { path: "/settings/members", name: "Members" },
+  { path: "/settings/webhooks", name: "Webhooks" },
+  { path: "/settings/security", name: "Security" },
+] as const;
+
+function signedIn({ name, email, signOutToken }: Visitor, url: string): Html {
+  return html`      <form class="visitor" method="post" action="/sign-out">
+        ${hiddenField("form_token", signOutToken)}
+        <span title="${email}">${mentioned(name)}</span>
+        <button class="plain" type="submit">Sign out</button>
+      </form>
+      ${navigation("Main", SECTIONS, url)}
+      ${url.startsWith("/settings") && navigation("Settings", SETTINGS, url)}`;
+}
+
+function navigation(label: string, places: readonly { path: string; name: string }[], url: string): Html {
+  return html`<nav aria-label="${label}">${places.map(
+    ({ path, name }) => html`
+        <a href="${path}"${url.startsWith(path) && html` aria-current="true"`}>${name}</a>`,
+  )}
+      </nav>`;
+}

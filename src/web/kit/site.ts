@@ -1,0 +1,45 @@
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { originOf } from "../../http/origin.ts";
+import type { Html } from "../../lib/html.ts";
+import type { SessionDeps } from "../../passkeys/session-deps.ts";
+import { rememberDevice } from "../../sign-in/device-cookie.ts";
+import { FORM_TOKEN_FIELD, formToken } from "../../sign-in/form-token.ts";
+import type { Human } from "../../sign-in/gate.ts";
+import type { Caller } from "../../sign-in/service.ts";
+import { hiddenField } from "./forms.ts";
+import { type Page, sendPage, type Visitor } from "./layout.ts";
+
+export const SIGN_OUT = "sign-out";
+
+/** Sends a page with the person who is signed in, if anybody is, in its head. */
+export function show(
+  { config, keys }: Pick<SessionDeps, "config" | "keys">,
+  reply: FastifyReply,
+  page: Page,
+  { human, status = 200 }: { human?: Human | undefined; status?: number } = {},
+): FastifyReply {
+  const visitor: Visitor | undefined = human && {
+    name: human.name,
+    email: human.email,
+    signOutToken: formToken(keys, human, SIGN_OUT),
+    missedRenewal: human.token === "reads",
+  };
+  // So that, once they have signed out, strangers' failures do not shut them out of this browser. Only a page that is
+  // opened by the session's present token gives it: a copied cookie whose token was replaced earns nothing.
+  const { method, headers } = reply.request;
+  const opens = method === "GET" && human?.token === "current";
+  const device = opens ? rememberDevice({ config, keys }, headers.cookie, human.email) : undefined;
+  if (device !== undefined) reply.header("set-cookie", device);
+  return sendPage(reply, config.appName, status, page, visitor);
+}
+
+/** The hidden field that lets a form be sent from the page of this session alone, for this purpose. */
+export function tokenField({ keys }: Pick<SessionDeps, "keys">, human: Human, purpose: string): Html {
+  return hiddenField(FORM_TOKEN_FIELD, formToken(keys, human, purpose));
+}
+
+/** Where a request came from, for what counts attempts and makes sessions. */
+export function callerOf(request: FastifyRequest): Caller {
+  const { "user-agent": userAgent = "", cookie } = request.headers;
+  return { origin: originOf(request), userAgent: userAgent.slice(0, 300), cookie };
+}

@@ -1,0 +1,59 @@
+import type { Asker } from "../../database/schema.ts";
+import { askerWords } from "../../lib/asker.ts";
+import { type Html, html } from "../../lib/html.ts";
+import { formatAmount } from "../../lib/money.ts";
+import { brief, whole } from "../../lib/names.ts";
+import { formatTime } from "../../lib/time.ts";
+
+/** Longer than this, a quoted text may fill more than its box, which then scrolls. */
+const QUOTE_FITS = { characters: 200, lines: 4 };
+const BRANDS: Record<string, string> = { amex: "American Express", unionpay: "UnionPay", jcb: "JCB" };
+
+/** A name that somebody else chose, whole, and kept from turning around the text that it stands in. */
+export function named(name: string): Html {
+  return html`<bdi>${whole(name)}</bdi>`;
+}
+
+/** The same within a sentence, where it may not drown out what the sentence says. */
+export function mentioned(name: string, atMost?: number): Html {
+  return html`<bdi>${brief(name, atMost)}</bdi>`;
+}
+
+/** Who stands behind an API key; nothing where that is not known. */
+export function standsBehind(asker: Asker | null): Html | null {
+  if (asker === null) return null;
+  const { words, name } = askerWords(asker);
+  return html`${words}${name !== null && mentioned(name)}`;
+}
+
+/** An amount that neither breaks nor can be misread: `$1,200.00 USD`. */
+export function amount(cents: number, currency: string, mark: "" | "?" = ""): Html {
+  return html`<span class="amount">${formatAmount(cents, currency)}${mark}</span>`;
+}
+
+/** What became of an approval that nobody decided. */
+export function closedWord({ result }: { result: Record<string, unknown> | null }): string {
+  return typeof result?.reason === "string" ? "Closed" : "Lapsed";
+}
+
+export function time(at: Date): Html {
+  return html`<time datetime="${at.toISOString()}">${formatTime(at)}</time>`;
+}
+
+/** `Visa card ending in 4242`. */
+export function cardName({ brand, last4 }: { brand: string; last4: string }): string {
+  return `${BRANDS[brand] ?? brand.charAt(0).toUpperCase() + brand.slice(1)} card ending in ${last4}`;
+}
+
+/**
+ * What an agent, a payee or the operator wrote: visibly somebody else's words, inert, and in a box that scrolls
+ * before it can push what decides out of reach.
+ */
+export function quote(text: string): Html {
+  const long = text.length > QUOTE_FITS.characters || text.split("\n").length > QUOTE_FITS.lines;
+  const size = long && html`: ${text.length.toLocaleString("en-US")} characters, scroll to read them all`;
+  return html`<figure class="quote">
+          <figcaption>Written by the account’s operator or agent${size}</figcaption>
+          <div${long && html` tabindex="0" role="region" aria-label="The description, as it was written"`}><blockquote dir="auto">${whole(text)}</blockquote></div>
+        </figure>`;
+}

@@ -1,0 +1,25 @@
+import { formatTime } from "../../lib/time.ts";
+
+const COOKIE = /(?:^|;)\s*zone=([\w+/-]{1,64})\s*(?:;|$)/;
+const TIME = /<time datetime="([^"]+)">[^<]*<\/time>/g;
+
+/**
+ * The zone of the reader's clock, as `zone.js` has named it in a cookie.
+ * @returns an IANA name; `UTC` where nobody has, or where there is no such zone
+ */
+export function readZone(cookies: string | undefined): string {
+  const name = COOKIE.exec(cookies ?? "")?.[1] ?? "UTC";
+  try {
+    return new Intl.DateTimeFormat("en", { timeZone: name }).resolvedOptions().timeZone;
+  } catch {
+    return "UTC";
+  }
+}
+
+/** The page with each time as a clock in that zone says it. What people wrote cannot look like one: it is escaped. */
+export function timesIn(page: string, zone: string): string {
+  return page.replaceAll(
+    TIME,
+    (_, at: string) => `<time datetime="${at}">${formatTime(new Date(at), zone)}</time>`,
+  );
+}

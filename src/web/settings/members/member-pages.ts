@@ -1,0 +1,246 @@
+import type { MemberOfAccount } from "../../../accounts/member-service.ts";
+import type { MemberRow } from "../../../accounts/service.ts";
+import type { MemberRole } from "../../../database/schema.ts";
+import { type Html, html } from "../../../lib/html.ts";
+import { brief } from "../../../lib/names.ts";
+import type { Human } from "../../../sign-in/gate.ts";
+import type { Webhook } from "../../../webhooks/schemas.ts";
+import { choice, type Fault, faultSummary, field, hiddenField, notice } from "../../kit/forms.ts";
+import type { Page } from "../../kit/layout.ts";
+import { signedForm, signingField, signingNeedsScript } from "../../kit/signing.ts";
+import { mentioned, named } from "../../kit/wording.ts";
+import { PASSKEY_SCRIPT } from "../security/passkey-pages.ts";
+import { madeWebhooks } from "../webhooks/webhook-pages.ts";
+import { UPGRADE_NOTICES, type UpgradeView, upgradeRows } from "./upgrade-pages.ts";
+
+export const MEMBERS = "/settings/members";
+export const NAME_AT_MOST = 100;
+
+const ROLE_NAMES: Record<MemberRole, string> = { viewer: "Viewer", approver: "Approver", owner: "Owner" };
+export const ROLES: readonly (readonly [MemberRole, string])[] = [
+  ["viewer", ROLE_NAMES.viewer],
+  ["approver", ROLE_NAMES.approver],
+  ["owner", ROLE_NAMES.owner],
+];
+const ROLE_HINT = html`Viewers see what agents ask for. Approvers also confirm or decline it, and look after keys, cards and
+            webhooks. Owners look after members, too.`;
+
+/** What the form to invite somebody holds, when it is shown again. */
+export type InviteDraft = { email: string; name: string; role: MemberRole };
+const EMPTY: InviteDraft = { email: "", name: "", role: "approver" };
+
+/** One account's part of the page. */
+export type MemberSection = {
+  accountId: string;
+  accountName: string;
+  members: readonly MemberRow[];
+  upgrades: readonly UpgradeView[];
+  /** What makes the form to invite; absent for all but owners. */
+  inviting: { formToken: string; signs: boolean; draft?: InviteDraft | undefined } | undefined;
+};
+
+const NOTICES: Record<string, string> = {
+  ...UPGRADE_NOTICES,
+  invited: "The invitation is on its way by mail. It works once, for 24 hours.",
+  role: "The role is changed. They were mailed.",
+  removed: "They are removed. They've been notified by email.",
+  withdrawn: "The invitation is withdrawn: its link no longer works.",
+};
+
+/** The ids of the form's fields, of which each account has its own. */
+export const inviteFields = (accountId: string) => ({
+  email: `email-${accountId}`,
+  name: `name-${accountId}`,
+  role: `role-${accountId}`,
+  password: `password-${accountId}`,
+});
+
+/** The id of the field for the password, on a page about one member. */
+export const PASSWORD_FIELD = "password";
+
+export function memberPath(id: string): string {
+  return `${MEMBERS}/${id}`;
+}
+
+/** `/settings/members`: who is in the account, as what (CONTRACT.md §7). */
+export function membersPage(
+  human: Human,
+  sections: readonly MemberSection[],
+  { said, fault }: { said?: string | undefined; fault?: Fault | undefined } = {},
+): Page {
+  return {
+    title: "Members",
+    ...(sections.some(({ inviting }) => inviting?.signs) && PASSKEY_SCRIPT),
+    body: html`
+      ${notice(said === undefined ? undefined : NOTICES[said])}
+      ${faultSummary(fault)}
+      <p>Members read what agents ask for; owners and approvers also confirm or decline it.</p>
+      ${sections.map((section) => account(human, section, sections.length > 1, fault))}`,
+  };
+}
+
+function account(human: Human, section: MemberSection, several: boolean, fault: Fault | undefined): Html {
+  const { accountName, members, upgrades, inviting } = section;
+  const heading = (text: string): Html => (several ? html`<h3>${text}</h3>` : html`<h2>${text}</h2>`);
+  return html`${several && html`<h2>${mentioned(accountName)}</h2>`}
+      ${heading("In the account")}
+      <ul class="rows">${members.map((member) => row(human, member, inviting !== undefined))}</ul>
+      ${upgradeRows(human, upgrades)}
+      ${
+        inviting === undefined
+          ? html`<p class="quiet">Owners invite, change and remove members.</p>`
+          : html`${heading("Invite somebody")}${inviteForm(human, section, inviting, fault)}`
+      }`;
+}
+
+function row(
+  { userId }: Human,
+  { id, email, name, role, status, user_id }: MemberRow,
+  changes: boolean,
+): Html {
+  const you = user_id !== null && user_id === userId;
+  return html`
+        <li class="choices stacked">
+          <p><strong>${mentioned(name)}</strong>${you && " (you)"}
+            <span>${ROLE_NAMES[role]}${status === "invited" && html`, <b>invited</b>: has not accepted yet`}</span>
+            <span class="quiet">${email}</span></p>
+          ${changes && html`<a class="button second" href="${memberPath(id)}" aria-label="Change ${brief(name)}">Change</a>`}
+        </li>`;
+}
+
+function inviteForm(
+  human: Human,
+  { accountId }: MemberSection,
+  { formToken, signs, draft = EMPTY }: NonNullable<MemberSection["inviting"]>,
+  fault: Fault | undefined,
+): Html {
+  const ids = inviteFields(accountId);
+  return html`${signingNeedsScript(signs)}<form method="post" action="${MEMBERS}/invite"${signedForm(`${MEMBERS}/invite`, signs)}>
+        ${hiddenField("account_id", accountId)}
+        ${hiddenField("form_token", formToken)}
+        ${field({ name: "email", id: ids.email, label: "E-mail", type: "email", autocomplete: "off", value: draft.email, maxLength: 254, fault })}
+        ${field({ name: "name", id: ids.name, label: "Name", type: "text", autocomplete: "off", value: draft.name, maxLength: NAME_AT_MOST, fault })}
+        ${choice({ name: "role", id: ids.role, label: "Role", options: ROLES, value: draft.role, hint: ROLE_HINT })}
+        ${signingField(human, signs, ids.password, fault)}
+        <button type="submit"${signs && " disabled"}>Invite them</button>
+      </form>`;
+}
+
+/** The link of an invitation, where the service sends no mail: shown once, to hand over. */
+export function invitedPage({ email, name }: { email: string; name: string }, url: string): Page {
+  return {
+    title: "Hand over this link",
+    body: html`
+      <p class="notice">This service sends no mail. Copy the link now: it is not shown again.</p>
+      <dl class="terms">
+        <div class="wide"><dt>Link</dt><dd><code class="secret">${url}</code></dd></div>
+        <div class="wide"><dt>For</dt><dd>${named(name)} <span class="quiet">${email}</span></dd></div>
+      </dl>
+      <p>It works once, for 24 hours. Give it to this person alone: whoever opens it first sets the password.</p>
+      <p><a class="button" href="${MEMBERS}">I have copied it</a></p>`,
+  };
+}
+
+/** One member, as an owner sees them. */
+export type MemberView = {
+  member: MemberOfAccount;
+  accountName: string;
+  you: boolean;
+  /** Whether the owner's passkey signs what is changed. */
+  signs: boolean;
+  formToken: string;
+  role?: MemberRole;
+  fault?: Fault | undefined;
+};
+
+/** `/settings/members/{id}`: another role, and the way out. */
+export function memberPage(human: Human, view: MemberView & { shown: string; stale?: true }): Page {
+  const { member, accountName, you, signs, formToken, role, fault, shown, stale } = view;
+  const { id, email, name, status } = member;
+  const invited = status === "invited";
+  return {
+    title: `Member: ${brief(name)}`,
+    heading: html`${mentioned(name)}`,
+    ...(signs && PASSKEY_SCRIPT),
+    body: html`
+      ${faultSummary(fault)}
+      ${
+        stale &&
+        html`<p class="notice wrong" role="alert"><b>Nothing was done.</b> Somebody has changed this member since you opened the page: the
+        role is <b>${ROLE_NAMES[member.role]}</b> now. Look again, and choose anew.</p>`
+      }
+      <dl class="terms">
+        <div><dt>E-mail</dt><dd>${email}</dd></div>
+        <div><dt>Account</dt><dd>${named(accountName)}</dd></div>
+        <div><dt>Role</dt><dd>${ROLE_NAMES[member.role]}${invited && html` <span class="quiet">Invited: has not accepted yet</span>`}</dd></div>
+      </dl>
+      ${
+        invited
+          ? html`<p>For another link, or another role, <a href="${MEMBERS}">invite them again</a>: the link before it then ends.</p>`
+          : html`<h2>Change the role</h2>
+      ${signingNeedsScript(signs)}<form method="post" action="${memberPath(id)}/role"${signedForm(`${memberPath(id)}/role`, signs)}>
+        ${hiddenField("shown", shown)}
+        ${hiddenField("form_token", formToken)}
+        ${choice({ name: "role", label: "Role", options: ROLES, value: role ?? member.role, hint: ROLE_HINT })}
+        <p class="quiet">${you ? "This is you: with another role you can no longer change members." : "It counts at once, and they are mailed."}</p>
+        ${signingField(human, signs, PASSWORD_FIELD, fault)}
+        <button type="submit"${signs && " disabled"}>Change the role</button>
+      </form>`
+      }
+      <h2>${invited ? "Withdraw the invitation" : you ? "Leave the account" : "Remove them"}</h2>
+      <p><a class="button second" href="${memberPath(id)}/remove">${invited ? "Withdraw the invitation" : you ? "Leave the account" : "Remove from the account"}</a></p>
+      <p><a href="${MEMBERS}">All members</a></p>`,
+  };
+}
+
+/** Asks before a member is removed, and what becomes of the keys and the webhooks that they have made. */
+export function removePage(
+  human: Human,
+  view: MemberView & {
+    keys: readonly { name: string; preview: string }[];
+    revokeKeys: boolean;
+    webhooks: readonly Webhook[];
+    deleteWebhooks: boolean;
+  },
+): Page {
+  const { member, accountName, you, signs, formToken, fault, keys, revokeKeys, webhooks, deleteWebhooks } =
+    view;
+  const { id, name, email, status } = member;
+  const invited = status === "invited";
+  return {
+    title: invited ? "Withdraw this invitation?" : you ? "Leave this account?" : "Remove this member?",
+    ...(signs && PASSKEY_SCRIPT),
+    body: html`
+      ${faultSummary(fault)}
+      ${
+        invited
+          ? html`<p>The link that <strong>${mentioned(name)}</strong> (${email}) was given will no longer work.</p>`
+          : html`<p>${you ? "You" : html`<strong>${mentioned(name)}</strong> (${email})`} will no longer see or do anything in
+        <strong>${mentioned(accountName)}</strong>. A payment that ${you ? "you" : "they"} confirmed and that waits for ${you ? "your" : "their"} bank is given up, and its
+        approval waits again. What was paid stays paid.</p>`
+      }
+      ${signingNeedsScript(signs)}<form method="post" action="${memberPath(id)}/remove"${signedForm(`${memberPath(id)}/remove`, signs)}>
+        ${hiddenField("form_token", formToken)}
+        ${
+          keys.length > 0 &&
+          html`<p>${you ? "You have" : "They have"} made these keys, and may have kept them:</p>
+        <ul>${keys.map((key) => html`<li>${mentioned(key.name)} <code>${key.preview}</code></li>`)}</ul>
+        <label class="check"><input type="checkbox" name="revoke_keys" value="yes"${revokeKeys && " checked"}>
+          <span>Revoke these keys too. Agents that call with them stop working</span></label>`
+        }
+        ${
+          webhooks.length > 0 &&
+          html`<p>${you ? "You have" : "They have"} made these webhooks, by hand or with such keys. What happens in the account is sent there:</p>
+        ${madeWebhooks(webhooks, {
+          ticked: deleteWebhooks,
+          says: "Delete these webhooks too. Nothing more is sent there",
+        })}`
+        }
+        ${signingField(human, signs, PASSWORD_FIELD, fault)}
+        <div class="choices">
+          <button type="submit"${signs && " disabled"}>${invited ? "Withdraw it" : you ? "Leave" : "Remove them"}</button>
+          <a class="button second" href="${memberPath(id)}">${invited ? "Keep it" : you ? "Stay" : "Keep them"}</a>
+        </div>
+      </form>`,
+  };
+}

@@ -1,0 +1,52 @@
+import { type Html, html } from "../../../lib/html.ts";
+import type { Human } from "../../../sign-in/gate.ts";
+import type { Upgrade } from "../../../team/upgrade-service.ts";
+import { hiddenField } from "../../kit/forms.ts";
+import { signedForm, signingField } from "../../kit/signing.ts";
+import { mentioned, time } from "../../kit/wording.ts";
+
+/** What the operator asks for, as a member may decide it: owners consent or refuse, every member may object. */
+export type UpgradeView = Upgrade & { formToken: string; path: string; decides: boolean; signs: boolean };
+
+export const UPGRADE_NOTICES: Record<string, string> = {
+  upgrade_consented: "You consented. The new role counts now, and all members were mailed.",
+  upgrade_ended: "The role does not change. All members were mailed.",
+  upgrade_over: "Nothing was done: it is decided already, or was withdrawn.",
+  upgrade_unproved: "Nothing was done. Type your current password to consent or refuse.",
+};
+
+/** The operator's open requests for more rights, with their forms. */
+export function upgradeRows(human: Human, upgrades: readonly UpgradeView[]): Html | null {
+  if (upgrades.length === 0) return null;
+  return html`<h3>Asked for by the operator</h3>
+      <ul class="rows">${upgrades.map((upgrade) => row(human, upgrade))}</ul>`;
+}
+
+function row(human: Human, upgrade: UpgradeView): Html {
+  const { id, memberName, memberEmail, role, effectiveAt, formToken, path, decides, signs } = upgrade;
+  const form = (
+    buttons: Html,
+  ): Html => html`<form method="post" action="${path}"${signedForm(path, decides && signs)}>
+            ${hiddenField("form_token", formToken)}
+            ${buttons}
+          </form>`;
+  return html`
+        <li class="choices stacked">
+          <p><strong>${mentioned(memberName)}</strong> (${memberEmail}) as an <b>${role}</b>. ${
+            effectiveAt === null
+              ? "An owner has to consent."
+              : html`It takes effect on ${time(effectiveAt)}, unless an owner signs in or a member objects before.`
+          }</p>
+          ${
+            decides &&
+            form(html`${signingField(human, signs, `password-${id}`, undefined)}
+            <button type="submit" name="decision" value="consent"${signs && " disabled"}>Consent</button>
+            <button class="second" type="submit" name="decision" value="refuse" data-unsigned>Refuse</button>`)
+          }
+          ${
+            !decides &&
+            effectiveAt !== null &&
+            form(html`<button class="second" type="submit" name="decision" value="object">Object</button>`)
+          }
+        </li>`;
+}

@@ -1,0 +1,80 @@
+import { Type } from "@sinclair/typebox";
+import type { FastifyRequest } from "fastify";
+import type { App } from "../../../http/app.ts";
+import { originOf } from "../../../http/origin.ts";
+import { Problem } from "../../../lib/problems.ts";
+import type { SessionDeps } from "../../../passkeys/session-deps.ts";
+import { askToSign, mustSign } from "../../../passkeys/signed-act-service.ts";
+import { formToken } from "../../../sign-in/form-token.ts";
+import { type Human, openSessionGate } from "../../../sign-in/gate.ts";
+import { decideUpgrade, listUpgrades, objectToUpgrade, upgradeAct } from "../../../team/upgrade-service.ts";
+import { accountOf } from "../../kit/memberships.ts";
+import { findActing, findPresent, setCookie } from "../../kit/signing.ts";
+import { Credential } from "../security/passkey-routes.ts";
+import { MEMBERS } from "./member-pages.ts";
+import type { UpgradeView } from "./upgrade-pages.ts";
+
+const Params = Type.Object({ accountId: Type.String({ format: "uuid" }), upgradeId: Type.String() });
+const Body = Type.Object(
+  {
+    form_token: Type.String({ maxLength: 100 }),
+    decision: Type.Union([Type.Literal("consent"), Type.Literal("refuse"), Type.Literal("object")]),
+    password: Type.Optional(Type.String({ maxLength: 1_024 })),
+    credential: Type.Optional(Credential),
+  },
+  { additionalProperties: false },
+);
+
+const purposeOf = (upgradeId: string) => `members:upgrade:${upgradeId}`;
+
+/** What the operator asks for in one account, with what each form is bound to. */
+export async function viewUpgrades(
+  { db, keys }: SessionDeps,
+  human: Human,
+  { accountId, role }: { accountId: string; role: string },
+): Promise<UpgradeView[]> {
+  const signs = await mustSign(db, human.userId, accountId);
+  return (await listUpgrades(db, accountId)).map((upgrade) => ({
+    ...upgrade,
+    formToken: formToken(keys, human, purposeOf(upgrade.id)),
+    path: `${MEMBERS}/upgrades/${accountId}/${upgrade.id}`,
+    decides: role === "owner",
+    signs,
+  }));
+}
+
+/** An owner consents to a role that the operator asks for, or refuses; any member objects to one that waits for nobody. */
+export function upgradeRoutes(app: App, deps: SessionDeps): void {
+  const gate = openSessionGate(deps, {
+    purpose: (request: FastifyRequest) => purposeOf((request.params as { upgradeId: string }).upgradeId),
+    returnTo: () => MEMBERS,
+  });
+  const options = { ...gate.options, schema: { hide: true as const, params: Params, body: Body } };
+  app.post(`${MEMBERS}/upgrades/:accountId/:upgradeId/sign`, options, async (request, reply) => {
+    const { accountId, upgradeId } = request.params;
+    return reply.send(await askToSign(deps, gate.human(request), upgradeAct(accountId, upgradeId)));
+  });
+  app.post(`${MEMBERS}/upgrades/:accountId/:upgradeId`, options, async (request, reply) => {
+    const human = gate.human(request);
+    const { accountId, upgradeId } = request.params;
+    const { decision } = request.body;
+    const account = accountOf(human, accountId);
+    const origin = originOf(request);
+    const say = (said: string) => reply.redirect(`${MEMBERS}?said=${said}`, 303);
+    if (decision === "object") {
+      const objected = await objectToUpgrade(deps, human, account, upgradeId, origin);
+      return say(objected ? "upgrade_ended" : "upgrade_over");
+    }
+    if (account.role !== "owner") throw new Problem("not_permitted");
+    const consents = decision === "consent";
+    const found = consents
+      ? await findActing(deps, request, reply, human, accountId)
+      : await findPresent(deps, request, reply, human);
+    if (found === undefined) return say("upgrade_unproved");
+    const choice = { upgradeId, consents };
+    const { decided, cookie } = await decideUpgrade(deps, found.acting, account, choice, found.signature);
+    setCookie(reply, cookie);
+    if (!decided) return say("upgrade_over");
+    return say(consents ? "upgrade_consented" : "upgrade_ended");
+  });
+}

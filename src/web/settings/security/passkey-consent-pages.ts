@@ -1,0 +1,78 @@
+import { type Html, html } from "../../../lib/html.ts";
+import type { Consent, WaitingPasskey } from "../../../passkeys/activation-service.ts";
+import type { Human } from "../../../sign-in/gate.ts";
+import { type Fault, hiddenField } from "../../kit/forms.ts";
+import { presenceField } from "../../kit/presence.ts";
+import { mentioned, named, time } from "../../kit/wording.ts";
+
+export const CONSENTS = "/settings/security/passkey-consents";
+export const CONSENT_PURPOSES = {
+  agree: ({ accountId, passkeyId }: Consent) => `passkeys:agree:${accountId}:${passkeyId}`,
+  stop: ({ accountId, passkeyId }: Consent) => `passkeys:stop:${accountId}:${passkeyId}`,
+};
+
+/** The password's field of a consent, where a page has several. */
+export function consentField({ accountId, passkeyId }: Consent): string {
+  return `password-${accountId}-${passkeyId}`;
+}
+
+type Around = { byPasskey: boolean; tokens: (purpose: string) => Html; fault?: Fault | undefined };
+
+/** On `/settings/security`: members' passkeys that wait for an owner. */
+export function consentsPart(human: Human, waiting: readonly WaitingPasskey[], around: Around): Html {
+  return html`
+      <h2>Passkeys that wait for you</h2>
+      <p>These people have added a passkey with nothing but their password, or a mailed link, behind it. <strong>Whoever reads
+        their mail could have done that.</strong> Ask them in person, or call them, before you agree that it is theirs.</p>
+      ${
+        !mayAgree(human, around) &&
+        html`<p class="notice">Your own password was set by a link, and you have no passkey that counts: have one of yours agreed
+        to before you agree to others’.</p>`
+      }
+      <ul class="rows">${waiting.map(
+        (one) => html`
+        <li>
+          <p><strong>${named(one.name)}</strong> (${one.email}), in <strong>${mentioned(one.accountName)}</strong>:
+            “${mentioned(one.passkeyName)}”, added ${time(one.addedAt)}</p>
+          ${one.opensAt === null ? null : opened(one, one.opensAt, around)}
+          ${
+            one.consented
+              ? html`<p class="quiet">An owner of this account has agreed. Another account’s has not yet.</p>`
+              : mayAgree(human, around) && agreeing(human, one, around)
+          }
+        </li>`,
+      )}</ul>`;
+}
+
+function mayAgree({ trusted }: Human, { byPasskey }: Around): boolean {
+  return trusted || byPasskey;
+}
+
+function opened(one: WaitingPasskey, from: Date, { tokens }: Around): Html {
+  return html`<p class="notice wrong">The operator says that it is theirs: <strong>it confirms from ${time(from)} on.</strong></p>
+          <form method="post" action="${CONSENTS}/stop">
+            ${tokens(CONSENT_PURPOSES.stop(one))}
+            ${subject(one)}
+            <button class="second" type="submit">Stop it</button>
+          </form>`;
+}
+
+function agreeing(human: Human, one: WaitingPasskey, { byPasskey, tokens, fault }: Around): Html {
+  const asking = html` data-passkey="get" data-options="${CONSENTS}/options"`;
+  return html`${
+    byPasskey &&
+    html`<noscript><p class="notice wrong"><strong>Agreeing needs JavaScript:</strong> you sign it with your passkey, which a
+            browser asks for by a script.</p></noscript>`
+  }
+          <form method="post" action="${CONSENTS}"${byPasskey && asking}${byPasskey && html` class="scripted"`}>
+            ${tokens(CONSENT_PURPOSES.agree(one))}
+            ${subject(one)}
+            ${byPasskey ? hiddenField("credential", "") : presenceField(human, consentField(one), fault)}
+            <button type="submit"${byPasskey && " disabled"}>It is theirs: I have asked them</button>
+            ${byPasskey && html`<p class="quiet passkey-said" role="status"></p>`}
+          </form>`;
+}
+
+function subject({ accountId, passkeyId }: Consent): Html {
+  return html`${hiddenField("account_id", accountId)}${hiddenField("passkey_id", passkeyId)}`;
+}

@@ -1,0 +1,205 @@
+import { type Html, html } from "../../../lib/html.ts";
+import { brief } from "../../../lib/names.ts";
+import { PASSKEY_NAME_AT_MOST, type PasskeyRow } from "../../../passkeys/service.ts";
+import type { Human } from "../../../sign-in/gate.ts";
+import { type Fault, faultSummary, field, hiddenField } from "../../kit/forms.ts";
+import type { Page } from "../../kit/layout.ts";
+import { presenceField } from "../../kit/presence.ts";
+import { mentioned, named, time } from "../../kit/wording.ts";
+
+export const SECURITY = "/settings/security";
+export const PASSKEYS = `${SECURITY}/passkeys`;
+export const PASSKEY_SCRIPT = { script: "passkeys.js", fetches: true } as const;
+const PASSWORD_FIELD = "password";
+
+export const PASSKEY_PURPOSES = {
+  add: "passkeys:add",
+  presence: "passkeys:presence",
+  rename: (id: string) => `passkeys:rename:${id}`,
+  remove: (id: string) => `passkeys:remove:${id}`,
+};
+
+/** A passkey as its person sees it. */
+export type PasskeyView = Pick<
+  PasskeyRow,
+  "id" | "name" | "created_at" | "last_used_at" | "backed_up" | "trusted_from" | "possible_copy_at"
+>;
+
+/** On `/settings/security`: which passkeys there are, and the way to another. */
+export function passkeysPart({ now }: Human, passkeys: readonly PasskeyView[], usable: boolean): Html {
+  return html`
+      <h2>Passkeys</h2>
+      ${
+        usable
+          ? html`<p>A passkey signs you in, and confirms, by fingerprint, face or PIN: nothing to remember, and nothing that can be
+        typed into a wrong page.</p>`
+          : html`<p class="quiet">Browsers make no passkeys for the address of this service: they want https and a name. Whoever runs
+        it can change that.</p>`
+      }
+      ${
+        passkeys.length > 0 &&
+        html`<ul class="rows">${passkeys.map(
+          (passkey) => html`
+        <li>
+          <a href="${PASSKEYS}/${passkey.id}">${named(passkey.name)}</a>
+          <span class="quiet">${aboutPasskey(passkey)}</span>
+          ${standingOf(passkey, now)}
+          ${passkey.possible_copy_at && html`<span><strong>May have been copied.</strong> Open it to see why.</span>`}
+        </li>`,
+        )}</ul>`
+      }
+      ${usable && html`<p><a class="button second" href="${PASSKEYS}/new">Add a passkey</a></p>`}`;
+}
+
+function aboutPasskey({ created_at, last_used_at, backed_up }: PasskeyView): Html {
+  return html`Added ${time(created_at)}, ${last_used_at === null ? "not used yet" : html`last used ${time(last_used_at)}`}.
+            ${backed_up ? "Synced between your devices." : "On one device only."}`;
+}
+
+/** What a counter that did not go up may mean, and what to do. */
+function aboutCopy({ possible_copy_at: at }: PasskeyView): Html | null {
+  return (
+    at &&
+    html`<p class="notice"><strong>This passkey may have been copied.</strong> On ${time(at)} its counter had not gone up since its last
+        use. Several password managers do that. If you keep it in none, or don’t know that use, remove it and add a new one.</p>`
+  );
+}
+
+function standingOf({ trusted_from }: PasskeyView, now: Date): Html | undefined {
+  if (trusted_from === null) {
+    return html`<span><strong>Waits for an owner.</strong> It signs you in. Before it confirms, an owner of each of your accounts
+            must agree to it under Security; or the operator opens it.</span>`;
+  }
+  return trusted_from > now
+    ? html`<span><strong>Confirms from ${time(trusted_from)} on,</strong> if no owner stops it.</span>`
+    : undefined;
+}
+
+/** `/settings/security/passkeys/new`: makes a passkey, and leads back to where it was wanted. */
+export function newPasskeyPage(
+  human: Human,
+  {
+    tokenField,
+    presence,
+    returnTo,
+    full,
+    signs,
+    standing,
+    fault,
+  }: {
+    tokenField: Html;
+    presence: Html | undefined;
+    returnTo: string | undefined;
+    full: boolean;
+    /** Whether a passkey that they have signs the new one. */
+    signs: boolean;
+    /** What they have already: a passkey that counts, or else one that waits. */
+    standing: "counts" | "waits" | "none";
+    fault?: Fault | undefined;
+  },
+): Page {
+  const back = returnTo ?? SECURITY;
+  return {
+    title: "Add a passkey",
+    ...PASSKEY_SCRIPT,
+    body: html`
+      ${faultSummary(fault)}
+      <p>Your device, your password manager or a security key keeps it, and asks for your fingerprint, face or PIN each time
+        you use it.</p>
+      ${signs ? ABOUT_SIGNING : aboutTrust(human, standing)}
+      <noscript><p class="notice wrong"><strong>Adding a passkey needs JavaScript:</strong> a browser makes one for a script alone.
+        Everything else under Security works without.</p></noscript>
+      ${
+        full
+          ? html`<p class="notice wrong">You have as many passkeys as you may have. <a href="${SECURITY}">Remove one that you do not use</a>
+        first.</p>`
+          : html`<form method="post" action="${PASSKEYS}" data-passkey="create" data-options="${PASSKEYS}/options"${signs && html` data-sign="${PASSKEYS}/sign"`}>
+        ${tokenField}
+        ${hiddenField("credential", "")}
+        ${signs && hiddenField("signature", "")}
+        ${returnTo !== undefined && hiddenField("return_to", returnTo)}
+        ${!signs && presenceField(human, PASSWORD_FIELD, fault)}
+        ${!signs && presence}
+        <div class="choices">
+          <button class="scripted" id="passkey" type="submit" disabled>Create passkey</button>
+          <a class="button second" href="${back}">${returnTo === undefined ? "Back" : "Not now"}</a>
+        </div>
+        <p class="quiet passkey-said" role="status"></p>
+      </form>`
+      }
+      <p class="quiet">You will be signed out everywhere else, and mailed.</p>`,
+  };
+}
+
+const ABOUT_SIGNING = html`<p class="notice"><strong>You will be asked twice:</strong> first to create the new passkey, then for a passkey that
+        you have already, which signs the new one. Lost all of them? <a href="${SECURITY}">Remove them</a> first: the new one then
+        signs you in, and confirms once an owner of each of your accounts has agreed to it.</p>`;
+
+/** What a passkey would not count for that is added in this session, and what to do about it. */
+function aboutTrust({ trusted }: Human, standing: "counts" | "waits" | "none"): Html | undefined {
+  if (trusted) return undefined;
+  if (standing === "counts") {
+    return html`<p class="notice"><strong>Use a passkey that you have first:</strong> then the new one counts at once. Are they lost?
+        Go on without. The new one signs you in, and confirms once an owner of each of your accounts has agreed to it.</p>`;
+  }
+  if (standing === "waits") {
+    return html`<p class="notice"><strong>You have added one already, which waits.</strong> Ask an owner of each of your accounts to
+        agree to it under <a href="${SECURITY}">Security</a>; then it confirms. There is no need of another.</p>`;
+  }
+  return html`<p class="notice"><strong>Nothing but a link, or your password, says that it is you.</strong> A passkey that you add now
+        signs you in, and confirms once an owner of each of your accounts has agreed to it, or the operator has opened it.</p>`;
+}
+
+/** `/settings/security/passkeys/{id}`: another name, and the way out. */
+export function passkeyPage(
+  human: Human,
+  passkey: PasskeyView,
+  {
+    tokens,
+    presence,
+    last,
+    fault,
+  }: {
+    tokens: (purpose: string) => Html;
+    presence: Html | undefined;
+    /** The accounts in which the person could confirm no more without it. */
+    last: readonly string[];
+    fault?: Fault | undefined;
+  },
+): Page {
+  const { id, name } = passkey;
+  return {
+    title: `Passkey: ${brief(name)}`,
+    heading: named(name),
+    ...PASSKEY_SCRIPT,
+    body: html`
+      ${faultSummary(fault)}
+      <p>${aboutPasskey(passkey)} ${standingOf(passkey, human.now)}</p>
+      ${aboutCopy(passkey)}
+      <form method="post" action="${PASSKEYS}/${id}/name">
+        ${tokens(PASSKEY_PURPOSES.rename(id))}
+        ${field({ name: "name", label: "Name", type: "text", autocomplete: "off", value: name, maxLength: PASSKEY_NAME_AT_MOST, hint: "For you alone, to tell it from others.", fault })}
+        <button class="second" type="submit">Rename</button>
+      </form>
+      <h2>Remove it</h2>
+      ${
+        last.length > 0 &&
+        html`<p class="notice wrong"><strong>It is the only one that you confirm with.</strong> Without it you cannot confirm in
+        ${last.map((account, i) => html`${i > 0 && ", "}${mentioned(account)}`)}, until you add another.</p>`
+      }
+      <p>It will no longer sign you in. You will be signed out everywhere else, and mailed. What it has signed stays signed.</p>
+      ${
+        (!human.trusted || last.length > 0) &&
+        html`<p class="notice">You can remove it without another passkey. What you add afterwards then waits for an owner of each of
+        your accounts: to replace it, add the new one first.</p>`
+      }
+      <form method="post" action="${PASSKEYS}/${id}/remove">
+        ${tokens(PASSKEY_PURPOSES.remove(id))}
+        ${presenceField(human, PASSWORD_FIELD, fault)}
+        ${presence}
+        <button type="submit">Remove this passkey</button>
+      </form>
+      <p class="quiet">Delete it in your device or password manager too: there it stays listed.</p>
+      <p><a href="${SECURITY}">Security</a></p>`,
+  };
+}

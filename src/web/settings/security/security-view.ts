@@ -1,0 +1,40 @@
+import type { FastifyReply } from "fastify";
+import { consentsByPasskey, listWaitingPasskeys } from "../../../passkeys/activation-service.ts";
+import { listOwnPasskeys } from "../../../passkeys/service.ts";
+import type { SessionDeps } from "../../../passkeys/session-deps.ts";
+import type { Human } from "../../../sign-in/gate.ts";
+import { isFresh, listOpenSessions } from "../../../sign-in/service.ts";
+import { listWaitingForConsent } from "../../../team/invitation-service.ts";
+import type { Fault } from "../../kit/forms.ts";
+import { show, tokenField } from "../../kit/site.ts";
+import { securityPage } from "./security-pages.ts";
+
+/** `/settings/security`, as it is now: its own forms and those of its parts answer with it when they refuse. */
+export async function showSecurity(
+  deps: SessionDeps,
+  reply: FastifyReply,
+  human: Human,
+  { said, fault }: { said?: string | undefined; fault?: Fault | undefined } = {},
+): Promise<FastifyReply> {
+  const [passkeys, byPasskey, sessions, waiting, waitingPasskeys] = await Promise.all([
+    listOwnPasskeys(deps, human.userId),
+    consentsByPasskey(deps, human),
+    listOpenSessions(deps, human),
+    listWaitingForConsent(deps, human),
+    listWaitingPasskeys(deps, human),
+  ]);
+  const page = securityPage({
+    human,
+    passkeys,
+    passkeysUsable: deps.relyingParty !== undefined,
+    byPasskey,
+    sessions,
+    waiting,
+    waitingPasskeys,
+    fresh: isFresh(human, human.now),
+    tokens: (purpose) => tokenField(deps, human, purpose),
+    said,
+    fault,
+  });
+  return show(deps, reply, page, { human, status: fault === undefined ? 200 : 422 });
+}

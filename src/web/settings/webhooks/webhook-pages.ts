@@ -1,0 +1,267 @@
+import type { Asker } from "../../../database/schema.ts";
+import type { AccountEventType } from "../../../events/schemas.ts";
+import { type Html, html } from "../../../lib/html.ts";
+import type { Human } from "../../../sign-in/gate.ts";
+import { WEBHOOKS_AT_MOST, type Webhook } from "../../../webhooks/schemas.ts";
+import type { MemberWebhook } from "../../../webhooks/service.ts";
+import { type Fault, faultSummary, field, hiddenField, notice } from "../../kit/forms.ts";
+import type { Page } from "../../kit/layout.ts";
+import { presenceField } from "../../kit/presence.ts";
+import { mentioned, named, standsBehind, time } from "../../kit/wording.ts";
+import { type DeliveryPage, deliveryList } from "./webhook-deliveries.ts";
+import { WEBHOOKS, webhookPath } from "./webhook-paths.ts";
+
+/** What each type of event tells, for the person who chooses. */
+export const EVENT_WORDS: Record<AccountEventType, string> = {
+  "approval.confirmed": "An approval is confirmed, declined or lapsed",
+  "milestone.status_changed": "A milestone is made, funded, paid, refunded or cancelled",
+  "contract.created": "A contract begins",
+  "contract.budget_state_changed": "A contract’s budget changes its state",
+  "proposal.received": "A proposal comes in",
+  "proposal.status_changed": "A proposal changes its status",
+  "message.received": "A message comes in",
+};
+
+/** What the form to add a webhook holds, when it is shown again. */
+export type Draft = { url: string; eventTypes: readonly string[] };
+
+/** One account's part of the page. */
+export type WebhookSection = {
+  accountId: string;
+  accountName: string;
+  /** Whether the operator has enabled webhooks for the account. */
+  enabled: boolean;
+  webhooks: readonly Webhook[];
+  /** What makes the form to add one; absent for a viewer. */
+  adding: { webhookId: string; formToken: string; draft?: Draft | undefined } | undefined;
+};
+
+const NOTICES: Record<string, string> = {
+  deleted: "The webhook is deleted. Nothing more is sent to it.",
+};
+
+/** Characters of a URL where it stands among others. */
+const URL_SHOWN = 80;
+
+/** The ids of the form's fields, of which each account has its own. */
+export const fieldIds = (accountId: string) => ({
+  url: `url-${accountId}`,
+  types: `types-${accountId}`,
+  password: `password-${accountId}`,
+});
+
+/** The id of the field for the password, on the page of one webhook. */
+export const PASSWORD_FIELD = "password";
+
+/** `/settings/webhooks`: where the account's events are sent, and one more place (CONTRACT.md §7). */
+export function webhooksPage(
+  human: Human,
+  sections: readonly WebhookSection[],
+  { said, fault }: { said?: string | undefined; fault?: Fault | undefined } = {},
+): Page {
+  return {
+    title: "Webhooks",
+    body: html`
+      ${notice(said === undefined ? undefined : NOTICES[said])}
+      ${faultSummary(fault)}
+      <p>What happens in an account can be sent to programs of yours as it happens. Each request is signed, so that they
+        know it is from here.</p>
+      ${sections.map((section) => account(human, section, sections.length > 1, fault))}`,
+  };
+}
+
+function account(human: Human, section: WebhookSection, several: boolean, fault: Fault | undefined): Html {
+  const { accountName, enabled, webhooks, adding } = section;
+  const heading = (text: string): Html => (several ? html`<h3>${text}</h3>` : html`<h2>${text}</h2>`);
+  return html`${several && html`<h2>${mentioned(accountName)}</h2>`}
+      ${!enabled && html`<p class="notice">The operator of this service has not enabled webhooks for this account: nothing is sent.</p>`}
+      ${heading("Where events are sent")}
+      ${webhooks.length === 0 ? html`<p>Nowhere yet.</p>` : html`<ul class="rows">${webhooks.map(row)}</ul>`}
+      ${enabled && adding !== undefined && html`${heading("Add a webhook")}${addForm(human, section, adding, fault)}`}
+      ${enabled && adding === undefined && html`<p class="quiet">Owners and approvers add and change webhooks.</p>`}`;
+}
+
+function row(webhook: Webhook): Html {
+  return html`
+        <li>
+          <a href="${webhookPath(webhook.id)}">${mentioned(webhook.url, URL_SHOWN)}</a>
+          <span class="quiet">${status(webhook)}</span>
+        </li>`;
+}
+
+function status({ status, eventTypes, disabledAt, disabledReason }: Webhook): Html {
+  const types = eventTypes.length === 1 ? "1 type of event" : `${eventTypes.length} types of events`;
+  return status === "ACTIVE"
+    ? html`<b>Active</b>, for ${types}`
+    : html`<b>Disabled</b>${disabledAt !== null && html` on ${time(new Date(disabledAt))}`}: ${disabledReason}`;
+}
+
+type Adding = NonNullable<WebhookSection["adding"]>;
+
+function addForm(
+  human: Human,
+  { accountId, webhooks }: WebhookSection,
+  adding: Adding,
+  fault: Fault | undefined,
+): Html {
+  if (webhooks.length >= WEBHOOKS_AT_MOST) {
+    return html`<p>An account may have ${WEBHOOKS_AT_MOST}. Delete one to add another.</p>`;
+  }
+  const { webhookId, formToken, draft } = adding;
+  const ids = fieldIds(accountId);
+  const own = fault?.field === ids.types ? fault : undefined;
+  const checked = draft?.eventTypes ?? ["approval.confirmed"];
+  return html`<form method="post" action="${WEBHOOKS}/add">
+        ${hiddenField("account_id", accountId)}
+        ${hiddenField("webhook_id", webhookId)}
+        ${hiddenField("form_token", formToken)}
+        ${field({
+          name: "url",
+          id: ids.url,
+          label: "URL",
+          type: "url",
+          autocomplete: "off",
+          value: draft?.url ?? "",
+          hint: "Where to send events: https, and a public address.",
+          maxLength: 2048,
+          fault,
+        })}
+        <fieldset${own && html` aria-describedby="${ids.types}-fault"`}>
+          <legend>Send when</legend>
+          ${own && html`<p class="fault" id="${ids.types}-fault">${own.message}</p>`}${Object.entries(
+            EVENT_WORDS,
+          ).map(
+            ([type, words], i) => html`
+          <label class="check"><input type="checkbox" name="event_types" value="${type}"${i === 0 && html` id="${ids.types}"`}${checked.includes(type) && " checked"}${own !== undefined && i === 0 && " autofocus"}>
+            <span>${words} <code>${type}</code></span></label>`,
+          )}
+        </fieldset>
+        ${presenceField(human, ids.password, fault)}
+        <button type="submit">Add this webhook</button>
+      </form>`;
+}
+
+/** One webhook, as a member sees it. */
+export type WebhookView = DeliveryPage & {
+  webhook: MemberWebhook;
+  /** Who stands behind the API key that added it; null: a member did. */
+  asker: Asker | null;
+  /** The account's name, for somebody who is in several. */
+  accountName: string | undefined;
+  now: Date;
+  said?: string | undefined;
+  /** Absent for a viewer, and for a webhook that is disabled. */
+  rotating: { formToken: string } | undefined;
+  deletes: boolean;
+  fault?: Fault | undefined;
+};
+
+const ONE_NOTICES: Record<string, string> = {
+  again: "It is being sent again. Load this page again in a moment to see how that went.",
+};
+
+/** `/settings/webhooks/{id}`: what it is sent, how that went, and what can be done about it. */
+export function webhookPage(human: Human, view: WebhookView): Page {
+  const { webhook, asker, accountName, said, rotating, deletes, fault } = view;
+  return {
+    title: `Webhook: ${new URL(webhook.url).host}`,
+    heading: html`Webhook`,
+    body: html`
+      ${notice(said === undefined ? undefined : ONE_NOTICES[said])}
+      ${faultSummary(fault)}
+      ${webhook.status === "DISABLED" && disabledNotice(webhook)}
+      <dl class="terms">
+        <div class="wide"><dt>URL</dt><dd>${named(webhook.url)}</dd></div>
+        ${accountName !== undefined && html`<div><dt>Account</dt><dd>${named(accountName)}</dd></div>`}
+        <div><dt>Status</dt><dd>${webhook.status === "ACTIVE" ? "Active" : "Disabled"}</dd></div>
+        <div class="wide"><dt>Sent when</dt><dd>${webhook.eventTypes.map(
+          (type) => html`<span class="line">${EVENT_WORDS[type as AccountEventType]}</span>`,
+        )}</dd></div>
+        <div><dt>Added by</dt><dd>${webhook.madeBy === "token" && "the API key "}${named(webhook.makerName)}
+          ${asker && html`<span class="quiet">${standsBehind(asker)}</span>`}
+          <span class="quiet">${time(new Date(webhook.createdAt))}</span></dd></div>
+      </dl>
+      <h2>Deliveries</h2>
+      ${deliveryList(view)}
+      ${rotating && rotatePart(human, view, rotating)}
+      ${
+        deletes &&
+        html`<h2>Delete it</h2>
+      <p><a class="button second" href="${webhookPath(webhook.id)}/delete">Delete this webhook</a></p>`
+      }
+      <p><a href="${WEBHOOKS}">All webhooks</a></p>`,
+  };
+}
+
+function disabledNotice({ disabledAt, disabledReason }: Webhook): Html {
+  return html`<p class="notice wrong"><b>Disabled</b>${disabledAt !== null && html` on ${time(new Date(disabledAt))}`}: ${disabledReason}
+        Nothing more is sent. When the receiver works again, delete this webhook and add it anew; what it missed is in the feed.</p>`;
+}
+
+function rotatePart(
+  human: Human,
+  { webhook, now, fault }: WebhookView,
+  { formToken }: { formToken: string },
+): Html {
+  const { id, oldSecretUntil } = webhook;
+  const both = oldSecretUntil !== null && oldSecretUntil > now;
+  return html`<h2>Signing secret</h2>
+      <p>${
+        both
+          ? html`The secret was replaced; the one before it signs too until ${time(oldSecretUntil)}. Replacing it again ends that one at once.`
+          : "A new secret is shown once. The present one signs beside it for 24 hours, so that nothing is missed."
+      }</p>
+      <form method="post" action="${webhookPath(id)}/rotate-secret">
+        ${hiddenField("shown", oldSecretUntil?.toISOString() ?? "")}
+        ${hiddenField("form_token", formToken)}
+        ${presenceField(human, PASSWORD_FIELD, fault)}
+        <button class="second" type="submit">Replace the secret</button>
+      </form>`;
+}
+
+/** What is shown once: the secret of a webhook that is new, or has a new one. */
+export function secretPage({ webhook, secret }: { webhook: Webhook; secret: string }, added: boolean): Page {
+  return {
+    title: added ? "The webhook is added" : "The secret is replaced",
+    body: html`
+      <p class="notice">Copy this now: it is not shown again.</p>
+      <dl class="terms">
+        <div class="wide"><dt>Signing secret</dt><dd><code class="secret">${secret}</code></dd></div>
+        <div class="wide"><dt>For</dt><dd>${named(webhook.url)}</dd></div>
+      </dl>
+      <p>The receiver checks with it that a request is from here. ${
+        added
+          ? "Events from now on are sent."
+          : "The secret before it signs too for 24 hours: give the receiver this one by then."
+      }</p>
+      <p><a class="button" href="${webhookPath(webhook.id)}">I have copied it</a></p>`,
+  };
+}
+
+/** What somebody has made who is to go, and whether it goes too: `delete_webhooks` in their form. */
+export function madeWebhooks(
+  webhooks: readonly Webhook[],
+  { ticked, says }: { ticked: boolean; says: string },
+): Html {
+  return html`<ul>${webhooks.map((webhook) => html`<li>${mentioned(webhook.url, URL_SHOWN)} <span class="quiet">${status(webhook)}</span></li>`)}</ul>
+        <label class="check"><input type="checkbox" name="delete_webhooks" value="yes"${ticked && " checked"}>
+          <span>${says}</span></label>`;
+}
+
+/** Asks before a webhook is deleted. */
+export function deletePage(human: Human, { id, url }: Webhook, formToken: string, fault?: Fault): Page {
+  return {
+    title: "Delete this webhook?",
+    body: html`
+      ${faultSummary(fault)}
+      <p>Nothing more is sent to ${mentioned(url, URL_SHOWN)}, not even what is waiting. This cannot be undone; events stay in the feed.</p>
+      <form method="post" action="${webhookPath(id)}/delete">
+        ${hiddenField("form_token", formToken)}
+        ${presenceField(human, PASSWORD_FIELD, fault)}
+        <div class="choices">
+          <button type="submit">Delete it</button>
+          <a class="button second" href="${webhookPath(id)}">Keep it</a>
+        </div>
+      </form>`,
+  };
+}
