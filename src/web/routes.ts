@@ -17,7 +17,7 @@ import { cardRoutes } from "./billing/card-routes.ts";
 import { sandboxRoutes } from "./billing/sandbox-routes.ts";
 import { type ClaimPageDeps, claimRoutes } from "./entry/claim-routes.ts";
 import { inviteRoutes } from "./entry/invite-routes.ts";
-import type { LinkDeps } from "./entry/links.ts";
+import type { LinkDeps } from "./entry/link-view.ts";
 import { mailboxRoutes } from "./entry/mailbox-routes.ts";
 import { passkeySignInRoutes } from "./entry/passkey-sign-in-routes.ts";
 import { resetRoutes } from "./entry/reset-routes.ts";

@@ -28,7 +28,7 @@ import {
   type Filled,
   UNFILLED,
 } from "./claim-pages.ts";
-import { followLink, type LinkDeps } from "./links.ts";
+import { followLink, type LinkDeps } from "./link-view.ts";
 
 const DONE = "/claim?said=claimed";
 const NAME_AT_MOST = 200;

@@ -18,7 +18,7 @@ import {
 import type { Fault } from "../kit/forms.ts";
 import { callerOf, show, tokenField } from "../kit/site.ts";
 import { inviteMissingPage, inviteOverPage, invitePage } from "./invite-pages.ts";
-import { followLink, type LinkDeps } from "./links.ts";
+import { followLink, type LinkDeps } from "./link-view.ts";
 
 const Query = Type.Object({ token: Type.Optional(Type.Unsafe<unknown>({})) });
 const AcceptForm = Type.Object({

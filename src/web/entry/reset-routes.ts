@@ -7,7 +7,7 @@ import type { SessionDeps } from "../../passkeys/session-deps.ts";
 import { findResetPerson, isResetSecret, requestReset, resetPassword } from "../../sign-in/reset-service.ts";
 import { passwordFault } from "../../sign-in/service.ts";
 import { show } from "../kit/site.ts";
-import { followLink, type LinkDeps } from "./links.ts";
+import { followLink, type LinkDeps } from "./link-view.ts";
 import { newPasswordPage, resetAskedPage, resetOverPage, resetPage } from "./reset-pages.ts";
 
 const AskForm = Type.Object({ email: Type.String({ maxLength: 254 }) }, { additionalProperties: false });
