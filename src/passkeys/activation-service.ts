@@ -127,7 +127,11 @@ export async function consentToPasskey(
   const act: Act = {
     action: "passkey",
     accountId: consent.accountId,
-    terms: { change: "consent", passkeyId: consent.passkeyId },
+    terms: {
+      subject: { kind: "passkey", id: consent.passkeyId },
+      from: { active: false },
+      to: { active: true },
+    },
   };
   const work = async (trx: Trx, now: Date, held: Held) => {
     const passkey = await holdWaiting(trx, consent);

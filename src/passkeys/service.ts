@@ -154,7 +154,10 @@ export async function addPasskey(
 
 /** What a passkey that counts signs of a new one: its credential, and the name that it gets. */
 export function addingAct({ credentialId, name }: { credentialId: string; name: string }): Act {
-  return { action: "passkey", terms: { change: "add", credentialId, name } };
+  return {
+    action: "passkey",
+    terms: { subject: { kind: "passkey", id: credentialId }, from: null, to: { name } },
+  };
 }
 
 /**

@@ -154,7 +154,9 @@ export async function decideInvitation(
     changes: "token",
     account: { id: accountId, may: "own", alone: true, unfrozen: consents },
   } as const;
-  const act = consentAct(accountId, invitationId, role);
+  const shown = await findWaiting(deps.db, accountId, invitationId);
+  if (shown?.role !== role) return { invitation: undefined, cookie: undefined };
+  const act = consentAct(shown);
   const { origin } = signature;
   const decide = async (trx: Trx, now: Date, held: Held) => {
     const signed = consents ? await proveAct(trx, deps, owner, held, { act, signature }, now) : undefined;
@@ -170,9 +172,20 @@ export async function decideInvitation(
   return recordRefusedActs(deps.db, owner, { act, origin }, () => inSession(deps.db, owner, need, decide));
 }
 
-/** What an owner signs to consent to an invitation into that role: the operator may have changed it since. */
-export function consentAct(accountId: string, invitationId: string, role: MemberRole): Act {
-  return { action: "member", accountId, terms: { change: "consent", invitationId, role } };
+/** An invitation that waits for an owner's consent; `undefined`: it does not. */
+export async function findWaiting(
+  db: Db,
+  accountId: string,
+  invitationId: string,
+): Promise<accounts.Invitation | undefined> {
+  const waiting = await accounts.listWaitingInvitations(db, accountId);
+  return waiting.find((one) => one.invitationId === invitationId);
+}
+
+/** What an owner signs to consent to an invitation: the operator may have changed its role since. */
+export function consentAct({ accountId, invitationId: id, name, email, role }: accounts.Invitation): Act {
+  const terms = { subject: { kind: "invitation", id }, from: null, to: { name, email, role } };
+  return { action: "member", accountId, terms };
 }
 
 class AlreadyKnown extends Error {}

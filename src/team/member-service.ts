@@ -12,6 +12,7 @@ import { byPerson, type NewEntry, recordAudit } from "../audit/service.ts";
 import type { Trx } from "../database/connection.ts";
 import type { MemberRole } from "../database/schema.ts";
 import type { Origin } from "../lib/origin.ts";
+import { Problem } from "../lib/problems.ts";
 import { type Mail, queueMail } from "../mail/service.ts";
 import type { SessionDeps } from "../passkeys/session-deps.ts";
 import {
@@ -29,14 +30,16 @@ type Account = { accountId: string; accountName: string };
 
 /** Who is removed, and what goes with them. Webhooks are above this feature: whoever calls knows how they end. */
 export type Removal = {
-  memberId: string;
+  member: Shown;
   revokeKeys: boolean;
   endWebhooks?: ((trx: Trx, userId: string) => Promise<number>) | undefined;
 };
 
 export type Invited = { email: string; name: string; role: MemberRole };
-/** `shown`: the `updatedAt` of the member who was shown, as `from`. */
-export type RoleChange = { memberId: string; from: MemberRole; role: MemberRole; shown: string };
+/** A member as the page shows them. */
+type Shown = Pick<MemberOfAccount, "id" | "name" | "email" | "role">;
+/** `shown`: the `updatedAt` of the member who was shown. */
+export type RoleChange = { member: Shown; role: MemberRole; shown: string };
 /** What was done, and the cookie to set where a passkey has signed it. */
 export type Done<T> = { value: T; cookie: string | undefined };
 
@@ -89,7 +92,8 @@ export async function changeRole(
   const act = roleAct(account.accountId, change);
   return asOwner(deps, { owner, account, signature, act }, async (step) => {
     const { trx, now } = step;
-    const { memberId, role, shown } = change;
+    const { role, shown } = change;
+    const memberId = change.member.id;
     const member = await changeRoleOf(trx, account.accountId, { id: memberId, role, shown }, now);
     if (member.role === role) return member;
     await record(step, "member_role_changed", memberId, { before: { role: member.role }, after: { role } });
@@ -105,7 +109,7 @@ export async function changeRole(
  * @param revokeKeys whether the API keys die that they have made, and so have seen
  * @param endWebhooks what ends their webhooks in this transaction, and says how many; absent: they go on
  * @returns the member as they were
- * @throws Problem not_found, not_permitted, last_owner
+ * @throws Problem not_found, not_permitted, last_owner, statement_stale
  */
 export async function removeMember(
   deps: SessionDeps,
@@ -114,12 +118,15 @@ export async function removeMember(
   removal: Removal,
   signature: Signature,
 ): Promise<Done<MemberOfAccount>> {
-  const { memberId, revokeKeys, endWebhooks } = removal;
+  const { revokeKeys, endWebhooks } = removal;
+  const memberId = removal.member.id;
   const { accountId, accountName } = account;
   const act = removalAct(accountId, removal);
   return asOwner(deps, { owner, account, signature, act }, async (step) => {
     const { trx, now } = step;
     const member = await removeMemberOf(trx, accountId, memberId, now);
+    if (member.role !== removal.member.role || member.name !== removal.member.name)
+      throw new Problem("statement_stale");
     const { userId } = member;
     if (member.status !== "active" || userId === null) {
       await record(step, "invitation_withdrawn", memberId, { before: { role: member.role } });
@@ -138,18 +145,31 @@ export async function removeMember(
 
 /** What an owner signs to invite a person. */
 export function inviteAct(accountId: string, { email, name, role }: Invited): Act {
-  return { action: "member", accountId, terms: { change: "invite", email: email.toLowerCase(), name, role } };
+  const person = { name, email: email.toLowerCase() };
+  const subject = { kind: "member", id: person.email };
+  return { action: "member", accountId, terms: { subject, from: null, to: { ...person, role } } };
 }
 
 /** What an owner signs to give a member another role, as the page that was shown had them. */
-export function roleAct(accountId: string, { memberId, from, role, shown }: RoleChange): Act {
-  return { action: "member", accountId, terms: { change: "role", memberId, from, to: role, asOf: shown } };
+export function roleAct(accountId: string, { member, role, shown }: RoleChange): Act {
+  const { id, name, email } = member;
+  const from = { name, email, role: member.role, asOf: shown };
+  return {
+    action: "member",
+    accountId,
+    terms: { subject: { kind: "member", id }, from, to: { name, email, role } },
+  };
 }
 
 /** What an owner signs to remove a member, or to withdraw an invitation. */
-export function removalAct(accountId: string, { memberId, revokeKeys, endWebhooks }: Removal): Act {
-  const endsWebhooks = endWebhooks !== undefined;
-  return { action: "member", accountId, terms: { change: "remove", memberId, revokeKeys, endsWebhooks } };
+export function removalAct(accountId: string, { member, revokeKeys, endWebhooks }: Removal): Act {
+  const { id, name, email, role } = member;
+  const to = { role: null, keysRevoked: revokeKeys, webhooksDeleted: endWebhooks !== undefined };
+  return {
+    action: "member",
+    accountId,
+    terms: { subject: { kind: "member", id }, from: { name, email, role }, to },
+  };
 }
 
 async function asOwner<T>(

@@ -93,9 +93,25 @@ export async function listUpgrades(db: Db, accountId: string): Promise<Upgrade[]
   return open.filter((_, i) => standing[i]);
 }
 
+/** An upgrade that an owner may decide, or any member object to; `undefined`: it is over. */
+export function findUpgrade(db: Db, accountId: string, upgradeId: string): Promise<Upgrade | undefined> {
+  return findStanding(db, accountId, upgradeId);
+}
+
 /** What an owner signs to consent to an upgrade. */
-export function upgradeAct(accountId: string, upgradeId: string): SignedAct {
-  return { action: "member", accountId, terms: { change: "upgrade", upgradeId } };
+export function upgradeAct({
+  accountId,
+  id,
+  memberName: name,
+  memberEmail: email,
+  ...upgrade
+}: Upgrade): SignedAct {
+  const person = { name, email };
+  const [from, to] = [
+    { ...person, role: upgrade.memberRole },
+    { ...person, role: upgrade.role },
+  ];
+  return { action: "member", accountId, terms: { subject: { kind: "upgrade", id }, from, to } };
 }
 
 /**
@@ -104,7 +120,7 @@ export function upgradeAct(accountId: string, upgradeId: string): SignedAct {
  * @returns whether it was still open, and the cookie of a session that the signature has renewed
  * @throws as `proveAct` and `holdActor`
  */
-export function decideUpgrade(
+export async function decideUpgrade(
   deps: SessionDeps,
   owner: Person,
   account: Account,
@@ -116,7 +132,9 @@ export function decideUpgrade(
     ...(consents ? { changes: "token" as const } : { fresh: true }),
     account: { id: accountId, may: "own", alone: true, unfrozen: consents },
   } as const;
-  const act = upgradeAct(accountId, upgradeId);
+  const shown = await findStanding(deps.db, accountId, upgradeId);
+  if (shown === undefined) return { decided: false };
+  const act = upgradeAct(shown);
   const { origin } = signature;
   const decide = async (trx: Trx, now: Date, held: Held) => {
     const signed = consents ? await proveAct(trx, deps, owner, held, { act, signature }, now) : undefined;
@@ -210,9 +228,9 @@ async function end(
     await queueMail(trx, upgradeEndedMail(config, to, said), now);
 }
 
-async function findStanding(trx: Trx, accountId: string, id: string): Promise<Upgrade | undefined> {
-  const upgrade = isUuid(id) ? await store.findOpen(trx, accountId, id) : undefined;
-  return upgrade === undefined || (await endedBySignIn(trx, upgrade)) ? undefined : upgrade;
+async function findStanding(db: Db, accountId: string, id: string): Promise<Upgrade | undefined> {
+  const upgrade = isUuid(id) ? await store.findOpen(db, accountId, id) : undefined;
+  return upgrade === undefined || (await endedBySignIn(db, upgrade)) ? undefined : upgrade;
 }
 
 /** Whether an owner has come back since, who ends what would have taken effect without them. */

@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
-import type { UpgradeOutcome } from "../database/schema.ts";
+import type { MemberRole, UpgradeOutcome } from "../database/schema.ts";
 
 export type UpgradeRow = {
   accountId: string;
@@ -8,6 +8,7 @@ export type UpgradeRow = {
   memberId: string;
   memberName: string;
   memberEmail: string;
+  memberRole: MemberRole;
   role: "owner" | "approver";
   askedAt: Date;
   /** Null: an owner consents first. */
@@ -30,6 +31,7 @@ function selectOpen(db: Db, accountId: string) {
       "u.member_id as memberId",
       "m.name as memberName",
       "m.email as memberEmail",
+      "m.role as memberRole",
       "u.role",
       "u.asked_at as askedAt",
       "u.effective_at as effectiveAt",
