@@ -3,14 +3,15 @@ import {
   changeRole as changeRoleOf,
   listOwners,
   type MemberOfAccount,
+  raisesRights,
   removeMember as removeMemberOf,
 } from "../accounts/member-service.ts";
-import { insertInvitation } from "../accounts/service.ts";
+import { assertNotFrozen, insertInvitation } from "../accounts/service.ts";
 import { listTokensOfUser, revokeWithOffspring } from "../accounts/token-service.ts";
 import type { AuditAction } from "../audit/schemas.ts";
 import { byPerson, type NewEntry, recordAudit } from "../audit/service.ts";
 import type { Trx } from "../database/connection.ts";
-import type { MemberRole } from "../database/schema.ts";
+import type { MemberRole, PendingRequest } from "../database/schema.ts";
 import type { Origin } from "../lib/origin.ts";
 import { Problem } from "../lib/problems.ts";
 import { type Mail, queueMail } from "../mail/service.ts";
@@ -24,6 +25,7 @@ import {
 } from "../passkeys/signed-act-service.ts";
 import { type Actor, inSession } from "../sign-in/service.ts";
 import { inviteMail, memberInvitedMail, memberRemovedMail, roleChangedMail } from "./mails.ts";
+import { askForSecondPerson, needsSecondPerson } from "./pending-service.ts";
 
 type Owner = Actor & { email: string; name: string };
 type Account = { accountId: string; accountName: string };
@@ -48,12 +50,16 @@ export type Done<T> = { value: T; cookie: string | undefined };
  * younger than 5 minutes. Each records an audit entry, with the signature. Each may throw what `proveAct` and `holdActor`
  * do.
  */
-type Step = { trx: Trx; now: Date; owner: Owner; account: Account; origin: Origin; proof: object };
+export type Step = { trx: Trx; now: Date; owner: Owner; account: Account; origin: Origin; proof: object };
+
+/** Nothing has changed yet: a second person must agree (CONTRACT.md §1, Two people). */
+export const PENDING = "pending";
+export type Pending = typeof PENDING;
 
 /**
  * Invites a person into the account; as an owner does it, it waits for no consent. They are mailed the link, and the
  * other owners that they were invited.
- * @returns the invitation's secret, for a service that sends no mail
+ * @returns the invitation's secret, for a service that sends no mail; `PENDING` where a second person must agree first
  * @throws Problem not_found, not_permitted, member_active, rate_limited after 20 in 24 hours
  */
 export async function inviteByOwner(
@@ -62,25 +68,40 @@ export async function inviteByOwner(
   account: Account,
   person: Invited,
   signature: Signature,
-): Promise<Done<string>> {
+): Promise<Done<string | Pending>> {
   const act = inviteAct(account.accountId, person);
   return asOwner(deps, { owner, account, signature, act }, async (step) => {
-    const { trx, now } = step;
-    await assertMayInvite(trx, account.accountId, now);
-    const { member, secret } = await insertInvitation(trx, account.accountId, person, owner.userId, now);
-    const { id: memberId, role } = member;
-    await record(step, "member_invited", memberId, { after: { role } });
-    const said = { by: owner, accountName: account.accountName, role };
-    await queueMail(trx, inviteMail(deps.config, member, { ...said, secret }), now);
-    await mailOwners(step, (to) => memberInvitedMail(deps.config, to, { ...said, member }));
-    return secret;
+    const request = { kind: "invite", ...person } as const;
+    if (person.role !== "viewer" && (await askSecond(step, deps, { act, request }))) return PENDING;
+    return inviteNow(step, deps, person, owner.userId);
   });
 }
 
 /**
+ * Invites a person, in the transaction of whoever acts last for it.
+ * @param owner the user id of the owner who invites
+ */
+export async function inviteNow(
+  step: Step,
+  { config }: Pick<SessionDeps, "config">,
+  person: Invited,
+  owner: string,
+): Promise<string> {
+  const { trx, now, account, owner: by } = step;
+  await assertMayInvite(trx, account.accountId, now);
+  const { member, secret } = await insertInvitation(trx, account.accountId, person, owner, now);
+  const { id: memberId, role } = member;
+  await record(step, "member_invited", memberId, { after: { role } });
+  const said = { by, accountName: account.accountName, role };
+  await queueMail(trx, inviteMail(config, member, { ...said, secret }), now);
+  await mailOwners(step, (to) => memberInvitedMail(config, to, { ...said, member }));
+  return secret;
+}
+
+/**
  * Gives a member another role; they and the other owners are mailed.
- * @returns the member as they were
- * @throws Problem not_found, not_permitted, statement_stale, last_owner
+ * @returns the member as they were; `PENDING` where a second person must agree first
+ * @throws Problem second_person_missing, not_found, not_permitted, statement_stale, last_owner
  */
 export async function changeRole(
   deps: SessionDeps,
@@ -88,19 +109,29 @@ export async function changeRole(
   account: Account,
   change: RoleChange,
   signature: Signature,
-): Promise<Done<MemberOfAccount>> {
+): Promise<Done<MemberOfAccount | Pending>> {
   const act = roleAct(account.accountId, change);
+  const { member, role, shown } = change;
   return asOwner(deps, { owner, account, signature, act }, async (step) => {
-    const { trx, now } = step;
-    const { role, shown } = change;
-    const memberId = change.member.id;
-    const member = await changeRoleOf(trx, account.accountId, { id: memberId, role, shown }, now);
-    if (member.role === role) return member;
-    await record(step, "member_role_changed", memberId, { before: { role: member.role }, after: { role } });
-    const said = { by: owner, accountName: account.accountName, member, role };
-    await mailOwners(step, (to) => roleChangedMail(deps.config, to, said), member);
-    return member;
+    const request = { kind: "role", memberId: member.id, role, shown } as const;
+    if (raisesRights(member.role, role) && (await askSecond(step, deps, { act, request }))) return PENDING;
+    return changeRoleNow(step, deps, request);
   });
+}
+
+/** Gives a member another role, in the transaction of whoever acts last for it. */
+export async function changeRoleNow(
+  step: Step,
+  { config }: Pick<SessionDeps, "config">,
+  { memberId, role, shown }: { memberId: string; role: MemberRole; shown: string },
+): Promise<MemberOfAccount> {
+  const { trx, now, account, owner: by } = step;
+  const member = await changeRoleOf(trx, account.accountId, { id: memberId, role, shown }, now);
+  if (member.role === role) return member;
+  await record(step, "member_role_changed", memberId, { before: { role: member.role }, after: { role } });
+  const said = { by, accountName: account.accountName, member, role };
+  await mailOwners(step, (to) => roleChangedMail(config, to, said), member);
+  return member;
 }
 
 /**
@@ -186,6 +217,20 @@ async function asOwner<T>(
       return { value: await work(step), cookie: signed?.cookie };
     }),
   );
+}
+
+/** Leaves a change that adds somebody who may decide to a second person, where there must be two. */
+async function askSecond(
+  { trx, now, owner, account, origin, proof }: Step,
+  { config }: Pick<SessionDeps, "config">,
+  { act, request }: { act: Act; request: PendingRequest },
+): Promise<boolean> {
+  const { accountId } = account;
+  await assertNotFrozen(trx, accountId);
+  if (!(await needsSecondPerson(trx, accountId, owner.userId, { operatorAsks: false }))) return false;
+  const asked = { account, by: owner, act, request, kept: proof, origin };
+  await askForSecondPerson(trx, config, asked, now);
+  return true;
 }
 
 async function record(

@@ -25,6 +25,7 @@ import {
   type Act as SignedAct,
 } from "../passkeys/signed-act-service.ts";
 import { type Actor, type Held, inSession } from "../sign-in/service.ts";
+import { askForSecondPerson, needsSecondPerson } from "./pending-service.ts";
 import { type UpgradeSaid, upgradeAskedMail, upgradeEndedMail } from "./upgrade-mails.ts";
 import * as store from "./upgrade-store.ts";
 
@@ -117,7 +118,7 @@ export function upgradeAct({
 /**
  * An owner consents, signed by a passkey where the account confirms with passkeys only, or refuses. A frozen account can
  * only refuse.
- * @returns whether it was still open, and the cookie of a session that the signature has renewed
+ * @returns whether it was still open, `pending` where a second person must agree first, and the cookie of a session that the signature has renewed
  * @throws as `proveAct` and `holdActor`
  */
 export async function decideUpgrade(
@@ -126,7 +127,7 @@ export async function decideUpgrade(
   account: Account,
   { upgradeId, consents }: { upgradeId: string; consents: boolean },
   signature: Signature,
-): Promise<{ decided: boolean; cookie?: string | undefined }> {
+): Promise<{ decided: boolean; pending?: true; cookie?: string | undefined }> {
   const { accountId } = account;
   const need = {
     ...(consents ? { changes: "token" as const } : { fresh: true }),
@@ -141,12 +142,41 @@ export async function decideUpgrade(
     const cookie = signed?.cookie;
     const upgrade = await findStanding(trx, accountId, upgradeId);
     if (upgrade === undefined) return { decided: false, cookie };
+    if (consents && (await needsSecondPerson(trx, accountId, owner.userId, { operatorAsks: true }))) {
+      const request = { kind: "upgrade", upgradeId } as const;
+      const kept = keptOf(signed);
+      await askForSecondPerson(trx, deps.config, { account, by: owner, act, request, kept, origin }, now);
+      return { decided: true, pending: true as const, cookie };
+    }
     const outcome = consents ? "consented" : "refused";
     const by = { actor: byPerson(owner), origin };
     await end(trx, deps.config, account, upgrade, outcome, by, now, keptOf(signed));
     return { decided: true, cookie };
   };
   return recordRefusedActs(deps.db, owner, { act, origin }, () => inSession(deps.db, owner, need, decide));
+}
+
+/**
+ * Consents to an upgrade, in the transaction of whoever acts last for it.
+ * @returns `false`: it is over
+ */
+export async function consentToUpgradeNow(
+  step: {
+    trx: Trx;
+    now: Date;
+    owner: Pick<Person, "userId" | "name">;
+    account: Account;
+    origin: Origin;
+    proof: object;
+  },
+  config: Deps["config"],
+  upgradeId: string,
+): Promise<boolean> {
+  const { trx, now, owner, account, origin, proof } = step;
+  const upgrade = await findStanding(trx, account.accountId, upgradeId);
+  if (upgrade === undefined) return false;
+  await end(trx, config, account, upgrade, "consented", { actor: byPerson(owner), origin }, now, proof);
+  return true;
 }
 
 /**

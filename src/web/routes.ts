@@ -29,6 +29,7 @@ import { problemPage } from "./kit/problem-page.ts";
 import { show } from "./kit/site.ts";
 import { keyRoutes } from "./settings/keys/key-routes.ts";
 import { type MemberPageDeps, memberRoutes } from "./settings/members/member-routes.ts";
+import { pendingRoutes } from "./settings/members/pending-routes.ts";
 import { upgradeRoutes } from "./settings/members/upgrade-routes.ts";
 import { passkeyConsentRoutes } from "./settings/security/passkey-consent-routes.ts";
 import { passkeyRoutes } from "./settings/security/passkey-routes.ts";
@@ -72,6 +73,7 @@ export async function webRoutes(
   keyRoutes(app, deps);
   memberRoutes(app, deps);
   upgradeRoutes(app, deps);
+  pendingRoutes(app, deps);
   securityRoutes(app, deps);
   passkeyRoutes(app, deps);
   passkeyConsentRoutes(app, deps);

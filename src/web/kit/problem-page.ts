@@ -23,6 +23,7 @@ export function problemPage(problem: Problem, requestId: string): Page {
         body: html`
       <p>Nothing was done. ${problem.message}</p>`,
       };
+    case "second_person_missing":
     case "last_owner":
       return {
         title: "Nothing was done",

@@ -83,9 +83,16 @@ export function upgradeRoutes(app: App, deps: SessionDeps): void {
       : await findPresent(deps, request, reply, human);
     if (found === undefined) return say("upgrade_unproved");
     const choice = { upgradeId, consents };
-    const { decided, cookie } = await decideUpgrade(deps, found.acting, account, choice, found.signature);
+    const { decided, pending, cookie } = await decideUpgrade(
+      deps,
+      found.acting,
+      account,
+      choice,
+      found.signature,
+    );
     setCookie(reply, cookie);
     if (!decided) return say("upgrade_over");
+    if (pending) return say("second");
     return say(consents ? "upgrade_consented" : "upgrade_ended");
   });
 }

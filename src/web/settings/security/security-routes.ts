@@ -107,6 +107,7 @@ export function securityRoutes(app: App, deps: SessionDeps): void {
       return present(reply, human, undefined, absentFault(`password-${invitationId}`, typed));
     const decided = await decideInvitation(deps, found.acting, choice, found.signature);
     setCookie(reply, decided.cookie);
+    if (decided.pending) return reply.redirect("/settings/members?said=second", 303);
     const said = decided.invitation === undefined ? "over" : choice.consents ? "consented" : "refused";
     return reply.redirect(`${HERE}?said=${said}`, 303);
   });
