@@ -4,8 +4,8 @@ import { createApp } from "../src/app/app.ts";
 import { createLogger } from "../src/app/logger.ts";
 import { createSandbox } from "../src/billing/sandbox.ts";
 import { loadConfig } from "../src/config/config.ts";
+import { ChangeBus } from "../src/database/change-bus.ts";
 import { connect } from "../src/database/connection.ts";
-import { Wakes } from "../src/database/wakes.ts";
 import { Waiters } from "../src/events/waiters.ts";
 import { RateLimits } from "../src/http/token-rate-limit.ts";
 import { type Account, milestoneId } from "./data.ts";
@@ -33,7 +33,7 @@ export async function record(environment: Record<string, string>, account: Accou
     db,
     limits: new RateLimits(),
     tokenUses: new TokenUses(),
-    waiters: new Waiters(db, new Wakes(db)),
+    waiters: new Waiters(db, new ChangeBus(db)),
     processor: createSandbox(db, "http://localhost:3000"),
     logger: createLogger("silent"),
   });

@@ -3,11 +3,11 @@ import { cpus } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import pino from "pino";
+import { ChangeBus } from "../src/database/change-bus.ts";
 import { readClock } from "../src/database/clock.ts";
 import { type Connection, connect } from "../src/database/connection.ts";
 import { startListening } from "../src/database/listening.ts";
 import { inTransaction } from "../src/database/transaction.ts";
-import { Wakes } from "../src/database/wakes.ts";
 import { appendEvents } from "../src/events/service.ts";
 import { type Contender, compare } from "./compare.ts";
 import { type Account, createAccounts, MILESTONES } from "./data.ts";
@@ -132,7 +132,7 @@ async function run(): Promise<void> {
   stops.push(writer.close);
   const listening = await startListening({
     db: writer.db,
-    wakes: new Wakes(writer.db),
+    changeBus: new ChangeBus(writer.db),
     url: database.url,
     logger: pino({ level: "silent" }),
   });

@@ -1,47 +1,47 @@
 import { type Kysely, sql } from "kysely";
 
 /**
- * What a real processor needs beside the sandbox: to which one these books belong, its customers, the events
+ * What a real processor needs beside the sandbox: the one this database belongs to, its customers, the events
  * that it sends, and the refunds and disputes that begin on its side.
  */
 export async function up(db: Kysely<unknown>): Promise<void> {
-  for (const statement of [...books, ...customers, ...events, ...reversals])
+  for (const statement of [...processor, ...customers, ...events, ...reversals])
     await sql.raw(statement).execute(db);
 }
 
 // One row. It can change only while there are no cards and no payments, and those are taken only for the processor
 // that it names: what the sandbox has "paid" is never mixed with money, nor Stripe's test mode with its live one.
-const books = [
-  `create table books (
+const processor = [
+  `create table processor (
     id uuid primary key,
     singleton boolean not null default true unique check (singleton),
-    processor text not null check (processor in ('sandbox', 'stripe_test', 'stripe_live'))
+    name text not null check (name in ('sandbox', 'stripe_test', 'stripe_live'))
   )`,
-  `insert into books (id, processor) values (gen_random_uuid(), 'sandbox')`,
-  `create function books_are_empty() returns trigger language plpgsql as $$
+  `insert into processor (id, name) values (gen_random_uuid(), 'sandbox')`,
+  `create function refuse_processor_change() returns trigger language plpgsql as $$
     begin
       if exists (select from payment_methods) or exists (select from payments) then
-        raise exception 'these books hold another processor''s cards or payments' using errcode = 'restrict_violation';
+        raise exception 'this database holds another processor''s cards or payments' using errcode = 'restrict_violation';
       end if;
       return new;
     end $$`,
-  `create trigger books_empty before update of processor on books
-    for each row when (old.processor <> new.processor) execute function books_are_empty()`,
-  `create trigger books_kept before delete on books for each row execute function refuse_change()`,
+  `create trigger processor_change before update of name on processor
+    for each row when (old.name <> new.name) execute function refuse_processor_change()`,
+  `create trigger processor_kept before delete on processor for each row execute function refuse_change()`,
   `alter table payment_methods add column processor text not null default 'sandbox'`,
   `alter table payments add column processor text not null default 'sandbox'`,
-  `create function of_these_books() returns trigger language plpgsql as $$
+  `create function require_processor() returns trigger language plpgsql as $$
     begin
-      perform from books where processor = new.processor for share;
+      perform from processor where name = new.processor for share;
       if not found then
-        raise exception 'these books are not of the processor %', new.processor using errcode = 'restrict_violation';
+        raise exception 'this database does not belong to the processor %', new.processor using errcode = 'restrict_violation';
       end if;
       return new;
     end $$`,
   `create trigger payment_methods_processor before insert or update of processor on payment_methods
-    for each row execute function of_these_books()`,
+    for each row execute function require_processor()`,
   `create trigger payments_processor before insert or update of processor on payments
-    for each row execute function of_these_books()`,
+    for each row execute function require_processor()`,
 ];
 
 const customers = [

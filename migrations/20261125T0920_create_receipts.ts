@@ -34,7 +34,7 @@ const receipts = [
   // What was booked for a payment, without reading all that the account ever booked.
   `create index ledger_of_payment on ledger_entries (account_id, payment_id)`,
   // Since when every decision is linked, for whoever audits.
-  `alter table books add column receipts_since timestamptz not null default now()`,
+  `alter table processor add column receipts_since timestamptz not null default now()`,
 ];
 
 const guards = [

@@ -9,9 +9,9 @@ export async function up(db: Kysely<unknown>): Promise<void> {
 }
 
 const trust = [
-  `alter table auth.users add column unvouched_since timestamptz`,
-  `alter table auth.passkeys add column trusted_from timestamptz`,
-  `create index passkeys_not_trusted on auth.passkeys (user_id) where trusted_from is null`,
+  `alter table auth.users add column password_unverified_since timestamptz`,
+  `alter table auth.passkeys add column active_from timestamptz`,
+  `create index passkeys_inactive on auth.passkeys (user_id) where active_from is null`,
   `create table auth.passkey_consents (
     account_id uuid not null,
     passkey_id uuid not null references auth.passkeys on delete cascade,

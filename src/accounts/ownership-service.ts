@@ -9,7 +9,7 @@ import * as tokens from "./token-store.ts";
  * owner says anew who does.
  * @returns the owner's member id; `undefined` when it was claimed already
  */
-export async function giveToOwner(
+export async function assignOwner(
   trx: Trx,
   accountId: string,
   person: { userId: string; email: string; name: string },
@@ -30,7 +30,7 @@ export async function giveToOwner(
  * @throws a foreign key's violation for whatever else belongs to the account
  */
 export async function removeUnclaimed(trx: Trx, accountId: string, tokenId: string): Promise<boolean> {
-  const family = await tokens.listWithOffspring(trx, accountId, [tokenId]);
+  const family = await tokens.listWithDescendants(trx, accountId, [tokenId]);
   await ownership.deleteTokens(trx, accountId, family);
   return ownership.deleteUnclaimedAccount(trx, accountId);
 }

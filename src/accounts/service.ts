@@ -11,7 +11,7 @@ import { addSeconds } from "../lib/time.ts";
 import { findRegistrationToken } from "./ownership-store.ts";
 import type { Capabilities, Me } from "./schemas.ts";
 import * as store from "./store.ts";
-import { listWithOffspring, revokeTokens } from "./token-store.ts";
+import { listWithDescendants, revokeTokens } from "./token-store.ts";
 
 export type { AccountValues, Grant, MemberRow, Membership } from "./store.ts";
 export {
@@ -265,7 +265,7 @@ export async function acceptInvitation(
 /** What an agent registered the account with dies, and what that has minted; what the operator has minted goes on. */
 async function claimByInvitation(trx: Trx, accountId: string, now: Date): Promise<void> {
   const began = await findRegistrationToken(trx, accountId);
-  const family = began === undefined ? [] : await listWithOffspring(trx, accountId, [began]);
+  const family = began === undefined ? [] : await listWithDescendants(trx, accountId, [began]);
   await revokeTokens(trx, accountId, family, now);
   await store.claimAccount(trx, accountId, now);
 }

@@ -88,7 +88,7 @@ export async function revokeAsToken(
   origin: Origin,
   now: Date,
 ): Promise<boolean> {
-  const ended = await revokeWithOffspring(trx, caller.accountId, [id], now);
+  const ended = await revokeWithDescendants(trx, caller.accountId, [id], now);
   if (ended === 0) return false;
   const what = id === caller.tokenId ? line`itself` : line`the API key ${named(name)} (${own(preview)})`;
   const act = {
@@ -123,13 +123,13 @@ export async function revokeSecret(
  * minted meanwhile.
  * @returns how many were live until now
  */
-export async function revokeWithOffspring(
+export async function revokeWithDescendants(
   trx: Trx,
   accountId: string,
   ids: readonly string[],
   now: Date,
 ): Promise<number> {
-  return store.revokeTokens(trx, accountId, await store.listWithOffspring(trx, accountId, ids), now);
+  return store.revokeTokens(trx, accountId, await store.listWithDescendants(trx, accountId, ids), now);
 }
 
 /** Revokes the live tokens of that name and mints a new one under it, in one transaction. */
@@ -139,7 +139,7 @@ export async function replaceToken(db: Db, account: Account, request: TokenReque
     const now = await readClock(trx);
     await lockAccount(trx, accountId);
     const former = await store.listLiveTokensNamed(trx, accountId, request.name);
-    await revokeWithOffspring(trx, accountId, former, now);
+    await revokeWithDescendants(trx, accountId, former, now);
     return insertToken(trx, account, request, undefined, now);
   });
 }
@@ -188,7 +188,7 @@ export async function listFamily(
   of: { tokenId: string } | { userId: string },
 ): Promise<string[]> {
   const ids = "tokenId" in of ? [of.tokenId] : await store.listTokensOfUser(db, accountId, of.userId);
-  return store.listWithOffspring(db, accountId, ids);
+  return store.listWithDescendants(db, accountId, ids);
 }
 
 async function insertToken(

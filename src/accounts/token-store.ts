@@ -258,7 +258,7 @@ export async function listLiveTokensNamed(trx: Trx, accountId: string, name: str
 }
 
 /** The tokens, and all that they and theirs have minted. */
-export async function listWithOffspring(
+export async function listWithDescendants(
   db: Db,
   accountId: string,
   ids: readonly string[],

@@ -1,4 +1,4 @@
-import { giveToOwner } from "../accounts/ownership-service.ts";
+import { assignOwner } from "../accounts/ownership-service.ts";
 import { assertNotFrozen, holdAccount } from "../accounts/service.ts";
 import { byPerson, recordAudit } from "../audit/service.ts";
 import { readClock, readClockNow } from "../database/clock.ts";
@@ -109,7 +109,7 @@ export async function claimAccount(
     }
     const userId = await userOf(trx, claimant, { email, hash }, now);
     if (userId === undefined) return "known";
-    const memberId = await giveToOwner(trx, accountId, { userId, email, name: claimant.name }, now);
+    const memberId = await assignOwner(trx, accountId, { userId, email, name: claimant.name }, now);
     const scopes = claimedScopes(answer.permissions);
     if (memberId === undefined || !(await store.markClaimed(trx, accountId, scopes, now))) {
       throw new TypeError("an account that could be claimed could not be given to its owner");

@@ -9,7 +9,7 @@ import { asDatabaseError } from "../database/unusable.ts";
 import { formatAmount } from "../lib/money.ts";
 import { StartError } from "../lib/start-error.ts";
 import { assertMigrated } from "./prepare-database.ts";
-import { assertOwnBooks, openProcessor } from "./start.ts";
+import { assertOwnProcessor, openProcessor } from "./start.ts";
 
 const STATEMENT_TIMEOUT = 60_000;
 const LOCK_TIMEOUT = 10_000;
@@ -38,7 +38,7 @@ export async function afterRestore(
     const { db } = connection;
     await assertMigrated(connection.db);
     const processor = openProcessor(db, config, stripeAt);
-    await assertOwnBooks(db, processor);
+    await assertOwnProcessor(db, processor);
     await forgetRun(db, since);
     await searchLostIntents({ db, processor });
     return print(await readPaid(db, processor));

@@ -2,8 +2,8 @@ import { TokenUses } from "../accounts/token-use-service.ts";
 import { refusalRows } from "../agent-auth/refusals.ts";
 import { createSandbox } from "../billing/sandbox.ts";
 import { loadConfig } from "../config/config.ts";
+import { ChangeBus } from "../database/change-bus.ts";
 import { connect } from "../database/connection.ts";
-import { Wakes } from "../database/wakes.ts";
 import { Waiters } from "../events/waiters.ts";
 import { RateLimits } from "../http/token-rate-limit.ts";
 import { problemRows } from "../lib/problems.ts";
@@ -45,7 +45,7 @@ export async function describeOpenApi(): Promise<object> {
     db,
     limits: new RateLimits(),
     tokenUses: new TokenUses(),
-    waiters: new Waiters(db, new Wakes(db)),
+    waiters: new Waiters(db, new ChangeBus(db)),
     processor: createSandbox(db, EXAMPLE_ORIGIN),
     logger: createLogger("silent"),
   });

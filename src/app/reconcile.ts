@@ -11,7 +11,7 @@ import { connect } from "../database/connection.ts";
 import { asDatabaseError } from "../database/unusable.ts";
 import { StartError } from "../lib/start-error.ts";
 import { assertMigrated } from "./prepare-database.ts";
-import { assertOwnBooks, openProcessor } from "./start.ts";
+import { assertOwnProcessor, openProcessor } from "./start.ts";
 
 const DAYS = 35;
 const STATEMENT_TIMEOUT = 60_000;
@@ -47,7 +47,7 @@ export async function reconcile(
     const { db } = connection;
     await assertMigrated(connection.db);
     const processor = openProcessor(db, config, stripeAt);
-    await assertOwnBooks(db, processor);
+    await assertOwnProcessor(db, processor);
     const result = await compareBooks({ db, processor }, options);
     const code = result.differences.length === 0 ? RECONCILED.same : RECONCILED.different;
     return { code, text: print(result, options) };

@@ -6,19 +6,19 @@ import { TokenUses } from "../accounts/token-use-service.ts";
 import { sweepUnclaimed } from "../agent-auth/jobs.ts";
 import type { BoundaryObserver } from "../approvals/boundaries.ts";
 import { alertInDoubt, sweepDuePayments, sweepLapsedApprovals, sweepLostIntents } from "../approvals/jobs.ts";
-import { sweepNotices } from "../approvals/notices.ts";
+import { sendApprovalMails } from "../approvals/mail-service.ts";
 import type { PaymentDeps } from "../approvals/payment.ts";
 import { forgetProcessorEvents, sweepProcessorEvents } from "../approvals/processor-events.ts";
 import type { Processor, ProcessorName } from "../billing/processor.ts";
 import { createSandbox } from "../billing/sandbox.ts";
 import { createStripe, type StripeAddress } from "../billing/stripe.ts";
-import { claimBooks } from "../billing/stripe-store.ts";
+import { claimProcessor } from "../billing/stripe-store.ts";
 import type { Config } from "../config/config.ts";
 import { keepSecret } from "../config/kept-secret.ts";
+import { ChangeBus } from "../database/change-bus.ts";
 import { connect, type Db } from "../database/connection.ts";
 import { type ListeningOptions, startListening } from "../database/listening.ts";
 import { asDatabaseError } from "../database/unusable.ts";
-import { Wakes } from "../database/wakes.ts";
 import { keepOperatorFeed, sweepOldEvents } from "../events/jobs.ts";
 import { Waiters } from "../events/waiters.ts";
 import { forgetKnownCredentials } from "../http/known-credentials.ts";
@@ -83,11 +83,11 @@ export async function start(
     await prepareDatabase(config, { db, url, logger });
     stopping?.throwIfAborted();
     const processor = openProcessor(db, config, stripeAt);
-    if (parts.serve || parts.work) await assertOwnBooks(db, processor);
-    const wakes = new Wakes(db);
-    if (parts.serve || parts.work) stops.push(await listen(config, { db, wakes, url, logger }));
+    if (parts.serve || parts.work) await assertOwnProcessor(db, processor);
+    const changeBus = new ChangeBus(db);
+    if (parts.serve || parts.work) stops.push(await listen(config, { db, changeBus, url, logger }));
     const completed = await withSecrets(config);
-    const deps = { config: completed, db, wakes, processor, boundaries };
+    const deps = { config: completed, db, changeBus, processor, boundaries };
     if (parts.work) for (const loop of startSweeps(deps, logger)) stops.push(() => loop.stop());
     if (parts.serve) await serve(deps, logger, stops);
     return { stop };
@@ -131,15 +131,15 @@ const PROCESSORS: Record<ProcessorName, string> = {
 };
 
 /** What one processor has paid is worth nothing at another: a database belongs to one of them. */
-export async function assertOwnBooks(db: Db, { name }: Processor): Promise<void> {
-  if (await claimBooks(db, name)) return;
+export async function assertOwnProcessor(db: Db, { name }: Processor): Promise<void> {
+  if (await claimProcessor(db, name)) return;
   throw new StartError(
     `The database holds cards or payments of another processor, and ${PROCESSORS[name]} must not be mixed with them: ` +
       "give it a database of its own (DATABASE_URL, or DATA_DIR).",
   );
 }
 
-type PartDeps = PaymentDeps & { config: Config; wakes: Wakes };
+type PartDeps = PaymentDeps & { config: Config; changeBus: ChangeBus };
 
 function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
   const { config, db } = deps;
@@ -157,7 +157,7 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
     every(5 * SECOND, "mail", logger, () => sendDueMails({ db, logger }, transport)),
     every(600 * SECOND, "ended sessions", logger, () => forgetEnded(db)),
     every(600 * SECOND, "answered challenges", logger, () => forgetChallenges(db)),
-    every(5 * SECOND, "mail about approvals", logger, () => sweepNotices({ db, config })),
+    every(5 * SECOND, "mail about approvals", logger, () => sendApprovalMails({ db, config })),
     every(5 * SECOND, "lapsed approvals", logger, () => sweepLapsedApprovals(db)),
     every(60 * SECOND, "lost payments", logger, () => sweepLostIntents(deps, logger)),
     every(5 * SECOND, "due payments", logger, () => sweepDuePayments(deps, logger)),
@@ -181,17 +181,17 @@ const NO_PASSKEYS =
   'accounts with coSign "passkey" cannot confirm anything.';
 
 async function serve(deps: PartDeps, logger: Logger, stops: (() => Promise<unknown>)[]): Promise<void> {
-  const { config, db, wakes } = deps;
+  const { config, db, changeBus } = deps;
   if (relyingPartyOf(config) === undefined) logger.warn(NO_PASSKEYS);
   const limits = new RateLimits();
   // So that what was known before this start is known from its first request on.
   await limits.share(db);
   const tokenUses = new TokenUses();
-  const waiters = new Waiters(db, wakes);
+  const waiters = new Waiters(db, changeBus);
   const app = await createApp({ ...deps, limits, tokenUses, waiters, logger });
   const missed = every(10 * SECOND, "missed events", logger, () => waiters.lookForMissed());
-  wakes.subscribe((woken) => {
-    if (woken === "all") missed.hurry();
+  changeBus.subscribe((woken) => {
+    if (woken === "all") missed.runNow();
   });
   const loops = [
     missed,

@@ -1,6 +1,6 @@
 /**
  * Every write and every call on the way of a payment, by name and in order. The code passes through them with
- * `cross`, which takes no other name; the tests kill the process before and after each, and fail when one of
+ * `atBoundary`, which takes no other name; the tests kill the process before and after each, and fail when one of
  * this list has no test.
  */
 export const BOUNDARIES = [
@@ -29,8 +29,8 @@ export type Boundary = (typeof BOUNDARIES)[number];
 export type BoundaryObserver = (boundary: Boundary, moment: "before" | "after") => void | Promise<void>;
 
 /** Passes a boundary: runs `step`, and tells the observer on both sides. */
-export async function cross<T>(
-  observer: BoundaryObserver | undefined,
+export async function atBoundary<T>(
+  { boundaries: observer }: { boundaries?: BoundaryObserver | undefined },
   boundary: Boundary,
   step: () => Promise<T>,
 ): Promise<T> {

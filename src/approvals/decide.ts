@@ -20,7 +20,7 @@ import {
 import { linkDecision } from "../receipts/service.ts";
 import { type Actor, holdActor, type NewToken, renewSession } from "../sign-in/service.ts";
 import { writeAttempt } from "./attempt.ts";
-import { cross } from "./boundaries.ts";
+import { atBoundary } from "./boundaries.ts";
 import { putChallenge, takeChallenge } from "./challenge-store.ts";
 import { paymentsPaused } from "./funding.ts";
 import * as store from "./human-store.ts";
@@ -109,7 +109,7 @@ export async function confirmApproval(
   decider: Decider,
   signed: Signed,
 ): Promise<void> {
-  const { token, attempt } = await cross(deps.boundaries, "write-signed-attempt", () =>
+  const { token, attempt } = await atBoundary(deps, "write-signed-attempt", () =>
     inTransaction(deps.db, (trx) => writeConfirmation(trx, deps, key, decider, signed)),
   );
   if (token !== undefined) decider.onRenewed?.(token);

@@ -11,7 +11,7 @@ import { Problem } from "../lib/problems.ts";
 import { addSeconds, SECOND } from "../lib/time.ts";
 import { type Actor, holdActor } from "../sign-in/service.ts";
 import { bookRefusal, bookSuccess, LeaseLost, tellInDoubt } from "./booking.ts";
-import { type Boundary, type BoundaryObserver, cross } from "./boundaries.ts";
+import { atBoundary, type Boundary, type BoundaryObserver } from "./boundaries.ts";
 import { hasLapsed, hasSignerLeft, listExecutingOf } from "./store.ts";
 import { findHalt, type Halt, SubmissionHeld, writeSubmitted } from "./submission.ts";
 
@@ -58,7 +58,7 @@ export async function advancePayment(deps: PaymentDeps, key: payments.PaymentKey
  * few seconds that is waited for.
  * @throws as `advancePayment`
  */
-export async function advanceWhileWatched(deps: PaymentDeps, key: payments.PaymentKey): Promise<void> {
+export async function advanceAndWait(deps: PaymentDeps, key: payments.PaymentKey): Promise<void> {
   for (let look = 1; look <= LOOK.times; look++) {
     if (await advanceIfFree(deps, key)) return;
     const row = await payments.findPayment(deps.db, key);
@@ -70,7 +70,7 @@ export async function advanceWhileWatched(deps: PaymentDeps, key: payments.Payme
 async function advanceIfFree(deps: PaymentDeps, key: payments.PaymentKey): Promise<boolean> {
   const now = await readClock(deps.db);
   const lease = newLease(now);
-  const payment = await pass(deps, "take-lease", () => payments.takeLease(deps.db, key, lease, now));
+  const payment = await atBoundary(deps, "take-lease", () => payments.takeLease(deps.db, key, lease, now));
   if (payment === undefined) return false;
   await drive(deps, { payment, leaseId: lease.id });
   return true;
@@ -97,7 +97,7 @@ export async function cancelPayment(
   key: payments.PaymentKey,
   actor?: Actor,
 ): Promise<void> {
-  const { payment, lease } = await pass(deps, "take-lease", () =>
+  const { payment, lease } = await atBoundary(deps, "take-lease", () =>
     inTransaction(deps.db, async (trx) => {
       const now = await readClock(trx);
       const account = { id: key.accountId, may: "decide" } as const;
@@ -143,7 +143,7 @@ function drive(deps: PaymentDeps, attempt: Attempt): Promise<void> {
     if (typeof prepared !== "string") return prepared;
     const intentId = prepared;
     if (payment.status === "created") return submit(deps, attempt, intentId);
-    const state = await pass(deps, "call-read", () => deps.processor.read(intentId));
+    const state = await atBoundary(deps, "call-read", () => deps.processor.read(intentId));
     if (state.status === "unconfirmed")
       return halt === undefined ? execute(deps, payment, intentId) : stop(deps, payment, halt);
     const abandoned =
@@ -174,7 +174,9 @@ async function prepare(deps: PaymentDeps, attempt: Attempt): Promise<string | In
   const { accountId, milestoneId, body } = payment;
   for (let turn = 1; turn <= KEYS_A_TURN; turn++) {
     const key = `charge:${accountId}:${milestoneId}:${payment.keyNumber}`;
-    const prepared = await pass(deps, "call-prepare", () => deps.processor.prepare({ accountId, key, body }));
+    const prepared = await atBoundary(deps, "call-prepare", () =>
+      deps.processor.prepare({ accountId, key, body }),
+    );
     if (prepared.status === "refused") return prepared;
     if (prepared.status === "prepared") {
       const { intentId } = prepared;
@@ -201,7 +203,7 @@ async function prepare(deps: PaymentDeps, attempt: Attempt): Promise<string | In
  */
 async function adoptLost(deps: PaymentDeps, attempt: Attempt): Promise<IntentState | undefined> {
   const { payment } = attempt;
-  const found = await pass(deps, "call-search", async () => {
+  const found = await atBoundary(deps, "call-search", async () => {
     await searchLostIntents(deps, SEARCH_WITHIN);
     const records: IntentRecord[] = [];
     for (const lost of await listLost(deps.db, payment)) {
@@ -229,7 +231,7 @@ async function submit(deps: PaymentDeps, attempt: Attempt, intentId: string): Pr
   const { payment, leaseId } = attempt;
   const now = await readClock(deps.db);
   const change = { intentId, now, dueAt: addSeconds(now, LEASE_SECONDS) };
-  const written = await pass(deps, "write-submitted", () =>
+  const written = await atBoundary(deps, "write-submitted", () =>
     writeSubmitted(deps.db, payment, leaseId, change),
   );
   if (written === "lost") throw new LeaseLost();
@@ -252,11 +254,11 @@ function execute(
   intentId: string,
 ): Promise<IntentState> {
   const returnUrl = `${deps.config.publicUrl}/approvals/${approvalId}`;
-  return pass(deps, "call-execute", () => deps.processor.execute(intentId, returnUrl));
+  return atBoundary(deps, "call-execute", () => deps.processor.execute(intentId, returnUrl));
 }
 
 async function cancel(deps: PaymentDeps, { intentId }: payments.PaymentRow): Promise<IntentState> {
-  if (intentId !== null) return pass(deps, "call-cancel", () => deps.processor.cancel(intentId));
+  if (intentId !== null) return atBoundary(deps, "call-cancel", () => deps.processor.cancel(intentId));
   // It was never prepared, or the answer was lost: an intent that nobody knows of cannot be confirmed.
   return refusalOf("canceled");
 }
@@ -264,9 +266,11 @@ async function cancel(deps: PaymentDeps, { intentId }: payments.PaymentRow): Pro
 async function settle(deps: PaymentDeps, attempt: Attempt, state: IntentState): Promise<void> {
   switch (state.status) {
     case "succeeded":
-      return pass(deps, "write-success", () => bookSuccess(deps.db, attempt.payment, attempt.leaseId));
+      return atBoundary(deps, "write-success", () => bookSuccess(deps.db, attempt.payment, attempt.leaseId));
     case "refused":
-      return pass(deps, "write-refusal", () => bookRefusal(deps.db, attempt.payment, attempt.leaseId, state));
+      return atBoundary(deps, "write-refusal", () =>
+        bookRefusal(deps.db, attempt.payment, attempt.leaseId, state),
+      );
     case "action_required": {
       const { actionUrl } = state;
       return step(deps, "write-action-required", attempt, {
@@ -323,12 +327,8 @@ async function step(
 ): Promise<void> {
   const now = await readClock(deps.db);
   const dueAt = addSeconds(now, change.release ? lookAgainIn(payment, now) : LEASE_SECONDS);
-  const held = await pass(deps, boundary, () =>
+  const held = await atBoundary(deps, boundary, () =>
     payments.stepPayment(deps.db, payment, leaseId, { ...change, now, dueAt }),
   );
   if (!held) throw new LeaseLost();
-}
-
-function pass<T>({ boundaries }: PaymentDeps, boundary: Boundary, work: () => Promise<T>): Promise<T> {
-  return cross(boundaries, boundary, work);
 }

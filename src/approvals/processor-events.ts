@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
 import * as payments from "../billing/payment-service.ts";
-import type { Notice } from "../billing/processor.ts";
+import type { ProcessorEvent } from "../billing/processor.ts";
 import { keepSetUpCard } from "../billing/service.ts";
 import { readClock } from "../database/clock.ts";
 import { addSeconds } from "../lib/time.ts";
@@ -18,14 +18,14 @@ const BATCH = 20;
 const PAID = "payment_intent.succeeded";
 
 /**
- * Takes a notice of the processor's: records it, then does what it leads to. Told again, it does nothing. What
+ * Takes a event of the processor's: records it, then does what it leads to. Told again, it does nothing. What
  * fails once it is recorded is tried again by the sweep, so the processor need not send it again.
  * @throws what the database threw: then nothing is recorded
  */
-export async function receiveNotice(deps: ProcessorEventDeps, notice: Notice): Promise<void> {
+export async function receiveProcessorEvent(deps: ProcessorEventDeps, event: ProcessorEvent): Promise<void> {
   const now = await readClock(deps.db);
   const dueAt = addSeconds(now, OWN_SECONDS);
-  if (await payments.insertProcessorEvent(deps.db, notice, { now, dueAt })) await handle(deps, notice);
+  if (await payments.insertProcessorEvent(deps.db, event, { now, dueAt })) await handle(deps, event);
 }
 
 /** Goes on with events that could not be handled when they came. Several processes may run it at once. */
@@ -43,25 +43,25 @@ export async function forgetProcessorEvents({ db }: PaymentDeps): Promise<void> 
   await payments.deleteHandledEvents(db, addSeconds(await readClock(db), -KEPT_SECONDS));
 }
 
-async function handle(deps: ProcessorEventDeps, notice: Notice): Promise<void> {
+async function handle(deps: ProcessorEventDeps, event: ProcessorEvent): Promise<void> {
   try {
-    if (!(await attend(deps, notice))) return;
-    await payments.markEventHandled(deps.db, notice.id, await readClock(deps.db));
+    if (!(await attend(deps, event))) return;
+    await payments.markEventHandled(deps.db, event.id, await readClock(deps.db));
   } catch (error) {
     const said = "an event of the processor's could not be handled; it will be tried again";
-    deps.logger.warn({ err: error, eventId: notice.id, type: notice.type }, said);
+    deps.logger.warn({ err: error, eventId: event.id, type: event.type }, said);
   }
 }
 
 /** Does what an event leads to, by what its subject says now. `false`: it is too early. */
-async function attend(deps: ProcessorEventDeps, notice: Notice): Promise<boolean> {
-  if (notice.setupId !== null) await keepSetUpCard(deps, notice.setupId);
-  if (notice.intentId === null) return true;
-  const payment = await findSubject(deps, notice, notice.intentId);
+async function attend(deps: ProcessorEventDeps, event: ProcessorEvent): Promise<boolean> {
+  if (event.setupId !== null) await keepSetUpCard(deps, event.setupId);
+  if (event.intentId === null) return true;
+  const payment = await findSubject(deps, event, event.intentId);
   if (payment === undefined) return true;
   await advancePayment(deps, payment);
-  if (payment.status === "refused" && notice.type === PAID) alertUnbooked(deps, notice.intentId);
-  if (!tellsOfReversal(notice)) return true;
+  if (payment.status === "refused" && event.type === PAID) alertUnbooked(deps, event.intentId);
+  if (!tellsOfReversal(event)) return true;
   const advanced = await payments.findPayment(deps.db, payment);
   if (advanced === undefined || isOpen(advanced)) return false;
   if (advanced.status === "succeeded") await alertReversals(deps, advanced);
@@ -74,7 +74,7 @@ async function attend(deps: ProcessorEventDeps, notice: Notice): Promise<boolean
  */
 async function findSubject(
   deps: ProcessorEventDeps,
-  { type, accountId }: Notice,
+  { type, accountId }: ProcessorEvent,
   intentId: string,
 ): Promise<payments.PaymentRow | undefined> {
   const at = (account: string) => payments.findPaymentByIntent(deps.db, account, intentId);
@@ -91,7 +91,7 @@ function alertUnbooked({ logger }: ProcessorEventDeps, intentId: string): void {
   logger.error({ alert: "charge_not_booked", intentId }, said);
 }
 
-function tellsOfReversal({ type }: Notice): boolean {
+function tellsOfReversal({ type }: ProcessorEvent): boolean {
   return /^(charge\.(refund|dispute)|refund\.)/.test(type);
 }
 

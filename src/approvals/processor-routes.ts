@@ -1,7 +1,7 @@
 import type { App } from "../http/app.ts";
 import { badField } from "../lib/problems.ts";
 import { tally } from "../lib/tally.ts";
-import { type ProcessorEventDeps, receiveNotice } from "./processor-events.ts";
+import { type ProcessorEventDeps, receiveProcessorEvent } from "./processor-events.ts";
 
 export const WEBHOOK_PATH = "/stripe/webhook";
 
@@ -12,8 +12,8 @@ const BODY_LIMIT = 256 * 1024;
  * recorded; what was not signed by the processor, or long ago, is 400 and leaves no trace.
  */
 export async function processorRoutes(app: App, deps: ProcessorEventDeps): Promise<void> {
-  const { readNotice } = deps.processor;
-  if (readNotice === undefined) return;
+  const { readEvent } = deps.processor;
+  if (readEvent === undefined) return;
   // The signature is over the bytes as they came.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser<string>("*", { parseAs: "string" }, (_request, body, done) => done(null, body));
@@ -28,18 +28,18 @@ export async function processorRoutes(app: App, deps: ProcessorEventDeps): Promi
     { bodyLimit: BODY_LIMIT, config: { access: { by: "processor" } }, schema: { hide: true } },
     async (request) => {
       const signature = request.headers["stripe-signature"];
-      const notice = readNotice(
+      const event = readEvent(
         typeof request.body === "string" ? request.body : "",
         typeof signature === "string" ? signature : undefined,
       );
-      if (notice === undefined) {
+      if (event === undefined) {
         noteUnsigned();
         throw badField(
           "stripe-signature",
           "This was not signed by Stripe with the secret of this endpoint, or too long ago.",
         );
       }
-      await receiveNotice(deps, notice);
+      await receiveProcessorEvent(deps, event);
       return { received: true };
     },
   );

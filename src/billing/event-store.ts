@@ -1,20 +1,20 @@
 import type { Db } from "../database/connection.ts";
-import type { Notice } from "./processor.ts";
+import type { ProcessorEvent } from "./processor.ts";
 
 /** Records what the processor told. `false`: it has told that before. */
 export async function insertProcessorEvent(
   db: Db,
-  notice: Notice,
+  event: ProcessorEvent,
   { now, dueAt }: { now: Date; dueAt: Date },
 ): Promise<boolean> {
   const { numInsertedOrUpdatedRows } = await db
     .insertInto("processor_events")
     .values({
-      id: notice.id,
-      type: notice.type,
-      intent_id: notice.intentId,
-      setup_id: notice.setupId,
-      account_id: notice.accountId,
+      id: event.id,
+      type: event.type,
+      intent_id: event.intentId,
+      setup_id: event.setupId,
+      account_id: event.accountId,
       received_at: now,
       due_at: dueAt,
       handled_at: null,
@@ -24,7 +24,7 @@ export async function insertProcessorEvent(
   return numInsertedOrUpdatedRows !== 0n;
 }
 
-export type DueEvent = Notice & { attempts: number };
+export type DueEvent = ProcessorEvent & { attempts: number };
 
 /** Events that nobody has handled yet and that somebody should look at now. */
 export function listDueEvents(db: Db, now: Date, limit: number): Promise<DueEvent[]> {

@@ -87,11 +87,11 @@ export type NewPayment = PaymentKey & {
 export async function readNames(
   trx: Trx,
   accountId: string,
-): Promise<{ booksId: string; customerId: string | null }> {
+): Promise<{ databaseId: string; customerId: string | null }> {
   return trx
-    .selectFrom("books as b")
+    .selectFrom("processor as p")
     .leftJoin("processor_customers as c", (join) => join.on("c.account_id", "=", accountId))
-    .select(["b.id as booksId", "c.customer_id as customerId"])
+    .select(["p.id as databaseId", "c.customer_id as customerId"])
     .executeTakeFirstOrThrow();
 }
 

@@ -20,7 +20,7 @@ export type Charge = {
   currency: string;
   metadata: { approvalId: string; milestoneId: string };
   /** What the processor knows these books, and the account, by; null: it has not met the account. */
-  booksId: string;
+  databaseId: string;
   customerId: string | null;
 };
 
@@ -105,12 +105,12 @@ export type CardSetup = {
 };
 
 /** What a processor tells of its own accord: that something happened to a subject, which is then read. */
-export type Notice = {
+export type ProcessorEvent = {
   id: string;
   type: string;
   intentId: string | null;
   setupId: string | null;
-  /** Where to look for it first, if the notice says so. */
+  /** Where to look for it first, if the event says so. */
   accountId: string | null;
 };
 
@@ -147,5 +147,5 @@ export type Processor = {
   /** Absent where a card is added by the number of a test card. */
   cardForm?: CardForm;
   /** Reads a message that it sent. `undefined`: it did not, or too long ago. Absent where it sends none. */
-  readNotice?(body: string, signature: string | undefined): Notice | undefined;
+  readEvent?(body: string, signature: string | undefined): ProcessorEvent | undefined;
 };

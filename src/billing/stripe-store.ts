@@ -8,9 +8,9 @@ const RESTRICT_VIOLATION = "23001";
  * Makes these books a processor's. `false`: they hold another's cards or payments, and the database does not
  * let that be mixed.
  */
-export async function claimBooks(db: Db, processor: ProcessorName): Promise<boolean> {
+export async function claimProcessor(db: Db, processor: ProcessorName): Promise<boolean> {
   try {
-    await db.updateTable("books").set({ processor }).where("processor", "<>", processor).execute();
+    await db.updateTable("processor").set({ name: processor }).where("name", "<>", processor).execute();
     return true;
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === RESTRICT_VIOLATION) return false;
@@ -19,8 +19,8 @@ export async function claimBooks(db: Db, processor: ProcessorName): Promise<bool
 }
 
 /** What tells this database's intents from those of any other service on the same account of the processor. */
-export async function readBooksId(db: Db): Promise<string> {
-  return (await db.selectFrom("books").select("id").executeTakeFirstOrThrow()).id;
+export async function readDatabaseId(db: Db): Promise<string> {
+  return (await db.selectFrom("processor").select("id").executeTakeFirstOrThrow()).id;
 }
 
 export async function findCustomer(db: Db, accountId: string): Promise<string | undefined> {

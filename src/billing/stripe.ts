@@ -10,8 +10,8 @@ import type {
   CardForm,
   IntentRecord,
   IntentState,
-  Notice,
   Processor,
+  ProcessorEvent,
   Refusal,
   Reversal,
 } from "./processor.ts";
@@ -51,7 +51,7 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
     appInfo: { name: "Countersign" },
     ...address,
   });
-  const booksId = once(() => store.readBooksId(db));
+  const databaseId = once(() => store.readDatabaseId(db));
 
   /** The key makes one customer of two calls at once. Under one that holds a failure none can be made: then the next is used. */
   async function createCustomer(metadata: Stripe.MetadataParam, key: string): Promise<Stripe.Customer> {
@@ -67,8 +67,8 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
   async function customerOf(accountId: string): Promise<string> {
     const known = await store.findCustomer(db, accountId);
     if (known !== undefined) return known;
-    const metadata = { books: await booksId(), accountId };
-    const customer = await createCustomer(metadata, `customer:${metadata.books}:${accountId}`);
+    const metadata = { databaseId: await databaseId(), accountId };
+    const customer = await createCustomer(metadata, `customer:${metadata.databaseId}:${accountId}`);
     assertObject(customer, "customer");
     return store.keepCustomer(db, accountId, customer.id, await readClock(db));
   }
@@ -113,7 +113,7 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
   }
 
   async function isOurs({ metadata }: { metadata: Stripe.Metadata | null }): Promise<boolean> {
-    return metadata?.books === (await booksId());
+    return metadata?.databaseId === (await databaseId());
   }
 
   function toRecord(intent: Stripe.PaymentIntent): IntentRecord {
@@ -156,7 +156,7 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
         }
       }),
 
-    composeCharge: ({ accountId, cardId, amountCents, currency, metadata, booksId: books, customerId }) => ({
+    composeCharge: ({ accountId, cardId, amountCents, currency, metadata, databaseId, customerId }) => ({
       amount: amountCents,
       currency,
       ...(customerId === null ? {} : { customer: customerId }),
@@ -166,7 +166,7 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
       // What is paid out of this payment later is grouped with it.
       transfer_group: metadata.approvalId,
       description: `Milestone ${metadata.milestoneId}`,
-      metadata: { ...metadata, accountId, books },
+      metadata: { ...metadata, accountId, databaseId },
     }),
 
     async prepare({ key, body }) {
@@ -174,7 +174,7 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
         const intent = await client.paymentIntents.create(
           body as unknown as Stripe.PaymentIntentCreateParams,
           {
-            idempotencyKey: `${key}:${await booksId()}`,
+            idempotencyKey: `${key}:${await databaseId()}`,
           },
         );
         assertObject(intent, "payment_intent");
@@ -237,12 +237,12 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
       yield* mapped(client.disputes.list({ ...filter, limit: PAGE }, PATIENT), disputeToReversal);
     },
 
-    cardForm: createCardForm(client, keys, asCustomer, isOurs, booksId),
+    cardForm: createCardForm(client, keys, asCustomer, isOurs, databaseId),
 
-    readNotice(body, signature) {
+    readEvent(body, signature) {
       try {
         const { webhookSecret } = keys;
-        return toNotice(
+        return toProcessorEvent(
           client.webhooks.constructEvent(body, signature ?? "", webhookSecret, SIGNATURE_AGE_SECONDS),
         );
       } catch {
@@ -258,14 +258,14 @@ function createCardForm(
   { publishableKey }: StripeKeys,
   asCustomer: <T>(accountId: string, work: (customer: string) => Promise<T>) => Promise<T>,
   isOurs: (setup: Stripe.SetupIntent) => Promise<boolean>,
-  booksId: () => Promise<string>,
+  databaseId: () => Promise<string>,
 ): CardForm {
   return {
     publishableKey,
 
     begin: (accountId, userId) =>
       orUnavailable(async () => {
-        const metadata = { books: await booksId(), accountId, userId };
+        const metadata = { databaseId: await databaseId(), accountId, userId };
         const setup = await asCustomer(accountId, (customer) =>
           client.setupIntents.create({
             customer,
@@ -358,7 +358,7 @@ function isUnanswered(error: unknown): boolean {
   return [StripeError, UnreadableAnswer, TypeError].some((kind) => error instanceof kind);
 }
 
-function toNotice(event: Stripe.Event): Notice | undefined {
+function toProcessorEvent(event: Stripe.Event): ProcessorEvent | undefined {
   const { id, type, data } = event;
   if (event.object !== "event" || typeof id !== "string" || typeof type !== "string") return undefined;
   const subject = data.object as {

@@ -57,7 +57,7 @@ export const GRANTS: Record<keyof Database | Unnamed, readonly Privilege[]> = {
   rate_windows: FORGOTTEN,
   payment_pause: ["select", "update"],
   known_credentials: FORGOTTEN,
-  books: ["select", "update"],
+  processor: ["select", "update"],
   processor_customers: FORGOTTEN,
   processor_events: FORGOTTEN,
   payments: KEPT,

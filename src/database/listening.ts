@@ -2,13 +2,13 @@ import { setTimeout as delay } from "node:timers/promises";
 import type pg from "pg";
 import type { Logger } from "pino";
 import { takeTurns } from "../lib/turns.ts";
+import type { ChangeBus } from "./change-bus.ts";
 import { SettledClient } from "./client.ts";
 import type { Db } from "./connection.ts";
 import { backendOf } from "./pooler.ts";
 import { onCommit } from "./transaction.ts";
-import type { Wakes } from "./wakes.ts";
 
-const CHANNEL = "countersign_wakes";
+const CHANNEL = "countersign_changes";
 /** Stands for everybody, where the names are too many. */
 const EVERYBODY = "*";
 /** Postgres takes payloads below 8,000 bytes. */
@@ -30,7 +30,7 @@ export type ListeningOptions = {
   /** Whose commits the other processes are told of. */
   db: Db;
   /** Who is told of theirs. */
-  wakes: Wakes;
+  changeBus: ChangeBus;
   /** Leads to Postgres itself: behind a pooler in transaction mode nobody listens. */
   url: string;
   logger: Logger;
@@ -73,7 +73,7 @@ class Listener implements Listening {
   async connect(): Promise<void> {
     const client = new SettledClient({
       connectionString: this.#options.url,
-      application_name: "countersign wakes",
+      application_name: "countersign changes",
       connectionTimeoutMillis: CONNECT_TIMEOUT,
       query_timeout: ANSWER_TIMEOUT,
       keepAlive: true,
@@ -108,7 +108,7 @@ class Listener implements Listening {
   }
 
   async #listen(client: pg.Client): Promise<void> {
-    const { wakes, logger } = this.#options;
+    const { changeBus, logger } = this.#options;
     // Else each wake-up would wait for the disk. One that a crash of the database loses is one that it missed.
     await client.query("set synchronous_commit = off");
     const { pid, pooled } = await backendOf(client);
@@ -117,7 +117,7 @@ class Listener implements Listening {
     }
     client.on("notification", ({ processId, payload = EVERYBODY }) => {
       // Our own commits have woken this process already.
-      if (processId !== pid) wakes.wake(payload === EVERYBODY ? "all" : new Set(payload.split(",")));
+      if (processId !== pid) changeBus.publish(payload === EVERYBODY ? "all" : new Set(payload.split(",")));
     });
     await client.query(`listen ${CHANNEL}`);
   }
@@ -136,7 +136,7 @@ class Listener implements Listening {
   }
 
   async #reconnect(): Promise<void> {
-    const { wakes, logger } = this.#options;
+    const { changeBus, logger } = this.#options;
     const { signal } = this.#stopping;
     for (let pause = FIRST_PAUSE; ; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
       // Not all processes at the same moment, as the database has gone for all at once.
@@ -148,7 +148,7 @@ class Listener implements Listening {
         logger.warn({ err: error }, "the connection for wake-ups cannot be made; it will be tried again");
         continue;
       }
-      wakes.wake("all");
+      changeBus.publish("all");
       return;
     }
   }

@@ -34,7 +34,7 @@ export type Database = {
   operator_webhook: OperatorWebhookTable;
   rate_windows: RateWindowsTable;
   known_credentials: KnownCredentialsTable;
-  books: BooksTable;
+  processor: ProcessorTable;
   processor_customers: ProcessorCustomersTable;
   processor_events: ProcessorEventsTable;
   processor_search: ProcessorSearchTable;
@@ -438,10 +438,10 @@ export type PaymentStatus = "created" | "submitted" | "action_required" | "unkno
 export type ProcessorName = "sandbox" | "stripe_test" | "stripe_live";
 
 /** One row: which processor this database's cards and payments are of, and what it is known by there. */
-export type BooksTable = {
+export type ProcessorTable = {
   id: string;
   singleton: Generated<true>;
-  processor: ProcessorName;
+  name: ProcessorName;
   /** Since when every decision has a receipt. */
   receipts_since: Generated<Date>;
 };
@@ -778,7 +778,7 @@ export type UsersTable = {
    * Since when their password alone does not vouch for them: a link has set it, or a passkey was removed with no more
    * than it. Null again once they change it in a session in which a passkey was used.
    */
-  unvouched_since: Date | null;
+  password_unverified_since: Date | null;
   /** When they last signed in; a trigger writes it. */
   signed_in_at: Generated<Date | null>;
 };
@@ -826,7 +826,7 @@ export type PasskeysTable = {
   created_at: Date;
   last_used_at: Date | null;
   /** From when on it counts for more than a password; null: it waits for owners to consent. */
-  trusted_from: Date | null;
+  active_from: Date | null;
   /** When its counter last stood still or went back, though it counts: it may have been copied. */
   possible_copy_at: Generated<Date | null>;
 };

@@ -1,8 +1,8 @@
 import type { Logger } from "pino";
+import type { ChangeBus } from "../database/change-bus.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
-import type { Wakes } from "../database/wakes.ts";
 import { every, type Loop } from "../jobs/every.ts";
 import { addSeconds, SECOND } from "../lib/time.ts";
 import { extendOperatorFeed } from "./operator-service.ts";
@@ -14,11 +14,11 @@ const BATCH = 1_000;
 const BEFORE_ALL = "00000000-0000-0000-0000-000000000000";
 
 /** Keeps the operator's feed up with what commits: at each wake-up, and every 5 s for what none has told of. */
-export function keepOperatorFeed({ db, wakes }: { db: Db; wakes: Wakes }, logger: Logger): Loop {
+export function keepOperatorFeed({ db, changeBus }: { db: Db; changeBus: ChangeBus }, logger: Logger): Loop {
   const loop = every(5 * SECOND, "operator's feed", logger, () => extendOperatorFeed(db));
-  wakes.subscribe((woken) => {
+  changeBus.subscribe((woken) => {
     // What only tells that the feed has grown is nothing new for it.
-    if (woken === "all" || woken.size > 1 || !woken.has(OPERATOR_FEED)) loop.hurry();
+    if (woken === "all" || woken.size > 1 || !woken.has(OPERATOR_FEED)) loop.runNow();
   });
   return loop;
 }

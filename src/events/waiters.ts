@@ -1,5 +1,5 @@
+import type { ChangeBus } from "../database/change-bus.ts";
 import type { Db } from "../database/connection.ts";
-import type { Wakes } from "../database/wakes.ts";
 import { Problem } from "../lib/problems.ts";
 import { SECOND } from "../lib/time.ts";
 import { takeTurns } from "../lib/turns.ts";
@@ -37,9 +37,9 @@ export class Waiters {
   readonly #inTurn = takeTurns(READING_AT_ONCE);
   #stopping = false;
 
-  constructor(db: Db, wakes: Wakes) {
+  constructor(db: Db, changeBus: ChangeBus) {
     this.#db = db;
-    wakes.subscribe((woken) => {
+    changeBus.subscribe((woken) => {
       if (woken === "all") return;
       for (const feed of woken) for (const waiter of this.#byFeed.get(feed) ?? []) waiter.tell("news");
     });

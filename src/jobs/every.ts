@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 
 export type Loop = {
   /** Begins the next turn at once. A turn that is running is followed by another. */
-  hurry(): void;
+  runNow(): void;
   stop(): Promise<void>;
 };
 
@@ -31,7 +31,7 @@ export function every(
     }
   })();
   return {
-    hurry() {
+    runNow() {
       pause.abort();
     },
     stop() {

@@ -58,7 +58,7 @@ export async function putAccount(
     if (entry.after.frozen && before?.frozen === false) await makeDue(trx, { accountId }, now);
     const action = before === undefined ? "account_created" : "account_changed";
     await recordAct(trx, accountId, act, { action, ...entry }, now);
-    const what = before === undefined ? [] : noticesOf(before, entry.after);
+    const what = before === undefined ? [] : mailLinesOf(before, entry.after);
     if (what.length > 0) await mailOwners(trx, config, { accountId, organizationId: id }, what, now);
     return before === undefined;
   });
@@ -75,21 +75,21 @@ async function assertPasskey(trx: Trx, accountId: string): Promise<void> {
 type AccountEntry = ReturnType<typeof toAccountValues>;
 
 /** What the owners are mailed of a change. */
-function noticesOf(before: AccountEntry, after: AccountEntry): MailLine[] {
-  const notices: MailLine[] = [];
+function mailLinesOf(before: AccountEntry, after: AccountEntry): MailLine[] {
+  const lines: MailLine[] = [];
   if (before.frozen !== after.frozen)
-    notices.push(
+    lines.push(
       after.frozen
         ? line`It is frozen. Nothing new can be asked for, confirmed or added until the operator ends that. You can still decline requests and revoke keys.`
         : line`It is no longer frozen. Requests can be made and confirmed again.`,
     );
-  if (before.coSign !== after.coSign) notices.push(line`Payments are now confirmed with passkeys only.`);
+  if (before.coSign !== after.coSign) lines.push(line`Payments are now confirmed with passkeys only.`);
   const { secondSignerFromCents: limit } = after;
   if (before.secondSignerFromCents !== limit && limit !== null)
-    notices.push(
+    lines.push(
       line`A second person must now confirm each payment that brings the account's payments within 24 hours to ${own(formatAmount(limit, "usd"))} or more.`,
     );
-  return notices;
+  return lines;
 }
 
 /** What an audit entry says of an account. */

@@ -52,7 +52,7 @@ export function revokeToken(
     await accounts.holdAccount(trx, accountId);
     const before = await tokens.findKey(trx, account, id);
     if (before === undefined) throw notFound("tokens", "tokenId", id);
-    const revoked = await tokens.revokeWithOffspring(trx, accountId, [id], now);
+    const revoked = await tokens.revokeWithDescendants(trx, accountId, [id], now);
     const after = (await tokens.findKey(trx, account, id)) ?? before;
     if (revoked === 0) return after;
     const values = {

@@ -21,7 +21,7 @@ import {
   renewSession,
   type SessionConfig,
 } from "../sign-in/service.ts";
-import { askForAnswer, checkAnswer, counts } from "./answer-service.ts";
+import { askForAnswer, checkAnswer, isActive } from "./answer-service.ts";
 import { readAssertion } from "./assertion.ts";
 import type { Ceremony } from "./challenge.ts";
 import * as consents from "./consent-store.ts";
@@ -34,7 +34,7 @@ import { listPasskeys } from "./store.ts";
  * A session is trusted if a passkey that counts was used in it; or by the password, of somebody who has no such passkey
  * and whose password no link has set. What is added in any other session signs in, and counts for no more than a
  * password: not before an owner of each of the person's accounts has consented to it, or a day after the operator has
- * opened it. `passkeys.trusted_from` says from when on it counts; whoever co-signs is given passkeys that do, by
+ * opened it. `passkeys.active_from` says from when on it counts; whoever co-signs is given passkeys that do, by
  * `passkey-store.ts`, and no others.
  */
 
@@ -247,7 +247,7 @@ async function proveOwner(
   const assertion = readAssertion(credential ?? "");
   const ceremony = consenting(owner, consent);
   const passkey = await checkAnswer(trx, deps, { ceremony, userId: owner.userId, origin }, assertion, now);
-  if (assertion === undefined || passkey === undefined || !counts(passkey, now))
+  if (assertion === undefined || passkey === undefined || !isActive(passkey, now))
     throw new Problem("passkey_refused");
   const { purpose } = ceremony;
   const publicKey = passkey.public_key.toString("base64url");

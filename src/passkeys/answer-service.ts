@@ -70,6 +70,6 @@ export function userHandleOf(userId: string): Buffer {
 }
 
 /** Whether a passkey counts for more than a password by then. */
-export function counts({ trusted_from }: Pick<passkeys.PasskeyRow, "trusted_from">, now: Date): boolean {
-  return trusted_from !== null && trusted_from <= now;
+export function isActive({ active_from }: Pick<passkeys.PasskeyRow, "active_from">, now: Date): boolean {
+  return active_from !== null && active_from <= now;
 }

@@ -14,8 +14,8 @@ export type WaitingRow = {
 /** The passkeys of these people that confirm nothing yet, the oldest first. */
 export async function listWaiting(db: Db, userIds: readonly string[]): Promise<WaitingRow[]> {
   const { rows } = await sql<WaitingRow>`
-    select id, user_id as "userId", name, created_at as "addedAt", trusted_from as "opensAt" from auth.passkeys
-    where user_id = any(${userIds}::text[]) and (trusted_from is null or trusted_from > now())
+    select id, user_id as "userId", name, created_at as "addedAt", active_from as "opensAt" from auth.passkeys
+    where user_id = any(${userIds}::text[]) and (active_from is null or active_from > now())
     order by created_at, id`.execute(db);
   return rows;
 }
@@ -23,14 +23,14 @@ export async function listWaiting(db: Db, userIds: readonly string[]): Promise<W
 /** Holds a passkey that confirms nothing yet. */
 export async function lockWaiting(trx: Trx, id: string): Promise<WaitingRow | undefined> {
   const { rows } = await sql<WaitingRow>`
-    select id, user_id as "userId", name, created_at as "addedAt", trusted_from as "opensAt" from auth.passkeys
-    where id = ${id} and (trusted_from is null or trusted_from > now()) for no key update`.execute(trx);
+    select id, user_id as "userId", name, created_at as "addedAt", active_from as "opensAt" from auth.passkeys
+    where id = ${id} and (active_from is null or active_from > now()) for no key update`.execute(trx);
   return rows[0];
 }
 
 /** From when on a passkey counts; null: not before owners consent. */
 export async function trustFrom(trx: Trx, id: string, from: Date | null): Promise<void> {
-  await trx.updateTable("auth.passkeys").set({ trusted_from: from }).where("id", "=", id).execute();
+  await trx.updateTable("auth.passkeys").set({ active_from: from }).where("id", "=", id).execute();
 }
 
 /** Writes an owner's consent down: the last one of an account's owners stands. */

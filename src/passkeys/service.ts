@@ -20,10 +20,10 @@ import {
   endSessions,
   holdActor,
   inSession,
-  markUnvouched,
+  markPasswordUnverified,
   renewSession,
 } from "../sign-in/service.ts";
-import { counts, useChallenge, userHandleOf } from "./answer-service.ts";
+import { isActive, useChallenge, userHandleOf } from "./answer-service.ts";
 import { type Ceremony, CHALLENGE_SECONDS, newChallenge, readChallenge } from "./challenge.ts";
 import { passkeyAddedMail, passkeyRemovedMail, passkeyWaitsMail } from "./mails.ts";
 import { ALGORITHMS, readRegistration, verifyRegistration } from "./registration.ts";
@@ -135,7 +135,7 @@ export async function addPasskey(
       aaguid: made.aaguid,
       created_at: now,
       last_used_at: null,
-      trusted_from: trusted ? now : null,
+      active_from: trusted ? now : null,
     };
     if (!(await passkeys.insertPasskey(trx, row))) return refuse("known_credential");
     const sessionsEnded = await endSessions(trx, person.userId, person.sessionId);
@@ -202,7 +202,7 @@ export async function removePasskey(
     if (passkey === undefined) return undefined;
     // Nor has a session that was opened with a passkey, where passkeys are demanded: its cookie may have been copied.
     const unvouched = !trusted || (await isDemanded(trx, person.userId));
-    if (unvouched && counts(passkey, now)) await markUnvouched(trx, person.userId, now);
+    if (unvouched && isActive(passkey, now)) await markPasswordUnverified(trx, person.userId, now);
     const sessionsEnded = await endSessions(trx, person.userId, person.sessionId);
     const token = await renewSession(trx, person, { proved: false, trusted: false }, now);
     const entry = { actor: byPerson(person), subject: { kind: "passkey", id }, origin };

@@ -18,7 +18,7 @@ import {
   renewSession,
   startSession,
 } from "../sign-in/service.ts";
-import { askForAnswer, checkAnswer, counts } from "./answer-service.ts";
+import { askForAnswer, checkAnswer, isActive } from "./answer-service.ts";
 import { readAssertion } from "./assertion.ts";
 import type { Ceremony } from "./challenge.ts";
 import type { SessionDeps } from "./session-deps.ts";
@@ -61,7 +61,7 @@ export async function signInWithPasskey(
     if (passkey === undefined || person === undefined) return undefined;
     await endFormer(trx, former);
     const who = { userId: person.id, name: person.name };
-    return startSession(trx, who, caller, { by: "passkey", trusted: counts(passkey, now) }, now);
+    return startSession(trx, who, caller, { by: "passkey", trusted: isActive(passkey, now) }, now);
   });
   if (token === undefined) return undefined;
   await counted.forgive();
@@ -96,7 +96,7 @@ export async function proveByPasskey(
     const action = passkey === undefined ? "presence_refused" : "presence_proved";
     await recordProof(trx, person, { action, by: "passkey" }, origin, now);
     if (passkey === undefined) return undefined;
-    const token = await renewSession(trx, person, { proved: true, trusted: counts(passkey, now) }, now);
+    const token = await renewSession(trx, person, { proved: true, trusted: isActive(passkey, now) }, now);
     return { provedAt: now, tokenDigest: token.digest, cookie: cookieFor(deps, token) };
   });
   if (proved !== undefined) await counted.forgive();

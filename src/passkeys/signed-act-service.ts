@@ -9,7 +9,7 @@ import type { Origin } from "../lib/origin.ts";
 import { Problem } from "../lib/problems.ts";
 import { type Change, changeStatement } from "../lib/statement.ts";
 import { type Actor, cookieFor, type Held, isFresh, renewSession } from "../sign-in/service.ts";
-import { askForAnswer, checkAnswer, counts } from "./answer-service.ts";
+import { askForAnswer, checkAnswer, isActive } from "./answer-service.ts";
 import { readAssertion } from "./assertion.ts";
 import type { Ceremony } from "./challenge.ts";
 import type { SessionDeps } from "./session-deps.ts";
@@ -82,7 +82,7 @@ export async function proveAct(
   const assertion = readAssertion(credential ?? "");
   const asked = { ceremony: signing(person, act), userId: person.userId, origin: signature.origin };
   const passkey = await checkAnswer(trx, deps, asked, assertion, now);
-  if (assertion === undefined || passkey === undefined || !counts(passkey, now))
+  if (assertion === undefined || passkey === undefined || !isActive(passkey, now))
     throw new Problem("act_signature_required");
   const token = await renewSession(trx, person, { proved: true, trusted: true }, now);
   const publicKey = passkey.public_key.toString("base64url");

@@ -17,7 +17,7 @@ const COLUMNS = [
   "aaguid",
   "created_at",
   "last_used_at",
-  "trusted_from",
+  "active_from",
   "possible_copy_at",
 ] as const;
 
@@ -47,7 +47,7 @@ export function listPasskeys(db: Db, userId: string): Promise<PasskeyRow[]> {
   return db
     .selectFrom("auth.passkeys")
     .where("user_id", "=", userId)
-    .where("trusted_from", "<=", sql<Date>`now()`)
+    .where("active_from", "<=", sql<Date>`now()`)
     .select(COLUMNS)
     .orderBy("created_at")
     .orderBy("id")
@@ -63,7 +63,7 @@ export function lockPasskey(trx: Trx, userId: string, credentialId: Buffer): Pro
     .selectFrom("auth.passkeys")
     .where("user_id", "=", userId)
     .where("credential_id", "=", credentialId)
-    .where("trusted_from", "<=", sql<Date>`now()`)
+    .where("active_from", "<=", sql<Date>`now()`)
     .select(COLUMNS)
     .forNoKeyUpdate()
     .executeTakeFirst();
@@ -122,12 +122,12 @@ export function deletePasskey(
   trx: Trx,
   userId: string,
   id: string,
-): Promise<Pick<PasskeyRow, "name" | "trusted_from"> | undefined> {
+): Promise<Pick<PasskeyRow, "name" | "active_from"> | undefined> {
   return trx
     .deleteFrom("auth.passkeys")
     .where("user_id", "=", userId)
     .where("id", "=", id)
-    .returning(["name", "trusted_from"])
+    .returning(["name", "active_from"])
     .executeTakeFirst();
 }
 

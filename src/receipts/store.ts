@@ -211,9 +211,9 @@ export async function listUnlinked(
   accountIds: readonly string[],
 ): Promise<{ accountId: string; approvalId: string; before: boolean }[]> {
   const { rows } = await sql<{ accountId: string; approvalId: string; before: boolean }>`
-    select v.account_id as "accountId", v.id as "approvalId", v.resolved_at < b.receipts_since as before
+    select v.account_id as "accountId", v.id as "approvalId", v.resolved_at < p.receipts_since as before
     from approvals v
-    cross join books b
+    cross join processor p
     left join receipts r on r.account_id = v.account_id and r.approval_id = v.id
     where v.account_id = any(${accountIds}::uuid[]) and v.status in ('confirmed', 'declined') and r.body is null
     order by v.account_id, v.resolved_at`.execute(db);

@@ -94,23 +94,27 @@ export async function lockPerson(trx: Trx, userId: string): Promise<void> {
 }
 
 /** Notes that neither the person's password alone nor any session of theirs vouches for them any more. */
-export async function markUnvouched(trx: Trx, userId: string, now: Date): Promise<void> {
+export async function markPasswordUnverified(trx: Trx, userId: string, now: Date): Promise<void> {
   await trx
     .updateTable("auth.sessions")
     .set({ trusted: false })
     .where("user_id", "=", userId)
     .where("trusted", "=", true)
     .execute();
-  await trx.updateTable("auth.users").set({ unvouched_since: now }).where("id", "=", userId).execute();
+  await trx
+    .updateTable("auth.users")
+    .set({ password_unverified_since: now })
+    .where("id", "=", userId)
+    .execute();
 }
 
 /** Notes that it does again. */
 export async function markVouched(trx: Trx, userId: string): Promise<void> {
   await trx
     .updateTable("auth.users")
-    .set({ unvouched_since: null })
+    .set({ password_unverified_since: null })
     .where("id", "=", userId)
-    .where("unvouched_since", "is not", null)
+    .where("password_unverified_since", "is not", null)
     .execute();
 }
 
@@ -120,7 +124,7 @@ export async function deleteWaitingPasskeys(trx: Trx, userId: string): Promise<n
     .deleteFrom("auth.passkeys")
     .where("user_id", "=", userId)
     .where((where) =>
-      where.or([where("trusted_from", "is", null), where("trusted_from", ">", sql<Date>`now()`)]),
+      where.or([where("active_from", "is", null), where("active_from", ">", sql<Date>`now()`)]),
     )
     .executeTakeFirstOrThrow();
   return Number(numDeletedRows);

@@ -129,7 +129,7 @@ export async function resetPassword(
     if (!(await resets.useReset(trx, digestOf(secret), now))) return false;
     if (!(await people.updatePassword(trx, userId, { hash }, now))) return false;
     await lockSessionsOf(trx, userId);
-    await people.markUnvouched(trx, userId, now);
+    await people.markPasswordUnverified(trx, userId, now);
     const passkeysRemoved = await people.deleteWaitingPasskeys(trx, userId);
     const sessionsEnded = await endSessions(trx, userId, null);
     const actor = byPerson({ userId, name: person.name });

@@ -38,7 +38,7 @@ export type { NewToken } from "./cookie.ts";
 export { readDevice } from "./device-cookie.ts";
 export { PASSWORD_AT_LEAST, PASSWORD_AT_MOST, passwordFault } from "./password-rules.ts";
 export { hashPassword } from "./passwords.ts";
-export { findPerson, findPersonByEmail, lockPerson, markUnvouched } from "./person-store.ts";
+export { findPerson, findPersonByEmail, lockPerson, markPasswordUnverified } from "./person-store.ts";
 export type { SessionKeys } from "./session-keys.ts";
 export {
   type Caller,

@@ -31,8 +31,8 @@ const isLive = sql<boolean>`(s.started_at > now() - make_interval(days => ${SESS
  * Whether the password of the user `u` vouches for them: no link has set it, and they have no passkey that counts, as
  * those who do have it to show that it is them.
  */
-const passwordVouches = sql<boolean>`(u.unvouched_since is null and not exists (
-  select from auth.passkeys p where p.user_id = u.id and p.trusted_from <= now()))`;
+const passwordVouches = sql<boolean>`(u.password_unverified_since is null and not exists (
+  select from auth.passkeys p where p.user_id = u.id and p.active_from <= now()))`;
 
 /** The live sessions whose token, or the one before it, is one of these. */
 export async function findSessions(db: Db, digests: readonly Buffer[]): Promise<SessionRow[]> {
@@ -80,7 +80,7 @@ export async function readVouching(
   userId: string,
 ): Promise<{ vouched: boolean; passwordByLink: boolean }> {
   const { rows } = await sql<{ vouched: boolean; passwordByLink: boolean }>`
-    select ${passwordVouches} as vouched, u.unvouched_since is not null as "passwordByLink"
+    select ${passwordVouches} as vouched, u.password_unverified_since is not null as "passwordByLink"
     from auth.users u where u.id = ${userId}`.execute(trx);
   return rows[0] ?? { vouched: false, passwordByLink: true };
 }

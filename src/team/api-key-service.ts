@@ -3,7 +3,7 @@ import {
   findKey,
   type MintedToken,
   mintToken,
-  revokeWithOffspring,
+  revokeWithDescendants,
   type TokenRequest,
 } from "../accounts/token-service.ts";
 import { byPerson, recordAudit } from "../audit/service.ts";
@@ -67,7 +67,7 @@ export async function revokeKey(
   await inSession(db, person, need, async (trx, now) => {
     const key = await findKey(trx, account, id);
     if (key === undefined) throw notFound("tokens", "tokenId", id);
-    const ended = await revokeWithOffspring(trx, accountId, [id], now);
+    const ended = await revokeWithDescendants(trx, accountId, [id], now);
     const webhooksEnded = (await endWebhooks?.(trx)) ?? 0;
     const entry = { accountId, actor: byPerson(person), subject: { kind: "token", id }, origin };
     await recordAudit(trx, { ...entry, action: "key_revoked", detail: { ended, webhooksEnded } }, now);

@@ -7,7 +7,7 @@ import {
   removeMember as removeMemberOf,
 } from "../accounts/member-service.ts";
 import { assertNotFrozen, insertInvitation } from "../accounts/service.ts";
-import { listTokensOfUser, revokeWithOffspring } from "../accounts/token-service.ts";
+import { listTokensOfUser, revokeWithDescendants } from "../accounts/token-service.ts";
 import type { AuditAction } from "../audit/schemas.ts";
 import { byPerson, type NewEntry, recordAudit } from "../audit/service.ts";
 import type { Trx } from "../database/connection.ts";
@@ -164,7 +164,7 @@ export async function removeMember(
       return member;
     }
     const keys = revokeKeys ? await listTokensOfUser(trx, accountId, userId) : [];
-    const keysEnded = await revokeWithOffspring(trx, accountId, keys, now);
+    const keysEnded = await revokeWithDescendants(trx, accountId, keys, now);
     const webhooksEnded = (await endWebhooks?.(trx, userId)) ?? 0;
     const detail = { keysEnded, webhooksEnded };
     await record(step, "member_removed", memberId, { before: { role: member.role }, detail });

@@ -95,7 +95,7 @@ export async function deleteByHand(deps: Deps, hand: Hand, id: string): Promise<
   });
 }
 
-/** Whose webhooks: a person's, made by hand or with keys that they made; or a key's, and those of its offspring. */
+/** Whose webhooks: a person's, made by hand or with keys that they made; or a key's, and those of its descendants. */
 export type MadeBy = { userId: string } | { tokenId: string };
 
 /** What somebody has made for an account, and what goes on when they are gone, in the order of the ids. */

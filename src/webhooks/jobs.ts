@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
+import type { ChangeBus } from "../database/change-bus.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
-import type { Wakes } from "../database/wakes.ts";
 import { DELIVERIES } from "../events/schemas.ts";
 import { every, type Loop } from "../jobs/every.ts";
 import { keyIdOf, open, type Sealed, seal } from "../lib/sealed.ts";
@@ -21,15 +21,18 @@ const BATCHES_AT_MOST = 100;
  * Delivers webhooks for as long as it runs: looks for what is due when a delivery has been written, when a turn has
  * ended, and each second for what no wake-up has told of: retries, mostly.
  */
-export function deliverWebhooks({ db, config, wakes }: WebhookDeps & { wakes: Wakes }, logger: Logger): Loop {
+export function deliverWebhooks(
+  { db, config, changeBus }: WebhookDeps & { changeBus: ChangeBus },
+  logger: Logger,
+): Loop {
   const client = createDeliveryClient({ ...targetRules(config), maxSockets: SOCKETS_AT_MOST });
-  const dispatcher = createDispatcher({ db, config, client, logger }, () => loop.hurry());
+  const dispatcher = createDispatcher({ db, config, client, logger }, () => loop.runNow());
   const loop = every(SECOND, "webhooks", logger, dispatcher.sweep);
-  const unsubscribe = wakes.subscribe((woken) => {
-    if (woken === "all" || woken.has(DELIVERIES)) loop.hurry();
+  const unsubscribe = changeBus.subscribe((woken) => {
+    if (woken === "all" || woken.has(DELIVERIES)) loop.runNow();
   });
   return {
-    hurry: loop.hurry,
+    runNow: loop.runNow,
     async stop() {
       unsubscribe();
       await loop.stop();

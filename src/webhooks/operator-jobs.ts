@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import type { Wakes } from "../database/wakes.ts";
+import type { ChangeBus } from "../database/change-bus.ts";
 import { OPERATOR_FEED } from "../events/schemas.ts";
 import { every, type Loop } from "../jobs/every.ts";
 import { keyIdOf, open, type Sealed, seal } from "../lib/sealed.ts";
@@ -16,7 +16,7 @@ const STOP_GRACE = 3 * SECOND;
 
 /** Keeps the operator's webhook up with the operator's feed: when that has grown, and every 5 s for what is due again. */
 export function deliverOperatorWebhook(
-  { db, config, wakes }: WebhookDeps & { wakes: Wakes },
+  { db, config, changeBus }: WebhookDeps & { changeBus: ChangeBus },
   logger: Logger,
 ): Loop {
   const client = createDeliveryClient({ ...targetRules(config), maxSockets: 1 });
@@ -25,11 +25,11 @@ export function deliverOperatorWebhook(
   const loop = every(5 * SECOND, "operator's webhook", logger, () =>
     sendOperatorEvents(deps, stopping.signal),
   );
-  const unsubscribe = wakes.subscribe((woken) => {
-    if (woken === "all" || woken.has(OPERATOR_FEED)) loop.hurry();
+  const unsubscribe = changeBus.subscribe((woken) => {
+    if (woken === "all" || woken.has(OPERATOR_FEED)) loop.runNow();
   });
   return {
-    hurry: loop.hurry,
+    runNow: loop.runNow,
     async stop() {
       unsubscribe();
       stopping.abort();

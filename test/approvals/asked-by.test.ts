@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { mintToken } from "../../src/accounts/token-service.ts";
-import { sweepNotices } from "../../src/approvals/notices.ts";
+import { sendApprovalMails } from "../../src/approvals/mail-service.ts";
 import { readClock } from "../../src/database/clock.ts";
 import { inTransaction } from "../../src/database/transaction.ts";
 import { accountKey } from "../../src/lib/ids.ts";
@@ -55,7 +55,7 @@ describe("the name that an agent gave itself", () => {
     expect(textOf(await open(app, path, story))).toContain(`${CLAIMED} (${marked})`);
     expect(textOf(await open(app, "/approvals", story))).toContain(`Asked by ${CLAIMED}, ${marked}`);
     expect(textOf(await open(app, "/settings/keys", story))).toContain(marked);
-    await sweepNotices({ db, config });
+    await sendApprovalMails({ db, config });
     expect((await mailsTo(db, story.email)).at(-1)?.body).toContain(
       `asked for by “${CLAIMED}” (named itself; its API key descends from one created by “Ada Owner”)`,
     );

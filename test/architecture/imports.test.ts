@@ -26,9 +26,9 @@ const ROLES = {
     ),
     ...words("to token validators verifier waiters wire"),
   ],
-  rules: words("service attempt booking decide events funding notices payment reversals signer submission"),
+  rules: words("service attempt booking decide events funding payment reversals signer submission"),
   outside: words(
-    "answers calls errors gate server tools form forms view deliveries paths amount routes jobs page pages",
+    "answers calls errors gate server tools form forms view deliveries paths amount words routes jobs page pages",
   ),
   kit: words("assets layout memberships presence reversals signing site wording zone"),
 };

@@ -74,7 +74,7 @@ async function disturb(seed: number, until: Promise<unknown>): Promise<void> {
     await delay(dice.between(100, 500));
     await sql`
       select pg_terminate_backend(pid) from pg_stat_activity
-      where datname = current_database() and application_name = 'countersign wakes' and random() < 0.5`.execute(
+      where datname = current_database() and application_name = 'countersign changes' and random() < 0.5`.execute(
       db,
     );
     if (dice.roll() < 0.2) void worker.kill9();

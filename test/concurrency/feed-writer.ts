@@ -1,10 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { createLogger } from "../../src/app/logger.ts";
+import { ChangeBus } from "../../src/database/change-bus.ts";
 import { readClock } from "../../src/database/clock.ts";
 import { connect } from "../../src/database/connection.ts";
 import { startListening } from "../../src/database/listening.ts";
 import { inTransaction } from "../../src/database/transaction.ts";
-import { Wakes } from "../../src/database/wakes.ts";
 import { appendEvents } from "../../src/events/service.ts";
 import { createDice } from "../chaos/dice.ts";
 
@@ -34,8 +34,8 @@ async function write({ name, url, seed, accounts, writers, transactions }: Write
   const options = { size: writers, statementTimeout: 20_000, lockTimeout: 20_000, onIdleError: () => {} };
   const connection = connect(url, options);
   const { db } = connection;
-  const wakes = new Wakes(db);
-  const start = () => startListening({ db, wakes, url, logger: createLogger("silent") });
+  const changeBus = new ChangeBus(db);
+  const start = () => startListening({ db, changeBus, url, logger: createLogger("silent") });
   // Whoever ends such connections at random may end this one while it is being made: it is not what is tested.
   const listening = await start().catch(start).catch(start);
 

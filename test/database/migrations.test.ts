@@ -94,7 +94,7 @@ describe("keys", async () => {
     // In which run of the server the processor was searched for all accounts' lost payments.
     "processor_search",
     // Which processor all accounts of the database pay through.
-    "books",
+    "processor",
     // Whether all payments are paused.
     "payment_pause",
     // What the processor said happened: whose it is, is known when the subject has been read.

@@ -75,7 +75,7 @@ describe("the running role", () => {
       "reversals",
     ];
     const others = [
-      "books",
+      "processor",
       "contracts",
       "milestones",
       "members",

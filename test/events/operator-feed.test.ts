@@ -13,7 +13,7 @@ import { type Answer, call, createFixture, type Fixture, operate } from "../supp
 import { waitUntil } from "../support/process.ts";
 import { OPERATOR_KEY, startService } from "../support/service.ts";
 
-const { app, db, waiters, wakes } = await startService();
+const { app, db, waiters, changeBus } = await startService();
 
 const read = (query = ""): Promise<Answer> =>
   call(app, "GET", `/api/operator/v1/updates${query}`, { token: OPERATOR_KEY });
@@ -148,7 +148,7 @@ describe("the operator's feed", () => {
 
 describe("GET /updates?wait= of the operator", () => {
   test("holds the request until an event of any account has been taken over", async () => {
-    const loop = keepOperatorFeed({ db, wakes }, createLogger("silent"));
+    const loop = keepOperatorFeed({ db, changeBus }, createLogger("silent"));
     onTestFinished(() => loop.stop());
     const { one, other, cursor } = await createTwo();
     const held = [read(`?cursor=${cursor}&wait=30`), read(`?cursor=${Number(cursor) + 1}&wait=30`)];

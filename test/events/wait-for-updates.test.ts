@@ -306,7 +306,7 @@ describe("requests that wait", () => {
     const held = waiters.hold(waiting(feed), {}, async () => {
       looks += 1;
       if (looks === 2) return page(1);
-      service.wakes.wake(new Set([feed]));
+      service.changeBus.publish(new Set([feed]));
       return page();
     });
     expect((await held).nextCursor).toBe("1");
@@ -323,7 +323,7 @@ describe("requests that wait", () => {
       }),
     );
     await areHeld(30);
-    for (let i = 0; i < 3; i++) service.wakes.wake(new Set([feed]));
+    for (let i = 0; i < 3; i++) service.changeBus.publish(new Set([feed]));
     for (let looked = 0; looked < 30; ) {
       await waitUntil(() => letGo.length > 0, "somebody looks");
       expect(letGo.length).toBeLessThanOrEqual(4);

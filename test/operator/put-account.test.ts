@@ -175,13 +175,13 @@ describe("coSign", () => {
     const userId = await userIdOf(db, email);
     expectRefusal(await put(id, { coSign: "passkey" }), 409, "CONFLICT", missing);
     await givePasskey(db, userId);
-    await sql`update auth.passkeys set trusted_from = null where user_id = ${userId}`.execute(db);
+    await sql`update auth.passkeys set active_from = null where user_id = ${userId}`.execute(db);
     expectRefusal(await put(id, { name: "Other", coSign: "passkey" }), 409, "CONFLICT", missing);
     expect((await operate(app, "GET", `/accounts/${id}`)).account).toMatchObject({
       name: "Acme",
       coSign: "session",
     });
-    await sql`update auth.passkeys set trusted_from = now() where user_id = ${userId}`.execute(db);
+    await sql`update auth.passkeys set active_from = now() where user_id = ${userId}`.execute(db);
     expect((await put(id, { coSign: "passkey" })).body.account.coSign).toBe("passkey");
   });
 });

@@ -201,8 +201,8 @@ describe("an owner's consent", () => {
 
 describe("the operator's way", () => {
   const openFrom = (userId: string, span: string) =>
-    sql`update auth.passkeys set trusted_from = trusted_from - ${span}::interval
-      where user_id = ${userId} and trusted_from > now()`.execute(db);
+    sql`update auth.passkeys set active_from = active_from - ${span}::interval
+      where user_id = ${userId} and active_from > now()`.execute(db);
 
   test("counts after 24 hours, with mail to all owners at once", async () => {
     const { story, owner } = await begin();

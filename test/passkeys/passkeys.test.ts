@@ -64,7 +64,7 @@ describe("adding a passkey", () => {
       device_type: "singleDevice",
       last_used_at: null,
     });
-    expect(kept?.trusted_from).toEqual(kept?.created_at);
+    expect(kept?.active_from).toEqual(kept?.created_at);
     expect([await isSignedIn(human.cookie), await isSignedIn(other)]).toEqual([true, false]);
     expect(await subjectsTo(db, human.email)).toEqual(["A passkey for Countersign was added"]);
     expect(await tracesOf(human.email)).toEqual([

@@ -86,7 +86,7 @@ describe("where passkeys are demanded, a passkey", () => {
     const stranger = await createHuman(app, story.account, "viewer");
     const theirs = await givePasskey(db, await userIdOf(db, stranger.email));
     const waiting = await givePasskey(db, story.userId);
-    await sql`update auth.passkeys set trusted_from = null where credential_id = ${waiting.credentialId}`.execute(
+    await sql`update auth.passkeys set active_from = null where credential_id = ${waiting.credentialId}`.execute(
       db,
     );
 

@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
-import { claimBooks } from "../../src/billing/stripe-store.ts";
+import { claimProcessor } from "../../src/billing/stripe-store.ts";
 import { createFixture } from "../support/fixtures.ts";
 import { ownerOf } from "../support/owner.ts";
 import { runProgram } from "../support/process.ts";
@@ -19,23 +19,23 @@ describe("a database's books", () => {
     const { app, db } = await startService();
     await createFixture(app, { card: false });
     for (const name of ["stripe_test", "stripe_live", "sandbox"] as const)
-      expect(await claimBooks(db, name)).toBe(true);
+      expect(await claimProcessor(db, name)).toBe(true);
   });
 
   test("stay the sandbox's once they hold a card, even one that was removed", async () => {
     const { app, db } = await startService();
     await createFixture(app);
     await sql`update payment_methods set removed_at = now(), is_default = false`.execute(db);
-    expect(await claimBooks(db, "stripe_test")).toBe(false);
-    expect(await claimBooks(db, "sandbox")).toBe(true);
-    await expect(sql`update books set processor = 'stripe_live'`.execute(db)).rejects.toMatchObject({
+    expect(await claimProcessor(db, "stripe_test")).toBe(false);
+    expect(await claimProcessor(db, "sandbox")).toBe(true);
+    await expect(sql`update processor set name = 'stripe_live'`.execute(db)).rejects.toMatchObject({
       code: "23001",
     });
     // The running role has no right to either; the owner is refused too.
     const owner = ownerOf(db);
-    await expect(sql`delete from books`.execute(owner)).rejects.toMatchObject({ code: "23001" });
+    await expect(sql`delete from processor`.execute(owner)).rejects.toMatchObject({ code: "23001" });
     await expect(
-      sql`insert into books (id, processor) values (gen_random_uuid(), 'stripe_live')`.execute(owner),
+      sql`insert into processor (id, name) values (gen_random_uuid(), 'stripe_live')`.execute(owner),
     ).rejects.toMatchObject({ code: "23505" });
   });
 

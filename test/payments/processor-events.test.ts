@@ -4,7 +4,7 @@ import { describe, expect, test, vi } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
 import {
   forgetProcessorEvents,
-  receiveNotice,
+  receiveProcessorEvent,
   sweepProcessorEvents,
 } from "../../src/approvals/processor-events.ts";
 import { bookReversals } from "../../src/approvals/reversals.ts";
@@ -209,7 +209,7 @@ describe("what Stripe tells of an intent", () => {
   test("is forgotten five weeks after it was handled, and not before", async () => {
     const [old, young] = [`evt_${newId()}`, `evt_${newId()}`];
     for (const id of [old, young])
-      await receiveNotice(deps, { id, type: "ping", intentId: null, setupId: null, accountId: null });
+      await receiveProcessorEvent(deps, { id, type: "ping", intentId: null, setupId: null, accountId: null });
     await sql`update processor_events set handled_at = now() - interval '36 days' where id = ${old}`.execute(
       db,
     );
@@ -228,7 +228,8 @@ describe("money that goes back from Stripe's side", () => {
     alerts.length = 0;
     const events = eventsOf(paid);
     await deliver(events);
-    for (const event of events) await receiveNotice(deps, { ...noticeOf(event), id: `again-${event.id}` });
+    for (const event of events)
+      await receiveProcessorEvent(deps, { ...noticeOf(event), id: `again-${event.id}` });
     expect(await ledgerOf(paid)).toEqual({});
     expect(await stateOf(paid)).toEqual({ milestone: "REFUNDED", invoice: "refunded" });
     expect(await toldOf(paid)).toEqual(["NOT_FUNDED", "ACTIVE_FUNDED", "REFUNDED"]);
@@ -248,7 +249,7 @@ describe("money that goes back from Stripe's side", () => {
     const paid = await createConfirmed();
     const dispute = stripe.dispute(paid.intentId);
     alerts.length = 0;
-    for (const event of eventsOf(paid)) await receiveNotice(deps, noticeOf(event));
+    for (const event of eventsOf(paid)) await receiveProcessorEvent(deps, noticeOf(event));
     const { accountId, approvalId, paymentId } = paid;
     expect(alerts).toMatchObject([
       {
@@ -400,7 +401,7 @@ describe("money that goes back from Stripe's side", () => {
 
 function noticeOf(event: Stripe.Event) {
   const body = JSON.stringify(event);
-  const notice = processor.readNotice?.(body, signatureHeader(body, stripe.webhookSecret));
+  const notice = processor.readEvent?.(body, signatureHeader(body, stripe.webhookSecret));
   if (notice === undefined) throw new TypeError("it was signed");
   return notice;
 }

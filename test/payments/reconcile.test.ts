@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
 import { reconcile as runCommand } from "../../src/app/reconcile.ts";
-import { receiveNotice } from "../../src/approvals/processor-events.ts";
+import { receiveProcessorEvent } from "../../src/approvals/processor-events.ts";
 import { findLatestPayment } from "../../src/billing/payment-service.ts";
 import type { Processor } from "../../src/billing/processor.ts";
 import { judge, reconcile } from "../../src/billing/reconcile-service.ts";
@@ -108,7 +108,10 @@ describe("over Stripe's", async () => {
     ]);
     const logger = createLogger("silent");
     const tell = (intentId: string, type: string) =>
-      receiveNotice({ ...deps, logger }, { id: newId(), type, intentId, setupId: null, accountId: null });
+      receiveProcessorEvent(
+        { ...deps, logger },
+        { id: newId(), type, intentId, setupId: null, accountId: null },
+      );
     await tell(refunded.intentId, "refund.created");
     expect(await found()).toEqual([]);
 
@@ -138,7 +141,7 @@ describe("over Stripe's", async () => {
       await prepareUnknown(db, processor, paid, card),
       await prepareUnknown(db, processor, paid, card),
     ];
-    intentOf(foreign).metadata.books = newId();
+    intentOf(foreign).metadata.databaseId = newId();
     for (const id of [old, foreign, refused.intentId, waiting.intentId]) intentOf(id).created -= 7 * HOUR;
 
     const dry = await compare({ days: 1, dryRun: true });

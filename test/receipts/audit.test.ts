@@ -210,7 +210,7 @@ describe("audit", () => {
     expect((await run()).text).toContain(
       `approval ${every.declined.story.approvalId} was decided and has no receipt`,
     );
-    await tamper(sql`update books set receipts_since = now()`);
+    await tamper(sql`update processor set receipts_since = now()`);
     const { code, text } = await run();
     expect([code, text.split("\n")[0]]).toEqual([
       0,

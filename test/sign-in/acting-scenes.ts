@@ -145,7 +145,7 @@ async function waitingPasskey({ app, db, account }: Scene, opensIn: string | nul
   const member = await createHuman(app, account, "viewer");
   const { credentialId } = await givePasskey(db, await userIdOf(db, member.email));
   const { rows } = await sql<{ id: string }>`
-    update auth.passkeys set trusted_from = now() + ${opensIn}::interval where credential_id = ${credentialId}
+    update auth.passkeys set active_from = now() + ${opensIn}::interval where credential_id = ${credentialId}
     returning id`.execute(db);
   return rows[0]?.id ?? "";
 }

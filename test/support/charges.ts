@@ -1,5 +1,5 @@
 import type { Charge, ChargeRequest, Processor } from "../../src/billing/processor.ts";
-import { findCustomer, readBooksId } from "../../src/billing/stripe-store.ts";
+import { findCustomer, readDatabaseId } from "../../src/billing/stripe-store.ts";
 import type { Db } from "../../src/database/connection.ts";
 import { newId } from "../../src/lib/ids.ts";
 
@@ -7,11 +7,11 @@ import { newId } from "../../src/lib/ids.ts";
 export async function composeRequest(
   db: Db,
   processor: Processor,
-  charge: Omit<Charge, "booksId" | "customerId">,
+  charge: Omit<Charge, "databaseId" | "customerId">,
 ): Promise<ChargeRequest> {
   const { accountId } = charge;
   const names = {
-    booksId: await readBooksId(db),
+    databaseId: await readDatabaseId(db),
     customerId: (await findCustomer(db, accountId)) ?? null,
   };
   return { accountId, key: newId(), body: processor.composeCharge({ ...charge, ...names }) };
@@ -21,7 +21,7 @@ export async function composeRequest(
 export async function prepareLost(
   db: Db,
   processor: Processor,
-  charge: Omit<Charge, "booksId" | "customerId">,
+  charge: Omit<Charge, "databaseId" | "customerId">,
 ): Promise<string> {
   const prepared = await processor.prepare(await composeRequest(db, processor, charge));
   if (prepared.status !== "prepared") throw new TypeError(prepared.status);

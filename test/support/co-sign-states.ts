@@ -38,7 +38,7 @@ export async function coSignStates(site: Site): Promise<PageState[]> {
         prepare: ({ userId }) =>
           site.db
             .updateTable("auth.passkeys")
-            .set({ trusted_from: null })
+            .set({ active_from: null })
             .where("user_id", "=", userId)
             .execute(),
       },

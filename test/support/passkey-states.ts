@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import { inTransaction } from "../../src/database/transaction.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { listOwnPasskeys } from "../../src/passkeys/store.ts";
-import { markUnvouched } from "../../src/sign-in/person-store.ts";
+import { markPasswordUnverified } from "../../src/sign-in/person-store.ts";
 import type { Site } from "./browser.ts";
 import { createFixture, operate } from "./fixtures.ts";
 import { cookieOf, createHuman, type HumanFixture } from "./humans.ts";
@@ -25,9 +25,9 @@ export async function passkeyStates(site: Site): Promise<PageState[]> {
     return (await row.executeTakeFirstOrThrow()).id;
   };
   const wait = (id: string, opensIn: string | null) =>
-    sql`update auth.passkeys set trusted_from = now() + ${opensIn}::interval where id = ${id}`.execute(db);
+    sql`update auth.passkeys set active_from = now() + ${opensIn}::interval where id = ${id}`.execute(db);
   const comeByLink = ({ userId }: { userId: string }) =>
-    inTransaction(db, (trx) => markUnvouched(trx, userId, new Date()));
+    inTransaction(db, (trx) => markPasswordUnverified(trx, userId, new Date()));
 
   const none = await begin();
   const aged = await begin();

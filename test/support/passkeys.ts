@@ -45,7 +45,7 @@ export async function givePasskey(
       aaguid: null,
       created_at: new Date(),
       last_used_at: null,
-      trusted_from: new Date(0),
+      active_from: new Date(0),
     }),
   );
   if (!inserted) throw new Error("the passkey is known already");
@@ -66,7 +66,7 @@ export async function addWaitingMember(
     .values({ ...joined, role: "approver" })
     .execute();
   await givePasskey(db, memberId, { origin });
-  await db.updateTable("auth.passkeys").set({ trusted_from: null }).where("user_id", "=", memberId).execute();
+  await db.updateTable("auth.passkeys").set({ active_from: null }).where("user_id", "=", memberId).execute();
   return { email, userId: memberId };
 }
 

@@ -3,10 +3,10 @@ import { TokenUses } from "../../src/accounts/token-use-service.ts";
 import { createApp } from "../../src/app/app.ts";
 import { createLogger } from "../../src/app/logger.ts";
 import { createSandbox } from "../../src/billing/sandbox.ts";
-import { claimBooks } from "../../src/billing/stripe-store.ts";
+import { claimProcessor } from "../../src/billing/stripe-store.ts";
 import { type Config, loadConfig } from "../../src/config/config.ts";
+import { ChangeBus } from "../../src/database/change-bus.ts";
 import { type Connection, connect } from "../../src/database/connection.ts";
-import { Wakes } from "../../src/database/wakes.ts";
 import { Waiters } from "../../src/events/waiters.ts";
 import type { App } from "../../src/http/app.ts";
 import { RateLimits } from "../../src/http/token-rate-limit.ts";
@@ -40,7 +40,7 @@ export type TestService = {
   config: Config;
   limits: RateLimits;
   tokenUses: TokenUses;
-  wakes: Wakes;
+  changeBus: ChangeBus;
   waiters: Waiters;
 };
 
@@ -65,17 +65,17 @@ export async function startService(
   noteAddress(db, databaseUrl);
   const limits = new RateLimits();
   const tokenUses = new TokenUses();
-  const wakes = new Wakes(db);
-  const waiters = new Waiters(db, wakes);
+  const changeBus = new ChangeBus(db);
+  const waiters = new Waiters(db, changeBus);
   const logger = createLogger("silent");
   const processor = rails?.open(db) ?? createSandbox(db, config.publicUrl);
   // Books begin as the sandbox's.
-  if (rails !== undefined) await claimBooks(db, processor.name);
+  if (rails !== undefined) await claimProcessor(db, processor.name);
   const app = await createApp({ config, db, limits, tokenUses, waiters, processor, logger });
   await app.ready();
   afterAll(async () => {
     await app.close();
     await connection.close();
   });
-  return { app, connection, db, config, limits, tokenUses, wakes, waiters };
+  return { app, connection, db, config, limits, tokenUses, changeBus, waiters };
 }

@@ -92,7 +92,7 @@ const refusals: Record<string, Refusal> = {
   },
   "a passkey that does not count yet": {
     between: async ({ userId }, fields) => {
-      await sql`update auth.passkeys set trusted_from = now() + interval '1 hour' where user_id = ${userId}`.execute(
+      await sql`update auth.passkeys set active_from = now() + interval '1 hour' where user_id = ${userId}`.execute(
         db,
       );
       return fields;

@@ -44,7 +44,7 @@ describe("how a page lets its person confirm", () => {
 
   test("where they are demanded and theirs does not count yet: not at all, as it says; declining works", async () => {
     const story = await begin();
-    await sql`update auth.passkeys set trusted_from = null where user_id = ${story.userId}`.execute(db);
+    await sql`update auth.passkeys set active_from = null where user_id = ${story.userId}`.execute(db);
     const { text } = await open(app, story.path, story);
     expect(text).toContain("Your passkey cannot confirm yet.");
     expect(text).not.toContain(`action="${story.path}/confirm"`);

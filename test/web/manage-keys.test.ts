@@ -205,7 +205,7 @@ describe("a person who revokes a key", () => {
     ["keeps", undefined],
     ["deletes", "yes"],
   ])(
-    "is shown the webhooks that it and its offspring have made, and %s them, as they say",
+    "is shown the webhooks that it and its descendants have made, and %s them, as they say",
     async (_what, said) => {
       const scene = await begin();
       await operate(app, "PUT", `/accounts/${scene.account}`, { features: FEATURES });

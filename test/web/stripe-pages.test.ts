@@ -5,7 +5,7 @@ import type { AxeResults } from "axe-core";
 import Stripe from "stripe";
 import { describe, expect, test } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
-import { receiveNotice } from "../../src/approvals/processor-events.ts";
+import { receiveProcessorEvent } from "../../src/approvals/processor-events.ts";
 import { findLatestPayment } from "../../src/billing/payment-service.ts";
 import { accountKey, newId } from "../../src/lib/ids.ts";
 import { launchBrowser, routeStripe, SIZES, startSite } from "../support/browser.ts";
@@ -37,7 +37,7 @@ async function createPaid(): Promise<Story & { intentId: string }> {
 function tell(intentId: string): Promise<void> {
   const { db, config } = live();
   const deps = { db, config, processor: rails.open(db), logger: createLogger("silent") };
-  return receiveNotice(deps, {
+  return receiveProcessorEvent(deps, {
     id: newId(),
     type: "refund.created",
     intentId,

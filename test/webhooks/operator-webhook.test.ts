@@ -17,7 +17,7 @@ import { type Answer, call, createFixture, type Fixture } from "../support/fixtu
 import { OPERATOR_KEY, startService } from "../support/service.ts";
 import { postMessage, type Received, startReceiver, TO_LOOPBACK } from "../support/webhooks.ts";
 
-const { app, db, config, wakes } = await startService(TO_LOOPBACK);
+const { app, db, config, changeBus } = await startService(TO_LOOPBACK);
 const client = createDeliveryClient({
   privateHosts: config.webhookPrivateHosts,
   allowLocalhost: false,
@@ -373,7 +373,7 @@ describe("the operator's webhook", () => {
     const fixture = await createFixture(app);
     await extendOperatorFeed(db);
     await put(receiver.url());
-    const loop = deliverOperatorWebhook({ db, config, wakes }, logger);
+    const loop = deliverOperatorWebhook({ db, config, changeBus }, logger);
     try {
       await append(fixture, 1);
       await extendOperatorFeed(db);

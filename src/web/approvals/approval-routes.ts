@@ -2,7 +2,7 @@ import { Type } from "@sinclair/typebox";
 import type { FastifyRequest } from "fastify";
 import { type Decider, declineApproval } from "../../approvals/decide.ts";
 import { listApprovalsForHuman } from "../../approvals/human-service.ts";
-import { advanceWhileWatched, cancelPayment } from "../../approvals/payment.ts";
+import { advanceAndWait, cancelPayment } from "../../approvals/payment.ts";
 import { findLatestPayment } from "../../billing/payment-service.ts";
 import type { App } from "../../http/app.ts";
 import { originOf } from "../../http/origin.ts";
@@ -140,7 +140,7 @@ function lookRoute(app: App, deps: ApprovalPageDeps): void {
       await assertActs(deps.db, human, { id: approval.accountId, may: "read" });
       const payment = await findLatestPayment(deps.db, approval.accountId, approval.id);
       if (payment !== undefined) {
-        await advanceWhileWatched(deps, payment).catch((error: unknown) =>
+        await advanceAndWait(deps, payment).catch((error: unknown) =>
           request.log.warn({ err: error }, "the outcome of a payment is not known yet"),
         );
       }

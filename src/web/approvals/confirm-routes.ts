@@ -66,7 +66,7 @@ export function confirmRoutes(app: App, deps: ApprovalPageDeps): void {
     const human = gate.human(request);
     const approval = await findOwn(deps, request, human);
     // What is there now comes first: it is this that the page which answers shows.
-    const problem = standstill(approval, body);
+    const problem = refusalBeforeLock(approval, body);
     if (problem !== undefined) return refuse(deps, request, reply, human, new Problem(problem));
     const fault = (field: string, message: string) =>
       showApproval(deps, request, reply, human, { status: 422, field, message, typedAmount: body.amount });
@@ -90,7 +90,7 @@ export function confirmRoutes(app: App, deps: ApprovalPageDeps): void {
 }
 
 /** Why there is nothing to confirm, as far as can be seen without holding it. */
-function standstill(approval: HumanApproval, body: ConfirmBody): ProblemName | undefined {
+function refusalBeforeLock(approval: HumanApproval, body: ConfirmBody): ProblemName | undefined {
   if (approval.state === "executing") return "payment_in_progress";
   if (approval.state !== "waiting") return "already_decided";
   if (approval.frozen) return "account_frozen";

@@ -22,7 +22,7 @@ export const PASSKEY_PURPOSES = {
 /** A passkey as its person sees it. */
 export type PasskeyView = Pick<
   PasskeyRow,
-  "id" | "name" | "created_at" | "last_used_at" | "backed_up" | "trusted_from" | "possible_copy_at"
+  "id" | "name" | "created_at" | "last_used_at" | "backed_up" | "active_from" | "possible_copy_at"
 >;
 
 /** On `/settings/security`: which passkeys there are, and the way to another. */
@@ -65,13 +65,13 @@ function aboutCopy({ possible_copy_at: at }: PasskeyView): Html | null {
   );
 }
 
-function standingOf({ trusted_from }: PasskeyView, now: Date): Html | undefined {
-  if (trusted_from === null) {
+function standingOf({ active_from }: PasskeyView, now: Date): Html | undefined {
+  if (active_from === null) {
     return html`<span><strong>Waits for an owner.</strong> It signs you in. Before it confirms, an owner of each of your accounts
             must agree to it under Security; or the operator opens it.</span>`;
   }
-  return trusted_from > now
-    ? html`<span><strong>Confirms from ${time(trusted_from)} on,</strong> if no owner stops it.</span>`
+  return active_from > now
+    ? html`<span><strong>Confirms from ${time(active_from)} on,</strong> if no owner stops it.</span>`
     : undefined;
 }
 

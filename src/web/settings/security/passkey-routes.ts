@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { App } from "../../../http/app.ts";
 import { originOf } from "../../../http/origin.ts";
 import { notFound, Problem } from "../../../lib/problems.ts";
-import { counts } from "../../../passkeys/answer-service.ts";
+import { isActive } from "../../../passkeys/answer-service.ts";
 import {
   addPasskey,
   askForNewPasskey,
@@ -198,7 +198,7 @@ async function showNew(
     returnTo: wanted === undefined ? undefined : safeReturnTo(wanted),
     full: own.length >= PASSKEYS_AT_MOST,
     signs: human.trusted && (await mustSign(deps.db, human.userId)),
-    standing: own.some((one) => counts(one, human.now)) ? "counts" : own.length > 0 ? "waits" : "none",
+    standing: own.some((one) => isActive(one, human.now)) ? "counts" : own.length > 0 ? "waits" : "none",
     fault,
   });
   return show(deps, reply, page, { human, status: fault === undefined ? 200 : 422 });
@@ -212,7 +212,7 @@ async function showOne(
   fault?: Fault,
 ): Promise<FastifyReply> {
   const own = await listOwnPasskeys(deps, human.userId);
-  const counting = own.filter((one) => counts(one, human.now));
+  const counting = own.filter((one) => isActive(one, human.now));
   const last =
     counting.length === 1 && counting[0]?.id === passkey.id
       ? human.memberships.filter(({ coSign, role }) => coSign === "passkey" && role !== "viewer")

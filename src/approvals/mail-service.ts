@@ -7,21 +7,21 @@ import { formatAmount } from "../lib/money.ts";
 import { addSeconds, formatTime } from "../lib/time.ts";
 import { line, type MailLine, named, own } from "../mail/line.ts";
 import { type Mail, queueMail } from "../mail/service.ts";
-import * as store from "./notice-store.ts";
+import * as store from "./mail-store.ts";
 
 const BATCH = 500;
 const BETWEEN_MAILS_SECONDS = 10 * 60;
 const NUDGE_BEFORE_SECONDS = 24 * 60 * 60;
 
-export type NoticeDeps = { db: Db; config: { appName: string; publicUrl: string } };
+export type ApprovalMailDeps = { db: Db; config: { appName: string; publicUrl: string } };
 
 /**
  * Mails the members who may decide that approvals wait, and again a day before one lapses (CONTRACT.md §1): a
  * member at most once in 10 minutes, with all that waits in one mail; quiet for a day after a decline. The
  * mail leads to a page, and holds nothing that decides.
  */
-export async function sweepNotices(deps: NoticeDeps): Promise<void> {
-  const due = await store.listDueNotices(deps.db, await readClock(deps.db), BATCH);
+export async function sendApprovalMails(deps: ApprovalMailDeps): Promise<void> {
+  const due = await store.listDueMails(deps.db, await readClock(deps.db), BATCH);
   for (const { accountId, ids } of due) {
     await inTransaction(deps.db, (trx) => notifyAccount(trx, deps.config, accountId, ids));
   }
@@ -29,7 +29,7 @@ export async function sweepNotices(deps: NoticeDeps): Promise<void> {
 
 async function notifyAccount(
   trx: Trx,
-  config: NoticeDeps["config"],
+  config: ApprovalMailDeps["config"],
   accountId: string,
   ids: readonly string[],
 ): Promise<void> {
@@ -40,7 +40,7 @@ async function notifyAccount(
   const mailed: string[] = [];
   for (const member of members) {
     if (mayMailFrom(member) > now || !audible.some((approval) => isNews(approval, member, now))) continue;
-    await queueMail(trx, noticeMail(config, member, audible), now);
+    await queueMail(trx, approvalMail(config, member, audible), now);
     mailed.push(member.id);
   }
   if (mailed.length > 0) await store.markMailed(trx, accountId, mailed, now);
@@ -95,8 +95,8 @@ function behind(asker: Asker | null): MailLine {
   return line` (${own(words)}${name === null ? line`` : named(name)})`;
 }
 
-function noticeMail(
-  { appName, publicUrl }: NoticeDeps["config"],
+function approvalMail(
+  { appName, publicUrl }: ApprovalMailDeps["config"],
   member: store.MailableMember,
   waiting: readonly store.WaitingApproval[],
 ): Mail {

@@ -3,7 +3,7 @@ import type { Db, Trx } from "../database/connection.ts";
 import type { Asker, Terms } from "../database/schema.ts";
 
 /** Accounts in which a pending approval is to be mailed of by now, with the approvals. */
-export async function listDueNotices(
+export async function listDueMails(
   db: Db,
   now: Date,
   limit: number,

@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
-import { sweepNotices } from "../../src/approvals/notices.ts";
+import { sendApprovalMails } from "../../src/approvals/mail-service.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import {
   call,
@@ -16,7 +16,7 @@ import { ownerOf } from "../support/owner.ts";
 import { startService } from "../support/service.ts";
 
 const { app, db, config } = await startService();
-const sweep = () => sweepNotices({ db, config });
+const sweep = () => sendApprovalMails({ db, config });
 
 type Watched = Fixture & { email: string; cookie: string };
 

@@ -10,11 +10,11 @@ export type Woken = ReadonlySet<string> | "all";
  * it may come twice, or for nothing, or not at all; whoever takes it looks into the database, and looks now and
  * then without one.
  */
-export class Wakes {
+export class ChangeBus {
   readonly #listeners = new Set<(woken: Woken) => void>();
 
   constructor(db: Db) {
-    onCommit(db, (changed) => this.wake(changed));
+    onCommit(db, (changed) => this.publish(changed));
   }
 
   /**
@@ -26,7 +26,7 @@ export class Wakes {
     return () => void this.#listeners.delete(listener);
   }
 
-  wake(woken: Woken): void {
+  publish(woken: Woken): void {
     for (const listener of this.#listeners) listener(woken);
   }
 }

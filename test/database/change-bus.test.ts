@@ -2,10 +2,10 @@ import { sql } from "kysely";
 import pg from "pg";
 import { afterAll, describe, expect, onTestFinished, test } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
+import { ChangeBus, type Woken } from "../../src/database/change-bus.ts";
 import { connect, type Db } from "../../src/database/connection.ts";
 import { type Listening, startListening } from "../../src/database/listening.ts";
 import { inTransaction, noteChange } from "../../src/database/transaction.ts";
-import { Wakes, type Woken } from "../../src/database/wakes.ts";
 import { newId } from "../../src/lib/ids.ts";
 import { cloneDatabase } from "../support/clones.ts";
 import { waitUntil } from "../support/process.ts";
@@ -13,7 +13,7 @@ import { waitUntil } from "../support/process.ts";
 const url = await cloneDatabase();
 
 /** What a process has for its wake-ups: a pool, a hub, and the connection that listens. */
-type Party = { db: Db; wakes: Wakes; heard: Woken[]; listening: Listening };
+type Party = { db: Db; changeBus: ChangeBus; heard: Woken[]; listening: Listening };
 
 async function createParty(): Promise<Party> {
   const connection = connect(url, {
@@ -23,15 +23,15 @@ async function createParty(): Promise<Party> {
     onIdleError: () => {},
   });
   const { db } = connection;
-  const wakes = new Wakes(db);
+  const changeBus = new ChangeBus(db);
   const heard: Woken[] = [];
-  wakes.subscribe((woken) => heard.push(woken));
-  const listening = await startListening({ db, wakes, url, logger: createLogger("silent") });
+  changeBus.subscribe((woken) => heard.push(woken));
+  const listening = await startListening({ db, changeBus, url, logger: createLogger("silent") });
   afterAll(async () => {
     await listening.stop();
     await connection.close();
   });
-  return { db, wakes, heard, listening };
+  return { db, changeBus, heard, listening };
 }
 
 const [mine, theirs] = [await createParty(), await createParty()];
@@ -52,7 +52,7 @@ async function overhear(): Promise<string[]> {
   onTestFinished(() => client.end());
   const payloads: string[] = [];
   client.on("notification", ({ payload = "" }) => payloads.push(payload));
-  await client.query("listen countersign_wakes");
+  await client.query("listen countersign_changes");
   return payloads;
 }
 
@@ -140,7 +140,7 @@ describe("what other processes are told", () => {
 describe("a connection that listens", () => {
   const kill = (db: Db) =>
     sql`select pg_terminate_backend(pid) from pg_stat_activity
-      where datname = current_database() and application_name = 'countersign wakes'`.execute(db);
+      where datname = current_database() and application_name = 'countersign changes'`.execute(db);
 
   test("comes back when it is killed, wakes everybody for what it may have missed, and hears again", async () => {
     mine.heard.length = 0;
@@ -158,8 +158,8 @@ describe("a connection that listens", () => {
   test("is refused at the start when there is no way to the database", async () => {
     const nowhere = new URL(url);
     nowhere.port = "1";
-    const { db, wakes } = mine;
-    const starting = startListening({ db, wakes, url: nowhere.href, logger: createLogger("silent") });
+    const { db, changeBus } = mine;
+    const starting = startListening({ db, changeBus, url: nowhere.href, logger: createLogger("silent") });
     await expect(starting).rejects.toThrow(/ECONNREFUSED/);
   });
 });
