@@ -5,7 +5,8 @@ import { isUuid } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import { addSeconds, DAY_SECONDS, SECOND } from "../lib/time.ts";
 import * as store from "./member-store.ts";
-import { may } from "./roles.ts";
+import { may, raisesRights } from "./roles.ts";
+import { holdFrozen } from "./store.ts";
 
 export type { MemberOfAccount } from "./member-store.ts";
 export { listOwners } from "./member-store.ts";
@@ -26,7 +27,7 @@ export async function findMember(
  * Gives a member who has accepted another role. Whoever calls holds the account.
  * @param shown the `updatedAt` of the member who was shown: a page from before another change changes nothing
  * @returns the member as they were
- * @throws Problem not_found, statement_stale, last_owner
+ * @throws Problem not_found, statement_stale, last_owner, account_frozen for more rights
  */
 export async function changeRole(
   trx: Trx,
@@ -37,6 +38,8 @@ export async function changeRole(
   const member = await findMember(trx, accountId, id);
   if (member?.status !== "active") throw notFound("members", "memberId", id);
   if (member.updatedAt.toISOString() !== shown) throw new Problem("statement_stale");
+  if (raisesRights(member.role, role) && (await holdFrozen(trx, accountId)))
+    throw new Problem("account_frozen");
   await setRole(trx, accountId, member, role, now);
   return member;
 }

@@ -6,7 +6,7 @@ import type { Allowance, RateLimits } from "./token-rate-limit.ts";
 export const FAILED_LOOKUPS_PER_MINUTE = 120;
 
 /** A look-up of what a caller presents. Lanes are counted apart: what fails in one refuses nothing in another. */
-export type Lookup = { lane: "token" | "agent-auth"; address: string; digest: Buffer };
+export type Lookup = { lane: "token" | "agent-auth" | "link"; address: string; digest: Buffer };
 
 /**
  * Whether a credential may be looked up: the address has cost less than 120 look-ups in vain in this minute, or the

@@ -6,6 +6,8 @@ import { PASSKEY_SCRIPT } from "../settings/security/passkey-pages.ts";
 const NOTICES: Record<string, string> = {
   reset: "Your new password is set. Sign in with it.",
   "signed-out": "You are signed out.",
+  "session-ended":
+    "You were signed out: your session has ended, or this browser missed its renewal. Sign in to continue. If your last request got no answer, you'll see what became of it.",
 };
 
 /** Where people sign in. `said` names one of the notices; unknown ones show nothing. */
