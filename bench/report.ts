@@ -28,7 +28,7 @@ export function printHeader(): void {
   ]);
 }
 
-/** Prints a case: each side's medians, and the first side's share of each other, pair by pair. */
+/** Prints a case: each side's medians, and the first side's share of each other, pair by pair: of its rate, and of its processor time. */
 export function printCase(name: string, sides: Side[]): void {
   for (const [i, side] of sides.entries()) {
     const rate = medianOf(side.samples.map((sample) => sample.rate));
@@ -50,18 +50,27 @@ export function printCase(name: string, sides: Side[]): void {
   }
   const [first, ...others] = sides;
   for (const other of others) {
-    const ratio = ratioOf(first?.samples ?? [], other.samples);
-    printRow([
-      "",
-      `/ ${other.name}`,
-      ratio.median.toFixed(3),
-      `${ratio.low.toFixed(3)} – ${ratio.high.toFixed(3)}`,
-    ]);
+    printRatio(`/ ${other.name}`, first, other, ({ rate }) => rate);
+    printRatio("  in CPU", first, other, ({ serviceCpu, postgresCpu }) =>
+      serviceCpu === undefined || postgresCpu === undefined ? Number.NaN : serviceCpu + postgresCpu,
+    );
   }
 }
 
-function ratioOf(samples: Sample[], others: Sample[]): Interval {
-  return medianOf(samples.map((sample, pair) => sample.rate / (others[pair]?.rate ?? Number.NaN)));
+/** Prints the one side's share of the other in what `read` reads of a sample, where that was measured. */
+function printRatio(
+  name: string,
+  one: Side | undefined,
+  other: Side,
+  read: (sample: Sample) => number,
+): void {
+  const ratio = ratioOf((one?.samples ?? []).map(read), other.samples.map(read));
+  if (Number.isNaN(ratio.median)) return;
+  printRow(["", name, ratio.median.toFixed(3), `${ratio.low.toFixed(3)} – ${ratio.high.toFixed(3)}`]);
+}
+
+function ratioOf(ones: readonly number[], others: readonly number[]): Interval {
+  return medianOf(ones.map((one, pair) => one / (others[pair] ?? Number.NaN)));
 }
 
 function printRow(cells: string[]): void {

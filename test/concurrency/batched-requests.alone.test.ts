@@ -140,7 +140,7 @@ describe("requests that meet", () => {
     const sizes = watchBatches();
     await fc.assert(
       fc.asyncProperty(fc.shuffledSubarray([...requests.keys()], { minLength: 2 }), async (chosen) => {
-        const answers = await Promise.all(chosen.map((i) => requests[i]?.()));
+        const answers = await Promise.all(chosen.map(async (i) => requests[i]?.()));
         expect(answers.map((answer) => answer && essence(answer))).toEqual(chosen.map((i) => expected[i]));
       }),
       { numRuns: 30 },

@@ -37,14 +37,14 @@ const statementTimeout = () => Object.assign(new pg.DatabaseError("slow", 0, "er
 const invalid = () => Object.assign(new pg.DatabaseError("invalid", 0, "error"), { code: "22P02" });
 
 /** Has four statements under way, so that what comes next waits. */
-async function occupyLanes({ sent, send }: ReturnType<typeof byHand>): Promise<Promise<string>[]> {
+async function occupyLanes({ sent, send }: ReturnType<typeof byHand>): Promise<{ first: Promise<string[]> }> {
   const answers: Promise<string>[] = [];
   for (let lane = 0; lane < 4; lane++) {
     answers.push(send(`first${lane}`));
     await turn();
   }
   expect(sent.map(({ requests }) => requests.length)).toEqual([1, 1, 1, 1]);
-  return answers;
+  return { first: Promise.all(answers) };
 }
 
 afterEach(() => vi.useRealTimers());
@@ -144,7 +144,7 @@ describe("requests in batches", () => {
 
   test("a request that finds no free lane within three seconds is refused, and is never sent", async () => {
     const hand = byHand();
-    const first = Promise.all(await occupyLanes(hand));
+    const { first } = await occupyLanes(hand);
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const late = hand.send("late");
     const refused = expect(late).rejects.toEqual(new Problem("unavailable", { retryAfterSeconds: 2 }));
