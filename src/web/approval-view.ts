@@ -14,7 +14,7 @@ import { readSigning } from "../approvals/second-signer.ts";
 import { findLatestPayment, listReversals, type PaymentRow } from "../billing/payment-service.ts";
 import { html } from "../lib/html.ts";
 import { notFound, Problem, problemRow } from "../lib/problems.ts";
-import { type Decision, statementDigest } from "../lib/statement.ts";
+import { type Decision, statementDigest, sumOf } from "../lib/statement.ts";
 import { findPasskeys } from "../sessions/presence-service.ts";
 import type { SessionDeps } from "../sessions/service.ts";
 import { formToken } from "../sign-in/form-token.ts";
@@ -116,7 +116,7 @@ export async function presenceAsked(
 
 /** Whether the amount is so large that it is typed before it is confirmed. */
 export function isLarge({ config }: ApprovalPageDeps, { terms }: HumanApproval): boolean {
-  return terms.amountCents >= config.confirmAmountFromCents;
+  return sumOf(terms).amountCents >= config.confirmAmountFromCents;
 }
 
 /** A form that can send one statement alone: the one that the page shows. */

@@ -108,7 +108,10 @@ describe("over Stripe's", async () => {
     ]);
     const logger = createLogger("silent");
     const tell = (intentId: string, type: string) =>
-      receiveNotice({ ...deps, logger }, { id: newId(), type, intentId, setupId: null, accountId: null });
+      receiveNotice(
+        { ...deps, logger },
+        { id: newId(), type, intentId, setupId: null, sent: null, accountId: null },
+      );
     await tell(refunded.intentId, "refund.created");
     expect(await found()).toEqual([]);
 
