@@ -9,7 +9,7 @@ import { openAgentAuth } from "../agent-auth/service.ts";
 import type { BoundaryObserver } from "../approvals/boundaries.ts";
 import { voidSignatures } from "../approvals/payment.ts";
 import { processorRoutes } from "../approvals/processor-routes.ts";
-import { approvalRoute, fundRoute } from "../approvals/routes.ts";
+import { approvalRoute, endRoute, fundRoute, releaseRoute, withdrawRoute } from "../approvals/routes.ts";
 import { Approval } from "../approvals/schemas.ts";
 import { AuditEntry } from "../audit/schemas.ts";
 import type { Processor } from "../billing/processor.ts";
@@ -148,6 +148,7 @@ async function publicApi(api: App, deps: RouteDeps): Promise<void> {
   await bareAliases(api, deps);
   contractRoutes(api, deps);
   createMilestoneRoute(api, deps);
+  await api.register(async (scope: App) => endRoute(scope, deps));
   accountRoutes(api, deps);
   await api.register(async (scope: App) => tokenRoutes(scope, deps));
   await api.register(async (scope: App) => revokeTokenRoute(scope, deps));
@@ -157,7 +158,8 @@ async function publicApi(api: App, deps: RouteDeps): Promise<void> {
 
 /** The calls that answer under the bare prefix too (CONTRACT.md §0). */
 async function bareAliases(api: App, deps: RouteDeps): Promise<void> {
-  await api.register(async (scope: App) => fundRoute(scope, deps));
+  for (const route of [fundRoute, releaseRoute, withdrawRoute])
+    await api.register(async (scope: App) => route(scope, deps));
   approvalRoute(api, deps);
   receiptRoute(api, deps);
   updatesRoute(api, deps);
