@@ -139,6 +139,7 @@ const ROLES: Record<string, number> = {
   attempt: 3.5,
   decide: 4,
   reversals: 3,
+  returns: 3,
   "processor-events": 4,
   notices: 3,
   // A tool's call, and the protocol around it.
@@ -195,6 +196,7 @@ const BELOW_HTTP = [
   "attempt",
   "second-signer",
   "reversals",
+  "returns",
   "processor-events",
   "decide",
   "notices",
