@@ -1,7 +1,5 @@
 import { sql } from "kysely";
-import { createLogger } from "../../src/app/logger.ts";
-import { sweepDuePayments } from "../../src/approvals/jobs.ts";
-import type { PaymentDeps } from "../../src/approvals/payment.ts";
+import { advancePayment, type PaymentDeps } from "../../src/approvals/payment.ts";
 import type { Db } from "../../src/database/connection.ts";
 import type { App } from "../../src/http/app.ts";
 import { newId } from "../../src/lib/ids.ts";
@@ -31,7 +29,6 @@ export function isPlayed({ name }: World, kind: OutgoingKind, how: How): boolean
     : kind === "refund" || !/pending|later/.test(how);
 }
 
-const quiet = createLogger("silent");
 /** Stripe's client sends once more by itself what a reset has cut off. */
 const ALWAYS = Number.POSITIVE_INFINITY;
 const SANDBOX_ACCOUNTS: Partial<Record<How, string>> = {
@@ -121,23 +118,26 @@ export async function makeDue(db: Db, accountId: string): Promise<void> {
     where account_id = ${accountId} and status not in ('succeeded', 'refused')`.execute(db);
 }
 
-/** One turn of the sweep over the account's attempts. */
+/** What a turn of the sweep does with the account's attempts, and with no other's. */
 export async function sweep(deps: PaymentDeps, accountId: string): Promise<void> {
   await makeDue(deps.db, accountId);
-  await sweepDuePayments(deps, quiet);
+  for (const payment of await openOf(deps.db, accountId)) await advancePayment(deps, payment).catch(() => {});
+}
+
+function openOf(db: Db, accountId: string): Promise<{ accountId: string; id: string }[]> {
+  return db
+    .selectFrom("payments")
+    .where("account_id", "=", accountId)
+    .where("status", "not in", ["succeeded", "refused"])
+    .select(["account_id as accountId", "id"])
+    .execute();
 }
 
 /** Sweeps until nothing of the account is open; at Stripe a bank answers meanwhile what it was asked. */
 export async function settle({ deps, rails }: World, accountId: string, how: How): Promise<void> {
   for (let turn = 1; turn <= 10; turn++) {
     await sweep(deps, accountId);
-    const open = await deps.db
-      .selectFrom("payments")
-      .where("account_id", "=", accountId)
-      .where("status", "not in", ["succeeded", "refused"])
-      .select("id")
-      .execute();
-    if (open.length === 0) return;
+    if ((await openOf(deps.db, accountId)).length === 0) return;
     for (const refund of rails.stripe?.books.refunds.values() ?? []) {
       if (refund.metadata?.accountId !== accountId || refund.status !== "pending") continue;
       if (how === "refused" || how === "fails later") rails.stripe?.failRefund(refund.id);
