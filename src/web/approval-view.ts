@@ -242,6 +242,7 @@ async function explain(
   if (approval.state !== "waiting") return message;
   if (isCurrent(approval, request.body as Shown))
     return "This page was sent twice, and counted once. Read it again before you decide.";
+  if (approval.type !== "milestone_fund") return message;
   const card =
     approval.card === null ? "no card is on file any more" : `the ${cardName(approval.card)} pays now`;
   return `Something changed since you opened this page: ${card}. Nothing was confirmed. Read it again before you decide.`;
