@@ -97,9 +97,9 @@ export const FAULTS: readonly Fault[] = [
     title: "gets a 500, or an answer that the OpenAPI document does not describe",
   },
   {
-    file: "src/approvals/payment.ts",
-    find: '    if (state.status === "unconfirmed")\n',
-    replace: '    if (state.status !== "succeeded")\n',
+    file: "src/approvals/charge.ts",
+    find: '  if (state.status === "unconfirmed")\n',
+    replace: '  if (state.status !== "succeeded")\n',
     test: "test/payments/paths.test.ts",
     title: "crosses, one by one",
   },
@@ -125,7 +125,7 @@ export const FAULTS: readonly Fault[] = [
     title: "when the bank is passed while giving up",
   },
   {
-    file: "src/billing/stripe.ts",
+    file: "src/billing/stripe-wire.ts",
     find: `error instanceof Stripe.errors.StripeInvalidRequestError &&
     (error.statusCode === 400 || error.statusCode === 404)`,
     replace: "error instanceof Stripe.errors.StripeError && error.statusCode !== undefined",
@@ -260,8 +260,8 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     file: "src/approvals/payment.ts",
-    find: "    if (await hasSignerLeft(deps.db, payment.accountId, payment.id)) return cancel(deps, payment);\n",
-    replace: "",
+    find: "    if (await hasSignerLeft(deps.db, payment.accountId, payment.id)) {\n",
+    replace: "    if (payment === undefined) {\n",
     test: "test/web/manage-members.test.ts",
     title: "and dies right after: the sweep gives it up",
   },
@@ -420,7 +420,7 @@ export const FAULTS: readonly Fault[] = [
     title: "is moved to the slow lane, and back once it answers in time",
   },
   {
-    file: "src/approvals/booking.ts",
+    file: "src/approvals/book-charge.ts",
     find: "    await linkDecision(trx, accountId, approvalId, now);\n",
     replace: "",
     test: "test/receipts/read-receipt.test.ts",
@@ -568,9 +568,9 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     file: "src/approvals/decide.ts",
-    find: '    await appendEvents(\n      trx,\n      accountId,\n      [{ type: "approval.confirmed", resourceId: approvalId, jobId: row.jobId, data }],\n      now,\n    );\n    await linkDecision(trx, accountId, approvalId, now);\n',
+    find: '    await appendEvents(trx, accountId, [approvalEvent(row, "declined")], now);\n    await linkDecision(trx, accountId, approvalId, now);\n',
     replace:
-      '    await linkDecision(trx, accountId, approvalId, now);\n    await appendEvents(\n      trx,\n      accountId,\n      [{ type: "approval.confirmed", resourceId: approvalId, jobId: row.jobId, data }],\n      now,\n    );\n',
+      '    await linkDecision(trx, accountId, approvalId, now);\n    await appendEvents(trx, accountId, [approvalEvent(row, "declined")], now);\n',
     test: "test/receipts/link-decisions.test.ts",
     title: "50 at once over two pools",
   },

@@ -30,8 +30,13 @@ export const OPERATIONS = {
   getContract: readPayments,
   createMilestone: askForPayment("create milestones"),
   requestMilestoneFunding: askForPayment("fund milestones"),
+  requestMilestoneApproval: askForPayment("release milestones"),
+  endContract: askForPayment("end contracts"),
+  /** A frozen account may. */
+  withdrawApproval: { by: "token", scopes: ["payments:write"] },
   getApproval: readPayments,
   getReceipt: readPayments,
+  listPendingPayments: readPayments,
   /** Any one of these scopes is enough; the feed leaves out what the token may not read. */
   listUpdates: { by: "token", scopes: ["proposals:read", "messages:read", "payments:read"] },
   listWebhooks: manageWebhooks,

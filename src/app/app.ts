@@ -9,11 +9,12 @@ import { openAgentAuth } from "../agent-auth/service.ts";
 import type { BoundaryObserver } from "../approvals/boundaries.ts";
 import { voidSignatures } from "../approvals/payment.ts";
 import { processorRoutes } from "../approvals/processor-routes.ts";
-import { approvalRoute, fundRoute } from "../approvals/routes.ts";
+import { approvalRoute, endRoute, fundRoute, releaseRoute, withdrawRoute } from "../approvals/routes.ts";
 import { Approval } from "../approvals/schemas.ts";
 import { AuditEntry } from "../audit/schemas.ts";
+import { pendingPaymentsRoute } from "../billing/pending-routes.ts";
 import type { Processor } from "../billing/processor.ts";
-import { Charge, PaymentMethod } from "../billing/schemas.ts";
+import { Charge, PaymentMethod, PendingPayment } from "../billing/schemas.ts";
 import type { Config } from "../config/config.ts";
 import { contractRoutes, createMilestoneRoute } from "../contracts/routes.ts";
 import {
@@ -38,6 +39,7 @@ import { accessRoutes } from "../operator/access-routes.ts";
 import { operatorFeedRoute } from "../operator/feed-routes.ts";
 import { operatorGate } from "../operator/gate.ts";
 import { pauseRoutes } from "../operator/pause-routes.ts";
+import { requestRoutes } from "../operator/request-routes.ts";
 import { operatorRoutes } from "../operator/routes.ts";
 import { Account, Member, OperatorMilestone } from "../operator/schemas.ts";
 import { operatorWebhookRoutes } from "../operator/webhook-routes.ts";
@@ -78,6 +80,7 @@ const SHARED_SCHEMAS = [
   Event,
   Me,
   PaymentMethod,
+  PendingPayment,
   Receipt,
   TokenMetadata,
   Updates,
@@ -122,6 +125,7 @@ export async function createApp(given: AppDeps): Promise<App> {
       operatorFeedRoute(api, deps);
       operatorWebhookRoutes(api, deps);
       pauseRoutes(api, deps);
+      await api.register(async (scope: App) => requestRoutes(scope, deps));
     };
     await app.register(operator, { prefix: "/api/operator/v1" });
   }
@@ -149,7 +153,9 @@ async function publicApi(api: App, deps: RouteDeps): Promise<void> {
   await bareAliases(api, deps);
   contractRoutes(api, deps);
   createMilestoneRoute(api, deps);
+  await api.register(async (scope: App) => endRoute(scope, deps));
   accountRoutes(api, deps);
+  pendingPaymentsRoute(api, deps);
   await api.register(async (scope: App) => tokenRoutes(scope, deps));
   await api.register(async (scope: App) => revokeTokenRoute(scope, deps));
   webhookRoutes(api, deps);
@@ -158,7 +164,8 @@ async function publicApi(api: App, deps: RouteDeps): Promise<void> {
 
 /** The calls that answer under the bare prefix too (CONTRACT.md §0). */
 async function bareAliases(api: App, deps: RouteDeps): Promise<void> {
-  await api.register(async (scope: App) => fundRoute(scope, deps));
+  for (const route of [fundRoute, releaseRoute, withdrawRoute])
+    await api.register(async (scope: App) => route(scope, deps));
   approvalRoute(api, deps);
   receiptRoute(api, deps);
   updatesRoute(api, deps);

@@ -34,6 +34,7 @@ const BY_PEOPLE: readonly ProblemName[] = [
   "passkey_proof_required",
   "act_signature_required",
   "own_passkey_required",
+  "second_person_missing",
 ];
 /** Problems that only calls of the operator's API meet. */
 const BY_OPERATORS: readonly ProblemName[] = [

@@ -3,8 +3,10 @@ import * as payments from "../billing/payment-service.ts";
 import type { ProcessorEvent } from "../billing/processor.ts";
 import { keepSetUpCard } from "../billing/service.ts";
 import { readClock } from "../database/clock.ts";
+import { isUuid } from "../lib/ids.ts";
 import { addSeconds, DAY_SECONDS, HOUR_SECONDS } from "../lib/time.ts";
 import { advancePayment, isOpen, type PaymentDeps } from "./payment.ts";
+import { bookReturn } from "./returns.ts";
 import { bookReversals } from "./reversals.ts";
 
 export type ProcessorEventDeps = PaymentDeps & { logger: Logger };
@@ -56,6 +58,7 @@ async function handle(deps: ProcessorEventDeps, event: ProcessorEvent): Promise<
 /** Does what an event leads to, by what its subject says now. `false`: it is too early. */
 async function attend(deps: ProcessorEventDeps, event: ProcessorEvent): Promise<boolean> {
   if (event.setupId !== null) await keepSetUpCard(deps, event.setupId);
+  if (event.sent !== null) await attendSent(deps, event.sent);
   if (event.intentId === null) return true;
   const payment = await findSubject(deps, event, event.intentId);
   if (payment === undefined) return true;
@@ -66,6 +69,27 @@ async function attend(deps: ProcessorEventDeps, event: ProcessorEvent): Promise<
   if (advanced === undefined || isOpen(advanced)) return false;
   if (advanced.status === "succeeded") await alertReversals(deps, advanced);
   return true;
+}
+
+/** Goes on with the payout or refund that an event tells of; one that had succeeded may have come back. */
+async function attendSent(
+  deps: ProcessorEventDeps,
+  { kind, id }: NonNullable<ProcessorEvent["sent"]>,
+): Promise<void> {
+  const { db, processor, logger } = deps;
+  const record = await (kind === "payout" ? processor.payouts : processor.refunds).find(id);
+  const { accountId, attemptId } = record ?? {};
+  if (record === undefined || accountId == null || attemptId == null || !isUuid(attemptId)) return;
+  const key = { accountId, id: attemptId };
+  const payment = await payments.findPayment(db, key);
+  if (payment === undefined) return;
+  if (isOpen(payment)) return advancePayment(deps, key);
+  if (payment.status !== "succeeded" || payment.sentId !== id || record.returnedCents === 0) return;
+  const whole = record.returnedCents === record.amountCents;
+  const details = { alert: `${kind}_returned`, ...key, sentId: id, returnedCents: record.returnedCents };
+  if (!whole) logger.error(details, "a part of something that was sent has come back: a person must look");
+  else if (await bookReturn(db, payment, record))
+    logger.error(details, "something that was sent has come back after it had succeeded");
 }
 
 /**

@@ -52,7 +52,9 @@ export function listReversals(
 export async function saveReversal(
   trx: Trx,
   { accountId, paymentId }: { accountId: string; paymentId: string },
-  reversal: Reversal,
+  reversal: Pick<Reversal, "id" | "status" | "amountCents" | "currency" | "takenCents" | "final"> & {
+    kind: ReversalsTable["kind"];
+  },
   { now, observedAt }: { now: Date; observedAt: Date },
 ): Promise<void> {
   const changed = {
@@ -75,16 +77,5 @@ export async function saveReversal(
       ...changed,
     })
     .onConflict((conflict) => conflict.columns(["account_id", "id"]).doUpdateSet(changed))
-    .execute();
-}
-
-/** Marks the invoice of an approval as refunded, once. */
-export async function markInvoiceRefunded(trx: Trx, accountId: string, approvalId: string): Promise<void> {
-  await trx
-    .updateTable("invoices")
-    .set({ status: "refunded" })
-    .where("account_id", "=", accountId)
-    .where("approval_id", "=", approvalId)
-    .where("status", "=", "paid")
     .execute();
 }

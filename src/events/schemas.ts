@@ -6,6 +6,7 @@ import type { Scope } from "../lib/scopes.ts";
 export const EVENT_SCOPES = {
   "approval.confirmed": "payments:read",
   "milestone.status_changed": "payments:read",
+  "payment.pending": "payments:read",
   "contract.created": "payments:read",
   "contract.budget_state_changed": "payments:read",
   "proposal.received": "proposals:read",
@@ -14,7 +15,13 @@ export const EVENT_SCOPES = {
 } as const satisfies Record<string, Scope>;
 
 /** The types that the operator's feed alone shows (CONTRACT.md §6): no scope reads them. */
-export const UNSCOPED_TYPES = ["account.registered", "payment.in_doubt"] as const;
+export const UNSCOPED_TYPES = [
+  "account.registered",
+  "approval.requested",
+  "payment.in_doubt",
+  "payment.refused",
+  "payment.reversed",
+] as const;
 
 /** The types that tokens, members and webhooks of an account may read. */
 export type AccountEventType = keyof typeof EVENT_SCOPES;

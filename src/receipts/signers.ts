@@ -1,18 +1,22 @@
 import { canonicalText } from "../lib/canonical.ts";
+import { sumOf } from "../lib/statement.ts";
 import type { LinkedContent, Signed } from "./schemas.ts";
 
 type Payment = LinkedContent["payments"][number];
 
 /**
  * What is wrong with who signed for which payment (CONTRACT.md §1, Two people): each payment names as many confirmations
- * as were required, over the same terms and card, by different people, and no confirmation is for two payments. One
+ * as were required, over the same terms and card, by different people, and no confirmation is for two payments of one milestone. One
  * that was enough by itself has its payment; a first of two may have come to nothing.
  */
 export function signerFaults({ approval, terms, statements, payments }: LinkedContent): string[] {
   const byCard = statements.filter(
-    ({ statement }) => statement.decision === "confirm" && statement.source?.kind === "card",
+    ({ statement }) => statement.decision === "confirm" && attempts(statement),
   );
   const named = payments.flatMap((payment) => payment.statements);
+  const perMilestone = payments.flatMap((payment) =>
+    payment.statements.map((digest) => `${digest} ${payment.milestoneId}`),
+  );
   const faults: string[] = [];
   for (const payment of payments) {
     const signed = payment.statements.map((digest) => byCard.find((one) => one.digest === digest));
@@ -22,7 +26,7 @@ export function signerFaults({ approval, terms, statements, payments }: LinkedCo
         : [`payment ${payment.id} is for a statement that is not there`]),
     );
   }
-  if (new Set(named).size !== named.length) faults.push("two payments are for one statement");
+  if (new Set(perMilestone).size !== perMilestone.length) faults.push("two payments are for one statement");
   const last = statements.at(-1);
   if (approval.status === "confirmed" && last && byCard.includes(last) && !lastOf(payments, last))
     faults.push("the last payment is not for what was signed last");
@@ -30,10 +34,16 @@ export function signerFaults({ approval, terms, statements, payments }: LinkedCo
     if (signersRequired === 1 && !named.includes(digest))
       faults.push("a confirmation that was enough by itself has no payment");
     const limit = approval.secondSignerFromCents;
-    if (signersRequired === 1 && limit !== null && terms.amountCents >= limit)
+    if (signersRequired === 1 && limit !== null && sumOf(terms).amountCents >= limit)
       faults.push("one person confirmed what needs two");
   }
   return faults;
+}
+
+/** Whether what was signed is carried out by attempts at the processor: credits move without one. */
+function attempts({ source, terms }: Signed["statement"]): boolean {
+  if ("refunds" in terms) return terms.refunds.some(({ to }) => to === "card");
+  return "payout" in terms || source?.kind === "card";
 }
 
 function faultsOfPayment({ id }: Payment, signed: readonly Signed[]): string[] {

@@ -44,7 +44,8 @@ const CONTENT = sql<ReceiptContent>`jsonb_build_object(
       ) m on true
       where s.account_id = v.account_id and s.approval_id = v.id),
     'payments', (
-      select coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'status', p.status, 'amountCents', p.amount_cents,
+      select coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'kind', p.kind,
+        'milestoneId', p.milestone_id, 'sentId', p.sent_id, 'status', p.status, 'amountCents', p.amount_cents,
         'currency', p.currency, 'processor', p.processor, 'intentId', p.intent_id,
         'refusal', case when p.refusal_code is not null
           then jsonb_build_object('code', p.refusal_code, 'message', p.refusal_message) end,

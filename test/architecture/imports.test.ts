@@ -15,20 +15,22 @@ const FEATURES = FOLDERS.slice(FOLDERS.indexOf("audit"), FOLDERS.indexOf("app"))
 
 /** A file of a feature ends in its role. A role imports from its own line and from the lines before it. */
 const ROLES = {
-  texts: words("schemas mails operations processor roles"),
+  texts: words("schemas mails operations processor roles terms"),
   data: words("store"),
   // The one thing that the name says, without HTTP. `sandbox` keeps books of its own, so it holds SQL.
   parts: [
     ...words("assertion attempts background boundaries challenge checks claim client cookie"),
     ...words("declines deps exchange file json keys limits merge party passwords pricing queue refusals"),
     ...words(
-      "registration report requirements resolver rules sandbox schedule schema scopes signature signers state stripe target terms",
+      "registration report requirements resolver rules sandbox schedule schema scopes signature signers state stripe outgoing target",
     ),
     ...words("to token validators verifier waiters wire"),
   ],
-  rules: words("service attempt booking decide events funding payment reversals signer submission"),
+  rules: words(
+    "service attempt booking charge payout refund refusal returns seam sending steps decide events funding payment reversals signer submission",
+  ),
   outside: words(
-    "answers calls errors gate server tools form forms view deliveries paths amount words routes jobs page pages",
+    "acts answers calls errors gate server tools form forms view deliveries paths amount words routes jobs page pages",
   ),
   kit: words("assets layout memberships presence reversals signing site wording zone"),
 };

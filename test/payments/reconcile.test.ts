@@ -111,7 +111,7 @@ describe("over Stripe's", async () => {
     const tell = (intentId: string, type: string) =>
       receiveProcessorEvent(
         { ...deps, logger },
-        { id: newId(), type, intentId, setupId: null, accountId: null },
+        { id: newId(), type, intentId, setupId: null, sent: null, accountId: null },
       );
     await tell(refunded.intentId, "refund.created");
     expect(await found()).toEqual([]);

@@ -1,5 +1,6 @@
 import type { HumanApproval } from "../../approvals/human-service.ts";
 import { Html, html } from "../../lib/html.ts";
+import { sumOf } from "../../lib/statement.ts";
 import { formatTimeLeft } from "../../lib/time.ts";
 import { amount, cardName, named, quote, standsBehind, time } from "../kit/wording.ts";
 
@@ -11,15 +12,10 @@ export function approvalTerms(
   approval: HumanApproval,
   paidFrom: { brand: string; last4: string } | null,
 ): Html {
-  const { terms } = approval;
+  const { amountCents, currency } = sumOf(approval.terms);
   return html`<dl class="terms">
-        ${row("Amount", html`<strong>${amount(terms.amountCents, terms.currency)}</strong> in full`)}
-        ${row("To", html`<strong>${named(terms.payee.displayName)}</strong>${detail("account", terms.payee.payoutAccount)}`)}
-        ${wideRow(
-          "For",
-          html`${approval.milestoneName !== null && html`<strong>${named(approval.milestoneName)}</strong>`}
-          ${quote(terms.description)}`,
-        )}
+        ${row("Amount", html`<strong>${amount(amountCents, currency)}</strong> in full`)}
+        ${approval.type === "contract_end" ? refundRows(approval) : payeeRows(approval)}
         ${row("Contract", named(approval.contractTitle))}
         ${source(approval, paidFrom)}
         ${row("Asked by", html`${named(approval.tokenName)}${behind(approval.asker)}${detail("key", approval.tokenPreview)}${detail("on", time(approval.createdAt))}`)}
@@ -27,10 +23,34 @@ export function approvalTerms(
       </dl>`;
 }
 
+type Of<T extends HumanApproval["type"]> = Extract<HumanApproval, { type: T }>;
+
+function payeeRows({ terms, milestoneName }: Of<"milestone_fund" | "milestone_approve">): Html {
+  const { displayName, payoutAccount } = terms.payee;
+  const account = "payout" in terms ? terms.payout.account : payoutAccount;
+  return html`${row("To", html`<strong>${named(displayName)}</strong>${detail("account", account)}`)}
+        ${wideRow(
+          "For",
+          html`${milestoneName !== null && html`<strong>${named(milestoneName)}</strong>`}
+          ${quote(terms.description)}`,
+        )}`;
+}
+
+/** Each refund that is signed, and where it goes. */
+function refundRows({ terms, accountName }: Of<"contract_end">): Html {
+  const refunds = terms.refunds.map(
+    ({ milestoneId, amountCents, currency, to }) =>
+      html`<li>${amount(amountCents, currency)} ${to === "card" ? "to the card that paid it" : "to the account’s credits"}${detail("milestone", milestoneId)}</li>`,
+  );
+  return html`${row("To", html`<strong>${named(accountName)}</strong>`)}
+        ${wideRow("Refunds", html`<ul>${refunds}</ul><span class="quiet">What a bank takes back no more goes to the account’s credits.</span>`)}`;
+}
+
 function source(
-  { state, card }: HumanApproval,
+  { type, state, card }: HumanApproval,
   paidFrom: { brand: string; last4: string } | null,
 ): Html | null {
+  if (type !== "milestone_fund") return row("Paid from", "The money that is held");
   if (state === "waiting") return row("Paid from", card === null ? "No card on file" : cardName(card));
   if (paidFrom === null || state === "expired") return null;
   return row("Paid from", cardName(paidFrom));
@@ -41,12 +61,13 @@ export function approvalReferences({ id, organizationId, terms, result }: HumanA
   const ids = [
     detail("approval", id),
     detail("account", organizationId),
-    detail("payee", terms.payee.userId),
-    detail("milestone", terms.milestoneId),
+    "refunds" in terms ? null : detail("payee", terms.payee.userId),
+    "refunds" in terms ? null : detail("milestone", terms.milestoneId),
     detail("contract", terms.contractId),
     detail("job", terms.jobId),
     detail("invoice", result?.invoiceId),
     detail("payment", result?.paymentIntentId),
+    detail("payout", result?.payoutTransactionId),
   ];
   return html`<details class="references">
         <summary>References</summary>

@@ -15,7 +15,7 @@ import { readSigning } from "../../approvals/second-signer.ts";
 import { findLatestPayment, listReversals, type PaymentRow } from "../../billing/payment-service.ts";
 import { html } from "../../lib/html.ts";
 import { notFound, Problem, problemRow } from "../../lib/problems.ts";
-import { type Decision, statementDigest } from "../../lib/statement.ts";
+import { type Decision, statementDigest, sumOf } from "../../lib/statement.ts";
 import { findPasskeys } from "../../passkeys/presence-service.ts";
 import type { SessionDeps } from "../../passkeys/session-deps.ts";
 import { formToken } from "../../sign-in/form-token.ts";
@@ -131,7 +131,7 @@ export async function presenceAsked(
 
 /** Whether the amount is so large that it is typed before it is confirmed. */
 export function isLarge({ config }: ApprovalPageDeps, { terms }: HumanApproval): boolean {
-  return terms.amountCents >= config.confirmAmountFromCents;
+  return sumOf(terms).amountCents >= config.confirmAmountFromCents;
 }
 
 /** A form that can send one statement alone: the one that the page shows. */
@@ -257,6 +257,7 @@ async function explain(
   if (approval.state !== "waiting") return message;
   if (isCurrent(approval, request.body as Shown))
     return "This page was sent twice, and counted once. Read it again before you decide.";
+  if (approval.type !== "milestone_fund") return message;
   const card =
     approval.card === null ? "no card is on file any more" : `the ${cardName(approval.card)} pays now`;
   return `Something changed since you opened this page: ${card}. Nothing was confirmed. Read it again before you decide.`;

@@ -38,6 +38,7 @@ export type Books = {
   intents: Map<string, HeldIntent<Stripe.PaymentIntent>>;
   charges: Map<string, Stripe.Charge>;
   refunds: Map<string, Stripe.Refund>;
+  transfers: Map<string, Stripe.Transfer>;
   disputes: Map<string, Stripe.Dispute>;
   transactions: Map<string, Stripe.BalanceTransaction>;
   events: Map<string, HeldEvent>;
@@ -53,6 +54,7 @@ export function emptyBooks(): Books {
     intents: new Map(),
     charges: new Map(),
     refunds: new Map(),
+    transfers: new Map(),
     disputes: new Map(),
     transactions: new Map(),
     events: new Map(),
@@ -127,6 +129,7 @@ const NAMES: Partial<Record<keyof Kept, { kind: string; field: string }>> = {
   intents: { kind: "payment_intent", field: "intent" },
   charges: { kind: "charge", field: "id" },
   refunds: { kind: "refund", field: "id" },
+  transfers: { kind: "transfer", field: "id" },
   disputes: { kind: "dispute", field: "id" },
   transactions: { kind: "balance_transaction", field: "id" },
   events: { kind: "event", field: "id" },
