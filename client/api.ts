@@ -285,7 +285,7 @@ export interface paths {
         };
         /**
          * Read a webhook
-         * @description A webhook that is `DISABLED` says why; delete it, and make it anew.
+         * @description `disabledReason` says why a webhook is `DISABLED`; delete it and create a new one.
          */
         get: operations["getWebhook"];
         put?: never;
@@ -571,7 +571,7 @@ export interface components {
             };
         };
         Me: {
-            /** @description The human behind the account: its first owner. Null fields: nobody has taken it on yet. */
+            /** @description The human behind the account: its first owner. Null fields: the account has no owner yet. */
             actor: {
                 userId: string | null;
                 email: string | null;
@@ -1155,7 +1155,7 @@ export interface components {
                 reason: "request_in_progress";
             };
         };
-        /** @description There is no receipt: nobody has confirmed or declined this approval, or they did before receipts were kept. */
+        /** @description There is no receipt. This approval has not been confirmed or declined, or that happened before receipts were kept. */
         NoReceipt: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1194,7 +1194,7 @@ export interface components {
                 limit: number;
             };
         };
-        /** @description This webhook is disabled. Delete it, and make it anew. */
+        /** @description This webhook is disabled. Delete it and create a new one. */
         WebhookDisabled: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1526,7 +1526,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description There is no receipt: nobody has confirmed or declined this approval, or they did before receipts were kept. */
+            /** @description There is no receipt. This approval has not been confirmed or declined, or that happened before receipts were kept. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2988,7 +2988,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description This webhook is disabled. Delete it, and make it anew. */
+            /** @description This webhook is disabled. Delete it and create a new one. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3096,7 +3096,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description This webhook is disabled. Delete it, and make it anew. */
+            /** @description This webhook is disabled. Delete it and create a new one. */
             409: {
                 headers: {
                     [name: string]: unknown;

@@ -28,7 +28,7 @@ export type Gate<Row extends Grant> = {
     preValidation: (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
   };
   grant(request: FastifyRequest): Row;
-  /** Reads and checks once more, for whoever lost a race. */
+  /** Reads and checks again, after a lost race. */
   again(request: FastifyRequest, reply: FastifyReply): Promise<Row>;
   /** What was done; when its token had ended by then, and so nothing was, the gates answer as they do now. */
   done<T>(request: FastifyRequest, reply: FastifyReply, result: T | undefined): Promise<T>;

@@ -66,7 +66,7 @@ export async function insertAnswer(db: Db, ref: KeyRef, attempt: string, answer:
   return numUpdatedRows === 1n;
 }
 
-/** Lets go of a key whose attempt has failed, so that a repeat begins anew at once. */
+/** Releases the key of a failed attempt, so that a repeat can start at once. */
 export async function releaseKey(db: Db, ref: KeyRef, attempt: string): Promise<void> {
   await db
     .deleteFrom("idempotency_keys")

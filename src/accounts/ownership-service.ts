@@ -5,9 +5,9 @@ import { claimAccount, lockAccount } from "./store.ts";
 import * as tokens from "./token-store.ts";
 
 /**
- * Gives an account that nobody has claimed to its first owner. Every token dies that spoke for it until then: the
- * owner says anew who does.
- * @returns the owner's member id; `undefined` when it was claimed already
+ * Assigns the first owner to an unclaimed account, and revokes all its tokens: the owner decides which programs act from
+ * then on.
+ * @returns the owner's member id; `undefined` when the account was claimed already
  */
 export async function assignOwner(
   trx: Trx,

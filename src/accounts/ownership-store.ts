@@ -59,8 +59,8 @@ export async function deleteTokens(trx: Trx, accountId: string, ids: readonly st
 }
 
 /**
- * Removes an account that nobody has claimed, or changed since it was made.
- * Whatever else belongs to it keeps it, by its foreign key.
+ * Deletes an account that was neither claimed nor changed since its creation. A row that refers to it prevents this by
+ * its foreign key.
  * @returns `false`: it is kept
  */
 export async function deleteUnclaimedAccount(trx: Trx, accountId: string): Promise<boolean> {

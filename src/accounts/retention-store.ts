@@ -35,7 +35,7 @@ export async function deleteEndedTokens(
   return Number(numAffectedRows ?? 0n);
 }
 
-/** Accounts with invitations that were used, or lapsed, before then. */
+/** Accounts with invitations that were used or expired before then. */
 export async function listAccountsWithOldInvitations(db: Db, before: Date, limit: number): Promise<string[]> {
   const { rows } = await sql<{ accountId: string }>`
     select distinct account_id as "accountId" from (

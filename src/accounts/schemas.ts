@@ -17,7 +17,7 @@ export const Me = Type.Object(
       },
       {
         description:
-          "The human behind the account: its first owner. Null fields: nobody has taken it on yet.",
+          "The human behind the account: its first owner. Null fields: the account has no owner yet.",
       },
     ),
     token: Type.Object({

@@ -63,7 +63,7 @@ export async function viewClaim({ db }: AgentAuthDeps, secret: string): Promise<
   };
 }
 
-/** Who claims: whoever is signed in under the e-mail that was named, or a person who is new here. */
+/** The person who claims: signed in under the named e-mail, or new. */
 export type Claimant = (Actor & { email: string; name: string }) | { name: string; password: string };
 
 /** How a claim went. `known`: the e-mail has a sign-in by now. A new person is signed in, by the cookie. */
@@ -77,7 +77,7 @@ export type ClaimOutcome =
  * Claims an account, once, with the secret that was mailed and the code that the agent shows: makes the person its
  * owner (and their sign-in, if they are new), fixes what the agent may do, and ends every token of the account, all
  * or nothing. A wrong code is counted; the fifth ends the claim (CONTRACT.md §6).
- * @throws Problem rate_limited, unavailable {retryAfterSeconds}; as `holdActor` for somebody signed in
+ * @throws Problem rate_limited, unavailable {retryAfterSeconds}; as `holdActor` for a signed-in person
  */
 export async function claimAccount(
   deps: AgentAuthDeps & SignInDeps,

@@ -11,7 +11,7 @@ const CODES = 1_000_000;
 const DIGITS = 6;
 
 /** Where a claim stands at `now`. `taken`: the account has an owner who came another way. */
-export type ClaimState = "unnamed" | "open" | "guessed" | "lapsed" | "window_over" | "claimed" | "taken";
+export type ClaimState = "unnamed" | "open" | "guessed" | "expired" | "window_over" | "claimed" | "taken";
 
 /** Where the claim of a registration stands: a pure function of its row. */
 export function claimState(row: RegistrationRow, now: Date): ClaimState {
@@ -20,7 +20,7 @@ export function claimState(row: RegistrationRow, now: Date): ClaimState {
   if (row.expiresAt <= now) return "window_over";
   if (row.attemptExpiresAt === null) return "unnamed";
   if ((row.wrongCodes ?? 0) >= WRONG_CODES_AT_MOST) return "guessed";
-  return row.attemptExpiresAt <= now ? "lapsed" : "open";
+  return row.attemptExpiresAt <= now ? "expired" : "open";
 }
 
 /** After the claim, how long its token waits for the agent at least. */
@@ -43,7 +43,7 @@ export function newUserCode(): string {
   return String(randomInt(CODES)).padStart(DIGITS, "0");
 }
 
-/** A digest of the code that only whoever has the mailed secret can compare a guess with. */
+/** A digest of the code. Checking a guess needs the mailed secret, too. */
 export function codeDigest(secret: string, code: string): Buffer {
   return hash("sha256", `${secret} ${code}`, "buffer");
 }

@@ -6,7 +6,7 @@ import { type Actor, inSession } from "../sign-in/service.ts";
 import { fetchableUntil, isRefused } from "./claim.ts";
 import * as store from "./store.ts";
 
-/** A token that a claim has brought and that its agent has not fetched yet: nobody holds it, and it may be had. */
+/** A token that a claim has granted and that its agent has not fetched yet. */
 export type WaitingGrant = { agentName: string | null; scopes: readonly string[]; until: Date };
 
 /** The account's, if one waits. */

@@ -13,10 +13,9 @@ export const NAMINGS_PER_EMAIL = 5;
 export const CODES_PER_ADDRESS = 20;
 
 /**
- * A bound on what strangers do that one address, one network and all of them together share. A network's first few are
- * counted apart from all further ones: so networks that take all that they may, however much each of them does, close
- * the door to each other and not to one that has asked for little. The bounds in all go by short windows, and whoever
- * is over an earlier bound uses up no later one.
+ * Limits unauthenticated calls by address, by network and in total. A network's first few calls count against a total of
+ * their own: networks that use up the other total lock out each other, not a network with few calls. The totals have short
+ * windows. A call that an earlier limit refuses does not count against a later one.
  */
 type FairBound = {
   name: string;
@@ -40,7 +39,7 @@ const REGISTRATIONS = {
   shared: 150,
   newcomers: 1_000,
 };
-/** Each is a mail to somebody who has not asked for it. */
+/** Each sends an unsolicited mail. */
 const NAMINGS = {
   name: "claim",
   address: NAMINGS_PER_ADDRESS,
@@ -73,7 +72,7 @@ export function createAgentLimits(db: Db) {
         await namings(naming.address);
         await mails.count(hash("sha256", naming.email, "base64url"));
       } catch (error) {
-        // Nobody was mailed, and others may have used those bounds up.
+        // No mail was sent, and other callers may have used up those limits.
         await namingsOfOne.giveBack(naming.accountId);
         throw error;
       }

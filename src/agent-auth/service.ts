@@ -51,7 +51,7 @@ export function openAgentAuth(db: Db, config: AgentAuthConfig, lookups: Lookups)
   return { db, config, lookups, agentLimits: createAgentLimits(db) };
 }
 
-/** Whether mail reaches people, without which nobody can claim: the demo's goes into its mailbox page. */
+/** Whether people can claim, which needs mail; the demo shows its mail on a page. */
 export function canClaim({ smtpUrl, demo }: AgentAuthConfig): boolean {
   return smtpUrl !== undefined || demo;
 }
@@ -67,8 +67,8 @@ export function endpointsOf(publicUrl: string) {
 }
 
 /**
- * Makes an account for an agent that nobody knows: a token that can read and prepare, until the window to claim
- * the account ends, and the claim token (CONTRACT.md §6).
+ * Creates an account for an unknown agent, with a token that can read and prepare until the window to claim the account
+ * ends, and the claim token (CONTRACT.md §6).
  * @throws Problem rate_limited {retryAfterSeconds}
  */
 export async function registerAgent(
@@ -148,7 +148,7 @@ export async function startClaim(
   if (found === undefined)
     throw new Refusal("invalid_request", "The claim_token is unknown. Register again.");
   const { credential, registration } = found;
-  // Only what can be mailed counts against whoever would be.
+  // Checked first, so that only mails that are sent count against the recipient.
   assertClaimable(registration, await readClock(db));
   await agentLimits.countNaming({ accountId: credential.accountId, address, email });
   const { accountId } = credential;

@@ -142,7 +142,7 @@ export async function countWrongCode(trx: Trx, accountId: string): Promise<void>
     .execute();
 }
 
-/** Notes that a human has claimed the account, and what they let the agent do. `false`: somebody had. */
+/** Records that a human has claimed the account, with the scopes they granted. `false`: it was claimed already. */
 export async function markClaimed(
   trx: Trx,
   accountId: string,
@@ -183,7 +183,7 @@ export async function markRefused(trx: Trx, accountId: string): Promise<boolean>
   return numUpdatedRows === 1n;
 }
 
-/** Registrations that nobody has claimed and whose window ended before then, the oldest first. */
+/** Unclaimed registrations whose window ended before then, the oldest first. */
 export function listUnclaimed(db: Db, before: Date, limit: number) {
   return db
     .selectFrom("agent_registrations")
@@ -195,7 +195,7 @@ export function listUnclaimed(db: Db, before: Date, limit: number) {
     .execute();
 }
 
-/** Forgets a registration that nobody has claimed, and the claim that was open. `false`: somebody has. */
+/** Deletes an unclaimed registration and its open claim. `false`: it was claimed. */
 export async function deleteUnclaimed(trx: Trx, accountId: string): Promise<boolean> {
   const unclaimed = await trx
     .selectFrom("agent_registrations")

@@ -13,8 +13,8 @@ export type NewDelivery = {
 };
 
 /**
- * Marks the account's webhooks that want one of the types as due, and holds them until the transaction ends:
- * whoever finds one with nothing left to send waits for that, and looks again. None while the feature is off.
+ * Marks the account's webhooks that subscribe to one of the types as due, and locks them until the transaction ends. A
+ * sender that finds nothing left waits for this lock, and looks again. None while the feature is off.
  */
 export async function wakeSubscribers(
   trx: Trx,

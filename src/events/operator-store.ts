@@ -17,8 +17,8 @@ export async function insertIntoOutbox(
 }
 
 /**
- * After which number the operator's feed goes on, held so that one transaction at a time appends to it: after the last one,
- * or, when the server runs anew, beyond all that may be lost.
+ * Locks the head of the operator's feed, so that one transaction at a time appends to it. Returns its last number; after
+ * a restore or fail-over, a number beyond all that may have been lost.
  */
 export async function lockLastNumber(trx: Trx): Promise<number> {
   const { rows } = await sql<{ last: number; moved: boolean; now: Date }>`

@@ -45,9 +45,9 @@ export const Event = Type.Object(
 );
 export type Event = Static<typeof Event>;
 
-/** The name under which whoever waits for the operator's feed is woken; accounts go by their `account_id`. */
+/** The name of the operator's feed on the change bus; accounts use their `account_id`. */
 export const OPERATOR_FEED = "operator";
-/** The name under which whoever sends deliveries is woken. */
+/** The name on the change bus that wakes the sender of deliveries. */
 export const DELIVERIES = "deliveries";
 
 /** An event in the operator's feed: numbered in it, and with the operator's id for its account. */

@@ -19,10 +19,9 @@ export { deleteFeed } from "./retention-store.ts";
 export type { NewEvent } from "./store.ts";
 
 /**
- * Appends events to the account's feed, in the transaction of the change that they tell of, and with each the
- * deliveries to the webhooks that want it. Call it last: it takes those webhooks and then the account's head,
- * after which nothing else may be locked (invariant 11). Once it has committed, whoever waits for the account's
- * events is woken, and whoever sends the deliveries.
+ * Appends events to the account's feed, with a delivery for each webhook that subscribes to their type, in the transaction
+ * of the change itself. Call it last: it locks those webhooks and then the account's head, after which nothing else may be
+ * locked (invariant 11). The commit wakes waiting readers and the sender of deliveries.
  * @returns the events as the feed shows them
  */
 export async function appendEvents(
@@ -66,8 +65,8 @@ async function queueDeliveries(
 }
 
 /**
- * A page of the account's feed, oldest first (CONTRACT.md §2): whoever follows `nextCursor` sees every event
- * that they may read, once and in order.
+ * A page of the account's feed, oldest first (CONTRACT.md §2). A reader that follows `nextCursor` sees every event that it
+ * may read, once and in order.
  * @param grant.scopes those of a token, or all there is
  * @param query.cursor digits; absent: from the oldest event kept. `limit`: events scanned, 1–200
  * @throws Problem cursor_ahead, cursor_expired

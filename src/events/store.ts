@@ -81,7 +81,7 @@ export function readLastEvents(
 export type EventPage<Row extends EventRow = EventRow> = {
   firstEvent: number;
   lastEvent: number;
-  /** The server runs anew: whoever is ahead of the last event may have read what is lost, and is not wrong. */
+  /** After a restore or fail-over: a reader ahead of the last event may have read events that were lost. */
   mayHaveLost: boolean;
   rows: Row[];
 };

@@ -53,9 +53,9 @@ export class Waiters {
   }
 
   /**
-   * Reads a page; while there is nothing to give, waits for events and reads on. Events that the token may not
-   * read do not end the wait, they advance the cursor. Whoever has waited in vain gets the last page read, empty.
-   * @throws Problem rate_limited when the token has 20 requests waiting already; whatever `read` and `recheck` throw
+   * Reads a page; while it is empty, waits for events and reads on. Events that the token may not read advance the cursor
+   * and do not end the wait. After the time is up, returns the last page, which is empty.
+   * @throws Problem rate_limited when the token has 20 requests waiting already; errors of `read` and `recheck`
    */
   async hold<Page extends Updates>(
     waiting: Waiting,
@@ -85,7 +85,7 @@ export class Waiters {
     }
   }
 
-  /** Wakes whoever stands behind their account's last event: for what no wake-up has told of. */
+  /** Wakes requests whose feed has events that were never announced. */
   async lookForMissed(): Promise<void> {
     const accountIds = [...this.#byFeed.keys()].filter((feed) => feed !== OPERATOR_FEED);
     for (let i = 0; i < accountIds.length; i += FEEDS_A_LOOK) {
@@ -138,7 +138,7 @@ export class Waiters {
   }
 }
 
-/** What a waiter can be told, the last first: that nobody needs its answer, that its time is up, that there may be news. */
+/** What a waiter can be told, in rising priority: there may be events, its time is up, its caller is gone. */
 type Told = "news" | "late" | "over";
 const RANKS: readonly Told[] = ["news", "late", "over"];
 

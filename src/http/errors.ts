@@ -23,8 +23,8 @@ export function toEnvelope(problem: Problem, requestId: string): ErrorEnvelope {
 }
 
 /**
- * Turns whatever was thrown into a refusal of the catalogue. What nobody foresaw becomes `internal_error`,
- * and the database being away `unavailable`.
+ * Maps a thrown error to a problem of the catalogue: an unexpected one to `internal_error`, a database that does not
+ * answer to `unavailable`.
  */
 export function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;

@@ -10,8 +10,8 @@ export type Lookup = { lane: "token" | "agent-auth"; address: string; digest: Bu
 
 /**
  * Whether a credential may be looked up: the address has cost less than 120 look-ups in vain in this minute, or the
- * credential was accepted within the last hour, so that nobody's failures shut out a neighbour who is known.
- * @returns what is to be told of the limit where it refuses
+ * credential was accepted within the last hour, so that failures behind one address do not lock out a known neighbour.
+ * @returns the limit to report, if it refuses
  */
 export function refusedLookup(
   limits: RateLimits,
@@ -52,7 +52,7 @@ export function openLookups(limits: RateLimits, lane: Lookup["lane"]) {
       noteLookup(limits, lookup, found !== undefined);
       return found;
     },
-    /** Notes what was just given out: a neighbour's failures keep nobody from its first use. */
+    /** Records a credential that was just issued, so that a neighbour's failures do not block its first use. */
     accept: ({ digest }: { digest: Buffer }) => limits.known.accept(digest),
     /** Notes what was just revoked. */
     reject: ({ digest }: { digest: Buffer }) => limits.known.reject(digest),

@@ -3,8 +3,8 @@ import { Problem } from "../lib/problems.ts";
 
 /**
  * The first cross-site defence of every form (CONTRACT.md §7): the browser must say that a page of this very
- * origin sent it, and that this origin is ours: to a page whose name has been pointed at this machine its own is the
- * same one too (DNS rebinding). `Host` is never asked, as whoever sends the request chooses it.
+ * origin sent it, and that this origin is ours: a page whose name points to this machine has its
+ * own origin as well (DNS rebinding). `Host` is ignored: the sender of the request chooses it.
  * @returns a hook, to run before the body is read
  * @throws Problem form_refused
  */

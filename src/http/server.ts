@@ -31,7 +31,7 @@ const KEEP_ALIVE_TIMEOUT = 72_000;
 const IDLE_TIMEOUT = MINUTE;
 /** How long a caller whose request could not be read has to take the answer. */
 const LINGER = 1_000;
-/** Asked every few seconds by whoever runs the service. */
+/** Polled every few seconds by the operator's monitoring. */
 const HEALTH = new Set(["/livez", "/readyz"]);
 
 export type ServerOptions = {

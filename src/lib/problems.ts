@@ -130,11 +130,11 @@ const catalogue = {
     "A request with this `Idempotency-Key` is still running. Send it again in a moment to learn its answer.",
     true,
   ],
-  already_decided: [409, "CONFLICT", "This approval has been decided already, or has lapsed.", true],
+  already_decided: [409, "CONFLICT", "This approval has already been decided, or it has expired.", true],
   no_receipt: [
     409,
     "CONFLICT",
-    "There is no receipt: nobody has confirmed or declined this approval, or they did before receipts were kept.",
+    "There is no receipt. This approval has not been confirmed or declined, or that happened before receipts were kept.",
     true,
   ],
   statement_stale: [
@@ -206,7 +206,7 @@ const catalogue = {
   passkey_missing: [
     409,
     "CONFLICT",
-    "No owner of the account has an active passkey, so that nobody could confirm. An owner adds one first.",
+    "No owner of the account has an active passkey, so no one could confirm. An owner must add one first.",
     true,
   ],
   co_sign_loosening: [409, "CONFLICT", "Only an owner of the account can loosen its co-sign policy.", true],
@@ -228,7 +228,7 @@ const catalogue = {
     "The account has as many webhooks as it may have. Delete one first.",
     true,
   ],
-  webhook_disabled: [409, "CONFLICT", "This webhook is disabled. Delete it, and make it anew.", true],
+  webhook_disabled: [409, "CONFLICT", "This webhook is disabled. Delete it and create a new one.", true],
   member_active: [
     409,
     "CONFLICT",
@@ -238,7 +238,7 @@ const catalogue = {
   last_owner: [
     409,
     "CONFLICT",
-    "An account keeps at least one owner. Make somebody else an owner first.",
+    "An account needs at least one owner. Make another member an owner first.",
     true,
   ],
   unknown_payment_method: [

@@ -16,7 +16,7 @@ export type KeptMail = { id: string; to: string; subject: string; paragraphs: st
 /**
  * Queues a mail with the change that it tells of: it goes out soon after `trx` commits, and never if it does
  * not. At least once: one that was sent when its process died may be sent again, under the same Message-ID.
- * @param usefulSeconds after which nobody needs it any more
+ * @param usefulSeconds after this time it is not sent any more
  */
 export async function queueMail(trx: Trx, mail: Mail, now: Date, usefulSeconds = DAY_SECONDS): Promise<void> {
   await store.insertMail(

@@ -66,7 +66,7 @@ export async function markSent(db: Db, id: string, { keepBody }: { keepBody: boo
     where id = ${id} and sent_at is null`.execute(db);
 }
 
-/** Lets a mail that could not go out wait, or gives it up when nobody needs it any more. */
+/** Schedules another attempt for a mail, or gives it up if it would be useless by then. */
 export async function markUnsent(db: Db, id: string, waitSeconds: number): Promise<void> {
   await sql`
     update mails set leased_until = null, due_at = now() + make_interval(secs => ${waitSeconds}),

@@ -38,7 +38,7 @@ export type Call = {
   requestId: string;
   /** Has `listener` called when the caller hangs up. */
   onHangUp(listener: () => void): void;
-  /** Told of what nobody foresaw; the caller learns nothing of it. */
+  /** Called with an unexpected error; the caller does not see it. */
   onFault(error: unknown): void;
 };
 

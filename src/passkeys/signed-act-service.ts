@@ -1,5 +1,5 @@
 import type { PublicKeyCredentialRequestOptionsJSON } from "@simplewebauthn/server";
-import { listMemberships } from "../accounts/service.ts";
+import { listMemberships } from "../accounts/member-service.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { canonicalText } from "../lib/canonical.ts";
 import type { Origin } from "../lib/origin.ts";

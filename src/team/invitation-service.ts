@@ -1,5 +1,5 @@
+import * as invitations from "../accounts/invitation-service.ts";
 import { may } from "../accounts/roles.ts";
-import * as accounts from "../accounts/service.ts";
 import { byPerson, type NewEntry, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
@@ -20,11 +20,11 @@ import {
   startSession,
 } from "../sign-in/service.ts";
 
-export type { Invitation } from "../accounts/service.ts";
+export type { Invitation } from "../accounts/invitation-service.ts";
 
 /** What the page behind an invitation shows. */
 export type InvitationView = {
-  invitation: accounts.Invitation;
+  invitation: invitations.Invitation;
   /** Whether the e-mail signs in already: then its person accepts signed in, and no password is set. */
   known: boolean;
 };
@@ -34,7 +34,7 @@ export async function viewInvitation(
   { db }: SessionDeps,
   secret: string,
 ): Promise<InvitationView | undefined> {
-  const invitation = await accounts.readInvitation(db, secret);
+  const invitation = await invitations.readInvitation(db, secret);
   if (invitation === undefined) return undefined;
   return { invitation, known: (await findPersonByEmail(db, invitation.email)) !== undefined };
 }
@@ -80,12 +80,12 @@ async function join(
   origin: Origin,
   now: Date,
 ): Promise<{ userId: string; name: string } | undefined> {
-  const invited = await accounts.readInvitation(trx, secret);
+  const invited = await invitations.readInvitation(trx, secret);
   if (invited === undefined) return undefined;
   const { email, name } = invited;
   const userId = await addPerson(trx, { email, name, hash }, now);
   if (userId === undefined) throw new AlreadyKnown();
-  const invitation = await accounts.acceptInvitation(trx, secret, userId, now);
+  const invitation = await invitations.acceptInvitation(trx, secret, userId, now);
   if (invitation === undefined) throw new AlreadyKnown();
   await recordAudit(trx, joined(invitation, { userId, name }, origin), now);
   return { userId, name };
@@ -101,11 +101,11 @@ export async function acceptAsMember(
   secret: string,
   person: Actor & { email: string; name: string },
   origin: Origin,
-): Promise<accounts.Invitation | undefined> {
-  const named = await accounts.readInvitation(db, secret);
+): Promise<invitations.Invitation | undefined> {
+  const named = await invitations.readInvitation(db, secret);
   if (named?.email !== person.email) return undefined;
   return inSession(db, person, {}, async (trx, now, held) => {
-    const invitation = await accounts.acceptInvitation(trx, secret, person.userId, now);
+    const invitation = await invitations.acceptInvitation(trx, secret, person.userId, now);
     if (invitation === undefined) return undefined;
     await assertPasskeysAreTheirs(trx, held, person.userId);
     await recordAudit(trx, joined(invitation, person, origin), now);
@@ -122,10 +122,10 @@ type Owner = Actor & {
 export async function listWaitingForConsent(
   { db }: SessionDeps,
   { memberships }: Pick<Owner, "memberships">,
-): Promise<accounts.Invitation[]> {
+): Promise<invitations.Invitation[]> {
   const owned = memberships.filter(({ role }) => may(role, "own"));
   return (
-    await Promise.all(owned.map(({ accountId }) => accounts.listWaitingInvitations(db, accountId)))
+    await Promise.all(owned.map(({ accountId }) => invitations.listWaitingInvitations(db, accountId)))
   ).flat();
 }
 
@@ -141,7 +141,7 @@ export async function decideInvitation(
   owner: Owner,
   asked: { accountId: string; invitationId: string; role: MemberRole; consents: boolean },
   signature: Signature,
-): Promise<{ invitation: accounts.Invitation | undefined; cookie: string | undefined }> {
+): Promise<{ invitation: invitations.Invitation | undefined; cookie: string | undefined }> {
   const { accountId, invitationId, role, consents } = asked;
   const need = {
     fresh: !consents,
@@ -152,7 +152,7 @@ export async function decideInvitation(
     const act = consentAct(accountId, invitationId, role);
     const signed = consents ? await proveAct(trx, deps, owner, held, { act, signature }, now) : undefined;
     const decision = { userId: owner.userId, consents, role };
-    const invitation = await accounts.decideInvitation(trx, accountId, invitationId, decision, now);
+    const invitation = await invitations.decideInvitation(trx, accountId, invitationId, decision, now);
     if (invitation === undefined) return { invitation, cookie: signed?.cookie };
     const action = consents ? "invitation_consented" : "invitation_refused";
     const subject = { kind: "member", id: invitation.memberId };
@@ -176,7 +176,7 @@ function unlessKnown(error: unknown): undefined {
 }
 
 function joined(
-  { accountId, memberId, role }: accounts.Invitation,
+  { accountId, memberId, role }: invitations.Invitation,
   person: { userId: string; name: string },
   origin: Origin,
 ): NewEntry {

@@ -1,11 +1,11 @@
+import { insertInvitation } from "../accounts/invitation-service.ts";
 import {
   assertMayInvite,
   changeRole as changeRoleOf,
   listOwners,
-  type MemberOfAccount,
+  type MemberRow,
   removeMember as removeMemberOf,
 } from "../accounts/member-service.ts";
-import { insertInvitation } from "../accounts/service.ts";
 import { listTokensOfUser, revokeWithDescendants } from "../accounts/token-service.ts";
 import type { AuditAction } from "../audit/schemas.ts";
 import { byPerson, type NewEntry, recordAudit } from "../audit/service.ts";
@@ -79,7 +79,7 @@ export async function changeRole(
   account: Account,
   change: RoleChange,
   signature: Signature,
-): Promise<Done<MemberOfAccount>> {
+): Promise<Done<MemberRow>> {
   const act = roleAct(account.accountId, change);
   return asOwner(deps, { owner, account, signature, act }, async (step) => {
     const { trx, now } = step;
@@ -107,7 +107,7 @@ export async function removeMember(
   account: Account,
   removal: Removal,
   signature: Signature,
-): Promise<Done<MemberOfAccount>> {
+): Promise<Done<MemberRow>> {
   const { memberId, revokeKeys, endWebhooks } = removal;
   const { accountId, accountName } = account;
   const act = removalAct(accountId, removal);
@@ -176,7 +176,7 @@ async function record(
 async function mailOwners(
   { trx, now, owner, account }: Step,
   mail: (to: { email: string; name: string }) => Mail,
-  concerned?: MemberOfAccount,
+  concerned?: MemberRow,
 ): Promise<void> {
   const owners = await listOwners(trx, account.accountId);
   const others = owners.filter(({ userId, id }) => userId !== owner.userId && id !== concerned?.id);

@@ -77,7 +77,7 @@ export async function rotateByHand(
 
 /**
  * A member deletes a webhook, and with it everything that was still to be sent to it; mailed and audited like a new one,
- * as from then on nobody hears by it what happens in the account.
+ * because the account loses a way to learn of its events.
  * @throws Problem not_found, presence_lapsed; as `holdActor`
  */
 export async function deleteByHand(deps: Deps, hand: Hand, id: string): Promise<void> {
@@ -98,7 +98,7 @@ export async function deleteByHand(deps: Deps, hand: Hand, id: string): Promise<
 /** Whose webhooks: a person's, made by hand or with keys that they made; or a key's, and those of its descendants. */
 export type MadeBy = { userId: string } | { tokenId: string };
 
-/** What somebody has made for an account, and what goes on when they are gone, in the order of the ids. */
+/** The webhooks that a person or a token has created, which would outlive them, in the order of the ids. */
 export async function listMadeBy(db: Db, accountId: string, maker: MadeBy): Promise<Webhook[]> {
   const tokenIds = await listFamily(db, accountId, maker);
   return listWebhooksMadeBy(db, accountId, { userId: "userId" in maker ? maker.userId : null, tokenIds });
@@ -110,7 +110,7 @@ export async function listMadeBy(db: Db, accountId: string, maker: MadeBy): Prom
  */
 export async function deleteMadeBy(trx: Trx, accountId: string, maker: MadeBy): Promise<number> {
   const webhooks = await listMadeBy(trx, accountId, maker);
-  // One after the other in this order, as whoever writes events takes them.
+  // In the lock order of webhooks: by id.
   for (const { id } of webhooks) await removeWebhook(trx, accountId, id);
   return webhooks.length;
 }

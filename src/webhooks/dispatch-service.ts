@@ -23,7 +23,7 @@ const LEASE_SECONDS = 30;
 const EXCHANGE_SECONDS = 15;
 /** How long a stop waits for what is under way before it breaks it off. */
 const STOP_GRACE = 3 * SECOND;
-const LAPSED_BATCH = 500;
+const EXPIRED_BATCH = 500;
 const FAILURES_AT_MOST = 10;
 const UNSIGNED = "could not be signed: the operator of this service has to mend it";
 const UNSIGNED_WAIT_SECONDS = 60;
@@ -111,7 +111,7 @@ export function createDispatcher(deps: DispatchDeps, onFree: () => void): Dispat
     }
     const { url, body } = delivery;
     const outcome = await deps.client.deliver({ url, headers, body }, breakOff.signal);
-    // Broken off: nobody knows whether it arrived, so it stays due.
+    // Aborted: it may or may not have arrived, so it stays due.
     if (breakOff.signal.aborted && outcome.status === null) return;
     await recordOutcome(deps, leased, slow, delivery, outcome);
   }
@@ -123,7 +123,7 @@ export function createDispatcher(deps: DispatchDeps, onFree: () => void): Dispat
   return {
     async sweep() {
       const now = await readClock(db);
-      for (const lapsed of await store.listLapsedLeases(db, now, LAPSED_BATCH)) await release(db, lapsed);
+      for (const expired of await store.listExpiredLeases(db, now, EXPIRED_BATCH)) await release(db, expired);
       for (const lane of lanes) if (!stopped) await fillLane(lane, now);
     },
     idle,
@@ -189,7 +189,7 @@ function endOf(gone: boolean, failures: number, { error }: Outcome): string | un
   return `${failures} deliveries in a row failed, each after its last attempt. The last one: ${error}.`;
 }
 
-/** Gives a lease back, unless somebody has taken it away meanwhile. */
+/** Releases a lease, unless it was taken over meanwhile. */
 async function release(db: Db, leased: store.Leased): Promise<void> {
   await inTransaction(db, async (trx) => {
     const now = await readClock(trx);

@@ -12,8 +12,8 @@ export type WebhookKey = { accountId: string; id: string };
 export type Leased = WebhookKey & { lease: string };
 
 /**
- * Webhooks of one lane that have something to send by now, the longest waiting first, and that nobody serves:
- * neither them nor another of the same account and receiver. While its account's feature is off, one waits.
+ * Due webhooks of one lane without a lease, the longest waiting first. Excludes those whose account has a lease on another
+ * webhook of the same receiver, and those whose account has the feature off.
  */
 export async function listDueWebhooks(
   db: Db,
@@ -33,8 +33,8 @@ export async function listDueWebhooks(
 }
 
 /**
- * Takes the lease of a webhook that is due. `false`: somebody else has it, or another of the same receiver, or
- * a transaction is just writing to it; it stays due.
+ * Takes the lease of a due webhook. `false`: it or another of the same receiver is leased, or a transaction is writing
+ * to it; it stays due.
  */
 export async function takeLease(db: Db, leased: Leased, now: Date, until: Date): Promise<boolean> {
   const { accountId, id, lease } = leased;
@@ -55,7 +55,7 @@ export async function takeLease(db: Db, leased: Leased, now: Date, until: Date):
 }
 
 /** Leases whose process has died, or has lost the database. */
-export async function listLapsedLeases(db: Db, now: Date, limit: number): Promise<Leased[]> {
+export async function listExpiredLeases(db: Db, now: Date, limit: number): Promise<Leased[]> {
   const { rows } = await sql<Leased>`
     select account_id as "accountId", id, lease from webhooks
     where lease is not null and leased_until <= ${now} limit ${limit}`.execute(db);
@@ -151,7 +151,7 @@ export type AttemptValues = {
   answerError: string | null;
 };
 
-/** Writes how an attempt went. `false`: it is not the last that was made, or somebody has let the delivery begin anew. */
+/** Records an attempt's outcome. `false`: a later attempt was made, or the delivery was restarted. */
 export async function writeAttempt(
   trx: Trx,
   accountId: string,

@@ -75,7 +75,7 @@ async function sendEvent(
   }
   const attempt = { lease, cursor, at, status };
   if (error === null) return store.advanceCursor(db, attempt, addSeconds(at, LEASE_SECONDS));
-  // Broken off: nobody knows whether it arrived, so it is still to be sent.
+  // Aborted: it may or may not have arrived, so it is sent again.
   if (stopping.aborted && status === null) return false;
   const attempts = target.attempts + 1;
   const wait = WAITS[target.attempts] ?? LONGEST_WAIT;

@@ -40,7 +40,7 @@ export function deliverOperatorWebhook(
   };
 }
 
-/** After a rotation of SECRETS_KEY, seals the webhook's secrets anew, so that the older key can be taken out. */
+/** Seals the webhook's secrets with the newest SECRETS_KEY after a rotation, so that older keys can be taken out. */
 export async function resealOperatorSecrets({ db, config }: WebhookDeps): Promise<void> {
   const { secretsKeys } = config;
   const [newest] = secretsKeys;

@@ -72,7 +72,7 @@ export async function takeOperatorLease(db: Db, lease: string, now: Date, until:
   return numAffectedRows === 1n;
 }
 
-/** What sending takes, read anew for each event. */
+/** What sending needs, read for each event. */
 export type OperatorTarget = {
   /** The database's time. */
   now: Date;
@@ -114,7 +114,7 @@ export async function findLeasedTarget(
 /** How an attempt at the event behind `cursor` went. */
 export type OperatorAttempt = { lease: string; cursor: number; at: Date; status: number | null };
 
-/** Goes on behind the event that has arrived. `false`: the lease is lost, and somebody sends it once more. */
+/** Moves the cursor past the delivered event. `false`: the lease is lost, and another process sends it again. */
 export async function advanceCursor(
   db: Db,
   { lease, cursor, at, status }: OperatorAttempt,

@@ -55,8 +55,8 @@ export function secretContext(accountId: string, webhookId: string): string {
 }
 
 /**
- * Adds a webhook within the transaction of whoever may. Holds the account, so that no two pass its limit together.
- * @param id a form's, which so counts once
+ * Adds a webhook within the caller's transaction. Locks the account, so that two calls cannot pass its limit together.
+ * @param id drawn for a form, which makes sending it twice idempotent
  * @throws Problem bad_request {field}, webhook_limit_reached, form_refused
  */
 export async function addWebhook(
@@ -135,8 +135,7 @@ export async function holdWebhook(trx: Trx, accountId: string, id: string): Prom
 }
 
 /**
- * Deletes a webhook, and with it everything that was still to be sent to it, within the transaction of whoever may; one
- * that is deleted already stays so.
+ * Deletes a webhook and its pending deliveries, within the caller's transaction. Idempotent.
  */
 export function removeWebhook(trx: Trx, accountId: string, id: string): Promise<void> {
   return store.markDeleted(trx, accountId, id);
@@ -207,7 +206,7 @@ export function redeliver(
   });
 }
 
-/** The same in the transaction of whoever may. */
+/** The same within the caller's transaction. */
 export async function restartDelivery(
   trx: Trx,
   config: WebhookDeps["config"],

@@ -75,7 +75,7 @@ describe("opentrain_wait_for_approval", () => {
     const story = await begin(service);
     const { status, text } = await approvalOf(await hold(story, 1));
     expect(status).toBe("pending");
-    expect(text).toMatch(/^PENDING: nobody has decided.*Do not request it again/s);
+    expect(text).toMatch(/^PENDING: not decided yet.*Do not request it again/s);
   });
 
   test("goes on waiting while other things happen in the account", async () => {

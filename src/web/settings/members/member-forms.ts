@@ -1,5 +1,5 @@
 import { type Static, Type } from "@sinclair/typebox";
-import type { MemberOfAccount } from "../../../accounts/member-service.ts";
+import type { MemberRow } from "../../../accounts/member-service.ts";
 import type { Trx } from "../../../database/connection.ts";
 import type { MemberRole } from "../../../database/schema.ts";
 import { isVisible } from "../../../lib/names.ts";
@@ -47,7 +47,7 @@ const EMAIL_AT_MOST = 254;
 
 /** The change of role that a form asks for. */
 export function roleChangeOf(
-  { id, role: from }: MemberOfAccount,
+  { id, role: from }: MemberRow,
   { role, shown }: Static<typeof RoleForm>,
 ): RoleChange {
   return { memberId: id, from, role, shown };
@@ -56,7 +56,7 @@ export function roleChangeOf(
 /** The removal that a form asks for, with what goes along. */
 export function removalOf(
   accountId: string,
-  { id }: MemberOfAccount,
+  { id }: MemberRow,
   { revoke_keys, delete_webhooks }: Static<typeof RemoveForm>,
 ): Removal {
   const endWebhooks =
