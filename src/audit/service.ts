@@ -68,14 +68,23 @@ export async function recordAudit(trx: Trx, entry: NewEntry, now: Date): Promise
 /**
  * An account's entries, the newest first (CONTRACT.md §8).
  * @param cursor the `nextCursor` of the page before; absent: the newest page
+ * @param actions only these; absent: all
  * @throws Problem bad_request {field: "cursor"}
  */
 export async function listAudit(
   db: Db,
   accountId: string,
-  { cursor, limit = 50 }: { cursor?: string | undefined; limit?: number | undefined },
+  {
+    cursor,
+    limit = 50,
+    actions,
+  }: {
+    cursor?: string | undefined;
+    limit?: number | undefined;
+    actions?: readonly AuditAction[] | undefined;
+  },
 ): Promise<{ entries: AuditEntry[]; nextCursor: string | null }> {
-  const rows = await store.listEntries(db, accountId, readCursor(cursor), limit + 1);
+  const rows = await store.listEntries(db, accountId, { before: readCursor(cursor), actions }, limit + 1);
   const page = rows.slice(0, limit);
   const last = page.at(-1);
   const nextCursor = rows.length > limit && last !== undefined ? `${last.at.getTime()}.${last.id}` : null;

@@ -34,7 +34,10 @@ export async function listAccountsOf(trx: Trx, userId: string): Promise<string[]
 export function listEntries(
   db: Db,
   accountId: string,
-  before: { at: Date; id: string } | undefined,
+  {
+    before,
+    actions,
+  }: { before: { at: Date; id: string } | undefined; actions?: readonly string[] | undefined },
   limit: number,
 ): Promise<AuditRow[]> {
   return db
@@ -43,6 +46,7 @@ export function listEntries(
     .$if(before !== undefined, (query) =>
       query.where(sql<boolean>`(at, id) < (${before?.at}::timestamptz, ${before?.id}::uuid)`),
     )
+    .$if(actions !== undefined, (query) => query.where(sql<boolean>`action = any(${actions})`))
     .selectAll()
     .orderBy("at", "desc")
     .orderBy("id", "desc")

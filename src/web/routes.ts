@@ -26,6 +26,7 @@ import type { Page } from "./kit/layout.ts";
 import * as pages from "./kit/pages.ts";
 import { problemPage } from "./kit/problem-page.ts";
 import { show } from "./kit/site.ts";
+import { activityRoutes } from "./settings/activity/activity-routes.ts";
 import { keyRoutes } from "./settings/keys/key-routes.ts";
 import { type MemberPageDeps, memberRoutes } from "./settings/members/member-routes.ts";
 import { upgradeRoutes } from "./settings/members/upgrade-routes.ts";
@@ -74,6 +75,7 @@ export async function webRoutes(
   passkeyRoutes(app, deps);
   passkeyConsentRoutes(app, deps);
   webhookPageRoutes(app, deps);
+  activityRoutes(app, deps);
   if (demo) await app.register(async (scope: App) => mailboxRoutes(scope, deps));
   assetRoutes(app, logo);
 }

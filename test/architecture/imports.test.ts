@@ -28,7 +28,7 @@ const ROLES = {
   ],
   rules: words("service attempt booking decide events funding payment reversals signer submission"),
   outside: words(
-    "answers calls errors gate server tools form forms view deliveries paths amount routes jobs page pages",
+    "answers calls errors gate server tools form forms view deliveries paths amount words routes jobs page pages",
   ),
   kit: words("assets layout memberships presence reversals signing site wording zone"),
 };

@@ -124,6 +124,7 @@ const SETTINGS = [
   { path: "/settings/members", name: "Members" },
   { path: "/settings/webhooks", name: "Webhooks" },
   { path: "/settings/security", name: "Security" },
+  { path: "/settings/activity", name: "Activity" },
 ] as const;
 
 function signedIn({ name, email, signOutToken }: Visitor, url: string): Html {
