@@ -100,10 +100,11 @@ export async function readInvitation(db: Db, secret: string): Promise<Invitation
 }
 
 /**
- * Accepts an invitation, once: the member becomes active, and the account claimed if this is its first owner
- * (CONTRACT.md §6), which ends what an agent has held until then. One acceptance of an account at a time, so that the consent rule cannot be overtaken.
- * @param userId the person's sign-in, which `trx` may have made
- * @returns the invitation that was accepted; `undefined` when it no longer can be, or waits for consent
+ * Accepts an invitation, once: the member becomes active. Its first owner claims the account (CONTRACT.md
+ * §6), which revokes the tokens that an agent has held until then. Locks the account, so that two acceptances cannot both
+ * skip the owner's consent.
+ * @param userId the person's sign-in, which `trx` may have created
+ * @returns the accepted invitation; `undefined` when it is no longer open, or waits for consent
  * @throws Problem account_frozen
  */
 export async function acceptInvitation(
@@ -134,7 +135,7 @@ export async function acceptInvitation(
   return invitation;
 }
 
-/** What an agent registered the account with dies, and what that has minted; what the operator has minted goes on. */
+/** Revokes the token that an agent registered with, and its descendants. Tokens that the operator minted stay. */
 async function claimByInvitation(trx: Trx, accountId: string, now: Date): Promise<void> {
   const began = await findRegistrationToken(trx, accountId);
   const family = began === undefined ? [] : await listWithDescendants(trx, accountId, [began]);
@@ -155,7 +156,7 @@ export async function listWaitingInvitations(db: Db, accountId: string): Promise
  * Records an owner's consent to an invitation, or refuses it: then it is used up, and the member removed.
  * The caller has checked that `userId` is an owner of the account.
  * @param decision.role the role that the owner was shown
- * @returns the invitation; `undefined` when it does not wait, asks for another role by now, or is not this account's
+ * @returns the invitation; `undefined` when it needs no consent, has another role by now, or is another account's
  */
 export async function decideInvitation(
   trx: Trx,

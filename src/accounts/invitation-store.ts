@@ -2,7 +2,7 @@ import type { Db, Trx } from "../database/connection.ts";
 import type { MemberRole, MemberStatus } from "../database/schema.ts";
 import type { Credential } from "../lib/secrets.ts";
 
-/** Uses up the account's open invitations that `where` narrows further. */
+/** Uses up the account's open invitations, which the caller narrows further. */
 function useUp(trx: Trx, accountId: string, now: Date) {
   return trx
     .updateTable("invitations")
@@ -46,7 +46,7 @@ export type InvitationRow = {
   expiresAt: Date;
   usedAt: Date | null;
   consentedAt: Date | null;
-  /** Whether the account has an owner who has accepted. */
+  /** Whether the account has an active owner. */
   hasOwner: boolean;
 };
 

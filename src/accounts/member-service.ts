@@ -124,8 +124,8 @@ async function assertAnotherOwner(trx: Trx, accountId: string, id: string): Prom
 }
 
 /**
- * Holds the member's row and makes sure that their role allows it.
- * @throws Problem not_found when they are no member, not_permitted when their role does not allow it
+ * Asserts that the person is an active member whose role has the permission, and locks their row.
+ * @throws Problem not_found (no member), not_permitted
  */
 export async function assertMember(
   trx: Trx,
@@ -138,7 +138,7 @@ export async function assertMember(
   if (!may(member.role, permission)) throw new Problem("not_permitted");
 }
 
-/** Whether the person is a member who may decide, held so until the transaction ends. */
+/** Whether the person may decide for the account. Locks their row until the transaction ends. */
 export async function isDecider(trx: Trx, accountId: string, userId: string): Promise<boolean> {
   const member = await store.lockMemberOfUser(trx, accountId, userId);
   return member !== undefined && mayDecide(member.role);

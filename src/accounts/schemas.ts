@@ -78,7 +78,7 @@ export const NewTokenAnswer = Type.Object({
   metadata: Type.Unsafe<TokenMetadata>({ $ref: "TokenMetadata#" }),
 });
 
-/** What an agent asks of a new token. */
+/** What an agent requests of a new token. */
 export const NewTokenBody = Type.Object(
   {
     name: Type.Optional(

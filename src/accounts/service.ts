@@ -43,12 +43,12 @@ export async function describeMe(db: Db, grant: store.Grant): Promise<Me> {
   };
 }
 
-/** What is enabled for the account (CONTRACT.md §6): what an agent asks before it plans. */
+/** What is enabled for the account (CONTRACT.md §6). */
 export function describeCapabilities(grant: store.Grant): Capabilities {
   return {
     capabilities: {
       paymentsWrite: grant.features.public_api_payments_write === true,
-      // Whatever the account's features say: there are no credits yet.
+      // There are no credits yet, whatever the account's features say.
       credits: false,
       webhooks: grant.features.public_api_webhooks === true,
     },
@@ -62,7 +62,7 @@ export function describeCapabilities(grant: store.Grant): Capabilities {
 export type AccountRow = NonNullable<Awaited<ReturnType<typeof store.findAccount>>>;
 
 /**
- * The account of that key.
+ * Reads an account.
  * @throws Problem not_found {resource: "accounts", accountId: the operator's id}
  */
 export async function getAccount(db: Db, accountId: string, id: string): Promise<AccountRow> {
@@ -71,12 +71,12 @@ export async function getAccount(db: Db, accountId: string, id: string): Promise
   return account;
 }
 
-/** The account before a write, and as it is written. */
+/** The account before and after a write. */
 export type AccountChange = { before: AccountRow | undefined; after: store.AccountValues };
 
 /**
- * Creates or changes an account, which is held from then on. `merge` makes the new values from the present ones.
- * @throws whatever `merge` throws
+ * Creates or changes an account, and locks it. `merge` computes the new values from the present ones.
+ * @throws the errors of `merge`
  */
 export async function saveAccount(
   trx: Trx,
@@ -96,7 +96,7 @@ export async function saveAccount(
   return { before, after };
 }
 
-/** Holds the account's row until the transaction ends, so that what belongs to it changes one at a time. */
+/** Locks the account's row until the transaction ends, which serializes changes in the account. */
 export async function holdAccount(trx: Trx, accountId: string): Promise<void> {
   await store.lockAccount(trx, accountId);
 }
@@ -110,7 +110,7 @@ export async function assertNotFrozen(trx: Trx, accountId: string): Promise<void
   if (await store.holdFrozen(trx, accountId)) throw new Problem("account_frozen");
 }
 
-/** Whether the account is frozen, as far as can be seen without holding it. */
+/** Whether the account is frozen at this moment, without a lock. */
 export async function isFrozen(db: Db, accountId: string): Promise<boolean> {
   return (await store.findAccount(db, accountId))?.frozen === true;
 }

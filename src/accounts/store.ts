@@ -18,15 +18,15 @@ export type Grant = {
   tokenId: string;
   tokenName: string;
   tokenPreview: string;
-  /** Whose limits the token counts against: the first of those who minted one another, or its own. */
+  /** The root of its chain of minters, whose limits it shares; itself if no token minted it. */
   rootTokenId: string;
   scopes: string[];
   lastUsedAt: Date | null;
 };
 
 /**
- * The columns of a Grant, for statements that read more along with it. They are text and not built, as
- * building a statement costs a request more than Postgres takes to answer it.
+ * The columns of a Grant, for statements that read more along with it. Plain text, as building a statement takes longer
+ * than Postgres takes to answer it.
  */
 export const GRANT_COLUMNS = `date_trunc('milliseconds', now()) as now,
   a.account_id as "accountId", a.id as "organizationId", a.claimed_at is not null as claimed, a.frozen, a.features,
@@ -34,7 +34,7 @@ export const GRANT_COLUMNS = `date_trunc('milliseconds', now()) as now,
   t.name as "tokenName", t.preview as "tokenPreview", coalesce(t.root_id, t.id) as "rootTokenId", t.scopes,
   t.last_used_at as "lastUsedAt"`;
 
-/** Where a Grant is read from; $1 is the account and $2 the digest of the token. */
+/** The tables of a Grant; $1 is the account and $2 the digest of the token. */
 export const GRANT_TABLES = "tokens t join accounts a on a.account_id = t.account_id";
 export const GRANT_CONDITION = `t.account_id = $1 and t.digest = $2 and t.revoked_at is null
   and (t.expires_at is null or t.expires_at > now())`;
@@ -47,7 +47,7 @@ export async function readGrant(db: Db, credential: Credential): Promise<Grant |
   return (await db.executeQuery<Grant>(query)).rows[0];
 }
 
-/** Notes when tokens were last used; one that was noted less than a minute ago is left as it is. */
+/** Records when tokens were last used, at most once a minute for each. */
 export async function updateLastUsed(
   db: Db,
   uses: { accountId: string; tokenId: string; at: Date }[],
@@ -81,7 +81,7 @@ export function findAccount(db: Db, accountId: string) {
     .executeTakeFirst();
 }
 
-/** The account's row, held against other writers until the transaction ends. */
+/** The account's row, locked against other writers until the transaction ends. */
 export function lockAccount(trx: Trx, accountId: string) {
   return trx
     .selectFrom("accounts")
@@ -91,7 +91,7 @@ export function lockAccount(trx: Trx, accountId: string) {
     .executeTakeFirst();
 }
 
-/** Whether the account is frozen, held so until the transaction ends. */
+/** Whether the account is frozen. Locks that state until the transaction ends. */
 export async function holdFrozen(trx: Trx, accountId: string): Promise<boolean> {
   const row = await trx
     .selectFrom("accounts")

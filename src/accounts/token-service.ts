@@ -170,7 +170,7 @@ export async function findKey(
   return row && toKey(row, organizationId, await readClock(db));
 }
 
-/** Who stands behind the account's token of that id. `undefined`: there is none. */
+/** Who created the account's token of that id. `undefined`: there is no such token. */
 export function findAsker(db: Db, accountId: string, tokenId: string): Promise<Asker | undefined> {
   return store.findAsker(db, accountId, tokenId);
 }

@@ -58,9 +58,9 @@ export async function describeApi(app: App, options: { publicUrl: string; versio
 
 /** The examples and the schemas of problems: many words that only the description needs. */
 async function loadTexts() {
-  const examples = await import("./examples.ts");
-  const problems = await import("./problem-examples.ts");
-  return { ...examples, ...problems };
+  const { CALL_EXAMPLES, PARAMETER_EXAMPLES } = await import("./examples.ts");
+  const { refusalExample, refusalSchema, refusalSchemaName } = await import("./problem-examples.ts");
+  return { CALL_EXAMPLES, PARAMETER_EXAMPLES, refusalExample, refusalSchema, refusalSchemaName };
 }
 
 let loaded: Awaited<ReturnType<typeof loadTexts>> | undefined;

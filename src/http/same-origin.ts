@@ -22,7 +22,7 @@ export function requireSameOrigin(publicUrl: string) {
  * For addresses that programs call and no page does: a browser says by `Origin` which site sent it, and only ours may.
  * So a page whose name has been pointed at this machine gets no answer (DNS rebinding).
  * @returns a hook, to run before the token is looked at
- * Hands on: origin_refused
+ * Passes on: origin_refused
  */
 export function refuseOtherOrigins(publicUrl: string) {
   return ({ headers }: FastifyRequest, _reply: FastifyReply, done: (error?: Problem) => void): void => {

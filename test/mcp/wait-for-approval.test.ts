@@ -68,7 +68,7 @@ describe("opentrain_wait_for_approval", () => {
       name: "opentrain_wait_for_approval",
       arguments: { approvalId: story.approvalId },
     });
-    expect(textOf(result)).toMatch(/^EXPIRED: nobody decided in time.*That is not a no/s);
+    expect(textOf(result)).toMatch(/^EXPIRED: it was not decided in time.*That is not a no/s);
   });
 
   test("says `pending` when the time is up, which is no failure", async () => {
