@@ -1008,7 +1008,7 @@ export interface components {
                 reason: "account_frozen";
             };
         };
-        /** @description There is no such thing, or it is not yours to see. */
+        /** @description Not found, or you don't have access to it. */
         NotFound: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1168,7 +1168,7 @@ export interface components {
                 approvalId: string;
             };
         };
-        /** @description The account has as many active tokens as it may have. Revoke one first. */
+        /** @description The account has reached its limit of active tokens. Revoke one first. */
         TokenLimitReached: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1181,7 +1181,7 @@ export interface components {
                 limit: number;
             };
         };
-        /** @description The account has as many webhooks as it may have. Delete one first. */
+        /** @description The account has reached its limit of webhooks. Delete one first. */
         WebhookLimitReached: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1217,7 +1217,7 @@ export interface components {
                 retryAfterSeconds: number;
             };
         };
-        /** @description Too many approvals of this account wait for a human. Let them be decided first. */
+        /** @description Too many approvals of this account are pending. Wait until a human has decided some of them. */
         TooManyPending: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1323,7 +1323,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1350,7 +1350,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account wait for a human. Let them be decided first. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account are pending. Wait until a human has decided some of them. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1429,7 +1429,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1517,7 +1517,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1783,7 +1783,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1891,7 +1891,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2293,7 +2293,7 @@ export interface operations {
                     "application/json": components["schemas"]["AccountFrozen"] | components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description The account has as many active tokens as it may have. Revoke one first. */
+            /** @description The account has reached its limit of active tokens. Revoke one first. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2399,7 +2399,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2587,7 +2587,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
                 };
             };
-            /** @description The account has as many webhooks as it may have. Delete one first. */
+            /** @description The account has reached its limit of webhooks. Delete one first. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2693,7 +2693,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2783,7 +2783,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2886,7 +2886,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2979,7 +2979,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3087,7 +3087,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;

@@ -21,16 +21,16 @@ type FairBound = {
   name: string;
   address: number;
   network: number;
-  /** How many an hour a network has before it draws on what all share. */
+  /** Calls per hour of one network that do not count against the shared total. */
   first: number;
-  /** Beyond those, from all networks together, in a window. */
+  /** The further calls of all networks together, in a window. */
   shared: number;
-  /** The first ones of all networks together, in a window. */
+  /** The first calls of all networks together, in a window. */
   newcomers: number;
 };
 
 const SHARED_WINDOW = 10 * MINUTE_SECONDS;
-/** Each is an account that is kept for two days. */
+/** Each creates an account that is kept for two days. */
 const REGISTRATIONS = {
   name: "register",
   address: REGISTRATIONS_PER_ADDRESS,
@@ -52,8 +52,8 @@ const NAMINGS = {
 export type AgentLimits = ReturnType<typeof createAgentLimits>;
 
 /**
- * What strangers may do here, exactly, in Postgres (CONTRACT.md §0): register accounts, have people mailed, guess
- * codes. Each throws Problem rate_limited {retryAfterSeconds}.
+ * Limits for registering accounts, sending claim mails and guessing codes, counted exactly in Postgres (CONTRACT.md §0).
+ * Each throws Problem rate_limited {retryAfterSeconds}.
  */
 export function createAgentLimits(db: Db) {
   const limit = (name: string, points: number, seconds = HOUR_SECONDS) =>
@@ -65,7 +65,7 @@ export function createAgentLimits(db: Db) {
   const codes = limit("claim-code", CODES_PER_ADDRESS, CODES_SECONDS);
   return {
     countRegistration: (address: string) => registrations(address),
-    /** However many agents name that person, however many people that agent names, and however many there are in all. */
+    /** Limits claim mails by recipient, by agent and in total. */
     countNaming: async (naming: { accountId: string; address: string; email: string }) => {
       await namingsOfOne.count(naming.accountId);
       try {

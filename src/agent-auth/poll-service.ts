@@ -14,10 +14,10 @@ const POLL_INTERVAL_STEP = 5;
 const POLL_INTERVAL_AT_MOST = 60;
 
 /**
- * Gives the agent its token, once, when a human has claimed the account; says until then how it stands. Polls
- * are counted by the database's clock, those that are refused too.
+ * Answers a poll: the agent's token, once, after a human has claimed the account; before that, the state of the claim. The
+ * interval of polls is measured by the database's clock, refused ones too.
  * @throws Refusal authorization_pending | slow_down | expired_token | invalid_grant; Problem account_frozen or
- * token_limit_reached, after which the token can still be had, rate_limited {retryAfterSeconds}
+ * token_limit_reached, after which the token can still be fetched, rate_limited {retryAfterSeconds}
  */
 export async function pollToken(
   deps: AgentAuthDeps,

@@ -46,7 +46,7 @@ export type Lookups = {
   reject(credential: { digest: Buffer }): void;
 };
 
-/** Puts agent authentication together. The database is not asked. */
+/** Wires up agent authentication. Does no I/O. */
 export function openAgentAuth(db: Db, config: AgentAuthConfig, lookups: Lookups): AgentAuthDeps {
   return { db, config, lookups, agentLimits: createAgentLimits(db) };
 }
@@ -56,7 +56,7 @@ export function canClaim({ smtpUrl, demo }: AgentAuthConfig): boolean {
   return smtpUrl !== undefined || demo;
 }
 
-/** Where the calls of agent authentication are. */
+/** The endpoints of agent authentication. */
 export function endpointsOf(publicUrl: string) {
   return {
     identity: `${publicUrl}/api/agent/identity`,
@@ -133,8 +133,8 @@ export async function registerAgent(
 }
 
 /**
- * Names the human who is to claim the account, and mails them the one secret that can. A claim that was open
- * before ends. Whether the e-mail is known here shows in nothing.
+ * Names the human who is to claim the account, and mails them the secret for that. Replaces an open claim. The answer does
+ * not show whether the e-mail has a sign-in.
  * @throws Refusal invalid_request; Problem rate_limited {retryAfterSeconds}
  */
 export async function startClaim(
@@ -197,7 +197,7 @@ function assertClaimable(row: store.RegistrationRow, now: Date): void {
   }
 }
 
-/** The registration that a claim token is of. @throws Problem rate_limited {retryAfterSeconds} */
+/** The registration of a claim token. @throws Problem rate_limited {retryAfterSeconds} */
 export async function findClaim(
   { db, lookups }: AgentAuthDeps,
   claimToken: string,
@@ -210,7 +210,7 @@ export async function findClaim(
 }
 
 /**
- * Revokes an access token by itself (RFC 7009), and what it minted. Whether it was a live one is not told.
+ * Revokes an access token and its descendants (RFC 7009). The answer does not show whether it was valid.
  * @throws Problem rate_limited {retryAfterSeconds}
  */
 export async function revokeAccessToken(

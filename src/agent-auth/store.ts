@@ -90,7 +90,7 @@ export async function insertRegistration(
     .execute();
 }
 
-/** Opens a claim; the one before it ends with that. */
+/** Opens a claim, which replaces the one before it. */
 export async function replaceAttempt(
   trx: Trx,
   accountId: string,
@@ -119,7 +119,7 @@ export async function replaceAttempt(
     .execute();
 }
 
-/** Notes a poll, and how far apart the next ones must be. */
+/** Records a poll, and the interval until the next. */
 export async function updatePolling(
   trx: Trx,
   accountId: string,
@@ -158,7 +158,7 @@ export async function markClaimed(
   return numUpdatedRows === 1n;
 }
 
-/** Notes that the agent is given its token. `false`: it was before. */
+/** Records that the agent has fetched its token. `false`: it was fetched before. */
 export async function markDelivered(trx: Trx, accountId: string, now: Date): Promise<boolean> {
   const { numUpdatedRows } = await trx
     .updateTable("agent_registrations")
@@ -170,7 +170,7 @@ export async function markDelivered(trx: Trx, accountId: string, now: Date): Pro
   return numUpdatedRows === 1n;
 }
 
-/** Takes back what the agent was let do, before it has fetched its token. `false`: there is nothing to take back. */
+/** Empties the scopes of a grant that was not fetched yet. `false`: there is none. */
 export async function markRefused(trx: Trx, accountId: string): Promise<boolean> {
   const { numUpdatedRows } = await trx
     .updateTable("agent_registrations")

@@ -580,7 +580,7 @@ export type WebhooksTable = {
   old_secret: Buffer | null;
   old_secret_key_id: string | null;
   old_secret_until: Date | null;
-  /** Deliveries that failed since the last that arrived. */
+  /** Deliveries that failed since the last success. */
   failures: Generated<number>;
   /** Since when it takes so long to answer that it is served in the slow lane. */
   slow_since: Date | null;

@@ -3,7 +3,7 @@ import type { Db, Trx } from "../database/connection.ts";
 import { drawJump } from "../lib/numbers.ts";
 import type { EventPage, EventRow } from "./store.ts";
 
-/** Leaves `count` events of the account, from number `first` on, for the operator's feed to take over. */
+/** Queues `count` events of the account, from number `first` on, for the operator's feed. */
 export async function insertIntoOutbox(
   trx: Trx,
   accountId: string,
@@ -33,7 +33,7 @@ export async function lockLastNumber(trx: Trx): Promise<number> {
 
 export type OutboxRow = { account_id: string; number: number };
 
-/** What has committed and waits longest. */
+/** The oldest committed events in the queue. */
 export function listOutbox(trx: Trx, limit: number): Promise<OutboxRow[]> {
   return trx
     .selectFrom("operator_outbox")

@@ -2,7 +2,7 @@ import { type Static, Type } from "@sinclair/typebox";
 import { nullable, ref, Time } from "../lib/schema.ts";
 import type { Scope } from "../lib/scopes.ts";
 
-/** Which scope a token needs to be shown events of a type (CONTRACT.md §2): the types that something writes. */
+/** The scope that reading a type of event needs (CONTRACT.md §2). */
 export const EVENT_SCOPES = {
   "approval.confirmed": "payments:read",
   "milestone.status_changed": "payments:read",
@@ -20,7 +20,7 @@ export const UNSCOPED_TYPES = ["account.registered", "payment.in_doubt"] as cons
 export type AccountEventType = keyof typeof EVENT_SCOPES;
 export type EventType = AccountEventType | (typeof UNSCOPED_TYPES)[number];
 
-/** The types that only the operator knows of, and sends in (CONTRACT.md §8). */
+/** The types that the operator posts (CONTRACT.md §8). */
 export const OPERATOR_EVENT_TYPES = [
   "proposal.received",
   "proposal.status_changed",

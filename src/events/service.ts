@@ -44,7 +44,7 @@ export async function appendEvents(
   return appended;
 }
 
-/** Writes a delivery for each webhook and each event that it wants. Its body is the event, as the feed has it. */
+/** Creates a delivery for each webhook and each event that it subscribes to. Its body is the event as in the feed. */
 async function queueDeliveries(
   trx: Trx,
   accountId: string,
@@ -81,7 +81,7 @@ export async function readUpdates(
   return { events: rows.filter((row) => mayRead(scopes, row.type)).map(toEvent), ...page };
 }
 
-/** Where the account's feed ends just now: the cursor after which only what is still to come follows. */
+/** The cursor at the present end of the account's feed. */
 export async function readLatestCursor(db: Db, accountId: string): Promise<string> {
   const [head] = await readLastEvents(db, [accountId]);
   return String(head?.lastEvent ?? 0);

@@ -1,7 +1,7 @@
 /**
- * Every refusal that Countersign can give, in one table (CONTRACT.md §0 and §1).
- * Services throw a row by its name; the error handler, the OpenAPI document and docs/errors.md read the
- * rest. A row with `reason: true` carries its own name as `details.reason`.
+ * Every problem that Countersign can answer, in one table (CONTRACT.md §0 and §1). Services throw a row by its name; the
+ * error handler, the OpenAPI document and docs/errors.md read the rest. A row with `true` carries its own name as
+ * `details.reason`.
  */
 const catalogue = {
   bad_request: [400, "BAD_REQUEST", "The request is not valid. `details.field` names what to correct."],
@@ -62,7 +62,7 @@ const catalogue = {
     true,
   ],
   not_permitted: [403, "FORBIDDEN", "Your role in this account does not allow that. Ask an owner."],
-  not_found: [404, "NOT_FOUND", "There is no such thing, or it is not yours to see."],
+  not_found: [404, "NOT_FOUND", "Not found, or you don't have access to it."],
   method_not_allowed: [
     405,
     "BAD_REQUEST",
@@ -140,7 +140,7 @@ const catalogue = {
   statement_stale: [
     409,
     "CONFLICT",
-    "Something changed since this page was opened. Read it again before you decide.",
+    "Something changed since you opened this page. Read it again before you decide.",
     true,
   ],
   passkey_required: [
@@ -164,13 +164,13 @@ const catalogue = {
   passkeys_unavailable: [
     409,
     "CONFLICT",
-    "Browsers make no passkeys for the address of this service: they want https and a name.",
+    "Browsers can't use passkeys at the address of this service: that needs https and a host name.",
     true,
   ],
   passkey_limit_reached: [
     409,
     "CONFLICT",
-    "You have as many passkeys as you may have. Remove one that you do not use first.",
+    "You have reached the limit of passkeys. Remove one that you don't use first.",
     true,
   ],
   presence_lapsed: [
@@ -219,20 +219,20 @@ const catalogue = {
   token_limit_reached: [
     409,
     "CONFLICT",
-    "The account has as many active tokens as it may have. Revoke one first.",
+    "The account has reached its limit of active tokens. Revoke one first.",
     true,
   ],
   webhook_limit_reached: [
     409,
     "CONFLICT",
-    "The account has as many webhooks as it may have. Delete one first.",
+    "The account has reached its limit of webhooks. Delete one first.",
     true,
   ],
   webhook_disabled: [409, "CONFLICT", "This webhook is disabled. Delete it and create a new one.", true],
   member_active: [
     409,
     "CONFLICT",
-    "This person is a member already. The account's owners change or remove them.",
+    "This person is already a member. The account's owners can change or remove them.",
     true,
   ],
   last_owner: [
@@ -251,7 +251,7 @@ const catalogue = {
   too_many_pending: [
     429,
     "RATE_LIMITED",
-    "Too many approvals of this account wait for a human. Let them be decided first.",
+    "Too many approvals of this account are pending. Wait until a human has decided some of them.",
     true,
   ],
   internal_error: [
@@ -284,7 +284,7 @@ export type ProblemRow = {
   hasReason: boolean;
 };
 
-/** Every refusal, in the order of the catalogue: what documents and the OpenAPI description are made from. */
+/** Every problem, in the order of the catalogue, for documents and the OpenAPI description. */
 export const problemRows: readonly ProblemRow[] = Object.entries(catalogue).map(
   ([name, [status, code, message, hasReason]]) => ({
     name: name as ProblemName,
@@ -297,14 +297,14 @@ export const problemRows: readonly ProblemRow[] = Object.entries(catalogue).map(
 
 const rowsByName = new Map(problemRows.map((row) => [row.name, row]));
 
-/** Looks a refusal up by its name. */
+/** The row of that name. */
 export function problemRow(name: ProblemName): ProblemRow {
   const row = rowsByName.get(name);
   if (row === undefined) throw new TypeError(`no such problem: ${name}`);
   return row;
 }
 
-/** A refusal on its way to the caller. Services throw it; they know its name and never its status. */
+/** A refused request. Services throw it by name, without its status. */
 export class Problem extends Error {
   readonly problem: ProblemName;
   readonly details: Details | undefined;
@@ -318,12 +318,12 @@ export class Problem extends Error {
   }
 }
 
-/** 404 for a thing of the account; another account's thing and no thing are one answer (invariant 10). */
+/** 404; the same for another account's resource and for an unknown one (invariant 10). */
 export function notFound(resource: string, idName: string, id: string): Problem {
   return new Problem("not_found", { resource, [idName]: id });
 }
 
-/** 400 that names the offending field and says what would be right. */
+/** 400 that names the invalid field and says what would be valid. */
 export function badField(field: string, message: string): Problem {
   return new Problem("bad_request", { field }, message);
 }

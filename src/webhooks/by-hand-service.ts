@@ -20,7 +20,7 @@ import {
 } from "./service.ts";
 
 type Deps = WebhookDeps & { config: { appName: string } };
-/** Who does it, in which account, and from where. Their proof must be younger than 5 minutes. */
+/** The person, the account and the request's origin. Their proof of presence must be younger than 5 minutes. */
 export type Hand = {
   person: Actor & { email: string; name: string };
   account: { accountId: string; accountName: string };
@@ -28,10 +28,9 @@ export type Hand = {
 };
 
 /**
- * A member adds a webhook. What it is sent outlasts their session, so they and the owners are mailed, and the audit
- * has it.
- * @param id given to the form when it was shown, so that sending it twice makes one webhook
- * @throws Problem bad_request {field}, presence_lapsed, webhook_limit_reached, form_refused when it was sent before; as
+ * A member adds a webhook. It outlives their session, so they and the owners are mailed, and an audit entry is recorded.
+ * @param id drawn when the form was shown, so that sending it twice creates one webhook
+ * @throws Problem bad_request {field}, presence_lapsed, webhook_limit_reached, form_refused when the form was sent before; as
  * `holdActor`
  */
 export async function addByHand(deps: Deps, hand: Hand, id: string, body: WebhookBody): Promise<Disclosed> {
@@ -51,9 +50,9 @@ export async function addByHand(deps: Deps, hand: Hand, id: string, body: Webhoo
 }
 
 /**
- * A member replaces a webhook's secret; mailed and audited like a new webhook, as with a secret one can forge events.
- * @param shown the `oldSecretUntil` of the page that asks
- * @throws Problem not_found, presence_lapsed, webhook_disabled, form_refused when it is another by now; as `holdActor`
+ * A member replaces a webhook's secret; mailed and audited like a new webhook, because the secret can forge events.
+ * @param shown the `oldSecretUntil` that the page showed
+ * @throws Problem not_found, presence_lapsed, webhook_disabled, form_refused when it was replaced meanwhile; as `holdActor`
  */
 export async function rotateByHand(
   deps: Deps,
@@ -76,7 +75,7 @@ export async function rotateByHand(
 }
 
 /**
- * A member deletes a webhook, and with it everything that was still to be sent to it; mailed and audited like a new one,
+ * A member deletes a webhook and its pending deliveries; mailed and audited like a new one,
  * because the account loses a way to learn of its events.
  * @throws Problem not_found, presence_lapsed; as `holdActor`
  */
@@ -95,7 +94,7 @@ export async function deleteByHand(deps: Deps, hand: Hand, id: string): Promise<
   });
 }
 
-/** Whose webhooks: a person's, made by hand or with keys that they made; or a key's, and those of its descendants. */
+/** The creator of webhooks: a person, by hand or with API keys that they created; or a token and its descendants. */
 export type MadeBy = { userId: string } | { tokenId: string };
 
 /** The webhooks that a person or a token has created, which would outlive them, in the order of the ids. */
@@ -105,7 +104,7 @@ export async function listMadeBy(db: Db, accountId: string, maker: MadeBy): Prom
 }
 
 /**
- * Deletes it, within the transaction that removes the person or revokes the key.
+ * Deletes these webhooks, within the transaction that removes the person or revokes the token.
  * @returns how many there were
  */
 export async function deleteMadeBy(trx: Trx, accountId: string, maker: MadeBy): Promise<number> {

@@ -1,7 +1,7 @@
 import { line, type MailLine, named, own, who } from "../mail/line.ts";
 import type { Mail } from "../mail/service.ts";
 
-/** What people are mailed about webhooks. */
+/** Mails about webhooks. */
 type Context = { appName: string; publicUrl: string };
 type Person = { email: string; name: string };
 type Change = { by: Person; accountName: string; host: string };

@@ -143,7 +143,7 @@ export function removeWebhook(trx: Trx, accountId: string, id: string): Promise<
 
 /**
  * Gives a webhook a new secret. The one before signs beside it for 24 h; one still older stops at once.
- * @param shown the `oldSecretUntil` of the page that asks: once for each time that it was shown
+ * @param shown the `oldSecretUntil` that the page showed: once for each time that it was shown
  * @throws Problem not_found, scope_missing, webhook_disabled, form_refused when the secret is another by now
  */
 export async function replaceSecret(
