@@ -1,17 +1,48 @@
+import { readFileSync } from "node:fs";
+import { glob } from "node:fs/promises";
+import { join } from "node:path";
 import { defineConfig } from "vitest/config";
 
-export default defineConfig({
-  test: {
-    include: ["test/**/*.test.ts"],
-    globalSetup: ["test/support/global-setup.ts"],
+const ALONE = ".alone.test.ts";
+const LONG = ".long.test.ts";
+/** What spawned programs were compiled to, for the next ones. */
+const COMPILED = join(import.meta.dirname, "node_modules/.cache/countersign-compiled");
+
+// `npm run test:long` is `--mode long`.
+export default defineConfig(async ({ mode }) => {
+  const shared = {
+    setupFiles: ["test/support/set-up.ts"],
+    env: { NODE_COMPILE_CACHE: COMPILED, TEST_MODE: mode },
     testTimeout: 60_000,
     hookTimeout: 60_000,
     // What is awaited comes when the machine has time for it.
-    expect: { poll: { timeout: 20_000 } },
-    // Each file has a database of its own, so files run beside each other; more than two would only queue.
-    pool: "forks",
-    maxWorkers: 2,
-    // .ci/run reads the counts from the second one.
-    reporters: process.env.CI ? ["default", ["json", { outputFile: ".ci/report.json" }]] : ["default"],
-  },
+    expect: { poll: { timeout: 40_000 } },
+  };
+  // What .ci/run counts by.
+  const counts: ["json", { outputFile: string }] = ["json", { outputFile: `.ci/${mode}.json` }];
+  const files = (await Array.fromAsync(glob("test/**/*.test.ts"))).filter(
+    mode === "long" ? triesMore : (file) => !file.endsWith(LONG),
+  );
+  const alone = files.filter((file) => file.endsWith(ALONE));
+  return {
+    test: {
+      globalSetup: ["test/support/global-setup.ts"],
+      // Each file has a database of its own, so files run beside each other; more than two would only queue.
+      pool: "forks",
+      maxWorkers: 2,
+      reporters: process.env.CI ? ["default", counts] : ["default"],
+      projects: [
+        // To import the program takes a second, so these files share two processes: what one of them opens or changes
+        // there must end with it, which `set-up.ts` sees to.
+        { test: { ...shared, name: "app", include: files, exclude: alone, isolate: false } },
+        // Each of these files has a process of its own, as it changes what a whole process has but once.
+        { test: { ...shared, name: "alone", include: alone } },
+      ],
+    },
+  };
 });
+
+/** Whether a long run tries more of a file than an everyday run does. */
+function triesMore(file: string): boolean {
+  return file.endsWith(LONG) || readFileSync(file, "utf8").includes('/support/long.ts"');
+}

@@ -4,6 +4,7 @@ import path from "node:path";
 import pg from "pg";
 import { startEmbeddedPostgres } from "../src/database/embedded.ts";
 import { migrate } from "../src/database/migrate.ts";
+import type { Account } from "./data.ts";
 
 /** Where the embedded Postgres and pgbench's script go: a disk, as fsync in memory costs nothing. */
 export const FOLDER = path.join(import.meta.dirname, "..", ".bench");
@@ -17,13 +18,37 @@ export type BenchDatabase = {
   stop(): Promise<void>;
 };
 
+/** A server on which databases are created for the run. */
+type Server = { url: string; description: string; stop(): Promise<void> };
+
 /**
- * Makes a database of the run's own, migrated: on the server of BENCH_DATABASE_URL, else on an embedded one with
- * Postgres's default settings. It goes when the run ends.
+ * Creates a migrated database for this run: on the server of BENCH_DATABASE_URL, else on an embedded one with
+ * Postgres's default settings. The database is dropped, and the embedded server stopped, when the run ends.
  */
 export async function openDatabase(): Promise<BenchDatabase> {
-  const given = process.env.BENCH_DATABASE_URL;
-  const server = given === undefined ? await startEmbedded() : { url: given, stop: async () => {} };
+  const server = await openServer();
+  try {
+    const database = await createDatabase(server, migrate);
+    const stop = () => database.stop().then(server.stop);
+    return { ...database, stop };
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+}
+
+/** The server of BENCH_DATABASE_URL, else an embedded one. */
+export async function openServer(): Promise<Server> {
+  const url = process.env.BENCH_DATABASE_URL;
+  if (url === undefined) return { ...(await startEmbedded()), description: "embedded" };
+  return { url, description: "as given", stop: async () => {} };
+}
+
+/** Creates a database on the server; `stop` drops it. */
+export async function createDatabase(
+  server: Server,
+  migrateDatabase: (url: string) => Promise<unknown>,
+): Promise<BenchDatabase> {
   const name = `countersign_bench_${randomBytes(4).toString("hex")}`;
   const admin = new pg.Client({ connectionString: server.url });
   const url = new URL(server.url);
@@ -33,19 +58,34 @@ export async function openDatabase(): Promise<BenchDatabase> {
     await client.end();
     await admin.query(`drop database if exists ${name} with (force)`);
     await admin.end();
-    await server.stop();
   };
   await admin.connect();
   try {
     await admin.query(`create database ${name}`);
-    await migrate(url.href);
+    await migrateDatabase(url.href);
     await client.connect();
-    const description = `${await describe(client)}, ${given === undefined ? "embedded" : "as given"}`;
+    const description = `${await describe(client)}, ${server.description}`;
     return { url: url.href, client, description, stop };
   } catch (error) {
     await stop();
     throw error;
   }
+}
+
+/** The approvals of the accounts. */
+export async function readApprovals(
+  { client }: Pick<BenchDatabase, "client">,
+  accounts: readonly Account[],
+): Promise<{ account: Account; approvalId: string }[]> {
+  const byId = new Map(accounts.map((account) => [account.accountId, account]));
+  const { rows } = await client.query<{ account_id: string; id: string }>(
+    "select account_id, id from approvals where account_id = any($1)",
+    [[...byId.keys()]],
+  );
+  return rows.flatMap(({ account_id, id }) => {
+    const account = byId.get(account_id);
+    return account === undefined ? [] : [{ account, approvalId: id }];
+  });
 }
 
 async function startEmbedded(): Promise<{ url: string; stop(): Promise<void> }> {

@@ -14,12 +14,15 @@ export type Service = Child & { port: number; pid: number };
 /** One that is given work by messages, and answers each with one. */
 export type Worker<Work, Result> = Child & { ask(work: Work): Promise<Result> };
 
-/** Starts the service as production does, on a free port; its log goes where nobody reads it. */
-export async function startService(environment: Record<string, string>): Promise<Service> {
+/**
+ * Starts the service as production does, on a free port; its log goes where nobody reads it.
+ * @param root folder of the version to start
+ */
+export async function startService(environment: Record<string, string>, root = ROOT): Promise<Service> {
   const port = await freePort();
   const flags = process.env.BENCH_NODE_FLAGS?.split(" ") ?? [];
   const child = spawn(process.execPath, [...flags, "src/main.ts", "serve"], {
-    cwd: ROOT,
+    cwd: root,
     env: { PATH: process.env.PATH, ...environment, PORT: String(port) },
     stdio: ["ignore", "ignore", "inherit"],
   });
@@ -43,6 +46,20 @@ export function startWork(environment: Record<string, string>): Child {
     stdio: ["ignore", "ignore", "inherit"],
   });
   return { stop: () => stop(child) };
+}
+
+/**
+ * Runs a program to its end.
+ * @throws Error unless it exits with 0
+ */
+export async function run(
+  program: string,
+  args: readonly string[],
+  { cwd = ROOT, env = process.env }: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
+): Promise<void> {
+  const child = spawn(program, args, { cwd, env, stdio: ["ignore", "ignore", "inherit"] });
+  const [code] = await once(child, "exit");
+  if (code !== 0) throw new Error(`${program} ${args.join(" ")} exited with ${code}`);
 }
 
 /** Starts one of the scripts of this folder in a process of its own. */

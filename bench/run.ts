@@ -2,7 +2,7 @@ import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { type Contender, compare } from "./compare.ts";
 import { MILESTONES } from "./data.ts";
-import { FOLDER } from "./database.ts";
+import { FOLDER, readApprovals } from "./database.ts";
 import { findPgbench, preparePgbench } from "./pgbench.ts";
 import { printHeader } from "./report.ts";
 import { approvalRequests, fundRequests, type Target } from "./requests.ts";
@@ -41,15 +41,7 @@ async function fundRepeat(bench: Bench): Promise<void> {
 }
 
 async function getApproval(bench: Bench): Promise<void> {
-  const accounts = new Map(bench.asked.map((account) => [account.accountId, account]));
-  const { rows } = await bench.database.client.query<{ account_id: string; id: string }>(
-    "select account_id, id from approvals where account_id = any($1)",
-    [[...accounts.keys()]],
-  );
-  const approvals = rows.flatMap(({ account_id, id }) => {
-    const account = accounts.get(account_id);
-    return account === undefined ? [] : [{ account, approvalId: id }];
-  });
+  const approvals = await readApprovals(bench.database, bench.asked);
   const contenders = sidesOf(bench, bench.recordings.getApproval.statements.length, (target) =>
     runSlice(bench, target, approvalRequests(target, approvals), { expected: 200, once: false }),
   );

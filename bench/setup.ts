@@ -82,13 +82,13 @@ export async function setUp(size: Size, stops: (() => Promise<unknown>)[]): Prom
  * @throws Error for any answer of another status
  */
 export async function runSlice(
-  { load, size }: Pick<Bench, "load" | "size">,
+  { load, size }: { load: Bench["load"]; size: Pick<Size, "warmUp" | "duration"> },
   { name, port }: Target,
   requests: string[],
-  { expected, once }: { expected: number; once: boolean },
+  { expected, once, callers = CALLERS }: { expected: number; once: boolean; callers?: number },
 ): Promise<SliceResult> {
   const { warmUp, duration } = size;
-  const slice = { port, requests, cycle: !once, callers: CALLERS, warmUp, duration, expected };
+  const slice = { port, requests, cycle: !once, callers, warmUp, duration, expected };
   const result = await load.ask(slice);
   if (result.unexpected !== undefined) throw new Error(`${name} answered ${result.unexpected}`);
   return result;

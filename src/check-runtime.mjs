@@ -1,6 +1,6 @@
-// npm runs this before the app, and countersign.mjs imports it, under whatever `node` it finds, so that what is missing is said in one line.
-// It must parse on old Nodes. With `--why` it runs on the Node that runs npm, after one that could not load its
-// libraries; one that cannot be executed at all (musl) is passed over by the shell, and the check runs on the next.
+// `npm ci` runs this after the installation, and `countersign.mjs` imports it: it says in one line what the program lacks.
+// It must parse on old Nodes. With `--why` it runs on the Node that runs npm, because the Node that npm installed could not
+// load its libraries. A Node that cannot be executed at all (on musl) is skipped by the shell, which takes the next one.
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -21,8 +21,8 @@ function whatIsMissing() {
   if (Number.parseInt(process.versions.node, 10) < needed) return whyThisNode();
   // biome-ignore lint/style/noProcessEnv: the configuration is TypeScript, which may not load here
   const { DATABASE_URL, npm_lifecycle_event } = process.env;
-  // Tests may find a container engine, and the stdio program has no database.
-  if (!DATABASE_URL && !["pretest", "premcp"].includes(npm_lifecycle_event) && isMusl()) {
+  // What is installed may be run with a database of its own.
+  if (!DATABASE_URL && npm_lifecycle_event !== "postinstall" && isMusl()) {
     return "The embedded Postgres needs glibc, and this system has musl (Alpine?): set DATABASE_URL, or use the container image";
   }
 }

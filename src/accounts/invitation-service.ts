@@ -92,6 +92,11 @@ export type Invitation = Pick<
   waitsForConsent: boolean;
 };
 
+/** Whether it has the form of an invitation's secret. */
+export function isInvitationSecret(value: string): boolean {
+  return readSecret(INVITATION_PREFIX, value) !== undefined;
+}
+
 /** The invitation behind a secret; `undefined` when it is unknown, used, replaced or expired, all alike. */
 export async function readInvitation(db: Db, secret: string): Promise<Invitation | undefined> {
   const credential = readSecret(INVITATION_PREFIX, secret);

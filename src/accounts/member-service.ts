@@ -6,7 +6,8 @@ import { notFound, Problem } from "../lib/problems.ts";
 import { addSeconds, DAY_SECONDS, SECOND } from "../lib/time.ts";
 import * as invitations from "./invitation-store.ts";
 import * as store from "./member-store.ts";
-import { may, mayDecide, type Permission } from "./roles.ts";
+import { may, mayDecide, type Permission, raisesRights } from "./roles.ts";
+import { holdFrozen } from "./store.ts";
 
 export type { MemberRow, Membership } from "./member-store.ts";
 export { listMembers, listMemberships, listOwners } from "./member-store.ts";
@@ -27,7 +28,7 @@ export async function findMember(
  * Changes the role of an active member. The caller has locked the account.
  * @param shown the member's `updatedAt` on the page: an outdated page changes nothing
  * @returns the member as they were
- * @throws Problem not_found, statement_stale, last_owner
+ * @throws Problem not_found, statement_stale, last_owner, account_frozen for more rights
  */
 export async function changeRole(
   trx: Trx,
@@ -38,6 +39,8 @@ export async function changeRole(
   const member = await findMember(trx, accountId, id);
   if (member?.status !== "active") throw notFound("members", "memberId", id);
   if (member.updatedAt.toISOString() !== shown) throw new Problem("statement_stale");
+  if (raisesRights(member.role, role) && (await holdFrozen(trx, accountId)))
+    throw new Problem("account_frozen");
   await setRole(trx, accountId, member, role, now);
   return member;
 }

@@ -7,8 +7,9 @@ import * as store from "./store.ts";
 export type { AccountValues, Grant } from "./store.ts";
 export {
   GRANT_COLUMNS,
-  GRANT_CONDITION,
+  GRANT_PARAMETERS,
   GRANT_TABLES,
+  grantCondition,
   holdFrozen,
   insertAccount,
   readGrant,

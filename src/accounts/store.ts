@@ -1,6 +1,7 @@
-import { CompiledQuery, sql } from "kysely";
+import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
 import type { Billing, CoSign } from "../database/schema.ts";
+import { batchedRead } from "../database/statements.ts";
 import type { Credential } from "../lib/secrets.ts";
 
 /** What a token may do, and for which account. Read for each request; never cached. */
@@ -34,17 +35,25 @@ export const GRANT_COLUMNS = `date_trunc('milliseconds', now()) as now,
   t.name as "tokenName", t.preview as "tokenPreview", coalesce(t.root_id, t.id) as "rootTokenId", t.scopes,
   t.last_used_at as "lastUsedAt"`;
 
-/** The tables of a Grant; $1 is the account and $2 the digest of the token. */
+/** The tables of a Grant. */
 export const GRANT_TABLES = "tokens t join accounts a on a.account_id = t.account_id";
-export const GRANT_CONDITION = `t.account_id = $1 and t.digest = $2 and t.revoked_at is null
+
+/** What the parameters of a statement that reads a Grant are, beside its own. */
+export const GRANT_PARAMETERS = { accountId: "uuid", digest: "bytea" } as const;
+
+/** Whose Grant is read. */
+export const grantCondition = ({ accountId, digest }: { accountId: string; digest: string }) =>
+  `t.account_id = ${accountId} and t.digest = ${digest} and t.revoked_at is null
   and (t.expires_at is null or t.expires_at > now())`;
 
-const READ_GRANT = `select ${GRANT_COLUMNS} from ${GRANT_TABLES} where ${GRANT_CONDITION}`;
+const selectGrant = batchedRead<typeof GRANT_PARAMETERS, Grant>(
+  GRANT_PARAMETERS,
+  (names) => `select ${GRANT_COLUMNS} from ${GRANT_TABLES} where ${grantCondition(names)}`,
+);
 
 /** Looks a token up; `undefined` when it is unknown, expired or revoked. */
 export async function readGrant(db: Db, credential: Credential): Promise<Grant | undefined> {
-  const query = CompiledQuery.raw(READ_GRANT, [credential.accountId, credential.digest]);
-  return (await db.executeQuery<Grant>(query)).rows[0];
+  return (await selectGrant(db, credential))[0];
 }
 
 /** Records when tokens were last used, at most once a minute for each. */

@@ -1,4 +1,5 @@
 import { hash, randomInt, timingSafeEqual } from "node:crypto";
+import { readSecret } from "../lib/secrets.ts";
 import { addSeconds, HOUR_SECONDS } from "../lib/time.ts";
 import { type RegistrationRow, WRONG_CODES_AT_MOST } from "./store.ts";
 
@@ -9,6 +10,11 @@ export const LINK_PREFIX = "ot_clk_";
 
 const CODES = 1_000_000;
 const DIGITS = 6;
+
+/** Whether it has the form of a secret that opens the claim page. */
+export function isClaimSecret(value: string): boolean {
+  return [PAGE_PREFIX, LINK_PREFIX].some((prefix) => readSecret(prefix, value) !== undefined);
+}
 
 /** A claim's state at `now`. `taken`: the account got an owner another way. */
 export type ClaimState = "unnamed" | "open" | "guessed" | "expired" | "window_over" | "claimed" | "taken";

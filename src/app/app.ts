@@ -137,7 +137,8 @@ export async function createApp(given: AppDeps): Promise<App> {
   await app.register(async (webhook: App) => processorRoutes(webhook, deps));
   const sessions = openSessions(deps.db, config, deps.logger);
   app.addHook("onClose", () => sessions.background.settled());
-  await app.register(async (pages: App) => webRoutes(pages, { ...sessions, ...agentAuth, ...deps }, config));
+  const pageDeps = { ...sessions, ...agentAuth, ...deps, links: openLookups(limits, "link") };
+  await app.register(async (pages: App) => webRoutes(pages, pageDeps, config));
   await serveApiReference(app);
   return app;
 }

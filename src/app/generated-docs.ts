@@ -7,7 +7,7 @@ import { ChangeBus } from "../database/change-bus.ts";
 import { connect } from "../database/connection.ts";
 import { Waiters } from "../events/waiters.ts";
 import { RateLimits } from "../http/token-rate-limit.ts";
-import { problemRows } from "../lib/problems.ts";
+import { type ProblemName, type ProblemRow, problemRows } from "../lib/problems.ts";
 import { createApp } from "./app.ts";
 import { createLogger } from "./logger.ts";
 
@@ -16,14 +16,48 @@ const EXAMPLE_ORIGIN = "https://pay.example.com";
 const NO_KEY = Buffer.alloc(32).toString("base64");
 const NO_DATABASE = "postgres://none@127.0.0.1:1/none";
 
+/** Problems that any call of a program can meet, besides those that the OpenAPI document lists with its calls. */
+const BY_ANY_CALL: readonly ProblemName[] = ["method_not_allowed", "origin_refused"];
+/** Problems that only people meet, on pages. */
+const BY_PEOPLE: readonly ProblemName[] = [
+  "second_person_missing",
+  "session_ended",
+  "form_refused",
+  "not_permitted",
+  "statement_stale",
+  "already_decided",
+  "passkey_required",
+  "passkey_refused",
+  "challenge_lapsed",
+  "passkeys_unavailable",
+  "passkey_limit_reached",
+  "presence_lapsed",
+  "session_replaced",
+  "passkey_proof_required",
+  "act_signature_required",
+  "own_passkey_required",
+];
+/** Problems that only calls of the operator's API meet. */
+const BY_OPERATORS: readonly ProblemName[] = [
+  "payment_in_progress",
+  "milestone_funded",
+  "passkey_missing",
+  "co_sign_loosening",
+  "second_signer_loosening",
+  "member_active",
+  "last_owner",
+  "unknown_payment_method",
+];
+
 /**
- * The documents that are made from the code, by their place in the project. `npm run docs` writes them, and
- * a test fails when one of them is stale. No database is asked.
+ * The documents that are generated from the code, by their path in the project. `npm run docs` writes them, and a
+ * test fails when one of them is stale. Does not use a database.
  */
 export async function generateDocs(): Promise<Map<string, string>> {
+  const openApi = await describeOpenApi();
   return new Map([
-    ["docs/openapi.json", `${JSON.stringify(await describeOpenApi(), null, 2)}\n`],
-    ["docs/errors.md", describeErrors()],
+    ["docs/openapi.json", `${JSON.stringify(openApi, null, 2)}\n`],
+    ["docs/errors.md", describeErrors(openApi)],
   ]);
 }
 
@@ -58,43 +92,85 @@ export async function describeOpenApi(): Promise<object> {
   return description;
 }
 
-function describeErrors(): string {
+/** Each problem is in one table: the first that applies of calls in the OpenAPI document, pages, the operator's API. */
+function describeErrors(openApi: object): string {
+  const ofCalls = new Set<string>([...namesInOpenApi(openApi), ...BY_ANY_CALL]);
+  const rest = problemRows.filter(({ name }) => !ofCalls.has(name));
+  const homeless = rest.filter(({ name }) => !BY_PEOPLE.includes(name) && !BY_OPERATORS.includes(name));
+  if (homeless.length > 0) {
+    const names = homeless.map(({ name }) => name).join(", ");
+    throw new TypeError(`Name in src/app/generated-docs.ts who meets ${names}: people, or operators`);
+  }
   const agentAuth = refusalRows.map(
     ({ status, name, message }) => `| ${status} | \`${name}\` | ${message} |`,
   );
-  const byStatus = problemRows.toSorted((a, b) => a.status - b.status);
-  const rows = byStatus.map(
-    ({ status, code, name, hasReason, message }) =>
-      `| ${status} | \`${code}\` | ${hasReason ? `\`${name}\`` : "—"} | ${message} |`,
-  );
   return `# Errors
 
-Made from \`src/lib/problems.ts\` by \`npm run docs\`.
-
-Every answer that is not a success has one shape; \`details\` is there where there is more to say:
+Generated from \`src/lib/problems.ts\` by \`npm run docs\`. Every error has one shape; \`details\` is there if there is more to
+say:
 
 \`\`\`json
 { "error": "for people", "code": "CONFLICT", "requestId": "…", "details": { "reason": "contract_ended" } }
 \`\`\`
 
-Decide by \`code\` and \`details.reason\`. \`error\` is for people and may change.
+Decide by \`code\` and \`details.reason\`. \`error\` is for people and can change.
 
-| status | \`code\` | \`details.reason\` | what it says |
-|---|---|---|---|
-${rows.join("\n")}
+## Agents
 
-## Agent authentication
+Calls of the public API. Calls of the operator's API can meet these too.
 
-Made from \`src/agent-auth/refusals.ts\`. The calls under \`/api/agent\` answer in OAuth's shape instead:
+${table(problemRows.filter(({ name }) => ofCalls.has(name)))}
+
+## People on pages
+
+A page shows the sentence, and what to do next.
+
+${table(rest.filter(({ name }) => BY_PEOPLE.includes(name)))}
+
+## Operators
+
+Only calls of the operator's API.
+
+${table(rest.filter(({ name }) => BY_OPERATORS.includes(name)))}
+
+## Agent registration
+
+Generated from \`src/agent-auth/refusals.ts\`. Calls under \`/api/agent\` answer in OAuth's shape:
 
 \`\`\`json
 { "error": "authorization_pending", "error_description": "for people" }
 \`\`\`
 
-| status | \`error\` | what it says |
+| status | \`error\` | description |
 |---|---|---|
 ${agentAuth.join("\n")}
 
-\`invalid_request\` also comes with 404, 405, 413 and 415, where those say more.
+\`invalid_request\` can also have the status 404, 405, 413 or 415, if that says more.
 `;
+}
+
+function table(rows: readonly ProblemRow[]): string {
+  const lines = rows
+    .toSorted((a, b) => a.status - b.status)
+    .map(
+      ({ status, code, name, hasReason, message }) =>
+        `| ${status} | \`${code}\` | ${hasReason ? `\`${name}\`` : "—"} | ${message} |`,
+    );
+  return ["| status | `code` | `details.reason` | message |", "|---|---|---|---|", ...lines].join("\n");
+}
+
+type Described = {
+  paths: Record<string, Record<string, { responses: Record<string, { content?: Examples }> }>>;
+};
+type Examples = Record<string, { examples?: object }>;
+
+/** The problems of the calls in the OpenAPI document: their examples bear their names. */
+function namesInOpenApi(openApi: object): string[] {
+  const operations = Object.values((openApi as Described).paths).flatMap((path) => Object.values(path));
+  return operations.flatMap(({ responses }) =>
+    Object.entries(responses)
+      .filter(([status]) => Number(status) >= 400)
+      .flatMap(([, { content = {} }]) => Object.values(content))
+      .flatMap(({ examples = {} }) => Object.keys(examples)),
+  );
 }

@@ -1,5 +1,5 @@
 import { notFound, Problem } from "../lib/problems.ts";
-import type { FundingRow } from "./store.ts";
+import type { FundingRow } from "./funding-store.ts";
 
 const PAUSED_RETRY_SECONDS = 60;
 

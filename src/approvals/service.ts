@@ -11,11 +11,13 @@ import { addSeconds, isoOrNull } from "../lib/time.ts";
 import { takeTurnsByKey } from "../lib/turns.ts";
 import { type ApprovalEvent, toExpiredEvent } from "./booking.ts";
 import { decideFunding } from "./funding.ts";
+import type { FundingRow } from "./funding-store.ts";
+import * as fundingStore from "./funding-store.ts";
 import type { Approval } from "./schemas.ts";
 import * as store from "./store.ts";
 
 export type { ApprovalEvent } from "./booking.ts";
-export { readFunding } from "./store.ts";
+export { readFunding } from "./funding-store.ts";
 
 export type ApprovalDeps = { db: Db; config: { publicUrl: string; approvalTtlSeconds: number } };
 
@@ -38,8 +40,8 @@ const inTurn = takeTurnsByKey(2);
 export async function requestMilestoneFunding(
   deps: ApprovalDeps,
   asked: string,
-  first: store.FundingRow,
-  again: () => Promise<store.FundingRow>,
+  first: FundingRow,
+  again: () => Promise<FundingRow>,
 ): Promise<Approval> {
   const { db, config } = deps;
   let row = first;
@@ -63,7 +65,7 @@ export async function requestMilestoneFunding(
  */
 async function createFunding(
   { db, config }: ApprovalDeps,
-  row: store.FundingRow,
+  row: FundingRow,
   queued: boolean,
 ): Promise<Approval | undefined> {
   const { accountId, now } = row;
@@ -83,16 +85,16 @@ async function createFunding(
   };
   const created = queued
     ? await inTransaction(db, async (trx) => {
-        await store.queueRequests(trx, accountId);
+        await fundingStore.queueRequests(trx, accountId);
         await assertRoom(trx, accountId, row.rootTokenId);
-        return store.insertFundingApproval(trx, accountId, {
+        return fundingStore.insertFundingApproval(trx, accountId, {
           ...approval,
           waitingBelow: PENDING_AT_MOST,
           ofRootBelow: PENDING_OF_ROOT_AT_MOST,
         });
       })
     : await inTurn(row.rootTokenId, () =>
-        store.insertFundingApproval(db, accountId, { ...approval, ...CROWDED_FROM }),
+        fundingStore.insertFundingApproval(db, accountId, { ...approval, ...CROWDED_FROM }),
       ).catch(falseOnRollback);
   if (!created) return undefined;
   const { id, createdAt, expiresAt } = approval;
@@ -105,7 +107,7 @@ async function createFunding(
 
 /** @throws Problem too_many_pending */
 async function assertRoom(trx: Trx, accountId: string, rootTokenId: string): Promise<void> {
-  const waiting = await store.countWaiting(trx, accountId, rootTokenId);
+  const waiting = await fundingStore.countWaiting(trx, accountId, rootTokenId);
   const retryAfterSeconds = TOO_MANY_RETRY_SECONDS;
   if (waiting.all >= PENDING_AT_MOST)
     throw new Problem("too_many_pending", { limit: PENDING_AT_MOST, retryAfterSeconds });
@@ -119,7 +121,7 @@ function falseOnRollback(error: unknown): false {
   throw error;
 }
 
-function pendingFunding(row: store.FundingRow, id: string, publicUrl: string): Approval {
+function pendingFunding(row: FundingRow, id: string, publicUrl: string): Approval {
   const { milestoneId, contractId, jobId } = row;
   return toApproval(
     {

@@ -1,19 +1,16 @@
-import { CompiledQuery, sql } from "kysely";
+import { sql } from "kysely";
 import { ROLES } from "../accounts/roles.ts";
-import { GRANT_COLUMNS, GRANT_CONDITION, GRANT_TABLES, type Grant } from "../accounts/service.ts";
-import { ASKER_COLUMNS } from "../accounts/token-service.ts";
-import { FUNDING_TERMS_COLUMNS } from "../contracts/service.ts";
+import {
+  GRANT_COLUMNS,
+  GRANT_PARAMETERS,
+  GRANT_TABLES,
+  type Grant,
+  grantCondition,
+} from "../accounts/service.ts";
 import { readClockNow } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
-import type {
-  ApprovalStatus,
-  ApprovalType,
-  Asker,
-  ContractStatus,
-  CoSign,
-  MilestoneStatus,
-  Terms,
-} from "../database/schema.ts";
+import type { ApprovalStatus, ApprovalType } from "../database/schema.ts";
+import { batchedRead } from "../database/statements.ts";
 import type { Credential } from "../lib/secrets.ts";
 
 /** What an approval looks like in any statement that reads one. */
@@ -31,152 +28,18 @@ export type ApprovalRow = {
   resolvedAt: Date | null;
 };
 
-/** Everything that the gates and rules of a fund request need, and what `readFundingTerms` reads; null where there is nothing. */
-export type FundingRow = Grant & {
-  milestoneId: string | null;
-  milestoneStatus: MilestoneStatus;
-  milestoneRevision: number;
-  contractId: string;
-  contractStatus: ContractStatus;
-  contractRevision: number;
-  jobId: string;
-  hasCard: boolean;
-  paymentsPaused: boolean;
-  askerKind: Asker["kind"];
-  askerName: string | null;
-  askerNamedItself: boolean;
-  approvalId: string | null;
-  approvalCreatedAt: Date;
-  approvalExpiresAt: Date;
-  approvalExecuting: boolean;
-};
+const APPROVAL_PARAMETERS = { ...GRANT_PARAMETERS, approvalId: "uuid" } as const;
 
-// One round trip by primary keys, whatever the answer: the token, and with it all that the rules ask.
-const READ_FUNDING = `
-  select ${GRANT_COLUMNS},
-    m.id as "milestoneId", m.status as "milestoneStatus", m.revision as "milestoneRevision",
-    c.id as "contractId", c.status as "contractStatus", c.revision as "contractRevision", c.job_id as "jobId",
-    ${FUNDING_TERMS_COLUMNS},
-    p.id is not null as "hasCard", (select paused from payment_pause) as "paymentsPaused", ${ASKER_COLUMNS},
-    v.id as "approvalId", v.created_at as "approvalCreatedAt", v.expires_at as "approvalExpiresAt",
-    v.executing_at is not null as "approvalExecuting"
-  from ${GRANT_TABLES}
-  left join milestones m on m.account_id = $1 and m.id = $3
-  left join contracts c on c.account_id = $1 and c.id = m.contract_id
-  left join payment_methods p on p.account_id = $1 and p.is_default
-  left join approvals v on v.account_id = $1 and v.type = 'milestone_fund' and v.subject_id = $3 and v.status = 'pending'
-  where ${GRANT_CONDITION}`;
-
-/**
- * Reads a fund request's row. `undefined`: no such token.
- * @param milestoneId null when what was asked for cannot be an id, so that it is not found
- */
-export async function readFunding(
-  db: Db,
-  credential: Credential,
-  milestoneId: string | null,
-): Promise<FundingRow | undefined> {
-  const query = CompiledQuery.raw(READ_FUNDING, [credential.accountId, credential.digest, milestoneId]);
-  return (await db.executeQuery<FundingRow>(query)).rows[0];
-}
-
-export type NewApproval = {
-  id: string;
-  terms: Terms;
-  termsDigest: Buffer;
-  coSign: CoSign;
-  secondSignerFromCents: number | null;
-  token: { id: string; name: string; preview: string; rootId: string };
-  asker: Asker;
-  createdAt: Date;
-  expiresAt: Date;
-  milestoneRevision: number;
-  contractRevision: number;
-  /** With so many waiting in the account already, or of the root token, nothing is recorded. */
-  waitingBelow: number;
-  ofRootBelow: number;
-};
-
-// A lapsed one waits for nobody, though no sweep has flipped it yet.
-const WAITING = `from approvals o
-  where o.account_id = $1 and o.status = 'pending' and (o.expires_at > now() or o.executing_at is not null)`;
-
-// Contract, milestone and card are held FOR SHARE and their state is asked again: whoever cancels, ends or
-// changes terms updates those rows first, and then ends the approvals it can see. Without the lock 614 of
-// 4,000 cancels in a trial left a live approval behind. A milestone of this revision is still in the contract that
-// was read with it; to ask for that again leads Postgres to read all milestones of the contract.
-const INSERT_FUNDING = `
-  insert into approvals (account_id, id, type, contract_id, milestone_id, job_id, terms, terms_digest, co_sign,
-    token_id, token_name, token_preview, root_token_id, created_at, expires_at, notify_at, asker,
-    second_signer_from_cents)
-  select $1, $2, 'milestone_fund', c.id, m.id, c.job_id, $3, $4, $5, $6, $7, $8, $16, $9, $10, $9, $18::jsonb, $19
-  from contracts c
-  join milestones m on m.account_id = $1 and m.id = $11
-  join payment_methods p on p.account_id = $1 and p.is_default
-  where c.account_id = $1 and c.id = $12 and c.status = 'active' and c.revision = $13
-    and m.status = 'NOT_FUNDED' and m.revision = $14
-    and (select count(*) < $15 and count(*) filter (where o.root_token_id = $16) < $17 ${WAITING})
-  for share of c, m, p
-  on conflict (account_id, type, subject_id) where status = 'pending' do nothing
-  returning id`;
-
-/** Records a pending approval. `false`: something changed meanwhile, another was first, or too many wait. */
-export async function insertFundingApproval(
-  db: Db,
-  accountId: string,
-  approval: NewApproval,
-): Promise<boolean> {
-  const { terms, token } = approval;
-  const query = CompiledQuery.raw(INSERT_FUNDING, [
-    accountId,
-    approval.id,
-    JSON.stringify(terms),
-    approval.termsDigest,
-    approval.coSign,
-    token.id,
-    token.name,
-    token.preview,
-    approval.createdAt,
-    approval.expiresAt,
-    terms.milestoneId,
-    terms.contractId,
-    approval.contractRevision,
-    approval.milestoneRevision,
-    approval.waitingBelow,
-    token.rootId,
-    approval.ofRootBelow,
-    JSON.stringify(approval.asker),
-    approval.secondSignerFromCents,
-  ]);
-  return (await db.executeQuery(query)).rows.length === 1;
-}
-
-/** Lets the requests of one account that are near its limit go on one at a time, until the transaction ends. */
-export async function queueRequests(trx: Trx, accountId: string): Promise<void> {
-  await sql`select pg_advisory_xact_lock(hashtextextended(${accountId}, 0))`.execute(trx);
-}
-
-const COUNT_WAITING = `
-  select count(*) as "all", count(*) filter (where o.root_token_id = $2) as "ofRoot" ${WAITING}`;
-
-/** How many approvals of the account wait for a human, and how many of them the root token and its descendants asked for. */
-export async function countWaiting(
-  db: Db,
-  accountId: string,
-  rootTokenId: string,
-): Promise<{ all: number; ofRoot: number }> {
-  const query = CompiledQuery.raw(COUNT_WAITING, [accountId, rootTokenId]);
-  const { rows } = await db.executeQuery<{ all: number; ofRoot: number }>(query);
-  return rows[0] ?? { all: 0, ofRoot: 0 };
-}
-
-const READ_APPROVAL = `
-  select ${GRANT_COLUMNS}, v.id, v.type, v.status, v.contract_id as "contractId", v.milestone_id as "milestoneId",
-    v.job_id as "jobId", v.result, v.executing_at is not null as executing, v.created_at as "createdAt",
-    v.expires_at as "expiresAt", v.resolved_at as "resolvedAt"
-  from ${GRANT_TABLES}
-  left join approvals v on v.account_id = $1 and v.id = $3::uuid
-  where ${GRANT_CONDITION}`;
+const selectApproval = batchedRead<typeof APPROVAL_PARAMETERS, GrantWithApproval>(
+  APPROVAL_PARAMETERS,
+  (names) => `
+    select ${GRANT_COLUMNS}, v.id, v.type, v.status, v.contract_id as "contractId", v.milestone_id as "milestoneId",
+      v.job_id as "jobId", v.result, v.executing_at is not null as executing, v.created_at as "createdAt",
+      v.expires_at as "expiresAt", v.resolved_at as "resolvedAt"
+    from ${GRANT_TABLES}
+    left join approvals v on v.account_id = t.account_id and v.id = ${names.approvalId}
+    where ${grantCondition(names)}`,
+);
 
 export type GrantWithApproval = Grant & Omit<ApprovalRow, "id"> & { id: string | null };
 
@@ -186,8 +49,7 @@ export async function readApproval(
   credential: Credential,
   approvalId: string | null,
 ): Promise<GrantWithApproval | undefined> {
-  const query = CompiledQuery.raw(READ_APPROVAL, [credential.accountId, credential.digest, approvalId]);
-  return (await db.executeQuery<GrantWithApproval>(query)).rows[0];
+  return (await selectApproval(db, { ...credential, approvalId }))[0];
 }
 
 /**

@@ -26,11 +26,11 @@ export async function setPause(trx: Trx, paused: boolean, now: Date): Promise<bo
   return numUpdatedRows === 1n;
 }
 
-/** Makes attempts due at once that wait: those of one account that a freeze ends, or all that a pause has held back. */
+/** Makes attempts due at once that wait: those of one account that a freeze ends, or all that a pause has held back: those whose outcome is unknown too, as they may have been found unpaid meanwhile. */
 export async function makeDue(trx: Trx, of: { accountId: string } | "held back", now: Date): Promise<void> {
   const waiting = trx.updateTable("payments").set({ due_at: now }).where("due_at", ">", now);
   await (of === "held back"
-    ? waiting.where("status", "=", "created").where("lease", "is", null)
+    ? waiting.where("status", "in", ["created", "submitted", "unknown"]).where("lease", "is", null)
     : waiting
         .where("account_id", "=", of.accountId)
         .where("status", "in", ["created", "action_required"])

@@ -36,6 +36,8 @@ export function toCard(method: Stripe.PaymentMethod): ProcessorCard | undefined 
   assertObject(method, "payment_method");
   const { id, card } = method;
   if (card === undefined || card === null) return undefined;
+  if (typeof card.brand !== "string" || typeof card.last4 !== "string" || !isMonth(card))
+    throw new UnreadableAnswer("Stripe answered with a card that cannot be read");
   return { id, brand: card.brand, last4: card.last4, expMonth: card.exp_month, expYear: card.exp_year };
 }
 
@@ -81,10 +83,25 @@ export function disputeToReversal(dispute: Stripe.Dispute): Reversal | undefined
   };
 }
 
-/** Stripe's client gives a refusal that it cannot read as if it were what was asked for. */
-export function assertObject(answer: { object?: unknown; id?: unknown }, object: string): void {
-  if (answer.object !== object || typeof answer.id !== "string")
-    throw new Error(`Stripe answered with something that is no ${object}`);
+function isMonth({ exp_month, exp_year }: Stripe.PaymentMethod.Card): boolean {
+  return Number.isInteger(exp_month) && Number.isInteger(exp_year);
+}
+
+/** An answer of Stripe's that is not what was asked for. */
+export class UnreadableAnswer extends Error {
+  override name = "UnreadableAnswer";
+}
+
+/**
+ * Stripe's client gives a refusal that it cannot read as if it were what was asked for.
+ * @throws UnreadableAnswer
+ */
+export function assertObject(
+  answer: { object?: unknown; id?: unknown } | null | undefined,
+  object: string,
+): void {
+  if (answer?.object !== object || typeof answer.id !== "string")
+    throw new UnreadableAnswer(`Stripe answered with something that is no ${object}`);
 }
 
 /** The id of what may be expanded. */

@@ -23,6 +23,7 @@ import {
   refundToReversal,
   toCard,
   toIntentState,
+  UnreadableAnswer,
 } from "./stripe-wire.ts";
 
 const API_VERSION = "2026-10-28.endive";
@@ -91,6 +92,7 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
       if (!isRejection(error) || error.param === "customer") throw error;
       // It may be attached already, and to this very customer.
       const method = await client.paymentMethods.retrieve(paymentMethod);
+      assertObject(method, "payment_method");
       if (idOf(method.customer) === customer) return method;
       throw error;
     }
@@ -330,12 +332,15 @@ function knownState(intent: Stripe.PaymentIntent): IntentState {
   }
 }
 
-/** For calls that a person waits for, and can simply make again. */
+/**
+ * For calls that a person waits for, and can simply make again.
+ * @throws Problem unavailable {retryAfterSeconds} when Stripe cannot be reached, fails, or answers what cannot be read
+ */
 async function orUnavailable<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    if (!(error instanceof Stripe.errors.StripeError)) throw error;
+    if (!isUnanswered(error)) throw error;
     const details = { retryAfterSeconds: RETRY_AFTER_SECONDS };
     const problem = new Problem(
       "unavailable",
@@ -345,6 +350,12 @@ async function orUnavailable<T>(work: () => Promise<T>): Promise<T> {
     problem.cause = error;
     throw problem;
   }
+}
+
+/** Over JSON that is no object Stripe's client trips with a TypeError. */
+function isUnanswered(error: unknown): boolean {
+  const { StripeError } = Stripe.errors;
+  return [StripeError, UnreadableAnswer, TypeError].some((kind) => error instanceof kind);
 }
 
 function toProcessorEvent(event: Stripe.Event): ProcessorEvent | undefined {

@@ -25,6 +25,8 @@ export type ConnectionOptions = {
    */
   statementTimeout?: number;
   lockTimeout?: number;
+  /** Milliseconds to wait for a connection; 3 s if absent. */
+  connectTimeout?: number;
   /** Told when an idle connection breaks; the pool replaces it by itself. */
   onIdleError: (error: Error) => void;
 };
@@ -87,7 +89,7 @@ export function connect(url: string, options: ConnectionOptions): Connection {
     Client: NamedStatementClient,
     connectionString: url,
     max: options.size,
-    connectionTimeoutMillis: CONNECT_TIMEOUT,
+    connectionTimeoutMillis: options.connectTimeout ?? CONNECT_TIMEOUT,
     query_timeout: (statementTimeout ?? STATEMENT_TIMEOUT) + ANSWER_GRACE,
     ...(statementTimeout === undefined ? {} : { statement_timeout: statementTimeout }),
     ...(lockTimeout === undefined ? {} : { lock_timeout: lockTimeout }),

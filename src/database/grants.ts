@@ -32,6 +32,7 @@ export const GRANTS: Record<keyof Database | Unnamed, readonly Privilege[]> = {
   members: KEPT,
   invitations: FORGOTTEN,
   member_upgrades: KEPT,
+  pending_changes: KEPT,
   tokens: FORGOTTEN,
   token_acts: FORGOTTEN,
   agent_registrations: FORGOTTEN,

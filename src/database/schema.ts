@@ -1,5 +1,5 @@
 import type { ColumnType, Generated } from "kysely";
-import type { FundingTerms, Statement } from "../lib/statement.ts";
+import type { ChangeTerms, FundingTerms, Statement } from "../lib/statement.ts";
 
 /**
  * The tables, as Kysely sees them; `migrations/` makes them. Every table of an account has `account_id`
@@ -11,6 +11,7 @@ export type Database = {
   members: MembersTable;
   invitations: InvitationsTable;
   member_upgrades: MemberUpgradesTable;
+  pending_changes: PendingChangesTable;
   tokens: TokensTable;
   token_acts: TokenActsTable;
   agent_registrations: AgentRegistrationsTable;
@@ -149,6 +150,32 @@ export type MemberUpgradesTable = {
   mailed_at: Date;
   ended_at: Date | null;
   outcome: UpgradeOutcome | null;
+};
+
+/** What is needed to carry a pending change out. */
+export type PendingRequest =
+  | { kind: "invite"; email: string; name: string; role: MemberRole }
+  | { kind: "role"; memberId: string; role: MemberRole; shown: string }
+  | { kind: "upgrade"; upgradeId: string }
+  | { kind: "consent"; invitationId: string; role: MemberRole };
+export type PendingOutcome = "agreed" | "refused" | "withdrawn" | "replaced";
+
+/** A change that takes effect once a second person agrees to it. */
+export type PendingChangesTable = {
+  account_id: string;
+  id: string;
+  action: "member" | "policy";
+  /** Kind and id of what is changed: at most one open change of it. */
+  subject: string;
+  terms: ColumnType<ChangeTerms, string, never>;
+  request: ColumnType<PendingRequest, string, never>;
+  /** User ids. */
+  asked_by: string;
+  asked_at: Date;
+  expires_at: Date;
+  ended_at: Date | null;
+  ended_by: string | null;
+  outcome: PendingOutcome | null;
 };
 
 export type InvitationsTable = {

@@ -6,6 +6,7 @@ const ATTEMPTS = 3;
 const RETRY_AFTER_SECONDS = 2;
 const DEADLOCK_DETECTED = "40P01";
 const SERIALIZATION_FAILURE = "40001";
+const LOCK_NOT_AVAILABLE = "55P03";
 const UNIQUE_VIOLATION = "23505";
 const FOREIGN_KEY_VIOLATION = "23503";
 
@@ -72,6 +73,11 @@ export function isRollback(error: unknown): boolean {
     error instanceof pg.DatabaseError &&
     (error.code === DEADLOCK_DETECTED || error.code === SERIALIZATION_FAILURE)
   );
+}
+
+/** Whether Postgres gave a statement up for what others hold. */
+export function isHeldUp(error: unknown): boolean {
+  return isRollback(error) || (error instanceof pg.DatabaseError && error.code === LOCK_NOT_AVAILABLE);
 }
 
 /** Whether another transaction wrote the same unique key first, such as the next number of something. */

@@ -6,7 +6,7 @@ import type { Allowance, RateLimits } from "./token-rate-limit.ts";
 export const FAILED_LOOKUPS_PER_MINUTE = 120;
 
 /** A look-up of a presented credential. Lanes are counted separately. */
-export type Lookup = { lane: "token" | "agent-auth"; address: string; digest: Buffer };
+export type Lookup = { lane: "token" | "agent-auth" | "link"; address: string; digest: Buffer };
 
 /**
  * Whether a credential may be looked up: the address has had fewer than 120 failed look-ups in this minute, or the

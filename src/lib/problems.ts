@@ -210,6 +210,12 @@ const catalogue = {
     true,
   ],
   co_sign_loosening: [409, "CONFLICT", "Only an owner of the account can loosen its co-sign policy.", true],
+  second_person_missing: [
+    409,
+    "CONFLICT",
+    "In this account two people must agree before an owner or approver is added, and you are the only one who can. Ask the operator of this service to add them: then your consent is enough.",
+    true,
+  ],
   second_signer_loosening: [
     409,
     "CONFLICT",

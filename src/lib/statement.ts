@@ -18,20 +18,29 @@ export const FundingTerms = exact({
 });
 export type FundingTerms = Static<typeof FundingTerms>;
 
-/** What a person signs who changes passkeys, members or the policy: from what to what. */
+/** What a person signs who changes passkeys, members or the policy: what the page shows of it, from what to what. */
 export type ChangeTerms = {
   subject: { kind: string; id: string };
   /** Null: it did not exist before. */
-  from: Record<string, unknown> | null;
-  /** Null: it is removed. */
-  to: Record<string, unknown> | null;
+  from: Readonly<Record<string, string | number | boolean | null>> | null;
+  to: Readonly<Record<string, string | number | boolean | null>>;
 };
+
+/** A change that a person signs. `accountId` is absent for what belongs to the person, and so to each of their accounts. */
+export type Change = { action: "policy" | "passkey" | "member"; accountId?: string; terms: ChangeTerms };
+
+/**
+ * The statement of a change, in the form that every act has (CONTRACT.md §1). It has no nonce: its challenge, which holds
+ * its digest, is drawn for each showing.
+ */
+export function changeStatement({ action, accountId = "", terms }: Change) {
+  const common = { v: 1, approvalId: null, decision: "confirm", source: null, nonce: null } as const;
+  return { ...common, action, accountId: accountId || null, terms };
+}
 
 /** The terms of each act that can be signed. A new act is added here first. */
 export type TermsOf = {
   milestone_fund: FundingTerms;
-  passkey: ChangeTerms;
-  member: ChangeTerms;
 };
 export type Action = keyof TermsOf;
 

@@ -29,6 +29,7 @@ import type { Ceremony } from "./challenge.ts";
 import * as consents from "./consent-store.ts";
 import { passkeyOpenedMail, passkeyTrustedMail } from "./mails.ts";
 import type { SessionDeps } from "./session-deps.ts";
+import { type Act, recordRefusedActs } from "./signed-act-service.ts";
 import { listPasskeys } from "./store.ts";
 
 /*
@@ -125,7 +126,16 @@ export async function consentToPasskey(
   origin: Origin,
 ): Promise<{ counts: boolean; cookie?: string } | undefined> {
   const need = { changes: "token", account: mayOwn(consent) } as const;
-  return inSession(deps.db, owner, need, async (trx, now, held) => {
+  const act: Act = {
+    action: "passkey",
+    accountId: consent.accountId,
+    terms: {
+      subject: { kind: "passkey", id: consent.passkeyId },
+      from: { active: false },
+      to: { active: true },
+    },
+  };
+  const work = async (trx: Trx, now: Date, held: Held) => {
     const passkey = await holdWaiting(trx, consent);
     if (passkey === undefined || passkey.userId === owner.userId) return undefined;
     await assertNotFrozen(trx, consent.accountId);
@@ -146,7 +156,8 @@ export async function consentToPasskey(
     const person = await findPerson(trx, passkey.userId);
     if (person !== undefined) await queueMail(trx, passkeyTrustedMail(deps.config, person), now);
     return { counts: true, ...cookie };
-  });
+  };
+  return recordRefusedActs(deps.db, owner, { act, origin }, () => inSession(deps.db, owner, need, work));
 }
 
 /**

@@ -28,7 +28,14 @@ import { type Ceremony, CHALLENGE_SECONDS, newChallenge, readChallenge } from ".
 import { passkeyAddedMail, passkeyRemovedMail, passkeyWaitsMail } from "./mails.ts";
 import { ALGORITHMS, readRegistration, verifyRegistration } from "./registration.ts";
 import type { SessionDeps } from "./session-deps.ts";
-import { type Act, askToSign, isDemanded, keptOf, proveAct } from "./signed-act-service.ts";
+import {
+  type Act,
+  askToSign,
+  isDemanded,
+  keptOf,
+  proveAct,
+  recordRefusedActs,
+} from "./signed-act-service.ts";
 import * as passkeys from "./store.ts";
 import { logRefusal, type PasskeyRefusal } from "./use-service.ts";
 
@@ -96,7 +103,8 @@ export async function addPasskey(
   const refuse = (reason: PasskeyRefusal): undefined => logRefusal({ logger, origin }, reason);
   const registration = readRegistration(credential);
   if (registration === undefined || relyingParty === undefined) return refuse("unreadable");
-  return inTransaction(db, async (trx) => {
+  const act = addingAct({ credentialId: registration.id, name });
+  const add = async (trx: Trx) => {
     const now = await readClock(trx);
     const { clientDataJSON } = registration.response;
     const challenge = readChallenge(keys, addingIn(person), clientDataJSON, now);
@@ -110,7 +118,6 @@ export async function addPasskey(
     if (!(await useChallenge(trx, challenge))) return refuse("challenge_answered_before");
     if ((await passkeys.listOwnPasskeys(trx, person.userId)).length >= PASSKEYS_AT_MOST)
       throw new Problem("passkey_limit_reached");
-    const act = addingAct({ credentialId: registration.id, name });
     const signing = { act, signature: { credential: signature, origin } };
     const signed = await proveAct(trx, deps, person, held, signing, now);
     const trusted = signed !== undefined || held.trusted;
@@ -141,12 +148,16 @@ export async function addPasskey(
     await queueMail(trx, passkeyAddedMail(config, person, { name, trusted }), now);
     if (!trusted) await mailOwners(trx, config, person, now);
     return { trusted, cookie };
-  });
+  };
+  return recordRefusedActs(db, person, { act, origin }, () => inTransaction(db, add));
 }
 
 /** What a passkey that counts signs of a new one: its credential, and the name that it gets. */
 export function addingAct({ credentialId, name }: { credentialId: string; name: string }): Act {
-  return { action: "passkey", terms: { change: "add", credentialId, name } };
+  return {
+    action: "passkey",
+    terms: { subject: { kind: "passkey", id: credentialId }, from: null, to: { name } },
+  };
 }
 
 /**

@@ -1,9 +1,13 @@
 import type { PublicKeyCredentialRequestOptionsJSON } from "@simplewebauthn/server";
 import { listMemberships } from "../accounts/member-service.ts";
+import { byPerson, recordAudit } from "../audit/service.ts";
+import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
+import { inTransaction } from "../database/transaction.ts";
 import { canonicalText } from "../lib/canonical.ts";
 import type { Origin } from "../lib/origin.ts";
 import { Problem } from "../lib/problems.ts";
+import { type Change, changeStatement } from "../lib/statement.ts";
 import { type Actor, cookieFor, type Held, isFresh, renewSession } from "../sign-in/service.ts";
 import { askForAnswer, checkAnswer, isActive } from "./answer-service.ts";
 import { readAssertion } from "./assertion.ts";
@@ -12,13 +16,7 @@ import type { SessionDeps } from "./session-deps.ts";
 import { listPasskeys } from "./store.ts";
 
 /** A change that a passkey signs where the account confirms with passkeys only (CONTRACT.md §7). */
-export type Act = {
-  action: "passkey" | "member" | "policy";
-  /** Absent for what belongs to the person, and so to each of their accounts. */
-  accountId?: string;
-  /** What is changed, from what to what. */
-  terms: Readonly<Record<string, string | boolean | null>>;
-};
+export type Act = Change;
 
 /** What the person's browser brings for it: the answer of their passkey, as JSON text, and where it came from. */
 export type Signature = { credential: string | undefined; origin: Origin };
@@ -89,7 +87,39 @@ export async function proveAct(
   const token = await renewSession(trx, person, { proved: true, trusted: true }, now);
   const publicKey = passkey.public_key.toString("base64url");
   const proof = { kind: "passkey", credentialId: assertion.id, publicKey, ...assertion.response };
-  return { statement: statementOf(act), proof, cookie: cookieFor(deps, token) };
+  return { statement: changeStatement(act), proof, cookie: cookieFor(deps, token) };
+}
+
+const REFUSALS: ReadonlySet<string> = new Set([
+  "act_signature_required",
+  "passkey_proof_required",
+  "passkey_refused",
+]);
+
+/**
+ * Runs a change that a passkey may have to sign. A refused signature is recorded: the transaction that refused it keeps
+ * nothing.
+ * @throws whatever `change` throws
+ */
+export async function recordRefusedActs<T>(
+  db: Db,
+  person: Actor & { name: string },
+  { act, origin }: { act: Act; origin: Origin },
+  change: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await change();
+  } catch (error) {
+    if (error instanceof Problem && REFUSALS.has(error.problem)) {
+      const { action, accountId, terms } = act;
+      const detail = { act: action, terms, reason: error.problem };
+      const entry = { ...(accountId !== undefined && { accountId }), actor: byPerson(person), origin };
+      await inTransaction(db, async (trx) =>
+        recordAudit(trx, { ...entry, action: "act_signature_refused", detail }, await readClock(trx)),
+      );
+    }
+    throw error;
+  }
 }
 
 /** What the audit keeps of a signature; nothing where none was needed. */
@@ -97,21 +127,6 @@ export function keptOf(signed: ActProof | undefined): object {
   return signed === undefined ? {} : { statement: signed.statement, proof: signed.proof };
 }
 
-/** In the one form of statements (CONTRACT.md §1). Its nonce is the challenge's, which holds the digest of this. */
-function statementOf({ action, accountId, terms }: Act): object {
-  const account = accountId ?? null;
-  return {
-    v: 1,
-    action,
-    accountId: account,
-    approvalId: null,
-    decision: "confirm",
-    terms,
-    source: null,
-    nonce: null,
-  };
-}
-
 function signing({ sessionId }: Actor, act: Act): Ceremony {
-  return { sessionId, purpose: canonicalText(statementOf(act)) };
+  return { sessionId, purpose: canonicalText(changeStatement(act)) };
 }

@@ -1,6 +1,13 @@
-import { CompiledQuery, type RawBuilder, sql } from "kysely";
-import { GRANT_COLUMNS, GRANT_CONDITION, GRANT_TABLES, type Grant } from "../accounts/service.ts";
+import { type RawBuilder, sql } from "kysely";
+import {
+  GRANT_COLUMNS,
+  GRANT_PARAMETERS,
+  GRANT_TABLES,
+  type Grant,
+  grantCondition,
+} from "../accounts/service.ts";
 import type { Db, Trx } from "../database/connection.ts";
+import { statementForOne } from "../database/statements.ts";
 import type { Credential } from "../lib/secrets.ts";
 import type { ReceiptContent } from "./schemas.ts";
 
@@ -127,18 +134,23 @@ export async function advanceChain(
 
 export type ReceiptRow = { digest: Buffer; body: string };
 
-const READ_RECEIPT = `
-  select ${GRANT_COLUMNS}, v.id as "approvalId", r.digest, r.body
-  from ${GRANT_TABLES}
-  left join approvals v on v.account_id = $1 and v.id = $3::uuid
-  left join receipts r on r.account_id = $1 and r.approval_id = v.id
-  where ${GRANT_CONDITION}`;
-
 export type GrantWithReceipt = Grant & {
   approvalId: string | null;
   digest: Buffer | null;
   body: string | null;
 };
+
+const PARAMETERS = { ...GRANT_PARAMETERS, approvalId: "uuid" } as const;
+
+const selectReceipt = statementForOne<typeof PARAMETERS, GrantWithReceipt>(
+  PARAMETERS,
+  (names) => `
+    select ${GRANT_COLUMNS}, v.id as "approvalId", r.digest, r.body
+    from ${GRANT_TABLES}
+    left join approvals v on v.account_id = t.account_id and v.id = ${names.approvalId}
+    left join receipts r on r.account_id = t.account_id and r.approval_id = v.id
+    where ${grantCondition(names)}`,
+);
 
 /** Reads an approval's receipt along with the token that asks for it. `undefined`: no such token. */
 export async function readReceipt(
@@ -146,8 +158,7 @@ export async function readReceipt(
   credential: Credential,
   approvalId: string | null,
 ): Promise<GrantWithReceipt | undefined> {
-  const query = CompiledQuery.raw(READ_RECEIPT, [credential.accountId, credential.digest, approvalId]);
-  return (await db.executeQuery<GrantWithReceipt>(query)).rows[0];
+  return (await selectReceipt(db, { ...credential, approvalId }))[0];
 }
 
 /** The receipt of that approval in any of the accounts. */

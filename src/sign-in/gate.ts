@@ -6,6 +6,7 @@ import { Problem } from "../lib/problems.ts";
 import { MINUTE } from "../lib/time.ts";
 import { checkFormToken, FORM_TOKEN_FIELD } from "./form-token.ts";
 import { readSession, type SignInDeps } from "./service.ts";
+import { carriesSession } from "./session-service.ts";
 import { type SessionRow, touchSession } from "./session-store.ts";
 
 const TOUCH_AFTER = 5 * MINUTE;
@@ -66,7 +67,7 @@ export function openSessionGate(deps: SignInDeps, options: SessionGateOptions = 
         if (changes && found !== undefined && found.token !== "current")
           throw new Problem("session_replaced");
         if (found !== undefined) humans.set(request, found);
-        else return reply.redirect(`/sign-in?return_to=${encodeURIComponent(returnTo(request))}`, 303);
+        else return reply.redirect(signInPath(deps, request, returnTo(request)), 303);
       },
       preHandler: async (request) => {
         if (SAFE_METHODS.has(request.method)) return;
@@ -79,6 +80,12 @@ export function openSessionGate(deps: SignInDeps, options: SessionGateOptions = 
     },
     human,
   };
+}
+
+/** Where to sign in, and come back to. Whoever was signed in is told why they are not any more. */
+function signInPath(deps: SignInDeps, { headers }: FastifyRequest, returnTo: string): string {
+  const said = carriesSession(deps, headers.cookie) ? "&said=session-ended" : "";
+  return `/sign-in?return_to=${encodeURIComponent(returnTo)}${said}`;
 }
 
 /** Who is signed in, if anybody: for pages that are there for all. */

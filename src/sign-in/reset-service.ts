@@ -91,12 +91,17 @@ export async function createResetLink(
   });
 }
 
+/** Whether it has the form of a reset link's secret. */
+export function isResetSecret(value: string): boolean {
+  return SECRET.test(value);
+}
+
 /** Whose password a link sets, if it still works. Changes nothing. */
 export async function findResetPerson(
   { db }: SignInDeps,
   secret: string,
 ): Promise<people.PersonRow | undefined> {
-  if (!SECRET.test(secret)) return undefined;
+  if (!isResetSecret(secret)) return undefined;
   const reset = await resets.findOpenReset(db, digestOf(secret), await readClock(db));
   return reset?.user_id == null ? undefined : people.findPerson(db, reset.user_id);
 }

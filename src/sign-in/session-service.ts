@@ -58,6 +58,14 @@ export async function readSession(
   return good;
 }
 
+/** Whether a `Cookie` header carries a session's token with our signature, of a live session or not. Costs no query. */
+export function carriesSession(
+  { config, keys }: Pick<Deps, "config" | "keys">,
+  cookie: string | undefined,
+): boolean {
+  return readSessionTokens(cookie, cookieName(config.publicUrl), keys.cookies).length > 0;
+}
+
 async function endCopied(
   { db, config }: Deps,
   { sessionId, userId, email, name, tokenDigest: previous }: store.SessionRow,

@@ -11,9 +11,9 @@ import type { Db, Trx } from "../database/connection.ts";
 import type { Origin } from "../lib/origin.ts";
 import { notFound } from "../lib/problems.ts";
 import { describeScopes } from "../lib/scope-words.ts";
-import { queueMail } from "../mail/service.ts";
+import { type Mail, queueMail } from "../mail/service.ts";
 import { type Actor, inSession } from "../sign-in/service.ts";
-import { keyMintedMail } from "./mails.ts";
+import { keyMintedMail, keyRevokedMail } from "./mails.ts";
 
 type Deps = { db: Db; config: { appName: string; publicUrl: string } };
 type Person = Actor & { email: string; name: string };
@@ -43,32 +43,49 @@ export async function mintKey(
     const { id, name, preview, scopes } = minted.metadata;
     const entry = { accountId, actor: byPerson(person), subject: { kind: "token", id }, origin };
     await recordAudit(trx, { ...entry, action: "key_minted", after: { name, scopes } }, now);
-    const others = (await listOwners(trx, accountId)).filter(({ userId }) => userId !== person.userId);
     const said = { by: person, accountName, keyName: name, preview, may: describeScopes(scopes) };
-    for (const to of [person, ...others]) await queueMail(trx, keyMintedMail(config, to, said), now);
+    await mailWithOwners(trx, accountId, person, (to) => keyMintedMail(config, to, said), now);
     return minted;
   });
 }
 
 /**
- * A person revokes an API key of their account, and all that it has minted, at once.
+ * A person revokes an API key of their account, and all that it has minted, at once. They and the account's owners are
+ * mailed, unless all of it was revoked before.
  * @param revocation.endWebhooks what ends the webhooks of those in this transaction, and says how many; absent: they go on
  * @throws Problem not_found, not_permitted for a viewer; as `holdActor`
  */
 export async function revokeKey(
-  { db }: Deps,
+  { db, config }: Deps,
   person: Person,
   account: Account,
   { id, endWebhooks }: { id: string; endWebhooks?: ((trx: Trx) => Promise<number>) | undefined },
   origin: Origin,
 ): Promise<void> {
-  const { accountId } = account;
+  const { accountId, accountName } = account;
   const need = { account: { id: accountId, may: "decide", alone: true } } as const;
   await inSession(db, person, need, async (trx, now) => {
-    if ((await findKey(trx, account, id)) === undefined) throw notFound("tokens", "tokenId", id);
+    const key = await findKey(trx, account, id);
+    if (key === undefined) throw notFound("tokens", "tokenId", id);
     const ended = await revokeWithDescendants(trx, accountId, [id], now);
     const webhooksEnded = (await endWebhooks?.(trx)) ?? 0;
     const entry = { accountId, actor: byPerson(person), subject: { kind: "token", id }, origin };
     await recordAudit(trx, { ...entry, action: "key_revoked", detail: { ended, webhooksEnded } }, now);
+    if (ended === 0 && webhooksEnded === 0) return;
+    const { name: keyName, preview } = key;
+    const said = { by: person, accountName, keyName, preview, ended, webhooksEnded };
+    await mailWithOwners(trx, accountId, person, (to) => keyRevokedMail(config, to, said), now);
   });
+}
+
+/** Mails the person who acts and the account's other owners. */
+async function mailWithOwners(
+  trx: Trx,
+  accountId: string,
+  person: Person,
+  mail: (to: { email: string; name: string }) => Mail,
+  now: Date,
+): Promise<void> {
+  const others = (await listOwners(trx, accountId)).filter(({ userId }) => userId !== person.userId);
+  for (const to of [person, ...others]) await queueMail(trx, mail(to), now);
 }

@@ -8,17 +8,25 @@ import { inTransaction } from "../database/transaction.ts";
 import type { Origin } from "../lib/origin.ts";
 import { assertPasskeysAreTheirs } from "../passkeys/ownership-service.ts";
 import type { SessionDeps } from "../passkeys/session-deps.ts";
-import { type Act, keptOf, proveAct, type Signature } from "../passkeys/signed-act-service.ts";
+import {
+  type Act,
+  keptOf,
+  proveAct,
+  recordRefusedActs,
+  type Signature,
+} from "../passkeys/signed-act-service.ts";
 import {
   type Actor,
   addPerson,
   type Caller,
   cookieFor,
   findPersonByEmail,
+  type Held,
   hashInTurn,
   inSession,
   startSession,
 } from "../sign-in/service.ts";
+import { askForSecondPerson, needsSecondPerson } from "./pending-service.ts";
 
 export type { Invitation } from "../accounts/invitation-service.ts";
 
@@ -133,7 +141,8 @@ export async function listWaitingForConsent(
  * An owner consents to an invitation, which their passkey signs where the account confirms with passkeys only; or
  * refuses it.
  * @param asked.role the one that they were shown
- * @returns the invitation; `undefined` when it does not wait, or asks for another role by now
+ * @returns the invitation; `undefined` when it does not wait, or asks for another role by now; `pending`: a second person
+ * must agree first
  * @throws Problem presence_lapsed; as `proveAct` and `holdActor`
  */
 export async function decideInvitation(
@@ -141,31 +150,85 @@ export async function decideInvitation(
   owner: Owner,
   asked: { accountId: string; invitationId: string; role: MemberRole; consents: boolean },
   signature: Signature,
-): Promise<{ invitation: invitations.Invitation | undefined; cookie: string | undefined }> {
+): Promise<{ invitation: invitations.Invitation | undefined; cookie: string | undefined; pending?: true }> {
   const { accountId, invitationId, role, consents } = asked;
   const need = {
     fresh: !consents,
     changes: "token",
-    account: { id: accountId, may: "own", alone: true },
+    account: { id: accountId, may: "own", alone: true, unfrozen: consents },
   } as const;
-  return inSession(deps.db, owner, need, async (trx, now, held) => {
-    const act = consentAct(accountId, invitationId, role);
+  const shown = await findWaiting(deps.db, accountId, invitationId);
+  if (shown?.role !== role) return { invitation: undefined, cookie: undefined };
+  const act = consentAct(shown);
+  const { origin } = signature;
+  const decide = async (trx: Trx, now: Date, held: Held) => {
     const signed = consents ? await proveAct(trx, deps, owner, held, { act, signature }, now) : undefined;
-    const decision = { userId: owner.userId, consents, role };
-    const invitation = await invitations.decideInvitation(trx, accountId, invitationId, decision, now);
-    if (invitation === undefined) return { invitation, cookie: signed?.cookie };
-    const action = consents ? "invitation_consented" : "invitation_refused";
-    const subject = { kind: "member", id: invitation.memberId };
-    const detail = { role, ...keptOf(signed) };
-    const { origin } = signature;
-    await recordAudit(trx, { accountId, actor: byPerson(owner), action, subject, detail, origin }, now);
-    return { invitation, cookie: signed?.cookie };
-  });
+    const cookie = signed?.cookie;
+    const present = await findWaiting(trx, accountId, invitationId);
+    if (present?.role !== role) return { invitation: undefined, cookie };
+    if (consents && (await needsSecondPerson(trx, accountId, owner.userId, { operatorAsks: true }))) {
+      const account = { accountId, accountName: present.accountName };
+      const request = { kind: "consent", invitationId, role } as const;
+      const kept = keptOf(signed);
+      await askForSecondPerson(trx, deps.config, { account, by: owner, act, request, kept, origin }, now);
+      return { invitation: present, cookie, pending: true as const };
+    }
+    const step = { trx, now, owner, account: { accountId }, origin, proof: keptOf(signed) };
+    return { invitation: await decideNow(step, { invitationId, role, consents }, owner.userId), cookie };
+  };
+  return recordRefusedActs(deps.db, owner, { act, origin }, () => inSession(deps.db, owner, need, decide));
 }
 
-/** What an owner signs to consent to an invitation into that role: the operator may have changed it since. */
-export function consentAct(accountId: string, invitationId: string, role: MemberRole): Act {
-  return { action: "member", accountId, terms: { change: "consent", invitationId, role } };
+type Step = {
+  trx: Trx;
+  now: Date;
+  owner: { userId: string; name: string };
+  account: { accountId: string };
+  origin: Origin;
+  proof: object;
+};
+
+/**
+ * Consents to an invitation, in the transaction of whoever acts last for it.
+ * @param owner the user id of the owner who consents
+ */
+export function consentNow(
+  step: Step,
+  asked: { invitationId: string; role: MemberRole },
+  owner: string,
+): Promise<invitations.Invitation | undefined> {
+  return decideNow(step, { ...asked, consents: true }, owner);
+}
+
+async function decideNow(
+  { trx, now, owner: actor, account: { accountId }, origin, proof }: Step,
+  { invitationId, role, consents }: { invitationId: string; role: MemberRole; consents: boolean },
+  owner: string,
+): Promise<invitations.Invitation | undefined> {
+  const decision = { userId: owner, consents, role };
+  const invitation = await invitations.decideInvitation(trx, accountId, invitationId, decision, now);
+  if (invitation === undefined) return undefined;
+  const action = consents ? "invitation_consented" : "invitation_refused";
+  const subject = { kind: "member", id: invitation.memberId };
+  const detail = { role, ...proof };
+  await recordAudit(trx, { accountId, actor: byPerson(actor), action, subject, detail, origin }, now);
+  return invitation;
+}
+
+/** An invitation that waits for an owner's consent; `undefined`: it does not. */
+export async function findWaiting(
+  db: Db,
+  accountId: string,
+  invitationId: string,
+): Promise<invitations.Invitation | undefined> {
+  const waiting = await invitations.listWaitingInvitations(db, accountId);
+  return waiting.find((one) => one.invitationId === invitationId);
+}
+
+/** What an owner signs to consent to an invitation: the operator may have changed its role since. */
+export function consentAct({ accountId, invitationId: id, name, email, role }: invitations.Invitation): Act {
+  const terms = { subject: { kind: "invitation", id }, from: null, to: { name, email, role } };
+  return { action: "member", accountId, terms };
 }
 
 class AlreadyKnown extends Error {}

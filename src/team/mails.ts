@@ -53,6 +53,31 @@ export function keyMintedMail(
   };
 }
 
+export function keyRevokedMail(
+  { appName, publicUrl }: Context,
+  to: Person,
+  {
+    by,
+    accountName,
+    keyName,
+    preview,
+    ended,
+    webhooksEnded,
+  }: Change & { keyName: string; preview: string; ended: number; webhooksEnded: number },
+): Mail {
+  return {
+    to: to.email,
+    subject: line`${own(appName)}: an API key of ${named(accountName)} was revoked`,
+    paragraphs: [
+      line`Hello,`,
+      line`${who(by)} has revoked the API key ${named(keyName)} (${own(preview)}) of the account ${named(accountName)}.`,
+      ...(ended > 1 ? [line`The keys that it had created are revoked too: ${ended} in all.`] : []),
+      ...(webhooksEnded > 0 ? [line`Webhooks that they had created are deleted: ${webhooksEnded}.`] : []),
+      ...NOT_RIGHT(publicUrl, "keys"),
+    ],
+  };
+}
+
 export function memberInvitedMail(
   { appName, publicUrl }: Context,
   to: Person,

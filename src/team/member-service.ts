@@ -6,31 +6,43 @@ import {
   type MemberRow,
   removeMember as removeMemberOf,
 } from "../accounts/member-service.ts";
+import { mayDecide, raisesRights } from "../accounts/roles.ts";
+import { assertNotFrozen } from "../accounts/service.ts";
 import { listTokensOfUser, revokeWithDescendants } from "../accounts/token-service.ts";
 import type { AuditAction } from "../audit/schemas.ts";
 import { byPerson, type NewEntry, recordAudit } from "../audit/service.ts";
 import type { Trx } from "../database/connection.ts";
-import type { MemberRole } from "../database/schema.ts";
+import type { MemberRole, PendingRequest } from "../database/schema.ts";
 import type { Origin } from "../lib/origin.ts";
+import { Problem } from "../lib/problems.ts";
 import { type Mail, queueMail } from "../mail/service.ts";
 import type { SessionDeps } from "../passkeys/session-deps.ts";
-import { type Act, keptOf, proveAct, type Signature } from "../passkeys/signed-act-service.ts";
+import {
+  type Act,
+  keptOf,
+  proveAct,
+  recordRefusedActs,
+  type Signature,
+} from "../passkeys/signed-act-service.ts";
 import { type Actor, inSession } from "../sign-in/service.ts";
 import { inviteMail, memberInvitedMail, memberRemovedMail, roleChangedMail } from "./mails.ts";
+import { askForSecondPerson, needsSecondPerson } from "./pending-service.ts";
 
 type Owner = Actor & { email: string; name: string };
 type Account = { accountId: string; accountName: string };
 
 /** Who is removed, and what goes with them. Webhooks are above this feature: whoever calls knows how they end. */
 export type Removal = {
-  memberId: string;
+  member: Shown;
   revokeKeys: boolean;
   endWebhooks?: ((trx: Trx, userId: string) => Promise<number>) | undefined;
 };
 
 export type Invited = { email: string; name: string; role: MemberRole };
-/** `shown`: the `updatedAt` of the member who was shown, as `from`. */
-export type RoleChange = { memberId: string; from: MemberRole; role: MemberRole; shown: string };
+/** A member as the page shows them. */
+type Shown = Pick<MemberRow, "id" | "name" | "email" | "role">;
+/** `shown`: the `updatedAt` of the member who was shown. */
+export type RoleChange = { member: Shown; role: MemberRole; shown: string };
 /** What was done, and the cookie to set where a passkey has signed it. */
 export type Done<T> = { value: T; cookie: string | undefined };
 
@@ -39,12 +51,16 @@ export type Done<T> = { value: T; cookie: string | undefined };
  * younger than 5 minutes. Each records an audit entry, with the signature. Each may throw what `proveAct` and `holdActor`
  * do.
  */
-type Step = { trx: Trx; now: Date; owner: Owner; account: Account; origin: Origin; proof: object };
+export type Step = { trx: Trx; now: Date; owner: Owner; account: Account; origin: Origin; proof: object };
+
+/** Nothing has changed yet: a second person must agree (CONTRACT.md §1, Two people). */
+export const PENDING = "pending";
+export type Pending = typeof PENDING;
 
 /**
  * Invites a person into the account; as an owner does it, it waits for no consent. They are mailed the link, and the
  * other owners that they were invited.
- * @returns the invitation's secret, for a service that sends no mail
+ * @returns the invitation's secret, for a service that sends no mail; `PENDING` where a second person must agree first
  * @throws Problem not_found, not_permitted, member_active, rate_limited after 20 in 24 hours
  */
 export async function inviteByOwner(
@@ -53,25 +69,40 @@ export async function inviteByOwner(
   account: Account,
   person: Invited,
   signature: Signature,
-): Promise<Done<string>> {
+): Promise<Done<string | Pending>> {
   const act = inviteAct(account.accountId, person);
   return asOwner(deps, { owner, account, signature, act }, async (step) => {
-    const { trx, now } = step;
-    await assertMayInvite(trx, account.accountId, now);
-    const { member, secret } = await insertInvitation(trx, account.accountId, person, owner.userId, now);
-    const { id: memberId, role } = member;
-    await record(step, "member_invited", memberId, { after: { role } });
-    const said = { by: owner, accountName: account.accountName, role };
-    await queueMail(trx, inviteMail(deps.config, member, { ...said, secret }), now);
-    await mailOwners(step, (to) => memberInvitedMail(deps.config, to, { ...said, member }));
-    return secret;
+    const request = { kind: "invite", ...person } as const;
+    if (mayDecide(person.role) && (await askSecond(step, deps, { act, request }))) return PENDING;
+    return inviteNow(step, deps, person, owner.userId);
   });
 }
 
 /**
+ * Invites a person, in the transaction of whoever acts last for it.
+ * @param owner the user id of the owner who invites
+ */
+export async function inviteNow(
+  step: Step,
+  { config }: Pick<SessionDeps, "config">,
+  person: Invited,
+  owner: string,
+): Promise<string> {
+  const { trx, now, account, owner: by } = step;
+  await assertMayInvite(trx, account.accountId, now);
+  const { member, secret } = await insertInvitation(trx, account.accountId, person, owner, now);
+  const { id: memberId, role } = member;
+  await record(step, "member_invited", memberId, { after: { role } });
+  const said = { by, accountName: account.accountName, role };
+  await queueMail(trx, inviteMail(config, member, { ...said, secret }), now);
+  await mailOwners(step, (to) => memberInvitedMail(config, to, { ...said, member }));
+  return secret;
+}
+
+/**
  * Gives a member another role; they and the other owners are mailed.
- * @returns the member as they were
- * @throws Problem not_found, not_permitted, statement_stale, last_owner
+ * @returns the member as they were; `PENDING` where a second person must agree first
+ * @throws Problem second_person_missing, not_found, not_permitted, statement_stale, last_owner
  */
 export async function changeRole(
   deps: SessionDeps,
@@ -79,18 +110,29 @@ export async function changeRole(
   account: Account,
   change: RoleChange,
   signature: Signature,
-): Promise<Done<MemberRow>> {
+): Promise<Done<MemberRow | Pending>> {
   const act = roleAct(account.accountId, change);
+  const { member, role, shown } = change;
   return asOwner(deps, { owner, account, signature, act }, async (step) => {
-    const { trx, now } = step;
-    const { memberId, role, shown } = change;
-    const member = await changeRoleOf(trx, account.accountId, { id: memberId, role, shown }, now);
-    if (member.role === role) return member;
-    await record(step, "member_role_changed", memberId, { before: { role: member.role }, after: { role } });
-    const said = { by: owner, accountName: account.accountName, member, role };
-    await mailOwners(step, (to) => roleChangedMail(deps.config, to, said), member);
-    return member;
+    const request = { kind: "role", memberId: member.id, role, shown } as const;
+    if (raisesRights(member.role, role) && (await askSecond(step, deps, { act, request }))) return PENDING;
+    return changeRoleNow(step, deps, request);
   });
+}
+
+/** Gives a member another role, in the transaction of whoever acts last for it. */
+export async function changeRoleNow(
+  step: Step,
+  { config }: Pick<SessionDeps, "config">,
+  { memberId, role, shown }: { memberId: string; role: MemberRole; shown: string },
+): Promise<MemberRow> {
+  const { trx, now, account, owner: by } = step;
+  const member = await changeRoleOf(trx, account.accountId, { id: memberId, role, shown }, now);
+  if (member.role === role) return member;
+  await record(step, "member_role_changed", memberId, { before: { role: member.role }, after: { role } });
+  const said = { by, accountName: account.accountName, member, role };
+  await mailOwners(step, (to) => roleChangedMail(config, to, said), member);
+  return member;
 }
 
 /**
@@ -99,7 +141,7 @@ export async function changeRole(
  * @param revokeKeys whether the API keys die that they have made, and so have seen
  * @param endWebhooks what ends their webhooks in this transaction, and says how many; absent: they go on
  * @returns the member as they were
- * @throws Problem not_found, not_permitted, last_owner
+ * @throws Problem not_found, not_permitted, last_owner, statement_stale
  */
 export async function removeMember(
   deps: SessionDeps,
@@ -108,12 +150,15 @@ export async function removeMember(
   removal: Removal,
   signature: Signature,
 ): Promise<Done<MemberRow>> {
-  const { memberId, revokeKeys, endWebhooks } = removal;
+  const { revokeKeys, endWebhooks } = removal;
+  const memberId = removal.member.id;
   const { accountId, accountName } = account;
   const act = removalAct(accountId, removal);
   return asOwner(deps, { owner, account, signature, act }, async (step) => {
     const { trx, now } = step;
     const member = await removeMemberOf(trx, accountId, memberId, now);
+    if (member.role !== removal.member.role || member.name !== removal.member.name)
+      throw new Problem("statement_stale");
     const { userId } = member;
     if (member.status !== "active" || userId === null) {
       await record(step, "invitation_withdrawn", memberId, { before: { role: member.role } });
@@ -132,18 +177,31 @@ export async function removeMember(
 
 /** What an owner signs to invite a person. */
 export function inviteAct(accountId: string, { email, name, role }: Invited): Act {
-  return { action: "member", accountId, terms: { change: "invite", email: email.toLowerCase(), name, role } };
+  const person = { name, email: email.toLowerCase() };
+  const subject = { kind: "member", id: person.email };
+  return { action: "member", accountId, terms: { subject, from: null, to: { ...person, role } } };
 }
 
 /** What an owner signs to give a member another role, as the page that was shown had them. */
-export function roleAct(accountId: string, { memberId, from, role, shown }: RoleChange): Act {
-  return { action: "member", accountId, terms: { change: "role", memberId, from, to: role, asOf: shown } };
+export function roleAct(accountId: string, { member, role, shown }: RoleChange): Act {
+  const { id, name, email } = member;
+  const from = { name, email, role: member.role, asOf: shown };
+  return {
+    action: "member",
+    accountId,
+    terms: { subject: { kind: "member", id }, from, to: { name, email, role } },
+  };
 }
 
 /** What an owner signs to remove a member, or to withdraw an invitation. */
-export function removalAct(accountId: string, { memberId, revokeKeys, endWebhooks }: Removal): Act {
-  const endsWebhooks = endWebhooks !== undefined;
-  return { action: "member", accountId, terms: { change: "remove", memberId, revokeKeys, endsWebhooks } };
+export function removalAct(accountId: string, { member, revokeKeys, endWebhooks }: Removal): Act {
+  const { id, name, email, role } = member;
+  const to = { role: null, keysRevoked: revokeKeys, webhooksDeleted: endWebhooks !== undefined };
+  return {
+    action: "member",
+    accountId,
+    terms: { subject: { kind: "member", id }, from: { name, email, role }, to },
+  };
 }
 
 async function asOwner<T>(
@@ -152,11 +210,28 @@ async function asOwner<T>(
   work: (step: Step) => Promise<T>,
 ): Promise<Done<T>> {
   const need = { changes: "token", account: { id: account.accountId, may: "own", alone: true } } as const;
-  return inSession(deps.db, owner, need, async (trx, now, held) => {
-    const signed = await proveAct(trx, deps, owner, held, { act, signature }, now);
-    const step = { trx, now, owner, account, origin: signature.origin, proof: keptOf(signed) };
-    return { value: await work(step), cookie: signed?.cookie };
-  });
+  const { origin } = signature;
+  return recordRefusedActs(deps.db, owner, { act, origin }, () =>
+    inSession(deps.db, owner, need, async (trx, now, held) => {
+      const signed = await proveAct(trx, deps, owner, held, { act, signature }, now);
+      const step = { trx, now, owner, account, origin, proof: keptOf(signed) };
+      return { value: await work(step), cookie: signed?.cookie };
+    }),
+  );
+}
+
+/** Leaves a change that adds somebody who may decide to a second person, where there must be two. */
+async function askSecond(
+  { trx, now, owner, account, origin, proof }: Step,
+  { config }: Pick<SessionDeps, "config">,
+  { act, request }: { act: Act; request: PendingRequest },
+): Promise<boolean> {
+  const { accountId } = account;
+  await assertNotFrozen(trx, accountId);
+  if (!(await needsSecondPerson(trx, accountId, owner.userId, { operatorAsks: false }))) return false;
+  const asked = { account, by: owner, act, request, kept: proof, origin };
+  await askForSecondPerson(trx, config, asked, now);
+  return true;
 }
 
 async function record(

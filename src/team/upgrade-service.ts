@@ -1,6 +1,6 @@
 import { findMember, listMembers, listOwners, type MemberRow, setRole } from "../accounts/member-service.ts";
 import { type DecidingRole, raisesRights } from "../accounts/roles.ts";
-import { getAccount, holdAccount } from "../accounts/service.ts";
+import { getAccount, holdAccount, holdFrozen } from "../accounts/service.ts";
 import { type Act, BY_SERVICE, byPerson, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
@@ -12,8 +12,15 @@ import { Problem } from "../lib/problems.ts";
 import { addSeconds, DAY_SECONDS } from "../lib/time.ts";
 import { queueMail } from "../mail/service.ts";
 import type { SessionDeps } from "../passkeys/session-deps.ts";
-import { keptOf, proveAct, type Signature, type Act as SignedAct } from "../passkeys/signed-act-service.ts";
-import { type Actor, inSession } from "../sign-in/service.ts";
+import {
+  keptOf,
+  proveAct,
+  recordRefusedActs,
+  type Signature,
+  type Act as SignedAct,
+} from "../passkeys/signed-act-service.ts";
+import { type Actor, type Held, inSession } from "../sign-in/service.ts";
+import { askForSecondPerson, needsSecondPerson } from "./pending-service.ts";
 import { type UpgradeSaid, upgradeAskedMail, upgradeEndedMail } from "./upgrade-mails.ts";
 import * as store from "./upgrade-store.ts";
 
@@ -81,39 +88,89 @@ export async function listUpgrades(db: Db, accountId: string): Promise<Upgrade[]
   return open.filter((_, i) => standing[i]);
 }
 
+/** An upgrade that an owner may decide, or any member object to; `undefined`: it is over. */
+export function findUpgrade(db: Db, accountId: string, upgradeId: string): Promise<Upgrade | undefined> {
+  return findStanding(db, accountId, upgradeId);
+}
+
 /** What an owner signs to consent to an upgrade. */
-export function upgradeAct(accountId: string, upgradeId: string): SignedAct {
-  return { action: "member", accountId, terms: { change: "upgrade", upgradeId } };
+export function upgradeAct({
+  accountId,
+  id,
+  memberName: name,
+  memberEmail: email,
+  ...upgrade
+}: Upgrade): SignedAct {
+  const person = { name, email };
+  const [from, to] = [
+    { ...person, role: upgrade.memberRole },
+    { ...person, role: upgrade.role },
+  ];
+  return { action: "member", accountId, terms: { subject: { kind: "upgrade", id }, from, to } };
 }
 
 /**
- * An owner consents, signed by a passkey where the account confirms with passkeys only, or refuses.
- * @returns whether it was still open, and the cookie of a session that the signature has renewed
+ * An owner consents, signed by a passkey where the account confirms with passkeys only, or refuses. A frozen account can
+ * only refuse.
+ * @returns whether it was still open, `pending` where a second person must agree first, and the cookie of a session that the signature has renewed
  * @throws as `proveAct` and `holdActor`
  */
-export function decideUpgrade(
+export async function decideUpgrade(
   deps: SessionDeps,
   owner: Person,
   account: Account,
   { upgradeId, consents }: { upgradeId: string; consents: boolean },
   signature: Signature,
-): Promise<{ decided: boolean; cookie?: string | undefined }> {
+): Promise<{ decided: boolean; pending?: true; cookie?: string | undefined }> {
   const { accountId } = account;
   const need = {
     ...(consents ? { changes: "token" as const } : { fresh: true }),
-    account: { id: accountId, may: "own", alone: true },
+    account: { id: accountId, may: "own", alone: true, unfrozen: consents },
   } as const;
-  return inSession(deps.db, owner, need, async (trx, now, held) => {
-    const act = upgradeAct(accountId, upgradeId);
+  const shown = await findStanding(deps.db, accountId, upgradeId);
+  if (shown === undefined) return { decided: false };
+  const act = upgradeAct(shown);
+  const { origin } = signature;
+  const decide = async (trx: Trx, now: Date, held: Held) => {
     const signed = consents ? await proveAct(trx, deps, owner, held, { act, signature }, now) : undefined;
     const cookie = signed?.cookie;
     const upgrade = await findStanding(trx, accountId, upgradeId);
     if (upgrade === undefined) return { decided: false, cookie };
+    if (consents && (await needsSecondPerson(trx, accountId, owner.userId, { operatorAsks: true }))) {
+      const request = { kind: "upgrade", upgradeId } as const;
+      const kept = keptOf(signed);
+      await askForSecondPerson(trx, deps.config, { account, by: owner, act, request, kept, origin }, now);
+      return { decided: true, pending: true as const, cookie };
+    }
     const outcome = consents ? "consented" : "refused";
-    const by = { actor: byPerson(owner), origin: signature.origin };
+    const by = { actor: byPerson(owner), origin };
     await end(trx, deps.config, account, upgrade, outcome, by, now, keptOf(signed));
     return { decided: true, cookie };
-  });
+  };
+  return recordRefusedActs(deps.db, owner, { act, origin }, () => inSession(deps.db, owner, need, decide));
+}
+
+/**
+ * Consents to an upgrade, in the transaction of whoever acts last for it.
+ * @returns `false`: it is over
+ */
+export async function consentToUpgradeNow(
+  step: {
+    trx: Trx;
+    now: Date;
+    owner: Pick<Person, "userId" | "name">;
+    account: Account;
+    origin: Origin;
+    proof: object;
+  },
+  config: Deps["config"],
+  upgradeId: string,
+): Promise<boolean> {
+  const { trx, now, owner, account, origin, proof } = step;
+  const upgrade = await findStanding(trx, account.accountId, upgradeId);
+  if (upgrade === undefined) return false;
+  await end(trx, config, account, upgrade, "consented", { actor: byPerson(owner), origin }, now, proof);
+  return true;
 }
 
 /**
@@ -138,7 +195,7 @@ export function objectToUpgrade(
 }
 
 /**
- * Brings about what is due: ends what an owner's sign-in has ended, gives the role after 72 hours, and until then mails all
+ * Brings about what is due in accounts that are not frozen: ends what an owner's sign-in has ended, gives the role after 72 hours, and until then mails all
  * members each day. One account a transaction.
  */
 export async function sweepUpgrades({ db, config }: Deps): Promise<void> {
@@ -146,6 +203,7 @@ export async function sweepUpgrades({ db, config }: Deps): Promise<void> {
     await inTransaction(db, async (trx) => {
       const now = await readClock(trx);
       await holdAccount(trx, accountId);
+      if (await holdFrozen(trx, accountId)) return;
       const upgrade = await store.findOpen(trx, accountId, id);
       if (upgrade?.effectiveAt == null) return;
       const accountName = await nameOfAccount(trx, upgrade);
@@ -194,9 +252,9 @@ async function end(
     await queueMail(trx, upgradeEndedMail(config, to, said), now);
 }
 
-async function findStanding(trx: Trx, accountId: string, id: string): Promise<Upgrade | undefined> {
-  const upgrade = isUuid(id) ? await store.findOpen(trx, accountId, id) : undefined;
-  return upgrade === undefined || (await endedBySignIn(trx, upgrade)) ? undefined : upgrade;
+async function findStanding(db: Db, accountId: string, id: string): Promise<Upgrade | undefined> {
+  const upgrade = isUuid(id) ? await store.findOpen(db, accountId, id) : undefined;
+  return upgrade === undefined || (await endedBySignIn(db, upgrade)) ? undefined : upgrade;
 }
 
 /** Whether an owner has come back since, who ends what would have taken effect without them. */

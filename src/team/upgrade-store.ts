@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import type { DecidingRole } from "../accounts/roles.ts";
 import type { Db, Trx } from "../database/connection.ts";
-import type { UpgradeOutcome } from "../database/schema.ts";
+import type { MemberRole, UpgradeOutcome } from "../database/schema.ts";
 
 export type UpgradeRow = {
   accountId: string;
@@ -9,6 +9,7 @@ export type UpgradeRow = {
   memberId: string;
   memberName: string;
   memberEmail: string;
+  memberRole: MemberRole;
   role: DecidingRole;
   askedAt: Date;
   /** Null: an owner consents first. */
@@ -31,6 +32,7 @@ function selectOpen(db: Db, accountId: string) {
       "u.member_id as memberId",
       "m.name as memberName",
       "m.email as memberEmail",
+      "m.role as memberRole",
       "u.role",
       "u.asked_at as askedAt",
       "u.effective_at as effectiveAt",
@@ -102,13 +104,18 @@ export async function markMailed(trx: Trx, { accountId, id }: UpgradeRow, now: D
     .execute();
 }
 
-/** Open upgrades of active members of any account that take effect by themselves, those mailed longest ago first. */
+/**
+ * Open upgrades of active members that take effect by themselves, in any account that is not frozen, those mailed
+ * longest ago first.
+ */
 export function listTimed(db: Db, limit: number): Promise<{ accountId: string; id: string }[]> {
   return db
     .selectFrom("member_upgrades as u")
     .innerJoin("members as m", (join) =>
       join.onRef("m.account_id", "=", "u.account_id").onRef("m.id", "=", "u.member_id"),
     )
+    .innerJoin("accounts as a", "a.account_id", "u.account_id")
+    .where("a.frozen", "=", false)
     .where("u.ended_at", "is", null)
     .where("u.effective_at", "is not", null)
     .where("m.status", "=", "active")

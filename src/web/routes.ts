@@ -17,6 +17,7 @@ import { cardRoutes } from "./billing/card-routes.ts";
 import { sandboxRoutes } from "./billing/sandbox-routes.ts";
 import { type ClaimPageDeps, claimRoutes } from "./entry/claim-routes.ts";
 import { inviteRoutes } from "./entry/invite-routes.ts";
+import type { LinkDeps } from "./entry/link-view.ts";
 import { mailboxRoutes } from "./entry/mailbox-routes.ts";
 import { passkeySignInRoutes } from "./entry/passkey-sign-in-routes.ts";
 import { resetRoutes } from "./entry/reset-routes.ts";
@@ -29,6 +30,7 @@ import { show } from "./kit/site.ts";
 import { activityRoutes } from "./settings/activity/activity-routes.ts";
 import { keyRoutes } from "./settings/keys/key-routes.ts";
 import { type MemberPageDeps, memberRoutes } from "./settings/members/member-routes.ts";
+import { pendingRoutes } from "./settings/members/pending-routes.ts";
 import { upgradeRoutes } from "./settings/members/upgrade-routes.ts";
 import { passkeyConsentRoutes } from "./settings/security/passkey-consent-routes.ts";
 import { passkeyRoutes } from "./settings/security/passkey-routes.ts";
@@ -41,6 +43,7 @@ const TOUCH_ICON = readFileSync(new URL("./assets/touch-icon.png", import.meta.u
 const ROBOTS = "User-agent: *\nAllow: /$\nAllow: /llms.txt\nAllow: /auth.md\nAllow: /docs\nDisallow: /\n";
 
 export type WebDeps = SessionDeps &
+  LinkDeps &
   ApprovalPageDeps &
   BillingDeps &
   WebhookDeps &
@@ -71,6 +74,7 @@ export async function webRoutes(
   keyRoutes(app, deps);
   memberRoutes(app, deps);
   upgradeRoutes(app, deps);
+  pendingRoutes(app, deps);
   securityRoutes(app, deps);
   passkeyRoutes(app, deps);
   passkeyConsentRoutes(app, deps);

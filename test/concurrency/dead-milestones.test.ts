@@ -4,14 +4,15 @@ import { expect, test } from "vitest";
 import type { App } from "../../src/http/app.ts";
 import { cloneDatabase } from "../support/clones.ts";
 import { type Answer, call, fund, MARIA } from "../support/fixtures.ts";
+import { count } from "../support/long.ts";
 import { OPERATOR_KEY, startService } from "../support/service.ts";
 import { findViolations } from "./invariants.ts";
 import { createWorld, type World } from "./world.ts";
 
-// 4,000 fund requests, each with something at the same time that ends what it makes: 1,600 alone on their
+// In a long run 4,000 fund requests, each with something at the same time that ends what it makes: 1,600 alone on their
 // contract, 2,400 six to a contract. Fewer to an account than the approvals that may pend on it.
-const ALONE = { accounts: 32, milestones: 50, perContract: 1 };
-const TOGETHER = { accounts: 50, milestones: 48, perContract: 6 };
+const ALONE = { accounts: count(2, 32), milestones: 50, perContract: 1 };
+const TOGETHER = { accounts: count(3, 50), milestones: 48, perContract: 6 };
 const AT_ONCE = 16;
 /** Turns of the event loop by which a fund request starts late at most: about as long as the other takes. */
 const LATE = 12;

@@ -5,6 +5,7 @@ import { inTransaction } from "../../src/database/transaction.ts";
 import { appendEvents } from "../../src/events/service.ts";
 import { cloneDatabase } from "../support/clones.ts";
 import { type Answer, call } from "../support/fixtures.ts";
+import { count } from "../support/long.ts";
 import { startProcess } from "../support/process.ts";
 import { OPERATOR_KEY, PUBLIC_URL, startService } from "../support/service.ts";
 import { findViolations } from "./invariants.ts";
@@ -13,7 +14,7 @@ import { createWorld } from "./world.ts";
 // Seconds on an idle machine; others may share this one.
 vi.setConfig({ testTimeout: 120_000 });
 
-const ROUNDS = 25;
+const ROUNDS = count(6, 25);
 const PAGE_SIZES = [1, 2, 3, 4, 5, 6, 7];
 
 const url = await cloneDatabase();

@@ -4,11 +4,12 @@ import { accountKey } from "../../src/lib/ids.ts";
 import { cloneDatabase } from "../support/clones.ts";
 import { type Answer, call, createFixture, type Fixture } from "../support/fixtures.ts";
 import { countWaiting, type HeldLock, holdLock } from "../support/locks.ts";
+import { count } from "../support/long.ts";
 import { type ServiceProcess, startProcess, waitUntil } from "../support/process.ts";
 import { PUBLIC_URL, startService, type TestService } from "../support/service.ts";
 
 const AT_ONCE = 50;
-const ROUNDS = 10;
+const ROUNDS = count(2, 10);
 
 const url = await cloneDatabase();
 const [one, other] = [await startService({}, url), await startService({}, url)];

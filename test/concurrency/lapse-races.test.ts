@@ -3,6 +3,7 @@ import { sweepLapsedApprovals } from "../../src/approvals/jobs.ts";
 import { readClock } from "../../src/database/clock.ts";
 import { cloneDatabase } from "../support/clones.ts";
 import { type Answer, call, fund } from "../support/fixtures.ts";
+import { count } from "../support/long.ts";
 import { startProcess } from "../support/process.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
 import { findViolations } from "./invariants.ts";
@@ -11,7 +12,7 @@ import { createWorld, insertLapsed, type World } from "./world.ts";
 // Seconds on an idle machine; others may share this one.
 vi.setConfig({ testTimeout: 120_000 });
 
-const MILESTONES = 12;
+const MILESTONES = count(4, 12);
 
 const url = await cloneDatabase();
 const [one, two] = [await startService({}, url), await startService({}, url)];
@@ -130,7 +131,7 @@ test("a fund request never answers an approval that had lapsed when it was sent,
   const world = await createWorld(db, { milestones: 4 });
   const milestones = world.milestones.map(({ id }) => id);
   const generations = new Map(milestones.map((id) => [id, new Set<string>()]));
-  const lived = () => [...generations.values()].every((ids) => ids.size >= 3);
+  const lived = () => [...generations.values()].every((ids) => ids.size >= count(2, 3));
 
   const ask = async (milestone: string, service: (typeof short)[number]): Promise<void> => {
     let latest = "";

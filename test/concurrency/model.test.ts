@@ -4,6 +4,7 @@ import { createApp } from "../../src/app/app.ts";
 import { createLogger } from "../../src/app/logger.ts";
 import { createSandbox } from "../../src/billing/sandbox.ts";
 import { cloneDatabase } from "../support/clones.ts";
+import { count } from "../support/long.ts";
 import { startService } from "../support/service.ts";
 import { findViolations } from "./invariants.ts";
 import { arbitraryCommand, type Command, comeToRest, follow, mint, play } from "./model/commands.ts";
@@ -11,7 +12,7 @@ import { findContradictions } from "./model/history.ts";
 import { type Client, Run, SHORT_LIFE } from "./model/run.ts";
 import { createWorld } from "./world.ts";
 
-const RUNS = Number(process.env.FC_RUNS ?? 500);
+const RUNS = Number(process.env.FC_RUNS ?? count(30, 500));
 const SEED = Number(process.env.FC_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const CLIENTS = 3;
 const COMMANDS = { minLength: 10, maxLength: 12 };

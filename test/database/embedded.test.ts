@@ -18,6 +18,7 @@ import {
   startedBy,
   sweep,
 } from "../support/embedded-app.ts";
+import { longTest } from "../support/long.ts";
 
 const isRoot = process.getuid?.() === 0;
 
@@ -101,7 +102,7 @@ describe("a start", () => {
     await postgres.stop();
   });
 
-  it("survives the Ctrl-C of the app's terminal until the app has finished with it", async () => {
+  longTest("survives the Ctrl-C of the app's terminal until the app has finished with it", async () => {
     const app = launched(await usedFolder());
     const { dataFolder } = await startedBy(app);
     const postmaster = await postmasterOf(dataFolder);
@@ -124,7 +125,7 @@ describe("two starts on one folder", () => {
     expect(await ask(started[1 - loser] as { url: string }, "select 1 as one")).toEqual([{ one: 1 }]);
   });
 
-  it("one while the other stops: it waits its turn", async () => {
+  longTest("one while the other stops: it waits its turn", async () => {
     const dataDir = await usedFolder();
     const first = await start(dataDir);
     const stopped = first.stop();
@@ -153,7 +154,7 @@ describe("what was left behind", () => {
     await gone(postmaster, next.dataFolder);
   });
 
-  it("by a kill -9 of Postgres, committed rows, is found again", async () => {
+  longTest("by a kill -9 of Postgres, committed rows, is found again", async () => {
     const dataDir = await usedFolder();
     const first = await start(dataDir);
     await ask(first, "create table kept as select 1 as one");
@@ -167,7 +168,7 @@ describe("what was left behind", () => {
     await next.stop();
   });
 
-  it("by a kill in the middle of initdb, half a database, is cleared away", async () => {
+  longTest("by a kill in the middle of initdb, half a database, is cleared away", async () => {
     const dataDir = await newFolder();
     const draft = join(dataDir, "postgres-new-killed");
     await mkdir(join(draft, "data", "base"), { recursive: true });
@@ -175,7 +176,7 @@ describe("what was left behind", () => {
     await expect(stat(draft)).rejects.toMatchObject({ code: "ENOENT" });
   });
 
-  it("the number of a Postgres that is gone, is no obstacle when a stranger bears it now", async () => {
+  longTest("the number of a Postgres that is gone, is no obstacle when a stranger bears it now", async () => {
     const dataDir = await usedFolder();
     const stranger = await leaveStranger(dataDir);
 
@@ -186,22 +187,25 @@ describe("what was left behind", () => {
     stranger.kill();
   });
 
-  it("the number of a Postgres that died under the app, is not what its stop ends, once a stranger bears it", async () => {
-    const dataDir = await usedFolder();
-    const first = await start(dataDir);
-    const postmaster = await postmasterOf(first.dataFolder);
-    process.kill(postmaster, "SIGKILL");
-    await gone(postmaster, first.dataFolder);
-    const stranger = await leaveStranger(dataDir);
+  longTest(
+    "the number of a Postgres that died under the app, is not what its stop ends, once a stranger bears it",
+    async () => {
+      const dataDir = await usedFolder();
+      const first = await start(dataDir);
+      const postmaster = await postmasterOf(first.dataFolder);
+      process.kill(postmaster, "SIGKILL");
+      await gone(postmaster, first.dataFolder);
+      const stranger = await leaveStranger(dataDir);
 
-    await first.stop();
-    expect(stranger.signalCode).toBe(null);
-    stranger.kill();
-    // Frees the shared memory of the one that died.
-    await (await start(dataDir)).stop();
-  });
+      await first.stop();
+      expect(stranger.signalCode).toBe(null);
+      stranger.kill();
+      // Frees the shared memory of the one that died.
+      await (await start(dataDir)).stop();
+    },
+  );
 
-  it("the number and port of what is now another folder's Postgres, touches neither", async () => {
+  longTest("the number and port of what is now another folder's Postgres, touches neither", async () => {
     const other = await start(await usedFolder());
     const dataDir = await usedFolder();
     await leaveLockFile(dataDir, await readFile(join(other.dataFolder, "postmaster.pid"), "utf8"));
@@ -213,7 +217,7 @@ describe("what was left behind", () => {
     await other.stop();
   });
 
-  it("an empty lock file, as a power cut leaves it, is no obstacle", async () => {
+  longTest("an empty lock file, as a power cut leaves it, is no obstacle", async () => {
     const dataDir = await usedFolder();
     await leaveLockFile(dataDir, "");
     await (await start(dataDir)).stop();
@@ -249,19 +253,19 @@ describe("in one line it says", () => {
     expect(await app.ended).toEqual(refusal(/DATA_DIR .* cannot be used: permission denied/));
   });
 
-  it("that the data is of another major version", async () => {
+  longTest("that the data is of another major version", async () => {
     const dataDir = await usedFolder();
     await writeFile(join(dataDir, "postgres", "PG_VERSION"), "17\n");
     expect(await launched(dataDir).ended).toEqual(refusal(/made by Postgres 17, and this version brings 18/));
   });
 
-  it("that the password is gone", async () => {
+  longTest("that the password is gone", async () => {
     const dataDir = await usedFolder();
     await rm(join(dataDir, "postgres-password"));
     expect(await launched(dataDir).ended).toEqual(refusal(/postgres-password is missing/));
   });
 
-  it("why Postgres does not start", async () => {
+  longTest("why Postgres does not start", async () => {
     const started = start(await usedFolder(), { shared_buffers: "much" });
     await expect(started).rejects.toMatchObject({
       name: "StartError",
@@ -273,7 +277,7 @@ describe("in one line it says", () => {
 });
 
 describe("who Postgres runs as", () => {
-  it("is the ordinary user who starts the app, and all is in DATA_DIR", async () => {
+  longTest("is the ordinary user who starts the app, and all is in DATA_DIR", async () => {
     const user = await ordinaryUser(() => newFolder(tmpdir()));
     const dataDir = await newFolder();
     if (user.uid !== undefined && user.gid !== undefined) await chown(dataDir, user.uid, user.gid);

@@ -9,6 +9,7 @@ import { RUNNING_ROLE } from "../../src/database/grants.ts";
 import { asAdmin, asOwner, cloneDatabase, emptyDatabase } from "../support/clones.ts";
 import { roomiestFolder } from "../support/database.ts";
 import { call, createFixture } from "../support/fixtures.ts";
+import { longTest } from "../support/long.ts";
 import { freePort, runProgram, startProcess } from "../support/process.ts";
 import { asRole } from "../support/roles.ts";
 import { serviceEnvironment, startService } from "../support/service.ts";
@@ -77,7 +78,7 @@ describe("a server whose defaults are not ours", () => {
     expect(await service.stop()).toMatchObject({ code: 0, stderr: "" });
   });
 
-  test("does not fail 24 calls that write at once, as serializable would", async () => {
+  longTest("does not fail 24 calls that write at once, as serializable would", async () => {
     const url = await cloneSet(...OTHERWISE);
     const service = await startProcess("serve", url);
     const { app } = await startService({}, url);
@@ -115,7 +116,7 @@ describe("the running role", () => {
     ]);
   });
 
-  test("can be settled by many starts at once", async () => {
+  longTest("can be settled by many starts at once", async () => {
     const url = await cloneSet("statement_timeout = 0", "lock_timeout = 0");
     const started = await Promise.all([1, 2, 3].map(() => startProcess("serve", url)));
     for (const service of started) expect(await service.stop()).toMatchObject({ code: 0, stderr: "" });
@@ -123,7 +124,7 @@ describe("the running role", () => {
 });
 
 describe("a start says in one line that", () => {
-  test("the database is not encoded in UTF8", async () => {
+  longTest("the database is not encoded in UTF8", async () => {
     const name = `latin_${Date.now().toString(36)}`;
     const admin = asAdmin(await emptyDatabase());
     await run(admin, `create database ${name} encoding 'LATIN1' locale 'C' template template0`);
@@ -140,7 +141,7 @@ describe("a start says in one line that", () => {
     expect(await faultsOf(url)).toEqual([expect.stringMatching(/takes no writes/)]);
   });
 
-  test("the server is a standby", async () => {
+  longTest("the server is a standby", async () => {
     const dataDir = await mkdtemp(join(await roomiestFolder(), "countersign-standby-"));
     await chmod(dataDir, 0o755);
     const options = { dataDir, settings: { fsync: "off" } };
@@ -168,14 +169,14 @@ describe("a start says in one line that", () => {
     expect(await refusalOf(url)).toMatch(/may not select on sandbox\.charges, .*auth\.\w+.* and \d+ more/);
   });
 
-  test("the migrating role may create nothing in public", async () => {
+  longTest("the migrating role may create nothing in public", async () => {
     const url = asRole(await emptyDatabase(), "countersign_app");
     expect(await refusalOf(url, "migrate")).toMatch(
       /permission denied for schema public\. Run src\/database\/roles\.sql/,
     );
   });
 
-  test("password, database or address are wrong", async () => {
+  longTest("password, database or address are wrong", async () => {
     const url = new URL(await cloneDatabase());
     const wrong = (change: (url: URL) => void) => {
       const changed = new URL(url);
@@ -196,7 +197,7 @@ describe("a start says in one line that", () => {
     );
   });
 
-  test("TLS cannot be had, or its certificate is missing", async () => {
+  longTest("TLS cannot be had, or its certificate is missing", async () => {
     const [url] = (await cloneDatabase()).split("?");
     expect(await refusalOf(`${url}?sslmode=verify-full`)).toMatch(/does not support SSL.*Check sslmode/);
     expect(await refusalOf(`${url}?sslmode=verify-full&sslrootcert=/nowhere.pem`)).toMatch(
@@ -205,7 +206,7 @@ describe("a start says in one line that", () => {
   });
 });
 
-test("a start by hand on a database that is away is one line too", async () => {
+longTest("a start by hand on a database that is away is one line too", async () => {
   const nowhere = `postgres://user:pa55word@127.0.0.1:${await freePort()}/pay`;
   const ended = await runProgram(["reset-link", "owner@example.com"], serviceEnvironment(nowhere));
   expect(ended).toMatchObject({

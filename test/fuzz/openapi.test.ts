@@ -14,14 +14,15 @@ import {
   operate,
 } from "../support/fixtures.ts";
 import { createHuman } from "../support/humans.ts";
+import { count } from "../support/long.ts";
 import { declineNow } from "../support/receipts.ts";
 import { OPERATOR_KEY, startService } from "../support/service.ts";
 import { ask } from "../support/stories.ts";
 import { Description } from "./description.ts";
 import { type Operation, type Part, type Plan, planOf, type Sender } from "./requests.ts";
 
-// `npm run test:fuzz` sends more. A run is repeated by its seed: FUZZ_SEED=… npm run test:fuzz
-const REQUESTS = Number(process.env.FUZZ_REQUESTS ?? 1_000);
+// A run is repeated by its seed: FUZZ_SEED=… npm run test:long test/fuzz
+const REQUESTS = Number(process.env.FUZZ_REQUESTS ?? count(250, 20_000));
 const SEED = Number(process.env.FUZZ_SEED ?? Date.now() % 2 ** 31);
 /** How much of a request and its answer is shown. */
 const SHOWN = 1_500;

@@ -3,10 +3,11 @@ import { expect, test } from "vitest";
 import { INPUTS, type ToolName } from "../../src/mcp/tools.ts";
 import { connectTo, textOf } from "../mcp/clients.ts";
 import { createFixture, fund } from "../support/fixtures.ts";
+import { count } from "../support/long.ts";
 import { startService } from "../support/service.ts";
 import { hostile, near, type Schema, valid } from "./values.ts";
 
-const CALLS = Number(process.env.FUZZ_REQUESTS ?? 1_000) / 5;
+const CALLS = Number(process.env.FUZZ_REQUESTS ?? count(250, 20_000)) / 5;
 const SEED = Number(process.env.FUZZ_SEED ?? Date.now() % 2 ** 31);
 
 const { app } = await startService();

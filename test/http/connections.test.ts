@@ -1,11 +1,12 @@
 import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import { type AddressInfo, connect, type Socket } from "node:net";
-import { afterAll, afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
 import { connectionLimits } from "../../src/http/connections.ts";
 import { createServer, type ServerOptions } from "../../src/http/server.ts";
 import { cloneDatabase } from "../support/clones.ts";
+import { closeAfterFile } from "../support/closing.ts";
 import { freePort, launchWith, waitUntil } from "../support/process.ts";
 import { serviceEnvironment } from "../support/service.ts";
 import { sendRaw } from "./socket.ts";
@@ -33,7 +34,7 @@ async function openServer(options: Partial<ServerOptions> = {}) {
     return {};
   });
   await app.listen({ host: "127.0.0.1", port: 0 });
-  afterAll(() => {
+  closeAfterFile(() => {
     gate.resolve();
     return app.close();
   });

@@ -79,14 +79,14 @@ describe("a client that can show a page", () => {
       client.request({ method: "tools/call", params } as never, { allowInputRequired: true } as never);
     return {
       begin: async (milestoneId: string): Promise<string> =>
-        ((await send({ name: FUND, arguments: { milestoneId } })) as any).requestState,
+        ((await send({ name: FUND, arguments: { milestoneId } })) as { requestState: string }).requestState,
       resume: (requestState: string, args: object, name = FUND) =>
         send({
           name,
           arguments: args,
           requestState,
           inputResponses: { approval: { action: "accept" } },
-        }) as Promise<any>,
+        }) as Promise<{ structuredContent: { approval: { status: string } } }>,
     };
   }
 

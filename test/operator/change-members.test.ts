@@ -51,6 +51,9 @@ async function letPass({ viewer }: Team, hours: number): Promise<void> {
     where member_id = ${viewer.memberId} and ended_at is null`.execute(db);
 }
 
+const freeze = ({ fixture }: Team, frozen: boolean) =>
+  operate(app, "PUT", `/accounts/${fixture.account}`, { frozen });
+
 async function decide(who: HumanFixture, decision: string): Promise<string> {
   const page = await open(app, MEMBERS, who);
   const [path = ""] = /\/settings\/members\/upgrades\/[0-9a-f-]+\/[0-9a-f-]+/.exec(page.text) ?? [];
@@ -222,5 +225,41 @@ describe("PATCH and DELETE /accounts/{id}/members/{memberId}", () => {
       [{ email: "a@example.com" }, "email"],
     ] as const)
       expectRefusal(await patch(team, team.viewer, body), 400, "BAD_REQUEST", { field });
+  });
+});
+
+describe("while an account is frozen", () => {
+  test("no upgrade that was asked for before takes effect by itself; it does once the account is not", async () => {
+    const team = await createTeam();
+    await letOwnerStayAway(team, 31);
+    await patch(team, team.viewer, { role: "owner" });
+    await freeze(team, true);
+    await letPass(team, 73);
+    await sweep();
+    expect(await read(team, team.viewer)).toMatchObject({
+      role: "viewer",
+      pendingUpgrade: { role: "owner" },
+    });
+    await freeze(team, false);
+    await sweep();
+    expect(await read(team, team.viewer)).toMatchObject({ role: "owner", pendingUpgrade: null });
+  });
+
+  test("an owner consents to no upgrade and gives nobody more rights, and may refuse", async () => {
+    const team = await createTeam();
+    await patch(team, team.viewer, { role: "approver" });
+    const path = `${MEMBERS}/${team.viewer.memberId}/role`;
+    const page = await open(app, `${MEMBERS}/${team.viewer.memberId}`, team.owner);
+    const form = { form_token: hiddenValue(page, path), shown: hiddenValue(page, path, "shown") };
+    await freeze(team, true);
+    expect(await decide(team.owner, "consent")).toBe("undefined");
+    const raised = await submit(app, path, { ...form, role: "owner" }, team.owner);
+    expect([raised.status, raised.text.includes("has frozen this account")]).toEqual([403, true]);
+    expect(await read(team, team.viewer)).toMatchObject({
+      role: "viewer",
+      pendingUpgrade: { role: "approver" },
+    });
+    expect(await decide(team.owner, "refuse")).toContain("upgrade_ended");
+    expect(await read(team, team.viewer)).toMatchObject({ role: "viewer", pendingUpgrade: null });
   });
 });

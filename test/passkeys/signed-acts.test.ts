@@ -5,6 +5,7 @@ import { listAudit } from "../../src/audit/service.ts";
 import { canonicalText } from "../../src/lib/canonical.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { listOwnPasskeys, listPasskeys } from "../../src/passkeys/store.ts";
+import { auditOf } from "../support/audit.ts";
 import { Authenticator } from "../support/authenticator.ts";
 import { alertOf, beginCoSign, type CoSignStory, refused } from "../support/co-sign.ts";
 import { type Answer, operate } from "../support/fixtures.ts";
@@ -57,6 +58,8 @@ describe("where passkeys are demanded, a passkey", () => {
     const credential = JSON.stringify(new Authenticator().register(body.challenge));
     const answer = await refused(db, () => submit(app, PASSKEYS, { form_token, credential }, story));
     expect([answer.status, answer.text.includes(MUST_SIGN)]).toEqual([409, true]);
+    const [refusal] = await auditOf(db, story.email, ["act_signature_refused"]);
+    expect(refusal?.detail).toMatchObject({ act: "passkey", reason: "act_signature_required" });
   });
 
   test("counts at once when one that counts has signed it, and the proof is kept", async () => {
@@ -71,7 +74,7 @@ describe("where passkeys are demanded, a passkey", () => {
       accountId: null,
       approvalId: null,
       decision: "confirm",
-      terms: { change: "add", credentialId: authenticator.id, name: "Passkey" },
+      terms: { subject: { kind: "passkey", id: authenticator.id }, from: null, to: { name: "Passkey" } },
       source: null,
       nonce: null,
     });
@@ -145,29 +148,58 @@ const CHANGES: Record<string, (story: CoSignStory) => Promise<Change>> = {
       ...person,
     };
     const done = async () => (await membersOf(story)).some(({ email }) => email === person.email);
-    return { path, fields, action: "member_invited", terms: { change: "invite", ...person }, done };
+    return {
+      path,
+      fields,
+      action: "member_invited",
+      terms: { subject: { kind: "member", id: person.email }, from: null, to: person },
+      done,
+    };
   },
   "changing a role": async (story) => {
-    const { memberId } = await createViewer(story);
+    const { memberId, name, email } = await createViewer(story);
     const path = `${MEMBERS}/${memberId}/role`;
     const page = await open(app, `${MEMBERS}/${memberId}`, story);
     const shown = hiddenValue(page, path, "shown");
     const fields = { form_token: hiddenValue(page, path), shown, role: "owner" };
-    const terms = { change: "role", memberId, from: "viewer", to: "owner", asOf: shown };
+    const terms = {
+      subject: { kind: "member", id: memberId },
+      from: { name, email, role: "viewer", asOf: shown },
+      to: { name, email, role: "owner" },
+    };
     const done = async () =>
       (await membersOf(story)).some(({ id, role }) => id === memberId && role === "owner");
     return { path, fields, action: "member_role_changed", terms, done };
   },
   "removing a member": async (story) => {
-    const { memberId } = await createViewer(story);
+    const { memberId, name, email } = await createViewer(story);
     const path = `${MEMBERS}/${memberId}/remove`;
     const fields = { form_token: hiddenValue(await open(app, path, story), path), revoke_keys: "yes" };
-    const terms = { change: "remove", memberId, revokeKeys: true, endsWebhooks: false };
+    const terms = {
+      subject: { kind: "member", id: memberId },
+      from: { name, email, role: "viewer" },
+      to: { role: null, keysRevoked: true, webhooksDeleted: false },
+    };
     const done = async () => !(await membersOf(story)).some(({ id }) => id === memberId);
     return { path, fields, action: "member_removed", terms, done };
   },
+  "consenting to the operator's upgrade": async (story) => {
+    const { memberId, name, email } = await createViewer(story);
+    await operate(app, "PATCH", `/accounts/${story.account}/members/${memberId}`, { role: "approver" });
+    const page = await open(app, MEMBERS, story);
+    const [path = ""] = /\/settings\/members\/upgrades\/[0-9a-f-]+\/[0-9a-f-]+/.exec(page.text) ?? [];
+    const fields = { form_token: hiddenValue(page, path), decision: "consent" };
+    const terms = {
+      subject: { kind: "upgrade", id: path.split("/").at(-1) },
+      from: { name, email, role: "viewer" },
+      to: { name, email, role: "approver" },
+    };
+    const done = async () =>
+      (await membersOf(story)).some(({ id, role }) => id === memberId && role === "approver");
+    return { path, fields, action: "member_role_changed", terms, done };
+  },
   "consenting to the operator's invitation": async (story) => {
-    const { memberId } = await invite(app, story.account, "approver");
+    const { memberId, email } = await invite(app, story.account, "approver");
     const path = `${SECURITY}/consent`;
     const page = await open(app, SECURITY, story);
     const invitationId = hiddenValue(page, path, "invitation_id");
@@ -182,7 +214,8 @@ const CHANGES: Record<string, (story: CoSignStory) => Promise<Change>> = {
       const row = db.selectFrom("invitations").where("member_id", "=", memberId).select("consented_at");
       return (await row.executeTakeFirstOrThrow()).consented_at !== null;
     };
-    const terms = { change: "consent", invitationId, role: "approver" };
+    const to = { name: "Ada Owner", email, role: "approver" };
+    const terms = { subject: { kind: "invitation", id: invitationId }, from: null, to };
     return { path, fields, action: "invitation_consented", terms, done };
   },
 };
@@ -201,7 +234,7 @@ describe.each(Object.entries(CHANGES))("where passkeys are demanded, %s", (_what
 
   test("is refused a copied cookie, and an answer that is foreign, of another change, or used", async () => {
     const story = await begin();
-    const { path, fields, done } = await prepare(story);
+    const { path, fields, terms, done } = await prepare(story);
     const send = (more: Record<string, string>) => submit(app, path, { ...fields, ...more }, story);
     const bare = await refused(db, () => send({}));
     expect([bare.status, bare.text.includes(MUST_SIGN)]).toEqual([409, true]);
@@ -213,6 +246,14 @@ describe.each(Object.entries(CHANGES))("where passkeys are demanded, %s", (_what
     const elsewhere = await sign(story, other.path, other.fields);
     expect((await refused(db, () => send({ credential: elsewhere }))).status).toBe(409);
     expect(await done()).toBe(false);
+    const { entries } = await listAudit(db, accountKey(story.account), {});
+    const refusals = entries.filter((entry) => entry.action === "act_signature_refused");
+    expect(refusals).toHaveLength(3);
+    for (const { actor, detail, address } of refusals) {
+      expect(actor).toMatchObject({ kind: "person", id: story.userId });
+      expect(detail).toMatchObject({ act: "member", terms, reason: "act_signature_required" });
+      expect(address).not.toBeNull();
+    }
   });
 
   test("is done with the owner's signature over it, which is kept and does not count again", async () => {
@@ -225,7 +266,8 @@ describe.each(Object.entries(CHANGES))("where passkeys are demanded, %s", (_what
     const { statement } = await signedEntry(story, action);
     expect(statement).toMatchObject({ action: "member", accountId: accountKey(story.account), terms });
     const again = await submit(app, path, { ...fields, credential }, story);
-    expect([403, 404, 409]).toContain(again.status);
+    if (again.status === 303) expect(again.headers.location).toMatch(/over$/);
+    else expect([403, 404, 409]).toContain(again.status);
   });
 });
 

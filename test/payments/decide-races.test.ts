@@ -6,13 +6,14 @@ import { problemRows } from "../../src/lib/problems.ts";
 import { cloneDatabase } from "../support/clones.ts";
 import { type Answer, call, createMilestone, fund, MARIA } from "../support/fixtures.ts";
 import { hiddenValue, open, submit } from "../support/humans.ts";
+import { LONG } from "../support/long.ts";
 import { type CardKind, findDisagreements, openRails } from "../support/rails.ts";
 import { OPERATOR_KEY, startService } from "../support/service.ts";
 import { ask, createStories, readOutcome, type Stories, type Story } from "../support/stories.ts";
 import { bankIn } from "../support/visitor.ts";
 
 /** How far apart the two start, in milliseconds, by turn: some before the other has begun, some in its midst. */
-const APART = [-12, -6, -3, -1, 0, 0, 1, 2, 4, 8, 12, 20];
+const APART = LONG ? [-12, -6, -3, -1, 0, 0, 1, 2, 4, 8, 12, 20] : [-3, 0, 4];
 
 const worlds = await Promise.all(
   (await openRails()).map(async (rails) => {

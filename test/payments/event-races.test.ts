@@ -9,12 +9,13 @@ import type { App } from "../../src/http/app.ts";
 import { cloneDatabase } from "../support/clones.ts";
 import { call } from "../support/fixtures.ts";
 import { hiddenValue, open, submit } from "../support/humans.ts";
+import { count } from "../support/long.ts";
 import { type CardKind, findDisagreements, openStripeRails } from "../support/rails.ts";
 import { startService } from "../support/service.ts";
 import { confirmNow, createStories, readOutcome, type Stories, type Story } from "../support/stories.ts";
 
 /** How often each race is run: who is first differs from one to the next. */
-const TURNS = 8;
+const TURNS = count(2, 8);
 const CONFIRM = "POST /v1/payment_intents/:id/confirm";
 
 const rails = await openStripeRails();

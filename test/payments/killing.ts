@@ -1,4 +1,3 @@
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "vitest";
@@ -11,8 +10,6 @@ import { answerBank, decideAt, signInAt } from "../support/visitor.ts";
 import type { Crossing, Path } from "./crossings.ts";
 
 export const KILLED_MAIN = join(import.meta.dirname, "../support/killed-main.ts");
-// Compiled once for all the processes that are about to die.
-const NODE_COMPILE_CACHE = join(tmpdir(), "countersign-test-compiled");
 const DIES_WITHIN = 45_000;
 
 /**
@@ -25,7 +22,7 @@ export async function confirmUntilDeath(
   { human, stories }: Stories,
   { crosses, answer }: Path,
 ): Promise<void> {
-  const env = { ...rails.env, PUBLIC_URL, NODE_COMPILE_CACHE, KILL_AT: crosses.join() };
+  const env = { ...rails.env, PUBLIC_URL, KILL_AT: crosses.join() };
   const service = await startProcess("serve", url, env, KILLED_MAIN);
   const browser = await signInAt(`http://127.0.0.1:${service.port}`, human.email);
   // The death cuts all of them off.
@@ -45,7 +42,7 @@ export async function recoverUntilDeath(
   rails: Pick<Rails, "env">,
   crosses: readonly Crossing[],
 ): Promise<void> {
-  const env = { ...serviceEnvironment(url), ...rails.env, NODE_COMPILE_CACHE, KILL_AT: crosses.join() };
+  const env = { ...serviceEnvironment(url), ...rails.env, KILL_AT: crosses.join() };
   await expectDeath(launch(["work"], env, KILLED_MAIN));
 }
 

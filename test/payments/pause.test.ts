@@ -135,6 +135,30 @@ describe.for(worlds)("over the rails of $name", ({ rails, app, db, config, conne
     expect(await findDisagreements(db, rails)).toEqual([]);
   });
 
+  test("an attempt in doubt that a pause has held back is driven by the first sweep after it, not by its next look", async () => {
+    const stories = await createStories(app, rails.cards.pays, 1);
+    const [story] = stories.stories as [Story];
+    const paymentOf = () =>
+      db.selectFrom("payments").where("approval_id", "=", story.approvalId).select(["status", "due_at"]);
+    // Paused once it was written as submitted; the process then dies before it could pay.
+    const dying = async (boundary: Boundary, moment: "before" | "after") => {
+      if (boundary !== "call-execute" || moment !== "before") return;
+      await setPause(true);
+      throw new Error("the process dies");
+    };
+    await confirmNow(deps(dying), story).catch(() => {});
+    expect((await paymentOf().executeTakeFirstOrThrow()).status).toBe("unknown");
+    // It was found unpaid so often that it is looked at every 10 minutes by now.
+    await sql`update payments set due_at = now() + interval '10 minutes' where approval_id = ${story.approvalId}`.execute(
+      db,
+    );
+    await setPause(false);
+    await sweep();
+    expect(await readOutcome(db, story)).toEqual({ approval: "confirmed", payment: "succeeded" });
+    expect([1, -1]).toContain(await countCharges(stories));
+    expect(await findDisagreements(db, rails)).toEqual([]);
+  });
+
   test("an attempt that waits for the end of a pause ends with its approval's time", async () => {
     const stories = await createStories(app, rails.cards.pays, 1);
     const [story] = stories.stories as [Story];

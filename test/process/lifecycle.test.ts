@@ -6,6 +6,7 @@ import { accountKey } from "../../src/lib/ids.ts";
 import { createWorld, insertLapsed } from "../concurrency/world.ts";
 import { cloneDatabase, emptyDatabase } from "../support/clones.ts";
 import { createFixture } from "../support/fixtures.ts";
+import { longTest } from "../support/long.ts";
 import { freePort, launch, runProgram, startProcess, waitUntil } from "../support/process.ts";
 import { OPERATOR_KEY, serviceEnvironment, startService } from "../support/service.ts";
 import { startProxy } from "./proxy.ts";
@@ -159,33 +160,36 @@ describe("a database that goes away", () => {
     await answersAgain();
   });
 
-  test("without a word, as when its machine has vanished, is a 503 within seconds; and then it is back", async () => {
-    expect((await fund()).status).toBe(202);
-    proxy.block();
-    const answers = Promise.all([fund(), fund(), service.call("GET", "/readyz")]);
-    const late = new Promise<never>((_, reject) => {
-      setTimeout(() => reject(new Error("no answer within 9 s")), 9_000).unref();
-    });
-    for (const answer of await Promise.race([answers, late]))
-      await expectUnavailable(Promise.resolve(answer));
-    expect((await service.call("GET", "/livez")).status).toBe(200);
+  longTest(
+    "without a word, as when its machine has vanished, is a 503 within seconds; and then it is back",
+    async () => {
+      expect((await fund()).status).toBe(202);
+      proxy.block();
+      const answers = Promise.all([fund(), fund(), service.call("GET", "/readyz")]);
+      const late = new Promise<never>((_, reject) => {
+        setTimeout(() => reject(new Error("no answer within 9 s")), 9_000).unref();
+      });
+      for (const answer of await Promise.race([answers, late]))
+        await expectUnavailable(Promise.resolve(answer));
+      expect((await service.call("GET", "/livez")).status).toBe(200);
 
-    await proxy.restore();
-    await answersAgain();
-    expect((await fund()).status).toBe(202);
-  });
+      await proxy.restore();
+      await answersAgain();
+      expect((await fund()).status).toBe(202);
+    },
+  );
 });
 
 describe("a start that cannot succeed ends with exit code 1 and", () => {
   const lines = (text: string) => text.trimEnd().split("\n");
 
-  test("one line, when the schema is behind", async () => {
+  longTest("one line, when the schema is behind", async () => {
     const ended = await runProgram(["serve"], serviceEnvironment(await emptyDatabase()));
     expect(ended).toMatchObject({ code: 1, signal: null, stdout: "" });
     expect(lines(ended.stderr)).toEqual([expect.stringMatching(/^The database is behind .*npm run migrate/)]);
   });
 
-  test("one line, when the port is taken", async () => {
+  longTest("one line, when the port is taken", async () => {
     const server = createServer().listen(await freePort(), "127.0.0.1");
     await once(server, "listening");
     const { port } = server.address() as { port: number };
@@ -235,7 +239,7 @@ describe("a start that cannot succeed ends with exit code 1 and", () => {
     ).toEqual(names.sort());
   });
 
-  test("one line that names the direct address, when that is where nobody answers", async () => {
+  longTest("one line that names the direct address, when that is where nobody answers", async () => {
     const nowhere = `postgres://user:pa55word@127.0.0.1:${await freePort()}/pay`;
     const ended = await runProgram(["work"], { ...serviceEnvironment(url), DATABASE_DIRECT_URL: nowhere });
     expect(ended).toMatchObject({ code: 1, signal: null, stdout: "" });
@@ -243,7 +247,7 @@ describe("a start that cannot succeed ends with exit code 1 and", () => {
     expect(ended.stderr).not.toContain("pa55word");
   });
 
-  test("a line for every missing secret and address, when a database is given", async () => {
+  longTest("a line for every missing secret and address, when a database is given", async () => {
     const ended = await runProgram(["serve"], { DATABASE_URL: url });
     expect(ended.code).toBe(1);
     expect(lines(ended.stderr)).toEqual(

@@ -8,6 +8,7 @@ import { createSandbox } from "../../src/billing/sandbox.ts";
 import { canonicalText } from "../../src/lib/canonical.ts";
 import type { LinkedContent } from "../../src/receipts/schemas.ts";
 import { operate } from "../support/fixtures.ts";
+import { some } from "../support/long.ts";
 import { ownerOf } from "../support/owner.ts";
 import { runProgram } from "../support/process.ts";
 import { decideEveryWay } from "../support/receipts.ts";
@@ -228,12 +229,13 @@ describe("audit", () => {
     ]);
     const damaged = newFile();
     await writeFile(damaged, "acct-1 four\n");
-    for (const [args, said] of [
+    const failing = [
       [["--heads", join(folder, "none")], "cannot be read"],
       [["--heads", damaged], "are damaged: acct-1 four"],
       [["--save", join(folder, "none", "heads")], "The heads cannot be kept"],
       [["--all"], "audit [--heads FILE] [--save FILE]"],
-    ] as const) {
+    ] as const;
+    for (const [args, said] of some<(typeof failing)[number]>(failing, 1)) {
       const { code, stderr } = await runProgram(["audit", ...args], env);
       expect([code, stderr]).toEqual([2, expect.stringContaining(said)]);
       expect(stderr.trim().split("\n")).toHaveLength(1);

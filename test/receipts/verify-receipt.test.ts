@@ -7,6 +7,7 @@ import type { LinkedContent, Receipt } from "../../src/receipts/schemas.ts";
 import { signReceipt } from "../../src/receipts/signature.ts";
 import { verifyChain } from "../../src/receipts/verifier.ts";
 import { Authenticator } from "../support/authenticator.ts";
+import { count } from "../support/long.ts";
 import {
   confirmByPasskey,
   createChain,
@@ -28,7 +29,7 @@ const every = await decideEveryWay(deps);
 const genuine = [every.byPassword, every.byPasskey, every.afterRefusal, every.declined];
 
 const SEED = Number(process.env.MUTATION_SEED ?? Date.now() % 1_000_000);
-const MUTATIONS = 1_000;
+const MUTATIONS = count(100, 1_000);
 
 /** What the holder of a service's key can make of a content: all digests right, and signed. */
 function issue(content: LinkedContent, key: KeyObject = SIGNING_KEY): string {

@@ -267,6 +267,33 @@ export const ENTRIES: Record<string, Entry> = {
     const path = `/settings/members/upgrades/${accountId}/${id}`;
     return form(scene, path, `members:upgrade:${id}`, { decision: "consent" });
   },
+  "/settings/members/changes/:accountId/:changeId/sign": (scene) =>
+    signing(scene, "/settings/members/changes/:accountId/:changeId"),
+  "/settings/members/changes/:accountId/:changeId": async (scene) => {
+    const { app, db, account, accountId } = scene;
+    const { memberId } = await createHuman(app, account, "viewer");
+    const other = db.selectFrom("members").where("account_id", "=", accountId).where("role", "=", "owner");
+    const owners = await other.select("user_id as userId").execute();
+    const { userId: askedBy } = owners.find(({ userId }) => userId !== scene.userId) ?? {};
+    const member = await db
+      .selectFrom("members")
+      .where("id", "=", memberId)
+      .selectAll()
+      .executeTakeFirstOrThrow();
+    const id = newId();
+    const request = { kind: "role", memberId, role: "approver", shown: member.updated_at.toISOString() };
+    const terms = {
+      subject: { kind: "member", id: memberId },
+      from: { role: "viewer" },
+      to: { role: "approver" },
+    };
+    await sql`
+      insert into pending_changes (account_id, id, action, subject, terms, request, asked_by, asked_at, expires_at)
+      values (${accountId}, ${id}, 'member', ${memberId}, ${JSON.stringify(terms)}, ${JSON.stringify(request)}, ${askedBy},
+        now(), now() + interval '1 day')`.execute(db);
+    const path = `/settings/members/changes/${accountId}/${id}`;
+    return form(scene, path, `members:change:${id}`, { decision: "agree" });
+  },
   "/settings/security/password": (scene) => {
     const fields = { current: PASSWORD, next: "another long password" };
     return form(scene, `${SECURITY}/password`, "security:password", fields, OWN);

@@ -131,6 +131,43 @@ describe("A cookie that was copied before its owner", () => {
   });
 });
 
+describe("Whoever lost the answer with their session's new cookie", () => {
+  test("sees what became of it, is told to sign in again, and how they were signed out afterwards", async () => {
+    const story = await beginCoSign({ app, db }, { coSign: "session" });
+    const fields = await readForm(app, story);
+    const asked = await submit(app, `${story.path}/challenge`, fields, story);
+    const assertion = JSON.stringify(story.passkey.assert(asked.body.challenge));
+    const before = { cookie: cookieNow(story.cookie), copied: true };
+    // The answer never comes: the browser keeps the cookie that it had.
+    expect((await submit(app, `${story.path}/confirm`, { ...fields, assertion }, before)).status).toBe(303);
+    const page = await open(app, story.path, before);
+    expect([page.status, page.text.includes("Confirmed by")]).toEqual([200, true]);
+    expect(page.text).toContain("Sign in again to continue");
+    const [, link = ""] = /href="(\/sign-in\?return_to=[^"]*)"/.exec(page.text) ?? [];
+    const form = await open(app, link, before);
+    expect([form.status, form.text.includes('action="/sign-in"')]).toEqual([200, true]);
+    const again = await submit(
+      app,
+      "/sign-in",
+      { email: story.email, password: PASSWORD, return_to: story.path },
+      before,
+    );
+    expect(again.headers.location).toBe(story.path);
+
+    await ageReplacement(story.email, "1 hour");
+    const late = await open(app, story.path, before);
+    expect(late.headers.location).toBe(
+      `/sign-in?return_to=${encodeURIComponent(story.path)}&said=session-ended`,
+    );
+    expect((await open(app, String(late.headers.location))).text).toContain("You were signed out");
+  });
+
+  test("who was never signed in is sent to sign in without a word of it", async () => {
+    const { headers } = await open(app, SECURITY);
+    expect(headers.location).toBe(`/sign-in?return_to=${encodeURIComponent(SECURITY)}`);
+  });
+});
+
 describe("A token that was replaced", () => {
   test("reads for a minute, so that what was under way is answered; after that it ends the session", async () => {
     const human = await begin();

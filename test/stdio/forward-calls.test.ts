@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { TOOLS } from "../../src/mcp/tools.ts";
 import { connectTo, ERAS } from "../mcp/clients.ts";
 import { createFixture, operate } from "../support/fixtures.ts";
+import { some } from "../support/long.ts";
 import { begin, decide, putCard } from "../support/page-states.ts";
 import { waitUntil } from "../support/process.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
@@ -14,7 +15,7 @@ const url = await listen(app);
 const BEFORE_IT_ENDS_BY_ITSELF = 20_000;
 const FUND = "opentrain_request_milestone_funding";
 
-describe.each(ERAS)("the stdio program, %s protocol", (era) => {
+describe.each(some(ERAS, 1))("the stdio program, %s protocol", (era) => {
   const start = async (token: string, showUrl?: Parameters<typeof startProgram>[0]["showUrl"]) =>
     startProgram({ url, home: await newHome(), token, era, showUrl });
 

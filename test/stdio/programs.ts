@@ -10,6 +10,7 @@ import { accountKey } from "../../src/lib/ids.ts";
 import { createClient, type Era, type ShowUrl, textOf } from "../mcp/clients.ts";
 import { type Agent, claim, mailedSecret } from "../support/agents.ts";
 import type { Answer } from "../support/fixtures.ts";
+import { programEnvironment } from "../support/program-env.ts";
 import type { TestService } from "../support/service.ts";
 
 export const STDIO_MAIN = join(import.meta.dirname, "../../src/stdio/main.ts");
@@ -66,7 +67,7 @@ export async function startProgram({
     command: process.execPath,
     args: [STDIO_MAIN],
     env: {
-      PATH: process.env.PATH ?? "",
+      ...programEnvironment(),
       COUNTERSIGN_URL: url,
       XDG_CONFIG_HOME: home,
       ...(token === undefined ? {} : { COUNTERSIGN_TOKEN: token }),

@@ -5,6 +5,7 @@ import { ERAS } from "../mcp/clients.ts";
 import { letRegistrationAge, MAILING, sendForm } from "../support/agents.ts";
 import { operate } from "../support/fixtures.ts";
 import { newEmail } from "../support/humans.ts";
+import { some } from "../support/long.ts";
 import { decide, putCard, type Story } from "../support/page-states.ts";
 import { waitUntil } from "../support/process.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
@@ -58,7 +59,7 @@ function expectNoSecrets({ said }: ClientOfProgram, secrets: readonly string[]):
   }
 }
 
-describe.each(ERAS)("an agent with nothing but the address, %s protocol", (era) => {
+describe.each(some(ERAS, 1))("an agent with nothing but the address, %s protocol", (era) => {
   test("registers, is claimed, asks for money, and wakes when a human has confirmed", async () => {
     const program = await startNew({ era });
     const { home, call } = program;

@@ -7,6 +7,7 @@ import { GRANT_TYPE, type Identity } from "../../src/agent-auth/schemas.ts";
 import { createFixture } from "../support/fixtures.ts";
 import { begin } from "../support/page-states.ts";
 import { freePort, launch, waitUntil } from "../support/process.ts";
+import { programEnvironment } from "../support/program-env.ts";
 import { startService } from "../support/service.ts";
 import { listen, newHome, readKept, STDIO_MAIN, startProgram } from "./programs.ts";
 
@@ -29,7 +30,7 @@ const callOf = (id: number, name: string, args: object) => ({
 
 /** The program as a client starts it, written to by hand. */
 async function startRaw(token: string) {
-  const env = { PATH: process.env.PATH, COUNTERSIGN_URL: url, COUNTERSIGN_TOKEN: token };
+  const env = { ...programEnvironment(), COUNTERSIGN_URL: url, COUNTERSIGN_TOKEN: token };
   const child = spawn(process.execPath, [STDIO_MAIN], { env: { ...env, XDG_CONFIG_HOME: await newHome() } });
   onTestFinished(() => void child.kill("SIGKILL"));
   const printed = { stdout: "", stderr: "" };

@@ -1,6 +1,6 @@
 import type { Browser, BrowserContext, Page } from "playwright-core";
-import { afterAll } from "vitest";
 import { SIZES } from "../support/browser.ts";
+import { closeAfterFile } from "../support/closing.ts";
 import { newEmail, PASSWORD } from "../support/humans.ts";
 import type { PostOffice } from "./post-office.ts";
 
@@ -18,7 +18,7 @@ export async function createPerson(browser: Browser, post: PostOffice): Promise<
     viewport: SIZES.phone,
     javaScriptEnabled: false,
   });
-  afterAll(() => context.close());
+  closeAfterFile(() => context.close());
   const page = await context.newPage();
   const email = newEmail();
   const saw: string[] = [];

@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 import { Readable } from "node:stream";
 import PostalMime from "postal-mime";
 import { SMTPServer } from "smtp-server";
-import { afterAll } from "vitest";
+import { closeAfterFile } from "../support/closing.ts";
 import { waitUntil } from "../support/process.ts";
 
 /** A mail server of the world outside, where people read what was sent to them. */
@@ -31,7 +31,7 @@ export async function openPostOffice(): Promise<PostOffice> {
   });
   const listening = server.listen(0, "127.0.0.1");
   await once(listening, "listening");
-  afterAll(() => new Promise<void>((resolve) => server.close(resolve)));
+  closeAfterFile(() => new Promise<void>((resolve) => server.close(resolve)));
   const { port } = listening.address() as AddressInfo;
   return {
     url: `smtp://127.0.0.1:${port}`,

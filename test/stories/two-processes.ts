@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import { createServer, request } from "node:http";
 import type { AddressInfo } from "node:net";
-import { afterAll } from "vitest";
 import { cloneDatabase } from "../support/clones.ts";
+import { closeAfterFile } from "../support/closing.ts";
 import { type ServiceProcess, startProcess } from "../support/process.ts";
 
 /** The real service behind one address, which leads each request to another of its processes than the one before. */
@@ -24,7 +24,8 @@ export async function startCluster(env: Record<string, string>): Promise<Cluster
     const passedOn = { ...headers, "x-forwarded-for": incoming.socket.remoteAddress };
     const port = processes[turn]?.port;
     const outgoing = request(
-      { host: "127.0.0.1", port, method, path: url, headers: passedOn },
+      // Not over a connection that was kept: the process may just be closing it.
+      { host: "127.0.0.1", port, method, path: url, headers: passedOn, agent: false },
       (response) => {
         answer.writeHead(response.statusCode ?? 502, response.rawHeaders);
         response.pipe(answer);
@@ -34,9 +35,10 @@ export async function startCluster(env: Record<string, string>): Promise<Cluster
     answer.on("close", () => outgoing.destroy());
     incoming.pipe(outgoing);
   });
+  server.keepAliveTimeout = 0;
   server.listen(0, "localhost");
   await once(server, "listening");
-  afterAll(() => {
+  closeAfterFile(() => {
     server.close();
     server.closeAllConnections();
   });

@@ -59,7 +59,9 @@ describe("a fault", () => {
       const id = await createIntent();
       // The SDK asks again by itself, once, when a connection is cut.
       const planned = fake.plan({ on: CONFIRM, does, when, about: id, times: 2 });
-      expect(await thrown(confirm(id, { timeout: 200 }))).toMatchObject(error);
+      expect(await thrown(confirm(id, { timeout: does === "timeout" ? 1_000 : 60_000 }))).toMatchObject(
+        error,
+      );
       planned.lift();
       expect(planned.struck()).toBe(does === "reset" ? 2 : 1);
       expect(await statusOf(id)).toBe(when === "after" ? "succeeded" : "requires_confirmation");

@@ -1,8 +1,8 @@
 import { access, chmod, constants, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { type Browser, type BrowserContext, chromium } from "playwright-core";
-import { afterAll } from "vitest";
 import { MAILING } from "./agents.ts";
+import { closeAfterFile } from "./closing.ts";
 import { freePort } from "./process.ts";
 import type { Rails } from "./rails.ts";
 import { startService, type TestService } from "./service.ts";
@@ -27,16 +27,24 @@ const FLAGS = [
 const INSTALLED = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 const CACHE = join(import.meta.dirname, "../../node_modules/.cache/countersign-chromium");
 
+let launched: Promise<Browser | undefined> | undefined;
+
 /**
- * One browser for the test file, with an empty profile; closed after it. Where none can start, it says so, and
- * the tests that need one are to be skipped: `undefined`. In CI it throws.
+ * The browser of this process, which the test files that run in it share; what a file has opened in it is closed after it.
+ * Where none can start, it says so, and the tests that need one are to be skipped: `undefined`. In CI it throws.
  */
 export async function launchBrowser(): Promise<Browser | undefined> {
+  launched ??= launch();
+  const browser = await launched;
+  closeAfterFile(() => Promise.all(browser?.contexts().map((context) => context.close()) ?? []));
+  return browser;
+}
+
+/** It ends with the process. */
+async function launch(): Promise<Browser | undefined> {
   try {
     const executablePath = process.env.CHROMIUM_PATH || (await findInstalled()) || (await unpack());
-    const browser = await chromium.launch({ executablePath, args: FLAGS });
-    afterAll(() => browser.close());
-    return browser;
+    return await chromium.launch({ executablePath, args: FLAGS });
   } catch (error) {
     const said = "No Chromium starts here. Install one, or name one by CHROMIUM_PATH";
     if (process.env.CI) throw new Error(said, { cause: error });

@@ -19,6 +19,41 @@ export async function createDatabase(adminUrl: string, name: string, template?: 
   );
 }
 
+/** Drops the template of a run and all databases that its tests have made. */
+export async function dropDatabases(adminUrl: string, template: string): Promise<void> {
+  const client = new pg.Client({ connectionString: adminUrl });
+  await client.connect();
+  try {
+    const { rows } = await client.query<{ datname: string }>(
+      "select datname from pg_database where starts_with(datname, $1)",
+      [template],
+    );
+    for (const { datname } of rows) await client.query(`drop database if exists ${datname} with (force)`);
+  } finally {
+    await client.end();
+  }
+}
+
+/** Any number: of several runs on one server one at a time changes the roles, which the databases share. */
+const ROLES = 1_129_270_868;
+
+/** Runs `work` while no other run does the same on this server. */
+export async function onlyOne(adminUrl: string, work: () => Promise<void>): Promise<void> {
+  const client = new pg.Client({ connectionString: adminUrl });
+  await client.connect();
+  try {
+    await client.query("select pg_advisory_lock($1)", [ROLES]);
+    await work();
+  } finally {
+    await client.end();
+  }
+}
+
+/** A name for a database of the run. */
+export function newName(): string {
+  return `${inject("template")}_${randomBytes(6).toString("hex")}`;
+}
+
 async function run(url: string, statement: string): Promise<void> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
@@ -34,7 +69,7 @@ async function run(url: string, statement: string): Promise<void> {
  * what `src/database/grants.ts` says. It goes when the run's Postgres does.
  */
 export async function cloneDatabase(): Promise<string> {
-  const name = `test_${randomBytes(6).toString("hex")}`;
+  const name = newName();
   await createDatabase(inject("adminUrl"), name, inject("template"));
   await setRun(name);
   return asRole(databaseUrl(inject("adminUrl"), name), RUNNING_ROLE);
@@ -63,7 +98,7 @@ export function asAdmin(url: string): string {
  */
 export async function backUpDatabase(url: string): Promise<string> {
   const original = new URL(url).pathname.slice(1);
-  const name = `backup_${randomBytes(6).toString("hex")}`;
+  const name = newName();
   const adminUrl = inject("adminUrl");
   await run(adminUrl, `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${original}'`);
   await createDatabase(adminUrl, name, original);
@@ -72,7 +107,7 @@ export async function backUpDatabase(url: string): Promise<string> {
 
 /** A database of the test's own with nothing in it. */
 export async function emptyDatabase(): Promise<string> {
-  const name = `empty_${randomBytes(6).toString("hex")}`;
+  const name = newName();
   await createDatabase(inject("adminUrl"), name);
   return databaseUrl(inject("adminUrl"), name);
 }

@@ -1,6 +1,6 @@
 import type { TestProject } from "vitest/node";
 import { migrate } from "../../src/database/migrate.ts";
-import { createDatabase, databaseUrl } from "./clones.ts";
+import { createDatabase, databaseUrl, dropDatabases, onlyOne } from "./clones.ts";
 import { startTestPostgres } from "./database.ts";
 import { asRole, createRoles, OWNER } from "./roles.ts";
 
@@ -14,12 +14,16 @@ declare module "vitest" {
 /** One Postgres for the whole run, with a migrated template that each test file clones. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const postgres = await startTestPostgres();
-  const template = `countersign_template_${process.pid}`;
-  await createDatabase(postgres.adminUrl, template);
-  await createRoles(databaseUrl(postgres.adminUrl, template));
-  await migrate(asRole(databaseUrl(postgres.adminUrl, template), OWNER));
-  project.provide("adminUrl", postgres.adminUrl);
+  const { adminUrl } = postgres;
+  const template = `countersign_test_${process.pid}`;
+  await createDatabase(adminUrl, template);
+  await onlyOne(adminUrl, () => createRoles(databaseUrl(adminUrl, template)));
+  await migrate(asRole(databaseUrl(adminUrl, template), OWNER));
+  project.provide("adminUrl", adminUrl);
   project.provide("template", template);
   console.log(`tests run on a Postgres that is ${postgres.kind}`);
-  return () => postgres.stop();
+  return async () => {
+    if (postgres.kind === "given") await dropDatabases(adminUrl, template);
+    await postgres.stop();
+  };
 }

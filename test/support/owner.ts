@@ -1,7 +1,7 @@
-import { afterAll } from "vitest";
 import { type Connection, connect, type Db } from "../../src/database/connection.ts";
 import { RUNNING_ROLE } from "../../src/database/grants.ts";
 import { asOwner } from "./clones.ts";
+import { closeAfterFile } from "./closing.ts";
 
 const urls = new WeakMap<Db, string>();
 const connections = new WeakMap<Db, Connection>();
@@ -9,7 +9,7 @@ const connections = new WeakMap<Db, Connection>();
 /** Notes where `db` leads to, for `ownerOf`. What that opens is closed after the file's tests. */
 export function noteAddress(db: Db, url: string): void {
   urls.set(db, url);
-  afterAll(() => connections.get(db)?.close());
+  closeAfterFile(() => connections.get(db)?.close());
 }
 
 /**
@@ -24,6 +24,7 @@ export function ownerOf(db: Db): Db {
   if (url === undefined) throw new TypeError("nobody has noted where this database is");
   const connection = connect(new URL(url).username === RUNNING_ROLE ? asOwner(url) : url, {
     size: 2,
+    connectTimeout: 30_000,
     onIdleError: () => {},
   });
   connections.set(db, connection);

@@ -3,9 +3,10 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { afterAll } from "vitest";
+import { closeAfterFile } from "./closing.ts";
 import type { Answer } from "./fixtures.ts";
 import { guard } from "./guard.ts";
+import { programEnvironment } from "./program-env.ts";
 import { serviceEnvironment } from "./service.ts";
 
 const MAIN = join(import.meta.dirname, "../../src/main.ts");
@@ -39,11 +40,6 @@ export type ServiceProcess = Program & {
   ): Promise<Answer>;
 };
 
-const running = new Set<Program>();
-afterAll(async () => {
-  await Promise.all([...running].map((program) => program.kill9()));
-});
-
 /**
  * Starts the real program, `node src/main.ts …`, and does not wait for anything. It ends with the test file.
  * @param main the file to run in its stead
@@ -64,7 +60,7 @@ export function launchWith(
 
 function run(command: string, args: readonly string[], env: Environment): Program {
   const child = spawn(command, args, {
-    env: { PATH: process.env.PATH, ...env },
+    env: { ...programEnvironment(), ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const { pid } = child;
@@ -82,13 +78,12 @@ function run(command: string, args: readonly string[], env: Environment): Progra
     pid,
     output: () => printed.stdout + printed.stderr,
     ended: once(child, "close").then(([code, signal]) => {
-      running.delete(program);
       return { code, signal, ...printed };
     }),
     stop: () => end("SIGTERM"),
     kill9: () => end("SIGKILL"),
   };
-  running.add(program);
+  closeAfterFile(() => program.kill9());
   return program;
 }
 

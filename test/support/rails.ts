@@ -1,4 +1,4 @@
-import { afterAll, expect } from "vitest";
+import { expect } from "vitest";
 import type { Processor } from "../../src/billing/processor.ts";
 import { reconcile } from "../../src/billing/reconcile-service.ts";
 import { answerAuthentication, createSandbox } from "../../src/billing/sandbox.ts";
@@ -6,6 +6,7 @@ import { createStripe } from "../../src/billing/stripe.ts";
 import type { Db } from "../../src/database/connection.ts";
 import { auditAccounts } from "../../src/receipts/audit-service.ts";
 import { booksOf, findFaults, type ProcessorBooks } from "./books.ts";
+import { closeAfterFile } from "./closing.ts";
 import { PUBLIC_URL } from "./service.ts";
 import { type FakeStripe, startFakeStripe } from "./stripe/fake.ts";
 
@@ -73,7 +74,7 @@ export async function openStripeRails(
 ): Promise<Rails & { stripe: FakeStripe }> {
   const stripe = await startFakeStripe(options);
   const opened = [stripe];
-  afterAll(async () => {
+  closeAfterFile(async () => {
     await Promise.all(opened.map((one) => one.close()));
     expect(opened.flatMap(({ notPlayed }) => notPlayed)).toEqual([]);
   });

@@ -1,4 +1,4 @@
-import { afterAll } from "vitest";
+import { vi } from "vitest";
 import { TokenUses } from "../../src/accounts/token-use-service.ts";
 import { createApp } from "../../src/app/app.ts";
 import { createLogger } from "../../src/app/logger.ts";
@@ -9,8 +9,9 @@ import { ChangeBus } from "../../src/database/change-bus.ts";
 import { type Connection, connect } from "../../src/database/connection.ts";
 import { Waiters } from "../../src/events/waiters.ts";
 import type { App } from "../../src/http/app.ts";
-import { RateLimits } from "../../src/http/token-rate-limit.ts";
+import { type Allowance, RateLimits } from "../../src/http/token-rate-limit.ts";
 import { cloneDatabase } from "./clones.ts";
+import { closeAfterFile } from "./closing.ts";
 import { noteAddress } from "./owner.ts";
 import type { Rails } from "./rails.ts";
 
@@ -44,6 +45,27 @@ export type TestService = {
   waiters: Waiters;
 };
 
+/** Rate limits whose minute never ends because the machine is slow: their clock stands still, unless the test has set its own. */
+class StillRateLimits extends RateLimits {
+  readonly #began = Date.now();
+
+  override hit(bucket: string, limit: number, now = this.#now()): Allowance {
+    return super.hit(bucket, limit, now);
+  }
+
+  override look(bucket: string, limit: number, now = this.#now()): Allowance {
+    return super.look(bucket, limit, now);
+  }
+
+  override share(db: Connection["db"], now = this.#now()): Promise<void> {
+    return super.share(db, now);
+  }
+
+  #now(): number {
+    return vi.isFakeTimers() ? Date.now() : this.#began;
+  }
+}
+
 /**
  * The whole app, as production builds it, on a clone of its own. Closed after the file's tests.
  * @param rails the processor, if it is not the sandbox
@@ -59,11 +81,13 @@ export async function startService(
     size: 10,
     statementTimeout: 5_000,
     lockTimeout: 3_000,
+    // The machine may be busy.
+    connectTimeout: 30_000,
     onIdleError: () => {},
   });
   const { db } = connection;
   noteAddress(db, databaseUrl);
-  const limits = new RateLimits();
+  const limits = new StillRateLimits();
   const tokenUses = new TokenUses();
   const changeBus = new ChangeBus(db);
   const waiters = new Waiters(db, changeBus);
@@ -73,7 +97,7 @@ export async function startService(
   if (rails !== undefined) await claimProcessor(db, processor.name);
   const app = await createApp({ config, db, limits, tokenUses, waiters, processor, logger });
   await app.ready();
-  afterAll(async () => {
+  closeAfterFile(async () => {
     await app.close();
     await connection.close();
   });

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { sql } from "kysely";
-import { afterAll, expect } from "vitest";
+import { expect } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
 import { readClock } from "../../src/database/clock.ts";
 import type { Db } from "../../src/database/connection.ts";
@@ -11,6 +11,7 @@ import { accountKey } from "../../src/lib/ids.ts";
 import { createDeliveryClient, type DeliveryClient } from "../../src/webhooks/delivery-client.ts";
 import { createDispatcher, type Dispatcher } from "../../src/webhooks/dispatch-service.ts";
 import { listDueWebhooks } from "../../src/webhooks/dispatch-store.ts";
+import { closeAfterFile } from "./closing.ts";
 import { type Answer, call, createFixture, type Fixture, type FixtureOptions, operate } from "./fixtures.ts";
 import type { TestService } from "./service.ts";
 
@@ -75,7 +76,7 @@ export async function startReceiver(answer: Answering = () => 200, port = 0): Pr
       await once(server, "close");
     },
   };
-  afterAll(() => receiver.close());
+  closeAfterFile(() => receiver.close());
   return receiver;
 }
 
@@ -134,7 +135,7 @@ export function openDispatcher(
   }),
 ): Dispatcher {
   const dispatcher = createDispatcher({ db, config, client, logger: createLogger("silent") }, () => {});
-  afterAll(async () => {
+  closeAfterFile(async () => {
     const stopping = dispatcher.stop();
     await client.close();
     await stopping;

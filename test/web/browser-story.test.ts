@@ -4,6 +4,7 @@ import { connectAgent, dataOf } from "../support/api-client.ts";
 import { launchBrowser, SIZES, startSite } from "../support/browser.ts";
 import { call, createFixture, fund, operate } from "../support/fixtures.ts";
 import { createHuman, invite, PASSWORD } from "../support/humans.ts";
+import { some } from "../support/long.ts";
 import { begin, type Story, type StoryOptions } from "../support/page-states.ts";
 
 const browser = await launchBrowser();
@@ -18,7 +19,7 @@ const WINDOWS: Window[] = (["desktop", "phone"] as const).flatMap((size) =>
 const PLAIN_PHONE: Window = { size: "phone", javaScriptEnabled: false };
 
 describe.skipIf(browser === undefined)("a person in a browser", () => {
-  test.each(WINDOWS)(
+  test.each(some(WINDOWS, 1))(
     "confirms what an agent asks for: $size, JavaScript $javaScriptEnabled",
     async (window) => {
       const { app, origin } = live();

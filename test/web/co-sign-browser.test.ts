@@ -12,6 +12,7 @@ import {
 } from "../support/co-sign.ts";
 import { operate } from "../support/fixtures.ts";
 import { createHuman } from "../support/humans.ts";
+import { longTest } from "../support/long.ts";
 import { givePasskey, userIdOf } from "../support/passkeys.ts";
 import { plugIn, type VirtualAuthenticator } from "../support/virtual-authenticator.ts";
 
@@ -171,7 +172,7 @@ describe.skipIf(browser === undefined)("a person with a passkey, in a browser", 
     });
   });
 
-  test("whom it does not recognise confirms nothing, nor does a script that asks it not to", async () => {
+  longTest("whom it does not recognise confirms nothing, nor does a script that asks it not to", async () => {
     await visit({ recognises: true }, async ({ story, page, authenticator }) => {
       await authenticator.recognise(false);
       await press(page);
@@ -187,7 +188,7 @@ describe.skipIf(browser === undefined)("a person with a passkey, in a browser", 
     });
   });
 
-  test("confirms nothing with somebody else's, even if a script lets any be used", async () => {
+  longTest("confirms nothing with somebody else's, even if a script lets any be used", async () => {
     const { app, db, origin } = live();
     await visit({}, async ({ story, page, context }) => {
       const other = await createHuman(app, story.account, "viewer");
@@ -206,7 +207,7 @@ describe.skipIf(browser === undefined)("a person with a passkey, in a browser", 
     });
   });
 
-  test("an answer that is sent again confirms nothing more", async () => {
+  longTest("an answer that is sent again confirms nothing more", async () => {
     await visit({ paymentMethod: "pm_card_chargeDeclined" }, async ({ story, page }) => {
       const form = lastForm(page);
       await press(page);
@@ -219,7 +220,7 @@ describe.skipIf(browser === undefined)("a person with a passkey, in a browser", 
     });
   });
 
-  test("an answer for another approval confirms nothing", async () => {
+  longTest("an answer for another approval confirms nothing", async () => {
     await visit({}, async ({ story, page }) => {
       const form = lastForm(page);
       await visit({}, async (elsewhere) => {
@@ -275,7 +276,7 @@ describe.skipIf(browser === undefined)("a person with a passkey, in a browser", 
     });
   });
 
-  test("pays once, whoever goes back and presses again", async () => {
+  longTest("pays once, whoever goes back and presses again", async () => {
     await visit({}, async ({ story, page, authenticator }) => {
       await page.goto(`${live().origin}/approvals`);
       await page.getByRole("link", { name: "$450.00 USD to Maria G." }).click();
@@ -290,7 +291,7 @@ describe.skipIf(browser === undefined)("a person with a passkey, in a browser", 
     });
   });
 
-  test("where a password may do, uses it instead, or the passkey", async () => {
+  longTest("where a password may do, uses it instead, or the passkey", async () => {
     await visit({ coSign: "session" }, async ({ story, page, authenticator }) => {
       await page.getByText("Use your password instead").click();
       await page.getByLabel("Your password").fill("not this one");
@@ -304,7 +305,7 @@ describe.skipIf(browser === undefined)("a person with a passkey, in a browser", 
     });
   });
 
-  test("types a large amount, and is not asked for the passkey before it is right", async () => {
+  longTest("types a large amount, and is not asked for the passkey before it is right", async () => {
     await visit({ amountUsd: 1234.5 }, async ({ story, page, authenticator }) => {
       const amount = page.getByLabel("Type the amount");
       await amount.fill("1234");

@@ -235,6 +235,25 @@ describe("a person who revokes a key", () => {
     },
   );
 
+  test("is mailed, with the account's owners, which key ended and what ended with it, once", async () => {
+    const scene = await begin("approver");
+    const owner = await createHuman(app, scene.account);
+    const { body } = await call(app, "POST", "/api/public/v1/tokens", { ...scene, body: { name: "Leaked" } });
+    await call(app, "POST", "/api/public/v1/tokens", { token: body.token });
+    const told = async (email: string) =>
+      (await mailsTo(db, email)).filter(({ subject }) => subject.includes("was revoked"));
+    for (let i = 0; i < 2; i++) {
+      await revoke(scene, body.metadata.id);
+      for (const { email } of [owner, scene]) {
+        const mails = await told(email);
+        expect(mails).toHaveLength(1);
+        expect(mails[0]?.body).toContain("“Leaked”");
+        expect(mails[0]?.body).toContain(body.metadata.preview);
+        expect(mails[0]?.body).toContain("2 in all");
+      }
+    }
+  });
+
   test("needs no proof for it: what leaks is ended fast", async () => {
     const scene = await begin("approver");
     const { id } = (await call(app, "POST", "/api/public/v1/tokens", scene)).body.metadata;

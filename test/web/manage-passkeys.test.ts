@@ -5,6 +5,7 @@ import { launchBrowser, SIZES, startSite } from "../support/browser.ts";
 import { beginCoSign } from "../support/co-sign.ts";
 import { createFixture } from "../support/fixtures.ts";
 import { createHuman, PASSWORD } from "../support/humans.ts";
+import { some } from "../support/long.ts";
 import { letProofAge } from "../support/page-states.ts";
 import { addWaitingMember, givePasskey, userIdOf } from "../support/passkeys.ts";
 import { plugIn, type VirtualAuthenticator } from "../support/virtual-authenticator.ts";
@@ -16,7 +17,7 @@ const SECURITY = "/settings/security";
 type Window = { page: Page; authenticator: VirtualAuthenticator };
 
 describe.skipIf(browser === undefined)("a person in a browser with an authenticator", () => {
-  test.each(["desktop", "phone"] as const)(
+  test.each(some(["phone", "desktop"] as const, 1))(
     "adds a passkey, names it, signs out, signs in with it, removes it: %s",
     async (size) => {
       const { email } = await createPerson();

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { listOwnPasskeys } from "../../src/passkeys/store.ts";
 import { launchBrowser, SIZES, startSite } from "../support/browser.ts";
 import { beginCoSign, type CoSignStory, dropPasskeys, statusOf } from "../support/co-sign.ts";
+import { some } from "../support/long.ts";
 import { letProofAge } from "../support/page-states.ts";
 import { addWaitingMember, PASSKEYS, SECURITY } from "../support/passkeys.ts";
 import { answerAsPasswordManager, failPrompts, plugIn } from "../support/virtual-authenticator.ts";
@@ -70,7 +71,7 @@ const FAULTS = [
 ];
 
 describe.skipIf(browser === undefined)("a prompt that fails", () => {
-  test.each(FAULTS)(
+  test.each(some(FAULTS, 2))(
     "with $what is named on every page, and the button works again",
     async ({ thrown, says }) => {
       await visit(async ({ story, page }) => {

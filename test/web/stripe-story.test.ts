@@ -9,6 +9,7 @@ import { accountKey } from "../../src/lib/ids.ts";
 import { launchBrowser, routeStripe, SIZES, startSite } from "../support/browser.ts";
 import { call, operate } from "../support/fixtures.ts";
 import { PASSWORD } from "../support/humans.ts";
+import { longTest, some } from "../support/long.ts";
 import { ownerOf } from "../support/owner.ts";
 import { begin, type Story } from "../support/page-states.ts";
 import { findDisagreements, openStripeRails } from "../support/rails.ts";
@@ -61,7 +62,7 @@ describe.skipIf(browser === undefined)("a person in a browser, with Stripe behin
     expect(await statusOf(story)).toBe("pending");
   });
 
-  test.for([DESKTOP, PLAIN_PHONE])(
+  test.for(some([PLAIN_PHONE, DESKTOP], 1))(
     "passes the bank's challenge, comes back, and it is funded: %j",
     async (window) => {
       const story = await begin(live(), AUTHENTICATES);
@@ -77,7 +78,7 @@ describe.skipIf(browser === undefined)("a person in a browser, with Stripe behin
     },
   );
 
-  test.for([DESKTOP, PLAIN_PHONE])(
+  test.for(some([PLAIN_PHONE, DESKTOP], 1))(
     "fails the challenge, and is told so; no money has moved: %j",
     async (window) => {
       const story = await begin(live(), AUTHENTICATES);
@@ -95,7 +96,7 @@ describe.skipIf(browser === undefined)("a person in a browser, with Stripe behin
     },
   );
 
-  test("leaves the challenge, and takes it up an hour later on a phone", async () => {
+  longTest("leaves the challenge, and takes it up an hour later on a phone", async () => {
     const story = await begin(live(), AUTHENTICATES);
     await inWindow(DESKTOP, async (page) => {
       await confirmUntilAsked(page, story);
@@ -115,7 +116,7 @@ describe.skipIf(browser === undefined)("a person in a browser, with Stripe behin
     await expectPaid(story);
   });
 
-  test("leaves the challenge and uses another card: the first intent can never pay", async () => {
+  longTest("leaves the challenge and uses another card: the first intent can never pay", async () => {
     const story = await begin(live(), AUTHENTICATES);
     const first = await inWindow(DESKTOP, async (page) => {
       await confirmUntilAsked(page, story);
@@ -139,21 +140,24 @@ describe.skipIf(browser === undefined)("a person in a browser, with Stripe behin
     await expectPaid(story);
   });
 
-  test("leaves the challenge until the approval has lapsed: it expires, and can never be paid", async () => {
-    const story = await begin(live(), AUTHENTICATES);
-    await inWindow(PHONE, async (page) => {
-      await confirmUntilAsked(page, story);
-      await goToBank(page);
-      await passTime(story, 73 * HOUR);
-      await sweep();
-      await page.reload();
-      expect(await textOf(page.getByRole("main"))).toContain("no longer waited for");
-      await arrive(page, story);
-      expect(await heading(page)).toBe("Lapsed: $450.00 USD");
-    });
-    expect(stripe.books.intents.get(await intentOf(story))?.intent.status).toBe("canceled");
-    await expectUnpaid(story, "expired");
-  });
+  longTest(
+    "leaves the challenge until the approval has lapsed: it expires, and can never be paid",
+    async () => {
+      const story = await begin(live(), AUTHENTICATES);
+      await inWindow(PHONE, async (page) => {
+        await confirmUntilAsked(page, story);
+        await goToBank(page);
+        await passTime(story, 73 * HOUR);
+        await sweep();
+        await page.reload();
+        expect(await textOf(page.getByRole("main"))).toContain("no longer waited for");
+        await arrive(page, story);
+        expect(await heading(page)).toBe("Lapsed: $450.00 USD");
+      });
+      expect(stripe.books.intents.get(await intentOf(story))?.intent.status).toBe("canceled");
+      await expectUnpaid(story, "expired");
+    },
+  );
 
   test("passes the challenge and never comes back: what Stripe tells is enough", async () => {
     const story = await begin(live(), AUTHENTICATES);

@@ -43,6 +43,8 @@ describe("the page of an approval that two people must confirm", () => {
       expect((await open(app, story.path, person)).text).toContain(
         "1 of 2 confirmations, by “<bdi>Hanna</bdi>”.</strong> Waiting for",
       );
+    const inbox = await open(app, "/approvals", bob);
+    expect(inbox.text).toContain("1 of 2, by <bdi>Hanna</bdi>");
     const own = await open(app, story.path, hanna);
     expect(own.text).toContain("You have confirmed this. Another owner or approver must confirm it too.");
     expect(own.text).not.toContain(`${story.path}/confirm`);

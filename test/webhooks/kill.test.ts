@@ -2,6 +2,7 @@ import { sql } from "kysely";
 import { expect, test } from "vitest";
 import { cloneDatabase } from "../support/clones.ts";
 import { type Fixture, operate } from "../support/fixtures.ts";
+import { longTest } from "../support/long.ts";
 import { launch, type Program, startProcess, waitUntil } from "../support/process.ts";
 import { OPERATOR_KEY, serviceEnvironment, startService } from "../support/service.ts";
 import {
@@ -52,30 +53,33 @@ test("a process killed after the commit and before the delivery loses none", asy
   expect((await working.stop()).code).toBe(0);
 });
 
-test("a process killed in the middle of deliveries loses none: they are sent again under their ids, with their bytes", async () => {
-  const receiver = await startReceiver(() => "hang");
-  const fixture = await createSubscriber(app);
-  const { id } = await subscribe(app, fixture.token, receiver.url());
-  const post = (resourceId: string) =>
-    operate(app, "POST", `/accounts/${fixture.account}/events`, message(resourceId));
-  for (const resourceId of ["a", "b", "c"]) await post(resourceId);
-  const dying = startWork();
-  await waitUntil(() => receiver.open === 2, "two are under way");
-  expect((await dying.kill9()).signal).toBe("SIGKILL");
+longTest(
+  "a process killed in the middle of deliveries loses none: they are sent again under their ids, with their bytes",
+  async () => {
+    const receiver = await startReceiver(() => "hang");
+    const fixture = await createSubscriber(app);
+    const { id } = await subscribe(app, fixture.token, receiver.url());
+    const post = (resourceId: string) =>
+      operate(app, "POST", `/accounts/${fixture.account}/events`, message(resourceId));
+    for (const resourceId of ["a", "b", "c"]) await post(resourceId);
+    const dying = startWork();
+    await waitUntil(() => receiver.open === 2, "two are under way");
+    expect((await dying.kill9()).signal).toBe("SIGKILL");
 
-  receiver.answer = () => 200;
-  await passTime(db, fixture, LEASE_SECONDS);
-  const working = startWork();
-  await waitUntil(() => receiver.received.length === 5, "all have arrived");
-  await waitUntil(
-    async () => (await readDeliveries(fixture, id)).every(({ status }) => status === "DELIVERED"),
-    "all are written down",
-  );
-  const sent = receiver.received.map(({ headers, body }) => `${headers["webhook-id"]} ${body}`);
-  expect(new Set(sent).size).toBe(3);
-  expect(sent.slice(2)).toEqual(expect.arrayContaining(sent.slice(0, 2)));
-  await working.stop();
-});
+    receiver.answer = () => 200;
+    await passTime(db, fixture, LEASE_SECONDS);
+    const working = startWork();
+    await waitUntil(() => receiver.received.length === 5, "all have arrived");
+    await waitUntil(
+      async () => (await readDeliveries(fixture, id)).every(({ status }) => status === "DELIVERED"),
+      "all are written down",
+    );
+    const sent = receiver.received.map(({ headers, body }) => `${headers["webhook-id"]} ${body}`);
+    expect(new Set(sent).size).toBe(3);
+    expect(sent.slice(2)).toEqual(expect.arrayContaining(sent.slice(0, 2)));
+    await working.stop();
+  },
+);
 
 test("a process that is stopped in the middle of one gives it back, and ends in peace", async () => {
   const receiver = await startReceiver(() => "hang");
@@ -95,46 +99,50 @@ test("a process that is stopped in the middle of one gives it back, and ends in 
   await working.stop();
 });
 
-test("processes killed at any moment, again and again, lose no event that was answered for", async () => {
-  const receiver = await startReceiver();
-  const fixture = await createSubscriber(app);
-  await subscribe(app, fixture.token, receiver.url("/a"));
-  await subscribe(app, fixture.token, receiver.url("/b"));
-  const path = `/api/operator/v1/accounts/${fixture.account}/events`;
-  const answered: string[] = [];
-  for (const round of [1, 2, 3]) {
-    const [one, other] = await Promise.all([
-      startProcess("start", url, TO_LOOPBACK),
-      startProcess("start", url, TO_LOOPBACK),
-    ]);
-    // Both die while events are being written and deliveries sent, the second a little later.
-    const writing = [one, other].map(async (process, i) => {
-      for (let n = 0; n < EVENTS; n++) {
-        const resourceId = `${round}-${i}-${n}`;
-        const answer = await process.call("POST", path, { token: OPERATOR_KEY, body: message(resourceId) });
-        if (answer.status === 201) answered.push(resourceId);
-      }
-    });
-    const before = receiver.received.length;
-    const ended = Promise.allSettled(writing);
-    await waitUntil(() => receiver.received.length > before + 20, "deliveries are under way");
-    await one.kill9();
-    // It may have died with the lease.
-    await passTime(db, fixture, LEASE_SECONDS);
-    await waitUntil(() => receiver.received.length > before + 60, "the other goes on");
-    await other.kill9();
-    await ended;
-    await passTime(db, fixture, LEASE_SECONDS);
-  }
-  const working = startWork();
-  await waitUntil(async () => {
-    const { rows } = await sql`select from webhook_deliveries where status = 'PENDING' limit 1`.execute(db);
-    return rows.length === 0;
-  }, "nothing waits any more");
-  await working.stop();
-  expect(answered.length).toBeGreaterThan(50);
-  for (const to of ["/a", "/b"]) {
-    const arrived = new Set(receiver.received.filter((request) => request.path === to).map(resourceOf));
-    expect(answered.filter((resourceId) => !arrived.has(resourceId))).toEqual([]);
-  }
-}, 120_000);
+longTest(
+  "processes killed at any moment, again and again, lose no event that was answered for",
+  async () => {
+    const receiver = await startReceiver();
+    const fixture = await createSubscriber(app);
+    await subscribe(app, fixture.token, receiver.url("/a"));
+    await subscribe(app, fixture.token, receiver.url("/b"));
+    const path = `/api/operator/v1/accounts/${fixture.account}/events`;
+    const answered: string[] = [];
+    for (const round of [1, 2, 3]) {
+      const [one, other] = await Promise.all([
+        startProcess("start", url, TO_LOOPBACK),
+        startProcess("start", url, TO_LOOPBACK),
+      ]);
+      // Both die while events are being written and deliveries sent, the second a little later.
+      const writing = [one, other].map(async (process, i) => {
+        for (let n = 0; n < EVENTS; n++) {
+          const resourceId = `${round}-${i}-${n}`;
+          const answer = await process.call("POST", path, { token: OPERATOR_KEY, body: message(resourceId) });
+          if (answer.status === 201) answered.push(resourceId);
+        }
+      });
+      const before = receiver.received.length;
+      const ended = Promise.allSettled(writing);
+      await waitUntil(() => receiver.received.length > before + 20, "deliveries are under way");
+      await one.kill9();
+      // It may have died with the lease.
+      await passTime(db, fixture, LEASE_SECONDS);
+      await waitUntil(() => receiver.received.length > before + 60, "the other goes on");
+      await other.kill9();
+      await ended;
+      await passTime(db, fixture, LEASE_SECONDS);
+    }
+    const working = startWork();
+    await waitUntil(async () => {
+      const { rows } = await sql`select from webhook_deliveries where status = 'PENDING' limit 1`.execute(db);
+      return rows.length === 0;
+    }, "nothing waits any more");
+    await working.stop();
+    expect(answered.length).toBeGreaterThan(50);
+    for (const to of ["/a", "/b"]) {
+      const arrived = new Set(receiver.received.filter((request) => request.path === to).map(resourceOf));
+      expect(answered.filter((resourceId) => !arrived.has(resourceId))).toEqual([]);
+    }
+  },
+  120_000,
+);

@@ -23,6 +23,7 @@ import {
   mayDecide,
   Params,
   purposeOf,
+  readFirstSigners,
   returnedFrom,
   showApproval,
   signedOf,
@@ -62,7 +63,10 @@ export function approvalPageRoutes(app: App, deps: ApprovalPageDeps): void {
     return show(
       deps,
       reply,
-      inboxPage(approvals, { decides: approvals.some((one) => mayDecide(human, one)) }),
+      inboxPage(approvals, {
+        decides: approvals.some((one) => mayDecide(human, one)),
+        firstSigners: await readFirstSigners(deps, approvals),
+      }),
       {
         human,
       },

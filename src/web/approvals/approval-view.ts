@@ -32,6 +32,20 @@ export type ApprovalPageDeps = SessionDeps &
 
 export const Params = Type.Object({ approvalId: Type.String() });
 
+/** Who has confirmed first, by the approval's id: of the approvals that wait for a second person. */
+export async function readFirstSigners(
+  { db }: Pick<ApprovalPageDeps, "db">,
+  approvals: readonly HumanApproval[],
+): Promise<ReadonlyMap<string, string>> {
+  const names = new Map<string, string>();
+  for (const one of approvals) {
+    if (one.state !== "waiting" || one.secondSignerFromCents === null) continue;
+    const { first } = await readSigning(db, one, statementOf(one, "confirm", ""));
+    if (first !== undefined) names.set(one.id, first.name);
+  }
+  return names;
+}
+
 /** What a decision's form sends: which statement its page showed. */
 export const DECISION_FIELDS = {
   nonce: Type.String({ minLength: 1, maxLength: 64 }),

@@ -4,7 +4,7 @@ import type { PaymentRow } from "../../billing/payment-service.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { formatAmount } from "../../lib/money.ts";
 import { PASSWORD_AT_MOST } from "../../sign-in/service.ts";
-import { type Fault, field, hiddenField } from "../kit/forms.ts";
+import { type Fault, field, hiddenField, passwordField } from "../kit/forms.ts";
 import { amount, cardName, mentioned } from "../kit/wording.ts";
 
 /** A decision's form: what it is bound to, and where it goes. */
@@ -129,7 +129,7 @@ function confirming(view: View, { confirm, presence, typedAmount }: DecisionForm
   return html`<form method="post" action="/approvals/${id}/confirm"${byPasskey && html` data-co-sign="/approvals/${id}/challenge"`}>
           ${hidden(confirm)}
           ${typedAmount !== undefined && amountField(terms, typedAmount, fault)}
-          ${presence.by === "password" && passwordField(presence.email, fault)}
+          ${presence.by === "password" && presentPassword(presence.email, fault)}
           ${byPasskey && html`<p class="quiet">Your device asks for your passkey, which signs what stands above.</p>`}
           <button type="submit"${waits && " disabled"}>${verb} ${amount(terms.amountCents, terms.currency)}</button>
           ${byPasskey && presence.elsePassword !== undefined && elsePassword(presence.elsePassword, fault)}
@@ -154,23 +154,20 @@ function amountField(terms: HumanApproval["terms"], value: string, fault: Fault 
 function elsePassword(email: string, fault: Fault | undefined): Html {
   return html`<details${fault?.field === "password" && " open"}>
             <summary>Use your password instead</summary>
-            ${passwordField(email, fault, true)}
+            ${presentPassword(email, fault, true)}
             <button class="second" type="submit">Confirm with your password</button>
           </details>`;
 }
 
-function passwordField(email: string, fault: Fault | undefined, optional?: true): Html {
-  return html`<input class="away" type="email" autocomplete="username" value="${email}" readonly tabindex="-1"
-            aria-hidden="true">
-          ${field({
-            name: "password",
-            label: "Your password, to show that it is you",
-            type: "password",
-            autocomplete: "current-password",
-            maxLength: PASSWORD_AT_MOST,
-            ...(optional && { optional }),
-            fault,
-          })}`;
+function presentPassword(email: string, fault: Fault | undefined, optional?: true): Html {
+  return passwordField(email, {
+    name: "password",
+    label: "Your password, to show that it is you",
+    autocomplete: "current-password",
+    maxLength: PASSWORD_AT_MOST,
+    ...(optional && { optional }),
+    fault,
+  });
 }
 
 function hidden({ nonce, digest, token }: DecisionForm): Html {

@@ -7,13 +7,17 @@ import { amount, closedWord, mentioned, standsBehind, time } from "../kit/wordin
 /**
  * `/approvals`: what waits for a person first, then what was decided (CONTRACT.md §7).
  * @param decides whether any of them is for this person to decide
+ * @param firstSigners who has confirmed first, by the approval's id, where a second person must
  */
-export function inboxPage(approvals: readonly HumanApproval[], { decides }: { decides: boolean }): Page {
+export function inboxPage(
+  approvals: readonly HumanApproval[],
+  { decides, firstSigners }: { decides: boolean; firstSigners: ReadonlyMap<string, string> },
+): Page {
   const open = approvals.filter(({ state }) => state === "waiting" || state === "executing");
   const past = approvals.filter(({ state }) => state !== "waiting" && state !== "executing");
   const several = new Set(approvals.map(({ accountId }) => accountId)).size > 1;
   const list = (shown: readonly HumanApproval[]): Html =>
-    html`<ul class="rows">${shown.map((approval) => item(approval, several))}</ul>`;
+    html`<ul class="rows">${shown.map((approval) => item(approval, several, firstSigners.get(approval.id)))}</ul>`;
   return {
     title: open.length === 0 ? "Approvals" : `Approvals: ${open.length} waiting`,
     heading: html`Approvals`,
@@ -24,14 +28,14 @@ export function inboxPage(approvals: readonly HumanApproval[], { decides }: { de
   };
 }
 
-function item(approval: HumanApproval, several: boolean): Html {
+function item(approval: HumanApproval, several: boolean, firstSigner: string | undefined): Html {
   const { id, terms, milestoneName, contractTitle, accountName, tokenName, asker } = approval;
   return html`
         <li class="approval">
           <a href="/approvals/${id}"><strong>${amount(terms.amountCents, terms.currency)}</strong> to ${mentioned(terms.payee.displayName)}</a>
           <span>${milestoneName !== null && html`${mentioned(milestoneName)} · `}${mentioned(contractTitle)}${several && html` · ${mentioned(accountName)}`}</span>
           <span class="quiet">Asked by ${mentioned(tokenName)}${asker && html`, ${standsBehind(asker)}`}</span>
-          <span class="quiet">${outcome(approval)}</span>
+          <span class="quiet">${outcome(approval)}${firstSigner !== undefined && html` · <b>1 of 2, by ${mentioned(firstSigner)}</b>`}</span>
         </li>`;
 }
 

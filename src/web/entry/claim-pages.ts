@@ -3,7 +3,7 @@ import { claimedScopes, type Permissions } from "../../agent-auth/schemas.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { describeScopes, SCOPE_WORDS } from "../../lib/scope-words.ts";
 import { PASSWORD_AT_LEAST, PASSWORD_AT_MOST } from "../../sign-in/service.ts";
-import { type Fault, faultSummary, field, hiddenField } from "../kit/forms.ts";
+import { type Fault, faultSummary, field, hiddenField, passwordField } from "../kit/forms.ts";
 import type { Page } from "../kit/layout.ts";
 import { named, time } from "../kit/wording.ts";
 
@@ -182,22 +182,20 @@ function formPart(
 }
 
 function newPersonPart(email: string, name: string, fault: Fault | undefined): Html {
-  return html`<input class="away" type="email" name="email" autocomplete="username" value="${email}" readonly tabindex="-1"
-          aria-hidden="true">
-        ${field({
-          name: "name",
-          label: "Your name",
-          type: "text",
-          autocomplete: "name",
-          hint: "The agent and the other people of the account see it.",
-          value: name,
-          maxLength: 200,
-          fault,
-        })}
-        ${field({
+  return html`${field({
+    name: "name",
+    label: "Your name",
+    type: "text",
+    autocomplete: "name",
+    hint: "The agent and the other people of the account see it.",
+    value: name,
+    maxLength: 200,
+    fault,
+  })}
+        ${passwordField(email, {
           name: "password",
           label: "Choose a password",
-          type: "password",
+
           autocomplete: "new-password",
           hint: `At least ${PASSWORD_AT_LEAST} characters. You sign in with ${email}.`,
           minLength: PASSWORD_AT_LEAST,

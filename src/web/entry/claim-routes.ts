@@ -1,5 +1,6 @@
 import { type Static, Type } from "@sinclair/typebox";
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { isClaimSecret } from "../../agent-auth/claim.ts";
 import {
   type Claimant,
   type ClaimOutcome,
@@ -27,6 +28,7 @@ import {
   type Filled,
   UNFILLED,
 } from "./claim-pages.ts";
+import { followLink, type LinkDeps } from "./link-view.ts";
 
 const DONE = "/claim?said=claimed";
 const NAME_AT_MOST = 200;
@@ -41,18 +43,20 @@ const ClaimForm = Type.Object({
   code: Type.String({ maxLength: 100 }),
   payments_write: Type.Optional(Type.Literal("yes")),
   webhooks_manage: Type.Optional(Type.Literal("yes")),
-  email: Type.Optional(Type.String({ maxLength: 254 })),
   name: Type.Optional(Type.String({ maxLength: 1024 })),
   password: Type.Optional(Type.String({ maxLength: 1024 })),
   form_token: Type.Optional(Type.String({ maxLength: 100 })),
 });
 type ClaimForm = Static<typeof ClaimForm>;
 
-export type ClaimPageDeps = SessionDeps & AgentAuthDeps;
+export type ClaimPageDeps = SessionDeps & AgentAuthDeps & LinkDeps;
 
 /** `/claim` (CONTRACT.md §6, §7): GET shows a claim, POST makes it. */
 export function claimRoutes(app: App, deps: ClaimPageDeps): void {
   const access = { config: { access: { by: "public" as const } } };
+
+  const viewOf = (request: FastifyRequest, secret: string): Promise<ClaimView | undefined> =>
+    followLink(deps, request, secret, isClaimSecret, () => viewClaim(deps, secret));
 
   const present = async (
     reply: FastifyReply,
@@ -60,7 +64,7 @@ export function claimRoutes(app: App, deps: ClaimPageDeps): void {
     human: Human | undefined,
     { filled = UNFILLED, fault }: { filled?: Filled; fault?: Fault } = {},
   ): Promise<FastifyReply> => {
-    const view = await viewClaim(deps, secret);
+    const view = await viewOf(reply.request, secret);
     if (view?.state !== "open") {
       return show(deps, reply, claimOverPage(view?.state ?? "unknown"), { human, status: 410 });
     }
@@ -90,7 +94,7 @@ export function claimRoutes(app: App, deps: ClaimPageDeps): void {
     async (request, reply) => {
       const { body } = request;
       const human = await readHuman(deps, request);
-      const view = await viewClaim(deps, body.token);
+      const view = await viewOf(request, body.token);
       if (view === undefined || !mayClaim(view, human)) return present(reply, body.token, human);
       if (human !== undefined && !checkFormToken(deps.keys, human, purposeOf(view), body.form_token)) {
         throw new Problem("form_refused");

@@ -2,7 +2,7 @@ import { type Html, html } from "../../lib/html.ts";
 import { brief } from "../../lib/names.ts";
 import { PASSWORD_AT_LEAST, PASSWORD_AT_MOST } from "../../sign-in/service.ts";
 import type { InvitationView } from "../../team/invitation-service.ts";
-import { type Fault, faultSummary, field, hiddenField } from "../kit/forms.ts";
+import { type Fault, faultSummary, hiddenField, passwordField } from "../kit/forms.ts";
 import type { Page } from "../kit/layout.ts";
 import { mentioned, named } from "../kit/wording.ts";
 
@@ -76,12 +76,10 @@ const strangerPart = (token: string, email: string, fault: Fault | undefined): H
       <h2>If you are new here</h2>
       <form method="post" action="/invite">
         ${hiddenField("token", token)}
-        <input class="away" type="email" name="email" autocomplete="username" value="${email}" readonly tabindex="-1"
-          aria-hidden="true">
-        ${field({
+        ${passwordField(email, {
           name: "password",
           label: "Choose a password",
-          type: "password",
+
           autocomplete: "new-password",
           hint: `At least ${PASSWORD_AT_LEAST} characters.`,
           minLength: PASSWORD_AT_LEAST,

@@ -1,5 +1,6 @@
 import { Type } from "@sinclair/typebox";
-import type { FastifyReply } from "fastify";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { isInvitationSecret } from "../../accounts/invitation-service.ts";
 import type { App } from "../../http/app.ts";
 import { originOf } from "../../http/origin.ts";
 import { requireSameOrigin } from "../../http/same-origin.ts";
@@ -17,11 +18,11 @@ import {
 import type { Fault } from "../kit/forms.ts";
 import { callerOf, show, tokenField } from "../kit/site.ts";
 import { inviteMissingPage, inviteOverPage, invitePage } from "./invite-pages.ts";
+import { followLink, type LinkDeps } from "./link-view.ts";
 
 const Query = Type.Object({ token: Type.Optional(Type.Unsafe<unknown>({})) });
 const AcceptForm = Type.Object({
   token: Type.String({ maxLength: 100 }),
-  email: Type.Optional(Type.String({ maxLength: 254 })),
   password: Type.Optional(Type.String({ maxLength: 1024 })),
   form_token: Type.Optional(Type.String({ maxLength: 100 })),
 });
@@ -33,19 +34,22 @@ const KNOWN: Fault = {
 };
 
 /** `/invite` (CONTRACT.md §8): GET shows an invitation, POST uses it up. */
-export function inviteRoutes(app: App, deps: SessionDeps): void {
+export function inviteRoutes(app: App, deps: SessionDeps & LinkDeps): void {
   const access = { config: { access: { by: "public" as const } } };
+
+  const view = (request: FastifyRequest, token: string): Promise<InvitationView | undefined> =>
+    followLink(deps, request, token, isInvitationSecret, () => viewInvitation(deps, token));
 
   const present = (
     reply: FastifyReply,
     token: string,
-    view: InvitationView | undefined,
+    found: InvitationView | undefined,
     human: Human | undefined,
     fault?: Fault,
   ): FastifyReply => {
-    if (view === undefined) return show(deps, reply, inviteOverPage, { human, status: 410 });
-    const visitor = human && { email: human.email, tokenField: tokenField(deps, human, purposeOf(view)) };
-    const page = invitePage(view, token, visitor, fault);
+    if (found === undefined) return show(deps, reply, inviteOverPage, { human, status: 410 });
+    const visitor = human && { email: human.email, tokenField: tokenField(deps, human, purposeOf(found)) };
+    const page = invitePage(found, token, visitor, fault);
     return show(deps, reply, page, { human, status: fault === undefined ? 200 : 422 });
   };
 
@@ -53,7 +57,7 @@ export function inviteRoutes(app: App, deps: SessionDeps): void {
     const { token } = request.query;
     const human = await readHuman(deps, request);
     if (typeof token !== "string") return show(deps, reply, inviteMissingPage, { human });
-    return present(reply, token, await viewInvitation(deps, token), human);
+    return present(reply, token, await view(request, token), human);
   });
 
   app.post(
@@ -66,18 +70,19 @@ export function inviteRoutes(app: App, deps: SessionDeps): void {
     async (request, reply) => {
       const { token, password = "", form_token } = request.body;
       const human = await readHuman(deps, request);
-      const view = await viewInvitation(deps, token);
-      if (view === undefined || view.invitation.waitsForConsent) return present(reply, token, view, human);
+      const found = await view(request, token);
+      if (found === undefined || found.invitation.waitsForConsent) return present(reply, token, found, human);
       if (human !== undefined) {
-        if (!checkFormToken(deps.keys, human, purposeOf(view), form_token)) throw new Problem("form_refused");
+        if (!checkFormToken(deps.keys, human, purposeOf(found), form_token))
+          throw new Problem("form_refused");
         const accepted = await acceptAsMember(deps, token, human, originOf(request));
         if (accepted !== undefined) return reply.redirect("/approvals", 303);
         return present(reply, token, await viewInvitation(deps, token), human);
       }
-      const { email, name } = view.invitation;
+      const { email, name } = found.invitation;
       const fault = passwordFault(password, { email, name, appName: deps.config.appName });
       if (fault !== undefined)
-        return present(reply, token, view, undefined, { field: "password", message: fault });
+        return present(reply, token, found, undefined, { field: "password", message: fault });
       const cookie = await acceptAsNewPerson(deps, token, password, callerOf(request));
       if (cookie !== undefined) return reply.header("set-cookie", cookie).redirect("/approvals", 303);
       const after = await viewInvitation(deps, token);

@@ -1,6 +1,6 @@
 import { html } from "../../lib/html.ts";
 import { PASSWORD_AT_LEAST, PASSWORD_AT_MOST } from "../../sign-in/service.ts";
-import { type Fault, faultSummary, field, hiddenField } from "../kit/forms.ts";
+import { type Fault, faultSummary, field, hiddenField, passwordField } from "../kit/forms.ts";
 import type { Page } from "../kit/layout.ts";
 
 /** Where people ask for a new password. */
@@ -24,17 +24,17 @@ export const resetAskedPage: Page = {
 };
 
 /** Where the link leads: the page that lets one choose. */
-export function newPasswordPage(token: string, fault?: Fault): Page {
+export function newPasswordPage(token: string, email: string, fault?: Fault): Page {
   return {
     title: "Choose a new password",
     body: html`
       ${faultSummary(fault)}
       <form method="post" action="/reset/new">
         ${hiddenField("token", token)}
-        ${field({
+        ${passwordField(email, {
           name: "password",
           label: "New password",
-          type: "password",
+
           autocomplete: "new-password",
           hint: `At least ${PASSWORD_AT_LEAST} characters. You will be signed out everywhere.`,
           minLength: PASSWORD_AT_LEAST,

@@ -1,11 +1,13 @@
 import { Type } from "@sinclair/typebox";
+import type { FastifyRequest } from "fastify";
 import type { App } from "../../http/app.ts";
 import { originOf } from "../../http/origin.ts";
 import { requireSameOrigin } from "../../http/same-origin.ts";
 import type { SessionDeps } from "../../passkeys/session-deps.ts";
-import { findResetPerson, requestReset, resetPassword } from "../../sign-in/reset-service.ts";
+import { findResetPerson, isResetSecret, requestReset, resetPassword } from "../../sign-in/reset-service.ts";
 import { passwordFault } from "../../sign-in/service.ts";
 import { show } from "../kit/site.ts";
+import { followLink, type LinkDeps } from "./link-view.ts";
 import { newPasswordPage, resetAskedPage, resetOverPage, resetPage } from "./reset-pages.ts";
 
 const AskForm = Type.Object({ email: Type.String({ maxLength: 254 }) }, { additionalProperties: false });
@@ -16,9 +18,11 @@ const ResetForm = Type.Object(
 );
 
 /** `/reset`, where a link is asked for, and `/reset/new`, where it leads: GET shows, POST uses it up. */
-export function resetRoutes(app: App, deps: SessionDeps): void {
+export function resetRoutes(app: App, deps: SessionDeps & LinkDeps): void {
   const access = { config: { access: { by: "public" as const } } };
   const onRequest = requireSameOrigin(deps.config.publicUrl);
+  const findPerson = (request: FastifyRequest, token: string) =>
+    followLink(deps, request, token, isResetSecret, () => findResetPerson(deps, token));
 
   app.get("/reset", { ...access, schema: { hide: true } }, async (_request, reply) =>
     show(deps, reply, resetPage),
@@ -35,9 +39,10 @@ export function resetRoutes(app: App, deps: SessionDeps): void {
 
   app.get("/reset/new", { ...access, schema: { hide: true, querystring: Query } }, async (request, reply) => {
     const { token } = request.query;
-    if (typeof token === "string" && (await findResetPerson(deps, token)) !== undefined)
-      return show(deps, reply, newPasswordPage(token));
-    return show(deps, reply, resetOverPage, { status: 410 });
+    const person = typeof token === "string" ? await findPerson(request, token) : undefined;
+    if (typeof token !== "string" || person === undefined)
+      return show(deps, reply, resetOverPage, { status: 410 });
+    return show(deps, reply, newPasswordPage(token, person.email));
   });
 
   app.post(
@@ -45,11 +50,11 @@ export function resetRoutes(app: App, deps: SessionDeps): void {
     { ...access, onRequest, schema: { hide: true, body: ResetForm } },
     async (request, reply) => {
       const { token, password } = request.body;
-      const person = await findResetPerson(deps, token);
+      const person = await findPerson(request, token);
       if (person === undefined) return show(deps, reply, resetOverPage, { status: 410 });
       const fault = passwordFault(password, { ...person, appName: deps.config.appName });
       if (fault !== undefined) {
-        const page = newPasswordPage(token, { field: "password", message: fault });
+        const page = newPasswordPage(token, person.email, { field: "password", message: fault });
         return show(deps, reply, page, { status: 422 });
       }
       if (await resetPassword(deps, token, password, originOf(request)))

@@ -1,11 +1,13 @@
 import { html } from "../../lib/html.ts";
-import { type Fault, faultSummary, field, hiddenField, notice } from "../kit/forms.ts";
+import { type Fault, faultSummary, field, hiddenField, notice, passwordField } from "../kit/forms.ts";
 import type { Page } from "../kit/layout.ts";
 import { PASSKEY_SCRIPT } from "../settings/security/passkey-pages.ts";
 
 const NOTICES: Record<string, string> = {
   reset: "Your new password is set. Sign in with it.",
   "signed-out": "You are signed out.",
+  "session-ended":
+    "You were signed out: your session has ended, or this browser missed its renewal. Sign in to continue. If your last request got no answer, you'll see what became of it.",
 };
 
 /** Where people sign in. `said` names one of the notices; unknown ones show nothing. */
@@ -40,10 +42,10 @@ export function signInPage({
           maxLength: 254,
           ...(email === undefined ? {} : { value: email }),
         })}
-        ${field({
+        ${passwordField(undefined, {
           name: "password",
           label: "Password",
-          type: "password",
+
           autocomplete: "current-password",
           maxLength: 128,
           fault,

@@ -32,7 +32,8 @@ export function signInRoutes(app: App, deps: SessionDeps): void {
     const { query } = request;
     const returnTo = safeReturnTo(text(query.return_to));
     const human = await readHuman(deps, request);
-    if (human !== undefined) return reply.redirect(returnTo, 303);
+    // Whose browser missed the session's renewal can only sign in again.
+    if (human?.token === "current") return reply.redirect(returnTo, 303);
     return show(deps, reply, signInPage({ returnTo, said: text(query.said), passkeys }));
   });
 

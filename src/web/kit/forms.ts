@@ -8,8 +8,8 @@ export type Field = {
   /** Its id, if it is not its name: where a page has several of that name. */
   id?: string;
   label: string;
-  type: "email" | "password" | "text" | "url";
-  autocomplete: "username" | "email" | "name" | "current-password" | "new-password" | "off";
+  type: "email" | "text" | "url";
+  autocomplete: "username" | "email" | "name" | "off";
   value?: string;
   hint?: string | Html;
   /** What is typed, so that phones show the keys for it: digits alone, or an amount. */
@@ -23,6 +23,26 @@ export type Field = {
 
 /** A labelled field. Its hint and its fault are tied to it, so that they are read out with it. */
 export function field(options: Field): Html {
+  return labelled(options);
+}
+
+export type PasswordField = Omit<Field, "type" | "autocomplete"> & {
+  autocomplete: "current-password" | "new-password";
+};
+
+/**
+ * A field for a password. Password managers need to know whose it is, and browsers warn of a form that does not say so.
+ * @param email of the person, for a field that stands before it unseen; `undefined`: the form has one already
+ */
+export function passwordField(email: string | undefined, options: PasswordField): Html {
+  return html`${
+    email !== undefined &&
+    html`<input class="away" type="email" autocomplete="username" value="${email}" readonly tabindex="-1"
+          aria-hidden="true">`
+  }${labelled({ ...options, type: "password" })}`;
+}
+
+function labelled(options: Field | (PasswordField & { type: "password" })): Html {
   const {
     name,
     id = name,

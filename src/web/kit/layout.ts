@@ -1,4 +1,4 @@
-import type { FastifyReply } from "fastify";
+import type { FastifyReply, FastifyRequest } from "fastify";
 import { type Html, html } from "../../lib/html.ts";
 import { type AssetFile, assetUrl } from "./assets.ts";
 import { hiddenField } from "./forms.ts";
@@ -49,7 +49,13 @@ export type Page = {
 const DESCRIPTION = "AI agents ask, a person confirms the exact terms, and the money moves once.";
 
 /** Who is signed in, as every page's head shows it. */
-export type Visitor = { name: string; email: string; signOutToken: string };
+export type Visitor = {
+  name: string;
+  email: string;
+  signOutToken: string;
+  /** Whether the browser has the token that was replaced: it reads for a minute, and changes nothing. */
+  missedRenewal: boolean;
+};
 
 /** Sends a page in the one layout that all pages have. */
 export function sendPage(
@@ -94,6 +100,7 @@ export function sendPage(
 ${visitor === undefined ? html`      <a href="/sign-in">Sign in</a>` : signedIn(visitor, reply.request.url)}
     </header>
     <main id="main">
+${visitor?.missedRenewal && missedRenewal(reply.request)}
       <h1>${heading ?? title}</h1>
 ${body}
     </main>
@@ -111,6 +118,14 @@ ${body}
   reply.header("content-security-policy", policy.join("; "));
   const text = timesIn(page.toString(), readZone(reply.request.headers.cookie));
   return reply.code(status).headers(PAGE_HEADERS).type("text/html; charset=utf-8").send(text);
+}
+
+/** For whoever lost the answer that brought their session's new cookie. */
+function missedRenewal({ method, url }: FastifyRequest): Html {
+  const signIn = method === "GET" ? `/sign-in?return_to=${encodeURIComponent(url)}` : "/sign-in";
+  return html`      <p class="notice wrong" role="alert"><b>Sign in again to continue.</b> Your sign-in was renewed, but this browser didn't receive
+        the renewal: the answer to your last request may have been lost. For up to a minute this page still shows what became of it. You
+        can't change anything until you <a href="${signIn}">sign in again</a>.</p>`;
 }
 
 const SECTIONS = [

@@ -11,7 +11,7 @@ import {
   recordRefusedPasskey,
   type SignInDeps,
 } from "../../sign-in/service.ts";
-import { type Fault, field } from "./forms.ts";
+import { type Fault, passwordField } from "./forms.ts";
 
 /**
  * The person as they are once they have proved that they are there: now, by their password, or lately, if they typed
@@ -59,11 +59,10 @@ export async function byPasskey<T>(
 /** What a form asks whose person has not proved lately that they are there; nothing if they have. */
 export function presenceField(human: Human, id: string, fault: Fault | undefined): Html | undefined {
   if (isFresh(human, human.now) && fault?.field !== id) return undefined;
-  return field({
+  return passwordField(human.email, {
     name: "password",
     id,
     label: "Your password, to show that it is you",
-    type: "password",
     autocomplete: "current-password",
     maxLength: PASSWORD_AT_MOST,
     fault,

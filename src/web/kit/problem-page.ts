@@ -23,6 +23,7 @@ export function problemPage(problem: Problem, requestId: string): Page {
         body: html`
       <p>Nothing was done. ${problem.message}</p>`,
       };
+    case "second_person_missing":
     case "last_owner":
       return {
         title: "Nothing was done",
@@ -38,6 +39,12 @@ export function problemPage(problem: Problem, requestId: string): Page {
       <p><a href="/sign-in">Sign in</a></p>`,
       };
     case "session_replaced":
+      return {
+        title: "Nothing was done",
+        body: html`
+      <p>${problem.message}</p>
+      <p>Open the page again to see what became of your last request. If it asks you to, <a href="/sign-in">sign in again</a>.</p>`,
+      };
     case "account_frozen":
     case "payments_paused":
     case "passkeys_unavailable":

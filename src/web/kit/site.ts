@@ -22,6 +22,7 @@ export function show(
     name: human.name,
     email: human.email,
     signOutToken: formToken(keys, human, SIGN_OUT),
+    missedRenewal: human.token === "reads",
   };
   // So that, once they have signed out, strangers' failures do not shut them out of this browser. Only a page that is
   // opened by the session's present token gives it: a copied cookie whose token was replaced earns nothing.

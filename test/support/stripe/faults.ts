@@ -18,6 +18,12 @@ export type FaultKind =
   | "no_error_key"
   /** What is not JSON, with status 200. */
   | "garbled"
+  /** JSON that is nothing which was asked for, with status 200. */
+  | "nonsense"
+  /** JSON that is no object at all, with status 200. */
+  | "nothing"
+  /** The object that was asked for, all but empty, with status 200. */
+  | "hollow"
   /** Waits until it is let go, then goes on as ever. */
   | "hold"
   /** Takes three seconds, then goes on as ever. */

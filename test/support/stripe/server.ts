@@ -56,7 +56,7 @@ export async function answerApi(
     const answer = (): Answer => claim({ ...deps, desk }, call)();
     if (fault === undefined || fault.does === "processing") return send(response, answer());
     if (fault.when === "after") answer();
-    const wrong = FAULTY[fault.does];
+    const wrong = fault.does === "hollow" ? hollow(answer()) : FAULTY[fault.does];
     if (wrong === undefined) return await breakOff(fault.does as "reset" | "timeout", fault.lifted, response);
     if (fault.does === "error" && key !== undefined) keep(deps.desk, call, wrong);
     send(response, wrong);
@@ -144,7 +144,15 @@ const FAULTY: Partial<Record<string, Answer>> = {
   unavailable: { status: 503, body: said("api_error", "Service Unavailable") },
   no_error_key: { status: 400, body: JSON.stringify({ message: "Bad Request" }) },
   garbled: { status: 200, body: "<html><body>Bad Gateway</body></html>" },
+  nonsense: { status: 200, body: JSON.stringify({ hello: ["world"], id: 7 }) },
+  nothing: { status: 200, body: "null" },
 };
+
+/** What says what it is, and nothing more. */
+function hollow({ body }: Answer): Answer {
+  const { object, id } = JSON.parse(body);
+  return { status: 200, body: JSON.stringify({ object, id, card: {}, metadata: {} }) };
+}
 
 async function breakOff(
   does: "reset" | "timeout",

@@ -46,24 +46,21 @@ const EMAIL = /^[a-z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-z0-9-]+(\.[a-z0-9-]+)+$/i;
 const EMAIL_AT_MOST = 254;
 
 /** The change of role that a form asks for. */
-export function roleChangeOf(
-  { id, role: from }: MemberRow,
-  { role, shown }: Static<typeof RoleForm>,
-): RoleChange {
-  return { memberId: id, from, role, shown };
+export function roleChangeOf(member: MemberRow, { role, shown }: Static<typeof RoleForm>): RoleChange {
+  return { member, role, shown };
 }
 
 /** The removal that a form asks for, with what goes along. */
 export function removalOf(
   accountId: string,
-  { id }: MemberRow,
+  member: MemberRow,
   { revoke_keys, delete_webhooks }: Static<typeof RemoveForm>,
 ): Removal {
   const endWebhooks =
     delete_webhooks === "yes"
       ? (trx: Trx, userId: string) => deleteMadeBy(trx, accountId, { userId })
       : undefined;
-  return { memberId: id, revokeKeys: revoke_keys === "yes", endWebhooks };
+  return { member, revokeKeys: revoke_keys === "yes", endWebhooks };
 }
 
 /** What a form says of whom to invite, without what surrounds it. */

@@ -10,6 +10,7 @@ import { signedForm, signingField, signingNeedsScript } from "../../kit/signing.
 import { mentioned, named } from "../../kit/wording.ts";
 import { PASSKEY_SCRIPT } from "../security/passkey-pages.ts";
 import { madeWebhooks } from "../webhooks/webhook-pages.ts";
+import { PENDING_NOTICES, type PendingView, pendingRows } from "./pending-pages.ts";
 import { UPGRADE_NOTICES, type UpgradeView, upgradeRows } from "./upgrade-pages.ts";
 
 export const MEMBERS = "/settings/members";
@@ -34,12 +35,14 @@ export type MemberSection = {
   accountName: string;
   members: readonly MemberRow[];
   upgrades: readonly UpgradeView[];
+  pending: readonly PendingView[];
   /** What makes the form to invite; absent for all but owners. */
   inviting: { formToken: string; signs: boolean; draft?: InviteDraft | undefined } | undefined;
 };
 
 const NOTICES: Record<string, string> = {
   ...UPGRADE_NOTICES,
+  ...PENDING_NOTICES,
   invited: "The invitation is on its way by mail. It works once, for 24 hours.",
   role: "The role is changed. They were mailed.",
   removed: "They are removed. They've been notified by email.",
@@ -69,7 +72,8 @@ export function membersPage(
 ): Page {
   return {
     title: "Members",
-    ...(sections.some(({ inviting }) => inviting?.signs) && PASSKEY_SCRIPT),
+    ...(sections.some(({ inviting, pending }) => inviting?.signs || pending.some(({ signs }) => signs)) &&
+      PASSKEY_SCRIPT),
     body: html`
       ${notice(said === undefined ? undefined : NOTICES[said])}
       ${faultSummary(fault)}
@@ -79,11 +83,12 @@ export function membersPage(
 }
 
 function account(human: Human, section: MemberSection, several: boolean, fault: Fault | undefined): Html {
-  const { accountName, members, upgrades, inviting } = section;
+  const { accountName, members, upgrades, pending, inviting } = section;
   const heading = (text: string): Html => (several ? html`<h3>${text}</h3>` : html`<h2>${text}</h2>`);
   return html`${several && html`<h2>${mentioned(accountName)}</h2>`}
       ${heading("In the account")}
       <ul class="rows">${members.map((member) => row(human, member, inviting !== undefined))}</ul>
+      ${pendingRows(human, pending)}
       ${upgradeRows(human, upgrades)}
       ${
         inviting === undefined

@@ -15,6 +15,7 @@ import {
   changeRole,
   inviteAct,
   inviteByOwner,
+  PENDING,
   removalAct,
   removeMember,
   roleAct,
@@ -47,6 +48,7 @@ import {
   PASSWORD_FIELD,
   removePage,
 } from "./member-pages.ts";
+import { viewPending } from "./pending-routes.ts";
 import { viewUpgrades } from "./upgrade-routes.ts";
 
 const Query = Type.Object({ said: Type.Optional(Type.Unsafe<unknown>({})) });
@@ -120,6 +122,7 @@ function inviteRoute(app: App, deps: MemberPageDeps): void {
       const invited = await inviteByOwner(deps, found.acting, account, draft, found.signature);
       setCookie(reply, invited.cookie);
       const secret = invited.value;
+      if (secret === PENDING) return reply.redirect(`${MEMBERS}?said=second`, 303);
       // Where mail goes out, only its reader gets the link: so whoever accepts has that mailbox.
       if (deps.config.smtpUrl !== undefined || deps.config.demo)
         return reply.redirect(`${MEMBERS}?said=invited`, 303);
@@ -163,6 +166,7 @@ function changeRoutes(app: App, deps: MemberPageDeps): void {
     try {
       const changed = await changeRole(deps, found.acting, own.account, change, found.signature);
       setCookie(reply, changed.cookie);
+      if (changed.value === PENDING) return reply.redirect(`${MEMBERS}?said=second`, 303);
       if (!may(role, "decide")) await voidSignatures(deps, own.account.accountId, changed.value.userId);
       return reply.redirect(`${MEMBERS}?said=role`, 303);
     } catch (error) {
@@ -222,7 +226,15 @@ async function showMembers(
     };
     const members = await listMembers(deps.db, accountId);
     const upgrades = await viewUpgrades(deps, human, account);
-    return { accountId, accountName, members, upgrades, inviting: may(role, "own") ? inviting : undefined };
+    const pending = await viewPending(deps, human, account);
+    return {
+      accountId,
+      accountName,
+      members,
+      upgrades,
+      pending,
+      inviting: may(role, "own") ? inviting : undefined,
+    };
   };
   const sections = await Promise.all(human.memberships.map(section));
   const status = around.fault === undefined ? 200 : 422;

@@ -9,7 +9,13 @@ import type { SessionDeps } from "../../../passkeys/session-deps.ts";
 import { askToSign, mustSign } from "../../../passkeys/signed-act-service.ts";
 import { formToken } from "../../../sign-in/form-token.ts";
 import { type Human, openSessionGate } from "../../../sign-in/gate.ts";
-import { decideUpgrade, listUpgrades, objectToUpgrade, upgradeAct } from "../../../team/upgrade-service.ts";
+import {
+  decideUpgrade,
+  findUpgrade,
+  listUpgrades,
+  objectToUpgrade,
+  upgradeAct,
+} from "../../../team/upgrade-service.ts";
 import { accountOf } from "../../kit/memberships.ts";
 import { findActing, findPresent, setCookie } from "../../kit/signing.ts";
 import { Credential } from "../security/passkey-routes.ts";
@@ -54,7 +60,12 @@ export function upgradeRoutes(app: App, deps: SessionDeps): void {
   const options = { ...gate.options, schema: { hide: true as const, params: Params, body: Body } };
   app.post(`${MEMBERS}/upgrades/:accountId/:upgradeId/sign`, options, async (request, reply) => {
     const { accountId, upgradeId } = request.params;
-    return reply.send(await askToSign(deps, gate.human(request), upgradeAct(accountId, upgradeId)));
+    const human = gate.human(request);
+    accountOf(human, accountId);
+    const upgrade = await findUpgrade(deps.db, accountId, upgradeId);
+    // Then the form is sent as it is, and the page says that it is over.
+    if (upgrade === undefined) return reply.code(204).send();
+    return reply.send(await askToSign(deps, human, upgradeAct(upgrade)));
   });
   app.post(`${MEMBERS}/upgrades/:accountId/:upgradeId`, options, async (request, reply) => {
     const human = gate.human(request);
@@ -74,9 +85,16 @@ export function upgradeRoutes(app: App, deps: SessionDeps): void {
       : await findPresent(deps, request, reply, human);
     if (found === undefined) return say("upgrade_unproved");
     const choice = { upgradeId, consents };
-    const { decided, cookie } = await decideUpgrade(deps, found.acting, account, choice, found.signature);
+    const { decided, pending, cookie } = await decideUpgrade(
+      deps,
+      found.acting,
+      account,
+      choice,
+      found.signature,
+    );
     setCookie(reply, cookie);
     if (!decided) return say("upgrade_over");
+    if (pending) return say("second");
     return say(consents ? "upgrade_consented" : "upgrade_ended");
   });
 }

@@ -4,7 +4,7 @@ import type { Human } from "../../../sign-in/gate.ts";
 import { type OpenSession, PASSWORD_AT_LEAST, PASSWORD_AT_MOST } from "../../../sign-in/service.ts";
 import type { Invitation } from "../../../team/invitation-service.ts";
 import { ROLE_WORDS } from "../../entry/invite-pages.ts";
-import { type Fault, faultSummary, field, hiddenField, notice } from "../../kit/forms.ts";
+import { type Fault, faultSummary, hiddenField, notice, passwordField } from "../../kit/forms.ts";
 import type { Page } from "../../kit/layout.ts";
 import { signedForm, signingField } from "../../kit/signing.ts";
 import { mentioned } from "../../kit/wording.ts";
@@ -79,20 +79,18 @@ export function securityPage(parts: Parts): Page {
       <h2>Password</h2>
       <form method="post" action="/settings/security/password">
         ${tokens(PURPOSES.password)}
-        <input class="away" type="email" name="email" autocomplete="username" value="${human.email}" readonly tabindex="-1"
-          aria-hidden="true">
-        ${field({
+        ${passwordField(human.email, {
           name: "current",
           label: "Your password now",
-          type: "password",
+
           autocomplete: "current-password",
           maxLength: PASSWORD_AT_MOST,
           fault,
         })}
-        ${field({
+        ${passwordField(undefined, {
           name: "next",
           label: "New password",
-          type: "password",
+
           autocomplete: "new-password",
           hint: `At least ${PASSWORD_AT_LEAST} characters. You will be signed out everywhere else, and mailed.`,
           minLength: PASSWORD_AT_LEAST,
@@ -139,11 +137,11 @@ function waitingPart({ human, waiting, byPasskey, fresh, tokens, fault }: Parts)
             <p><strong>${mentioned(name)}</strong> (${email}) into <strong>${mentioned(accountName)}</strong> as ${ROLE_WORDS[role]}</p>
             ${
               (!(fresh || signs) || fault?.field === id) &&
-              field({
+              passwordField(human.email, {
                 name: "password",
                 id,
                 label: "Your password, to show that it is you",
-                type: "password",
+
                 autocomplete: "current-password",
                 maxLength: PASSWORD_AT_MOST,
                 fault,

@@ -8,8 +8,9 @@ import type { SessionDeps } from "../../../passkeys/session-deps.ts";
 import { askToSign } from "../../../passkeys/signed-act-service.ts";
 import { type Human, openSessionGate } from "../../../sign-in/gate.ts";
 import { changePassword, endOtherSessions, passwordFault } from "../../../sign-in/service.ts";
-import { consentAct, decideInvitation } from "../../../team/invitation-service.ts";
+import { consentAct, decideInvitation, findWaiting } from "../../../team/invitation-service.ts";
 import type { Fault } from "../../kit/forms.ts";
+import { accountOf } from "../../kit/memberships.ts";
 import { absentFault } from "../../kit/presence.ts";
 import { findActing, findPresent, setCookie } from "../../kit/signing.ts";
 import { Credential } from "./passkey-routes.ts";
@@ -83,8 +84,12 @@ export function securityRoutes(app: App, deps: SessionDeps): void {
   const consentOptions = { ...consent.options, schema: { hide: true as const, body: ConsentForm } };
   app.post(`${HERE}/consent/sign`, consentOptions, async (request, reply) => {
     const { account_id: accountId, invitation_id: invitationId, role } = request.body;
-    const act = consentAct(accountId, invitationId, role);
-    return reply.send(await askToSign(deps, consent.human(request), act));
+    const human = consent.human(request);
+    accountOf(human, accountId);
+    const invitation = await findWaiting(deps.db, accountId, invitationId);
+    // Then the form is sent as it is, and the page says that it is over.
+    if (invitation?.role !== role) return reply.code(204).send();
+    return reply.send(await askToSign(deps, human, consentAct(invitation)));
   });
   app.post(`${HERE}/consent`, consentOptions, async (request, reply) => {
     const human = consent.human(request);
@@ -103,6 +108,7 @@ export function securityRoutes(app: App, deps: SessionDeps): void {
       return present(reply, human, undefined, absentFault(`password-${invitationId}`, typed));
     const decided = await decideInvitation(deps, found.acting, choice, found.signature);
     setCookie(reply, decided.cookie);
+    if (decided.pending) return reply.redirect("/settings/members?said=second", 303);
     const said = decided.invitation === undefined ? "over" : choice.consents ? "consented" : "refused";
     return reply.redirect(`${HERE}?said=${said}`, 303);
   });

@@ -12,8 +12,7 @@ import { createWorld, type World } from "./world.ts";
 // Seconds on an idle machine; others may share this one.
 vi.setConfig({ testTimeout: 180_000 });
 
-/** `npm run test:feed` asks for 20, and for more in each. */
-const ROUNDS = Number(process.env.FEED_ROUNDS ?? 1);
+const ROUNDS = Number(process.env.FEED_ROUNDS ?? 3);
 const SIZE = { processes: 3, writers: 4, transactions: ROUNDS === 1 ? 25 : 60 };
 const ACCOUNTS = 3;
 const WRITER = join(import.meta.dirname, "feed-writer.ts");

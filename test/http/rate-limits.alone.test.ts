@@ -6,6 +6,7 @@ import { addressBucket, networkBucket, withoutPort } from "../../src/lib/address
 import { accountKey, newId } from "../../src/lib/ids.ts";
 import { newSecret, readSecret } from "../../src/lib/secrets.ts";
 import { call, createFixture, fund, operate } from "../support/fixtures.ts";
+import { invite, PASSWORD, SAME_ORIGIN } from "../support/humans.ts";
 import { OPERATOR_KEY, startService } from "../support/service.ts";
 import { expectRefusal } from "./expectations.ts";
 
@@ -161,6 +162,48 @@ describe("an address", () => {
     expect((await call(app, "GET", "/updates", { ...from(6), token })).status).toBe(200);
     expect((await revoke(token)).status).toBe(200);
     expect((await call(app, "GET", "/updates", { ...from(6), token })).status).toBe(401);
+  });
+
+  test.each([
+    ["/invite", () => newSecret("ot_inv_", accountKey("nobody")).value],
+    ["/claim", () => newSecret("ot_cat_", accountKey("nobody")).value],
+    ["/reset/new", () => newSecret("ot_rst_", accountKey("nobody")).value.slice(0, 50)],
+  ] as const)(
+    "that opens 120 made-up links of %s is refused the next, and a malformed one counts for nothing",
+    async (path, madeUp) => {
+      const caller = { headers: { "x-forwarded-for": `198.51.100.${path.length}`, accept: "text/html" } };
+      const openLink = async (secret: string) =>
+        (await call(app, "GET", `${path}?token=${secret}`, caller)).status;
+      const first = madeUp();
+      for (let i = 0; i < 120; i++) {
+        expect(await openLink(`${first}x`)).toBe(410);
+        expect(await openLink(madeUp())).toBe(410);
+      }
+      expect(await openLink(first)).toBe(429);
+      expect(await openLink(`${first}x`)).toBe(410);
+      const form = {
+        body: `token=${madeUp()}&password=${PASSWORD}${path === "/claim" ? "&code=123456" : ""}`,
+      };
+      const headers = {
+        ...caller.headers,
+        ...SAME_ORIGIN,
+        "content-type": "application/x-www-form-urlencoded",
+      };
+      expect((await call(app, "POST", path, { ...form, headers })).status).toBe(429);
+      expect((await call(app, "GET", "/sign-in", caller)).status).toBe(200);
+    },
+  );
+
+  test("that has opened a good link may go on with it, whatever its neighbours have made up", async () => {
+    const { account } = await createFixture(app);
+    const { token } = await invite(app, account, "owner");
+    const caller = { headers: { "x-forwarded-for": "198.51.100.77", accept: "text/html" } };
+    const openLink = async (secret: string) =>
+      (await call(app, "GET", `/invite?token=${secret}`, caller)).status;
+    expect(await openLink(token)).toBe(200);
+    for (let i = 0; i < 120; i++) await openLink(newSecret("ot_inv_", accountKey("nobody")).value);
+    expect(await openLink(newSecret("ot_inv_", accountKey("nobody")).value)).toBe(429);
+    expect(await openLink(token)).toBe(200);
   });
 
   test.each(["203.0.113.9:51234", '"203.0.113.9:51234"', "198.51.100.1, 203.0.113.9:1"])(

@@ -1,0 +1,114 @@
+import { listMembers, type MemberRow } from "../accounts/member-service.ts";
+import { mayDecide } from "../accounts/roles.ts";
+import { getAccount } from "../accounts/service.ts";
+import { byPerson, recordAudit } from "../audit/service.ts";
+import { readClock } from "../database/clock.ts";
+import type { Db, Trx } from "../database/connection.ts";
+import type { PendingRequest } from "../database/schema.ts";
+import { isUuid, newId } from "../lib/ids.ts";
+import type { Origin } from "../lib/origin.ts";
+import { Problem } from "../lib/problems.ts";
+import type { Change } from "../lib/statement.ts";
+import { addSeconds, SECOND } from "../lib/time.ts";
+import { queueMail } from "../mail/service.ts";
+import { changeAskedMail } from "./pending-mails.ts";
+import * as store from "./pending-store.ts";
+
+export type { PendingChange } from "./pending-store.ts";
+
+const LASTS_SECONDS = 3 * 24 * 60 * 60;
+const DAY_SECONDS = 24 * 60 * 60;
+/** So many changes may be asked for in 24 hours: each is mailed to all who may decide. */
+const ASKED_A_DAY = 20;
+
+/**
+ * Whether a second person must agree before somebody who may decide is added, as a second person signs the account's large
+ * payments (CONTRACT.md §1, Two people). Whoever calls holds the account.
+ * @param operatorAsks whether it is the operator who asks for the change: where nobody second is there, they and the owner
+ * are the two
+ * @throws Problem second_person_missing when a second person must agree and nobody could
+ */
+export async function needsSecondPerson(
+  trx: Trx,
+  accountId: string,
+  userId: string,
+  { operatorAsks }: { operatorAsks: boolean },
+): Promise<boolean> {
+  const account = await getAccount(trx, accountId, "");
+  if (account.second_signer_from_cents === null) return false;
+  if ((await listOtherDeciders(trx, accountId, userId)).length > 0) return true;
+  if (operatorAsks) return false;
+  throw new Problem("second_person_missing");
+}
+
+/**
+ * Writes down a change that takes effect once a second person agrees to it, records it, and mails the others who may decide.
+ * It replaces an earlier one of the same subject. Whoever calls holds the account and has had the change signed.
+ * @throws Problem rate_limited after 20 in 24 hours
+ */
+export async function askForSecondPerson(
+  trx: Trx,
+  config: { appName: string; publicUrl: string },
+  asked: {
+    account: { accountId: string; accountName: string };
+    by: { userId: string; name: string; email?: string };
+    act: Change;
+    request: PendingRequest;
+    kept: object;
+    origin: Origin;
+  },
+  now: Date,
+): Promise<void> {
+  const { account, by, act, request, kept, origin } = asked;
+  const { accountId, accountName } = account;
+  const { action, terms } = act;
+  if (action === "passkey") throw new TypeError("a passkey belongs to its person alone");
+  await assertMayAsk(trx, accountId, now);
+  const subject = `${terms.subject.kind}:${terms.subject.id}`;
+  await store.endChange(trx, { accountId, subject }, "replaced", by.userId, now);
+  const id = newId();
+  const expiresAt = addSeconds(now, LASTS_SECONDS);
+  const change = { accountId, id, action, subject, terms, request, askedBy: by.userId, expiresAt };
+  await store.insertChange(trx, change, now);
+  const entry = { accountId, actor: byPerson(by), subject: { kind: "pending_change", id }, origin };
+  const values = { ...(terms.from !== null && { before: terms.from }), after: terms.to };
+  const detail = { of: terms.subject, expiresAt: expiresAt.toISOString(), ...kept };
+  await recordAudit(trx, { ...entry, action: "change_asked", ...values, detail }, now);
+  const deciders = await listDeciders(trx, accountId);
+  const asker = deciders.find(({ userId }) => userId === by.userId);
+  if (asker === undefined) return;
+  const said = { by: asker, accountName, terms, expiresAt };
+  for (const to of deciders.filter(({ userId }) => userId !== by.userId))
+    await queueMail(trx, changeAskedMail(config, to, said), now);
+}
+
+/** The account's changes that wait for a second person. */
+export async function listPendingChanges(db: Db, accountId: string): Promise<store.PendingChange[]> {
+  return store.listOpen(db, accountId, await readClock(db));
+}
+
+/** One of them; `undefined`: it is decided, its time is over, or who asked for it owns the account no more. */
+export async function findPendingChange(
+  db: Db,
+  accountId: string,
+  id: string,
+): Promise<store.PendingChange | undefined> {
+  return isUuid(id) ? store.findOpen(db, accountId, id, await readClock(db)) : undefined;
+}
+
+async function assertMayAsk(trx: Trx, accountId: string, now: Date): Promise<void> {
+  const { count, first } = await store.countAsked(trx, accountId, addSeconds(now, -DAY_SECONDS));
+  if (count < ASKED_A_DAY) return;
+  const free = addSeconds(first ?? now, DAY_SECONDS);
+  const retryAfterSeconds = Math.ceil((free.getTime() - now.getTime()) / SECOND);
+  throw new Problem("rate_limited", { retryAfterSeconds });
+}
+
+async function listDeciders(db: Db, accountId: string): Promise<MemberRow[]> {
+  const members = await listMembers(db, accountId);
+  return members.filter(({ status, role }) => status === "active" && mayDecide(role));
+}
+
+async function listOtherDeciders(db: Db, accountId: string, userId: string): Promise<MemberRow[]> {
+  return (await listDeciders(db, accountId)).filter((member) => member.userId !== userId);
+}
