@@ -58,7 +58,7 @@ describe("opentrain_wait_for_approval", () => {
     expect(text).toMatch(/^EXPIRED: it ended before a decision \(milestone_cancelled\).*That is not a no/s);
   });
 
-  test("answers at once about one that has lapsed, before any sweep has seen it", async () => {
+  test("answers at once about one that has expired, before any sweep has seen it", async () => {
     const story = await begin(service);
     await lapse(db, story, story.approvalId);
     const client = await connectTo(app, { token: story.token });

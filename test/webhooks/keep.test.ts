@@ -108,7 +108,7 @@ describe("after a rotation of SECRETS_KEY", () => {
   const signatures = (receiver: Awaited<ReturnType<typeof startReceiver>>) =>
     receiver.received.map(({ headers }) => String(headers["webhook-signature"]).split(" ").length);
 
-  test("deliveries go on under both keys, the secrets are sealed anew, and then the old key can go", async () => {
+  test("deliveries go on under both keys, the secrets are sealed again, and then the old key can go", async () => {
     const { fixture, id, receiver } = await prepare();
     await deliverAll(db, openDispatcher(both));
     await resealSecrets(both, logger);
