@@ -365,7 +365,7 @@ export interface paths {
         };
         /**
          * Read a webhook
-         * @description A webhook that is `DISABLED` says why; delete it, and make it anew.
+         * @description `disabledReason` says why a webhook is `DISABLED`; delete it and create a new one.
          */
         get: operations["getWebhook"];
         put?: never;
@@ -651,7 +651,7 @@ export interface components {
             };
         };
         Me: {
-            /** @description The human behind the account: its first owner. Null fields: nobody has taken it on yet. */
+            /** @description The human behind the account: its first owner. Null fields: the account has no owner yet. */
             actor: {
                 userId: string | null;
                 email: string | null;
@@ -1217,7 +1217,7 @@ export interface components {
                 reason: "account_frozen";
             };
         };
-        /** @description There is no such thing, or it is not yours to see. */
+        /** @description Not found, or you don't have access to it. */
         NotFound: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1419,7 +1419,7 @@ export interface components {
                 reason: "request_in_progress";
             };
         };
-        /** @description This approval has been decided already, or has lapsed. */
+        /** @description This approval has already been decided, or it has expired. */
         AlreadyDecided: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1432,7 +1432,7 @@ export interface components {
                 status?: string;
             };
         };
-        /** @description There is no receipt: nobody has confirmed or declined this approval, or they did before receipts were kept. */
+        /** @description There is no receipt. This approval has not been confirmed or declined, or that happened before receipts were kept. */
         NoReceipt: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1445,7 +1445,7 @@ export interface components {
                 approvalId: string;
             };
         };
-        /** @description The account has as many active tokens as it may have. Revoke one first. */
+        /** @description The account has reached its limit of active tokens. Revoke one first. */
         TokenLimitReached: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1458,7 +1458,7 @@ export interface components {
                 limit: number;
             };
         };
-        /** @description The account has as many webhooks as it may have. Delete one first. */
+        /** @description The account has reached its limit of webhooks. Delete one first. */
         WebhookLimitReached: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1471,7 +1471,7 @@ export interface components {
                 limit: number;
             };
         };
-        /** @description This webhook is disabled. Delete it, and make it anew. */
+        /** @description This webhook is disabled. Delete it and create a new one. */
         WebhookDisabled: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1494,7 +1494,7 @@ export interface components {
                 retryAfterSeconds: number;
             };
         };
-        /** @description Too many approvals of this account wait for a human. Let them be decided first. */
+        /** @description Too many approvals of this account are pending. Wait until a human has decided some of them. */
         TooManyPending: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1600,7 +1600,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1627,7 +1627,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account wait for a human. Let them be decided first. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account are pending. Wait until a human has decided some of them. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1707,7 +1707,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1734,7 +1734,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account wait for a human. Let them be decided first. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account are pending. Wait until a human has decided some of them. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1813,7 +1813,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1822,7 +1822,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description Money is moving for this milestone right now. Try again when its outcome is known. / This approval has been decided already, or has lapsed. */
+            /** @description Money is moving for this milestone right now. Try again when its outcome is known. / This approval has already been decided, or it has expired. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1919,7 +1919,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2007,7 +2007,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2016,7 +2016,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description There is no receipt: nobody has confirmed or declined this approval, or they did before receipts were kept. */
+            /** @description There is no receipt. This approval has not been confirmed or declined, or that happened before receipts were kept. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2273,7 +2273,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2381,7 +2381,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2521,7 +2521,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2548,7 +2548,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account wait for a human. Let them be decided first. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account are pending. Wait until a human has decided some of them. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2981,7 +2981,7 @@ export interface operations {
                     "application/json": components["schemas"]["AccountFrozen"] | components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description The account has as many active tokens as it may have. Revoke one first. */
+            /** @description The account has reached its limit of active tokens. Revoke one first. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3087,7 +3087,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3275,7 +3275,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
                 };
             };
-            /** @description The account has as many webhooks as it may have. Delete one first. */
+            /** @description The account has reached its limit of webhooks. Delete one first. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3381,7 +3381,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3471,7 +3471,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3574,7 +3574,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3667,7 +3667,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3676,7 +3676,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description This webhook is disabled. Delete it, and make it anew. */
+            /** @description This webhook is disabled. Delete it and create a new one. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3775,7 +3775,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3784,7 +3784,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description This webhook is disabled. Delete it, and make it anew. */
+            /** @description This webhook is disabled. Delete it and create a new one. */
             409: {
                 headers: {
                     [name: string]: unknown;

@@ -266,9 +266,9 @@ export const FAULTS: readonly Fault[] = [
     title: "and dies right after: the sweep gives it up",
   },
   {
-    file: "src/accounts/service.ts",
-    find: "  await revokeTokens(trx, accountId, family, now);\n  await store.claimAccount",
-    replace: "  await store.claimAccount",
+    file: "src/accounts/invitation-service.ts",
+    find: "  await revokeTokens(trx, accountId, family, now);\n  await claimAccount",
+    replace: "  await claimAccount",
     test: "test/agent-auth/claim-account.test.ts",
     title: "by an invitation ends what the agent registered with",
   },
@@ -361,7 +361,7 @@ export const FAULTS: readonly Fault[] = [
     find: "id = ${id} and lease is null and due_at",
     replace: "id = ${id} and due_at",
     test: "test/webhooks/leases.test.ts",
-    title: "is given to one of many who ask at once",
+    title: "is given to one of many at once",
   },
   {
     file: "migrations/20261125T0410_create_webhooks.ts",

@@ -165,7 +165,7 @@ export type KeyRow = TokenRow & {
   minterToken: string | null;
   minterUser: string | null;
   minterUserId: string | null;
-  /** Who stands behind it. */
+  /** Who created it. */
   asker: Asker;
 };
 
@@ -211,7 +211,7 @@ function selectKeys(db: Db, accountId: string) {
 /** An agent names what a token mints, and itself. */
 const NAMED_ITSELF = "t.minted_by is not null or t.maker_kind = 'agent'";
 
-/** Who stands behind a token, in any statement that reads one. */
+/** Who created a token, as a column of any statement that reads one. */
 const ASKER = `jsonb_build_object('kind', t.maker_kind, 'name', t.maker_name, 'namedItself', ${NAMED_ITSELF})`;
 
 /** The same as plain columns, for the statement of a fund request. */
@@ -282,7 +282,7 @@ export async function listLiveTokensNamed(trx: Trx, accountId: string, name: str
   return rows.map(({ id }) => id);
 }
 
-/** The tokens, and all that they and theirs have minted. */
+/** The tokens and their descendants. */
 export async function listWithDescendants(
   db: Db,
   accountId: string,

@@ -6,6 +6,8 @@ import type { TokenUses } from "../accounts/token-use-service.ts";
 import { discoveryRoutes } from "../agent-auth/discovery-routes.ts";
 import { agentAuthRoutes } from "../agent-auth/routes.ts";
 import { openAgentAuth } from "../agent-auth/service.ts";
+import { machineDocsRoutes } from "../api-docs/machine-docs.ts";
+import { describeApi, serveApiReference } from "../api-docs/openapi.ts";
 import type { BoundaryObserver } from "../approvals/boundaries.ts";
 import { voidSignatures } from "../approvals/payment.ts";
 import { processorRoutes } from "../approvals/processor-routes.ts";
@@ -53,8 +55,6 @@ import { webRoutes } from "../web/routes.ts";
 import { webhookActionRoutes, webhookRoutes } from "../webhooks/routes.ts";
 import { Delivery, OperatorWebhook, Webhook } from "../webhooks/schemas.ts";
 import { healthRoutes } from "./health.ts";
-import { machineDocsRoutes } from "./machine-docs.ts";
-import { describeApi, serveApiReference } from "./openapi.ts";
 
 export type AppDeps = {
   config: Config;

@@ -26,7 +26,7 @@ type Unnamed = "kysely_migration" | "kysely_migration_lock" | "auth.attempts";
 export const GRANTS: Record<keyof Database | Unnamed, readonly Privilege[]> = {
   kysely_migration: ["select"],
   kysely_migration_lock: ["select"],
-  // An account that nobody claims is removed, while nothing refers to it.
+  // An unclaimed account is removed while nothing refers to it.
   accounts: FORGOTTEN,
   account_heads: FORGOTTEN,
   members: KEPT,

@@ -249,7 +249,7 @@ export type AgentRegistrationsTable = {
   delivered_at: Date | null;
 };
 
-/** The claim that is open, or was the last: naming somebody anew replaces it. */
+/** The last claim attempt of a registration; a new one replaces it. */
 export type ClaimAttemptsTable = {
   account_id: string;
   email: string;
@@ -257,7 +257,7 @@ export type ClaimAttemptsTable = {
   page_digest: Buffer;
   /** Over the code and the mailed secret, so that neither can be guessed from it alone. */
   code_digest: Buffer;
-  /** Of what was mailed to the human, and to nobody else. */
+  /** Of the secret that was mailed to the human alone. */
   link_digest: Buffer;
   wrong_codes: number;
   created_at: Date;
@@ -270,7 +270,7 @@ export type IdempotencyKeysTable = {
   token_id: string;
   key: string;
   request_digest: Buffer;
-  /** Who works on it: whoever takes a stuck one over draws another. */
+  /** Identifies the attempt that holds the key; taking over a stuck key draws another. */
   attempt: string;
   claimed_at: Date;
   /** Null while it is worked on. */
@@ -378,7 +378,7 @@ export type ApprovalsTable = {
   root_token_id: string;
   /** Who stands behind that token; null: not known. */
   asker: Json<Asker> | null;
-  /** Since when its payment is under way; such an approval does not lapse. */
+  /** Since when its payment is under way; such an approval does not expire. */
   executing_at: Date | null;
   /** When the sweep that mails should look at it next. */
   notify_at: Date | null;
@@ -476,7 +476,7 @@ export type ProcessorEventsTable = {
   account_id: string | null;
   received_at: Date;
   attempts: Generated<number>;
-  /** When somebody should look at it next; null once it is handled. */
+  /** When it is due next; null once it is handled. */
   due_at: Date | null;
   handled_at: Date | null;
 };
@@ -493,7 +493,7 @@ export type LostIntentsTable = {
   intent_id: string;
   milestone_id: string;
   found_at: Date;
-  /** Null: nobody has looked yet whether somebody must be told that it was paid. */
+  /** When the operator was alerted that it was paid; null: not checked yet. */
   told_at: Date | null;
 };
 
@@ -552,9 +552,9 @@ export type PaymentsTable = {
   /** Who may call the processor for it, and until when. */
   lease: string | null;
   leased_until: Date | null;
-  /** When somebody should look after it next; null once it is decided. */
+  /** When it is due next; null once it is decided. */
   due_at: Date | null;
-  /** When it was said aloud that nobody knows what became of it. */
+  /** When the operator was alerted that its outcome is unknown. */
   alerted_at: Date | null;
   created_at: Date;
   updated_at: Date;
@@ -651,7 +651,7 @@ export type WebhooksTable = {
   old_secret: Buffer | null;
   old_secret_key_id: string | null;
   old_secret_until: Date | null;
-  /** Deliveries that failed since the last that arrived. */
+  /** Deliveries that failed since the last success. */
   failures: Generated<number>;
   /** Since when it takes so long to answer that it is served in the slow lane. */
   slow_since: Date | null;
@@ -704,7 +704,7 @@ export type OperatorEventsTable = {
   created_at: Date;
 };
 
-/** One row, held by whoever appends to the operator's feed. */
+/** One row, locked by the process that appends to the operator's feed. */
 export type OperatorHeadTable = {
   first_event: number;
   last_event: number;
@@ -835,7 +835,7 @@ export type MailsTable = {
   urgent: boolean;
   created_at: Date;
   due_at: Date;
-  /** When nobody needs it any more. */
+  /** After this it is useless and no longer sent. */
   give_up_at: Date;
   attempts: Generated<number>;
   leased_until: Date | null;
@@ -906,7 +906,7 @@ export type PasskeysTable = {
   possible_copy_at: Generated<Date | null>;
 };
 
-/** An owner's consent to a passkey that was added by somebody who had come in by a link. */
+/** An owner's consent to a passkey that was added in a session which a mailed link opened. */
 export type PasskeyConsentsTable = {
   account_id: string;
   passkey_id: string;
@@ -914,7 +914,7 @@ export type PasskeyConsentsTable = {
   consented_at: Date;
 };
 
-/** Challenges that a passkey has answered, so that none is answered twice; kept until they would lapse. */
+/** Challenges that a passkey has answered, so that none is answered twice; kept until they expire. */
 export type AnsweredChallengesTable = {
   /** SHA-256. */
   digest: Buffer;
@@ -925,7 +925,7 @@ export type ResetsTable = {
   id: string;
   email: string;
   requested_at: Date;
-  /** Null until a sweep has found out whose e-mail it is, and for ever when it is nobody's. */
+  /** Null until a sweep has looked the e-mail up, and for ever if no one signs in with it. */
   user_id: string | null;
   digest: Buffer | null;
   expires_at: Date | null;

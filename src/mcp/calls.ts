@@ -36,9 +36,9 @@ export type Caller = Grant & { credential: Credential };
 export type Call = {
   caller: Caller;
   requestId: string;
-  /** Has `listener` called when the caller hangs up. */
+  /** Calls `listener` when the caller hangs up. */
   onHangUp(listener: () => void): void;
-  /** Told of what nobody foresaw; the caller learns nothing of it. */
+  /** Called with an unexpected error; the caller does not see it. */
   onFault(error: unknown): void;
 };
 

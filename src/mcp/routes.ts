@@ -54,7 +54,7 @@ export function mcpRoute(app: App, deps: McpDeps & McpRouteDeps): void {
         onFault: (err: unknown) =>
           request.log.error({ reqId: request.id, err }, "unforeseen error in a tool"),
       };
-      // Made for this request and gone with it; it keeps no stream open for anybody.
+      // Lives for this request only; it keeps no stream open.
       const handler = createMcpHandler(
         () =>
           createMcpServer(

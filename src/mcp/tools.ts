@@ -150,7 +150,7 @@ const TOOLS_BY_NAME: Record<ToolName, Omit<Tool, "name" | "inputSchema">> = {
   opentrain_create_milestone: {
     title: "Add a milestone to a contract",
     description:
-      "Adds a milestone to a contract. It never moves money and asks nobody: the milestone is `NOT_FUNDED`, until you " +
+      "Adds a milestone to a contract. It never moves money and requests no approval: the milestone is `NOT_FUNDED`, until you " +
       "request its funding and a human confirms. A fixed-price contract needs `amountUsd`; one that is paid by the hour " +
       "or the label needs `volume`. Each call adds another milestone: pass an `idempotencyKey`, so that you can repeat " +
       "a call whose answer you did not get.",
@@ -165,7 +165,7 @@ const TOOLS_BY_NAME: Record<ToolName, Omit<Tool, "name" | "inputSchema">> = {
       "for them.\n" +
       "After the call: give your human the approvalUrl as it is, say what it is for and how much, then call " +
       "opentrain_wait_for_approval, or do other work and look later. `pending` means wait, not retry: asking again " +
-      "answers the same approval and hurries nobody. It lapses after some days (`expiresAt`).\n" +
+      "answers the same approval and speeds nothing up. It expires after some days (`expiresAt`).\n" +
       "Refusals say who can mend them: with `claimUrl`, `billingUrl` or `tokensUrl`, give that link to your human, " +
       "and call again when they say it is done.",
     outputSchema: ApprovalRequested,
@@ -174,9 +174,9 @@ const TOOLS_BY_NAME: Record<ToolName, Omit<Tool, "name" | "inputSchema">> = {
   opentrain_get_approval: {
     title: "Read an approval",
     description:
-      "Reads what has become of an approval, at once. `pending`: nobody has decided, or the payment is under way. " +
+      "Reads what has become of an approval, at once. `pending`: not decided yet, or the payment is under way. " +
       "`confirmed`: a human confirmed and the action has been executed; `result` names the invoice. `declined`: a " +
-      "human said no; do not ask again unless your human wants it. `expired`: nobody decided in time, or it ended " +
+      "human said no; do not ask again unless your human wants it. `expired`: not decided in time, or it ended " +
       "early (`result.reason`); that is not a no, and you may ask again if it is still wanted. Changes nothing.",
     outputSchema: OneApproval,
     annotations: READS,

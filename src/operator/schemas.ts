@@ -1,4 +1,5 @@
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
+import type { FastifySchema } from "fastify";
 import { ROLES } from "../accounts/roles.ts";
 import { Scopes } from "../accounts/schemas.ts";
 import { CONTRACT_STATUSES, Milestone, PAYMENT_TYPES } from "../contracts/schemas.ts";
@@ -205,9 +206,14 @@ export const many = <K extends string, T extends TSchema>(key: K, schema: T) =>
   >);
 
 /** What every route of the operator says of itself. */
-export function describe(operationId: string, summary: string, problems: readonly ProblemName[] = []) {
+export function describe<Schema extends FastifySchema>(
+  operationId: string,
+  summary: string,
+  schema: Schema,
+  problems: readonly ProblemName[] = [],
+) {
   return {
     config: { access: { by: "operator" as const }, problems: ["not_found" as const, ...problems] },
-    schema: { operationId, summary, tags: ["Operator"] },
+    schema: { operationId, summary, tags: ["Operator"], ...schema },
   };
 }

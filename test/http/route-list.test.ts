@@ -20,7 +20,7 @@ const routes = listRoutes(app);
 const tokenRoutes = routes.filter(({ access }) => access?.by === "token");
 const operatorRoutes = routes.filter(({ access }) => access?.by === "operator");
 
-test("the patterns of the routes are made once, and not anew for each address that leads nowhere", () => {
+test("the patterns of the routes are compiled once, not for each unknown address", () => {
   expect(listRoutes(app)[0]).toBe(routes[0]);
 });
 

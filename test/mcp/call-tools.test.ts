@@ -56,7 +56,7 @@ describe.each(ERAS)("the official client, %s protocol", (era) => {
     const asked = await run("opentrain_request_milestone_funding", { milestoneId: milestone });
     const { approval } = asked.structuredContent as any;
     expect(approval).toEqual((await route(`/approvals/${approval.id}`)).approval);
-    expect(textOf(asked)).toContain(`PENDING: nobody has decided, and nothing has been charged`);
+    expect(textOf(asked)).toContain(`PENDING: not decided yet, and nothing has been charged`);
     expect(textOf(asked)).toContain(approval.approvalUrl);
     const again = await run("opentrain_request_milestone_funding", { milestoneId: milestone });
     expect(again).toEqual(asked);

@@ -166,7 +166,7 @@ describe("coSign", () => {
     expect([account.coSign, account.name]).toEqual(["passkey", "Acme"]);
   });
 
-  test("is passkey only once an owner has an active passkey, so that somebody can confirm", async () => {
+  test("is passkey only once an owner has an active passkey and can confirm", async () => {
     const id = newAccount();
     const missing = { reason: "passkey_missing" };
     expectRefusal(await put(id, { name: "Acme", coSign: "passkey" }), 409, "CONFLICT", missing);

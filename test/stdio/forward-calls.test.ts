@@ -124,7 +124,7 @@ test("a refusal that comes before any tool is told in the same words: too many c
   expect(text).toMatch(/REFUSED \(429 RATE_LIMITED\).*"retryAfterSeconds":\d+/s);
 });
 
-test("an account that nobody has claimed is led to its claim", async () => {
+test("an unclaimed account is led to its claim", async () => {
   const fixture = await createFixture(app, { claimed: false });
   const shown: string[] = [];
   const program = await startProgram({

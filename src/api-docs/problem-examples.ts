@@ -151,8 +151,8 @@ export function refusalSchemaName(name: ProblemName): string {
 }
 
 /**
- * The envelope of CONTRACT.md §0 as one refusal fills it in. `code` and `details.reason` are constants, so that
- * whoever has compared them knows, and their compiler too, what else is there.
+ * The envelope of CONTRACT.md §0 as one problem fills it in. `code` and `details.reason` are constants, so that a
+ * compiler can narrow the type of `details` by them.
  */
 export function refusalSchema(name: ProblemName): TSchema {
   const { code, message, hasReason } = problemRow(name);

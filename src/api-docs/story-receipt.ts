@@ -6,7 +6,7 @@ import { signReceipt } from "../receipts/signature.ts";
 import { openReceiptKeys } from "../receipts/signing-keys.ts";
 import * as story from "./story.ts";
 
-/** Whoever reads the example can check it: it is signed by this key, which signs nothing else. */
+/** Signs the example alone, so that readers can verify it. */
 export const EXAMPLE_KEYS = openReceiptKeys([Buffer.alloc(32, "the key of the examples ")], []);
 
 const { confirmed, me, token } = story;

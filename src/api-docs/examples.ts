@@ -114,7 +114,7 @@ export const CALL_EXAMPLES: Record<string, CallExamples> = {
         pending: { approval: story.pending },
         confirmed: { approval: story.confirmed },
         declined: { approval: story.declined },
-        expired: { approval: story.lapsed },
+        expired: { approval: story.expired },
         ended_early: { approval: story.endedEarly },
       } satisfies Record<string, Static<typeof OneApproval>>,
     },

@@ -29,7 +29,7 @@ const ASKED = "2026-11-23T09:30:00.000Z";
 const CONFIRMED = "2026-11-23T10:12:05.118Z";
 const PLANNED = "2026-11-23T11:00:00.000Z";
 const PASSED_ON = "2026-11-23T11:05:00.000Z";
-const LAPSES = "2026-11-26T09:30:00.000Z";
+const EXPIRES = "2026-11-26T09:30:00.000Z";
 
 export const pending: Approval = {
   id: "01a207bd-a9c0-7c3e-9b1a-2f6d0c4be8a1",
@@ -40,7 +40,7 @@ export const pending: Approval = {
   jobId: JOB_ID,
   proposalId: null,
   approvalUrl: `${ORIGIN}/approvals/01a207bd-a9c0-7c3e-9b1a-2f6d0c4be8a1`,
-  expiresAt: LAPSES,
+  expiresAt: EXPIRES,
   resolvedAt: null,
   result: null,
   createdAt: ASKED,
@@ -73,7 +73,7 @@ export const confirmed: Approval = {
   result: { invoiceId: INVOICE_ID, paymentIntentId: "pi_of_milestone_7_1" },
 };
 export const declined: Approval = { ...pending, status: "declined", resolvedAt: CONFIRMED };
-export const lapsed: Approval = { ...pending, status: "expired", resolvedAt: LAPSES };
+export const expired: Approval = { ...pending, status: "expired", resolvedAt: EXPIRES };
 export const endedEarly: Approval = {
   ...pending,
   status: "expired",

@@ -2,10 +2,10 @@ import { createPublicKey } from "node:crypto";
 import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
 import { describe, expect, test } from "vitest";
-import { CALL_EXAMPLES } from "../../src/app/examples.ts";
+import { CALL_EXAMPLES } from "../../src/api-docs/examples.ts";
+import { pending } from "../../src/api-docs/story.ts";
+import { EXAMPLE_KEYS, receipt } from "../../src/api-docs/story-receipt.ts";
 import { describeOpenApi } from "../../src/app/generated-docs.ts";
-import { pending } from "../../src/app/story.ts";
-import { EXAMPLE_KEYS, receipt } from "../../src/app/story-receipt.ts";
 import { verifyChain, verifyReceipt } from "../../src/receipts/verifier.ts";
 
 type Media = { schema: object; examples?: Record<string, { value: unknown }> };
