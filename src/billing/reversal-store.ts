@@ -5,7 +5,6 @@ import type { Reversal } from "./processor.ts";
 
 const COLUMNS = [
   "id",
-  "payment_id as paymentId",
   "kind",
   "status",
   "amount_cents as amountCents",
@@ -42,7 +41,7 @@ export function listReversals(
     .selectFrom("reversals")
     .where("account_id", "=", accountId)
     .where("payment_id", "=", sql<string>`any(${paymentIds}::uuid[])`)
-    .select(COLUMNS)
+    .select([...COLUMNS, sql<string>`payment_id`.as("paymentId")])
     .orderBy("created_at")
     .orderBy("id")
     .execute();
