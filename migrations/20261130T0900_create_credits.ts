@@ -18,6 +18,7 @@ const topUps = [
     processor text not null,
     session_number integer not null default 0 check (session_number >= 0),
     session_id text,
+    session_url text,
     intent_id text,
     due_at timestamptz,
     created_at timestamptz not null,

@@ -61,8 +61,7 @@ export function describeCapabilities(grant: store.Grant): Capabilities {
   return {
     capabilities: {
       paymentsWrite: grant.features.public_api_payments_write === true,
-      // Whatever the account's features say: there are no credits yet.
-      credits: false,
+      credits: grant.features.public_api_credits === true,
       webhooks: grant.features.public_api_webhooks === true,
     },
     features: grant.features,

@@ -12,6 +12,8 @@ import { processorRoutes } from "../approvals/processor-routes.ts";
 import { approvalRoute, fundRoute } from "../approvals/routes.ts";
 import { Approval } from "../approvals/schemas.ts";
 import { AuditEntry } from "../audit/schemas.ts";
+import { createTopUpRoute, creditRoutes } from "../billing/credit-routes.ts";
+import { CreditEntry, CreditLedger, Credits, TopUp, TopUpAsked } from "../billing/credit-schemas.ts";
 import type { Processor } from "../billing/processor.ts";
 import { Charge, PaymentMethod } from "../billing/schemas.ts";
 import type { Config } from "../config/config.ts";
@@ -70,6 +72,11 @@ const SHARED_SCHEMAS = [
   Capabilities,
   Budget,
   Charge,
+  CreditEntry,
+  CreditLedger,
+  Credits,
+  TopUp,
+  TopUpAsked,
   Milestone,
   Contract,
   ContractWithBudget,
@@ -148,6 +155,8 @@ async function publicApi(api: App, deps: RouteDeps): Promise<void> {
   await bareAliases(api, deps);
   contractRoutes(api, deps);
   createMilestoneRoute(api, deps);
+  creditRoutes(api, deps);
+  createTopUpRoute(api, deps);
   accountRoutes(api, deps);
   await api.register(async (scope: App) => tokenRoutes(scope, deps));
   await api.register(async (scope: App) => revokeTokenRoute(scope, deps));

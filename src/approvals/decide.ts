@@ -7,7 +7,7 @@ import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { canonicalDigest } from "../lib/canonical.ts";
 import type { Origin } from "../lib/origin.ts";
-import { notFound, Problem } from "../lib/problems.ts";
+import { notFound, Problem, paymentsPaused } from "../lib/problems.ts";
 import { type Decision, type Statement, statementDigest } from "../lib/statement.ts";
 import { addSeconds } from "../lib/time.ts";
 import { linkDecision } from "../receipts/service.ts";
@@ -22,7 +22,6 @@ import { type Actor, holdActor, type NewToken, renewSession } from "../sign-in/s
 import { writeAttempt } from "./attempt.ts";
 import { cross } from "./boundaries.ts";
 import { putChallenge, takeChallenge } from "./challenge-store.ts";
-import { paymentsPaused } from "./funding.ts";
 import * as store from "./human-store.ts";
 import { driveNewPayment, type PaymentDeps } from "./payment.ts";
 import { mailOtherDeciders, readSigning } from "./second-signer.ts";

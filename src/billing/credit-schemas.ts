@@ -50,3 +50,47 @@ export const CreditLedgerQuery = Type.Object({
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 50 })),
 });
 export type CreditLedgerQuery = Static<typeof CreditLedgerQuery>;
+
+export const TopUp = Type.Object(
+  {
+    id: Type.String(),
+    status: Type.String({ enum: ["PENDING", "COMPLETED", "EXPIRED"] }),
+    amountCents: Type.Integer(),
+    createdAt: Time,
+    completedAt: nullable(Time),
+    expiresAt: Time,
+  },
+  { $id: "TopUp" },
+);
+export type TopUp = Static<typeof TopUp>;
+
+/** What is asked of a new top-up (CONTRACT.md §5). */
+export const NewTopUp = Type.Object(
+  {
+    amountUsd: Type.Optional(
+      Type.Number({
+        minimum: 10,
+        maximum: 10_000,
+        description: "Dollars, with at most two decimals.",
+        examples: [250],
+      }),
+    ),
+    amount: Type.Optional(Type.Number({ description: "Another name for `amountUsd`." })),
+  },
+  { additionalProperties: false },
+);
+export type NewTopUp = Static<typeof NewTopUp>;
+
+export const TopUpAsked = Type.Object(
+  {
+    topUpId: Type.String(),
+    checkoutUrl: Type.String({ description: "The page on which a signed-in owner or approver pays for it." }),
+    expiresAt: Time,
+    topUp: ref(TopUp),
+    message: Type.String({ description: "What to do next, for an agent to read." }),
+  },
+  { $id: "TopUpAsked" },
+);
+export type TopUpAsked = Static<typeof TopUpAsked>;
+
+export const OneTopUp = Type.Object({ topUp: ref(TopUp) });

@@ -14,6 +14,7 @@ export async function insertProcessorEvent(
       type: notice.type,
       intent_id: notice.intentId,
       setup_id: notice.setupId,
+      session_id: notice.sessionId,
       account_id: notice.accountId,
       received_at: now,
       due_at: dueAt,
@@ -36,6 +37,7 @@ export function listDueEvents(db: Db, now: Date, limit: number): Promise<DueEven
       "type",
       "intent_id as intentId",
       "setup_id as setupId",
+      "session_id as sessionId",
       "account_id as accountId",
       "attempts",
     ])

@@ -47,10 +47,24 @@ export function listReversals(
     .execute();
 }
 
+/** What has gone back of a top-up's payment. */
+export function listTopUpReversals(
+  db: Db,
+  accountId: string,
+  topUpId: string,
+): Promise<Omit<ReversalRow, "paymentId">[]> {
+  return db
+    .selectFrom("reversals")
+    .where("account_id", "=", accountId)
+    .where("top_up_id", "=", topUpId)
+    .select(COLUMNS)
+    .execute();
+}
+
 /** Writes down where a reversal stands now. */
 export async function saveReversal(
   trx: Trx,
-  { accountId, paymentId }: { accountId: string; paymentId: string },
+  subject: { accountId: string } & ({ paymentId: string } | { topUpId: string }),
   reversal: Reversal,
   { now, observedAt }: { now: Date; observedAt: Date },
 ): Promise<void> {
@@ -65,9 +79,10 @@ export async function saveReversal(
   await trx
     .insertInto("reversals")
     .values({
-      account_id: accountId,
+      account_id: subject.accountId,
       id: reversal.id,
-      payment_id: paymentId,
+      payment_id: "paymentId" in subject ? subject.paymentId : null,
+      top_up_id: "topUpId" in subject ? subject.topUpId : null,
       kind: reversal.kind,
       currency: reversal.currency,
       created_at: now,

@@ -576,8 +576,9 @@ export type CreditBalancesTable = {
 
 export type TopUpStatus = "PENDING" | "COMPLETED" | "EXPIRED";
 
-/** Who asked for a top-up: a token, by its name then, or a member. */
+/** Who asked for a top-up: a token, by its name then, or a member; `lost`: the database has lost who. */
 export type TopUpAsker =
+  | { kind: "lost" }
   | { kind: "token"; tokenId: string; name: string; preview: string }
   | { kind: "person"; userId: string; name: string };
 
@@ -592,6 +593,8 @@ export type TopUpsTable = {
   /** The number of the key that its Checkout Session is created under. */
   session_number: Generated<number>;
   session_id: string | null;
+  /** Where it is paid, while it is open. */
+  session_url: string | null;
   /** What paid it. */
   intent_id: string | null;
   /** When the sweep looks at it next; null once it is decided. */

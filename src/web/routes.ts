@@ -25,10 +25,12 @@ import { passkeySignInRoutes } from "./passkey-sign-in-routes.ts";
 import { problemPage } from "./problem-page.ts";
 import { type ReceiptPageDeps, receiptPageRoutes } from "./receipt-routes.ts";
 import { resetRoutes } from "./reset-routes.ts";
+import { sandboxCheckoutRoutes } from "./sandbox-checkout-routes.ts";
 import { sandboxRoutes } from "./sandbox-routes.ts";
 import { securityRoutes } from "./security-routes.ts";
 import { signInRoutes } from "./sign-in-routes.ts";
 import { show } from "./site.ts";
+import { topUpRoutes } from "./top-up-routes.ts";
 import { upgradeRoutes } from "./upgrade-routes.ts";
 import { webhookPageRoutes } from "./webhook-routes.ts";
 
@@ -66,8 +68,11 @@ export async function webRoutes(
   approvalPageRoutes(app, deps);
   receiptPageRoutes(app, deps);
   billingRoutes(app, deps);
-  if (deps.processor.cardForm === undefined) sandboxRoutes(app, deps);
-  else cardRoutes(app, deps, deps.processor.cardForm);
+  topUpRoutes(app, deps);
+  if (deps.processor.cardForm === undefined) {
+    sandboxRoutes(app, deps);
+    sandboxCheckoutRoutes(app, deps);
+  } else cardRoutes(app, deps, deps.processor.cardForm);
   resetRoutes(app, deps);
   settingsRoute(app);
   keyRoutes(app, deps);

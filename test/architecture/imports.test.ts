@@ -49,6 +49,8 @@ const ROLES: Record<string, number> = {
   processor: 0,
   declines: 0,
   store: 1,
+  // The pages on which top-ups are paid.
+  checkout: 1.5,
   sandbox: 2,
   stripe: 3,
   // A receipt's signature and the keys that make it; what those who check one go by.

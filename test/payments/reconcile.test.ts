@@ -108,7 +108,10 @@ describe("over Stripe's", async () => {
     ]);
     const logger = createLogger("silent");
     const tell = (intentId: string, type: string) =>
-      receiveNotice({ ...deps, logger }, { id: newId(), type, intentId, setupId: null, accountId: null });
+      receiveNotice(
+        { ...deps, logger },
+        { id: newId(), type, intentId, setupId: null, sessionId: null, accountId: null },
+      );
     await tell(refunded.intentId, "refund.created");
     expect(await found()).toEqual([]);
 
@@ -200,6 +203,7 @@ describe("an intent and its payment", () => {
     id: "pi_1",
     accountId: newId(),
     milestoneId: "m1",
+    topUpId: null,
     amountCents: 100,
     refundedCents: 0,
     currency: "usd",
