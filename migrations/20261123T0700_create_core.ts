@@ -181,7 +181,10 @@ const approvals = [
     check (resolved_at >= created_at),
     check (executing_at is null or status = 'pending'),
     check (status <> 'confirmed' or result is not null),
-    check (status not in ('pending', 'declined') or result is null)
+    check (status <> 'pending' or result is null),
+    -- A decline holds a note at most, for the agent to read.
+    check (status <> 'declined' or result is null
+      or result = jsonb_build_object('note', result ->> 'note') and char_length(result ->> 'note') between 1 and 500)
   )`,
   // Invariant 1. The index that the fund request reads, inserts against, and counts by.
   `create unique index approvals_pending on approvals (account_id, type, subject_id) where status = 'pending'`,

@@ -2,7 +2,7 @@ import { type Kysely, sql } from "kysely";
 
 /** An account's credits: the entries, the balances that they sum up to, and the top-ups that people pay. */
 export async function up(db: Kysely<unknown>): Promise<void> {
-  for (const statement of [...topUps, ...entries, ...balances, ...ledger, ...sandbox])
+  for (const statement of [...topUps, ...entries, ...signatures, ...balances, ...ledger, ...sandbox])
     await sql.raw(statement).execute(db);
 }
 
@@ -112,6 +112,25 @@ const entries = [
     where approval_id is not null`,
   `create trigger credit_entries_kept before update or delete on credit_entries
     for each row execute function refuse_change()`,
+];
+
+// The signatures that credits moved for, where no attempt at the processor names them.
+const signatures = [
+  `create table credit_signatures (
+    account_id uuid not null,
+    entry_id uuid not null,
+    approval_id uuid not null,
+    statement_digest bytea not null,
+    user_id text not null,
+    primary key (account_id, entry_id, user_id),
+    foreign key (account_id, entry_id) references credit_entries (account_id, id),
+    foreign key (account_id, approval_id, statement_digest, user_id)
+      references signatures (account_id, approval_id, statement_digest, user_id)
+  )`,
+  `create trigger credit_signatures_kept before update or delete on credit_signatures
+    for each row execute function refuse_change()`,
+  `create index credit_entries_lately on credit_entries (account_id, created_at)
+    where type in ('HOLD', 'HOLD_RELEASE')`,
 ];
 
 // The balances are written by the entries alone: what they sum up to, at every moment.

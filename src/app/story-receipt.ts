@@ -69,17 +69,21 @@ const content: LinkedContent = {
   payments: [
     {
       id: paymentId,
+      kind: "charge",
+      milestoneId: story.MILESTONE_ID,
       status: "succeeded",
       amountCents,
       currency,
       processor: "stripe",
       intentId: String(result?.paymentIntentId),
+      sentId: null,
       refusal: null,
       createdAt: "2026-11-23T10:12:03.407Z",
       resolvedAt: resolvedAt ?? "",
       statements: [statementDigest(statement).toString("hex")],
     },
   ],
+  credits: [],
   ledger: [
     { transactionId, line: 1, account: "processor", amountCents, currency },
     {

@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
-import type { Asker, Terms } from "../database/schema.ts";
+import type { ApprovalType, Asker, Terms } from "../database/schema.ts";
 
 /** Accounts in which a pending approval is to be mailed of by now, with the approvals. */
 export async function listDueNotices(
@@ -48,6 +48,7 @@ export async function markMailed(
 
 export type WaitingApproval = {
   id: string;
+  type: ApprovalType;
   tokenName: string;
   asker: Asker | null;
   terms: Terms;
@@ -61,16 +62,16 @@ export type WaitingApproval = {
 export async function listWaiting(trx: Trx, accountId: string, now: Date): Promise<WaitingApproval[]> {
   // After a decline the next two requests for the milestone are quiet for 24 h (CONTRACT.md §1).
   const { rows } = await sql<WaitingApproval>`
-    select v.id, v.token_name as "tokenName", v.asker, v.terms, v.created_at as "createdAt", v.expires_at as "expiresAt",
+    select v.id, v.type, v.token_name as "tokenName", v.asker, v.terms, v.created_at as "createdAt", v.expires_at as "expiresAt",
       case when d.resolved_at is not null and (
         select count(*) from approvals o
-        where o.account_id = v.account_id and o.type = v.type and o.milestone_id = v.milestone_id
+        where o.account_id = v.account_id and o.type = v.type and o.subject_id = v.subject_id
           and o.created_at > d.resolved_at and o.created_at <= v.created_at
       ) <= 2 then d.resolved_at + interval '24 hours' end as "quietUntil"
     from approvals v
     left join lateral (
       select max(o.resolved_at) as resolved_at from approvals o
-      where o.account_id = v.account_id and o.type = v.type and o.milestone_id = v.milestone_id
+      where o.account_id = v.account_id and o.type = v.type and o.subject_id = v.subject_id
         and o.status = 'declined' and o.resolved_at > v.created_at - interval '24 hours'
         and o.resolved_at <= v.created_at
     ) d on true

@@ -3,10 +3,10 @@ import type { Db, Trx } from "../database/connection.ts";
 import type { Asker } from "../database/schema.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { askerWords } from "../lib/asker.ts";
-import { formatAmount } from "../lib/money.ts";
 import { addSeconds, formatTime } from "../lib/time.ts";
 import { line, type MailLine, named, own } from "../mail/line.ts";
 import { type Mail, queueMail } from "../mail/service.ts";
+import { actWords } from "./mails.ts";
 import * as store from "./notice-store.ts";
 
 const BATCH = 500;
@@ -101,10 +101,9 @@ function noticeMail(
   waiting: readonly store.WaitingApproval[],
 ): Mail {
   const one = waiting.length === 1;
-  const lines = waiting.map(({ tokenName, asker, terms, expiresAt }) => {
-    const amount = own(formatAmount(terms.amountCents, terms.currency));
+  const lines = waiting.map(({ type, tokenName, asker, terms, expiresAt }) => {
     const until = own(formatTime(expiresAt));
-    return line`${amount} to ${named(terms.payee.displayName)}, asked for by ${named(tokenName)}${behind(asker)}, open until ${until}`;
+    return line`${actWords({ type, terms })}, asked for by ${named(tokenName)}${behind(asker)}, open until ${until}`;
   });
   return {
     to: member.email,
@@ -114,9 +113,9 @@ function noticeMail(
       : line`${own(appName)}: ${waiting.length} approvals wait for you`,
     paragraphs: [
       line`Hello,`,
-      one ? line`An agent asks for money to be paid:` : line`Agents ask for money to be paid:`,
+      one ? line`An agent asks you to:` : line`Agents ask you to:`,
       ...lines,
-      line`Nothing is paid unless you sign in, read the terms and confirm. What nobody confirms lapses by itself.`,
+      line`Nothing moves unless you sign in, read the terms and confirm. What nobody confirms lapses by itself.`,
       own(one ? `${publicUrl}/approvals/${waiting[0]?.id}` : `${publicUrl}/approvals`),
     ],
   };

@@ -38,39 +38,51 @@ export async function holdCredits(
 /**
  * Ends a milestone's hold because its money is paid out: reserved → gone (`CAPTURE`, 0 on the available balance). The
  * ledger's movement is that of the payout, and is not written here.
- * @returns the entry, with what was held; `undefined`: no credits are held for the milestone
+ * @returns the entry, with what was held
+ * @throws TypeError when no credits are held for the milestone
  */
 export function captureHold(
   trx: Trx,
   { accountId, approvalId, milestoneId }: { accountId: string; approvalId: string; milestoneId: string },
   now: Date,
-): Promise<WrittenEntry | undefined> {
+): Promise<WrittenEntry> {
   return endHold(trx, "CAPTURE", { accountId, approvalId, milestoneId }, now);
 }
 
 /**
  * Ends a milestone's hold because its contract ends: reserved → available (`HOLD_RELEASE`).
- * @returns the entry, with what became available; `undefined`: no credits are held for the milestone
+ * @returns the entry, with what became available
+ * @throws TypeError when no credits are held for the milestone
  */
 export function releaseHold(
   trx: Trx,
   { accountId, approvalId, milestoneId }: { accountId: string; approvalId: string; milestoneId: string },
   now: Date,
-): Promise<WrittenEntry | undefined> {
+): Promise<WrittenEntry> {
   return endHold(trx, "HOLD_RELEASE", { accountId, approvalId, milestoneId }, now);
 }
 
 /**
  * Gives a milestone's money that no bank takes back to the account's credits (`REFUND`), once a milestone.
  * @param refund.amountCents more than 0
+ * @param from the ledger's account that the money leaves
  */
 export async function refundToCredits(
   trx: Trx,
-  { accountId, amountCents, ...subject }: CreditSubject & { accountId: string; amountCents: number },
+  {
+    accountId,
+    amountCents,
+    approvalId,
+    milestoneId,
+    contractId,
+    jobId,
+  }: CreditSubject & { accountId: string; amountCents: number },
+  from: string,
   now: Date,
 ): Promise<WrittenEntry> {
   const balance = await store.lockBalance(trx, accountId);
-  const lines = movement(held(subject.milestoneId), CREDITS, amountCents);
+  const subject = { approvalId, milestoneId, contractId, jobId };
+  const lines = movement(from, CREDITS, amountCents);
   return writeEntry(trx, accountId, balance, { type: "REFUND", amountCents, subject }, lines, now);
 }
 
@@ -110,10 +122,10 @@ async function endHold(
   type: Extract<CreditEntryType, "CAPTURE" | "HOLD_RELEASE">,
   { accountId, approvalId, milestoneId }: { accountId: string; approvalId: string; milestoneId: string },
   now: Date,
-): Promise<WrittenEntry | undefined> {
+): Promise<WrittenEntry> {
   const balance = await store.lockBalance(trx, accountId);
   const hold = await store.findOpenHold(trx, accountId, milestoneId);
-  if (hold === undefined) return undefined;
+  if (hold === undefined) throw new TypeError(`no credits are held for ${milestoneId}`);
   const { id: holdEntryId, amountCents, contractId, jobId } = hold;
   const released = type === "HOLD_RELEASE";
   const entry = {

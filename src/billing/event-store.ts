@@ -15,6 +15,8 @@ export async function insertProcessorEvent(
       intent_id: notice.intentId,
       setup_id: notice.setupId,
       session_id: notice.sessionId,
+      sent_kind: notice.sent?.kind ?? null,
+      sent_id: notice.sent?.id ?? null,
       account_id: notice.accountId,
       received_at: now,
       due_at: dueAt,
@@ -28,8 +30,8 @@ export async function insertProcessorEvent(
 export type DueEvent = Notice & { attempts: number };
 
 /** Events that nobody has handled yet and that somebody should look at now. */
-export function listDueEvents(db: Db, now: Date, limit: number): Promise<DueEvent[]> {
-  return db
+export async function listDueEvents(db: Db, now: Date, limit: number): Promise<DueEvent[]> {
+  const rows = await db
     .selectFrom("processor_events")
     .where("due_at", "<=", now)
     .select([
@@ -38,12 +40,18 @@ export function listDueEvents(db: Db, now: Date, limit: number): Promise<DueEven
       "intent_id as intentId",
       "setup_id as setupId",
       "session_id as sessionId",
+      "sent_kind as sentKind",
+      "sent_id as sentId",
       "account_id as accountId",
       "attempts",
     ])
     .orderBy("due_at")
     .limit(limit)
     .execute();
+  return rows.map(({ sentKind, sentId, ...event }) => ({
+    ...event,
+    sent: sentKind === null || sentId === null ? null : { kind: sentKind, id: sentId },
+  }));
 }
 
 /** Takes an event for one attempt more. `false`: somebody else has. */

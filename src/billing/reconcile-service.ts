@@ -224,6 +224,11 @@ function standing({
   status,
   takenCents,
   currency,
-}: Omit<Reversal, "id" | "intentId" | "amountCents" | "final">): string {
+}: {
+  kind: string;
+  status: string;
+  takenCents: number;
+  currency: string;
+}): string {
   return `${kind} ${status}, ${formatAmount(takenCents, currency)} taken`;
 }

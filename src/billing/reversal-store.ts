@@ -65,7 +65,9 @@ export function listTopUpReversals(
 export async function saveReversal(
   trx: Trx,
   subject: { accountId: string } & ({ paymentId: string } | { topUpId: string }),
-  reversal: Reversal,
+  reversal: Pick<Reversal, "id" | "status" | "amountCents" | "currency" | "takenCents" | "final"> & {
+    kind: ReversalsTable["kind"];
+  },
   { now, observedAt }: { now: Date; observedAt: Date },
 ): Promise<void> {
   const changed = {
@@ -89,16 +91,5 @@ export async function saveReversal(
       ...changed,
     })
     .onConflict((conflict) => conflict.columns(["account_id", "id"]).doUpdateSet(changed))
-    .execute();
-}
-
-/** Marks the invoice of an approval as refunded, once. */
-export async function markInvoiceRefunded(trx: Trx, accountId: string, approvalId: string): Promise<void> {
-  await trx
-    .updateTable("invoices")
-    .set({ status: "refunded" })
-    .where("account_id", "=", accountId)
-    .where("approval_id", "=", approvalId)
-    .where("status", "=", "paid")
     .execute();
 }

@@ -6,6 +6,7 @@ import { refusalOf } from "./declines.ts";
 import type { IntentRecord, IntentState, Processor } from "./processor.ts";
 import { sandboxCheckout } from "./sandbox-checkout.ts";
 import { findSession, paySession, type SessionRow } from "./sandbox-checkout-store.ts";
+import { sandboxPayouts, sandboxRefunds } from "./sandbox-outgoing.ts";
 import * as books from "./sandbox-store.ts";
 import type { Charge } from "./schemas.ts";
 
@@ -34,6 +35,10 @@ const TEST_METHODS: ReadonlyMap<string, Behaviour> = new Map<string, Behaviour>(
   ["pm_card_authenticationRequired", { brand: "visa", last4: "3184", authenticates: true }],
   ["pm_sandbox_slow", { brand: "visa", last4: "0003", slow: true }],
   ["pm_sandbox_timeout", { brand: "visa", last4: "0004", loses: true }],
+  // These pay, and play when they are paid back.
+  ["pm_card_pendingRefund", { brand: "visa", last4: "7726" }],
+  ["pm_card_refundFail", { brand: "visa", last4: "5126" }],
+  ["pm_sandbox_refund_refused", { brand: "visa", last4: "0005" }],
 ]);
 
 /** The card numbers that Stripe publishes for tests, and the payment method that each stands for. */
@@ -110,6 +115,22 @@ export function createSandbox(db: Db, publicUrl: string): Processor {
       const move = { from: CANCELABLE, to: "canceled", declineCode: "canceled" } as const;
       return stateOf(await books.moveIntent(db, intentId, move));
     },
+
+    composePayout: ({ destination, sourceIntentId, amountCents, currency, metadata }) => ({
+      destination,
+      sourceIntentId,
+      amountCents,
+      currency,
+      metadata,
+    }),
+    composeRefund: ({ sourceIntentId, amountCents, currency, metadata }) => ({
+      sourceIntentId,
+      amountCents,
+      currency,
+      metadata,
+    }),
+    payouts: sandboxPayouts(db),
+    refunds: sandboxRefunds(db),
 
     async findIntent(intentId) {
       const [row] = await books.readIntents(db, { id: intentId });

@@ -60,6 +60,7 @@ export function refundToReversal(refund: Stripe.Refund): Reversal | undefined {
     currency: refund.currency,
     takenCents: status === "succeeded" ? refund.amount : 0,
     final: true,
+    attemptId: refund.metadata?.attemptId ?? null,
   };
 }
 
@@ -84,6 +85,7 @@ export function disputeToReversal(dispute: Stripe.Dispute): Reversal | undefined
     currency,
     takenCents: whole ? amount : Math.max(0, -moved),
     final: ["won", "lost", "warning_closed", "prevented"].includes(status),
+    attemptId: null,
   };
 }
 
@@ -121,8 +123,16 @@ export function toNotice(event: Stripe.Event): Notice | undefined {
     intentId: own("payment_intent") ?? idOf(subject.payment_intent) ?? null,
     setupId: own("setup_intent") ?? null,
     sessionId: own("checkout.session") ?? null,
+    sent: sentOf(own),
     accountId: accountOf(subject.metadata),
   };
+}
+
+function sentOf(own: (object: string) => string | undefined): Notice["sent"] {
+  const payout = own("transfer");
+  if (payout !== undefined) return { kind: "payout", id: payout };
+  const refund = own("refund");
+  return refund === undefined ? null : { kind: "refund", id: refund };
 }
 
 /** A key answers what its first call was answered, a failure too, for a day. */

@@ -7,6 +7,13 @@ import { SECOND } from "../lib/time.ts";
 import { refusalOf } from "./declines.ts";
 import type { CardForm, IntentRecord, IntentState, Processor, Refusal, Reversal } from "./processor.ts";
 import { stripeCheckout } from "./stripe-checkout.ts";
+import {
+  composePayout,
+  composeRefund,
+  stripePayouts,
+  stripeRefunds,
+  transferGroup,
+} from "./stripe-outgoing.ts";
 import * as store from "./stripe-store.ts";
 import {
   accountOf,
@@ -158,7 +165,7 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
       // No other kind: those may answer days later, and need forms that we do not have.
       allowed_payment_method_types: ["card"],
       // What is paid out of this payment later is grouped with it.
-      transfer_group: metadata.approvalId,
+      transfer_group: transferGroup(accountId, metadata.milestoneId),
       description: `Milestone ${metadata.milestoneId}`,
       metadata: { ...metadata, accountId, books },
     }),
@@ -202,6 +209,11 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
 
     read,
     cancel,
+
+    composePayout,
+    composeRefund,
+    payouts: stripePayouts({ client, booksId }),
+    refunds: stripeRefunds({ client, booksId }),
 
     async findIntent(intentId) {
       try {

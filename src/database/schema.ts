@@ -1,5 +1,7 @@
 import type { ColumnType, Generated } from "kysely";
-import type { FundingTerms, Statement } from "../lib/statement.ts";
+import type { ApprovalTerms, ApprovalType, Statement } from "../lib/statement.ts";
+
+export type { ApprovalType } from "../lib/statement.ts";
 
 /**
  * The tables, as Kysely sees them; `migrations/` makes them. Every table of an account has `account_id`
@@ -42,15 +44,19 @@ export type Database = {
   payment_pause: PaymentPauseTable;
   reversals: ReversalsTable;
   invoices: InvoicesTable;
+  refunds: RefundsTable;
   ledger_entries: LedgerEntriesTable;
   credit_entries: CreditEntriesTable;
   credit_balances: CreditBalancesTable;
+  credit_signatures: CreditSignaturesTable;
   top_ups: TopUpsTable;
   receipts: ReceiptsTable;
   "sandbox.payment_methods": SandboxPaymentMethodsTable;
   "sandbox.intents": SandboxIntentsTable;
   "sandbox.charges": SandboxChargesTable;
   "sandbox.checkout_sessions": SandboxCheckoutSessionsTable;
+  "sandbox.transfers": SandboxTransfersTable;
+  "sandbox.refunds": SandboxRefundsTable;
   mails: MailsTable;
   "auth.users": UsersTable;
   "auth.sessions": SessionsTable;
@@ -106,6 +112,8 @@ export type AccountHeadsTable = {
   account_id: string;
   first_event: number;
   last_event: number;
+  /** The number of the newest invoice. */
+  last_invoice: Generated<number>;
   chain_index: number;
   chain_digest: Buffer;
   /** The next link comes after this, too. */
@@ -311,12 +319,10 @@ export type ExecutingMilestonesTable = {
   started_at: Date;
 };
 
-/** The acts that a human co-signs; the table has room for those to come. */
-export type ApprovalType = "milestone_fund";
 export type ApprovalStatus = "pending" | "confirmed" | "declined" | "expired";
 
 /** What the human confirms, as it stood at the request (CONTRACT.md §1). */
-export type Terms = FundingTerms;
+export type Terms = ApprovalTerms;
 
 /** Who stands behind a token, as people are told: who made its root, and whether an agent chose the token's name. */
 export type Asker = {
@@ -376,7 +382,7 @@ export type SignaturesTable = {
   statement_digest: Buffer;
   user_id: string;
   decision: "confirm" | "decline";
-  statement: Json<Statement<"milestone_fund">>;
+  statement: Json<Statement<ApprovalType>>;
   proof: Json<Proof>;
   created_at: Date;
   /** How many people had to sign for money to move, when this was signed. */
@@ -387,6 +393,7 @@ export type SignaturesTable = {
 export type PaymentSignaturesTable = {
   account_id: string;
   payment_id: string;
+  milestone_id: string;
   approval_id: string;
   statement_digest: Buffer;
   user_id: string;
@@ -437,6 +444,9 @@ export type ProcessorEventsTable = {
   intent_id: string | null;
   setup_id: string | null;
   session_id: string | null;
+  /** A payout or a refund that it tells of. */
+  sent_kind: "payout" | "refund" | null;
+  sent_id: string | null;
   /** Where to look first. */
   account_id: string | null;
   received_at: Date;
@@ -469,7 +479,7 @@ export type ReversalsTable = {
   /** The payment, or the top-up, that it takes from. */
   payment_id: string | null;
   top_up_id: string | null;
-  kind: "refund" | "dispute";
+  kind: "refund" | "dispute" | "failed_refund" | "returned_payout";
   status: string;
   amount_cents: number;
   currency: string;
@@ -482,13 +492,20 @@ export type ReversalsTable = {
   updated_at: Date;
 };
 
-/** One attempt to pay what a human confirmed (DESIGN.md, Paying). */
+/** What an attempt moves: a card's money in, a milestone's money out to its payee, or back to its card. */
+export type PaymentKind = "charge" | "payout" | "refund";
+
+/** One attempt to do what a human confirmed, for one milestone (DESIGN.md, Paying). */
 export type PaymentsTable = {
   account_id: string;
   id: string;
+  kind: PaymentKind;
   approval_id: string;
   milestone_id: string;
-  card_id: string;
+  /** Of a charge. */
+  card_id: string | null;
+  /** Of a payout or a refund: the charge that brought the money; null: credits did. */
+  source_payment_id: string | null;
   amount_cents: number;
   currency: string;
   /** The milestone's attempts, and the keys that the processor had already, before this one. */
@@ -497,8 +514,14 @@ export type PaymentsTable = {
   body: Json<Record<string, unknown>>;
   status: PaymentStatus;
   processor: Generated<ProcessorName>;
-  /** The processor's intent, once it is known. */
+  /** Of a charge: the processor's intent, once it is known. */
   intent_id: string | null;
+  /** Of a payout or a refund: the processor's id of it, once it was sent. */
+  sent_id: string | null;
+  /** When something was first sent under the present key: the processor keeps keys for a day. */
+  key_used_at: Date | null;
+  /** When the feed said that it waits. */
+  pending_at: Generated<Date | null>;
   /** Where the human authenticates, while that is awaited. */
   action_url: string | null;
   refusal_code: string | null;
@@ -518,12 +541,30 @@ export type PaymentsTable = {
 export type InvoicesTable = {
   account_id: string;
   id: string;
+  /** 1, 2, 3 … in the account. */
+  number: number;
+  kind: "FUNDING" | "PAYOUT";
   approval_id: string;
+  /** The attempt that pays it; null: credits do. */
+  payment_id: string | null;
   contract_id: string;
   milestone_id: string;
   amount_cents: number;
   currency: string;
-  status: "paid" | "refunded";
+  /** Open from the confirmation on; void once the attempt was refused. */
+  status: "open" | "paid" | "refunded" | "void";
+  created_at: Date;
+};
+
+/** Where each milestone's money went when its contract ended. Append-only. */
+export type RefundsTable = {
+  account_id: string;
+  approval_id: string;
+  milestone_id: string;
+  sent_to: "card" | "credits";
+  /** The processor's refund, or the credit entry. */
+  refund_id: string;
+  amount_cents: number;
   created_at: Date;
 };
 
@@ -564,6 +605,15 @@ export type CreditEntriesTable = {
   top_up_id: string | null;
   note: string | null;
   created_at: Date;
+};
+
+/** The signatures that a hold, or its release, was written for. Append-only. */
+export type CreditSignaturesTable = {
+  account_id: string;
+  entry_id: string;
+  approval_id: string;
+  statement_digest: Buffer;
+  user_id: string;
 };
 
 /** What an account's entries sum up to. Written by the trigger on `credit_entries` alone. */
@@ -806,6 +856,37 @@ export type SandboxCheckoutSessionsTable = {
   intent_id: string | null;
   metadata: Json<Record<string, string>>;
   return_url: string;
+  created_at: Date;
+};
+
+/** What the sandbox has paid out, in its own books. */
+export type SandboxTransfersTable = {
+  id: string;
+  account_id: string;
+  idempotency_key: string;
+  destination: string;
+  /** The intent whose money it is, where a card brought it. */
+  source_intent: string | null;
+  amount_cents: number;
+  currency: string;
+  status: "pending" | "paid" | "failed";
+  failure_code: string | null;
+  reversed_cents: Generated<number>;
+  metadata: Json<Record<string, string>>;
+  created_at: Date;
+};
+
+/** What the sandbox has paid back, in its own books. */
+export type SandboxRefundsTable = {
+  id: string;
+  account_id: string;
+  idempotency_key: string;
+  intent_id: string;
+  amount_cents: number;
+  currency: string;
+  status: "pending" | "succeeded" | "failed";
+  failure_code: string | null;
+  metadata: Json<Record<string, string>>;
   created_at: Date;
 };
 

@@ -6,6 +6,7 @@ import type { Scope } from "../lib/scopes.ts";
 export const EVENT_SCOPES = {
   "approval.confirmed": "payments:read",
   "milestone.status_changed": "payments:read",
+  "payment.pending": "payments:read",
   "contract.created": "payments:read",
   "contract.budget_state_changed": "payments:read",
   "proposal.received": "proposals:read",

@@ -112,6 +112,24 @@ const catalogue = {
     "The contract has a funded milestone: `details.milestoneIds`. It cannot end or change its payee until that money is released or refunded.",
     true,
   ],
+  milestone_not_funded: [
+    409,
+    "CONFLICT",
+    "Only a milestone that is ACTIVE_FUNDED can be released; `details.status` says where this one stands.",
+    true,
+  ],
+  payment_disputed: [
+    409,
+    "CONFLICT",
+    "The payment that funded this is disputed or partly refunded: `details.status`. The money moves once that is decided.",
+    true,
+  ],
+  payout_account_required: [
+    409,
+    "CONFLICT",
+    "The payee has no payout account yet. The operator of this service sets it.",
+    true,
+  ],
   payment_method_required: [
     409,
     "CONFLICT",

@@ -88,6 +88,12 @@ function noticesOf(before: AccountEntry, after: AccountEntry): MailLine[] {
         : line`It is no longer frozen. Requests can be made and confirmed again.`,
     );
   if (before.coSign !== after.coSign) notices.push(line`Payments are now confirmed with passkeys only.`);
+  if (before.billing !== after.billing)
+    notices.push(
+      after.billing === "card"
+        ? line`Fundings are now paid by the card on file.`
+        : line`Fundings are now paid from the account's credits where they cover the whole amount, and else by the card on file.`,
+    );
   const { secondSignerFromCents: limit } = after;
   if (before.secondSignerFromCents !== limit && limit !== null)
     notices.push(

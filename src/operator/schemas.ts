@@ -1,6 +1,7 @@
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { Scopes } from "../accounts/schemas.ts";
 import { CONTRACT_STATUSES, Milestone, PAYMENT_TYPES } from "../contracts/schemas.ts";
+import type { Billing } from "../database/schema.ts";
 import { OPERATOR_EVENT_TYPES } from "../events/schemas.ts";
 import { EXTERNAL_ID_PATTERN } from "../lib/ids.ts";
 import type { ProblemName } from "../lib/problems.ts";
@@ -25,7 +26,15 @@ export const AccountBody = Type.Object(
         maxProperties: 100,
       }),
     ),
-    billing: Type.Optional(Type.String({ description: "`card`. `credits_first` is not available yet." })),
+    billing: Type.Optional(
+      Type.Unsafe<Billing>(
+        Type.String({
+          enum: ["card", "credits_first"],
+          description:
+            "What a funding is drawn from: the card on file, or the credits where they cover the whole amount.",
+        }),
+      ),
+    ),
     coSign: Type.Optional(Type.Union([Type.Literal("session"), Type.Literal("passkey")])),
     secondSignerFromUsd: Type.Optional(
       nullable(

@@ -30,7 +30,14 @@ import { confirmRoutes } from "./confirm-routes.ts";
 import { inboxPage } from "./inbox-page.ts";
 import { show } from "./site.ts";
 
-const DecisionBody = Type.Object(DECISION_FIELDS, { additionalProperties: false });
+const DeclineBody = Type.Object(
+  {
+    ...DECISION_FIELDS,
+    /** Why, for the agent to read. */
+    note: Type.Optional(Type.String({ maxLength: 500 })),
+  },
+  { additionalProperties: false },
+);
 const FormBody = Type.Object(
   { form_token: Type.String({ maxLength: 100 }) },
   { additionalProperties: false },
@@ -83,7 +90,7 @@ export function approvalPageRoutes(app: App, deps: ApprovalPageDeps): void {
 
   app.post(
     "/approvals/:approvalId/decline",
-    { ...decline.options, schema: { ...decline.options.schema, params: Params, body: DecisionBody } },
+    { ...decline.options, schema: { ...decline.options.schema, params: Params, body: DeclineBody } },
     async (request, reply) => {
       const human = decline.human(request);
       const approval = await findOwn(deps, request, human);
@@ -99,6 +106,7 @@ export function approvalPageRoutes(app: App, deps: ApprovalPageDeps): void {
           { accountId: approval.accountId, approvalId: approval.id },
           decider,
           signedOf(request.body),
+          request.body.note?.trim() || undefined,
         ),
       );
     },

@@ -11,10 +11,11 @@ import {
 } from "../approvals/human-service.ts";
 import type { PaymentDeps } from "../approvals/payment.ts";
 import { readSigning } from "../approvals/second-signer.ts";
-import { findLatestPayment, listReversals, type PaymentRow } from "../billing/payment-service.ts";
+import { payingSource } from "../approvals/source.ts";
+import { findLatestPayment, listReversals } from "../billing/payment-service.ts";
 import { html } from "../lib/html.ts";
 import { notFound, Problem, problemRow } from "../lib/problems.ts";
-import { type Decision, statementDigest } from "../lib/statement.ts";
+import { type Decision, statementDigest, sumOf } from "../lib/statement.ts";
 import { findPasskeys } from "../sessions/presence-service.ts";
 import type { SessionDeps } from "../sessions/service.ts";
 import { formToken } from "../sign-in/form-token.ts";
@@ -24,7 +25,7 @@ import { type ApprovalView, approvalPage } from "./approval-page.ts";
 import type { DecisionForm, PresenceAsked } from "./decision-form.ts";
 import type { Page } from "./layout.ts";
 import { show } from "./site.ts";
-import { cardName } from "./wording.ts";
+import { sourceName } from "./wording.ts";
 
 export type ApprovalPageDeps = SessionDeps &
   PaymentDeps & { config: SessionConfig & { confirmAmountFromCents: number } };
@@ -69,7 +70,7 @@ export async function showApproval(
     reversals,
     returned: payment?.intentId != null && returnedFrom(request) === payment.intentId,
     lookToken: formToken(deps.keys, human, lookPurpose(request)),
-    signed: signedView(approval, payment, signatures),
+    signed: signedView(approval, signatures),
     signing,
     hasSigned: signing?.first?.userId === human.userId,
     forms:
@@ -89,14 +90,11 @@ export async function showApproval(
 }
 
 /** Who decided: the last to sign, or, of what was paid, everybody whose signature it was paid for. */
-function signedView(
-  { state }: HumanApproval,
-  payment: PaymentRow | undefined,
-  signatures: readonly Signature[],
-): ApprovalView["signed"] {
+function signedView({ state }: HumanApproval, signatures: readonly Signature[]): ApprovalView["signed"] {
   const [last] = signatures;
   if (last === undefined) return undefined;
-  const counted = state === "confirmed" ? signatures.filter((one) => one.payment_id === payment?.id) : [last];
+  const counted =
+    state === "confirmed" ? signatures.filter((one) => one.payment_id === last.payment_id) : [last];
   return { signers: counted.map(({ signer }) => signer).reverse(), source: last.source };
 }
 
@@ -116,7 +114,7 @@ export async function presenceAsked(
 
 /** Whether the amount is so large that it is typed before it is confirmed. */
 export function isLarge({ config }: ApprovalPageDeps, { terms }: HumanApproval): boolean {
-  return terms.amountCents >= config.confirmAmountFromCents;
+  return sumOf(terms).amountCents >= config.confirmAmountFromCents;
 }
 
 /** A form that can send one statement alone: the one that the page shows. */
@@ -226,9 +224,18 @@ export async function refuse(
   return showApproval(deps, request, reply, human, { status, message });
 }
 
+/** What pays now, after the page has shown something else. */
+function sourceNow(approval: HumanApproval): string {
+  const source = payingSource(approval);
+  if (source === null) return "no card is on file any more";
+  if (source.kind === "credits") return "the account’s credits pay now";
+  const short = approval.billing === "credits_first" ? "the available credits don’t cover it, so " : "";
+  return `${short}the ${sourceName(source)} pays now`;
+}
+
 /**
  * Why a decision was refused. While an approval waits its terms stand, so what makes a page stale is another
- * card, or that the page was sent twice.
+ * card, credits that do or do not cover it any more, or that the page was sent twice.
  */
 async function explain(
   deps: ApprovalPageDeps,
@@ -242,9 +249,7 @@ async function explain(
   if (approval.state !== "waiting") return message;
   if (isCurrent(approval, request.body as Shown))
     return "This page was sent twice, and counted once. Read it again before you decide.";
-  const card =
-    approval.card === null ? "no card is on file any more" : `the ${cardName(approval.card)} pays now`;
-  return `Something changed since you opened this page: ${card}. Nothing was confirmed. Read it again before you decide.`;
+  return `Something changed since you opened this page: ${sourceNow(approval)}. Nothing was confirmed. Read it again before you decide.`;
 }
 
 const PRESENCE_PROBLEMS: ReadonlySet<string> = new Set([

@@ -134,6 +134,12 @@ const STATUSES: Record<PaymentRow["status"], string> = {
   refused: "Refused, no money moved",
 };
 
+const MOVED: Record<PaymentRow["kind"], string> = {
+  charge: "Paid",
+  payout: "Paid out to the payee",
+  refund: "Refunded to the card",
+};
+
 function paymentList({ payments, reversals }: BillingSection): Html {
   const ofPayment = Map.groupBy(reversals, ({ paymentId }) => paymentId);
   return html`<ul class="rows">${payments.map((row) => {
@@ -141,7 +147,7 @@ function paymentList({ payments, reversals }: BillingSection): Html {
     return html`
         <li>
           <a href="/approvals/${row.approvalId}">${amount(row.amountCents, row.currency)}</a>
-          <span class="quiet"><b>${STATUSES[row.status]}${back && `, ${back}`}</b>, ${time(row.resolvedAt ?? row.createdAt)}</span>
+          <span class="quiet"><b>${row.status === "succeeded" ? MOVED[row.kind] : STATUSES[row.status]}${back && `, ${back}`}</b>, ${time(row.resolvedAt ?? row.createdAt)}</span>
         </li>`;
   })}</ul>`;
 }

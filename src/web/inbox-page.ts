@@ -1,6 +1,8 @@
 import type { HumanApproval } from "../approvals/human-service.ts";
 import { type Html, html } from "../lib/html.ts";
+import { sumOf } from "../lib/statement.ts";
 import { formatTimeLeft } from "../lib/time.ts";
+import { actWords, recipient } from "./acts.ts";
 import type { Page } from "./layout.ts";
 import { amount, closedWord, mentioned, standsBehind, time } from "./wording.ts";
 
@@ -25,10 +27,11 @@ export function inboxPage(approvals: readonly HumanApproval[], { decides }: { de
 }
 
 function item(approval: HumanApproval, several: boolean): Html {
-  const { id, terms, milestoneName, contractTitle, accountName, tokenName, asker } = approval;
+  const { amountCents, currency } = sumOf(approval.terms);
+  const { id, milestoneName, contractTitle, accountName, tokenName, asker } = approval;
   return html`
         <li class="approval">
-          <a href="/approvals/${id}"><strong>${amount(terms.amountCents, terms.currency)}</strong> to ${mentioned(terms.payee.displayName)}</a>
+          <a href="/approvals/${id}"><strong>${actWords(approval).ask} ${amount(amountCents, currency)}</strong> ${recipient(approval)}</a>
           <span>${milestoneName !== null && html`${mentioned(milestoneName)} · `}${mentioned(contractTitle)}${several && html` · ${mentioned(accountName)}`}</span>
           <span class="quiet">Asked by ${mentioned(tokenName)}${asker && html`, ${standsBehind(asker)}`}</span>
           <span class="quiet">${outcome(approval)}</span>
@@ -43,7 +46,8 @@ function outcome(approval: HumanApproval): Html {
     case "executing":
       return html`<b>Payment under way</b>`;
     default: {
-      const word = state === "expired" ? closedWord(approval) : state === "declined" ? "Declined" : "Paid";
+      const word =
+        state === "expired" ? closedWord(approval) : state === "declined" ? "Declined" : "Confirmed";
       return html`<b>${word}</b>, ${time(approval.resolvedAt ?? expiresAt)}`;
     }
   }

@@ -51,7 +51,7 @@ const ROLES: Record<string, number> = {
   store: 1,
   // The pages on which top-ups are paid.
   checkout: 1.5,
-  sandbox: 2,
+  sandbox: 2.7,
   stripe: 3,
   // A receipt's signature and the keys that make it; what those who check one go by.
   envelope: 0,
@@ -104,6 +104,15 @@ const ROLES: Record<string, number> = {
   acts: 2,
   answers: 2,
   booking: 2,
+  // A milestone's money on its way out of a processor, and how it is booked.
+  outgoing: 2.5,
+  steps: 2.1,
+  charge: 2.3,
+  sending: 2.3,
+  payout: 2.3,
+  refund: 2.3,
+  refusal: 2.3,
+  credits: 2.3,
   funding: 2,
   pricing: 2,
   merge: 2,
@@ -125,7 +134,7 @@ const ROLES: Record<string, number> = {
   waiters: 2,
   service: 3,
   // A payment on its way, those who decide about one, and those who are told.
-  submission: 2,
+  submission: 2.2,
   "second-signer": 2,
   payment: 3,
   attempt: 3.5,
@@ -154,6 +163,7 @@ const SHOWN = [
   "processor",
   "declines",
   "sandbox",
+  "seam",
 ];
 /** What knows nothing of HTTP. */
 const BELOW_HTTP = [
@@ -175,6 +185,12 @@ const BELOW_HTTP = [
   "boundaries",
   "terms",
   "booking",
+  "steps",
+  "charge",
+  "sending",
+  "submission",
+  "outgoing",
+  "seam",
   "payment",
   "attempt",
   "second-signer",

@@ -215,6 +215,7 @@ describe("what Stripe tells of an intent", () => {
         intentId: null,
         setupId: null,
         sessionId: null,
+        sent: null,
         accountId: null,
       });
     await sql`update processor_events set handled_at = now() - interval '36 days' where id = ${old}`.execute(

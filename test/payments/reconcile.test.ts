@@ -110,7 +110,7 @@ describe("over Stripe's", async () => {
     const tell = (intentId: string, type: string) =>
       receiveNotice(
         { ...deps, logger },
-        { id: newId(), type, intentId, setupId: null, sessionId: null, accountId: null },
+        { id: newId(), type, intentId, setupId: null, sessionId: null, sent: null, accountId: null },
       );
     await tell(refunded.intentId, "refund.created");
     expect(await found()).toEqual([]);

@@ -12,6 +12,7 @@ import { ownerOf } from "../support/owner.ts";
 import { runProgram } from "../support/process.ts";
 import { decideEveryWay } from "../support/receipts.ts";
 import { PUBLIC_URL, serviceEnvironment, startService } from "../support/service.ts";
+import { fundingOf } from "../support/terms.ts";
 
 const folder = await mkdtemp(join(tmpdir(), "countersign-audit-"));
 afterAll(() => rm(folder, { recursive: true, force: true }));
@@ -192,7 +193,7 @@ describe("audit", () => {
     const { run, rewrite } = await createWorld();
     await rewrite(2, (content) => {
       for (const signed of content.statements) signed.signedAt = content.approval.createdAt;
-      content.terms.amountCents = 1;
+      fundingOf(content.terms).amountCents = 1;
     });
     const { code, text } = await run();
     expect(code).toBe(1);

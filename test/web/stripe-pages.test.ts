@@ -43,6 +43,7 @@ function tell(intentId: string): Promise<void> {
     intentId,
     setupId: null,
     sessionId: null,
+    sent: null,
     accountId: null,
   });
 }
