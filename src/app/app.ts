@@ -9,7 +9,7 @@ import { openAgentAuth } from "../agent-auth/service.ts";
 import type { BoundaryObserver } from "../approvals/boundaries.ts";
 import { voidSignatures } from "../approvals/payment.ts";
 import { processorRoutes } from "../approvals/processor-routes.ts";
-import { approvalRoute, fundRoute } from "../approvals/routes.ts";
+import { approvalRoute, endRoute, fundRoute, releaseRoute, withdrawRoute } from "../approvals/routes.ts";
 import { Approval } from "../approvals/schemas.ts";
 import { AuditEntry } from "../audit/schemas.ts";
 import { createTopUpRoute, creditRoutes } from "../billing/credit-routes.ts";
@@ -157,6 +157,7 @@ async function publicApi(api: App, deps: RouteDeps): Promise<void> {
   createMilestoneRoute(api, deps);
   creditRoutes(api, deps);
   createTopUpRoute(api, deps);
+  await api.register(async (scope: App) => endRoute(scope, deps));
   accountRoutes(api, deps);
   await api.register(async (scope: App) => tokenRoutes(scope, deps));
   await api.register(async (scope: App) => revokeTokenRoute(scope, deps));
@@ -166,7 +167,8 @@ async function publicApi(api: App, deps: RouteDeps): Promise<void> {
 
 /** The calls that answer under the bare prefix too (CONTRACT.md §0). */
 async function bareAliases(api: App, deps: RouteDeps): Promise<void> {
-  await api.register(async (scope: App) => fundRoute(scope, deps));
+  for (const route of [fundRoute, releaseRoute, withdrawRoute])
+    await api.register(async (scope: App) => route(scope, deps));
   approvalRoute(api, deps);
   receiptRoute(api, deps);
   updatesRoute(api, deps);

@@ -36,6 +36,18 @@ export type Approval = Static<typeof Approval>;
 export const OneApproval = Type.Object({ approval: ref(Approval) });
 export const ApprovalRequested = Type.Object({ approval: ref(Approval), message: Type.String() });
 
+export const ContractEnded = Type.Object({
+  ok: Type.Literal(true),
+  contractId: Type.String(),
+  status: Type.Literal("ended"),
+});
+
+export const RELEASE_REQUESTED =
+  "Recorded. Nothing has been paid out: a signed-in human of the account must open approval.approvalUrl and confirm.";
+export const END_REQUESTED =
+  "Recorded. Nothing has been refunded, and the contract goes on: a signed-in human of the account must open " +
+  "approval.approvalUrl and confirm.";
+
 /** The `message` of a 202 to a fund request. */
 export const FUNDING_REQUESTED =
   "Recorded. Nothing has been charged: a signed-in human of the account must open approval.approvalUrl and confirm.";

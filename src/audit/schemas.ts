@@ -12,6 +12,7 @@ export const AUDIT_ACTIONS = [
   "card_removed",
   "contract_changed",
   "contract_created",
+  "contract_ended",
   "credits_adjusted",
   "event_posted",
   "grant_refused",

@@ -1,6 +1,7 @@
 import { sql } from "kysely";
 import type { Db } from "../database/connection.ts";
 import type { PaymentStatus } from "../database/schema.ts";
+import { isUuid } from "../lib/ids.ts";
 
 /** A payment as it is compared with the processor's books. */
 export type KeyedPayment = {
@@ -47,6 +48,7 @@ export function listSucceeded(
   let query = db
     .selectFrom("payments")
     .where("status", "=", "succeeded")
+    .where("kind", "=", "charge")
     .where("created_at", ">=", since)
     .select(COLUMNS)
     .orderBy("account_id")
@@ -64,6 +66,7 @@ export async function listReversalsToCheck(db: Db, since: Date) {
     .innerJoin("payments as p", (join) =>
       join.onRef("p.account_id", "=", "r.account_id").onRef("p.id", "=", "r.payment_id"),
     )
+    .where("r.kind", "in", ["refund", "dispute"])
     .where((where) => where.or([where("r.created_at", ">=", since), where("r.final", "=", false)]))
     .select([
       "r.account_id as accountId",
@@ -78,4 +81,42 @@ export async function listReversalsToCheck(db: Db, since: Date) {
     .orderBy("r.account_id")
     .orderBy("r.id")
     .execute();
+}
+
+/** A payout or a refund as it is compared with the processor's record, and what of it is booked as come back. */
+export type SentPayment = Omit<KeyedPayment, "intentId"> & { sentId: string | null; returnedCents: number };
+
+const SENT = sql<SentPayment>`p.account_id as "accountId", p.id, p.sent_id as "sentId", p.status,
+  p.amount_cents as "amountCents", p.currency, p.created_at as "createdAt", coalesce((
+    select sum(r.taken_cents)::bigint from reversals r where r.account_id = p.account_id and r.payment_id = p.id
+      and r.kind in ('failed_refund', 'returned_payout')), 0) as "returnedCents"`;
+
+/** The attempts that records name, by their ids; each of the account that the processor names. */
+export async function findPaymentsByIds(
+  db: Db,
+  records: readonly { accountId: string | null; attemptId: string | null }[],
+): Promise<Map<string, SentPayment>> {
+  const ids = records.map(({ attemptId }) => attemptId).filter((id) => id !== null && isUuid(id));
+  const { rows } = await sql<SentPayment>`
+    select ${SENT} from payments p
+    where p.account_id = any(${records.map(({ accountId }) => accountId)}::uuid[]) and p.id = any(${ids}::uuid[])`.execute(
+    db,
+  );
+  return new Map(rows.map((row) => [row.id, row]));
+}
+
+/** A page of the payouts or refunds of all accounts that succeeded, in the order of their keys. */
+export async function listSent(
+  db: Db,
+  kind: "payout" | "refund",
+  since: Date,
+  after: SentPayment | undefined,
+  limit: number,
+): Promise<SentPayment[]> {
+  const { rows } = await sql<SentPayment>`
+    select ${SENT} from payments p
+    where p.kind = ${kind} and p.status = 'succeeded' and p.created_at >= ${since}
+      and ${after === undefined ? sql`true` : sql`(p.account_id, p.id) > (${after.accountId}::uuid, ${after.id}::uuid)`}
+    order by p.account_id, p.id limit ${limit}`.execute(db);
+  return rows;
 }

@@ -2,7 +2,9 @@ import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { formatAmount } from "../lib/money.ts";
 import { addSeconds } from "../lib/time.ts";
+import { compareOutgoing } from "./compare-outgoing.ts";
 import {
+  findPaymentsByIds,
   findPaymentsByIntents,
   type KeyedPayment,
   listReversalsToCheck,
@@ -76,6 +78,10 @@ export async function reconcile(
   await compareIntents(comparison);
   await comparePayments(comparison);
   await compareReversals(comparison);
+  for await (const one of compareOutgoing(db, processor, comparison)) {
+    comparison.compared += 1;
+    if (one !== "same") comparison.differences.push(one);
+  }
   if (!dryRun) await cancelLeftOver(comparison);
   const { compared, differences, leftOver } = comparison;
   return { since, compared, differences, leftOver };
@@ -172,6 +178,10 @@ async function compareReversals(comparison: Comparison): Promise<void> {
     const row = ours.get(reversal.id);
     const record = seen.get(reversal.intentId) ?? (await processor.findIntent(reversal.intentId));
     if (record === undefined) continue;
+    // Our own refunds are attempts, and compared as such.
+    const { accountId } = record;
+    const { attemptId } = reversal;
+    if (attemptId !== null && (await findPaymentsByIds(db, [{ accountId, attemptId }])).size > 0) continue;
     const subject = { accountId: record.accountId, id: row?.paymentId ?? null, intentId: reversal.id };
     const stands = standing(reversal);
     if (row === undefined) {

@@ -4,9 +4,12 @@ import { adjustCredits, getCredits } from "../../src/billing/credit-service.ts";
 import type { Processor } from "../../src/billing/processor.ts";
 import { createSandbox } from "../../src/billing/sandbox.ts";
 import { inTransaction } from "../../src/database/transaction.ts";
-import { accountKey } from "../../src/lib/ids.ts";
-import { call, createFixture, createMilestone, operate } from "../support/fixtures.ts";
+import { canonicalDigest } from "../../src/lib/canonical.ts";
+import { accountKey, newId } from "../../src/lib/ids.ts";
+import type { FundingTerms } from "../../src/lib/statement.ts";
+import { call, createFixture, createMilestone, type Fixture, operate } from "../support/fixtures.ts";
 import { createHuman, open } from "../support/humans.ts";
+import { ownerOf } from "../support/owner.ts";
 import { findDisagreements, SANDBOX } from "../support/rails.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
 import { ask, confirmNow, deciderOf, readOutcome, readStatement, type Story } from "../support/stories.ts";
@@ -35,13 +38,34 @@ async function createStories(availableCents: number, count = 1) {
   await operate(app, "PUT", `/accounts/${fixture.account}`, { billing: "credits_first" });
   const accountId = accountKey(fixture.account);
   await adjust(accountId, availableCents);
-  const stories: Story[] = [];
-  for (let i = 1; i <= count; i++) {
+  await payee(fixture);
+  const story = await ask(app, fixture, fixture.milestone);
+  const stories = [story];
+  for (let i = 1; i < count; i++) {
     const milestone = `${fixture.milestone}-${i}`;
     await createMilestone(app, fixture, milestone);
-    stories.push(await ask(app, fixture, milestone));
+    stories.push(await copyFor(story, milestone));
   }
-  return { fixture, human, accountId, stories, story: stories[0] as Story };
+  return { fixture, human, accountId, stories, story };
+}
+
+/** The same approval for another milestone: agents may have 100 pending at most. */
+async function copyFor(story: Story, milestone: string): Promise<Story> {
+  const { accountId } = story;
+  const row = await db
+    .selectFrom("approvals")
+    .where("account_id", "=", accountId)
+    .where("id", "=", story.approvalId)
+    .selectAll()
+    .executeTakeFirstOrThrow();
+  const { subject_id: _, ...copied } = row;
+  const terms = { ...(row.terms as FundingTerms), milestoneId: milestone };
+  const approvalId = newId();
+  const copy = { ...copied, id: approvalId, milestone_id: milestone, asker: JSON.stringify(row.asker) };
+  const digest = canonicalDigest(terms);
+  const values = { ...copy, terms: JSON.stringify(terms), terms_digest: digest, result: null };
+  await ownerOf(db).insertInto("approvals").values(values).execute();
+  return { ...story, approvalId, milestone };
 }
 
 const adjust = (accountId: string, amountCents: number) =>
@@ -152,7 +176,6 @@ describe("what credits have funded", () => {
   test("goes to the payee with a release, and the hold is captured", async () => {
     const setup = await createStories(PRICE);
     const { fixture, story } = setup;
-    await payee(fixture);
     await confirmNow(deps, story);
     await confirmNow(deps, await askFor(setup, `/milestones/${story.milestone}/approve`));
     expect(await balance(setup)).toEqual({ availableCents: 0, reservedCents: 0 });
@@ -184,7 +207,6 @@ describe("what credits have funded", () => {
   test("is not released while the available balance is below zero", async () => {
     const setup = await createStories(PRICE);
     const { fixture, story, accountId } = setup;
-    await payee(fixture);
     await confirmNow(deps, story);
     await adjust(accountId, -1);
     const path = `/api/public/v1/milestones/${story.milestone}/approve`;
@@ -198,7 +220,7 @@ describe("what credits have funded", () => {
   });
 });
 
-async function payee({ account, contract }: Story2["fixture"]): Promise<void> {
+async function payee({ account, contract }: Fixture): Promise<void> {
   await operate(app, "PUT", `/accounts/${account}/contracts/${contract}`, {
     freelancer: { userId: "freelancer-1", displayName: "Maria G.", payoutAccount: "acct_sandbox1" },
   });

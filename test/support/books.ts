@@ -177,13 +177,20 @@ export type ProcessorBooks = {
 
 /** Stripe's books as the test compares them. */
 export function booksOf({ books }: FakeStripe): ProcessorBooks {
+  // What a refund of the service's own has taken is an attempt of its own there.
+  const refundedByUs = (charge: string) =>
+    [...books.refunds.values()]
+      .filter(
+        (refund) => refund.charge === charge && refund.metadata?.attemptId && refund.status !== "failed",
+      )
+      .reduce((sum, { amount }) => sum + amount, 0);
   const accountOf = (metadata: Record<string, string>) => metadata.accountId ?? null;
   return {
     charges: [...books.charges.values()].map((charge) => ({
       id: charge.id,
       intent_id: String(charge.payment_intent),
       account_id: accountOf(charge.metadata),
-      amount_cents: charge.amount - charge.amount_refunded,
+      amount_cents: charge.amount - charge.amount_refunded + refundedByUs(charge.id),
       currency: charge.currency,
       status: charge.status,
       metadata: charge.metadata,

@@ -44,6 +44,7 @@ export type Books = {
   sessions: Map<string, HeldSession>;
   charges: Map<string, Stripe.Charge>;
   refunds: Map<string, Stripe.Refund>;
+  transfers: Map<string, Stripe.Transfer>;
   disputes: Map<string, Stripe.Dispute>;
   transactions: Map<string, Stripe.BalanceTransaction>;
   events: Map<string, HeldEvent>;
@@ -60,6 +61,7 @@ export function emptyBooks(): Books {
     sessions: new Map(),
     charges: new Map(),
     refunds: new Map(),
+    transfers: new Map(),
     disputes: new Map(),
     transactions: new Map(),
     events: new Map(),
@@ -135,6 +137,7 @@ const NAMES: Partial<Record<keyof Kept, { kind: string; field: string }>> = {
   sessions: { kind: "checkout.session", field: "session" },
   charges: { kind: "charge", field: "id" },
   refunds: { kind: "refund", field: "id" },
+  transfers: { kind: "transfer", field: "id" },
   disputes: { kind: "dispute", field: "id" },
   transactions: { kind: "balance_transaction", field: "id" },
   events: { kind: "event", field: "id" },

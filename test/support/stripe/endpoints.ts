@@ -25,6 +25,7 @@ import * as paymentIntents from "./payment-intents.ts";
 import * as refunds from "./refunds.ts";
 import { refused } from "./refusals.ts";
 import * as setupIntents from "./setup-intents.ts";
+import * as transfers from "./transfers.ts";
 
 export type Endpoint = {
   /** As in `POST /v1/payment_intents/:id/confirm`. */
@@ -166,6 +167,15 @@ export const ENDPOINTS: readonly Endpoint[] = [
   }),
   endpoint<Stripe.RefundRetrieveParams>("GET /v1/refunds/:id", readable, (desk, _, id) =>
     look(desk, "refunds", id),
+  ),
+  endpoint("POST /v1/transfers", transfers.createTransferRules, transfers.createTransfer),
+  endpoint("GET /v1/transfers", transfers.listTransfersRules, (desk, fields) => {
+    const { destination, transfer_group } = fields;
+    const all = having([...desk.books.transfers.values()], { destination, transfer_group });
+    return toList("/v1/transfers", all, fields as object);
+  }),
+  endpoint<Stripe.TransferRetrieveParams>("GET /v1/transfers/:id", readable, (desk, _, id) =>
+    look(desk, "transfers", id),
   ),
   endpoint("GET /v1/disputes", disputes.listDisputesRules, (desk, fields) => {
     const { charge, payment_intent } = fields;

@@ -11,9 +11,10 @@ import { answerIntent, settleProcessing } from "./confirmations.ts";
 import { Deliveries } from "./deliveries.ts";
 import { closeDispute, openDispute } from "./disputes.ts";
 import { type Fault, Faults, type Planned } from "./faults.ts";
-import { createRefund, failRefund } from "./refunds.ts";
+import { createRefund, failRefund, settleRefund } from "./refunds.ts";
 import { answerApi } from "./server.ts";
 import { answerSetup } from "./setup-intents.ts";
+import { reverseTransfer } from "./transfers.ts";
 
 const BROWSER = join(import.meta.dirname, "browser");
 
@@ -46,6 +47,10 @@ export type FakeStripe = {
   /** What somebody does at Stripe's dashboard. */
   refund(intentId: string, amount?: number): Stripe.Refund;
   failRefund(id: string): Stripe.Refund;
+  /** What the bank says of a refund that is pending. */
+  settleRefund(id: string): Stripe.Refund;
+  /** Money that comes back from a connected account, whole. */
+  reverseTransfer(id: string): Stripe.Transfer;
   /** The charges that have moved money, by their intents. */
   charges(): Map<string, Stripe.Charge>;
   sendEventsTo(url: string): void;
@@ -152,6 +157,8 @@ export async function startFakeStripe({ from, bankOrigin }: Options = {}): Promi
     refund: (intentId, amount) =>
       createRefund(desk, { payment_intent: intentId, ...(amount !== undefined && { amount }) }),
     failRefund: (id) => failRefund(desk, id),
+    settleRefund: (id) => settleRefund(desk, id),
+    reverseTransfer: (id) => reverseTransfer(desk, id),
     charges() {
       const paid = [...books.charges.values()].filter(({ status }) => status === "succeeded");
       return new Map(paid.map((charge) => [String(charge.payment_intent), charge]));
