@@ -37,6 +37,7 @@ import { createServer, handleUnknownRoutes } from "../http/server.ts";
 import { VERSION } from "../lib/version.ts";
 import { mcpRoute } from "../mcp/routes.ts";
 import { accessRoutes } from "../operator/access-routes.ts";
+import { creditAdjustmentRoute } from "../operator/credit-routes.ts";
 import { operatorFeedRoute } from "../operator/feed-routes.ts";
 import { operatorGate } from "../operator/gate.ts";
 import { pauseRoutes } from "../operator/pause-routes.ts";
@@ -129,6 +130,7 @@ export async function createApp(given: AppDeps): Promise<App> {
       operatorFeedRoute(api, deps);
       operatorWebhookRoutes(api, deps);
       pauseRoutes(api, deps);
+      creditAdjustmentRoute(api, deps);
     };
     await app.register(operator, { prefix: "/api/operator/v1" });
   }

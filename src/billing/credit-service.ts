@@ -41,6 +41,13 @@ export async function listCreditLedger(
   return { entries: page.map(toEntry), nextCursor };
 }
 
+/** An entry that was just written. */
+export async function getCreditEntry(db: Db, accountId: string, id: string): Promise<CreditEntry> {
+  const row = await store.findEntry(db, accountId, id);
+  if (row === undefined) throw new TypeError(`there is no credit entry ${id}`);
+  return toEntry(row);
+}
+
 function toEntry(row: store.EntryRow): CreditEntry {
   return {
     id: row.id,

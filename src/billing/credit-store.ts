@@ -120,6 +120,15 @@ export type EntryRow = {
   createdAt: Date;
 };
 
+export function findEntry(db: Db, accountId: string, id: string): Promise<EntryRow | undefined> {
+  return db
+    .selectFrom("credit_entries")
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .select(COLUMNS)
+    .executeTakeFirst();
+}
+
 /** The account's entries, newest first. @param before the number of the entry that the page goes on after */
 export function listEntries(
   db: Db,

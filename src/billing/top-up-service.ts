@@ -15,7 +15,7 @@ import { queueMail } from "../mail/service.ts";
 import { type Actor, holdActor } from "../sign-in/service.ts";
 import type { NewTopUp, TopUp, TopUpAsked } from "./credit-schemas.ts";
 import type { Processor } from "./processor.ts";
-import { topUpAskedMail } from "./top-up-mails.ts";
+import { creditsAdjustedMail, topUpAskedMail } from "./top-up-mails.ts";
 import * as store from "./top-up-store.ts";
 
 export type { TopUpKey, TopUpRow } from "./top-up-store.ts";
@@ -143,6 +143,19 @@ export async function findTopUpForHuman(
 /** The account's newest top-ups, for its billing page. */
 export function listTopUps(db: Db, accountId: string, limit: number): Promise<store.TopUpRow[]> {
   return store.listTopUps(db, accountId, limit);
+}
+
+/** Mails the owners and approvers that the operator has corrected the credits. */
+export async function mailAdjusted(
+  trx: Trx,
+  config: TopUpDeps["config"],
+  accountId: string,
+  { amountCents, note }: { amountCents: number; note: string },
+  now: Date,
+): Promise<void> {
+  const why = line`The operator of this service corrected it: ${named(note)}.`;
+  for (const to of await store.listMailed(trx, accountId, ["owner", "approver"]))
+    await queueMail(trx, creditsAdjustedMail(config, to, { amountCents, currency: "usd", why }), now);
 }
 
 /** Where a top-up is paid. */

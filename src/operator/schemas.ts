@@ -75,6 +75,18 @@ export const Account = Type.Object(
 );
 export type Account = Static<typeof Account>;
 
+export const AdjustmentBody = Type.Object(
+  {
+    amountCents: Type.Integer({
+      minimum: -99_999_999,
+      maximum: 99_999_999,
+      description: "Signed, not 0: what is added to the available balance.",
+    }),
+    note: Type.String({ minLength: 1, maxLength: 500, description: "Why, for people and agents to read." }),
+  },
+  strict,
+);
+
 export const PauseBody = Type.Object({ paymentsPaused: Type.Boolean() }, strict);
 
 export const PauseState = Type.Object({

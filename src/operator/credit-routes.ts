@@ -1,0 +1,27 @@
+import { CreditEntry } from "../billing/credit-schemas.ts";
+import type { App } from "../http/app.ts";
+import type { OperatorDeps } from "./account-service.ts";
+import { postAdjustment } from "./credit-service.ts";
+import { operatorOf } from "./gate.ts";
+import { AccountParams, AdjustmentBody, describe, one } from "./schemas.ts";
+
+/** POST /accounts/{id}/credits/adjustments of the operator (CONTRACT.md §8). */
+export function creditAdjustmentRoute(app: App, deps: OperatorDeps): void {
+  const adjust = describe("adjustCredits", "Correct an account's available credits");
+  app.post(
+    "/accounts/:accountId/credits/adjustments",
+    {
+      config: adjust.config,
+      schema: {
+        ...adjust.schema,
+        params: AccountParams,
+        body: AdjustmentBody,
+        response: { 201: one("entry", CreditEntry) },
+      },
+    },
+    async (request, reply) => {
+      const entry = await postAdjustment(deps, request.params.accountId, request.body, operatorOf(request));
+      return reply.code(201).send({ entry });
+    },
+  );
+}
