@@ -1,6 +1,5 @@
 import { describe, expect, test } from "vitest";
 import { getCredits } from "../../src/billing/credit-service.ts";
-import { accountKey } from "../../src/lib/ids.ts";
 import { auditOf } from "../support/audit.ts";
 import { createFixture, operate } from "../support/fixtures.ts";
 import { createHuman, hiddenValue, open, PASSWORD, submit } from "../support/humans.ts";
