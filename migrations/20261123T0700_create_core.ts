@@ -76,6 +76,7 @@ const accounts = [
     minted_by uuid,
     maker_kind text not null default 'operator' check (maker_kind in ('operator', 'person', 'agent')),
     maker_name text,
+    operators_own boolean not null default false,
     created_at timestamptz not null,
     last_used_at timestamptz,
     expires_at timestamptz check (expires_at > created_at),
@@ -85,6 +86,8 @@ const accounts = [
     check ((maker_kind = 'person') = (maker_name is not null))
   )`,
   `create unique index tokens_digest on tokens (account_id, digest)`,
+  // Under this one the operator asks for approvals. Its secret was never told to anybody.
+  `create unique index tokens_operators_own on tokens (account_id) where operators_own and revoked_at is null`,
   `create table payment_methods (
     account_id uuid not null references accounts,
     id text not null check (char_length(id) between 1 and 255),

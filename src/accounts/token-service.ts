@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { Asker } from "../database/schema.ts";
@@ -22,6 +23,7 @@ export const ACTIVE_TOKENS_AT_MOST = 25;
 /** So many of them may be minted by tokens: the rest stay for the account's members and the operator. */
 export const MINTED_TOKENS_AT_MOST = 20;
 const ENDED_LISTED = 100;
+const DIGEST_BYTES = 32;
 
 type Account = { accountId: string; organizationId: string };
 export type TokenRequest = { name: string; scopes: readonly string[]; expiresAt: Date | null; id?: string };
@@ -75,6 +77,15 @@ export async function holdToken(
   await lockAccount(trx, accountId);
   const own = await store.findToken(trx, accountId, tokenId);
   return own !== undefined && statusOf(own, now) === "active" ? own : undefined;
+}
+
+/** By what the operator's own token of an account is looked up, which is made at its first use (CONTRACT.md §8). */
+export function operatorCredential(db: Db, accountId: string): Promise<Credential> {
+  return inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    const own = { id: newId(), name: "The operator", preview: "operator", digest: randomBytes(DIGEST_BYTES) };
+    return { accountId, digest: await store.openOperatorsOwn(trx, accountId, own, now) };
+  });
 }
 
 /**

@@ -37,7 +37,7 @@ export function listTokens(db: Db, accountId: string, shown: Shown) {
 }
 
 function isShown(accountId: string, { now, ended }: Shown) {
-  return sql<boolean>`(
+  return sql<boolean>`not t.operators_own and (
     (t.revoked_at is null and (t.expires_at is null or t.expires_at > ${now}))
     or t.id = any(array(
       select e.id from tokens e
@@ -90,6 +90,7 @@ export function countActiveTokens(
     .selectFrom("tokens")
     .where("account_id", "=", accountId)
     .where("revoked_at", "is", null)
+    .where("operators_own", "=", false)
     .where((where) => where.or([where("expires_at", "is", null), where("expires_at", ">", now)]))
     .select((select) => [
       select.fn.countAll<number>().as("all"),
@@ -177,7 +178,10 @@ export function listKeys(db: Db, accountId: string, shown: Shown): Promise<KeyRo
 }
 
 export function findKey(db: Db, accountId: string, id: string): Promise<KeyRow | undefined> {
-  return selectKeys(db, accountId).where("t.id", "=", id).executeTakeFirst();
+  return selectKeys(db, accountId)
+    .where("t.id", "=", id)
+    .where("t.operators_own", "=", false)
+    .executeTakeFirst();
 }
 
 function selectKeys(db: Db, accountId: string) {
@@ -220,6 +224,27 @@ export async function findAsker(db: Db, accountId: string, tokenId: string): Pro
     .where("t.id", "=", tokenId)
     .select(sql<Asker>`${sql.raw(ASKER)}`.as("asker"));
   return (await row.executeTakeFirst())?.asker;
+}
+
+/** The token under which the operator asks, with a digest of which nobody has the secret; made where there is none. */
+export async function openOperatorsOwn(
+  trx: Trx,
+  accountId: string,
+  { id, name, preview, digest }: { id: string; name: string; preview: string; digest: Buffer },
+  now: Date,
+): Promise<Buffer> {
+  await sql`
+    insert into tokens (account_id, id, name, digest, preview, scopes, maker_kind, operators_own, created_at)
+    values (${accountId}, ${id}, ${name}, ${digest}, ${preview}, '{}', 'operator', true, ${now})
+    on conflict (account_id) where operators_own and revoked_at is null do nothing`.execute(trx);
+  const own = await trx
+    .selectFrom("tokens")
+    .where("account_id", "=", accountId)
+    .where("operators_own", "=", true)
+    .where("revoked_at", "is", null)
+    .select("digest")
+    .executeTakeFirstOrThrow();
+  return own.digest;
 }
 
 /** The live tokens that a person has minted by hand. */

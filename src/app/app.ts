@@ -14,8 +14,9 @@ import { Approval } from "../approvals/schemas.ts";
 import { AuditEntry } from "../audit/schemas.ts";
 import { createTopUpRoute, creditRoutes } from "../billing/credit-routes.ts";
 import { CreditEntry, CreditLedger, Credits, TopUp, TopUpAsked } from "../billing/credit-schemas.ts";
+import { pendingPaymentsRoute } from "../billing/pending-routes.ts";
 import type { Processor } from "../billing/processor.ts";
-import { Charge, PaymentMethod } from "../billing/schemas.ts";
+import { Charge, PaymentMethod, PendingPayment } from "../billing/schemas.ts";
 import type { Config } from "../config/config.ts";
 import { contractRoutes, createMilestoneRoute } from "../contracts/routes.ts";
 import {
@@ -41,6 +42,7 @@ import { creditAdjustmentRoute } from "../operator/credit-routes.ts";
 import { operatorFeedRoute } from "../operator/feed-routes.ts";
 import { operatorGate } from "../operator/gate.ts";
 import { pauseRoutes } from "../operator/pause-routes.ts";
+import { requestRoutes } from "../operator/request-routes.ts";
 import { operatorRoutes } from "../operator/routes.ts";
 import { Account, Member, OperatorMilestone } from "../operator/schemas.ts";
 import { operatorWebhookRoutes } from "../operator/webhook-routes.ts";
@@ -86,6 +88,7 @@ const SHARED_SCHEMAS = [
   Event,
   Me,
   PaymentMethod,
+  PendingPayment,
   Receipt,
   TokenMetadata,
   Updates,
@@ -131,6 +134,7 @@ export async function createApp(given: AppDeps): Promise<App> {
       operatorWebhookRoutes(api, deps);
       pauseRoutes(api, deps);
       creditAdjustmentRoute(api, deps);
+      await api.register(async (scope: App) => requestRoutes(scope, deps));
     };
     await app.register(operator, { prefix: "/api/operator/v1" });
   }
@@ -161,6 +165,7 @@ async function publicApi(api: App, deps: RouteDeps): Promise<void> {
   createTopUpRoute(api, deps);
   await api.register(async (scope: App) => endRoute(scope, deps));
   accountRoutes(api, deps);
+  pendingPaymentsRoute(api, deps);
   await api.register(async (scope: App) => tokenRoutes(scope, deps));
   await api.register(async (scope: App) => revokeTokenRoute(scope, deps));
   webhookRoutes(api, deps);

@@ -14,6 +14,7 @@ import {
   heldFor,
   milestoneEvent,
   PROCESSOR,
+  refusedEvent,
   toExpiredEvent,
 } from "./booking.ts";
 import * as escrow from "./escrow-store.ts";
@@ -56,6 +57,7 @@ export async function bookRefusedRefund(
   await inTransaction(db, async (trx) => {
     const { now, milestone, events } = await beginBooking(trx, payment);
     await decidePayment(trx, payment, leaseId, { to: "refused", refusal: { code, message } }, now);
+    events.push(refusedEvent(payment, code));
     if (goesToCredits(code)) {
       const money = { ...payment, ...milestone, milestoneId };
       const { entryId: refundId } = await refundToCredits(trx, money, heldFor(milestoneId), now);

@@ -2,7 +2,7 @@ import * as payments from "../billing/payment-service.ts";
 import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
-import { decidePayment, toExpiredEvent } from "./booking.ts";
+import { decidePayment, refusedEvent, toExpiredEvent } from "./booking.ts";
 import * as store from "./store.ts";
 
 /**
@@ -23,6 +23,6 @@ export async function bookRefusal(
     const expired = await store.releaseExecuting(trx, accountId, approvalId, now);
     await decidePayment(trx, payment, leaseId, { to: "refused", refusal: { code, message } }, now);
     await payments.closeInvoice(trx, accountId, approvalId, "void");
-    await appendEvents(trx, accountId, expired.map(toExpiredEvent), now);
+    await appendEvents(trx, accountId, [...expired.map(toExpiredEvent), refusedEvent(payment, code)], now);
   });
 }

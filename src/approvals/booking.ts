@@ -93,3 +93,10 @@ export function milestoneEvent(
   const data = { milestoneId: id, contractId, status };
   return { type: "milestone.status_changed", resourceId: id, jobId, data };
 }
+
+/** What the operator's feed says of an attempt that was refused. */
+export function refusedEvent(payment: payments.PaymentRow, code: string): AnyEvent {
+  const { id: paymentId, approvalId, milestoneId, kind, amountCents, currency } = payment;
+  const data = { paymentId, approvalId, milestoneId, kind, code, amountCents, currency };
+  return { type: "payment.refused", resourceId: paymentId, jobId: null, data };
+}

@@ -49,6 +49,10 @@ export async function markMailed(
 export type WaitingApproval = {
   id: string;
   type: ApprovalType;
+  contractId: string;
+  milestoneId: string | null;
+  jobId: string;
+  announced: boolean;
   tokenName: string;
   asker: Asker | null;
   terms: Terms;
@@ -62,7 +66,8 @@ export type WaitingApproval = {
 export async function listWaiting(trx: Trx, accountId: string, now: Date): Promise<WaitingApproval[]> {
   // After a decline the next two requests for the milestone are quiet for 24 h (CONTRACT.md §1).
   const { rows } = await sql<WaitingApproval>`
-    select v.id, v.type, v.token_name as "tokenName", v.asker, v.terms, v.created_at as "createdAt", v.expires_at as "expiresAt",
+    select v.id, v.type, v.contract_id as "contractId", v.milestone_id as "milestoneId", v.job_id as "jobId",
+      v.announced_at is not null as announced, v.token_name as "tokenName", v.asker, v.terms, v.created_at as "createdAt", v.expires_at as "expiresAt",
       case when d.resolved_at is not null and (
         select count(*) from approvals o
         where o.account_id = v.account_id and o.type = v.type and o.subject_id = v.subject_id
@@ -78,6 +83,18 @@ export async function listWaiting(trx: Trx, accountId: string, now: Date): Promi
     where v.account_id = ${accountId} and v.status = 'pending' and v.executing_at is null and v.expires_at > ${now}
     order by v.created_at, v.id`.execute(trx);
   return rows;
+}
+
+/** Notes that the operator's feed has said of the approvals that they were asked for. */
+export async function markAnnounced(
+  trx: Trx,
+  accountId: string,
+  ids: readonly string[],
+  now: Date,
+): Promise<void> {
+  await sql`
+    update approvals set announced_at = ${now}
+    where account_id = ${accountId} and id = any(${ids}::uuid[]) and status = 'pending'`.execute(trx);
 }
 
 /** Sets when the approvals are looked at next for mail; null: never again. */

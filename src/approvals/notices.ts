@@ -2,7 +2,9 @@ import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { Asker } from "../database/schema.ts";
 import { inTransaction } from "../database/transaction.ts";
+import { appendEvents } from "../events/service.ts";
 import { askerWords } from "../lib/asker.ts";
+import { sumOf } from "../lib/statement.ts";
 import { addSeconds, formatTime } from "../lib/time.ts";
 import { line, type MailLine, named, own } from "../mail/line.ts";
 import { type Mail, queueMail } from "../mail/service.ts";
@@ -54,6 +56,36 @@ async function notifyAccount(
       approval === undefined ? null : nextLook(approval, after, now),
     );
   }
+  await announce(trx, config, accountId, waiting, now);
+}
+
+/** Tells the operator's feed, once each, what was asked for: enough to notify people by other ways than mail. */
+async function announce(
+  trx: Trx,
+  { publicUrl }: NoticeDeps["config"],
+  accountId: string,
+  waiting: readonly store.WaitingApproval[],
+  now: Date,
+): Promise<void> {
+  const fresh = waiting.filter(({ announced }) => !announced);
+  if (fresh.length === 0) return;
+  await store.markAnnounced(
+    trx,
+    accountId,
+    fresh.map(({ id }) => id),
+    now,
+  );
+  const events = fresh.map(({ id, type, contractId, milestoneId, jobId, terms }) => ({
+    type: "approval.requested" as const,
+    resourceId: id,
+    jobId,
+    data: {
+      ...{ approvalId: id, approvalType: type, contractId, milestoneId, ...sumOf(terms) },
+      payee: "refunds" in terms ? null : terms.payee,
+      approvalUrl: `${publicUrl}/approvals/${id}`,
+    },
+  }));
+  await appendEvents(trx, accountId, events, now);
 }
 
 /** Whether a mail would tell the member something: that it waits, or that it is about to lapse. */

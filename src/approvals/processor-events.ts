@@ -5,8 +5,10 @@ import type { Notice } from "../billing/processor.ts";
 import { keepSetUpCard } from "../billing/service.ts";
 import type { TopUpKey } from "../billing/top-up-service.ts";
 import { readClock } from "../database/clock.ts";
+import { isUuid } from "../lib/ids.ts";
 import { addSeconds } from "../lib/time.ts";
 import { advancePayment, isOpen, type PaymentDeps } from "./payment.ts";
+import { bookReturn } from "./returns.ts";
 import { bookReversals } from "./reversals.ts";
 
 export type ProcessorEventDeps = PaymentDeps & { logger: Logger };
@@ -59,6 +61,7 @@ async function handle(deps: ProcessorEventDeps, notice: Notice): Promise<void> {
 async function attend(deps: ProcessorEventDeps, notice: Notice): Promise<boolean> {
   if (notice.setupId !== null) await keepSetUpCard(deps, notice.setupId);
   if (notice.sessionId !== null) await attendTopUp(deps, await findTopUpOf(deps, notice.sessionId));
+  if (notice.sent !== null) await attendSent(deps, notice.sent);
   if (notice.intentId === null) return true;
   const payment = await findSubject(deps, notice, notice.intentId);
   if (payment === undefined) return true;
@@ -69,6 +72,27 @@ async function attend(deps: ProcessorEventDeps, notice: Notice): Promise<boolean
   if (advanced === undefined || isOpen(advanced)) return false;
   if (advanced.status === "succeeded") await alertReversals(deps, advanced);
   return true;
+}
+
+/** Goes on with the payout or refund that an event tells of; one that had succeeded may have come back. */
+async function attendSent(
+  deps: ProcessorEventDeps,
+  { kind, id }: NonNullable<Notice["sent"]>,
+): Promise<void> {
+  const { db, processor, logger } = deps;
+  const record = await (kind === "payout" ? processor.payouts : processor.refunds).find(id);
+  const { accountId, attemptId } = record ?? {};
+  if (record === undefined || accountId == null || attemptId == null || !isUuid(attemptId)) return;
+  const key = { accountId, id: attemptId };
+  const payment = await payments.findPayment(db, key);
+  if (payment === undefined) return;
+  if (isOpen(payment)) return advancePayment(deps, key);
+  if (payment.status !== "succeeded" || payment.sentId !== id || record.returnedCents === 0) return;
+  const whole = record.returnedCents === record.amountCents;
+  const details = { alert: `${kind}_returned`, ...key, sentId: id, returnedCents: record.returnedCents };
+  if (!whole) logger.error(details, "a part of something that was sent has come back: a person must look");
+  else if (await bookReturn(db, payment, record))
+    logger.error(details, "something that was sent has come back after it had succeeded");
 }
 
 /**

@@ -8,6 +8,8 @@ export const AUDIT_ACTIONS = [
   "account_created",
   "approval_confirmed",
   "approval_declined",
+  "approval_requested",
+  "approval_withdrawn",
   "card_added",
   "card_removed",
   "contract_changed",

@@ -217,6 +217,7 @@ export type HeldMilestone = {
   id: string;
   status: MilestoneStatus;
   contractId: string;
+  contractStatus: ContractStatus;
   jobId: string;
   executing: boolean;
 };
@@ -236,7 +237,8 @@ export async function holdMilestone(
   const row = contract && (await store.lockMilestone(trx, accountId, id));
   if (row === undefined || contract === undefined) throw notFound("milestones", "milestoneId", id);
   const executing = await store.isExecuting(trx, accountId, { milestoneId: id });
-  return { id, status: row.status, contractId: contract.id, jobId: contract.jobId, executing };
+  const { id: contractId, status: contractStatus, jobId } = contract;
+  return { id, status: row.status, contractId, contractStatus, jobId, executing };
 }
 
 /**

@@ -80,9 +80,9 @@ export async function holdContractOf(
   accountId: string,
   milestoneId: string,
   alone: boolean,
-): Promise<{ id: string; jobId: string } | undefined> {
-  const { rows } = await sql<{ id: string; jobId: string }>`
-    select id, job_id as "jobId" from contracts
+): Promise<{ id: string; jobId: string; status: ContractStatus } | undefined> {
+  const { rows } = await sql<{ id: string; jobId: string; status: ContractStatus }>`
+    select id, job_id as "jobId", status from contracts
     where account_id = ${accountId} and id = (
       select contract_id from milestones where account_id = ${accountId} and id = ${milestoneId}
     ) for ${alone ? sql`no key update` : sql`share`}`.execute(trx);

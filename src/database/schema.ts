@@ -196,6 +196,8 @@ export type TokensTable = {
   maker_kind: Generated<TokenMakerKind>;
   /** The person's name, as it was then. */
   maker_name: Generated<string | null>;
+  /** Under this one the operator asks for approvals: nobody has its secret, and no list shows it. */
+  operators_own: Generated<boolean>;
   created_at: Date;
   last_used_at: Date | null;
   expires_at: Date | null;
@@ -358,6 +360,8 @@ export type ApprovalsTable = {
   executing_at: Date | null;
   /** When the sweep that mails should look at it next. */
   notify_at: Date | null;
+  /** When the operator's feed said that it was asked for. */
+  announced_at: Generated<Date | null>;
   result: Json<Record<string, unknown>> | null;
   created_at: Date;
   expires_at: Date;

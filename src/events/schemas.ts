@@ -15,7 +15,13 @@ export const EVENT_SCOPES = {
 } as const satisfies Record<string, Scope>;
 
 /** The types that the operator's feed alone shows (CONTRACT.md §6): no scope reads them. */
-export const UNSCOPED_TYPES = ["account.registered", "payment.in_doubt"] as const;
+export const UNSCOPED_TYPES = [
+  "account.registered",
+  "approval.requested",
+  "payment.in_doubt",
+  "payment.refused",
+  "payment.reversed",
+] as const;
 
 /** The types that tokens, members and webhooks of an account may read. */
 export type AccountEventType = keyof typeof EVENT_SCOPES;

@@ -107,6 +107,9 @@ const ROLES: Record<string, number> = {
   booking: 2,
   // A milestone's money on its way out of a processor, and how it is booked.
   outgoing: 2.5,
+  "compare-top-ups": 2.5,
+  // What pays for a funding.
+  source: 1.8,
   steps: 2.1,
   charge: 2.3,
   sending: 2.3,
@@ -141,6 +144,7 @@ const ROLES: Record<string, number> = {
   attempt: 3.5,
   decide: 4,
   reversals: 3,
+  returns: 3,
   "processor-events": 4,
   notices: 3,
   // A tool's call, and the protocol around it.
@@ -197,6 +201,7 @@ const BELOW_HTTP = [
   "attempt",
   "second-signer",
   "reversals",
+  "returns",
   "processor-events",
   "decide",
   "notices",

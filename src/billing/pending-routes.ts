@@ -1,0 +1,31 @@
+import { type GateDeps, openGate } from "../accounts/gate.ts";
+import { readGrant } from "../accounts/service.ts";
+import type { Db } from "../database/connection.ts";
+import type { TokenAccess } from "../http/access.ts";
+import type { App } from "../http/app.ts";
+import { listPendingPayments } from "./payment-service.ts";
+import { PendingPayments } from "./schemas.ts";
+
+/** What reading the pending payments takes (CONTRACT.md §5). Works before the claim. */
+const PENDING_ACCESS = { by: "token", scopes: ["payments:read"] } as const satisfies TokenAccess;
+
+/** GET /payments/pending (CONTRACT.md §5): what was confirmed and waits. */
+export function pendingPaymentsRoute(app: App, deps: GateDeps & { db: Db }): void {
+  const gate = openGate(deps, PENDING_ACCESS, [], (credential) => readGrant(deps.db, credential));
+  app.get(
+    "/payments/pending",
+    {
+      ...gate.options,
+      schema: {
+        operationId: "listPendingPayments",
+        summary: "List the payments that are pending",
+        description:
+          "What a human has confirmed and what waits: for the bank, for the human, or for the processor. Newest first, at most " +
+          "100. Works before the claim.",
+        tags: ["Payments"],
+        response: { 200: PendingPayments },
+      },
+    },
+    async (request) => ({ payments: await listPendingPayments(deps.db, gate.grant(request).accountId) }),
+  );
+}
