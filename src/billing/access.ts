@@ -15,3 +15,6 @@ export const TOP_UPS_ACCESS = {
   claim: "add credits",
   asks: true,
 } as const satisfies TokenAccess;
+
+/** What reading the pending payments takes. Works before the claim. */
+export const PENDING_ACCESS = { by: "token", scopes: ["payments:read"] } as const satisfies TokenAccess;

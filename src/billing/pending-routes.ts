@@ -1,13 +1,10 @@
 import { type GateDeps, openGate } from "../accounts/gate.ts";
 import { readGrant } from "../accounts/service.ts";
 import type { Db } from "../database/connection.ts";
-import type { TokenAccess } from "../http/access.ts";
 import type { App } from "../http/app.ts";
+import { PENDING_ACCESS } from "./access.ts";
 import { listPendingPayments } from "./payment-service.ts";
 import { PendingPayments } from "./schemas.ts";
-
-/** What reading the pending payments takes (CONTRACT.md §5). Works before the claim. */
-const PENDING_ACCESS = { by: "token", scopes: ["payments:read"] } as const satisfies TokenAccess;
 
 /** GET /payments/pending (CONTRACT.md §5): what was confirmed and waits. */
 export function pendingPaymentsRoute(app: App, deps: GateDeps & { db: Db }): void {

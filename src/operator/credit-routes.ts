@@ -1,6 +1,6 @@
 import { CreditEntry } from "../billing/credit-schemas.ts";
 import type { App } from "../http/app.ts";
-import type { OperatorDeps } from "./account-service.ts";
+import { findAccount, type OperatorDeps } from "./account-service.ts";
 import { postAdjustment } from "./credit-service.ts";
 import { operatorOf } from "./gate.ts";
 import { AccountParams, AdjustmentBody, describe, one } from "./schemas.ts";
@@ -20,7 +20,8 @@ export function creditAdjustmentRoute(app: App, deps: OperatorDeps): void {
       },
     },
     async (request, reply) => {
-      const entry = await postAdjustment(deps, request.params.accountId, request.body, operatorOf(request));
+      const { accountId } = await findAccount(deps.db, request.params.accountId);
+      const entry = await postAdjustment(deps, accountId, request.body, operatorOf(request));
       return reply.code(201).send({ entry });
     },
   );

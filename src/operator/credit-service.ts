@@ -7,21 +7,20 @@ import { readClock } from "../database/clock.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { textOf } from "../lib/fields.ts";
 import { badField } from "../lib/problems.ts";
-import { findAccount, type OperatorDeps } from "./account-service.ts";
+import type { OperatorDeps } from "./account-service.ts";
 
 /**
  * Corrects an account's available credits, below zero too (CONTRACT.md §5, §8). Audited, and mailed to its owners and
  * approvers.
  * @param asked.amountCents signed, not 0
- * @throws Problem not_found {resource: "accounts", accountId}, bad_request {field}
+ * @throws Problem bad_request {field}
  */
 export async function postAdjustment(
   { db, config }: OperatorDeps,
-  id: string,
+  accountId: string,
   asked: { amountCents: number; note: string },
   act: Act,
 ): Promise<CreditEntry> {
-  const { accountId } = await findAccount(db, id);
   const { amountCents } = asked;
   if (amountCents === 0) throw badField("amountCents", "`amountCents` must not be 0.");
   const note = textOf("note", asked.note);

@@ -1,12 +1,12 @@
 import { Type } from "@sinclair/typebox";
 import { type Gate, type GateDeps, openGate } from "../accounts/gate.ts";
 import { type Grant, readGrant } from "../accounts/service.ts";
-import type { TokenAccess } from "../http/access.ts";
 import type { App } from "../http/app.ts";
 import { acceptNoBody, NoBody } from "../http/body.ts";
 import { refuseIdempotencyKey } from "../http/idempotency.ts";
 import { originOf } from "../http/origin.ts";
 import type { ProblemName } from "../lib/problems.ts";
+import { WEBHOOKS_ACCESS } from "./access.ts";
 import { addByToken, deleteByToken, redeliverByToken, rotateByToken } from "./by-token.ts";
 import {
   Deliveries,
@@ -22,11 +22,6 @@ import {
 } from "./schemas.ts";
 import { getWebhook, listDeliveries, listWebhooks, type WebhookDeps } from "./service.ts";
 
-const ACCESS: TokenAccess = {
-  by: "token",
-  scopes: ["webhooks:manage"],
-  feature: "public_api_webhooks",
-};
 const WebhookParams = Type.Object({ webhookId: Type.String() });
 const DeliveryParams = Type.Object({ webhookId: Type.String(), deliveryId: Type.String() });
 const OWN_ROOT = "Only for webhooks that the token's own root token, or one that descends from it, made.";
@@ -38,7 +33,7 @@ function openWebhookGate(
 ): Omit<Gate<Grant>, "options"> & {
   options: Gate<Grant>["options"] & { preHandler: typeof refuseIdempotencyKey };
 } {
-  const gate = openGate(deps, ACCESS, problems, (credential) => readGrant(deps.db, credential));
+  const gate = openGate(deps, WEBHOOKS_ACCESS, problems, (credential) => readGrant(deps.db, credential));
   return { ...gate, options: { ...gate.options, preHandler: refuseIdempotencyKey } };
 }
 

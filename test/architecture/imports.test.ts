@@ -108,6 +108,7 @@ const ROLES: Record<string, number> = {
   // A milestone's money on its way out of a processor, and how it is booked.
   outgoing: 2.5,
   "compare-top-ups": 2.5,
+  "stripe-checkout": 2.5,
   // What pays for a funding.
   source: 1.8,
   steps: 2.1,
@@ -148,6 +149,9 @@ const ROLES: Record<string, number> = {
   "processor-events": 4,
   notices: 3,
   // A tool's call, and the protocol around it.
+  "account-tools": -0.5,
+  "account-calls": 2.5,
+  caller: 0,
   calls: 3,
   server: 4,
   // What stands before routes.
@@ -169,6 +173,8 @@ const SHOWN = [
   "declines",
   "sandbox",
   "seam",
+  "by-token",
+  "requests",
 ];
 /** What knows nothing of HTTP. */
 const BELOW_HTTP = [
