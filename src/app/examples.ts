@@ -1,6 +1,14 @@
 import type { Static } from "@sinclair/typebox";
 import type { NewTokenAnswer, NewTokenBody, OneToken, TokenList } from "../accounts/schemas.ts";
-import { type ApprovalRequested, FUNDING_REQUESTED, type OneApproval } from "../approvals/schemas.ts";
+import {
+  type ApprovalRequested,
+  type ContractEnded,
+  END_REQUESTED,
+  FUNDING_REQUESTED,
+  type OneApproval,
+  RELEASE_REQUESTED,
+} from "../approvals/schemas.ts";
+import type { PendingPayments } from "../billing/schemas.ts";
 import type { NewMilestone } from "../contracts/schemas.ts";
 import type { Updates } from "../events/schemas.ts";
 import {
@@ -61,6 +69,44 @@ export const CALL_EXAMPLES: Record<string, CallExamples> = {
       },
     },
     fault: bodyGiven,
+  },
+  requestMilestoneApproval: {
+    answers: {
+      202: {
+        pending: { approval: story.releasing, message: RELEASE_REQUESTED } satisfies Static<
+          typeof ApprovalRequested
+        >,
+      },
+    },
+    fault: bodyGiven,
+  },
+  endContract: {
+    answers: {
+      200: {
+        ended: { ok: true, contractId: story.CONTRACT_ID, status: "ended" } satisfies Static<
+          typeof ContractEnded
+        >,
+      },
+      202: {
+        pending: { approval: story.ending, message: END_REQUESTED } satisfies Static<
+          typeof ApprovalRequested
+        >,
+      },
+    },
+    fault: bodyGiven,
+  },
+  withdrawApproval: {
+    answers: { 200: { withdrawn: { approval: story.withdrawn } satisfies Static<typeof OneApproval> } },
+    fault: bodyGiven,
+  },
+  listPendingPayments: {
+    answers: {
+      200: {
+        waiting: { payments: [story.pendingPayment] },
+        none: { payments: [] },
+      } satisfies Record<string, Static<typeof PendingPayments>>,
+    },
+    fault: unreadable,
   },
   getApproval: {
     answers: {

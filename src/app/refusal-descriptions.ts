@@ -96,6 +96,27 @@ const DETAILS: Partial<Record<ProblemName, DetailsOf>> = {
     properties: { status: Milestone.properties.status },
     example: () => ({ status: "ACTIVE_FUNDED" }),
   },
+  milestone_not_funded: {
+    properties: { status: Milestone.properties.status },
+    example: () => ({ status: "NOT_FUNDED" }),
+  },
+  payment_disputed: {
+    properties: {
+      status: Type.String({ description: "Where the dispute or refund stands, in the processor's words." }),
+    },
+    example: () => ({ status: "needs_response" }),
+  },
+  payout_account_required: { properties: { contractId: Text }, example: () => ({ contractId: CONTRACT_ID }) },
+  payment_in_progress: {
+    properties: {},
+    others: Text,
+    example: ({ idName }) =>
+      idName === "approvalId" ? { approvalId: pending.id } : { contractId: CONTRACT_ID },
+  },
+  already_decided: {
+    properties: { status: Type.Optional(Text) },
+    example: () => ({ status: "confirmed" }),
+  },
   payment_method_required: {
     properties: { billingUrl: Type.String({ description: "Where a human adds a card." }) },
     example: () => ({ billingUrl: `${ORIGIN}/billing` }),

@@ -1,6 +1,7 @@
 import type { Capabilities, Me, TokenMetadata } from "../accounts/schemas.ts";
 import { PRE_CLAIM_SCOPES } from "../agent-auth/schemas.ts";
 import type { Approval } from "../approvals/schemas.ts";
+import type { PendingPayment } from "../billing/schemas.ts";
 import type { Budget, Contract, Milestone } from "../contracts/schemas.ts";
 import type { Event } from "../events/schemas.ts";
 import type { Delivery, Webhook } from "../webhooks/schemas.ts";
@@ -43,6 +44,27 @@ export const pending: Approval = {
   resolvedAt: null,
   result: null,
   createdAt: ASKED,
+};
+/** Asked for once the milestone is funded. */
+export const releasing: Approval = { ...pending, type: "milestone_approve" };
+export const ending: Approval = { ...pending, type: "contract_end", milestoneId: null };
+export const withdrawn: Approval = {
+  ...pending,
+  status: "expired",
+  resolvedAt: CONFIRMED,
+  result: { reason: "withdrawn" },
+};
+/** A confirmed funding whose bank is still waited for. */
+export const pendingPayment: PendingPayment = {
+  id: INVOICE_ID,
+  status: "PENDING_FUNDING",
+  invoiceKind: "FUNDING",
+  viewerRole: "EMPLOYER",
+  amountUsd: 450,
+  createdAt: CONFIRMED,
+  invoiceNumber: 1,
+  job: { id: JOB_ID, title: null },
+  milestone: { id: MILESTONE_ID, name: "First batch" },
 };
 export const confirmed: Approval = {
   ...pending,

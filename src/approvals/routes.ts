@@ -6,7 +6,7 @@ import { acceptNoBody, NoBody } from "../http/body.ts";
 import { originOf } from "../http/origin.ts";
 import { isExternalId, isUuid } from "../lib/ids.ts";
 import { END_ACCESS, FUNDING_ACCESS, READING_ACCESS, RELEASE_ACCESS, WITHDRAW_ACCESS } from "./access.ts";
-import { type RequestDeps, requestEnd, requestRelease, withdrawRequest } from "./requests.ts";
+import { type RequestDeps, requestEnd, requestRelease, withdrawRequest } from "./request-service.ts";
 import {
   ApprovalRequested,
   ContractEnded,

@@ -1,7 +1,7 @@
 import { assertAccess } from "../accounts/access.ts";
 import { type Grant, readGrant } from "../accounts/service.ts";
 import { operatorCredential } from "../accounts/token-service.ts";
-import { type EndAnswer, requestEnd, requestRelease, withdrawRequest } from "../approvals/requests.ts";
+import { type EndAnswer, requestEnd, requestRelease, withdrawRequest } from "../approvals/request-service.ts";
 import type { Approval } from "../approvals/schemas.ts";
 import { type ApprovalDeps, readFunding, requestMilestoneFunding } from "../approvals/service.ts";
 import type { AuditAction } from "../audit/schemas.ts";
