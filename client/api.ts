@@ -188,6 +188,86 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/public/v1/credits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the account's credits
+         * @description The balances, in cents, and the ten newest entries. Zeros where credits were never used. Works before the claim.
+         */
+        get: operations["getCredits"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/public/v1/credits/ledger": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what moved the credits
+         * @description Entries, newest first. The available balance is the sum of all `amountCents`. A page holds each entry once, also when entries are added meanwhile.
+         */
+        get: operations["listCreditLedger"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/public/v1/credits/top-ups/{topUpId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a top-up
+         * @description `COMPLETED` once it was paid and its credits are available. `EXPIRED`: nobody paid for it in time, or the account was frozen. Works before the claim.
+         */
+        get: operations["getTopUp"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/public/v1/credits/top-ups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Request a top-up
+         * @description Moves no money and calls nobody: a signed-in owner or approver pays at `checkoutUrl`, within 24 hours, by a card that they give there, and never by the card on file. At most 10 top-ups are pending. The owners are mailed.
+         */
+        post: operations["createTopUp"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/public/v1/contracts/{contractId}/end": {
         parameters: {
             query?: never;
@@ -523,6 +603,75 @@ export interface components {
              */
             lastUsageAt: string | null;
         };
+        CreditEntry: {
+            id: string;
+            /** @enum {string} */
+            type: "TOP_UP" | "HOLD" | "HOLD_RELEASE" | "CAPTURE" | "REFUND" | "ADJUSTMENT";
+            /** @description Signed, on the available balance; 0 for `CAPTURE`. */
+            amountCents: number;
+            /**
+             * Format: date-time
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            createdAt: string;
+            /** @description Of `CAPTURE` and `HOLD_RELEASE`: the hold that ended. */
+            holdEntryId: string | null;
+            jobofferId: string | null;
+            contractId: string | null;
+            milestoneId: string | null;
+            topUpId: string | null;
+            note: string | null;
+        };
+        CreditLedger: {
+            /** @description The newest first. */
+            entries: components["schemas"]["CreditEntry"][];
+            /** @description Pass it as `cursor`; null: there are no older entries. */
+            nextCursor: string | null;
+        };
+        Credits: {
+            /** @description Below zero only after a correction or a chargeback. */
+            availableCents: number;
+            /** @description Held for funded milestones. */
+            reservedCents: number;
+            /** @enum {string} */
+            currency: "usd";
+            /** @description The newest first. */
+            recentEntries: components["schemas"]["CreditEntry"][];
+        };
+        TopUp: {
+            id: string;
+            /** @enum {string} */
+            status: "PENDING" | "COMPLETED" | "EXPIRED";
+            amountCents: number;
+            /**
+             * Format: date-time
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            completedAt: string | null;
+            /**
+             * Format: date-time
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            expiresAt: string;
+        };
+        TopUpAsked: {
+            topUpId: string;
+            /** @description The page on which a signed-in owner or approver pays for it. */
+            checkoutUrl: string;
+            /**
+             * Format: date-time
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            expiresAt: string;
+            topUp: components["schemas"]["TopUp"];
+            /** @description What to do next, for an agent to read. */
+            message: string;
+        };
         Milestone: {
             id: string;
             name: string | null;
@@ -816,12 +965,17 @@ export interface components {
                         };
                     };
                     /** @description What pays for a funding. Null for a decline, and where money that is held moves. */
-                    source: null | {
+                    source: null | ({
                         /** @enum {string} */
                         kind: "card";
                         brand: string;
                         last4: string;
-                    };
+                    } | {
+                        /** @enum {string} */
+                        kind: "credits";
+                        brand: null;
+                        last4: null;
+                    });
                     /** @description Drawn for each showing of the page: no two statements are the same. */
                     nonce: string;
                 } | {
@@ -853,12 +1007,17 @@ export interface components {
                         };
                     };
                     /** @description What pays for a funding. Null for a decline, and where money that is held moves. */
-                    source: null | {
+                    source: null | ({
                         /** @enum {string} */
                         kind: "card";
                         brand: string;
                         last4: string;
-                    };
+                    } | {
+                        /** @enum {string} */
+                        kind: "credits";
+                        brand: null;
+                        last4: null;
+                    });
                     /** @description Drawn for each showing of the page: no two statements are the same. */
                     nonce: string;
                 } | {
@@ -888,12 +1047,17 @@ export interface components {
                         }[];
                     };
                     /** @description What pays for a funding. Null for a decline, and where money that is held moves. */
-                    source: null | {
+                    source: null | ({
                         /** @enum {string} */
                         kind: "card";
                         brand: string;
                         last4: string;
-                    };
+                    } | {
+                        /** @enum {string} */
+                        kind: "credits";
+                        brand: null;
+                        last4: null;
+                    });
                     /** @description Drawn for each showing of the page: no two statements are the same. */
                     nonce: string;
                 };
@@ -977,6 +1141,22 @@ export interface components {
                  */
                 resolvedAt: string;
                 /** @description The digests of the statements that it was made for, the oldest first. */
+                statements: string[];
+            }[];
+            /** @description Every entry of the account's credits that the decision made, the oldest first. */
+            credits: {
+                id: string;
+                /** @enum {string} */
+                type: "HOLD" | "CAPTURE" | "HOLD_RELEASE" | "REFUND";
+                milestoneId: string;
+                /** @description Signed, on the available balance. */
+                amountCents: number;
+                /**
+                 * Format: date-time
+                 * @example 2026-11-23T09:30:00.000Z
+                 */
+                createdAt: string;
+                /** @description The digests of the statements that it was written for; none where a payment names them. */
                 statements: string[];
             }[];
             /** @description What was booked; the lines of a movement sum to zero. */
@@ -1456,6 +1636,18 @@ export interface components {
                 /** @constant */
                 reason: "token_limit_reached";
                 limit: number;
+            };
+        };
+        /** @description The account has as many pending top-ups as it may have. Pay for one, or wait until one expires. */
+        TopUpLimitReached: {
+            /** @description For people: what is wrong, and what to do. */
+            error: string;
+            /** @constant */
+            code: "CONFLICT";
+            requestId: string;
+            details: {
+                /** @constant */
+                reason: "top_up_limit_reached";
             };
         };
         /** @description The account has as many webhooks as it may have. Delete one first. */
@@ -2397,6 +2589,376 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ContractEnded"] | components["schemas"]["ContractRateMissing"] | components["schemas"]["MilestoneLimitReached"] | components["schemas"]["RequestInProgress"];
+                };
+            };
+            /** @description The request body is larger than this call accepts. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyTooLarge"];
+                };
+            };
+            /** @description Send the body as `Content-Type: application/json`. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnsupportedMediaType"];
+                };
+            };
+            /** @description This `Idempotency-Key` was sent with another request. Send a new key with a new request. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdempotencyKeyReused"];
+                };
+            };
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"];
+                };
+            };
+            /** @description Something went wrong on our side. Quote the request id when you report it. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InternalError"];
+                };
+            };
+            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unavailable"];
+                };
+            };
+        };
+    };
+    getCredits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Read the account's credits */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        credits: components["schemas"]["Credits"];
+                    };
+                };
+            };
+            /** @description The request is not valid. `details.field` names what to correct. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BadRequest"];
+                };
+            };
+            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthorized"];
+                };
+            };
+            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
+                };
+            };
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"];
+                };
+            };
+            /** @description Something went wrong on our side. Quote the request id when you report it. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InternalError"];
+                };
+            };
+            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unavailable"];
+                };
+            };
+        };
+    };
+    listCreditLedger: {
+        parameters: {
+            query?: {
+                /** @description The last `nextCursor`; omit it for the newest entries. */
+                cursor?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description List what moved the credits */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreditLedger"];
+                };
+            };
+            /** @description The request is not valid. `details.field` names what to correct. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BadRequest"];
+                };
+            };
+            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthorized"];
+                };
+            };
+            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
+                };
+            };
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"];
+                };
+            };
+            /** @description Something went wrong on our side. Quote the request id when you report it. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InternalError"];
+                };
+            };
+            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unavailable"];
+                };
+            };
+        };
+    };
+    getTopUp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 01a20820-2a40-7c11-8d5e-6b0f9d3a7e25 */
+                topUpId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Read a top-up */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        topUp: components["schemas"]["TopUp"];
+                    };
+                };
+            };
+            /** @description The request is not valid. `details.field` names what to correct. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BadRequest"];
+                };
+            };
+            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthorized"];
+                };
+            };
+            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
+                };
+            };
+            /** @description There is no such thing, or it is not yours to see. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotFound"];
+                };
+            };
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"];
+                };
+            };
+            /** @description Something went wrong on our side. Quote the request id when you report it. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InternalError"];
+                };
+            };
+            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unavailable"];
+                };
+            };
+        };
+    };
+    createTopUp: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1–255 visible characters of your own, kept for 24 hours. The same key and body get the first answer again, with `Idempotent-Replayed: true`: so a call whose answer was lost can be sent once more.
+                 * @example b7c6b1de-7c3e-4b53-9f0b-7a5a3cf0a8f1
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description Dollars, with at most two decimals.
+                     * @example 250
+                     */
+                    amountUsd?: number;
+                    /** @description Another name for `amountUsd`. */
+                    amount?: number;
+                };
+            };
+        };
+        responses: {
+            /** @description Request a top-up */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TopUpAsked"];
+                };
+            };
+            /** @description The request is not valid. `details.field` names what to correct. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BadRequest"];
+                };
+            };
+            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthorized"];
+                };
+            };
+            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing new can be asked for, confirmed or added until they end that. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
+                };
+            };
+            /** @description The account has as many pending top-ups as it may have. Pay for one, or wait until one expires. / A request with this `Idempotency-Key` is still running. Send it again in a moment to learn its answer. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TopUpLimitReached"] | components["schemas"]["RequestInProgress"];
                 };
             };
             /** @description The request body is larger than this call accepts. */

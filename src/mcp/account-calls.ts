@@ -3,7 +3,7 @@ import { revokeFromToken } from "../accounts/by-token.ts";
 import { answerOnce } from "../accounts/idempotency-service.ts";
 import { listTokens } from "../accounts/token-service.ts";
 import { END_ACCESS, RELEASE_ACCESS, WITHDRAW_ACCESS } from "../approvals/access.ts";
-import { requestEnd, requestRelease, withdrawRequest } from "../approvals/requests.ts";
+import { requestEnd, requestRelease, withdrawRequest } from "../approvals/request-service.ts";
 import { type Approval, END_REQUESTED, RELEASE_REQUESTED } from "../approvals/schemas.ts";
 import { CREDITS_ACCESS, PENDING_ACCESS, TOP_UPS_ACCESS } from "../billing/access.ts";
 import type { TopUpAsked } from "../billing/credit-schemas.ts";

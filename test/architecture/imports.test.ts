@@ -173,7 +173,6 @@ const SHOWN = [
   "sandbox",
   "seam",
   "by-token",
-  "requests",
 ];
 /** What knows nothing of HTTP. */
 const BELOW_HTTP = [
