@@ -193,7 +193,10 @@ export const CALL_EXAMPLES: Record<string, CallExamples> = {
   },
   getTopUp: {
     answers: {
-      200: { pending: { topUp: credits.asked.topUp }, completed: { topUp: credits.topUp } } satisfies Record<string, Static<typeof OneTopUp>>,
+      200: { pending: { topUp: credits.asked.topUp }, completed: { topUp: credits.topUp } } satisfies Record<
+        string,
+        Static<typeof OneTopUp>
+      >,
     },
     fault: unreadable,
   },
