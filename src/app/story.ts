@@ -230,7 +230,7 @@ export const unclaimed: Me = {
 };
 export const capabilities: Capabilities = {
   capabilities: { paymentsWrite: true, credits: true, webhooks: true },
-  features: { public_api_payments_write: true, public_api_webhooks: true },
+  features: { public_api_payments_write: true, public_api_credits: true, public_api_webhooks: true },
   scopes: token.scopes,
   claimed: true,
 };

@@ -172,7 +172,7 @@ function executing(view: ApprovalView): Html {
         the operator of this service resumes them. No money moves before.</p>
       <div class="choices">
         ${lookForm(view, "Look again")}
-        ${giveUpForm(view)}
+        ${mayGiveUp(payment, approval) && giveUpForm(view)}
       </div>`;
   }
   if (payment?.status !== "action_required" || payment.actionUrl === null) {
@@ -195,8 +195,10 @@ function executing(view: ApprovalView): Html {
 /** Whether a person may give a payment up: it waits for their bank, or until payments are resumed. */
 export function mayGiveUp(
   payment: ApprovalView["payment"],
-  { paymentsPaused }: Pick<HumanApproval, "paymentsPaused">,
+  { type, paymentsPaused }: Pick<HumanApproval, "type" | "paymentsPaused">,
 ): boolean {
+  // Of a contract's end some may have gone: the others follow.
+  if (type === "contract_end") return false;
   return payment?.status === "action_required" || (payment?.status === "created" && paymentsPaused);
 }
 

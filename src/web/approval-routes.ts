@@ -1,8 +1,8 @@
 import { Type } from "@sinclair/typebox";
 import type { FastifyRequest } from "fastify";
 import { type Decider, declineApproval } from "../approvals/decide.ts";
-import { listApprovalsForHuman } from "../approvals/human-service.ts";
-import { advanceWhileWatched, cancelPayment } from "../approvals/payment.ts";
+import { type HumanApproval, listApprovalsForHuman } from "../approvals/human-service.ts";
+import { advanceAll, advanceWhileWatched, cancelPayment } from "../approvals/payment.ts";
 import { findLatestPayment } from "../billing/payment-service.ts";
 import type { App } from "../http/app.ts";
 import { originOf } from "../http/origin.ts";
@@ -142,15 +142,19 @@ function lookRoute(app: App, deps: ApprovalPageDeps): void {
       const human = gate.human(request);
       const approval = await findOwn(deps, request, human);
       await assertActs(deps.db, human, { id: approval.accountId, may: "read" });
-      const payment = await findLatestPayment(deps.db, approval.accountId, approval.id);
-      if (payment !== undefined) {
-        await advanceWhileWatched(deps, payment).catch((error: unknown) =>
-          request.log.warn({ err: error }, "the outcome of a payment is not known yet"),
-        );
-      }
+      await lookAt(deps, approval).catch((error: unknown) =>
+        request.log.warn({ err: error }, "the outcome of a payment is not known yet"),
+      );
       return reply.redirect(approvalPath(request), 303);
     },
   );
+}
+
+/** A contract's end has many attempts; the others have one at a time, which somebody else may just look at. */
+async function lookAt(deps: ApprovalPageDeps, { accountId, id, type }: HumanApproval): Promise<void> {
+  if (type === "contract_end") return advanceAll(deps, accountId, id);
+  const payment = await findLatestPayment(deps.db, accountId, id);
+  if (payment !== undefined) await advanceWhileWatched(deps, payment);
 }
 
 function returnOf(request: FastifyRequest): string {

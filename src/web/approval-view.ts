@@ -249,6 +249,7 @@ async function explain(
   if (approval.state !== "waiting") return message;
   if (isCurrent(approval, request.body as Shown))
     return "This page was sent twice, and counted once. Read it again before you decide.";
+  if (approval.type !== "milestone_fund") return message;
   return `Something changed since you opened this page: ${sourceNow(approval)}. Nothing was confirmed. Read it again before you decide.`;
 }
 

@@ -6,6 +6,7 @@ import { createSandbox } from "../../src/billing/sandbox.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { Description } from "../fuzz/description.ts";
 import { connectAgent, dataOf, listen, refusalOf } from "../support/api-client.ts";
+import { setPayoutAccount } from "../support/escrow.ts";
 import { createFixture } from "../support/fixtures.ts";
 import { createHuman } from "../support/humans.ts";
 import { waitUntil } from "../support/process.ts";
@@ -107,6 +108,29 @@ describe("the whole way of an agent, by the generated client, over the wire", ()
       api.GET("/contracts/{contractId}", { params: { path: { contractId } } }),
     );
     expect(contract.budget.activeMilestone?.id).toBe(milestone.id);
+  });
+
+  test("it asks for the release of what is held, for the contract's end, and withdraws what it asked", async () => {
+    const [api, fixture] = [await agent, await subscriber];
+    const { contract: contractId, milestone } = fixture;
+    expect((await dataOf(api.GET("/payments/pending"))).payments).toEqual([]);
+    await setPayoutAccount(app, fixture, "acct_1Maria");
+    const funding = await dataOf(
+      api.POST("/milestones/{milestoneId}/fund", { params: { path: { milestoneId: milestone } } }),
+    );
+    const path = { approvalId: funding.approval.id };
+    const withdrawn = await dataOf(api.POST("/approvals/{approvalId}/withdraw", { params: { path } }));
+    expect(withdrawn.approval.result).toEqual({ reason: "withdrawn" });
+    const { contract } = await dataOf(
+      api.GET("/contracts/{contractId}", { params: { path: { contractId } } }),
+    );
+    const milestoneId = contract.budget.activeMilestone?.id ?? "";
+    const release = await dataOf(
+      api.POST("/milestones/{milestoneId}/approve", { params: { path: { milestoneId } } }),
+    );
+    expect(release.approval.type).toBe("milestone_approve");
+    const end = await api.POST("/contracts/{contractId}/end", { params: { path: { contractId } } });
+    expect(end.response.status).toBe(202);
   });
 
   test("it mints a narrower token, which reads and no more, and ends it", async () => {

@@ -145,13 +145,16 @@ describe("every route that takes a token", () => {
     const unknown = Object.fromEntries(
       Object.entries(foreign).map(([name, id]) => [name, isUuid(id) ? newId() : `${id.slice(0, -1)}_`]),
     ) as Ids;
-    const withIds = tokenRoutes.filter(({ url }) => url.includes(":"));
+    // The contract ends last: under one that has ended nothing more is asked for.
+    const withIds = tokenRoutes
+      .filter(({ url }) => url.includes(":"))
+      .sort((one, other) => Number(one.url.endsWith("/end")) - Number(other.url.endsWith("/end")));
     expect(withIds.length).toBeGreaterThan(5);
     for (const route of withIds) {
       const what = `${route.method} ${route.url}`;
       const { status } = await send(route, own, fixture.token);
-      // What nobody has decided has no receipt yet, and is there.
-      if (route.url.endsWith("/receipt")) expect(status, what).toBe(409);
+      // What nobody has decided has no receipt yet, what nobody has funded is not released, and both are there.
+      if (/\/(receipt|approve)$/.test(route.url)) expect(status, what).toBe(409);
       // So is a key that another one's root made, or the operator.
       else if (revokesAnother(route)) expect(status, what).toBe(403);
       else expect(status, what).toBeLessThan(300);
