@@ -21,6 +21,7 @@ import {
 import { givePasskey, PASSKEYS, SECURITY, userIdOf } from "../support/passkeys.ts";
 import { PUBLIC_URL, type TestService } from "../support/service.ts";
 import type { FakeStripe } from "../support/stripe/fake.ts";
+import { payPage, rowOf } from "../support/top-ups.ts";
 import { createDelivery, FEATURES, subscribe } from "../support/webhooks.ts";
 
 /** A person who acts: one of two owners of an account, signed in just now. */
@@ -113,8 +114,8 @@ async function signing(scene: Scene, change: string): Promise<Acting> {
   return { ...acting, path: `${acting.path}/sign`, ...ASKING };
 }
 
-/** A form of the page of a top-up that the person has made. */
-async function topUpForm(scene: Scene, verb: "checkout" | "look", purpose: "pay" | "look"): Promise<Acting> {
+/** The form that opens the page on which a top-up of theirs is paid. */
+async function topUpForm(scene: Scene): Promise<Acting> {
   const { accountId } = scene;
   const making = form(scene, "/billing/top-ups", `billing:top-up:${accountId}`, {
     accountId,
@@ -122,7 +123,7 @@ async function topUpForm(scene: Scene, verb: "checkout" | "look", purpose: "pay"
   });
   const { headers } = await submit(scene.app, making.path, making.fields, scene);
   const id = String(headers.location).split("/").at(-1) ?? "";
-  return form(scene, `/top-ups/${id}/${verb}`, `top-up:${purpose}:${id}`);
+  return form(scene, `/top-ups/${id}/checkout`, `top-up:pay:${id}`);
 }
 
 async function approvalOf({ app, token, milestone }: Scene): Promise<string> {
@@ -214,13 +215,17 @@ export const ENTRIES: Record<string, Entry> = {
     const fields = { account_id, from: "card", to: "credits_first" };
     return form(scene, "/billing/setup", `billing:setup:${account_id}`, fields);
   },
-  "/top-ups/:topUpId/checkout": async (scene) => topUpForm(scene, "checkout", "pay"),
-  "/top-ups/:topUpId/look": async (scene) => ({
-    ...(await topUpForm(scene, "look", "look")),
-    viewersToo: true,
-  }),
+  "/top-ups/:topUpId/checkout": async (scene) => topUpForm(scene),
+  "/top-ups/:topUpId/look": async (scene) => {
+    const { path, fields } = await topUpForm(scene);
+    await submit(scene.app, path, fields, scene);
+    const id = path.split("/").at(-2) ?? "";
+    const { sessionId } = await rowOf(scene.db, { accountId: scene.accountId, id });
+    await payPage(scene.db, undefined, sessionId ?? "");
+    return form(scene, `/top-ups/${id}/look`, `top-up:look:${id}`, {}, { viewersToo: true });
+  },
   "/sandbox/checkout/:sessionId": async (scene) => {
-    const { path, fields } = await topUpForm(scene, "checkout", "pay");
+    const { path, fields } = await topUpForm(scene);
     await submit(scene.app, path, fields, scene);
     const { id } = await scene.db
       .selectFrom("sandbox.checkout_sessions")
