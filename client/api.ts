@@ -188,6 +188,86 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/public/v1/credits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the account's credits
+         * @description The balances, in cents, and the ten newest entries. Zeros where credits were never used. Works before the claim.
+         */
+        get: operations["getCredits"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/public/v1/credits/ledger": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what moved the credits
+         * @description Entries, newest first. The available balance is the sum of all `amountCents`. A page holds each entry once, also when entries are added meanwhile.
+         */
+        get: operations["listCreditLedger"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/public/v1/credits/top-ups/{topUpId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a top-up
+         * @description `COMPLETED` once it was paid and its credits are available. `EXPIRED`: nobody paid for it in time, or the account was frozen. Works before the claim.
+         */
+        get: operations["getTopUp"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/public/v1/credits/top-ups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Request a top-up
+         * @description Moves no money and calls nobody: a signed-in owner or approver pays at `checkoutUrl`, within 24 hours, by a card that they give there, and never by the card on file. At most 10 top-ups are pending. The owners are mailed.
+         */
+        post: operations["createTopUp"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/public/v1/contracts/{contractId}/end": {
         parameters: {
             query?: never;
@@ -365,7 +445,7 @@ export interface paths {
         };
         /**
          * Read a webhook
-         * @description `disabledReason` says why a webhook is `DISABLED`; delete it and create a new one.
+         * @description A webhook that is `DISABLED` says why; delete it, and make it anew.
          */
         get: operations["getWebhook"];
         put?: never;
@@ -523,6 +603,75 @@ export interface components {
              */
             lastUsageAt: string | null;
         };
+        CreditEntry: {
+            id: string;
+            /** @enum {string} */
+            type: "TOP_UP" | "HOLD" | "HOLD_RELEASE" | "CAPTURE" | "REFUND" | "ADJUSTMENT";
+            /** @description Signed, on the available balance; 0 for `CAPTURE`. */
+            amountCents: number;
+            /**
+             * Format: date-time
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            createdAt: string;
+            /** @description Of `CAPTURE` and `HOLD_RELEASE`: the hold that ended. */
+            holdEntryId: string | null;
+            jobofferId: string | null;
+            contractId: string | null;
+            milestoneId: string | null;
+            topUpId: string | null;
+            note: string | null;
+        };
+        CreditLedger: {
+            /** @description The newest first. */
+            entries: components["schemas"]["CreditEntry"][];
+            /** @description Pass it as `cursor`; null: there are no older entries. */
+            nextCursor: string | null;
+        };
+        Credits: {
+            /** @description Below zero only after a correction or a chargeback. */
+            availableCents: number;
+            /** @description Held for funded milestones. */
+            reservedCents: number;
+            /** @enum {string} */
+            currency: "usd";
+            /** @description The newest first. */
+            recentEntries: components["schemas"]["CreditEntry"][];
+        };
+        TopUp: {
+            id: string;
+            /** @enum {string} */
+            status: "PENDING" | "COMPLETED" | "EXPIRED";
+            amountCents: number;
+            /**
+             * Format: date-time
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            completedAt: string | null;
+            /**
+             * Format: date-time
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            expiresAt: string;
+        };
+        TopUpAsked: {
+            topUpId: string;
+            /** @description The page on which a signed-in owner or approver pays for it. */
+            checkoutUrl: string;
+            /**
+             * Format: date-time
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            expiresAt: string;
+            topUp: components["schemas"]["TopUp"];
+            /** @description What to do next, for an agent to read. */
+            message: string;
+        };
         Milestone: {
             id: string;
             name: string | null;
@@ -651,7 +800,7 @@ export interface components {
             };
         };
         Me: {
-            /** @description The human behind the account: its first owner. Null fields: the account has no owner yet. */
+            /** @description The human behind the account: its first owner. Null fields: nobody has taken it on yet. */
             actor: {
                 userId: string | null;
                 email: string | null;
@@ -816,12 +965,17 @@ export interface components {
                         };
                     };
                     /** @description What pays for a funding. Null for a decline, and where money that is held moves. */
-                    source: null | {
+                    source: null | ({
                         /** @enum {string} */
                         kind: "card";
                         brand: string;
                         last4: string;
-                    };
+                    } | {
+                        /** @enum {string} */
+                        kind: "credits";
+                        brand: null;
+                        last4: null;
+                    });
                     /** @description Drawn for each showing of the page: no two statements are the same. */
                     nonce: string;
                 } | {
@@ -853,12 +1007,17 @@ export interface components {
                         };
                     };
                     /** @description What pays for a funding. Null for a decline, and where money that is held moves. */
-                    source: null | {
+                    source: null | ({
                         /** @enum {string} */
                         kind: "card";
                         brand: string;
                         last4: string;
-                    };
+                    } | {
+                        /** @enum {string} */
+                        kind: "credits";
+                        brand: null;
+                        last4: null;
+                    });
                     /** @description Drawn for each showing of the page: no two statements are the same. */
                     nonce: string;
                 } | {
@@ -888,12 +1047,17 @@ export interface components {
                         }[];
                     };
                     /** @description What pays for a funding. Null for a decline, and where money that is held moves. */
-                    source: null | {
+                    source: null | ({
                         /** @enum {string} */
                         kind: "card";
                         brand: string;
                         last4: string;
-                    };
+                    } | {
+                        /** @enum {string} */
+                        kind: "credits";
+                        brand: null;
+                        last4: null;
+                    });
                     /** @description Drawn for each showing of the page: no two statements are the same. */
                     nonce: string;
                 };
@@ -977,6 +1141,22 @@ export interface components {
                  */
                 resolvedAt: string;
                 /** @description The digests of the statements that it was made for, the oldest first. */
+                statements: string[];
+            }[];
+            /** @description Every entry of the account's credits that the decision made, the oldest first. */
+            credits: {
+                id: string;
+                /** @enum {string} */
+                type: "HOLD" | "CAPTURE" | "HOLD_RELEASE" | "REFUND";
+                milestoneId: string;
+                /** @description Signed, on the available balance. */
+                amountCents: number;
+                /**
+                 * Format: date-time
+                 * @example 2026-11-23T09:30:00.000Z
+                 */
+                createdAt: string;
+                /** @description The digests of the statements that it was written for; none where a payment names them. */
                 statements: string[];
             }[];
             /** @description What was booked; the lines of a movement sum to zero. */
@@ -1217,7 +1397,7 @@ export interface components {
                 reason: "account_frozen";
             };
         };
-        /** @description Not found, or you don't have access to it. */
+        /** @description There is no such thing, or it is not yours to see. */
         NotFound: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1419,7 +1599,7 @@ export interface components {
                 reason: "request_in_progress";
             };
         };
-        /** @description This approval has already been decided, or it has expired. */
+        /** @description This approval has been decided already, or has lapsed. */
         AlreadyDecided: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1432,7 +1612,7 @@ export interface components {
                 status?: string;
             };
         };
-        /** @description There is no receipt. This approval has not been confirmed or declined, or that happened before receipts were kept. */
+        /** @description There is no receipt: nobody has confirmed or declined this approval, or they did before receipts were kept. */
         NoReceipt: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1445,7 +1625,7 @@ export interface components {
                 approvalId: string;
             };
         };
-        /** @description The account has reached its limit of active tokens. Revoke one first. */
+        /** @description The account has as many active tokens as it may have. Revoke one first. */
         TokenLimitReached: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1458,7 +1638,19 @@ export interface components {
                 limit: number;
             };
         };
-        /** @description The account has reached its limit of webhooks. Delete one first. */
+        /** @description The account has as many pending top-ups as it may have. Pay for one, or wait until one expires. */
+        TopUpLimitReached: {
+            /** @description For people: what is wrong, and what to do. */
+            error: string;
+            /** @constant */
+            code: "CONFLICT";
+            requestId: string;
+            details: {
+                /** @constant */
+                reason: "top_up_limit_reached";
+            };
+        };
+        /** @description The account has as many webhooks as it may have. Delete one first. */
         WebhookLimitReached: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1471,7 +1663,7 @@ export interface components {
                 limit: number;
             };
         };
-        /** @description This webhook is disabled. Delete it and create a new one. */
+        /** @description This webhook is disabled. Delete it, and make it anew. */
         WebhookDisabled: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1494,7 +1686,7 @@ export interface components {
                 retryAfterSeconds: number;
             };
         };
-        /** @description Too many approvals of this account are pending. Wait until a human has decided some of them. */
+        /** @description Too many approvals of this account wait for a human. Let them be decided first. */
         TooManyPending: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1600,7 +1792,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description There is no such thing, or it is not yours to see. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1627,7 +1819,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account are pending. Wait until a human has decided some of them. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account wait for a human. Let them be decided first. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1707,7 +1899,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description There is no such thing, or it is not yours to see. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1734,7 +1926,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account are pending. Wait until a human has decided some of them. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account wait for a human. Let them be decided first. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1813,7 +2005,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description There is no such thing, or it is not yours to see. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1822,7 +2014,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description Money is moving for this milestone right now. Try again when its outcome is known. / This approval has already been decided, or it has expired. */
+            /** @description Money is moving for this milestone right now. Try again when its outcome is known. / This approval has been decided already, or has lapsed. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1919,7 +2111,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description There is no such thing, or it is not yours to see. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2007,7 +2199,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description There is no such thing, or it is not yours to see. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2016,7 +2208,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description There is no receipt. This approval has not been confirmed or declined, or that happened before receipts were kept. */
+            /** @description There is no receipt: nobody has confirmed or declined this approval, or they did before receipts were kept. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2273,7 +2465,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description There is no such thing, or it is not yours to see. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2381,7 +2573,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description There is no such thing, or it is not yours to see. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2397,6 +2589,376 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ContractEnded"] | components["schemas"]["ContractRateMissing"] | components["schemas"]["MilestoneLimitReached"] | components["schemas"]["RequestInProgress"];
+                };
+            };
+            /** @description The request body is larger than this call accepts. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyTooLarge"];
+                };
+            };
+            /** @description Send the body as `Content-Type: application/json`. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnsupportedMediaType"];
+                };
+            };
+            /** @description This `Idempotency-Key` was sent with another request. Send a new key with a new request. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdempotencyKeyReused"];
+                };
+            };
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"];
+                };
+            };
+            /** @description Something went wrong on our side. Quote the request id when you report it. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InternalError"];
+                };
+            };
+            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unavailable"];
+                };
+            };
+        };
+    };
+    getCredits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Read the account's credits */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        credits: components["schemas"]["Credits"];
+                    };
+                };
+            };
+            /** @description The request is not valid. `details.field` names what to correct. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BadRequest"];
+                };
+            };
+            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthorized"];
+                };
+            };
+            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
+                };
+            };
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"];
+                };
+            };
+            /** @description Something went wrong on our side. Quote the request id when you report it. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InternalError"];
+                };
+            };
+            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unavailable"];
+                };
+            };
+        };
+    };
+    listCreditLedger: {
+        parameters: {
+            query?: {
+                /** @description The last `nextCursor`; omit it for the newest entries. */
+                cursor?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description List what moved the credits */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreditLedger"];
+                };
+            };
+            /** @description The request is not valid. `details.field` names what to correct. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BadRequest"];
+                };
+            };
+            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthorized"];
+                };
+            };
+            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
+                };
+            };
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"];
+                };
+            };
+            /** @description Something went wrong on our side. Quote the request id when you report it. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InternalError"];
+                };
+            };
+            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unavailable"];
+                };
+            };
+        };
+    };
+    getTopUp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 01a20820-2a40-7c11-8d5e-6b0f9d3a7e25 */
+                topUpId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Read a top-up */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        topUp: components["schemas"]["TopUp"];
+                    };
+                };
+            };
+            /** @description The request is not valid. `details.field` names what to correct. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BadRequest"];
+                };
+            };
+            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthorized"];
+                };
+            };
+            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
+                };
+            };
+            /** @description There is no such thing, or it is not yours to see. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotFound"];
+                };
+            };
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"];
+                };
+            };
+            /** @description Something went wrong on our side. Quote the request id when you report it. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InternalError"];
+                };
+            };
+            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unavailable"];
+                };
+            };
+        };
+    };
+    createTopUp: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1–255 visible characters of your own, kept for 24 hours. The same key and body get the first answer again, with `Idempotent-Replayed: true`: so a call whose answer was lost can be sent once more.
+                 * @example b7c6b1de-7c3e-4b53-9f0b-7a5a3cf0a8f1
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description Dollars, with at most two decimals.
+                     * @example 250
+                     */
+                    amountUsd?: number;
+                    /** @description Another name for `amountUsd`. */
+                    amount?: number;
+                };
+            };
+        };
+        responses: {
+            /** @description Request a top-up */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TopUpAsked"];
+                };
+            };
+            /** @description The request is not valid. `details.field` names what to correct. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BadRequest"];
+                };
+            };
+            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthorized"];
+                };
+            };
+            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing new can be asked for, confirmed or added until they end that. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
+                };
+            };
+            /** @description The account has as many pending top-ups as it may have. Pay for one, or wait until one expires. / A request with this `Idempotency-Key` is still running. Send it again in a moment to learn its answer. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TopUpLimitReached"] | components["schemas"]["RequestInProgress"];
                 };
             };
             /** @description The request body is larger than this call accepts. */
@@ -2521,7 +3083,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description There is no such thing, or it is not yours to see. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2548,7 +3110,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account are pending. Wait until a human has decided some of them. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account wait for a human. Let them be decided first. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2981,7 +3543,7 @@ export interface operations {
                     "application/json": components["schemas"]["AccountFrozen"] | components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description The account has reached its limit of active tokens. Revoke one first. */
+            /** @description The account has as many active tokens as it may have. Revoke one first. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3087,7 +3649,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description There is no such thing, or it is not yours to see. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3275,7 +3837,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
                 };
             };
-            /** @description The account has reached its limit of webhooks. Delete one first. */
+            /** @description The account has as many webhooks as it may have. Delete one first. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3381,7 +3943,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description There is no such thing, or it is not yours to see. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3471,7 +4033,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description There is no such thing, or it is not yours to see. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3574,7 +4136,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description There is no such thing, or it is not yours to see. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3667,7 +4229,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description There is no such thing, or it is not yours to see. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3676,7 +4238,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description This webhook is disabled. Delete it and create a new one. */
+            /** @description This webhook is disabled. Delete it, and make it anew. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3775,7 +4337,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description There is no such thing, or it is not yours to see. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3784,7 +4346,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description This webhook is disabled. Delete it and create a new one. */
+            /** @description This webhook is disabled. Delete it, and make it anew. */
             409: {
                 headers: {
                     [name: string]: unknown;

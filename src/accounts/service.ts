@@ -49,8 +49,7 @@ export function describeCapabilities(grant: store.Grant): Capabilities {
   return {
     capabilities: {
       paymentsWrite: grant.features.public_api_payments_write === true,
-      // There are no credits yet, whatever the account's features say.
-      credits: false,
+      credits: grant.features.public_api_credits === true,
       webhooks: grant.features.public_api_webhooks === true,
     },
     features: grant.features,

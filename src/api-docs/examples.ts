@@ -8,6 +8,7 @@ import {
   type OneApproval,
   RELEASE_REQUESTED,
 } from "../approvals/schemas.ts";
+import type { CreditLedger, Credits, NewTopUp, OneTopUp } from "../billing/credit-schemas.ts";
 import type { PendingPayments } from "../billing/schemas.ts";
 import type { NewMilestone } from "../contracts/schemas.ts";
 import type { Updates } from "../events/schemas.ts";
@@ -23,6 +24,7 @@ import {
   type WebhookRotated,
 } from "../webhooks/schemas.ts";
 import * as story from "./story.ts";
+import * as credits from "./story-credits.ts";
 import { receipt } from "./story-receipt.ts";
 
 /** Values by a name that says what they show. */
@@ -56,6 +58,7 @@ export const PARAMETER_EXAMPLES: Record<string, string> = {
   tokenId: story.narrower.id,
   webhookId: story.webhook.id,
   deliveryId: story.delivered.id,
+  topUpId: credits.topUp.id,
 };
 
 /** What each call is sent and answers, by its operation id. */
@@ -152,6 +155,50 @@ export const CALL_EXAMPLES: Record<string, CallExamples> = {
       field: "amountUsd",
       error: "`amountUsd` must be dollars from 0.5 to 999999.99, with at most two decimals.",
     },
+  },
+  getCredits: {
+    answers: {
+      200: {
+        used: {
+          credits: {
+            availableCents: 70_000,
+            reservedCents: 30_000,
+            currency: "usd",
+            recentEntries: credits.entries,
+          } satisfies Credits,
+        },
+        never_used: {
+          credits: {
+            availableCents: 0,
+            reservedCents: 0,
+            currency: "usd",
+            recentEntries: [],
+          } satisfies Credits,
+        },
+      },
+    },
+    fault: unreadable,
+  },
+  listCreditLedger: {
+    answers: { 200: { all: { entries: credits.entries, nextCursor: null } satisfies CreditLedger } },
+    fault: { field: "cursor", error: "`cursor` must be a `nextCursor` that was given." },
+  },
+  createTopUp: {
+    body: { a_thousand_dollars: { amountUsd: 1_000 } satisfies NewTopUp },
+    answers: { 201: { requested: credits.asked } },
+    fault: {
+      field: "amountUsd",
+      error: "`amountUsd` must be dollars from 10 to 10000, with at most two decimals.",
+    },
+  },
+  getTopUp: {
+    answers: {
+      200: { pending: { topUp: credits.asked.topUp }, completed: { topUp: credits.topUp } } satisfies Record<
+        string,
+        Static<typeof OneTopUp>
+      >,
+    },
+    fault: unreadable,
   },
   getMe: { answers: { 200: { claimed: story.me, unclaimed: story.unclaimed } }, fault: unreadable },
   getCapabilities: { answers: { 200: { claimed: story.capabilities } }, fault: unreadable },

@@ -40,6 +40,7 @@ export async function describeApi(app: App, options: { publicUrl: string; versio
         { name: "Updates", description: "The account's feed." },
         { name: "Webhooks", description: "The same events, brought to a URL." },
         { name: "Contracts", description: "What there is to fund." },
+        { name: "Credits", description: "Money that is paid in ahead, and topping it up." },
         { name: "Identity", description: "Who the token is, and what it may do." },
         { name: "Tokens", description: "Tokens for other programs, and their end." },
       ],

@@ -30,6 +30,7 @@ const UNKNOWN: Record<string, { resource: string; id: string }> = {
   approvalId: { resource: "approvals", id: UNKNOWN_ID },
   tokenId: { resource: "tokens", id: UNKNOWN_ID },
   webhookId: { resource: "webhooks", id: UNKNOWN_ID },
+  topUpId: { resource: "topUps", id: UNKNOWN_ID },
   deliveryId: { resource: "deliveries", id: UNKNOWN_ID },
 };
 

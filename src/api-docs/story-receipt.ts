@@ -83,6 +83,7 @@ const content: LinkedContent = {
       statements: [statementDigest(statement).toString("hex")],
     },
   ],
+  credits: [],
   ledger: [
     { transactionId, line: 1, account: "processor", amountCents, currency },
     {

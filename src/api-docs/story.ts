@@ -229,8 +229,8 @@ export const unclaimed: Me = {
   account: { ...me.account, ownerUserId: null, memberRole: null, claimed: false },
 };
 export const capabilities: Capabilities = {
-  capabilities: { paymentsWrite: true, credits: false, webhooks: true },
-  features: { public_api_payments_write: true, public_api_webhooks: true },
+  capabilities: { paymentsWrite: true, credits: true, webhooks: true },
+  features: { public_api_payments_write: true, public_api_credits: true, public_api_webhooks: true },
   scopes: token.scopes,
   claimed: true,
 };

@@ -14,6 +14,8 @@ import { processorRoutes } from "../approvals/processor-routes.ts";
 import { approvalRoute, endRoute, fundRoute, releaseRoute, withdrawRoute } from "../approvals/routes.ts";
 import { Approval } from "../approvals/schemas.ts";
 import { AuditEntry } from "../audit/schemas.ts";
+import { createTopUpRoute, creditRoutes } from "../billing/credit-routes.ts";
+import { CreditEntry, CreditLedger, Credits, TopUp, TopUpAsked } from "../billing/credit-schemas.ts";
 import { pendingPaymentsRoute } from "../billing/pending-routes.ts";
 import type { Processor } from "../billing/processor.ts";
 import { Charge, PaymentMethod, PendingPayment } from "../billing/schemas.ts";
@@ -38,6 +40,7 @@ import type { RateLimits } from "../http/token-rate-limit.ts";
 import { VERSION } from "../lib/version.ts";
 import { mcpRoute } from "../mcp/routes.ts";
 import { accessRoutes } from "../operator/access-routes.ts";
+import { creditAdjustmentRoute } from "../operator/credit-routes.ts";
 import { operatorFeedRoute } from "../operator/feed-routes.ts";
 import { operatorGate } from "../operator/gate.ts";
 import { pauseRoutes } from "../operator/pause-routes.ts";
@@ -72,6 +75,11 @@ const SHARED_SCHEMAS = [
   Capabilities,
   Budget,
   Charge,
+  CreditEntry,
+  CreditLedger,
+  Credits,
+  TopUp,
+  TopUpAsked,
   Milestone,
   Contract,
   ContractWithBudget,
@@ -125,6 +133,7 @@ export async function createApp(given: AppDeps): Promise<App> {
       operatorFeedRoute(api, deps);
       operatorWebhookRoutes(api, deps);
       pauseRoutes(api, deps);
+      creditAdjustmentRoute(api, deps);
       await api.register(async (scope: App) => requestRoutes(scope, deps));
     };
     await app.register(operator, { prefix: "/api/operator/v1" });
@@ -153,6 +162,8 @@ async function publicApi(api: App, deps: RouteDeps): Promise<void> {
   await bareAliases(api, deps);
   contractRoutes(api, deps);
   createMilestoneRoute(api, deps);
+  creditRoutes(api, deps);
+  createTopUpRoute(api, deps);
   await api.register(async (scope: App) => endRoute(scope, deps));
   accountRoutes(api, deps);
   pendingPaymentsRoute(api, deps);

@@ -13,6 +13,7 @@ import type { Processor, ProcessorName } from "../billing/processor.ts";
 import { createSandbox } from "../billing/sandbox.ts";
 import { createStripe, type StripeAddress } from "../billing/stripe.ts";
 import { claimProcessor } from "../billing/stripe-store.ts";
+import { sweepDueTopUps } from "../billing/top-up-jobs.ts";
 import type { Config } from "../config/config.ts";
 import { keepSecret } from "../config/kept-secret.ts";
 import { ChangeBus } from "../database/change-bus.ts";
@@ -162,6 +163,7 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
     every(5 * SECOND, "expired approvals", logger, () => sweepLapsedApprovals(db)),
     every(MINUTE, "lost payments", logger, () => sweepLostIntents(deps, logger)),
     every(5 * SECOND, "due payments", logger, () => sweepDuePayments(deps, logger)),
+    every(5 * SECOND, "due top-ups", logger, () => sweepDueTopUps(deps, logger)),
     every(5 * SECOND, "events of the processor", logger, () => sweepProcessorEvents({ ...deps, logger })),
     every(10 * MINUTE, "handled events of the processor", logger, () => forgetProcessorEvents(deps)),
     every(MINUTE, "payments in doubt", logger, () => alertInDoubt(deps, logger)),

@@ -1,21 +1,26 @@
-import { releaseHeldCredits } from "../billing/credits-seam.ts";
+import { releaseHold } from "../billing/credit-service.ts";
 import * as payments from "../billing/payment-service.ts";
 import type { Processor } from "../billing/processor.ts";
 import { holdMilestone } from "../contracts/service.ts";
 import type { Trx } from "../database/connection.ts";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
+import { bookCredits } from "./book-credits.ts";
 import { settleEnd, writeRefund } from "./book-refund.ts";
 import type { AnyEvent } from "./booking.ts";
 import * as store from "./human-store.ts";
-import { insertPaymentSignatures } from "./second-signer-store.ts";
+import { insertCreditSignatures, insertPaymentSignatures } from "./second-signer-store.ts";
+import { payingSource } from "./source.ts";
 import { newLease } from "./steps.ts";
 
 /** The signatures that an action is carried out for. */
 export type Signatures = readonly { userId: string; digest: Buffer }[];
 
-/** An attempt to drive at once under its lease, or all of the approval's, which nobody holds yet. */
-export type Begun = { paymentId: string; leaseId: string } | "many";
+/**
+ * An attempt to drive at once under its lease, or all of the approval's, which nobody holds yet; `done`: credits have paid,
+ * and nobody is to be called.
+ */
+export type Begun = { paymentId: string; leaseId: string } | "many" | "done";
 
 type Row<T extends store.HumanApprovalRow["type"]> = Extract<store.HumanApprovalRow, { type: T }>;
 type Beginning = { trx: Trx; processor: Processor; signatures: Signatures; now: Date };
@@ -43,7 +48,9 @@ export async function beginAction(
   const beginning = { trx, processor, signatures, now };
   switch (row.type) {
     case "milestone_fund":
-      return beginCharge(beginning, row);
+      return payingSource(row)?.kind === "credits"
+        ? fundByCredits(beginning, row)
+        : beginCharge(beginning, row);
     case "milestone_approve":
       return beginPayout(beginning, row);
     default:
@@ -69,6 +76,18 @@ async function beginCharge(beginning: Beginning, row: Row<"milestone_fund">): Pr
   );
   await openInvoice(beginning, row, "FUNDING", paymentId);
   return { paymentId, leaseId: lease.id };
+}
+
+/** One local transaction, which asks no processor. */
+async function fundByCredits(
+  { trx, signatures, now }: Beginning,
+  row: Row<"milestone_fund">,
+): Promise<Begun> {
+  if (row.milestoneStatus !== "NOT_FUNDED") throw new Problem("statement_stale");
+  const { accountId, id: approvalId, milestoneId, terms } = row;
+  const { amountCents, currency } = terms;
+  await bookCredits(trx, { accountId, approvalId, milestoneId, amountCents, currency }, signatures, now);
+  return "done";
 }
 
 async function beginPayout(beginning: Beginning, row: Row<"milestone_approve">): Promise<Begun> {
@@ -101,7 +120,7 @@ async function beginPayout(beginning: Beginning, row: Row<"milestone_approve">):
 
 /** One attempt for each refund to a card, which nobody holds yet; credits come back at once. */
 async function beginRefunds(beginning: Beginning, row: Row<"contract_end">): Promise<Begun> {
-  const { trx, processor, now } = beginning;
+  const { trx, processor, signatures, now } = beginning;
   const { accountId, id: approvalId, contractId, jobId, terms } = row;
   const { databaseId } = await payments.readNames(trx, accountId);
   const events: AnyEvent[] = [];
@@ -109,10 +128,11 @@ async function beginRefunds(beginning: Beginning, row: Row<"contract_end">): Pro
     const source = await payments.findCharge(trx, accountId, milestoneId);
     if (to === "credits") {
       const milestone = await holdMilestone(trx, accountId, milestoneId, { alone: true });
-      const held = { accountId, approvalId, milestoneId, contractId, jobId, amountCents, currency };
-      const refundId = await releaseHeldCredits(trx, held, now);
-      const refund = { sentTo: "credits", refundId } as const;
-      events.push(...(await writeRefund(trx, held, milestone, refund, now)));
+      const held = { accountId, approvalId, milestoneId };
+      const { entryId } = await releaseHold(trx, held, now);
+      await insertCreditSignatures(trx, { accountId, approvalId, entryId }, signatures);
+      const refund = { sentTo: "credits", refundId: entryId } as const;
+      events.push(...(await writeRefund(trx, { ...held, amountCents }, milestone, refund, now)));
       continue;
     }
     if (source?.intentId == null) throw new Problem("statement_stale");

@@ -1,4 +1,4 @@
-import { captureHeldCredits } from "../billing/credits-seam.ts";
+import { captureHold } from "../billing/credit-service.ts";
 import * as payments from "../billing/payment-service.ts";
 import { holdMilestone, payMilestone } from "../contracts/service.ts";
 import type { Db } from "../database/connection.ts";
@@ -32,7 +32,7 @@ export async function bookPayout(db: Db, payment: payments.PaymentRow, leaseId: 
     const ended = await store.endPending(trx, accountId, { endOf: milestone.contractId }, changed);
     await store.confirmExecuted(trx, accountId, approvalId, { invoiceId, payoutTransactionId: sentId }, now);
     await decidePayment(trx, payment, leaseId, { to: "succeeded", sentId }, now);
-    if (payment.sourcePaymentId === null) await captureHeldCredits(trx, { ...milestone, ...payment }, now);
+    if (payment.sourcePaymentId === null) await captureHold(trx, payment, now);
     await payments.closeInvoice(trx, accountId, approvalId, "paid");
     const lines = [
       { account: heldFor(milestoneId), amountCents },

@@ -1,4 +1,4 @@
-import { refundToCredits } from "../billing/credits-seam.ts";
+import { refundToCredits } from "../billing/credit-service.ts";
 import { goesToCredits } from "../billing/declines.ts";
 import * as payments from "../billing/payment-service.ts";
 import { endContract, type HeldMilestone, holdMilestone, refundMilestone } from "../contracts/service.ts";
@@ -53,14 +53,14 @@ export async function bookRefusedRefund(
   leaseId: string,
   { code, message }: { code: string; message: string },
 ): Promise<void> {
-  const { id: paymentId, milestoneId } = payment;
+  const { milestoneId } = payment;
   await inTransaction(db, async (trx) => {
     const { now, milestone, events } = await beginBooking(trx, payment);
     await decidePayment(trx, payment, leaseId, { to: "refused", refusal: { code, message } }, now);
     events.push(refusedEvent(payment, code));
     if (goesToCredits(code)) {
-      const money = { ...payment, ...milestone, paymentId, milestoneId };
-      const refundId = await refundToCredits(trx, money, heldFor(milestoneId), now);
+      const money = { ...payment, ...milestone, milestoneId };
+      const { entryId: refundId } = await refundToCredits(trx, money, heldFor(milestoneId), now);
       const refund = { sentTo: "credits", refundId } as const;
       events.push(...(await writeRefund(trx, payment, milestone, refund, now)));
     }

@@ -7,7 +7,7 @@ import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { canonicalDigest } from "../lib/canonical.ts";
 import type { Origin } from "../lib/origin.ts";
-import { notFound, Problem } from "../lib/problems.ts";
+import { notFound, Problem, paymentsPaused } from "../lib/problems.ts";
 import { type ApprovalType, type Decision, type Statement, statementDigest } from "../lib/statement.ts";
 import { addSeconds } from "../lib/time.ts";
 import {
@@ -23,10 +23,10 @@ import { type Begun, beginAction } from "./attempt.ts";
 import { approvalEvent } from "./booking.ts";
 import { atBoundary } from "./boundaries.ts";
 import { putChallenge, takeChallenge } from "./challenge-store.ts";
-import { paymentsPaused } from "./funding.ts";
 import * as store from "./human-store.ts";
 import { advanceAll, driveNewPayment, type PaymentDeps } from "./payment.ts";
 import { mailOtherDeciders, readSigning } from "./second-signer.ts";
+import { payingSource } from "./source.ts";
 
 /**
  * The human who decides, by what name and from where, what proves that they are there, and whom to tell of the session's
@@ -61,7 +61,7 @@ export function statementOf(
     accountId: row.organizationId,
     approvalId: row.id,
     decision,
-    source: decision === "decline" ? null : sourceOf(row),
+    source: decision === "decline" ? null : payingSource(row),
     nonce,
   };
   switch (row.type) {
@@ -72,12 +72,6 @@ export function statementOf(
     default:
       return { ...common, action: row.type, terms: row.terms };
   }
-}
-
-/** What pays for a funding; nothing is drawn on where money that is held moves. */
-function sourceOf({ type, card }: store.HumanApprovalRow): Statement["source"] {
-  if (type !== "milestone_fund" || card === null) return null;
-  return { kind: "card", brand: card.brand, last4: card.last4 };
 }
 
 /** Whether there is something to pay from, where something must pay. */
@@ -131,7 +125,7 @@ export async function confirmApproval(
   if (token !== undefined) decider.onRenewed?.(token);
   const { accountId, approvalId } = key;
   if (begun === "many") await advanceAll(deps, accountId, approvalId);
-  else if (begun !== undefined)
+  else if (begun !== undefined && begun !== "done")
     await driveNewPayment(deps, { accountId, id: begun.paymentId }, begun.leaseId);
 }
 

@@ -21,10 +21,25 @@ export const END_TERMS = `jsonb_build_object('contractId', c.id, 'jobId', c.job_
   from milestones f
   where f.account_id = c.account_id and f.contract_id = c.id and f.status = 'ACTIVE_FUNDED'))`;
 
-/** The state of a dispute or refund that keeps the money of `m` from being released: one is open, or part has gone back. */
-export const MILESTONE_DISPUTE = `(
+/** What keeps credits that are held for a milestone from being released: a disputed top-up, or a balance below zero. */
+const creditsOf = (milestone: string) => `
+  from credit_entries h
+  join credit_balances b on b.account_id = h.account_id
+  left join lateral (
+    select r.status from reversals r
+    where r.account_id = h.account_id and r.top_up_id is not null and not r.final limit 1
+  ) d on true
+  where h.account_id = ${milestone}.account_id and h.milestone_id = ${milestone}.id and h.type = 'HOLD'
+    and (d.status is not null or b.available_cents < 0)`;
+
+/**
+ * What keeps the money of `m` from being released: the state of a dispute or refund of the charge that is open or has taken
+ * part of it, or of a top-up's dispute, or `credits_below_zero`.
+ */
+export const MILESTONE_DISPUTE = `coalesce((
   select r.status ${chargeOf("m")} and (not r.final or r.taken_cents > 0)
-  order by r.final, r.created_at limit 1)`;
+  order by r.final, r.created_at limit 1
+), (select coalesce(d.status, 'credits_below_zero') ${creditsOf("m")}))`;
 
 /** The state of an open dispute about money that is held under `c`: until it is decided nobody knows what is left. */
 export const CONTRACT_DISPUTE = `(

@@ -3,13 +3,14 @@ import { FUNDING_TERMS, RELEASE_TERMS } from "../contracts/service.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type {
   Asker,
+  Billing,
   ContractStatus,
   CoSign,
   MilestoneStatus,
   Proof,
   SignaturesTable,
 } from "../database/schema.ts";
-import type { ApprovalTerms, EndTerms, FundingTerms, ReleaseTerms } from "../lib/statement.ts";
+import type { ApprovalTerms, EndTerms, FundingTerms, ReleaseTerms, Source } from "../lib/statement.ts";
 import { latest } from "../lib/time.ts";
 import { CONTRACT_DISPUTE, END_TERMS, MILESTONE_DISPUTE } from "./held-terms.ts";
 import type { ApprovalRow } from "./store.ts";
@@ -46,12 +47,17 @@ export type HumanApprovalRow = Omit<ApprovalRow, "type" | "milestoneId"> &
     presentTerms: ApprovalTerms;
     /** The state of a dispute or refund that keeps held money from moving; null: none does. */
     disputeStatus: string | null;
+    /** Where the account's fundings are drawn from, and what its credits cover. */
+    billing: Billing;
+    availableCents: number;
     card: { id: string; brand: string; last4: string; expMonth: number; expYear: number } | null;
   };
 
 const COLUMNS = sql<HumanApprovalRow>`
   date_trunc('milliseconds', now()) as now, a.account_id as "accountId", a.id as "organizationId", a.name as "accountName",
-  a.frozen, (select paused from payment_pause) as "paymentsPaused",
+  a.frozen, a.billing, coalesce((
+    select b.available_cents from credit_balances b where b.account_id = v.account_id), 0)::bigint as "availableCents",
+  (select paused from payment_pause) as "paymentsPaused",
   v.id, v.type, v.status, v.contract_id as "contractId", v.milestone_id as "milestoneId", v.job_id as "jobId", v.result,
   v.executing_at is not null as executing, v.created_at as "createdAt", v.expires_at as "expiresAt",
   v.resolved_at as "resolvedAt",
@@ -148,9 +154,9 @@ export async function listForHuman(
 
 export type Signature = Pick<SignaturesTable, "user_id" | "decision" | "created_at"> & {
   signer: string;
-  /** The card that was signed for; null for a decline. */
-  source: { brand: string; last4: string } | null;
-  /** The payment attempt that the signature was made for; null: none. */
+  /** What was signed for to pay; null for a decline. */
+  source: Source | null;
+  /** The payment attempt, or the credit entry, that the signature was made for; null: none. */
   payment_id: string | null;
 };
 
@@ -158,7 +164,12 @@ export type Signature = Pick<SignaturesTable, "user_id" | "decision" | "created_
 export async function listSignatures(db: Db, accountId: string, approvalId: string): Promise<Signature[]> {
   const { rows } = await sql<Signature>`
     select s.user_id, s.decision, s.created_at, coalesce(m.name, 'a former member') as signer,
-      nullif(s.statement -> 'source', 'null') as source, u.payment_id
+      nullif(s.statement -> 'source', 'null') as source,
+      coalesce(u.payment_id, (
+        select c.entry_id from credit_signatures c
+        where c.account_id = s.account_id and c.approval_id = s.approval_id and c.statement_digest = s.statement_digest
+          and c.user_id = s.user_id limit 1
+      )) as payment_id
     from signatures s
     left join payment_signatures u on u.account_id = s.account_id and u.approval_id = s.approval_id
       and u.statement_digest = s.statement_digest and u.user_id = s.user_id

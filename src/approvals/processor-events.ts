@@ -1,7 +1,9 @@
 import type { Logger } from "pino";
+import { findTopUpOf, followTopUp } from "../billing/checkout-service.ts";
 import * as payments from "../billing/payment-service.ts";
 import type { ProcessorEvent } from "../billing/processor.ts";
 import { keepSetUpCard } from "../billing/service.ts";
+import type { TopUpKey } from "../billing/top-up-service.ts";
 import { readClock } from "../database/clock.ts";
 import { isUuid } from "../lib/ids.ts";
 import { addSeconds, DAY_SECONDS, HOUR_SECONDS } from "../lib/time.ts";
@@ -58,6 +60,7 @@ async function handle(deps: ProcessorEventDeps, event: ProcessorEvent): Promise<
 /** Does what an event leads to, by what its subject says now. `false`: it is too early. */
 async function attend(deps: ProcessorEventDeps, event: ProcessorEvent): Promise<boolean> {
   if (event.setupId !== null) await keepSetUpCard(deps, event.setupId);
+  if (event.sessionId !== null) await attendTopUp(deps, await findTopUpOf(deps, event.sessionId));
   if (event.sent !== null) await attendSent(deps, event.sent);
   if (event.intentId === null) return true;
   const payment = await findSubject(deps, event, event.intentId);
@@ -106,8 +109,25 @@ async function findSubject(
   if (found !== undefined || (accountId !== null && type !== PAID)) return found;
   const record = await deps.processor.findIntent(intentId);
   const payment = record?.accountId ? await at(record.accountId) : undefined;
+  if (record?.accountId && record.topUpId !== null) {
+    await attendTopUp(deps, { accountId: record.accountId, id: record.topUpId });
+    return undefined;
+  }
   if (payment === undefined && record?.state.status === "succeeded") alertUnbooked(deps, intentId);
   return payment;
+}
+
+async function attendTopUp(deps: ProcessorEventDeps, key: TopUpKey | undefined): Promise<void> {
+  if (key === undefined) return;
+  const found = await followTopUp(deps, key);
+  const details = { accountId: key.accountId, topUpId: key.id };
+  if (found === "twice")
+    deps.logger.error({ alert: "top_up_paid_twice", ...details }, "a top-up was paid on two pages");
+  if (found === "gone")
+    deps.logger.error(
+      { alert: "top_up_reversed", ...details },
+      "money of a top-up goes back from the processor's side",
+    );
 }
 
 function alertUnbooked({ logger }: ProcessorEventDeps, intentId: string): void {

@@ -1,4 +1,4 @@
-import { refundToCredits } from "../billing/credits-seam.ts";
+import { refundToCredits } from "../billing/credit-service.ts";
 import * as payments from "../billing/payment-service.ts";
 import type { SentRecord } from "../billing/processor.ts";
 import { type HeldMilestone, holdMilestone, refundMilestone, returnMilestone } from "../contracts/service.ts";
@@ -58,8 +58,7 @@ async function takeBack(
   // Nobody could release or refund it: neither a contract that has ended nor a hold that is closed opens again.
   if (sourcePaymentId === null || milestone.contractStatus === "ended") {
     await refundMilestone(trx, accountId, milestoneId, now);
-    const refund = { ...milestone, ...payment, paymentId };
-    await refundToCredits(trx, refund, heldFor(milestoneId), now);
+    await refundToCredits(trx, { ...milestone, ...payment }, heldFor(milestoneId), now);
     return [held, milestoneEvent(milestone, "REFUNDED")];
   }
   const other = { reason: "terms_changed", now };
@@ -73,6 +72,6 @@ async function giveCredits(
   milestone: HeldMilestone,
   now: Date,
 ): Promise<AnyEvent[]> {
-  await refundToCredits(trx, { ...milestone, ...payment, paymentId: payment.id }, PROCESSOR, now);
+  await refundToCredits(trx, { ...milestone, ...payment }, PROCESSOR, now);
   return [];
 }

@@ -341,7 +341,9 @@ export async function insertMovement(
   movement: {
     accountId: string;
     id: string;
-    paymentId: string;
+    /** What it is booked for: a payment, a credit entry, or both. */
+    paymentId?: string;
+    creditEntryId?: string;
     currency: string;
     lines: readonly LedgerLine[];
   },
@@ -357,7 +359,8 @@ export async function insertMovement(
         ledger_account: line.account,
         amount_cents: line.amountCents,
         currency: movement.currency,
-        payment_id: movement.paymentId,
+        payment_id: movement.paymentId ?? null,
+        credit_entry_id: movement.creditEntryId ?? null,
         created_at: now,
       })),
     )

@@ -124,6 +124,8 @@ export type IntentRecord = {
   /** Null: the processor does not say whose it is. */
   accountId: string | null;
   milestoneId: string | null;
+  /** The top-up that it paid, if it did. */
+  topUpId: string | null;
   amountCents: number;
   /** What of it was refunded, as far as was asked: lists do not say. */
   refundedCents: number;
@@ -171,12 +173,56 @@ export type CardSetup = {
   card: ProcessorCard | undefined;
 };
 
+/** A page of the processor's own, on which a person pays for a top-up by whatever card they give there. */
+export type CheckoutRequest = {
+  accountId: string;
+  topUpId: string;
+  /** As of `ChargeRequest`: one page is made under it. */
+  key: string;
+  amountCents: number;
+  currency: string;
+  /** Where the browser comes back to, paid or not. */
+  returnUrl: string;
+};
+
+/** Where such a page stands. `complete`: it was paid, by that intent. `processing`: the bank has not answered. */
+export type CheckoutState =
+  | { status: "open"; url: string }
+  | { status: "processing" }
+  | { status: "complete"; intentId: string }
+  | { status: "expired" };
+
+/** One of ours as the processor's books have it. */
+export type CheckoutRecord = {
+  id: string;
+  accountId: string | null;
+  topUpId: string | null;
+  amountCents: number;
+  currency: string;
+  state: CheckoutState;
+  createdAt: Date;
+};
+
+export type Checkout = {
+  /** Opens a page, once under its key. `key_taken`: as of `Prepared`. */
+  open(
+    request: CheckoutRequest,
+  ): Promise<{ status: "opened"; record: CheckoutRecord } | { status: "key_taken" }>;
+  /** `undefined`: it is none of ours. */
+  find(sessionId: string): Promise<CheckoutRecord | undefined>;
+  /** Ends a page that is open: from then on nobody pays there. @returns where it stands then */
+  end(sessionId: string): Promise<CheckoutRecord | undefined>;
+  list(of: { since: Date; accountId?: string }): AsyncIterable<CheckoutRecord>;
+};
+
 /** What a processor tells of its own accord: that something happened to a subject, which is then read. */
 export type ProcessorEvent = {
   id: string;
   type: string;
   intentId: string | null;
   setupId: string | null;
+  /** A top-up's page. */
+  sessionId: string | null;
   /** A payout or a refund of ours, which is then read. */
   sent: { kind: "payout" | "refund"; id: string } | null;
   /** Where to look for it first, if the event says so. */
@@ -219,6 +265,7 @@ export type Processor = {
   listIntents(of: { since: Date; accountId?: string }): AsyncIterable<IntentRecord>;
   listReversals(of: { intentId: string } | { since: Date }): AsyncIterable<Reversal>;
 
+  checkout: Checkout;
   /** Absent where a card is added by the number of a test card. */
   cardForm?: CardForm;
   /** Reads a message that it sent. `undefined`: it did not, or too long ago. Absent where it sends none. */

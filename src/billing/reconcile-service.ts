@@ -3,6 +3,7 @@ import type { Db } from "../database/connection.ts";
 import { formatAmount } from "../lib/money.ts";
 import { addSeconds, DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS } from "../lib/time.ts";
 import { compareOutgoing } from "./compare-outgoing.ts";
+import { topUpsOf, untoldTopUps } from "./compare-top-ups.ts";
 import {
   findPaymentsByIds,
   findPaymentsByIntents,
@@ -91,7 +92,9 @@ async function compareIntents(comparison: Comparison): Promise<void> {
   const { db, processor, since, seen } = comparison;
   const compareBatch = async (batch: IntentRecord[]): Promise<void> => {
     const payments = await findPaymentsByIntents(db, batch.map(keyOf));
-    for (const record of batch) await compare(comparison, record, payments.get(record.id));
+    const topUps = await topUpsOf(db, batch);
+    for (const record of batch)
+      await compare(comparison, record, payments.get(record.id) ?? topUps.get(record.id));
   };
   let batch: IntentRecord[] = [];
   for await (const record of processor.listIntents({ since })) {
@@ -116,7 +119,11 @@ async function comparePayments(comparison: Comparison): Promise<void> {
       else await compare(comparison, record, payment);
     }
     after = page.at(-1);
-    if (page.length < BATCH) return;
+    if (page.length < BATCH) break;
+  }
+  for await (const { topUp, record } of untoldTopUps(comparison, comparison)) {
+    if (record === undefined) tell(comparison, "not at processor", topUp, "unknown", paid(topUp));
+    else await compare(comparison, record, topUp);
   }
 }
 
@@ -130,7 +137,9 @@ async function compare(
   if (judge(listed, found, now) === undefined) return;
   // One of the two may have been read before the other moved.
   const record = (await processor.findIntent(listed.id)) ?? listed;
-  const payment = (await findPaymentsByIntents(db, [keyOf(record)])).get(record.id);
+  const payment =
+    (await findPaymentsByIntents(db, [keyOf(record)])).get(record.id) ??
+    (await topUpsOf(db, [record])).get(record.id);
   const kind = judge(record, payment, now);
   if (kind === "left over") leftOver.push(record);
   else if (kind !== undefined) {

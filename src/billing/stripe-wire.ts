@@ -139,6 +139,7 @@ export function toProcessorEvent(event: Stripe.Event): ProcessorEvent | undefine
     type,
     intentId: own("payment_intent") ?? idOf(subject.payment_intent) ?? null,
     setupId: own("setup_intent") ?? null,
+    sessionId: own("checkout.session") ?? null,
     sent: sentOf(own),
     accountId: accountOf(subject.metadata),
   };

@@ -6,6 +6,7 @@ import { Problem } from "../lib/problems.ts";
 import { SECOND } from "../lib/time.ts";
 import { refusalOf } from "./declines.ts";
 import type { CardForm, IntentRecord, IntentState, Processor, Refusal, Reversal } from "./processor.ts";
+import { stripeCheckout } from "./stripe-checkout.ts";
 import {
   composePayout,
   composeRefund,
@@ -124,6 +125,7 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
       id: intent.id,
       accountId: accountOf(intent.metadata),
       milestoneId: intent.metadata.milestoneId ?? null,
+      topUpId: intent.metadata.topUpId ?? null,
       amountCents: intent.amount,
       refundedCents: typeof charge === "object" && charge !== null ? charge.amount_refunded : 0,
       currency: intent.currency,
@@ -243,6 +245,7 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
       yield* mapped(client.disputes.list({ ...filter, limit: PAGE }, PATIENT), disputeToReversal);
     },
 
+    checkout: stripeCheckout({ client, databaseId, asCustomer }),
     cardForm: createCardForm(client, keys, asCustomer, isOurs, databaseId),
 
     readEvent(body, signature) {

@@ -47,10 +47,15 @@ export type Database = {
   invoices: InvoicesTable;
   refunds: RefundsTable;
   ledger_entries: LedgerEntriesTable;
+  credit_entries: CreditEntriesTable;
+  credit_balances: CreditBalancesTable;
+  credit_signatures: CreditSignaturesTable;
+  top_ups: TopUpsTable;
   receipts: ReceiptsTable;
   "sandbox.payment_methods": SandboxPaymentMethodsTable;
   "sandbox.intents": SandboxIntentsTable;
   "sandbox.charges": SandboxChargesTable;
+  "sandbox.checkout_sessions": SandboxCheckoutSessionsTable;
   "sandbox.transfers": SandboxTransfersTable;
   "sandbox.refunds": SandboxRefundsTable;
   mails: MailsTable;
@@ -469,6 +474,7 @@ export type ProcessorEventsTable = {
   type: string;
   intent_id: string | null;
   setup_id: string | null;
+  session_id: string | null;
   /** A payout or a refund that it tells of. */
   sent_kind: "payout" | "refund" | null;
   sent_id: string | null;
@@ -501,7 +507,9 @@ export type LostIntentsTable = {
 export type ReversalsTable = {
   account_id: string;
   id: string;
-  payment_id: string;
+  /** The payment, or the top-up, that it takes from. */
+  payment_id: string | null;
+  top_up_id: string | null;
   kind: "refund" | "dispute" | "failed_refund" | "returned_payout";
   status: string;
   amount_cents: number;
@@ -599,8 +607,82 @@ export type LedgerEntriesTable = {
   ledger_account: string;
   amount_cents: number;
   currency: string;
-  payment_id: string;
+  /** The payment or the credit entry that it is booked for, or both. */
+  payment_id: string | null;
+  credit_entry_id: string | null;
   created_at: Date;
+};
+
+export type CreditEntryType = "TOP_UP" | "HOLD" | "HOLD_RELEASE" | "CAPTURE" | "REFUND" | "ADJUSTMENT";
+
+/** What moved an account's credits. Append-only; a trigger adds each entry to the balances. */
+export type CreditEntriesTable = {
+  account_id: string;
+  id: string;
+  /** 1, 2, 3 … in the account. */
+  number: number;
+  type: CreditEntryType;
+  /** On the available balance, signed. */
+  amount_cents: number;
+  /** On the reserved balance, signed. */
+  reserved_cents: number;
+  closed_cents: ColumnType<number, never, never>;
+  /** The hold that this entry ends. */
+  hold_entry_id: string | null;
+  approval_id: string | null;
+  job_id: string | null;
+  contract_id: string | null;
+  milestone_id: string | null;
+  top_up_id: string | null;
+  note: string | null;
+  created_at: Date;
+};
+
+/** The signatures that a hold, or its release, was written for. Append-only. */
+export type CreditSignaturesTable = {
+  account_id: string;
+  entry_id: string;
+  approval_id: string;
+  statement_digest: Buffer;
+  user_id: string;
+};
+
+/** What an account's entries sum up to. Written by the trigger on `credit_entries` alone. */
+export type CreditBalancesTable = {
+  account_id: string;
+  available_cents: Generated<number>;
+  reserved_cents: Generated<number>;
+  last_entry: Generated<number>;
+};
+
+export type TopUpStatus = "PENDING" | "COMPLETED" | "EXPIRED";
+
+/** Who asked for a top-up: a token, by its name then, or a member; `lost`: the database has lost who. */
+export type TopUpAsker =
+  | { kind: "lost" }
+  | { kind: "token"; tokenId: string; name: string; preview: string }
+  | { kind: "person"; userId: string; name: string };
+
+export type TopUpsTable = {
+  account_id: string;
+  id: string;
+  amount_cents: number;
+  currency: string;
+  status: TopUpStatus;
+  asked_by: Json<TopUpAsker>;
+  processor: ProcessorName;
+  /** The number of the key that its Checkout Session is created under. */
+  session_number: Generated<number>;
+  session_id: string | null;
+  /** Where it is paid, while it is open. */
+  session_url: string | null;
+  /** What paid it. */
+  intent_id: string | null;
+  /** When the sweep looks at it next; null once it is decided. */
+  due_at: Date | null;
+  created_at: Date;
+  expires_at: Date;
+  completed_at: Date | null;
 };
 
 /** What a decision came to, linked into the account's chain. Append-only. */
@@ -791,6 +873,20 @@ export type SandboxChargesTable = {
   currency: string;
   status: "succeeded" | "failed";
   metadata: Json<Record<string, string>>;
+  created_at: Date;
+};
+
+export type SandboxCheckoutSessionsTable = {
+  id: string;
+  account_id: string;
+  idempotency_key: string;
+  amount_cents: number;
+  currency: string;
+  status: "open" | "complete" | "expired";
+  /** What paid it. */
+  intent_id: string | null;
+  metadata: Json<Record<string, string>>;
+  return_url: string;
   created_at: Date;
 };
 

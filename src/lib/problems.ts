@@ -246,6 +246,18 @@ const catalogue = {
     "The account has reached its limit of active tokens. Revoke one first.",
     true,
   ],
+  top_up_limit_reached: [
+    409,
+    "CONFLICT",
+    "The account has as many pending top-ups as it may have. Pay for one, or wait until one expires.",
+    true,
+  ],
+  top_up_ended: [
+    409,
+    "CONFLICT",
+    "This top-up can't be paid any more: it is completed or has expired. Request another one.",
+    true,
+  ],
   webhook_limit_reached: [
     409,
     "CONFLICT",
@@ -351,3 +363,10 @@ export function notFound(resource: string, idName: string, id: string): Problem 
 export function badField(field: string, message: string): Problem {
   return new Problem("bad_request", { field }, message);
 }
+
+/** 503 for whoever asks or confirms while the operator has paused all payments (CONTRACT.md §8). */
+export function paymentsPaused(): Problem {
+  return new Problem("payments_paused", { retryAfterSeconds: PAUSED_RETRY_SECONDS });
+}
+
+const PAUSED_RETRY_SECONDS = 60;

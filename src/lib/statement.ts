@@ -86,8 +86,12 @@ export function sumOf(terms: ApprovalTerms): { amountCents: number; currency: st
 const Decision = Type.Unsafe<"confirm" | "decline">(Type.String({ enum: ["confirm", "decline"] }));
 export type Decision = Static<typeof Decision>;
 
-/** What pays, as the person is shown it. */
-const Source = exact({ kind: Type.Literal("card"), brand: Type.String(), last4: Type.String() });
+/** What pays, as the person is shown it: a card, or the account's credits. */
+const Source = Type.Union([
+  exact({ kind: Type.Literal("card"), brand: Type.String(), last4: Type.String() }),
+  exact({ kind: Type.Literal("credits"), brand: Type.Null(), last4: Type.Null() }),
+]);
+export type Source = Static<typeof Source>;
 
 function statementSchema<A extends Action, T extends TSchema>(action: A, terms: T) {
   return exact({

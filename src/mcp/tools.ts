@@ -1,6 +1,8 @@
 import { type TObject, Type } from "@sinclair/typebox";
-import { Capabilities, Me } from "../accounts/schemas.ts";
+import { Capabilities, Me, TokenMetadata } from "../accounts/schemas.ts";
 import { Approval, ApprovalRequested, OneApproval } from "../approvals/schemas.ts";
+import { CreditEntry, CreditLedger, Credits, TopUp, TopUpAsked } from "../billing/credit-schemas.ts";
+import { PendingPayment } from "../billing/schemas.ts";
 import {
   Budget,
   Contract,
@@ -12,6 +14,8 @@ import {
 import { Event, PageQuery, Updates } from "../events/schemas.ts";
 import { IDEMPOTENCY_KEY_PATTERN } from "../http/idempotency.ts";
 import { ref } from "../lib/schema.ts";
+import { Webhook } from "../webhooks/schemas.ts";
+import { ACCOUNT_INPUTS, ACCOUNT_TOOLS } from "./account-tools.ts";
 import { selfContained } from "./tool-schema.ts";
 
 /** A tool as `tools/list` shows it. Descriptions are written for a model, which has nothing else to go by. */
@@ -99,6 +103,7 @@ export const INPUTS = {
     },
     STRICT,
   ),
+  ...ACCOUNT_INPUTS,
 } as const;
 
 export type ToolName = keyof typeof INPUTS;
@@ -201,9 +206,28 @@ const TOOLS_BY_NAME: Record<ToolName, Omit<Tool, "name" | "inputSchema">> = {
     outputSchema: Updates,
     annotations: READS,
   },
+  ...ACCOUNT_TOOLS,
 };
 
-const SHARED = [Approval, Budget, Capabilities, Contract, ContractWithBudget, Event, Me, Milestone, Updates];
+const SHARED = [
+  Approval,
+  Budget,
+  Capabilities,
+  Contract,
+  ContractWithBudget,
+  CreditEntry,
+  CreditLedger,
+  Credits,
+  Event,
+  Me,
+  Milestone,
+  PendingPayment,
+  TokenMetadata,
+  TopUp,
+  TopUpAsked,
+  Updates,
+  Webhook,
+];
 
 /** Every tool of `/mcp`, in the order in which it is shown. */
 export const TOOLS: readonly (Tool & { name: ToolName })[] = Object.entries(TOOLS_BY_NAME).map(

@@ -1,4 +1,5 @@
 import { hash } from "node:crypto";
+import { findUnbalanced } from "../billing/sums-service.ts";
 import type { Db } from "../database/connection.ts";
 import { canonicalText } from "../lib/canonical.ts";
 import { JUMP } from "../lib/numbers.ts";
@@ -25,7 +26,7 @@ export type AccountAudit = {
 
 /**
  * Walks every account's chain: each link is digested anew and held to the one before, to what it says of itself, and to
- * the rows that it tells of; the last one to the account's head. It reads in small pages, so that no chain is too long.
+ * the rows that it tells of; the last one to the account's head. And the account's money must add up. It reads in small pages, so that no chain is too long.
  * @param retained heads that were kept, by the operator's ids: a chain must still go through them
  */
 export async function* auditAccounts(
@@ -37,10 +38,13 @@ export async function* auditAccounts(
     const page: AuditedAccount[] = await listAccounts(db, after, ACCOUNTS_AT_ONCE);
     const keys = page.map(({ accountId }) => accountId);
     const unlinked = Map.groupBy(await listUnlinked(db, keys), ({ accountId }) => accountId);
+    const unbalanced = await findUnbalanced(db, keys);
     for (const account of page) {
       const kept = retained.get(account.organizationId);
       missing.delete(account.organizationId);
-      yield await auditAccount(db, account, kept, unlinked.get(account.accountId) ?? []);
+      const audit = await auditAccount(db, account, kept, unlinked.get(account.accountId) ?? []);
+      audit.findings.push(...(unbalanced.get(account.accountId) ?? []));
+      yield audit;
     }
     after = keys.at(-1) ?? null;
     if (page.length < ACCOUNTS_AT_ONCE) break;
@@ -140,7 +144,10 @@ function differences(content: LinkedContent, present: ReceiptContent): string[] 
   const differing = compared.filter(([, kept, now]) => canonicalText([kept]) !== canonicalText([now]));
   const booked = new Set(present.ledger.map((line) => canonicalText(line)));
   const unbooked = content.ledger.filter((line) => !booked.has(canonicalText(line)));
+  const credited = new Set(present.credits.map((entry) => canonicalText(entry)));
+  const uncredited = content.credits.filter((entry) => !credited.has(canonicalText(entry)));
   return [
+    ...(uncredited.length > 0 ? ["the credits do not have an entry that it names"] : []),
     ...differing.map(([name]) => `the database says otherwise of ${name}`),
     ...(unbooked.length > 0 ? ["the ledger does not have what it says was booked"] : []),
   ];

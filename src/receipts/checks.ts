@@ -20,6 +20,7 @@ export async function findFaults(content: LinkedContent): Promise<string[]> {
     ...decisionFaults(content),
     ...signerFaults(content),
     ...paymentFaults(content),
+    ...creditFaults(content),
     ...ledgerFaults(content),
   ];
 }
@@ -152,6 +153,30 @@ function refundFaults(
   if (approval.status === "confirmed" && named.length !== signed.length)
     faults.push("it names other refunds than were signed");
   return faults;
+}
+
+/** Credits moved as was signed: held for a funding from credits, given back by a contract's end, and else not at all. */
+function creditFaults({ approval, terms, statements, payments, credits }: LinkedContent): string[] {
+  const confirmed = approval.status === "confirmed";
+  const expected = new Map<string, [type: string, amountCents: number]>();
+  if (confirmed && "refunds" in terms) {
+    const named = (approval.result?.refunds ?? []) as { milestoneId: string; to: string; refundId: string }[];
+    for (const { milestoneId, amountCents, to } of terms.refunds) {
+      const gone = named.find((one) => one.milestoneId === milestoneId);
+      if (gone?.to === "credits")
+        expected.set(gone.refundId, [to === "credits" ? "HOLD_RELEASE" : "REFUND", amountCents]);
+    }
+  }
+  const paidBy = statements.at(-1)?.statement.source?.kind;
+  if (confirmed && approval.type === "milestone_fund" && paidBy === "credits" && "amountCents" in terms)
+    expected.set(credits[0]?.id ?? "", ["HOLD", -terms.amountCents]);
+  const moved = payments.some(({ status }) => status === "succeeded");
+  const found = credits.filter(({ type }) => !(type === "CAPTURE" && moved));
+  const right = found.every(({ id, type, amountCents }) => {
+    const [wanted, cents] = expected.get(id) ?? [];
+    return type === wanted && amountCents === cents;
+  });
+  return right && found.length === expected.size ? [] : ["the credits did not move as was signed"];
 }
 
 function ledgerFaults({ payments, ledger }: LinkedContent): string[] {

@@ -93,6 +93,23 @@ const CONTENT = {
     }),
     { description: "Every attempt to move money, the oldest first." },
   ),
+  credits: Type.Array(
+    exact({
+      id: Type.String(),
+      type: Type.Unsafe<"HOLD" | "CAPTURE" | "HOLD_RELEASE" | "REFUND">(
+        Type.String({ enum: ["HOLD", "CAPTURE", "HOLD_RELEASE", "REFUND"] }),
+      ),
+      milestoneId: Type.String(),
+      amountCents: Type.Integer({ description: "Signed, on the available balance." }),
+      createdAt: Time,
+      statements: Type.Array(Digest, {
+        maxItems: 2,
+        description:
+          "The digests of the statements that it was written for; none where a payment names them.",
+      }),
+    }),
+    { description: "Every entry of the account's credits that the decision made, the oldest first." },
+  ),
   ledger: Type.Array(
     exact({
       transactionId: Type.String(),

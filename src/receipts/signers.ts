@@ -9,7 +9,11 @@ type Payment = LinkedContent["payments"][number];
  * as were required, over the same terms and card, by different people, and no confirmation is for two payments of one milestone. One
  * that was enough by itself has its payment; a first of two may have come to nothing.
  */
-export function signerFaults({ approval, terms, statements, payments }: LinkedContent): string[] {
+export function signerFaults(content: LinkedContent): string[] {
+  return [...paymentSignerFaults(content), ...creditSignerFaults(content)];
+}
+
+function paymentSignerFaults({ approval, terms, statements, payments }: LinkedContent): string[] {
   const byCard = statements.filter(
     ({ statement }) => statement.decision === "confirm" && attempts(statement),
   );
@@ -22,7 +26,7 @@ export function signerFaults({ approval, terms, statements, payments }: LinkedCo
     const signed = payment.statements.map((digest) => byCard.find((one) => one.digest === digest));
     faults.push(
       ...(isComplete(signed)
-        ? faultsOfPayment(payment, signed)
+        ? faultsOfSigned(`payment ${payment.id}`, signed)
         : [`payment ${payment.id} is for a statement that is not there`]),
     );
   }
@@ -46,7 +50,25 @@ function attempts({ source, terms }: Signed["statement"]): boolean {
   return "payout" in terms || source?.kind === "card";
 }
 
-function faultsOfPayment({ id }: Payment, signed: readonly Signed[]): string[] {
+/** The same of what credits paid or gave back: what a payment names, its entry does not. */
+function creditSignerFaults({ approval, terms, statements, credits }: LinkedContent): string[] {
+  const byCredits = statements.filter(
+    ({ statement }) => statement.decision === "confirm" && !attempts(statement),
+  );
+  const own = credits.filter(({ type }) => type === "HOLD" || type === "HOLD_RELEASE");
+  const faults = own.flatMap((entry) => {
+    const signed = entry.statements.map((digest) => statements.find((one) => one.digest === digest));
+    if (!isComplete(signed)) return [`credit entry ${entry.id} is for a statement that is not there`];
+    return faultsOfSigned(`credit entry ${entry.id}`, signed);
+  });
+  const limit = approval.secondSignerFromCents;
+  const alone = byCredits.some(({ signersRequired }) => signersRequired === 1);
+  if (alone && limit !== null && sumOf(terms).amountCents >= limit)
+    faults.push("one person confirmed what needs two");
+  return faults;
+}
+
+function faultsOfSigned(what: string, signed: readonly Signed[]): string[] {
   const required = signed.at(-1)?.signersRequired;
   const people = new Set(signed.map(({ signedBy }) => signedBy.userId));
   const texts = new Set(signed.map(({ statement }) => canonicalText({ ...statement, nonce: "" })));
@@ -56,7 +78,7 @@ function faultsOfPayment({ id }: Payment, signed: readonly Signed[]): string[] {
     [people.size === signed.length, "was made for two signatures of one person"],
     [texts.size === 1, "was made for signatures over different things"],
   ];
-  return right.filter(([holds]) => !holds).map(([, fault]) => `payment ${id} ${fault}`);
+  return right.filter(([holds]) => !holds).map(([, fault]) => `${what} ${fault}`);
 }
 
 function lastOf(payments: readonly Payment[], { digest }: Signed): boolean {

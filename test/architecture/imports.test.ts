@@ -22,12 +22,12 @@ const ROLES = {
     ...words("assertion attempts background boundaries challenge checks claim client cookie"),
     ...words("declines deps exchange file json keys limits merge party passwords pricing queue refusals"),
     ...words(
-      "registration report requirements resolver rules sandbox schedule schema scopes signature signers state stripe outgoing target",
+      "registration report requirements resolver rules sandbox schedule schema scopes signature signers state stripe outgoing checkout source ups target",
     ),
     ...words("to token validators verifier waiters wire"),
   ],
   rules: words(
-    "service attempt booking charge payout refund refusal returns seam sending steps decide events funding payment reversals signer submission",
+    "service attempt booking charge payout refund refusal returns sending steps decide events funding payment reversals signer submission",
   ),
   outside: words(
     "acts answers calls errors gate server tools form forms view deliveries paths amount words routes jobs page pages",

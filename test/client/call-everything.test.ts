@@ -54,7 +54,7 @@ describe("the whole way of an agent, by the generated client, over the wire", ()
     const me = await dataOf(api.GET("/auth/me"));
     expect([me.account.organizationId, me.account.claimed]).toEqual([account, true]);
     const { capabilities } = await dataOf(api.GET("/capabilities"));
-    expect(capabilities).toEqual({ paymentsWrite: true, credits: false, webhooks: true });
+    expect(capabilities).toEqual({ paymentsWrite: true, credits: true, webhooks: true });
     expect((await dataOf(api.GET("/job-drafts/capabilities"))).capabilities).toEqual(capabilities);
   });
 
@@ -176,6 +176,23 @@ describe("the whole way of an agent, by the generated client, over the wire", ()
     const rotated = await dataOf(api.POST("/webhooks/{webhookId}/rotate-secret", { params: { path } }));
     expect(rotated.secret).not.toBe(secret);
     expect((await dataOf(api.DELETE("/webhooks/{webhookId}", { params: { path } }))).deleted).toBe(true);
+  });
+
+  test("it asks for a top-up, once for its Idempotency-Key, and reads the credits", async () => {
+    const api = await agent;
+    const add = () =>
+      api.POST("/credits/top-ups", {
+        params: { header: { "Idempotency-Key": "top-up" } },
+        body: { amountUsd: 250 },
+      });
+    const asked = await dataOf(add());
+    expect(await dataOf(add())).toEqual(asked);
+    const path = { topUpId: asked.topUpId };
+    expect(await dataOf(api.GET("/credits/top-ups/{topUpId}", { params: { path } }))).toEqual({
+      topUp: asked.topUp,
+    });
+    expect((await dataOf(api.GET("/credits"))).credits.availableCents).toBe(0);
+    expect((await dataOf(api.GET("/credits/ledger"))).entries).toEqual([]);
   });
 
   test("so every operation of the document has been called, and answered as it says", () => {

@@ -9,6 +9,7 @@ import { coversScope, SCOPES } from "../../src/lib/scopes.ts";
 import { newSecret } from "../../src/lib/secrets.ts";
 import { type Answer, call, createFixture, type Fixture, fund, operate } from "../support/fixtures.ts";
 import { OPERATOR_KEY, PUBLIC_URL, startService } from "../support/service.ts";
+import { requestTopUp } from "../support/top-ups.ts";
 import { createDelivery, FEATURES } from "../support/webhooks.ts";
 import { ask, bytesOf, expectRefusal } from "./expectations.ts";
 import { digestRows, endTokens } from "./rows.ts";
@@ -35,13 +36,15 @@ type Ids = Record<
   | "paymentMethodId"
   | "tokenId"
   | "webhookId"
-  | "deliveryId",
+  | "deliveryId"
+  | "topUpId",
   string
 >;
 
 /** What a route's body must hold at least, where it must hold anything. */
 const BODIES: Record<string, unknown> = {
   "POST /api/public/v1/contracts/:contractId/milestones": { description: "One more", amountUsd: 1 },
+  "POST /api/public/v1/credits/top-ups": { amountUsd: 250 },
 };
 
 async function createIds(): Promise<{ fixture: Fixture; ids: Ids }> {
@@ -60,6 +63,7 @@ async function createIds(): Promise<{ fixture: Fixture; ids: Ids }> {
     tokenId: metadata.id,
     webhookId,
     deliveryId,
+    topUpId: (await requestTopUp(app, fixture)).body.topUpId,
   };
   return { fixture, ids };
 }

@@ -214,6 +214,7 @@ describe("what Stripe tells of an intent", () => {
         type: "ping",
         intentId: null,
         setupId: null,
+        sessionId: null,
         sent: null,
         accountId: null,
       });

@@ -24,7 +24,7 @@ const { app, db, config } = await startService({}, undefined, rails);
 const deps = { db, config, processor: rails.open(db), logger: createLogger("silent") };
 
 function tell(notice: Partial<ProcessorEvent>): Promise<void> {
-  const nothing = { intentId: null, setupId: null, sent: null, accountId: null };
+  const nothing = { intentId: null, setupId: null, sessionId: null, sent: null, accountId: null };
   return receiveProcessorEvent(deps, { id: newId(), type: "", ...nothing, ...notice });
 }
 

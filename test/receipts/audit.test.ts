@@ -116,7 +116,7 @@ describe("audit", () => {
       "receipt 4: the database says otherwise of the approval",
     ])
       expect(text).toContain(`\n  ${finding}`);
-    expect(text).toContain("6 findings.");
+    expect(text).toContain("7 findings.");
   });
 
   test("finds a receipt that was changed, and one that was taken out of the middle", async () => {

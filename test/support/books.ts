@@ -13,15 +13,18 @@ const FAULTS: Record<string, string> = {
   "a charge that nobody has booked or will book": `
     select c.id from charges c where c.status = 'succeeded' and not exists (
       select from payments p where p.account_id = c.account_id and p.intent_id = c.intent_id
-        and p.status <> 'refused' and p.amount_cents = c.amount_cents)`,
+        and p.status <> 'refused' and p.amount_cents = c.amount_cents) and not exists (
+      select from top_ups t where t.account_id = c.account_id and t.id::text = c.metadata->>'topUpId'
+        and (t.status <> 'EXPIRED') and (t.intent_id is null or t.intent_id = c.intent_id))`,
   "an intent that can still move although its payment is refused": `
     select p.id from payments p join intents i on i.id = p.intent_id
     where p.status = 'refused' and i.status not in ('requires_payment_method', 'canceled')`,
   "an approval that was charged twice": `
-    select c.metadata->>'approvalId' as id from charges c where c.status = 'succeeded'
+    select c.metadata->>'approvalId' as id from charges c where c.status = 'succeeded' and c.metadata->>'topUpId' is null
     group by 1 having count(*) > 1`,
   "a milestone that was charged twice": `
     select c.metadata->>'milestoneId' as id from charges c where c.status = 'succeeded' and c.amount_cents > 0
+      and c.metadata->>'topUpId' is null
     group by c.account_id, 1 having count(*) > 1`,
   "a success without its one invoice": `
     select p.id from payments p where p.kind <> 'refund' and p.status = 'succeeded' and 1 <> (
@@ -42,7 +45,7 @@ const FAULTS: Record<string, string> = {
     having count(l.line) <> 2 or sum(l.amount_cents) <> 0 or max(l.amount_cents) <> p.amount_cents
       or count(distinct l.transaction_id) <> 1`,
   "a ledger entry without a success": `
-    select l.payment_id as id from ledger_entries l where not exists (
+    select l.payment_id as id from ledger_entries l where l.payment_id is not null and not exists (
       select from payments p where p.account_id = l.account_id and p.id = l.payment_id
         and (p.status = 'succeeded' or p.kind = 'refund'))`,
   "a milestone whose money is not in exactly one place": `
@@ -54,13 +57,49 @@ const FAULTS: Record<string, string> = {
   "a movement that does not sum to zero": `
     select transaction_id as id from ledger_entries group by account_id, transaction_id having sum(amount_cents) <> 0`,
   "a confirmed approval out of step with payment, milestone or invoice": `
-    select v.id from approvals v where v.status = 'confirmed' and v.type = 'milestone_fund' and not exists (
+    select v.id from approvals v where v.status = 'confirmed' and v.type = 'milestone_fund'
+      and v.result->>'paymentIntentId' is not null and not exists (
       select from payments p
       join milestones m on m.account_id = p.account_id and m.id = p.milestone_id
       where p.account_id = v.account_id and p.approval_id = v.id and p.status = 'succeeded'
         and p.intent_id = v.result->>'paymentIntentId' and p.amount_cents = (v.terms->>'amountCents')::bigint
         and m.id = v.milestone_id and m.status in ('ACTIVE_FUNDED', 'PAID', 'REFUNDED')
         and m.invoice_id = v.result->>'invoiceId')`,
+  "a funding from credits out of step with its hold, milestone or invoice": `
+    select v.id from approvals v where v.status = 'confirmed' and v.type = 'milestone_fund'
+      and v.result->>'paymentIntentId' is null and not exists (
+      select from credit_entries e
+      join milestones m on m.account_id = e.account_id and m.id = e.milestone_id
+      join invoices i on i.account_id = e.account_id and i.approval_id = v.id and i.status in ('paid', 'refunded')
+      where e.account_id = v.account_id and e.approval_id = v.id and e.type = 'HOLD'
+        and e.reserved_cents = (v.terms->>'amountCents')::bigint and m.id = v.milestone_id
+        and m.status in ('ACTIVE_FUNDED', 'PAID', 'REFUNDED') and m.invoice_id = v.result->>'invoiceId'
+        and i.id::text = m.invoice_id)`,
+  "a balance of credits that is not what its entries and the ledger sum up to": `
+    select b.account_id as id from credit_balances b
+    left join lateral (
+      select coalesce(sum(amount_cents), 0) as available, coalesce(sum(reserved_cents), 0) as reserved, count(*) as entries
+      from credit_entries e where e.account_id = b.account_id
+    ) e on true
+    left join lateral (
+      select coalesce(sum(amount_cents), 0) as credits from ledger_entries l
+      where l.account_id = b.account_id and l.ledger_account = 'credits'
+    ) l on true
+    where b.available_cents <> e.available or b.reserved_cents <> e.reserved or b.last_entry <> e.entries
+      or b.available_cents <> -l.credits`,
+  "a hold without all the signatures that it needed": `
+    select e.id from credit_entries e
+    left join credit_signatures u on u.account_id = e.account_id and u.entry_id = e.id
+    left join signatures s on s.account_id = u.account_id and s.approval_id = u.approval_id
+      and s.statement_digest = u.statement_digest and s.user_id = u.user_id and s.decision = 'confirm'
+    where e.type in ('HOLD', 'HOLD_RELEASE')
+    group by e.account_id, e.id having count(s.user_id) = 0 or count(s.user_id) < max(s.signers_required)`,
+  "a completed top-up without its one entry, or paid otherwise than by its page": `
+    select t.id from top_ups t where t.status = 'COMPLETED' and (1 <> (
+      select count(*) from credit_entries e where e.account_id = t.account_id and e.top_up_id = t.id and e.type = 'TOP_UP'
+        and e.amount_cents = t.amount_cents
+    ) or not exists (
+      select from charges c where c.account_id = t.account_id and c.intent_id = t.intent_id and c.status = 'succeeded'))`,
   "a confirmed release out of step with payout, milestone or invoice": `
     select v.id from approvals v where v.status = 'confirmed' and v.type = 'milestone_approve' and not exists (
       select from payments p

@@ -1,7 +1,8 @@
 import type { HumanApproval } from "../../approvals/human-service.ts";
+import { payingSource } from "../../approvals/source.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { sumOf } from "../../lib/statement.ts";
-import { amount, cardName, mentioned } from "../kit/wording.ts";
+import { amount, mentioned, sourceName } from "../kit/wording.ts";
 
 /** What the pages say of an approval, by its type: before the decision, while money moves, and after. */
 export type ActWords = {
@@ -35,7 +36,10 @@ export function actWords(approval: HumanApproval): ActWords {
 
 type Of<T extends HumanApproval["type"]> = Extract<HumanApproval, { type: T }>;
 
-function funding({ card, terms, milestoneStatus }: Of<"milestone_fund">): ActWords {
+function funding(approval: Of<"milestone_fund">): ActWords {
+  const { terms, milestoneStatus } = approval;
+  const source = payingSource(approval);
+  const sum = amount(terms.amountCents, terms.currency);
   const payee = mentioned(terms.payee.displayName);
   return {
     ask: "Pay",
@@ -44,7 +48,10 @@ function funding({ card, terms, milestoneStatus }: Of<"milestone_fund">): ActWor
     done: "paid",
     button: "Confirm and pay",
     asked: "this milestone to be funded",
-    confirmed: html`the ${card && cardName(card)} is charged ${amount(terms.amountCents, terms.currency)}, once`,
+    confirmed:
+      source?.kind === "credits"
+        ? html`${sum} of the account’s credits is reserved, once, and no card is charged`
+        : html`the ${source && sourceName(source)} is charged ${sum}, once`,
     declined: "nothing is paid",
     outcome: html`<strong>Paid.</strong>${
       milestoneStatus === "ACTIVE_FUNDED" && html` The money is held for ${payee} until the work is approved.`

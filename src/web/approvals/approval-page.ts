@@ -4,7 +4,7 @@ import type { Signing } from "../../approvals/second-signer.ts";
 import type { PaymentRow, ReversalRow } from "../../billing/payment-service.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { formatAmount } from "../../lib/money.ts";
-import { sumOf } from "../../lib/statement.ts";
+import { type Source, sumOf } from "../../lib/statement.ts";
 import { type Fault, hiddenField } from "../kit/forms.ts";
 import type { Page } from "../kit/layout.ts";
 import { reversalNotices } from "../kit/reversals.ts";
@@ -22,8 +22,8 @@ export type ApprovalView = {
   returned: boolean;
   /** For the form that asks for the outcome now. */
   lookToken: string;
-  /** The people who decided, by their names in the account, and the card that they signed for. */
-  signed: { signers: readonly string[]; source: { brand: string; last4: string } | null } | undefined;
+  /** The people who decided, by their names in the account, and what they signed for to pay. */
+  signed: { signers: readonly string[]; source: Source | null } | undefined;
   /** How many people must sign, and who has; absent where nothing can be decided any more. */
   signing: Signing | undefined;
   /** Whether the first signature is this person's own. */

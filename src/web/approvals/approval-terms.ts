@@ -1,17 +1,15 @@
 import type { HumanApproval } from "../../approvals/human-service.ts";
+import { payingSource } from "../../approvals/source.ts";
 import { Html, html } from "../../lib/html.ts";
-import { sumOf } from "../../lib/statement.ts";
+import { type Source, sumOf } from "../../lib/statement.ts";
 import { formatTimeLeft } from "../../lib/time.ts";
-import { amount, cardName, named, quote, standsBehind, time } from "../kit/wording.ts";
+import { amount, named, quote, sourceName, standsBehind, time } from "../kit/wording.ts";
 
 /**
  * What is confirmed or declined, as it stood when the agent asked.
- * @param paidFrom the card that was signed for last; while the approval waits, the card on file is shown
+ * @param paidFrom what was signed for last; while the approval waits, what would pay is shown
  */
-export function approvalTerms(
-  approval: HumanApproval,
-  paidFrom: { brand: string; last4: string } | null,
-): Html {
+export function approvalTerms(approval: HumanApproval, paidFrom: Source | null): Html {
   const { amountCents, currency } = sumOf(approval.terms);
   return html`<dl class="terms">
         ${row("Amount", html`<strong>${amount(amountCents, currency)}</strong> in full`)}
@@ -46,14 +44,17 @@ function refundRows({ terms, accountName }: Of<"contract_end">): Html {
         ${wideRow("Refunds", html`<ul>${refunds}</ul><span class="quiet">What a bank takes back no more goes to the account’s credits.</span>`)}`;
 }
 
-function source(
-  { type, state, card }: HumanApproval,
-  paidFrom: { brand: string; last4: string } | null,
-): Html | null {
+function source(approval: HumanApproval, paidFrom: Source | null): Html | null {
+  const { type, state, availableCents, terms } = approval;
   if (type !== "milestone_fund") return row("Paid from", "The money that is held");
-  if (state === "waiting") return row("Paid from", card === null ? "No card on file" : cardName(card));
+  if (state === "waiting") {
+    const paying = payingSource(approval);
+    const available =
+      paying?.kind === "credits" && html`, ${amount(availableCents, sumOf(terms).currency)} available`;
+    return row("Paid from", paying === null ? "No card on file" : html`${sourceName(paying)}${available}`);
+  }
   if (paidFrom === null || state === "expired") return null;
-  return row("Paid from", cardName(paidFrom));
+  return row("Paid from", sourceName(paidFrom));
 }
 
 /** What people need who look it up elsewhere, out of the way of those who decide; so that all is shown that is signed. */

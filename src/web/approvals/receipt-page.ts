@@ -5,7 +5,7 @@ import { sumOf } from "../../lib/statement.ts";
 import { passkeyName } from "../../receipts/report.ts";
 import type { Receipt, Signed } from "../../receipts/schemas.ts";
 import type { Page } from "../kit/layout.ts";
-import { amount, cardName, named, quote, standsBehind, time } from "../kit/wording.ts";
+import { amount, named, quote, sourceName, standsBehind, time } from "../kit/wording.ts";
 
 export type ReceiptView = {
   receipt: Receipt;
@@ -101,16 +101,14 @@ function references({ id, contractId, jobId, result }: Receipt["approval"], term
 }
 
 /** Whether it was the first of two confirmations, and no payment was made for it. */
-function cameToNothing({ statement, digest }: Signed, { payments: attempts }: Receipt): boolean {
-  return statement.decision === "confirm" && !attempts.some(({ statements }) => statements.includes(digest));
+function cameToNothing({ statement, digest }: Signed, { payments: attempts, credits }: Receipt): boolean {
+  const moved = [...attempts, ...credits].some(({ statements }) => statements.includes(digest));
+  return statement.decision === "confirm" && !moved;
 }
 
 function signature({ statement, signedBy, signedAt, proof, digest }: Signed, unused: boolean): Html {
   const { source, decision } = statement;
-  const card =
-    source?.brand && source.last4
-      ? html`, from the ${cardName({ brand: source.brand, last4: source.last4 })}`
-      : "";
+  const card = source === null ? "" : html`, from the ${sourceName(source)}`;
   return row(
     decision === "confirm" ? "Confirmed by" : "Declined by",
     html`<strong>${named(signedBy.name)}</strong>${signedBy.email !== null && html`, ${named(signedBy.email)}`}${card}

@@ -17,6 +17,11 @@ export type Attempt = { id: string; returnUrl: string; method: string };
 
 export type HeldIntent<T> = { intent: T; attempt: Attempt | undefined };
 
+export type HeldSession = {
+  session: Stripe.Checkout.Session;
+  paymentIntentData: Stripe.Checkout.SessionCreateParams.PaymentIntentData;
+};
+
 export type HeldEvent = { event: Stripe.Event; type: string };
 
 /** An answer that is kept under an idempotency key; none while the first request is still being executed. */
@@ -36,6 +41,7 @@ export type Books = {
   methods: Map<string, HeldMethod>;
   setupIntents: Map<string, HeldIntent<Stripe.SetupIntent>>;
   intents: Map<string, HeldIntent<Stripe.PaymentIntent>>;
+  sessions: Map<string, HeldSession>;
   charges: Map<string, Stripe.Charge>;
   refunds: Map<string, Stripe.Refund>;
   transfers: Map<string, Stripe.Transfer>;
@@ -52,6 +58,7 @@ export function emptyBooks(): Books {
     methods: new Map(),
     setupIntents: new Map(),
     intents: new Map(),
+    sessions: new Map(),
     charges: new Map(),
     refunds: new Map(),
     transfers: new Map(),
@@ -127,6 +134,7 @@ const NAMES: Partial<Record<keyof Kept, { kind: string; field: string }>> = {
   methods: { kind: "PaymentMethod", field: "payment_method" },
   setupIntents: { kind: "setupintent", field: "intent" },
   intents: { kind: "payment_intent", field: "intent" },
+  sessions: { kind: "checkout.session", field: "session" },
   charges: { kind: "charge", field: "id" },
   refunds: { kind: "refund", field: "id" },
   transfers: { kind: "transfer", field: "id" },

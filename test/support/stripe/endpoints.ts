@@ -2,6 +2,7 @@ import type Stripe from "stripe";
 import * as balance from "./balance.ts";
 import { type Desk, look } from "./books.ts";
 import * as charges from "./charges.ts";
+import * as sessions from "./checkout-sessions.ts";
 import { confirmIntent } from "./confirmations.ts";
 import * as customers from "./customers.ts";
 import * as disputes from "./disputes.ts";
@@ -131,6 +132,21 @@ export const ENDPOINTS: readonly Endpoint[] = [
   endpoint("POST /v1/payment_intents/:id", intentRules.updateRules, paymentIntents.updateIntent),
   endpoint("POST /v1/payment_intents/:id/confirm", intentRules.confirmRules, confirmIntent),
   endpoint("POST /v1/payment_intents/:id/cancel", intentRules.cancelRules, paymentIntents.cancelIntent),
+
+  endpoint("POST /v1/checkout/sessions", sessions.createRules, sessions.createSession),
+  endpoint("GET /v1/checkout/sessions", sessions.listRules, (desk, fields) => {
+    const all = [...desk.books.sessions.keys()].map((id) => sessions.readSession(desk, id));
+    const { customer, payment_intent, status } = fields;
+    return toList(
+      "/v1/checkout/sessions",
+      having(all, { customer, payment_intent, status }),
+      fields as object,
+    );
+  }),
+  endpoint<Stripe.Checkout.SessionRetrieveParams>("GET /v1/checkout/sessions/:id", readable, (desk, _, id) =>
+    sessions.readSession(desk, id),
+  ),
+  endpoint("POST /v1/checkout/sessions/:id/expire", sessions.expireRules, sessions.expireSession),
 
   endpoint("GET /v1/charges", charges.listChargesRules, (desk, fields) => {
     const { customer, payment_intent, transfer_group } = fields;

@@ -6,6 +6,7 @@ import type Stripe from "stripe";
 import { BANK_PATH, bankHtml, findAttempt, returnAddress } from "./bank-page.ts";
 import { type Books, type Desk, emptyBooks, look, newId } from "./books.ts";
 import type { Decline } from "./cards.ts";
+import { paySession } from "./checkout-sessions.ts";
 import { answerIntent, settleProcessing } from "./confirmations.ts";
 import { Deliveries } from "./deliveries.ts";
 import { closeDispute, openDispute } from "./disputes.ts";
@@ -36,6 +37,8 @@ export type FakeStripe = {
   advance(seconds: number): void;
   /** What the person does at their bank, whose page `next_action` names, without a browser. */
   answerBank(intentId: string, passed: boolean): void;
+  /** What a person does on Stripe's page: pays with this card. Throws what their bank says. */
+  payCheckout(sessionId: string, card?: string): Stripe.Checkout.Session;
   /** What becomes of an intent that a fault has left `processing`. */
   settle(intentId: string, decline?: Decline): void;
   /** What a cardholder does at their bank: takes back what a charge, or an intent's charge, has moved. */
@@ -143,6 +146,7 @@ export async function startFakeStripe({ from, bankOrigin }: Options = {}): Promi
       if (setup !== undefined) answerSetup(desk, setup, passed);
       else answerIntent(desk, look(desk, "intents", id), passed);
     },
+    payCheckout: (id, card = "pm_card_visa") => paySession(desk, id, card),
     settle: (id, decline) => settleProcessing(desk, id, decline),
     dispute(id, reason = "fraudulent") {
       const charge = books.charges.get(id) ?? fake.charges().get(id);
