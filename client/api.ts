@@ -445,7 +445,7 @@ export interface paths {
         };
         /**
          * Read a webhook
-         * @description A webhook that is `DISABLED` says why; delete it, and make it anew.
+         * @description `disabledReason` says why a webhook is `DISABLED`; delete it and create a new one.
          */
         get: operations["getWebhook"];
         put?: never;
@@ -800,7 +800,7 @@ export interface components {
             };
         };
         Me: {
-            /** @description The human behind the account: its first owner. Null fields: nobody has taken it on yet. */
+            /** @description The human behind the account: its first owner. Null fields: the account has no owner yet. */
             actor: {
                 userId: string | null;
                 email: string | null;
@@ -1397,7 +1397,7 @@ export interface components {
                 reason: "account_frozen";
             };
         };
-        /** @description There is no such thing, or it is not yours to see. */
+        /** @description Not found, or you don't have access to it. */
         NotFound: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1599,7 +1599,7 @@ export interface components {
                 reason: "request_in_progress";
             };
         };
-        /** @description This approval has been decided already, or has lapsed. */
+        /** @description This approval has already been decided, or it has expired. */
         AlreadyDecided: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1612,7 +1612,7 @@ export interface components {
                 status?: string;
             };
         };
-        /** @description There is no receipt: nobody has confirmed or declined this approval, or they did before receipts were kept. */
+        /** @description There is no receipt. This approval has not been confirmed or declined, or that happened before receipts were kept. */
         NoReceipt: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1625,7 +1625,7 @@ export interface components {
                 approvalId: string;
             };
         };
-        /** @description The account has as many active tokens as it may have. Revoke one first. */
+        /** @description The account has reached its limit of active tokens. Revoke one first. */
         TokenLimitReached: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1650,7 +1650,7 @@ export interface components {
                 reason: "top_up_limit_reached";
             };
         };
-        /** @description The account has as many webhooks as it may have. Delete one first. */
+        /** @description The account has reached its limit of webhooks. Delete one first. */
         WebhookLimitReached: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1663,7 +1663,7 @@ export interface components {
                 limit: number;
             };
         };
-        /** @description This webhook is disabled. Delete it, and make it anew. */
+        /** @description This webhook is disabled. Delete it and create a new one. */
         WebhookDisabled: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1686,7 +1686,7 @@ export interface components {
                 retryAfterSeconds: number;
             };
         };
-        /** @description Too many approvals of this account wait for a human. Let them be decided first. */
+        /** @description Too many approvals of this account are pending. Wait until a human has decided some of them. */
         TooManyPending: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1792,7 +1792,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1819,7 +1819,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account wait for a human. Let them be decided first. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account are pending. Wait until a human has decided some of them. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1899,7 +1899,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1926,7 +1926,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account wait for a human. Let them be decided first. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account are pending. Wait until a human has decided some of them. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2005,7 +2005,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2014,7 +2014,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description Money is moving for this milestone right now. Try again when its outcome is known. / This approval has been decided already, or has lapsed. */
+            /** @description Money is moving for this milestone right now. Try again when its outcome is known. / This approval has already been decided, or it has expired. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2111,7 +2111,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2199,7 +2199,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2208,7 +2208,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description There is no receipt: nobody has confirmed or declined this approval, or they did before receipts were kept. */
+            /** @description There is no receipt. This approval has not been confirmed or declined, or that happened before receipts were kept. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2465,7 +2465,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2573,7 +2573,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2851,7 +2851,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3083,7 +3083,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3110,7 +3110,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account wait for a human. Let them be decided first. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account are pending. Wait until a human has decided some of them. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3543,7 +3543,7 @@ export interface operations {
                     "application/json": components["schemas"]["AccountFrozen"] | components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description The account has as many active tokens as it may have. Revoke one first. */
+            /** @description The account has reached its limit of active tokens. Revoke one first. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3649,7 +3649,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3837,7 +3837,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
                 };
             };
-            /** @description The account has as many webhooks as it may have. Delete one first. */
+            /** @description The account has reached its limit of webhooks. Delete one first. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3943,7 +3943,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4033,7 +4033,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4136,7 +4136,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4229,7 +4229,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4238,7 +4238,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description This webhook is disabled. Delete it, and make it anew. */
+            /** @description This webhook is disabled. Delete it and create a new one. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4337,7 +4337,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4346,7 +4346,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description This webhook is disabled. Delete it, and make it anew. */
+            /** @description This webhook is disabled. Delete it and create a new one. */
             409: {
                 headers: {
                     [name: string]: unknown;

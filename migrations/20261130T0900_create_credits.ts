@@ -35,7 +35,7 @@ const topUps = [
   `create unique index top_ups_session on top_ups (account_id, session_id) where session_id is not null`,
   `create unique index top_ups_intent on top_ups (account_id, intent_id) where intent_id is not null`,
   `create trigger top_ups_processor before insert or update of processor on top_ups
-    for each row execute function of_these_books()`,
+    for each row execute function require_processor()`,
   // What was asked stays. A top-up that expired may still turn out to be paid; one that is completed stays so.
   `create trigger top_ups_kept before update on top_ups
     for each row when (
