@@ -43,6 +43,12 @@ export function newLease(now: Date): payments.Lease {
   return { id: newId(), until: addSeconds(now, LEASE_SECONDS) };
 }
 
+/** Shortens what a step back of the database's clock has made wait too long. Several processes may run it at once. */
+export function shortenWaits({ db }: PaymentDeps): Promise<void> {
+  const { atMost: waitSeconds } = LOOK_AGAIN;
+  return payments.shortenPaymentWaits(db, { leaseSeconds: LEASE_SECONDS, waitSeconds });
+}
+
 /**
  * Advances an attempt as far as it goes: the one function for the web request, the sweep and the processor's
  * webhook (DESIGN.md, Paying). Does nothing while somebody else holds its lease, or when it is decided. It

@@ -3,6 +3,7 @@ export {
   insertProcessorEvent,
   listDueEvents,
   markEventHandled,
+  shortenEventWaits,
   takeEvent,
 } from "./event-store.ts";
 export { holdPause, makeDue, type Pause, readPause, setPause } from "./pause-store.ts";
@@ -22,6 +23,7 @@ export {
   type PaymentRow,
   readClockAfter,
   readNames,
+  shortenPaymentWaits,
   stepPayment,
   takeLease,
 } from "./payment-store.ts";

@@ -12,13 +12,13 @@ import { OPERATOR_SECRET } from "./operator-service.ts";
 import * as store from "./operator-store.ts";
 import { signatureHeaders } from "./signature.ts";
 
-const LEASE_SECONDS = 30;
+export const LEASE_SECONDS = 30;
 /** An exchange takes 10 s at most; none begins that could outlive the lease. */
 const EXCHANGE_SECONDS = 15;
 const PAGE = 50;
 /** After each failed attempt, and the last one for ever: nothing is given up, and a receiver that is back is soon seen. */
 const WAITS = [5, 30, 60, 300] as const;
-const LONGEST_WAIT = 300;
+export const LONGEST_WAIT = 300;
 const UNSIGNED = "could not be signed: SECRETS_KEY lacks the key that sealed the secret";
 
 export type OperatorDispatchDeps = {
