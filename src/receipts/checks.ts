@@ -9,8 +9,8 @@ import { signerFaults } from "./signers.ts";
 export const NO_LINK = "0".repeat(64);
 
 /**
- * Everything that can be wrong with what a receipt says, for people; nothing when it all fits together. It asks nobody,
- * and knows neither whose the passkeys are nor what the database holds.
+ * Everything that is inconsistent in a receipt, as text for people; empty when nothing is. Does no I/O. Cannot tell
+ * whose the passkeys are, or what the database holds.
  */
 export async function findFaults(content: LinkedContent): Promise<string[]> {
   const signed = await Promise.all(content.statements.map((one, i) => faultsOf(content, one, i + 1)));
@@ -54,7 +54,7 @@ async function faultsOf(
   return right.filter(([holds]) => !holds).map(([, fault]) => `statement ${number} ${fault}`);
 }
 
-/** Whether a passkey's assertion is what it claims to be; of a password there is nothing to check. */
+/** Whether a passkey's assertion is valid. A password's proof holds nothing to check. */
 async function proves(proof: Proof, challenge: Buffer): Promise<boolean> {
   if (proof.kind !== "passkey") return true;
   const { credentialId: id, publicKey, rpId, origin, authenticatorData, clientDataJSON, signature } = proof;
@@ -68,7 +68,7 @@ async function proves(proof: Proof, challenge: Buffer): Promise<boolean> {
   return "verified" in checked;
 }
 
-/** What was signed are the terms: what the approval says that it is about must be the same. */
+/** The approval must be about the signed terms. */
 function subjectFaults({ approval, terms }: LinkedContent): string[] {
   const same =
     approval.contractId === terms.contractId &&
@@ -77,7 +77,7 @@ function subjectFaults({ approval, terms }: LinkedContent): string[] {
   return same ? [] : ["the approval is about something else than its terms"];
 }
 
-/** After refused cards there are more confirmations than one; the last word is the decision. */
+/** A refused card leads to another confirmation, so there may be several. The last statement is the decision. */
 function decisionFaults({ approval, statements }: LinkedContent): string[] {
   const decided = approval.status === "confirmed" ? "confirm" : "decline";
   const last = statements.at(-1)?.statement.decision;
@@ -85,7 +85,7 @@ function decisionFaults({ approval, statements }: LinkedContent): string[] {
   return last === decided && before ? [] : [`it says ${approval.status}, and what was signed does not`];
 }
 
-/** Each attempt to pay names what was signed for it, and only the last one of what is confirmed succeeded. */
+/** Every payment must be over the terms. Only the last payment of a confirmed approval succeeded. */
 function paymentFaults({ approval, terms, statements, payments }: LinkedContent): string[] {
   const paid = approval.status === "confirmed" && statements.at(-1)?.statement.source?.kind === "card";
   const faults: string[] = [];

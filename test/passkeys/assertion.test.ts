@@ -28,7 +28,7 @@ describe("an assertion", () => {
   const stranger = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
   test.each<[string, Lies, string]>([
     ["without user verification", { userVerified: false }, "person_not_verified"],
-    ["without anybody there", { userPresent: false }, "nobody_present"],
+    ["without anybody there", { userPresent: false }, "user_not_present"],
     ["of another origin", { origin: "https://pay.example.org" }, "other_origin"],
     ["for another relying party", { rpId: "example.com" }, "other_relying_party"],
     ["of a frame within another site", { crossOrigin: true }, "framed_by_another_site"],

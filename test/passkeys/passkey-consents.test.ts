@@ -50,7 +50,7 @@ describe("an owner's consent", () => {
     const answer = await agree(owner, id, own);
     expect(answer.headers.location).toBe(`${SECURITY}?said=passkey-agreed`);
     expect(await confirms(ada, authenticator)).toBe(true);
-    expect((await subjectsTo(db, story.email)).at(-1)).toBe("Your passkey for Countersign counts now");
+    expect((await subjectsTo(db, story.email)).at(-1)).toBe("Your passkey for Countersign is active");
 
     const [trace] = (await tracesOf(owner.userId)).filter(({ action }) => action === "passkey_consented");
     if (trace === undefined) throw new Error("it left no trace");
@@ -213,7 +213,7 @@ describe("the operator's way", () => {
     expect(opened?.passkeys).toEqual(["Passkey"]);
     expect(opened?.told.toSorted()).toEqual([story.email, owner.email].toSorted());
     expect((await subjectsTo(db, owner.email)).at(-1)).toContain("the operator lets “Ada Owner” confirm");
-    expect((await subjectsTo(db, story.email)).at(-1)).toContain("counts from tomorrow");
+    expect((await subjectsTo(db, story.email)).at(-1)).toContain("becomes active tomorrow");
     expect(await openPasskeys({ db, config }, story.email)).toBeUndefined();
     expect((await tracesOf(story.userId)).at(-1)).toMatchObject({ action: "passkeys_opened" });
 

@@ -54,7 +54,9 @@ describe("whoever has come in by a mailed link", () => {
     expect(answer.status).toBe(409);
     expect(await statusOf(app, story)).toBe("pending");
 
-    expect(await subjectsTo(db, owner.email)).toContain("Countersign: a new passkey in “Acme” waits for you");
+    expect(await subjectsTo(db, owner.email)).toContain(
+      "Countersign: a new passkey in “Acme” needs your consent",
+    );
     expect((await open(app, `${PASSKEYS}/new`, again)).text).toContain("Use a passkey that you have first");
   });
 

@@ -176,7 +176,7 @@ describe("audit", () => {
     expect(text).toContain(
       `${fixture.account}: WRONG\n  the chain ends at 3, before the head that was kept, 4: it was cut short`,
     );
-    expect(text).toContain("gone-account: WRONG\n  the account is gone, and a head of its chain was kept");
+    expect(text).toContain("gone-account: WRONG\n  the account is missing, and a head of its chain was kept");
   });
 
   test("holds the account's head to the chain", async () => {

@@ -67,6 +67,6 @@ describe("decisions of one account", () => {
     const [{ accountId, approvalId }] = stories as [Story];
     await expect(
       inTransaction(db, (trx) => linkDecision(trx, accountId, approvalId, new Date())),
-    ).rejects.toThrow("only what was confirmed or declined has a receipt");
+    ).rejects.toThrow("the approval is neither confirmed nor declined");
   });
 });

@@ -55,7 +55,7 @@ describe("verify-receipt", () => {
     expect(text).toContain("receipts 1 to 4 follow from each other");
     expect(text).toContain(`lead to the head that you kept, 4:${digest}`);
     const [proves, not] = text.split("What it does not prove");
-    expect(proves).toContain(`Whoever holds the service's key (${jwks.keys[0].kid})`);
+    expect(proves).toContain(`The holder of the service's key (${jwks.keys[0].kid})`);
     expect(not).toContain("That the key is the one of the service you mean");
     expect(not).toContain("That somebody typed a password or was signed in");
   });
@@ -123,7 +123,7 @@ describe("verify-receipt", () => {
       [[join(folder, "none.json"), "--key", key], "cannot be read"],
       [
         [files.byPassword, "--key", await write("secret.pem", secret)],
-        "whoever checks receipts must not have it",
+        "which checking receipts must not need",
       ],
       [[files.byPassword, "--key", files.byPassword], "it holds no Ed25519 key"],
       [[files.byPassword, "--key", key, "--head", "four"], "--head must be INDEX:DIGEST"],
