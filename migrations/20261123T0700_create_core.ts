@@ -76,6 +76,7 @@ const accounts = [
     minted_by uuid,
     maker_kind text not null default 'operator' check (maker_kind in ('operator', 'person', 'agent')),
     maker_name text,
+    operators_own boolean not null default false,
     created_at timestamptz not null,
     last_used_at timestamptz,
     expires_at timestamptz check (expires_at > created_at),
@@ -85,6 +86,8 @@ const accounts = [
     check ((maker_kind = 'person') = (maker_name is not null))
   )`,
   `create unique index tokens_digest on tokens (account_id, digest)`,
+  // Under this one the operator asks for approvals. Its secret was never told to anybody.
+  `create unique index tokens_operators_own on tokens (account_id) where operators_own and revoked_at is null`,
   `create table payment_methods (
     account_id uuid not null references accounts,
     id text not null check (char_length(id) between 1 and 255),
@@ -181,7 +184,10 @@ const approvals = [
     check (resolved_at >= created_at),
     check (executing_at is null or status = 'pending'),
     check (status <> 'confirmed' or result is not null),
-    check (status not in ('pending', 'declined') or result is null)
+    check (status <> 'pending' or result is null),
+    -- A decline holds a note at most, for the agent to read.
+    check (status <> 'declined' or result is null
+      or result = jsonb_build_object('note', result ->> 'note') and char_length(result ->> 'note') between 1 and 500)
   )`,
   // Invariant 1. The index that the fund request reads, inserts against, and counts by.
   `create unique index approvals_pending on approvals (account_id, type, subject_id) where status = 'pending'`,

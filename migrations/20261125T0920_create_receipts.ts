@@ -56,6 +56,7 @@ const guards = [
     "receipts",
     "payments",
     "invoices",
+    "refunds",
     "ledger_entries",
     "reversals",
   ].map(

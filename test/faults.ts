@@ -97,9 +97,9 @@ export const FAULTS: readonly Fault[] = [
     title: "gets a 500, or an answer that the OpenAPI document does not describe",
   },
   {
-    file: "src/approvals/payment.ts",
-    find: '    if (state.status === "unconfirmed")\n',
-    replace: '    if (state.status !== "succeeded")\n',
+    file: "src/approvals/charge.ts",
+    find: '  if (state.status === "unconfirmed")\n',
+    replace: '  if (state.status !== "succeeded")\n',
     test: "test/payments/paths.test.ts",
     title: "crosses, one by one",
   },
@@ -125,7 +125,7 @@ export const FAULTS: readonly Fault[] = [
     title: "when the bank is passed while giving up",
   },
   {
-    file: "src/billing/stripe.ts",
+    file: "src/billing/stripe-wire.ts",
     find: `error instanceof Stripe.errors.StripeInvalidRequestError &&
     (error.statusCode === 400 || error.statusCode === 404)`,
     replace: "error instanceof Stripe.errors.StripeError && error.statusCode !== undefined",
@@ -260,15 +260,15 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     file: "src/approvals/payment.ts",
-    find: "    if (await hasSignerLeft(deps.db, payment.accountId, payment.id)) return cancel(deps, payment);\n",
-    replace: "",
+    find: "    if (await hasSignerLeft(deps.db, payment.accountId, payment.id)) {\n",
+    replace: "    if (payment === undefined) {\n",
     test: "test/web/manage-members.test.ts",
     title: "and dies right after: the sweep gives it up",
   },
   {
-    file: "src/accounts/service.ts",
-    find: "  await revokeTokens(trx, accountId, family, now);\n  await store.claimAccount",
-    replace: "  await store.claimAccount",
+    file: "src/accounts/invitation-service.ts",
+    find: "  await revokeTokens(trx, accountId, family, now);\n  await claimAccount",
+    replace: "  await claimAccount",
     test: "test/agent-auth/claim-account.test.ts",
     title: "by an invitation ends what the agent registered with",
   },
@@ -361,7 +361,7 @@ export const FAULTS: readonly Fault[] = [
     find: "id = ${id} and lease is null and due_at",
     replace: "id = ${id} and due_at",
     test: "test/webhooks/leases.test.ts",
-    title: "is given to one of many who ask at once",
+    title: "is given to one of many at once",
   },
   {
     file: "migrations/20261125T0410_create_webhooks.ts",
@@ -420,7 +420,7 @@ export const FAULTS: readonly Fault[] = [
     title: "is moved to the slow lane, and back once it answers in time",
   },
   {
-    file: "src/approvals/booking.ts",
+    file: "src/approvals/book-charge.ts",
     find: "    await linkDecision(trx, accountId, approvalId, now);\n",
     replace: "",
     test: "test/receipts/read-receipt.test.ts",
@@ -568,9 +568,9 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     file: "src/approvals/decide.ts",
-    find: '    await appendEvents(\n      trx,\n      accountId,\n      [{ type: "approval.confirmed", resourceId: approvalId, jobId: row.jobId, data }],\n      now,\n    );\n    await linkDecision(trx, accountId, approvalId, now);\n',
+    find: '    await appendEvents(trx, accountId, [approvalEvent(row, "declined")], now);\n    await linkDecision(trx, accountId, approvalId, now);\n',
     replace:
-      '    await linkDecision(trx, accountId, approvalId, now);\n    await appendEvents(\n      trx,\n      accountId,\n      [{ type: "approval.confirmed", resourceId: approvalId, jobId: row.jobId, data }],\n      now,\n    );\n',
+      '    await linkDecision(trx, accountId, approvalId, now);\n    await appendEvents(trx, accountId, [approvalEvent(row, "declined")], now);\n',
     test: "test/receipts/link-decisions.test.ts",
     title: "50 decisions at once over two pools make one unbroken chain that ends at the account's head",
   },

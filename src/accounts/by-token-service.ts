@@ -22,13 +22,13 @@ import {
 } from "./token-service.ts";
 import * as store from "./token-store.ts";
 
-/** So many an account's tokens may mint in 24 hours: each is kept for 30 days after its end. */
+/** Limit per account in 24 hours, as each token is kept for 30 days after its end. */
 const MINTED_A_DAY = 2_000;
 const DEFAULT_NAME = "API token";
 
 /**
- * An agent mints a token for another program (CONTRACT.md §6): never with more scopes than its own, and ending no
- * later. What is not asked for is as its own.
+ * An agent mints a token for another program (CONTRACT.md §6): never with more scopes than its own or a later
+ * end. Absent values default to its own.
  * @returns `undefined` when its own token has ended meanwhile
  * @throws Problem scope_missing, rate_limited after 2,000 in 24 hours, token_limit_reached, bad_request
  * {field: "expiresAt" | "name"}
@@ -43,7 +43,7 @@ export async function mintFromToken(
   assertCovered(minter, scopes, publicUrl);
   return inTransaction(db, async (trx) => {
     const now = await readClock(trx);
-    // What it mints ends with it, or is not minted.
+    // Locks the minter: its descendants must end with it.
     const held = await holdToken(trx, minter, now);
     if (held === undefined) return undefined;
     await assertMayMint(trx, minter.accountId, now);
@@ -80,8 +80,8 @@ async function assertMayMint(trx: Trx, accountId: string, now: Date): Promise<vo
 }
 
 /**
- * An agent revokes a token, and with it all that it has minted, at once. One that is revoked stays so. A token may
- * revoke itself, and those of its own root that it could have minted (CONTRACT.md §0).
+ * An agent revokes a token and its descendants. Idempotent. A token may revoke itself, and those of its own root that it
+ * could have minted (CONTRACT.md §0).
  * @returns `undefined` when its own token has ended meanwhile
  * @throws Problem not_found {resource: "tokens", tokenId}, made_by_another_key, scope_missing
  */

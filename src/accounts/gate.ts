@@ -28,17 +28,16 @@ export type Gate<Row extends Grant> = {
     preValidation: (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
   };
   grant(request: FastifyRequest): Row;
-  /** Reads and checks once more, for whoever lost a race. */
+  /** Reads and checks again, after a lost race. */
   again(request: FastifyRequest, reply: FastifyReply): Promise<Row>;
-  /** What was done; when its token had ended by then, and so nothing was, the gates answer as they do now. */
+  /** Returns `result`. `undefined` means that the token ended meanwhile and nothing was done: answers as the gates do now. */
   done<T>(request: FastifyRequest, reply: FastifyReply, result: T | undefined): Promise<T>;
 };
 
 /**
- * Opens a token route's gates in the order of CONTRACT.md §0: before the body is read, whether there is a
- * bearer token at all, without a query; after it, token, rate, scope, feature and claim. Then Fastify
- * validates the fields. `read` looks the token up and may read whatever else the route needs in the same
- * statement.
+ * Opens a token route's gates in the order of CONTRACT.md §0: before the body is read, that there is a
+ * bearer token, without a query; after it, token, rate, scope, feature and claim. Then Fastify validates the fields.
+ * `read` looks the token up, and may read in the same statement what else the route needs.
  */
 export function openGate<Row extends Grant>(
   deps: GateDeps,

@@ -8,32 +8,32 @@ import { addSeconds, DAY_SECONDS } from "../lib/time.ts";
 import * as store from "./idempotency-store.ts";
 
 const KEPT_SECONDS = DAY_SECONDS;
-/** So long an attempt may be silent before a repeat takes it over. */
+/** A repeat takes over an attempt that has been silent for this long. */
 const STUCK_SECONDS = 60;
 const BATCH = 1_000;
 
-/** A call with an `Idempotency-Key`: whose, and the digest of what it asks. */
+/** A call with an `Idempotency-Key`: its token, and the digest of the request. */
 export type KeyedRequest = store.KeyRef & {
   digest: Buffer;
-  /** Told before an answer is given that was given before. */
+  /** Called before a stored answer is returned. */
   onReplay: () => void;
 };
 
 declare const written: unique symbol;
-/** An answer that stands, or falls, with the transaction of its effect. Only a `Keep` makes one. */
+/** An answer that was stored in the transaction of its effect. Only a `Keep` creates one. */
 export type Kept<T> = { readonly answer: T; readonly [written]: true };
-/** Writes the answer down for the call's repeats. Call it before the account's head is taken (invariant 11). */
+/** Stores the answer for repeats of the call. Call it before the account's head is locked (invariant 11). */
 export type Keep<T> = (trx: Trx, answer: T) => Promise<Kept<T>>;
 
 /**
- * Does a call's work once for its key (CONTRACT.md §0): a repeat gets the first answer again. Only an answer of success
- * is kept, in the transaction of its effect; after a refusal the key is free again, for another body too.
+ * Makes a call idempotent by its key (CONTRACT.md §0): a repeat gets the first answer. Only a success is stored, in the
+ * transaction of its effect; after a problem the key is free again, for another body too.
  *
- * The key is claimed in a transaction of its own, so that `work` may take its time and call others; the answer
- * commits with the effect. An attempt that was taken over meanwhile cannot commit: `keep` throws.
- * @param request absent: the call has no key, and is simply done
+ * The key is claimed in a transaction of its own, so that `work` may be slow and call other services. An attempt that was
+ * taken over meanwhile cannot commit: `keep` throws.
+ * @param request absent: the call has no key, and `work` runs each time
  * @param work calls `keep` in the transaction of its effect, once, and returns what that returned
- * @throws Problem idempotency_key_reused, request_in_progress, and whatever `work` throws
+ * @throws Problem idempotency_key_reused, request_in_progress, and errors of `work`
  */
 export async function answerOnce<T extends object>(
   db: Db,
@@ -56,7 +56,7 @@ export async function answerOnce<T extends object>(
   try {
     return (await work(keep)).answer;
   } catch (error) {
-    // What cannot be released now is taken over later.
+    // If this fails, a repeat takes the key over later.
     await store.releaseKey(db, request, attempt).catch(() => {});
     throw error;
   }
@@ -71,13 +71,13 @@ export async function forgetOldKeys(db: Db): Promise<number> {
   );
 }
 
-/** @returns the answer that was given before; `undefined`: the key is this attempt's now */
+/** @returns the stored answer; `undefined`: this attempt now holds the key */
 async function claimKey(trx: Trx, request: KeyedRequest, attempt: string): Promise<object | undefined> {
   const now = await readClock(trx);
   const claim = { digest: request.digest, attempt, now };
   if (await store.insertKey(trx, request, claim)) return undefined;
   const known = await store.findKey(trx, request);
-  // It was released just now.
+  // Another attempt has just released it.
   if (known === undefined) throw new Problem("request_in_progress");
   const answered = known.answer !== null;
   const free = known.claimedAt <= addSeconds(now, -(answered ? KEPT_SECONDS : STUCK_SECONDS));

@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
 
-/** A key of a caller's own; callers are told apart by their tokens. */
+/** A key belongs to one token. */
 export type KeyRef = { accountId: string; tokenId: string; key: string };
 export type Claim = { digest: Buffer; attempt: string; now: Date };
 
@@ -33,7 +33,7 @@ export function findKey(trx: Trx, ref: KeyRef) {
     .executeTakeFirst();
 }
 
-/** Takes a key over that was left at `seen`. `false`: it was answered, or taken over, meanwhile. */
+/** Takes over a key that is still as in `seen`. `false`: it was answered or taken over meanwhile. */
 export async function takeOver(
   trx: Trx,
   ref: KeyRef,
@@ -52,7 +52,7 @@ export async function takeOver(
   return numUpdatedRows === 1n;
 }
 
-/** Writes what the attempt is answered. `false`: the key is no longer its own. */
+/** Stores the attempt's answer. `false`: another attempt has taken the key over. */
 export async function insertAnswer(db: Db, ref: KeyRef, attempt: string, answer: object): Promise<boolean> {
   const { numUpdatedRows } = await db
     .updateTable("idempotency_keys")
@@ -66,7 +66,7 @@ export async function insertAnswer(db: Db, ref: KeyRef, attempt: string, answer:
   return numUpdatedRows === 1n;
 }
 
-/** Lets go of a key whose attempt has failed, so that a repeat begins anew at once. */
+/** Releases the key of a failed attempt, so that a repeat can start at once. */
 export async function releaseKey(db: Db, ref: KeyRef, attempt: string): Promise<void> {
   await db
     .deleteFrom("idempotency_keys")

@@ -3,7 +3,7 @@ import type { Mail } from "../mail/service.ts";
 
 export type MailConfig = { appName: string; publicUrl: string };
 
-/** A mail holds at most so many lines about acts. */
+/** Lines about acts in one mail. */
 const LINES_AT_MOST = 20;
 
 /** Tells an owner what tokens did to API keys and webhooks. */

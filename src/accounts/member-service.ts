@@ -4,14 +4,15 @@ import { nameOf } from "../lib/fields.ts";
 import { isUuid } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import { addSeconds, DAY_SECONDS, SECOND } from "../lib/time.ts";
+import * as invitations from "./invitation-store.ts";
 import * as store from "./member-store.ts";
-import { may, raisesRights } from "./roles.ts";
+import { may, mayDecide, type Permission, raisesRights } from "./roles.ts";
 import { holdFrozen } from "./store.ts";
 
-export type { MemberOfAccount } from "./member-store.ts";
-export { listOwners } from "./member-store.ts";
+export type { MemberRow, Membership } from "./member-store.ts";
+export { listMembers, listMemberships, listOwners } from "./member-store.ts";
 
-/** So many an owner may send in 24 hours: it is our mail that strangers get. */
+/** In 24 hours, as strangers receive this mail from us. */
 const INVITATIONS_A_DAY = 20;
 
 /** A member of the account, invited ones too. */
@@ -19,13 +20,13 @@ export async function findMember(
   db: Db,
   accountId: string,
   id: string,
-): Promise<store.MemberOfAccount | undefined> {
+): Promise<store.MemberRow | undefined> {
   return isUuid(id) ? store.findMember(db, accountId, id) : undefined;
 }
 
 /**
- * Gives a member who has accepted another role. Whoever calls holds the account.
- * @param shown the `updatedAt` of the member who was shown: a page from before another change changes nothing
+ * Changes the role of an active member. The caller has locked the account.
+ * @param shown the member's `updatedAt` on the page: an outdated page changes nothing
  * @returns the member as they were
  * @throws Problem not_found, statement_stale, last_owner, account_frozen for more rights
  */
@@ -34,7 +35,7 @@ export async function changeRole(
   accountId: string,
   { id, role, shown }: { id: string; role: MemberRole; shown: string },
   now: Date,
-): Promise<store.MemberOfAccount> {
+): Promise<store.MemberRow> {
   const member = await findMember(trx, accountId, id);
   if (member?.status !== "active") throw notFound("members", "memberId", id);
   if (member.updatedAt.toISOString() !== shown) throw new Problem("statement_stale");
@@ -45,22 +46,22 @@ export async function changeRole(
 }
 
 /**
- * Gives a member another role. Whoever calls holds the account, and has found out that the member may have it.
+ * Changes a member's role. The caller has locked the account, and checked that the member may have it.
  * @throws Problem last_owner
  */
 export async function setRole(
   trx: Trx,
   accountId: string,
-  { id, userId }: Pick<store.MemberOfAccount, "id" | "userId">,
+  { id, userId }: Pick<store.MemberRow, "id" | "userId">,
   role: MemberRole,
   now: Date,
 ): Promise<void> {
   if (!may(role, "own")) await assertAnotherOwner(trx, accountId, id);
-  await store.updateRole(trx, accountId, id, role, now);
-  if (!may(role, "own") && userId !== null) await store.endInvitationsBy(trx, accountId, userId, now);
+  await store.updateMember(trx, accountId, id, ["active"], { role }, now);
+  if (!may(role, "own") && userId !== null) await invitations.endInvitationsBy(trx, accountId, userId, now);
 }
 
-/** Gives a member, invited or not, another name. Whoever calls holds the account. */
+/** Renames a member, invited or active. The caller has locked the account. */
 export async function renameMember(
   trx: Trx,
   accountId: string,
@@ -68,12 +69,12 @@ export async function renameMember(
   name: string,
   now: Date,
 ): Promise<void> {
-  await store.updateName(trx, accountId, id, nameOf("name", name), now);
+  await store.updateMember(trx, accountId, id, ["invited", "active"], { name: nameOf("name", name) }, now);
 }
 
 /**
- * Gives somebody who is invited another role. With more rights the invitation needs an owner's consent again. Whoever calls
- * holds the account.
+ * Changes the role of an invited member. With more rights the invitation needs an owner's consent again. The caller has
+ * locked the account.
  */
 export async function setInvitedRole(
   trx: Trx,
@@ -82,12 +83,12 @@ export async function setInvitedRole(
   change: { role: MemberRole; raises: boolean },
   now: Date,
 ): Promise<void> {
-  await store.updateInvitedRole(trx, accountId, id, change.role, now);
-  if (change.raises) await store.clearConsent(trx, accountId, id);
+  await store.updateMember(trx, accountId, id, ["invited"], { role: change.role }, now);
+  if (change.raises) await invitations.clearConsent(trx, accountId, id);
 }
 
 /**
- * Removes a member, or withdraws their invitation. Whoever calls holds the account.
+ * Removes a member, or withdraws their invitation. The caller has locked the account.
  * @returns the member as they were
  * @throws Problem not_found, last_owner
  */
@@ -96,21 +97,22 @@ export async function removeMember(
   accountId: string,
   id: string,
   now: Date,
-): Promise<store.MemberOfAccount> {
+): Promise<store.MemberRow> {
   const member = await findMember(trx, accountId, id);
   if (member === undefined) throw notFound("members", "memberId", id);
   await assertAnotherOwner(trx, accountId, id);
-  await store.removeMember(trx, accountId, id, now);
-  if (member.userId !== null) await store.endInvitationsBy(trx, accountId, member.userId, now);
+  await store.updateMember(trx, accountId, id, ["invited", "active"], { status: "removed" }, now);
+  await invitations.endInvitationOf(trx, accountId, id, now);
+  if (member.userId !== null) await invitations.endInvitationsBy(trx, accountId, member.userId, now);
   return member;
 }
 
 /**
- * Keeps an account from sending mail to too many strangers. Whoever calls holds the account.
+ * Limits the invitations of an account, as they are mail to strangers. The caller has locked the account.
  * @throws Problem rate_limited {retryAfterSeconds}
  */
 export async function assertMayInvite(trx: Trx, accountId: string, now: Date): Promise<void> {
-  const { count, first } = await store.countInvitations(trx, accountId, addSeconds(now, -DAY_SECONDS));
+  const { count, first } = await invitations.countInvitations(trx, accountId, addSeconds(now, -DAY_SECONDS));
   if (count < INVITATIONS_A_DAY) return;
   const free = addSeconds(first ?? now, DAY_SECONDS);
   throw new Problem("rate_limited", {
@@ -122,4 +124,25 @@ export async function assertMayInvite(trx: Trx, accountId: string, now: Date): P
 async function assertAnotherOwner(trx: Trx, accountId: string, id: string): Promise<void> {
   const owners = await store.listOwners(trx, accountId);
   if (owners.length === 1 && owners[0]?.id === id) throw new Problem("last_owner");
+}
+
+/**
+ * Asserts that the person is an active member whose role has the permission, and locks their row.
+ * @throws Problem not_found (no member), not_permitted
+ */
+export async function assertMember(
+  trx: Trx,
+  accountId: string,
+  userId: string,
+  permission: Permission,
+): Promise<void> {
+  const member = await store.lockMemberOfUser(trx, accountId, userId);
+  if (member === undefined) throw new Problem("not_found", { resource: "accounts" });
+  if (!may(member.role, permission)) throw new Problem("not_permitted");
+}
+
+/** Whether the person may decide for the account. Locks their row until the transaction ends. */
+export async function isDecider(trx: Trx, accountId: string, userId: string): Promise<boolean> {
+  const member = await store.lockMemberOfUser(trx, accountId, userId);
+  return member !== undefined && mayDecide(member.role);
 }

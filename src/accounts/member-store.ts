@@ -1,5 +1,6 @@
+import type { UpdateObject } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
-import type { MemberRole } from "../database/schema.ts";
+import type { CoSign, Database, MemberRole, MemberStatus } from "../database/schema.ts";
 
 const COLUMNS = [
   "id",
@@ -8,12 +9,13 @@ const COLUMNS = [
   "role",
   "status",
   "user_id as userId",
+  "created_at as createdAt",
   "updated_at as updatedAt",
 ] as const;
 
-export type MemberOfAccount = NonNullable<Awaited<ReturnType<typeof findMember>>>;
+export type MemberRow = NonNullable<Awaited<ReturnType<typeof findMember>>>;
 
-/** A member who was not removed, invited ones too. */
+/** A member of the account, invited ones too, removed ones not. */
 export function findMember(db: Db, accountId: string, id: string) {
   return db
     .selectFrom("members")
@@ -24,8 +26,20 @@ export function findMember(db: Db, accountId: string, id: string) {
     .executeTakeFirst();
 }
 
+/** The account's members, oldest first, invited ones too. */
+export function listMembers(db: Db, accountId: string): Promise<MemberRow[]> {
+  return db
+    .selectFrom("members")
+    .where("account_id", "=", accountId)
+    .where("status", "<>", "removed")
+    .select(COLUMNS)
+    .orderBy("created_at")
+    .orderBy("id")
+    .execute();
+}
+
 /** The account's owners who have accepted, oldest first. */
-export function listOwners(db: Db, accountId: string): Promise<MemberOfAccount[]> {
+export function listOwners(db: Db, accountId: string): Promise<MemberRow[]> {
   return db
     .selectFrom("members")
     .where("account_id", "=", accountId)
@@ -37,112 +51,97 @@ export function listOwners(db: Db, accountId: string): Promise<MemberOfAccount[]
     .execute();
 }
 
-export async function updateRole(
-  trx: Trx,
-  accountId: string,
-  id: string,
-  role: MemberRole,
-  now: Date,
-): Promise<void> {
-  await trx
-    .updateTable("members")
-    .set({ role, updated_at: now })
-    .where("account_id", "=", accountId)
-    .where("id", "=", id)
-    .where("status", "=", "active")
-    .execute();
-}
-
-export async function updateName(
-  trx: Trx,
-  accountId: string,
-  id: string,
-  name: string,
-  now: Date,
-): Promise<void> {
-  await trx
-    .updateTable("members")
-    .set({ name, updated_at: now })
-    .where("account_id", "=", accountId)
-    .where("id", "=", id)
-    .where("status", "<>", "removed")
-    .execute();
-}
-
-export async function updateInvitedRole(
-  trx: Trx,
-  accountId: string,
-  id: string,
-  role: MemberRole,
-  now: Date,
-): Promise<void> {
-  await trx
-    .updateTable("members")
-    .set({ role, updated_at: now })
-    .where("account_id", "=", accountId)
-    .where("id", "=", id)
-    .where("status", "=", "invited")
-    .execute();
-}
-
-/** Withdraws the owner's consent from the member's open invitation. */
-export async function clearConsent(trx: Trx, accountId: string, memberId: string): Promise<void> {
-  await trx
-    .updateTable("invitations")
-    .set({ consented_at: null, consented_by: null })
-    .where("account_id", "=", accountId)
-    .where("member_id", "=", memberId)
-    .where("used_at", "is", null)
-    .execute();
-}
-
-/** Removes a member; an invitation that is open is used up. */
-export async function removeMember(trx: Trx, accountId: string, id: string, now: Date): Promise<void> {
-  await trx
-    .updateTable("members")
-    .set({ status: "removed", updated_at: now })
-    .where("account_id", "=", accountId)
-    .where("id", "=", id)
-    .where("status", "<>", "removed")
-    .execute();
-  await trx
-    .updateTable("invitations")
-    .set({ used_at: now })
-    .where("account_id", "=", accountId)
-    .where("member_id", "=", id)
-    .where("used_at", "is", null)
-    .execute();
-}
-
-/** Uses up the open invitations that a person has sent, or consented to, as an owner. */
-export async function endInvitationsBy(
-  trx: Trx,
-  accountId: string,
-  userId: string,
-  now: Date,
-): Promise<void> {
-  await trx
-    .updateTable("invitations")
-    .set({ used_at: now })
-    .where("account_id", "=", accountId)
-    .where("consented_by", "=", userId)
-    .where("used_at", "is", null)
-    .execute();
-}
-
-/** How many invitations the account has sent since then, and when the first of them was. */
-export async function countInvitations(
-  trx: Trx,
-  accountId: string,
-  since: Date,
-): Promise<{ count: number; first: Date | null }> {
+/** The active member behind a sign-in, locked against removal until the transaction ends. */
+export function lockMemberOfUser(trx: Trx, accountId: string, userId: string) {
   return trx
-    .selectFrom("invitations")
+    .selectFrom("members")
     .where("account_id", "=", accountId)
-    .where("created_at", ">", since)
-    .select((select) => [
-      select.fn.countAll<number>().as("count"),
-      select.fn.min<Date | null>("created_at").as("first"),
-    ])
+    .where("user_id", "=", userId)
+    .where("status", "=", "active")
+    .select(COLUMNS)
+    .forShare()
+    .executeTakeFirst();
+}
+
+export function findMemberByEmail(trx: Trx, accountId: string, email: string) {
+  return trx
+    .selectFrom("members")
+    .where("account_id", "=", accountId)
+    .where("email", "=", email)
+    .where("status", "<>", "removed")
+    .select(COLUMNS)
+    .forNoKeyUpdate()
+    .executeTakeFirst();
+}
+
+export type NewMember = { id: string; email: string; name: string; role: MemberRole };
+
+export function insertMember(trx: Trx, accountId: string, member: NewMember, now: Date): Promise<MemberRow> {
+  return trx
+    .insertInto("members")
+    .values({
+      account_id: accountId,
+      ...member,
+      status: "invited",
+      user_id: null,
+      created_at: now,
+      updated_at: now,
+    })
+    .returning(COLUMNS)
     .executeTakeFirstOrThrow();
+}
+
+type Values = Pick<UpdateObject<Database, "members">, "name" | "role" | "status" | "user_id">;
+
+/** Changes a member who has one of these states; in another state nothing changes. @returns the member after the change */
+export function updateMember(
+  trx: Trx,
+  accountId: string,
+  id: string,
+  states: readonly MemberStatus[],
+  values: Values,
+  now: Date,
+): Promise<MemberRow | undefined> {
+  return trx
+    .updateTable("members")
+    .set({ ...values, updated_at: now })
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .where("status", "in", states)
+    .returning(COLUMNS)
+    .executeTakeFirst();
+}
+
+/** An active membership of a person, with what their pages need to know of the account. */
+export type Membership = {
+  accountId: string;
+  /** The id that the operator uses for the account. */
+  organizationId: string;
+  accountName: string;
+  /** Which features the operator has enabled for the account. */
+  features: Record<string, boolean>;
+  /** What the account requires of the person who confirms. */
+  coSign: CoSign;
+  memberId: string;
+  role: MemberRole;
+};
+
+export function listMemberships(db: Db, userId: string): Promise<Membership[]> {
+  return db
+    .selectFrom("members as m")
+    .innerJoin("accounts as a", "a.account_id", "m.account_id")
+    .where("m.user_id", "=", userId)
+    .where("m.status", "=", "active")
+    .select([
+      "m.account_id as accountId",
+      "a.id as organizationId",
+      "a.name as accountName",
+      "a.features",
+      "a.co_sign as coSign",
+      "m.id as memberId",
+      "m.role",
+    ])
+    .orderBy("a.name")
+    .orderBy("a.id")
+    .execute();
 }

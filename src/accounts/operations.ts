@@ -2,6 +2,7 @@ import type { TokenAccess } from "../http/access.ts";
 
 const anyToken: TokenAccess = { by: "token" };
 const readPayments: TokenAccess = { by: "token", scopes: ["payments:read"] };
+const readCredits: TokenAccess = { by: "token", scopes: ["payments:read"], feature: "public_api_credits" };
 const manageWebhooks: TokenAccess = {
   by: "token",
   scopes: ["webhooks:manage"],
@@ -30,8 +31,23 @@ export const OPERATIONS = {
   getContract: readPayments,
   createMilestone: askForPayment("create milestones"),
   requestMilestoneFunding: askForPayment("fund milestones"),
+  requestMilestoneApproval: askForPayment("release milestones"),
+  endContract: askForPayment("end contracts"),
+  /** A frozen account may. */
+  withdrawApproval: { by: "token", scopes: ["payments:write"] },
   getApproval: readPayments,
   getReceipt: readPayments,
+  listPendingPayments: readPayments,
+  getCredits: readCredits,
+  listCreditLedger: readCredits,
+  getTopUp: readCredits,
+  createTopUp: {
+    by: "token",
+    scopes: ["payments:write"],
+    feature: "public_api_credits",
+    claim: "add credits",
+    asks: true,
+  },
   /** Any one of these scopes is enough; the feed leaves out what the token may not read. */
   listUpdates: { by: "token", scopes: ["proposals:read", "messages:read", "payments:read"] },
   listWebhooks: manageWebhooks,

@@ -5,9 +5,9 @@ import { claimAccount, lockAccount } from "./store.ts";
 import * as tokens from "./token-store.ts";
 
 /**
- * Gives an account that nobody has claimed to its first owner. Every token dies that spoke for it until then: the
- * owner says anew who does.
- * @returns the owner's member id; `undefined` when it was claimed already
+ * Assigns the first owner to an unclaimed account, and revokes all its tokens: the owner decides which programs act from
+ * then on.
+ * @returns the owner's member id; `undefined` when the account was claimed already
  */
 export async function assignOwner(
   trx: Trx,
@@ -24,10 +24,9 @@ export async function assignOwner(
 }
 
 /**
- * Removes an account in which there is nothing but what made it: the token that it began with and its feed, which the
- * caller has removed.
- * @returns `false`: there is more, and `trx` is to be undone
- * @throws a foreign key's violation for whatever else belongs to the account
+ * Deletes an account that holds nothing but its first token and its feed, which the caller has deleted.
+ * @returns `false`: the account was claimed or changed, and `trx` must be rolled back
+ * @throws a foreign-key violation if the account holds anything else
  */
 export async function removeUnclaimed(trx: Trx, accountId: string, tokenId: string): Promise<boolean> {
   const family = await tokens.listWithDescendants(trx, accountId, [tokenId]);

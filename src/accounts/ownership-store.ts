@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import type { Trx } from "../database/connection.ts";
 
-/** Makes a person an active owner: a member whom the operator had invited under that e-mail, else a new one. */
+/** Makes a person an active owner: the member whom the operator has invited under that e-mail, else a new one. */
 export async function saveOwner(
   trx: Trx,
   accountId: string,
@@ -44,7 +44,7 @@ export async function revokeAllTokens(trx: Trx, accountId: string, now: Date): P
     .execute();
 }
 
-/** The token with which an agent registered the account, if one did: the one thing known here of agents' sign-up. */
+/** The token with which an agent registered the account, if one did. */
 export async function findRegistrationToken(trx: Trx, accountId: string): Promise<string | undefined> {
   const row = await trx
     .selectFrom("agent_registrations")
@@ -59,8 +59,8 @@ export async function deleteTokens(trx: Trx, accountId: string, ids: readonly st
 }
 
 /**
- * Removes an account that nobody has claimed, or changed since it was made.
- * Whatever else belongs to it keeps it, by its foreign key.
+ * Deletes an account that was neither claimed nor changed since its creation. A row that refers to it prevents this by
+ * its foreign key.
  * @returns `false`: it is kept
  */
 export async function deleteUnclaimedAccount(trx: Trx, accountId: string): Promise<boolean> {

@@ -7,7 +7,7 @@ const CLAIM_FIRST =
   "This token lacks a scope that the call needs. A human must claim this account first: send them to `details.claimUrl`.";
 
 /**
- * The gates frozen, scope, feature and claim, in this order (CONTRACT.md §0, §8). Of several scopes any one will do.
+ * Checks frozen, scope, feature and claim, in this order (CONTRACT.md §0, §8). Any one of several scopes is enough.
  * @throws Problem account_frozen | scope_missing | feature_disabled | account_claim_required
  */
 export function assertAccess(access: TokenAccess, grant: Grant, publicUrl: string): void {
@@ -35,8 +35,8 @@ export function assertAccess(access: TokenAccess, grant: Grant, publicUrl: strin
 }
 
 /**
- * A token changes only what its own root made, or a token that descends from that (CONTRACT.md §0).
- * @param rootId the root of the maker; null: a person or the operator made it
+ * Asserts that a token of the same root created the thing (CONTRACT.md §0).
+ * @param rootId the root of the creating token; null: a person or the operator created it
  * @throws Problem made_by_another_key
  */
 export function assertMadeByOwnRoot(

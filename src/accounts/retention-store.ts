@@ -1,8 +1,8 @@
 import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
 
-// Whatever refers to a token keeps it; a test holds this list against the foreign keys. An approval remembers by itself
-// who has asked. What a token minted ended with it, and goes first.
+// Rows that refer to a token keep it; a test compares this list with the foreign keys. Approvals keep a copy of their
+// token's name. Descendants ended with the token, and are deleted first.
 const UNUSED = sql`not exists (select from tokens c where c.account_id = t.account_id and c.minted_by = t.id)
   and not exists (select from idempotency_keys k where k.account_id = t.account_id and k.token_id = t.id)
   and not exists (select from webhooks w where w.account_id = t.account_id and w.token_id = t.id)
@@ -35,7 +35,7 @@ export async function deleteEndedTokens(
   return Number(numAffectedRows ?? 0n);
 }
 
-/** Accounts with invitations that were used, or lapsed, before then. */
+/** Accounts with invitations that were used or expired before then. */
 export async function listAccountsWithOldInvitations(db: Db, before: Date, limit: number): Promise<string[]> {
   const { rows } = await sql<{ accountId: string }>`
     select distinct account_id as "accountId" from (

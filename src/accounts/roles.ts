@@ -1,8 +1,8 @@
 import type { MemberRole } from "../database/schema.ts";
 
 /**
- * Which roles may do what (CONTRACT.md §8). Lists of what is allowed: a role that is added may do nothing until it is
- * named here.
+ * Which roles may do what (CONTRACT.md §8). Allow-lists: a new role may do nothing until it is listed
+ * here.
  */
 export const ROLES = {
   /** See the account, its approvals, its members and its spending. */

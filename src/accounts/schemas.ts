@@ -17,7 +17,7 @@ export const Me = Type.Object(
       },
       {
         description:
-          "The human behind the account: its first owner. Null fields: nobody has taken it on yet.",
+          "The human behind the account: its first owner. Null fields: the account has no owner yet.",
       },
     ),
     token: Type.Object({
@@ -78,7 +78,7 @@ export const NewTokenAnswer = Type.Object({
   metadata: Type.Unsafe<TokenMetadata>({ $ref: "TokenMetadata#" }),
 });
 
-/** What an agent asks of a new token. */
+/** What an agent requests of a new token. */
 export const NewTokenBody = Type.Object(
   {
     name: Type.Optional(

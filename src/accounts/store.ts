@@ -1,12 +1,12 @@
 import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
-import type { Billing, CoSign, MemberRole, MemberStatus } from "../database/schema.ts";
+import type { Billing, CoSign } from "../database/schema.ts";
 import { batchedRead } from "../database/statements.ts";
 import type { Credential } from "../lib/secrets.ts";
 
-/** What a token that was just looked up may do, and for whom. Read anew for every request: no cache. */
+/** What a token may do, and for which account. Read for each request; never cached. */
 export type Grant = {
-  /** The database's time at the look-up; the request goes by it from there on. */
+  /** The database's time at the look-up, which the whole request uses. */
   now: Date;
   accountId: string;
   /** The id that the operator uses for the account. */
@@ -19,15 +19,15 @@ export type Grant = {
   tokenId: string;
   tokenName: string;
   tokenPreview: string;
-  /** Whose limits the token counts against: the first of those who minted one another, or its own. */
+  /** The root of its chain of minters, whose limits it shares; itself if no token minted it. */
   rootTokenId: string;
   scopes: string[];
   lastUsedAt: Date | null;
 };
 
 /**
- * The columns of a Grant, for statements that read more along with it. They are text and not built, as
- * building a statement costs a request more than Postgres takes to answer it.
+ * The columns of a Grant, for statements that read more along with it. Plain text, as building a statement takes longer
+ * than Postgres takes to answer it.
  */
 export const GRANT_COLUMNS = `date_trunc('milliseconds', now()) as now,
   a.account_id as "accountId", a.id as "organizationId", a.claimed_at is not null as claimed, a.frozen, a.features,
@@ -35,7 +35,7 @@ export const GRANT_COLUMNS = `date_trunc('milliseconds', now()) as now,
   t.name as "tokenName", t.preview as "tokenPreview", coalesce(t.root_id, t.id) as "rootTokenId", t.scopes,
   t.last_used_at as "lastUsedAt"`;
 
-/** Where a Grant is read from. */
+/** The tables of a Grant. */
 export const GRANT_TABLES = "tokens t join accounts a on a.account_id = t.account_id";
 
 /** What the parameters of a statement that reads a Grant are, beside its own. */
@@ -56,7 +56,7 @@ export async function readGrant(db: Db, credential: Credential): Promise<Grant |
   return (await selectGrant(db, credential))[0];
 }
 
-/** Notes when tokens were last used; one that was noted less than a minute ago is left as it is. */
+/** Records when tokens were last used, at most once a minute for each. */
 export async function updateLastUsed(
   db: Db,
   uses: { accountId: string; tokenId: string; at: Date }[],
@@ -90,7 +90,7 @@ export function findAccount(db: Db, accountId: string) {
     .executeTakeFirst();
 }
 
-/** The account's row, held against other writers until the transaction ends. */
+/** The account's row, locked against other writers until the transaction ends. */
 export function lockAccount(trx: Trx, accountId: string) {
   return trx
     .selectFrom("accounts")
@@ -100,7 +100,7 @@ export function lockAccount(trx: Trx, accountId: string) {
     .executeTakeFirst();
 }
 
-/** Whether the account is frozen, held so until the transaction ends. */
+/** Whether the account is frozen. Locks that state until the transaction ends. */
 export async function holdFrozen(trx: Trx, accountId: string): Promise<boolean> {
   const row = await trx
     .selectFrom("accounts")
@@ -121,7 +121,7 @@ export type AccountValues = {
   frozen: boolean;
 };
 
-/** Makes an account and its head. `false`: somebody else just made it. */
+/** Creates an account and its head. `false`: the account exists already. */
 export async function insertAccount(
   trx: Trx,
   accountId: string,
@@ -147,7 +147,7 @@ export async function insertAccount(
     .onConflict((conflict) => conflict.column("account_id").doNothing())
     .executeTakeFirstOrThrow();
   if (numInsertedOrUpdatedRows === 0n) return false;
-  // Its id is the operator's: once the server has run anew, an account of that id may be lost, and numbers given in it.
+  // After a restore or fail-over an account of this id may have been lost, with event numbers that readers have seen.
   await sql`
     insert into account_heads (account_id, run)
     select ${accountId}::uuid, case when runs = 1 and run = server_run() then run else '' end
@@ -177,287 +177,11 @@ export async function updateAccount(
     .execute();
 }
 
-const MEMBER_COLUMNS = ["id", "email", "name", "role", "status", "user_id", "created_at"] as const;
-
-export type MemberRow = NonNullable<Awaited<ReturnType<typeof listMembers>>[number]>;
-
-export function listMembers(db: Db, accountId: string) {
-  return db
-    .selectFrom("members")
-    .where("account_id", "=", accountId)
-    .where("status", "<>", "removed")
-    .select(MEMBER_COLUMNS)
-    .orderBy("created_at")
-    .orderBy("id")
-    .execute();
-}
-
-/** The owner whom `/auth/me` names: the first who accepted. */
-export function findOwner(db: Db, accountId: string) {
-  return db
-    .selectFrom("members")
-    .where("account_id", "=", accountId)
-    .where("status", "=", "active")
-    .where("role", "=", "owner")
-    .select(MEMBER_COLUMNS)
-    .orderBy("created_at")
-    .orderBy("id")
-    .executeTakeFirst();
-}
-
-/** The active member behind a sign-in, held so that nobody removes them meanwhile. */
-export function lockMemberOfUser(trx: Trx, accountId: string, userId: string) {
-  return trx
-    .selectFrom("members")
-    .where("account_id", "=", accountId)
-    .where("user_id", "=", userId)
-    .where("status", "=", "active")
-    .select(MEMBER_COLUMNS)
-    .forShare()
-    .executeTakeFirst();
-}
-
-export function findMemberByEmail(trx: Trx, accountId: string, email: string) {
-  return trx
-    .selectFrom("members")
-    .where("account_id", "=", accountId)
-    .where("email", "=", email)
-    .where("status", "<>", "removed")
-    .select(MEMBER_COLUMNS)
-    .forNoKeyUpdate()
-    .executeTakeFirst();
-}
-
-export type NewMember = { id: string; email: string; name: string; role: MemberRole };
-
-export function insertMember(trx: Trx, accountId: string, member: NewMember, now: Date): Promise<MemberRow> {
-  return trx
-    .insertInto("members")
-    .values({
-      account_id: accountId,
-      ...member,
-      status: "invited",
-      user_id: null,
-      created_at: now,
-      updated_at: now,
-    })
-    .returning(MEMBER_COLUMNS)
-    .executeTakeFirstOrThrow();
-}
-
-/** Changes an invited member; one who has accepted is changed by the account's owners alone. */
-export function updateInvitedMember(
-  trx: Trx,
-  accountId: string,
-  member: NewMember,
-  now: Date,
-): Promise<MemberRow> {
-  return trx
-    .updateTable("members")
-    .set({ name: member.name, role: member.role, updated_at: now })
-    .where("account_id", "=", accountId)
-    .where("id", "=", member.id)
-    .where("status", "=", "invited")
-    .returning(MEMBER_COLUMNS)
-    .executeTakeFirstOrThrow();
-}
-
-/** Makes an invitation; the member's earlier one is used up with it. */
-export async function replaceInvitation(
-  trx: Trx,
-  accountId: string,
-  invitation: { id: string; memberId: string; digest: Buffer; expiresAt: Date },
-  now: Date,
-): Promise<void> {
-  await trx
-    .updateTable("invitations")
-    .set({ used_at: now })
-    .where("account_id", "=", accountId)
-    .where("member_id", "=", invitation.memberId)
-    .where("used_at", "is", null)
-    .execute();
-  await trx
-    .insertInto("invitations")
-    .values({
-      account_id: accountId,
-      id: invitation.id,
-      member_id: invitation.memberId,
-      digest: invitation.digest,
-      created_at: now,
-      expires_at: invitation.expiresAt,
-      used_at: null,
-    })
-    .execute();
-}
-
-/** An invitation with what its page says. */
-export type InvitationRow = {
-  accountId: string;
-  accountName: string;
-  invitationId: string;
-  memberId: string;
-  email: string;
-  name: string;
-  role: MemberRole;
-  status: MemberStatus;
-  expiresAt: Date;
-  usedAt: Date | null;
-  consentedAt: Date | null;
-  /** Whether the account has an owner who has accepted. */
-  hasOwner: boolean;
-};
-
-function selectInvitations(db: Db) {
-  return db
-    .selectFrom("invitations as i")
-    .innerJoin("members as m", (join) =>
-      join.onRef("m.account_id", "=", "i.account_id").onRef("m.id", "=", "i.member_id"),
-    )
-    .innerJoin("accounts as a", "a.account_id", "i.account_id")
-    .select((select) => [
-      "i.account_id as accountId",
-      "a.name as accountName",
-      "i.id as invitationId",
-      "m.id as memberId",
-      "m.email",
-      "m.name",
-      "m.role",
-      "m.status",
-      "i.expires_at as expiresAt",
-      "i.used_at as usedAt",
-      "i.consented_at as consentedAt",
-      select
-        .exists(
-          select
-            .selectFrom("members as o")
-            .whereRef("o.account_id", "=", "i.account_id")
-            .where("o.status", "=", "active")
-            .where("o.role", "=", "owner")
-            .select("o.id"),
-        )
-        .$castTo<boolean>()
-        .as("hasOwner"),
-    ]);
-}
-
-export function findInvitation(
-  db: Db,
-  { accountId, digest }: Credential,
-): Promise<InvitationRow | undefined> {
-  return selectInvitations(db)
-    .where("i.account_id", "=", accountId)
-    .where("i.digest", "=", digest)
-    .executeTakeFirst();
-}
-
-/** Invitations of the account that have not been accepted, replaced or lapsed, oldest first. */
-export function listOpenInvitations(db: Db, accountId: string, now: Date): Promise<InvitationRow[]> {
-  return selectInvitations(db)
-    .where("i.account_id", "=", accountId)
-    .where("i.used_at", "is", null)
-    .where("i.expires_at", ">", now)
-    .where("m.status", "=", "invited")
-    .orderBy("i.created_at")
-    .execute();
-}
-
-/** Uses an invitation up. `false`: somebody else just did. */
-export async function useInvitation(trx: Trx, accountId: string, id: string, now: Date): Promise<boolean> {
-  const { numUpdatedRows } = await trx
-    .updateTable("invitations")
-    .set({ used_at: now })
-    .where("account_id", "=", accountId)
-    .where("id", "=", id)
-    .where("used_at", "is", null)
-    .executeTakeFirstOrThrow();
-  return numUpdatedRows === 1n;
-}
-
-/** Notes an owner's consent. `false`: the invitation is over, or has it already. */
-export async function consentToInvitation(
-  trx: Trx,
-  accountId: string,
-  id: string,
-  userId: string,
-  now: Date,
-): Promise<boolean> {
-  const { numUpdatedRows } = await trx
-    .updateTable("invitations")
-    .set({ consented_at: now, consented_by: userId })
-    .where("account_id", "=", accountId)
-    .where("id", "=", id)
-    .where("used_at", "is", null)
-    .where("consented_at", "is", null)
-    .where("expires_at", ">", now)
-    .executeTakeFirstOrThrow();
-  return numUpdatedRows === 1n;
-}
-
-export async function activateMember(
-  trx: Trx,
-  accountId: string,
-  id: string,
-  userId: string,
-  now: Date,
-): Promise<void> {
-  await trx
-    .updateTable("members")
-    .set({ status: "active", user_id: userId, updated_at: now })
-    .where("account_id", "=", accountId)
-    .where("id", "=", id)
-    .where("status", "=", "invited")
-    .executeTakeFirstOrThrow();
-}
-
-export async function removeInvitedMember(trx: Trx, accountId: string, id: string, now: Date): Promise<void> {
-  await trx
-    .updateTable("members")
-    .set({ status: "removed", updated_at: now })
-    .where("account_id", "=", accountId)
-    .where("id", "=", id)
-    .where("status", "=", "invited")
-    .execute();
-}
-
 export async function claimAccount(trx: Trx, accountId: string, now: Date): Promise<void> {
   await trx
     .updateTable("accounts")
     .set({ claimed_at: now, updated_at: now })
     .where("account_id", "=", accountId)
     .where("claimed_at", "is", null)
-    .execute();
-}
-
-/** What a person may do where: their active memberships, by the account's name. */
-export type Membership = {
-  accountId: string;
-  /** The id that the operator uses for the account. */
-  organizationId: string;
-  accountName: string;
-  /** Which features the operator has enabled for the account. */
-  features: Record<string, boolean>;
-  /** What the account demands of whoever confirms. */
-  coSign: CoSign;
-  memberId: string;
-  role: MemberRole;
-};
-
-export function listMemberships(db: Db, userId: string): Promise<Membership[]> {
-  return db
-    .selectFrom("members as m")
-    .innerJoin("accounts as a", "a.account_id", "m.account_id")
-    .where("m.user_id", "=", userId)
-    .where("m.status", "=", "active")
-    .select([
-      "m.account_id as accountId",
-      "a.id as organizationId",
-      "a.name as accountName",
-      "a.features",
-      "a.co_sign as coSign",
-      "m.id as memberId",
-      "m.role",
-    ])
-    .orderBy("a.name")
-    .orderBy("a.id")
     .execute();
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { Asker } from "../database/schema.ts";
@@ -22,6 +23,7 @@ export const ACTIVE_TOKENS_AT_MOST = 25;
 /** So many of them may be minted by tokens: the rest stay for the account's members and the operator. */
 export const MINTED_TOKENS_AT_MOST = 20;
 const ENDED_LISTED = 100;
+const DIGEST_BYTES = 32;
 
 type Account = { accountId: string; organizationId: string };
 export type TokenRequest = { name: string; scopes: readonly string[]; expiresAt: Date | null; id?: string };
@@ -38,7 +40,7 @@ export type Minter =
 export type MintedToken = { token: string; tokenType: "bearer"; metadata: TokenMetadata };
 
 /**
- * Mints a token within the transaction of whoever may. Holds the account, so that no two pass its limit together.
+ * Mints a token within the caller's transaction. Locks the account, so that two calls cannot pass its limit together.
  * @param request.id drawn before by a form, which then counts once
  * @throws Problem account_frozen, form_refused, token_limit_reached with 25 active ones, or 20 that tokens minted,
  * bad_request for an expiry that has passed, or for a name that shows nothing
@@ -77,6 +79,15 @@ export async function holdToken(
   return own !== undefined && statusOf(own, now) === "active" ? own : undefined;
 }
 
+/** By what the operator's own token of an account is looked up, which is made at its first use (CONTRACT.md §8). */
+export function operatorCredential(db: Db, accountId: string): Promise<Credential> {
+  return inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    const own = { id: newId(), name: "The operator", preview: "operator", digest: randomBytes(DIGEST_BYTES) };
+    return { accountId, digest: await store.openOperatorsOwn(trx, accountId, own, now) };
+  });
+}
+
 /**
  * Revokes a token on behalf of one, with its audit entry and the owners' mail. The account is held.
  * @returns whether it was live until now
@@ -103,7 +114,7 @@ export async function revokeAsToken(
 }
 
 /**
- * Revokes the token that a secret is, and every token that it minted: whoever holds the secret may (CONTRACT.md §6).
+ * Revokes the token of a secret, and its descendants. Holding the secret is enough (CONTRACT.md §6).
  * @returns whether there was a live one
  */
 export async function revokeSecret(
@@ -119,8 +130,7 @@ export async function revokeSecret(
 }
 
 /**
- * Revokes tokens, and all that they have minted, transitively. Whoever calls holds the account, so that nothing is
- * minted meanwhile.
+ * Revokes tokens and their descendants. The caller has locked the account, so that none is minted meanwhile.
  * @returns how many were live until now
  */
 export async function revokeWithDescendants(
@@ -171,7 +181,7 @@ export async function findKey(
   return row && toKey(row, organizationId, await readClock(db));
 }
 
-/** Who stands behind the account's token of that id. `undefined`: there is none. */
+/** Who created the account's token of that id. `undefined`: there is no such token. */
 export function findAsker(db: Db, accountId: string, tokenId: string): Promise<Asker | undefined> {
   return store.findAsker(db, accountId, tokenId);
 }

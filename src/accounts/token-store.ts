@@ -37,7 +37,7 @@ export function listTokens(db: Db, accountId: string, shown: Shown) {
 }
 
 function isShown(accountId: string, { now, ended }: Shown) {
-  return sql<boolean>`(
+  return sql<boolean>`not t.operators_own and (
     (t.revoked_at is null and (t.expires_at is null or t.expires_at > ${now}))
     or t.id = any(array(
       select e.id from tokens e
@@ -90,6 +90,7 @@ export function countActiveTokens(
     .selectFrom("tokens")
     .where("account_id", "=", accountId)
     .where("revoked_at", "is", null)
+    .where("operators_own", "=", false)
     .where((where) => where.or([where("expires_at", "is", null), where("expires_at", ">", now)]))
     .select((select) => [
       select.fn.countAll<number>().as("all"),
@@ -164,7 +165,7 @@ export type KeyRow = TokenRow & {
   minterToken: string | null;
   minterUser: string | null;
   minterUserId: string | null;
-  /** Who stands behind it. */
+  /** Who created it. */
   asker: Asker;
 };
 
@@ -177,7 +178,10 @@ export function listKeys(db: Db, accountId: string, shown: Shown): Promise<KeyRo
 }
 
 export function findKey(db: Db, accountId: string, id: string): Promise<KeyRow | undefined> {
-  return selectKeys(db, accountId).where("t.id", "=", id).executeTakeFirst();
+  return selectKeys(db, accountId)
+    .where("t.id", "=", id)
+    .where("t.operators_own", "=", false)
+    .executeTakeFirst();
 }
 
 function selectKeys(db: Db, accountId: string) {
@@ -207,7 +211,7 @@ function selectKeys(db: Db, accountId: string) {
 /** An agent names what a token mints, and itself. */
 const NAMED_ITSELF = "t.minted_by is not null or t.maker_kind = 'agent'";
 
-/** Who stands behind a token, in any statement that reads one. */
+/** Who created a token, as a column of any statement that reads one. */
 const ASKER = `jsonb_build_object('kind', t.maker_kind, 'name', t.maker_name, 'namedItself', ${NAMED_ITSELF})`;
 
 /** The same as plain columns, for the statement of a fund request. */
@@ -220,6 +224,27 @@ export async function findAsker(db: Db, accountId: string, tokenId: string): Pro
     .where("t.id", "=", tokenId)
     .select(sql<Asker>`${sql.raw(ASKER)}`.as("asker"));
   return (await row.executeTakeFirst())?.asker;
+}
+
+/** The token under which the operator asks, with a digest of which nobody has the secret; made where there is none. */
+export async function openOperatorsOwn(
+  trx: Trx,
+  accountId: string,
+  { id, name, preview, digest }: { id: string; name: string; preview: string; digest: Buffer },
+  now: Date,
+): Promise<Buffer> {
+  await sql`
+    insert into tokens (account_id, id, name, digest, preview, scopes, maker_kind, operators_own, created_at)
+    values (${accountId}, ${id}, ${name}, ${digest}, ${preview}, '{}', 'operator', true, ${now})
+    on conflict (account_id) where operators_own and revoked_at is null do nothing`.execute(trx);
+  const own = await trx
+    .selectFrom("tokens")
+    .where("account_id", "=", accountId)
+    .where("operators_own", "=", true)
+    .where("revoked_at", "is", null)
+    .select("digest")
+    .executeTakeFirstOrThrow();
+  return own.digest;
 }
 
 /** The live tokens that a person has minted by hand. */
@@ -257,7 +282,7 @@ export async function listLiveTokensNamed(trx: Trx, accountId: string, name: str
   return rows.map(({ id }) => id);
 }
 
-/** The tokens, and all that they and theirs have minted. */
+/** The tokens and their descendants. */
 export async function listWithDescendants(
   db: Db,
   accountId: string,

@@ -2,7 +2,7 @@ import type { Db } from "../database/connection.ts";
 import { MINUTE } from "../lib/time.ts";
 import { type Grant, updateLastUsed } from "./store.ts";
 
-/** Remembers which tokens were used, so that `last_used_at` is written behind the answers, once a minute. */
+/** Collects which tokens were used, so that `last_used_at` is written in batches and not in requests. */
 export class TokenUses {
   readonly #unwritten = new Map<string, { accountId: string; tokenId: string; at: Date }>();
 
@@ -11,7 +11,7 @@ export class TokenUses {
     if (!this.#unwritten.has(tokenId)) this.#unwritten.set(tokenId, { accountId, tokenId, at: now });
   }
 
-  /** Writes what was noted since the last time; what cannot be written is noted again by the next use. */
+  /** Writes the uses since the last write. A use that cannot be written is lost until the next one. */
   async write(db: Db): Promise<void> {
     if (this.#unwritten.size === 0) return;
     const uses = [...this.#unwritten.values()].sort((a, b) => (a.tokenId < b.tokenId ? -1 : 1));

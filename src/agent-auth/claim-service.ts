@@ -26,16 +26,16 @@ import * as store from "./store.ts";
 /** What the claim page shows. */
 export type ClaimView = {
   accountId: string;
-  /** Whether it was opened by the secret that was mailed, which alone lets one claim. */
+  /** Whether the mailed secret opened it; only that allows claiming. */
   mailed: boolean;
   state: ClaimState;
-  /** Who was named. */
+  /** The person whom the agent named. */
   email: string;
-  /** Whether they sign in here already: then they claim signed in, and no password is set. */
+  /** Whether they have a sign-in: then they claim signed in, and set no password. */
   known: boolean;
   agentName: string | null;
   accountName: string;
-  /** Where the agent came from, and as what. */
+  /** The agent's address and user agent. */
   address: string;
   userAgent: string;
   registeredAt: Date;
@@ -63,10 +63,10 @@ export async function viewClaim({ db }: AgentAuthDeps, secret: string): Promise<
   };
 }
 
-/** Who claims: whoever is signed in under the e-mail that was named, or a person who is new here. */
+/** The person who claims: signed in under the named e-mail, or new. */
 export type Claimant = (Actor & { email: string; name: string }) | { name: string; password: string };
 
-/** How a claim went. `known`: the e-mail has a sign-in by now. A new person is signed in, by the cookie. */
+/** The outcome of a claim. `known`: the e-mail has a sign-in by now. The cookie signs a new person in. */
 export type ClaimOutcome =
   | { claimed: true; cookie: string | undefined }
   | "over"
@@ -75,9 +75,9 @@ export type ClaimOutcome =
 
 /**
  * Claims an account, once, with the secret that was mailed and the code that the agent shows: makes the person its
- * owner (and their sign-in, if they are new), fixes what the agent may do, and ends every token of the account, all
- * or nothing. A wrong code is counted; the fifth ends the claim (CONTRACT.md §6).
- * @throws Problem rate_limited, unavailable {retryAfterSeconds}; as `holdActor` for somebody signed in
+ * owner, creates their sign-in if they are new, sets the agent's scopes, and revokes every token of the account, in one
+ * transaction. A wrong code is counted; the fifth ends the claim (CONTRACT.md §6).
+ * @throws Problem rate_limited, unavailable {retryAfterSeconds}; as `holdActor` for a signed-in person
  */
 export async function claimAccount(
   deps: AgentAuthDeps & SignInDeps,
@@ -112,7 +112,7 @@ export async function claimAccount(
     const memberId = await assignOwner(trx, accountId, { userId, email, name: claimant.name }, now);
     const scopes = claimedScopes(answer.permissions);
     if (memberId === undefined || !(await store.markClaimed(trx, accountId, scopes, now))) {
-      throw new TypeError("an account that could be claimed could not be given to its owner");
+      throw new TypeError("a claimable account could not be assigned to its owner");
     }
     const actor = byPerson({ userId, name: claimant.name });
     const subject = { kind: "member", id: memberId };

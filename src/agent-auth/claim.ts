@@ -3,7 +3,7 @@ import { readSecret } from "../lib/secrets.ts";
 import { addSeconds, HOUR_SECONDS } from "../lib/time.ts";
 import { type RegistrationRow, WRONG_CODES_AT_MOST } from "./store.ts";
 
-/** What the agent keeps to itself, what it shows to its human, and what only the mail holds. */
+/** The agent's own secret, the one that it shows to its human, and the one in the mail. */
 export const CLAIM_PREFIX = "ot_clm_";
 export const PAGE_PREFIX = "ot_cat_";
 export const LINK_PREFIX = "ot_clk_";
@@ -16,30 +16,30 @@ export function isClaimSecret(value: string): boolean {
   return [PAGE_PREFIX, LINK_PREFIX].some((prefix) => readSecret(prefix, value) !== undefined);
 }
 
-/** Where a claim stands at `now`. `taken`: the account has an owner who came another way. */
-export type ClaimState = "unnamed" | "open" | "guessed" | "lapsed" | "window_over" | "claimed" | "taken";
+/** A claim's state at `now`. `taken`: the account got an owner another way. */
+export type ClaimState = "unnamed" | "open" | "guessed" | "expired" | "window_over" | "claimed" | "taken";
 
-/** Where the claim of a registration stands: a pure function of its row. */
+/** The state of a registration's claim: a pure function of its row. */
 export function claimState(row: RegistrationRow, now: Date): ClaimState {
   if (row.claimedAt !== null) return "claimed";
   if (row.accountClaimedAt !== null) return "taken";
   if (row.expiresAt <= now) return "window_over";
   if (row.attemptExpiresAt === null) return "unnamed";
   if ((row.wrongCodes ?? 0) >= WRONG_CODES_AT_MOST) return "guessed";
-  return row.attemptExpiresAt <= now ? "lapsed" : "open";
+  return row.attemptExpiresAt <= now ? "expired" : "open";
 }
 
-/** After the claim, how long its token waits for the agent at least. */
+/** How long the agent can fetch its token after the claim, at least. */
 const DELIVERY_SECONDS = HOUR_SECONDS;
 
-/** Until when the agent may fetch the token that a claim brought; `undefined`: there is none, or it has been. */
+/** Until when the agent can fetch its token; `undefined`: there is none, or it was fetched. */
 export function fetchableUntil({ claimedAt, deliveredAt, expiresAt }: RegistrationRow): Date | undefined {
   if (claimedAt === null || deliveredAt !== null) return undefined;
   const atLeast = addSeconds(claimedAt, DELIVERY_SECONDS);
   return atLeast > expiresAt ? atLeast : expiresAt;
 }
 
-/** Whether a human has refused that token since: no claim lets an agent do nothing at all. */
+/** Whether a human has refused the token: a refusal empties its scopes, which no claim does. */
 export function isRefused({ scopes }: RegistrationRow): boolean {
   return scopes?.length === 0;
 }
@@ -49,7 +49,7 @@ export function newUserCode(): string {
   return String(randomInt(CODES)).padStart(DIGITS, "0");
 }
 
-/** A digest of the code that only whoever has the mailed secret can compare a guess with. */
+/** A digest of the code. Checking a guess needs the mailed secret, too. */
 export function codeDigest(secret: string, code: string): Buffer {
   return hash("sha256", `${secret} ${code}`, "buffer");
 }

@@ -4,9 +4,9 @@ import { claimedScopes, GRANT_TYPE, IDENTITY_TYPES, POLL_INTERVAL, PRE_CLAIM_SCO
 import { type AgentAuthConfig, canClaim, endpointsOf } from "./service.ts";
 
 /**
- * What an agent that has only the address of this service reads first: the resource that every 401 names (RFC 9728),
- * and the authorization server, which is this service too (RFC 8414). So both name the origin alone: the public API,
- * its bare calls and whatever else takes a token stand under it.
+ * Discovery for agents that know only the address of this service: the protected resource that every 401 names (RFC 9728),
+ * and the authorization server (RFC 8414), which is this service too. Both name the origin, as everything that takes a
+ * token is under it.
  */
 export function discoveryRoutes(app: App, config: AgentAuthConfig): void {
   const options = { config: { access: { by: "public" as const } }, schema: { hide: true } };
@@ -39,7 +39,7 @@ function describeServer(config: AgentAuthConfig) {
     revocation_endpoint_auth_methods_supported: ["none"],
     scopes_supported: SCOPES,
     service_documentation: `${publicUrl}/auth.md`,
-    // The auth.md convention. Its endpoints bear these names now, and bore the second ones before.
+    // The auth.md convention: the present names of its endpoints, then the earlier ones.
     agent_auth: {
       skill: `${publicUrl}/auth.md`,
       identity_endpoint: identity,

@@ -6,10 +6,10 @@ import { type Actor, inSession } from "../sign-in/service.ts";
 import { fetchableUntil, isRefused } from "./claim.ts";
 import * as store from "./store.ts";
 
-/** A token that a claim has brought and that its agent has not fetched yet: nobody holds it, and it may be had. */
+/** A token that a claim has granted and that its agent has not fetched yet. */
 export type WaitingGrant = { agentName: string | null; scopes: readonly string[]; until: Date };
 
-/** The account's, if one waits. */
+/** The account's unfetched grant, if there is one. */
 export async function findWaitingGrant(db: Db, accountId: string): Promise<WaitingGrant | undefined> {
   const row = await store.findByAccount(db, accountId);
   const until = row && fetchableUntil(row);
@@ -19,8 +19,8 @@ export async function findWaitingGrant(db: Db, accountId: string): Promise<Waiti
 }
 
 /**
- * A person takes back what a claim has let the agent do, before it has fetched its token: from then on it is refused.
- * @returns `false`: the agent was quicker, or there is none
+ * Refuses a grant before the agent has fetched its token.
+ * @returns `false`: the token was fetched, or there is no grant
  * @throws as `holdActor`
  */
 export async function refuseGrant(

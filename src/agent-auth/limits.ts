@@ -13,25 +13,24 @@ export const NAMINGS_PER_EMAIL = 5;
 export const CODES_PER_ADDRESS = 20;
 
 /**
- * A bound on what strangers do that one address, one network and all of them together share. A network's first few are
- * counted apart from all further ones: so networks that take all that they may, however much each of them does, close
- * the door to each other and not to one that has asked for little. The bounds in all go by short windows, and whoever
- * is over an earlier bound uses up no later one.
+ * Limits unauthenticated calls by address, by network and in total. A network's first few calls count against a total of
+ * their own: networks that use up the other total lock out each other, not a network with few calls. The totals have short
+ * windows. A call that an earlier limit refuses does not count against a later one.
  */
 type FairBound = {
   name: string;
   address: number;
   network: number;
-  /** How many an hour a network has before it draws on what all share. */
+  /** Calls per hour of one network that do not count against the shared total. */
   first: number;
-  /** Beyond those, from all networks together, in a window. */
+  /** The further calls of all networks together, in a window. */
   shared: number;
-  /** The first ones of all networks together, in a window. */
+  /** The first calls of all networks together, in a window. */
   newcomers: number;
 };
 
 const SHARED_WINDOW = 10 * MINUTE_SECONDS;
-/** Each is an account that is kept for two days. */
+/** Each creates an account that is kept for two days. */
 const REGISTRATIONS = {
   name: "register",
   address: REGISTRATIONS_PER_ADDRESS,
@@ -40,7 +39,7 @@ const REGISTRATIONS = {
   shared: 150,
   newcomers: 1_000,
 };
-/** Each is a mail to somebody who has not asked for it. */
+/** Each sends an unsolicited mail. */
 const NAMINGS = {
   name: "claim",
   address: NAMINGS_PER_ADDRESS,
@@ -53,8 +52,8 @@ const NAMINGS = {
 export type AgentLimits = ReturnType<typeof createAgentLimits>;
 
 /**
- * What strangers may do here, exactly, in Postgres (CONTRACT.md §0): register accounts, have people mailed, guess
- * codes. Each throws Problem rate_limited {retryAfterSeconds}.
+ * Limits for registering accounts, sending claim mails and guessing codes, counted exactly in Postgres (CONTRACT.md §0).
+ * Each throws Problem rate_limited {retryAfterSeconds}.
  */
 export function createAgentLimits(db: Db) {
   const limit = (name: string, points: number, seconds = HOUR_SECONDS) =>
@@ -66,14 +65,14 @@ export function createAgentLimits(db: Db) {
   const codes = limit("claim-code", CODES_PER_ADDRESS, CODES_SECONDS);
   return {
     countRegistration: (address: string) => registrations(address),
-    /** However many agents name that person, however many people that agent names, and however many there are in all. */
+    /** Limits claim mails by recipient, by agent and in total. */
     countNaming: async (naming: { accountId: string; address: string; email: string }) => {
       await namingsOfOne.count(naming.accountId);
       try {
         await namings(naming.address);
         await mails.count(hash("sha256", naming.email, "base64url"));
       } catch (error) {
-        // Nobody was mailed, and others may have used those bounds up.
+        // No mail was sent, and other callers may have used up those limits.
         await namingsOfOne.giveBack(naming.accountId);
         throw error;
       }

@@ -1,7 +1,7 @@
 import { line, own } from "../mail/line.ts";
 import type { Mail } from "../mail/service.ts";
 
-/** What people are mailed about claims. Nothing that an agent wrote is in it: anybody can register one. */
+/** Mails about claims. They contain no text of the agent, as anyone can register one. */
 type Context = { appName: string; publicUrl: string };
 
 export function claimMail({ appName, publicUrl }: Context, email: string, secret: string): Mail {
@@ -13,7 +13,7 @@ export function claimMail({ appName, publicUrl }: Context, email: string, secret
       line`An AI agent has registered an account at ${own(appName)}, and has named you as the person who answers for it.`,
       line`If you sent it, open this page within 30 minutes, and type the six digits that your agent shows you:`,
       own(`${publicUrl}/claim?token=${secret}`),
-      line`If no agent of yours shows you a code, do nothing. Never type one that somebody else sends you: whoever sent it would act in your name.`,
+      line`If no agent of yours shows you a code, do nothing. Never type a code that another person sends you: their agent would then act in your name.`,
     ],
   };
 }

@@ -4,14 +4,13 @@ import { toProblem } from "../http/errors.ts";
 import { Problem, problemRow } from "../lib/problems.ts";
 import { Refusal, type RefusalName } from "./refusals.ts";
 
-/** What a description may not hold, quotation marks among it (RFC 6749 §5.2). */
+/** Characters that an OAuth description must not contain (RFC 6749 §5.2). */
 const UNSPEAKABLE = /[^\x20-\x21\x23-\x5b\x5d-\x7e]/g;
 const MEDIA =
   "Send the identity calls as application/json, and the oauth calls as application/x-www-form-urlencoded.";
 
 /**
- * Within `app`, whatever refuses answers in OAuth's shape (CONTRACT.md §6), also where there is nothing, or not by
- * that method.
+ * Makes `app` answer all errors in OAuth's shape (CONTRACT.md §6), 404 and 405 too.
  */
 export function refuseInOAuthShape(app: App): void {
   app.setErrorHandler(async (error, request, reply) => {
@@ -19,7 +18,7 @@ export function refuseInOAuthShape(app: App): void {
     const description = message.replaceAll(UNSPEAKABLE, "'");
     return reply.code(status).send({ error: name, error_description: description });
   });
-  // So that an address with nothing at it, or not by that method, is refused within `app` too.
+  // A route for everything, so that `app` answers 404 and 405, too.
   app.setNotFoundHandler(async () => {
     throw new Problem("not_found");
   });
@@ -36,15 +35,15 @@ function toAnswer(error: unknown, request: FastifyRequest, reply: FastifyReply) 
   }
   if (problem.problem === "unsupported_media_type")
     return { name: "invalid_request" as const, status, message: MEDIA };
-  // OAuth has no conflicts: that the owner has minted all that an account may have is told as a refusal.
+  // OAuth has no code for a conflict, such as the account's token limit.
   if (status === 409) return { name: "invalid_request" as const, status: 400, message: problem.message };
   const name = nameOf(status);
-  // The public API's words fit what is wrong with a request; what is not the request's fault has its own.
+  // Messages of the public API fit faulty requests; server errors have their own.
   const message = name === "invalid_request" ? withField(problem) : new Refusal(name).message;
   return { name, status, message };
 }
 
-/** This shape has no place of its own for the name of the field. */
+/** OAuth's shape has no key for the name of the field. */
 function withField({ details, message }: Problem): string {
   const field = details?.field;
   return typeof field !== "string" || message.includes(field) ? message : `${field}: ${message}`;

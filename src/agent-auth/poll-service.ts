@@ -14,10 +14,10 @@ const POLL_INTERVAL_STEP = 5;
 const POLL_INTERVAL_AT_MOST = 60;
 
 /**
- * Gives the agent its token, once, when a human has claimed the account; says until then how it stands. Polls
- * are counted by the database's clock, those that are refused too.
+ * Answers a poll: the agent's token, once, after a human has claimed the account; before that, the state of the claim. The
+ * interval of polls is measured by the database's clock, refused ones too.
  * @throws Refusal authorization_pending | slow_down | expired_token | invalid_grant; Problem account_frozen or
- * token_limit_reached, after which the token can still be had, rate_limited {retryAfterSeconds}
+ * token_limit_reached, after which the token can still be fetched, rate_limited {retryAfterSeconds}
  */
 export async function pollToken(
   deps: AgentAuthDeps,
@@ -25,7 +25,7 @@ export async function pollToken(
   address: string,
 ): Promise<ClaimedToken> {
   const { db, config } = deps;
-  // Looked up before the account is held: its UUID follows from its id, so that anybody can make such a token up.
+  // Looked up before the account is locked: a claim token for any account can be forged, as its UUID derives from its id.
   const found = await findClaim(deps, claimToken, address);
   if (found === undefined) throw new Refusal("invalid_grant");
   const { credential } = found;
@@ -83,10 +83,10 @@ async function deliver(
     case "window_over":
       return new Refusal("expired_token", "The 24 hours to claim this account are over. Register again.");
     case "guessed":
-    case "lapsed":
+    case "expired":
       return new Refusal(
         "expired_token",
-        `${state === "guessed" ? "Too many wrong codes were typed." : "Nobody has claimed the account in time."} ` +
+        `${state === "guessed" ? "Too many wrong codes were typed." : "The account was not claimed in time."} ` +
           "Start again at the claim endpoint, with the same claim_token.",
       );
     case "unnamed":
@@ -99,7 +99,7 @@ async function deliver(
         ? new Refusal("authorization_pending")
         : new Refusal(
             "authorization_pending",
-            "This service sends no mail, so nobody can claim here. Its operator can invite the owner.",
+            "This service sends no mail, so your human cannot claim the account. Its operator can invite the owner.",
           );
   }
 }

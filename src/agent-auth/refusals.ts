@@ -24,7 +24,7 @@ export const refusalRows = Object.entries(catalogue).map(([name, [status, messag
   message,
 }));
 
-/** A refusal on its way to the agent. */
+/** An error for the agent. */
 export class Refusal extends Error {
   readonly refusal: RefusalName;
   readonly status: number;

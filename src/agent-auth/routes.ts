@@ -22,10 +22,10 @@ import { type AgentAuthDeps, registerAgent, revokeAccessToken, startClaim } from
 
 const PUBLIC = { access: { by: "public" as const } };
 const USER_AGENT_AT_MOST = 300;
-/** Control characters, line breaks, and what turns text around. */
+/** Control characters, line breaks and bidi controls. */
 const UNFIT = /[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/u;
 
-/** `/api/agent`: how an agent that nobody knows gets an account and a token (CONTRACT.md §6). */
+/** `/api/agent`: how an unknown agent gets an account and a token (CONTRACT.md §6). */
 export async function agentAuthRoutes(app: App, deps: AgentAuthDeps): Promise<void> {
   refuseInOAuthShape(app);
   await app.register(async (json: App) => identityRoutes(json, deps));
@@ -83,12 +83,12 @@ async function oauthRoutes(app: App, deps: AgentAuthDeps): Promise<void> {
 
   app.post("/oauth/revoke", { config: PUBLIC, schema: { hide: true, body: RevokeForm } }, async (request) => {
     await revokeAccessToken(deps, request.body.token, originOf(request));
-    // The same answer whatever it was (RFC 7009 §2.2).
+    // The same answer for every token (RFC 7009 §2.2).
     return {};
   });
 }
 
-/** A name that an agent gave itself, or its account: one line, as people will read it within others. */
+/** A name that an agent chose for itself or its account: one line. */
 function nameIn(field: string, given: string | undefined): string | null {
   const name = given?.trim() ?? "";
   if (UNFIT.test(name)) throw new Refusal("invalid_request", `\`${field}\` must be one line of plain text.`);

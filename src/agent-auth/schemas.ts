@@ -40,7 +40,7 @@ function inOrder(scopes: readonly Scope[]): Scope[] {
 
 const NAME_AT_MOST = 100;
 
-/** Keys that are not named are left alone, as OAuth wants it (RFC 6749 §3.2). */
+/** Unknown keys are ignored, as OAuth requires (RFC 6749 §3.2). */
 export const IdentityBody = Type.Object({
   identity_type: Type.Optional(Type.String()),
   agent_name: Type.Optional(Type.String({ maxLength: NAME_AT_MOST })),

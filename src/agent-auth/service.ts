@@ -46,17 +46,17 @@ export type Lookups = {
   reject(credential: { digest: Buffer }): void;
 };
 
-/** Puts agent authentication together. The database is not asked. */
+/** Wires up agent authentication. Does no I/O. */
 export function openAgentAuth(db: Db, config: AgentAuthConfig, lookups: Lookups): AgentAuthDeps {
   return { db, config, lookups, agentLimits: createAgentLimits(db) };
 }
 
-/** Whether mail reaches people, without which nobody can claim: the demo's goes into its mailbox page. */
+/** Whether people can claim, which needs mail; the demo shows its mail on a page. */
 export function canClaim({ smtpUrl, demo }: AgentAuthConfig): boolean {
   return smtpUrl !== undefined || demo;
 }
 
-/** Where the calls of agent authentication are. */
+/** The endpoints of agent authentication. */
 export function endpointsOf(publicUrl: string) {
   return {
     identity: `${publicUrl}/api/agent/identity`,
@@ -67,8 +67,8 @@ export function endpointsOf(publicUrl: string) {
 }
 
 /**
- * Makes an account for an agent that nobody knows: a token that can read and prepare, until the window to claim
- * the account ends, and the claim token (CONTRACT.md §6).
+ * Creates an account for an unknown agent, with a token that can read and prepare until the window to claim the account
+ * ends, and the claim token (CONTRACT.md §6).
  * @throws Problem rate_limited {retryAfterSeconds}
  */
 export async function registerAgent(
@@ -133,8 +133,8 @@ export async function registerAgent(
 }
 
 /**
- * Names the human who is to claim the account, and mails them the one secret that can. A claim that was open
- * before ends. Whether the e-mail is known here shows in nothing.
+ * Names the human who is to claim the account, and mails them the secret for that. Replaces an open claim. The answer does
+ * not show whether the e-mail has a sign-in.
  * @throws Refusal invalid_request; Problem rate_limited {retryAfterSeconds}
  */
 export async function startClaim(
@@ -148,7 +148,7 @@ export async function startClaim(
   if (found === undefined)
     throw new Refusal("invalid_request", "The claim_token is unknown. Register again.");
   const { credential, registration } = found;
-  // Only what can be mailed counts against whoever would be.
+  // Checked first, so that only mails that are sent count against the recipient.
   assertClaimable(registration, await readClock(db));
   await agentLimits.countNaming({ accountId: credential.accountId, address, email });
   const { accountId } = credential;
@@ -197,7 +197,7 @@ function assertClaimable(row: store.RegistrationRow, now: Date): void {
   }
 }
 
-/** The registration that a claim token is of. @throws Problem rate_limited {retryAfterSeconds} */
+/** The registration of a claim token. @throws Problem rate_limited {retryAfterSeconds} */
 export async function findClaim(
   { db, lookups }: AgentAuthDeps,
   claimToken: string,
@@ -210,7 +210,7 @@ export async function findClaim(
 }
 
 /**
- * Revokes an access token by itself (RFC 7009), and what it minted. Whether it was a live one is not told.
+ * Revokes an access token and its descendants (RFC 7009). The answer does not show whether it was valid.
  * @throws Problem rate_limited {retryAfterSeconds}
  */
 export async function revokeAccessToken(

@@ -90,7 +90,7 @@ export async function insertRegistration(
     .execute();
 }
 
-/** Opens a claim; the one before it ends with that. */
+/** Opens a claim, which replaces the one before it. */
 export async function replaceAttempt(
   trx: Trx,
   accountId: string,
@@ -119,7 +119,7 @@ export async function replaceAttempt(
     .execute();
 }
 
-/** Notes a poll, and how far apart the next ones must be. */
+/** Records a poll, and the interval until the next. */
 export async function updatePolling(
   trx: Trx,
   accountId: string,
@@ -142,7 +142,7 @@ export async function countWrongCode(trx: Trx, accountId: string): Promise<void>
     .execute();
 }
 
-/** Notes that a human has claimed the account, and what they let the agent do. `false`: somebody had. */
+/** Records that a human has claimed the account, with the scopes they granted. `false`: it was claimed already. */
 export async function markClaimed(
   trx: Trx,
   accountId: string,
@@ -158,7 +158,7 @@ export async function markClaimed(
   return numUpdatedRows === 1n;
 }
 
-/** Notes that the agent is given its token. `false`: it was before. */
+/** Records that the agent has fetched its token. `false`: it was fetched before. */
 export async function markDelivered(trx: Trx, accountId: string, now: Date): Promise<boolean> {
   const { numUpdatedRows } = await trx
     .updateTable("agent_registrations")
@@ -170,7 +170,7 @@ export async function markDelivered(trx: Trx, accountId: string, now: Date): Pro
   return numUpdatedRows === 1n;
 }
 
-/** Takes back what the agent was let do, before it has fetched its token. `false`: there is nothing to take back. */
+/** Empties the scopes of a grant that was not fetched yet. `false`: there is none. */
 export async function markRefused(trx: Trx, accountId: string): Promise<boolean> {
   const { numUpdatedRows } = await trx
     .updateTable("agent_registrations")
@@ -183,7 +183,7 @@ export async function markRefused(trx: Trx, accountId: string): Promise<boolean>
   return numUpdatedRows === 1n;
 }
 
-/** Registrations that nobody has claimed and whose window ended before then, the oldest first. */
+/** Unclaimed registrations whose window ended before then, the oldest first. */
 export function listUnclaimed(db: Db, before: Date, limit: number) {
   return db
     .selectFrom("agent_registrations")
@@ -195,7 +195,7 @@ export function listUnclaimed(db: Db, before: Date, limit: number) {
     .execute();
 }
 
-/** Forgets a registration that nobody has claimed, and the claim that was open. `false`: somebody has. */
+/** Deletes an unclaimed registration and its open claim. `false`: it was claimed. */
 export async function deleteUnclaimed(trx: Trx, accountId: string): Promise<boolean> {
   const unclaimed = await trx
     .selectFrom("agent_registrations")

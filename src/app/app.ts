@@ -6,14 +6,19 @@ import type { TokenUses } from "../accounts/token-use-service.ts";
 import { discoveryRoutes } from "../agent-auth/discovery-routes.ts";
 import { agentAuthRoutes } from "../agent-auth/routes.ts";
 import { openAgentAuth } from "../agent-auth/service.ts";
+import { machineDocsRoutes } from "../api-docs/machine-docs.ts";
+import { describeApi, serveApiReference } from "../api-docs/openapi.ts";
 import type { BoundaryObserver } from "../approvals/boundaries.ts";
 import { voidSignatures } from "../approvals/payment.ts";
 import { processorRoutes } from "../approvals/processor-routes.ts";
-import { approvalRoute, fundRoute } from "../approvals/routes.ts";
+import { approvalRoute, endRoute, fundRoute, releaseRoute, withdrawRoute } from "../approvals/routes.ts";
 import { Approval } from "../approvals/schemas.ts";
 import { AuditEntry } from "../audit/schemas.ts";
+import { createTopUpRoute, creditRoutes } from "../billing/credit-routes.ts";
+import { CreditEntry, CreditLedger, Credits, TopUp, TopUpAsked } from "../billing/credit-schemas.ts";
+import { pendingPaymentsRoute } from "../billing/pending-routes.ts";
 import type { Processor } from "../billing/processor.ts";
-import { Charge, PaymentMethod } from "../billing/schemas.ts";
+import { Charge, PaymentMethod, PendingPayment } from "../billing/schemas.ts";
 import type { Config } from "../config/config.ts";
 import { contractRoutes, createMilestoneRoute } from "../contracts/routes.ts";
 import {
@@ -35,9 +40,11 @@ import type { RateLimits } from "../http/token-rate-limit.ts";
 import { VERSION } from "../lib/version.ts";
 import { mcpRoute } from "../mcp/routes.ts";
 import { accessRoutes } from "../operator/access-routes.ts";
+import { creditAdjustmentRoute } from "../operator/credit-routes.ts";
 import { operatorFeedRoute } from "../operator/feed-routes.ts";
 import { operatorGate } from "../operator/gate.ts";
 import { pauseRoutes } from "../operator/pause-routes.ts";
+import { requestRoutes } from "../operator/request-routes.ts";
 import { operatorRoutes } from "../operator/routes.ts";
 import { Account, Member, OperatorMilestone } from "../operator/schemas.ts";
 import { operatorWebhookRoutes } from "../operator/webhook-routes.ts";
@@ -51,8 +58,6 @@ import { webRoutes } from "../web/routes.ts";
 import { webhookActionRoutes, webhookRoutes } from "../webhooks/routes.ts";
 import { Delivery, OperatorWebhook, Webhook } from "../webhooks/schemas.ts";
 import { healthRoutes } from "./health.ts";
-import { machineDocsRoutes } from "./machine-docs.ts";
-import { describeApi, serveApiReference } from "./openapi.ts";
 
 export type AppDeps = {
   config: Config;
@@ -70,6 +75,11 @@ const SHARED_SCHEMAS = [
   Capabilities,
   Budget,
   Charge,
+  CreditEntry,
+  CreditLedger,
+  Credits,
+  TopUp,
+  TopUpAsked,
   Milestone,
   Contract,
   ContractWithBudget,
@@ -78,6 +88,7 @@ const SHARED_SCHEMAS = [
   Event,
   Me,
   PaymentMethod,
+  PendingPayment,
   Receipt,
   TokenMetadata,
   Updates,
@@ -122,6 +133,8 @@ export async function createApp(given: AppDeps): Promise<App> {
       operatorFeedRoute(api, deps);
       operatorWebhookRoutes(api, deps);
       pauseRoutes(api, deps);
+      creditAdjustmentRoute(api, deps);
+      await api.register(async (scope: App) => requestRoutes(scope, deps));
     };
     await app.register(operator, { prefix: "/api/operator/v1" });
   }
@@ -149,7 +162,11 @@ async function publicApi(api: App, deps: RouteDeps): Promise<void> {
   await bareAliases(api, deps);
   contractRoutes(api, deps);
   createMilestoneRoute(api, deps);
+  creditRoutes(api, deps);
+  createTopUpRoute(api, deps);
+  await api.register(async (scope: App) => endRoute(scope, deps));
   accountRoutes(api, deps);
+  pendingPaymentsRoute(api, deps);
   await api.register(async (scope: App) => tokenRoutes(scope, deps));
   await api.register(async (scope: App) => revokeTokenRoute(scope, deps));
   webhookRoutes(api, deps);
@@ -158,7 +175,8 @@ async function publicApi(api: App, deps: RouteDeps): Promise<void> {
 
 /** The calls that answer under the bare prefix too (CONTRACT.md §0). */
 async function bareAliases(api: App, deps: RouteDeps): Promise<void> {
-  await api.register(async (scope: App) => fundRoute(scope, deps));
+  for (const route of [fundRoute, releaseRoute, withdrawRoute])
+    await api.register(async (scope: App) => route(scope, deps));
   approvalRoute(api, deps);
   receiptRoute(api, deps);
   updatesRoute(api, deps);

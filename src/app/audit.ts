@@ -13,7 +13,7 @@ const STATEMENT_TIMEOUT = MINUTE;
 const LOCK_TIMEOUT = 3_000;
 const SHOWN = 20;
 
-/** How `audit` ends, for whoever runs it by the clock. */
+/** Exit codes of `audit`, for scheduled runs. */
 export const AUDITED = { whole: 0, wrong: 1, failed: 2 } as const;
 
 /**

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { inviteMember, listMembers } from "../accounts/service.ts";
+import { inviteMember } from "../accounts/invitation-service.ts";
+import { listMembers } from "../accounts/member-service.ts";
 import { replaceToken } from "../accounts/token-service.ts";
 import { BY_SERVICE } from "../audit/service.ts";
 import { addPaymentMethod, type BillingDeps, listPaymentMethods } from "../billing/service.ts";
@@ -74,7 +75,7 @@ export async function prepareDemo(deps: DemoDeps): Promise<Demo> {
 async function prepareOwner(db: Db, accountId: string): Promise<string> {
   const password = randomBytes(PASSWORD_BYTES).toString("base64url");
   const members = await listMembers(db, accountId);
-  const userId = members.find(({ email }) => email === OWNER.email)?.user_id ?? null;
+  const userId = members.find(({ email }) => email === OWNER.email)?.userId ?? null;
   if (userId !== null) await setPassword(db, userId, password);
   else {
     const { secret } = await inviteMember(db, accountId, OWNER, BY_SERVICE);

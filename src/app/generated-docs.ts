@@ -1,5 +1,6 @@
 import { TokenUses } from "../accounts/token-use-service.ts";
 import { refusalRows } from "../agent-auth/refusals.ts";
+import { loadDescription } from "../api-docs/openapi.ts";
 import { createSandbox } from "../billing/sandbox.ts";
 import { loadConfig } from "../config/config.ts";
 import { ChangeBus } from "../database/change-bus.ts";
@@ -13,12 +14,13 @@ import { createLogger } from "./logger.ts";
 const EXAMPLE_ORIGIN = "https://pay.example.com";
 // Signs nothing.
 const NO_KEY = Buffer.alloc(32).toString("base64");
-const NO_DATABASE = "postgres://nobody@127.0.0.1:1/none";
+const NO_DATABASE = "postgres://none@127.0.0.1:1/none";
 
 /** Problems that any call of a program can meet, besides those that the OpenAPI document lists with its calls. */
 const BY_ANY_CALL: readonly ProblemName[] = ["method_not_allowed", "origin_refused"];
 /** Problems that only people meet, on pages. */
 const BY_PEOPLE: readonly ProblemName[] = [
+  "second_person_missing",
   "session_ended",
   "form_refused",
   "not_permitted",
@@ -34,6 +36,7 @@ const BY_PEOPLE: readonly ProblemName[] = [
   "passkey_proof_required",
   "act_signature_required",
   "own_passkey_required",
+  "second_person_missing",
 ];
 /** Problems that only calls of the operator's API meet. */
 const BY_OPERATORS: readonly ProblemName[] = [
@@ -83,6 +86,7 @@ export async function describeOpenApi(): Promise<object> {
     logger: createLogger("silent"),
   });
   await app.ready();
+  await loadDescription();
   const description = app.swagger();
   await app.close();
   await close();

@@ -18,7 +18,7 @@ const DAYS = 35;
 const STATEMENT_TIMEOUT = MINUTE;
 const LOCK_TIMEOUT = 3_000;
 
-/** How `reconcile` ends, for whoever runs it by the clock. */
+/** Exit codes of `reconcile`, for scheduled runs. */
 export const RECONCILED = { same: 0, different: 1, failed: 2 } as const;
 
 /**

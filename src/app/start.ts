@@ -13,6 +13,7 @@ import type { Processor, ProcessorName } from "../billing/processor.ts";
 import { createSandbox } from "../billing/sandbox.ts";
 import { createStripe, type StripeAddress } from "../billing/stripe.ts";
 import { claimProcessor } from "../billing/stripe-store.ts";
+import { sweepDueTopUps } from "../billing/top-up-jobs.ts";
 import type { Config } from "../config/config.ts";
 import { keepSecret } from "../config/kept-secret.ts";
 import { ChangeBus } from "../database/change-bus.ts";
@@ -160,9 +161,10 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
     every(10 * MINUTE, "ended sessions", logger, () => forgetEnded(db)),
     every(10 * MINUTE, "answered challenges", logger, () => forgetChallenges(db)),
     every(5 * SECOND, "mail about approvals", logger, () => sendApprovalMails({ db, config })),
-    every(5 * SECOND, "lapsed approvals", logger, () => sweepLapsedApprovals(db)),
+    every(5 * SECOND, "expired approvals", logger, () => sweepLapsedApprovals(db)),
     every(MINUTE, "lost payments", logger, () => sweepLostIntents(deps, logger)),
     every(5 * SECOND, "due payments", logger, () => sweepDuePayments(deps, logger)),
+    every(5 * SECOND, "due top-ups", logger, () => sweepDueTopUps(deps, logger)),
     every(5 * SECOND, "events of the processor", logger, () => sweepProcessorEvents({ ...deps, logger })),
     every(10 * MINUTE, "handled events of the processor", logger, () => forgetProcessorEvents(deps)),
     every(MINUTE, "payments in doubt", logger, () => alertInDoubt(deps, logger)),
@@ -210,9 +212,8 @@ async function serve(deps: PartDeps, logger: Logger, stops: (() => Promise<unkno
 }
 
 /**
- * What was not given: the demo's operator key, made anew at each start; the secret of the sessions, the key of the
- * secrets in the database and the seed that receipts are signed with, which are kept, so that people stay signed in,
- * webhooks signed and receipts of one hand over a restart.
+ * Fills in secrets that were not configured. The demo's operator key is new at each start. The session secret, the key of
+ * the secrets in the database and the receipts' signing seed are kept in DATA_DIR, so that a restart changes nothing.
  */
 async function withSecrets(config: Config): Promise<Config> {
   const { demo, dataDir, operatorApiKeys, sessionSecrets, secretsKeys, receiptSeeds } = config;

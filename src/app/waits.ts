@@ -1,5 +1,6 @@
 import { shortenWaits as shortenPaymentWaits } from "../approvals/payment.ts";
 import { type ProcessorEventDeps, shortenEventWaits } from "../approvals/processor-events.ts";
+import { shortenWaits as shortenTopUpWaits } from "../billing/top-up-jobs.ts";
 import { shortenWaits as shortenMailWaits } from "../mail/jobs.ts";
 import { shortenWaits as shortenWebhookWaits } from "../webhooks/jobs.ts";
 import { shortenOperatorWaits } from "../webhooks/operator-jobs.ts";
@@ -11,6 +12,7 @@ import { shortenOperatorWaits } from "../webhooks/operator-jobs.ts";
 export async function shortenWaits(deps: ProcessorEventDeps): Promise<void> {
   await shortenPaymentWaits(deps);
   await shortenEventWaits(deps);
+  await shortenTopUpWaits(deps);
   await shortenMailWaits(deps.db);
   await shortenWebhookWaits(deps.db);
   await shortenOperatorWaits(deps.db);

@@ -19,6 +19,6 @@ curl -X POST ${publicUrl}/milestones/${milestoneId}/fund -H "Authorization: Bear
   3. Read on: ${publicUrl}/docs describes every call, ${publicUrl}/demo/mailbox shows what would be mailed.
 
   Operator's key, for ${publicUrl}/api/operator/v1: ${operatorApiKeys[0]}
-  The token, the password and a key that was not given are made anew at each start. Stop with Ctrl-C.
+  The token, the password and a key that was not set are new at each start. Stop with Ctrl-C.
 `);
 }

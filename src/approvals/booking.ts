@@ -1,100 +1,55 @@
 import * as payments from "../billing/payment-service.ts";
-import { fundMilestone } from "../contracts/service.ts";
 import { readClock } from "../database/clock.ts";
-import type { Db } from "../database/connection.ts";
+import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
+import type { EventType } from "../events/schemas.ts";
 import { appendEvents, type NewEvent } from "../events/service.ts";
-import { newId } from "../lib/ids.ts";
-import { linkDecision } from "../receipts/service.ts";
-import * as store from "./store.ts";
+import type { EndedApproval } from "./store.ts";
 
 /** Somebody else holds the attempt now; whoever sees this lets go and has written nothing. */
 export class LeaseLost extends Error {
   override name = "LeaseLost";
 }
 
-/**
- * Books money that has moved: milestone, invoice, ledger, approval, events, receipt, all in one transaction. Money that
- * succeeded is always booked (CONTRACT.md §1).
- * @throws LeaseLost
- */
-export async function bookSuccess(db: Db, payment: payments.PaymentRow, leaseId: string): Promise<void> {
-  const { accountId, approvalId, milestoneId, amountCents, currency } = payment;
-  await inTransaction(db, async (trx) => {
-    const now = await payments.readClockAfter(trx, payment);
-    const invoiceId = newId();
-    const { contractId, jobId } = await fundMilestone(trx, accountId, milestoneId, invoiceId, now);
-    const result = { invoiceId, paymentIntentId: payment.intentId };
-    await store.confirmExecuted(trx, accountId, approvalId, result, now);
-    const step = {
-      // `created`, too: that it was submitted may be lost.
-      from: ["created", "submitted", "unknown", "action_required"],
-      to: "succeeded",
-      now,
-      dueAt: null,
-    } as const;
-    if (!(await payments.stepPayment(trx, payment, leaseId, step))) throw new LeaseLost();
-    await payments.insertInvoice(
-      trx,
-      { accountId, id: invoiceId, approvalId, contractId, milestoneId, amountCents, currency },
-      now,
-    );
-    const lines = [
-      { account: "processor", amountCents },
-      { account: `milestone:${milestoneId}`, amountCents: -amountCents },
-    ];
-    await payments.insertMovement(
-      trx,
-      { accountId, id: newId(), paymentId: payment.id, currency, lines },
-      now,
-    );
-    await appendEvents(
-      trx,
-      accountId,
-      [
-        {
-          type: "approval.confirmed",
-          resourceId: approvalId,
-          jobId,
-          data: { approvalId, status: "confirmed" },
-        },
-        {
-          type: "milestone.status_changed",
-          resourceId: milestoneId,
-          jobId,
-          data: { milestoneId, contractId, status: "ACTIVE_FUNDED" },
-        },
-      ],
-      now,
-    );
-    await linkDecision(trx, accountId, approvalId, now);
-  });
+/** What money moves to and from: the processor, what is held for each milestone, and the account's credits. */
+export const PROCESSOR = "processor";
+export const heldFor = (milestoneId: string) => `milestone:${milestoneId}`;
+
+type Decided =
+  | { to: "succeeded"; sentId?: string }
+  | { to: "refused"; refusal: { code: string; message: string } };
+
+/** Decides an attempt. @throws LeaseLost */
+export async function decidePayment(
+  trx: Trx,
+  payment: payments.PaymentRow,
+  leaseId: string,
+  decided: Decided,
+  now: Date,
+): Promise<void> {
+  // `created`, too: that it was submitted may be lost.
+  const from = ["created", "submitted", "unknown", "action_required"] as const;
+  if (!(await payments.stepPayment(trx, payment, leaseId, { ...decided, from, now, dueAt: null })))
+    throw new LeaseLost();
 }
 
-/**
- * Books a definite refusal: the approval can be confirmed again, unless its time has passed meanwhile; then it
- * expires at this moment, with its event.
- * @throws LeaseLost
- */
-export async function bookRefusal(
+/** Writes that an attempt waits, and releases its lease; the first time, the feed says so. @throws LeaseLost */
+export async function writeWaiting(
   db: Db,
   payment: payments.PaymentRow,
   leaseId: string,
-  refusal: { code: string; message: string },
+  change: Omit<Parameters<typeof payments.stepPayment>[3], "release">,
 ): Promise<void> {
-  const { accountId, approvalId } = payment;
+  const { accountId, milestoneId } = payment;
   await inTransaction(db, async (trx) => {
-    const now = await payments.readClockAfter(trx, payment);
-    const expired = await store.releaseExecuting(trx, accountId, approvalId, now);
-    const step = {
-      from: ["created", "submitted", "unknown", "action_required"],
-      to: "refused",
-      now,
-      dueAt: null,
-      refusal: { code: refusal.code, message: refusal.message },
-    } as const;
-    if (!(await payments.stepPayment(trx, payment, leaseId, step))) throw new LeaseLost();
-    await appendEvents(trx, accountId, expired.map(toExpiredEvent), now);
+    if (!(await payments.stepPayment(trx, payment, leaseId, { ...change, release: true })))
+      throw new LeaseLost();
+    const invoice = await payments.markPending(trx, payment, change.now);
+    if (invoice === undefined) return;
+    const { id: invoiceId, contractId, jobId } = invoice;
+    const data = { invoiceId, milestoneId, contractId };
+    const event = { type: "payment.pending" as const, resourceId: invoiceId, jobId, data };
+    await appendEvents(trx, accountId, [event], change.now);
   });
 }
 
@@ -115,9 +70,33 @@ export function tellInDoubt(db: Db, key: payments.PaymentKey): Promise<boolean> 
   });
 }
 
+export type AnyEvent = NewEvent & { type: EventType };
 export type ApprovalEvent = NewEvent & { type: "approval.confirmed" };
 
-/** What the feed says of an approval that expired. */
-export function toExpiredEvent({ id, jobId }: store.EndedApproval): ApprovalEvent {
-  return { type: "approval.confirmed", resourceId: id, jobId, data: { approvalId: id, status: "expired" } };
+/** What the feed says of an approval that was decided or has expired. */
+export function approvalEvent(
+  { id, jobId }: EndedApproval,
+  status: "confirmed" | "declined" | "expired",
+): ApprovalEvent {
+  return { type: "approval.confirmed", resourceId: id, jobId, data: { approvalId: id, status } };
+}
+
+export function toExpiredEvent(ended: EndedApproval): ApprovalEvent {
+  return approvalEvent(ended, "expired");
+}
+
+/** What the feed says of a milestone whose money has moved. */
+export function milestoneEvent(
+  { id, contractId, jobId }: { id: string; contractId: string; jobId: string },
+  status: "ACTIVE_FUNDED" | "PAID" | "REFUNDED",
+): AnyEvent {
+  const data = { milestoneId: id, contractId, status };
+  return { type: "milestone.status_changed", resourceId: id, jobId, data };
+}
+
+/** What the operator's feed says of an attempt that was refused. */
+export function refusedEvent(payment: payments.PaymentRow, code: string): AnyEvent {
+  const { id: paymentId, approvalId, milestoneId, kind, amountCents, currency } = payment;
+  const data = { paymentId, approvalId, milestoneId, kind, code, amountCents, currency };
+  return { type: "payment.refused", resourceId: paymentId, jobId: null, data };
 }

@@ -7,8 +7,8 @@ import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { canonicalDigest } from "../lib/canonical.ts";
 import type { Origin } from "../lib/origin.ts";
-import { notFound, Problem } from "../lib/problems.ts";
-import { type Decision, type Statement, statementDigest } from "../lib/statement.ts";
+import { notFound, Problem, paymentsPaused } from "../lib/problems.ts";
+import { type ApprovalType, type Decision, type Statement, statementDigest } from "../lib/statement.ts";
 import { addSeconds } from "../lib/time.ts";
 import {
   type Assertion,
@@ -19,13 +19,14 @@ import {
 } from "../passkeys/presence-service.ts";
 import { linkDecision } from "../receipts/service.ts";
 import { type Actor, holdActor, type NewToken, renewSession } from "../sign-in/service.ts";
-import { writeAttempt } from "./attempt.ts";
+import { type Begun, beginAction } from "./attempt.ts";
+import { approvalEvent } from "./booking.ts";
 import { atBoundary } from "./boundaries.ts";
 import { putChallenge, takeChallenge } from "./challenge-store.ts";
-import { paymentsPaused } from "./funding.ts";
 import * as store from "./human-store.ts";
-import { driveNewPayment, type PaymentDeps } from "./payment.ts";
+import { advanceAll, driveNewPayment, type PaymentDeps } from "./payment.ts";
 import { mailOtherDeciders, readSigning } from "./second-signer.ts";
+import { payingSource } from "./source.ts";
 
 /**
  * The human who decides, by what name and from where, what proves that they are there, and whom to tell of the session's
@@ -54,19 +55,28 @@ export function statementOf(
   row: store.HumanApprovalRow,
   decision: Decision,
   nonce: string,
-): Statement<"milestone_fund"> {
-  const source =
-    row.card === null ? null : { kind: "card" as const, brand: row.card.brand, last4: row.card.last4 };
-  return {
-    v: 1,
-    action: "milestone_fund",
+): Statement<ApprovalType> {
+  const common = {
+    v: 1 as const,
     accountId: row.organizationId,
     approvalId: row.id,
     decision,
-    terms: row.terms,
-    source: decision === "decline" ? null : source,
+    source: decision === "decline" ? null : payingSource(row),
     nonce,
   };
+  switch (row.type) {
+    case "milestone_fund":
+      return { ...common, action: row.type, terms: row.terms };
+    case "milestone_approve":
+      return { ...common, action: row.type, terms: row.terms };
+    default:
+      return { ...common, action: row.type, terms: row.terms };
+  }
+}
+
+/** Whether there is something to pay from, where something must pay. */
+export function canPay({ type, card }: store.HumanApprovalRow): boolean {
+  return type !== "milestone_fund" || card !== null;
 }
 
 /**
@@ -89,7 +99,7 @@ export async function issueChallenge(
     await holdActor(trx, actor, { account }, await readClock(trx));
     const row = await lockOpen(trx, accountId, approvalId);
     const { now } = row;
-    if (row.card === null) throw new Problem("statement_stale");
+    if (!canPay(row)) throw new Problem("statement_stale");
     assertUnchanged(row, statementOf(row, "confirm", signed.nonce), signed);
     const challenge = { accountId, approvalId, userId, sessionId, digest: signed.digest };
     await putChallenge(trx, challenge, { now, expiresAt: addSeconds(now, CHALLENGE_SECONDS) });
@@ -97,11 +107,11 @@ export async function issueChallenge(
 }
 
 /**
- * Confirms: writes the signature, takes the milestone and writes the attempt, all in one transaction; then
+ * Confirms: writes the signature, takes the milestones and writes the attempts, all in one transaction; then
  * moves the money (CONTRACT.md §1, DESIGN.md Paying). Returns when the outcome is known, or known to be open. Where two
  * people must sign, the first signature is kept and nothing else happens; the same person's next one changes nothing.
  * @throws Problem not_found, not_permitted, presence_lapsed, passkey_required, passkey_refused, challenge_lapsed,
- * statement_stale, already_decided, payment_in_progress, payments_paused, account_frozen
+ * statement_stale, already_decided, payment_in_progress, payment_disputed, payments_paused, account_frozen
  */
 export async function confirmApproval(
   deps: PaymentDeps,
@@ -109,15 +119,17 @@ export async function confirmApproval(
   decider: Decider,
   signed: Signed,
 ): Promise<void> {
-  const { token, attempt } = await atBoundary(deps, "write-signed-attempt", () =>
+  const { token, begun } = await atBoundary(deps, "write-signed-attempt", () =>
     inTransaction(deps.db, (trx) => writeConfirmation(trx, deps, key, decider, signed)),
   );
   if (token !== undefined) decider.onRenewed?.(token);
-  if (attempt !== undefined)
-    await driveNewPayment(deps, { accountId: key.accountId, id: attempt.paymentId }, attempt.leaseId);
+  const { accountId, approvalId } = key;
+  if (begun === "many") await advanceAll(deps, accountId, approvalId);
+  else if (begun !== undefined && begun !== "done")
+    await driveNewPayment(deps, { accountId, id: begun.paymentId }, begun.leaseId);
 }
 
-type Written = { token?: NewToken | undefined; attempt?: { paymentId: string; leaseId: string } };
+type Written = { token?: NewToken | undefined; begun?: Begun };
 
 async function writeConfirmation(
   trx: Trx,
@@ -136,7 +148,7 @@ async function writeConfirmation(
   await holdActor(trx, actor, { ...proves, account }, await readClock(trx));
   const row = await lockOpen(trx, accountId, approvalId);
   const { now } = row;
-  if (row.card === null || row.milestoneId === null) throw new Problem("statement_stale");
+  if (!canPay(row)) throw new Problem("statement_stale");
   const statement = statementOf(row, "confirm", signed.nonce);
   assertUnchanged(row, statement, signed);
   const { required, first } = await readSigning(trx, row, statement);
@@ -144,16 +156,17 @@ async function writeConfirmation(
   await sign(trx, row, statement, decider, signed, required);
   const signatures = [...(first === undefined ? [] : [first]), { userId, digest: signed.digest }];
   const written: Written = {};
-  if (signatures.length === required)
-    written.attempt = await writeAttempt(trx, deps.processor, row, signatures, now);
-  else await mailOtherDeciders(trx, deps.config, row, userId, now);
   if (presence.kind === "passkey")
     written.token = await renewSession(trx, actor, { proved: true, trusted: true }, now);
+  if (signatures.length === required)
+    written.begun = await beginAction(trx, deps.processor, row, signatures, now);
+  else await mailOtherDeciders(trx, deps.config, row, userId, now);
   return written;
 }
 
 /**
  * Declines: the approval ends, its event tells of it, and its receipt proves it.
+ * @param note why, for the agent to read; at most 500 characters
  * @throws Problem not_found, not_permitted, statement_stale, already_decided, payment_in_progress
  */
 export async function declineApproval(
@@ -161,6 +174,7 @@ export async function declineApproval(
   { accountId, approvalId }: ApprovalKey,
   decider: Decider,
   signed: Signed,
+  note?: string,
 ): Promise<void> {
   await inTransaction(db, async (trx) => {
     const account = { id: accountId, may: "decide" } as const;
@@ -170,14 +184,9 @@ export async function declineApproval(
     const statement = statementOf(row, "decline", signed.nonce);
     assertUnchanged(row, statement, signed);
     await sign(trx, row, statement, decider, signed, 1);
-    if (!(await store.declinePending(trx, accountId, approvalId, now))) throw new Problem("already_decided");
-    const data = { approvalId, status: "declined" };
-    await appendEvents(
-      trx,
-      accountId,
-      [{ type: "approval.confirmed", resourceId: approvalId, jobId: row.jobId, data }],
-      now,
-    );
+    if (!(await store.declinePending(trx, accountId, approvalId, note, now)))
+      throw new Problem("already_decided");
+    await appendEvents(trx, accountId, [approvalEvent(row, "declined")], now);
     await linkDecision(trx, accountId, approvalId, now);
   });
 }
@@ -200,7 +209,7 @@ async function lockOpen(trx: Trx, accountId: string, approvalId: string): Promis
 async function sign(
   trx: Trx,
   row: store.HumanApprovalRow,
-  statement: Statement<"milestone_fund">,
+  statement: Statement<ApprovalType>,
   decider: Decider,
   signed: Signed,
   signersRequired: 1 | 2,

@@ -1,12 +1,5 @@
-import { notFound, Problem } from "../lib/problems.ts";
+import { notFound, Problem, paymentsPaused } from "../lib/problems.ts";
 import type { FundingRow } from "./funding-store.ts";
-
-const PAUSED_RETRY_SECONDS = 60;
-
-/** 503 for whoever asks or confirms while the operator has paused all payments (CONTRACT.md §8). */
-export function paymentsPaused(): Problem {
-  return new Problem("payments_paused", { retryAfterSeconds: PAUSED_RETRY_SECONDS });
-}
 
 /** What a fund request comes to: the approval that waits, one that has lapsed, or a new one to make. */
 export type FundingStep =

@@ -1,47 +1,63 @@
 import { sql } from "kysely";
-import { FUNDING_TERMS } from "../contracts/service.ts";
+import { FUNDING_TERMS, RELEASE_TERMS } from "../contracts/service.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type {
   Asker,
+  Billing,
   ContractStatus,
   CoSign,
   MilestoneStatus,
   Proof,
   SignaturesTable,
-  Terms,
 } from "../database/schema.ts";
+import type { ApprovalTerms, EndTerms, FundingTerms, ReleaseTerms, Source } from "../lib/statement.ts";
 import { latest } from "../lib/time.ts";
+import { CONTRACT_DISPUTE, END_TERMS, MILESTONE_DISPUTE } from "./held-terms.ts";
 import type { ApprovalRow } from "./store.ts";
 
+/** What an approval is about, as it stood at the request. */
+type Subject =
+  | { type: "milestone_fund"; milestoneId: string; terms: FundingTerms }
+  | { type: "milestone_approve"; milestoneId: string; terms: ReleaseTerms }
+  | { type: "contract_end"; milestoneId: null; terms: EndTerms };
+
 /** An approval as its page needs it, with the present state of what it is about. */
-export type HumanApprovalRow = ApprovalRow & {
-  now: Date;
-  accountId: string;
-  organizationId: string;
-  accountName: string;
-  coSign: CoSign;
-  /** The lower of the limits at the request and now, in cents; null: one person is enough. */
-  secondSignerFromCents: number | null;
-  frozen: boolean;
-  paymentsPaused: boolean;
-  terms: Terms;
-  termsDigest: Buffer;
-  tokenName: string;
-  tokenPreview: string;
-  /** Who stands behind the token that asked; null: not known. */
-  asker: Asker | null;
-  contractTitle: string;
-  contractStatus: ContractStatus;
-  milestoneName: string | null;
-  milestoneStatus: MilestoneStatus;
-  /** The terms as they are now; they are the approval's, or the approval has ended. */
-  presentTerms: Terms;
-  card: { id: string; brand: string; last4: string; expMonth: number; expYear: number } | null;
-};
+export type HumanApprovalRow = Omit<ApprovalRow, "type" | "milestoneId"> &
+  Subject & {
+    now: Date;
+    accountId: string;
+    organizationId: string;
+    accountName: string;
+    coSign: CoSign;
+    /** The lower of the limits at the request and now, in cents; null: one person is enough. */
+    secondSignerFromCents: number | null;
+    frozen: boolean;
+    paymentsPaused: boolean;
+    termsDigest: Buffer;
+    tokenName: string;
+    tokenPreview: string;
+    /** Who stands behind the token that asked; null: not known. */
+    asker: Asker | null;
+    contractTitle: string;
+    contractStatus: ContractStatus;
+    milestoneName: string | null;
+    /** Null for a contract's end. */
+    milestoneStatus: MilestoneStatus | null;
+    /** The terms as they are now; they are the approval's, or the approval has ended. */
+    presentTerms: ApprovalTerms;
+    /** The state of a dispute or refund that keeps held money from moving; null: none does. */
+    disputeStatus: string | null;
+    /** Where the account's fundings are drawn from, and what its credits cover. */
+    billing: Billing;
+    availableCents: number;
+    card: { id: string; brand: string; last4: string; expMonth: number; expYear: number } | null;
+  };
 
 const COLUMNS = sql<HumanApprovalRow>`
   date_trunc('milliseconds', now()) as now, a.account_id as "accountId", a.id as "organizationId", a.name as "accountName",
-  a.frozen, (select paused from payment_pause) as "paymentsPaused",
+  a.frozen, a.billing, coalesce((
+    select b.available_cents from credit_balances b where b.account_id = v.account_id), 0)::bigint as "availableCents",
+  (select paused from payment_pause) as "paymentsPaused",
   v.id, v.type, v.status, v.contract_id as "contractId", v.milestone_id as "milestoneId", v.job_id as "jobId", v.result,
   v.executing_at is not null as executing, v.created_at as "createdAt", v.expires_at as "expiresAt",
   v.resolved_at as "resolvedAt",
@@ -49,14 +65,17 @@ const COLUMNS = sql<HumanApprovalRow>`
   least(v.second_signer_from_cents, a.second_signer_from_cents) as "secondSignerFromCents", v.terms, v.terms_digest as "termsDigest",
   v.token_name as "tokenName", v.token_preview as "tokenPreview", v.asker,
   c.title as "contractTitle", c.status as "contractStatus", m.name as "milestoneName", m.status as "milestoneStatus",
-  ${sql.raw(FUNDING_TERMS)} as "presentTerms",
+  case v.type when 'milestone_fund' then ${sql.raw(FUNDING_TERMS)} when 'milestone_approve' then ${sql.raw(RELEASE_TERMS)}
+    else ${sql.raw(END_TERMS)} end as "presentTerms",
+  case v.type when 'milestone_approve' then ${sql.raw(MILESTONE_DISPUTE)}
+    when 'contract_end' then ${sql.raw(CONTRACT_DISPUTE)} end as "disputeStatus",
   case when p.id is null then null else jsonb_build_object('id', p.id, 'brand', p.brand, 'last4', p.last4,
     'expMonth', p.exp_month, 'expYear', p.exp_year) end as card`;
 
 const TABLES = sql`approvals v
   join accounts a on a.account_id = v.account_id
   join contracts c on c.account_id = v.account_id and c.id = v.contract_id
-  join milestones m on m.account_id = v.account_id and m.id = v.milestone_id
+  left join milestones m on m.account_id = v.account_id and m.id = v.milestone_id
   left join payment_methods p on p.account_id = v.account_id and p.is_default`;
 
 /** The approval of that id in any of the accounts. */
@@ -72,7 +91,7 @@ export async function findForHuman(
 }
 
 /**
- * The approval with everything it depends on held: contract and card against change, milestone and approval
+ * The approval with everything it depends on held: contract and card against change, milestones and approval
  * for the decision, in the one order of locks (invariant 11). Its `now` is the time of the decision: not before anything
  * that the decision follows.
  */
@@ -81,15 +100,23 @@ export async function lockForDecision(
   accountId: string,
   id: string,
 ): Promise<HumanApprovalRow | undefined> {
+  const approval = await trx
+    .selectFrom("approvals")
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .select(["type", "contract_id as contractId", "milestone_id as milestoneId"])
+    .executeTakeFirst();
+  if (approval === undefined) return undefined;
+  const { contractId, milestoneId } = approval;
+  // Whoever ends a contract holds it alone: no money begins to move under it meanwhile.
+  const ends = approval.type === "contract_end";
   await sql`
-    select 1 from contracts c where c.account_id = ${accountId}
-      and c.id = (select contract_id from approvals where account_id = ${accountId} and id = ${id}) for share`.execute(
-    trx,
-  );
+    select 1 from contracts where account_id = ${accountId} and id = ${contractId}
+    for ${ends ? sql`no key update` : sql`share`}`.execute(trx);
   await sql`
-    select 1 from milestones m where m.account_id = ${accountId}
-      and m.id = (select milestone_id from approvals where account_id = ${accountId} and id = ${id})
-    for no key update`.execute(trx);
+    select 1 from milestones where account_id = ${accountId}
+      and ${ends ? sql`contract_id = ${contractId}` : sql`id = ${milestoneId}`}
+    order by id for no key update`.execute(trx);
   await sql`select 1 from approvals where account_id = ${accountId} and id = ${id} for no key update`.execute(
     trx,
   );
@@ -127,9 +154,9 @@ export async function listForHuman(
 
 export type Signature = Pick<SignaturesTable, "user_id" | "decision" | "created_at"> & {
   signer: string;
-  /** The card that was signed for; null for a decline. */
-  source: { brand: string; last4: string } | null;
-  /** The payment attempt that the signature was made for; null: none. */
+  /** What was signed for to pay; null for a decline. */
+  source: Source | null;
+  /** The payment attempt, or the credit entry, that the signature was made for; null: none. */
   payment_id: string | null;
 };
 
@@ -137,7 +164,12 @@ export type Signature = Pick<SignaturesTable, "user_id" | "decision" | "created_
 export async function listSignatures(db: Db, accountId: string, approvalId: string): Promise<Signature[]> {
   const { rows } = await sql<Signature>`
     select s.user_id, s.decision, s.created_at, coalesce(m.name, 'a former member') as signer,
-      nullif(s.statement -> 'source', 'null') as source, u.payment_id
+      nullif(s.statement -> 'source', 'null') as source,
+      coalesce(u.payment_id, (
+        select c.entry_id from credit_signatures c
+        where c.account_id = s.account_id and c.approval_id = s.approval_id and c.statement_digest = s.statement_digest
+          and c.user_id = s.user_id limit 1
+      )) as payment_id
     from signatures s
     left join payment_signatures u on u.account_id = s.account_id and u.approval_id = s.approval_id
       and u.statement_digest = s.statement_digest and u.user_id = s.user_id
@@ -198,23 +230,39 @@ export async function insertSignature(
   return numInsertedOrUpdatedRows !== 0n;
 }
 
-/** Takes the milestone for this action. `false`: another action is executing on it (invariant 1). */
-export async function takeMilestone(
+/**
+ * Takes a milestone, or all of a contract's whose money is held or may still come, for this action. `false`: another
+ * action is executing on one of them (invariant 1). An end of the contract that is executing has taken all of them.
+ */
+export async function takeMilestones(
   trx: Trx,
-  key: { accountId: string; milestoneId: string; approvalId: string },
+  accountId: string,
+  approvalId: string,
+  subject: { milestoneId: string } | { contractId: string },
   now: Date,
 ): Promise<boolean> {
-  const { numInsertedOrUpdatedRows } = await trx
-    .insertInto("executing_milestones")
-    .values({
-      account_id: key.accountId,
-      milestone_id: key.milestoneId,
-      approval_id: key.approvalId,
-      started_at: now,
-    })
-    .onConflict((conflict) => conflict.columns(["account_id", "milestone_id"]).doNothing())
-    .executeTakeFirstOrThrow();
-  return numInsertedOrUpdatedRows !== 0n;
+  const taken =
+    "milestoneId" in subject
+      ? sql`m.id = ${subject.milestoneId}`
+      : sql`m.contract_id = ${subject.contractId} and m.status in ('NOT_FUNDED', 'ACTIVE_FUNDED')`;
+  const { rows } = await sql<{ all: boolean }>`
+    with wanted as (
+      select m.account_id, m.id from milestones m where m.account_id = ${accountId} and ${taken}
+    ), taken as (
+      insert into executing_milestones (account_id, milestone_id, approval_id, started_at)
+      select account_id, id, ${approvalId}::uuid, ${now}::timestamptz from wanted order by id
+      on conflict (account_id, milestone_id) do nothing returning milestone_id
+    )
+    select (select count(*) from wanted) = (select count(*) from taken) as "all"`.execute(trx);
+  return rows[0]?.all === true;
+}
+
+/** Whether the contract's end is executing: a milestone that was added since is taken by it, too. */
+export async function isEnding(trx: Trx, accountId: string, contractId: string): Promise<boolean> {
+  const { rows } = await sql`
+    select 1 from approvals where account_id = ${accountId} and contract_id = ${contractId} and type = 'contract_end'
+      and status = 'pending' and executing_at is not null`.execute(trx);
+  return rows.length > 0;
 }
 
 /** Marks that the approval's payment is under way. `false`: it is no longer pending, or somebody was first. */
@@ -231,11 +279,21 @@ export async function beginExecuting(trx: Trx, accountId: string, id: string, no
   return numUpdatedRows === 1n;
 }
 
-/** `false`: it is no longer pending, its payment is under way, or its time has passed. */
-export async function declinePending(trx: Trx, accountId: string, id: string, now: Date): Promise<boolean> {
+/**
+ * @param note why, for the agent to read
+ * @returns `false`: it is no longer pending, its payment is under way, or its time has passed
+ */
+export async function declinePending(
+  trx: Trx,
+  accountId: string,
+  id: string,
+  note: string | undefined,
+  now: Date,
+): Promise<boolean> {
+  const result = note === undefined ? null : JSON.stringify({ note });
   const { numUpdatedRows } = await trx
     .updateTable("approvals")
-    .set({ status: "declined", resolved_at: now })
+    .set({ status: "declined", result, resolved_at: now })
     .where("account_id", "=", accountId)
     .where("id", "=", id)
     .where("status", "=", "pending")

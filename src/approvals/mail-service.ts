@@ -2,12 +2,14 @@ import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { Asker } from "../database/schema.ts";
 import { inTransaction } from "../database/transaction.ts";
+import { appendEvents } from "../events/service.ts";
 import { askerWords } from "../lib/asker.ts";
-import { formatAmount } from "../lib/money.ts";
+import { sumOf } from "../lib/statement.ts";
 import { addSeconds, DAY_SECONDS, formatTime, MINUTE_SECONDS } from "../lib/time.ts";
 import { line, type MailLine, named, own } from "../mail/line.ts";
 import { type Mail, queueMail } from "../mail/service.ts";
 import * as store from "./mail-store.ts";
+import { actWords } from "./mails.ts";
 
 const BATCH = 500;
 const BETWEEN_MAILS_SECONDS = 10 * MINUTE_SECONDS;
@@ -54,6 +56,36 @@ async function notifyAccount(
       approval === undefined ? null : nextLook(approval, after, now),
     );
   }
+  await announce(trx, config, accountId, waiting, now);
+}
+
+/** Tells the operator's feed, once each, what was asked for: enough to notify people by other ways than mail. */
+async function announce(
+  trx: Trx,
+  { publicUrl }: ApprovalMailDeps["config"],
+  accountId: string,
+  waiting: readonly store.WaitingApproval[],
+  now: Date,
+): Promise<void> {
+  const fresh = waiting.filter(({ announced }) => !announced);
+  if (fresh.length === 0) return;
+  await store.markAnnounced(
+    trx,
+    accountId,
+    fresh.map(({ id }) => id),
+    now,
+  );
+  const events = fresh.map(({ id, type, contractId, milestoneId, jobId, terms }) => ({
+    type: "approval.requested" as const,
+    resourceId: id,
+    jobId,
+    data: {
+      ...{ approvalId: id, approvalType: type, contractId, milestoneId, ...sumOf(terms) },
+      payee: "refunds" in terms ? null : terms.payee,
+      approvalUrl: `${publicUrl}/approvals/${id}`,
+    },
+  }));
+  await appendEvents(trx, accountId, events, now);
 }
 
 /** Whether a mail would tell the member something: that it waits, or that it is about to lapse. */
@@ -101,10 +133,9 @@ function approvalMail(
   waiting: readonly store.WaitingApproval[],
 ): Mail {
   const one = waiting.length === 1;
-  const lines = waiting.map(({ tokenName, asker, terms, expiresAt }) => {
-    const amount = own(formatAmount(terms.amountCents, terms.currency));
+  const lines = waiting.map(({ type, tokenName, asker, terms, expiresAt }) => {
     const until = own(formatTime(expiresAt));
-    return line`${amount} to ${named(terms.payee.displayName)}, asked for by ${named(tokenName)}${behind(asker)}, open until ${until}`;
+    return line`${actWords({ type, terms })}, asked for by ${named(tokenName)}${behind(asker)}, open until ${until}`;
   });
   return {
     to: member.email,
@@ -114,9 +145,9 @@ function approvalMail(
       : line`${own(appName)}: ${waiting.length} approvals wait for you`,
     paragraphs: [
       line`Hello,`,
-      one ? line`An agent asks for money to be paid:` : line`Agents ask for money to be paid:`,
+      one ? line`An agent asks you to:` : line`Agents ask you to:`,
       ...lines,
-      line`Nothing is paid unless you sign in, read the terms and confirm. What nobody confirms lapses by itself.`,
+      line`Nothing moves unless you sign in, read the terms and confirm. What nobody confirms lapses by itself.`,
       own(one ? `${publicUrl}/approvals/${waiting[0]?.id}` : `${publicUrl}/approvals`),
     ],
   };

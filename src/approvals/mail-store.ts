@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import { ROLES } from "../accounts/roles.ts";
 import type { Db, Trx } from "../database/connection.ts";
-import type { Asker, Terms } from "../database/schema.ts";
+import type { ApprovalType, Asker, Terms } from "../database/schema.ts";
 
 /** Accounts in which a pending approval is to be mailed of by now, with the approvals. */
 export async function listDueMails(
@@ -49,6 +49,11 @@ export async function markMailed(
 
 export type WaitingApproval = {
   id: string;
+  type: ApprovalType;
+  contractId: string;
+  milestoneId: string | null;
+  jobId: string;
+  announced: boolean;
   tokenName: string;
   asker: Asker | null;
   terms: Terms;
@@ -62,22 +67,35 @@ export type WaitingApproval = {
 export async function listWaiting(trx: Trx, accountId: string, now: Date): Promise<WaitingApproval[]> {
   // After a decline the next two requests for the milestone are quiet for 24 h (CONTRACT.md §1).
   const { rows } = await sql<WaitingApproval>`
-    select v.id, v.token_name as "tokenName", v.asker, v.terms, v.created_at as "createdAt", v.expires_at as "expiresAt",
+    select v.id, v.type, v.contract_id as "contractId", v.milestone_id as "milestoneId", v.job_id as "jobId",
+      v.announced_at is not null as announced, v.token_name as "tokenName", v.asker, v.terms, v.created_at as "createdAt", v.expires_at as "expiresAt",
       case when d.resolved_at is not null and (
         select count(*) from approvals o
-        where o.account_id = v.account_id and o.type = v.type and o.milestone_id = v.milestone_id
+        where o.account_id = v.account_id and o.type = v.type and o.subject_id = v.subject_id
           and o.created_at > d.resolved_at and o.created_at <= v.created_at
       ) <= 2 then d.resolved_at + interval '24 hours' end as "quietUntil"
     from approvals v
     left join lateral (
       select max(o.resolved_at) as resolved_at from approvals o
-      where o.account_id = v.account_id and o.type = v.type and o.milestone_id = v.milestone_id
+      where o.account_id = v.account_id and o.type = v.type and o.subject_id = v.subject_id
         and o.status = 'declined' and o.resolved_at > v.created_at - interval '24 hours'
         and o.resolved_at <= v.created_at
     ) d on true
     where v.account_id = ${accountId} and v.status = 'pending' and v.executing_at is null and v.expires_at > ${now}
     order by v.created_at, v.id`.execute(trx);
   return rows;
+}
+
+/** Notes that the operator's feed has said of the approvals that they were asked for. */
+export async function markAnnounced(
+  trx: Trx,
+  accountId: string,
+  ids: readonly string[],
+  now: Date,
+): Promise<void> {
+  await sql`
+    update approvals set announced_at = ${now}
+    where account_id = ${accountId} and id = any(${ids}::uuid[]) and status = 'pending'`.execute(trx);
 }
 
 /** Sets when the approvals are looked at next for mail; null: never again. */

@@ -1,58 +1,48 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { refusalOf } from "../billing/declines.ts";
-import { endLostIntent, listLost, searchIntentsOf, searchLostIntents } from "../billing/lost-service.ts";
 import * as payments from "../billing/payment-service.ts";
-import type { IntentRecord, IntentState, Processor } from "../billing/processor.ts";
 import { readClock } from "../database/clock.ts";
-import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
-import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
-import { addSeconds, SECOND } from "../lib/time.ts";
+import { SECOND } from "../lib/time.ts";
 import { type Actor, holdActor } from "../sign-in/service.ts";
-import { bookRefusal, bookSuccess, LeaseLost, tellInDoubt } from "./booking.ts";
-import { atBoundary, type Boundary, type BoundaryObserver } from "./boundaries.ts";
-import { hasLapsed, hasSignerLeft, listExecutingOf } from "./store.ts";
-import { findHalt, type Halt, SubmissionHeld, writeSubmitted } from "./submission.ts";
+import { bookCharge } from "./book-charge.ts";
+import { bookPayout } from "./book-payout.ts";
+import { bookRefund, bookRefusedRefund } from "./book-refund.ts";
+import { bookRefusal } from "./book-refusal.ts";
+import { LeaseLost, tellInDoubt } from "./booking.ts";
+import { cancelCharge, driveCharge, stopCharge } from "./charge.ts";
+import { cancelOutgoing, driveOutgoing } from "./sending.ts";
+import {
+  type Attempt,
+  InDoubt,
+  isOpen,
+  newLease,
+  OPEN,
+  type Outcome,
+  type PaymentDeps,
+  pass,
+  wait,
+} from "./steps.ts";
+import { hasSignerLeft, listExecutingOf } from "./store.ts";
+import { findHalt, SubmissionHeld } from "./submission.ts";
 
-export type PaymentDeps = {
-  db: Db;
-  processor: Processor;
-  config: { appName: string; publicUrl: string };
-  boundaries?: BoundaryObserver | undefined;
-};
+export { InDoubt, isOpen, newLease, type PaymentDeps, shortenWaits } from "./steps.ts";
 
-/**
- * How long whoever calls the processor has before somebody else goes on, in seconds: longer than the calls may
- * last, shorter than the minute within which an attempt must be out of doubt after a crash.
- */
-const LEASE_SECONDS = 40;
-/** An attempt that waits is looked at again after a tenth of its age, within these bounds, in seconds. */
-const LOOK_AGAIN = { share: 0.1, atLeast: 5, atMost: 600 };
 /** How often, and how many times, somebody who waits for the outcome looks whether another has found it out. */
 const LOOK = { every: 250, times: 12 };
+/** How long a request goes on with the attempts of an approval, and with how many at once; the sweep does the rest. */
+const REQUEST = { within: 10 * SECOND, atOnce: 5 };
 
-/** How long a request lasts at most that looks for what was lost, in milliseconds: the sweep looks on without it. */
-const SEARCH_WITHIN = 10 * SECOND;
-const KEYS_A_TURN = 5;
-
-type Attempt = { payment: payments.PaymentRow; leaseId: string };
-
-/** A lease for whoever is about to call the processor. */
-export function newLease(now: Date): payments.Lease {
-  return { id: newId(), until: addSeconds(now, LEASE_SECONDS) };
-}
-
-/** Shortens what a step back of the database's clock has made wait too long. Several processes may run it at once. */
-export function shortenWaits({ db }: PaymentDeps): Promise<void> {
-  const { atMost: waitSeconds } = LOOK_AGAIN;
-  return payments.shortenPaymentWaits(db, { leaseSeconds: LEASE_SECONDS, waitSeconds });
-}
+/** How an attempt is booked, by what it moves. */
+const BOOKINGS = {
+  charge: { success: bookCharge, refusal: bookRefusal },
+  payout: { success: bookPayout, refusal: bookRefusal },
+  refund: { success: bookRefund, refusal: bookRefusedRefund },
+} as const;
 
 /**
  * Advances an attempt as far as it goes: the one function for the web request, the sweep and the processor's
- * webhook (DESIGN.md, Paying). Does nothing while somebody else holds its lease, or when it is decided. It
- * never resends what it does not understand: it reads the intent, and goes on from what that says.
+ * webhook, whatever it moves (DESIGN.md, Paying). Does nothing while somebody else holds its lease, or when it is decided.
  * @throws what the processor or the database threw; the attempt is then looked after again by the sweep
  */
 export async function advancePayment(deps: PaymentDeps, key: payments.PaymentKey): Promise<void> {
@@ -76,7 +66,7 @@ export async function advanceAndWait(deps: PaymentDeps, key: payments.PaymentKey
 async function advanceIfFree(deps: PaymentDeps, key: payments.PaymentKey): Promise<boolean> {
   const now = await readClock(deps.db);
   const lease = newLease(now);
-  const payment = await atBoundary(deps, "take-lease", () => payments.takeLease(deps.db, key, lease, now));
+  const payment = await pass(deps, "take-lease", () => payments.takeLease(deps.db, key, lease, now));
   if (payment === undefined) return false;
   await drive(deps, { payment, leaseId: lease.id });
   return true;
@@ -93,6 +83,22 @@ export async function driveNewPayment(
 }
 
 /**
+ * Advances the open attempts of an approval, for 10 seconds: there may be hundreds, and what is left is due to the sweep.
+ * @throws what the first of them threw that failed, once all have had their turn
+ */
+export async function advanceAll(deps: PaymentDeps, accountId: string, approvalId: string): Promise<void> {
+  const end = Date.now() + REQUEST.within;
+  const rest = await payments.listOpenPayments(deps.db, accountId, approvalId);
+  const failures: unknown[] = [];
+  const worker = async (): Promise<void> => {
+    for (let next = rest.shift(); next !== undefined && Date.now() < end; next = rest.shift())
+      await advancePayment(deps, next).catch((error: unknown) => failures.push(error));
+  };
+  await Promise.all(Array.from({ length: REQUEST.atOnce }, worker));
+  if (failures.length > 0) throw failures[0];
+}
+
+/**
  * Gives an attempt up that waits for the human, or that was never submitted; goes by what the processor says
  * then: if the money has moved meanwhile, it is booked.
  * @param actor the person who gives it up; absent: the service does
@@ -103,7 +109,7 @@ export async function cancelPayment(
   key: payments.PaymentKey,
   actor?: Actor,
 ): Promise<void> {
-  const { payment, lease } = await atBoundary(deps, "take-lease", () =>
+  const { payment, lease } = await pass(deps, "take-lease", () =>
     inTransaction(deps.db, async (trx) => {
       const now = await readClock(trx);
       const account = { id: key.accountId, may: "decide" } as const;
@@ -117,7 +123,8 @@ export async function cancelPayment(
     if (row !== undefined && isOpen(row)) throw new Problem("payment_in_progress");
     return;
   }
-  await guarded(deps, { payment, leaseId: lease.id }, () => cancel(deps, payment));
+  const attempt = { payment, leaseId: lease.id };
+  await guarded(deps, attempt, () => cancel(deps, attempt));
 }
 
 /**
@@ -131,36 +138,33 @@ export async function voidSignatures(
   userId: string | null,
 ): Promise<void> {
   if (userId === null) return;
-  for (const approvalId of await listExecutingOf(deps.db, accountId, userId)) {
-    const payment = await payments.findLatestPayment(deps.db, accountId, approvalId);
-    if (payment !== undefined) await advancePayment(deps, payment).catch(() => {});
-  }
+  for (const approvalId of await listExecutingOf(deps.db, accountId, userId))
+    await advanceAll(deps, accountId, approvalId).catch(() => {});
 }
 
 function drive(deps: PaymentDeps, attempt: Attempt): Promise<void> {
   const { payment } = attempt;
   return guarded(deps, attempt, async () => {
-    if (await hasSignerLeft(deps.db, payment.accountId, payment.id)) return cancel(deps, payment);
+    if (await hasSignerLeft(deps.db, payment.accountId, payment.id)) {
+      const given = await cancel(deps, attempt);
+      if (given.status !== "processing" || payment.kind === "charge") return given;
+    }
     const halt = await findHalt(deps.db, payment.accountId);
-    if (payment.status === "created" && halt !== undefined) return stop(deps, payment, halt);
-    const found = await adoptLost(deps, attempt);
-    if (found !== undefined) return found;
-    const prepared = payment.intentId ?? (await prepare(deps, attempt));
-    if (typeof prepared !== "string") return prepared;
-    const intentId = prepared;
-    if (payment.status === "created") return submit(deps, attempt, intentId);
-    const state = await atBoundary(deps, "call-read", () => deps.processor.read(intentId));
-    if (state.status === "unconfirmed")
-      return halt === undefined ? execute(deps, payment, intentId) : stop(deps, payment, halt);
-    const abandoned =
-      state.status === "action_required" &&
-      (halt === "frozen" || (await hasLapsed(deps.db, payment.accountId, payment.approvalId)));
-    return abandoned ? cancel(deps, payment) : state;
+    if (payment.kind !== "charge") return driveOutgoing(deps, attempt, halt);
+    return payment.status === "created" && halt !== undefined
+      ? stopCharge(deps, payment, halt)
+      : driveCharge(deps, attempt, halt);
   });
 }
 
+function cancel(deps: PaymentDeps, attempt: Attempt): Promise<Outcome> {
+  return attempt.payment.kind === "charge"
+    ? cancelCharge(deps, attempt.payment)
+    : cancelOutgoing(deps, attempt);
+}
+
 /** Settles what `work` finds out; what it throws leaves the attempt in doubt, to be read again soon. */
-async function guarded(deps: PaymentDeps, attempt: Attempt, work: () => Promise<IntentState>): Promise<void> {
+async function guarded(deps: PaymentDeps, attempt: Attempt, work: () => Promise<Outcome>): Promise<void> {
   try {
     await settle(deps, attempt, await work());
   } catch (error) {
@@ -171,136 +175,30 @@ async function guarded(deps: PaymentDeps, attempt: Attempt, work: () => Promise<
   }
 }
 
-/**
- * Makes an intent, which moves nothing, and writes its id down before anything can. Otherwise: how the attempt stands without
- * one, refused as none can be made, or paid by one that was lost.
- */
-async function prepare(deps: PaymentDeps, attempt: Attempt): Promise<string | IntentState> {
-  const { payment } = attempt;
-  const { accountId, milestoneId, body } = payment;
-  for (let turn = 1; turn <= KEYS_A_TURN; turn++) {
-    const key = `charge:${accountId}:${milestoneId}:${payment.keyNumber}`;
-    const prepared = await atBoundary(deps, "call-prepare", () =>
-      deps.processor.prepare({ accountId, key, body }),
-    );
-    if (prepared.status === "refused") return prepared;
-    if (prepared.status === "prepared") {
-      const { intentId } = prepared;
-      await step(deps, "write-intent", attempt, { from: ["created"], to: "created", intentId });
-      // What is booked at the end names it too.
-      payment.intentId = intentId;
-      return intentId;
-    }
-    await searchIntentsOf(deps, accountId);
-    const found = await adoptLost(deps, attempt);
-    if (found !== undefined) return found;
-    const keyNumber = payment.keyNumber + 1;
-    await step(deps, "write-key", attempt, { from: ["created"], to: "created", keyNumber });
-    payment.keyNumber = keyNumber;
-  }
-  throw new Error("the processor has had every key");
-}
-
-/**
- * Looks for intents that name the milestone and that no payment here has: the database may have lost what was committed last.
- * One that has paid is this attempt's from now on; what could still pay is cancelled.
- * @returns how the attempt stands by it; `undefined`: nothing was lost
- * @throws InDoubt when a person must look
- */
-async function adoptLost(deps: PaymentDeps, attempt: Attempt): Promise<IntentState | undefined> {
-  const { payment } = attempt;
-  const found = await atBoundary(deps, "call-search", async () => {
-    await searchLostIntents(deps, SEARCH_WITHIN);
-    const records: IntentRecord[] = [];
-    for (const lost of await listLost(deps.db, payment)) {
-      const record = await endLostIntent(deps, lost);
-      if (record !== undefined) records.push(record);
-    }
-    return records;
-  });
-  const [record, second] = found;
-  if (record === undefined) return undefined;
-  if (second !== undefined) throw new InDoubt("the processor holds more than one payment of the milestone");
-  const { id: intentId, state, amountCents, currency, refundedCents } = record;
-  if (state.status !== "succeeded") throw new InDoubt("a payment of the milestone is still being decided");
-  if (amountCents !== payment.amountCents || currency !== payment.currency || refundedCents > 0)
-    throw new InDoubt("a payment of the milestone is not of this amount, or went back in part");
-  if (payment.intentId !== null && (await cancel(deps, payment)).status !== "refused")
-    throw new InDoubt("the milestone may have been paid twice");
-  await step(deps, "write-submitted", attempt, { from: OPEN, to: "submitted", intentId });
-  payment.intentId = intentId;
-  return state;
-}
-
-/** From here on the money may move, so that is written down first. */
-async function submit(deps: PaymentDeps, attempt: Attempt, intentId: string): Promise<IntentState> {
+async function settle(deps: PaymentDeps, attempt: Attempt, outcome: Outcome): Promise<void> {
   const { payment, leaseId } = attempt;
-  const now = await readClock(deps.db);
-  const change = { intentId, now, dueAt: addSeconds(now, LEASE_SECONDS) };
-  const written = await atBoundary(deps, "write-submitted", () =>
-    writeSubmitted(deps.db, payment, leaseId, change),
-  );
-  if (written === "lost") throw new LeaseLost();
-  return written === "submitted" ? execute(deps, payment, intentId) : stop(deps, payment, written);
-}
-
-/**
- * What a halt makes of an attempt that has not moved anything: cancelled where the account is frozen, else it waits, but not
- * beyond the time of its approval: nobody is charged days after they confirmed.
- */
-async function stop(deps: PaymentDeps, payment: payments.PaymentRow, halt: Halt): Promise<IntentState> {
-  const { accountId, approvalId } = payment;
-  if (halt === "frozen" || (await hasLapsed(deps.db, accountId, approvalId))) return cancel(deps, payment);
-  throw new SubmissionHeld("payments are paused");
-}
-
-function execute(
-  deps: PaymentDeps,
-  { approvalId }: payments.PaymentRow,
-  intentId: string,
-): Promise<IntentState> {
-  const returnUrl = `${deps.config.publicUrl}/approvals/${approvalId}`;
-  return atBoundary(deps, "call-execute", () => deps.processor.execute(intentId, returnUrl));
-}
-
-async function cancel(deps: PaymentDeps, { intentId }: payments.PaymentRow): Promise<IntentState> {
-  if (intentId !== null) return atBoundary(deps, "call-cancel", () => deps.processor.cancel(intentId));
-  // It was never prepared, or the answer was lost: an intent that nobody knows of cannot be confirmed.
-  return refusalOf("canceled");
-}
-
-async function settle(deps: PaymentDeps, attempt: Attempt, state: IntentState): Promise<void> {
-  switch (state.status) {
+  switch (outcome.status) {
     case "succeeded":
-      return atBoundary(deps, "write-success", () => bookSuccess(deps.db, attempt.payment, attempt.leaseId));
+      return pass(deps, "write-success", () => BOOKINGS[payment.kind].success(deps.db, payment, leaseId));
     case "refused":
-      return atBoundary(deps, "write-refusal", () =>
-        bookRefusal(deps.db, attempt.payment, attempt.leaseId, state),
+      return pass(deps, "write-refusal", () =>
+        BOOKINGS[payment.kind].refusal(deps.db, payment, leaseId, outcome),
       );
     case "action_required": {
-      const { actionUrl } = state;
-      return step(deps, "write-action-required", attempt, {
-        from: OPEN,
-        to: "action_required",
-        actionUrl,
-        release: true,
-      });
+      const { actionUrl } = outcome;
+      return wait(deps, "write-action-required", attempt, { from: OPEN, to: "action_required", actionUrl });
+    }
+    case "pending": {
+      const { sentId } = outcome;
+      return wait(deps, "write-sent", attempt, { from: OPEN, to: "submitted", sentId });
     }
     default:
-      return step(deps, "write-unknown", attempt, { from: OPEN, to: "unknown", release: true });
+      return wait(deps, "write-unknown", attempt, { from: OPEN, to: "unknown" });
   }
 }
 
-/** What the processor holds does not fit what is known here: a person must look (docs/operations.md). */
-export class InDoubt extends Error {
-  override name = "InDoubt";
-}
-
-/** One that is `created` may have been submitted: the database may have lost that this was written. */
-const OPEN = ["created", "submitted", "unknown", "action_required"] as const;
-
 /**
- * Lets go of an attempt of which nobody knows what became; one that was never submitted stays `created`.
+ * Releases the lease on an attempt whose outcome is unknown; one that was never submitted stays `created`.
  * @returns whether it is in doubt: `false` when somebody who took the lapsed lease over has decided it
  */
 async function noteDoubt(deps: PaymentDeps, attempt: Attempt): Promise<boolean> {
@@ -308,33 +206,6 @@ async function noteDoubt(deps: PaymentDeps, attempt: Attempt): Promise<boolean> 
   if (row === undefined) return true;
   if (!isOpen(row)) return false;
   const to = row.status === "created" ? "created" : "unknown";
-  await step(deps, "write-unknown", attempt, { from: [row.status], to, release: true }).catch(() => {});
+  await wait(deps, "write-unknown", attempt, { from: [row.status], to }).catch(() => {});
   return true;
-}
-
-/** Seldom, the longer it has waited: a person may take a day to answer their bank. */
-function lookAgainIn({ createdAt }: payments.PaymentRow, now: Date): number {
-  const age = (now.getTime() - createdAt.getTime()) / SECOND;
-  return Math.min(Math.max(age * LOOK_AGAIN.share, LOOK_AGAIN.atLeast), LOOK_AGAIN.atMost);
-}
-
-/** Whether an attempt is still undecided. */
-export function isOpen({ status }: payments.PaymentRow): boolean {
-  return status !== "succeeded" && status !== "refused";
-}
-
-type Step = Omit<Parameters<typeof payments.stepPayment>[3], "now" | "dueAt">;
-
-async function step(
-  deps: PaymentDeps,
-  boundary: Boundary,
-  { payment, leaseId }: Attempt,
-  change: Step,
-): Promise<void> {
-  const now = await readClock(deps.db);
-  const dueAt = addSeconds(now, change.release ? lookAgainIn(payment, now) : LEASE_SECONDS);
-  const held = await atBoundary(deps, boundary, () =>
-    payments.stepPayment(deps.db, payment, leaseId, { ...change, now, dueAt }),
-  );
-  if (!held) throw new LeaseLost();
 }

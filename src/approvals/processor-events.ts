@@ -1,10 +1,14 @@
 import type { Logger } from "pino";
+import { findTopUpOf, followTopUp } from "../billing/checkout-service.ts";
 import * as payments from "../billing/payment-service.ts";
 import type { ProcessorEvent } from "../billing/processor.ts";
 import { keepSetUpCard } from "../billing/service.ts";
+import type { TopUpKey } from "../billing/top-up-service.ts";
 import { readClock } from "../database/clock.ts";
+import { isUuid } from "../lib/ids.ts";
 import { addSeconds, DAY_SECONDS, HOUR_SECONDS } from "../lib/time.ts";
 import { advancePayment, isOpen, type PaymentDeps } from "./payment.ts";
+import { bookReturn } from "./returns.ts";
 import { bookReversals } from "./reversals.ts";
 
 export type ProcessorEventDeps = PaymentDeps & { logger: Logger };
@@ -61,6 +65,8 @@ async function handle(deps: ProcessorEventDeps, event: ProcessorEvent): Promise<
 /** Does what an event leads to, by what its subject says now. `false`: it is too early. */
 async function attend(deps: ProcessorEventDeps, event: ProcessorEvent): Promise<boolean> {
   if (event.setupId !== null) await keepSetUpCard(deps, event.setupId);
+  if (event.sessionId !== null) await attendTopUp(deps, await findTopUpOf(deps, event.sessionId));
+  if (event.sent !== null) await attendSent(deps, event.sent);
   if (event.intentId === null) return true;
   const payment = await findSubject(deps, event, event.intentId);
   if (payment === undefined) return true;
@@ -71,6 +77,27 @@ async function attend(deps: ProcessorEventDeps, event: ProcessorEvent): Promise<
   if (advanced === undefined || isOpen(advanced)) return false;
   if (advanced.status === "succeeded") await alertReversals(deps, advanced);
   return true;
+}
+
+/** Goes on with the payout or refund that an event tells of; one that had succeeded may have come back. */
+async function attendSent(
+  deps: ProcessorEventDeps,
+  { kind, id }: NonNullable<ProcessorEvent["sent"]>,
+): Promise<void> {
+  const { db, processor, logger } = deps;
+  const record = await (kind === "payout" ? processor.payouts : processor.refunds).find(id);
+  const { accountId, attemptId } = record ?? {};
+  if (record === undefined || accountId == null || attemptId == null || !isUuid(attemptId)) return;
+  const key = { accountId, id: attemptId };
+  const payment = await payments.findPayment(db, key);
+  if (payment === undefined) return;
+  if (isOpen(payment)) return advancePayment(deps, key);
+  if (payment.status !== "succeeded" || payment.sentId !== id || record.returnedCents === 0) return;
+  const whole = record.returnedCents === record.amountCents;
+  const details = { alert: `${kind}_returned`, ...key, sentId: id, returnedCents: record.returnedCents };
+  if (!whole) logger.error(details, "a part of something that was sent has come back: a person must look");
+  else if (await bookReturn(db, payment, record))
+    logger.error(details, "something that was sent has come back after it had succeeded");
 }
 
 /**
@@ -87,8 +114,25 @@ async function findSubject(
   if (found !== undefined || (accountId !== null && type !== PAID)) return found;
   const record = await deps.processor.findIntent(intentId);
   const payment = record?.accountId ? await at(record.accountId) : undefined;
+  if (record?.accountId && record.topUpId !== null) {
+    await attendTopUp(deps, { accountId: record.accountId, id: record.topUpId });
+    return undefined;
+  }
   if (payment === undefined && record?.state.status === "succeeded") alertUnbooked(deps, intentId);
   return payment;
+}
+
+async function attendTopUp(deps: ProcessorEventDeps, key: TopUpKey | undefined): Promise<void> {
+  if (key === undefined) return;
+  const found = await followTopUp(deps, key);
+  const details = { accountId: key.accountId, topUpId: key.id };
+  if (found === "twice")
+    deps.logger.error({ alert: "top_up_paid_twice", ...details }, "a top-up was paid on two pages");
+  if (found === "gone")
+    deps.logger.error(
+      { alert: "top_up_reversed", ...details },
+      "money of a top-up goes back from the processor's side",
+    );
 }
 
 function alertUnbooked({ logger }: ProcessorEventDeps, intentId: string): void {

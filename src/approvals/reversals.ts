@@ -7,11 +7,13 @@ import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
-import { toExpiredEvent } from "./booking.ts";
+import { heldFor, milestoneEvent, PROCESSOR, toExpiredEvent } from "./booking.ts";
 import * as store from "./store.ts";
 
 /** A disputed sum rests here, in the ledger, until the dispute is decided. */
 const DISPUTES = "disputes";
+/** What is taken back for good after it was paid out. */
+const LOSSES = "losses";
 
 /**
  * Brings the books to what the processor says of a payment's refunds and disputes: where each stands, what it
@@ -28,7 +30,13 @@ export async function bookReversals(
   if (intentId === null) return [];
   // Read before the processor is asked: of two answers the one that was asked for later is newer.
   const observedAt = await readClock(db);
-  const reversals = await Array.fromAsync(processor.listReversals({ intentId }));
+  const reversals: Reversal[] = [];
+  for await (const reversal of processor.listReversals({ intentId })) {
+    const { attemptId } = reversal;
+    // Our own refunds are attempts, and booked as such.
+    const own = attemptId !== null && (await payments.isAttempt(db, payment.accountId, attemptId));
+    if (!own) reversals.push(reversal);
+  }
   if (reversals.length === 0) return [];
   return inTransaction(db, (trx) => book(trx, payment, reversals, observedAt));
 }
@@ -39,9 +47,9 @@ async function book(
   reversals: readonly Reversal[],
   observedAt: Date,
 ): Promise<Reversal[]> {
-  const { accountId, approvalId, milestoneId } = payment;
+  const { accountId, milestoneId } = payment;
   const now = await readClock(trx);
-  const { contractId, jobId, executing } = await holdMilestone(trx, accountId, milestoneId);
+  const milestone = await holdMilestone(trx, accountId, milestoneId);
   const known = await payments.listReversals(trx, accountId, [payment.id]);
   const standing = new Map<string, Pick<Reversal, "takenCents" | "final">>(known.map((row) => [row.id, row]));
   // An observation from a time still to come was made before the clock was set back, so this one is newer.
@@ -52,7 +60,8 @@ async function book(
   });
   for (const reversal of changed) {
     await payments.saveReversal(trx, { accountId, paymentId: payment.id }, reversal, { now, observedAt });
-    const lines = movementLines(milestoneId, standing.get(reversal.id), reversal);
+    const resting = await payments.readResting(trx, payment, { held: heldFor(milestoneId), lost: LOSSES });
+    const lines = movementLines(milestoneId, standing.get(reversal.id), reversal, resting);
     standing.set(reversal.id, reversal);
     if (lines.length === 0) continue;
     const movement = {
@@ -65,16 +74,22 @@ async function book(
     await payments.insertMovement(trx, movement, now);
   }
   const gone = [...standing.values()].reduce((sum, one) => sum + (one.final ? one.takenCents : 0), 0);
-  if (changed.length === 0 || gone < payment.amountCents) return changed;
+  if (changed.length === 0) return changed;
+  const other = { reason: "terms_changed", now };
+  const unended = await store.endPending(trx, accountId, { endOf: milestone.contractId }, other);
+  if (gone < payment.amountCents) {
+    await appendEvents(trx, accountId, unended.map(toExpiredEvent), now);
+    return changed;
+  }
   // Its outcome says whether there is still something to refund.
-  if (executing) throw new Problem("payment_in_progress", { milestoneId });
+  if (milestone.executing) throw new Problem("payment_in_progress", { milestoneId });
   const refunded = await refundMilestone(trx, accountId, milestoneId, now);
   const end = { reason: "milestone_not_funded", now };
   const ended = refunded ? await store.endPending(trx, accountId, { milestoneId }, end) : [];
-  await payments.markInvoiceRefunded(trx, accountId, approvalId);
-  const data = { milestoneId, contractId, status: "REFUNDED" };
-  const event = { type: "milestone.status_changed" as const, resourceId: milestoneId, jobId, data };
-  await appendEvents(trx, accountId, [...ended.map(toExpiredEvent), ...(refunded ? [event] : [])], now);
+  await payments.markInvoiceRefunded(trx, accountId, milestoneId);
+  const events = [...unended, ...ended].map(toExpiredEvent);
+  const event = milestoneEvent(milestone, "REFUNDED");
+  await appendEvents(trx, accountId, [...events, ...(refunded ? [event] : [])], now);
   return changed;
 }
 
@@ -87,24 +102,34 @@ function differs(row: payments.ReversalRow, reversal: Reversal): boolean {
   );
 }
 
+type Standing = Pick<Reversal, "takenCents" | "final">;
+
 /**
- * What the ledger must still be told when a reversal goes from where it stood to where it stands: what it has
- * taken has left the processor, and is the milestone's loss once that is final. No lines: nothing has moved.
+ * What the ledger must still be told when a reversal goes from where it stood to where it stands: what it has taken has
+ * left the processor. Once that is final it is taken from what the milestone still holds; what was paid out before is lost.
+ * @param resting what is held for the milestone, and what of the payment is booked as lost, in cents
+ * @returns no lines: nothing has moved
  */
 export function movementLines(
   milestoneId: string,
-  before: Pick<Reversal, "takenCents" | "final"> | undefined,
-  after: Pick<Reversal, "takenCents" | "final">,
+  before: Standing | undefined,
+  after: Standing,
+  resting: { heldCents: number; lostCents: number },
 ): { account: string; amountCents: number }[] {
-  const sums = new Map<string, number>();
-  const add = ({ takenCents, final }: Pick<Reversal, "takenCents" | "final">, sign: 1 | -1) => {
-    const against = final ? `milestone:${milestoneId}` : DISPUTES;
-    sums.set("processor", (sums.get("processor") ?? 0) - sign * takenCents);
-    sums.set(against, (sums.get(against) ?? 0) + sign * takenCents);
-  };
-  if (before !== undefined) add(before, -1);
-  add(after, 1);
-  return [...sums]
-    .filter(([, amountCents]) => amountCents !== 0)
-    .map(([account, amountCents]) => ({ account, amountCents }));
+  const taken = after.takenCents - (before?.takenCents ?? 0);
+  const final = finalCents(after) - finalCents(before);
+  const lost =
+    final > 0
+      ? final - Math.min(final, Math.max(resting.heldCents, 0))
+      : -Math.min(-final, resting.lostCents);
+  return [
+    { account: PROCESSOR, amountCents: -taken },
+    { account: DISPUTES, amountCents: taken - final },
+    { account: heldFor(milestoneId), amountCents: final - lost },
+    { account: LOSSES, amountCents: lost },
+  ].filter(({ amountCents }) => amountCents !== 0);
+}
+
+function finalCents(standing: Standing | undefined): number {
+  return standing?.final ? standing.takenCents : 0;
 }

@@ -6,12 +6,16 @@ import type { Statement } from "../lib/statement.ts";
 /** A confirmation that counts and that a second person's is to join. */
 export type FirstSignature = { userId: string; name: string; digest: Buffer; signedAt: Date };
 
-/** What the account has paid within 24 hours, and what it is paying, in cents. */
+/** What the account has confirmed and moved within 24 hours, and what is moving, in cents. */
 export async function sumPaidLately(db: Db, accountId: string): Promise<number> {
   const { rows } = await sql<{ cents: number }>`
-    select coalesce(sum(amount_cents), 0)::bigint as cents from payments
-    where account_id = ${accountId} and status <> 'refused'
-      and (resolved_at is null or resolved_at > now() - interval '24 hours')`.execute(db);
+    select (
+      (select coalesce(sum(amount_cents), 0) from payments
+        where account_id = ${accountId} and status <> 'refused'
+          and (resolved_at is null or resolved_at > now() - interval '24 hours'))
+      + (select coalesce(sum(abs(amount_cents)), 0) from credit_entries
+        where account_id = ${accountId} and type in ('HOLD', 'HOLD_RELEASE') and created_at > now() - interval '24 hours')
+    )::bigint as cents`.execute(db);
   return rows[0]?.cents ?? 0;
 }
 
@@ -39,10 +43,10 @@ export async function findFirstSignature(
   return rows[0];
 }
 
-/** Records the signatures that a payment attempt is made for. Each is good for one attempt. */
+/** Records the signatures that a payment attempt is made for. Each is good for one attempt of a milestone. */
 export async function insertPaymentSignatures(
   trx: Trx,
-  payment: { accountId: string; id: string; approvalId: string },
+  payment: { accountId: string; id: string; approvalId: string; milestoneId: string },
   signatures: readonly { userId: string; digest: Buffer }[],
 ): Promise<void> {
   await trx
@@ -51,7 +55,28 @@ export async function insertPaymentSignatures(
       signatures.map(({ userId, digest }) => ({
         account_id: payment.accountId,
         payment_id: payment.id,
+        milestone_id: payment.milestoneId,
         approval_id: payment.approvalId,
+        statement_digest: digest,
+        user_id: userId,
+      })),
+    )
+    .execute();
+}
+
+/** Records the signatures that credits moved for, as `insertPaymentSignatures` does of attempts. */
+export async function insertCreditSignatures(
+  trx: Trx,
+  entry: { accountId: string; approvalId: string; entryId: string },
+  signatures: readonly { userId: string; digest: Buffer }[],
+): Promise<void> {
+  await trx
+    .insertInto("credit_signatures")
+    .values(
+      signatures.map(({ userId, digest }) => ({
+        account_id: entry.accountId,
+        entry_id: entry.entryId,
+        approval_id: entry.approvalId,
         statement_digest: digest,
         user_id: userId,
       })),

@@ -1,10 +1,10 @@
 import type { Db, Trx } from "../database/connection.ts";
-import { formatAmount } from "../lib/money.ts";
-import type { Statement } from "../lib/statement.ts";
+import { type Statement, sumOf } from "../lib/statement.ts";
 import { formatTime } from "../lib/time.ts";
 import { line, named, own, who } from "../mail/line.ts";
 import { queueMail } from "../mail/service.ts";
 import type { HumanApprovalRow } from "./human-store.ts";
+import { actWords } from "./mails.ts";
 import * as store from "./second-signer-store.ts";
 
 /** How many people must sign for an approval now, and whose signature is there already (CONTRACT.md §1, Two people). */
@@ -18,7 +18,7 @@ export type Signing = { required: 1 | 2; first: store.FirstSignature | undefined
 export async function readSigning(db: Db, row: HumanApprovalRow, statement: Statement): Promise<Signing> {
   const { accountId, id, secondSignerFromCents: limit, terms } = row;
   if (limit === null) return { required: 1, first: undefined };
-  if ((await store.sumPaidLately(db, accountId)) + terms.amountCents < limit)
+  if ((await store.sumPaidLately(db, accountId)) + sumOf(terms).amountCents < limit)
     return { required: 1, first: undefined };
   return { required: 2, first: await store.findFirstSignature(db, accountId, id, statement) };
 }
@@ -34,7 +34,6 @@ export async function mailOtherDeciders(
   const deciders = await store.listDeciders(trx, row.accountId);
   const signer = deciders.find(({ userId }) => userId === signerId);
   if (signer === undefined) return;
-  const amount = own(formatAmount(row.terms.amountCents, row.terms.currency));
   for (const { email } of deciders.filter(({ userId }) => userId !== signerId)) {
     const mail = {
       to: email,
@@ -42,8 +41,8 @@ export async function mailOtherDeciders(
       subject: line`${own(appName)}: a payment needs a second confirmation`,
       paragraphs: [
         line`Hello,`,
-        line`${who(signer)} has confirmed a payment of ${amount} to ${named(row.terms.payee.displayName)} for the account ${named(row.accountName)}. Two people must confirm it.`,
-        line`Nothing is paid until another owner or approver confirms it too. You can confirm or decline it until ${own(formatTime(row.expiresAt))}.`,
+        line`${who(signer)} has confirmed for the account ${named(row.accountName)}: ${actWords(row)}. Two people must confirm it.`,
+        line`Nothing moves until another owner or approver confirms it too. You can confirm or decline it until ${own(formatTime(row.expiresAt))}.`,
         own(`${publicUrl}/approvals/${row.id}`),
       ],
     };

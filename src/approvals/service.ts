@@ -7,14 +7,16 @@ import { canonicalDigest } from "../lib/canonical.ts";
 import { newId } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import type { Credential } from "../lib/secrets.ts";
-import { addSeconds, isoOrNull } from "../lib/time.ts";
+import { addSeconds } from "../lib/time.ts";
 import { takeTurnsByKey } from "../lib/turns.ts";
 import { type ApprovalEvent, toExpiredEvent } from "./booking.ts";
 import { decideFunding } from "./funding.ts";
 import type { FundingRow } from "./funding-store.ts";
 import * as fundingStore from "./funding-store.ts";
+import { assertRoom, PENDING_AT_MOST, PENDING_OF_ROOT_AT_MOST } from "./limits.ts";
 import type { Approval } from "./schemas.ts";
 import * as store from "./store.ts";
+import { hasLapsed, toApproval } from "./wire.ts";
 
 export type { ApprovalEvent } from "./booking.ts";
 export { readFunding } from "./funding-store.ts";
@@ -22,10 +24,6 @@ export { readFunding } from "./funding-store.ts";
 export type ApprovalDeps = { db: Db; config: { publicUrl: string; approvalTtlSeconds: number } };
 
 const TURNS = 3;
-const PENDING_AT_MOST = 100;
-const TOO_MANY_RETRY_SECONDS = 60;
-/** Of those, at most so many are of one root token: an agent cannot take the room of all others. */
-const PENDING_OF_ROOT_AT_MOST = 50;
 /** From so many on an account's requests queue in the database, so that many at once cannot pass a limit together. */
 const CROWDED_FROM = { waitingBelow: 50, ofRootBelow: 40 };
 /** Before that, so many of one root token are under way in each process: five processes cannot pass 50 from below 40. */
@@ -105,16 +103,6 @@ async function createFunding(
   );
 }
 
-/** @throws Problem too_many_pending */
-async function assertRoom(trx: Trx, accountId: string, rootTokenId: string): Promise<void> {
-  const waiting = await fundingStore.countWaiting(trx, accountId, rootTokenId);
-  const retryAfterSeconds = TOO_MANY_RETRY_SECONDS;
-  if (waiting.all >= PENDING_AT_MOST)
-    throw new Problem("too_many_pending", { limit: PENDING_AT_MOST, retryAfterSeconds });
-  if (waiting.ofRoot >= PENDING_OF_ROOT_AT_MOST)
-    throw new Problem("too_many_pending", { limit: PENDING_OF_ROOT_AT_MOST, retryAfterSeconds });
-}
-
 /** A deadlock is a lost race like any other. */
 function falseOnRollback(error: unknown): false {
   if (isRollback(error)) return false;
@@ -166,29 +154,6 @@ export async function readApproval(
   if (row === undefined || row.id === null || !hasLapsed(row, row.now)) return row;
   await store.awaitDecision(db, row.accountId, row.id);
   return store.readApproval(db, credential, id);
-}
-
-function hasLapsed(row: Omit<store.ApprovalRow, "id">, now: Date): boolean {
-  return row.status === "pending" && !row.executing && row.expiresAt <= now;
-}
-
-/** An approval for the wire. One whose time has passed reads `expired` before any sweep has flipped it. */
-function toApproval(row: store.ApprovalRow, now: Date, publicUrl: string): Approval {
-  const lapsed = hasLapsed(row, now);
-  return {
-    id: row.id,
-    type: row.type,
-    status: lapsed ? "expired" : row.status,
-    contractId: row.contractId,
-    milestoneId: row.milestoneId,
-    jobId: row.jobId,
-    proposalId: null,
-    approvalUrl: `${publicUrl}/approvals/${row.id}`,
-    expiresAt: row.expiresAt.toISOString(),
-    resolvedAt: isoOrNull(lapsed ? row.expiresAt : row.resolvedAt),
-    result: row.result,
-    createdAt: row.createdAt.toISOString(),
-  };
 }
 
 /** Flips the account's lapsed approvals among `ids`, each with its event, in one transaction. */

@@ -1,4 +1,4 @@
-import { sql } from "kysely";
+import { type RawBuilder, sql } from "kysely";
 import { ROLES } from "../accounts/roles.ts";
 import {
   GRANT_COLUMNS,
@@ -77,6 +77,15 @@ export async function expireLapsed(
   return rows;
 }
 
+/** A milestone's pending approvals, a contract's with all of its milestones', or only the one that would end a contract. */
+export type Subject = { milestoneId: string } | { contractId: string } | { endOf: string };
+
+function ofSubject(subject: Subject): RawBuilder<unknown> {
+  if ("milestoneId" in subject) return sql`milestone_id = ${subject.milestoneId}`;
+  if ("contractId" in subject) return sql`contract_id = ${subject.contractId}`;
+  return sql`type = 'contract_end' and subject_id = ${subject.endOf}`;
+}
+
 /**
  * Ends the pending approvals of a milestone or of a whole contract because they can no longer execute as they were asked.
  * Whether one has expired by itself is decided with its row held, as a reader who saw it expire waits for that row
@@ -86,13 +95,10 @@ export async function expireLapsed(
 export async function endPending(
   trx: Trx,
   accountId: string,
-  subject: { milestoneId: string } | { contractId: string },
+  subject: Subject,
   end: { reason: string; now: Date },
 ): Promise<EndedApproval[]> {
-  const condition =
-    "milestoneId" in subject
-      ? sql`milestone_id = ${subject.milestoneId}`
-      : sql`contract_id = ${subject.contractId}`;
+  const condition = ofSubject(subject);
   const held = await sql<{ id: string }>`
     select id from approvals
     where account_id = ${accountId} and ${condition} and status = 'pending' and executing_at is null
@@ -189,6 +195,27 @@ export async function releaseExecuting(
     returning id, job_id as "jobId", status = 'expired' as expired`.execute(trx);
   await freeMilestones(trx, accountId, id);
   return rows.filter((row) => row.expired);
+}
+
+/** Ends an execution that came to a part of what was asked. */
+export async function endExecuting(
+  trx: Trx,
+  accountId: string,
+  id: string,
+  result: { reason: string },
+  now: Date,
+): Promise<EndedApproval[]> {
+  const ended = await trx
+    .updateTable("approvals")
+    .set({ status: "expired", executing_at: null, result: JSON.stringify(result), resolved_at: now })
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .where("status", "=", "pending")
+    .where("executing_at", "is not", null)
+    .returning(["id", "job_id as jobId"])
+    .execute();
+  await freeMilestones(trx, accountId, id);
+  return ended;
 }
 
 async function freeMilestones(trx: Trx, accountId: string, approvalId: string): Promise<void> {

@@ -1,12 +1,16 @@
 import { holdFrozen, isFrozen } from "../accounts/service.ts";
 import * as payments from "../billing/payment-service.ts";
+import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
+import { LeaseLost } from "./booking.ts";
+import { isDisputed } from "./escrow-store.ts";
+import { type Attempt, leaseEnd, type PaymentDeps, pass } from "./steps.ts";
 
 /** Why an attempt may not be submitted (CONTRACT.md §8). Paused: it waits. Frozen: it is cancelled. */
 export type Halt = "paused" | "frozen";
 
-/** The operator has paused payments: the attempt stays as it was written, and is looked at again later. */
+/** The attempt stays as it was written, and is looked at again later: payments are paused, or the balance is too low. */
 export class SubmissionHeld extends Error {
   override name = "SubmissionHeld";
 }
@@ -20,20 +24,49 @@ export async function findHalt(db: Db, accountId: string): Promise<Halt | undefi
 /**
  * Writes `submitted`, in a transaction that holds the pause and the account: over any number of processes nothing is
  * submitted once either has been set.
- * @returns `lost`: somebody else holds the attempt now
+ * @throws LeaseLost
  */
-export function writeSubmitted(
-  db: Db,
-  payment: payments.PaymentRow,
-  leaseId: string,
-  step: { intentId: string; now: Date; dueAt: Date },
-): Promise<Halt | "submitted" | "lost"> {
-  return inTransaction(db, async (trx) => {
-    const halt = await holdHalt(trx, payment.accountId);
+export async function submitAttempt(
+  deps: PaymentDeps,
+  { payment, leaseId }: Attempt,
+  change: { intentId: string },
+): Promise<Halt | "submitted"> {
+  const prepare = async (trx: Trx) => (await holdHalt(trx, payment.accountId)) ?? change;
+  return writeSubmitted<Halt>(deps, { payment, leaseId }, prepare);
+}
+
+/**
+ * The same for what moves held money out: nothing is submitted once a dispute about it is booked, either.
+ * @throws LeaseLost
+ */
+export async function submitOutgoing(
+  deps: PaymentDeps,
+  attempt: Attempt,
+): Promise<Halt | "disputed" | "submitted"> {
+  const { accountId, milestoneId, kind } = attempt.payment;
+  return writeSubmitted<Halt | "disputed">(deps, attempt, async (trx) => {
+    const halt = await holdHalt(trx, accountId);
     if (halt !== undefined) return halt;
-    const change = { ...step, from: ["created"], to: "submitted" } as const;
-    return (await payments.stepPayment(trx, payment, leaseId, change)) ? "submitted" : "lost";
+    const disputed = await isDisputed(trx, accountId, milestoneId, { partly: kind === "payout" });
+    return disputed ? "disputed" : { keyUsed: true };
   });
+}
+
+async function writeSubmitted<Reason extends string>(
+  deps: PaymentDeps,
+  { payment, leaseId }: Attempt,
+  prepare: (trx: Trx) => Promise<Reason | { intentId?: string; keyUsed?: true }>,
+): Promise<Reason | "submitted"> {
+  return pass(deps, "write-submitted", () =>
+    inTransaction(deps.db, async (trx) => {
+      const now = await readClock(trx);
+      const change = await prepare(trx);
+      if (typeof change === "string") return change;
+      const step = { ...change, now, dueAt: leaseEnd(now), from: ["created"], to: "submitted" } as const;
+      if (!(await payments.stepPayment(trx, payment, leaseId, step))) throw new LeaseLost();
+      return "submitted";
+    }),
+  );
 }
 
 async function holdHalt(trx: Trx, accountId: string): Promise<Halt | undefined> {

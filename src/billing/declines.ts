@@ -62,3 +62,35 @@ export function refusalOf(code: string | null | undefined): Refusal {
   const known = code ?? "generic_decline";
   return { status: "refused", code: known, message: WORDS[known] ?? "The card was declined." };
 }
+
+/** Why a payout or a refund was refused, in words that a person can act on, by the processor's code. */
+const SENT_WORDS: Record<string, string> = {
+  canceled: "It was cancelled before any money moved.",
+  payment_disputed: "The payment that funded this is disputed. It can go on once the bank has decided.",
+  account_closed: "The payee's account takes no money. Ask the operator of this service to name another.",
+  account_invalid: "The payee's account takes no money. Ask the operator of this service to name another.",
+  transfer_reversed: "The payout came back. Nothing was paid out.",
+  charge_disputed: "The payment is disputed, so the bank takes no refund until that is decided.",
+  charge_already_refunded: "This money has gone back already.",
+  refund_exceeds_charge: "Part of this money has gone back already.",
+};
+
+/** What a bank refuses to take back, for good: that goes to the account's credits instead (CONTRACT.md §1). */
+const NO_LONGER_TAKEN: ReadonlySet<string> = new Set([
+  "declined",
+  "expired_or_canceled_card",
+  "lost_or_stolen_card",
+  "charge_not_refundable",
+  "unknown",
+]);
+
+/** A refusal of a payout or a refund, in words. */
+export function sendRefusalOf(code: string | null | undefined): Refusal {
+  const known = code ?? "unknown";
+  return { status: "refused", code: known, message: SENT_WORDS[known] ?? "The processor refused it." };
+}
+
+/** Whether no bank will take this refund any more. One that is refused for a dispute or an earlier refund is none of these. */
+export function goesToCredits(code: string): boolean {
+  return NO_LONGER_TAKEN.has(code);
+}

@@ -16,6 +16,9 @@ export async function insertProcessorEvent(
       type: event.type,
       intent_id: event.intentId,
       setup_id: event.setupId,
+      session_id: event.sessionId,
+      sent_kind: event.sent?.kind ?? null,
+      sent_id: event.sent?.id ?? null,
       account_id: event.accountId,
       received_at: now,
       due_at: dueAt,
@@ -29,8 +32,8 @@ export async function insertProcessorEvent(
 export type DueEvent = ProcessorEvent & { attempts: number };
 
 /** Events that nobody has handled yet and that somebody should look at now. */
-export function listDueEvents(db: Db, now: Date, limit: number): Promise<DueEvent[]> {
-  return db
+export async function listDueEvents(db: Db, now: Date, limit: number): Promise<DueEvent[]> {
+  const rows = await db
     .selectFrom("processor_events")
     .where("due_at", "<=", now)
     .select([
@@ -38,12 +41,19 @@ export function listDueEvents(db: Db, now: Date, limit: number): Promise<DueEven
       "type",
       "intent_id as intentId",
       "setup_id as setupId",
+      "session_id as sessionId",
+      "sent_kind as sentKind",
+      "sent_id as sentId",
       "account_id as accountId",
       "attempts",
     ])
     .orderBy("due_at")
     .limit(limit)
     .execute();
+  return rows.map(({ sentKind, sentId, ...event }) => ({
+    ...event,
+    sent: sentKind === null || sentId === null ? null : { kind: sentKind, id: sentId },
+  }));
 }
 
 /** Takes an event for one attempt more. `false`: somebody else has. */

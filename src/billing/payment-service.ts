@@ -1,3 +1,8 @@
+import type { Db } from "../database/connection.ts";
+import { centsToDollars } from "../lib/money.ts";
+import { listPendingInvoices } from "./invoice-store.ts";
+import type { PendingPayment } from "./schemas.ts";
+
 export {
   deleteHandledEvents,
   insertProcessorEvent,
@@ -6,25 +11,54 @@ export {
   shortenEventWaits,
   takeEvent,
 } from "./event-store.ts";
+export {
+  closeInvoice,
+  markInvoiceRefunded,
+  openInvoice,
+  readOpenInvoice,
+} from "./invoice-store.ts";
 export { holdPause, makeDue, type Pause, readPause, setPause } from "./pause-store.ts";
 export {
+  findCharge,
   findLatestPayment,
   findPayment,
   findPaymentByIntent,
-  insertInvoice,
+  findPaymentBySent,
   insertMovement,
   insertPayment,
+  isAttempt,
   type Lease,
   listDuePayments,
   listInDoubt,
+  listOpenPayments,
   listPayments,
   markInDoubt,
+  markPending,
   type PaymentKey,
   type PaymentRow,
   readClockAfter,
   readNames,
+  readResting,
   shortenPaymentWaits,
   stepPayment,
   takeLease,
 } from "./payment-store.ts";
-export { listReversals, markInvoiceRefunded, type ReversalRow, saveReversal } from "./reversal-store.ts";
+export { listReversals, type ReversalRow, saveReversal } from "./reversal-store.ts";
+
+const PENDING_LISTED = 100;
+
+/** What was confirmed in the account and waits, newest first, at most 100 (CONTRACT.md §5). */
+export async function listPendingPayments(db: Db, accountId: string): Promise<PendingPayment[]> {
+  const invoices = await listPendingInvoices(db, accountId, PENDING_LISTED);
+  return invoices.map(({ id, kind, amountCents, number, createdAt, jobId, milestoneId, milestoneName }) => ({
+    id,
+    status: `PENDING_${kind}`,
+    invoiceKind: kind,
+    viewerRole: "EMPLOYER",
+    amountUsd: centsToDollars(amountCents),
+    createdAt: createdAt.toISOString(),
+    invoiceNumber: number,
+    job: { id: jobId, title: null },
+    milestone: { id: milestoneId, name: milestoneName },
+  }));
+}

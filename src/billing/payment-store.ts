@@ -1,20 +1,25 @@
 import { sql } from "kysely";
 import { notBefore, readClock, shortenWaits } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
-import type { PaymentStatus, ProcessorName } from "../database/schema.ts";
+import type { PaymentKind, PaymentStatus, ProcessorName } from "../database/schema.ts";
+import { isUuid } from "../lib/ids.ts";
 
 const COLUMNS = [
   "account_id as accountId",
   "id",
+  "kind",
   "approval_id as approvalId",
   "milestone_id as milestoneId",
   "card_id as cardId",
+  "source_payment_id as sourcePaymentId",
   "amount_cents as amountCents",
   "currency",
   "key_number as keyNumber",
   "body",
   "status",
   "intent_id as intentId",
+  "sent_id as sentId",
+  "key_used_at as keyUsedAt",
   "action_url as actionUrl",
   "refusal_code as refusalCode",
   "refusal_message as refusalMessage",
@@ -56,6 +61,34 @@ export function findPaymentByIntent(
     .executeTakeFirst();
 }
 
+/** The payout or refund that the processor knows by this id. */
+export function findPaymentBySent(
+  db: Db,
+  accountId: string,
+  kind: PaymentKind,
+  sentId: string,
+): Promise<PaymentRow | undefined> {
+  return db
+    .selectFrom("payments")
+    .where("account_id", "=", accountId)
+    .where("kind", "=", kind)
+    .where("sent_id", "=", sentId)
+    .select(COLUMNS)
+    .executeTakeFirst();
+}
+
+/** The charge that brought a milestone's money; `undefined`: credits did, or nothing has yet. */
+export function findCharge(db: Db, accountId: string, milestoneId: string): Promise<PaymentRow | undefined> {
+  return db
+    .selectFrom("payments")
+    .where("account_id", "=", accountId)
+    .where("milestone_id", "=", milestoneId)
+    .where("kind", "=", "charge")
+    .where("status", "=", "succeeded")
+    .select(COLUMNS)
+    .executeTakeFirst();
+}
+
 /** The newest attempt of an approval: the one that its page tells of. */
 export function findLatestPayment(
   db: Db,
@@ -73,10 +106,24 @@ export function findLatestPayment(
     .executeTakeFirst();
 }
 
+/** The undecided attempts of an approval. */
+export function listOpenPayments(db: Db, accountId: string, approvalId: string): Promise<PaymentRow[]> {
+  return db
+    .selectFrom("payments")
+    .where("account_id", "=", accountId)
+    .where("approval_id", "=", approvalId)
+    .where("status", "in", UNDECIDED)
+    .select(COLUMNS)
+    .orderBy("id")
+    .execute();
+}
+
 export type NewPayment = PaymentKey & {
+  kind: PaymentKind;
   approvalId: string;
   milestoneId: string;
-  cardId: string;
+  cardId: string | null;
+  sourcePaymentId: string | null;
   amountCents: number;
   currency: string;
   processor: ProcessorName;
@@ -95,32 +142,44 @@ export async function readNames(
     .executeTakeFirstOrThrow();
 }
 
-/** Writes an attempt that is leased to its maker from the start. Its key's number is the next of the milestone's. */
-export async function insertPayment(trx: Trx, payment: NewPayment, lease: Lease, now: Date): Promise<void> {
+/**
+ * Writes an attempt. Its key's number is the next of the milestone's and its kind's.
+ * @param lease of whoever makes it and drives it at once; absent: it is due, and anybody may take it
+ */
+export async function insertPayment(
+  trx: Trx,
+  payment: NewPayment,
+  lease: Lease | undefined,
+  now: Date,
+): Promise<void> {
   await trx
     .insertInto("payments")
     .values({
       account_id: payment.accountId,
       id: payment.id,
+      kind: payment.kind,
       approval_id: payment.approvalId,
       milestone_id: payment.milestoneId,
       card_id: payment.cardId,
+      source_payment_id: payment.sourcePaymentId,
       amount_cents: payment.amountCents,
       currency: payment.currency,
       key_number: sql<number>`(
         select coalesce(max(key_number) + 1, 0) from payments
-        where account_id = ${payment.accountId} and milestone_id = ${payment.milestoneId}
+        where account_id = ${payment.accountId} and milestone_id = ${payment.milestoneId} and kind = ${payment.kind}
       )`,
       body: JSON.stringify(payment.body),
       processor: payment.processor,
       status: "created",
       intent_id: null,
+      sent_id: null,
+      key_used_at: null,
       action_url: null,
       refusal_code: null,
       refusal_message: null,
-      lease: lease.id,
-      leased_until: lease.until,
-      due_at: lease.until,
+      lease: lease?.id ?? null,
+      leased_until: lease?.until ?? null,
+      due_at: lease?.until ?? now,
       alerted_at: null,
       created_at: now,
       updated_at: now,
@@ -162,7 +221,10 @@ export async function stepPayment(
     now: Date;
     dueAt: Date | null;
     intentId?: string;
+    sentId?: string;
     keyNumber?: number;
+    /** Something was sent under a new key just now. */
+    keyUsed?: true;
     actionUrl?: string;
     refusal?: { code: string; message: string };
     /** Lets go of the lease. */
@@ -181,7 +243,9 @@ export async function stepPayment(
       refusal_message: step.refusal?.message ?? null,
       resolved_at: decided ? notBefore("updated_at", step.now) : null,
       ...(step.intentId === undefined ? {} : { intent_id: step.intentId }),
+      ...(step.sentId === undefined ? {} : { sent_id: step.sentId }),
       ...(step.keyNumber === undefined ? {} : { key_number: step.keyNumber }),
+      ...(step.keyUsed ? { key_used_at: step.now } : {}),
       ...(step.release ? { lease: null, leased_until: null } : {}),
     })
     .where("account_id", "=", accountId)
@@ -244,6 +308,31 @@ export function markInDoubt(trx: Trx, { accountId, id }: PaymentKey, now: Date) 
     .executeTakeFirst();
 }
 
+/**
+ * Marks that an attempt waits. @returns the invoice that waits with it, and what of; `undefined`: it was marked before, or
+ * has no invoice, as a refund
+ */
+export async function markPending(
+  trx: Trx,
+  { accountId, id }: PaymentKey,
+  now: Date,
+): Promise<{ id: string; contractId: string; jobId: string } | undefined> {
+  const { rows } = await sql<{ id: string; contractId: string; jobId: string }>`
+    with marked as (
+      update payments set pending_at = ${now} where account_id = ${accountId} and id = ${id} and pending_at is null
+      returning account_id, id
+    )
+    select i.id, i.contract_id as "contractId", c.job_id as "jobId" from marked
+    join invoices i on i.account_id = marked.account_id and i.payment_id = marked.id
+    join contracts c on c.account_id = i.account_id and c.id = i.contract_id`.execute(trx);
+  return rows[0];
+}
+
+/** Whether an attempt of that id is here. */
+export async function isAttempt(db: Db, accountId: string, id: string): Promise<boolean> {
+  return isUuid(id) && (await findPayment(db, { accountId, id })) !== undefined;
+}
+
 /** The account's payments, newest first. */
 export function listPayments(db: Db, accountId: string, limit: number): Promise<PaymentRow[]> {
   return db
@@ -256,35 +345,6 @@ export function listPayments(db: Db, accountId: string, limit: number): Promise<
     .execute();
 }
 
-export async function insertInvoice(
-  trx: Trx,
-  invoice: {
-    accountId: string;
-    id: string;
-    approvalId: string;
-    contractId: string;
-    milestoneId: string;
-    amountCents: number;
-    currency: string;
-  },
-  now: Date,
-): Promise<void> {
-  await trx
-    .insertInto("invoices")
-    .values({
-      account_id: invoice.accountId,
-      id: invoice.id,
-      approval_id: invoice.approvalId,
-      contract_id: invoice.contractId,
-      milestone_id: invoice.milestoneId,
-      amount_cents: invoice.amountCents,
-      currency: invoice.currency,
-      status: "paid",
-      created_at: now,
-    })
-    .execute();
-}
-
 export type LedgerLine = { account: string; amountCents: number };
 
 /** Writes a movement whole, with one insert: the database refuses one that does not sum to zero. */
@@ -293,7 +353,9 @@ export async function insertMovement(
   movement: {
     accountId: string;
     id: string;
-    paymentId: string;
+    /** What it is booked for: a payment, a credit entry, or both. */
+    paymentId?: string;
+    creditEntryId?: string;
     currency: string;
     lines: readonly LedgerLine[];
   },
@@ -309,9 +371,27 @@ export async function insertMovement(
         ledger_account: line.account,
         amount_cents: line.amountCents,
         currency: movement.currency,
-        payment_id: movement.paymentId,
+        payment_id: movement.paymentId ?? null,
+        credit_entry_id: movement.creditEntryId ?? null,
         created_at: now,
       })),
     )
     .execute();
+}
+
+/** What is held on one account of the ledger, and what of a payment is booked as lost, in cents. */
+export async function readResting(
+  trx: Trx,
+  { accountId, id }: PaymentKey,
+  { held, lost }: { held: string; lost: string },
+): Promise<{ heldCents: number; lostCents: number }> {
+  const { rows } = await sql<{ heldCents: number; lostCents: number }>`
+    select
+      (select coalesce(-sum(amount_cents), 0)::bigint from ledger_entries
+        where account_id = ${accountId} and ledger_account = ${held}) as "heldCents",
+      (select coalesce(sum(amount_cents), 0)::bigint from ledger_entries
+        where account_id = ${accountId} and payment_id = ${id} and ledger_account = ${lost}) as "lostCents"`.execute(
+    trx,
+  );
+  return rows[0] ?? { heldCents: 0, lostCents: 0 };
 }

@@ -53,12 +53,79 @@ export type IntentState =
   | { status: "succeeded" }
   | Refusal;
 
+/** What is to be paid out to a payee, and how the processor is to remember it. */
+export type Payout = {
+  accountId: string;
+  /** The payee's account at the processor, `acct_…`. */
+  destination: string;
+  amountCents: number;
+  currency: string;
+  /** The intent by which a card brought the money; null: credits did. */
+  sourceIntentId: string | null;
+  metadata: SentMetadata;
+  databaseId: string;
+};
+
+/** What is to go back to the card that brought it. */
+export type Refund = Omit<Payout, "destination" | "sourceIntentId"> & { sourceIntentId: string };
+
+/** By this a payout or a refund is found again, whatever is lost here. */
+export type SentMetadata = { attemptId: string; approvalId: string; milestoneId: string };
+
+/** A request that moves money at once, by a body that was kept and a key that derives from the milestone. */
+export type SendRequest = { accountId: string; key: string; body: Record<string, unknown> };
+
+/**
+ * Where something that was sent stands, in the processor's own record. `pending`: it may still come back. Refused: the
+ * money has not moved, or has come back.
+ */
+export type SentState = { status: "pending" } | { status: "succeeded" } | Refusal;
+
+/**
+ * What became of sending. `key_taken`: as of `Prepared`. `waiting`: nothing was moved, as the balance does not hold
+ * enough yet; another key sends it later.
+ */
+export type Sent =
+  | { status: "sent"; record: SentRecord }
+  | { status: "key_taken" }
+  | { status: "waiting" }
+  | Refusal;
+
+/** A payout or a refund of ours as the processor's books have it. */
+export type SentRecord = {
+  id: string;
+  attemptId: string | null;
+  accountId: string | null;
+  milestoneId: string | null;
+  amountCents: number;
+  currency: string;
+  /** What has come back of it since. */
+  returnedCents: number;
+  state: SentState;
+  createdAt: Date;
+};
+
+/** What of a processor's books to list: all that names a milestone, or all that was made since then. */
+export type SentFilter =
+  | { accountId: string; milestoneId: string; sourceIntentId: string | null }
+  | { since: Date };
+
+/** How the processor moves money out. It has no step that prepares: what was sent is found by what it names. */
+export type Outgoing = {
+  /** Moves the money, once under its key. */
+  send(request: SendRequest): Promise<Sent>;
+  find(id: string): Promise<SentRecord | undefined>;
+  list(of: SentFilter): AsyncIterable<SentRecord>;
+};
+
 /** An intent of ours as the processor's books have it. */
 export type IntentRecord = {
   id: string;
   /** Null: the processor does not say whose it is. */
   accountId: string | null;
   milestoneId: string | null;
+  /** The top-up that it paid, if it did. */
+  topUpId: string | null;
   amountCents: number;
   /** What of it was refunded, as far as was asked: lists do not say. */
   refundedCents: number;
@@ -81,6 +148,8 @@ export type Reversal = {
   takenCents: number;
   /** What was taken stays so, as far as anybody can say. */
   final: boolean;
+  /** The attempt of ours that it names: a refund that this service made itself. */
+  attemptId: string | null;
 };
 
 /** A processor's own form for a card, so that no number ever reaches us. */
@@ -104,12 +173,58 @@ export type CardSetup = {
   card: ProcessorCard | undefined;
 };
 
+/** A page of the processor's own, on which a person pays for a top-up by whatever card they give there. */
+export type CheckoutRequest = {
+  accountId: string;
+  topUpId: string;
+  /** As of `ChargeRequest`: one page is made under it. */
+  key: string;
+  amountCents: number;
+  currency: string;
+  /** Where the browser comes back to, paid or not. */
+  returnUrl: string;
+};
+
+/** Where such a page stands. `complete`: it was paid, by that intent. `processing`: the bank has not answered. */
+export type CheckoutState =
+  | { status: "open"; url: string }
+  | { status: "processing" }
+  | { status: "complete"; intentId: string }
+  | { status: "expired" };
+
+/** One of ours as the processor's books have it. */
+export type CheckoutRecord = {
+  id: string;
+  accountId: string | null;
+  topUpId: string | null;
+  amountCents: number;
+  currency: string;
+  state: CheckoutState;
+  createdAt: Date;
+};
+
+export type Checkout = {
+  /** Opens a page, once under its key. `key_taken`: as of `Prepared`. */
+  open(
+    request: CheckoutRequest,
+  ): Promise<{ status: "opened"; record: CheckoutRecord } | { status: "key_taken" }>;
+  /** `undefined`: it is none of ours. */
+  find(sessionId: string): Promise<CheckoutRecord | undefined>;
+  /** Ends a page that is open: from then on nobody pays there. @returns where it stands then */
+  end(sessionId: string): Promise<CheckoutRecord | undefined>;
+  list(of: { since: Date; accountId?: string }): AsyncIterable<CheckoutRecord>;
+};
+
 /** What a processor tells of its own accord: that something happened to a subject, which is then read. */
 export type ProcessorEvent = {
   id: string;
   type: string;
   intentId: string | null;
   setupId: string | null;
+  /** A top-up's page. */
+  sessionId: string | null;
+  /** A payout or a refund of ours, which is then read. */
+  sent: { kind: "payout" | "refund"; id: string } | null;
   /** Where to look for it first, if the event says so. */
   accountId: string | null;
 };
@@ -139,11 +254,18 @@ export type Processor = {
   /** Cancels an intent that has not succeeded. @returns where it stands then */
   cancel(intentId: string): Promise<IntentState>;
 
+  /** The bodies of the requests that pay out, and that pay back. Ask nobody. */
+  composePayout(payout: Payout): SendRequest["body"];
+  composeRefund(refund: Refund): SendRequest["body"];
+  payouts: Outgoing;
+  refunds: Outgoing;
+
   /** Its books, for whoever compares them with ours; `undefined` for what is none of ours. */
   findIntent(intentId: string): Promise<IntentRecord | undefined>;
   listIntents(of: { since: Date; accountId?: string }): AsyncIterable<IntentRecord>;
   listReversals(of: { intentId: string } | { since: Date }): AsyncIterable<Reversal>;
 
+  checkout: Checkout;
   /** Absent where a card is added by the number of a test card. */
   cardForm?: CardForm;
   /** Reads a message that it sent. `undefined`: it did not, or too long ago. Absent where it sends none. */

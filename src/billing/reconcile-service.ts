@@ -2,7 +2,10 @@ import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { formatAmount } from "../lib/money.ts";
 import { addSeconds, DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS } from "../lib/time.ts";
+import { compareOutgoing } from "./compare-outgoing.ts";
+import { topUpsOf, untoldTopUps } from "./compare-top-ups.ts";
 import {
+  findPaymentsByIds,
   findPaymentsByIntents,
   type KeyedPayment,
   listReversalsToCheck,
@@ -75,6 +78,10 @@ export async function reconcile(
   await compareIntents(comparison);
   await comparePayments(comparison);
   await compareReversals(comparison);
+  for await (const one of compareOutgoing(db, processor, comparison)) {
+    comparison.compared += 1;
+    if (one !== "same") comparison.differences.push(one);
+  }
   if (!dryRun) await cancelLeftOver(comparison);
   const { compared, differences, leftOver } = comparison;
   return { since, compared, differences, leftOver };
@@ -85,7 +92,9 @@ async function compareIntents(comparison: Comparison): Promise<void> {
   const { db, processor, since, seen } = comparison;
   const compareBatch = async (batch: IntentRecord[]): Promise<void> => {
     const payments = await findPaymentsByIntents(db, batch.map(keyOf));
-    for (const record of batch) await compare(comparison, record, payments.get(record.id));
+    const topUps = await topUpsOf(db, batch);
+    for (const record of batch)
+      await compare(comparison, record, payments.get(record.id) ?? topUps.get(record.id));
   };
   let batch: IntentRecord[] = [];
   for await (const record of processor.listIntents({ since })) {
@@ -110,7 +119,11 @@ async function comparePayments(comparison: Comparison): Promise<void> {
       else await compare(comparison, record, payment);
     }
     after = page.at(-1);
-    if (page.length < BATCH) return;
+    if (page.length < BATCH) break;
+  }
+  for await (const { topUp, record } of untoldTopUps(comparison, comparison)) {
+    if (record === undefined) tell(comparison, "not at processor", topUp, "unknown", paid(topUp));
+    else await compare(comparison, record, topUp);
   }
 }
 
@@ -124,7 +137,9 @@ async function compare(
   if (judge(listed, found, now) === undefined) return;
   // One of the two may have been read before the other moved.
   const record = (await processor.findIntent(listed.id)) ?? listed;
-  const payment = (await findPaymentsByIntents(db, [keyOf(record)])).get(record.id);
+  const payment =
+    (await findPaymentsByIntents(db, [keyOf(record)])).get(record.id) ??
+    (await topUpsOf(db, [record])).get(record.id);
   const kind = judge(record, payment, now);
   if (kind === "left over") leftOver.push(record);
   else if (kind !== undefined) {
@@ -171,6 +186,10 @@ async function compareReversals(comparison: Comparison): Promise<void> {
     const row = ours.get(reversal.id);
     const record = seen.get(reversal.intentId) ?? (await processor.findIntent(reversal.intentId));
     if (record === undefined) continue;
+    // Our own refunds are attempts, and compared as such.
+    const { accountId } = record;
+    const { attemptId } = reversal;
+    if (attemptId !== null && (await findPaymentsByIds(db, [{ accountId, attemptId }])).size > 0) continue;
     const subject = { accountId: record.accountId, id: row?.paymentId ?? null, intentId: reversal.id };
     const stands = standing(reversal);
     if (row === undefined) {
@@ -223,6 +242,11 @@ function standing({
   status,
   takenCents,
   currency,
-}: Omit<Reversal, "id" | "intentId" | "amountCents" | "final">): string {
+}: {
+  kind: string;
+  status: string;
+  takenCents: number;
+  currency: string;
+}): string {
   return `${kind} ${status}, ${formatAmount(takenCents, currency)} taken`;
 }

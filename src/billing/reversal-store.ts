@@ -5,7 +5,6 @@ import type { Reversal } from "./processor.ts";
 
 const COLUMNS = [
   "id",
-  "payment_id as paymentId",
   "kind",
   "status",
   "amount_cents as amountCents",
@@ -42,17 +41,33 @@ export function listReversals(
     .selectFrom("reversals")
     .where("account_id", "=", accountId)
     .where("payment_id", "=", sql<string>`any(${paymentIds}::uuid[])`)
-    .select(COLUMNS)
+    .select([...COLUMNS, sql<string>`payment_id`.as("paymentId")])
     .orderBy("created_at")
     .orderBy("id")
+    .execute();
+}
+
+/** What has gone back of a top-up's payment. */
+export function listTopUpReversals(
+  db: Db,
+  accountId: string,
+  topUpId: string,
+): Promise<Omit<ReversalRow, "paymentId">[]> {
+  return db
+    .selectFrom("reversals")
+    .where("account_id", "=", accountId)
+    .where("top_up_id", "=", topUpId)
+    .select(COLUMNS)
     .execute();
 }
 
 /** Writes down where a reversal stands now. */
 export async function saveReversal(
   trx: Trx,
-  { accountId, paymentId }: { accountId: string; paymentId: string },
-  reversal: Reversal,
+  subject: { accountId: string } & ({ paymentId: string } | { topUpId: string }),
+  reversal: Pick<Reversal, "id" | "status" | "amountCents" | "currency" | "takenCents" | "final"> & {
+    kind: ReversalsTable["kind"];
+  },
   { now, observedAt }: { now: Date; observedAt: Date },
 ): Promise<void> {
   const changed = {
@@ -66,25 +81,15 @@ export async function saveReversal(
   await trx
     .insertInto("reversals")
     .values({
-      account_id: accountId,
+      account_id: subject.accountId,
       id: reversal.id,
-      payment_id: paymentId,
+      payment_id: "paymentId" in subject ? subject.paymentId : null,
+      top_up_id: "topUpId" in subject ? subject.topUpId : null,
       kind: reversal.kind,
       currency: reversal.currency,
       created_at: now,
       ...changed,
     })
     .onConflict((conflict) => conflict.columns(["account_id", "id"]).doUpdateSet(changed))
-    .execute();
-}
-
-/** Marks the invoice of an approval as refunded, once. */
-export async function markInvoiceRefunded(trx: Trx, accountId: string, approvalId: string): Promise<void> {
-  await trx
-    .updateTable("invoices")
-    .set({ status: "refunded" })
-    .where("account_id", "=", accountId)
-    .where("approval_id", "=", approvalId)
-    .where("status", "=", "paid")
     .execute();
 }

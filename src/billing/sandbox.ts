@@ -4,6 +4,9 @@ import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { refusalOf } from "./declines.ts";
 import type { IntentRecord, IntentState, Processor } from "./processor.ts";
+import { sandboxCheckout } from "./sandbox-checkout.ts";
+import { findSession, paySession, type SessionRow } from "./sandbox-checkout-store.ts";
+import { sandboxPayouts, sandboxRefunds } from "./sandbox-outgoing.ts";
 import * as books from "./sandbox-store.ts";
 import type { Charge } from "./schemas.ts";
 
@@ -32,6 +35,10 @@ const TEST_METHODS: ReadonlyMap<string, Behaviour> = new Map<string, Behaviour>(
   ["pm_card_authenticationRequired", { brand: "visa", last4: "3184", authenticates: true }],
   ["pm_sandbox_slow", { brand: "visa", last4: "0003", slow: true }],
   ["pm_sandbox_timeout", { brand: "visa", last4: "0004", loses: true }],
+  // These pay, and play when they are paid back.
+  ["pm_card_pendingRefund", { brand: "visa", last4: "7726" }],
+  ["pm_card_refundFail", { brand: "visa", last4: "5126" }],
+  ["pm_sandbox_refund_refused", { brand: "visa", last4: "0005" }],
 ]);
 
 /** The card numbers that Stripe publishes for tests, and the payment method that each stands for. */
@@ -109,6 +116,22 @@ export function createSandbox(db: Db, publicUrl: string): Processor {
       return stateOf(await books.moveIntent(db, intentId, move));
     },
 
+    composePayout: ({ destination, sourceIntentId, amountCents, currency, metadata }) => ({
+      destination,
+      sourceIntentId,
+      amountCents,
+      currency,
+      metadata,
+    }),
+    composeRefund: ({ sourceIntentId, amountCents, currency, metadata }) => ({
+      sourceIntentId,
+      amountCents,
+      currency,
+      metadata,
+    }),
+    payouts: sandboxPayouts(db),
+    refunds: sandboxRefunds(db),
+
     async findIntent(intentId) {
       const [row] = await books.readIntents(db, { id: intentId });
       return row && toRecord(row, publicUrl);
@@ -120,6 +143,8 @@ export function createSandbox(db: Db, publicUrl: string): Processor {
 
     // Nobody pays anything back here, and no bank disputes anything.
     async *listReversals() {},
+
+    checkout: sandboxCheckout(db, publicUrl, newBookId),
   };
 }
 
@@ -135,6 +160,31 @@ export function findAuthentication(
 export async function answerAuthentication(db: Db, intentId: string, passed: boolean): Promise<void> {
   if ((await books.findAuthenticating(db, intentId)) === undefined) return;
   await settle(db, intentId, "requires_action", passed ? undefined : "authentication_failed");
+}
+
+/** A top-up's page, as the sandbox's books have it. */
+export function findCheckout(db: Db, sessionId: string): Promise<SessionRow | undefined> {
+  return findSession(db, sessionId);
+}
+
+/**
+ * What the top-up's page does with a test card: pays, once, unless it has ended.
+ * @returns why the card did not pay, in words for people; `undefined`: it did
+ */
+export async function payCheckout(
+  db: Db,
+  session: SessionRow,
+  paymentMethod: string,
+): Promise<string | undefined> {
+  const method = TEST_METHODS.get(paymentMethod);
+  if (method?.authenticates) return "This page has no bank that could verify you. Use another test card.";
+  if (method === undefined || method.declineCode !== undefined) return refusalOf(method?.declineCode).message;
+  const now = await readClock(db);
+  const [cardId, intentId, chargeId] = [newBookId("pm"), newBookId("pi"), newBookId("ch")] as const;
+  const card = { id: cardId, ...method, expMonth: 12, expYear: now.getUTCFullYear() + VALID_YEARS };
+  await books.insertCard(db, session.account_id, card, paymentMethod);
+  await paySession(db, session.id, { cardId, intentId, chargeId }, now);
+  return undefined;
 }
 
 /** What the sandbox has charged an account, newest first: its own books, for the operator to compare. */
@@ -183,6 +233,7 @@ function toRecord(row: books.IntentRow, publicUrl: string): IntentRecord {
     id: row.id,
     accountId: row.account_id,
     milestoneId: row.metadata.milestoneId ?? null,
+    topUpId: row.metadata.topUpId ?? null,
     refundedCents: 0,
     amountCents: row.amount_cents,
     currency: row.currency,

@@ -1,5 +1,5 @@
 import { type Static, Type } from "@sinclair/typebox";
-import { Time } from "../lib/schema.ts";
+import { nullable, ref, Time } from "../lib/schema.ts";
 
 export const PaymentMethod = Type.Object(
   {
@@ -28,3 +28,22 @@ export const Charge = Type.Object(
   { $id: "Charge" },
 );
 export type Charge = Static<typeof Charge>;
+
+/** A payment that was confirmed and waits, by its invoice (CONTRACT.md §5). */
+export const PendingPayment = Type.Object(
+  {
+    id: Type.String({ description: "The invoice's." }),
+    status: Type.String({ enum: ["PENDING_FUNDING", "PENDING_PAYOUT"] }),
+    invoiceKind: Type.String({ enum: ["FUNDING", "PAYOUT"] }),
+    viewerRole: Type.Literal("EMPLOYER"),
+    amountUsd: Type.Number(),
+    createdAt: Time,
+    invoiceNumber: Type.Integer({ minimum: 1, description: "1, 2, 3 … in the account, without gaps." }),
+    job: Type.Object({ id: Type.String(), title: Type.Null() }),
+    milestone: Type.Object({ id: Type.String(), name: nullable(Type.String()) }),
+  },
+  { $id: "PendingPayment" },
+);
+export type PendingPayment = Static<typeof PendingPayment>;
+
+export const PendingPayments = Type.Object({ payments: Type.Array(ref(PendingPayment)) });

@@ -1,4 +1,5 @@
-import { holdAccount, holdFrozen, isDecider, isFrozen } from "../accounts/service.ts";
+import { isDecider } from "../accounts/member-service.ts";
+import { holdAccount, holdFrozen, isFrozen } from "../accounts/service.ts";
 import { type Act, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";

@@ -1,6 +1,12 @@
-import type Stripe from "stripe";
+import Stripe from "stripe";
+import { isUuid } from "../lib/ids.ts";
 import { refusalOf } from "./declines.ts";
-import type { IntentState, ProcessorCard, Reversal } from "./processor.ts";
+import type { IntentState, ProcessorCard, ProcessorEvent, Reversal } from "./processor.ts";
+
+/** Objects a page, for lists. */
+export const PAGE = 100;
+/** For what holds no lease, and is worth waiting for. */
+export const PATIENT = { maxNetworkRetries: 2 };
 
 /**
  * Where a PaymentIntent stands. Its own status decides, and nothing else.
@@ -56,6 +62,7 @@ export function refundToReversal(refund: Stripe.Refund): Reversal | undefined {
     currency: refund.currency,
     takenCents: status === "succeeded" ? refund.amount : 0,
     final: true,
+    attemptId: refund.metadata?.attemptId ?? null,
   };
 }
 
@@ -80,6 +87,7 @@ export function disputeToReversal(dispute: Stripe.Dispute): Reversal | undefined
     currency,
     takenCents: whole ? amount : Math.max(0, -moved),
     final: ["won", "lost", "warning_closed", "prevented"].includes(status),
+    attemptId: null,
   };
 }
 
@@ -107,4 +115,60 @@ export function assertObject(
 /** The id of what may be expanded. */
 export function idOf(reference: string | { id: string } | null | undefined): string | undefined {
   return typeof reference === "string" ? reference : reference?.id;
+}
+
+/** Whose an object is. Anybody with the dashboard can edit metadata: what is no account of ours is nobody's. */
+export function accountOf(metadata: Stripe.Metadata | null | undefined): string | null {
+  const accountId = metadata?.accountId ?? "";
+  return isUuid(accountId) ? accountId : null;
+}
+
+/** What an event tells of; `undefined` when it is none. */
+export function toProcessorEvent(event: Stripe.Event): ProcessorEvent | undefined {
+  const { id, type, data } = event;
+  if (event.object !== "event" || typeof id !== "string" || typeof type !== "string") return undefined;
+  const subject = data.object as {
+    object?: string;
+    id?: string;
+    payment_intent?: string | { id: string } | null;
+    metadata?: Stripe.Metadata | null;
+  };
+  const own = (object: string) => (subject.object === object ? subject.id : undefined);
+  return {
+    id,
+    type,
+    intentId: own("payment_intent") ?? idOf(subject.payment_intent) ?? null,
+    setupId: own("setup_intent") ?? null,
+    sessionId: own("checkout.session") ?? null,
+    sent: sentOf(own),
+    accountId: accountOf(subject.metadata),
+  };
+}
+
+function sentOf(own: (object: string) => string | undefined): ProcessorEvent["sent"] {
+  const payout = own("transfer");
+  if (payout !== undefined) return { kind: "payout", id: payout };
+  const refund = own("refund");
+  return refund === undefined ? null : { kind: "refund", id: refund };
+}
+
+/** A key answers what its first call was answered, a failure too, for a day. */
+export function wasStored({ headers }: { headers?: Record<string, string> }): boolean {
+  return headers?.["idempotent-replayed"] === "true";
+}
+
+/** Under this key there is a failure, or another body. */
+export function isKeyTaken(error: unknown): boolean {
+  if (!(error instanceof Stripe.errors.StripeError)) return false;
+  return (
+    (error instanceof Stripe.errors.StripeIdempotencyError && error.statusCode === 400) || wasStored(error)
+  );
+}
+
+/** Stripe did nothing, and would do nothing however often it were asked the same. */
+export function isRejection(error: unknown): error is Stripe.errors.StripeInvalidRequestError {
+  return (
+    error instanceof Stripe.errors.StripeInvalidRequestError &&
+    (error.statusCode === 400 || error.statusCode === 404)
+  );
 }

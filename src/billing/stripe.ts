@@ -2,28 +2,34 @@ import Stripe from "stripe";
 import type { StripeKeys } from "../config/config.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
-import { isUuid } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
 import { SECOND } from "../lib/time.ts";
 import { refusalOf } from "./declines.ts";
-import type {
-  CardForm,
-  IntentRecord,
-  IntentState,
-  Processor,
-  ProcessorEvent,
-  Refusal,
-  Reversal,
-} from "./processor.ts";
+import type { CardForm, IntentRecord, IntentState, Processor, Refusal, Reversal } from "./processor.ts";
+import { stripeCheckout } from "./stripe-checkout.ts";
+import {
+  composePayout,
+  composeRefund,
+  stripePayouts,
+  stripeRefunds,
+  transferGroup,
+} from "./stripe-outgoing.ts";
 import * as store from "./stripe-store.ts";
 import {
+  accountOf,
   assertObject,
   disputeToReversal,
   idOf,
+  isKeyTaken,
+  isRejection,
+  PAGE,
+  PATIENT,
   refundToReversal,
   toCard,
   toIntentState,
+  toProcessorEvent,
   UnreadableAnswer,
+  wasStored,
 } from "./stripe-wire.ts";
 
 const API_VERSION = "2026-10-28.endive";
@@ -32,10 +38,7 @@ const TIMEOUT = 8 * SECOND;
 const CONFIRM_TIMEOUT = 20 * SECOND;
 const SIGNATURE_AGE_SECONDS = 300;
 const RETRY_AFTER_SECONDS = 5;
-const PAGE = 100;
 const KEYS_AT_MOST = 5;
-/** For what holds no lease, and is worth waiting for. */
-const PATIENT = { maxNetworkRetries: 2 };
 
 /** Where Stripe is, if it is not Stripe: the tests bring one of their own. */
 export type StripeAddress = { host: string; port: number; protocol: "http" };
@@ -120,9 +123,9 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
     const charge = intent.latest_charge;
     return {
       id: intent.id,
-      // Anybody with the dashboard can edit it: what is no account of ours must not stop the search for the others.
-      accountId: isUuid(intent.metadata.accountId ?? "") ? (intent.metadata.accountId ?? null) : null,
+      accountId: accountOf(intent.metadata),
       milestoneId: intent.metadata.milestoneId ?? null,
+      topUpId: intent.metadata.topUpId ?? null,
       amountCents: intent.amount,
       refundedCents: typeof charge === "object" && charge !== null ? charge.amount_refunded : 0,
       currency: intent.currency,
@@ -164,7 +167,7 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
       // No other kind: those may answer days later, and need forms that we do not have.
       allowed_payment_method_types: ["card"],
       // What is paid out of this payment later is grouped with it.
-      transfer_group: metadata.approvalId,
+      transfer_group: transferGroup(accountId, metadata.milestoneId),
       description: `Milestone ${metadata.milestoneId}`,
       metadata: { ...metadata, accountId, databaseId },
     }),
@@ -209,6 +212,11 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
     read,
     cancel,
 
+    composePayout,
+    composeRefund,
+    payouts: stripePayouts({ client, databaseId }),
+    refunds: stripeRefunds({ client, databaseId }),
+
     async findIntent(intentId) {
       try {
         const expand = ["latest_charge"];
@@ -237,6 +245,7 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
       yield* mapped(client.disputes.list({ ...filter, limit: PAGE }, PATIENT), disputeToReversal);
     },
 
+    checkout: stripeCheckout({ client, databaseId, asCustomer }),
     cardForm: createCardForm(client, keys, asCustomer, isOurs, databaseId),
 
     readEvent(body, signature) {
@@ -298,27 +307,6 @@ function createCardForm(
   };
 }
 
-/** A key answers what its first call was answered, a failure too, for a day. */
-function wasStored({ headers }: { headers?: Record<string, string> }): boolean {
-  return headers?.["idempotent-replayed"] === "true";
-}
-
-/** Under this key there is a failure, or another body. */
-function isKeyTaken(error: unknown): boolean {
-  if (!(error instanceof Stripe.errors.StripeError)) return false;
-  return (
-    (error instanceof Stripe.errors.StripeIdempotencyError && error.statusCode === 400) || wasStored(error)
-  );
-}
-
-/** Stripe did nothing, and would do nothing however often it were asked the same. */
-function isRejection(error: unknown): error is Stripe.errors.StripeInvalidRequestError {
-  return (
-    error instanceof Stripe.errors.StripeInvalidRequestError &&
-    (error.statusCode === 400 || error.statusCode === 404)
-  );
-}
-
 function refusalFrom(error: Stripe.errors.StripeError): Refusal {
   return refusalOf(error.decline_code ?? error.code);
 }
@@ -356,26 +344,6 @@ async function orUnavailable<T>(work: () => Promise<T>): Promise<T> {
 function isUnanswered(error: unknown): boolean {
   const { StripeError } = Stripe.errors;
   return [StripeError, UnreadableAnswer, TypeError].some((kind) => error instanceof kind);
-}
-
-function toProcessorEvent(event: Stripe.Event): ProcessorEvent | undefined {
-  const { id, type, data } = event;
-  if (event.object !== "event" || typeof id !== "string" || typeof type !== "string") return undefined;
-  const subject = data.object as {
-    object?: string;
-    id?: string;
-    payment_intent?: string | { id: string } | null;
-    metadata?: Stripe.Metadata | null;
-  };
-  const own = (object: string) => (subject.object === object ? subject.id : undefined);
-  const accountId = subject.metadata?.accountId ?? "";
-  return {
-    id,
-    type,
-    intentId: own("payment_intent") ?? idOf(subject.payment_intent) ?? null,
-    setupId: own("setup_intent") ?? null,
-    accountId: isUuid(accountId) ? accountId : null,
-  };
 }
 
 async function* mapped<T>(

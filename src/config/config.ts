@@ -239,7 +239,7 @@ function readRetiredKeys(env: Environment): string[] {
   return keys;
 }
 
-/** A plain connection would give passwords and the links in mails to whoever is on the way: it must be asked for by name. */
+/** Plain connections expose passwords and the links in mails, so SMTP without TLS must be configured explicitly. */
 function readSmtp(env: Environment): Pick<Config, "smtpUrl" | "smtpRequireTls"> {
   const smtpUrl = env.url("SMTP_URL", ["smtp:", "smtps:"]);
   const host = smtpUrl === undefined ? "" : new URL(smtpUrl).hostname.toLowerCase();

@@ -23,6 +23,6 @@ export async function keepSecret(dataDir: string, name: string): Promise<Buffer>
   const secret = Buffer.from(await readFile(file, "utf8"), "base64");
   if (secret.length === BYTES) return secret;
   throw new StartError(
-    `${file} is damaged: put a copy back. Or remove it: then people sign in, webhooks are made, and receipts are signed, anew.`,
+    `${file} is damaged. Restore it from a copy, or remove it: then people must sign in again, webhooks must be recreated, and receipts are signed with a new key.`,
   );
 }

@@ -1,5 +1,5 @@
 import type { Db, Trx } from "../database/connection.ts";
-import type { ContractStatus } from "../database/schema.ts";
+import type { ContractStatus, MilestoneStatus } from "../database/schema.ts";
 import { isExternalId } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import { assertListable, assertRoom } from "./limits.ts";
@@ -9,7 +9,7 @@ import { changesTerms } from "./terms.ts";
 import { toBudget, toContract, toMilestone } from "./wire.ts";
 
 export type { ContractValues, MilestoneValues } from "./store.ts";
-export { FUNDING_TERMS, FUNDING_TERMS_COLUMNS, readFundingTerms } from "./terms.ts";
+export { FUNDING_TERMS, FUNDING_TERMS_COLUMNS, RELEASE_TERMS, readFundingTerms } from "./terms.ts";
 
 /**
  * All contracts of the account, newest first (CONTRACT.md §4).
@@ -213,44 +213,94 @@ export async function cancelMilestone(
   return { cancelled: true, ...change };
 }
 
-/**
- * Marks a milestone as funded, after the money has moved.
- * @returns what the invoice and the event need
- * @throws Problem not_found; milestone_not_fundable when it is not NOT_FUNDED, which the executing key rules out
- */
-export async function fundMilestone(
-  trx: Trx,
-  accountId: string,
-  id: string,
-  invoiceId: string,
-  now: Date,
-): Promise<{ contractId: string; jobId: string }> {
-  const row = await store.lockMilestone(trx, accountId, id);
-  const contract = row && (await store.findContract(trx, accountId, row.contract_id));
-  if (row === undefined || contract === undefined) throw notFound("milestones", "milestoneId", id);
-  const step = { from: "NOT_FUNDED", to: "ACTIVE_FUNDED", now, invoiceId } as const;
-  if (!(await store.moveMilestone(trx, accountId, id, step))) {
-    throw new Problem("milestone_not_fundable", { status: row.status });
-  }
-  return { contractId: contract.id, jobId: contract.job_id };
-}
+/** A milestone that is locked until the transaction ends, with its contract, to book what happened to its money. */
+export type HeldMilestone = {
+  id: string;
+  status: MilestoneStatus;
+  contractId: string;
+  contractStatus: ContractStatus;
+  jobId: string;
+  executing: boolean;
+};
 
-/** Locks a milestone until the transaction ends, to book what happened to its money. */
+/**
+ * Locks the contract and then the milestone, so that the contract's fields stay as they are until the transaction ends.
+ * @param alone whether to lock the contract exclusively, as it may end
+ * @throws Problem not_found {resource: "milestones", milestoneId}
+ */
 export async function holdMilestone(
   trx: Trx,
   accountId: string,
   id: string,
-): Promise<{ contractId: string; jobId: string; executing: boolean }> {
-  const row = await store.lockMilestone(trx, accountId, id);
-  const contract = row && (await store.findContract(trx, accountId, row.contract_id));
+  { alone = false }: { alone?: boolean } = {},
+): Promise<HeldMilestone> {
+  const contract = await store.holdContractOf(trx, accountId, id, alone);
+  const row = contract && (await store.lockMilestone(trx, accountId, id));
   if (row === undefined || contract === undefined) throw notFound("milestones", "milestoneId", id);
   const executing = await store.isExecuting(trx, accountId, { milestoneId: id });
-  return { contractId: contract.id, jobId: contract.job_id, executing };
+  const { id: contractId, status: contractStatus, jobId } = contract;
+  return { id, status: row.status, contractId, contractStatus, jobId, executing };
+}
+
+/**
+ * Marks a milestone as funded, when the money for it has moved.
+ * @throws Problem milestone_not_fundable when it is not NOT_FUNDED, which the executing key rules out
+ */
+export async function fundMilestone(
+  trx: Trx,
+  accountId: string,
+  { id, status }: HeldMilestone,
+  invoiceId: string,
+  now: Date,
+): Promise<void> {
+  const step = { from: "NOT_FUNDED", to: "ACTIVE_FUNDED", now, invoiceId } as const;
+  if (!(await store.moveMilestone(trx, accountId, id, step)))
+    throw new Problem("milestone_not_fundable", { status });
+}
+
+/**
+ * Marks a milestone as paid, when its money has been paid out.
+ * @throws Problem milestone_not_funded when it is not ACTIVE_FUNDED, which the executing key rules out
+ */
+export async function payMilestone(
+  trx: Trx,
+  accountId: string,
+  { id, status }: HeldMilestone,
+  now: Date,
+): Promise<void> {
+  if (!(await store.moveMilestone(trx, accountId, id, { from: "ACTIVE_FUNDED", to: "PAID", now })))
+    throw new Problem("milestone_not_funded", { status });
 }
 
 /** Marks a funded milestone as refunded. @returns `false` when it is not funded */
 export function refundMilestone(trx: Trx, accountId: string, id: string, now: Date): Promise<boolean> {
   return store.moveMilestone(trx, accountId, id, { from: "ACTIVE_FUNDED", to: "REFUNDED", now });
+}
+
+/** Marks a paid milestone as funded again, when its payout has come back. `false`: it is not paid. */
+export function returnMilestone(trx: Trx, accountId: string, id: string, now: Date): Promise<boolean> {
+  return store.moveMilestone(trx, accountId, id, { from: "PAID", to: "ACTIVE_FUNDED", now });
+}
+
+/**
+ * Ends a contract under which no money is held. Whoever calls holds the contract.
+ * @throws what the database says while money is held or moving under it (invariant 14)
+ */
+export function endContract(trx: Trx, accountId: string, id: string, now: Date): Promise<void> {
+  return store.endContract(trx, accountId, id, now);
+}
+
+/** A contract, held alone until the transaction ends, and what may keep it from ending. `undefined`: there is none. */
+export async function holdContract(
+  trx: Trx,
+  accountId: string,
+  id: string,
+): Promise<{ status: ContractStatus; jobId: string; executing: boolean; funded: string[] } | undefined> {
+  const row = await store.lockContract(trx, accountId, id);
+  if (row === undefined) return undefined;
+  const executing = await store.isExecuting(trx, accountId, { contractId: id });
+  const funded = await store.listFunded(trx, accountId, id);
+  return { status: row.status, jobId: row.job_id, executing, funded };
 }
 
 async function assertUntouched(trx: Trx, accountId: string, row: store.MilestoneRow): Promise<void> {

@@ -74,6 +74,35 @@ export function lockContract(trx: Trx, accountId: string, id: string): Promise<C
     .executeTakeFirst();
 }
 
+/** The contract of a milestone, held against its end and against changes of its terms, or alone. */
+export async function holdContractOf(
+  trx: Trx,
+  accountId: string,
+  milestoneId: string,
+  alone: boolean,
+): Promise<{ id: string; jobId: string; status: ContractStatus } | undefined> {
+  const { rows } = await sql<{ id: string; jobId: string; status: ContractStatus }>`
+    select id, job_id as "jobId", status from contracts
+    where account_id = ${accountId} and id = (
+      select contract_id from milestones where account_id = ${accountId} and id = ${milestoneId}
+    ) for ${alone ? sql`no key update` : sql`share`}`.execute(trx);
+  return rows[0];
+}
+
+export async function endContract(trx: Trx, accountId: string, id: string, now: Date): Promise<void> {
+  await trx
+    .updateTable("contracts")
+    .set({
+      status: "ended",
+      updated_at: notBefore("updated_at", now),
+      ended_at: notBefore("updated_at", now),
+    })
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .where("status", "=", "active")
+    .execute();
+}
+
 export type ContractValues = {
   title: string;
   jobId: string;

@@ -26,6 +26,9 @@ const COLUMNS: ColumnsOf<FundingTerms> = {
 /** The present terms of the milestone `m` of the contract `c`, as a JSON value in SQL. */
 export const FUNDING_TERMS = toJson(COLUMNS);
 
+/** The present terms of a release of `m` under `c`: those of its funding, and where its payee is paid now. */
+export const RELEASE_TERMS = `${FUNDING_TERMS} || jsonb_build_object('payout', jsonb_build_object('account', c.payout_account))`;
+
 /**
  * The same as plain columns, for `readFundingTerms`: in the statement of a fund request, building JSON took 70 µs of 600.
  */

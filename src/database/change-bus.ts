@@ -1,14 +1,13 @@
 import type { Db } from "./connection.ts";
 import { onCommit } from "./transaction.ts";
 
-/** Whose readers have something new: accounts, by `account_id`, and other names that were noted; or nobody knows whose. */
+/** The feeds that have changed: accounts, by `account_id`, and other names that were noted; `all`: it is not known which. */
 export type Woken = ReadonlySet<string> | "all";
 
 /**
- * Tells the parts of this process whose feeds have grown (DESIGN.md, Waiting): at once after a commit of its
- * own, and after one of another process when `startListening` hears of it. A wake-up is a hint and nothing more:
- * it may come twice, or for nothing, or not at all; whoever takes it looks into the database, and looks now and
- * then without one.
+ * Publishes which feeds have changed to the subscribers in this process (DESIGN.md, Waiting): right after a commit of
+ * its own, and after another process's commit once `startListening` hears of it. A message is a hint: it may come twice,
+ * without a change, or not at all. Subscribers read the database, and also do so at intervals.
  */
 export class ChangeBus {
   readonly #listeners = new Set<(woken: Woken) => void>();
@@ -18,8 +17,8 @@ export class ChangeBus {
   }
 
   /**
-   * Has `listener` called with each wake-up. It must return at once, and not throw.
-   * @returns a function that ends it
+   * Calls `listener` with each change. It must return at once, and not throw.
+   * @returns a function that unsubscribes it
    */
   subscribe(listener: (woken: Woken) => void): () => void {
     this.#listeners.add(listener);

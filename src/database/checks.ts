@@ -83,7 +83,7 @@ function serverFaults({ version, encoding, standby, readOnly }: Facts): string[]
   if (major < OLDEST) faults.push(`This is Postgres ${major}, and ${OLDEST} or newer is needed: upgrade it.`);
   if (encoding !== "UTF8") {
     faults.push(
-      `The database is encoded in ${encoding}, which most names do not fit into: create it anew with \`create database … encoding 'UTF8' template template0\`.`,
+      `The database is encoded in ${encoding}, which cannot hold most names: create a new one with \`create database … encoding 'UTF8' template template0\`.`,
     );
   }
   if (standby) {

@@ -74,7 +74,7 @@ class NamedStatementClient extends SettledClient {
         ? super.query({ name: statementName(text), text, values }, callback)
         : super.query(text, values, callback)
     ) as Promise<unknown> | undefined;
-    // Its machine may have vanished without a word: whoever gets this connection next would wait as long.
+    // The database's machine may be gone: the next user of this connection would wait as long.
     answer?.catch?.((error: Error) => {
       if (error.message === NO_ANSWER) void this.end();
     });

@@ -12,7 +12,7 @@ export type ExactLimit = {
   count(key: string): Promise<number>;
   /** Takes one back. */
   giveBack(key: string): Promise<void>;
-  /** Lets the key begin anew. */
+  /** Resets the key's count. */
   forget(key: string): Promise<void>;
 };
 

@@ -26,7 +26,7 @@ type Unnamed = "kysely_migration" | "kysely_migration_lock" | "auth.attempts";
 export const GRANTS: Record<keyof Database | Unnamed, readonly Privilege[]> = {
   kysely_migration: ["select"],
   kysely_migration_lock: ["select"],
-  // An account that nobody claims is removed, while nothing refers to it.
+  // An unclaimed account is removed while nothing refers to it.
   accounts: FORGOTTEN,
   account_heads: FORGOTTEN,
   members: KEPT,
@@ -65,11 +65,19 @@ export const GRANTS: Record<keyof Database | Unnamed, readonly Privilege[]> = {
   processor_search: ["select", "update"],
   reversals: KEPT,
   invoices: KEPT,
+  refunds: PROOF,
   ledger_entries: PROOF,
+  credit_entries: PROOF,
+  credit_balances: KEPT,
+  credit_signatures: PROOF,
+  top_ups: KEPT,
   receipts: PROOF,
   "sandbox.payment_methods": KEPT,
   "sandbox.intents": KEPT,
   "sandbox.charges": KEPT,
+  "sandbox.checkout_sessions": KEPT,
+  "sandbox.transfers": KEPT,
+  "sandbox.refunds": KEPT,
   audit_entries: PROOF,
   mails: FORGOTTEN,
   "auth.users": KEPT,

@@ -9,17 +9,17 @@ import { backendOf } from "./pooler.ts";
 import { onCommit } from "./transaction.ts";
 
 const CHANNEL = "countersign_changes";
-/** Stands for everybody, where the names are too many. */
-const EVERYBODY = "*";
+/** Stands for all feeds, if there are too many names. */
+const ALL = "*";
 /** Postgres takes payloads below 8,000 bytes. */
 const LONGEST_PAYLOAD = 7_999;
 /** More names than fit into a payload. */
 const MOST_NAMES = 1_000;
-/** 20 a second at most: NOTIFY takes a lock that all who notify in this database queue for. */
+/** 20 a second at most: NOTIFY takes a lock that is shared by the whole database. */
 const SENDING_INTERVAL = 50;
 const CONNECT_TIMEOUT = 3_000;
 const ANSWER_TIMEOUT = 5_000;
-/** How often the connection is tried: one whose other end has vanished would be silent for ever. */
+/** How often the connection is tested: a dead one would stay silent for ever. */
 const HEARTBEAT = 10_000;
 const FIRST_PAUSE = 100;
 const LONGEST_PAUSE = 10_000;
@@ -27,20 +27,19 @@ const LONGEST_PAUSE = 10_000;
 export type Listening = { stop(): Promise<void> };
 
 export type ListeningOptions = {
-  /** Whose commits the other processes are told of. */
+  /** Its commits are announced to the other processes. */
   db: Db;
-  /** Who is told of theirs. */
+  /** Local subscribers to notify. */
   changeBus: ChangeBus;
-  /** Leads to Postgres itself: behind a pooler in transaction mode nobody listens. */
+  /** Leads to Postgres itself: LISTEN does not work behind a pooler in transaction mode. */
   url: string;
   logger: Logger;
 };
 
 /**
- * Ties this process's wake-ups to those of all others, by LISTEN and NOTIFY on one connection of its own
- * (DESIGN.md, Waiting). A connection that breaks comes back by itself; nobody knows what was missed meanwhile,
- * so that everybody is woken. Resolves once it listens.
- * @throws whatever the first try to connect ends with
+ * Connects this process's change bus to those of all others, by LISTEN and NOTIFY on a connection of its own (DESIGN.md,
+ * Waiting). It reconnects by itself, and then publishes `all`, as changes may have been missed. Resolves once it listens.
+ * @throws the error of the first attempt to connect
  */
 export async function startListening(options: ListeningOptions): Promise<Listening> {
   const listener = new Listener(options);
@@ -56,7 +55,7 @@ class Listener implements Listening {
   #inTurn = takeTurns(1);
   #heartbeat: NodeJS.Timeout | undefined;
   #reconnecting: Promise<void> | undefined;
-  /** Whom the other processes have not been told of yet. */
+  /** Names that were not announced to the other processes yet. */
   #untold = new Set<string>();
   #sendingSoon: NodeJS.Timeout | undefined;
   #sending: Promise<void> | undefined;
@@ -96,7 +95,7 @@ class Listener implements Listening {
     this.#sendSoon();
   }
 
-  /** Tells the others what they have not been told yet, and closes the connection. */
+  /** Announces what is still to be announced, and closes the connection. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     clearTimeout(this.#sendingSoon);
@@ -109,22 +108,22 @@ class Listener implements Listening {
 
   async #listen(client: pg.Client): Promise<void> {
     const { changeBus, logger } = this.#options;
-    // Else each wake-up would wait for the disk. One that a crash of the database loses is one that it missed.
+    // NOTIFY need not wait for the disk: losing one in a crash does no harm.
     await client.query("set synchronous_commit = off");
     const { pid, pooled } = await backendOf(client);
     if (pooled) {
-      logger.warn("wake-ups go through a pooler: unless it keeps sessions, set DATABASE_DIRECT_URL");
+      logger.warn("LISTEN goes through a pooler: set DATABASE_DIRECT_URL unless the pooler keeps sessions");
     }
-    client.on("notification", ({ processId, payload = EVERYBODY }) => {
-      // Our own commits have woken this process already.
-      if (processId !== pid) changeBus.publish(payload === EVERYBODY ? "all" : new Set(payload.split(",")));
+    client.on("notification", ({ processId, payload = ALL }) => {
+      // This process has published its own commits already.
+      if (processId !== pid) changeBus.publish(payload === ALL ? "all" : new Set(payload.split(",")));
     });
     await client.query(`listen ${CHANNEL}`);
   }
 
   #lose(client: pg.Client, error?: Error): void {
     if (client !== this.#client) return;
-    this.#options.logger.warn({ err: error }, "the connection for wake-ups broke; it will be made anew");
+    this.#options.logger.warn({ err: error }, "lost the connection that listens for changes; reconnecting");
     this.#forget();
     void client.end();
     this.#reconnecting = this.#reconnect();
@@ -139,13 +138,13 @@ class Listener implements Listening {
     const { changeBus, logger } = this.#options;
     const { signal } = this.#stopping;
     for (let pause = FIRST_PAUSE; ; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
-      // Not all processes at the same moment, as the database has gone for all at once.
+      // Random, so that not all processes reconnect at the same moment.
       await delay(pause * (0.5 + Math.random()), undefined, { signal }).catch(() => {});
       if (signal.aborted) return;
       try {
         await this.connect();
       } catch (error) {
-        logger.warn({ err: error }, "the connection for wake-ups cannot be made; it will be tried again");
+        logger.warn({ err: error }, "cannot connect to listen for changes; will be tried again");
         continue;
       }
       changeBus.publish("all");
@@ -155,7 +154,7 @@ class Listener implements Listening {
 
   #note(names: Iterable<string>): void {
     for (const name of names) this.#untold.add(name);
-    if (this.#untold.size > MOST_NAMES) this.#untold = new Set([EVERYBODY]);
+    if (this.#untold.size > MOST_NAMES) this.#untold = new Set([ALL]);
   }
 
   #sendSoon(): void {
@@ -178,11 +177,14 @@ class Listener implements Listening {
     this.#untold = new Set();
     this.#sentAt = performance.now();
     const list = [...names].join(",");
-    const payload = names.has(EVERYBODY) || list.length > LONGEST_PAYLOAD ? EVERYBODY : list;
+    const payload = names.has(ALL) || list.length > LONGEST_PAYLOAD ? ALL : list;
     try {
       await this.#inTurn(() => client.query("select pg_notify($1, $2)", [CHANNEL, payload]));
     } catch (error) {
-      this.#options.logger.warn({ err: error }, "others could not be woken; it will be tried again");
+      this.#options.logger.warn(
+        { err: error },
+        "could not notify other processes of changes; will be tried again",
+      );
       this.#note(names);
     }
     this.#sendSoon();

@@ -14,7 +14,7 @@ const MISPLACED = new Set(["26000", "42P05"]);
 /**
  * Tries whether named statements survive the pooler at `url`, where there is one: in transaction mode the next
  * statement of a client may meet another connection of the server's, and old poolers do not carry its statements there.
- * @throws StartError in one line, where they do not; DatabaseError and others when nobody answers at all
+ * @throws StartError in one line, where they do not; DatabaseError and others when the database does not answer
  */
 export async function assertNamedStatements(url: string): Promise<void> {
   const client = await open(url);

@@ -1,5 +1,7 @@
 import type { ColumnType, Generated } from "kysely";
-import type { ChangeTerms, FundingTerms, Statement } from "../lib/statement.ts";
+import type { ApprovalTerms, ApprovalType, ChangeTerms, Statement } from "../lib/statement.ts";
+
+export type { ApprovalType } from "../lib/statement.ts";
 
 /**
  * The tables, as Kysely sees them; `migrations/` makes them. Every table of an account has `account_id`
@@ -43,11 +45,19 @@ export type Database = {
   payment_pause: PaymentPauseTable;
   reversals: ReversalsTable;
   invoices: InvoicesTable;
+  refunds: RefundsTable;
   ledger_entries: LedgerEntriesTable;
+  credit_entries: CreditEntriesTable;
+  credit_balances: CreditBalancesTable;
+  credit_signatures: CreditSignaturesTable;
+  top_ups: TopUpsTable;
   receipts: ReceiptsTable;
   "sandbox.payment_methods": SandboxPaymentMethodsTable;
   "sandbox.intents": SandboxIntentsTable;
   "sandbox.charges": SandboxChargesTable;
+  "sandbox.checkout_sessions": SandboxCheckoutSessionsTable;
+  "sandbox.transfers": SandboxTransfersTable;
+  "sandbox.refunds": SandboxRefundsTable;
   mails: MailsTable;
   "auth.users": UsersTable;
   "auth.sessions": SessionsTable;
@@ -103,6 +113,8 @@ export type AccountHeadsTable = {
   account_id: string;
   first_event: number;
   last_event: number;
+  /** The number of the newest invoice. */
+  last_invoice: Generated<number>;
   chain_index: number;
   chain_digest: Buffer;
   /** The next link comes after this, too. */
@@ -211,6 +223,8 @@ export type TokensTable = {
   maker_kind: Generated<TokenMakerKind>;
   /** The person's name, as it was then. */
   maker_name: Generated<string | null>;
+  /** Under this one the operator asks for approvals: nobody has its secret, and no list shows it. */
+  operators_own: Generated<boolean>;
   created_at: Date;
   last_used_at: Date | null;
   expires_at: Date | null;
@@ -240,7 +254,7 @@ export type AgentRegistrationsTable = {
   delivered_at: Date | null;
 };
 
-/** The claim that is open, or was the last: naming somebody anew replaces it. */
+/** The last claim attempt of a registration; a new one replaces it. */
 export type ClaimAttemptsTable = {
   account_id: string;
   email: string;
@@ -248,7 +262,7 @@ export type ClaimAttemptsTable = {
   page_digest: Buffer;
   /** Over the code and the mailed secret, so that neither can be guessed from it alone. */
   code_digest: Buffer;
-  /** Of what was mailed to the human, and to nobody else. */
+  /** Of the secret that was mailed to the human alone. */
   link_digest: Buffer;
   wrong_codes: number;
   created_at: Date;
@@ -261,7 +275,7 @@ export type IdempotencyKeysTable = {
   token_id: string;
   key: string;
   request_digest: Buffer;
-  /** Who works on it: whoever takes a stuck one over draws another. */
+  /** Identifies the attempt that holds the key; taking over a stuck key draws another. */
   attempt: string;
   claimed_at: Date;
   /** Null while it is worked on. */
@@ -334,12 +348,10 @@ export type ExecutingMilestonesTable = {
   started_at: Date;
 };
 
-/** The acts that a human co-signs; the table has room for those to come. */
-export type ApprovalType = "milestone_fund";
 export type ApprovalStatus = "pending" | "confirmed" | "declined" | "expired";
 
 /** What the human confirms, as it stood at the request (CONTRACT.md §1). */
-export type Terms = FundingTerms;
+export type Terms = ApprovalTerms;
 
 /** Who stands behind a token, as people are told: who made its root, and whether an agent chose the token's name. */
 export type Asker = {
@@ -371,10 +383,12 @@ export type ApprovalsTable = {
   root_token_id: string;
   /** Who stands behind that token; null: not known. */
   asker: Json<Asker> | null;
-  /** Since when its payment is under way; such an approval does not lapse. */
+  /** Since when its payment is under way; such an approval does not expire. */
   executing_at: Date | null;
   /** When the sweep that mails should look at it next. */
   notify_at: Date | null;
+  /** When the operator's feed said that it was asked for. */
+  announced_at: Generated<Date | null>;
   result: Json<Record<string, unknown>> | null;
   created_at: Date;
   expires_at: Date;
@@ -399,7 +413,7 @@ export type SignaturesTable = {
   statement_digest: Buffer;
   user_id: string;
   decision: "confirm" | "decline";
-  statement: Json<Statement<"milestone_fund">>;
+  statement: Json<Statement<ApprovalType>>;
   proof: Json<Proof>;
   created_at: Date;
   /** How many people had to sign for money to move, when this was signed. */
@@ -410,6 +424,7 @@ export type SignaturesTable = {
 export type PaymentSignaturesTable = {
   account_id: string;
   payment_id: string;
+  milestone_id: string;
   approval_id: string;
   statement_digest: Buffer;
   user_id: string;
@@ -459,11 +474,15 @@ export type ProcessorEventsTable = {
   type: string;
   intent_id: string | null;
   setup_id: string | null;
+  session_id: string | null;
+  /** A payout or a refund that it tells of. */
+  sent_kind: "payout" | "refund" | null;
+  sent_id: string | null;
   /** Where to look first. */
   account_id: string | null;
   received_at: Date;
   attempts: Generated<number>;
-  /** When somebody should look at it next; null once it is handled. */
+  /** When it is due next; null once it is handled. */
   due_at: Date | null;
   handled_at: Date | null;
 };
@@ -480,7 +499,7 @@ export type LostIntentsTable = {
   intent_id: string;
   milestone_id: string;
   found_at: Date;
-  /** Null: nobody has looked yet whether somebody must be told that it was paid. */
+  /** When the operator was alerted that it was paid; null: not checked yet. */
   told_at: Date | null;
 };
 
@@ -488,8 +507,10 @@ export type LostIntentsTable = {
 export type ReversalsTable = {
   account_id: string;
   id: string;
-  payment_id: string;
-  kind: "refund" | "dispute";
+  /** The payment, or the top-up, that it takes from. */
+  payment_id: string | null;
+  top_up_id: string | null;
+  kind: "refund" | "dispute" | "failed_refund" | "returned_payout";
   status: string;
   amount_cents: number;
   currency: string;
@@ -502,13 +523,20 @@ export type ReversalsTable = {
   updated_at: Date;
 };
 
-/** One attempt to pay what a human confirmed (DESIGN.md, Paying). */
+/** What an attempt moves: a card's money in, a milestone's money out to its payee, or back to its card. */
+export type PaymentKind = "charge" | "payout" | "refund";
+
+/** One attempt to do what a human confirmed, for one milestone (DESIGN.md, Paying). */
 export type PaymentsTable = {
   account_id: string;
   id: string;
+  kind: PaymentKind;
   approval_id: string;
   milestone_id: string;
-  card_id: string;
+  /** Of a charge. */
+  card_id: string | null;
+  /** Of a payout or a refund: the charge that brought the money; null: credits did. */
+  source_payment_id: string | null;
   amount_cents: number;
   currency: string;
   /** The milestone's attempts, and the keys that the processor had already, before this one. */
@@ -517,8 +545,14 @@ export type PaymentsTable = {
   body: Json<Record<string, unknown>>;
   status: PaymentStatus;
   processor: Generated<ProcessorName>;
-  /** The processor's intent, once it is known. */
+  /** Of a charge: the processor's intent, once it is known. */
   intent_id: string | null;
+  /** Of a payout or a refund: the processor's id of it, once it was sent. */
+  sent_id: string | null;
+  /** When something was first sent under the present key: the processor keeps keys for a day. */
+  key_used_at: Date | null;
+  /** When the feed said that it waits. */
+  pending_at: Generated<Date | null>;
   /** Where the human authenticates, while that is awaited. */
   action_url: string | null;
   refusal_code: string | null;
@@ -526,9 +560,9 @@ export type PaymentsTable = {
   /** Who may call the processor for it, and until when. */
   lease: string | null;
   leased_until: Date | null;
-  /** When somebody should look after it next; null once it is decided. */
+  /** When it is due next; null once it is decided. */
   due_at: Date | null;
-  /** When it was said aloud that nobody knows what became of it. */
+  /** When the operator was alerted that its outcome is unknown. */
   alerted_at: Date | null;
   created_at: Date;
   updated_at: Date;
@@ -538,12 +572,30 @@ export type PaymentsTable = {
 export type InvoicesTable = {
   account_id: string;
   id: string;
+  /** 1, 2, 3 … in the account. */
+  number: number;
+  kind: "FUNDING" | "PAYOUT";
   approval_id: string;
+  /** The attempt that pays it; null: credits do. */
+  payment_id: string | null;
   contract_id: string;
   milestone_id: string;
   amount_cents: number;
   currency: string;
-  status: "paid" | "refunded";
+  /** Open from the confirmation on; void once the attempt was refused. */
+  status: "open" | "paid" | "refunded" | "void";
+  created_at: Date;
+};
+
+/** Where each milestone's money went when its contract ended. Append-only. */
+export type RefundsTable = {
+  account_id: string;
+  approval_id: string;
+  milestone_id: string;
+  sent_to: "card" | "credits";
+  /** The processor's refund, or the credit entry. */
+  refund_id: string;
+  amount_cents: number;
   created_at: Date;
 };
 
@@ -555,8 +607,82 @@ export type LedgerEntriesTable = {
   ledger_account: string;
   amount_cents: number;
   currency: string;
-  payment_id: string;
+  /** The payment or the credit entry that it is booked for, or both. */
+  payment_id: string | null;
+  credit_entry_id: string | null;
   created_at: Date;
+};
+
+export type CreditEntryType = "TOP_UP" | "HOLD" | "HOLD_RELEASE" | "CAPTURE" | "REFUND" | "ADJUSTMENT";
+
+/** What moved an account's credits. Append-only; a trigger adds each entry to the balances. */
+export type CreditEntriesTable = {
+  account_id: string;
+  id: string;
+  /** 1, 2, 3 … in the account. */
+  number: number;
+  type: CreditEntryType;
+  /** On the available balance, signed. */
+  amount_cents: number;
+  /** On the reserved balance, signed. */
+  reserved_cents: number;
+  closed_cents: ColumnType<number, never, never>;
+  /** The hold that this entry ends. */
+  hold_entry_id: string | null;
+  approval_id: string | null;
+  job_id: string | null;
+  contract_id: string | null;
+  milestone_id: string | null;
+  top_up_id: string | null;
+  note: string | null;
+  created_at: Date;
+};
+
+/** The signatures that a hold, or its release, was written for. Append-only. */
+export type CreditSignaturesTable = {
+  account_id: string;
+  entry_id: string;
+  approval_id: string;
+  statement_digest: Buffer;
+  user_id: string;
+};
+
+/** What an account's entries sum up to. Written by the trigger on `credit_entries` alone. */
+export type CreditBalancesTable = {
+  account_id: string;
+  available_cents: Generated<number>;
+  reserved_cents: Generated<number>;
+  last_entry: Generated<number>;
+};
+
+export type TopUpStatus = "PENDING" | "COMPLETED" | "EXPIRED";
+
+/** Who asked for a top-up: a token, by its name then, or a member; `lost`: the database has lost who. */
+export type TopUpAsker =
+  | { kind: "lost" }
+  | { kind: "token"; tokenId: string; name: string; preview: string }
+  | { kind: "person"; userId: string; name: string };
+
+export type TopUpsTable = {
+  account_id: string;
+  id: string;
+  amount_cents: number;
+  currency: string;
+  status: TopUpStatus;
+  asked_by: Json<TopUpAsker>;
+  processor: ProcessorName;
+  /** The number of the key that its Checkout Session is created under. */
+  session_number: Generated<number>;
+  session_id: string | null;
+  /** Where it is paid, while it is open. */
+  session_url: string | null;
+  /** What paid it. */
+  intent_id: string | null;
+  /** When the sweep looks at it next; null once it is decided. */
+  due_at: Date | null;
+  created_at: Date;
+  expires_at: Date;
+  completed_at: Date | null;
 };
 
 /** What a decision came to, linked into the account's chain. Append-only. */
@@ -607,7 +733,7 @@ export type WebhooksTable = {
   old_secret: Buffer | null;
   old_secret_key_id: string | null;
   old_secret_until: Date | null;
-  /** Deliveries that failed since the last that arrived. */
+  /** Deliveries that failed since the last success. */
   failures: Generated<number>;
   /** Since when it takes so long to answer that it is served in the slow lane. */
   slow_since: Date | null;
@@ -660,7 +786,7 @@ export type OperatorEventsTable = {
   created_at: Date;
 };
 
-/** One row, held by whoever appends to the operator's feed. */
+/** One row, locked by the process that appends to the operator's feed. */
 export type OperatorHeadTable = {
   first_event: number;
   last_event: number;
@@ -750,6 +876,51 @@ export type SandboxChargesTable = {
   created_at: Date;
 };
 
+export type SandboxCheckoutSessionsTable = {
+  id: string;
+  account_id: string;
+  idempotency_key: string;
+  amount_cents: number;
+  currency: string;
+  status: "open" | "complete" | "expired";
+  /** What paid it. */
+  intent_id: string | null;
+  metadata: Json<Record<string, string>>;
+  return_url: string;
+  created_at: Date;
+};
+
+/** What the sandbox has paid out, in its own books. */
+export type SandboxTransfersTable = {
+  id: string;
+  account_id: string;
+  idempotency_key: string;
+  destination: string;
+  /** The intent whose money it is, where a card brought it. */
+  source_intent: string | null;
+  amount_cents: number;
+  currency: string;
+  status: "pending" | "paid" | "failed";
+  failure_code: string | null;
+  reversed_cents: Generated<number>;
+  metadata: Json<Record<string, string>>;
+  created_at: Date;
+};
+
+/** What the sandbox has paid back, in its own books. */
+export type SandboxRefundsTable = {
+  id: string;
+  account_id: string;
+  idempotency_key: string;
+  intent_id: string;
+  amount_cents: number;
+  currency: string;
+  status: "pending" | "succeeded" | "failed";
+  failure_code: string | null;
+  metadata: Json<Record<string, string>>;
+  created_at: Date;
+};
+
 /** What is to be sent, and what was. The body goes once it is sent: it may hold a link that is a secret. */
 export type MailsTable = {
   id: string;
@@ -760,7 +931,7 @@ export type MailsTable = {
   urgent: boolean;
   created_at: Date;
   due_at: Date;
-  /** When nobody needs it any more. */
+  /** After this it is useless and no longer sent. */
   give_up_at: Date;
   attempts: Generated<number>;
   leased_until: Date | null;
@@ -831,7 +1002,7 @@ export type PasskeysTable = {
   possible_copy_at: Generated<Date | null>;
 };
 
-/** An owner's consent to a passkey that was added by somebody who had come in by a link. */
+/** An owner's consent to a passkey that was added in a session which a mailed link opened. */
 export type PasskeyConsentsTable = {
   account_id: string;
   passkey_id: string;
@@ -839,7 +1010,7 @@ export type PasskeyConsentsTable = {
   consented_at: Date;
 };
 
-/** Challenges that a passkey has answered, so that none is answered twice; kept until they would lapse. */
+/** Challenges that a passkey has answered, so that none is answered twice; kept until they expire. */
 export type AnsweredChallengesTable = {
   /** SHA-256. */
   digest: Buffer;
@@ -850,7 +1021,7 @@ export type ResetsTable = {
   id: string;
   email: string;
   requested_at: Date;
-  /** Null until a sweep has found out whose e-mail it is, and for ever when it is nobody's. */
+  /** Null until a sweep has looked the e-mail up, and for ever if no one signs in with it. */
   user_id: string | null;
   digest: Buffer | null;
   expires_at: Date | null;

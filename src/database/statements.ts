@@ -35,7 +35,7 @@ export function statementForMany<P extends Parameters, Row>(
 ): (db: Db, requests: readonly Values<P>[]) => Promise<Row[]> {
   const keys = Object.keys(parameters);
   // Read by a subquery, so that Postgres plans for as many requests as it always assumes, and keeps the plan: it would
-  // else plan each short batch anew, which takes longer than the batch.
+  // else plan each short batch again, which takes longer than the batch.
   const arrays = keys.map((key, i) => `(select $${i + 1}::${parameters[key]}[])`);
   const columns = keys.map((key) => `"${key}"`);
   const table = `unnest(${arrays.join(", ")}) with ordinality as r (${columns.join(", ")}, position)`;

@@ -67,7 +67,7 @@ export function onCommit(db: Db, listener: CommitListener): void {
   listenersOf.set(db, [...(listenersOf.get(db) ?? []), listener]);
 }
 
-/** Whether Postgres rolled back only because somebody else was quicker. */
+/** Whether Postgres rolled back because of a deadlock or a serialization failure: the work can be repeated. */
 export function isRollback(error: unknown): boolean {
   return (
     error instanceof pg.DatabaseError &&

@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import type { Trx } from "../database/connection.ts";
 
-/** A webhook that wants at least one of the events that are being written. */
+/** A webhook that subscribes to at least one of the events that are being appended. */
 export type Subscriber = { id: string; eventTypes: string[] };
 
 export type NewDelivery = {
@@ -13,8 +13,8 @@ export type NewDelivery = {
 };
 
 /**
- * Marks the account's webhooks that want one of the types as due, and holds them until the transaction ends:
- * whoever finds one with nothing left to send waits for that, and looks again. None while the feature is off.
+ * Marks the account's webhooks that subscribe to one of the types as due, and locks them until the transaction ends. A
+ * sender that finds nothing left waits for this lock, and looks again. None while the feature is off.
  */
 export async function wakeSubscribers(
   trx: Trx,
@@ -22,7 +22,7 @@ export async function wakeSubscribers(
   types: readonly string[],
   now: Date,
 ): Promise<Subscriber[]> {
-  // Taken in the order of their ids first: two of these at once must not wait for each other.
+  // Locked in the order of their ids, so that two of these cannot deadlock.
   const { rows } = await sql<Subscriber>`
     update webhooks set due_at = least(due_at, ${now}::timestamptz)
     where account_id = ${accountId} and id = any(array(

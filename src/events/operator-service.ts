@@ -7,10 +7,9 @@ import { toEvent, toPage, toRange } from "./wire.ts";
 const BATCH = 500;
 
 /**
- * Takes over what has committed into the operator's feed, and numbers it there: as this happens after the
- * commit, and by one at a time, the feed has no gaps and nothing that was rolled back. Any number of processes
- * may call it at once.
- * @returns how many events were taken over
+ * Appends committed events to the operator's feed, and numbers them. This runs after the commit and in one process at a
+ * time, so that the feed has no gaps and no event that was rolled back. Several processes may call it at once.
+ * @returns how many events were appended
  */
 export async function extendOperatorFeed(db: Db): Promise<number> {
   for (let total = 0; ; ) {

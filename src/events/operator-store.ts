@@ -3,7 +3,7 @@ import type { Db, Trx } from "../database/connection.ts";
 import { drawJump } from "../lib/numbers.ts";
 import type { EventPage, EventRow } from "./store.ts";
 
-/** Leaves `count` events of the account, from number `first` on, for the operator's feed to take over. */
+/** Queues `count` events of the account, from number `first` on, for the operator's feed. */
 export async function insertIntoOutbox(
   trx: Trx,
   accountId: string,
@@ -17,8 +17,8 @@ export async function insertIntoOutbox(
 }
 
 /**
- * After which number the operator's feed goes on, held so that one transaction at a time appends to it: after the last one,
- * or, when the server runs anew, beyond all that may be lost.
+ * Locks the head of the operator's feed, so that one transaction at a time appends to it. Returns its last number; after
+ * a restore or fail-over, a number beyond all that may have been lost.
  */
 export async function lockLastNumber(trx: Trx): Promise<number> {
   const { rows } = await sql<{ last: number; moved: boolean; now: Date }>`
@@ -33,7 +33,7 @@ export async function lockLastNumber(trx: Trx): Promise<number> {
 
 export type OutboxRow = { account_id: string; number: number };
 
-/** What has committed and waits longest. */
+/** The oldest committed events in the queue. */
 export function listOutbox(trx: Trx, limit: number): Promise<OutboxRow[]> {
   return trx
     .selectFrom("operator_outbox")

@@ -55,7 +55,7 @@ export async function deleteOldEvents(
   return Number(numDeletedRows);
 }
 
-/** Removes all events of an account that goes with them. @returns how many there were */
+/** Deletes all events of an account that is being deleted. @returns how many */
 export async function deleteFeed(trx: Trx, accountId: string): Promise<number> {
   const { numDeletedRows } = await trx
     .deleteFrom("events")
@@ -87,7 +87,7 @@ export async function deleteOldOperatorEvents(trx: Trx, before: Date, limit: num
   return Number(numDeletedRows);
 }
 
-/** The last of those that can go: what stands behind a newer one stays until that goes too. */
+/** The last event that can be deleted: an old one behind a newer one stays until that goes too. */
 function lastOf(oldest: readonly { number: number; created_at: Date }[], before: Date): number | undefined {
   const kept = oldest.findIndex(({ created_at }) => created_at >= before);
   return (kept < 0 ? oldest : oldest.slice(0, kept)).at(-1)?.number;

@@ -2,10 +2,11 @@ import { type Static, Type } from "@sinclair/typebox";
 import { nullable, ref, Time } from "../lib/schema.ts";
 import type { Scope } from "../lib/scopes.ts";
 
-/** Which scope a token needs to be shown events of a type (CONTRACT.md §2): the types that something writes. */
+/** The scope that reading a type of event needs (CONTRACT.md §2). */
 export const EVENT_SCOPES = {
   "approval.confirmed": "payments:read",
   "milestone.status_changed": "payments:read",
+  "payment.pending": "payments:read",
   "contract.created": "payments:read",
   "contract.budget_state_changed": "payments:read",
   "proposal.received": "proposals:read",
@@ -14,13 +15,19 @@ export const EVENT_SCOPES = {
 } as const satisfies Record<string, Scope>;
 
 /** The types that the operator's feed alone shows (CONTRACT.md §6): no scope reads them. */
-export const UNSCOPED_TYPES = ["account.registered", "payment.in_doubt"] as const;
+export const UNSCOPED_TYPES = [
+  "account.registered",
+  "approval.requested",
+  "payment.in_doubt",
+  "payment.refused",
+  "payment.reversed",
+] as const;
 
 /** The types that tokens, members and webhooks of an account may read. */
 export type AccountEventType = keyof typeof EVENT_SCOPES;
 export type EventType = AccountEventType | (typeof UNSCOPED_TYPES)[number];
 
-/** The types that only the operator knows of, and sends in (CONTRACT.md §8). */
+/** The types that the operator posts (CONTRACT.md §8). */
 export const OPERATOR_EVENT_TYPES = [
   "proposal.received",
   "proposal.status_changed",
@@ -45,9 +52,9 @@ export const Event = Type.Object(
 );
 export type Event = Static<typeof Event>;
 
-/** The name under which whoever waits for the operator's feed is woken; accounts go by their `account_id`. */
+/** The name of the operator's feed on the change bus; accounts use their `account_id`. */
 export const OPERATOR_FEED = "operator";
-/** The name under which whoever sends deliveries is woken. */
+/** The name on the change bus that wakes the sender of deliveries. */
 export const DELIVERIES = "deliveries";
 
 /** An event in the operator's feed: numbered in it, and with the operator's id for its account. */

@@ -19,10 +19,9 @@ export { deleteFeed } from "./retention-store.ts";
 export type { NewEvent } from "./store.ts";
 
 /**
- * Appends events to the account's feed, in the transaction of the change that they tell of, and with each the
- * deliveries to the webhooks that want it. Call it last: it takes those webhooks and then the account's head,
- * after which nothing else may be locked (invariant 11). Once it has committed, whoever waits for the account's
- * events is woken, and whoever sends the deliveries.
+ * Appends events to the account's feed, with a delivery for each webhook that subscribes to their type, in the transaction
+ * of the change itself. Call it last: it locks those webhooks and then the account's head, after which nothing else may be
+ * locked (invariant 11). The commit wakes waiting readers and the sender of deliveries.
  * @returns the events as the feed shows them
  */
 export async function appendEvents(
@@ -45,7 +44,7 @@ export async function appendEvents(
   return appended;
 }
 
-/** Writes a delivery for each webhook and each event that it wants. Its body is the event, as the feed has it. */
+/** Creates a delivery for each webhook and each event that it subscribes to. Its body is the event as in the feed. */
 async function queueDeliveries(
   trx: Trx,
   accountId: string,
@@ -66,8 +65,8 @@ async function queueDeliveries(
 }
 
 /**
- * A page of the account's feed, oldest first (CONTRACT.md §2): whoever follows `nextCursor` sees every event
- * that they may read, once and in order.
+ * A page of the account's feed, oldest first (CONTRACT.md §2). A reader that follows `nextCursor` sees every event that it
+ * may read, once and in order.
  * @param grant.scopes those of a token, or all there is
  * @param query.cursor digits; absent: from the oldest event kept. `limit`: events scanned, 1–200
  * @throws Problem cursor_ahead, cursor_expired
@@ -82,7 +81,7 @@ export async function readUpdates(
   return { events: rows.filter((row) => mayRead(scopes, row.type)).map(toEvent), ...page };
 }
 
-/** Where the account's feed ends just now: the cursor after which only what is still to come follows. */
+/** The cursor at the present end of the account's feed. */
 export async function readLatestCursor(db: Db, accountId: string): Promise<string> {
   const [head] = await readLastEvents(db, [accountId]);
   return String(head?.lastEvent ?? 0);

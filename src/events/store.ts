@@ -19,9 +19,9 @@ export type EventRow = {
 };
 
 /**
- * Takes the next `count` numbers of the account. The row stays locked until the transaction ends, so that
- * the order of the numbers is the order of the commits, and there are no gaps (invariant 6) but where the server's run is
- * another one than the row remembers: then numbers that were given may be lost, and feed and chain go on beyond them.
+ * Takes the next `count` numbers of the account. The row stays locked until the transaction ends, so that the
+ * order of the numbers is the order of the commits, without gaps (invariant 6). After a restore or fail-over numbers may have
+ * been lost: then feed and chain go on beyond them.
  */
 export async function takeEventNumbers(
   trx: Trx,
@@ -81,7 +81,7 @@ export function readLastEvents(
 export type EventPage<Row extends EventRow = EventRow> = {
   firstEvent: number;
   lastEvent: number;
-  /** The server runs anew: whoever is ahead of the last event may have read what is lost, and is not wrong. */
+  /** After a restore or fail-over: a reader ahead of the last event may have read events that were lost. */
   mayHaveLost: boolean;
   rows: Row[];
 };

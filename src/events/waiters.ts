@@ -9,7 +9,7 @@ import { readLastEvents } from "./store.ts";
 
 /** How many requests one token, with those that it minted, may have waiting in a process (CONTRACT.md §2). */
 const HELD_AT_MOST = 20;
-/** Those who were woken share so many connections of the pool, so that the others are left to everybody else. */
+/** Woken requests share this many connections of the pool, which leaves the others for new requests. */
 const READING_AT_ONCE = 4;
 const FEEDS_A_LOOK = 1_000;
 
@@ -17,19 +17,19 @@ const FEEDS_A_LOOK = 1_000;
 export type Waiting = {
   /** Whose events: an account's, by its `account_id`, or OPERATOR_FEED. */
   feed: string;
-  /** Who waits, for those who may have so many: a token, by the id of its root, or the operator. */
+  /** The holder that the limit counts: a token, by the id of its root, or the operator. */
   holder: string;
   /** How long it waits at most. */
   seconds: number;
-  /** Has `listener` called when the caller hangs up. */
+  /** Calls `listener` when the caller hangs up. */
   onHangUp(listener: () => void): void;
-  /** Looks up once more whether the caller may read, before an answer that was waited for; throws if not. */
+  /** Checks again that the caller may read, before an answer that took a wait; throws if not. */
   recheck(): Promise<unknown>;
 };
 
 /**
- * The requests that wait for events (CONTRACT.md §2, DESIGN.md, Waiting). One that waits costs memory, and
- * neither a query nor a connection: it is woken by name when its account has an event.
+ * The long polls for events (CONTRACT.md §2, DESIGN.md, Waiting). A waiting request costs memory, but no query and no
+ * database connection: it is woken by its feed's name.
  */
 export class Waiters {
   readonly #db: Db;
@@ -53,9 +53,9 @@ export class Waiters {
   }
 
   /**
-   * Reads a page; while there is nothing to give, waits for events and reads on. Events that the token may not
-   * read do not end the wait, they advance the cursor. Whoever has waited in vain gets the last page read, empty.
-   * @throws Problem rate_limited when the token has 20 requests waiting already; whatever `read` and `recheck` throw
+   * Reads a page; while it is empty, waits for events and reads on. Events that the token may not read advance the cursor
+   * and do not end the wait. After the time is up, returns the last page, which is empty.
+   * @throws Problem rate_limited when the token has 20 requests waiting already; errors of `read` and `recheck`
    */
   async hold<Page extends Updates>(
     waiting: Waiting,
@@ -63,7 +63,7 @@ export class Waiters {
     read: (query: PageQuery) => Promise<Page>,
   ): Promise<Page> {
     if (waiting.seconds === 0) return read(query);
-    // Before the first look: what commits right after it must not pass unheard.
+    // Subscribed before the first read, so that a commit right after it is not missed.
     const waiter = this.#enter(waiting);
     try {
       let page = await read(query);
@@ -85,7 +85,7 @@ export class Waiters {
     }
   }
 
-  /** Wakes whoever stands behind their account's last event: for what no wake-up has told of. */
+  /** Wakes requests whose feed has events that were never announced. */
   async lookForMissed(): Promise<void> {
     const accountIds = [...this.#byFeed.keys()].filter((feed) => feed !== OPERATOR_FEED);
     for (let i = 0; i < accountIds.length; i += FEEDS_A_LOOK) {
@@ -95,7 +95,7 @@ export class Waiters {
     if (this.#byFeed.has(OPERATOR_FEED)) this.#tellBehind(OPERATOR_FEED, await readLastNumber(this.#db));
   }
 
-  /** Ends every wait, those to come included: the server stops. */
+  /** Ends all waits, later ones too, as the server stops. */
   stop(): void {
     this.#stopping = true;
     for (const waiters of this.#byFeed.values()) for (const waiter of waiters) waiter.tell("over");
@@ -138,7 +138,7 @@ export class Waiters {
   }
 }
 
-/** What a waiter can be told, the last first: that nobody needs its answer, that its time is up, that there may be news. */
+/** What a waiter can be told, in rising priority: there may be events, its time is up, its caller is gone. */
 type Told = "news" | "late" | "over";
 const RANKS: readonly Told[] = ["news", "late", "over"];
 
@@ -179,7 +179,7 @@ class Waiter {
     this.#wake?.();
   }
 
-  /** Until it is told something, or at once when it has been told since the last time. */
+  /** Resolves when it is told something, or at once if that happened since the last call. */
   async wait(position: number): Promise<Told> {
     this.position = position;
     if (this.#told === undefined) await new Promise<void>((resolve) => (this.#wake = resolve));

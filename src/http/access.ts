@@ -2,8 +2,8 @@ import type { ProblemName } from "../lib/problems.ts";
 import type { FeatureKey, Scope } from "../lib/scopes.ts";
 
 /**
- * Who may call a route. Every route declares it; one that declares nothing stops the server from starting.
- * `token` with no scope takes any valid token; `claim` says, for people, what an unclaimed account cannot do.
+ * Who may call a route. The server does not start with a route that declares none. `token` without scopes accepts any
+ * valid token; `claim` names, for people, what an unclaimed account cannot do.
  */
 export type Access =
   | { by: "public" }
@@ -17,14 +17,14 @@ export type TokenAccess = {
   scopes?: readonly Scope[];
   feature?: FeatureKey;
   claim?: string;
-  /** Asks for something new, which a frozen account does not (CONTRACT.md §8). */
+  /** Refused while the account is frozen, as it requests something new (CONTRACT.md §8). */
   asks?: true;
 };
 
 declare module "fastify" {
   interface FastifyContextConfig {
     access?: Access;
-    /** The refusals of the route beyond those that every route of its kind has. */
+    /** The problems of this route beyond those of every route of its kind. */
     problems?: readonly ProblemName[];
   }
 }

@@ -5,7 +5,7 @@ import { badField, type Problem } from "../lib/problems.ts";
 import type { App } from "./app.ts";
 
 const NO_BODY_LIMIT = 1024;
-/** Postgres and V8 both give up on JSON that is nested some thousand levels deep. */
+/** Postgres and V8 both fail on JSON that is nested some thousand levels deep. */
 const DEPTH_LIMIT = 100;
 const UNSTORABLE = `Text must be valid Unicode without U+0000, and nested at most ${DEPTH_LIMIT} deep.`;
 
@@ -17,8 +17,7 @@ export const NoBody = Type.Object(
 
 /**
  * For calls that take no body: nothing, an empty one or `{}` is accepted under any content type; more than
- * 1 KiB is 413, malformed JSON 400, and what is in an object is named by the schema's 400 (CONTRACT.md §0).
- * Holds for the routes registered on `app` and below.
+ * 1 KiB is 413, malformed JSON and any key 400 (CONTRACT.md §0). Applies to the routes of `app` and below.
  */
 export function acceptNoBody(app: App): void {
   const parseJson = app.getDefaultJsonParser("error", "error");
@@ -42,7 +41,7 @@ export function acceptNoBody(app: App): void {
   });
 }
 
-/** For calls whose body is optional: an empty one that says it is JSON is `{}`. Holds for the routes of `app` and below. */
+/** For calls whose body is optional: an empty JSON body counts as `{}`. Applies to the routes of `app` and below. */
 export function acceptEmptyJson(app: App): void {
   const parseJson = app.getDefaultJsonParser("error", "error");
   app.removeContentTypeParser("application/json");
@@ -53,22 +52,21 @@ export function acceptEmptyJson(app: App): void {
 }
 
 /**
- * For calls that pass JSON on: numbers stay as they were written (`lib/exact-json.ts`). Holds for the routes of `app` and
- * below.
+ * For calls that pass JSON on: numbers stay as they were written (`lib/exact-json.ts`). Applies to the routes of `app`
+ * and below.
  */
 export function acceptExactJson(app: App): void {
   const parseJson = app.getDefaultJsonParser("error", "error");
   app.removeContentTypeParser("application/json");
   app.addContentTypeParser<string>("application/json", { parseAs: "string" }, (request, body, done) => {
-    // First as everywhere, for what that refuses.
+    // The default parser first, for the errors that it throws.
     void parseJson(request, body, (error) => (error ? done(error) : done(null, parseExactJson(body))));
   });
 }
 
 /**
- * Refuses text that Postgres cannot store and no person can read: U+0000 and halves of surrogate pairs; and
- * what is nested too deeply to be walked.
- * Hands on: bad_request that names the field.
+ * Rejects text that Postgres cannot store, U+0000 and halves of surrogate pairs, and JSON that is nested too deeply.
+ * Passes on: bad_request {field}.
  */
 export function refuseUnstorableText(
   request: FastifyRequest,

@@ -2,13 +2,13 @@ import type { Server } from "node:http";
 import type { Socket } from "node:net";
 import { addressBucket } from "../lib/addresses.ts";
 
-/** Descriptors that are not for callers: the database, files, webhooks, mail, the processor. */
+/** Descriptors reserved for the database, files, webhooks, mail and the processor. */
 const RESERVED = 96;
 /** So many of those may be taken for a moment: a connection that was closed keeps its descriptor until the next turn. */
 const CLOSING = 32;
 const AT_MOST = 65_536;
 const AT_LEAST = 16;
-/** How much of all connections one address may have. */
+/** The share of all connections that one address may have. */
 const SHARE_OF_ADDRESS = 1 / 4;
 
 export type ConnectionLimits = {
@@ -18,20 +18,19 @@ export type ConnectionLimits = {
   perAddress?: number | undefined;
 };
 
-/** What this process can hold open, by the number of descriptors that the system gives it. */
+/** The limits that this process's number of file descriptors allows. */
 export function connectionLimits({ behindProxy }: { behindProxy: boolean }): ConnectionLimits {
   const total = Math.max(AT_LEAST, Math.min(AT_MOST, openFilesLimit() - RESERVED));
   return { total, perAddress: behindProxy ? undefined : Math.ceil(total * SHARE_OF_ADDRESS) };
 }
 
 type Connection = { socket: Socket; peer: Peer; requests: number };
-/** One address: how many connections it has, and which of them have no request under way, the quietest first. */
+/** One address: the number of its connections, and those without a request under way, longest idle first. */
 type Peer = { bucket: string; count: number; quiet: Set<Connection> };
 
 /**
- * Bounds the connections of a server. A new connection beyond a bound takes the place of the one that has been without
- * a request for the longest (of its address, or of all): so sockets that send nothing never keep out a caller who asks.
- * If all of them have a request under way, the new one is closed.
+ * Limits the connections of a server. A new connection beyond a limit replaces the one that has been idle for the longest
+ * (of its address, or of all), so that idle sockets never keep out callers. If none is idle, the new one is closed.
  */
 export function boundConnections(server: Server, { total, perAddress = total }: ConnectionLimits): void {
   const open = new WeakMap<Socket, Connection>();
@@ -99,7 +98,7 @@ function first<T>(set: ReadonlySet<T>): T | undefined {
   return set.values().next().value;
 }
 
-/** How many descriptors this process may have: Node has raised the soft limit to the hard one at its start. */
+/** The limit of file descriptors: at its start Node raises the soft limit to the hard one. */
 function openFilesLimit(): number {
   Object.assign(process.report, { excludeNetwork: true });
   const { userLimits } = process.report.getReport() as {

@@ -11,7 +11,7 @@ export type ErrorEnvelope = {
   details?: Record<string, unknown>;
 };
 
-/** Makes the envelope for a refusal; nothing of the inside is in it. */
+/** The envelope of a problem, without internal details. */
 export function toEnvelope(problem: Problem, requestId: string): ErrorEnvelope {
   const { code } = problemRow(problem.problem);
   return {
@@ -23,8 +23,8 @@ export function toEnvelope(problem: Problem, requestId: string): ErrorEnvelope {
 }
 
 /**
- * Turns whatever was thrown into a refusal of the catalogue. What nobody foresaw becomes `internal_error`,
- * and the database being away `unavailable`.
+ * Maps a thrown error to a problem of the catalogue: an unexpected one to `internal_error`, a database that does not
+ * answer to `unavailable`.
  */
 export function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
@@ -41,7 +41,7 @@ export function toProblem(error: unknown): Problem {
   return new Problem("internal_error");
 }
 
-/** Answers with a refusal: the catalogue's status, the envelope, and the headers that go with it. */
+/** Answers with a problem: the catalogue's status, the envelope, and its headers. */
 export function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {
   const { status } = problemRow(problem.problem);
   const wait = problem.details?.retryAfterSeconds;

@@ -11,9 +11,9 @@ const IGNORED =
   "address and its limits. Set TRUST_PROXY to the number of proxies in front, or to their addresses.";
 
 /**
- * Reads what a proxy says of the caller's address: `203.0.113.9:51234` in `X-Forwarded-For` is that address without the
- * port, as some proxies write it. Where no proxy is trusted, such headers are logged, once a minute.
- * @returns a hook, to run before anything asks for the address
+ * Removes the port that some proxies write into `X-Forwarded-For` (`203.0.113.9:51234`). Logs such headers, once a minute,
+ * if no proxy is trusted.
+ * @returns a hook, to run before the address is read
  */
 export function readForwarded(
   log: Logger,

@@ -18,7 +18,7 @@ export const IdempotencyHeaders = Type.Object({
   ),
 });
 
-/** The call's key with a digest of all that it asks; `undefined` where it has none. */
+/** The call's key with a digest of the request; `undefined`: it has no key. */
 export function readIdempotencyKey(
   { headers, method, routeOptions, params, body }: FastifyRequest,
   reply: FastifyReply,
@@ -30,9 +30,9 @@ export function readIdempotencyKey(
 }
 
 /**
- * For calls whose answers hold secrets, which are not kept to be answered again (CONTRACT.md §0). A hook, to
- * run when the request has been validated.
- * Hands on: bad_request {field: "Idempotency-Key"}.
+ * Rejects the header on calls whose answers hold secrets, which are not stored for repeats (CONTRACT.md §0). A hook, to
+ * run after validation.
+ * Passes on: bad_request {field: "Idempotency-Key"}.
  */
 export function refuseIdempotencyKey(
   { headers }: FastifyRequest,

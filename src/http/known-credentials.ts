@@ -2,16 +2,16 @@ import { sql } from "kysely";
 import type { Db } from "../database/connection.ts";
 import { MINUTE } from "../lib/time.ts";
 
-/** How long a credential stays known after it was last accepted: an hour, and what the others learn later. */
+/** How long a credential stays known after it was last accepted: an hour, and the interval of sharing. */
 const SHARED_EVERY = 5 * MINUTE;
 const LASTS = 60 * MINUTE + SHARED_EVERY;
 const LASTS_SECONDS = LASTS / 1_000;
-/** So long a statement may take: what it writes can be seen that much later than its time says. */
+/** Rows become visible up to this long after their time, as their statement may take that long. */
 const OVERLAP_SECONDS = 10;
 const AT_MOST = 100_000;
 
 type Known = {
-  /** When it was accepted last, as far as this process knows; or rejected. */
+  /** When it was last accepted or rejected, as far as this process knows. */
   at: number;
   accepted: boolean;
   sharedAt: number;
@@ -19,17 +19,17 @@ type Known = {
 
 /**
  * The credentials that were accepted within the last hour, by their digests: an address that is over its limit may
- * still use one of these (CONTRACT.md §0). Shared between processes through a table about once a second, so that a
- * process that has just started knows them too. It says what may be looked up, never what may be done.
+ * still use one of these (CONTRACT.md §0). Shared between processes through a table about once a second, so that a new
+ * process knows them too. Allows a look-up, never an action.
  */
 export class KnownCredentials {
-  /** The one accepted longest ago is first. */
+  /** In the order of acceptance, the oldest first. */
   readonly #known = new Map<string, Known>();
   readonly #unsent = new Set<string>();
   /** The database's time up to which others' acceptances have been read. */
   #readUpTo: Date | undefined;
 
-  /** Notes that a look-up has found the credential, and that it is good. */
+  /** Records that a look-up has found the credential valid. */
   accept(digest: Buffer, now = Date.now()): void {
     const key = keyOf(digest);
     const sharedAt = this.#known.get(key)?.sharedAt ?? Number.NEGATIVE_INFINITY;
@@ -37,7 +37,7 @@ export class KnownCredentials {
     if (now - sharedAt >= SHARED_EVERY) this.#unsent.add(key);
   }
 
-  /** Notes that a look-up has not found the credential: it was revoked, or has expired. */
+  /** Records that a look-up has found the credential revoked or expired. */
   reject(digest: Buffer, now = Date.now()): void {
     const key = keyOf(digest);
     if (!this.#known.has(key)) return;
@@ -51,7 +51,7 @@ export class KnownCredentials {
     return known?.accepted === true && now - known.at < LASTS;
   }
 
-  /** Tells the other processes what was accepted here since the last time, and learns what they have accepted. */
+  /** Shares what was accepted here since the last call, and reads what other processes have accepted. */
   async share(db: Db, now = Date.now()): Promise<void> {
     for (const [key, { at }] of this.#known) if (now - at >= LASTS) this.#known.delete(key);
     await this.#send(db, now);
@@ -100,7 +100,7 @@ export class KnownCredentials {
   }
 }
 
-/** Forgets what was accepted too long ago to count in any process. */
+/** Deletes credentials that no process counts as known any more. */
 export async function forgetKnownCredentials(db: Db): Promise<void> {
   await sql`
     delete from known_credentials where accepted_at < now() - make_interval(secs => ${LASTS_SECONDS})`.execute(

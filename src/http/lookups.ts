@@ -2,16 +2,16 @@ import { addressBucket } from "../lib/addresses.ts";
 import { Problem } from "../lib/problems.ts";
 import type { Allowance, RateLimits } from "./token-rate-limit.ts";
 
-/** How many look-ups that find nothing one address may cost in a minute, in each lane. */
+/** Failed look-ups per address and minute, in each lane. */
 export const FAILED_LOOKUPS_PER_MINUTE = 120;
 
-/** A look-up of what a caller presents. Lanes are counted apart: what fails in one refuses nothing in another. */
+/** A look-up of a presented credential. Lanes are counted separately. */
 export type Lookup = { lane: "token" | "agent-auth" | "link"; address: string; digest: Buffer };
 
 /**
- * Whether a credential may be looked up: the address has cost less than 120 look-ups in vain in this minute, or the
- * credential was accepted within the last hour, so that nobody's failures shut out a neighbour who is known.
- * @returns what is to be told of the limit where it refuses
+ * Whether a credential may be looked up: the address has had fewer than 120 failed look-ups in this minute, or the
+ * credential was accepted within the last hour, so that failures behind one address do not lock out a known neighbour.
+ * @returns the limit to report, if it refuses
  */
 export function refusedLookup(
   limits: RateLimits,
@@ -23,7 +23,7 @@ export function refusedLookup(
   return { ...allowance, problem: new Problem("rate_limited", { retryAfterSeconds: resetSeconds }) };
 }
 
-/** Notes what a look-up has come to: what it found is known for an hour, and one in vain is counted. */
+/** Records the result of a look-up: a valid credential is known for an hour, a failure is counted. */
 export function noteLookup(limits: RateLimits, { lane, address, digest }: Lookup, found: boolean): void {
   if (found) {
     limits.known.accept(digest);
@@ -37,7 +37,7 @@ export function noteLookup(limits: RateLimits, { lane, address, digest }: Lookup
 export function openLookups(limits: RateLimits, lane: Lookup["lane"]) {
   return {
     /**
-     * Looks up what a caller presents, where that is allowed.
+     * Looks up a presented credential, if that is allowed.
      * @throws Problem rate_limited {retryAfterSeconds}
      */
     async find<T>(
@@ -52,9 +52,9 @@ export function openLookups(limits: RateLimits, lane: Lookup["lane"]) {
       noteLookup(limits, lookup, found !== undefined);
       return found;
     },
-    /** Notes what was just given out: a neighbour's failures keep nobody from its first use. */
+    /** Records a credential that was just issued, so that a neighbour's failures do not block its first use. */
     accept: ({ digest }: { digest: Buffer }) => limits.known.accept(digest),
-    /** Notes what was just revoked. */
+    /** Records that a credential was just revoked. */
     reject: ({ digest }: { digest: Buffer }) => limits.known.reject(digest),
   };
 }

@@ -2,7 +2,7 @@ import type { RouteOptions } from "fastify";
 import type { Access } from "./access.ts";
 import type { App } from "./app.ts";
 
-/** A route as it was registered: what tests and the 405 answer go by. `body`: the schema of the body that it takes. */
+/** A registered route, for tests and the 405 answer. `body`: the schema of its body. */
 export type KnownRoute = {
   method: string;
   url: string;
@@ -14,7 +14,7 @@ export type KnownRoute = {
 
 const known = new WeakMap<object, KnownRoute[]>();
 
-/** Keeps the list of the server's routes. A route that does not declare who may call it stops the start. */
+/** Collects the server's routes. A route that does not declare who may call it stops the start. */
 export function rememberRoutes(app: App): void {
   const routes: RouteOptions[] = [];
   app.addHook("onRoute", (route) => void routes.push(route));
@@ -32,7 +32,7 @@ export function listRoutes(app: App): readonly KnownRoute[] {
   return known.get(app.server) ?? [];
 }
 
-/** Its pattern is made once: each address that leads nowhere is held against all of them. */
+/** The pattern is compiled once, as each unknown address is matched against all routes. */
 function toKnown({ method, url, config, schema }: RouteOptions): KnownRoute[] {
   const matches = patternOf(url);
   return [method].flat().map((one) => ({
@@ -45,7 +45,7 @@ function toKnown({ method, url, config, schema }: RouteOptions): KnownRoute[] {
   }));
 }
 
-/** The methods that the address takes; none when there is nothing at it. */
+/** The methods that the address accepts; none if no route matches. */
 export function allowedMethods(app: App, url: string): string[] {
   const path = url.split("?", 1)[0] ?? url;
   return [

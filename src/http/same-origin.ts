@@ -3,8 +3,8 @@ import { Problem } from "../lib/problems.ts";
 
 /**
  * The first cross-site defence of every form (CONTRACT.md §7): the browser must say that a page of this very
- * origin sent it, and that this origin is ours: to a page whose name has been pointed at this machine its own is the
- * same one too (DNS rebinding). `Host` is never asked, as whoever sends the request chooses it.
+ * origin sent it, and that this origin is ours: a page whose name points to this machine has its
+ * own origin as well (DNS rebinding). `Host` is ignored: the sender of the request chooses it.
  * @returns a hook, to run before the body is read
  * @throws Problem form_refused
  */
@@ -22,7 +22,7 @@ export function requireSameOrigin(publicUrl: string) {
  * For addresses that programs call and no page does: a browser says by `Origin` which site sent it, and only ours may.
  * So a page whose name has been pointed at this machine gets no answer (DNS rebinding).
  * @returns a hook, to run before the token is looked at
- * Hands on: origin_refused
+ * Passes on: origin_refused
  */
 export function refuseOtherOrigins(publicUrl: string) {
   return ({ headers }: FastifyRequest, _reply: FastifyReply, done: (error?: Problem) => void): void => {

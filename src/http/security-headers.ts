@@ -1,13 +1,12 @@
 import { DAY_SECONDS } from "../lib/time.ts";
-/** Names and values of headers that every answer has. */
+/** The headers of every answer. */
 export type SecurityHeaders = readonly (readonly [name: string, value: string])[];
 
 const HSTS_SECONDS = 365 * DAY_SECONDS;
 
 /**
- * What every answer tells browsers, whatever it is: to take it for what it says it is, to send no other site its
- * address, and, where people reach the service by https, to come by nothing else for a year. Other names of the
- * operator's domain are not spoken for.
+ * Tells browsers not to guess content types, not to send our URLs to other sites, and, if the service has https, to use
+ * nothing else for a year. Subdomains are not included, as they may belong to other services of the operator.
  */
 export function securityHeaders(publicUrl: string): SecurityHeaders {
   return [

@@ -27,19 +27,19 @@ const URL_LIMIT = 8 * 1024;
 const REQUEST_TIMEOUT = 10_000;
 const TIMEOUT_CHECK_INTERVAL = 1_000;
 const KEEP_ALIVE_TIMEOUT = 72_000;
-/** Twice as long as the longest request that waits: by then a caller who takes no answer is not waited for. */
+/** Twice the longest long poll: then a caller who does not read the answer is disconnected. */
 const IDLE_TIMEOUT = MINUTE;
-/** How long a caller whose request could not be read has to take the answer. */
+/** How long a caller whose request could not be parsed has to read the answer. */
 const LINGER = 1_000;
-/** Asked every few seconds by whoever runs the service. */
+/** Polled every few seconds by the operator's monitoring. */
 const HEALTH = new Set(["/livez", "/readyz"]);
 
 export type ServerOptions = {
   logger: Logger;
   trustProxy: number | string | false;
-  /** Origin at which people reach the service: where it is https, browsers are told to stay with that. */
+  /** Origin at which people reach the service; for https, HSTS is sent. */
   publicUrl?: string;
-  /** Absent: what the descriptors of this process allow. */
+  /** Absent: what this process's file descriptors allow. */
   connections?: ConnectionLimits;
 };
 
@@ -84,7 +84,7 @@ export function createServer({ logger, trustProxy, publicUrl = "", connections }
 
   app.setValidatorCompiler(validatorCompiler);
   app.setErrorHandler(fail);
-  // What is not JSON is 415: as text, it would only be refused for not being an object.
+  // Without this, text would be accepted and then rejected for not being an object; 415 is clearer.
   app.removeContentTypeParser("text/plain");
   rememberRoutes(app);
   boundConnections(app.server, connections ?? connectionLimits({ behindProxy: trustProxy !== false }));
@@ -96,7 +96,7 @@ export function createServer({ logger, trustProxy, publicUrl = "", connections }
   });
   // Node would answer an expectation that it does not know with an empty 417; RFC 9110 lets it be ignored.
   app.server.on("checkExpectation", (request, response) => app.server.emit("request", request, response));
-  // A connection that is busy when the server stops would be kept alive after its answer, and hold up the stop.
+  // Keep-alive would hold up the stop of the server.
   let stopping = false;
   app.addHook("preClose", async () => {
     stopping = true;
@@ -106,7 +106,7 @@ export function createServer({ logger, trustProxy, publicUrl = "", connections }
     done(null, payload);
   });
   app.addHook("preValidation", refuseUnstorableText);
-  // The line about an answer holds nothing that could be a secret, and looking for one is what it would cost most.
+  // These lines hold no secrets, and redaction would be most of their cost.
   const answers = logger.child({}, { redact: [] });
   app.addHook("onResponse", (request, reply, done) => {
     logAnswer(answers, request, reply);
@@ -116,8 +116,8 @@ export function createServer({ logger, trustProxy, publicUrl = "", connections }
 }
 
 /**
- * Answers addresses that nothing is registered at, before anything of the body is read: 405 with `Allow` when another
- * method is, else 404, as a page for people and as the envelope for programs.
+ * Answers unknown addresses before the body is read: 405 with `Allow` if another method is registered, else 404, as a
+ * page for people and as the envelope for programs.
  */
 export function handleUnknownRoutes(app: App, sendNotFoundPage: (reply: FastifyReply) => FastifyReply): void {
   const refuse = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
@@ -135,7 +135,7 @@ export function handleUnknownRoutes(app: App, sendNotFoundPage: (reply: FastifyR
     if (!request.is404) return done();
     void refuse(request, reply).catch(done);
   });
-  // For what a route itself finds nothing at; and the hook runs only where there is a handler.
+  // Also for routes that call it themselves; without a handler the hook would not run.
   app.setNotFoundHandler(refuse);
 }
 
@@ -198,7 +198,7 @@ function fail(error: unknown, request: FastifyRequest, reply: FastifyReply): Fas
   return sendProblem(request, reply, problem);
 }
 
-/** One line a request. The route's pattern and not the address, which can hold a secret. */
+/** Logs one line for each request, with the route's pattern: the address can hold a secret. */
 function logAnswer(log: Logger, request: FastifyRequest, reply: FastifyReply): void {
   const route = request.routeOptions.url ?? "none";
   log[HEALTH.has(route) ? "debug" : "info"](
@@ -214,8 +214,8 @@ function logAnswer(log: Logger, request: FastifyRequest, reply: FastifyReply): v
 }
 
 /**
- * Answers what Node could not even parse, and closes the connection, whether or not the caller closes theirs. They have
- * a moment to take the answer: a socket that is destroyed with bytes unread resets the connection, and the answer is lost.
+ * Answers requests that Node could not parse, then closes the connection. The caller gets a moment to read the answer:
+ * destroying a socket with unread bytes resets the connection, and the answer is lost.
  */
 function refuseConnection(always: SecurityHeaders, error: Error & { code?: string }, socket: Socket): void {
   if (error.code === "ECONNRESET" || !socket.writable) {

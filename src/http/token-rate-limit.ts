@@ -6,7 +6,7 @@ const WINDOW_SECONDS = 60;
 const WINDOW = WINDOW_SECONDS * 1_000;
 const KEPT_WINDOWS = 3;
 
-/** Where a bucket stands after a hit or a look. */
+/** A bucket after a hit or a look. */
 export type Allowance = {
   allowed: boolean;
   limit: number;
@@ -19,11 +19,11 @@ type Count = { window: number; total: number; unsent: number };
 
 /**
  * Fixed windows of a minute, counted in this process and shared with the others about once a second
- * (CONTRACT.md §0). So no request waits for a count, and a caller who is spread over n processes can overshoot
- * by what they let through within one second.
+ * (CONTRACT.md §0). No request waits for a count, so a caller on n processes can overshoot by what these
+ * let through within one second.
  */
 export class RateLimits {
-  /** What was accepted of late, which an address that is over its limit may still use. */
+  /** Credentials that an address over its limit may still use. */
   readonly known = new KnownCredentials();
   readonly #counts = new Map<string, Count>();
 
@@ -35,7 +35,7 @@ export class RateLimits {
     return allowance(count.total, limit, now);
   }
 
-  /** Says where `bucket` stands without counting: whether one more would be allowed. */
+  /** Whether one more request would be allowed, without counting it. */
   look(bucket: string, limit: number, now = Date.now()): Allowance {
     return allowance(
       (this.#counts.get(bucket)?.window === windowOf(now) ? this.#count(bucket, now).total : 0) + 1,
@@ -44,9 +44,9 @@ export class RateLimits {
     );
   }
 
-  /** Adds what was counted since the last time to the shared counts, and learns what the others have counted. */
+  /** Adds the counts since the last call to the shared ones, and reads those of other processes. */
   async share(db: Db, now = Date.now()): Promise<void> {
-    // First: while the database is away, what follows fails, and no count may pile up.
+    // First, so that counts do not pile up while the database is away and the rest fails.
     this.#forget(now);
     await this.known.share(db, now);
     const sent = [...this.#counts]
@@ -80,7 +80,7 @@ export class RateLimits {
   }
 }
 
-/** Removes windows that no process counts in any more. */
+/** Deletes windows that have passed. */
 export async function forgetOldWindows(db: Db, now = Date.now()): Promise<void> {
   await db
     .deleteFrom("rate_windows")

@@ -3,7 +3,7 @@ import addFormats from "ajv-formats";
 import type { FastifySchemaCompiler, FastifySchemaValidationError } from "fastify";
 import { badField, Problem } from "../lib/problems.ts";
 
-/** Bodies: nothing is converted and nothing dropped. What is not as described is refused; nor is `1e999` a number. */
+/** Bodies: nothing is converted or dropped; anything unexpected is rejected, `1e999` too. */
 const strict = new Ajv({
   coerceTypes: false,
   removeAdditional: false,
@@ -11,21 +11,21 @@ const strict = new Ajv({
   strict: false,
   strictNumbers: true,
 });
-/** Query strings and paths: text becomes the number that the schema asks for; unknown keys are left alone. */
+/** Query strings and paths: numbers are converted; unknown keys are ignored. */
 const lenient = new Ajv({ coerceTypes: true, removeAdditional: false, useDefaults: true, strict: false });
 for (const ajv of [strict, lenient]) addFormats.default(ajv, ["date", "date-time", "email", "uuid"]);
 
-/** What a validator says of one fault. */
+/** One error of a validator. */
 type ValidationError = Pick<FastifySchemaValidationError, "instancePath" | "params" | "message">;
 
 type Schema = { properties?: Record<string, object> };
 
-/** A validator for what comes as a body, by whatever way. */
+/** A validator for bodies. */
 export function compileStrict(schema: object): ValidateFunction {
   return strict.compile(schema);
 }
 
-/** Compiles a route's schemas, each part of the request under its own rules. */
+/** Compiles a route's schemas: each part of a request has its own rules. */
 export const validatorCompiler: FastifySchemaCompiler<Schema> = ({ schema, httpPart }): ValidateFunction => {
   if (httpPart === "body") return strict.compile(schema);
   return lenient.compile(httpPart === "headers" ? asNodeReadsHeaders(schema) : schema);
@@ -40,7 +40,7 @@ function asNodeReadsHeaders(schema: Schema): Schema {
   };
 }
 
-/** 400 for what a schema refuses, naming the first field that it does; `context` where that is the whole. */
+/** 400 that names the first invalid field; `context` if the whole part is invalid. */
 export function fromValidation(errors: readonly ValidationError[], context = "body"): Problem {
   const first = errors[0];
   if (first === undefined) return new Problem("bad_request");

@@ -1,7 +1,7 @@
 /**
- * Who stands behind an API key, in words that end with the name, where there is one: `created by ` and `Hanna`. A name
- * that an agent chose for itself is said to be that, as it may be anybody's (CONTRACT.md §7).
- * @param asker.name of the person who made the key that it descends from
+ * Describes who created an API key, in words that end with the name if there is one: `created by ` and `Hanna`. The words
+ * mark a name that an agent chose for itself, as it could imitate any name (CONTRACT.md §7).
+ * @param asker.name the name of the person who created the root of the key
  */
 export function askerWords(asker: {
   kind: "operator" | "person" | "agent";

@@ -17,8 +17,8 @@ export function centsOf(field: string, dollars: number, minimum: number): number
 }
 
 /**
- * A field that people will read something or somebody by.
- * @throws Problem bad_request {field} for what shows nothing, and for control characters
+ * A field that holds a name which people read.
+ * @throws Problem bad_request {field} for a name that shows nothing, and for control characters
  */
 export function nameOf(field: string, text: string): string {
   if (isVisible(text)) return textOf(field, text);
@@ -38,7 +38,7 @@ export function timeOf(field: string, text: string): Date {
   return time;
 }
 
-/** Most take six bytes in JSON, and none says anything to whoever reads what they sign. */
+/** Control characters: most take six bytes in JSON, and none is visible in what a person signs. */
 const CONTROL = /(?![\t\n\r])\p{Cc}/u;
 
 /**

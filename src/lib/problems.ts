@@ -1,7 +1,7 @@
 /**
- * Every refusal that Countersign can give, in one table (CONTRACT.md §0 and §1).
- * Services throw a row by its name; the error handler, the OpenAPI document and docs/errors.md read the
- * rest. A row with `reason: true` carries its own name as `details.reason`.
+ * Every problem that Countersign can answer, in one table (CONTRACT.md §0 and §1). Services throw a row by its name; the
+ * error handler, the OpenAPI document and docs/errors.md read the rest. A row with `true` carries its own name as
+ * `details.reason`.
  */
 const catalogue = {
   bad_request: [400, "BAD_REQUEST", "The request is not valid. `details.field` names what to correct."],
@@ -62,7 +62,7 @@ const catalogue = {
     true,
   ],
   not_permitted: [403, "FORBIDDEN", "Your role in this account does not allow that. Ask an owner."],
-  not_found: [404, "NOT_FOUND", "There is no such thing, or it is not yours to see."],
+  not_found: [404, "NOT_FOUND", "Not found, or you don't have access to it."],
   method_not_allowed: [
     405,
     "BAD_REQUEST",
@@ -112,6 +112,24 @@ const catalogue = {
     "The contract has a funded milestone: `details.milestoneIds`. It cannot end or change its payee until that money is released or refunded.",
     true,
   ],
+  milestone_not_funded: [
+    409,
+    "CONFLICT",
+    "Only a milestone that is ACTIVE_FUNDED can be released; `details.status` says where this one stands.",
+    true,
+  ],
+  payment_disputed: [
+    409,
+    "CONFLICT",
+    "The payment that funded this is disputed or partly refunded: `details.status`. The money moves once that is decided.",
+    true,
+  ],
+  payout_account_required: [
+    409,
+    "CONFLICT",
+    "The payee has no payout account yet. The operator of this service sets it.",
+    true,
+  ],
   payment_method_required: [
     409,
     "CONFLICT",
@@ -130,17 +148,17 @@ const catalogue = {
     "A request with this `Idempotency-Key` is still running. Send it again in a moment to learn its answer.",
     true,
   ],
-  already_decided: [409, "CONFLICT", "This approval has been decided already, or has lapsed.", true],
+  already_decided: [409, "CONFLICT", "This approval has already been decided, or it has expired.", true],
   no_receipt: [
     409,
     "CONFLICT",
-    "There is no receipt: nobody has confirmed or declined this approval, or they did before receipts were kept.",
+    "There is no receipt. This approval has not been confirmed or declined, or that happened before receipts were kept.",
     true,
   ],
   statement_stale: [
     409,
     "CONFLICT",
-    "Something changed since this page was opened. Read it again before you decide.",
+    "Something changed since you opened this page. Read it again before you decide.",
     true,
   ],
   passkey_required: [
@@ -164,13 +182,13 @@ const catalogue = {
   passkeys_unavailable: [
     409,
     "CONFLICT",
-    "Browsers make no passkeys for the address of this service: they want https and a name.",
+    "Browsers can't use passkeys at the address of this service: that needs https and a host name.",
     true,
   ],
   passkey_limit_reached: [
     409,
     "CONFLICT",
-    "You have as many passkeys as you may have. Remove one that you do not use first.",
+    "You have reached the limit of passkeys. Remove one that you don't use first.",
     true,
   ],
   presence_lapsed: [
@@ -206,14 +224,14 @@ const catalogue = {
   passkey_missing: [
     409,
     "CONFLICT",
-    "No owner of the account has an active passkey, so that nobody could confirm. An owner adds one first.",
+    "No owner of the account has an active passkey, so no one could confirm. An owner must add one first.",
     true,
   ],
   co_sign_loosening: [409, "CONFLICT", "Only an owner of the account can loosen its co-sign policy.", true],
   second_person_missing: [
     409,
     "CONFLICT",
-    "In this account two people must agree before somebody who may decide is added, and nobody else here may decide yet. Ask the operator of this service to add them: then your consent is enough.",
+    "In this account two people must agree before an owner or approver is added, and you are the only one who can. Ask the operator of this service to add them: then your consent is enough.",
     true,
   ],
   second_signer_loosening: [
@@ -225,26 +243,38 @@ const catalogue = {
   token_limit_reached: [
     409,
     "CONFLICT",
-    "The account has as many active tokens as it may have. Revoke one first.",
+    "The account has reached its limit of active tokens. Revoke one first.",
+    true,
+  ],
+  top_up_limit_reached: [
+    409,
+    "CONFLICT",
+    "The account has as many pending top-ups as it may have. Pay for one, or wait until one expires.",
+    true,
+  ],
+  top_up_ended: [
+    409,
+    "CONFLICT",
+    "This top-up can't be paid any more: it is completed or has expired. Request another one.",
     true,
   ],
   webhook_limit_reached: [
     409,
     "CONFLICT",
-    "The account has as many webhooks as it may have. Delete one first.",
+    "The account has reached its limit of webhooks. Delete one first.",
     true,
   ],
-  webhook_disabled: [409, "CONFLICT", "This webhook is disabled. Delete it, and make it anew.", true],
+  webhook_disabled: [409, "CONFLICT", "This webhook is disabled. Delete it and create a new one.", true],
   member_active: [
     409,
     "CONFLICT",
-    "This person is a member already. The account's owners change or remove them.",
+    "This person is already a member. The account's owners can change or remove them.",
     true,
   ],
   last_owner: [
     409,
     "CONFLICT",
-    "An account keeps at least one owner. Make somebody else an owner first.",
+    "An account needs at least one owner. Make another member an owner first.",
     true,
   ],
   unknown_payment_method: [
@@ -257,7 +287,7 @@ const catalogue = {
   too_many_pending: [
     429,
     "RATE_LIMITED",
-    "Too many approvals of this account wait for a human. Let them be decided first.",
+    "Too many approvals of this account are pending. Wait until a human has decided some of them.",
     true,
   ],
   internal_error: [
@@ -290,7 +320,7 @@ export type ProblemRow = {
   hasReason: boolean;
 };
 
-/** Every refusal, in the order of the catalogue: what documents and the OpenAPI description are made from. */
+/** Every problem, in the order of the catalogue, for documents and the OpenAPI description. */
 export const problemRows: readonly ProblemRow[] = Object.entries(catalogue).map(
   ([name, [status, code, message, hasReason]]) => ({
     name: name as ProblemName,
@@ -303,14 +333,14 @@ export const problemRows: readonly ProblemRow[] = Object.entries(catalogue).map(
 
 const rowsByName = new Map(problemRows.map((row) => [row.name, row]));
 
-/** Looks a refusal up by its name. */
+/** The row of that name. */
 export function problemRow(name: ProblemName): ProblemRow {
   const row = rowsByName.get(name);
   if (row === undefined) throw new TypeError(`no such problem: ${name}`);
   return row;
 }
 
-/** A refusal on its way to the caller. Services throw it; they know its name and never its status. */
+/** A refused request. Services throw it by name, without its status. */
 export class Problem extends Error {
   readonly problem: ProblemName;
   readonly details: Details | undefined;
@@ -324,12 +354,19 @@ export class Problem extends Error {
   }
 }
 
-/** 404 for a thing of the account; another account's thing and no thing are one answer (invariant 10). */
+/** 404; the same for another account's resource and for an unknown one (invariant 10). */
 export function notFound(resource: string, idName: string, id: string): Problem {
   return new Problem("not_found", { resource, [idName]: id });
 }
 
-/** 400 that names the offending field and says what would be right. */
+/** 400 that names the invalid field and says what would be valid. */
 export function badField(field: string, message: string): Problem {
   return new Problem("bad_request", { field }, message);
 }
+
+/** 503 for whoever asks or confirms while the operator has paused all payments (CONTRACT.md §8). */
+export function paymentsPaused(): Problem {
+  return new Problem("payments_paused", { retryAfterSeconds: PAUSED_RETRY_SECONDS });
+}
+
+const PAUSED_RETRY_SECONDS = 60;

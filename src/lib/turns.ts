@@ -7,7 +7,7 @@ export function takeTurns(size: number): <T>(work: () => Promise<T>) => Promise<
   let running = 0;
   return async (work) => {
     if (running < size) running += 1;
-    // Whoever ends hands its place on.
+    // The finished work passes its place on.
     else await new Promise<void>((resolve) => queue.push(resolve));
     try {
       return await work();

@@ -9,17 +9,17 @@ import type { MailTransport } from "./transport.ts";
 const LEASE_SECONDS = 120;
 const FIRST_WAIT_SECONDS = 30;
 const LONGEST_WAIT_SECONDS = HOUR_SECONDS;
-/** So long one can see that a mail went out, or did not. */
+/** How long sent and failed mails stay visible. */
 const KEPT_SECONDS = 7 * DAY_SECONDS;
 const BATCH = 1_000;
 
-/** How many mails are on their way at once, of all kinds and, beside those, of urgent ones alone. */
+/** Mails sent at once: of all kinds, and in addition urgent ones. */
 const AT_ONCE = { all: 4, urgent: 2 } as const;
 
 /**
- * Sends what is due, several at once, urgent mails first, outside any transaction. Any number of processes may run it
- * at once: a mail is leased to one of them. What does not go out is tried again, later each time, until it is of no
- * use. A second loop that sends `urgent` mails alone keeps those from waiting for servers that are slow to take others.
+ * Sends due mails, several at once, urgent ones first, outside any transaction. Several processes may run it at once: each
+ * mail is leased to one of them. A failed mail is tried again with growing delays until it is useless. A second loop that
+ * sends only `urgent` mails keeps slow servers from delaying them.
  * @returns how many went out
  */
 export async function sendDueMails(
@@ -44,7 +44,10 @@ async function sendOneByOne(
     try {
       await transport.send(mail);
     } catch (error) {
-      logger.warn({ err: error, mail: mail.id, attempt: mail.attempts }, "a mail did not go out");
+      logger.warn(
+        { err: error, mail: mail.id, attempt: mail.attempts },
+        "a mail could not be sent; will be tried again",
+      );
       const wait = FIRST_WAIT_SECONDS * 2 ** (mail.attempts - 1);
       await markUnsent(db, mail.id, Math.min(wait, LONGEST_WAIT_SECONDS));
       continue;
@@ -59,7 +62,7 @@ export function shortenWaits(db: Db): Promise<void> {
   return shortenMailWaits(db, { leaseSeconds: LEASE_SECONDS, waitSeconds: LONGEST_WAIT_SECONDS });
 }
 
-/** Forgets mails that went out, or were given up, 7 days ago, and with them whose addresses they went to. @returns how many */
+/** Deletes mails that were sent or given up 7 days ago, with their recipients' addresses. @returns how many */
 export async function forgetOldMails(db: Db): Promise<number> {
   const before = addSeconds(await readClock(db), -KEPT_SECONDS);
   return sweepRows(BATCH, () => deleteOldMails(db, before, BATCH));

@@ -36,7 +36,7 @@ export function named(name: string): MailLine {
   return new Line(`“${brief(name).replaceAll(QUOTATION_MARKS, "'").replaceAll(LINK_JOINTS, "$1 ")}”`);
 }
 
-/** What the service itself made, such as an amount, a time or one of its own addresses. Never what somebody typed. */
+/** The service's own text, such as an amount, a time or one of its URLs. Never user-supplied text. */
 export function own(text: string): MailLine {
   return new Line(text);
 }

@@ -1,6 +1,6 @@
 import { type Html, html } from "../lib/html.ts";
 
-/** A mail's paragraphs as markup. Nothing in them acts; one that is an address of `origin` becomes a link. */
+/** A mail's paragraphs as escaped markup; a paragraph that is a URL of `origin` becomes a link. */
 export function mailMarkup(paragraphs: readonly string[], origin: string): Html {
   return html`${paragraphs.map((text) =>
     isLink(text, origin) ? html`<p><a href="${text}">${text}</a></p>\n` : html`<p>${text}</p>\n`,
@@ -14,8 +14,8 @@ const BUTTON =
 const QUIET = "font-size:14px;color:#6b7785;word-break:break-all";
 
 /**
- * A mail as a page: who it is from, its paragraphs, and each link as a button with its address in sight, so that one
- * sees where it leads. No picture, as none shows before the reader allows it, and none tells us who has read what.
+ * A mail as a page: its sender, its paragraphs, and each link as a button with its address below, so that the reader sees
+ * where it leads. No images: clients block them, and they would track the reader.
  */
 export function mailPage(
   subject: string,

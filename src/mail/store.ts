@@ -30,7 +30,7 @@ export async function insertMail(trx: Trx, mail: NewMail, now: Date): Promise<vo
     .execute();
 }
 
-/** A mail that this process holds the lease of. */
+/** A mail that this process has leased. */
 export type ClaimedMail = {
   id: string;
   recipient: string;
@@ -60,14 +60,14 @@ export async function claimMail(
   return rows[0];
 }
 
-/** Notes that a mail went out. Its body goes, unless it is kept for the demo's mailbox. */
+/** Records that a mail was sent. Deletes its body, unless the demo's mailbox keeps it. */
 export async function markSent(db: Db, id: string, { keepBody }: { keepBody: boolean }): Promise<void> {
   await sql`
     update mails set sent_at = now(), leased_until = null, body = case when ${keepBody} then body end
     where id = ${id} and sent_at is null`.execute(db);
 }
 
-/** Lets a mail that could not go out wait, or gives it up when nobody needs it any more. */
+/** Schedules another attempt for a mail, or gives it up if it would be useless by then. */
 export async function markUnsent(db: Db, id: string, waitSeconds: number): Promise<void> {
   await sql`
     update mails set leased_until = null, due_at = now() + make_interval(secs => ${waitSeconds}),
@@ -87,7 +87,7 @@ export async function shortenMailWaits(
   await shortenWaits(db, "mails", "due_at", { pending, seconds });
 }
 
-/** Removes mails that went out, or were given up, before then. @returns how many, `limit` at most */
+/** Deletes mails that were sent or given up before then. @returns how many, `limit` at most */
 export async function deleteOldMails(db: Db, before: Date, limit: number): Promise<number> {
   const { numAffectedRows } = await sql`
     delete from mails where id = any(array(

@@ -6,10 +6,10 @@ import type { ClaimedMail } from "./store.ts";
 const CONNECT_TIMEOUT = 10_000;
 const SOCKET_TIMEOUT = 20_000;
 
-/** Where mail goes. `send` throws when it did not go. */
+/** Sends mail. `send` throws if it fails. */
 export type MailTransport = {
   send(mail: ClaimedMail): Promise<void>;
-  /** Whether the database keeps what was sent, because it is the mailbox. */
+  /** Whether the database keeps the bodies of sent mails, for the demo's mailbox. */
   keepsBodies: boolean;
 };
 
@@ -24,15 +24,15 @@ type Options = {
 };
 
 /**
- * Through SMTP where there is an address for it; else, in the demo, into the mailbox page; else only a line in
- * the log, without the body: links in it are secrets. `reset-link` prints one for an operator without mail.
+ * SMTP if it is configured; else, in the demo, the mailbox page; else a line in the log, without the body, as its links are
+ * secrets. An operator without mail uses `reset-link`.
  */
 export function createMailTransport(options: Options, logger: Logger): MailTransport {
   if (options.smtpUrl !== undefined) return createSmtpTransport(options.smtpUrl, options);
   if (options.demo) return { send: async () => {}, keepsBodies: true };
   return {
     send: async ({ recipient, subject }) =>
-      logger.warn({ recipient, subject }, "no SMTP_URL: this mail went nowhere"),
+      logger.warn({ recipient, subject }, "this mail was not sent: set SMTP_URL to send mail"),
     keepsBodies: false,
   };
 }
@@ -40,7 +40,7 @@ export function createMailTransport(options: Options, logger: Logger): MailTrans
 function createSmtpTransport(url: string, options: Options): MailTransport {
   const { smtpRequireTls, mailFrom, appName, publicUrl } = options;
   const address = new URL(url);
-  // Into the address, as what stands there goes before any other option.
+  // Part of the URL, as its parameters override other options.
   if (smtpRequireTls) address.searchParams.set("requireTLS", "true");
   const smtp = createTransport(
     {

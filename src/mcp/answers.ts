@@ -18,21 +18,21 @@ export type HumanLink = {
 
 const STATES: Record<string, (approval: Approval) => string> = {
   pending: ({ approvalUrl, expiresAt }) =>
-    `PENDING: nobody has decided, and nothing has been charged. Give your human this link: ${approvalUrl}\n` +
+    `PENDING: not decided yet, and nothing has been charged. Give your human this link: ${approvalUrl}\n` +
     "Then wait with opentrain_wait_for_approval, or do other work and look later. Do not request it again: that " +
-    `would answer this same approval. It lapses at ${expiresAt}.`,
+    `would answer this same approval. It expires at ${expiresAt}.`,
   confirmed: () =>
     "CONFIRMED: a human confirmed it, and the action has been executed. There is nothing more to do for it.",
   declined: () =>
     "DECLINED: a human said no, and nothing was charged. Do not ask again unless your human wants you to.",
   expired: ({ result }) =>
     result === null
-      ? "EXPIRED: nobody decided in time, and nothing was charged. That is not a no: if it is still wanted, you may ask again."
-      : `EXPIRED: it ended before anybody decided (${String(result.reason)}), and nothing was charged. That is not a no: ` +
+      ? "EXPIRED: it was not decided in time, and nothing was charged. That is not a no: if it is still wanted, you may ask again."
+      : `EXPIRED: it ended before a decision (${String(result.reason)}), and nothing was charged. That is not a no: ` +
         "read the contract again, and ask again if it is still wanted.",
 };
 
-/** What an approval's state means for whoever asked, and what to do now. */
+/** What an approval's state means for the agent, and what to do next. */
 export function explainApproval(approval: Approval): string {
   return STATES[approval.status]?.(approval) ?? `The approval is ${approval.status}.`;
 }

@@ -22,23 +22,25 @@ import { toEnvelope, toProblem } from "../http/errors.ts";
 import { compileStrict, fromValidation } from "../http/validation.ts";
 import { canonicalDigest } from "../lib/canonical.ts";
 import { isExternalId, isUuid } from "../lib/ids.ts";
+import type { RequestOrigin } from "../lib/origin.ts";
 import { Problem, problemRow } from "../lib/problems.ts";
-import type { Credential } from "../lib/secrets.ts";
+import { ACCOUNT_RUNS, type AccountCallDeps } from "./account-calls.ts";
 import type { Outcome } from "./answers.ts";
+import type { Caller } from "./caller.ts";
 import { INPUTS, type ToolName, WAIT_DEFAULT } from "./tools.ts";
 
-export type McpDeps = GateDeps & ApprovalDeps & { waiters: Waiters };
+export type McpDeps = GateDeps & ApprovalDeps & AccountCallDeps & { waiters: Waiters };
 
-/** Who calls: what the gate has read of the token, and the token's own look-up, to read it again by. */
-export type Caller = Grant & { credential: Credential };
+export type { Caller } from "./caller.ts";
 
 /** One request to `/mcp`. */
 export type Call = {
   caller: Caller;
   requestId: string;
-  /** Has `listener` called when the caller hangs up. */
+  origin: RequestOrigin;
+  /** Calls `listener` when the caller hangs up. */
   onHangUp(listener: () => void): void;
-  /** Told of what nobody foresaw; the caller learns nothing of it. */
+  /** Called with an unexpected error; the caller does not see it. */
   onFault(error: unknown): void;
 };
 
@@ -130,6 +132,7 @@ const RUNS: { [Name in ToolName]: Run<Name> } = {
       ),
     }),
   },
+  ...ACCOUNT_RUNS,
 };
 
 const validators = new Map<string, ValidateFunction>(

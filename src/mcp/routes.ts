@@ -5,6 +5,7 @@ import { openGate } from "../accounts/gate.ts";
 import { readGrant } from "../accounts/service.ts";
 import type { App } from "../http/app.ts";
 import { onHangUp } from "../http/hang-up.ts";
+import { originOf } from "../http/origin.ts";
 import { refuseOtherOrigins } from "../http/same-origin.ts";
 import { badField, Problem } from "../lib/problems.ts";
 import { type Caller, callTool, type McpDeps } from "./calls.ts";
@@ -50,11 +51,12 @@ export function mcpRoute(app: App, deps: McpDeps & McpRouteDeps): void {
       const call = {
         caller,
         requestId: request.id,
+        origin: originOf(request),
         onHangUp: (listener: () => void) => onHangUp(reply, listener),
         onFault: (err: unknown) =>
           request.log.error({ reqId: request.id, err }, "unforeseen error in a tool"),
       };
-      // Made for this request and gone with it; it keeps no stream open for anybody.
+      // Lives for this request only; it keeps no stream open.
       const handler = createMcpHandler(
         () =>
           createMcpServer(

@@ -21,7 +21,7 @@ export type ToolResult = CallToolResult | InputRequiredResult;
 
 /**
  * An MCP server that has tools, and nothing else. The tools' schemas are ours, so it lists and calls them itself: the
- * SDK would check the arguments before anybody has asked whether the token may call the tool at all.
+ * SDK would check the arguments before the token's permission to call the tool.
  */
 export function createToolServer(
   { version, tools, instructions }: { version: string; tools: readonly Tool[]; instructions: string },

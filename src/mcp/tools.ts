@@ -1,6 +1,8 @@
 import { type TObject, Type } from "@sinclair/typebox";
-import { Capabilities, Me } from "../accounts/schemas.ts";
+import { Capabilities, Me, TokenMetadata } from "../accounts/schemas.ts";
 import { Approval, ApprovalRequested, OneApproval } from "../approvals/schemas.ts";
+import { CreditEntry, CreditLedger, Credits, TopUp, TopUpAsked } from "../billing/credit-schemas.ts";
+import { PendingPayment } from "../billing/schemas.ts";
 import {
   Budget,
   Contract,
@@ -12,6 +14,8 @@ import {
 import { Event, PageQuery, Updates } from "../events/schemas.ts";
 import { IDEMPOTENCY_KEY_PATTERN } from "../http/idempotency.ts";
 import { ref } from "../lib/schema.ts";
+import { Webhook } from "../webhooks/schemas.ts";
+import { ACCOUNT_INPUTS, ACCOUNT_TOOLS } from "./account-tools.ts";
 import { selfContained } from "./tool-schema.ts";
 
 /** A tool as `tools/list` shows it. Descriptions are written for a model, which has nothing else to go by. */
@@ -99,6 +103,7 @@ export const INPUTS = {
     },
     STRICT,
   ),
+  ...ACCOUNT_INPUTS,
 } as const;
 
 export type ToolName = keyof typeof INPUTS;
@@ -150,7 +155,7 @@ const TOOLS_BY_NAME: Record<ToolName, Omit<Tool, "name" | "inputSchema">> = {
   opentrain_create_milestone: {
     title: "Add a milestone to a contract",
     description:
-      "Adds a milestone to a contract. It never moves money and asks nobody: the milestone is `NOT_FUNDED`, until you " +
+      "Adds a milestone to a contract. It never moves money and requests no approval: the milestone is `NOT_FUNDED`, until you " +
       "request its funding and a human confirms. A fixed-price contract needs `amountUsd`; one that is paid by the hour " +
       "or the label needs `volume`. Each call adds another milestone: pass an `idempotencyKey`, so that you can repeat " +
       "a call whose answer you did not get.",
@@ -165,7 +170,7 @@ const TOOLS_BY_NAME: Record<ToolName, Omit<Tool, "name" | "inputSchema">> = {
       "for them.\n" +
       "After the call: give your human the approvalUrl as it is, say what it is for and how much, then call " +
       "opentrain_wait_for_approval, or do other work and look later. `pending` means wait, not retry: asking again " +
-      "answers the same approval and hurries nobody. It lapses after some days (`expiresAt`).\n" +
+      "answers the same approval and speeds nothing up. It expires after some days (`expiresAt`).\n" +
       "Refusals say who can mend them: with `claimUrl`, `billingUrl` or `tokensUrl`, give that link to your human, " +
       "and call again when they say it is done.",
     outputSchema: ApprovalRequested,
@@ -174,9 +179,9 @@ const TOOLS_BY_NAME: Record<ToolName, Omit<Tool, "name" | "inputSchema">> = {
   opentrain_get_approval: {
     title: "Read an approval",
     description:
-      "Reads what has become of an approval, at once. `pending`: nobody has decided, or the payment is under way. " +
+      "Reads what has become of an approval, at once. `pending`: not decided yet, or the payment is under way. " +
       "`confirmed`: a human confirmed and the action has been executed; `result` names the invoice. `declined`: a " +
-      "human said no; do not ask again unless your human wants it. `expired`: nobody decided in time, or it ended " +
+      "human said no; do not ask again unless your human wants it. `expired`: not decided in time, or it ended " +
       "early (`result.reason`); that is not a no, and you may ask again if it is still wanted. Changes nothing.",
     outputSchema: OneApproval,
     annotations: READS,
@@ -201,9 +206,28 @@ const TOOLS_BY_NAME: Record<ToolName, Omit<Tool, "name" | "inputSchema">> = {
     outputSchema: Updates,
     annotations: READS,
   },
+  ...ACCOUNT_TOOLS,
 };
 
-const SHARED = [Approval, Budget, Capabilities, Contract, ContractWithBudget, Event, Me, Milestone, Updates];
+const SHARED = [
+  Approval,
+  Budget,
+  Capabilities,
+  Contract,
+  ContractWithBudget,
+  CreditEntry,
+  CreditLedger,
+  Credits,
+  Event,
+  Me,
+  Milestone,
+  PendingPayment,
+  TokenMetadata,
+  TopUp,
+  TopUpAsked,
+  Updates,
+  Webhook,
+];
 
 /** Every tool of `/mcp`, in the order in which it is shown. */
 export const TOOLS: readonly (Tool & { name: ToolName })[] = Object.entries(TOOLS_BY_NAME).map(

@@ -30,21 +30,18 @@ export function accessRoutes(
 
 function tokenRoutes(app: App, deps: accountService.OperatorDeps): void {
   const { db } = deps;
-  const mint = describe("createAccountToken", "Mint an API token for an account", [
-    "token_limit_reached",
-    "account_frozen",
-  ]);
   app.post(
     "/accounts/:accountId/tokens",
-    {
-      config: mint.config,
-      schema: {
-        ...mint.schema,
+    describe(
+      "createAccountToken",
+      "Mint an API token for an account",
+      {
         params: AccountParams,
         body: schemas.TokenBody,
         response: { 201: NewTokenAnswer },
       },
-    },
+      ["token_limit_reached", "account_frozen"],
+    ),
     async (request, reply) => {
       const account = await accountService.findAccount(db, request.params.accountId);
       const { name, scopes, expiresAt } = request.body;
@@ -57,27 +54,26 @@ function tokenRoutes(app: App, deps: accountService.OperatorDeps): void {
     },
   );
 
-  const listing = describe("listAccountTokens", "List an account's API tokens, without their secrets");
   app.get(
     "/accounts/:accountId/tokens",
-    {
-      config: listing.config,
-      schema: { ...listing.schema, params: AccountParams, response: { 200: many("tokens", TokenMetadata) } },
-    },
+    describe("listAccountTokens", "List an account's API tokens, without their secrets", {
+      params: AccountParams,
+      response: { 200: many("tokens", TokenMetadata) },
+    }),
     async (request) => ({
       tokens: await listTokens(db, await accountService.findAccount(db, request.params.accountId)),
     }),
   );
 
-  const revoke = describe("revokeAccountToken", "Revoke an API token, and those that it minted");
   app.register(async (scope: App) => {
     acceptNoBody(scope);
     scope.delete(
       "/accounts/:accountId/tokens/:tokenId",
-      {
-        config: revoke.config,
-        schema: { ...revoke.schema, params: TokenParams, body: NoBody, response: { 200: OneToken } },
-      },
+      describe("revokeAccountToken", "Revoke an API token, and those that it minted", {
+        params: TokenParams,
+        body: NoBody,
+        response: { 200: OneToken },
+      }),
       async (request) => {
         const account = await accountService.findAccount(db, request.params.accountId);
         const { tokenId } = request.params;
@@ -90,73 +86,61 @@ function tokenRoutes(app: App, deps: accountService.OperatorDeps): void {
 /** The members' routes of the same. */
 function memberRoutes(app: App, deps: accountService.OperatorDeps, voidSignatures: VoidSignatures): void {
   const { db } = deps;
-  const invite = describe("inviteAccountMember", "Invite a person into an account", [
-    "member_active",
-    "account_frozen",
-  ]);
   const Invited = Type.Object({
     member: ref(schemas.Member),
     inviteUrl: Type.String({ description: "Give it to that person alone: it works once, for 24 hours." }),
   });
   app.post(
     "/accounts/:accountId/members",
-    {
-      config: invite.config,
-      schema: {
-        ...invite.schema,
+    describe(
+      "inviteAccountMember",
+      "Invite a person into an account",
+      {
         params: AccountParams,
         body: schemas.MemberBody,
         response: { 201: Invited },
       },
-    },
+      ["member_active", "account_frozen"],
+    ),
     async (request, reply) => {
       const account = await accountService.findAccount(db, request.params.accountId);
       return reply.code(201).send(await members.postMember(deps, account, request.body, operatorOf(request)));
     },
   );
 
-  const list = describe("listAccountMembers", "List an account's members");
   app.get(
     "/accounts/:accountId/members",
-    {
-      config: list.config,
-      schema: {
-        ...list.schema,
-        params: AccountParams,
-        response: { 200: many("members", schemas.Member) },
-      },
-    },
+    describe("listAccountMembers", "List an account's members", {
+      params: AccountParams,
+      response: { 200: many("members", schemas.Member) },
+    }),
     async (request) => ({
       members: await members.listMembers(db, await accountService.findAccount(db, request.params.accountId)),
     }),
   );
 
-  const get = describe("getAccountMember", "Read a member");
   const Answer = one("member", schemas.Member);
   app.get(
     "/accounts/:accountId/members/:memberId",
-    { config: get.config, schema: { ...get.schema, params: MemberParams, response: { 200: Answer } } },
+    describe("getAccountMember", "Read a member", { params: MemberParams, response: { 200: Answer } }),
     async (request) => {
       const account = await accountService.findAccount(db, request.params.accountId);
       return { member: await members.getMember(db, account, request.params.memberId) };
     },
   );
 
-  const patch = describe("changeAccountMember", "Give a member another name or role", [
-    "account_frozen",
-    "last_owner",
-  ]);
   app.patch(
     "/accounts/:accountId/members/:memberId",
-    {
-      config: patch.config,
-      schema: {
-        ...patch.schema,
+    describe(
+      "changeAccountMember",
+      "Give a member another name or role",
+      {
         params: MemberParams,
         body: schemas.MemberChange,
         response: { 200: Answer },
       },
-    },
+      ["account_frozen", "last_owner"],
+    ),
     async (request) => {
       const account = await accountService.findAccount(db, request.params.accountId);
       const { memberId } = request.params;
@@ -166,22 +150,20 @@ function memberRoutes(app: App, deps: accountService.OperatorDeps, voidSignature
     },
   );
 
-  const remove = describe("removeAccountMember", "Remove a member, or withdraw an invitation", [
-    "last_owner",
-  ]);
   app.register(async (scope: App) => {
     acceptNoBody(scope);
     scope.delete(
       "/accounts/:accountId/members/:memberId",
-      {
-        config: remove.config,
-        schema: {
-          ...remove.schema,
+      describe(
+        "removeAccountMember",
+        "Remove a member, or withdraw an invitation",
+        {
           params: MemberParams,
           body: NoBody,
           response: { 200: Type.Object({ deleted: Type.Literal(true) }) },
         },
-      },
+        ["last_owner"],
+      ),
       async (request) => {
         const account = await accountService.findAccount(db, request.params.accountId);
         const onLessRights = (userId: string | null) => voidSignatures(account.accountId, userId);

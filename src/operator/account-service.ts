@@ -2,6 +2,7 @@ import { listOwners } from "../accounts/member-service.ts";
 import * as accounts from "../accounts/service.ts";
 import type { Act } from "../audit/service.ts";
 import { makeDue } from "../billing/payment-service.ts";
+import { makeTopUpsDue } from "../billing/top-up-service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
@@ -55,7 +56,10 @@ export async function putAccount(
     const before = change.before && toAccountValues(change.before);
     const entry = { subject: { kind: "account", id }, before, after: toAccountValues(change.after) };
     if (entry.after.coSign === "passkey" && before?.coSign !== "passkey") await assertPasskey(trx, accountId);
-    if (entry.after.frozen && before?.frozen === false) await makeDue(trx, { accountId }, now);
+    if (entry.after.frozen && before?.frozen === false) {
+      await makeDue(trx, { accountId }, now);
+      await makeTopUpsDue(trx, accountId, now);
+    }
     const action = before === undefined ? "account_created" : "account_changed";
     await recordAct(trx, accountId, act, { action, ...entry }, now);
     const what = before === undefined ? [] : mailLinesOf(before, entry.after);
@@ -84,6 +88,12 @@ function mailLinesOf(before: AccountEntry, after: AccountEntry): MailLine[] {
         : line`It is no longer frozen. Requests can be made and confirmed again.`,
     );
   if (before.coSign !== after.coSign) lines.push(line`Payments are now confirmed with passkeys only.`);
+  if (before.billing !== after.billing)
+    lines.push(
+      after.billing === "card"
+        ? line`Fundings are now paid by the card on file.`
+        : line`Fundings are now paid from the account's credits where they cover the whole amount, and else by the card on file.`,
+    );
   const { secondSignerFromCents: limit } = after;
   if (before.secondSignerFromCents !== limit && limit !== null)
     lines.push(

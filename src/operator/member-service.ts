@@ -1,3 +1,4 @@
+import { inviteMember } from "../accounts/invitation-service.ts";
 import * as members from "../accounts/member-service.ts";
 import { mayDecide, raisesRights } from "../accounts/roles.ts";
 import * as accounts from "../accounts/service.ts";
@@ -24,13 +25,13 @@ export async function postMember(
   body: MemberBody,
   act: Act,
 ): Promise<{ member: Member; inviteUrl: string }> {
-  const { member, secret } = await accounts.inviteMember(db, accountId, body, act);
+  const { member, secret } = await inviteMember(db, accountId, body, act);
   return { member: toMember(member, []), inviteUrl: `${config.publicUrl}/invite?token=${secret}` };
 }
 
 export async function listMembers(db: Db, { accountId }: AccountRef): Promise<Member[]> {
   const upgrades = await listUpgrades(db, accountId);
-  return (await accounts.listMembers(db, accountId)).map((row) => toMember(row, upgrades));
+  return (await members.listMembers(db, accountId)).map((row) => toMember(row, upgrades));
 }
 
 /** @throws Problem not_found {resource: "members", memberId} */
@@ -43,7 +44,7 @@ export async function getMember(db: Db, account: AccountRef, id: string): Promis
 type Step = { trx: Trx; deps: OperatorDeps; account: AccountRef; act: Act; now: Date };
 
 /**
- * Gives a member another name or role (CONTRACT.md §8). Less rights count at once. More rights for somebody who has accepted
+ * Gives a member another name or role (CONTRACT.md §8). Less rights count at once. More rights for an active member
  * wait for an owner, or, where no owner has signed in for 30 days, for 72 hours; they count at once where the account has no
  * owner. The present role withdraws what was asked for.
  * @param onLessRights called after the commit for a member who may decide no more
@@ -76,7 +77,7 @@ export async function patchMember(
   return getMember(deps.db, account, id);
 }
 
-async function changeRole(step: Step, member: members.MemberOfAccount, role: MemberRole): Promise<void> {
+async function changeRole(step: Step, member: members.MemberRow, role: MemberRole): Promise<void> {
   const { trx, deps, account, now } = step;
   const { accountId } = account;
   const { id } = member;
@@ -155,7 +156,7 @@ async function record(
 
 type Upgrades = Awaited<ReturnType<typeof listUpgrades>>;
 
-function toMember(row: accounts.MemberRow, upgrades: Upgrades): Member {
+function toMember(row: members.MemberRow, upgrades: Upgrades): Member {
   const upgrade = upgrades.find(({ memberId }) => memberId === row.id);
   return {
     id: row.id,
@@ -171,6 +172,6 @@ function toMember(row: accounts.MemberRow, upgrades: Upgrades): Member {
             askedAt: upgrade.askedAt.toISOString(),
             effectiveAt: upgrade.effectiveAt?.toISOString() ?? null,
           },
-    createdAt: row.created_at.toISOString(),
+    createdAt: row.createdAt.toISOString(),
   };
 }

@@ -15,14 +15,11 @@ export function mergeAccount(body: AccountBody, present: AccountRow | undefined,
     throw badField("claimed", "An account that was claimed cannot be unclaimed.");
   }
   if (body.coSign === "session" && present?.co_sign === "passkey") throw new Problem("co_sign_loosening");
-  if (body.billing !== undefined && body.billing !== "card") {
-    throw badField("billing", "`billing` must be `card`: credits are not available yet.");
-  }
   return {
     name: named("name", body.name) ?? present?.name ?? missing("name"),
     claimedAt: present?.claimed_at ?? (body.claimed === true ? now : null),
     features: { ...present?.features, ...body.features },
-    billing: present?.billing ?? "card",
+    billing: body.billing ?? present?.billing ?? "card",
     coSign: body.coSign ?? present?.co_sign ?? "session",
     secondSignerFromCents: mergeSecondSigner(
       body.secondSignerFromUsd,

@@ -1,8 +1,9 @@
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
+import type { FastifySchema } from "fastify";
 import { ROLES } from "../accounts/roles.ts";
 import { Scopes } from "../accounts/schemas.ts";
 import { CONTRACT_STATUSES, Milestone, PAYMENT_TYPES } from "../contracts/schemas.ts";
-import type { MemberRole } from "../database/schema.ts";
+import type { Billing, MemberRole } from "../database/schema.ts";
 import { OPERATOR_EVENT_TYPES } from "../events/schemas.ts";
 import { EXTERNAL_ID_PATTERN } from "../lib/ids.ts";
 import type { ProblemName } from "../lib/problems.ts";
@@ -27,7 +28,15 @@ export const AccountBody = Type.Object(
         maxProperties: 100,
       }),
     ),
-    billing: Type.Optional(Type.String({ description: "`card`. `credits_first` is not available yet." })),
+    billing: Type.Optional(
+      Type.Unsafe<Billing>(
+        Type.String({
+          enum: ["card", "credits_first"],
+          description:
+            "What a funding is drawn from: the card on file, or the credits where they cover the whole amount.",
+        }),
+      ),
+    ),
     coSign: Type.Optional(Type.Union([Type.Literal("session"), Type.Literal("passkey")])),
     secondSignerFromUsd: Type.Optional(
       nullable(
@@ -67,6 +76,18 @@ export const Account = Type.Object(
   { $id: "Account" },
 );
 export type Account = Static<typeof Account>;
+
+export const AdjustmentBody = Type.Object(
+  {
+    amountCents: Type.Integer({
+      minimum: -99_999_999,
+      maximum: 99_999_999,
+      description: "Signed, not 0: what is added to the available balance.",
+    }),
+    note: Type.String({ minLength: 1, maxLength: 500, description: "Why, for people and agents to read." }),
+  },
+  strict,
+);
 
 export const PauseBody = Type.Object({ paymentsPaused: Type.Boolean() }, strict);
 
@@ -205,9 +226,14 @@ export const many = <K extends string, T extends TSchema>(key: K, schema: T) =>
   >);
 
 /** What every route of the operator says of itself. */
-export function describe(operationId: string, summary: string, problems: readonly ProblemName[] = []) {
+export function describe<Schema extends FastifySchema>(
+  operationId: string,
+  summary: string,
+  schema: Schema,
+  problems: readonly ProblemName[] = [],
+) {
   return {
     config: { access: { by: "operator" as const }, problems: ["not_found" as const, ...problems] },
-    schema: { operationId, summary, tags: ["Operator"] },
+    schema: { operationId, summary, tags: ["Operator"], ...schema },
   };
 }

@@ -1,7 +1,7 @@
 import type { PublicKeyCredentialRequestOptionsJSON } from "@simplewebauthn/server";
-import { listOwners } from "../accounts/member-service.ts";
+import { listMembers, listMemberships, listOwners } from "../accounts/member-service.ts";
 import { may } from "../accounts/roles.ts";
-import { assertNotFrozen, listMembers, listMemberships } from "../accounts/service.ts";
+import { assertNotFrozen } from "../accounts/service.ts";
 import { byPerson, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
@@ -79,12 +79,12 @@ async function listInAccount(
   { accountId, accountName }: { accountId: string; accountName: string },
 ): Promise<WaitingPasskey[]> {
   const members = (await listMembers(db, accountId)).filter(
-    ({ status, user_id }) => status === "active" && user_id !== userId,
+    (member) => member.status === "active" && member.userId !== userId,
   );
-  const people = new Map(members.map((member) => [member.user_id, member]));
+  const people = new Map(members.map((member) => [member.userId, member]));
   const waiting = await consents.listWaiting(
     db,
-    members.flatMap(({ user_id }) => user_id ?? []),
+    members.flatMap((member) => member.userId ?? []),
   );
   const given = await listStanding(
     db,

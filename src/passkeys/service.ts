@@ -3,8 +3,8 @@ import {
   type PublicKeyCredentialCreationOptionsJSON,
   type PublicKeyCredentialRequestOptionsJSON,
 } from "@simplewebauthn/server";
-import { listOwners } from "../accounts/member-service.ts";
-import { assertNotFrozen, listMemberships } from "../accounts/service.ts";
+import { listMemberships, listOwners } from "../accounts/member-service.ts";
+import { assertNotFrozen } from "../accounts/service.ts";
 import { byPerson, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Trx } from "../database/connection.ts";

@@ -1,4 +1,5 @@
 import { hash } from "node:crypto";
+import { findUnbalanced } from "../billing/sums-service.ts";
 import type { Db } from "../database/connection.ts";
 import { canonicalText } from "../lib/canonical.ts";
 import { JUMP } from "../lib/numbers.ts";
@@ -25,7 +26,7 @@ export type AccountAudit = {
 
 /**
  * Walks every account's chain. Digests each link again and compares it with the link before, with its own text, and
- * with the rows that it describes; compares the last link with the account's head. Reads in pages, so that a long
+ * with the rows that it describes; compares the last link with the account's head. Also checks that the account's money adds up. Reads in pages, so that a long
  * chain takes no more memory.
  * @param retained heads that were kept, by the operator's account ids; a chain must still contain them
  */
@@ -38,10 +39,13 @@ export async function* auditAccounts(
     const page: AuditedAccount[] = await listAccounts(db, after, ACCOUNTS_AT_ONCE);
     const keys = page.map(({ accountId }) => accountId);
     const unlinked = Map.groupBy(await listUnlinked(db, keys), ({ accountId }) => accountId);
+    const unbalanced = await findUnbalanced(db, keys);
     for (const account of page) {
       const kept = retained.get(account.organizationId);
       missing.delete(account.organizationId);
-      yield await auditAccount(db, account, kept, unlinked.get(account.accountId) ?? []);
+      const audit = await auditAccount(db, account, kept, unlinked.get(account.accountId) ?? []);
+      audit.findings.push(...(unbalanced.get(account.accountId) ?? []));
+      yield audit;
     }
     after = keys.at(-1) ?? null;
     if (page.length < ACCOUNTS_AT_ONCE) break;
@@ -141,7 +145,10 @@ function differences(content: LinkedContent, present: ReceiptContent): string[] 
   const differing = compared.filter(([, kept, now]) => canonicalText([kept]) !== canonicalText([now]));
   const booked = new Set(present.ledger.map((line) => canonicalText(line)));
   const unbooked = content.ledger.filter((line) => !booked.has(canonicalText(line)));
+  const credited = new Set(present.credits.map((entry) => canonicalText(entry)));
+  const uncredited = content.credits.filter((entry) => !credited.has(canonicalText(entry)));
   return [
+    ...(uncredited.length > 0 ? ["the credits do not have an entry that it names"] : []),
     ...differing.map(([name]) => `the database says otherwise of ${name}`),
     ...(unbooked.length > 0 ? ["the ledger does not have what it says was booked"] : []),
   ];

@@ -20,6 +20,7 @@ export async function findFaults(content: LinkedContent): Promise<string[]> {
     ...decisionFaults(content),
     ...signerFaults(content),
     ...paymentFaults(content),
+    ...creditFaults(content),
     ...ledgerFaults(content),
   ];
 }
@@ -73,8 +74,15 @@ function subjectFaults({ approval, terms }: LinkedContent): string[] {
   const same =
     approval.contractId === terms.contractId &&
     approval.jobId === terms.jobId &&
-    approval.milestoneId === terms.milestoneId;
+    approval.milestoneId === ("refunds" in terms ? null : terms.milestoneId) &&
+    approval.type === actOf(terms);
   return same ? [] : ["the approval is about something else than its terms"];
+}
+
+/** The act that terms of this form belong to. */
+function actOf(terms: LinkedContent["terms"]): string {
+  if ("refunds" in terms) return "contract_end";
+  return "payout" in terms ? "milestone_approve" : "milestone_fund";
 }
 
 /** A refused card leads to another confirmation, so there may be several. The last statement is the decision. */
@@ -85,21 +93,90 @@ function decisionFaults({ approval, statements }: LinkedContent): string[] {
   return last === decided && before ? [] : [`it says ${approval.status}, and what was signed does not`];
 }
 
-/** Every payment must be over the terms. Only the last payment of a confirmed approval succeeded. */
-function paymentFaults({ approval, terms, statements, payments }: LinkedContent): string[] {
-  const paid = approval.status === "confirmed" && statements.at(-1)?.statement.source?.kind === "card";
-  const faults: string[] = [];
-  payments.forEach((payment, i) => {
-    const expected = paid && i === payments.length - 1 ? "succeeded" : "refused";
-    if (payment.status !== expected)
-      faults.push(`payment ${payment.id} ${payment.status}, which does not fit what was decided`);
-    if (payment.amountCents !== terms.amountCents || payment.currency !== terms.currency)
-      faults.push(`payment ${payment.id} is not over ${formatAmount(terms.amountCents, terms.currency)}`);
+const KINDS = { milestone_fund: "charge", milestone_approve: "payout", contract_end: "refund" } as const;
+
+/** Each attempt must be of the signed act and over a signed sum, and the result must name its success. */
+function paymentFaults(content: LinkedContent): string[] {
+  const { approval, terms, payments } = content;
+  const faults = payments.flatMap(({ id, kind, milestoneId, amountCents, currency }) => {
+    const signed = signedFor(terms, milestoneId);
+    const right: [boolean, string][] = [
+      [kind === KINDS[approval.type], `is a ${kind}, which was not signed`],
+      [
+        signed !== undefined && signed.amountCents === amountCents && signed.currency === currency,
+        signed === undefined
+          ? "is of another milestone"
+          : `is not over ${formatAmount(signed.amountCents, signed.currency)}`,
+      ],
+    ];
+    return right.filter(([holds]) => !holds).map(([, fault]) => `payment ${id} ${fault}`);
   });
-  const named = approval.result?.paymentIntentId ?? null;
-  const moved = payments.find(({ status }) => status === "succeeded")?.intentId ?? null;
-  if (named !== moved) faults.push("the payment that it names is not the one that was made");
+  return [...faults, ...("refunds" in terms ? refundFaults(content, terms.refunds) : oneFaults(content))];
+}
+
+function signedFor(terms: LinkedContent["terms"], milestoneId: string) {
+  if ("refunds" in terms) return terms.refunds.find((refund) => refund.milestoneId === milestoneId);
+  return terms.milestoneId === milestoneId ? terms : undefined;
+}
+
+/** Of a confirmed funding or release, only the last attempt succeeded, and the result names it. */
+function oneFaults({ approval, statements, payments }: LinkedContent): string[] {
+  const moved =
+    approval.status === "confirmed" &&
+    (approval.type === "milestone_approve" || statements.at(-1)?.statement.source?.kind === "card");
+  const faults = payments.flatMap(({ id, status }, i) => {
+    const expected = moved && i === payments.length - 1 ? "succeeded" : "refused";
+    return status === expected ? [] : [`payment ${id} ${status}, which does not fit what was decided`];
+  });
+  const { paymentIntentId = null, payoutTransactionId = null } = approval.result ?? {};
+  const success = payments.find(({ status }) => status === "succeeded");
+  if (paymentIntentId !== (success?.intentId ?? null) || payoutTransactionId !== (success?.sentId ?? null))
+    faults.push("the payment that it names is not the one that was made");
   return faults;
+}
+
+/** Of a contract's end that is confirmed every refund has gone, once: to its card by an attempt, or to the credits. */
+function refundFaults(
+  { approval, payments }: LinkedContent,
+  signed: readonly { milestoneId: string; amountCents: number }[],
+): string[] {
+  const named = approval.status === "confirmed" ? approval.result?.refunds : [];
+  if (!Array.isArray(named)) return ["it does not name its refunds"];
+  const gone = (approval.status === "confirmed" ? signed : []).filter(({ milestoneId, amountCents }) => {
+    const [refund, second] = named.filter((one) => one?.milestoneId === milestoneId);
+    const successes = payments.filter((one) => one.milestoneId === milestoneId && one.status === "succeeded");
+    const byCard = successes.length === 1 && successes[0]?.sentId === refund?.refundId;
+    const right = refund?.to === "card" ? byCard : refund?.to === "credits" && successes.length === 0;
+    return !right || second !== undefined || refund.amountCents !== amountCents;
+  });
+  const faults = gone.map(({ milestoneId }) => `the refund of ${milestoneId} is not the one that was made`);
+  if (approval.status === "confirmed" && named.length !== signed.length)
+    faults.push("it names other refunds than were signed");
+  return faults;
+}
+
+/** Credits moved as was signed: held for a funding from credits, given back by a contract's end, and else not at all. */
+function creditFaults({ approval, terms, statements, payments, credits }: LinkedContent): string[] {
+  const confirmed = approval.status === "confirmed";
+  const expected = new Map<string, [type: string, amountCents: number]>();
+  if (confirmed && "refunds" in terms) {
+    const named = (approval.result?.refunds ?? []) as { milestoneId: string; to: string; refundId: string }[];
+    for (const { milestoneId, amountCents, to } of terms.refunds) {
+      const gone = named.find((one) => one.milestoneId === milestoneId);
+      if (gone?.to === "credits")
+        expected.set(gone.refundId, [to === "credits" ? "HOLD_RELEASE" : "REFUND", amountCents]);
+    }
+  }
+  const paidBy = statements.at(-1)?.statement.source?.kind;
+  if (confirmed && approval.type === "milestone_fund" && paidBy === "credits" && "amountCents" in terms)
+    expected.set(credits[0]?.id ?? "", ["HOLD", -terms.amountCents]);
+  const moved = payments.some(({ status }) => status === "succeeded");
+  const found = credits.filter(({ type }) => !(type === "CAPTURE" && moved));
+  const right = found.every(({ id, type, amountCents }) => {
+    const [wanted, cents] = expected.get(id) ?? [];
+    return type === wanted && amountCents === cents;
+  });
+  return right && found.length === expected.size ? [] : ["the credits did not move as was signed"];
 }
 
 function ledgerFaults({ payments, ledger }: LinkedContent): string[] {
@@ -114,7 +191,7 @@ function ledgerFaults({ payments, ledger }: LinkedContent): string[] {
     .reduce((sum, { amountCents }) => sum + amountCents, 0);
   const paid = payments
     .filter(({ status }) => status === "succeeded")
-    .reduce((sum, { amountCents }) => sum + amountCents, 0);
+    .reduce((sum, { kind, amountCents }) => sum + (kind === "charge" ? amountCents : -amountCents), 0);
   if (booked !== paid) faults.push("what was booked is not what was paid");
   return faults;
 }

@@ -1,5 +1,6 @@
 import { hash } from "node:crypto";
 import { formatAmount } from "../lib/money.ts";
+import { sumOf } from "../lib/statement.ts";
 import { formatTime } from "../lib/time.ts";
 import type { Receipt, Signed } from "./schemas.ts";
 import type { RetainedHead, Stretch } from "./verifier.ts";
@@ -13,20 +14,30 @@ export function describeReceipt({
   payments,
   chain,
 }: Receipt): string[] {
-  const sum = formatAmount(terms.amountCents, terms.currency);
-  const to = `${terms.payee.displayName} (${terms.payee.userId})`;
   const outcome = approval.status === "confirmed" ? "Confirmed" : "Declined";
   return [
-    `  ${outcome} on ${at(approval.resolvedAt)}: ${sum} to ${to}`,
+    `  ${outcome} on ${at(approval.resolvedAt)}: ${describeAct(terms)}`,
     `  for ${approval.milestoneId === null ? "" : `milestone ${approval.milestoneId} of `}contract ${approval.contractId}, approval ${approval.id}`,
     `  asked for by ${askedBy.name} (key ${askedBy.preview}) on ${at(approval.createdAt)}`,
     ...statements.map((one) => `  ${describeSignature(one)}`),
     ...payments.map(
       (one) =>
-        `  payment ${one.intentId ?? one.id} ${one.status}: ${formatAmount(one.amountCents, one.currency)}, says ${one.processor}`,
+        `  ${one.kind} ${one.intentId ?? one.sentId ?? one.id} ${one.status}: ${formatAmount(one.amountCents, one.currency)}, says ${one.processor}`,
     ),
     `  link ${chain.index}:${chain.digest}`,
   ];
+}
+
+/** What was decided: a funding, a release to an account, or a contract's end with its refunds. */
+function describeAct(terms: Receipt["terms"]): string {
+  const { amountCents, currency } = sumOf(terms);
+  const sum = formatAmount(amountCents, currency);
+  if ("refunds" in terms)
+    return `end contract ${terms.contractId}, refund ${sum} for ${terms.refunds.length} milestones`;
+  const to = `${terms.payee.displayName} (${terms.payee.userId})`;
+  return "payout" in terms
+    ? `release ${sum} to ${to}, account ${terms.payout.account}`
+    : `fund ${sum} for ${to}`;
 }
 
 function describeSignature({ statement, signedBy, signedAt, proof, signersRequired }: Signed): string {

@@ -1,6 +1,6 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { exact, nullable, Time } from "../lib/schema.ts";
-import { FundingStatement, FundingTerms } from "../lib/statement.ts";
+import { type ApprovalType, EndTerms, FundingTerms, ReleaseTerms, STATEMENTS } from "../lib/statement.ts";
 
 const Digest = Type.String({ pattern: "^[0-9a-f]{64}$", description: "SHA-256, in hex." });
 const Bytes = Type.String({ pattern: "^[A-Za-z0-9_-]+$", description: "Bytes in base64url." });
@@ -25,7 +25,7 @@ export type Proof = Static<typeof Proof>;
 
 const Signed = exact({
   digest: Digest,
-  statement: FundingStatement,
+  statement: Type.Union([STATEMENTS.milestone_fund, STATEMENTS.milestone_approve, STATEMENTS.contract_end]),
   signedBy: exact({ userId: Type.String(), name: Type.String(), email: nullable(Type.String()) }),
   signedAt: Time,
   proof: Proof,
@@ -41,7 +41,7 @@ const CONTENT = {
   accountName: Type.String(),
   approval: exact({
     id: Type.String(),
-    type: FundingStatement.properties.action,
+    type: Type.Unsafe<ApprovalType>(Type.String({ enum: Object.keys(STATEMENTS) })),
     status: Type.String({ enum: ["confirmed", "declined"] }),
     coSign: Type.String({ enum: ["session", "passkey"] }),
     secondSignerFromCents: nullable(
@@ -63,7 +63,7 @@ const CONTENT = {
       description: "The result, as in `GET /approvals/{approvalId}`.",
     }),
   }),
-  terms: FundingTerms,
+  terms: Type.Union([ReleaseTerms, FundingTerms, EndTerms]),
   askedBy: exact({ tokenId: Type.String(), name: Type.String(), preview: Type.String() }),
   statements: Type.Array(Signed, {
     description:
@@ -73,11 +73,16 @@ const CONTENT = {
   payments: Type.Array(
     exact({
       id: Type.String(),
+      kind: Type.Unsafe<"charge" | "payout" | "refund">(
+        Type.String({ enum: ["charge", "payout", "refund"] }),
+      ),
+      milestoneId: Type.String(),
       status: Type.String({ enum: ["succeeded", "refused"] }),
       amountCents: Cents,
       currency: Type.String(),
       processor: Type.String(),
-      intentId: nullable(Type.String()),
+      intentId: nullable(Type.String({ description: "The processor's id of a charge." })),
+      sentId: nullable(Type.String({ description: "The processor's id of a payout or a refund." })),
       refusal: Type.Union([Type.Null(), exact({ code: Type.String(), message: nullable(Type.String()) })]),
       createdAt: Time,
       resolvedAt: Time,
@@ -87,7 +92,24 @@ const CONTENT = {
         description: "The digests of the statements that it was made for, oldest first.",
       }),
     }),
-    { description: "Every payment attempt, oldest first." },
+    { description: "Every attempt to move money, oldest first." },
+  ),
+  credits: Type.Array(
+    exact({
+      id: Type.String(),
+      type: Type.Unsafe<"HOLD" | "CAPTURE" | "HOLD_RELEASE" | "REFUND">(
+        Type.String({ enum: ["HOLD", "CAPTURE", "HOLD_RELEASE", "REFUND"] }),
+      ),
+      milestoneId: Type.String(),
+      amountCents: Type.Integer({ description: "Signed, on the available balance." }),
+      createdAt: Time,
+      statements: Type.Array(Digest, {
+        maxItems: 2,
+        description:
+          "The digests of the statements that it was written for; none where a payment names them.",
+      }),
+    }),
+    { description: "Every entry of the account's credits that the decision made, oldest first." },
   ),
   ledger: Type.Array(
     exact({

@@ -44,7 +44,8 @@ const CONTENT = sql<ReceiptContent>`jsonb_build_object(
       ) m on true
       where s.account_id = v.account_id and s.approval_id = v.id),
     'payments', (
-      select coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'status', p.status, 'amountCents', p.amount_cents,
+      select coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'kind', p.kind,
+        'milestoneId', p.milestone_id, 'sentId', p.sent_id, 'status', p.status, 'amountCents', p.amount_cents,
         'currency', p.currency, 'processor', p.processor, 'intentId', p.intent_id,
         'refusal', case when p.refusal_code is not null
           then jsonb_build_object('code', p.refusal_code, 'message', p.refusal_message) end,
@@ -57,12 +58,28 @@ const CONTENT = sql<ReceiptContent>`jsonb_build_object(
           where u.account_id = p.account_id and u.payment_id = p.id))
         order by p.created_at, p.id), '[]')
       from payments p where p.account_id = v.account_id and p.approval_id = v.id),
+    'credits', (
+      select coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'type', e.type, 'milestoneId', e.milestone_id,
+        'amountCents', e.amount_cents, 'createdAt', ${time(sql`e.created_at`)},
+        'statements', (
+          select coalesce(jsonb_agg(encode(s.statement_digest, 'hex') order by s.created_at, s.statement_digest), '[]')
+          from credit_signatures u
+          join signatures s on s.account_id = u.account_id and s.approval_id = u.approval_id
+            and s.statement_digest = u.statement_digest and s.user_id = u.user_id
+          where u.account_id = e.account_id and u.entry_id = e.id))
+        order by e.number), '[]')
+      from credit_entries e where e.account_id = v.account_id and e.approval_id = v.id),
     'ledger', (
       select coalesce(jsonb_agg(jsonb_build_object('transactionId', l.transaction_id, 'line', l.line,
         'account', l.ledger_account, 'amountCents', l.amount_cents, 'currency', l.currency)
         order by l.created_at, l.transaction_id, l.line), '[]')
-      from payments p join ledger_entries l on l.account_id = p.account_id and l.payment_id = p.id
-      where p.account_id = v.account_id and p.approval_id = v.id)
+      from (
+        select b.* from payments p join ledger_entries b on b.account_id = p.account_id and b.payment_id = p.id
+        where p.account_id = v.account_id and p.approval_id = v.id
+        union
+        select b.* from credit_entries e join ledger_entries b on b.account_id = e.account_id and b.credit_entry_id = e.id
+        where e.account_id = v.account_id and e.approval_id = v.id
+      ) l)
   )`;
 
 /**

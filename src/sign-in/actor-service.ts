@@ -1,5 +1,6 @@
+import { assertMember } from "../accounts/member-service.ts";
 import type { Permission } from "../accounts/roles.ts";
-import { assertMember, assertNotFrozen, holdAccount } from "../accounts/service.ts";
+import { assertNotFrozen, holdAccount } from "../accounts/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";

@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { listMemberships, type Membership } from "../accounts/service.ts";
+import { listMemberships, type Membership } from "../accounts/member-service.ts";
 import { originOf } from "../http/origin.ts";
 import { requireSameOrigin } from "../http/same-origin.ts";
 import { Problem } from "../lib/problems.ts";

@@ -10,7 +10,7 @@ type Answered<T> = ({ ok: true } & T) | ({ ok: false } & Refused);
 const isIdentity = compileStrict(Identity);
 const isStartedClaim = compileStrict(StartedClaim);
 const isClaimedToken = compileStrict(ClaimedToken);
-/** A poll is not ended by whoever asked for it, as what it is answered is said once: so it must end by itself. */
+/** The caller does not cancel a poll, as its answer is given only once; so it has a limit of its own. */
 const POLL_WITHIN = 10_000;
 
 /** @throws NoAnswer */

@@ -56,17 +56,17 @@ export function explainStanding({ status, claim, claimUntil, scopes }: Standing)
       );
     case "unnamed":
       return (
-        "REGISTERED: the token is kept, and the other tools work; you can read and prepare. Nobody owns the account yet: ask " +
+        "REGISTERED: the token is kept, and the other tools work; you can read and prepare. The account has no owner yet: ask " +
         `your human for their e-mail address and call opentrain_claim_account, before ${claimUntil}.`
       );
-    case "lapsed":
+    case "expired":
       return (
-        "LAPSED: nobody has claimed the account in time, or too many wrong digits were typed. Ask your human whether they " +
+        "EXPIRED: the account was not claimed in time, or too many wrong digits were typed. Ask your human whether they " +
         `still want to, and call opentrain_claim_account again, before ${claimUntil}.`
       );
     case "waiting":
       return claim?.emailSent === false
-        ? "WAITING: this service sends no mail, so nobody can claim the account by themselves. Tell your human to ask the " +
+        ? "WAITING: this service sends no mail, so your human cannot claim the account by themselves. Tell your human to ask the " +
             "operator of the service to invite them as its owner; they then make an API key for you (COUNTERSIGN_TOKEN)."
         : `WAITING: the human has not taken over yet.${forHuman} Then call opentrain_claim_status.`;
   }
@@ -77,7 +77,7 @@ export function explainRefused({ error, description }: Refused, advice = ""): st
   return `REFUSED (${error}): ${description}${advice === "" ? "" : `\n${advice}`}`;
 }
 
-export const REGISTER_AGAIN = "Call opentrain_register_agent: it begins anew.";
+export const REGISTER_AGAIN = "Call opentrain_register_agent to register again.";
 
 export function explainLostToken({ url }: Where): string {
   return (

@@ -118,7 +118,7 @@ export async function waitForClaim(
   }
 }
 
-/** One look. Not ended by anybody: the token that it may bring is given once. */
+/** Polls once. Never cancelled: the token that it may bring is given only once. */
 async function poll(
   { remote, file }: Registry,
   kept: Unclaimed,
@@ -152,7 +152,7 @@ async function poll(
     const { standing } = standingOf(after);
     return {
       ok: true,
-      standing: { ...standing, status: standing.status === "unnamed" ? "lapsed" : standing.status },
+      standing: { ...standing, status: standing.status === "unnamed" ? "expired" : standing.status },
     };
   }
   return { ok: false, refused: answer, ended: ENDED.includes(answer.error) };

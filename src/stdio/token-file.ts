@@ -71,7 +71,7 @@ const AT_MOST = 65_536;
 const CLOSED_FILE = 0o600;
 const CLOSED_FOLDER = 0o700;
 const OTHERS = 0o077;
-/** Held for two system calls: whoever left it this long ago is gone. */
+/** The lock is held for two system calls: the owner of an older one has died. */
 const LOCK_STALE_AFTER = 5_000;
 const LOCK_RETRY = 20;
 
@@ -173,7 +173,7 @@ function renameThrough(from: string, to: string): void {
 
 const lockOf = (path: string) => `${path}.lock`;
 
-/** Between looking at the file and replacing it there must be nobody else. */
+/** Excludes other processes between reading the file and replacing it. */
 async function lock(path: string): Promise<void> {
   for (;;) {
     try {

@@ -50,7 +50,7 @@ export const Standing = Type.Object({
   status: Type.Union([
     Type.Literal("unnamed"),
     Type.Literal("waiting"),
-    Type.Literal("lapsed"),
+    Type.Literal("expired"),
     Type.Literal("claimed"),
   ]),
   registrationId: Type.String(),
@@ -68,7 +68,7 @@ const OWN_TOOLS_BY_NAME: Record<OwnToolName, Omit<Tool, "name" | "inputSchema" |
     description:
       "The first call where there is no token yet: registers you with the service and keeps the token that you get, so " +
       "that all other tools work from then on. You never see the token. It reads and prepares, for 24 hours, and never " +
-      "moves money and asks nobody. Then ask your human for their e-mail address, and call opentrain_claim_account. " +
+      "moves money and requests no approval. Then ask your human for their e-mail address, and call opentrain_claim_account. " +
       "Calling it again is harmless: a registration that is still good is kept.",
     annotations: { ...WRITES, idempotentHint: true },
   },
@@ -79,7 +79,7 @@ const OWN_TOOLS_BY_NAME: Record<OwnToolName, Omit<Tool, "name" | "inputSchema" |
       "the six digits that you are answered (`claim.userCode`): tell them the digits yourself, and that the mail comes. " +
       "On the page they say what you may do. You cannot do it for them. Then call opentrain_claim_status. Each call " +
       "sends another mail and makes the digits before worthless: call it again only with a correction, or when the " +
-      "claim has lapsed. It never moves money.",
+      "claim has expired. It never moves money.",
     annotations: { ...WRITES, idempotentHint: false },
   },
   opentrain_claim_status: {
@@ -87,8 +87,8 @@ const OWN_TOOLS_BY_NAME: Record<OwnToolName, Omit<Tool, "name" | "inputSchema" |
     description:
       `Waits up to \`waitSeconds\` (${WAIT_DEFAULT} if you do not say) until the human has taken over the account, and ` +
       "then keeps the new token, with what they allowed (`scopes`), in place of the first one. `waiting`: humans take " +
-      "minutes; call again, or go on with other work. `lapsed`: call opentrain_claim_account again. `unnamed`: nobody " +
-      "has been asked yet. `claimed`: go on with your work. It looks no more often than the service allows.",
+      "minutes; call again, or go on with other work. `expired`: call opentrain_claim_account again. `unnamed`: no human " +
+      "was named yet. `claimed`: go on with your work. It looks no more often than the service allows.",
     annotations: { ...WRITES, idempotentHint: true },
   },
 };

@@ -1,5 +1,5 @@
+import * as invitations from "../accounts/invitation-service.ts";
 import { may } from "../accounts/roles.ts";
-import * as accounts from "../accounts/service.ts";
 import { byPerson, type NewEntry, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
@@ -28,11 +28,11 @@ import {
 } from "../sign-in/service.ts";
 import { askForSecondPerson, needsSecondPerson } from "./pending-service.ts";
 
-export type { Invitation } from "../accounts/service.ts";
+export type { Invitation } from "../accounts/invitation-service.ts";
 
 /** What the page behind an invitation shows. */
 export type InvitationView = {
-  invitation: accounts.Invitation;
+  invitation: invitations.Invitation;
   /** Whether the email has a sign-in already. Its person then accepts while signed in, and sets no password. */
   known: boolean;
 };
@@ -42,7 +42,7 @@ export async function viewInvitation(
   { db }: SessionDeps,
   secret: string,
 ): Promise<InvitationView | undefined> {
-  const invitation = await accounts.readInvitation(db, secret);
+  const invitation = await invitations.readInvitation(db, secret);
   if (invitation === undefined) return undefined;
   return { invitation, known: (await findPersonByEmail(db, invitation.email)) !== undefined };
 }
@@ -88,12 +88,12 @@ async function join(
   origin: Origin,
   now: Date,
 ): Promise<{ userId: string; name: string } | undefined> {
-  const invited = await accounts.readInvitation(trx, secret);
+  const invited = await invitations.readInvitation(trx, secret);
   if (invited === undefined) return undefined;
   const { email, name } = invited;
   const userId = await addPerson(trx, { email, name, hash }, now);
   if (userId === undefined) throw new AlreadyKnown();
-  const invitation = await accounts.acceptInvitation(trx, secret, userId, now);
+  const invitation = await invitations.acceptInvitation(trx, secret, userId, now);
   if (invitation === undefined) throw new AlreadyKnown();
   await recordAudit(trx, joined(invitation, { userId, name }, origin), now);
   return { userId, name };
@@ -109,11 +109,11 @@ export async function acceptAsMember(
   secret: string,
   person: Actor & { email: string; name: string },
   origin: Origin,
-): Promise<accounts.Invitation | undefined> {
-  const named = await accounts.readInvitation(db, secret);
+): Promise<invitations.Invitation | undefined> {
+  const named = await invitations.readInvitation(db, secret);
   if (named?.email !== person.email) return undefined;
   return inSession(db, person, {}, async (trx, now, held) => {
-    const invitation = await accounts.acceptInvitation(trx, secret, person.userId, now);
+    const invitation = await invitations.acceptInvitation(trx, secret, person.userId, now);
     if (invitation === undefined) return undefined;
     await assertPasskeysAreTheirs(trx, held, person.userId);
     await recordAudit(trx, joined(invitation, person, origin), now);
@@ -130,10 +130,10 @@ type Owner = Actor & {
 export async function listWaitingForConsent(
   { db }: SessionDeps,
   { memberships }: Pick<Owner, "memberships">,
-): Promise<accounts.Invitation[]> {
+): Promise<invitations.Invitation[]> {
   const owned = memberships.filter(({ role }) => may(role, "own"));
   return (
-    await Promise.all(owned.map(({ accountId }) => accounts.listWaitingInvitations(db, accountId)))
+    await Promise.all(owned.map(({ accountId }) => invitations.listWaitingInvitations(db, accountId)))
   ).flat();
 }
 
@@ -150,7 +150,7 @@ export async function decideInvitation(
   owner: Owner,
   asked: { accountId: string; invitationId: string; role: MemberRole; consents: boolean },
   signature: Signature,
-): Promise<{ invitation: accounts.Invitation | undefined; cookie: string | undefined; pending?: true }> {
+): Promise<{ invitation: invitations.Invitation | undefined; cookie: string | undefined; pending?: true }> {
   const { accountId, invitationId, role, consents } = asked;
   const need = {
     fresh: !consents,
@@ -196,7 +196,7 @@ export function consentNow(
   step: Step,
   asked: { invitationId: string; role: MemberRole },
   owner: string,
-): Promise<accounts.Invitation | undefined> {
+): Promise<invitations.Invitation | undefined> {
   return decideNow(step, { ...asked, consents: true }, owner);
 }
 
@@ -204,9 +204,9 @@ async function decideNow(
   { trx, now, owner: actor, account: { accountId }, origin, proof }: Step,
   { invitationId, role, consents }: { invitationId: string; role: MemberRole; consents: boolean },
   owner: string,
-): Promise<accounts.Invitation | undefined> {
+): Promise<invitations.Invitation | undefined> {
   const decision = { userId: owner, consents, role };
-  const invitation = await accounts.decideInvitation(trx, accountId, invitationId, decision, now);
+  const invitation = await invitations.decideInvitation(trx, accountId, invitationId, decision, now);
   if (invitation === undefined) return undefined;
   const action = consents ? "invitation_consented" : "invitation_refused";
   const subject = { kind: "member", id: invitation.memberId };
@@ -220,13 +220,13 @@ export async function findWaiting(
   db: Db,
   accountId: string,
   invitationId: string,
-): Promise<accounts.Invitation | undefined> {
-  const waiting = await accounts.listWaitingInvitations(db, accountId);
+): Promise<invitations.Invitation | undefined> {
+  const waiting = await invitations.listWaitingInvitations(db, accountId);
   return waiting.find((one) => one.invitationId === invitationId);
 }
 
 /** What an owner signs to consent to an invitation. Names the role, as the operator may have changed it since. */
-export function consentAct({ accountId, invitationId: id, name, email, role }: accounts.Invitation): Act {
+export function consentAct({ accountId, invitationId: id, name, email, role }: invitations.Invitation): Act {
   const terms = { subject: { kind: "invitation", id }, from: null, to: { name, email, role } };
   return { action: "member", accountId, terms };
 }
@@ -239,7 +239,7 @@ function unlessKnown(error: unknown): undefined {
 }
 
 function joined(
-  { accountId, memberId, role }: accounts.Invitation,
+  { accountId, memberId, role }: invitations.Invitation,
   person: { userId: string; name: string },
   origin: Origin,
 ): NewEntry {

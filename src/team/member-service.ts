@@ -1,12 +1,13 @@
+import { insertInvitation } from "../accounts/invitation-service.ts";
 import {
   assertMayInvite,
   changeRole as changeRoleOf,
   listOwners,
-  type MemberOfAccount,
+  type MemberRow,
   removeMember as removeMemberOf,
 } from "../accounts/member-service.ts";
-import { raisesRights } from "../accounts/roles.ts";
-import { assertNotFrozen, insertInvitation } from "../accounts/service.ts";
+import { mayDecide, raisesRights } from "../accounts/roles.ts";
+import { assertNotFrozen } from "../accounts/service.ts";
 import { listTokensOfUser, revokeWithDescendants } from "../accounts/token-service.ts";
 import type { AuditAction } from "../audit/schemas.ts";
 import { byPerson, type NewEntry, recordAudit } from "../audit/service.ts";
@@ -39,7 +40,7 @@ export type Removal = {
 
 export type Invited = { email: string; name: string; role: MemberRole };
 /** A member as the page shows them. */
-type Shown = Pick<MemberOfAccount, "id" | "name" | "email" | "role">;
+type Shown = Pick<MemberRow, "id" | "name" | "email" | "role">;
 /** `shown`: the `updatedAt` of the member who was shown. */
 export type RoleChange = { member: Shown; role: MemberRole; shown: string };
 /** The result, and the cookie to set where a passkey has signed the change. */
@@ -73,7 +74,7 @@ export async function inviteByOwner(
   const act = inviteAct(account.accountId, person);
   return asOwner(deps, { owner, account, signature, act }, async (step) => {
     const request = { kind: "invite", ...person } as const;
-    if (person.role !== "viewer" && (await askSecond(step, deps, { act, request }))) return PENDING;
+    if (mayDecide(person.role) && (await askSecond(step, deps, { act, request }))) return PENDING;
     return inviteNow(step, deps, person, owner.userId);
   });
 }
@@ -110,7 +111,7 @@ export async function changeRole(
   account: Account,
   change: RoleChange,
   signature: Signature,
-): Promise<Done<MemberOfAccount | Pending>> {
+): Promise<Done<MemberRow | Pending>> {
   const act = roleAct(account.accountId, change);
   const { member, role, shown } = change;
   return asOwner(deps, { owner, account, signature, act }, async (step) => {
@@ -125,7 +126,7 @@ export async function changeRoleNow(
   step: Step,
   { config }: Pick<SessionDeps, "config">,
   { memberId, role, shown }: { memberId: string; role: MemberRole; shown: string },
-): Promise<MemberOfAccount> {
+): Promise<MemberRow> {
   const { trx, now, account, owner: by } = step;
   const member = await changeRoleOf(trx, account.accountId, { id: memberId, role, shown }, now);
   if (member.role === role) return member;
@@ -149,7 +150,7 @@ export async function removeMember(
   account: Account,
   removal: Removal,
   signature: Signature,
-): Promise<Done<MemberOfAccount>> {
+): Promise<Done<MemberRow>> {
   const { revokeKeys, endWebhooks } = removal;
   const memberId = removal.member.id;
   const { accountId, accountName } = account;
@@ -251,7 +252,7 @@ async function record(
 async function mailOwners(
   { trx, now, owner, account }: Step,
   mail: (to: { email: string; name: string }) => Mail,
-  concerned?: MemberOfAccount,
+  concerned?: MemberRow,
 ): Promise<void> {
   const owners = await listOwners(trx, account.accountId);
   const others = owners.filter(({ userId, id }) => userId !== owner.userId && id !== concerned?.id);

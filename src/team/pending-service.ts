@@ -1,5 +1,6 @@
-import { may } from "../accounts/roles.ts";
-import { getAccount, listMembers, type MemberRow } from "../accounts/service.ts";
+import { listMembers, type MemberRow } from "../accounts/member-service.ts";
+import { mayDecide } from "../accounts/roles.ts";
+import { getAccount } from "../accounts/service.ts";
 import { byPerson, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
@@ -73,10 +74,10 @@ export async function askForSecondPerson(
   const detail = { of: terms.subject, expiresAt: expiresAt.toISOString(), ...kept };
   await recordAudit(trx, { ...entry, action: "change_asked", ...values, detail }, now);
   const deciders = await listDeciders(trx, accountId);
-  const asker = deciders.find(({ user_id }) => user_id === by.userId);
+  const asker = deciders.find(({ userId }) => userId === by.userId);
   if (asker === undefined) return;
   const said = { by: asker, accountName, terms, expiresAt };
-  for (const to of deciders.filter(({ user_id }) => user_id !== by.userId))
+  for (const to of deciders.filter(({ userId }) => userId !== by.userId))
     await queueMail(trx, changeAskedMail(config, to, said), now);
 }
 
@@ -106,9 +107,9 @@ async function assertMayAsk(trx: Trx, accountId: string, now: Date): Promise<voi
 
 async function listDeciders(db: Db, accountId: string): Promise<MemberRow[]> {
   const members = await listMembers(db, accountId);
-  return members.filter(({ status, role }) => status === "active" && may(role, "decide"));
+  return members.filter(({ status, role }) => status === "active" && mayDecide(role));
 }
 
 async function listOtherDeciders(db: Db, accountId: string, userId: string): Promise<MemberRow[]> {
-  return (await listDeciders(db, accountId)).filter(({ user_id }) => user_id !== userId);
+  return (await listDeciders(db, accountId)).filter((member) => member.userId !== userId);
 }

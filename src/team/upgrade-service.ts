@@ -1,6 +1,6 @@
-import { findMember, listOwners, type MemberOfAccount, setRole } from "../accounts/member-service.ts";
+import { findMember, listMembers, listOwners, type MemberRow, setRole } from "../accounts/member-service.ts";
 import { type DecidingRole, raisesRights } from "../accounts/roles.ts";
-import { getAccount, holdAccount, holdFrozen, listMembers } from "../accounts/service.ts";
+import { getAccount, holdAccount, holdFrozen } from "../accounts/service.ts";
 import { type Act, BY_SERVICE, byPerson, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
@@ -43,7 +43,7 @@ export async function askForUpgrade(
   trx: Trx,
   config: Deps["config"],
   { accountId, accountName }: Account,
-  member: MemberOfAccount,
+  member: MemberRow,
   role: DecidingRole,
   now: Date,
 ): Promise<Date | null> {
@@ -63,7 +63,7 @@ export async function askForUpgrade(
 export async function assertOwnerStays(
   trx: Trx,
   accountId: string,
-  { id }: Pick<MemberOfAccount, "id">,
+  { id }: Pick<MemberRow, "id">,
   now: Date,
 ): Promise<void> {
   const since = addSeconds(now, -OWNERS_AWAY_SECONDS);

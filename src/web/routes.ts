@@ -14,7 +14,9 @@ import type { ApprovalPageDeps } from "./approvals/approval-view.ts";
 import { type ReceiptPageDeps, receiptPageRoutes } from "./approvals/receipt-routes.ts";
 import { billingRoutes } from "./billing/billing-routes.ts";
 import { cardRoutes } from "./billing/card-routes.ts";
+import { sandboxCheckoutRoutes } from "./billing/sandbox-checkout-routes.ts";
 import { sandboxRoutes } from "./billing/sandbox-routes.ts";
+import { topUpRoutes } from "./billing/top-up-routes.ts";
 import { type ClaimPageDeps, claimRoutes } from "./entry/claim-routes.ts";
 import { inviteRoutes } from "./entry/invite-routes.ts";
 import type { LinkDeps } from "./entry/link-view.ts";
@@ -67,8 +69,11 @@ export async function webRoutes(
   approvalPageRoutes(app, deps);
   receiptPageRoutes(app, deps);
   billingRoutes(app, deps);
-  if (deps.processor.cardForm === undefined) sandboxRoutes(app, deps);
-  else cardRoutes(app, deps, deps.processor.cardForm);
+  topUpRoutes(app, deps);
+  if (deps.processor.cardForm === undefined) {
+    sandboxRoutes(app, deps);
+    sandboxCheckoutRoutes(app, deps);
+  } else cardRoutes(app, deps, deps.processor.cardForm);
   resetRoutes(app, deps);
   settingsRoute(app);
   keyRoutes(app, deps);

@@ -20,7 +20,7 @@ import {
 } from "./service.ts";
 
 type Deps = WebhookDeps & { config: { appName: string } };
-/** Who does it, in which account, and from where. Their proof must be younger than 5 minutes. */
+/** The person, the account and the request's origin. Their proof of presence must be younger than 5 minutes. */
 export type Hand = {
   person: Actor & { email: string; name: string };
   account: { accountId: string; accountName: string };
@@ -28,10 +28,9 @@ export type Hand = {
 };
 
 /**
- * A member adds a webhook. What it is sent outlasts their session, so they and the owners are mailed, and the audit
- * has it.
- * @param id given to the form when it was shown, so that sending it twice makes one webhook
- * @throws Problem bad_request {field}, presence_lapsed, webhook_limit_reached, form_refused when it was sent before; as
+ * A member adds a webhook. It outlives their session, so they and the owners are mailed, and an audit entry is recorded.
+ * @param id drawn when the form was shown, so that sending it twice creates one webhook
+ * @throws Problem bad_request {field}, presence_lapsed, webhook_limit_reached, form_refused when the form was sent before; as
  * `holdActor`
  */
 export async function addByHand(deps: Deps, hand: Hand, id: string, body: WebhookBody): Promise<Disclosed> {
@@ -51,9 +50,9 @@ export async function addByHand(deps: Deps, hand: Hand, id: string, body: Webhoo
 }
 
 /**
- * A member replaces a webhook's secret; mailed and audited like a new webhook, as with a secret one can forge events.
- * @param shown the `oldSecretUntil` of the page that asks
- * @throws Problem not_found, presence_lapsed, webhook_disabled, form_refused when it is another by now; as `holdActor`
+ * A member replaces a webhook's secret; mailed and audited like a new webhook, because the secret can forge events.
+ * @param shown the `oldSecretUntil` that the page showed
+ * @throws Problem not_found, presence_lapsed, webhook_disabled, form_refused when it was replaced meanwhile; as `holdActor`
  */
 export async function rotateByHand(
   deps: Deps,
@@ -76,8 +75,8 @@ export async function rotateByHand(
 }
 
 /**
- * A member deletes a webhook, and with it everything that was still to be sent to it; mailed and audited like a new one,
- * as from then on nobody hears by it what happens in the account.
+ * A member deletes a webhook and its pending deliveries; mailed and audited like a new one,
+ * because the account loses a way to learn of its events.
  * @throws Problem not_found, presence_lapsed; as `holdActor`
  */
 export async function deleteByHand(deps: Deps, hand: Hand, id: string): Promise<void> {
@@ -95,22 +94,22 @@ export async function deleteByHand(deps: Deps, hand: Hand, id: string): Promise<
   });
 }
 
-/** Whose webhooks: a person's, made by hand or with keys that they made; or a key's, and those of its descendants. */
+/** The creator of webhooks: a person, by hand or with API keys that they created; or a token and its descendants. */
 export type MadeBy = { userId: string } | { tokenId: string };
 
-/** What somebody has made for an account, and what goes on when they are gone, in the order of the ids. */
+/** The webhooks that a person or a token has created, which would outlive them, in the order of the ids. */
 export async function listMadeBy(db: Db, accountId: string, maker: MadeBy): Promise<Webhook[]> {
   const tokenIds = await listFamily(db, accountId, maker);
   return listWebhooksMadeBy(db, accountId, { userId: "userId" in maker ? maker.userId : null, tokenIds });
 }
 
 /**
- * Deletes it, within the transaction that removes the person or revokes the key.
+ * Deletes these webhooks, within the transaction that removes the person or revokes the token.
  * @returns how many there were
  */
 export async function deleteMadeBy(trx: Trx, accountId: string, maker: MadeBy): Promise<number> {
   const webhooks = await listMadeBy(trx, accountId, maker);
-  // One after the other in this order, as whoever writes events takes them.
+  // In the lock order of webhooks: by id.
   for (const { id } of webhooks) await removeWebhook(trx, accountId, id);
   return webhooks.length;
 }

@@ -5,7 +5,7 @@ import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
 import type { Origin } from "../lib/origin.ts";
-/** A token that changes webhooks: those that its own root made (CONTRACT.md §0). */
+/** A token that changes webhooks of its own root (CONTRACT.md §0). */
 import { line, type MailLine, named } from "../mail/line.ts";
 import { assertMayRead, type Reader } from "./reading-scopes.ts";
 import type { Delivery, Webhook, WebhookBody } from "./schemas.ts";
@@ -23,11 +23,10 @@ import { assertSendable, targetRules } from "./target.ts";
 export type Caller = Reader & ActingToken;
 
 /**
- * Subscribes a URL to the account's events from now on (CONTRACT.md §3). The webhook is the account's: it
- * stays when the token that made it goes.
+ * Subscribes a URL to the account's events from now on (CONTRACT.md §3). The webhook belongs to the account:
+ * it stays when its token ends.
  * @returns `undefined` when the token has ended meanwhile
- * @throws Problem bad_request {field}, scope_missing for a type that the token may not read,
- * webhook_limit_reached with 10
+ * @throws Problem bad_request {field}, scope_missing for a type that the token may not read, webhook_limit_reached
  */
 export async function addByToken(
   { db, config }: WebhookDeps,
@@ -47,8 +46,8 @@ export async function addByToken(
 }
 
 /**
- * A token deletes a webhook that its own root made, and with it everything that was still to be sent to it.
- * @returns it as it was; `undefined` when the token has ended meanwhile
+ * A token deletes a webhook of its own root, and its pending deliveries.
+ * @returns the webhook before that; `undefined` when the token has ended meanwhile
  * @throws Problem not_found, made_by_another_key
  */
 export function deleteByToken(
@@ -66,7 +65,7 @@ export function deleteByToken(
 }
 
 /**
- * A token gives a webhook that its own root made a new secret.
+ * A token replaces the secret of a webhook of its own root.
  * @returns `undefined` when the token has ended meanwhile
  * @throws Problem not_found, made_by_another_key, scope_missing, webhook_disabled
  */
@@ -90,8 +89,8 @@ export function rotateByToken(
 }
 
 /**
- * A token sends a delivery of a webhook that its own root made once more, under its old id and with the same body, on a
- * schedule of its own. Changes nothing about the webhook: the owners are not mailed.
+ * A token restarts a delivery of a webhook of its own root, with the same id and body, on a new schedule. The webhook does
+ * not change, so the owners are not mailed.
  * @returns `undefined` when the token has ended meanwhile
  * @throws Problem not_found, made_by_another_key, scope_missing, webhook_disabled
  */
@@ -111,7 +110,7 @@ export function redeliverByToken(
 type Act<T> = { result: T; webhook: Webhook; action: AuditAction; said: MailLine };
 
 /**
- * Changes a webhook on behalf of a token, which is held meanwhile, with its audit entry and the owners' mail.
+ * Changes a webhook on behalf of a token, which stays locked meanwhile; records an audit entry and mails the owners.
  * @returns `undefined` when the token has ended meanwhile
  */
 function actAsToken<T>(

@@ -3,37 +3,36 @@ import { type Answer, type DeliveryRequest, exchange, guardedLookup, NOT_PUBLIC 
 import { createResolver, type Resolve } from "./resolver.ts";
 import { checkWebhookUrl, isPublicAddress, mayReach, type TargetRules } from "./target.ts";
 
-/** How one attempt went. */
+/** The outcome of one attempt. */
 export type Outcome = {
-  /** Whether the receiver has it: any 2xx. */
+  /** Whether it was delivered: any 2xx. */
   ok: boolean;
-  /** What the receiver answered; null when nothing came. */
+  /** The receiver's status; null: no answer. */
   status: number | null;
-  /** Why it is not delivered, in one of a few phrases for people; null when it is. */
+  /** Why it was not delivered, for people; null: it was. */
   error: string | null;
   milliseconds: number;
-  /** Whether the time ran out, be it before the status came or while the rest of the answer did. */
+  /** Whether it timed out, before the status or while reading the answer. */
   timedOut: boolean;
 };
 
 export type DeliveryClient = {
-  /** Makes one attempt; waits first while `maxSockets` are under way. Never rejects. */
+  /** Makes one attempt, after waiting for one of `maxSockets`. Never rejects. */
   deliver(request: DeliveryRequest, signal?: AbortSignal): Promise<Outcome>;
-  /** Breaks off what is under way, and waits until it has ended. */
+  /** Aborts the attempts under way, and waits for their end. */
   close(): Promise<void>;
 };
 
-/** What tests put in place of DNS, of the public internet, and of ten seconds. */
+/** Replaces DNS, the public internet and the time-out in tests. */
 type World = { resolve?: Resolve; isPublic?: (address: string) => boolean; timeout?: number };
 
 const TIMEOUT = 10 * SECOND;
 const HEADERS = { "Content-Type": "application/json", "User-Agent": "OpenTrain-Webhooks/1.0" };
 
 /**
- * Makes the client that webhooks are delivered with (CONTRACT.md §3). It reaches public addresses alone, checked
- * within the connection itself, so that a name cannot lead elsewhere between the check and the call.
- * Each attempt has a connection of its own: none meets one that the receiver is just closing, and there are never
- * more sockets than attempts under way.
+ * Creates the client that delivers webhooks (CONTRACT.md §3). It connects to public addresses only; the check happens within
+ * the connection, so that a name cannot change its address in between. Each attempt has a connection of its own, so it
+ * never meets one that the receiver is closing, and there are never more sockets than attempts.
  */
 export function createDeliveryClient(
   options: TargetRules & { maxSockets: number },
@@ -47,7 +46,7 @@ export function createDeliveryClient(
   const attempt = async ({ url, headers, body }: DeliveryRequest, stop: AbortSignal): Promise<Outcome> => {
     const started = performance.now();
     const deadline = AbortSignal.timeout(timeout);
-    // A host that was allowed when the webhook was made need not be any more.
+    // The host may have been allowed when the webhook was created, and not any more.
     const answer: Answer =
       checkWebhookUrl(url, options) === undefined
         ? await exchange(

@@ -11,9 +11,9 @@ import { judge } from "./schedule.ts";
 import { secretContext } from "./service.ts";
 import { signatureHeaders } from "./signature.ts";
 
-/** Deliveries under way to one receiver, at most. */
+/** Concurrent deliveries to one receiver. */
 const PER_RECEIVER = 2;
-/** Webhooks served at once: those whose receivers answer, and, in a lane of their own, those that take long. */
+/** Webhooks served at once, by lane: slow receivers have a lane of their own. */
 const FAST_AT_ONCE = 80;
 const SLOW_AT_ONCE = 20;
 export const SOCKETS_AT_MOST = PER_RECEIVER * (FAST_AT_ONCE + SLOW_AT_ONCE);
@@ -21,11 +21,11 @@ export const SOCKETS_AT_MOST = PER_RECEIVER * (FAST_AT_ONCE + SLOW_AT_ONCE);
 export const LEASE_SECONDS = 30;
 /** An exchange takes 10 s at most; none begins that could outlive the lease. So a turn is 15 s long. */
 const EXCHANGE_SECONDS = 15;
-/** How long a stop waits for what is under way before it breaks it off. */
+/** How long a stop waits for attempts under way before it aborts them. */
 const STOP_GRACE = 3 * SECOND;
-const LAPSED_BATCH = 500;
+const EXPIRED_BATCH = 500;
 const FAILURES_AT_MOST = 10;
-const UNSIGNED = "could not be signed: the operator of this service has to mend it";
+const UNSIGNED = "could not be signed: the operator of this service must fix this";
 export const UNSIGNED_WAIT_SECONDS = 60;
 
 export type DispatchDeps = {
@@ -36,21 +36,21 @@ export type DispatchDeps = {
 };
 
 export type Dispatcher = {
-  /** Begins to serve every webhook that is due and that there is room for; waits for none of them. */
+  /** Starts to serve the due webhooks that there is room for, without waiting for their turns. */
   sweep(): Promise<void>;
   /** Resolves when nothing is being served. */
   idle(): Promise<void>;
-  /** Takes nothing new, and waits a little for what is under way; what is broken off is sent again. */
+  /** Stops serving. Waits shortly for attempts under way; aborted ones are sent again. */
   stop(): Promise<void>;
 };
 
 type Lane = { slow: boolean; size: number; serving: Map<string, Promise<void>> };
 
 /**
- * Sends what is due. Any number of processes may do so at once: each webhook is leased to one of them, which
- * serves it for a turn, two deliveries at a time. A dead receiver costs its own turns alone; one that hangs is
- * served in the slow lane, so that it takes no place from those that answer.
- * @param onFree called when a turn has ended: there may be more to serve
+ * Sends due deliveries. Several processes may run it at once: each webhook is leased to one of them, which serves it for a
+ * turn, two deliveries at a time. A dead receiver costs only its own turns; one that hangs moves to the slow lane, where it
+ * does not hold up the others.
+ * @param onFree called when a turn has ended, as more webhooks may be due
  */
 export function createDispatcher(deps: DispatchDeps, onFree: () => void): Dispatcher {
   const { db, logger } = deps;
@@ -111,7 +111,7 @@ export function createDispatcher(deps: DispatchDeps, onFree: () => void): Dispat
     }
     const { url, body } = delivery;
     const outcome = await deps.client.deliver({ url, headers, body }, breakOff.signal);
-    // Broken off: nobody knows whether it arrived, so it stays due.
+    // Aborted: it may or may not have arrived, so it stays due.
     if (breakOff.signal.aborted && outcome.status === null) return;
     await recordOutcome(deps, leased, slow, delivery, outcome);
   }
@@ -123,7 +123,7 @@ export function createDispatcher(deps: DispatchDeps, onFree: () => void): Dispat
   return {
     async sweep() {
       const now = await readClock(db);
-      for (const lapsed of await store.listLapsedLeases(db, now, LAPSED_BATCH)) await release(db, lapsed);
+      for (const expired of await store.listExpiredLeases(db, now, EXPIRED_BATCH)) await release(db, expired);
       for (const lane of lanes) if (!stopped) await fillLane(lane, now);
     },
     idle,
@@ -136,7 +136,7 @@ export function createDispatcher(deps: DispatchDeps, onFree: () => void): Dispat
   };
 }
 
-/** The headers of an attempt; `undefined` when this process cannot open the secrets, which is no fault of the receiver. */
+/** The headers of an attempt; `undefined`: this process cannot open the secrets, which is not the receiver's fault. */
 function sign(
   { config, logger }: DispatchDeps,
   { accountId, id }: store.WebhookKey,
@@ -153,7 +153,7 @@ function sign(
   }
 }
 
-/** Writes what became of an attempt, and what it says about the receiver, in one transaction. */
+/** Records an attempt's outcome, and what it shows about the receiver, in one transaction. */
 async function recordOutcome(
   { db, logger }: DispatchDeps,
   key: store.WebhookKey,
@@ -182,14 +182,14 @@ async function recordOutcome(
   if (reason !== undefined) logger.warn({ webhookId: key.id, reason }, "a webhook was disabled");
 }
 
-/** Why nothing more is sent to a receiver, for people; `undefined`: more is. */
+/** Why the webhook is disabled, for people; `undefined`: it stays active. */
 function endOf(gone: boolean, failures: number, { error }: Outcome): string | undefined {
   if (gone) return "The receiver answered 410 Gone.";
   if (failures < FAILURES_AT_MOST) return undefined;
   return `${failures} deliveries in a row failed, each after its last attempt. The last one: ${error}.`;
 }
 
-/** Gives a lease back, unless somebody has taken it away meanwhile. */
+/** Releases a lease, unless it was taken over meanwhile. */
 async function release(db: Db, leased: store.Leased): Promise<void> {
   await inTransaction(db, async (trx) => {
     const now = await readClock(trx);

@@ -12,8 +12,8 @@ export type WebhookKey = { accountId: string; id: string };
 export type Leased = WebhookKey & { lease: string };
 
 /**
- * Webhooks of one lane that have something to send by now, the longest waiting first, and that nobody serves:
- * neither them nor another of the same account and receiver. While its account's feature is off, one waits.
+ * Due webhooks of one lane without a lease, the longest waiting first. Excludes those whose account has a lease on another
+ * webhook of the same receiver, and those whose account has the feature off.
  */
 export async function listDueWebhooks(
   db: Db,
@@ -33,8 +33,8 @@ export async function listDueWebhooks(
 }
 
 /**
- * Takes the lease of a webhook that is due. `false`: somebody else has it, or another of the same receiver, or
- * a transaction is just writing to it; it stays due.
+ * Takes the lease of a due webhook. `false`: it or another of the same receiver is leased, or a transaction is writing
+ * to it; it stays due.
  */
 export async function takeLease(db: Db, leased: Leased, now: Date, until: Date): Promise<boolean> {
   const { accountId, id, lease } = leased;
@@ -54,15 +54,15 @@ export async function takeLease(db: Db, leased: Leased, now: Date, until: Date):
   );
 }
 
-/** Leases whose process has died, or has lost the database. */
-export async function listLapsedLeases(db: Db, now: Date, limit: number): Promise<Leased[]> {
+/** Expired leases: their process has died, or has lost the database. */
+export async function listExpiredLeases(db: Db, now: Date, limit: number): Promise<Leased[]> {
   const { rows } = await sql<Leased>`
     select account_id as "accountId", id, lease from webhooks
     where lease is not null and leased_until <= ${now} limit ${limit}`.execute(db);
   return rows;
 }
 
-/** The webhook's row, held until the transaction ends, if the lease is still this one. */
+/** The webhook's row, locked until the transaction ends, if the lease is still this one. */
 export async function lockLeased(trx: Trx, { accountId, id, lease }: Leased): Promise<boolean> {
   const { rows } = await sql`
     select from webhooks where account_id = ${accountId} and id = ${id} and lease = ${lease}
@@ -71,8 +71,8 @@ export async function lockLeased(trx: Trx, { accountId, id, lease }: Leased): Pr
 }
 
 /**
- * Gives a lease back, with the webhook held by a statement before: so this one sees every delivery whose
- * transaction marked the webhook as due. It is due again when the next delivery is, but behind who waits already.
+ * Releases a lease. The caller has locked the webhook in an earlier statement, so that this one sees every delivery whose
+ * transaction marked the webhook as due. The webhook is due with its next delivery, behind those that wait already.
  */
 export async function dropLease(trx: Trx, { accountId, id, lease }: Leased, now: Date): Promise<void> {
   await sql`
@@ -84,7 +84,7 @@ export async function dropLease(trx: Trx, { accountId, id, lease }: Leased, now:
     where account_id = ${accountId} and id = ${id} and lease = ${lease}`.execute(trx);
 }
 
-/** A delivery about to be sent, with all that sending it takes. */
+/** A delivery, with everything that sending it needs. */
 export type TakenDelivery = {
   /** The database's time. */
   now: Date;
@@ -95,14 +95,14 @@ export type TakenDelivery = {
   url: string;
   /** Encrypted, the newest first; two while a rotation lasts. */
   secrets: Sealed[];
-  /** Deliveries that failed since the last that arrived. */
+  /** Deliveries that failed since the last success. */
   failures: number;
 };
 
 /**
- * The next delivery of a webhook, of those that are not under way. `undefined`: nothing is due, or it is no longer
- * for this process to send: the lease or the lane is another, or the webhook is gone or off.
- * @param seconds how long the lease must last yet
+ * The next delivery of a webhook that is not under way. `undefined`: none is due, or this process has lost the lease or the
+ * lane, or the webhook is deleted or disabled.
+ * @param seconds how much longer the lease must last
  */
 export async function findNextDelivery(
   db: Db,
@@ -159,7 +159,7 @@ export async function shortenWebhookWaits(
   await shortenWaits(db, "webhooks", "due_at", { pending, seconds: untilFirst });
 }
 
-/** The webhook's row, held until the transaction ends. */
+/** The webhook's row, locked until the transaction ends. */
 export async function holdWebhook(trx: Trx, { accountId, id }: WebhookKey): Promise<void> {
   await sql`select from webhooks where account_id = ${accountId} and id = ${id} for no key update`.execute(
     trx,
@@ -173,7 +173,7 @@ export type AttemptValues = {
   answerError: string | null;
 };
 
-/** Writes how an attempt went. `false`: it is not the last that was made, or somebody has let the delivery begin anew. */
+/** Records an attempt's outcome. `false`: a later attempt was made, or the delivery was restarted. */
 export async function writeAttempt(
   trx: Trx,
   accountId: string,
@@ -200,7 +200,7 @@ export async function writeAttempt(
   return numUpdatedRows === 1n;
 }
 
-/** Puts a delivery off that was not attempted. */
+/** Postpones a delivery that was not attempted. */
 export async function postponeDelivery(
   db: Db,
   accountId: string,
@@ -219,7 +219,7 @@ export async function postponeDelivery(
 }
 
 /**
- * Notes at the webhook what an attempt says about its receiver.
+ * Records at the webhook what an attempt shows about its receiver.
  * @returns how many deliveries have failed in a row; 0 for a webhook that is not active any more
  */
 export async function noteReceiver(
@@ -237,7 +237,7 @@ export async function noteReceiver(
   return rows[0]?.failures ?? 0;
 }
 
-/** Ends a webhook: nothing more is sent to it. */
+/** Disables a webhook. */
 export async function disableWebhook(
   trx: Trx,
   { accountId, id }: WebhookKey,

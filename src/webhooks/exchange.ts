@@ -6,17 +6,17 @@ import type { Resolve } from "./resolver.ts";
 
 export type DeliveryRequest = { url: string; headers: Record<string, string>; body: string };
 
-/** What came of a request: the status of the answer, or why there is none, for people. */
+/** The status of an answer, or why there is none, for people. */
 export type Answer = { status: number; error: null } | { status: null; error: string };
 
 export const NOT_PUBLIC = "the host does not lead to a public address";
 export const STOPPED = "broken off, as this service was stopping";
 
 const MAX_HEADER_BYTES = 16_384;
-/** How much of a body is let come, unread, so that a receiver is not cut off in the middle of its answer. */
+/** How much of an answer's body is received and dropped, so that the receiver can finish it. */
 const MAX_BODY_BYTES = 16_384;
 
-/** A look-up that gives a connection only those addresses of a host that it may be made to. */
+/** A look-up that returns only the permitted addresses of a host. */
 export function guardedLookup(
   resolve: Resolve,
   mayReach: (host: string, address: string) => boolean,
@@ -28,7 +28,7 @@ export function guardedLookup(
   return (host, { all }, callback) => {
     void find(host).then((allowed) => {
       const [first] = allowed;
-      // An unknown name and one that leads inside are one answer: else it would map the operator's network.
+      // The same answer for an unknown name and a private one, as a difference would map the operator's network.
       if (first === undefined) callback(new UnreachableHost(), []);
       else if (all === true) callback(null, [...allowed]);
       else callback(null, first.address, first.family);
@@ -38,8 +38,8 @@ export function guardedLookup(
 
 /**
  * Sends one POST over a connection of its own, follows no redirect, and drops the body of the answer.
- * @param lookup asked for the addresses of every host that is not an address itself
- * @param signal breaks it off, at whatever stage; a status that has come by then still counts
+ * @param lookup resolves every host that is not an address
+ * @param signal aborts it at any stage; a status received by then still counts
  */
 export async function exchange(
   { url, headers, body }: DeliveryRequest,
@@ -54,7 +54,7 @@ export async function exchange(
     headers,
     signal,
     lookup,
-    // Neither a kept connection nor a proxy from the environment, which would make the connection for us.
+    // No kept connection, and no proxy from the environment: both would bypass the look-up.
     agent: false,
     maxHeaderSize: MAX_HEADER_BYTES,
     rejectUnauthorized: true,
@@ -68,7 +68,7 @@ export async function exchange(
       bytes += chunk.length;
       if (bytes > MAX_BODY_BYTES) request.destroy();
     });
-    // Broken off after the status: `close` says the rest.
+    // Aborted after the status: `close` handles the rest.
     response.on("error", () => {});
   });
   request.on("error", (error) => {
@@ -95,7 +95,7 @@ const SAID: readonly [RegExp, string][] = [
   [/^HPE_/, "the answer is not HTTP"],
 ];
 
-/** An error of the network in words for the owner of the receiver, which say nothing of this side. */
+/** A network error in words for the receiver's owner, without details of this network. */
 function explain(error: Error): string {
   if (error instanceof UnreachableHost) return NOT_PUBLIC;
   const code = "code" in error ? String(error.code) : "";

@@ -1,13 +1,13 @@
 import { line, type MailLine, named, own, who } from "../mail/line.ts";
 import type { Mail } from "../mail/service.ts";
 
-/** What people are mailed about webhooks. */
+/** Mails about webhooks. */
 type Context = { appName: string; publicUrl: string };
 type Person = { email: string; name: string };
 type Change = { by: Person; accountName: string; host: string };
 
 const NOT_RIGHT = (publicUrl: string): MailLine[] => [
-  line`If that is not right, delete it at once: whoever receives its events reads what happens in the account.`,
+  line`If you don't expect this, delete it at once: its receiver can read what happens in the account.`,
   own(`${publicUrl}/settings/webhooks`),
 ];
 
@@ -54,7 +54,7 @@ export function webhookSecretMail(
     subject: line`${own(appName)}: a webhook of ${named(accountName)} has another secret`,
     paragraphs: [
       line`Hello,`,
-      line`${who(by)} has replaced the secret of a webhook of the account ${named(accountName)}, which sends to ${named(host)}. Whoever has the new one can sign as this service does.`,
+      line`${who(by)} has replaced the secret of a webhook of the account ${named(accountName)}, which sends to ${named(host)}. Anyone who has the new secret can sign events as this service does.`,
       ...NOT_RIGHT(publicUrl),
     ],
   };

@@ -16,7 +16,7 @@ export const LEASE_SECONDS = 30;
 /** An exchange takes 10 s at most; none begins that could outlive the lease. */
 const EXCHANGE_SECONDS = 15;
 const PAGE = 50;
-/** After each failed attempt, and the last one for ever: nothing is given up, and a receiver that is back is soon seen. */
+/** Waits after failed attempts; the last one repeats for ever, as no event is given up. */
 const WAITS = [5, 30, 60, 300] as const;
 export const LONGEST_WAIT = 300;
 const UNSIGNED = "could not be signed: SECRETS_KEY lacks the key that sealed the secret";
@@ -29,10 +29,10 @@ export type OperatorDispatchDeps = {
 };
 
 /**
- * Sends the operator's webhook what it has not had yet, one event after the other, and ends when there is no more
- * or when one does not arrive: that one is tried again, and those behind it wait. So the receiver has every event
- * at least once and in the order of the feed. Any number of processes may call this at once: one of them sends.
- * @param stopping begins nothing more once it is aborted
+ * Sends events to the operator's webhook one by one, until there are no more or one fails. A failed event is tried again,
+ * and later ones wait, so that the receiver gets every event at least once and in the order of the feed. Several processes
+ * may call it at once: one of them sends.
+ * @param stopping once aborted, no further event is sent
  */
 export async function sendOperatorEvents(deps: OperatorDispatchDeps, stopping: AbortSignal): Promise<void> {
   const { db } = deps;
@@ -75,11 +75,14 @@ async function sendEvent(
   }
   const attempt = { lease, cursor, at, status };
   if (error === null) return store.advanceCursor(db, attempt, addSeconds(at, LEASE_SECONDS));
-  // Broken off: nobody knows whether it arrived, so it is still to be sent.
+  // Aborted: it may or may not have arrived, so it is sent again.
   if (stopping.aborted && status === null) return false;
   const attempts = target.attempts + 1;
   const wait = WAITS[target.attempts] ?? LONGEST_WAIT;
-  logger.warn({ event: event.id, attempts, error, wait }, "the operator's webhook did not take an event");
+  logger.warn(
+    { event: event.id, attempts, error, wait },
+    "an event could not be delivered to the operator's webhook",
+  );
   await inTransaction(db, async (trx) => {
     const dueAt = addSeconds(await readClock(trx), wait);
     await store.postponeEvent(trx, attempt, { attempts, error, dueAt });

@@ -12,10 +12,10 @@ import * as store from "./operator-store.ts";
 import type { WebhookDeps } from "./service.ts";
 import { targetRules } from "./target.ts";
 
-/** How long a stop waits for what is under way before it breaks it off. */
+/** How long a stop waits for attempts under way before it aborts them. */
 const STOP_GRACE = 3 * SECOND;
 
-/** Keeps the operator's webhook up with the operator's feed: when that has grown, and every 5 s for what is due again. */
+/** Sends new events to the operator's webhook as the feed grows, and every 5 s those that are due again. */
 export function deliverOperatorWebhook(
   { db, config, changeBus }: WebhookDeps & { changeBus: ChangeBus },
   logger: Logger,
@@ -46,7 +46,7 @@ export function shortenOperatorWaits(db: Db): Promise<void> {
   return store.shortenOperatorWaits(db, { leaseSeconds: LEASE_SECONDS, waitSeconds: LONGEST_WAIT });
 }
 
-/** After a rotation of SECRETS_KEY, seals the webhook's secrets anew, so that the older key can be taken out. */
+/** Seals the webhook's secrets with the newest SECRETS_KEY after a rotation, so that older keys can be taken out. */
 export async function resealOperatorSecrets({ db, config }: WebhookDeps): Promise<void> {
   const { secretsKeys } = config;
   const [newest] = secretsKeys;

@@ -11,13 +11,13 @@ import type { WebhookDeps } from "./service.ts";
 import { newWebhookSecret, OLD_SECRET_SECONDS } from "./signature.ts";
 import { assertSendable, targetRules } from "./target.ts";
 
-/** Where in the database its secret belongs. */
+/** The context that its secret is sealed with. */
 export const OPERATOR_SECRET = "operator-webhook";
 
 /**
- * Has the events of all accounts sent to a URL, from now on (CONTRACT.md §8). Another URL goes on where the one
- * before it stood, under the same secret.
- * @returns the secret where there was no webhook, which is shown this once
+ * Sets the URL that receives the events of all accounts from now on (CONTRACT.md §8). A changed URL continues at the same
+ * event, with the same secret.
+ * @returns the secret of a new webhook, which is shown only once
  * @throws Problem bad_request {field: "url"}
  */
 export async function putOperatorWebhook(
@@ -62,7 +62,7 @@ export async function getOperatorWebhook(db: Db): Promise<OperatorWebhook> {
 }
 
 /**
- * Gives the webhook a new secret; the one before signs beside it for 24 h.
+ * Replaces the webhook's secret; for 24 h deliveries are signed with both.
  * @throws Problem not_found
  */
 export async function rotateOperatorSecret(

@@ -23,7 +23,7 @@ export function findOperatorWebhook(db: Db) {
     .executeTakeFirst();
 }
 
-/** Writes the webhook, which begins behind the last event of the feed. `false`: there is one. */
+/** Creates the webhook, which starts after the last event of the feed. `false`: there is one already. */
 export async function insertOperatorWebhook(
   trx: Trx,
   url: string,
@@ -39,8 +39,8 @@ export async function insertOperatorWebhook(
 }
 
 /**
- * Sends to another URL from now on, at once and from where it stands.
- * @returns the URL before; `undefined`: it is the same
+ * Changes the URL; the next event is due at once.
+ * @returns the previous URL; `undefined`: it is the same
  */
 export async function changeUrl(trx: Trx, url: string, now: Date): Promise<string | undefined> {
   const before = await trx.selectFrom("operator_webhook").select("url").forNoKeyUpdate().executeTakeFirst();
@@ -64,7 +64,7 @@ export async function deleteOperatorWebhook(trx: Trx): Promise<string | undefine
   return (await trx.deleteFrom("operator_webhook").returning("url").executeTakeFirst())?.url;
 }
 
-/** Takes the webhook for one sender, if it is due and has something to send. */
+/** Leases the webhook to one sender, if an event is due. */
 export async function takeOperatorLease(db: Db, lease: string, now: Date, until: Date): Promise<boolean> {
   const { numAffectedRows } = await sql`
     update operator_webhook set lease = ${lease}, leased_until = ${until}
@@ -73,7 +73,7 @@ export async function takeOperatorLease(db: Db, lease: string, now: Date, until:
   return numAffectedRows === 1n;
 }
 
-/** What sending takes, read anew for each event. */
+/** What sending needs, read for each event. */
 export type OperatorTarget = {
   /** The database's time. */
   now: Date;
@@ -112,10 +112,10 @@ export async function findLeasedTarget(
   return { ...target, secrets };
 }
 
-/** How an attempt at the event behind `cursor` went. */
+/** The outcome of an attempt at the event after `cursor`. */
 export type OperatorAttempt = { lease: string; cursor: number; at: Date; status: number | null };
 
-/** Goes on behind the event that has arrived. `false`: the lease is lost, and somebody sends it once more. */
+/** Moves the cursor past the delivered event. `false`: the lease is lost, and another process sends it again. */
 export async function advanceCursor(
   db: Db,
   { lease, cursor, at, status }: OperatorAttempt,
@@ -137,7 +137,7 @@ export async function advanceCursor(
   return numUpdatedRows === 1n;
 }
 
-/** Stays where it is, and tries the same event again then. */
+/** Keeps the cursor, and schedules the same event again. */
 export async function postponeEvent(
   db: Db,
   { lease, cursor, at, status }: OperatorAttempt,
@@ -200,7 +200,7 @@ export async function findSealedByOther(
   };
 }
 
-/** Puts the same secrets back under another seal, unless they have changed since they were read. */
+/** Writes the secrets sealed with another key, unless they have changed since they were read. */
 export async function writeOperatorResealed(
   db: Db,
   present: Sealed,

@@ -1,14 +1,15 @@
 import { type AccountEventType, EVENT_SCOPES } from "../events/schemas.ts";
+import type { TokenAccess } from "../http/access.ts";
 import { Problem } from "../lib/problems.ts";
 import { coversScope } from "../lib/scopes.ts";
 
-/** Who asks, and what they may read: a token, or a member, who may read all that is the account's. */
+/** The caller and its scopes: a token, or a member, who may read everything in the account. */
 export type Reader = { accountId: string; scopes: readonly string[] };
 
 /**
- * The second half of the scopes of CONTRACT.md §3. Whoever would learn of events by a webhook, or get a secret to pass
- * for this service with, must be allowed to read its types. To list webhooks and to delete them, `webhooks:manage` is
- * enough: that says where events go, and not what is in them.
+ * The second half of the scopes of CONTRACT.md §3. A caller that would receive events by a webhook, or a secret to sign
+ * them, needs the scopes to read its event types. Listing and deleting webhooks needs `webhooks:manage` alone: that shows
+ * where events go, not their content.
  * @throws Problem scope_missing
  */
 export function assertMayRead({ scopes }: Reader, eventTypes: readonly string[], publicUrl: string): void {
@@ -21,3 +22,10 @@ export function assertMayRead({ scopes }: Reader, eventTypes: readonly string[],
     "The token needs the scope to read each of the webhook's event types: all of `details.requiredScopes`.",
   );
 }
+
+/** What calls about webhooks take, before what their events' types do. */
+export const WEBHOOKS_ACCESS = {
+  by: "token",
+  scopes: ["webhooks:manage"],
+  feature: "public_api_webhooks",
+} as const satisfies TokenAccess;

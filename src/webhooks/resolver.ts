@@ -1,16 +1,16 @@
 import { promises as dns, type LookupAddress } from "node:dns";
 import { isNamed, type TargetRules } from "./target.ts";
 
-/** Finds the addresses of a host. Rejects, or finds none, when there are none. */
+/** Resolves a host. Rejects, or returns none, if it has no address. */
 export type Resolve = (host: string) => Promise<readonly LookupAddress[]>;
 
 const TIMEOUT = 2_000;
 const TRIES = 2;
 
 /**
- * Asks DNS itself, and not the system's `getaddrinfo`: that one holds one of the process's four threads until
- * it is answered, so that four names whose servers are silent would stall every other delivery, and passwords too.
- * Hosts that the operator named may stand in the system's own tables; those are asked of the system.
+ * Queries DNS directly. The system's `getaddrinfo` would block one of the process's four threads, so that four silent name
+ * servers would stall all deliveries, and password hashing too. Hosts that the operator named are resolved by the system,
+ * as its own tables may contain them.
  * @param servers the DNS servers; absent: the machine's
  */
 export function createResolver(rules: TargetRules, servers?: readonly string[]): Resolve {

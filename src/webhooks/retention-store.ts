@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import type { Db } from "../database/connection.ts";
 import type { WebhookKey } from "./dispatch-store.ts";
 
-/** Deliveries of any account that were made before then, the oldest first. */
+/** Deliveries of all accounts from before then, the oldest first. */
 export async function listOldDeliveries(
   db: Db,
   before: Date,
@@ -27,7 +27,7 @@ export async function listDeletedWebhooks(db: Db, limit: number): Promise<Webhoo
   return rows;
 }
 
-/** @returns how many of the webhook's deliveries went, at most `limit` */
+/** @returns how many deliveries of the webhook were deleted, at most `limit` */
 export async function deleteDeliveriesOf(
   db: Db,
   { accountId, id }: WebhookKey,

@@ -90,7 +90,7 @@ export function webhookRoutes(app: App, deps: GateDeps & WebhookDeps): void {
       schema: {
         operationId: "getWebhook",
         summary: "Read a webhook",
-        description: "A webhook that is `DISABLED` says why; delete it, and make it anew.",
+        description: "`disabledReason` says why a webhook is `DISABLED`; delete it and create a new one.",
         tags: ["Webhooks"],
         params: WebhookParams,
         response: { 200: OneWebhook },

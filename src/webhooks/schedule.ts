@@ -16,22 +16,22 @@ export const WAITS: readonly number[] = [
 const SLOW_MILLISECONDS = 5_000;
 const GONE = 410;
 
-/** What an attempt tells: the part of an outcome that rules go by. */
+/** The part of an outcome that the rules depend on. */
 type Attempt = { ok: boolean; status: number | null; milliseconds: number; timedOut: boolean };
 
 export type Verdict = {
   status: "PENDING" | "DELIVERED" | "FAILED";
   /** When to try again, in seconds from now; null: never. */
   waitSeconds: number | null;
-  /** Whether the receiver wants nothing more. */
+  /** Whether the receiver has unsubscribed. */
   gone: boolean;
-  /** Whether the receiver belongs in the slow lane: it took half of the time it has, or more. */
+  /** Whether the receiver belongs in the slow lane: it took half of the time-out or more. */
   slow: boolean;
 };
 
 /**
- * What becomes of a delivery after an attempt.
- * @param attempts how many came to an end before this one
+ * The state of a delivery after an attempt.
+ * @param attempts how many were completed before this one
  */
 export function judge(attempts: number, { ok, status, milliseconds, timedOut }: Attempt): Verdict {
   const gone = status === GONE;

@@ -6,7 +6,7 @@ import type { WebhookKey } from "./dispatch-store.ts";
 /** A webhook's secrets as they are stored. */
 export type StoredSecrets = WebhookKey & { secret: Sealed; oldSecret: Sealed | null };
 
-/** Webhooks with a secret that another key than this one sealed, in the order of their keys, after `after`. */
+/** Webhooks with a secret that another key has sealed, in the order of their keys, after `after`. */
 export async function listSealedByOthers(
   db: Db,
   keyId: string,
@@ -35,7 +35,7 @@ export async function listSealedByOthers(
   }));
 }
 
-/** Puts the same secrets back under another seal, unless they have changed since they were read. */
+/** Writes the secrets sealed with another key, unless they have changed since they were read. */
 export async function writeResealed(
   db: Db,
   stored: StoredSecrets,

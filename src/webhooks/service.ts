@@ -55,8 +55,8 @@ export function secretContext(accountId: string, webhookId: string): string {
 }
 
 /**
- * Adds a webhook within the transaction of whoever may. Holds the account, so that no two pass its limit together.
- * @param id a form's, which so counts once
+ * Adds a webhook within the caller's transaction. Locks the account, so that two calls cannot pass its limit together.
+ * @param id drawn for a form, which makes sending it twice idempotent
  * @throws Problem bad_request {field}, webhook_limit_reached, form_refused
  */
 export async function addWebhook(
@@ -135,8 +135,7 @@ export async function holdWebhook(trx: Trx, accountId: string, id: string): Prom
 }
 
 /**
- * Deletes a webhook, and with it everything that was still to be sent to it, within the transaction of whoever may; one
- * that is deleted already stays so.
+ * Deletes a webhook and its pending deliveries, within the caller's transaction. Idempotent.
  */
 export function removeWebhook(trx: Trx, accountId: string, id: string): Promise<void> {
   return store.markDeleted(trx, accountId, id);
@@ -144,7 +143,7 @@ export function removeWebhook(trx: Trx, accountId: string, id: string): Promise<
 
 /**
  * Gives a webhook a new secret. The one before signs beside it for 24 h; one still older stops at once.
- * @param shown the `oldSecretUntil` of the page that asks: once for each time that it was shown
+ * @param shown the `oldSecretUntil` that the page showed: once for each time that it was shown
  * @throws Problem not_found, scope_missing, webhook_disabled, form_refused when the secret is another by now
  */
 export async function replaceSecret(
@@ -207,7 +206,7 @@ export function redeliver(
   });
 }
 
-/** The same in the transaction of whoever may. */
+/** The same within the caller's transaction. */
 export async function restartDelivery(
   trx: Trx,
   config: WebhookDeps["config"],

@@ -173,7 +173,7 @@ export function listDeliveries(
   return query.select(DELIVERY_COLUMNS).orderBy("event_number", "desc").limit(limit).execute();
 }
 
-/** Lets a delivery begin anew, and its webhook be looked at. `undefined`: there is none, or not of that webhook. */
+/** Restarts a delivery and marks its webhook as due. `undefined`: the webhook has no such delivery. */
 export async function restartDelivery(
   trx: Trx,
   accountId: string,

@@ -74,8 +74,8 @@ export function isNamed(host: string, { privateHosts }: TargetRules): boolean {
 }
 
 /**
- * Whether an IP address is one of the public internet: unicast, global and assigned to nobody's inside.
- * What wraps an IPv4 address counts as that one if networks in use translate it (mapped, NAT64), and else is refused.
+ * Whether an IP address belongs to the public internet: unicast, global, not reserved for private networks. An IPv6 address
+ * that wraps an IPv4 address is judged by that one if networks translate it (mapped, NAT64), else refused.
  */
 export function isPublicAddress(address: string): boolean {
   // A zone names a link, and nothing public is tied to one.

@@ -38,7 +38,7 @@ async function end(
 
 describe("tokens", () => {
   test.each(["revoked_at", "expires_at"] as const)(
-    "are forgotten 30 days after their end (%s), with what they minted; whoever asked is still named",
+    "are deleted 30 days after their end (%s), with their descendants; approvals keep the token's name",
     async (how) => {
       const fixture = await createFixture(app);
       const accountId = accountKey(fixture.account);
@@ -100,7 +100,7 @@ describe("tokens", () => {
     expect(await forgetEndedTokens(db)).toBe(1);
   });
 
-  test("are referred to by these tables alone: whoever adds one adds it to the sweep", async () => {
+  test("are referred to by these tables alone: a new one must be added to the sweep", async () => {
     const { rows } = await sql<{ name: string }>`
       select conrelid::regclass::text as name from pg_constraint
       where contype = 'f' and confrelid = 'tokens'::regclass order by 1`.execute(db);
@@ -121,7 +121,7 @@ describe("invitations", () => {
       .select(["used_at", "expires_at"])
       .execute();
 
-  test("are forgotten 30 days after they were used or lapsed; the person stays", async () => {
+  test("are deleted 30 days after they were used or expired; the person stays", async () => {
     const fixture = await createFixture(app);
     for (let i = 0; i < 3; i++) await invite(app, fixture.account, "viewer");
     const ids = (

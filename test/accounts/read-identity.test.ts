@@ -28,7 +28,7 @@ async function addMember(
 }
 
 describe("GET /auth/me", () => {
-  test("names the token and its account, and nobody while nobody has taken it on", async () => {
+  test("names the token and its account, and no owner while the account is unclaimed", async () => {
     const fixture = await createFixture(app, { claimed: false, scopes: ["payments:read", "jobs:read"] });
     const { status, body } = await api(fixture.token, "/auth/me");
     expect(status).toBe(200);

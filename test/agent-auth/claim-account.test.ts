@@ -171,7 +171,7 @@ describe("the page behind the mailed link", () => {
   });
 });
 
-describe("somebody who signs in here already", () => {
+describe("a person who has a sign-in already", () => {
   test("is asked to sign in, comes back, and claims with nothing but the code", async () => {
     const human = await createPerson();
     const started = await begin(human.email);
@@ -194,7 +194,7 @@ describe("somebody who signs in here already", () => {
     expect((await signIn(app, human.email)).status).toBe(303);
   });
 
-  test("cannot be taken over by whoever has the link: no password of theirs is set", async () => {
+  test("cannot be taken over by holding the link: no password is set", async () => {
     const human = await createPerson();
     const started = await begin(human.email);
     const answer = await claimAsNewPerson(app, started, { password: "another long password" });
@@ -242,7 +242,7 @@ describe("somebody who signs in here already", () => {
 });
 
 describe("guessing", () => {
-  test("ends the claim at the fifth wrong code, whoever has the right one then", async () => {
+  test("ends the claim at the fifth wrong code, also for the right code afterwards", async () => {
     const started = await begin();
     const left = ["4 tries are left", "3 tries are left", "2 tries are left", "One try is left"];
     for (const text of left) {
@@ -336,7 +336,7 @@ describe("a claim works once", () => {
     expect([await isClaimed(first), await isClaimed(second)]).toEqual([true, true]);
   });
 
-  test("replayed, replaced, lapsed, expired, unknown: refused, with a word on why", async () => {
+  test("replayed, replaced, expired or unknown: refused, with the reason", async () => {
     const used = await begin();
     await claim(app, used);
     const replaced = await begin();
@@ -371,7 +371,7 @@ describe("a claim works once", () => {
 });
 
 describe("where no mail goes out", () => {
-  test("nobody can claim, and API and pages say so", async () => {
+  test("no one can claim, and API and pages say so", async () => {
     const mute = await startService({ TRUST_PROXY: "1" }, service.config.databaseUrl);
     const agent = await createAgent(mute.app);
     const email = newEmail();

@@ -143,7 +143,7 @@ describe("limits hold exactly, by address", () => {
     expect((await register(app)).status).toBe(200);
   });
 
-  test("5 mails an hour go to a person, however many agents name them, and a lost limit costs nobody else", async () => {
+  test("5 mails an hour go to a person, however many agents name them; other people are not limited by that", async () => {
     const email = newEmail();
     const agents = await Promise.all(Array.from({ length: 4 }, () => createAgent(app)));
     const answers = await Promise.all(

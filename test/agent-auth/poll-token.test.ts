@@ -85,7 +85,7 @@ describe("an agent that waits for its human", () => {
     expect((await poll(app, agent)).status).toBe(200);
   });
 
-  test("that begins the claim anew begins its polls anew", async () => {
+  test("that restarts the claim resets its polls", async () => {
     const agent = await createAgent(app);
     await startClaim(service, agent);
     await poll(app, agent);
@@ -94,7 +94,7 @@ describe("an agent that waits for its human", () => {
     expectOAuthRefusal(await poll(app, agent), 400, "authorization_pending");
   });
 
-  test("hears when the claim has lapsed, and may start another with the same claim token", async () => {
+  test("learns when the claim has expired, and can start another with the same claim token", async () => {
     const agent = await createAgent(app);
     await startClaim(service, agent);
     await letClaimAge(db, agent, 31);
@@ -159,7 +159,7 @@ describe("the token of a claim", () => {
     expectOAuthRefusal(await poll(app, late), 400, "invalid_grant");
   });
 
-  test("is not given to an account that an owner has taken on by an invitation: nobody said what it may do", async () => {
+  test("is not issued for an account whose owner came by an invitation, as no one has granted scopes", async () => {
     const agent = await createAgent(app);
     const started = await startClaim(service, agent);
     const { token } = await invite(app, agent.id, "owner");
@@ -190,7 +190,7 @@ describe("the token of a claim", () => {
     expect((await poll(app, agent)).status).toBe(200);
   });
 
-  test("comes of a claim by somebody who signs in here already, too", async () => {
+  test("comes of a claim by a person who has a sign-in already, too", async () => {
     const human = await createHuman(app, (await createFixture(app)).account);
     const agent = await createAgent(app);
     const started = await startClaim(service, agent, human.email);
@@ -200,7 +200,7 @@ describe("the token of a claim", () => {
 });
 
 describe("the token endpoint", () => {
-  test("holds up nobody's account for a claim token that somebody made up", async () => {
+  test("does not lock an account for a forged claim token", async () => {
     const { account } = await createFixture(app);
     const accountId = accountKey(account);
     const claimToken = newSecret("ot_clm_", accountId).value;

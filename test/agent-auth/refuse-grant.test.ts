@@ -90,14 +90,14 @@ describe("the key that a claim has promised to an agent", () => {
     }
   });
 
-  test("is shown no more, and given to nobody, once its time is over", async () => {
+  test("is no longer shown or issued once it has expired", async () => {
     const { agent, owner } = await begin();
     await letRegistrationAge(db, agent, 25);
     expect(said(await open(app, KEYS, owner))).not.toContain("Not fetched yet");
     expectOAuthRefusal(await poll(app, agent), 400, "invalid_grant");
   });
 
-  test("is seen and not refused by a viewer, and is nobody else's business", async () => {
+  test("is seen and not refused by a viewer, and hidden from other accounts", async () => {
     const { agent, owner } = await begin();
     const { token, email } = await invite(app, agent.id, "viewer");
     const cookie = String(

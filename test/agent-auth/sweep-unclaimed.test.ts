@@ -33,7 +33,7 @@ test("an agent's token ends with the window by itself, before any sweep", async 
   expect((await me(agent.token)).status).toBe(401);
 });
 
-test("nothing is left of an account that nobody claimed, but what the operator's feed has told", async () => {
+test("nothing is left of an unclaimed account but its events in the operator's feed", async () => {
   await extendOperatorFeed(db);
   const before = await digestRows(db);
   const agent = await createAgent(app);

@@ -59,7 +59,7 @@ test("an agent with everything that the API gave it, and a browser, cannot claim
   await claim(app, started);
 });
 
-test("an agent in the browser of somebody else who is signed in cannot, either", async () => {
+test("an agent in the browser of another signed-in person cannot, either", async () => {
   const started = await startClaim(service, await createAgent(app));
   const owner = await createHuman(
     app,

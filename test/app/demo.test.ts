@@ -55,7 +55,7 @@ test("the demo's mailbox answers a Host that is this machine alone, so that no r
   await demo.close();
 });
 
-test("a secret that nobody gave is kept for the next start, for its owner's eyes alone", async () => {
+test("a secret that was not configured is kept for the next start, readable by its owner alone", async () => {
   const folder = await mkdtemp(join(tmpdir(), "countersign-secret-"));
   const dataDir = join(folder, "data");
   const both = await Promise.all([

@@ -6,6 +6,7 @@ import { shortenWaits } from "../../src/app/waits.ts";
 import { bookReversals } from "../../src/approvals/reversals.ts";
 import { insertProcessorEvent } from "../../src/billing/event-store.ts";
 import { findLatestPayment, listReversals } from "../../src/billing/payment-service.ts";
+import { insertTopUp } from "../../src/billing/top-up-store.ts";
 import { readClock } from "../../src/database/clock.ts";
 import { inTransaction } from "../../src/database/transaction.ts";
 import { extendOperatorFeed } from "../../src/events/operator-service.ts";
@@ -75,8 +76,20 @@ test("after the database's clock was set back, no lease and no wait lasts longer
     insertMail(trx, { ...letter, giveUpAt: addSeconds(now, DAY_SECONDS) }, now),
   );
   await claimMail(db, { leaseSeconds: 120, urgentOnly: false });
-  const event = { id: newId(), type: "x", intentId: null, setupId: null, accountId: null };
+  const none = { intentId: null, setupId: null, sessionId: null, sent: null, accountId: null };
+  const event = { id: newId(), type: "x", ...none };
   await insertProcessorEvent(db, event, { now, dueAt: addSeconds(now, 60) });
+
+  const topUp = {
+    accountId: accountKey(subscriber.account),
+    id: newId(),
+    amountCents: 2_000,
+    currency: "usd",
+    askedBy: { kind: "lost" },
+    processor: "stripe_test",
+    expiresAt: addSeconds(now, DAY_SECONDS),
+  } as const;
+  await inTransaction(db, (trx) => insertTopUp(trx, topUp, now));
 
   await clock.set(-3 * DAY_SECONDS);
   const before = await readWaits();
@@ -88,6 +101,7 @@ test("after the database's clock was set back, no lease and no wait lasts longer
   const longest: Record<string, number> = {
     "payments.due_at": 40,
     "payments.leased_until": 40,
+    "top_ups.due_at": DAY_SECONDS,
     "processor_events.due_at": HOUR_SECONDS,
     "mails.due_at": HOUR_SECONDS,
     "mails.leased_until": 120,

@@ -71,7 +71,7 @@ describe("mail about approvals that wait", () => {
     await sweep();
     const mails = await mailsTo(watched);
     expect(mails).toHaveLength(1);
-    expect(mails[0]?.body).toContain("$450.00 USD to “Maria G.”, asked for by “Test agent”");
+    expect(mails[0]?.body).toContain("fund $450.00 USD for “Maria G.”, asked for by “Test agent”");
     expect(mails[0]?.body).toContain(body.approval.approvalUrl);
     expect(mails[0]?.body).not.toMatch(/confirm\b.*http/);
   });
@@ -90,7 +90,7 @@ describe("mail about approvals that wait", () => {
     const lines = mail?.body?.split(/[\n\r\u2028]+/) ?? [];
     expect(lines.filter((line) => line.includes("Decide here"))).toHaveLength(1);
     expect(lines.find((line) => line.includes("Decide here"))).toMatch(
-      /^\$450\.00 USD to “Maria Decide here/,
+      /^fund \$450\.00 USD for “Maria Decide here/,
     );
     expect(mail?.body).not.toContain("\u202e");
   });

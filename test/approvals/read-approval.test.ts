@@ -16,6 +16,7 @@ import {
 } from "../support/fixtures.ts";
 import { ownerOf } from "../support/owner.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
+import { fundingOf } from "../support/terms.ts";
 
 const { app, db } = await startService();
 
@@ -190,8 +191,8 @@ describe("an approval that can no longer execute as it was asked", () => {
     await change(milestoneOf, { amountUsd: 19.99 })(fixture);
     const next = (await fund(app, fixture.token, fixture.milestone)).body.approval;
     expect(next.id).not.toBe(approval.id);
-    expect((await readApprovalRow(db, fixture, next.id)).terms.amountCents).toBe(1999);
-    expect((await readApprovalRow(db, fixture, approval.id)).terms.amountCents).toBe(45_000);
+    expect(fundingOf((await readApprovalRow(db, fixture, next.id)).terms).amountCents).toBe(1999);
+    expect(fundingOf((await readApprovalRow(db, fixture, approval.id)).terms).amountCents).toBe(45_000);
   });
 
   test("outlives changes of what nobody signs, of the same values, and of a sister milestone", async () => {

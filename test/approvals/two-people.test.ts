@@ -151,7 +151,9 @@ describe("the first signature", () => {
     const mails = await mailsTo(db, bob.email);
     const second = mails.filter(({ subject }) => subject.includes("needs a second confirmation"));
     expect(second).toHaveLength(1);
-    expect(second[0]?.body).toContain(`“Hanna” (${hanna.email}) has confirmed a payment of $450.00 USD`);
+    expect(second[0]?.body).toContain(
+      `“Hanna” (${hanna.email}) has confirmed for the account “Acme”: fund $450.00 USD for “Maria G.”`,
+    );
     expect(second[0]?.body).toContain(story.path);
     expect([await mailsTo(db, hanna.email), await mailsTo(db, viewer.email)]).toEqual([[], []]);
   });

@@ -9,26 +9,28 @@ const words = (text: string) => text.split(" ");
 /** From the ground up: a file imports from its own folder and from those before it. */
 const FOLDERS = words(
   "lib config database jobs mail http audit accounts sign-in passkeys team events contracts billing receipts " +
-    "approvals webhooks agent-auth mcp operator web app main.ts countersign.mjs stdio verify-receipt.ts",
+    "approvals webhooks agent-auth mcp operator web api-docs app main.ts countersign.mjs stdio verify-receipt.ts",
 );
-const FEATURES = FOLDERS.slice(FOLDERS.indexOf("audit"), FOLDERS.indexOf("app"));
+const FEATURES = FOLDERS.slice(FOLDERS.indexOf("audit"), FOLDERS.indexOf("api-docs"));
 
 /** A file of a feature ends in its role. A role imports from its own line and from the lines before it. */
 const ROLES = {
-  texts: words("schemas mails operations processor roles"),
+  texts: words("schemas mails operations processor roles terms"),
   data: words("store"),
   // The one thing that the name says, without HTTP. `sandbox` keeps books of its own, so it holds SQL.
   parts: [
     ...words("assertion attempts background boundaries challenge checks claim client cookie"),
     ...words("declines deps exchange file json keys limits merge party passwords pricing queue refusals"),
     ...words(
-      "registration report requirements resolver rules sandbox schedule schema scopes signature signers state stripe target terms",
+      "registration report requirements resolver rules sandbox schedule schema scopes signature signers state stripe outgoing checkout source ups target",
     ),
     ...words("to token validators verifier waiters wire"),
   ],
-  rules: words("service attempt booking decide events funding payment reversals signer submission"),
+  rules: words(
+    "service attempt booking charge payout refund refusal returns sending steps decide events funding payment reversals signer submission",
+  ),
   outside: words(
-    "answers calls errors gate server tools form forms view deliveries paths amount words routes jobs page pages",
+    "acts answers calls errors gate server tools form forms view deliveries paths amount words routes jobs page pages",
   ),
   kit: words("assets layout memberships presence reversals signing site wording zone"),
 };

@@ -6,6 +6,7 @@ import { createSandbox } from "../../src/billing/sandbox.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { Description } from "../fuzz/description.ts";
 import { connectAgent, dataOf, listen, refusalOf } from "../support/api-client.ts";
+import { setPayoutAccount } from "../support/escrow.ts";
 import { createFixture } from "../support/fixtures.ts";
 import { createHuman } from "../support/humans.ts";
 import { waitUntil } from "../support/process.ts";
@@ -53,7 +54,7 @@ describe("the whole way of an agent, by the generated client, over the wire", ()
     const me = await dataOf(api.GET("/auth/me"));
     expect([me.account.organizationId, me.account.claimed]).toEqual([account, true]);
     const { capabilities } = await dataOf(api.GET("/capabilities"));
-    expect(capabilities).toEqual({ paymentsWrite: true, credits: false, webhooks: true });
+    expect(capabilities).toEqual({ paymentsWrite: true, credits: true, webhooks: true });
     expect((await dataOf(api.GET("/job-drafts/capabilities"))).capabilities).toEqual(capabilities);
   });
 
@@ -109,6 +110,29 @@ describe("the whole way of an agent, by the generated client, over the wire", ()
     expect(contract.budget.activeMilestone?.id).toBe(milestone.id);
   });
 
+  test("it asks for the release of what is held, for the contract's end, and withdraws what it asked", async () => {
+    const [api, fixture] = [await agent, await subscriber];
+    const { contract: contractId, milestone } = fixture;
+    expect((await dataOf(api.GET("/payments/pending"))).payments).toEqual([]);
+    await setPayoutAccount(app, fixture, "acct_1Maria");
+    const funding = await dataOf(
+      api.POST("/milestones/{milestoneId}/fund", { params: { path: { milestoneId: milestone } } }),
+    );
+    const path = { approvalId: funding.approval.id };
+    const withdrawn = await dataOf(api.POST("/approvals/{approvalId}/withdraw", { params: { path } }));
+    expect(withdrawn.approval.result).toEqual({ reason: "withdrawn" });
+    const { contract } = await dataOf(
+      api.GET("/contracts/{contractId}", { params: { path: { contractId } } }),
+    );
+    const milestoneId = contract.budget.activeMilestone?.id ?? "";
+    const release = await dataOf(
+      api.POST("/milestones/{milestoneId}/approve", { params: { path: { milestoneId } } }),
+    );
+    expect(release.approval.type).toBe("milestone_approve");
+    const end = await api.POST("/contracts/{contractId}/end", { params: { path: { contractId } } });
+    expect(end.response.status).toBe(202);
+  });
+
   test("it mints a narrower token, which reads and no more, and ends it", async () => {
     const api = await agent;
     const minted = await dataOf(
@@ -152,6 +176,23 @@ describe("the whole way of an agent, by the generated client, over the wire", ()
     const rotated = await dataOf(api.POST("/webhooks/{webhookId}/rotate-secret", { params: { path } }));
     expect(rotated.secret).not.toBe(secret);
     expect((await dataOf(api.DELETE("/webhooks/{webhookId}", { params: { path } }))).deleted).toBe(true);
+  });
+
+  test("it asks for a top-up, once for its Idempotency-Key, and reads the credits", async () => {
+    const api = await agent;
+    const add = () =>
+      api.POST("/credits/top-ups", {
+        params: { header: { "Idempotency-Key": "top-up" } },
+        body: { amountUsd: 250 },
+      });
+    const asked = await dataOf(add());
+    expect(await dataOf(add())).toEqual(asked);
+    const path = { topUpId: asked.topUpId };
+    expect(await dataOf(api.GET("/credits/top-ups/{topUpId}", { params: { path } }))).toEqual({
+      topUp: asked.topUp,
+    });
+    expect((await dataOf(api.GET("/credits"))).credits.availableCents).toBe(0);
+    expect((await dataOf(api.GET("/credits/ledger"))).entries).toEqual([]);
   });
 
   test("so every operation of the document has been called, and answered as it says", () => {

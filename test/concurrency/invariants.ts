@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import type { Db } from "../../src/database/connection.ts";
-import type { Terms } from "../../src/database/schema.ts";
 import { canonicalDigest } from "../../src/lib/canonical.ts";
+import type { FundingTerms } from "../../src/lib/statement.ts";
 
 /**
  * What must hold in the tables when nobody is writing, whatever has happened before (DESIGN.md, invariants).
@@ -37,7 +37,8 @@ async function deadPending(db: Db, accountIds: readonly string[]): Promise<strin
 
 /** Whoever signs must sign what stands there now. */
 async function changedTerms(db: Db, accountIds: readonly string[]): Promise<string[]> {
-  type Row = Omit<Terms, "payee"> & Terms["payee"] & { id: string; terms: Terms; digest: Buffer };
+  type Row = Omit<FundingTerms, "payee"> &
+    FundingTerms["payee"] & { id: string; terms: FundingTerms; digest: Buffer };
   const { rows } = await sql<Row>`
     select a.id, a.terms, a.terms_digest as digest, m.amount_cents as "amountCents", m.currency,
       m.id as "milestoneId", m.description, m.contract_id as "contractId", c.job_id as "jobId",

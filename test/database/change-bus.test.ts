@@ -74,7 +74,7 @@ describe("a commit", () => {
     expect(countOf(mine.heard, one)).toBe(1);
   });
 
-  test("that is rolled back, or wrote nothing that anybody waits for, wakes nobody", async () => {
+  test("that is rolled back, or changed no feed, publishes nothing", async () => {
     const never = newId();
     const undone = inTransaction(mine.db, async (trx) => {
       noteChange(trx, never);

@@ -44,7 +44,7 @@ const day = (n: number) => addSeconds(LONG_AGO, n * DAY);
 const expired = (oldestCursor: string) => ({ field: "cursor", reason: "cursor_expired", oldestCursor });
 
 describe("events that are older than is kept", () => {
-  test("go, the oldest first, and whoever still stands there is told from where to go on", async () => {
+  test("are deleted, the oldest first, and a reader whose cursor points there learns where to go on", async () => {
     const fixture = await createOldFeed(10);
     const other = await createOldFeed(3);
     await forgetOldEvents(db, day(4));

@@ -45,7 +45,7 @@ async function restoreAfter(goOn: (service: TestService, chain: Chain) => Promis
 type Chain = Awaited<ReturnType<typeof createChain>>;
 
 describe("after a restore that lost what was committed last", () => {
-  test("no number names two events, and whoever had read the lost ones misses nothing new", async () => {
+  test("no number names two events, and a reader of the lost ones misses no new one", async () => {
     let read = { events: [] as { id: string }[], nextCursor: "" };
     let operatorRead = read;
     const { restored, chain } = await restoreAfter(async (service, { token, stories }) => {

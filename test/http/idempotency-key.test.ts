@@ -101,7 +101,7 @@ describe("a call with an Idempotency-Key, sent again", () => {
     expect([first.status, other.status, isReplayed(other)]).toEqual([201, 201, undefined]);
   });
 
-  test("passes every gate anew first: a scope, a feature, a token that is gone", async () => {
+  test("passes every gate again first: a scope, a feature, a token that is gone", async () => {
     const fixture = await createFixture(app);
     await create(fixture, "k-1");
     const features = { public_api_payments_write: false };
@@ -156,7 +156,7 @@ describe("what is kept for a key", () => {
     expect(await countMilestones(fixture)).toBe(2);
   });
 
-  test("is no refusal that names what cannot be stored: that is refused anew", async () => {
+  test("never stores a refusal of what cannot be stored: a repeat is refused again", async () => {
     const { token } = await createFixture(app);
     for (let i = 0; i < 2; i++) {
       const answer = await create({ token, contract: "%00" }, "k-1");

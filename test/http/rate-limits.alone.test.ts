@@ -388,7 +388,7 @@ describe("several processes", () => {
     expect(hits).toBe(2);
   });
 
-  test("begin each minute anew, and forget windows that are past", async () => {
+  test("reset each minute, and delete past windows", async () => {
     const limits = new RateLimits();
     const bucket = "token:minutes";
     expect(limits.hit(bucket, 1).allowed).toBe(true);

@@ -123,7 +123,7 @@ describe("what is odd, but HTTP", () => {
     expect(waiting.answers.map(({ status }) => status)).toEqual([202]);
   });
 
-  test("an expectation that nobody knows is ignored", async () => {
+  test("an unknown expectation is ignored", async () => {
     const { answers } = await sendRaw(
       port,
       await fundRequest(["Expect: a miracle", "Content-Length: 2"], "{}"),

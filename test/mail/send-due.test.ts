@@ -90,7 +90,7 @@ describe("mail", () => {
     expect((await rowOf(bad)).attempts).toBe(2);
   });
 
-  test("of a process that died goes out when its lease has lapsed", async () => {
+  test("of a process that died is sent when its lease has expired", async () => {
     const to = await queue();
     await sql`update mails set leased_until = now() + interval '1 minute' where recipient = ${to}`.execute(
       db,
@@ -105,7 +105,7 @@ describe("mail", () => {
     expect(sent).toEqual([to]);
   });
 
-  test("that nobody needs any more is given up, and what it said is gone", async () => {
+  test("that is useless by now is given up, and its body is deleted", async () => {
     const to = await queue();
     await sql`update mails set give_up_at = now() + interval '10 seconds' where recipient = ${to}`.execute(
       db,

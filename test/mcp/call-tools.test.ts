@@ -24,14 +24,30 @@ describe.each(ERAS)("the official client, %s protocol", (era) => {
       "opentrain_get_approval",
       "opentrain_wait_for_approval",
       "opentrain_poll_updates",
+      "opentrain_request_milestone_approval",
+      "opentrain_end_contract",
+      "opentrain_withdraw_approval",
+      "opentrain_get_credits",
+      "opentrain_list_credit_ledger",
+      "opentrain_create_credit_top_up",
+      "opentrain_get_credit_top_up",
+      "opentrain_list_pending_payments",
+      "opentrain_create_webhook",
+      "opentrain_list_webhooks",
+      "opentrain_get_webhook",
+      "opentrain_delete_webhook",
+      "opentrain_list_tokens",
+      "opentrain_revoke_token",
     ]);
     for (const { name, description = "", inputSchema, outputSchema, annotations, title } of tools) {
       expect(title, name).toBeDefined();
-      const writes = /create|request/.test(name);
-      expect(description, name).toMatch(writes ? /never moves money and/ : /Changes nothing\.$/);
+      const ends = /_(end|withdraw|delete|revoke)_/.test(name);
+      const writes = ends || /create|request/.test(name);
+      if (!writes) expect(description, name).toMatch(/Changes nothing\.$/);
+      if (/milestone/.test(name) && writes) expect(description, name).toMatch(/never moves money and/);
       expect(annotations, name).toEqual({
         readOnlyHint: !writes,
-        destructiveHint: false,
+        destructiveHint: ends,
         idempotentHint: !name.includes("create"),
         openWorldHint: false,
       });
@@ -56,7 +72,7 @@ describe.each(ERAS)("the official client, %s protocol", (era) => {
     const asked = await run("opentrain_request_milestone_funding", { milestoneId: milestone });
     const { approval } = asked.structuredContent as any;
     expect(approval).toEqual((await route(`/approvals/${approval.id}`)).approval);
-    expect(textOf(asked)).toContain(`PENDING: nobody has decided, and nothing has been charged`);
+    expect(textOf(asked)).toContain(`PENDING: not decided yet, and nothing has been charged`);
     expect(textOf(asked)).toContain(approval.approvalUrl);
     const again = await run("opentrain_request_milestone_funding", { milestoneId: milestone });
     expect(again).toEqual(asked);
@@ -88,5 +104,52 @@ describe.each(ERAS)("the official client, %s protocol", (era) => {
     ] as const) {
       expect((await run(name, args)).structuredContent, name).toEqual(await route(path));
     }
+  });
+
+  test("calls the tools of credits, requests, webhooks and tokens, and each answers what its route answers", async () => {
+    const features = {
+      public_api_payments_write: true,
+      public_api_credits: true,
+      public_api_webhooks: true,
+    };
+    const { token, contract, milestone } = await createFixture(app, { features });
+    const client = await connectTo(app, { era, token });
+    const route = async (path: string) => (await call(app, "GET", `${PREFIX}${path}`, { token })).body;
+    const result = async (name: string, args: Record<string, unknown> = {}) =>
+      client.callTool({ name: `opentrain_${name}`, arguments: args });
+    const run = async (name: string, args: Record<string, unknown> = {}) => {
+      const done = await result(name, args);
+      expect(done.isError, textOf(done)).toBeUndefined();
+      return done.structuredContent as any;
+    };
+    const asked = { amountUsd: 250, idempotencyKey: "top-up-1" };
+    const topUp = await run("create_credit_top_up", asked);
+    expect(await run("create_credit_top_up", asked)).toEqual(topUp);
+    expect(await run("get_credit_top_up", { topUpId: topUp.topUpId })).toEqual({ topUp: topUp.topUp });
+    expect(await run("get_credits")).toEqual(await route("/credits"));
+    expect(await run("list_credit_ledger", { limit: 5 })).toEqual(await route("/credits/ledger?limit=5"));
+    expect(await run("list_pending_payments")).toEqual(await route("/payments/pending"));
+    const url = "https://example.com/hook";
+    const made = await run("create_webhook", { url, eventTypes: ["approval.confirmed"] });
+    const webhookId = made.webhook.id;
+    expect(made.secret).toMatch(/^whsec_/);
+    expect(await run("list_webhooks")).toEqual(await route("/webhooks"));
+    expect(await run("get_webhook", { webhookId })).toEqual({ webhook: made.webhook });
+    expect(await run("delete_webhook", { webhookId })).toEqual({ webhook: made.webhook, deleted: true });
+    const { approval } = await run("request_milestone_funding", { milestoneId: milestone });
+    const withdrawn = await run("withdraw_approval", { approvalId: approval.id });
+    expect(withdrawn.approval).toMatchObject({ status: "expired", result: { reason: "withdrawn" } });
+    const refused = await result("request_milestone_approval", { milestoneId: milestone });
+    expect(textOf(refused)).toContain("milestone_not_funded");
+    expect(await run("end_contract", { contractId: contract })).toEqual({
+      ok: true,
+      contractId: contract,
+      status: "ended",
+    });
+    const { tokens } = await run("list_tokens");
+    expect(tokens).toHaveLength(1);
+    const { token: revoked } = await run("revoke_token", { tokenId: tokens[0].id });
+    expect(revoked.status).toBe("revoked");
+    await expect(result("list_tokens")).rejects.toThrow();
   });
 });

@@ -55,12 +55,10 @@ describe("opentrain_wait_for_approval", () => {
     await operate(app, "POST", `/accounts/${story.account}/milestones/${story.milestone}/cancel`);
     const { status, text } = await approvalOf(held);
     expect(status).toBe("expired");
-    expect(text).toMatch(
-      /^EXPIRED: it ended before anybody decided \(milestone_cancelled\).*That is not a no/s,
-    );
+    expect(text).toMatch(/^EXPIRED: it ended before a decision \(milestone_cancelled\).*That is not a no/s);
   });
 
-  test("answers at once about one that has lapsed, before any sweep has seen it", async () => {
+  test("answers at once about one that has expired, before any sweep has seen it", async () => {
     const story = await begin(service);
     await lapse(db, story, story.approvalId);
     const client = await connectTo(app, { token: story.token });
@@ -68,14 +66,14 @@ describe("opentrain_wait_for_approval", () => {
       name: "opentrain_wait_for_approval",
       arguments: { approvalId: story.approvalId },
     });
-    expect(textOf(result)).toMatch(/^EXPIRED: nobody decided in time.*That is not a no/s);
+    expect(textOf(result)).toMatch(/^EXPIRED: it was not decided in time.*That is not a no/s);
   });
 
   test("says `pending` when the time is up, which is no failure", async () => {
     const story = await begin(service);
     const { status, text } = await approvalOf(await hold(story, 1));
     expect(status).toBe("pending");
-    expect(text).toMatch(/^PENDING: nobody has decided.*Do not request it again/s);
+    expect(text).toMatch(/^PENDING: not decided yet.*Do not request it again/s);
   });
 
   test("goes on waiting while other things happen in the account", async () => {

@@ -162,7 +162,7 @@ describe("PATCH and DELETE /accounts/{id}/members/{memberId}", () => {
     expect(outcome).toBe("owner_signed_in");
   });
 
-  test("the last owner who has signed in lately is neither removed nor given less rights: then nobody could consent", async () => {
+  test("the last owner who has signed in lately is neither removed nor downgraded, as no one could consent then", async () => {
     const team = await createTeam();
     const present = await createHuman(app, team.fixture.account, "viewer");
     await sql`update members set role = 'owner' where id = ${present.memberId}`.execute(db);
@@ -245,7 +245,7 @@ describe("while an account is frozen", () => {
     expect(await read(team, team.viewer)).toMatchObject({ role: "owner", pendingUpgrade: null });
   });
 
-  test("an owner consents to no upgrade and gives nobody more rights, and may refuse", async () => {
+  test("an owner can refuse an upgrade, but neither consent to it nor give more rights", async () => {
     const team = await createTeam();
     await patch(team, team.viewer, { role: "approver" });
     const path = `${MEMBERS}/${team.viewer.memberId}/role`;

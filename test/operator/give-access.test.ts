@@ -207,7 +207,7 @@ describe("POST /accounts/{id}/members", () => {
     expect(await list(one)).toEqual([a.member]);
   });
 
-  test("refuses unknown keys and every bad value, and invites nobody", async () => {
+  test("refuses unknown keys and every bad value, and sends no invitation", async () => {
     const id = await createAccount();
     const bad: [object, string][] = [
       [{ email: undefined }, "email"],

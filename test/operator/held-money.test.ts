@@ -109,7 +109,7 @@ describe("while a milestone of a contract is funded", () => {
   });
 });
 
-describe("the database itself refuses, whoever writes", () => {
+describe("the database itself refuses, for every writer", () => {
   const ending = "status = 'ended', ended_at = now()";
   test.each<[string, () => Promise<Fixture>, "contracts" | "milestones", string]>([
     ["the end of a contract with a funded milestone", createFunded, "contracts", ending],

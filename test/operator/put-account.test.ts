@@ -51,14 +51,12 @@ describe("PUT /accounts/{id}", () => {
     expect((await put(id, {})).body.account).toMatchObject({ ...renamed, updatedAt: expect.any(String) });
   });
 
-  test("refuses a billing setup that is not available yet, and says so", async () => {
+  test("sets what fundings are drawn from, and refuses a setup that does not exist", async () => {
     const id = newAccount();
     await put(id, { name: "Acme" });
-    const before = await digestRows(db);
-    const refused = await put(id, { billing: "credits_first" });
-    expectRefusal(refused, 400, "BAD_REQUEST", { field: "billing" });
-    expect(refused.body.error).toContain("not available yet");
-    expect(await digestRows(db)).toEqual(before);
+    expect((await put(id, { billing: "credits_first" })).body.account.billing).toBe("credits_first");
+    expect((await put(id, { name: "Acme 2" })).body.account.billing).toBe("credits_first");
+    expectRefusal(await put(id, { billing: "cash" }), 400, "BAD_REQUEST", { field: "billing" });
   });
 
   test("needs a name for a new account, and creates nothing without", async () => {
@@ -166,7 +164,7 @@ describe("coSign", () => {
     expect([account.coSign, account.name]).toEqual(["passkey", "Acme"]);
   });
 
-  test("is passkey only once an owner has an active passkey, so that somebody can confirm", async () => {
+  test("is passkey only once an owner has an active passkey and can confirm", async () => {
     const id = newAccount();
     const missing = { reason: "passkey_missing" };
     expectRefusal(await put(id, { name: "Acme", coSign: "passkey" }), 409, "CONFLICT", missing);

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { sql } from "kysely";
 import { describe, expect, test, vi } from "vitest";
-import { acceptInvitation } from "../../src/accounts/service.ts";
+import { acceptInvitation } from "../../src/accounts/invitation-service.ts";
 import { accountKey, newId } from "../../src/lib/ids.ts";
 import { formToken } from "../../src/sign-in/form-token.ts";
 import { deriveKeys } from "../../src/sign-in/session-keys.ts";

@@ -128,3 +128,29 @@ export const RECOVERIES: readonly Recovery[] = [
 
 /** What an attempt crosses besides whose key the processor has already: `survive-loss.test.ts` dies there. */
 export const AFTER_LOSS: readonly Crossing[] = both("write-key");
+
+/** How a payout or a refund goes: at once, without its answer, not at all, or at first only perhaps. */
+export type OutgoingKind = "payout" | "refund";
+export type How = "pays" | "loses" | "refused" | "pending" | "fails later";
+
+const SIGN = both("write-signed-attempt");
+const SEND = both("call-search", "write-submitted");
+
+/** What the confirmation of a release crosses; that of a contract's end takes each attempt's lease besides. */
+export const OUTGOING: Record<How, { crosses: Crossing[]; end: "confirmed" | "refused" }> = {
+  pays: { crosses: [...SEND, ...both("call-send", "write-success")], end: "confirmed" },
+  loses: { crosses: [...SEND, "call-send:before", ...both("write-unknown")], end: "confirmed" },
+  refused: { crosses: [...SEND, ...both("call-send", "write-refusal")], end: "refused" },
+  pending: { crosses: [...SEND, ...both("call-send", "write-sent")], end: "confirmed" },
+  "fails later": { crosses: [...SEND, ...both("call-send", "write-sent")], end: "refused" },
+};
+
+export function crossedBy(kind: OutgoingKind, how: How): Crossing[] {
+  const { crosses } = OUTGOING[how];
+  return [...SIGN, ...(kind === "refund" ? both("take-lease") : []), ...crosses];
+}
+
+/** What the sweep crosses that takes an attempt over which was submitted, and of which the processor knows nothing yet. */
+export const RESENT: readonly Crossing[] = both("take-lease", "call-search", "call-send", "write-success");
+/** The same where it was sent, and the answer lost. */
+export const FOUND: readonly Crossing[] = both("take-lease", "call-search", "write-success");

@@ -209,7 +209,15 @@ describe("what Stripe tells of an intent", () => {
   test("is forgotten five weeks after it was handled, and not before", async () => {
     const [old, young] = [`evt_${newId()}`, `evt_${newId()}`];
     for (const id of [old, young])
-      await receiveProcessorEvent(deps, { id, type: "ping", intentId: null, setupId: null, accountId: null });
+      await receiveProcessorEvent(deps, {
+        id,
+        type: "ping",
+        intentId: null,
+        setupId: null,
+        sessionId: null,
+        sent: null,
+        accountId: null,
+      });
     await sql`update processor_events set handled_at = now() - interval '36 days' where id = ${old}`.execute(
       db,
     );

@@ -111,7 +111,7 @@ describe("over Stripe's", async () => {
     const tell = (intentId: string, type: string) =>
       receiveProcessorEvent(
         { ...deps, logger },
-        { id: newId(), type, intentId, setupId: null, accountId: null },
+        { id: newId(), type, intentId, setupId: null, sessionId: null, sent: null, accountId: null },
       );
     await tell(refunded.intentId, "refund.created");
     expect(await found()).toEqual([]);
@@ -204,6 +204,7 @@ describe("an intent and its payment", () => {
     id: "pi_1",
     accountId: newId(),
     milestoneId: "m1",
+    topUpId: null,
     amountCents: 100,
     refundedCents: 0,
     currency: "usd",

@@ -13,6 +13,7 @@ import { ownerOf } from "../support/owner.ts";
 import { runProgram } from "../support/process.ts";
 import { decideEveryWay } from "../support/receipts.ts";
 import { PUBLIC_URL, serviceEnvironment, startService } from "../support/service.ts";
+import { fundingOf } from "../support/terms.ts";
 
 const folder = await mkdtemp(join(tmpdir(), "countersign-audit-"));
 afterAll(() => rm(folder, { recursive: true, force: true }));
@@ -115,7 +116,7 @@ describe("audit", () => {
       "receipt 4: the database says otherwise of the approval",
     ])
       expect(text).toContain(`\n  ${finding}`);
-    expect(text).toContain("6 findings.");
+    expect(text).toContain("7 findings.");
   });
 
   test("the audit finds a changed receipt, and one removed from the middle", async () => {
@@ -193,7 +194,7 @@ describe("audit", () => {
     const { run, rewrite } = await createWorld();
     await rewrite(2, (content) => {
       for (const signed of content.statements) signed.signedAt = content.approval.createdAt;
-      content.terms.amountCents = 1;
+      fundingOf(content.terms).amountCents = 1;
     });
     const { code, text } = await run();
     expect(code).toBe(1);

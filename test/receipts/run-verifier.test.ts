@@ -47,7 +47,7 @@ describe("verify-receipt", () => {
     const { code, text } = await run(...Object.values(files), "--key", key, "--head", `4:${digest}`);
     expect(code, text).toBe(0);
     const { email } = every.byPasskey.receipt.statements[0]?.signedBy ?? {};
-    expect(text).toContain("$450.00 USD to Maria G. (freelancer-1)");
+    expect(text).toContain("fund $450.00 USD for Maria G. (freelancer-1)");
     expect(text).toMatch(
       new RegExp(`signed by Ada Owner <${email}> .* with a passkey, on ${PUBLIC_URL}; checked here`),
     );

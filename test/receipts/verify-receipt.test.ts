@@ -21,6 +21,7 @@ import {
 } from "../support/receipts.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
 import type { Story } from "../support/stories.ts";
+import { fundingOf } from "../support/terms.ts";
 import { dice, mutate } from "./mutations.ts";
 
 const service = await startService();
@@ -108,12 +109,14 @@ describe("a receipt that was forged whole", () => {
     const { receipt } = every.byPasskey;
     const statement = (content: LinkedContent) => content.statements[0] as LinkedContent["statements"][0];
     const raise = forge(receipt, (content) => {
-      for (const terms of [content.terms, statement(content).statement.terms]) terms.amountCents = 90_000;
+      for (const terms of [content.terms, statement(content).statement.terms])
+        fundingOf(terms).amountCents = 90_000;
       for (const payment of content.payments) payment.amountCents = 90_000;
       for (const line of content.ledger) line.amountCents *= 2;
     });
     const redirect = forge(receipt, (content) => {
-      for (const { payee } of [content.terms, statement(content).statement.terms]) payee.userId = "mallory";
+      for (const terms of [content.terms, statement(content).statement.terms])
+        fundingOf(terms).payee.userId = "mallory";
     });
     const replay = forge(receipt, (content) => {
       content.approval.id = every.byPassword.receipt.approval.id;
@@ -163,6 +166,11 @@ describe("a receipt that was forged whole", () => {
 
   test("a receipt whose statement names another act, an unknown one or none is refused", async () => {
     const { receipt } = every.byPasskey;
+    for (const action of ["milestone_approve", "contract_end"]) {
+      // The form knows these acts, and what is signed for each: these terms are of none of them.
+      const content = forge(receipt, (original) => put(original, "statements.0.statement.action", action));
+      expect(await judge(issue(content)), action).toContain("does not have the form of a receipt");
+    }
     for (const action of ["milestone_approve", "passkey", "member", "anything", "", null, undefined]) {
       const content = forge(receipt, (original) => put(original, "statements.0.statement.action", action));
       expect(await judge(issue(content)), String(action)).toContain("does not have the form of a receipt");
@@ -172,8 +180,9 @@ describe("a receipt that was forged whole", () => {
       );
     }
     const released = forge(receipt, (original) => put(original, "approval.type", "milestone_approve"));
-    expect(await judge(issue(released))).toContain("does not have the form of a receipt");
-    expect(await findFaults(released)).toEqual(["statement 1 is for another act than the approval"]);
+    expect(await findFaults(released)).toContain("statement 1 is for another act than the approval");
+    expect(await findFaults(released)).toContain("the approval is about something else than its terms");
+    expect(await judge(issue(released))).toContain("statement 1 is for another act than the approval");
   });
 
   test("a receipt with an assertion for something else is refused", async () => {

@@ -21,6 +21,7 @@ import {
 import { givePasskey, PASSKEYS, SECURITY, userIdOf } from "../support/passkeys.ts";
 import { PUBLIC_URL, type TestService } from "../support/service.ts";
 import type { FakeStripe } from "../support/stripe/fake.ts";
+import { payPage, rowOf } from "../support/top-ups.ts";
 import { createDelivery, FEATURES, subscribe } from "../support/webhooks.ts";
 
 /** A person who acts: one of two owners of an account, with a fresh sign-in. */
@@ -113,6 +114,18 @@ async function signing(scene: Scene, change: string): Promise<Acting> {
   return { ...acting, path: `${acting.path}/sign`, ...ASKING };
 }
 
+/** The form that opens the page on which a top-up of theirs is paid. */
+async function topUpForm(scene: Scene): Promise<Acting> {
+  const { accountId } = scene;
+  const making = form(scene, "/billing/top-ups", `billing:top-up:${accountId}`, {
+    accountId,
+    amountUsd: "250",
+  });
+  const { headers } = await submit(scene.app, making.path, making.fields, scene);
+  const id = String(headers.location).split("/").at(-1) ?? "";
+  return form(scene, `/top-ups/${id}/checkout`, `top-up:pay:${id}`);
+}
+
 async function approvalOf({ app, token, milestone }: Scene): Promise<string> {
   return `/approvals/${(await fund(app, token, milestone)).body.approval.id}`;
 }
@@ -191,6 +204,35 @@ export const ENTRIES: Record<string, Entry> = {
     const { paymentMethods } = await operate(app, "GET", `/accounts/${account}/payment-methods`);
     const fields = { accountId, cardId: paymentMethods[0].id };
     return form(scene, "/billing/remove-card", `billing:${accountId}`, fields);
+  },
+  "/billing/top-ups": (scene) => {
+    const { accountId } = scene;
+    return form(scene, "/billing/top-ups", `billing:top-up:${accountId}`, { accountId, amountUsd: "250" });
+  },
+  "/billing/setup/sign": (scene) => signing(scene, "/billing/setup"),
+  "/billing/setup": (scene) => {
+    const { accountId: account_id } = scene;
+    const fields = { account_id, from: "card", to: "credits_first" };
+    return form(scene, "/billing/setup", `billing:setup:${account_id}`, fields);
+  },
+  "/top-ups/:topUpId/checkout": async (scene) => topUpForm(scene),
+  "/top-ups/:topUpId/look": async (scene) => {
+    const { path, fields } = await topUpForm(scene);
+    await submit(scene.app, path, fields, scene);
+    const id = path.split("/").at(-2) ?? "";
+    const { sessionId } = await rowOf(scene.db, { accountId: scene.accountId, id });
+    await payPage(scene.db, undefined, sessionId ?? "");
+    return form(scene, `/top-ups/${id}/look`, `top-up:look:${id}`, {}, { viewersToo: true });
+  },
+  "/sandbox/checkout/:sessionId": async (scene) => {
+    const { path, fields } = await topUpForm(scene);
+    await submit(scene.app, path, fields, scene);
+    const { id } = await scene.db
+      .selectFrom("sandbox.checkout_sessions")
+      .where("account_id", "=", scene.accountId)
+      .select("id")
+      .executeTakeFirstOrThrow();
+    return form(scene, `/sandbox/checkout/${id}`, `sandbox-checkout:${id}`, { number: "4242424242424242" });
   },
   "/sandbox/authenticate/:intentId": async (scene) => {
     const { intentId } = await beginAtBank(scene);

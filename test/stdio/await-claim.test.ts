@@ -58,12 +58,12 @@ describe("opentrain_claim_status", () => {
     expect(text).toContain(started.userCode);
   });
 
-  test("hears that the claim has lapsed, and the human can be asked again", async () => {
+  test("hears that the claim has expired, and the human can be asked again", async () => {
     const { call, agent } = await begin();
     await letClaimAge(db, agent, 31);
-    const lapsed = await call("opentrain_claim_status", { waitSeconds: 0 });
-    expect([lapsed.body.status, lapsed.body.claim]).toEqual(["lapsed", undefined]);
-    expect(lapsed.text).toMatch(/^LAPSED.*call opentrain_claim_account again/s);
+    const expired = await call("opentrain_claim_status", { waitSeconds: 0 });
+    expect([expired.body.status, expired.body.claim]).toEqual(["expired", undefined]);
+    expect(expired.text).toMatch(/^EXPIRED.*call opentrain_claim_account again/s);
     await claim((await call("opentrain_claim_account", { email: newEmail() })).body.claim);
     await letPollAge(db, agent, 60);
     expect((await call("opentrain_claim_status")).text).toMatch(/^CLAIMED/);

@@ -67,6 +67,20 @@ describe.each(some(ERAS, 1))("the stdio program, %s protocol", (era) => {
       ["opentrain_get_contract", { contractId: contract }],
       ["opentrain_wait_for_approval", { approvalId: other.approvalId }],
       ["opentrain_poll_updates", { cursor: "1", limit: 1 }],
+      ["opentrain_request_milestone_approval", { milestoneId: milestone }],
+      ["opentrain_withdraw_approval", { approvalId: other.approvalId }],
+      ["opentrain_get_credits", {}],
+      ["opentrain_list_credit_ledger", {}],
+      ["opentrain_create_credit_top_up", { amountUsd: 1 }],
+      ["opentrain_get_credit_top_up", { topUpId: other.approvalId }],
+      ["opentrain_list_pending_payments", {}],
+      ["opentrain_create_webhook", { url: "x", eventTypes: [] }],
+      ["opentrain_list_webhooks", {}],
+      ["opentrain_get_webhook", { webhookId: other.approvalId }],
+      ["opentrain_delete_webhook", { webhookId: other.approvalId }],
+      ["opentrain_list_tokens", {}],
+      ["opentrain_revoke_token", { tokenId: other.approvalId }],
+      ["opentrain_end_contract", { contractId: "unknown" }],
     ] as const)
       await both(name, args);
     expect([...called].sort()).toEqual(TOOLS.map(({ name }) => name).sort());
@@ -124,7 +138,7 @@ test("a refusal that comes before any tool is told in the same words: too many c
   expect(text).toMatch(/REFUSED \(429 RATE_LIMITED\).*"retryAfterSeconds":\d+/s);
 });
 
-test("an account that nobody has claimed is led to its claim", async () => {
+test("an unclaimed account is led to its claim", async () => {
   const fixture = await createFixture(app, { claimed: false });
   const shown: string[] = [];
   const program = await startProgram({

@@ -224,7 +224,7 @@ describe("opentrain_register_agent", () => {
     expect(readKept(home, url).kept.claim).toBeUndefined();
   });
 
-  test("begins anew once the day for a claim is over", async () => {
+  test("registers again once the day for a claim is over", async () => {
     const { home, call } = await startNew();
     const { body } = await call("opentrain_register_agent");
     await letRegistrationAge(db, agentOf(home, url), 24.1);

@@ -30,6 +30,8 @@ export type Rails = {
   answerBank(db: Db, intentId: string, passed: boolean): Promise<void>;
   /** The processor's books, where they are not in the service's database. */
   books(): ProcessorBooks | undefined;
+  /** The counterpart of Stripe's rails. */
+  stripe?: FakeStripe;
   /** The same, to go on from the present moment with a copy of the database. */
   copy(): Promise<Rails>;
 };

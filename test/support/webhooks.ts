@@ -17,7 +17,11 @@ import type { TestService } from "./service.ts";
 
 /** What a service needs so that its webhooks may lead to this machine. */
 export const TO_LOOPBACK = { WEBHOOK_PRIVATE_HOSTS: "127.0.0.1" };
-export const FEATURES = { public_api_payments_write: true, public_api_webhooks: true };
+export const FEATURES = {
+  public_api_payments_write: true,
+  public_api_credits: true,
+  public_api_webhooks: true,
+};
 
 export type Received = { path: string; headers: IncomingHttpHeaders; body: string };
 /** How a receiver answers a path: with a status, or not until it is told to. */

@@ -174,7 +174,7 @@ const refusals: Record<string, Refusal> = {
       return fields;
     },
     status: 409,
-    says: /decided already, or has lapsed/,
+    says: /already been decided, or it has expired/,
   },
   "a member who was removed": {
     between: async (story, fields) => {

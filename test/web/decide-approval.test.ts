@@ -4,6 +4,7 @@ import { accountKey } from "../../src/lib/ids.ts";
 import { call, createFixture, type Fixture, fund, operate } from "../support/fixtures.ts";
 import { createHuman, hiddenValue, open, PASSWORD, submit } from "../support/humans.ts";
 import { startService } from "../support/service.ts";
+import { fundingOf } from "../support/terms.ts";
 
 const { app, db } = await startService();
 
@@ -77,7 +78,7 @@ describe("the page of an approval", () => {
       .select("statement")
       .executeTakeFirstOrThrow();
     const { accountId, approvalId, terms, source } = statement;
-    const { amountCents, currency, payee, ...rest } = terms;
+    const { amountCents, currency, payee, ...rest } = fundingOf(terms);
     expect([amountCents, currency]).toEqual([45_000, "usd"]);
     const words = [
       accountId,

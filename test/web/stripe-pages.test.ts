@@ -42,6 +42,8 @@ function tell(intentId: string): Promise<void> {
     type: "refund.created",
     intentId,
     setupId: null,
+    sessionId: null,
+    sent: null,
     accountId: null,
   });
 }

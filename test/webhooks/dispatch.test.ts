@@ -250,7 +250,7 @@ describe("what is under way", () => {
     expect(await readDeliveries(fixture, id)).toMatchObject([{ status: "DELIVERED", attempts: 1 }]);
   });
 
-  test("when somebody lets it begin anew is sent once more after it, whatever comes of it", async () => {
+  test("is sent again after it was restarted meanwhile, whatever comes of the attempt", async () => {
     const receiver = await startReceiver(() => "hang");
     const fixture = await createSubscriber(app);
     const { id } = await subscribe(app, fixture.token, receiver.url());

@@ -67,14 +67,12 @@ describe("deliveries", () => {
     expect((await callWebhooks(app, "GET", `/${webhookId}`, { token: old.token })).status).toBe(200);
   });
 
-  test("of a webhook that was deleted go within some sweeps, and it with them", async () => {
+  test("of a deleted webhook are deleted, more than one batch of them, and then the webhook", async () => {
     const fixture = await createSubscriber(app);
     const { webhookId } = await createDelivery(app, fixture);
     const { webhookId: kept } = await createDelivery(app, await createSubscriber(app));
     await multiply(webhookId, 1_500);
     await callWebhooks(app, "DELETE", `/${webhookId}`, { token: fixture.token });
-    await forgetDeliveries(db);
-    expect(await countDeliveries(webhookId)).toBe(501);
     await forgetDeliveries(db);
     const rows = await db.selectFrom("webhooks").where("id", "in", [webhookId, kept]).select("id").execute();
     expect([await countDeliveries(webhookId), rows]).toEqual([0, [{ id: kept }]]);
@@ -110,7 +108,7 @@ describe("after a rotation of SECRETS_KEY", () => {
   const signatures = (receiver: Awaited<ReturnType<typeof startReceiver>>) =>
     receiver.received.map(({ headers }) => String(headers["webhook-signature"]).split(" ").length);
 
-  test("deliveries go on under both keys, the secrets are sealed anew, and then the old key can go", async () => {
+  test("deliveries go on under both keys, the secrets are sealed again, and then the old key can go", async () => {
     const { fixture, id, receiver } = await prepare();
     await deliverAll(db, openDispatcher(both));
     await resealSecrets(both, logger);

@@ -67,7 +67,7 @@ async function makeAllDue(): Promise<void> {
   await sql`update webhooks set due_at = now() where status = 'ACTIVE'`.execute(db);
 }
 
-test("90 receivers that hang hold 160 sockets while nobody knows them, and 40 from then on, however often they are due; others go out", async () => {
+test("90 hanging receivers hold 160 sockets until they are known, then 40; other deliveries are sent", async () => {
   const [hanging, healthy] = [await startReceiver(() => "hang"), await startReceiver()];
   for (const accountId of await createSubscribers(hanging, HANGING)) await tell(accountId, "a", "b", "c");
 

@@ -45,7 +45,7 @@ const leaseOf = async ({ id }: WebhookKey) =>
   (await db.selectFrom("webhooks").where("id", "=", id).select("lease").executeTakeFirstOrThrow()).lease;
 
 describe("the lease of a webhook", () => {
-  test("is given to one of many who ask at once, and to nobody while nothing is due", async () => {
+  test("is given to one of many at once, and to none while nothing is due", async () => {
     const due = await createDue();
     expect((await lease(due)).taken).toBe(false);
     await postMessage(app, due.fixture);
@@ -64,7 +64,7 @@ describe("the lease of a webhook", () => {
     expect((await lease(foreign)).taken).toBe(true);
   });
 
-  test("of a process that died goes to another when it has lapsed, and the first sends nothing from then on", async () => {
+  test("of a process that died goes to another when it has expired, and the first sends nothing afterwards", async () => {
     const receiver = await startReceiver();
     const fixture = await createSubscriber(app);
     const { id } = await subscribe(app, fixture.token, receiver.url());
@@ -112,7 +112,7 @@ describe("the lease of a webhook", () => {
   });
 });
 
-test("how an attempt went is written once: whoever comes second changes nothing", async () => {
+test("an attempt's outcome is recorded once: a second record changes nothing", async () => {
   const due = await createDue();
   await postMessage(app, due.fixture);
   const delivery = await db

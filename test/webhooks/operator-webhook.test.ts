@@ -331,7 +331,7 @@ describe("the operator's webhook", () => {
     expect(receiver.received).toHaveLength(1);
   });
 
-  test("is sealed anew after a rotation of SECRETS_KEY, so that the old one can be taken out", async () => {
+  test("is sealed again after a rotation of SECRETS_KEY, so that the old one can be taken out", async () => {
     const receiver = await startReceiver();
     const fixture = await createFixture(app);
     const { secret } = await put(receiver.url());

@@ -76,7 +76,7 @@ export async function knownHome(dataDir: string): Promise<string | undefined> {
   const home = (await readFile(note, "utf8")).split("\n")[0] ?? "";
   if (await exists(home)) return home;
   throw new StartError(
-    `The database of ${dataDir} was in ${home}, which is gone: bring it back, or remove ${note} to begin anew`,
+    `The database of ${dataDir} was in ${home}, which is gone: bring it back, or remove ${note} to start with an empty database`,
   );
 }
 

@@ -6,7 +6,7 @@ import { StartError } from "../../lib/start-error.ts";
 const PATIENCE = 2_000;
 const SQLITE_BUSY = 5;
 
-// A lock that nobody refers to would be let go by the garbage collector.
+// The garbage collector would release a lock without a reference.
 const held = new Set<DatabaseSync>();
 
 /**

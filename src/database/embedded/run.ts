@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 
-/** The system user Postgres runs as; undefined: whoever runs the app. */
+/** The system user that Postgres runs as; undefined: the user who runs the app. */
 export type Account = { uid: number; gid: number } | undefined;
 
 export type Outcome = { ok: boolean; output: string };

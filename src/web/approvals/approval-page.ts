@@ -1,12 +1,15 @@
+import { canPay } from "../../approvals/decide.ts";
 import type { HumanApproval } from "../../approvals/human-service.ts";
 import type { Signing } from "../../approvals/second-signer.ts";
 import type { PaymentRow, ReversalRow } from "../../billing/payment-service.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { formatAmount } from "../../lib/money.ts";
+import { type Source, sumOf } from "../../lib/statement.ts";
 import { type Fault, hiddenField } from "../kit/forms.ts";
 import type { Page } from "../kit/layout.ts";
 import { reversalNotices } from "../kit/reversals.ts";
 import { amount, cardName, closedWord, mentioned, standsBehind, time } from "../kit/wording.ts";
+import { actWords } from "./acts.ts";
 import { approvalReferences, approvalTerms } from "./approval-terms.ts";
 import { type DecisionForms, decisionForms, haltNotice, isHalted } from "./decision-form.ts";
 
@@ -19,8 +22,8 @@ export type ApprovalView = {
   returned: boolean;
   /** For the form that asks for the outcome now. */
   lookToken: string;
-  /** The people who decided, by their names in the account, and the card that they signed for. */
-  signed: { signers: readonly string[]; source: { brand: string; last4: string } | null } | undefined;
+  /** The people who decided, by their names in the account, and what they signed for to pay. */
+  signed: { signers: readonly string[]; source: Source | null } | undefined;
   /** How many people must sign, and who has; absent where nothing can be decided any more. */
   signing: Signing | undefined;
   /** Whether the first signature is this person's own. */
@@ -54,27 +57,28 @@ export function approvalPage(view: ApprovalView): Page {
 }
 
 function asksPasskey({ forms, approval, hasSigned }: ApprovalView): boolean {
-  return forms?.presence.by === "passkey" && approval.card !== null && !isHalted(approval) && !hasSigned;
+  return forms?.presence.by === "passkey" && canPay(approval) && !isHalted(approval) && !hasSigned;
 }
 
 function headOf({ approval, payment }: ApprovalView): { title: string; heading: Html } {
-  const { amountCents, currency } = approval.terms;
+  const { amountCents, currency } = sumOf(approval.terms);
+  const { ask, askAgain, doing, done } = actWords(approval);
   const said = formatAmount(amountCents, currency);
   const sum = amount(amountCents, currency);
   switch (approval.state) {
     case "waiting": {
       const refused = payment?.status === "refused";
       return {
-        title: `${refused ? "Card refused: pay" : "Pay"} ${said}?`,
-        heading: html`Pay ${amount(amountCents, currency, "?")}`,
+        title: `${refused ? askAgain : ask} ${said}?`,
+        heading: html`${ask} ${amount(amountCents, currency, "?")}`,
       };
     }
     case "executing":
       return payment?.status === "action_required"
         ? { title: `Your bank asks about ${said}`, heading: html`Your bank asks about ${sum}` }
-        : { title: `Paying ${said}`, heading: html`Paying ${sum}` };
+        : { title: `${doing} ${said}`, heading: html`${doing} ${sum}` };
     case "confirmed":
-      return { title: `${said} paid`, heading: html`${sum} paid` };
+      return { title: `${said} ${done}`, heading: html`${sum} ${done}` };
     case "declined":
       return { title: `Declined: ${said}`, heading: html`Declined: ${sum}` };
     default: {
@@ -95,14 +99,13 @@ function statusOf(view: ApprovalView): Html {
     case "executing":
       return executing(view);
     case "confirmed":
-      return html`<p class="notice done"><strong>Paid.</strong> Confirmed${by}${at}.${
-        approval.milestoneStatus !== "REFUNDED" &&
-        html` The money is held for
-        ${mentioned(approval.terms.payee.displayName)} until the work is approved.`
-      } The agent can see this, and there is nothing more for you to do.</p>`;
+      return html`<p class="notice done">${actWords(approval).outcome} Confirmed${by}${at}. The agent can see this, and there
+        is nothing more for you to do.</p>`;
     case "declined":
-      return html`<p class="notice"><strong>No money has moved.</strong> Declined${by}${at}. The agent can see this, and
-        may ask again.</p>`;
+      return html`<p class="notice"><strong>No money has moved.</strong> Declined${by}${at}.${
+        typeof approval.result?.note === "string" &&
+        html` They wrote: “${mentioned(approval.result.note, 500)}”.`
+      } The agent can see this, and may ask again.</p>`;
     default:
       return html`<p class="notice"><strong>No money has moved.</strong> ${endedBecause(approval)} If it is still
         wanted, the agent can ask again.</p>`;
@@ -114,13 +117,18 @@ function waiting({ approval, payment, forms, signing, hasSigned }: ApprovalView)
       ${signing?.first && firstSigned(signing.first, hasSigned)}
       ${payment?.status === "refused" ? refused(approval, payment) : null}
       ${
-        forms !== undefined && approval.card === null
+        forms !== undefined && !canPay(approval)
           ? html`<p class="notice wrong"><strong>No card is on file.</strong> Add one before you confirm.</p>`
           : null
       }
-      <p>An agent of <strong>${mentioned(approval.accountName)}</strong> asks for this milestone to be funded: <strong>${mentioned(approval.tokenName)}</strong>${
+      <p>An agent of <strong>${mentioned(approval.accountName)}</strong> asks for ${actWords(approval).asked}: <strong>${mentioned(approval.tokenName)}</strong>${
         approval.asker && html` <span class="quiet">(${standsBehind(approval.asker)})</span>`
-      }. Nothing is paid unless a person confirms.</p>
+      }. Nothing moves unless a person confirms.</p>
+      ${
+        approval.disputeStatus !== null &&
+        html`<p class="notice wrong"><strong>The payment that funded this is disputed or partly refunded</strong>
+        (${approval.disputeStatus}). It cannot be confirmed until that is decided.</p>`
+      }
       ${
         forms === undefined
           ? html`<p class="notice">You can read this, and not decide it. An owner or an approver of
@@ -136,7 +144,7 @@ function firstSigned({ name, signedAt }: NonNullable<Signing["first"]>, hasSigne
         }</p>`;
 }
 
-function refused({ card }: HumanApproval, { cardId, refusalMessage }: PaymentRow): Html {
+function refused({ card, type }: HumanApproval, { cardId, refusalMessage }: PaymentRow): Html {
   const next =
     card === null
       ? null
@@ -144,7 +152,7 @@ function refused({ card }: HumanApproval, { cardId, refusalMessage }: PaymentRow
         ? "Use another card, or confirm again to try the same one."
         : `Another card is on file now: confirm again to pay with the ${cardName(card)}.`;
   return html`<p class="notice wrong" role="alert"><strong>The last payment was refused.</strong>
-        ${refusalMessage ?? "The card was refused."} No money has moved. ${next}</p>`;
+        ${refusalMessage ?? "The card was refused."} No money has moved. ${type === "milestone_fund" && next}</p>`;
 }
 
 /** Whether they come from their bank, and we do not know yet what it said. */
@@ -161,15 +169,15 @@ function executing(view: ApprovalView): Html {
   }
   if (payment?.status === "created" && approval.paymentsPaused) {
     return html`<p class="notice" role="status"><strong>Payments are paused.</strong> This one is confirmed and waits until
-        the operator of this service resumes them. The card is not charged before.</p>
+        the operator of this service resumes them. No money moves before.</p>
       <div class="choices">
         ${lookForm(view, "Look again")}
-        ${giveUpForm(view)}
+        ${mayGiveUp(payment, approval) && giveUpForm(view)}
       </div>`;
   }
   if (payment?.status !== "action_required" || payment.actionUrl === null) {
     return html`<p class="notice" role="status"><strong>The payment is under way.</strong> Its outcome will stand here,
-        mostly within a minute. You may close this page. The card is not charged twice.</p>
+        mostly within a minute. You may close this page. ${approval.type === "milestone_fund" ? "The card is not charged twice." : "The money does not move twice."}</p>
       ${lookForm(view, "Look again")}`;
   }
   if (cancelToken === undefined) {
@@ -187,8 +195,10 @@ function executing(view: ApprovalView): Html {
 /** Whether a person may give a payment up: it waits for their bank, or until payments are resumed. */
 export function mayGiveUp(
   payment: ApprovalView["payment"],
-  { paymentsPaused }: Pick<HumanApproval, "paymentsPaused">,
+  { type, paymentsPaused }: Pick<HumanApproval, "type" | "paymentsPaused">,
 ): boolean {
+  // Of a contract's end some may have gone: the others follow.
+  if (type === "contract_end") return false;
   return payment?.status === "action_required" || (payment?.status === "created" && paymentsPaused);
 }
 
@@ -196,7 +206,7 @@ function giveUpForm({ approval, cancelToken }: ApprovalView): Html | undefined {
   if (cancelToken === undefined) return undefined;
   return html`<form method="post" action="/approvals/${approval.id}/cancel-payment">
           ${hiddenField("form_token", cancelToken)}
-          <button class="second" type="submit">Do not pay with this card</button>
+          <button class="second" type="submit">${approval.type === "milestone_fund" ? "Do not pay with this card" : "Cancel this payout"}</button>
         </form>`;
 }
 
@@ -215,6 +225,8 @@ const REASONS: Record<string, string> = {
   terms_changed: "The terms were changed after the agent had asked.",
   contract_ended: "The contract has ended.",
   milestone_cancelled: "The milestone was cancelled.",
+  milestone_not_funded: "The money that was held for it has gone back.",
+  withdrawn: "The agent has withdrawn the request.",
 };
 
 function endedBecause(approval: HumanApproval): Html {

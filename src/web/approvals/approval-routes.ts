@@ -1,8 +1,8 @@
 import { Type } from "@sinclair/typebox";
 import type { FastifyRequest } from "fastify";
 import { type Decider, declineApproval } from "../../approvals/decide.ts";
-import { listApprovalsForHuman } from "../../approvals/human-service.ts";
-import { advanceAndWait, cancelPayment } from "../../approvals/payment.ts";
+import { type HumanApproval, listApprovalsForHuman } from "../../approvals/human-service.ts";
+import { advanceAll, advanceAndWait, cancelPayment } from "../../approvals/payment.ts";
 import { findLatestPayment } from "../../billing/payment-service.ts";
 import type { App } from "../../http/app.ts";
 import { originOf } from "../../http/origin.ts";
@@ -31,7 +31,14 @@ import {
 import { confirmRoutes } from "./confirm-routes.ts";
 import { inboxPage } from "./inbox-page.ts";
 
-const DecisionBody = Type.Object(DECISION_FIELDS, { additionalProperties: false });
+const DeclineBody = Type.Object(
+  {
+    ...DECISION_FIELDS,
+    /** Why, for the agent to read. */
+    note: Type.Optional(Type.String({ maxLength: 500 })),
+  },
+  { additionalProperties: false },
+);
 const FormBody = Type.Object(
   { form_token: Type.String({ maxLength: 100 }) },
   { additionalProperties: false },
@@ -87,7 +94,7 @@ export function approvalPageRoutes(app: App, deps: ApprovalPageDeps): void {
 
   app.post(
     "/approvals/:approvalId/decline",
-    { ...decline.options, schema: { ...decline.options.schema, params: Params, body: DecisionBody } },
+    { ...decline.options, schema: { ...decline.options.schema, params: Params, body: DeclineBody } },
     async (request, reply) => {
       const human = decline.human(request);
       const approval = await findOwn(deps, request, human);
@@ -103,6 +110,7 @@ export function approvalPageRoutes(app: App, deps: ApprovalPageDeps): void {
           { accountId: approval.accountId, approvalId: approval.id },
           decider,
           signedOf(request.body),
+          request.body.note?.trim() || undefined,
         ),
       );
     },
@@ -138,15 +146,19 @@ function lookRoute(app: App, deps: ApprovalPageDeps): void {
       const human = gate.human(request);
       const approval = await findOwn(deps, request, human);
       await assertActs(deps.db, human, { id: approval.accountId, may: "read" });
-      const payment = await findLatestPayment(deps.db, approval.accountId, approval.id);
-      if (payment !== undefined) {
-        await advanceAndWait(deps, payment).catch((error: unknown) =>
-          request.log.warn({ err: error }, "the outcome of a payment is not known yet"),
-        );
-      }
+      await lookAt(deps, approval).catch((error: unknown) =>
+        request.log.warn({ err: error }, "the outcome of a payment is not known yet"),
+      );
       return reply.redirect(approvalPath(request), 303);
     },
   );
+}
+
+/** A contract's end has many attempts; the others have one at a time, which somebody else may just look at. */
+async function lookAt(deps: ApprovalPageDeps, { accountId, id, type }: HumanApproval): Promise<void> {
+  if (type === "contract_end") return advanceAll(deps, accountId, id);
+  const payment = await findLatestPayment(deps.db, accountId, id);
+  if (payment !== undefined) await advanceAndWait(deps, payment);
 }
 
 function returnOf(request: FastifyRequest): string {

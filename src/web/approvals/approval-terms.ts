@@ -1,25 +1,19 @@
 import type { HumanApproval } from "../../approvals/human-service.ts";
+import { payingSource } from "../../approvals/source.ts";
 import { Html, html } from "../../lib/html.ts";
+import { type Source, sumOf } from "../../lib/statement.ts";
 import { formatTimeLeft } from "../../lib/time.ts";
-import { amount, cardName, named, quote, standsBehind, time } from "../kit/wording.ts";
+import { amount, named, quote, sourceName, standsBehind, time } from "../kit/wording.ts";
 
 /**
  * What is confirmed or declined, as it stood when the agent asked.
- * @param paidFrom the card that was signed for last; while the approval waits, the card on file is shown
+ * @param paidFrom what was signed for last; while the approval waits, what would pay is shown
  */
-export function approvalTerms(
-  approval: HumanApproval,
-  paidFrom: { brand: string; last4: string } | null,
-): Html {
-  const { terms } = approval;
+export function approvalTerms(approval: HumanApproval, paidFrom: Source | null): Html {
+  const { amountCents, currency } = sumOf(approval.terms);
   return html`<dl class="terms">
-        ${row("Amount", html`<strong>${amount(terms.amountCents, terms.currency)}</strong> in full`)}
-        ${row("To", html`<strong>${named(terms.payee.displayName)}</strong>${detail("account", terms.payee.payoutAccount)}`)}
-        ${wideRow(
-          "For",
-          html`${approval.milestoneName !== null && html`<strong>${named(approval.milestoneName)}</strong>`}
-          ${quote(terms.description)}`,
-        )}
+        ${row("Amount", html`<strong>${amount(amountCents, currency)}</strong> in full`)}
+        ${approval.type === "contract_end" ? refundRows(approval) : payeeRows(approval)}
         ${row("Contract", named(approval.contractTitle))}
         ${source(approval, paidFrom)}
         ${row("Asked by", html`${named(approval.tokenName)}${behind(approval.asker)}${detail("key", approval.tokenPreview)}${detail("on", time(approval.createdAt))}`)}
@@ -27,13 +21,40 @@ export function approvalTerms(
       </dl>`;
 }
 
-function source(
-  { state, card }: HumanApproval,
-  paidFrom: { brand: string; last4: string } | null,
-): Html | null {
-  if (state === "waiting") return row("Paid from", card === null ? "No card on file" : cardName(card));
+type Of<T extends HumanApproval["type"]> = Extract<HumanApproval, { type: T }>;
+
+function payeeRows({ terms, milestoneName }: Of<"milestone_fund" | "milestone_approve">): Html {
+  const { displayName, payoutAccount } = terms.payee;
+  const account = "payout" in terms ? terms.payout.account : payoutAccount;
+  return html`${row("To", html`<strong>${named(displayName)}</strong>${detail("account", account)}`)}
+        ${wideRow(
+          "For",
+          html`${milestoneName !== null && html`<strong>${named(milestoneName)}</strong>`}
+          ${quote(terms.description)}`,
+        )}`;
+}
+
+/** Each refund that is signed, and where it goes. */
+function refundRows({ terms, accountName }: Of<"contract_end">): Html {
+  const refunds = terms.refunds.map(
+    ({ milestoneId, amountCents, currency, to }) =>
+      html`<li>${amount(amountCents, currency)} ${to === "card" ? "to the card that paid it" : "to the account’s credits"}${detail("milestone", milestoneId)}</li>`,
+  );
+  return html`${row("To", html`<strong>${named(accountName)}</strong>`)}
+        ${wideRow("Refunds", html`<ul>${refunds}</ul><span class="quiet">What a bank takes back no more goes to the account’s credits.</span>`)}`;
+}
+
+function source(approval: HumanApproval, paidFrom: Source | null): Html | null {
+  const { type, state, availableCents, terms } = approval;
+  if (type !== "milestone_fund") return row("Paid from", "The money that is held");
+  if (state === "waiting") {
+    const paying = payingSource(approval);
+    const available =
+      paying?.kind === "credits" && html`, ${amount(availableCents, sumOf(terms).currency)} available`;
+    return row("Paid from", paying === null ? "No card on file" : html`${sourceName(paying)}${available}`);
+  }
   if (paidFrom === null || state === "expired") return null;
-  return row("Paid from", cardName(paidFrom));
+  return row("Paid from", sourceName(paidFrom));
 }
 
 /** What people need who look it up elsewhere, out of the way of those who decide; so that all is shown that is signed. */
@@ -41,12 +62,13 @@ export function approvalReferences({ id, organizationId, terms, result }: HumanA
   const ids = [
     detail("approval", id),
     detail("account", organizationId),
-    detail("payee", terms.payee.userId),
-    detail("milestone", terms.milestoneId),
+    "refunds" in terms ? null : detail("payee", terms.payee.userId),
+    "refunds" in terms ? null : detail("milestone", terms.milestoneId),
     detail("contract", terms.contractId),
     detail("job", terms.jobId),
     detail("invoice", result?.invoiceId),
     detail("payment", result?.paymentIntentId),
+    detail("payout", result?.payoutTransactionId),
   ];
   return html`<details class="references">
         <summary>References</summary>

@@ -12,10 +12,11 @@ import {
 } from "../../approvals/human-service.ts";
 import type { PaymentDeps } from "../../approvals/payment.ts";
 import { readSigning } from "../../approvals/second-signer.ts";
-import { findLatestPayment, listReversals, type PaymentRow } from "../../billing/payment-service.ts";
+import { payingSource } from "../../approvals/source.ts";
+import { findLatestPayment, listReversals } from "../../billing/payment-service.ts";
 import { html } from "../../lib/html.ts";
 import { notFound, Problem, problemRow } from "../../lib/problems.ts";
-import { type Decision, statementDigest } from "../../lib/statement.ts";
+import { type Decision, statementDigest, sumOf } from "../../lib/statement.ts";
 import { findPasskeys } from "../../passkeys/presence-service.ts";
 import type { SessionDeps } from "../../passkeys/session-deps.ts";
 import { formToken } from "../../sign-in/form-token.ts";
@@ -23,7 +24,7 @@ import type { Human } from "../../sign-in/gate.ts";
 import { isFresh, type SessionConfig } from "../../sign-in/service.ts";
 import type { Page } from "../kit/layout.ts";
 import { show } from "../kit/site.ts";
-import { cardName } from "../kit/wording.ts";
+import { sourceName } from "../kit/wording.ts";
 import { type ApprovalView, approvalPage } from "./approval-page.ts";
 import type { DecisionForm, PresenceAsked } from "./decision-form.ts";
 
@@ -84,7 +85,7 @@ export async function showApproval(
     reversals,
     returned: payment?.intentId != null && returnedFrom(request) === payment.intentId,
     lookToken: formToken(deps.keys, human, lookPurpose(request)),
-    signed: signedView(approval, payment, signatures),
+    signed: signedView(approval, signatures),
     signing,
     hasSigned: signing?.first?.userId === human.userId,
     forms:
@@ -104,14 +105,11 @@ export async function showApproval(
 }
 
 /** Who decided: the last to sign, or, of what was paid, everybody whose signature it was paid for. */
-function signedView(
-  { state }: HumanApproval,
-  payment: PaymentRow | undefined,
-  signatures: readonly Signature[],
-): ApprovalView["signed"] {
+function signedView({ state }: HumanApproval, signatures: readonly Signature[]): ApprovalView["signed"] {
   const [last] = signatures;
   if (last === undefined) return undefined;
-  const counted = state === "confirmed" ? signatures.filter((one) => one.payment_id === payment?.id) : [last];
+  const counted =
+    state === "confirmed" ? signatures.filter((one) => one.payment_id === last.payment_id) : [last];
   return { signers: counted.map(({ signer }) => signer).reverse(), source: last.source };
 }
 
@@ -131,7 +129,7 @@ export async function presenceAsked(
 
 /** Whether the amount is so large that it is typed before it is confirmed. */
 export function isLarge({ config }: ApprovalPageDeps, { terms }: HumanApproval): boolean {
-  return terms.amountCents >= config.confirmAmountFromCents;
+  return sumOf(terms).amountCents >= config.confirmAmountFromCents;
 }
 
 /** A form that can send one statement alone: the one that the page shows. */
@@ -241,9 +239,18 @@ export async function refuse(
   return showApproval(deps, request, reply, human, { status, message });
 }
 
+/** What pays now, after the page has shown something else. */
+function sourceNow(approval: HumanApproval): string {
+  const source = payingSource(approval);
+  if (source === null) return "no card is on file any more";
+  if (source.kind === "credits") return "the account’s credits pay now";
+  const short = approval.billing === "credits_first" ? "the available credits don’t cover it, so " : "";
+  return `${short}the ${sourceName(source)} pays now`;
+}
+
 /**
  * Why a decision was refused. While an approval waits its terms stand, so what makes a page stale is another
- * card, or that the page was sent twice.
+ * card, credits that do or do not cover it any more, or that the page was sent twice.
  */
 async function explain(
   deps: ApprovalPageDeps,
@@ -257,9 +264,8 @@ async function explain(
   if (approval.state !== "waiting") return message;
   if (isCurrent(approval, request.body as Shown))
     return "This page was sent twice, and counted once. Read it again before you decide.";
-  const card =
-    approval.card === null ? "no card is on file any more" : `the ${cardName(approval.card)} pays now`;
-  return `Something changed since you opened this page: ${card}. Nothing was confirmed. Read it again before you decide.`;
+  if (approval.type !== "milestone_fund") return message;
+  return `Something changed since you opened this page: ${sourceNow(approval)}. Nothing was confirmed. Read it again before you decide.`;
 }
 
 const PRESENCE_PROBLEMS: ReadonlySet<string> = new Set([

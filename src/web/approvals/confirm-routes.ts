@@ -5,6 +5,7 @@ import type { HumanApproval } from "../../approvals/human-service.ts";
 import type { App } from "../../http/app.ts";
 import { originOf } from "../../http/origin.ts";
 import { badField, Problem, type ProblemName } from "../../lib/problems.ts";
+import { sumOf } from "../../lib/statement.ts";
 import { askForPasskey, readAssertion } from "../../passkeys/presence-service.ts";
 import { type Human, openSessionGate } from "../../sign-in/gate.ts";
 import { cookieFor, type NewToken } from "../../sign-in/service.ts";
@@ -129,7 +130,7 @@ function amountFault(
   approval: HumanApproval,
   { amount }: ConfirmBody,
 ): string | undefined {
-  return isLarge(deps, approval) ? typedAmountFault(amount, approval.terms) : undefined;
+  return isLarge(deps, approval) ? typedAmountFault(amount, sumOf(approval.terms)) : undefined;
 }
 
 function keyOf({ accountId, id }: HumanApproval): { accountId: string; approvalId: string } {

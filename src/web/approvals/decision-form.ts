@@ -1,11 +1,14 @@
+import { canPay } from "../../approvals/decide.ts";
 import type { HumanApproval } from "../../approvals/human-service.ts";
 import type { Signing } from "../../approvals/second-signer.ts";
 import type { PaymentRow } from "../../billing/payment-service.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { formatAmount } from "../../lib/money.ts";
+import { sumOf } from "../../lib/statement.ts";
 import { PASSWORD_AT_MOST } from "../../sign-in/service.ts";
 import { type Fault, field, hiddenField, passwordField } from "../kit/forms.ts";
-import { amount, cardName, mentioned } from "../kit/wording.ts";
+import { amount, mentioned } from "../kit/wording.ts";
+import { actWords, warning } from "./acts.ts";
 
 /** A decision's form: what it is bound to, and where it goes. */
 export type DecisionForm = { nonce: string; digest: string; token: string };
@@ -62,27 +65,32 @@ export function haltNotice(approval: HumanApproval): Html | null {
 /** What the person decides by. Without a card, or a passkey that is demanded, there is only a no. */
 export function decisionForms(view: View, forms: DecisionForms): Html {
   const { approval, payment } = view;
-  const { id, card, terms } = approval;
+  const { id, card } = approval;
+  const words = actWords(approval);
+  const undone = warning(approval);
   const declining = html`<form method="post" action="/approvals/${id}/decline">
           ${hidden(forms.decline)}
+          ${field({ name: "note", label: "Why, for the agent to read", type: "text", autocomplete: "off", maxLength: 500, optional: true, fault: view.fault })}
           <button class="second decline" type="submit">Decline</button>
         </form>`;
   if (isHalted(approval) || view.hasSigned) return html`<div class="choices">${declining}</div>`;
-  if (card === null) {
+  if (!canPay(approval)) {
     return html`<div class="choices">
         <a class="button" href="/billing?approval=${id}">Add a card</a>
         ${declining}
       </div>`;
   }
   return html`<h2>What happens next</h2>
-      <p><strong>If you confirm</strong>, ${isFirstOfTwo(view) && html`another owner or approver must confirm too. Then `}the
-        ${cardName(card)} is charged ${amount(terms.amountCents, terms.currency)}, once${!isFirstOfTwo(view) && " and now"}. The money is held for ${mentioned(terms.payee.displayName)} until the work is approved.</p>
-      <p><strong>If you decline</strong>, nothing is paid. The agent can see that, and may ask again.</p>
+      <p><strong>If you confirm</strong>, ${isFirstOfTwo(view) && html`another owner or approver must confirm too. Then `}${words.confirmed}${!isFirstOfTwo(view) && " and now"}.${
+        approval.type === "milestone_fund" &&
+        html` The money is held for ${mentioned(approval.terms.payee.displayName)} until the work is approved.`
+      }${undone !== undefined && html` <strong>${undone}</strong>`}</p>
+      <p><strong>If you decline</strong>, ${words.declined}. The agent can see that, and may ask again.</p>
       ${beforehand(forms.presence)}
       <div class="choices decision">
         ${confirming(view, forms)}
         ${
-          payment?.status === "refused" && payment.cardId === card.id
+          payment?.status === "refused" && card !== null && payment.cardId === card.id
             ? html`<a class="button second" href="/billing?approval=${id}">Use another card</a>`
             : null
         }
@@ -117,8 +125,9 @@ function beforehand(presence: PresenceAsked): Html | undefined {
 
 function confirming(view: View, { confirm, presence, typedAmount }: DecisionForms): Html | null {
   const { approval, fault } = view;
-  const { id, terms } = approval;
-  const verb = isFirstOfTwo(view) ? "Confirm" : "Confirm and pay";
+  const { id } = approval;
+  const sum = sumOf(approval.terms);
+  const verb = isFirstOfTwo(view) ? "Confirm" : actWords(approval).button;
   if (presence.by === "nothing-here" || presence.by === "passkey-that-waits") return null;
   if (presence.by === "passkey-to-add") {
     return html`<a class="button" href="/settings/security/passkeys/new?return_to=/approvals/${id}">Add a passkey</a>`;
@@ -128,15 +137,19 @@ function confirming(view: View, { confirm, presence, typedAmount }: DecisionForm
   const waits = byPasskey && presence.elsePassword === undefined;
   return html`<form method="post" action="/approvals/${id}/confirm"${byPasskey && html` data-co-sign="/approvals/${id}/challenge"`}>
           ${hidden(confirm)}
-          ${typedAmount !== undefined && amountField(terms, typedAmount, fault)}
+          ${typedAmount !== undefined && amountField(sum, typedAmount, fault)}
           ${presence.by === "password" && presentPassword(presence.email, fault)}
           ${byPasskey && html`<p class="quiet">Your device asks for your passkey, which signs what stands above.</p>`}
-          <button type="submit"${waits && " disabled"}>${verb} ${amount(terms.amountCents, terms.currency)}</button>
+          <button type="submit"${waits && " disabled"}>${verb} ${amount(sum.amountCents, sum.currency)}</button>
           ${byPasskey && presence.elsePassword !== undefined && elsePassword(presence.elsePassword, fault)}
         </form>`;
 }
 
-function amountField(terms: HumanApproval["terms"], value: string, fault: Fault | undefined): Html {
+function amountField(
+  terms: { amountCents: number; currency: string },
+  value: string,
+  fault: Fault | undefined,
+): Html {
   return field({
     name: "amount",
     label: "Type the amount to confirm it",

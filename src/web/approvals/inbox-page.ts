@@ -1,8 +1,10 @@
 import type { HumanApproval } from "../../approvals/human-service.ts";
 import { type Html, html } from "../../lib/html.ts";
+import { sumOf } from "../../lib/statement.ts";
 import { formatTimeLeft } from "../../lib/time.ts";
 import type { Page } from "../kit/layout.ts";
 import { amount, closedWord, mentioned, standsBehind, time } from "../kit/wording.ts";
+import { actWords, recipient } from "./acts.ts";
 
 /**
  * `/approvals`: what waits for a person first, then what was decided (CONTRACT.md §7).
@@ -29,10 +31,11 @@ export function inboxPage(
 }
 
 function item(approval: HumanApproval, several: boolean, firstSigner: string | undefined): Html {
-  const { id, terms, milestoneName, contractTitle, accountName, tokenName, asker } = approval;
+  const { amountCents, currency } = sumOf(approval.terms);
+  const { id, milestoneName, contractTitle, accountName, tokenName, asker } = approval;
   return html`
         <li class="approval">
-          <a href="/approvals/${id}"><strong>${amount(terms.amountCents, terms.currency)}</strong> to ${mentioned(terms.payee.displayName)}</a>
+          <a href="/approvals/${id}"><strong>${actWords(approval).ask} ${amount(amountCents, currency)}</strong> ${recipient(approval)}</a>
           <span>${milestoneName !== null && html`${mentioned(milestoneName)} · `}${mentioned(contractTitle)}${several && html` · ${mentioned(accountName)}`}</span>
           <span class="quiet">Asked by ${mentioned(tokenName)}${asker && html`, ${standsBehind(asker)}`}</span>
           <span class="quiet">${outcome(approval)}${firstSigner !== undefined && html` · <b>1 of 2, by ${mentioned(firstSigner)}</b>`}</span>
@@ -47,7 +50,8 @@ function outcome(approval: HumanApproval): Html {
     case "executing":
       return html`<b>Payment under way</b>`;
     default: {
-      const word = state === "expired" ? closedWord(approval) : state === "declined" ? "Declined" : "Paid";
+      const word =
+        state === "expired" ? closedWord(approval) : state === "declined" ? "Declined" : "Confirmed";
       return html`<b>${word}</b>, ${time(approval.resolvedAt ?? expiresAt)}`;
     }
   }

@@ -1,10 +1,11 @@
 import type { Asker } from "../../database/schema.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { formatAmount } from "../../lib/money.ts";
+import { sumOf } from "../../lib/statement.ts";
 import { passkeyName } from "../../receipts/report.ts";
 import type { Receipt, Signed } from "../../receipts/schemas.ts";
 import type { Page } from "../kit/layout.ts";
-import { amount, cardName, named, quote, standsBehind, time } from "../kit/wording.ts";
+import { amount, named, quote, sourceName, standsBehind, time } from "../kit/wording.ts";
 
 export type ReceiptView = {
   receipt: Receipt;
@@ -14,14 +15,17 @@ export type ReceiptView = {
   kid: string;
 };
 
+const DONE = { milestone_fund: "paid", milestone_approve: "released", contract_end: "refunded" } as const;
+
 /** `/approvals/{id}/receipt`: what was decided and what proves it, to read and to print. */
 export function receiptPage({ receipt, asker, kid }: ReceiptView): Page {
   const { approval, terms, chain } = receipt;
-  const sum = amount(terms.amountCents, terms.currency);
-  const word = approval.status === "confirmed" ? "paid" : "declined";
+  const { amountCents, currency } = sumOf(terms);
+  const sum = amount(amountCents, currency);
+  const word = approval.status === "confirmed" ? DONE[approval.type] : "declined";
   const path = `/approvals/${approval.id}`;
   return {
-    title: `Receipt: ${formatAmount(terms.amountCents, terms.currency)} ${word}`,
+    title: `Receipt: ${formatAmount(amountCents, currency)} ${word}`,
     heading: html`Receipt: ${sum} ${word}`,
     body: html`
       ${decided(receipt, asker)}
@@ -53,23 +57,42 @@ export function fileName({ approval, chain }: Receipt): string {
 }
 
 function decided({ approval, terms, accountId, accountName, askedBy }: Receipt, asker: Asker | null): Html {
-  const { displayName, userId, payoutAccount } = terms.payee;
-  const outcome = approval.status === "confirmed" ? "Confirmed, and paid" : "Declined: no money has moved";
+  const { amountCents, currency } = sumOf(terms);
+  const outcome =
+    approval.status === "confirmed"
+      ? `Confirmed, and ${DONE[approval.type]}`
+      : "Declined: no money has moved";
   return html`<dl class="terms">
         ${row("Outcome", html`<strong>${outcome}</strong>${detail("on", at(approval.resolvedAt))}`)}
-        ${row("Amount", html`<strong>${amount(terms.amountCents, terms.currency)}</strong> in full`)}
+        ${row("Amount", html`<strong>${amount(amountCents, currency)}</strong> in full`)}
         ${row("From", html`<strong>${named(accountName)}</strong>${detail("account", code(accountId))}`)}
-        ${row("To", html`<strong>${named(displayName)}</strong>${detail("user", code(userId))}${payoutAccount !== null && detail("account", code(payoutAccount))}`)}
-        ${row("For", quote(terms.description), "wide")}
+        ${"refunds" in terms ? refundRows(terms.refunds) : payeeRows(terms)}
         ${row("Asked by", html`${named(askedBy.name)}${asker && html`<span class="quiet">${standsBehind(asker)}</span>`}${detail("key", code(askedBy.preview))}${detail("on", at(approval.createdAt))}`)}
         ${row("References", references(approval, terms), "wide")}
       </dl>`;
 }
 
+type Terms = Receipt["terms"];
+
+function payeeRows(terms: Exclude<Terms, { refunds: unknown }>): Html {
+  const { displayName, userId, payoutAccount } = terms.payee;
+  const account = "payout" in terms ? terms.payout.account : payoutAccount;
+  return html`${row("To", html`<strong>${named(displayName)}</strong>${detail("user", code(userId))}${account !== null && detail("account", code(account))}`)}
+        ${row("For", quote(terms.description), "wide")}`;
+}
+
+function refundRows(refunds: Extract<Terms, { refunds: unknown }>["refunds"]): Html {
+  const each = refunds.map(
+    ({ milestoneId, amountCents, currency, to }) =>
+      html`<li>${amount(amountCents, currency)} to the ${to === "card" ? "card that paid it" : "account’s credits"}${detail("milestone", code(milestoneId))}</li>`,
+  );
+  return row("Refunds", html`<ul>${each}</ul>`, "wide");
+}
+
 function references({ id, contractId, jobId, result }: Receipt["approval"], terms: Receipt["terms"]): Html {
   const ids: [string, unknown][] = [
     ["approval", id],
-    ["milestone", terms.milestoneId],
+    ["milestone", "refunds" in terms ? undefined : terms.milestoneId],
     ["contract", contractId],
     ["job", jobId],
     ["invoice", result?.invoiceId],
@@ -78,16 +101,14 @@ function references({ id, contractId, jobId, result }: Receipt["approval"], term
 }
 
 /** Whether it was the first of two confirmations, and no payment was made for it. */
-function cameToNothing({ statement, digest }: Signed, { payments: attempts }: Receipt): boolean {
-  return statement.decision === "confirm" && !attempts.some(({ statements }) => statements.includes(digest));
+function cameToNothing({ statement, digest }: Signed, { payments: attempts, credits }: Receipt): boolean {
+  const moved = [...attempts, ...credits].some(({ statements }) => statements.includes(digest));
+  return statement.decision === "confirm" && !moved;
 }
 
 function signature({ statement, signedBy, signedAt, proof, digest }: Signed, unused: boolean): Html {
   const { source, decision } = statement;
-  const card =
-    source?.brand && source.last4
-      ? html`, from the ${cardName({ brand: source.brand, last4: source.last4 })}`
-      : "";
+  const card = source === null ? "" : html`, from the ${sourceName(source)}`;
   return row(
     decision === "confirm" ? "Confirmed by" : "Declined by",
     html`<strong>${named(signedBy.name)}</strong>${signedBy.email !== null && html`, ${named(signedBy.email)}`}${card}
@@ -108,14 +129,16 @@ function proofWords(proof: Signed["proof"]): Html {
   }
 }
 
+const MOVED = { charge: "Paid", payout: "Paid out", refund: "Refunded" } as const;
+
 function payments({ payments: attempts }: Receipt): Html {
   return html`<h2>What was paid</h2>
       <dl class="terms">${attempts.map((one) =>
         row(
-          one.status === "succeeded" ? "Paid" : "Refused",
+          one.status === "succeeded" ? MOVED[one.kind] : "Refused",
           html`${amount(one.amountCents, one.currency)}${detail("on", at(one.resolvedAt))}${
             one.intentId !== null && detail("payment", code(one.intentId))
-          }${one.refusal?.message && detail("because", html`${one.refusal.message}`)}`,
+          }${one.sentId !== null && detail(one.kind, code(one.sentId))}${one.refusal?.message && detail("because", html`${one.refusal.message}`)}`,
         ),
       )}</dl>`;
 }

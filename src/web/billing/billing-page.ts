@@ -5,6 +5,7 @@ import { type Fault, faultSummary, field, hiddenField, notice } from "../kit/for
 import type { Page } from "../kit/layout.ts";
 import { reversalWords } from "../kit/reversals.ts";
 import { amount, cardName, mentioned, time } from "../kit/wording.ts";
+import { type CreditsView, creditsSection } from "./credits-section.ts";
 
 /** One account's part of the billing page. */
 export type BillingSection = {
@@ -16,6 +17,7 @@ export type BillingSection = {
   reversals: readonly ReversalRow[];
   /** Absent for a viewer, who sees and cannot change. */
   formToken: string | undefined;
+  credits: CreditsView;
 };
 
 export type BillingView = {
@@ -32,6 +34,7 @@ export type BillingView = {
 const NOTICES: Record<string, string> = {
   added: "The card is on file. It pays for what you confirm from now on.",
   removed: "The card is removed, and is not charged again.",
+  setup: "What pays for fundings is set as you chose.",
 };
 
 /** `/billing`: the card on file, how to add, replace and remove it, and the payments made (CONTRACT.md §7). */
@@ -61,6 +64,7 @@ function account(section: BillingSection, view: BillingView): Html {
       ${heading("Cards on file")}
       ${cards.length === 0 ? html`<p>None yet. Agents cannot ask for a payment before there is one.</p>` : cardList(section)}
       ${formToken === undefined ? null : html`${heading("Add a card")}${(view.sandbox ? addTestCard : addCard)(section, formToken, view)}`}
+      ${creditsSection(section.credits, heading)}
       ${heading("Payments")}
       ${payments.length === 0 ? html`<p class="quiet">None yet.</p>` : paymentList(section)}`;
 }
@@ -134,6 +138,12 @@ const STATUSES: Record<PaymentRow["status"], string> = {
   refused: "Refused, no money moved",
 };
 
+const MOVED: Record<PaymentRow["kind"], string> = {
+  charge: "Paid",
+  payout: "Paid out to the payee",
+  refund: "Refunded to the card",
+};
+
 function paymentList({ payments, reversals }: BillingSection): Html {
   const ofPayment = Map.groupBy(reversals, ({ paymentId }) => paymentId);
   return html`<ul class="rows">${payments.map((row) => {
@@ -141,7 +151,7 @@ function paymentList({ payments, reversals }: BillingSection): Html {
     return html`
         <li>
           <a href="/approvals/${row.approvalId}">${amount(row.amountCents, row.currency)}</a>
-          <span class="quiet"><b>${STATUSES[row.status]}${back && `, ${back}`}</b>, ${time(row.resolvedAt ?? row.createdAt)}</span>
+          <span class="quiet"><b>${row.status === "succeeded" ? MOVED[row.kind] : STATUSES[row.status]}${back && `, ${back}`}</b>, ${time(row.resolvedAt ?? row.createdAt)}</span>
         </li>`;
   })}</ul>`;
 }

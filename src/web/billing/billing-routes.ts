@@ -2,23 +2,26 @@ import { Type } from "@sinclair/typebox";
 import type { FastifyReply } from "fastify";
 import { may } from "../../accounts/roles.ts";
 import { byPerson } from "../../audit/service.ts";
+import { getCredits } from "../../billing/credit-service.ts";
 import { listPayments, listReversals } from "../../billing/payment-service.ts";
 import { TEST_CARD_NUMBERS } from "../../billing/sandbox.ts";
-import {
-  addPaymentMethod,
-  type BillingDeps,
-  listPaymentMethods,
-  removePaymentMethod,
-} from "../../billing/service.ts";
+import { addPaymentMethod, listPaymentMethods, removePaymentMethod } from "../../billing/service.ts";
+import { readSetup } from "../../billing/setup-service.ts";
+import { listTopUps, type TopUpDeps } from "../../billing/top-up-service.ts";
+import type { MemberRole } from "../../database/schema.ts";
 import type { App } from "../../http/app.ts";
 import { originOf } from "../../http/origin.ts";
 import { isUuid } from "../../lib/ids.ts";
 import { Problem } from "../../lib/problems.ts";
 import type { SessionDeps } from "../../passkeys/session-deps.ts";
+import { mustSign } from "../../passkeys/signed-act-service.ts";
 import { formToken } from "../../sign-in/form-token.ts";
 import { type Human, openSessionGate, type SessionGate } from "../../sign-in/gate.ts";
+import type { Fault } from "../kit/forms.ts";
 import { show } from "../kit/site.ts";
 import { type BillingSection, type BillingView, billingPage, numberField } from "./billing-page.ts";
+import { creditFormRoutes, setupPurpose, topUpPurpose } from "./credit-form-routes.ts";
+import type { CreditsView } from "./credits-section.ts";
 
 const Uuid = Type.String({ pattern: "^[0-9a-f-]{36}$" });
 const Token = Type.String({ maxLength: 100 });
@@ -44,7 +47,7 @@ const RemoveCard = Type.Object(
 
 const SHOWN = 50;
 
-type Deps = SessionDeps & BillingDeps;
+type Deps = SessionDeps & TopUpDeps;
 
 /** `/billing` (CONTRACT.md §7): what a `billingUrl` leads to. */
 export function billingRoutes(app: App, deps: Deps): void {
@@ -66,6 +69,10 @@ export function billingRoutes(app: App, deps: Deps): void {
   );
 
   if (deps.processor.cardForm === undefined) testCardRoute(app, deps, gate);
+  creditFormRoutes(app, deps, {
+    changer,
+    show: (reply, human, fault) => showBilling(deps, reply, human, { fault }),
+  });
 
   app.post(
     "/billing/remove-card",
@@ -121,6 +128,7 @@ async function showBilling(
         payments,
         reversals: await listReversals(deps.db, accountId, ids),
         formToken: may(role, "decide") ? formToken(deps.keys, human, `billing:${accountId}`) : undefined,
+        credits: await viewCredits(deps, human, { accountId, role }, around.fault),
       };
     }),
   );
@@ -129,6 +137,28 @@ async function showBilling(
     human,
     status: around.fault === undefined ? 200 : 422,
   });
+}
+
+async function viewCredits(
+  { db, keys }: Deps,
+  human: Human,
+  { accountId, role }: { accountId: string; role: MemberRole },
+  fault: Fault | undefined,
+): Promise<CreditsView> {
+  const owns = role === "owner" && {
+    human,
+    signs: await mustSign(db, human.userId, accountId),
+    formToken: formToken(keys, human, setupPurpose(accountId)),
+  };
+  return {
+    accountId,
+    credits: await getCredits(db, accountId),
+    topUps: await listTopUps(db, accountId, SHOWN),
+    billing: await readSetup(db, accountId),
+    topUpToken: role === "viewer" ? undefined : formToken(keys, human, topUpPurpose(accountId)),
+    setup: owns || undefined,
+    fault,
+  };
 }
 
 /** @throws Problem not_found for an account that is not theirs, not_permitted for a viewer */

@@ -66,7 +66,7 @@ const ENDED: Record<ClaimView["state"] | "unknown", string> = {
   unnamed: "Ask your agent to start another.",
   open: "Ask your agent to start another.",
   guessed: "Five wrong codes were typed, so it has ended. If that was you, ask your agent to start another.",
-  lapsed: "A claim lasts 30 minutes. Ask your agent to start another.",
+  expired: "A claim lasts 30 minutes. Ask your agent to start another.",
   window_over: "Nobody has claimed the account within 24 hours. Ask your agent to register again.",
   claimed: "The account has been claimed. If you did that, sign in.",
   taken: "The account has an owner, who came by an invitation. If that is you, sign in.",

@@ -1,6 +1,6 @@
 import { Type } from "@sinclair/typebox";
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { isInvitationSecret } from "../../accounts/service.ts";
+import { isInvitationSecret } from "../../accounts/invitation-service.ts";
 import type { App } from "../../http/app.ts";
 import { originOf } from "../../http/origin.ts";
 import { requireSameOrigin } from "../../http/same-origin.ts";

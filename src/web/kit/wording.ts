@@ -3,6 +3,7 @@ import { askerWords } from "../../lib/asker.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { formatAmount } from "../../lib/money.ts";
 import { brief, whole } from "../../lib/names.ts";
+import type { Source } from "../../lib/statement.ts";
 import { formatTime } from "../../lib/time.ts";
 
 /** Longer than this, a quoted text may fill more than its box, which then scrolls. */
@@ -43,6 +44,11 @@ export function time(at: Date): Html {
 /** `Visa card ending in 4242`. */
 export function cardName({ brand, last4 }: { brand: string; last4: string }): string {
   return `${BRANDS[brand] ?? brand.charAt(0).toUpperCase() + brand.slice(1)} card ending in ${last4}`;
+}
+
+/** What pays, or has paid: `Visa card ending in 4242`, or the credits. */
+export function sourceName(source: Source): string {
+  return source.kind === "credits" ? "credits of the account" : cardName(source);
 }
 
 /**

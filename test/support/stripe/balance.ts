@@ -8,7 +8,11 @@ const AVAILABLE_AFTER_SECONDS = 2 * 24 * 60 * 60;
 export function bookTransaction(
   desk: Desk,
   source: { id: string; currency: string },
-  { type, amount, fee }: { type: "charge" | "refund" | "adjustment"; amount: number; fee: number },
+  {
+    type,
+    amount,
+    fee,
+  }: { type: "charge" | "refund" | "adjustment" | "transfer"; amount: number; fee: number },
 ): Stripe.BalanceTransaction {
   const created = now(desk);
   const description = type === "adjustment" ? "Dispute fee" : "Stripe processing fees";

@@ -17,6 +17,11 @@ export type Attempt = { id: string; returnUrl: string; method: string };
 
 export type HeldIntent<T> = { intent: T; attempt: Attempt | undefined };
 
+export type HeldSession = {
+  session: Stripe.Checkout.Session;
+  paymentIntentData: Stripe.Checkout.SessionCreateParams.PaymentIntentData;
+};
+
 export type HeldEvent = { event: Stripe.Event; type: string };
 
 /** An answer that is kept under an idempotency key; none while the first request is still being executed. */
@@ -36,8 +41,10 @@ export type Books = {
   methods: Map<string, HeldMethod>;
   setupIntents: Map<string, HeldIntent<Stripe.SetupIntent>>;
   intents: Map<string, HeldIntent<Stripe.PaymentIntent>>;
+  sessions: Map<string, HeldSession>;
   charges: Map<string, Stripe.Charge>;
   refunds: Map<string, Stripe.Refund>;
+  transfers: Map<string, Stripe.Transfer>;
   disputes: Map<string, Stripe.Dispute>;
   transactions: Map<string, Stripe.BalanceTransaction>;
   events: Map<string, HeldEvent>;
@@ -51,8 +58,10 @@ export function emptyBooks(): Books {
     methods: new Map(),
     setupIntents: new Map(),
     intents: new Map(),
+    sessions: new Map(),
     charges: new Map(),
     refunds: new Map(),
+    transfers: new Map(),
     disputes: new Map(),
     transactions: new Map(),
     events: new Map(),
@@ -125,8 +134,10 @@ const NAMES: Partial<Record<keyof Kept, { kind: string; field: string }>> = {
   methods: { kind: "PaymentMethod", field: "payment_method" },
   setupIntents: { kind: "setupintent", field: "intent" },
   intents: { kind: "payment_intent", field: "intent" },
+  sessions: { kind: "checkout.session", field: "session" },
   charges: { kind: "charge", field: "id" },
   refunds: { kind: "refund", field: "id" },
+  transfers: { kind: "transfer", field: "id" },
   disputes: { kind: "dispute", field: "id" },
   transactions: { kind: "balance_transaction", field: "id" },
   events: { kind: "event", field: "id" },

@@ -22,6 +22,8 @@ export type Behaviour = {
   /** What the bank says when it has seen the person. */
   declinesAfterwards?: Decline;
   disputes?: true;
+  /** Its refunds are left pending, or the bank gives them back at once. */
+  refunds?: "pending" | "failed";
 };
 
 /** The test payment methods that Stripe publishes, by their names in test code. */
@@ -30,6 +32,8 @@ export const TEST_METHODS: Readonly<Record<string, Behaviour>> = {
   pm_card_mastercard: { number: "5555555555554444", brand: "mastercard" },
   pm_card_amex: { number: "378282246310005", brand: "amex" },
   pm_card_bypassPending: { number: "4000000000000077", brand: "visa" },
+  pm_card_pendingRefund: { number: "4000000000007726", brand: "visa", refunds: "pending" },
+  pm_card_refundFail: { number: "4000000000005126", brand: "visa", refunds: "failed" },
   pm_card_createDispute: { number: "4000000000000259", brand: "visa", disputes: true },
   pm_card_chargeDeclined: { number: "4000000000000002", brand: "visa", declines: GENERIC },
   pm_card_visa_chargeDeclined: { number: "4000000000000002", brand: "visa", declines: GENERIC },

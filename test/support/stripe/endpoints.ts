@@ -2,6 +2,7 @@ import type Stripe from "stripe";
 import * as balance from "./balance.ts";
 import { type Desk, look } from "./books.ts";
 import * as charges from "./charges.ts";
+import * as sessions from "./checkout-sessions.ts";
 import { confirmIntent } from "./confirmations.ts";
 import * as customers from "./customers.ts";
 import * as disputes from "./disputes.ts";
@@ -24,6 +25,7 @@ import * as paymentIntents from "./payment-intents.ts";
 import * as refunds from "./refunds.ts";
 import { refused } from "./refusals.ts";
 import * as setupIntents from "./setup-intents.ts";
+import * as transfers from "./transfers.ts";
 
 export type Endpoint = {
   /** As in `POST /v1/payment_intents/:id/confirm`. */
@@ -131,6 +133,21 @@ export const ENDPOINTS: readonly Endpoint[] = [
   endpoint("POST /v1/payment_intents/:id/confirm", intentRules.confirmRules, confirmIntent),
   endpoint("POST /v1/payment_intents/:id/cancel", intentRules.cancelRules, paymentIntents.cancelIntent),
 
+  endpoint("POST /v1/checkout/sessions", sessions.createRules, sessions.createSession),
+  endpoint("GET /v1/checkout/sessions", sessions.listRules, (desk, fields) => {
+    const all = [...desk.books.sessions.keys()].map((id) => sessions.readSession(desk, id));
+    const { customer, payment_intent, status } = fields;
+    return toList(
+      "/v1/checkout/sessions",
+      having(all, { customer, payment_intent, status }),
+      fields as object,
+    );
+  }),
+  endpoint<Stripe.Checkout.SessionRetrieveParams>("GET /v1/checkout/sessions/:id", readable, (desk, _, id) =>
+    sessions.readSession(desk, id),
+  ),
+  endpoint("POST /v1/checkout/sessions/:id/expire", sessions.expireRules, sessions.expireSession),
+
   endpoint("GET /v1/charges", charges.listChargesRules, (desk, fields) => {
     const { customer, payment_intent, transfer_group } = fields;
     const all = having([...desk.books.charges.values()], { customer, payment_intent, transfer_group });
@@ -150,6 +167,15 @@ export const ENDPOINTS: readonly Endpoint[] = [
   }),
   endpoint<Stripe.RefundRetrieveParams>("GET /v1/refunds/:id", readable, (desk, _, id) =>
     look(desk, "refunds", id),
+  ),
+  endpoint("POST /v1/transfers", transfers.createTransferRules, transfers.createTransfer),
+  endpoint("GET /v1/transfers", transfers.listTransfersRules, (desk, fields) => {
+    const { destination, transfer_group } = fields;
+    const all = having([...desk.books.transfers.values()], { destination, transfer_group });
+    return toList("/v1/transfers", all, fields as object);
+  }),
+  endpoint<Stripe.TransferRetrieveParams>("GET /v1/transfers/:id", readable, (desk, _, id) =>
+    look(desk, "transfers", id),
   ),
   endpoint("GET /v1/disputes", disputes.listDisputesRules, (desk, fields) => {
     const { charge, payment_intent } = fields;

@@ -6,13 +6,15 @@ import type Stripe from "stripe";
 import { BANK_PATH, bankHtml, findAttempt, returnAddress } from "./bank-page.ts";
 import { type Books, type Desk, emptyBooks, look, newId } from "./books.ts";
 import type { Decline } from "./cards.ts";
+import { paySession } from "./checkout-sessions.ts";
 import { answerIntent, settleProcessing } from "./confirmations.ts";
 import { Deliveries } from "./deliveries.ts";
 import { closeDispute, openDispute } from "./disputes.ts";
 import { type Fault, Faults, type Planned } from "./faults.ts";
-import { createRefund, failRefund } from "./refunds.ts";
+import { createRefund, failRefund, settleRefund } from "./refunds.ts";
 import { answerApi } from "./server.ts";
 import { answerSetup } from "./setup-intents.ts";
+import { reverseTransfer } from "./transfers.ts";
 
 const BROWSER = join(import.meta.dirname, "browser");
 
@@ -35,6 +37,8 @@ export type FakeStripe = {
   advance(seconds: number): void;
   /** What the person does at their bank, whose page `next_action` names, without a browser. */
   answerBank(intentId: string, passed: boolean): void;
+  /** What a person does on Stripe's page: pays with this card. Throws what their bank says. */
+  payCheckout(sessionId: string, card?: string): Stripe.Checkout.Session;
   /** What becomes of an intent that a fault has left `processing`. */
   settle(intentId: string, decline?: Decline): void;
   /** What a cardholder does at their bank: takes back what a charge, or an intent's charge, has moved. */
@@ -43,6 +47,10 @@ export type FakeStripe = {
   /** What somebody does at Stripe's dashboard. */
   refund(intentId: string, amount?: number): Stripe.Refund;
   failRefund(id: string): Stripe.Refund;
+  /** What the bank says of a refund that is pending. */
+  settleRefund(id: string): Stripe.Refund;
+  /** Money that comes back from a connected account, whole. */
+  reverseTransfer(id: string): Stripe.Transfer;
   /** The charges that have moved money, by their intents. */
   charges(): Map<string, Stripe.Charge>;
   sendEventsTo(url: string): void;
@@ -138,6 +146,7 @@ export async function startFakeStripe({ from, bankOrigin }: Options = {}): Promi
       if (setup !== undefined) answerSetup(desk, setup, passed);
       else answerIntent(desk, look(desk, "intents", id), passed);
     },
+    payCheckout: (id, card = "pm_card_visa") => paySession(desk, id, card),
     settle: (id, decline) => settleProcessing(desk, id, decline),
     dispute(id, reason = "fraudulent") {
       const charge = books.charges.get(id) ?? fake.charges().get(id);
@@ -148,6 +157,8 @@ export async function startFakeStripe({ from, bankOrigin }: Options = {}): Promi
     refund: (intentId, amount) =>
       createRefund(desk, { payment_intent: intentId, ...(amount !== undefined && { amount }) }),
     failRefund: (id) => failRefund(desk, id),
+    settleRefund: (id) => settleRefund(desk, id),
+    reverseTransfer: (id) => reverseTransfer(desk, id),
     charges() {
       const paid = [...books.charges.values()].filter(({ status }) => status === "succeeded");
       return new Map(paid.map((charge) => [String(charge.payment_intent), charge]));

@@ -1,6 +1,7 @@
 import type Stripe from "stripe";
 import { bookTransaction } from "./balance.ts";
 import { type Desk, look, mergeMetadata, newId, now, record } from "./books.ts";
+import { behaviourOf } from "./methods.ts";
 import {
   expand,
   integer,
@@ -71,8 +72,25 @@ export function createRefund(desk: Desk, fields: Stripe.RefundCreateParams): Str
   desk.books.refunds.set(refund.id, refund);
   charge.amount_refunded += amount;
   charge.refunded = charge.amount_refunded === charge.amount;
+  const method = desk.books.methods.get(String(charge.payment_method));
+  const behaves = method && behaviourOf(method).refunds;
+  if (behaves === "pending") refund.status = "pending";
   record(desk, "refund.created", refund);
   record(desk, "charge.refunded", charge);
+  // Stripe's answer says that it succeeded; a moment later the bank gives it back.
+  if (behaves === "failed") {
+    const answered = structuredClone(refund);
+    failRefund(desk, refund.id);
+    return answered;
+  }
+  return refund;
+}
+
+/** What the bank says of a refund that was left pending. */
+export function settleRefund(desk: Desk, id: string): Stripe.Refund {
+  const refund = look(desk, "refunds", id);
+  refund.status = "succeeded";
+  record(desk, "refund.updated", refund);
   return refund;
 }
 

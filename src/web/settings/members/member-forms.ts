@@ -1,5 +1,5 @@
 import { type Static, Type } from "@sinclair/typebox";
-import type { MemberOfAccount } from "../../../accounts/member-service.ts";
+import type { MemberRow } from "../../../accounts/member-service.ts";
 import type { Trx } from "../../../database/connection.ts";
 import type { MemberRole } from "../../../database/schema.ts";
 import { isVisible } from "../../../lib/names.ts";
@@ -46,14 +46,14 @@ const EMAIL = /^[a-z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-z0-9-]+(\.[a-z0-9-]+)+$/i;
 const EMAIL_AT_MOST = 254;
 
 /** The change of role that a form asks for. */
-export function roleChangeOf(member: MemberOfAccount, { role, shown }: Static<typeof RoleForm>): RoleChange {
+export function roleChangeOf(member: MemberRow, { role, shown }: Static<typeof RoleForm>): RoleChange {
   return { member, role, shown };
 }
 
 /** The removal that a form asks for, with what goes along. */
 export function removalOf(
   accountId: string,
-  member: MemberOfAccount,
+  member: MemberRow,
   { revoke_keys, delete_webhooks }: Static<typeof RemoveForm>,
 ): Removal {
   const endWebhooks =

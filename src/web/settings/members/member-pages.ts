@@ -1,5 +1,4 @@
-import type { MemberOfAccount } from "../../../accounts/member-service.ts";
-import type { MemberRow } from "../../../accounts/service.ts";
+import type { MemberRow } from "../../../accounts/member-service.ts";
 import type { MemberRole } from "../../../database/schema.ts";
 import { type Html, html } from "../../../lib/html.ts";
 import { brief } from "../../../lib/names.ts";
@@ -98,12 +97,8 @@ function account(human: Human, section: MemberSection, several: boolean, fault: 
       }`;
 }
 
-function row(
-  { userId }: Human,
-  { id, email, name, role, status, user_id }: MemberRow,
-  changes: boolean,
-): Html {
-  const you = user_id !== null && user_id === userId;
+function row(human: Human, { id, email, name, role, status, userId }: MemberRow, changes: boolean): Html {
+  const you = userId === human.userId;
   return html`
         <li class="choices stacked">
           <p><strong>${mentioned(name)}</strong>${you && " (you)"}
@@ -148,7 +143,7 @@ export function invitedPage({ email, name }: { email: string; name: string }, ur
 
 /** One member, as an owner sees them. */
 export type MemberView = {
-  member: MemberOfAccount;
+  member: MemberRow;
   accountName: string;
   you: boolean;
   /** Whether the owner's passkey signs what is changed. */

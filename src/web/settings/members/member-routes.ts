@@ -1,8 +1,7 @@
 import { type Static, Type } from "@sinclair/typebox";
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { findMember, type MemberOfAccount } from "../../../accounts/member-service.ts";
+import { findMember, listMembers, type MemberRow } from "../../../accounts/member-service.ts";
 import { may } from "../../../accounts/roles.ts";
-import { listMembers } from "../../../accounts/service.ts";
 import { listKeys } from "../../../accounts/token-service.ts";
 import { type PaymentDeps, voidSignatures } from "../../../approvals/payment.ts";
 import type { MemberRole } from "../../../database/schema.ts";
@@ -210,7 +209,7 @@ function changeRoutes(app: App, deps: MemberPageDeps): void {
   });
 }
 
-type Own = { member: MemberOfAccount; account: Human["memberships"][number] };
+type Own = { member: MemberRow; account: Human["memberships"][number] };
 
 async function showMembers(
   deps: MemberPageDeps,

@@ -15,6 +15,7 @@ import { WEBHOOKS, webhookPath } from "./webhook-paths.ts";
 export const EVENT_WORDS: Record<AccountEventType, string> = {
   "approval.confirmed": "An approval is confirmed, declined or lapsed",
   "milestone.status_changed": "A milestone is made, funded, paid, refunded or cancelled",
+  "payment.pending": "A confirmed payment or payout is waiting",
   "contract.created": "A contract begins",
   "contract.budget_state_changed": "A contract’s budget changes its state",
   "proposal.received": "A proposal comes in",

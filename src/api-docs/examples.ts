@@ -1,6 +1,15 @@
 import type { Static } from "@sinclair/typebox";
 import type { NewTokenAnswer, NewTokenBody, OneToken, TokenList } from "../accounts/schemas.ts";
-import { type ApprovalRequested, FUNDING_REQUESTED, type OneApproval } from "../approvals/schemas.ts";
+import {
+  type ApprovalRequested,
+  type ContractEnded,
+  END_REQUESTED,
+  FUNDING_REQUESTED,
+  type OneApproval,
+  RELEASE_REQUESTED,
+} from "../approvals/schemas.ts";
+import type { CreditLedger, Credits, NewTopUp, OneTopUp } from "../billing/credit-schemas.ts";
+import type { PendingPayments } from "../billing/schemas.ts";
 import type { NewMilestone } from "../contracts/schemas.ts";
 import type { Updates } from "../events/schemas.ts";
 import {
@@ -15,6 +24,7 @@ import {
   type WebhookRotated,
 } from "../webhooks/schemas.ts";
 import * as story from "./story.ts";
+import * as credits from "./story-credits.ts";
 import { receipt } from "./story-receipt.ts";
 
 /** Values by a name that says what they show. */
@@ -48,6 +58,7 @@ export const PARAMETER_EXAMPLES: Record<string, string> = {
   tokenId: story.narrower.id,
   webhookId: story.webhook.id,
   deliveryId: story.delivered.id,
+  topUpId: credits.topUp.id,
 };
 
 /** What each call is sent and answers, by its operation id. */
@@ -62,13 +73,51 @@ export const CALL_EXAMPLES: Record<string, CallExamples> = {
     },
     fault: bodyGiven,
   },
+  requestMilestoneApproval: {
+    answers: {
+      202: {
+        pending: { approval: story.releasing, message: RELEASE_REQUESTED } satisfies Static<
+          typeof ApprovalRequested
+        >,
+      },
+    },
+    fault: bodyGiven,
+  },
+  endContract: {
+    answers: {
+      200: {
+        ended: { ok: true, contractId: story.CONTRACT_ID, status: "ended" } satisfies Static<
+          typeof ContractEnded
+        >,
+      },
+      202: {
+        pending: { approval: story.ending, message: END_REQUESTED } satisfies Static<
+          typeof ApprovalRequested
+        >,
+      },
+    },
+    fault: bodyGiven,
+  },
+  withdrawApproval: {
+    answers: { 200: { withdrawn: { approval: story.withdrawn } satisfies Static<typeof OneApproval> } },
+    fault: bodyGiven,
+  },
+  listPendingPayments: {
+    answers: {
+      200: {
+        waiting: { payments: [story.pendingPayment] },
+        none: { payments: [] },
+      } satisfies Record<string, Static<typeof PendingPayments>>,
+    },
+    fault: unreadable,
+  },
   getApproval: {
     answers: {
       200: {
         pending: { approval: story.pending },
         confirmed: { approval: story.confirmed },
         declined: { approval: story.declined },
-        expired: { approval: story.lapsed },
+        expired: { approval: story.expired },
         ended_early: { approval: story.endedEarly },
       } satisfies Record<string, Static<typeof OneApproval>>,
     },
@@ -106,6 +155,50 @@ export const CALL_EXAMPLES: Record<string, CallExamples> = {
       field: "amountUsd",
       error: "`amountUsd` must be dollars from 0.5 to 999999.99, with at most two decimals.",
     },
+  },
+  getCredits: {
+    answers: {
+      200: {
+        used: {
+          credits: {
+            availableCents: 70_000,
+            reservedCents: 30_000,
+            currency: "usd",
+            recentEntries: credits.entries,
+          } satisfies Credits,
+        },
+        never_used: {
+          credits: {
+            availableCents: 0,
+            reservedCents: 0,
+            currency: "usd",
+            recentEntries: [],
+          } satisfies Credits,
+        },
+      },
+    },
+    fault: unreadable,
+  },
+  listCreditLedger: {
+    answers: { 200: { all: { entries: credits.entries, nextCursor: null } satisfies CreditLedger } },
+    fault: { field: "cursor", error: "`cursor` must be a `nextCursor` that was given." },
+  },
+  createTopUp: {
+    body: { a_thousand_dollars: { amountUsd: 1_000 } satisfies NewTopUp },
+    answers: { 201: { requested: credits.asked } },
+    fault: {
+      field: "amountUsd",
+      error: "`amountUsd` must be dollars from 10 to 10000, with at most two decimals.",
+    },
+  },
+  getTopUp: {
+    answers: {
+      200: { pending: { topUp: credits.asked.topUp }, completed: { topUp: credits.topUp } } satisfies Record<
+        string,
+        Static<typeof OneTopUp>
+      >,
+    },
+    fault: unreadable,
   },
   getMe: { answers: { 200: { claimed: story.me, unclaimed: story.unclaimed } }, fault: unreadable },
   getCapabilities: { answers: { 200: { claimed: story.capabilities } }, fault: unreadable },

@@ -6,8 +6,8 @@ import type { Access } from "../http/access.ts";
 import type { App } from "../http/app.ts";
 import { NoBody } from "../http/body.ts";
 import { type ProblemName, type ProblemRow, problemRow, problemRows } from "../lib/problems.ts";
-import { CALL_EXAMPLES, type CallExamples, type Examples, PARAMETER_EXAMPLES } from "./examples.ts";
-import { type Call, refusalExample, refusalSchema, refusalSchemaName } from "./refusal-descriptions.ts";
+import type { CallExamples, Examples } from "./examples.ts";
+import type { Call } from "./problem-examples.ts";
 
 const JSON_TYPE = "application/json";
 
@@ -40,6 +40,7 @@ export async function describeApi(app: App, options: { publicUrl: string; versio
         { name: "Updates", description: "The account's feed." },
         { name: "Webhooks", description: "The same events, brought to a URL." },
         { name: "Contracts", description: "What there is to fund." },
+        { name: "Credits", description: "Money that is paid in ahead, and topping it up." },
         { name: "Identity", description: "Who the token is, and what it may do." },
         { name: "Tokens", description: "Tokens for other programs, and their end." },
       ],
@@ -56,23 +57,44 @@ export async function describeApi(app: App, options: { publicUrl: string; versio
   });
 }
 
-/** Serves the description, and a browsable reference made from it. */
+/** The examples and the schemas of problems: many words that only the description needs. */
+async function loadTexts() {
+  const { CALL_EXAMPLES, PARAMETER_EXAMPLES } = await import("./examples.ts");
+  const { refusalExample, refusalSchema, refusalSchemaName } = await import("./problem-examples.ts");
+  return { CALL_EXAMPLES, PARAMETER_EXAMPLES, refusalExample, refusalSchema, refusalSchemaName };
+}
+
+let loaded: Awaited<ReturnType<typeof loadTexts>> | undefined;
+
+/** Loads the texts of the description; `app.swagger()` throws before that. */
+export async function loadDescription(): Promise<void> {
+  loaded ??= await loadTexts();
+}
+
+function texts(): Awaited<ReturnType<typeof loadTexts>> {
+  if (loaded === undefined) throw new TypeError("loadDescription was not called");
+  return loaded;
+}
+
+/** Serves the description, and a browsable reference generated from it. */
 export async function serveApiReference(app: App): Promise<void> {
-  // Public, and 4 ms to write: it is the same for as long as the process runs.
+  // Writing it takes 4 ms, and it stays the same for as long as the process runs.
   let written: string | undefined;
-  const write = (): string => {
+  const write = async (): Promise<string> => {
+    await loadDescription();
     written ??= JSON.stringify(app.swagger());
     return written;
   };
   app.get(
     "/api/public/v1/openapi.json",
     { config: { access: { by: "public" } }, schema: { hide: true } },
-    async (_request, reply) => reply.type("application/json; charset=utf-8").send(write()),
+    async (_request, reply) => reply.type("application/json; charset=utf-8").send(await write()),
   );
   await app.register(async (scope) => {
     scope.addHook("onRoute", (route) => {
       route.config = { ...route.config, access: { by: "public" } };
     });
+    scope.addHook("onRequest", loadDescription);
     scope.addHook("onSend", async (_request, reply) => void reply.header("cache-control", "no-store"));
     await scope.register(swaggerUi, {
       routePrefix: "/docs",
@@ -94,6 +116,7 @@ const completeDocument: SwaggerTransformObject = (document) => {
   const description = document.openapiObject;
   const paths = (description.paths ?? {}) as Record<string, Record<string, Operation>>;
   for (const operation of Object.values(paths).flatMap(Object.values)) addExamples(operation);
+  const { refusalSchema, refusalSchemaName } = texts();
   const refusals = problemRows.map(({ name }) => [refusalSchemaName(name), refusalSchema(name)]);
   const schemas = { ...description.components?.schemas, ...Object.fromEntries(refusals) };
   description.components = { ...description.components, schemas: onlyUsed(schemas, paths) };
@@ -112,7 +135,7 @@ type Operation = {
 function addExamples({ operationId, parameters = [], requestBody, responses }: Operation): void {
   const { body, answers } = examplesOf(operationId);
   for (const parameter of parameters) {
-    const example = parameter.in === "path" ? PARAMETER_EXAMPLES[parameter.name] : undefined;
+    const example = parameter.in === "path" ? texts().PARAMETER_EXAMPLES[parameter.name] : undefined;
     if (example !== undefined) parameter.example = example;
   }
   show(requestBody, body);
@@ -186,6 +209,7 @@ function commonProblems(access: Access & { by: "token" }, schema: FastifySchema)
 }
 
 function describeRefusals(rows: ProblemRow[], call: Call) {
+  const { refusalExample, refusalSchemaName } = texts();
   const refs = rows.map(({ name }) => ({ $ref: `#/components/schemas/${refusalSchemaName(name)}` }));
   return {
     description: rows.map((row) => row.message).join(" / "),
@@ -200,7 +224,7 @@ function describeRefusals(rows: ProblemRow[], call: Call) {
 }
 
 function examplesOf(operationId: string | undefined): CallExamples {
-  const examples = CALL_EXAMPLES[operationId ?? ""];
-  if (examples === undefined) throw new TypeError(`${operationId} has no examples in app/examples.ts`);
+  const examples = texts().CALL_EXAMPLES[operationId ?? ""];
+  if (examples === undefined) throw new TypeError(`${operationId} has no examples in api-docs/examples.ts`);
   return examples;
 }

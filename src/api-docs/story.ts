@@ -1,6 +1,7 @@
 import type { Capabilities, Me, TokenMetadata } from "../accounts/schemas.ts";
 import { PRE_CLAIM_SCOPES } from "../agent-auth/schemas.ts";
 import type { Approval } from "../approvals/schemas.ts";
+import type { PendingPayment } from "../billing/schemas.ts";
 import type { Budget, Contract, Milestone } from "../contracts/schemas.ts";
 import type { Event } from "../events/schemas.ts";
 import type { Delivery, Webhook } from "../webhooks/schemas.ts";
@@ -28,7 +29,7 @@ const ASKED = "2026-11-23T09:30:00.000Z";
 const CONFIRMED = "2026-11-23T10:12:05.118Z";
 const PLANNED = "2026-11-23T11:00:00.000Z";
 const PASSED_ON = "2026-11-23T11:05:00.000Z";
-const LAPSES = "2026-11-26T09:30:00.000Z";
+const EXPIRES = "2026-11-26T09:30:00.000Z";
 
 export const pending: Approval = {
   id: "01a207bd-a9c0-7c3e-9b1a-2f6d0c4be8a1",
@@ -39,10 +40,31 @@ export const pending: Approval = {
   jobId: JOB_ID,
   proposalId: null,
   approvalUrl: `${ORIGIN}/approvals/01a207bd-a9c0-7c3e-9b1a-2f6d0c4be8a1`,
-  expiresAt: LAPSES,
+  expiresAt: EXPIRES,
   resolvedAt: null,
   result: null,
   createdAt: ASKED,
+};
+/** Asked for once the milestone is funded. */
+export const releasing: Approval = { ...pending, type: "milestone_approve" };
+export const ending: Approval = { ...pending, type: "contract_end", milestoneId: null };
+export const withdrawn: Approval = {
+  ...pending,
+  status: "expired",
+  resolvedAt: CONFIRMED,
+  result: { reason: "withdrawn" },
+};
+/** A confirmed funding whose bank is still waited for. */
+export const pendingPayment: PendingPayment = {
+  id: INVOICE_ID,
+  status: "PENDING_FUNDING",
+  invoiceKind: "FUNDING",
+  viewerRole: "EMPLOYER",
+  amountUsd: 450,
+  createdAt: CONFIRMED,
+  invoiceNumber: 1,
+  job: { id: JOB_ID, title: null },
+  milestone: { id: MILESTONE_ID, name: "First batch" },
 };
 export const confirmed: Approval = {
   ...pending,
@@ -51,7 +73,7 @@ export const confirmed: Approval = {
   result: { invoiceId: INVOICE_ID, paymentIntentId: "pi_of_milestone_7_1" },
 };
 export const declined: Approval = { ...pending, status: "declined", resolvedAt: CONFIRMED };
-export const lapsed: Approval = { ...pending, status: "expired", resolvedAt: LAPSES };
+export const expired: Approval = { ...pending, status: "expired", resolvedAt: EXPIRES };
 export const endedEarly: Approval = {
   ...pending,
   status: "expired",
@@ -207,8 +229,8 @@ export const unclaimed: Me = {
   account: { ...me.account, ownerUserId: null, memberRole: null, claimed: false },
 };
 export const capabilities: Capabilities = {
-  capabilities: { paymentsWrite: true, credits: false, webhooks: true },
-  features: { public_api_payments_write: true, public_api_webhooks: true },
+  capabilities: { paymentsWrite: true, credits: true, webhooks: true },
+  features: { public_api_payments_write: true, public_api_credits: true, public_api_webhooks: true },
   scopes: token.scopes,
   claimed: true,
 };

@@ -6,7 +6,7 @@ import { signReceipt } from "../receipts/signature.ts";
 import { openReceiptKeys } from "../receipts/signing-keys.ts";
 import * as story from "./story.ts";
 
-/** Whoever reads the example can check it: it is signed by this key, which signs nothing else. */
+/** Signs the example alone, so that readers can verify it. */
 export const EXAMPLE_KEYS = openReceiptKeys([Buffer.alloc(32, "the key of the examples ")], []);
 
 const { confirmed, me, token } = story;
@@ -69,17 +69,21 @@ const content: LinkedContent = {
   payments: [
     {
       id: paymentId,
+      kind: "charge",
+      milestoneId: story.MILESTONE_ID,
       status: "succeeded",
       amountCents,
       currency,
       processor: "stripe",
       intentId: String(result?.paymentIntentId),
+      sentId: null,
       refusal: null,
       createdAt: "2026-11-23T10:12:03.407Z",
       resolvedAt: resolvedAt ?? "",
       statements: [statementDigest(statement).toString("hex")],
     },
   ],
+  credits: [],
   ledger: [
     { transactionId, line: 1, account: "processor", amountCents, currency },
     {

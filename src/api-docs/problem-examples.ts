@@ -30,6 +30,7 @@ const UNKNOWN: Record<string, { resource: string; id: string }> = {
   approvalId: { resource: "approvals", id: UNKNOWN_ID },
   tokenId: { resource: "tokens", id: UNKNOWN_ID },
   webhookId: { resource: "webhooks", id: UNKNOWN_ID },
+  topUpId: { resource: "topUps", id: UNKNOWN_ID },
   deliveryId: { resource: "deliveries", id: UNKNOWN_ID },
 };
 
@@ -96,6 +97,27 @@ const DETAILS: Partial<Record<ProblemName, DetailsOf>> = {
     properties: { status: Milestone.properties.status },
     example: () => ({ status: "ACTIVE_FUNDED" }),
   },
+  milestone_not_funded: {
+    properties: { status: Milestone.properties.status },
+    example: () => ({ status: "NOT_FUNDED" }),
+  },
+  payment_disputed: {
+    properties: {
+      status: Type.String({ description: "Where the dispute or refund stands, in the processor's words." }),
+    },
+    example: () => ({ status: "needs_response" }),
+  },
+  payout_account_required: { properties: { contractId: Text }, example: () => ({ contractId: CONTRACT_ID }) },
+  payment_in_progress: {
+    properties: {},
+    others: Text,
+    example: ({ idName }) =>
+      idName === "approvalId" ? { approvalId: pending.id } : { contractId: CONTRACT_ID },
+  },
+  already_decided: {
+    properties: { status: Type.Optional(Text) },
+    example: () => ({ status: "confirmed" }),
+  },
   payment_method_required: {
     properties: { billingUrl: Type.String({ description: "Where a human adds a card." }) },
     example: () => ({ billingUrl: `${ORIGIN}/billing` }),
@@ -130,8 +152,8 @@ export function refusalSchemaName(name: ProblemName): string {
 }
 
 /**
- * The envelope of CONTRACT.md §0 as one refusal fills it in. `code` and `details.reason` are constants, so that
- * whoever has compared them knows, and their compiler too, what else is there.
+ * The envelope of CONTRACT.md §0 as one problem fills it in. `code` and `details.reason` are constants, so that a
+ * compiler can narrow the type of `details` by them.
  */
 export function refusalSchema(name: ProblemName): TSchema {
   const { code, message, hasReason } = problemRow(name);

@@ -41,10 +41,10 @@ export function describeService({
 
 ## What the answers mean
 
-- \`pending\`: nobody has decided yet, or the payment is under way. Wait; a new request hurries nobody.
+- \`pending\`: not decided yet, or the payment is under way. Wait; a new request speeds nothing up.
 - \`confirmed\`: a human confirmed, and the money has moved. \`declined\`: a human said no.
-- \`expired\`: nobody decided within ${formatTimeLeft(approvalTtlSeconds * SECOND)}, or it ended early (\`result.reason\`). That is not a no.
-- Once somebody has confirmed or declined, \`GET ${publicUrl}${API}/approvals/APPROVAL_ID/receipt\` is a signed record of it to
+- \`expired\`: not decided within ${formatTimeLeft(approvalTtlSeconds * SECOND)}, or it ended early (\`result.reason\`). That is not a no.
+- After a decision, \`GET ${publicUrl}${API}/approvals/APPROVAL_ID/receipt\` is a signed record of it to
   keep. The keys to check it with: ${publicUrl}/.well-known/jwks.json
 - A refusal says what is missing in \`details\`. \`claimUrl\`, \`billingUrl\` and \`tokensUrl\` are pages for your human:
   hand them the link, and call again when they say that it is done.

@@ -1,0 +1,49 @@
+import { holdCredits } from "../billing/credit-service.ts";
+import * as payments from "../billing/payment-service.ts";
+import { fundMilestone, holdMilestone } from "../contracts/service.ts";
+import type { Trx } from "../database/connection.ts";
+import { appendEvents } from "../events/service.ts";
+import { newId } from "../lib/ids.ts";
+import { Problem } from "../lib/problems.ts";
+import { linkDecision } from "../receipts/service.ts";
+import { approvalEvent, milestoneEvent, toExpiredEvent } from "./booking.ts";
+import { insertCreditSignatures } from "./second-signer-store.ts";
+import * as store from "./store.ts";
+
+type Funding = Record<"accountId" | "approvalId" | "milestoneId" | "currency", string> & {
+  amountCents: number;
+};
+
+/**
+ * Funds a milestone from the account's credits, in the transaction that confirms it: milestone, hold, invoice, ledger,
+ * approval, events, receipt (CONTRACT.md §5).
+ * @throws Problem statement_stale: the balance no longer covers it
+ */
+export async function bookCredits(
+  trx: Trx,
+  { accountId, approvalId, milestoneId, amountCents, currency }: Funding,
+  signatures: readonly { userId: string; digest: Buffer }[],
+  now: Date,
+): Promise<void> {
+  const milestone = await holdMilestone(trx, accountId, milestoneId);
+  const { contractId, jobId } = milestone;
+  const invoiceId = newId();
+  await fundMilestone(trx, accountId, milestone, invoiceId, now);
+  const changed = { reason: "terms_changed", now };
+  const ended = await store.endPending(trx, accountId, { endOf: contractId }, changed);
+  await store.confirmExecuted(trx, accountId, approvalId, { invoiceId, paymentIntentId: null }, now);
+  const subject = { approvalId, milestoneId, contractId, jobId };
+  const hold = await holdCredits(trx, { accountId, amountCents, ...subject }, now);
+  if (hold === undefined) throw new Problem("statement_stale");
+  await insertCreditSignatures(trx, { accountId, approvalId, entryId: hold.entryId }, signatures);
+  const invoice = { accountId, id: invoiceId, approvalId, contractId, milestoneId, amountCents, currency };
+  await payments.openInvoice(trx, { ...invoice, kind: "FUNDING", paymentId: null }, now);
+  await payments.closeInvoice(trx, accountId, approvalId, "paid");
+  const events = [
+    approvalEvent({ id: approvalId, jobId }, "confirmed"),
+    milestoneEvent(milestone, "ACTIVE_FUNDED"),
+    ...ended.map(toExpiredEvent),
+  ];
+  await appendEvents(trx, accountId, events, now);
+  await linkDecision(trx, accountId, approvalId, now);
+}

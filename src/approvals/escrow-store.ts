@@ -1,0 +1,91 @@
+import { sql } from "kysely";
+import type { Trx } from "../database/connection.ts";
+
+/** A refund as an approval's result tells of it. */
+export type RefundResult = {
+  milestoneId: string;
+  amountCents: number;
+  to: "card" | "credits";
+  refundId: string;
+};
+
+export async function holdApproval(trx: Trx, accountId: string, id: string): Promise<void> {
+  await sql`select 1 from approvals where account_id = ${accountId} and id = ${id} for no key update`.execute(
+    trx,
+  );
+}
+
+export async function insertRefund(
+  trx: Trx,
+  refund: {
+    accountId: string;
+    approvalId: string;
+    milestoneId: string;
+    sentTo: "card" | "credits";
+    refundId: string;
+    amountCents: number;
+  },
+  now: Date,
+): Promise<void> {
+  await trx
+    .insertInto("refunds")
+    .values({
+      account_id: refund.accountId,
+      approval_id: refund.approvalId,
+      milestone_id: refund.milestoneId,
+      sent_to: refund.sentTo,
+      refund_id: refund.refundId,
+      amount_cents: refund.amountCents,
+      created_at: now,
+    })
+    .execute();
+}
+
+/** How far a contract's end has come: its open attempts, how many refunds were signed for, and those that have gone. */
+export async function readProgress(
+  trx: Trx,
+  accountId: string,
+  approvalId: string,
+): Promise<{ open: number; wanted: number; refunds: RefundResult[] }> {
+  const { rows } = await sql<{ open: number; wanted: number; refunds: RefundResult[] }>`
+    select
+      (select count(*) from payments p where p.account_id = v.account_id and p.approval_id = v.id
+        and p.status not in ('succeeded', 'refused')) as open,
+      jsonb_array_length(v.terms -> 'refunds') as wanted,
+      (select coalesce(jsonb_agg(jsonb_build_object('milestoneId', r.milestone_id, 'amountCents', r.amount_cents,
+          'to', r.sent_to, 'refundId', r.refund_id) order by m.number), '[]')
+        from refunds r join milestones m on m.account_id = r.account_id and m.id = r.milestone_id
+        where r.account_id = v.account_id and r.approval_id = v.id) as refunds
+    from approvals v where v.account_id = ${accountId} and v.id = ${approvalId}`.execute(trx);
+  const [progress] = rows;
+  if (progress === undefined) throw new TypeError("an approval that is executing is there");
+  return progress;
+}
+
+/**
+ * Whether a dispute is open about the money that a milestone holds; with `partly` also whether a part of it has gone back.
+ * Holds the milestone, so that none is booked until the transaction ends.
+ */
+export async function isDisputed(
+  trx: Trx,
+  accountId: string,
+  milestoneId: string,
+  { partly }: { partly: boolean },
+): Promise<boolean> {
+  await sql`select 1 from milestones where account_id = ${accountId} and id = ${milestoneId} for share`.execute(
+    trx,
+  );
+  const { rows } = await sql`
+    select 1 from payments p
+    join reversals r on r.account_id = p.account_id and r.payment_id = p.id and r.kind in ('refund', 'dispute')
+    where p.account_id = ${accountId} and p.milestone_id = ${milestoneId} and p.kind = 'charge'
+      and p.status = 'succeeded' and (not r.final or ${partly} and r.taken_cents > 0)
+    union all
+    select 1 from credit_entries h
+    join credit_balances b on b.account_id = h.account_id
+    where ${partly} and h.account_id = ${accountId} and h.milestone_id = ${milestoneId} and h.type = 'HOLD'
+      and (b.available_cents < 0 or exists (
+        select from reversals r where r.account_id = h.account_id and r.top_up_id is not null and not r.final))
+    limit 1`.execute(trx);
+  return rows.length > 0;
+}

@@ -1,0 +1,22 @@
+import type { Trx } from "../database/connection.ts";
+import { Problem } from "../lib/problems.ts";
+import { countWaiting } from "./funding-store.ts";
+
+/** So many approvals of an account may be pending. */
+export const PENDING_AT_MOST = 100;
+/** Of those, at most so many are of one root token: an agent cannot take the room of all others. */
+export const PENDING_OF_ROOT_AT_MOST = 50;
+const TOO_MANY_RETRY_SECONDS = 60;
+
+/**
+ * Makes sure that one more approval may be pending. Exact, as whoever calls has queued the account's requests.
+ * @throws Problem too_many_pending
+ */
+export async function assertRoom(trx: Trx, accountId: string, rootTokenId: string): Promise<void> {
+  const waiting = await countWaiting(trx, accountId, rootTokenId);
+  const retryAfterSeconds = TOO_MANY_RETRY_SECONDS;
+  if (waiting.all >= PENDING_AT_MOST)
+    throw new Problem("too_many_pending", { limit: PENDING_AT_MOST, retryAfterSeconds });
+  if (waiting.ofRoot >= PENDING_OF_ROOT_AT_MOST)
+    throw new Problem("too_many_pending", { limit: PENDING_OF_ROOT_AT_MOST, retryAfterSeconds });
+}

@@ -1,0 +1,178 @@
+import type { Grant } from "../accounts/service.ts";
+import { findAsker, holdToken } from "../accounts/token-service.ts";
+import { type Actor, recordAudit } from "../audit/service.ts";
+import { endContract, holdContract, holdMilestone } from "../contracts/service.ts";
+import { readClock, readClockNow } from "../database/clock.ts";
+import type { Db, Trx } from "../database/connection.ts";
+import { inTransaction } from "../database/transaction.ts";
+import { appendEvents } from "../events/service.ts";
+import { canonicalDigest } from "../lib/canonical.ts";
+import { isExternalId, isUuid, newId } from "../lib/ids.ts";
+import type { Origin } from "../lib/origin.ts";
+import { notFound, Problem, paymentsPaused } from "../lib/problems.ts";
+import type { ApprovalTerms } from "../lib/statement.ts";
+import { addSeconds } from "../lib/time.ts";
+import { type AnyEvent, toExpiredEvent } from "./booking.ts";
+import { queueRequests } from "./funding-store.ts";
+import { assertRoom } from "./limits.ts";
+import * as requests from "./request-store.ts";
+import type { Approval } from "./schemas.ts";
+import * as store from "./store.ts";
+import { hasLapsed, toApproval } from "./wire.ts";
+
+export type RequestDeps = { db: Db; config: { publicUrl: string; approvalTtlSeconds: number } };
+
+/** An approval that waits for a human, or a contract that has ended at once. */
+export type EndAnswer = { approval: Approval } | { ended: true; contractId: string };
+
+/**
+ * Records that an agent asks for a milestone's money to be released, or finds the request that is pending already
+ * (CONTRACT.md §1). Moves nothing.
+ * @returns `undefined` when the token has ended meanwhile
+ * @throws Problem not_found, contract_ended, milestone_cancelled, milestone_not_funded {status}, payment_disputed {status},
+ * payout_account_required {contractId}, payments_paused, too_many_pending
+ */
+export function requestRelease(
+  deps: RequestDeps,
+  grant: Grant,
+  milestoneId: string,
+): Promise<Approval | undefined> {
+  return asToken(deps, grant, async (request) => {
+    const { trx } = request;
+    if (!isExternalId(milestoneId)) throw notFound("milestones", "milestoneId", milestoneId);
+    await queueRequests(trx, grant.accountId);
+    await holdMilestone(trx, grant.accountId, milestoneId);
+    const subject = await requests.readRelease(trx, grant.accountId, milestoneId);
+    const { contractId, milestoneStatus: status } = subject;
+    if (subject.contractStatus === "ended") throw new Problem("contract_ended", { contractId });
+    if (status === "CANCELLED") throw new Problem("milestone_cancelled");
+    if (status !== "ACTIVE_FUNDED") throw new Problem("milestone_not_funded", { status });
+    assertUndisputed(subject);
+    if (subject.payoutAccount === null) throw new Problem("payout_account_required", { contractId });
+    return pendOrCreate(request, subject, { type: "milestone_approve", milestoneId });
+  });
+}
+
+/**
+ * Ends a contract under which no money is held, at once; else records that an agent asks for its end, or finds the request
+ * that is pending already (CONTRACT.md §1).
+ * @returns `undefined` when the token has ended meanwhile
+ * @throws Problem not_found, contract_ended, payment_in_progress, payment_disputed {status}, payments_paused,
+ * too_many_pending
+ */
+export function requestEnd(
+  deps: RequestDeps,
+  grant: Grant,
+  contractId: string,
+  actor: Actor,
+  origin: Origin,
+): Promise<EndAnswer | undefined> {
+  return asToken(deps, grant, async (request) => {
+    const { trx, now } = request;
+    const { accountId } = grant;
+    await queueRequests(trx, accountId);
+    const held = isExternalId(contractId) ? await holdContract(trx, accountId, contractId) : undefined;
+    if (held === undefined) throw notFound("contracts", "contractId", contractId);
+    if (held.status === "ended") throw new Problem("contract_ended", { contractId });
+    const subject = await requests.readEnd(trx, accountId, contractId);
+    // What executes may be this very end: then it is answered as it is.
+    if (subject.executing && subject.pending?.executing !== true)
+      throw new Problem("payment_in_progress", { contractId });
+    if (held.funded.length > 0) {
+      assertUndisputed(subject);
+      return { approval: await pendOrCreate(request, subject, { type: "contract_end", milestoneId: null }) };
+    }
+    await endContract(trx, accountId, contractId, now);
+    const ended = await store.endPending(trx, accountId, { contractId }, { reason: "contract_ended", now });
+    const entry = {
+      ...{ accountId, actor, origin, action: "contract_ended" as const },
+      subject: { kind: "contract", id: contractId },
+    };
+    await recordAudit(trx, entry, now);
+    await appendEvents(trx, accountId, ended.map(toExpiredEvent), now);
+    return { ended: true, contractId };
+  });
+}
+
+/**
+ * Withdraws a request that the token's own root made (CONTRACT.md §1). One that was withdrawn stays so.
+ * @returns `undefined` when the token has ended meanwhile
+ * @throws Problem not_found, made_by_another_key, payment_in_progress, already_decided {status}
+ */
+export function withdrawRequest(
+  deps: RequestDeps,
+  grant: Grant,
+  approvalId: string,
+): Promise<Approval | undefined> {
+  return asToken(deps, grant, async ({ trx, now }) => {
+    const { accountId } = grant;
+    const row = isUuid(approvalId) ? await requests.holdRequest(trx, accountId, approvalId) : undefined;
+    if (row === undefined) throw notFound("approvals", "approvalId", approvalId);
+    if (row.rootTokenId !== grant.rootTokenId) throw new Problem("made_by_another_key");
+    if (row.executing) throw new Problem("payment_in_progress", { approvalId });
+    // By the clock as it is with the approval held: whoever has seen it lapse held it before.
+    const { status } = toApproval(row, await readClockNow(trx), deps.config.publicUrl);
+    if (status === "pending") {
+      await requests.withdrawPending(trx, accountId, approvalId, now);
+      await appendEvents(trx, accountId, [toExpiredEvent(row)], now);
+    } else if (row.result?.reason !== "withdrawn") throw new Problem("already_decided", { status });
+    const withdrawn = await requests.holdRequest(trx, accountId, approvalId);
+    if (withdrawn === undefined) throw new TypeError("what is held is there");
+    return toApproval(withdrawn, now, deps.config.publicUrl);
+  });
+}
+
+type Request = { deps: RequestDeps; trx: Trx; grant: Grant; now: Date };
+
+function asToken<T>(
+  deps: RequestDeps,
+  grant: Grant,
+  work: (request: Request) => Promise<T>,
+): Promise<T | undefined> {
+  return inTransaction(deps.db, async (trx) => {
+    const now = await readClock(trx);
+    if ((await holdToken(trx, grant, now)) === undefined) return undefined;
+    return work({ deps, trx, grant, now });
+  });
+}
+
+function assertUndisputed({ disputeStatus: status }: { disputeStatus: string | null }): void {
+  if (status !== null) throw new Problem("payment_disputed", { status });
+}
+
+/** The approval that is pending, or a new one in its place. Whoever calls has queued the request and holds its subject. */
+async function pendOrCreate(
+  { deps: { config }, trx, grant, now }: Request,
+  subject: requests.RequestedSubject<ApprovalTerms>,
+  { type, milestoneId }: { type: "milestone_approve" | "contract_end"; milestoneId: string | null },
+): Promise<Approval> {
+  const { accountId } = grant;
+  if (subject.paymentsPaused) throw paymentsPaused();
+  const { contractId, jobId, terms, pending } = subject;
+  const about = { type, contractId, milestoneId, jobId };
+  const row = { ...about, status: "pending" as const, result: null, resolvedAt: null };
+  if (pending !== null && !hasLapsed({ ...row, ...pending }, await readClockNow(trx)))
+    return toApproval({ ...row, ...pending }, now, config.publicUrl);
+  const events: AnyEvent[] = [];
+  if (pending !== null) {
+    const held = await readClockNow(trx);
+    events.push(...(await store.expireLapsed(trx, accountId, [pending.id], held)).map(toExpiredEvent));
+  }
+  await assertRoom(trx, accountId, grant.rootTokenId);
+  const { tokenId: id, tokenName: name, tokenPreview: preview, rootTokenId: rootId } = grant;
+  const request = {
+    ...about,
+    id: newId(),
+    terms,
+    termsDigest: canonicalDigest(terms),
+    coSign: grant.coSign,
+    secondSignerFromCents: grant.secondSignerFromCents,
+    token: { id, name, preview, rootId },
+    asker: await findAsker(trx, accountId, id),
+    createdAt: now,
+    expiresAt: addSeconds(now, config.approvalTtlSeconds),
+  };
+  await requests.insertRequest(trx, accountId, request);
+  await appendEvents(trx, accountId, events, now);
+  return toApproval({ ...row, ...request, executing: false }, now, config.publicUrl);
+}

@@ -1,0 +1,135 @@
+import { sendRefusalOf } from "../billing/declines.ts";
+import * as payments from "../billing/payment-service.ts";
+import type { Outgoing, SentRecord } from "../billing/processor.ts";
+import { readClock } from "../database/clock.ts";
+import { addSeconds } from "../lib/time.ts";
+import {
+  type Attempt,
+  InDoubt,
+  KEYS_A_TURN,
+  keyOf,
+  OPEN,
+  type Outcome,
+  type PaymentDeps,
+  pass,
+  step,
+} from "./steps.ts";
+import { hasLapsed } from "./store.ts";
+import { type Halt, SubmissionHeld, submitOutgoing } from "./submission.ts";
+
+/** The processor keeps its keys for a day. What is sent again under one that it has forgotten would move money twice. */
+const KEY_KEPT_SECONDS = 23 * 60 * 60;
+
+/**
+ * Takes a payout or a refund as far as it goes. It has no step that prepares: what was sent is found by what it names, and
+ * only where nothing is found is it sent, under the same key for as long as the processor keeps it.
+ * @param halt what keeps anything from being submitted now
+ * @throws what the processor threw: the outcome is not known
+ */
+export async function driveOutgoing(
+  deps: PaymentDeps,
+  attempt: Attempt,
+  halt: Halt | undefined,
+): Promise<Outcome> {
+  const { payment } = attempt;
+  for (let turn = 1; turn <= KEYS_A_TURN; turn++) {
+    const found = await findSent(deps, attempt);
+    if (found !== undefined) return toOutcome(payment, found);
+    if (payment.status === "created") {
+      const refused = await submit(deps, attempt);
+      if (refused !== undefined) return refused;
+    } else if (halt !== undefined) throw new SubmissionHeld(`nothing is sent: ${halt}`);
+    else if (await hasKeyLapsed(deps, payment)) await useNextKey(deps, attempt);
+    const { accountId, body } = payment;
+    const request = { accountId, key: keyOf(payment), body };
+    const sent = await pass(deps, "call-send", () => outgoingOf(deps, payment).send(request));
+    if (sent.status === "sent") return toOutcome(payment, sent.record);
+    if (sent.status === "refused") return sent;
+    // The processor keeps what it answered under a key, that the balance was too low, too.
+    await useNextKey(deps, attempt);
+    if (sent.status === "waiting")
+      throw new SubmissionHeld("the processor's balance does not hold enough yet");
+  }
+  throw new Error("the processor has had every key");
+}
+
+/** Gives an attempt up that was never submitted. What was submitted cannot be called back. */
+export async function cancelOutgoing(deps: PaymentDeps, attempt: Attempt): Promise<Outcome> {
+  if (attempt.payment.status === "created") return sendRefusalOf("canceled");
+  const found = await findSent(deps, attempt);
+  return found === undefined ? { status: "processing" } : toOutcome(attempt.payment, found);
+}
+
+function outgoingOf({ processor }: PaymentDeps, { kind }: payments.PaymentRow): Outgoing {
+  return kind === "payout" ? processor.payouts : processor.refunds;
+}
+
+async function submit(deps: PaymentDeps, attempt: Attempt): Promise<Outcome | undefined> {
+  const written = await submitOutgoing(deps, attempt);
+  if (written === "disputed") return sendRefusalOf("payment_disputed");
+  const { accountId, approvalId } = attempt.payment;
+  // As of a charge: nobody pays out days after it was confirmed.
+  if (written === "frozen" || (written === "paused" && (await hasLapsed(deps.db, accountId, approvalId))))
+    return sendRefusalOf("canceled");
+  if (written === "paused") throw new SubmissionHeld("payments are paused");
+  attempt.payment.status = "submitted";
+  attempt.payment.keyUsedAt = await readClock(deps.db);
+  return undefined;
+}
+
+async function hasKeyLapsed({ db }: PaymentDeps, { keyUsedAt }: payments.PaymentRow): Promise<boolean> {
+  return keyUsedAt !== null && addSeconds(keyUsedAt, KEY_KEPT_SECONDS) <= (await readClock(db));
+}
+
+async function useNextKey(deps: PaymentDeps, attempt: Attempt): Promise<void> {
+  const { payment } = attempt;
+  const keyNumber = payment.keyNumber + 1;
+  await step(deps, "write-key", attempt, { from: OPEN, to: "submitted", keyNumber, keyUsed: true });
+  payment.keyNumber = keyNumber;
+  payment.status = "submitted";
+  payment.keyUsedAt = await readClock(deps.db);
+}
+
+/**
+ * Looks through what the processor has sent that names the milestone. This attempt's own; or one that no attempt here has,
+ * as the database may have lost what was committed last: it is this attempt's from now on.
+ * @throws InDoubt when a person must look
+ */
+async function findSent(deps: PaymentDeps, attempt: Attempt): Promise<SentRecord | undefined> {
+  const { payment } = attempt;
+  const { accountId, milestoneId, sourcePaymentId } = payment;
+  const source =
+    sourcePaymentId === null
+      ? undefined
+      : await payments.findPayment(deps.db, { accountId, id: sourcePaymentId });
+  const of = { accountId, milestoneId, sourceIntentId: source?.intentId ?? null };
+  const listed = await pass(deps, "call-search", () => Array.fromAsync(outgoingOf(deps, payment).list(of)));
+  const named = listed.filter((one) => one.accountId === accountId && one.milestoneId === milestoneId);
+  const own = named.filter(({ attemptId }) => attemptId === payment.id);
+  const live = named.filter(({ state }) => state.status !== "refused");
+  const [first, second] = live;
+  if (second !== undefined)
+    throw new InDoubt("the processor holds more than one such payment of the milestone");
+  // Of those that came back only the last one of this attempt says how it stands.
+  if (first === undefined) return own.find(({ id }) => id === payment.sentId) ?? own.at(-1);
+  if (first.attemptId !== payment.id) await adopt(deps, attempt, first);
+  return first;
+}
+
+async function adopt(deps: PaymentDeps, attempt: Attempt, record: SentRecord): Promise<void> {
+  const { accountId, amountCents, currency } = attempt.payment;
+  const known = record.attemptId !== null && (await payments.isAttempt(deps.db, accountId, record.attemptId));
+  if (known) throw new InDoubt("another attempt has moved the milestone's money");
+  if (record.amountCents !== amountCents || record.currency !== currency || record.returnedCents > 0)
+    throw new InDoubt("what was sent for the milestone is not of this amount, or came back in part");
+  await step(deps, "write-submitted", attempt, { from: OPEN, to: "submitted", keyUsed: true });
+}
+
+/** @throws InDoubt when what the processor holds is not what was asked for */
+function toOutcome(payment: payments.PaymentRow, record: SentRecord): Outcome {
+  if (record.amountCents !== payment.amountCents || record.currency !== payment.currency)
+    throw new InDoubt("what was sent is not of the amount that was confirmed");
+  // What is booked at the end names it too.
+  payment.sentId = record.id;
+  return record.state.status === "pending" ? { status: "pending", sentId: record.id } : record.state;
+}

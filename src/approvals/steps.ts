@@ -1,0 +1,108 @@
+import * as payments from "../billing/payment-service.ts";
+import type { Processor, Refusal } from "../billing/processor.ts";
+import { readClock } from "../database/clock.ts";
+import type { Db } from "../database/connection.ts";
+import { newId } from "../lib/ids.ts";
+import { addSeconds, SECOND } from "../lib/time.ts";
+import { LeaseLost, writeWaiting } from "./booking.ts";
+import { atBoundary, type Boundary, type BoundaryObserver } from "./boundaries.ts";
+
+export type PaymentDeps = {
+  db: Db;
+  processor: Processor;
+  config: { appName: string; publicUrl: string };
+  boundaries?: BoundaryObserver | undefined;
+};
+
+export type Attempt = { payment: payments.PaymentRow; leaseId: string };
+
+/** How an attempt stands by what the processor says. `pending`: it was sent, and may still come back. */
+export type Outcome =
+  | { status: "succeeded" }
+  | { status: "action_required"; actionUrl: string }
+  | { status: "processing" }
+  | { status: "unconfirmed" }
+  | { status: "pending"; sentId: string }
+  | Refusal;
+
+/** What the processor holds does not fit what is known here: a person must look (docs/operations.md). */
+export class InDoubt extends Error {
+  override name = "InDoubt";
+}
+
+/** How many numbered keys are tried at once: one is taken by what was asked otherwise, or by a failure. */
+export const KEYS_A_TURN = 5;
+/** One that is `created` may have been submitted: the database may have lost that this was written. */
+export const OPEN = ["created", "submitted", "unknown", "action_required"] as const;
+
+/**
+ * How long whoever calls the processor has before somebody else goes on, in seconds: longer than the calls may
+ * last, shorter than the minute within which an attempt must be out of doubt after a crash.
+ */
+const LEASE_SECONDS = 40;
+/** An attempt that waits is looked at again after a tenth of its age, within these bounds, in seconds. */
+const LOOK_AGAIN = { share: 0.1, atLeast: 5, atMost: 600 };
+
+/** Shortens what a step back of the database's clock has made wait too long. Several processes may run it at once. */
+export function shortenWaits({ db }: PaymentDeps): Promise<void> {
+  const { atMost: waitSeconds } = LOOK_AGAIN;
+  return payments.shortenPaymentWaits(db, { leaseSeconds: LEASE_SECONDS, waitSeconds });
+}
+
+/** A lease for whoever is about to call the processor. */
+export function newLease(now: Date): payments.Lease {
+  return { id: newId(), until: addSeconds(now, LEASE_SECONDS) };
+}
+
+/** When whoever holds a lease since `now` has lost it. */
+export function leaseEnd(now: Date): Date {
+  return addSeconds(now, LEASE_SECONDS);
+}
+
+/** The key of what the attempt asks the processor for. */
+export function keyOf({ kind, accountId, milestoneId, keyNumber }: payments.PaymentRow): string {
+  return `${kind}:${accountId}:${milestoneId}:${keyNumber}`;
+}
+
+/** Whether an attempt is still undecided. */
+export function isOpen({ status }: payments.PaymentRow): boolean {
+  return status !== "succeeded" && status !== "refused";
+}
+
+export function pass<T>({ boundaries }: PaymentDeps, boundary: Boundary, work: () => Promise<T>): Promise<T> {
+  return atBoundary({ boundaries }, boundary, work);
+}
+
+type Change = Omit<Parameters<typeof payments.stepPayment>[3], "now" | "dueAt" | "release">;
+
+/** Writes a step of an attempt, and keeps its lease. @throws LeaseLost */
+export async function step(
+  deps: PaymentDeps,
+  boundary: Boundary,
+  { payment, leaseId }: Attempt,
+  change: Change,
+): Promise<void> {
+  const now = await readClock(deps.db);
+  const held = await pass(deps, boundary, () =>
+    payments.stepPayment(deps.db, payment, leaseId, { ...change, now, dueAt: leaseEnd(now) }),
+  );
+  if (!held) throw new LeaseLost();
+}
+
+/** Writes that an attempt waits, and releases its lease; the feed says so once. @throws LeaseLost */
+export async function wait(
+  deps: PaymentDeps,
+  boundary: Boundary,
+  { payment, leaseId }: Attempt,
+  change: Change,
+): Promise<void> {
+  const now = await readClock(deps.db);
+  const dueAt = addSeconds(now, lookAgainIn(payment, now));
+  await pass(deps, boundary, () => writeWaiting(deps.db, payment, leaseId, { ...change, now, dueAt }));
+}
+
+/** Seldom, the longer it has waited: a person may take a day to answer their bank. */
+function lookAgainIn({ createdAt }: payments.PaymentRow, now: Date): number {
+  const age = (now.getTime() - createdAt.getTime()) / SECOND;
+  return Math.min(Math.max(age * LOOK_AGAIN.share, LOOK_AGAIN.atLeast), LOOK_AGAIN.atMost);
+}

@@ -1,0 +1,233 @@
+import { isFrozen } from "../accounts/service.ts";
+import { readClock } from "../database/clock.ts";
+import type { Trx } from "../database/connection.ts";
+import { inTransaction } from "../database/transaction.ts";
+import { Problem, paymentsPaused } from "../lib/problems.ts";
+import { addSeconds, SECOND } from "../lib/time.ts";
+import { line, named, own } from "../mail/line.ts";
+import { queueMail } from "../mail/service.ts";
+import { type Actor, holdActor } from "../sign-in/service.ts";
+import { adjustCredits, bookTopUpEntry } from "./credit-booking.ts";
+import { holdPause } from "./pause-store.ts";
+import type { CheckoutRecord, Reversal } from "./processor.ts";
+import { listTopUpReversals, saveReversal } from "./reversal-store.ts";
+import { creditsAdjustedMail, topUpCompletedMail } from "./top-up-mails.ts";
+import type { TopUpDeps, TopUpKey, TopUpRow } from "./top-up-service.ts";
+import * as store from "./top-up-store.ts";
+
+const KEYS_A_TURN = 5;
+/** A page that is open is asked about again after a tenth of the top-up's age, within these bounds, in seconds. */
+export const LOOK_AGAIN = { share: 0.1, atLeast: 5, atMost: 600 };
+/** By how much the two clocks may differ, in seconds. */
+const SLACK_SECONDS = 60 * 60;
+const LOST_SECONDS = 2 * 24 * 60 * 60;
+
+/**
+ * Opens the processor's page on which a top-up is paid. Its key derives from the top-up: two calls, and one whose answer
+ * was lost, lead to one page.
+ * @throws Problem not_found, not_permitted, account_frozen, payments_paused, top_up_ended; what the processor threw
+ */
+export async function openCheckout(deps: TopUpDeps, key: TopUpKey, actor: Actor): Promise<void> {
+  for (let turn = 1; turn <= KEYS_A_TURN; turn++) {
+    const row = await inTransaction(deps.db, (trx) => holdOpenable(trx, key, actor));
+    if (row.sessionId !== null) return;
+    const { accountId, id, sessionNumber, amountCents, currency } = row;
+    const opened = await deps.processor.checkout.open({
+      accountId,
+      topUpId: id,
+      key: `top-up:${accountId}:${id}:${sessionNumber}`,
+      amountCents,
+      currency,
+      returnUrl: `${deps.config.publicUrl}/top-ups/${id}?returned`,
+    });
+    const record = opened.status === "opened" ? opened.record : await findSession(deps, row);
+    if (record?.state.status === "open") return keepOpened(deps, row, actor, record.id, record.state.url);
+    if (record?.state.status === "complete") return void (await bookCheckout(deps, record));
+    if (record?.state.status === "processing") throw new Error(`${record.id} is still being paid`);
+    // Nobody can pay under this key.
+    await inTransaction(deps.db, (trx) => store.dropSession(trx, row));
+  }
+  throw new Error("the processor has had every key");
+}
+
+/** Who acts, and a top-up that can be paid for. */
+async function holdOpenable(trx: Trx, key: TopUpKey, actor: Actor): Promise<TopUpRow> {
+  if (await holdPause(trx)) throw paymentsPaused();
+  const now = await readClock(trx);
+  const account = { id: key.accountId, may: "decide", unfrozen: true } as const;
+  await holdActor(trx, actor, { account }, now);
+  const row = await store.lockTopUp(trx, key);
+  if (row?.status !== "PENDING" || row.expiresAt <= now) throw new Problem("top_up_ended");
+  return row;
+}
+
+/** Keeps the page's address, from which on a person can get there; one that nobody may get to any more is ended. */
+async function keepOpened(
+  deps: TopUpDeps,
+  row: TopUpRow,
+  actor: Actor,
+  sessionId: string,
+  url: string,
+): Promise<void> {
+  try {
+    await inTransaction(deps.db, async (trx) => {
+      await holdOpenable(trx, row, actor);
+      const dueAt = nextLook(row, await readClock(trx));
+      if (!(await store.keepSession(trx, row, { id: sessionId, url, dueAt })))
+        throw new Problem("top_up_ended");
+    });
+  } catch (error) {
+    const present = await store.findTopUp(deps.db, row);
+    if (present?.sessionId !== sessionId) await deps.processor.checkout.end(sessionId).catch(() => {});
+    throw error;
+  }
+}
+
+/** The page of a top-up that is not known here: one that was paid before one that is open. */
+async function findSession(
+  { processor }: TopUpDeps,
+  { accountId, id, createdAt }: TopUpKey & { createdAt: Date },
+): Promise<CheckoutRecord | undefined> {
+  const since = addSeconds(createdAt, -SLACK_SECONDS);
+  const records = await Array.fromAsync(processor.checkout.list({ since, accountId }));
+  const own = records.filter(({ topUpId }) => topUpId === id);
+  const of = (status: CheckoutRecord["state"]["status"]) => own.find(({ state }) => state.status === status);
+  return of("complete") ?? of("processing") ?? of("open") ?? own[0];
+}
+
+/**
+ * Goes on with a top-up by what the processor says of its page: books what was paid, ends the page once the top-up's time
+ * has passed or its account is frozen, and only then calls it expired. May be called any number of times.
+ * @returns `twice`: it was paid on two pages, and a person must look
+ * @throws what the processor or the database threw
+ */
+export async function advanceTopUp(deps: TopUpDeps, key: TopUpKey): Promise<"twice" | undefined> {
+  const row = await store.findTopUp(deps.db, key);
+  if (row?.status !== "PENDING") return undefined;
+  const over = row.expiresAt <= (await readClock(deps.db)) || (await isFrozen(deps.db, key.accountId));
+  // What was opened and is not known here has an address that nobody was given.
+  if (row.sessionId === null) return over ? expire(deps, row) : undefined;
+  const { checkout } = deps.processor;
+  const found = await checkout.find(row.sessionId);
+  const record = found?.state.status === "open" && over ? await checkout.end(row.sessionId) : found;
+  if (record === undefined) throw new Error(`the processor does not know the page ${row.sessionId}`);
+  if (record.state.status === "complete") return bookCheckout(deps, record);
+  if (record.state.status !== "expired") return undefined;
+  return over ? expire(deps, row) : void (await inTransaction(deps.db, (trx) => store.dropSession(trx, row)));
+}
+
+async function expire({ db }: TopUpDeps, row: TopUpRow): Promise<undefined> {
+  await inTransaction(db, (trx) => store.expireTopUp(trx, row));
+}
+
+/** When a top-up whose page is open is looked at next. */
+export function nextLook({ createdAt, expiresAt }: TopUpRow, now: Date): Date {
+  const age = (now.getTime() - createdAt.getTime()) / SECOND;
+  const wait = Math.min(Math.max(age * LOOK_AGAIN.share, LOOK_AGAIN.atLeast), LOOK_AGAIN.atMost);
+  const next = addSeconds(now, wait);
+  return next > expiresAt && expiresAt > now ? expiresAt : next;
+}
+
+/** The top-up that a page of the processor's is of; `undefined`: none of ours. */
+export async function findTopUpOf(
+  { processor }: TopUpDeps,
+  sessionId: string,
+): Promise<TopUpKey | undefined> {
+  const record = await processor.checkout.find(sessionId);
+  if (record === undefined || record.accountId === null || record.topUpId === null) return undefined;
+  return { accountId: record.accountId, id: record.topUpId };
+}
+
+/**
+ * Follows what the processor told of a top-up, also of one that the database has lost; and brings its refunds and disputes
+ * into the credits, as adjustments.
+ * @returns `twice`: it was paid on two pages; `gone`: money of it went back, or came again
+ */
+export async function followTopUp(deps: TopUpDeps, key: TopUpKey): Promise<"twice" | "gone" | undefined> {
+  const row = await store.findTopUp(deps.db, key);
+  if (row?.status === "COMPLETED") return (await bookTopUpReversals(deps, row)) ? "gone" : undefined;
+  if (row?.status === "PENDING" && row.sessionId !== null) return advanceTopUp(deps, key);
+  const createdAt = row?.createdAt ?? addSeconds(await readClock(deps.db), -LOST_SECONDS);
+  const record = await findSession(deps, { ...key, createdAt });
+  return record?.state.status === "complete" ? bookCheckout(deps, record) : undefined;
+}
+
+/** Books a page that was paid: the top-up, its entry, mail. Money that was paid is always booked, and once. */
+async function bookCheckout(deps: TopUpDeps, record: CheckoutRecord): Promise<"twice" | undefined> {
+  const { accountId, topUpId: id, state } = record;
+  if (accountId === null || id === null || state.status !== "complete") return undefined;
+  const { intentId } = state;
+  return inTransaction(deps.db, async (trx) => {
+    const now = await readClock(trx);
+    const lost = { processor: deps.processor.name, expiresAt: addSeconds(record.createdAt, 1) };
+    const row =
+      (await store.lockTopUp(trx, { accountId, id })) ??
+      (await store
+        .insertLostTopUp(trx, { accountId, id }, record, lost)
+        .then(() => store.lockTopUp(trx, { accountId, id })));
+    if (row === undefined) throw new Error(`${record.id} was paid for an account that is not there`);
+    if (row.status === "COMPLETED") return row.sessionId === record.id ? undefined : "twice";
+    const { amountCents, currency } = row;
+    if (record.amountCents !== amountCents || record.currency !== currency)
+      throw new Error(`${record.id} was paid with another amount than was asked for`);
+    await store.completeTopUp(trx, row, { sessionId: record.id, intentId }, now);
+    await bookTopUpEntry(trx, { accountId, topUpId: id, amountCents }, now);
+    for (const to of await store.listMailed(trx, accountId, ["owner", "approver"]))
+      await queueMail(trx, topUpCompletedMail(deps.config, to, row), now);
+    return undefined;
+  });
+}
+
+/**
+ * Brings the credits to what the processor says of a top-up's refunds and disputes: what they have taken is an adjustment,
+ * and what comes back another. In any order, any number of times.
+ * @returns whether anything has changed
+ */
+async function bookTopUpReversals(deps: TopUpDeps, row: TopUpRow): Promise<boolean> {
+  const { accountId, id: topUpId, intentId } = row;
+  if (intentId === null) return false;
+  const observedAt = await readClock(deps.db);
+  const reversals = await Array.fromAsync(deps.processor.listReversals({ intentId }));
+  if (reversals.length === 0) return false;
+  return inTransaction(deps.db, async (trx) => {
+    const now = await readClock(trx);
+    await store.lockTopUp(trx, row);
+    const known = await listTopUpReversals(trx, accountId, topUpId);
+    let changed = false;
+    for (const reversal of reversals) {
+      const before = known.find(({ id }) => id === reversal.id);
+      if (before !== undefined && (before.observedAt > observedAt || !differs(before, reversal))) continue;
+      changed = true;
+      await saveReversal(trx, { accountId, topUpId }, reversal, { now, observedAt });
+      const amountCents = (before?.takenCents ?? 0) - reversal.takenCents;
+      if (amountCents !== 0) await adjust(trx, deps, { accountId, topUpId, amountCents }, reversal, now);
+    }
+    return changed;
+  });
+}
+
+async function adjust(
+  trx: Trx,
+  { config }: TopUpDeps,
+  { accountId, topUpId, amountCents }: { accountId: string; topUpId: string; amountCents: number },
+  { id, kind, status, currency }: Reversal,
+  now: Date,
+): Promise<void> {
+  const note = `${kind === "dispute" ? "Dispute" : "Refund"} ${id} of this top-up's payment: ${status}`;
+  await adjustCredits(trx, { accountId, topUpId, amountCents, note }, now);
+  const why = line`A ${own(kind)} of a top-up's payment is ${named(status)}.`;
+  for (const to of await store.listMailed(trx, accountId, ["owner", "approver"]))
+    await queueMail(trx, creditsAdjustedMail(config, to, { amountCents, currency, why }), now);
+}
+
+function differs(
+  row: Pick<Reversal, "status" | "takenCents" | "final" | "amountCents">,
+  reversal: Reversal,
+): boolean {
+  return (
+    row.status !== reversal.status ||
+    row.takenCents !== reversal.takenCents ||
+    row.final !== reversal.final ||
+    row.amountCents !== reversal.amountCents
+  );
+}

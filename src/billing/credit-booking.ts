@@ -1,0 +1,173 @@
+import type { Trx } from "../database/connection.ts";
+import type { CreditEntryType } from "../database/schema.ts";
+import { newId } from "../lib/ids.ts";
+import * as store from "./credit-store.ts";
+import { insertMovement, type LedgerLine } from "./payment-store.ts";
+
+const CURRENCY = "usd";
+/** The account's credits in the ledger: what the service owes it. */
+const CREDITS = "credits";
+
+type CreditSubject = store.CreditSubject;
+/** A credit entry that was written. */
+type WrittenEntry = { entryId: string; amountCents: number };
+
+type Entry = Omit<store.NewEntry, "accountId" | "id" | "number" | "amountCents" | "reservedCents"> & {
+  amountCents?: number;
+  reservedCents?: number;
+};
+
+/**
+ * Holds credits for a milestone: available → reserved (CONTRACT.md §5, `HOLD`). Call it after the payment is locked
+ * (invariant 11).
+ * @param hold.amountCents more than 0
+ * @returns the entry; `undefined`: the available balance does not cover the whole amount, and nothing was written
+ */
+export async function holdCredits(
+  trx: Trx,
+  { accountId, amountCents, ...subject }: CreditSubject & { accountId: string; amountCents: number },
+  now: Date,
+): Promise<WrittenEntry | undefined> {
+  const balance = await store.lockBalance(trx, accountId);
+  if (balance.availableCents < amountCents) return undefined;
+  const entry = { type: "HOLD", amountCents: -amountCents, reservedCents: amountCents, subject } as const;
+  const lines = movement(CREDITS, held(subject.milestoneId), amountCents);
+  return writeEntry(trx, accountId, balance, entry, lines, now);
+}
+
+/**
+ * Ends a milestone's hold because its money is paid out: reserved → gone (`CAPTURE`, 0 on the available balance). The
+ * ledger's movement is that of the payout, and is not written here.
+ * @returns the entry, with what was held
+ * @throws TypeError when no credits are held for the milestone
+ */
+export function captureHold(
+  trx: Trx,
+  { accountId, approvalId, milestoneId }: { accountId: string; approvalId: string; milestoneId: string },
+  now: Date,
+): Promise<WrittenEntry> {
+  return endHold(trx, "CAPTURE", { accountId, approvalId, milestoneId }, now);
+}
+
+/**
+ * Ends a milestone's hold because its contract ends: reserved → available (`HOLD_RELEASE`).
+ * @returns the entry, with what became available
+ * @throws TypeError when no credits are held for the milestone
+ */
+export function releaseHold(
+  trx: Trx,
+  { accountId, approvalId, milestoneId }: { accountId: string; approvalId: string; milestoneId: string },
+  now: Date,
+): Promise<WrittenEntry> {
+  return endHold(trx, "HOLD_RELEASE", { accountId, approvalId, milestoneId }, now);
+}
+
+/**
+ * Gives a milestone's money that no bank takes back to the account's credits (`REFUND`), once a milestone.
+ * @param refund.amountCents more than 0
+ * @param from the ledger's account that the money leaves
+ */
+export async function refundToCredits(
+  trx: Trx,
+  {
+    accountId,
+    amountCents,
+    approvalId,
+    milestoneId,
+    contractId,
+    jobId,
+  }: CreditSubject & { accountId: string; amountCents: number },
+  from: string,
+  now: Date,
+): Promise<WrittenEntry> {
+  const balance = await store.lockBalance(trx, accountId);
+  const subject = { approvalId, milestoneId, contractId, jobId };
+  const lines = movement(from, CREDITS, amountCents);
+  return writeEntry(trx, accountId, balance, { type: "REFUND", amountCents, subject }, lines, now);
+}
+
+/**
+ * Corrects the available balance (`ADJUSTMENT`), which alone may take it below zero.
+ * @param adjustment.amountCents signed, not 0
+ * @param adjustment.topUpId whose payment went back or came again: the money left the processor, or returned to it
+ */
+export async function adjustCredits(
+  trx: Trx,
+  {
+    accountId,
+    amountCents,
+    note,
+    topUpId,
+  }: { accountId: string; amountCents: number; note: string; topUpId?: string },
+  now: Date,
+): Promise<WrittenEntry> {
+  const balance = await store.lockBalance(trx, accountId);
+  const lines = movement(topUpId === undefined ? "adjustments" : "processor", CREDITS, amountCents);
+  return writeEntry(trx, accountId, balance, { type: "ADJUSTMENT", amountCents, note, topUpId }, lines, now);
+}
+
+/** Adds what a person paid for a top-up (`TOP_UP`), once a top-up. */
+export async function bookTopUpEntry(
+  trx: Trx,
+  { accountId, topUpId, amountCents }: { accountId: string; topUpId: string; amountCents: number },
+  now: Date,
+): Promise<WrittenEntry> {
+  const balance = await store.lockBalance(trx, accountId);
+  const lines = movement("processor", CREDITS, amountCents);
+  return writeEntry(trx, accountId, balance, { type: "TOP_UP", amountCents, topUpId }, lines, now);
+}
+
+async function endHold(
+  trx: Trx,
+  type: Extract<CreditEntryType, "CAPTURE" | "HOLD_RELEASE">,
+  { accountId, approvalId, milestoneId }: { accountId: string; approvalId: string; milestoneId: string },
+  now: Date,
+): Promise<WrittenEntry> {
+  const balance = await store.lockBalance(trx, accountId);
+  const hold = await store.findOpenHold(trx, accountId, milestoneId);
+  if (hold === undefined) throw new TypeError(`no credits are held for ${milestoneId}`);
+  const { id: holdEntryId, amountCents, contractId, jobId } = hold;
+  const released = type === "HOLD_RELEASE";
+  const entry = {
+    type,
+    amountCents: released ? amountCents : 0,
+    reservedCents: -amountCents,
+    holdEntryId,
+    subject: { approvalId, milestoneId, contractId, jobId },
+  };
+  const lines = released ? movement(held(milestoneId), CREDITS, amountCents) : [];
+  const { entryId } = await writeEntry(trx, accountId, balance, entry, lines, now);
+  return { entryId, amountCents };
+}
+
+async function writeEntry(
+  trx: Trx,
+  accountId: string,
+  { lastEntry }: store.LockedBalance,
+  { amountCents = 0, reservedCents = 0, ...entry }: Entry,
+  lines: readonly LedgerLine[],
+  now: Date,
+): Promise<WrittenEntry> {
+  const id = newId();
+  await store.insertEntry(
+    trx,
+    { ...entry, accountId, id, number: lastEntry + 1, amountCents, reservedCents },
+    now,
+  );
+  const booked = { accountId, id: newId(), creditEntryId: id, currency: CURRENCY, lines };
+  if (lines.length > 0) await insertMovement(trx, booked, now);
+  return { entryId: id, amountCents };
+}
+
+/** The ledger's account of a milestone's money that is held. */
+function held(milestoneId: string): string {
+  return `milestone:${milestoneId}`;
+}
+
+/** Two lines that sum to zero; what is owed stands in the ledger with a minus. */
+function movement(from: string, to: string, amountCents: number): LedgerLine[] {
+  return [
+    { account: from, amountCents },
+    { account: to, amountCents: -amountCents },
+  ];
+}

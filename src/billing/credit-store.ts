@@ -1,0 +1,146 @@
+import { sql } from "kysely";
+import type { Db, Trx } from "../database/connection.ts";
+import type { CreditEntryType } from "../database/schema.ts";
+
+export type CreditBalance = { availableCents: number; reservedCents: number };
+
+/** The account's balances as they stand; zeros while no entry was written. */
+export async function findBalance(db: Db, accountId: string): Promise<CreditBalance> {
+  const row = await db
+    .selectFrom("credit_balances")
+    .where("account_id", "=", accountId)
+    .select(["available_cents as availableCents", "reserved_cents as reservedCents"])
+    .executeTakeFirst();
+  return row ?? { availableCents: 0, reservedCents: 0 };
+}
+
+export type LockedBalance = CreditBalance & { lastEntry: number };
+
+/** The same, locked until the transaction ends: entries of one account are written one after the other. */
+export async function lockBalance(trx: Trx, accountId: string): Promise<LockedBalance> {
+  const { rows } = await sql<LockedBalance>`
+    insert into credit_balances as b (account_id) values (${accountId})
+    on conflict (account_id) do update set last_entry = b.last_entry
+    returning available_cents as "availableCents", reserved_cents as "reservedCents", last_entry as "lastEntry"`.execute(
+    trx,
+  );
+  const [row] = rows;
+  if (row === undefined) throw new TypeError("the balance is there now");
+  return row;
+}
+
+/** What an entry of an approval is about. */
+export type CreditSubject = {
+  approvalId: string;
+  milestoneId: string;
+  contractId: string;
+  jobId: string;
+};
+
+export type NewEntry = {
+  accountId: string;
+  id: string;
+  /** The next of the account's, by the locked balance. */
+  number: number;
+  type: CreditEntryType;
+  amountCents: number;
+  reservedCents: number;
+  holdEntryId?: string | undefined;
+  subject?: CreditSubject | undefined;
+  topUpId?: string | undefined;
+  note?: string | undefined;
+};
+
+/** Writes an entry; a trigger adds it to the balances. The balance is locked before. */
+export async function insertEntry(trx: Trx, entry: NewEntry, now: Date): Promise<void> {
+  const { subject } = entry;
+  await trx
+    .insertInto("credit_entries")
+    .values({
+      account_id: entry.accountId,
+      id: entry.id,
+      number: entry.number,
+      type: entry.type,
+      amount_cents: entry.amountCents,
+      reserved_cents: entry.reservedCents,
+      hold_entry_id: entry.holdEntryId ?? null,
+      approval_id: subject?.approvalId ?? null,
+      job_id: subject?.jobId ?? null,
+      contract_id: subject?.contractId ?? null,
+      milestone_id: subject?.milestoneId ?? null,
+      top_up_id: entry.topUpId ?? null,
+      note: entry.note ?? null,
+      created_at: now,
+    })
+    .execute();
+}
+
+export type Hold = { id: string; amountCents: number; contractId: string; jobId: string };
+
+/** The hold on a milestone that no entry has ended. */
+export async function findOpenHold(
+  db: Db,
+  accountId: string,
+  milestoneId: string,
+): Promise<Hold | undefined> {
+  const { rows } = await sql<Hold>`
+    select h.id, h.reserved_cents as "amountCents", h.contract_id as "contractId", h.job_id as "jobId"
+    from credit_entries h
+    where h.account_id = ${accountId} and h.milestone_id = ${milestoneId} and h.type = 'HOLD' and not exists (
+      select from credit_entries e where e.account_id = h.account_id and e.hold_entry_id = h.id
+    )`.execute(db);
+  return rows[0];
+}
+
+const COLUMNS = [
+  "id",
+  "number",
+  "type",
+  "amount_cents as amountCents",
+  "hold_entry_id as holdEntryId",
+  "job_id as jobId",
+  "contract_id as contractId",
+  "milestone_id as milestoneId",
+  "top_up_id as topUpId",
+  "note",
+  "created_at as createdAt",
+] as const;
+
+export type EntryRow = {
+  id: string;
+  number: number;
+  type: CreditEntryType;
+  amountCents: number;
+  holdEntryId: string | null;
+  jobId: string | null;
+  contractId: string | null;
+  milestoneId: string | null;
+  topUpId: string | null;
+  note: string | null;
+  createdAt: Date;
+};
+
+export function findEntry(db: Db, accountId: string, id: string): Promise<EntryRow | undefined> {
+  return db
+    .selectFrom("credit_entries")
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .select(COLUMNS)
+    .executeTakeFirst();
+}
+
+/** The account's entries, newest first. @param before the number of the entry that the page goes on after */
+export function listEntries(
+  db: Db,
+  accountId: string,
+  { before, limit }: { before?: number | undefined; limit: number },
+): Promise<EntryRow[]> {
+  let query = db
+    .selectFrom("credit_entries")
+    .where("account_id", "=", accountId)
+    .select(COLUMNS)
+    .orderBy("number", "desc")
+    .limit(limit);
+  if (before !== undefined) query = query.where("number", "<", before);
+  return query.execute();
+}

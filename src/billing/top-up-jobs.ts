@@ -1,0 +1,41 @@
+import type { Logger } from "pino";
+import { readClock } from "../database/clock.ts";
+import { advanceTopUp, LOOK_AGAIN, nextLook } from "./checkout-service.ts";
+import { type TopUpDeps, TTL_SECONDS } from "./top-up-service.ts";
+import { findTopUp, listDueTopUps, shortenTopUpWaits, takeTopUp } from "./top-up-store.ts";
+
+const BATCH = 20;
+/** At most so many batches a sweep: what is looked at is due later than now, so that few are ever needed. */
+const TURNS = 50;
+
+/**
+ * Asks about top-ups whose page is open, and ends those whose time has passed. Several processes may run it at once.
+ */
+export async function sweepDueTopUps(deps: TopUpDeps, logger: Logger): Promise<void> {
+  for (let turn = 1; turn <= TURNS; turn++) {
+    const due = await listDueTopUps(deps.db, await readClock(deps.db), BATCH);
+    await Promise.all(
+      due.map(async (key) => {
+        try {
+          const now = await readClock(deps.db);
+          const row = await findTopUp(deps.db, key);
+          if (row === undefined || !(await takeTopUp(deps.db, key, { now, dueAt: nextLook(row, now) })))
+            return;
+          if ((await advanceTopUp(deps, key)) === "twice") alertPaidTwice(logger, key);
+        } catch (error) {
+          logger.warn({ err: error, ...key }, "a top-up could not be advanced; it will be tried again");
+        }
+      }),
+    );
+    if (due.length < BATCH) return;
+  }
+}
+
+/** Shortens what a step back of the database's clock has made wait too long. Several processes may run it at once. */
+export function shortenWaits({ db }: Pick<TopUpDeps, "db">): Promise<void> {
+  return shortenTopUpWaits(db, { lastsSeconds: TTL_SECONDS, waitSeconds: LOOK_AGAIN.atMost });
+}
+
+function alertPaidTwice(logger: Logger, { accountId, id }: { accountId: string; id: string }): void {
+  logger.error({ alert: "top_up_paid_twice", accountId, topUpId: id }, "a top-up was paid on two pages");
+}

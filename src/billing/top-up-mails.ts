@@ -1,0 +1,87 @@
+import { formatAmount } from "../lib/money.ts";
+import { formatTime } from "../lib/time.ts";
+import { line, type MailLine, named, own, who } from "../mail/line.ts";
+import type { Mail } from "../mail/service.ts";
+
+type Context = { appName: string; publicUrl: string };
+type To = { email: string; accountName: string };
+type Money = { amountCents: number; currency: string };
+
+/** Tells an owner that a top-up was asked for. */
+export function topUpAskedMail(
+  { appName, publicUrl }: Context,
+  { email, accountName }: To,
+  { id, by, expiresAt, ...money }: Money & { id: string; by: MailLine; expiresAt: Date },
+): Mail {
+  const amount = own(formatAmount(money.amountCents, money.currency));
+  return {
+    to: email,
+    routine: true,
+    subject: line`${own(appName)}: a top-up of ${amount} was requested for ${named(accountName)}`,
+    paragraphs: [
+      line`Hello,`,
+      line`${by} requested a top-up of ${amount} for the credits of the account ${named(accountName)}. Nothing is paid until an owner or approver pays for it on this page, by ${own(formatTime(expiresAt))}:`,
+      own(`${publicUrl}/top-ups/${id}`),
+    ],
+  };
+}
+
+/** Tells a member that credits were paid for. */
+export function topUpCompletedMail(
+  { appName, publicUrl }: Context,
+  { email, accountName }: To,
+  { amountCents, currency }: Money,
+): Mail {
+  const amount = own(formatAmount(amountCents, currency));
+  return {
+    to: email,
+    subject: line`${own(appName)}: ${amount} was added to the credits of ${named(accountName)}`,
+    paragraphs: [
+      line`Hello,`,
+      line`A top-up of ${amount} was paid, and its credits are available in the account ${named(accountName)}.`,
+      own(`${publicUrl}/billing`),
+    ],
+  };
+}
+
+/** Tells a member that the available credits were corrected. @param change.amountCents signed */
+export function creditsAdjustedMail(
+  { appName, publicUrl }: Context,
+  { email, accountName }: To,
+  { amountCents, currency, why }: Money & { why: MailLine },
+): Mail {
+  const amount = own(formatAmount(Math.abs(amountCents), currency));
+  const what = amountCents < 0 ? line`taken from` : line`added to`;
+  return {
+    to: email,
+    subject: line`${own(appName)}: ${amount} was ${what} the credits of ${named(accountName)}`,
+    paragraphs: [
+      line`Hello,`,
+      line`${amount} was ${what} the available credits of the account ${named(accountName)}. ${why}`,
+      own(`${publicUrl}/billing`),
+    ],
+  };
+}
+
+/** Tells an owner that fundings are drawn from something else from now on. */
+export function setupChangedMail(
+  { appName, publicUrl }: Context,
+  { email, accountName }: To,
+  by: { name: string; email: string },
+  to: "card" | "credits_first",
+): Mail {
+  const what =
+    to === "card"
+      ? line`the card on file`
+      : line`the account's credits where they cover the whole amount, and else by the card on file`;
+  return {
+    to: email,
+    subject: line`${own(appName)}: what pays in ${named(accountName)} has changed`,
+    paragraphs: [
+      line`Hello,`,
+      line`${who(by)} changed what pays for the fundings of the account ${named(accountName)}: from now on, ${what}.`,
+      line`If that is not right, change it at once:`,
+      own(`${publicUrl}/billing`),
+    ],
+  };
+}

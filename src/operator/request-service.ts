@@ -1,0 +1,111 @@
+import { assertAccess } from "../accounts/requirements.ts";
+import { type Grant, readGrant } from "../accounts/service.ts";
+import { operatorCredential } from "../accounts/token-service.ts";
+import { type EndAnswer, requestEnd, requestRelease, withdrawRequest } from "../approvals/request-service.ts";
+import type { Approval } from "../approvals/schemas.ts";
+import { type ApprovalDeps, readFunding, requestMilestoneFunding } from "../approvals/service.ts";
+import type { AuditAction } from "../audit/schemas.ts";
+import { type Act, recordAudit } from "../audit/service.ts";
+import { readClock } from "../database/clock.ts";
+import { inTransaction } from "../database/transaction.ts";
+import { isExternalId } from "../lib/ids.ts";
+import { Problem } from "../lib/problems.ts";
+import type { AccountRef } from "./account-service.ts";
+
+/**
+ * Asks for a milestone's funding as an agent would, under the operator's own token (CONTRACT.md §8): a human decides.
+ * @throws Problem account_frozen, and as `requestMilestoneFunding`
+ */
+export async function askFunding(
+  deps: ApprovalDeps,
+  { accountId }: AccountRef,
+  milestoneId: string,
+  act: Act,
+): Promise<Approval> {
+  const credential = await operatorCredential(deps.db, accountId);
+  const id = isExternalId(milestoneId) ? milestoneId : null;
+  const read = async () => admit(deps, await readFunding(deps.db, credential, id));
+  const approval = await requestMilestoneFunding(deps, milestoneId, await read(), read);
+  await record(deps, accountId, "approval_requested", approval, act);
+  return approval;
+}
+
+/**
+ * The same for a release.
+ * @throws Problem account_frozen, and as `requestRelease`
+ */
+export async function askRelease(
+  deps: ApprovalDeps,
+  { accountId }: AccountRef,
+  milestoneId: string,
+  act: Act,
+): Promise<Approval> {
+  const grant = await operatorGrant(deps, accountId);
+  const approval = await requestRelease(deps, grant, milestoneId);
+  if (approval === undefined) throw tokenGone();
+  await record(deps, accountId, "approval_requested", approval, act);
+  return approval;
+}
+
+/**
+ * The same for a contract's end, which needs nobody where no money is held.
+ * @throws Problem account_frozen, and as `requestEnd`
+ */
+export async function askEnd(
+  deps: ApprovalDeps,
+  { accountId }: AccountRef,
+  contractId: string,
+  act: Act,
+): Promise<EndAnswer> {
+  const grant = await operatorGrant(deps, accountId);
+  const answer = await requestEnd(deps, grant, contractId, act.actor, act.origin);
+  if (answer === undefined) throw tokenGone();
+  if ("approval" in answer) await record(deps, accountId, "approval_requested", answer.approval, act);
+  return answer;
+}
+
+/**
+ * Withdraws what the operator has asked for.
+ * @throws Problem as `withdrawRequest`
+ */
+export async function withdraw(
+  deps: ApprovalDeps,
+  { accountId }: AccountRef,
+  approvalId: string,
+  act: Act,
+): Promise<Approval> {
+  const credential = await operatorCredential(deps.db, accountId);
+  const grant = await readGrant(deps.db, credential);
+  const approval = grant && (await withdrawRequest(deps, grant, approvalId));
+  if (approval === undefined) throw tokenGone();
+  await record(deps, accountId, "approval_withdrawn", approval, act);
+  return approval;
+}
+
+async function operatorGrant(deps: ApprovalDeps, accountId: string): Promise<Grant> {
+  return admit(deps, await readGrant(deps.db, await operatorCredential(deps.db, accountId)));
+}
+
+/** The operator needs no scope, feature or claim; a frozen account asks for nothing. */
+function admit<T extends Grant>({ config }: ApprovalDeps, grant: T | undefined): T {
+  if (grant === undefined) throw tokenGone();
+  assertAccess({ by: "token", asks: true }, grant, config.publicUrl);
+  return grant;
+}
+
+function tokenGone(): Problem {
+  return new Problem("unavailable", { retryAfterSeconds: 1 });
+}
+
+function record(
+  { db }: ApprovalDeps,
+  accountId: string,
+  action: AuditAction,
+  { id, type }: Approval,
+  act: Act,
+): Promise<void> {
+  return inTransaction(db, async (trx) => {
+    const entry = { accountId, ...act, action, subject: { kind: "approval", id }, detail: { type } };
+    await recordAudit(trx, entry, await readClock(trx));
+  });
+}

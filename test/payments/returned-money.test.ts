@@ -1,0 +1,138 @@
+import { describe, expect, test } from "vitest";
+import { createLogger } from "../../src/app/logger.ts";
+import { receiveProcessorEvent } from "../../src/approvals/processor-events.ts";
+import type { ProcessorEvent } from "../../src/billing/processor.ts";
+import { newId } from "../../src/lib/ids.ts";
+import {
+  askEnd,
+  askRelease,
+  createEscrow,
+  type Escrow,
+  endContract,
+  readApproval,
+  readMilestones,
+  release,
+  setPayoutAccount,
+} from "../support/escrow.ts";
+import { findDisagreements, openStripeRails } from "../support/rails.ts";
+import { startService } from "../support/service.ts";
+import { confirmNow, readOutcome } from "../support/stories.ts";
+
+const rails = await openStripeRails();
+const { stripe } = rails;
+const { app, db, config } = await startService({}, undefined, rails);
+const deps = { db, config, processor: rails.open(db), logger: createLogger("silent") };
+
+function tell(notice: Partial<ProcessorEvent>): Promise<void> {
+  const nothing = { intentId: null, setupId: null, sessionId: null, sent: null, accountId: null };
+  return receiveProcessorEvent(deps, { id: newId(), type: "", ...nothing, ...notice });
+}
+
+const intentOf = ({ accountId }: Escrow): string => {
+  const [found] = [...stripe.books.intents.values()].filter(
+    ({ intent }) => intent.metadata.accountId === accountId,
+  );
+  return found?.intent.id ?? "";
+};
+const sentBy = <T extends { id: string; metadata: Record<string, string> | null }>(
+  all: Map<string, T>,
+  { accountId }: Escrow,
+): T[] => [...all.values()].filter(({ metadata }) => metadata?.accountId === accountId);
+
+describe("a dispute about the payment that funded a milestone", () => {
+  test("blocks the release and the end, says why, and lets them go on once it is won", async () => {
+    const escrow = await createEscrow(app, deps);
+    const { token, milestone, contract } = escrow.fixture;
+    const asked = await askRelease(app, escrow);
+    const intentId = intentOf(escrow);
+    const dispute = stripe.dispute(intentId);
+    await tell({ type: "charge.dispute.created", intentId, accountId: escrow.accountId });
+    const disputed = { reason: "payment_disputed", status: dispute.status };
+    expect((await release(app, token, milestone)).body.details).toEqual(disputed);
+    expect((await endContract(app, token, contract)).body.details).toEqual(disputed);
+    await expect(confirmNow(deps, asked)).rejects.toMatchObject({ problem: "payment_disputed" });
+    stripe.closeDispute(dispute.id, "won");
+    await tell({ type: "charge.dispute.closed", intentId, accountId: escrow.accountId });
+    await confirmNow(deps, asked);
+    expect(await readMilestones(app, escrow)).toEqual(["PAID"]);
+    // A dispute has lines of its own for the charge that it was about.
+    const found = await findDisagreements(db, rails);
+    expect(found.filter((fault) => !fault.includes("in two lines"))).toEqual([]);
+  });
+
+  test("that comes between the confirmation and the payout keeps the payout back", async () => {
+    const escrow = await createEscrow(app, deps);
+    const asked = await askRelease(app, escrow);
+    const intentId = intentOf(escrow);
+    const boundaries = async (boundary: string, moment: string) => {
+      if (`${boundary}:${moment}` !== "call-search:after") return;
+      stripe.dispute(intentId);
+      await tell({ type: "charge.dispute.created", intentId, accountId: escrow.accountId });
+    };
+    await confirmNow({ ...deps, boundaries }, asked);
+    expect(await readOutcome(db, asked)).toEqual({ approval: "pending", payment: "refused" });
+    expect(sentBy(stripe.books.transfers, escrow)).toEqual([]);
+  });
+
+  test("that is booked after the payout is a loss, and takes nothing that is held", async () => {
+    const escrow = await createEscrow(app, deps);
+    await confirmNow(deps, await askRelease(app, escrow));
+    const intentId = intentOf(escrow);
+    stripe.closeDispute(stripe.dispute(intentId).id, "lost");
+    await tell({ type: "charge.dispute.closed", intentId, accountId: escrow.accountId });
+    const lines = await db
+      .selectFrom("ledger_entries")
+      .where("account_id", "=", escrow.accountId)
+      .select((select) => ["ledger_account", select.fn.sum<string>("amount_cents").as("sum")])
+      .groupBy("ledger_account")
+      .execute();
+    expect(Object.fromEntries(lines.map(({ ledger_account, sum }) => [ledger_account, Number(sum)]))).toEqual(
+      {
+        processor: -45_000,
+        losses: 45_000,
+        [`milestone:${escrow.fixture.milestone}`]: 0,
+      },
+    );
+    expect(await readMilestones(app, escrow)).toEqual(["PAID"]);
+  });
+});
+
+describe("money that comes back after it was booked", () => {
+  test("of a refund goes to the account's credits, once, however often Stripe tells of it", async () => {
+    const escrow = await createEscrow(app, deps);
+    await confirmNow(deps, await askEnd(app, escrow));
+    const [refund] = sentBy(stripe.books.refunds, escrow);
+    stripe.failRefund(refund?.id ?? "");
+    const sent = { kind: "refund", id: refund?.id ?? "" } as const;
+    for (let times = 1; times <= 2; times++)
+      await tell({ type: "refund.failed", sent, intentId: intentOf(escrow), accountId: escrow.accountId });
+    const credits = await db
+      .selectFrom("ledger_entries")
+      .where("account_id", "=", escrow.accountId)
+      .where("ledger_account", "like", "credits%")
+      .select("amount_cents")
+      .execute();
+    expect(credits).toEqual([{ amount_cents: -45_000 }]);
+    expect(await readMilestones(app, escrow)).toEqual(["REFUNDED"]);
+    expect((await findDisagreements(db, rails)).filter((said) => said.includes(refund?.id ?? "-"))).toEqual(
+      [],
+    );
+  });
+
+  test("of a payout is held for its milestone again, which can be released once more", async () => {
+    const escrow = await createEscrow(app, deps);
+    await confirmNow(deps, await askRelease(app, escrow));
+    const [transfer] = sentBy(stripe.books.transfers, escrow);
+    stripe.reverseTransfer(transfer?.id ?? "");
+    const sent = { kind: "payout", id: transfer?.id ?? "" } as const;
+    for (let times = 1; times <= 2; times++)
+      await tell({ type: "transfer.reversed", sent, accountId: escrow.accountId });
+    expect(await readMilestones(app, escrow)).toEqual(["ACTIVE_FUNDED"]);
+    await setPayoutAccount(app, escrow.fixture, "acct_1Elsewhere");
+    const again = await askRelease(app, escrow);
+    await confirmNow(deps, again);
+    expect(await readApproval(app, escrow, again)).toMatchObject({ status: "confirmed" });
+    expect(await readMilestones(app, escrow)).toEqual(["PAID"]);
+    expect(sentBy(stripe.books.transfers, escrow).filter(({ reversed }) => !reversed)).toHaveLength(1);
+  });
+});

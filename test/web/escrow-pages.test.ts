@@ -1,0 +1,68 @@
+import { expect, test } from "vitest";
+import { createSandbox } from "../../src/billing/sandbox.ts";
+import { askEnd, askRelease, createEscrow, readApproval } from "../support/escrow.ts";
+import { hiddenValue, open, submit } from "../support/humans.ts";
+import { PUBLIC_URL, startService } from "../support/service.ts";
+import type { Story } from "../support/stories.ts";
+
+const { app, db, config } = await startService();
+const deps = { db, config, processor: createSandbox(db, PUBLIC_URL) };
+
+async function confirm(story: Story, cookie: string) {
+  const page = await open(app, story.path, { cookie });
+  const form = `${story.path}/confirm`;
+  const fields = {
+    nonce: hiddenValue(page, form, "nonce"),
+    digest: hiddenValue(page, form, "digest"),
+    form_token: hiddenValue(page, form),
+  };
+  expect((await submit(app, form, fields, { cookie })).status).toBe(303);
+  return { before: page.text, after: (await open(app, story.path, { cookie })).text };
+}
+
+test("The page of a release says to whom it pays, that it cannot be taken back, and what came of it", async () => {
+  const escrow = await createEscrow(app, deps);
+  const story = await askRelease(app, escrow);
+  const { before, after } = await confirm(story, escrow.human.cookie);
+  for (const said of [
+    "Release",
+    "Maria G.",
+    "acct_1Maria",
+    "Released money cannot be taken back.",
+    "Confirm and release",
+  ])
+    expect(before).toContain(said);
+  expect(after).toContain("Released.");
+  expect(after).toContain("paid out to");
+  const receipt = await open(app, `${story.path}/receipt`, { cookie: escrow.human.cookie });
+  expect(receipt.text).toContain("Paid out");
+});
+
+test("The page of a contract's end lists each refund and where it goes, and says that the contract has ended", async () => {
+  const escrow = await createEscrow(app, deps, { count: 2 });
+  const story = await askEnd(app, escrow);
+  const { before, after } = await confirm(story, escrow.human.cookie);
+  for (const said of [...escrow.milestones, "$900.00", "to the card that paid it", "Confirm, end and refund"])
+    expect(before).toContain(said);
+  expect(after).toContain("The contract has ended.");
+  expect((await open(app, "/approvals", { cookie: escrow.human.cookie })).text).toContain(
+    "End the contract, and refund",
+  );
+});
+
+test("A decline sends the note that the person wrote, and the page shows it", async () => {
+  const escrow = await createEscrow(app, deps);
+  const story = await askRelease(app, escrow);
+  const { cookie } = escrow.human;
+  const page = await open(app, story.path, { cookie });
+  const form = `${story.path}/decline`;
+  const fields = {
+    nonce: hiddenValue(page, form, "nonce"),
+    digest: hiddenValue(page, form, "digest"),
+    form_token: hiddenValue(page, form),
+    note: "The last file is missing.",
+  };
+  expect((await submit(app, form, fields, { cookie })).status).toBe(303);
+  expect((await open(app, story.path, { cookie })).text).toContain("The last file is missing.");
+  expect((await readApproval(app, escrow, story)).result).toEqual({ note: "The last file is missing." });
+});
