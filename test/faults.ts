@@ -155,8 +155,8 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     file: "src/approvals/reversals.ts",
-    find: "(row.observedAt <= observedAt && differs(row, reversal))",
-    replace: "differs(row, reversal)",
+    find: "row.observedAt <= observedAt || row.observedAt > now;",
+    replace: "row.id !== undefined;",
     test: "test/payments/processor-events.test.ts",
     title: "is booked once by many at once",
   },
@@ -242,7 +242,7 @@ export const FAULTS: readonly Fault[] = [
     find: "store.lockContract(trx, accountId, contractId)",
     replace: "store.findContract(trx, accountId, contractId)",
     test: "test/contracts/create-milestone.test.ts",
-    title: "numbers those of many callers at once",
+    title: "milestones created at once have consecutive numbers",
   },
   {
     file: "src/contracts/limits.ts",
@@ -298,14 +298,14 @@ export const FAULTS: readonly Fault[] = [
     find: '  if (!session.tokenDigest.equals(actor.tokenDigest)) throw new Problem("session_replaced");\n',
     replace: "",
     test: "test/sign-in/held-body.test.ts",
-    title: "changes nothing for somebody who may no longer act",
+    title: "changes nothing for a person who may no longer act",
   },
   {
     file: "src/sign-in/actor-service.ts",
     find: "  if (account !== undefined) await assertMember(trx, account.id, actor.userId, account.may);\n",
     replace: "",
     test: "test/sign-in/held-body.test.ts",
-    title: "changes nothing for somebody who may no longer act",
+    title: "changes nothing for a person who may no longer act",
   },
   {
     file: "src/sign-in/actor-service.ts",
@@ -424,7 +424,7 @@ export const FAULTS: readonly Fault[] = [
     find: "    await linkDecision(trx, accountId, approvalId, now);\n",
     replace: "",
     test: "test/receipts/read-receipt.test.ts",
-    title: "is believed, whatever was decided",
+    title: "a receipt verifies for every decision and every kind of proof",
   },
   {
     file: "src/receipts/strict-json.ts",
@@ -466,21 +466,21 @@ export const FAULTS: readonly Fault[] = [
     find: 'return "verified" in checked;',
     replace: "return checked !== undefined;",
     test: "test/receipts/verify-receipt.test.ts",
-    title: "by whoever holds the service's key still cannot say",
+    title: "the holder of the service's key cannot forge what a passkey signed",
   },
   {
     file: "src/receipts/verifier.ts",
     find: "    if (head !== undefined) holdTo(head, links, stretches);\n",
     replace: "",
     test: "test/receipts/verify-receipt.test.ts",
-    title: "was linked anew, reordered or with one left out",
+    title: "a chain that was relinked, reordered or has one left out is refused under a kept head",
   },
   {
     file: "src/receipts/audit-service.ts",
     find: ", ...differences(content, link.present)]",
     replace: "]",
     test: "test/receipts/audit.test.ts",
-    title: "names what whoever rules the database has changed",
+    title: "the audit names each row that was changed under a receipt",
   },
   {
     file: "src/database/grants.ts",
@@ -572,6 +572,6 @@ export const FAULTS: readonly Fault[] = [
     replace:
       '    await linkDecision(trx, accountId, approvalId, now);\n    await appendEvents(trx, accountId, [approvalEvent(row, "declined")], now);\n',
     test: "test/receipts/link-decisions.test.ts",
-    title: "50 at once over two pools",
+    title: "50 decisions at once over two pools make one unbroken chain that ends at the account's head",
   },
 ];

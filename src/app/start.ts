@@ -38,6 +38,7 @@ import { deliverOperatorWebhook, resealOperatorSecrets } from "../webhooks/opera
 import { createApp } from "./app.ts";
 import { prepareDemo } from "./demo.ts";
 import { prepareDatabase } from "./prepare-database.ts";
+import { shortenWaits } from "./waits.ts";
 import { welcome } from "./welcome.ts";
 
 const POOL_SIZE = 10;
@@ -167,6 +168,7 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
     every(5 * SECOND, "events of the processor", logger, () => sweepProcessorEvents({ ...deps, logger })),
     every(10 * MINUTE, "handled events of the processor", logger, () => forgetProcessorEvents(deps)),
     every(MINUTE, "payments in doubt", logger, () => alertInDoubt(deps, logger)),
+    every(MINUTE, "waits after a step back of the clock", logger, () => shortenWaits({ ...deps, logger })),
     deliverWebhooks(deps, logger),
     deliverOperatorWebhook(deps, logger),
     every(MINUTE, "the operator's webhook's secret", logger, () => resealOperatorSecrets(deps)),

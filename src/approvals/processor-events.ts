@@ -32,6 +32,11 @@ export async function receiveProcessorEvent(deps: ProcessorEventDeps, event: Pro
   if (await payments.insertProcessorEvent(deps.db, event, { now, dueAt })) await handle(deps, event);
 }
 
+/** Shortens what a step back of the database's clock has made wait too long. Several processes may run it at once. */
+export function shortenEventWaits({ db }: ProcessorEventDeps): Promise<void> {
+  return payments.shortenEventWaits(db, RETRY_SECONDS.atMost);
+}
+
 /** Goes on with events that could not be handled when they came. Several processes may run it at once. */
 export async function sweepProcessorEvents(deps: ProcessorEventDeps): Promise<void> {
   const now = await readClock(deps.db);

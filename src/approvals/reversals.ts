@@ -52,9 +52,11 @@ async function book(
   const milestone = await holdMilestone(trx, accountId, milestoneId);
   const known = await payments.listReversals(trx, accountId, [payment.id]);
   const standing = new Map<string, Pick<Reversal, "takenCents" | "final">>(known.map((row) => [row.id, row]));
+  // An observation from a time still to come was made before the clock was set back, so this one is newer.
+  const isNewer = (row: payments.ReversalRow) => row.observedAt <= observedAt || row.observedAt > now;
   const changed = reversals.filter((reversal) => {
     const row = known.find(({ id }) => id === reversal.id);
-    return row === undefined || (row.observedAt <= observedAt && differs(row, reversal));
+    return row === undefined || (isNewer(row) && differs(row, reversal));
   });
   for (const reversal of changed) {
     await payments.saveReversal(trx, { accountId, paymentId: payment.id }, reversal, { now, observedAt });

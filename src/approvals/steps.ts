@@ -43,6 +43,12 @@ const LEASE_SECONDS = 40;
 /** An attempt that waits is looked at again after a tenth of its age, within these bounds, in seconds. */
 const LOOK_AGAIN = { share: 0.1, atLeast: 5, atMost: 600 };
 
+/** Shortens what a step back of the database's clock has made wait too long. Several processes may run it at once. */
+export function shortenWaits({ db }: PaymentDeps): Promise<void> {
+  const { atMost: waitSeconds } = LOOK_AGAIN;
+  return payments.shortenPaymentWaits(db, { leaseSeconds: LEASE_SECONDS, waitSeconds });
+}
+
 /** A lease for whoever is about to call the processor. */
 export function newLease(now: Date): payments.Lease {
   return { id: newId(), until: addSeconds(now, LEASE_SECONDS) };

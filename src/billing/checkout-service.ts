@@ -17,7 +17,7 @@ import * as store from "./top-up-store.ts";
 
 const KEYS_A_TURN = 5;
 /** A page that is open is asked about again after a tenth of the top-up's age, within these bounds, in seconds. */
-const LOOK_AGAIN = { share: 0.1, atLeast: 5, atMost: 600 };
+export const LOOK_AGAIN = { share: 0.1, atLeast: 5, atMost: 600 };
 /** By how much the two clocks may differ, in seconds. */
 const SLACK_SECONDS = 60 * 60;
 const LOST_SECONDS = 2 * 24 * 60 * 60;

@@ -1,3 +1,5 @@
+import { sql } from "kysely";
+import { shortenWaits } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import type { ProcessorEvent } from "./processor.ts";
 
@@ -68,6 +70,14 @@ export async function takeEvent(
     .where("due_at", "<=", now)
     .executeTakeFirstOrThrow();
   return numUpdatedRows === 1n;
+}
+
+/** Shortens waits that a clock set back has made longer than `seconds`. */
+export function shortenEventWaits(db: Db, seconds: number): Promise<void> {
+  return shortenWaits(db, "processor_events", "due_at", {
+    pending: sql`due_at is not null`,
+    seconds: sql`${seconds}::float8`,
+  });
 }
 
 export async function markEventHandled(db: Db, id: string, now: Date): Promise<void> {

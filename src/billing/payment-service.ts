@@ -8,6 +8,7 @@ export {
   insertProcessorEvent,
   listDueEvents,
   markEventHandled,
+  shortenEventWaits,
   takeEvent,
 } from "./event-store.ts";
 export {
@@ -37,6 +38,7 @@ export {
   readClockAfter,
   readNames,
   readResting,
+  shortenPaymentWaits,
   stepPayment,
   takeLease,
 } from "./payment-store.ts";

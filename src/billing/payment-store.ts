@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import { notBefore, readClock } from "../database/clock.ts";
+import { notBefore, readClock, shortenWaits } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { PaymentKind, PaymentStatus, ProcessorName } from "../database/schema.ts";
 import { isUuid } from "../lib/ids.ts";
@@ -249,6 +249,18 @@ export function listDuePayments(db: Db, now: Date, limit: number): Promise<Payme
     .orderBy("due_at")
     .limit(limit)
     .execute();
+}
+
+/** Shortens leases and waits that a clock set back has made longer than `leaseSeconds` and `waitSeconds`. */
+export async function shortenPaymentWaits(
+  db: Db,
+  { leaseSeconds, waitSeconds }: { leaseSeconds: number; waitSeconds: number },
+): Promise<void> {
+  const pending = sql<boolean>`due_at is not null`;
+  const lease = sql<number>`${leaseSeconds}::float8`;
+  const seconds = sql<number>`case when lease is null then ${waitSeconds}::float8 else ${lease} end`;
+  await shortenWaits(db, "payments", "leased_until", { pending, seconds: lease });
+  await shortenWaits(db, "payments", "due_at", { pending, seconds });
 }
 
 /**

@@ -1,8 +1,8 @@
 import type { Logger } from "pino";
 import { readClock } from "../database/clock.ts";
-import { advanceTopUp, nextLook } from "./checkout-service.ts";
-import type { TopUpDeps } from "./top-up-service.ts";
-import { findTopUp, listDueTopUps, takeTopUp } from "./top-up-store.ts";
+import { advanceTopUp, LOOK_AGAIN, nextLook } from "./checkout-service.ts";
+import { type TopUpDeps, TTL_SECONDS } from "./top-up-service.ts";
+import { findTopUp, listDueTopUps, shortenTopUpWaits, takeTopUp } from "./top-up-store.ts";
 
 const BATCH = 20;
 /** At most so many batches a sweep: what is looked at is due later than now, so that few are ever needed. */
@@ -29,6 +29,11 @@ export async function sweepDueTopUps(deps: TopUpDeps, logger: Logger): Promise<v
     );
     if (due.length < BATCH) return;
   }
+}
+
+/** Shortens what a step back of the database's clock has made wait too long. Several processes may run it at once. */
+export function shortenWaits({ db }: Pick<TopUpDeps, "db">): Promise<void> {
+  return shortenTopUpWaits(db, { lastsSeconds: TTL_SECONDS, waitSeconds: LOOK_AGAIN.atMost });
 }
 
 function alertPaidTwice(logger: Logger, { accountId, id }: { accountId: string; id: string }): void {

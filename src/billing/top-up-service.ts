@@ -9,7 +9,7 @@ import { isUuid, newId } from "../lib/ids.ts";
 import { dollarsToCents } from "../lib/money.ts";
 import type { Origin } from "../lib/origin.ts";
 import { badField, notFound, Problem } from "../lib/problems.ts";
-import { addSeconds, isoOrNull } from "../lib/time.ts";
+import { addSeconds, DAY_SECONDS, isoOrNull } from "../lib/time.ts";
 import { line, named, own } from "../mail/line.ts";
 import { queueMail } from "../mail/service.ts";
 import { type Actor, holdActor } from "../sign-in/service.ts";
@@ -30,7 +30,7 @@ export type TopUpDeps = {
 const MIN_CENTS = 1_000;
 const MAX_CENTS = 1_000_000;
 const PENDING_AT_MOST = 10;
-const TTL_SECONDS = 24 * 60 * 60;
+export const TTL_SECONDS = DAY_SECONDS;
 
 /**
  * The amount of a top-up, in cents (CONTRACT.md §5).

@@ -1,4 +1,5 @@
 import { type Selectable, sql } from "kysely";
+import { shortenWaits } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { TopUpAsker, TopUpsTable } from "../database/schema.ts";
 import type { CheckoutRecord, ProcessorName } from "./processor.ts";
@@ -213,6 +214,17 @@ export function listDueTopUps(db: Db, now: Date, limit: number): Promise<TopUpKe
     .orderBy("due_at")
     .limit(limit)
     .execute();
+}
+
+/** Shortens waits that a clock set back has made longer: until a top-up expires, or until its open page is read. */
+export function shortenTopUpWaits(
+  db: Db,
+  { lastsSeconds, waitSeconds }: { lastsSeconds: number; waitSeconds: number },
+): Promise<void> {
+  return shortenWaits(db, "top_ups", "due_at", {
+    pending: sql`due_at is not null`,
+    seconds: sql`case when session_id is null then ${lastsSeconds}::float8 else ${waitSeconds}::float8 end`,
+  });
 }
 
 /** Has the account's pending top-ups looked at now: their pages are ended. */

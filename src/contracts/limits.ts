@@ -5,15 +5,14 @@ import * as store from "./store.ts";
 
 const MIB = 1024 * 1024;
 
-/** What one contract holds at most, milestones that were cancelled or refunded aside. */
+/** The most that one contract holds; cancelled and refunded milestones do not count. */
 export const MILESTONES_AT_MOST = 1_000;
 export const MILESTONE_TEXT_AT_MOST = MIB;
-/** What one list holds at most: some 15,000 milestones as they usually are, or eight contracts that hold all they may. */
+/** The largest list: about 15,000 usual milestones, or eight contracts at their limit. */
 export const LIST_AT_MOST = 8 * MIB;
 
 /**
- * Makes sure that a contract, with what was just written, can still be answered whole. Exact, as whoever calls holds
- * the contract.
+ * Checks that a contract is within its limits after a write. Exact, as the caller holds the contract.
  * @throws Problem milestone_limit_reached
  */
 export async function assertRoom(trx: Trx, accountId: string, contractId: string): Promise<void> {
@@ -26,8 +25,8 @@ export async function assertRoom(trx: Trx, accountId: string, contractId: string
 }
 
 /**
- * Makes sure, before it is read, that a list fits into the memory of a process that answers others too. Nothing is left
- * out of one that does not: it is refused.
+ * Checks, before it is read, that a list fits into the memory of a process that also serves others. A larger list is
+ * refused, not cut short.
  * @throws Problem list_too_large
  */
 export async function assertListable(

@@ -14,8 +14,8 @@ import * as store from "./store.ts";
 import { toMilestone } from "./wire.ts";
 
 /**
- * Adds a milestone, not funded, to a contract (CONTRACT.md §4). Moves no money.
- * @param keep writes the answer down in the transaction that makes the milestone
+ * Adds an unfunded milestone to a contract (CONTRACT.md §4). Moves no money.
+ * @param keep stores the response in the transaction that creates the milestone
  * @throws Problem bad_request {field}, not_found {resource: "contracts"}, contract_ended, contract_rate_missing,
  * milestone_limit_reached
  */
@@ -53,7 +53,7 @@ export async function createMilestone(
     await store.insertMilestone(trx, accountId, id, values, { number, now });
     await assertRoom(trx, accountId, contractId);
     const row = await store.findMilestone(trx, accountId, id);
-    if (row === undefined) throw new TypeError("a milestone was made and is not there");
+    if (row === undefined) throw new TypeError("the created milestone was not found");
     const kept = await keep(trx, toMilestone(row));
     const event = {
       type: "milestone.status_changed" as const,

@@ -6,8 +6,8 @@ export type Priced = { paymentType: PaymentType; rateCents: number | null };
 export type Asked = { amountCents: number | null; volume: number | null };
 
 /**
- * Makes sure that what the contract's way to pay needs is there (CONTRACT.md §4): an amount for a fixed price, a
- * volume for hours and labels.
+ * Checks that the milestone has what the contract's payment type needs (CONTRACT.md §4): an amount for a fixed price,
+ * a volume for hours and labels.
  * @throws Problem bad_request {field}
  */
 export function assertPriced({ paymentType }: Priced, { amountCents, volume }: Asked): void {
@@ -23,13 +23,13 @@ export function assertPriced({ paymentType }: Priced, { amountCents, volume }: A
 }
 
 /**
- * What a new milestone costs, in cents. By volume it is rate × volume, exactly, to the nearest cent, half a cent up;
- * an amount that was given beside must be that.
+ * The price of a new milestone, in cents. By volume it is exactly rate × volume, rounded to the nearest cent, half a
+ * cent up; a given amount must equal it.
  * @throws Problem contract_rate_missing, bad_request {field}
  */
 export function priceMilestone(contract: Priced, { amountCents, volume }: Asked): number {
   if (contract.paymentType === "FIXED_PRICE" || volume === null) {
-    if (amountCents === null) throw new TypeError("a fixed price was not asserted");
+    if (amountCents === null) throw new TypeError("a fixed price needs an amount");
     return amountCents;
   }
   if (contract.rateCents === null) throw new Problem("contract_rate_missing");
@@ -39,24 +39,24 @@ export function priceMilestone(contract: Priced, { amountCents, volume }: Asked)
     throw new Problem(
       "bad_request",
       { field: "amountUsd", expectedAmountUsd: expected },
-      `\`amountUsd\` is not the contract's rate times \`volume\`, which is ${expected}. Leave it out, or correct it.`,
+      `\`amountUsd\` must be the contract's rate times \`volume\`: ${expected}. Correct it or leave it out.`,
     );
   }
   if (cents < BigInt(MIN_AMOUNT_CENTS) || cents > BigInt(MAX_AMOUNT_CENTS)) {
     const bounds = `${MIN_AMOUNT_CENTS / 100} to ${MAX_AMOUNT_CENTS / 100}`;
-    throw badField("volume", `The contract's rate times \`volume\` must come to ${bounds} dollars.`);
+    throw badField("volume", `The contract's rate times \`volume\` must be ${bounds} dollars.`);
   }
   return Number(cents);
 }
 
-/** Cents times a decimal, rounded to whole cents, half up. In integers: `1.005 * 100` is 100.49999999999999. */
+/** Cents times a decimal, rounded to whole cents, half up. In integers, as `1.005 * 100` is 100.49999999999999. */
 function timesVolume(cents: number, volume: number): bigint {
   const [digits, scale] = toDecimal(volume);
   const product = BigInt(cents) * digits;
   return (2n * product + scale) / (2n * scale);
 }
 
-/** The number as it is written, as an integer over a power of ten: 1.5 → [15, 10]. */
+/** The decimal text of a number, as an integer over a power of ten: 1.5 → [15, 10]. */
 function toDecimal(number: number): [digits: bigint, scale: bigint] {
   const [mantissa = "", exponent = "0"] = String(number).split("e");
   const [whole = "", fraction = ""] = mantissa.split(".");

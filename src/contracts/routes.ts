@@ -31,9 +31,9 @@ export function contractRoutes(app: App, deps: GateDeps & { db: Db }): void {
         operationId: "listContracts",
         summary: "List contracts",
         description:
-          "The account's contracts, newest first, each with its milestones: all of them. A list of more than about 8 MiB is " +
-          "not cut short but refused, with `list_too_large`: narrow it by `jobId` or `status`, or read contracts one by one, " +
-          "which always works. Works before the claim.",
+          "All contracts of the account, newest first, each with its milestones. A list of more than about 8 MiB is refused " +
+          "with `list_too_large`, not cut short: narrow it by `jobId` or `status`, or read contracts one by one. Works " +
+          "before the claim.",
         tags: ["Contracts"],
         querystring: ContractsQuery,
         response: { 200: ContractList },
@@ -88,11 +88,11 @@ export function createMilestoneRoute(app: App, deps: GateDeps & { db: Db }): voi
         operationId: "createMilestone",
         summary: "Add a milestone to a contract",
         description:
-          "Moves no money: the milestone is `NOT_FUNDED` until a human confirms what " +
-          "`POST /milestones/{milestoneId}/fund` asks. By the hour or the label its amount is the contract's rate times " +
-          "`volume`, to the nearest cent, half a cent up.\n\n" +
-          "A contract has at most 1,000 milestones, with at most 1 MiB of names and descriptions, those that were " +
-          "cancelled or refunded aside.",
+          "Moves no money: the milestone is `NOT_FUNDED` until a human confirms a request by " +
+          "`POST /milestones/{milestoneId}/fund`. In a contract paid by the hour or the label, the amount is the rate " +
+          "times `volume`, rounded to the nearest cent, half a cent up.\n\n" +
+          "A contract has at most 1,000 milestones, with at most 1 MiB of names and descriptions. Cancelled and refunded " +
+          "milestones do not count.",
         tags: ["Contracts"],
         params: ContractParams,
         headers: IdempotencyHeaders,

@@ -14,7 +14,7 @@ export const Milestone = Type.Object(
     volume: nullable(Type.Number()),
     milestoneNumber: Type.Integer(),
     dueDate: nullable(Time),
-    pendingApproval: Type.Boolean({ description: "A human's co-signature is pending on it." }),
+    pendingApproval: Type.Boolean({ description: "Whether a human's co-signature is pending on it." }),
     needsReview: Type.Boolean(),
     invoiceId: nullable(Type.String()),
     createdAt: Time,
@@ -45,7 +45,7 @@ const contractFields = {
     profilePath: nullable(Type.String()),
   }),
   milestones: Type.Array(ref(Milestone), {
-    description: "In their order; cancelled and refunded ones are left out.",
+    description: "By number. Cancelled and refunded milestones are left out.",
   }),
 };
 
@@ -82,7 +82,7 @@ export const Budget = Type.Object(
   },
   {
     $id: "Budget",
-    description: "What is funded. Use of it is metered by the operator, who reports changes in the feed.",
+    description: "What is funded. The operator meters its use and reports changes in the feed.",
   },
 );
 export type Budget = Static<typeof Budget>;
@@ -98,7 +98,7 @@ const operatorFields = {
   freelancer: Type.Composite([payee, Type.Object({ payoutAccount: nullable(Type.String()) })]),
 };
 
-/** A contract as the operator reads it: with the payee's payout account. */
+/** A contract as the operator reads it, with the payee's payout account. */
 export const OperatorContract = Type.Object(
   { ...contractFields, ...operatorFields },
   { $id: "OperatorContract" },
@@ -117,28 +117,28 @@ export const ContractsQuery = Type.Object({
 });
 export type ContractsQuery = Static<typeof ContractsQuery>;
 
-/** What an agent asks of a new milestone. */
+/** What an agent sends to create a milestone. */
 export const NewMilestone = Type.Object(
   {
     description: Type.String({
       minLength: 1,
       maxLength: 5000,
       description:
-        "What is to be delivered. Lines of plain text, without control characters, as a human signs it.",
+        "What is to be delivered. Lines of plain text without control characters, as a human signs them.",
     }),
     name: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
     amountUsd: Type.Optional(
       Type.Number({
         description:
-          "Dollars, 0.50 to 999,999.99, at most two decimals. A fixed-price contract needs it; else it may be left out, " +
-          "or must be the contract's rate times `volume`, to the nearest cent.",
+          "Dollars, 0.50 to 999,999.99, at most two decimals. Required in a fixed-price contract. Otherwise leave it out, " +
+          "or send the contract's rate times `volume`, to the nearest cent.",
       }),
     ),
     volume: Type.Optional(
       Type.Number({
         exclusiveMinimum: 0,
         maximum: 1_000_000_000,
-        description: "Hours or labels. A contract that is paid by the hour or the label needs it.",
+        description: "Hours or labels. Required in a contract paid by the hour or the label.",
       }),
     ),
     dueDate: Type.Optional(

@@ -12,7 +12,7 @@ export type { ContractValues, MilestoneValues } from "./store.ts";
 export { FUNDING_TERMS, FUNDING_TERMS_COLUMNS, RELEASE_TERMS, readFundingTerms } from "./terms.ts";
 
 /**
- * The account's contracts, newest first (CONTRACT.md §4): all of them, or none.
+ * All contracts of the account, newest first (CONTRACT.md §4).
  * @throws Problem list_too_large
  */
 export async function listContracts(db: Db, accountId: string, query: ContractsQuery): Promise<Contract[]> {
@@ -42,7 +42,7 @@ export async function getContract(db: Db, accountId: string, id: string): Promis
   return { ...toContract(contract, milestones), budget: toBudget(contract, milestones) };
 }
 
-/** Contracts with what the operator alone reads of them: where the payee is paid. */
+/** Adds the payout accounts, which only the operator reads. */
 export async function withPayoutAccounts<T extends Contract>(
   db: Db,
   accountId: string,
@@ -70,20 +70,21 @@ export async function getMilestone(
   return { ...toMilestone(milestone), contractId: milestone.contract_id };
 }
 
-/** What a write changed, for whoever ends approvals, writes events and audit entries in the same transaction. */
+/** What a write changed. The caller ends approvals and writes events and audit entries in the same transaction. */
 export type ContractChange = {
   created: boolean;
   termsChanged: boolean;
   ended: boolean;
-  /** Absent: it was created. */
+  /** Absent when it was created. */
   before: store.ContractValues | undefined;
   after: store.ContractValues;
 };
 
 /**
- * Creates or changes a contract. `merge` makes the new values from the present ones. While a milestone of it is
- * executing, payee, payout account, job and end stay; while one is funded, payee and end do (CONTRACT.md §8).
- * @throws Problem contract_ended, payment_in_progress, milestone_funded {milestoneIds}, and whatever `merge` throws
+ * Creates or changes a contract. `merge` gives the new values for the current ones. While one of its milestones is
+ * executing, payee, payout account and job cannot change and the contract cannot end. While one is funded, neither
+ * can the payee nor the end (CONTRACT.md §8).
+ * @throws Problem contract_ended, payment_in_progress, milestone_funded {milestoneIds}, and what `merge` throws
  */
 export async function saveContract(
   trx: Trx,
@@ -111,7 +112,7 @@ export async function saveContract(
     throw new Problem("payment_in_progress", { contractId: id });
   }
   if (ended || payeeOf(values) !== payeeOf(present)) {
-    // Read after what is executing: a milestone that has left there is funded by now.
+    // Read after the check for executing milestones: one that has just finished is funded by now.
     const milestoneIds = await store.listFunded(trx, accountId, id);
     if (milestoneIds.length > 0) throw new Problem("milestone_funded", { milestoneIds });
   }
@@ -127,15 +128,15 @@ export type MilestoneChange = {
   termsChanged: boolean;
   contractId: string;
   jobId: string;
-  /** Absent: it was created. */
+  /** Absent when it was created. */
   before: store.MilestoneValues | undefined;
   after: store.MilestoneValues;
 };
 
 /**
- * Creates or changes a milestone. `merge` makes the new values from the present ones.
+ * Creates or changes a milestone. `merge` gives the new values for the current ones.
  * @throws Problem not_found (the contract), contract_ended, milestone_cancelled, milestone_not_fundable,
- * payment_in_progress, milestone_limit_reached, and whatever `merge` throws
+ * payment_in_progress, milestone_limit_reached, and what `merge` throws
  */
 export async function saveMilestone(
   trx: Trx,
@@ -144,7 +145,7 @@ export async function saveMilestone(
   merge: (present: store.MilestoneValues | undefined) => store.MilestoneValues,
   now: Date,
 ): Promise<MilestoneChange> {
-  // Read before it is locked, as the contract is locked first (invariant 11); read again under the lock.
+  // Invariant 11: the contract is locked first, so the milestone is read once without a lock to find it.
   const seen = await store.findMilestone(trx, accountId, id);
   const contractId = merge(seen && toMilestoneValues(seen)).contractId;
   const contract = await store.lockContract(trx, accountId, contractId);
@@ -191,8 +192,8 @@ export async function saveMilestone(
 }
 
 /**
- * Cancels a milestone that is not funded; one that is cancelled already stays so.
- * @returns whether it was cancelled just now, and what the event about it needs
+ * Cancels an unfunded milestone; a cancelled one stays cancelled.
+ * @returns whether it was cancelled by this call, and what its event needs
  * @throws Problem not_found, payment_in_progress, milestone_not_fundable
  */
 export async function cancelMilestone(
@@ -212,7 +213,7 @@ export async function cancelMilestone(
   return { cancelled: true, ...change };
 }
 
-/** A milestone that is held until the transaction ends, and its contract, as whoever books its money needs them. */
+/** A milestone that is locked until the transaction ends, with its contract, to book what happened to its money. */
 export type HeldMilestone = {
   id: string;
   status: MilestoneStatus;
@@ -223,8 +224,8 @@ export type HeldMilestone = {
 };
 
 /**
- * Holds a milestone, and before it its contract: nobody writes what the contract holds into terms meanwhile.
- * @param alone whether the contract itself may change, as it may end
+ * Locks the contract and then the milestone, so that the contract's fields stay as they are until the transaction ends.
+ * @param alone whether to lock the contract exclusively, as it may end
  * @throws Problem not_found {resource: "milestones", milestoneId}
  */
 export async function holdMilestone(
@@ -271,7 +272,7 @@ export async function payMilestone(
     throw new Problem("milestone_not_funded", { status });
 }
 
-/** Marks a funded milestone as refunded. `false`: it is not funded, or not any more. */
+/** Marks a funded milestone as refunded. @returns `false` when it is not funded */
 export function refundMilestone(trx: Trx, accountId: string, id: string, now: Date): Promise<boolean> {
   return store.moveMilestone(trx, accountId, id, { from: "ACTIVE_FUNDED", to: "REFUNDED", now });
 }
@@ -310,7 +311,7 @@ async function assertUntouched(trx: Trx, accountId: string, row: store.Milestone
   }
 }
 
-/** Who is paid, as a human signs it. */
+/** The payee, as a human signs it. */
 function payeeOf({ freelancer }: store.ContractValues): string {
   return JSON.stringify([freelancer.userId, freelancer.displayName]);
 }

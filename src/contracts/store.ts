@@ -50,7 +50,7 @@ export function findContract(db: Db, accountId: string, id: string): Promise<Con
     .executeTakeFirst();
 }
 
-/** Where each contract's payee is paid, by the contract's id. */
+/** The payee's payout account of each contract, by contract id. */
 export async function listPayoutAccounts(
   db: Db,
   accountId: string,
@@ -63,7 +63,7 @@ export async function listPayoutAccounts(
   return new Map(rows.map((row) => [row.id, row.payout_account]));
 }
 
-/** The contract, held against fund requests and other writers until the transaction ends. */
+/** Locks the contract against fund requests and other writers until the transaction ends. */
 export function lockContract(trx: Trx, accountId: string, id: string): Promise<ContractRow | undefined> {
   return trx
     .selectFrom("contracts")
@@ -135,7 +135,7 @@ export function contractColumns(values: ContractValues) {
   };
 }
 
-/** `false`: a contract of that id was made meanwhile. */
+/** @returns `false` when a contract of that id was created meanwhile */
 export async function insertContract(
   trx: Trx,
   accountId: string,
@@ -192,10 +192,10 @@ const MILESTONE_COLUMNS = sql<MilestoneRow>`
       and (a.expires_at > now() or a.executing_at is not null)
   ) as pending_approval`;
 
-/** Cancelled and refunded ones are nobody's to see any more, whether or not they are many. */
+/** Excludes cancelled and refunded milestones, which answers leave out. */
 const VISIBLE = sql`m.status not in ('CANCELLED', 'REFUNDED')`;
 
-/** The milestones of the contracts that are to be seen, in their order. */
+/** The visible milestones of the contracts, by number. */
 export async function listMilestones(
   db: Db,
   accountId: string,
@@ -210,7 +210,10 @@ export async function listMilestones(
 
 export type Measure = { count: number; bytes: number };
 
-/** How many milestones of a contract are to be seen, and how much text they hold. Reads no text: its length lies apart. */
+/**
+ * The number of visible milestones of a contract, and the bytes of their text. Reads no text: its length is stored
+ * apart.
+ */
 export async function measureMilestones(trx: Trx, accountId: string, contractId: string): Promise<Measure> {
   const { rows } = await sql<Measure>`
     select count(*) as count, coalesce(sum(octet_length(m.description) + coalesce(octet_length(m.name), 0)), 0) as bytes
@@ -219,11 +222,11 @@ export async function measureMilestones(trx: Trx, accountId: string, contractId:
   return rows[0] ?? { count: 0, bytes: 0 };
 }
 
-/** What a contract and a milestone take in an answer, about, beside a milestone's text. */
+/** About what a contract and a milestone take in an answer, without a milestone's text. */
 const CONTRACT_BYTES = 1_000;
 const MILESTONE_BYTES = 400;
 
-/** About how many bytes the list of the account's contracts is, with their milestones. */
+/** About how many bytes the list of the account's contracts has, with their milestones. */
 export async function measureList(
   db: Db,
   accountId: string,
@@ -254,7 +257,7 @@ export async function findMilestone(
   return rows[0];
 }
 
-/** The milestone, held against fund requests and other writers until the transaction ends. */
+/** Locks the milestone against fund requests and other writers until the transaction ends. */
 export async function lockMilestone(
   trx: Trx,
   accountId: string,
@@ -266,7 +269,7 @@ export async function lockMilestone(
   return rows[0];
 }
 
-/** Whether money is moving for the milestone; for the contract's milestones, when only that is given. */
+/** Whether money is moving for the milestone, or for any milestone of the contract. */
 export async function isExecuting(
   trx: Trx,
   accountId: string,
@@ -283,7 +286,7 @@ export async function isExecuting(
   return rows.length > 0;
 }
 
-/** The contract's milestones whose money is held. */
+/** The contract's funded milestones. */
 export async function listFunded(trx: Trx, accountId: string, contractId: string): Promise<string[]> {
   const rows = await trx
     .selectFrom("milestones")
@@ -305,7 +308,9 @@ export type MilestoneValues = {
   dueAt: Date | null;
 };
 
-/** The next number of the contract's milestones. Hold the contract, or two will get the same. */
+/**
+ * The next number of the contract's milestones. The caller holds the contract, so that no two get the same number.
+ */
 export async function nextMilestoneNumber(trx: Trx, accountId: string, contractId: string): Promise<number> {
   const { last } = await trx
     .selectFrom("milestones")
@@ -316,7 +321,7 @@ export async function nextMilestoneNumber(trx: Trx, accountId: string, contractI
   return (last ?? 0) + 1;
 }
 
-/** `false`: a milestone of that id was made meanwhile. */
+/** @returns `false` when a milestone of that id was created meanwhile */
 export async function insertMilestone(
   trx: Trx,
   accountId: string,
@@ -363,7 +368,7 @@ export async function updateMilestone(
     .execute();
 }
 
-/** One step of a milestone's life, from exactly one state. `false`: it was not in that state. */
+/** One step of a milestone's life, from exactly one state. @returns `false` when it was not in that state */
 export async function moveMilestone(
   trx: Trx,
   accountId: string,

@@ -1,5 +1,6 @@
 import { type RawBuilder, sql } from "kysely";
 import type { Db } from "./connection.ts";
+import type { Database } from "./schema.ts";
 
 /**
  * The database's time, to the millisecond. Only this clock decides (invariant 12): a transaction reads it
@@ -23,6 +24,28 @@ export function notBefore(column: string, now: Date): RawBuilder<Date> {
  */
 export function readClockNow(db: Db): Promise<Date> {
   return read(db, sql`clock_timestamp()`);
+}
+
+/** How much a wait may exceed its length before it is shortened: writers read the clock a little later than the sweep. */
+const SLACK_SECONDS = 1;
+
+/**
+ * Shortens waits that are longer than their kind lasts. They were written before the database's clock was set back, and
+ * would otherwise last until the clock has caught up.
+ * @param pending the rows that wait
+ * @param seconds how long a wait of a row lasts at most
+ */
+export async function shortenWaits(
+  db: Db,
+  table: keyof Database,
+  column: "due_at" | "leased_until",
+  { pending, seconds }: { pending: RawBuilder<boolean>; seconds: RawBuilder<number> },
+): Promise<void> {
+  await sql`
+    update ${sql.table(table)} set ${sql.ref(column)} = now() + make_interval(secs => ${seconds})
+    where ${pending} and ${sql.ref(column)} > now() + make_interval(secs => ${seconds} + ${SLACK_SECONDS})`.execute(
+    db,
+  );
 }
 
 async function read(db: Db, clock: RawBuilder<unknown>): Promise<Date> {

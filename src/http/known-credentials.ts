@@ -74,11 +74,12 @@ export class KnownCredentials {
 
   async #read(db: Db, now: number): Promise<void> {
     const from = this.#readUpTo ?? new Date(0);
+    // A time still to come was written before the clock was set back: it is not read, and limits what is read no more.
     const { rows } = await sql<{ digest: Buffer; acceptedAt: Date; age: number }>`
       select digest, accepted_at as "acceptedAt", extract(epoch from now() - accepted_at)::float8 as age
       from known_credentials
-      where accepted_at > greatest(
-        ${from}::timestamptz - make_interval(secs => ${OVERLAP_SECONDS}),
+      where accepted_at <= now() and accepted_at > greatest(
+        case when ${from}::timestamptz <= now() then ${from}::timestamptz - make_interval(secs => ${OVERLAP_SECONDS}) end,
         now() - make_interval(secs => ${LASTS_SECONDS}))
       order by accepted_at desc limit ${AT_MOST}`.execute(db);
     for (const { digest, acceptedAt, age } of rows.reverse()) {
@@ -86,7 +87,7 @@ export class KnownCredentials {
       const at = now - age * 1_000;
       if (at > (this.#known.get(key)?.at ?? Number.NEGATIVE_INFINITY))
         this.#set(key, { at, accepted: true, sharedAt: at });
-      if (acceptedAt > from) this.#readUpTo = acceptedAt;
+      this.#readUpTo = acceptedAt;
     }
   }
 

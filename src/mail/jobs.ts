@@ -3,7 +3,7 @@ import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { sweepRows } from "../jobs/sweep.ts";
 import { addSeconds, DAY_SECONDS, HOUR_SECONDS } from "../lib/time.ts";
-import { claimMail, deleteOldMails, markSent, markUnsent } from "./store.ts";
+import { claimMail, deleteOldMails, markSent, markUnsent, shortenMailWaits } from "./store.ts";
 import type { MailTransport } from "./transport.ts";
 
 const LEASE_SECONDS = 120;
@@ -55,6 +55,11 @@ async function sendOneByOne(
     await markSent(db, mail.id, { keepBody: transport.keepsBodies });
     sent += 1;
   }
+}
+
+/** Shortens what a step back of the database's clock has made wait too long. Several processes may run it at once. */
+export function shortenWaits(db: Db): Promise<void> {
+  return shortenMailWaits(db, { leaseSeconds: LEASE_SECONDS, waitSeconds: LONGEST_WAIT_SECONDS });
 }
 
 /** Deletes mails that were sent or given up 7 days ago, with their recipients' addresses. @returns how many */

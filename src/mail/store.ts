@@ -1,4 +1,5 @@
 import { sql } from "kysely";
+import { shortenWaits } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 
 export type NewMail = {
@@ -73,6 +74,17 @@ export async function markUnsent(db: Db, id: string, waitSeconds: number): Promi
       failed_at = case when give_up_at <= now() + make_interval(secs => ${waitSeconds}) then now() end,
       body = case when give_up_at <= now() + make_interval(secs => ${waitSeconds}) then null else body end
     where id = ${id} and sent_at is null`.execute(db);
+}
+
+/** Shortens leases and waits that a clock set back has made longer than `leaseSeconds` and `waitSeconds`. */
+export async function shortenMailWaits(
+  db: Db,
+  { leaseSeconds, waitSeconds }: { leaseSeconds: number; waitSeconds: number },
+): Promise<void> {
+  const pending = sql<boolean>`sent_at is null and failed_at is null`;
+  const seconds = sql<number>`case attempts when 0 then 0 else ${waitSeconds}::float8 end`;
+  await shortenWaits(db, "mails", "leased_until", { pending, seconds: sql`${leaseSeconds}::float8` });
+  await shortenWaits(db, "mails", "due_at", { pending, seconds });
 }
 
 /** Deletes mails that were sent or given up before then. @returns how many, `limit` at most */

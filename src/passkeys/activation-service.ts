@@ -33,11 +33,11 @@ import { type Act, recordRefusedActs } from "./signed-act-service.ts";
 import { listPasskeys } from "./store.ts";
 
 /*
- * A session is trusted if a passkey that counts was used in it; or by the password, of somebody who has no such passkey
- * and whose password no link has set. What is added in any other session signs in, and counts for no more than a
- * password: not before an owner of each of the person's accounts has consented to it, or a day after the operator has
- * opened it. `passkeys.active_from` says from when on it counts; whoever co-signs is given passkeys that do, by
- * `passkey-store.ts`, and no others.
+ * A session is trusted when an active passkey was used in it. A session by password is trusted when the person has no
+ * active passkey and no mailed link has set the password. A passkey added in any other session is inactive: it signs in,
+ * but confirms nothing. It becomes active once an owner of each of the person's accounts has consented to it, or a day
+ * after the operator has opened it. `passkeys.active_from` holds that time; `store.ts` offers only active passkeys for
+ * co-signing.
  */
 
 const OPENS_AFTER_SECONDS = DAY_SECONDS;
@@ -47,10 +47,10 @@ type Owner = Actor & {
   memberships: readonly { accountId: string; accountName: string; role: MemberRole }[];
 };
 
-/** Which passkey, and as an owner of which account. */
+/** A passkey, and the account for which an owner consents to it. */
 export type Consent = { accountId: string; passkeyId: string };
 
-/** A member's passkey that waits for an owner. */
+/** A member's passkey that is inactive until owners consent. */
 export type WaitingPasskey = Consent & {
   accountName: string;
   passkeyName: string;
@@ -58,11 +58,13 @@ export type WaitingPasskey = Consent & {
   name: string;
   addedAt: Date;
   opensAt: Date | null;
-  /** Whether an owner of this account has consented, and another account's has not yet. */
+  /** Whether an owner of this account has consented, while another account's consent is missing. */
   consented: boolean;
 };
 
-/** The passkeys that wait for this person, in all accounts that they own. Nobody consents to their own. */
+/**
+ * The inactive passkeys of other members, in all accounts that the person owns. A person cannot consent to their own.
+ */
 export async function listWaitingPasskeys(
   { db }: SessionDeps,
   { userId, memberships }: Owner,
@@ -98,12 +100,12 @@ async function listInAccount(
   });
 }
 
-/** Whether the owner consents by a passkey, as they have one that counts. */
+/** Whether the owner consents by passkey, as they have an active one. */
 export async function consentsByPasskey({ db }: SessionDeps, { userId }: Owner): Promise<boolean> {
   return (await listPasskeys(db, userId)).length > 0;
 }
 
-/** What `navigator.credentials.get` is to ask an owner who consents: the challenge says to which passkey. */
+/** The options of `navigator.credentials.get` for an owner who consents. The challenge names the passkey. */
 export async function askForConsent(
   deps: SessionDeps,
   owner: Owner,
@@ -113,9 +115,11 @@ export async function askForConsent(
 }
 
 /**
- * An owner consents to a member's passkey: by their own, whose answer is kept with the consent, or, if they have none
- * that counts, by a proof younger than 5 minutes. It counts once an owner of each of the member's accounts has.
- * @returns `undefined`: it waits no more; else whether it counts now, and the cookie to set after a passkey's proof
+ * Records an owner's consent to a member's passkey. The owner signs with an active passkey of their own, and the
+ * answer is kept with the consent. Without one, they need a proof of presence younger than 5 minutes. The passkey
+ * becomes active once an owner of each of the member's accounts has consented.
+ * @returns `undefined` when the passkey no longer waits; otherwise whether it is active now, and the cookie to set
+ * after a passkey's proof
  * @throws Problem presence_lapsed, passkey_proof_required, passkey_refused, account_frozen; as `holdActor`
  */
 export async function consentToPasskey(
@@ -152,7 +156,7 @@ export async function consentToPasskey(
         : undefined;
     const cookie = token && { cookie: cookieFor(deps, token) };
     if (!(await isAgreed(trx, passkey))) return { counts: false, ...cookie };
-    await consents.trustFrom(trx, passkey.id, now);
+    await consents.setActiveFrom(trx, passkey.id, now);
     const person = await findPerson(trx, passkey.userId);
     if (person !== undefined) await queueMail(trx, passkeyTrustedMail(deps.config, person), now);
     return { counts: true, ...cookie };
@@ -161,8 +165,8 @@ export async function consentToPasskey(
 }
 
 /**
- * An owner stops what the operator has opened, before it counts. Any owner may, without a further proof.
- * @returns `false`: it is not opened, or counts already
+ * An owner stops a passkey that the operator has opened, before it becomes active. Needs no further proof.
+ * @returns `false` when it is not opened, or is active already
  * @throws as `holdActor`
  */
 export async function stopPasskey(
@@ -174,7 +178,7 @@ export async function stopPasskey(
   return inSession(db, owner, { account: mayOwn(consent) }, async (trx, now) => {
     const passkey = await holdWaiting(trx, consent);
     if (passkey === undefined || passkey.opensAt === null) return false;
-    await consents.trustFrom(trx, passkey.id, null);
+    await consents.setActiveFrom(trx, passkey.id, null);
     const { accountId } = consent;
     const subject = { kind: "passkey", id: passkey.id };
     const detail = { ofUser: passkey.userId };
@@ -187,9 +191,10 @@ export async function stopPasskey(
 export type Opened = { from: Date; passkeys: string[]; told: string[] };
 
 /**
- * The operator opens the way for a person whom no owner can vouch for: the passkeys that wait count in 24 hours. All
- * owners of their accounts are mailed now, and can stop it.
- * @returns from when on, which, and who was mailed; `undefined`: nobody of that e-mail has a passkey that waits
+ * The operator opens the inactive passkeys of a person for whom no owner can vouch: they become active in 24 hours.
+ * Mails the person and all owners of their accounts, who can stop it.
+ * @returns the time, the passkeys and who was mailed; `undefined` when no person of that email has an inactive
+ * passkey
  */
 export async function openPasskeys(
   { db, config }: { db: Db; config: SessionConfig },
@@ -202,7 +207,7 @@ export async function openPasskeys(
     const closed = waiting.filter(({ opensAt }) => opensAt === null);
     if (person === undefined || closed.length === 0) return undefined;
     const from = addSeconds(now, OPENS_AFTER_SECONDS);
-    for (const { id } of closed) await consents.trustFrom(trx, id, from);
+    for (const { id } of closed) await consents.setActiveFrom(trx, id, from);
     const told = new Map([[person.email, person as { email: string; name: string }]]);
     for (const { accountId } of await listMemberships(trx, person.id))
       for (const owner of await listOwners(trx, accountId)) told.set(owner.email, owner);
@@ -219,7 +224,7 @@ function mayOwn({ accountId }: Consent) {
   return { id: accountId, may: "own", alone: true } as const;
 }
 
-/** The passkey, held, if whose it is belongs to the account, which whoever calls holds. */
+/** The passkey, locked, if its person belongs to the account. The caller holds the account. */
 async function holdWaiting(
   trx: Trx,
   { accountId, passkeyId }: Consent,
@@ -230,7 +235,7 @@ async function holdWaiting(
   return theirs.some((member) => member.accountId === accountId) ? passkey : undefined;
 }
 
-/** What is kept of how the owner showed that it is them. */
+/** Checks the owner's proof. @returns what the audit entry keeps of it */
 async function proveOwner(
   trx: Trx,
   deps: SessionDeps,
@@ -256,14 +261,16 @@ async function proveOwner(
   return { kind: "passkey", purpose, credentialId: assertion.id, publicKey, ...assertion.response };
 }
 
-/** Whether an owner of each account has consented that the person belongs to. */
+/** Whether an owner of each of the person's accounts has consented. */
 async function isAgreed(trx: Trx, { id, userId }: consents.WaitingRow): Promise<boolean> {
   for (const { accountId } of await listMemberships(trx, userId))
     if (!(await listStanding(trx, accountId, [id])).has(id)) return false;
   return true;
 }
 
-/** Which of the passkeys an owner of the account has consented to. Whoever owns it no more vouches for nobody. */
+/**
+ * The passkeys to which a current owner of the account has consented. A consent of a former owner no longer counts.
+ */
 async function listStanding(db: Db, accountId: string, passkeyIds: readonly string[]): Promise<Set<string>> {
   const owners = new Set((await listOwners(db, accountId)).map(({ userId }) => userId));
   const given = await consents.listConsents(db, passkeyIds);

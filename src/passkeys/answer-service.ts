@@ -12,8 +12,8 @@ import * as passkeys from "./store.ts";
 import { checkUse, logRefusal, type PasskeyRefusal, recordUse } from "./use-service.ts";
 
 /**
- * What `navigator.credentials.get` is to ask for: an answer by one of these passkeys, or by any that the person has
- * for us, which must recognise them.
+ * The options of `navigator.credentials.get` for an answer by one of these passkeys, or by any passkey of this site
+ * when none is given. Requires user verification.
  * @throws Problem passkeys_unavailable
  */
 export async function askForAnswer(
@@ -26,9 +26,9 @@ export async function askForAnswer(
 }
 
 /**
- * The passkey that has answered a challenge of the ceremony, held; what it said is written down, and the challenge is
- * used up. `undefined`: none has, nothing is written, and the log says why.
- * @param userId whose it must be; absent at sign-in, where it is the passkey that says so
+ * Checks an answer to a challenge of the ceremony, records the use and uses the challenge up.
+ * @returns the passkey, locked; `undefined` when the answer is refused: nothing is written, and the log says why
+ * @param userId whose passkey it must be; absent at sign-in, where the passkey names the person
  */
 export async function checkAnswer(
   trx: Trx,
@@ -47,7 +47,7 @@ export async function checkAnswer(
   if (passkey === undefined) return refuse("unknown_credential");
   const { id, user_id: whose } = passkey;
   if (userId !== undefined && whose !== userId) return refuse("of_another_person", id);
-  // Only where we have named the passkeys may an authenticator leave it out.
+  // An authenticator may leave the user handle out only where the request named the passkeys.
   if (userId === undefined && userHandle === undefined) return refuse("user_handle_absent", id);
   if (userHandle !== undefined && userHandle !== userHandleOf(whose).toString("base64url"))
     return refuse("user_handle_of_another_person", id);
@@ -59,17 +59,17 @@ export async function checkAnswer(
   return passkey;
 }
 
-/** Uses a challenge up. `false`: it was before. */
+/** Uses a challenge up. @returns `false` when it was used before */
 export function useChallenge(trx: Trx, { bytes, expiresAt }: Challenge): Promise<boolean> {
   return passkeys.answerChallenge(trx, hash("sha256", bytes, "buffer"), expiresAt);
 }
 
-/** What an authenticator keeps of whose a passkey is, and hands over at sign-in: no name, no e-mail. */
+/** The user handle that an authenticator stores and returns at sign-in. Holds no name and no email. */
 export function userHandleOf(userId: string): Buffer {
   return Buffer.from(userId, "utf8");
 }
 
-/** Whether a passkey counts for more than a password by then. */
+/** Whether a passkey is active: it counts for more than a password. */
 export function isActive({ active_from }: Pick<passkeys.PasskeyRow, "active_from">, now: Date): boolean {
   return active_from !== null && active_from <= now;
 }

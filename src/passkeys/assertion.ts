@@ -6,7 +6,7 @@ import type { RelyingParty } from "./relying-party.ts";
 
 const bytes = (maxLength: number) => Type.String({ pattern: "^[A-Za-z0-9_-]+$", maxLength });
 
-/** What `PublicKeyCredential.toJSON()` makes of an assertion; whatever else it holds is not looked at. */
+/** The fields of `PublicKeyCredential.toJSON()` that an assertion needs; others are ignored. */
 const Assertion = Type.Object({
   id: bytes(1364),
   rawId: bytes(1364),
@@ -15,13 +15,13 @@ const Assertion = Type.Object({
     clientDataJSON: bytes(4096),
     authenticatorData: bytes(4096),
     signature: bytes(8192),
-    /** Whose it is, as the authenticator kept it. */
+    /** The user handle that the authenticator stored. */
     userHandle: Type.Optional(bytes(86)),
   }),
 });
 export type Assertion = Static<typeof Assertion>;
 
-/** Reads what a page's script sends as text. `undefined`: it is no assertion. */
+/** Parses the text that a page's script sends. @returns `undefined` when it is no assertion */
 export function readAssertion(text: string): Assertion | undefined {
   try {
     const value: unknown = JSON.parse(text);
@@ -31,14 +31,14 @@ export function readAssertion(text: string): Assertion | undefined {
   }
 }
 
-/** Why an answer is none, for the log: none of these holds anything that was sent. */
+/** Why an answer was refused, for the log. Holds nothing that the client sent. */
 export type AssertionRefusal =
   | "other_credential"
   | "other_challenge"
   | "other_origin"
   | "framed_by_another_site"
   | "other_relying_party"
-  | "nobody_present"
+  | "user_not_present"
   | "person_not_verified"
   | "other_signature"
   | "unreadable";
@@ -47,9 +47,9 @@ export type VerifiedAssertion = { counter: number; backedUp: boolean };
 export type AssertionCheck = { verified: VerifiedAssertion } | { refused: AssertionRefusal };
 
 /**
- * Whether the assertion is the passkey's answer to this challenge, given on a page of ours, by somebody whom their
- * authenticator has recognised (WebAuthn §7.2). Whose the passkey is, whether the challenge was used before, and what its
- * counter says is for the caller to check.
+ * Checks that the assertion is the passkey's answer to this challenge, given on a page of this site with user
+ * verification (WebAuthn §7.2). The caller checks whose the passkey is, whether the challenge was used before, and
+ * the counter.
  */
 export async function verifyAssertion(
   relyingParty: RelyingParty,
@@ -65,32 +65,32 @@ export async function verifyAssertion(
       expectedOrigin: relyingParty.origin,
       expectedRPID: relyingParty.id,
       requireUserVerification: true,
-      // With 0 the library compares no counters: of a synced passkey they may repeat.
+      // With 0 the library compares no counters: a synced passkey may repeat its own.
       credential: { id: assertion.id, publicKey: new Uint8Array(passkey.public_key), counter: 0 },
     });
-    // The library lets a page of ours pass that stands in a frame of somebody else's.
+    // The library accepts a page of this site within another site's frame.
     if (decodeClientDataJSON(assertion.response.clientDataJSON).crossOrigin)
       return { refused: "framed_by_another_site" };
     if (!verified) return { refused: "other_signature" };
     const { newCounter: counter, credentialBackedUp: backedUp } = authenticationInfo;
     return { verified: { counter, backedUp } };
   } catch (error) {
-    // It throws whatever it refuses, and asks nobody: no other fault can come from here.
+    // The library throws for each refusal and does no I/O, so any error here is a refusal.
     return { refused: refusalOf(error) };
   }
 }
 
-/** By the library's messages, the first that fits: it has no codes. */
+/** Matched in order against the library's messages, as its errors have no codes. */
 const MESSAGES: readonly (readonly [RegExp, AssertionRefusal])[] = [
   [/cross-origin|top origin/, "framed_by_another_site"],
   [/response challenge/, "other_challenge"],
   [/response origin/, "other_origin"],
   [/RP ID/, "other_relying_party"],
-  [/not present/, "nobody_present"],
+  [/not present/, "user_not_present"],
   [/could not be verified/, "person_not_verified"],
 ];
 
-/** Why the library refused an answer, or a new passkey. */
+/** Why the library refused an answer or a new passkey. */
 export function refusalOf(error: unknown): AssertionRefusal {
   const message = error instanceof Error ? `${error.name}: ${error.message}` : "";
   return MESSAGES.find(([pattern]) => pattern.test(message))?.[1] ?? "unreadable";

@@ -11,21 +11,21 @@ const TIME_BYTES = 6;
 const PURPOSE_BYTES = 32;
 const HEAD_BYTES = NONCE_BYTES + TIME_BYTES + PURPOSE_BYTES;
 
-/** What a challenge is for. Whoever signs in has no session yet. */
+/** What a challenge is for. A sign-in has no session yet. */
 export type Ceremony = { sessionId: string | undefined; purpose: string };
 
-/** A challenge that came back, while it counts. */
+/** A challenge that came back and is still valid. */
 export type Challenge = { bytes: Buffer; expiresAt: Date };
 
 /**
- * Makes a challenge that says itself when it was made and what for, by the digest of its purpose, so that the answer
- * shows later what was agreed to; and by a MAC that it is ours, for this session. Drawing any number of them costs no
- * row, and fills nothing: only those that were answered are written down (`answerChallenge`).
+ * Creates a challenge that carries its time, the digest of its purpose, and a MAC over both and the session. So the
+ * answer shows later what was agreed to. Creating one writes no row, so requests cannot fill the database; only
+ * answered challenges are stored (`answerChallenge`).
  * @param now the database's time
  */
 export function newChallenge(keys: SessionKeys, ceremony: Ceremony, now: Date): Buffer {
   const [newest] = keys.challenges;
-  if (newest === undefined) throw new TypeError("there is no key to make challenges with");
+  if (newest === undefined) throw new TypeError("no key to sign challenges with");
   const head = Buffer.alloc(HEAD_BYTES);
   randomBytes(NONCE_BYTES).copy(head);
   head.writeUIntBE(now.getTime(), NONCE_BYTES, TIME_BYTES);
@@ -34,8 +34,8 @@ export function newChallenge(keys: SessionKeys, ceremony: Ceremony, now: Date): 
 }
 
 /**
- * The challenge that a passkey's answer names, if it is one of ours for this ceremony and has not lapsed. Whether it
- * was answered before is the caller's to find out.
+ * The challenge in a passkey's answer, if it was issued for this ceremony and has not expired. The caller checks
+ * whether it was answered before.
  */
 export function readChallenge(
   keys: SessionKeys,

@@ -1,17 +1,17 @@
 import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
 
-/** A passkey that confirms nothing yet. */
+/** An inactive passkey. */
 export type WaitingRow = {
   id: string;
   userId: string;
   name: string;
   addedAt: Date;
-  /** From when on it will count, as the operator has opened it; null: not before owners consent. */
+  /** When it becomes active, as the operator has opened it; null: once owners consent. */
   opensAt: Date | null;
 };
 
-/** The passkeys of these people that confirm nothing yet, the oldest first. */
+/** The inactive passkeys of these people, oldest first. */
 export async function listWaiting(db: Db, userIds: readonly string[]): Promise<WaitingRow[]> {
   const { rows } = await sql<WaitingRow>`
     select id, user_id as "userId", name, created_at as "addedAt", active_from as "opensAt" from auth.passkeys
@@ -20,7 +20,7 @@ export async function listWaiting(db: Db, userIds: readonly string[]): Promise<W
   return rows;
 }
 
-/** Holds a passkey that confirms nothing yet. */
+/** Locks an inactive passkey. */
 export async function lockWaiting(trx: Trx, id: string): Promise<WaitingRow | undefined> {
   const { rows } = await sql<WaitingRow>`
     select id, user_id as "userId", name, created_at as "addedAt", active_from as "opensAt" from auth.passkeys
@@ -28,12 +28,12 @@ export async function lockWaiting(trx: Trx, id: string): Promise<WaitingRow | un
   return rows[0];
 }
 
-/** From when on a passkey counts; null: not before owners consent. */
-export async function trustFrom(trx: Trx, id: string, from: Date | null): Promise<void> {
+/** Sets when a passkey becomes active; null: once owners consent. */
+export async function setActiveFrom(trx: Trx, id: string, from: Date | null): Promise<void> {
   await trx.updateTable("auth.passkeys").set({ active_from: from }).where("id", "=", id).execute();
 }
 
-/** Writes an owner's consent down: the last one of an account's owners stands. */
+/** Records an owner's consent. It replaces an earlier one of the same account. */
 export async function insertConsent(
   trx: Trx,
   { accountId, passkeyId, userId }: { accountId: string; passkeyId: string; userId: string },
@@ -48,7 +48,7 @@ export async function insertConsent(
     .execute();
 }
 
-/** In which accounts who has consented to which of the passkeys. Whether they still own the account is not asked. */
+/** The consents to these passkeys. Does not check whether the consenting person still owns the account. */
 export async function listConsents(
   db: Db,
   passkeyIds: readonly string[],

@@ -1,1 +1,1 @@
-export { deleteLapsedChallenges as forgetChallenges } from "./store.ts";
+export { deleteExpiredChallenges as forgetChallenges } from "./store.ts";

@@ -2,7 +2,7 @@ import { formatTime } from "../lib/time.ts";
 import { line, named, own, who } from "../mail/line.ts";
 import type { Mail } from "../mail/service.ts";
 
-/** What people are mailed about passkeys: their own, and those that wait for an owner's consent. */
+/** Mails about passkeys: the person's own, and those that need an owner's consent. */
 type Context = { appName: string; publicUrl: string };
 type Person = { email: string; name: string };
 
@@ -19,11 +19,11 @@ export function passkeyAddedMail(
       line`The passkey ${named(name)} signs you in from now on. You were signed out everywhere else.`,
       ...(trusted
         ? [
-            line`If that was not you, ask for a new password at once, then remove that passkey under Settings → Security:`,
+            line`If that wasn’t you, reset your password at once, then remove the passkey under Settings → Security:`,
           ]
         : [
-            line`As nothing but your password stood behind it, it confirms nothing before an owner of each of your accounts has agreed to it.`,
-            line`If that was not you, ask for a new password at once, which removes that passkey too:`,
+            line`Only your password vouched for it, so it can’t confirm payments until an owner of each of your accounts has agreed to it.`,
+            line`If that wasn’t you, reset your password at once. This also removes the passkey:`,
           ]),
       own(`${publicUrl}/reset`),
     ],
@@ -41,7 +41,7 @@ export function passkeyRemovedMail(
     paragraphs: [
       line`Hello,`,
       line`The passkey ${named(name)} does not sign you in any more. You were signed out everywhere else.`,
-      line`If that was not you, ask for a new password at once:`,
+      line`If that wasn’t you, reset your password at once:`,
       own(`${publicUrl}/reset`),
     ],
   };
@@ -55,11 +55,11 @@ export function passkeyWaitsMail(
 ): Mail {
   return {
     to: owner.email,
-    subject: line`${own(appName)}: a new passkey in ${named(accountName)} waits for you`,
+    subject: line`${own(appName)}: a new passkey in ${named(accountName)} needs your consent`,
     paragraphs: [
       line`Hello,`,
-      line`${who(member)}, a member of ${named(accountName)}, has added a passkey with nothing but their password, or a mailed link, behind it. It confirms nothing before an owner agrees to it.`,
-      line`Ask them in person, or call them: whoever reads their mail or knows their password could have done this. Then agree, or leave it as it is:`,
+      line`${who(member)}, a member of ${named(accountName)}, has added a passkey. Only their password or a mailed link vouches for it, so it can’t confirm payments until an owner agrees to it.`,
+      line`Ask them in person or call them: anyone who can read their email or knows their password could have added it. Then agree, or leave it as it is:`,
       own(`${publicUrl}/settings/security`),
     ],
   };
@@ -68,17 +68,17 @@ export function passkeyWaitsMail(
 export function passkeyTrustedMail({ appName, publicUrl }: Context, person: Person): Mail {
   return {
     to: person.email,
-    subject: line`Your passkey for ${own(appName)} counts now`,
+    subject: line`Your passkey for ${own(appName)} is active`,
     paragraphs: [
       line`Hello,`,
-      line`It was agreed that the passkey you added is yours. You can confirm with it.`,
-      line`If you have added none, ask for a new password at once, and tell an owner of your account:`,
+      line`The owners of your accounts agreed that the passkey you added is yours. You can confirm payments with it now.`,
+      line`If you didn’t add a passkey, reset your password at once and tell an owner of your account:`,
       own(`${publicUrl}/reset`),
     ],
   };
 }
 
-/** To all owners, and to the person, as soon as the operator has opened the way. */
+/** To the person and all owners, when the operator has opened the passkey. */
 export function passkeyOpenedMail(
   { appName, publicUrl }: Context,
   to: Person,
@@ -89,12 +89,12 @@ export function passkeyOpenedMail(
   return {
     to: to.email,
     subject: isOwn
-      ? line`Your new passkey for ${own(appName)} counts from tomorrow`
-      : line`${own(appName)}: the operator lets ${named(member.name)} confirm by a new passkey from tomorrow`,
+      ? line`Your new passkey for ${own(appName)} becomes active tomorrow`
+      : line`${own(appName)}: ${named(member.name)} can confirm with a new passkey from tomorrow`,
     paragraphs: [
       line`Hello,`,
-      line`The operator of this service says that the passkey which ${isOwn ? line`you have` : line`${who(member)} has`} added is really ${isOwn ? line`yours` : line`theirs`}. From ${own(formatTime(from))} on it confirms payments.`,
-      line`If that is not right, an owner can stop it until then, under Settings → Security:`,
+      line`The operator of this service has verified the passkey that ${isOwn ? line`you` : who(member)} added. It can confirm payments from ${own(formatTime(from))}.`,
+      line`If that’s wrong, an owner can stop it before then, under Settings → Security:`,
       own(`${publicUrl}/settings/security`),
     ],
   };

@@ -4,8 +4,8 @@ import type { Held } from "../sign-in/service.ts";
 import { listPasskeys } from "./store.ts";
 
 /**
- * Keeps whoever has come in by a mailed link from joining an account while passkeys stand in their name that they have
- * not used: those of somebody who had their mailbox, or their invitation, before them would confirm there. Whoever calls
+ * Refuses a person who came in by a mailed link and has an active passkey that they have not used. An earlier reader
+ * of their mailbox or invitation could have added it, and would confirm in the account that they join. The caller
  * holds the account.
  * @throws Problem own_passkey_required
  */

@@ -16,15 +16,16 @@ export { CHALLENGE_SECONDS } from "./challenge.ts";
 export type { RelyingParty } from "./relying-party.ts";
 export { type Checking, logRefusal } from "./use-service.ts";
 
-/** Whether the person has a passkey that they can prove their presence with, or only some that do not count yet. */
+/** Whether the person has an active passkey to prove their presence with, only inactive ones, or none. */
 export async function findPasskeys(db: Db, userId: string): Promise<"some" | "waiting" | "none"> {
   if ((await listPasskeys(db, userId)).length > 0) return "some";
   return (await listOwnPasskeys(db, userId)).length > 0 ? "waiting" : "none";
 }
 
 /**
- * What `navigator.credentials.get` is to ask for: an answer to this challenge by one of the person's passkeys, which
- * must recognise them. `undefined`: they have none.
+ * The options of `navigator.credentials.get` for an answer by one of the person's active passkeys, with user
+ * verification.
+ * @returns `undefined` when they have none
  */
 export async function askForPasskey(
   db: Db,
@@ -37,8 +38,8 @@ export async function askForPasskey(
 }
 
 /**
- * What `navigator.credentials.get` is to ask for: an answer to this challenge, by one of the passkeys named, or, where
- * none is, by any that the person has for us. It must recognise them.
+ * The options of `navigator.credentials.get` for an answer to this challenge by one of these passkeys, or by any of
+ * this site when none is given. Requires user verification.
  */
 export function requestOptions(
   relyingParty: RelyingParty,
@@ -52,17 +53,17 @@ export function requestOptions(
     timeout: CHALLENGE_SECONDS * SECOND,
     allowCredentials: passkeys.map(({ credential_id, transports }) => ({
       id: credential_id.toString("base64url"),
-      // What its authenticator said when it was added; browsers pass over what they do not know.
+      // As the authenticator reported them when it was added; browsers ignore unknown values.
       transports: transports as AuthenticatorTransport[],
     })),
   });
 }
 
 /**
- * Checks that a passkey of this person's has answered the challenge, and writes down that it was used. Within the
- * transaction that its answer counts in: the passkey is held, so that it is not removed meanwhile, and no two answers
- * count the same counter. It calculates (about a millisecond) and asks nobody.
- * @returns the proof whole; `undefined`: it is none, and the log says why
+ * Checks that an active passkey of the person has answered the challenge, and records its use. Runs in the
+ * transaction that the answer counts in: the lock keeps the passkey from being removed, and two answers from using
+ * one counter value. Takes about a millisecond of CPU; does no network I/O.
+ * @returns the whole proof; `undefined` when it is refused, and the log says why
  */
 export async function provePasskey(
   trx: Trx,

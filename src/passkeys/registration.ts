@@ -11,12 +11,12 @@ import { isUuid } from "../lib/ids.ts";
 import { type AssertionRefusal, refusalOf } from "./assertion.ts";
 import type { RelyingParty } from "./relying-party.ts";
 
-/** ES256, EdDSA and RS256: one of them is in every authenticator, and anybody can check them later. */
+/** ES256, EdDSA and RS256: every authenticator has one of them, and common libraries verify them. */
 export const ALGORITHMS = [COSEALG.ES256, COSEALG.EdDSA, COSEALG.RS256];
 
 const bytes = (maxLength: number) => Type.String({ pattern: "^[A-Za-z0-9_-]+$", maxLength });
 
-/** What `PublicKeyCredential.toJSON()` makes of a new passkey; whatever else it holds is not looked at. */
+/** The fields of `PublicKeyCredential.toJSON()` that a new passkey needs; others are ignored. */
 const Registration = Type.Object({
   id: bytes(1364),
   rawId: bytes(1364),
@@ -29,7 +29,7 @@ const Registration = Type.Object({
 });
 export type Registration = Static<typeof Registration>;
 
-/** A passkey as its authenticator hands it over. */
+/** A passkey as its authenticator created it. */
 export type NewPasskey = {
   credentialId: Buffer;
   publicKey: Buffer;
@@ -40,7 +40,7 @@ export type NewPasskey = {
   aaguid: string | null;
 };
 
-/** Reads what a page's script sends as text. `undefined`: it is no new passkey. */
+/** Parses the text that a page's script sends. @returns `undefined` when it is no new passkey */
 export function readRegistration(text: string): Registration | undefined {
   try {
     const value: unknown = JSON.parse(text);
@@ -51,8 +51,8 @@ export function readRegistration(text: string): Registration | undefined {
 }
 
 /**
- * Whether it is a new passkey's answer to this challenge, made on a page of ours, by somebody whom their authenticator
- * has recognised (WebAuthn §7.1).
+ * Checks that this is a new passkey that answers the challenge, created on a page of this site with user verification
+ * (WebAuthn §7.1).
  */
 export async function verifyRegistration(
   relyingParty: RelyingParty,
@@ -88,7 +88,7 @@ export async function verifyRegistration(
     };
     return { made };
   } catch (error) {
-    // It throws whatever it refuses, and asks nobody: no other fault can come from here.
+    // The library throws for each refusal and does no I/O, so any error here is a refusal.
     return { refused: refusalOf(error) };
   }
 }

@@ -1,11 +1,11 @@
 import { isIP } from "node:net";
 
-/** What passkeys are bound to (WebAuthn): the host that people see, and the origin that their browser says. */
+/** What passkeys are bound to (WebAuthn): the host that people see, and the origin that their browser reports. */
 export type RelyingParty = { id: string; name: string; origin: string };
 
 /**
- * The relying party behind `PUBLIC_URL`. `undefined`: browsers make no passkeys there, as the address is an IP
- * address, or neither https nor localhost; then no page offers any.
+ * The relying party of `PUBLIC_URL`. `undefined` where browsers create no passkeys: at an IP address, or without
+ * https except on localhost. Pages then offer none.
  */
 export function relyingPartyOf(config: { publicUrl: string; appName: string }): RelyingParty | undefined {
   const { protocol, hostname, origin } = new URL(config.publicUrl);

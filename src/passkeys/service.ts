@@ -44,19 +44,19 @@ export type { PasskeyRow } from "./store.ts";
 export const PASSKEYS_AT_MOST = 20;
 export const PASSKEY_NAME_AT_MOST = 60;
 const ADDING = "passkey:add";
-/** What matters begins with this, so that no reset, and no end of the session, comes in between. */
+/** What changing a factor needs: held from the start, so that no reset and no end of the session intervenes. */
 const CHANGING = { fresh: true, changes: "factors" } as const;
 
 export type Person = Actor & { email: string; name: string };
 
-/** All passkeys of the person, those that wait for consent too, the oldest first. */
+/** All passkeys of the person, inactive ones too, oldest first. */
 export function listOwnPasskeys({ db }: SessionDeps, userId: string): Promise<passkeys.PasskeyRow[]> {
   return passkeys.listOwnPasskeys(db, userId);
 }
 
 /**
- * What `navigator.credentials.create` is to make: a passkey that signs in without an e-mail, and recognises its
- * person each time. The challenge counts for this session.
+ * The options of `navigator.credentials.create`: a passkey that signs in without an email and verifies its user each
+ * time. The challenge is valid in this session.
  * @throws Problem passkeys_unavailable, passkey_limit_reached
  */
 export async function askForNewPasskey(
@@ -86,11 +86,12 @@ export async function askForNewPasskey(
 }
 
 /**
- * Adds the passkey that an authenticator has made: the person's other sessions end, they are mailed, and the audit has
- * it. Where an account of theirs confirms with passkeys only, a passkey that counts already signs the new one. Without that,
- * and in a session that is not trusted, it waits for consent (`passkey-trust.ts`), and the owners of their accounts are mailed.
- * @returns whether it counts at once, and the cookie to set; `undefined`: it is no new passkey of theirs, or is known
- * already, and the log says why
+ * Adds a passkey that an authenticator has created. Ends the person's other sessions, mails them and records an audit
+ * entry. Where an account of theirs confirms with passkeys only, an active passkey signs the new one. Without that
+ * signature, and in a session that is not trusted, the new passkey stays inactive until owners consent
+ * (`activation-service.ts`), and they are mailed.
+ * @returns whether it is active at once, and the cookie to set; `undefined` when it is refused or known already, and
+ * the log says why
  * @throws Problem passkey_limit_reached, account_frozen; as `proveAct` and `holdActor`
  */
 export async function addPasskey(
@@ -152,7 +153,7 @@ export async function addPasskey(
   return recordRefusedActs(db, person, { act, origin }, () => inTransaction(db, add));
 }
 
-/** What a passkey that counts signs of a new one: its credential, and the name that it gets. */
+/** What an active passkey signs to add a new one: its credential and its name. */
 export function addingAct({ credentialId, name }: { credentialId: string; name: string }): Act {
   return {
     action: "passkey",
@@ -161,8 +162,8 @@ export function addingAct({ credentialId, name }: { credentialId: string; name: 
 }
 
 /**
- * What `navigator.credentials.get` is to ask, so that a passkey which counts signs the new one.
- * @throws Problem passkeys_unavailable, passkey_proof_required, bad_request for what is no new passkey
+ * The options of `navigator.credentials.get` for an active passkey to sign the new one.
+ * @throws Problem passkeys_unavailable, passkey_proof_required, bad_request when the credential is no new passkey
  */
 export async function askToSignNew(
   deps: SessionDeps,
@@ -170,11 +171,11 @@ export async function askToSignNew(
   { credential, name }: { credential: string; name: string },
 ): Promise<PublicKeyCredentialRequestOptionsJSON> {
   const registration = readRegistration(credential);
-  if (registration === undefined) throw badField("credential", "This is no new passkey.");
+  if (registration === undefined) throw badField("credential", "This isn’t a new passkey. Create one again.");
   return askToSign(deps, person, addingAct({ credentialId: registration.id, name }));
 }
 
-/** Gives a passkey of theirs another name. */
+/** Renames one of the person's passkeys. */
 export async function renamePasskey(
   { db }: SessionDeps,
   person: Person,
@@ -186,9 +187,10 @@ export async function renamePasskey(
 }
 
 /**
- * Removes a passkey: the person's other sessions end, they are mailed, and the audit has it. Whoever removes one that
- * counts with no more than the password has not shown that they may put another in its place.
- * @returns the cookie to set; `undefined`: they have no such passkey
+ * Removes a passkey, ends the person's other sessions, mails them and records an audit entry. After an active passkey
+ * was removed with no more than the password, the password no longer vouches for the person: a new passkey needs
+ * consent.
+ * @returns the cookie to set; `undefined` when they have no such passkey
  * @throws Problem presence_lapsed; as `holdActor`
  */
 export async function removePasskey(
@@ -200,7 +202,7 @@ export async function removePasskey(
   return inSession(deps.db, person, CHANGING, async (trx, now, { trusted }) => {
     const passkey = await passkeys.deletePasskey(trx, person.userId, id);
     if (passkey === undefined) return undefined;
-    // Nor has a session that was opened with a passkey, where passkeys are demanded: its cookie may have been copied.
+    // Where passkeys are demanded, a session opened with one is not enough either: its cookie may have been copied.
     const unvouched = !trusted || (await isDemanded(trx, person.userId));
     if (unvouched && isActive(passkey, now)) await markPasswordUnverified(trx, person.userId, now);
     const sessionsEnded = await endSessions(trx, person.userId, person.sessionId);
@@ -213,13 +215,13 @@ export async function removePasskey(
   });
 }
 
-/** A name for a new passkey, after the machine that it is made on. */
+/** A default name for a new passkey: the system that it is created on. */
 export function passkeyName(userAgent: string): string {
   const system = SYSTEMS.find(([sign]) => userAgent.includes(sign))?.[1];
   return system === undefined ? "Passkey" : `Passkey on ${system}`;
 }
 
-/** In this order: Android says that it is Linux, and ChromeOS too. */
+/** In this order, as Android and ChromeOS also report Linux. */
 const SYSTEMS = [
   ["iPhone", "iPhone"],
   ["iPad", "iPad"],
@@ -234,7 +236,7 @@ function addingIn({ sessionId }: Person): Ceremony {
   return { sessionId, purpose: ADDING };
 }
 
-/** Tells the other owners of the person's accounts that a passkey waits for them. */
+/** Mails the other owners of the person's accounts that a passkey needs their consent. */
 async function mailOwners(trx: Trx, config: SessionDeps["config"], person: Person, now: Date): Promise<void> {
   for (const { accountId, accountName } of await listMemberships(trx, person.userId)) {
     const owners = await listOwners(trx, accountId);

@@ -3,9 +3,9 @@ import type { Db } from "../database/connection.ts";
 import { openSignIn, type SignInDeps } from "../sign-in/service.ts";
 import { type RelyingParty, relyingPartyOf } from "./relying-party.ts";
 
-/** All that sign-in and passkeys work with. Made once, by `openSessions`. */
+/** What sign-in and passkeys work with; created once, by `openSessions`. */
 export type SessionDeps = SignInDeps & {
-  /** What passkeys are bound to. Absent: there can be none. */
+  /** What passkeys are bound to; `undefined`: passkeys are unavailable. */
   relyingParty: RelyingParty | undefined;
 };
 

@@ -28,15 +28,16 @@ const SIGNING_IN: Ceremony = { sessionId: undefined, purpose: "passkey:sign-in" 
 
 type Person = Actor & { name: string };
 
-/** What `navigator.credentials.get` is to ask whoever signs in: any passkey that they have for us. */
+/** The options of `navigator.credentials.get` at sign-in: any passkey of this site. */
 export function askToSignIn(deps: SessionDeps): Promise<PublicKeyCredentialRequestOptionsJSON> {
   return askForAnswer(deps, SIGNING_IN, []);
 }
 
 /**
- * Signs in whoever's passkey has answered: a new session always, and the one that the browser brought ends. All in one
- * transaction that holds the passkey, so that whoever removes it ends this session too. It is a proof of presence.
- * @returns the cookie to set; `undefined` when no passkey of ours has answered a challenge that counts
+ * Signs in the person whose passkey has answered, with a new session, and ends the session that the browser brought.
+ * One transaction locks the passkey, so that a concurrent removal of it ends this session too. The sign-in is a proof
+ * of presence.
+ * @returns the cookie to set; `undefined` when the answer is refused
  * @throws Problem rate_limited {retryAfterSeconds}
  */
 export async function signInWithPasskey(
@@ -51,8 +52,7 @@ export async function signInWithPasskey(
   const token = await inTransaction(db, async (trx) => {
     const now = await readClock(trx);
     const signingIn = { ceremony: SIGNING_IN, origin: caller.origin };
-    // The person, with whom the new session is noted, and the session that the browser brought come before the passkey in
-    // the order of locks (invariant 11).
+    // Invariant 11: the person and the session that the browser brought are locked before the passkey.
     const owner = assertion && (await findOwner(trx, Buffer.from(assertion.id, "base64url")));
     if (owner !== undefined) await lockPerson(trx, owner);
     await holdFormer(trx, former);
@@ -68,7 +68,7 @@ export async function signInWithPasskey(
   return cookieFor(deps, token);
 }
 
-/** What `navigator.credentials.get` is to ask a signed-in person, to show that it is them. */
+/** The options of `navigator.credentials.get` for a signed-in person to prove their presence. */
 export async function askForPresence(
   deps: SessionDeps,
   person: Person,
@@ -77,8 +77,8 @@ export async function askForPresence(
 }
 
 /**
- * Proves presence by a passkey, in place of the password. The session's token is replaced.
- * @returns `undefined`: no passkey of theirs has answered a challenge that counts
+ * Proves presence by a passkey instead of the password, and replaces the session's token.
+ * @returns `undefined` when the answer is refused
  * @throws Problem rate_limited {retryAfterSeconds}; session_ended, session_replaced
  */
 export async function proveByPasskey(

@@ -18,21 +18,21 @@ import { listPasskeys } from "./store.ts";
 /** A change that a passkey signs where the account confirms with passkeys only (CONTRACT.md §7). */
 export type Act = Change;
 
-/** What the person's browser brings for it: the answer of their passkey, as JSON text, and where it came from. */
+/** The answer of the person's passkey, as JSON text, and where it came from. */
 export type Signature = { credential: string | undefined; origin: Origin };
 
-/** What is kept of it, with the audit entry of the change, so that it can be checked later. */
+/** What the audit entry of the change keeps of the signature, so that it can be checked later. */
 export type ActProof = { statement: object; proof: object };
 
 /**
- * Whether a passkey must sign the person's changes: of the account, or, where none is named, of what they sign in with.
- * Nobody signs who has no passkey that counts.
+ * Whether a passkey must sign the person's changes: to the account, or, where none is named, to what they sign in
+ * with. False for a person without an active passkey.
  */
 export async function mustSign(db: Db, userId: string, accountId?: string): Promise<boolean> {
   return (await isDemanded(db, userId, accountId)) && (await listPasskeys(db, userId)).length > 0;
 }
 
-/** Whether the account, or any account of the person's, confirms with passkeys only. */
+/** Whether the account, or any account of the person, confirms with passkeys only. */
 export async function isDemanded(db: Db, userId: string, accountId?: string): Promise<boolean> {
   const memberships = await listMemberships(db, userId);
   return memberships.some(
@@ -41,8 +41,8 @@ export async function isDemanded(db: Db, userId: string, accountId?: string): Pr
 }
 
 /**
- * What `navigator.credentials.get` is to ask: an answer over the act, by a passkey of the person's that counts. The
- * challenge holds the digest of the statement, counts for this session, once, within 5 minutes.
+ * The options of `navigator.credentials.get` for an answer over the act by an active passkey of the person. The
+ * challenge holds the digest of the statement, and is valid once, in this session, for 5 minutes.
  * @throws Problem passkeys_unavailable, passkey_proof_required when they have none
  */
 export async function askToSign(
@@ -56,11 +56,11 @@ export async function askToSign(
 }
 
 /**
- * Checks, in the transaction that changes it, that a passkey which counts already has signed the change. A recent sign-in is
- * not enough: a copied cookie has that as well. Whoever has no passkey that counts, or acts where none is demanded, must
- * have proved lately that they are there, in a session that is trusted where passkeys are demanded. A passkey that is added
- * in a session that is not trusted needs no signature: it waits for owners to consent.
- * @returns what to keep of it, with the cookie to set; `undefined`: nothing had to be signed
+ * Checks that an active passkey has signed the change, in the transaction that makes it. A recent sign-in is not
+ * enough, as a copied cookie has it too. Where no passkey is demanded, or the person has no active one, it takes a
+ * proof of presence younger than 5 minutes instead, in a trusted session where passkeys are demanded. A passkey that
+ * is added in an untrusted session needs no signature, as it stays inactive until owners consent.
+ * @returns what the audit entry keeps, with the cookie to set; `undefined` when no signature was needed
  * @throws Problem act_signature_required, presence_lapsed, passkey_proof_required
  */
 export async function proveAct(
@@ -97,9 +97,9 @@ const REFUSALS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Runs a change that a passkey may have to sign. A refused signature is recorded: the transaction that refused it keeps
- * nothing.
- * @throws whatever `change` throws
+ * Runs a change that a passkey may have to sign. Records a refused signature in a transaction of its own, as the one
+ * that refused it rolls back.
+ * @throws what `change` throws
  */
 export async function recordRefusedActs<T>(
   db: Db,
@@ -122,7 +122,7 @@ export async function recordRefusedActs<T>(
   }
 }
 
-/** What the audit keeps of a signature; nothing where none was needed. */
+/** What the audit entry keeps of a signature; empty where none was needed. */
 export function keptOf(signed: ActProof | undefined): object {
   return signed === undefined ? {} : { statement: signed.statement, proof: signed.proof };
 }

@@ -21,7 +21,7 @@ const COLUMNS = [
   "possible_copy_at",
 ] as const;
 
-/** `false`: that credential is known already. */
+/** @returns `false` when that credential is known already */
 export async function insertPasskey(trx: Trx, passkey: Insertable<PasskeysTable>): Promise<boolean> {
   const { numInsertedOrUpdatedRows } = await trx
     .insertInto("auth.passkeys")
@@ -31,7 +31,7 @@ export async function insertPasskey(trx: Trx, passkey: Insertable<PasskeysTable>
   return numInsertedOrUpdatedRows !== 0n;
 }
 
-/** All passkeys of the person, those that wait for consent too, the oldest first. */
+/** All passkeys of the person, inactive ones too, oldest first. */
 export function listOwnPasskeys(db: Db, userId: string): Promise<PasskeyRow[]> {
   return db
     .selectFrom("auth.passkeys")
@@ -42,7 +42,7 @@ export function listOwnPasskeys(db: Db, userId: string): Promise<PasskeyRow[]> {
     .execute();
 }
 
-/** The person's passkeys that count for more than a password, the oldest first. */
+/** The person's active passkeys, oldest first. */
 export function listPasskeys(db: Db, userId: string): Promise<PasskeyRow[]> {
   return db
     .selectFrom("auth.passkeys")
@@ -55,8 +55,8 @@ export function listPasskeys(db: Db, userId: string): Promise<PasskeyRow[]> {
 }
 
 /**
- * The person's passkey of that credential, if it counts for more than a password; held: nobody removes it or counts it
- * up until `trx` ends.
+ * The person's active passkey of that credential. Locked until `trx` ends, so that it is not removed and its counter
+ * not raised meanwhile.
  */
 export function lockPasskey(trx: Trx, userId: string, credentialId: Buffer): Promise<PasskeyRow | undefined> {
   return trx
@@ -69,7 +69,7 @@ export function lockPasskey(trx: Trx, userId: string, credentialId: Buffer): Pro
     .executeTakeFirst();
 }
 
-/** Whose passkey that credential is. */
+/** The user id of the person whose passkey has that credential. */
 export async function findOwner(db: Db, credentialId: Buffer): Promise<string | undefined> {
   const row = await db
     .selectFrom("auth.passkeys")
@@ -79,7 +79,7 @@ export async function findOwner(db: Db, credentialId: Buffer): Promise<string | 
   return row?.user_id;
 }
 
-/** Anybody's passkey of that credential, held; for signing in, which those may that wait for consent. */
+/** Any person's passkey of that credential, locked. Inactive ones too, as they may sign in. */
 export function lockCredential(trx: Trx, credentialId: Buffer): Promise<PasskeyRow | undefined> {
   return trx
     .selectFrom("auth.passkeys")
@@ -89,7 +89,7 @@ export function lockCredential(trx: Trx, credentialId: Buffer): Promise<PasskeyR
     .executeTakeFirst();
 }
 
-/** Notes what the passkey's authenticator said when it was used. */
+/** Records what the authenticator reported when the passkey was used. */
 export async function markPasskeyUsed(
   trx: Trx,
   id: string,
@@ -117,7 +117,7 @@ export async function renamePasskey(db: Db, userId: string, id: string, name: st
     .execute();
 }
 
-/** @returns what it was; `undefined`: they have no such passkey */
+/** @returns the deleted passkey; `undefined` when they have no such passkey */
 export function deletePasskey(
   trx: Trx,
   userId: string,
@@ -131,7 +131,7 @@ export function deletePasskey(
     .executeTakeFirst();
 }
 
-/** Notes that a challenge was answered. `false`: it was before. */
+/** Records that a challenge was answered. @returns `false` when it was answered before */
 export async function answerChallenge(trx: Trx, digest: Buffer, expiresAt: Date): Promise<boolean> {
   const { numInsertedOrUpdatedRows } = await trx
     .insertInto("auth.answered_challenges")
@@ -141,8 +141,8 @@ export async function answerChallenge(trx: Trx, digest: Buffer, expiresAt: Date)
   return numInsertedOrUpdatedRows !== 0n;
 }
 
-/** Forgets challenges that would have lapsed by now. */
-export async function deleteLapsedChallenges(db: Db): Promise<void> {
+/** Deletes answered challenges once they have expired. */
+export async function deleteExpiredChallenges(db: Db): Promise<void> {
   await db
     .deleteFrom("auth.answered_challenges")
     .where("expires_at", "<", sql<Date>`now() - interval '1 minute'`)

@@ -6,7 +6,7 @@ import { type Assertion, type AssertionRefusal, verifyAssertion } from "./assert
 import type { RelyingParty } from "./relying-party.ts";
 import { markPasskeyUsed, type PasskeyRow } from "./store.ts";
 
-/** What a passkey's answer is checked with, and where it came from. */
+/** What an answer is checked with, and where it came from. */
 export type Checking = { relyingParty: RelyingParty; logger: Logger; origin: Origin };
 
 /** Why a passkey's answer was refused. */
@@ -22,26 +22,23 @@ export type PasskeyRefusal =
   | "challenge_answered_before"
   | "counter_not_ahead";
 
-/** Says in the log why an answer was refused: people are told no more than that it was. */
+/** Logs why an answer was refused. The person learns only that it was. */
 export function logRefusal(
   { logger, origin }: Pick<Checking, "logger" | "origin">,
   reason: PasskeyRefusal,
   passkeyId?: string,
 ): undefined {
-  logger.warn(
-    { reqId: origin.requestId, reason, ...(passkeyId && { passkeyId }) },
-    "a passkey's answer was refused",
-  );
+  logger.warn({ reqId: origin.requestId, reason, ...(passkeyId && { passkeyId }) }, "passkey answer refused");
 }
 
-/** A use of a passkey that was checked, and is not written down yet. */
+/** A use of a passkey that was checked and is not recorded yet. */
 export type PasskeyUse = { counter: number; backedUp: boolean; possibleCopy: boolean };
 
 /**
- * Checks a passkey's answer, and writes nothing. Synced passkeys may repeat or lower their counter, as several password
- * managers let them: that is taken, as a possible copy. One that is bound to its device counts up, or was copied. Which it
- * is was said by its authenticator when it was added, as a copy could say anything now.
- * @returns `undefined`: refused, and the log says why
+ * Checks a passkey's answer; writes nothing. A synced passkey may repeat or lower its counter, as several password
+ * managers do: that is accepted as a possible copy. A device-bound passkey whose counter does not rise is refused as
+ * copied. The stored device type decides, as a copy could report any.
+ * @returns `undefined` when it is refused, and the log says why
  */
 export async function checkUse(
   checking: Checking,
@@ -58,7 +55,7 @@ export async function checkUse(
   return { counter, backedUp, possibleCopy: !ahead };
 }
 
-/** Writes a use down, in the transaction that it counts in, with the passkey held. */
+/** Records a use, in the transaction that it counts in. The caller holds the passkey. */
 export async function recordUse(
   trx: Trx,
   { origin }: Pick<Checking, "origin">,

@@ -12,22 +12,23 @@ import type { RetainedHead } from "./verifier.ts";
 const ACCOUNTS_AT_ONCE = 200;
 const LINKS_AT_ONCE = 100;
 
-/** What was found out about one account. */
+/** The result of the audit of one account. */
 export type AccountAudit = {
   /** The operator's id for it. */
   account: string;
-  /** Where its chain ends: what to keep. */
+  /** The end of its chain, to be kept. */
   head: RetainedHead;
-  /** What is wrong, for people; empty: nothing. */
+  /** What is wrong, as text for people; empty when nothing is. */
   findings: string[];
-  /** How many decisions are older than receipts are. */
+  /** How many decisions were made before the service wrote receipts. */
   unlinkedBefore: number;
 };
 
 /**
- * Walks every account's chain: each link is digested anew and held to the one before, to what it says of itself, and to
- * the rows that it tells of; the last one to the account's head. And the account's money must add up. It reads in small pages, so that no chain is too long.
- * @param retained heads that were kept, by the operator's ids: a chain must still go through them
+ * Walks every account's chain. Digests each link again and compares it with the link before, with its own text, and
+ * with the rows that it describes; compares the last link with the account's head. Also checks that the account's money adds up. Reads in pages, so that a long
+ * chain takes no more memory.
+ * @param retained heads that were kept, by the operator's account ids; a chain must still contain them
  */
 export async function* auditAccounts(
   db: Db,
@@ -53,7 +54,7 @@ export async function* auditAccounts(
     yield {
       account,
       head,
-      findings: ["the account is gone, and a head of its chain was kept"],
+      findings: ["the account is missing, and a head of its chain was kept"],
       unlinkedBefore: 0,
     };
 }
@@ -98,7 +99,7 @@ async function auditAccount(
   return { account: organizationId, head: { index, digest }, findings, unlinkedBefore };
 }
 
-/** `index:digest`, as heads are kept. */
+/** `index:digest`, the form in which heads are kept. */
 export function show({ index, digest }: RetainedHead): string {
   return `${index}:${digest}`;
 }
@@ -120,7 +121,7 @@ async function linkFaults(link: AuditedLink, before: RetainedHead, account: stri
   return [...faults, ...(await findFaults(content)), ...differences(content, link.present)];
 }
 
-/** What a receipt says, if it is as it would be written. */
+/** The content of a receipt; `undefined` when the body is not its canonical form. */
 function readBody(body: string): LinkedContent | undefined {
   try {
     const content: unknown = JSON.parse(body);
@@ -130,7 +131,7 @@ function readBody(body: string): LinkedContent | undefined {
   }
 }
 
-/** What the rows say otherwise. Names may have changed since, and money may have gone back. */
+/** Where the rows differ from the receipt. Ignores names and refunds, which may change later. */
 function differences(content: LinkedContent, present: ReceiptContent): string[] {
   const withoutNames = ({ statements }: ReceiptContent) =>
     statements.map(({ signedBy, ...rest }) => ({ ...rest, userId: signedBy.userId }));

@@ -9,8 +9,8 @@ import { signerFaults } from "./signers.ts";
 export const NO_LINK = "0".repeat(64);
 
 /**
- * Everything that can be wrong with what a receipt says, for people; nothing when it all fits together. It asks nobody,
- * and knows neither whose the passkeys are nor what the database holds.
+ * Everything that is inconsistent in a receipt, as text for people; empty when nothing is. Does no I/O. Cannot tell
+ * whose the passkeys are, or what the database holds.
  */
 export async function findFaults(content: LinkedContent): Promise<string[]> {
   const signed = await Promise.all(content.statements.map((one, i) => faultsOf(content, one, i + 1)));
@@ -55,7 +55,7 @@ async function faultsOf(
   return right.filter(([holds]) => !holds).map(([, fault]) => `statement ${number} ${fault}`);
 }
 
-/** Whether a passkey's assertion is what it claims to be; of a password there is nothing to check. */
+/** Whether a passkey's assertion is valid. A password's proof holds nothing to check. */
 async function proves(proof: Proof, challenge: Buffer): Promise<boolean> {
   if (proof.kind !== "passkey") return true;
   const { credentialId: id, publicKey, rpId, origin, authenticatorData, clientDataJSON, signature } = proof;
@@ -69,7 +69,7 @@ async function proves(proof: Proof, challenge: Buffer): Promise<boolean> {
   return "verified" in checked;
 }
 
-/** What was signed are the terms: what the approval says that it is about must be the same. */
+/** The approval must be about the signed terms. */
 function subjectFaults({ approval, terms }: LinkedContent): string[] {
   const same =
     approval.contractId === terms.contractId &&
@@ -79,13 +79,13 @@ function subjectFaults({ approval, terms }: LinkedContent): string[] {
   return same ? [] : ["the approval is about something else than its terms"];
 }
 
-/** The act that terms of this form are of. */
+/** The act that terms of this form belong to. */
 function actOf(terms: LinkedContent["terms"]): string {
   if ("refunds" in terms) return "contract_end";
   return "payout" in terms ? "milestone_approve" : "milestone_fund";
 }
 
-/** After refused cards there are more confirmations than one; the last word is the decision. */
+/** A refused card leads to another confirmation, so there may be several. The last statement is the decision. */
 function decisionFaults({ approval, statements }: LinkedContent): string[] {
   const decided = approval.status === "confirmed" ? "confirm" : "decline";
   const last = statements.at(-1)?.statement.decision;
@@ -95,7 +95,7 @@ function decisionFaults({ approval, statements }: LinkedContent): string[] {
 
 const KINDS = { milestone_fund: "charge", milestone_approve: "payout", contract_end: "refund" } as const;
 
-/** Each attempt is one of the act that was signed, over a sum that was, and its success is in the result. */
+/** Each attempt must be of the signed act and over a signed sum, and the result must name its success. */
 function paymentFaults(content: LinkedContent): string[] {
   const { approval, terms, payments } = content;
   const faults = payments.flatMap(({ id, kind, milestoneId, amountCents, currency }) => {
@@ -119,7 +119,7 @@ function signedFor(terms: LinkedContent["terms"], milestoneId: string) {
   return terms.milestoneId === milestoneId ? terms : undefined;
 }
 
-/** Of a funding or a release only the last attempt of what is confirmed succeeded, and the result names it. */
+/** Of a confirmed funding or release, only the last attempt succeeded, and the result names it. */
 function oneFaults({ approval, statements, payments }: LinkedContent): string[] {
   const moved =
     approval.status === "confirmed" &&

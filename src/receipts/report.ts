@@ -5,7 +5,7 @@ import { formatTime } from "../lib/time.ts";
 import type { Receipt, Signed } from "./schemas.ts";
 import type { RetainedHead, Stretch } from "./verifier.ts";
 
-/** What a receipt that was verified says, for people. */
+/** A verified receipt, as lines for people. */
 export function describeReceipt({
   approval,
   terms,
@@ -49,7 +49,7 @@ function describeSignature({ statement, signedBy, signedAt, proof, signersRequir
     : `${what} by ${proof.kind === "password" ? "password" : "being signed in"}; the service's word`;
 }
 
-/** A passkey's public key by a name that is short enough to compare. */
+/** A name for a passkey's public key, short enough to compare. */
 export function passkeyName(publicKey: string): string {
   return hash("sha256", Buffer.from(publicKey, "base64url"), "base64url").slice(0, 16);
 }
@@ -68,10 +68,10 @@ export function describeProof(
   const byWord = proofs.some((kind) => kind !== "passkey");
   return [
     "What this proves",
-    `- Whoever holds the service's key (${[...kids].join(", ")}) has signed exactly this, and nothing in it was changed since.`,
+    `- The holder of the service's key (${[...kids].join(", ")}) signed exactly this, and nothing in it was changed since.`,
     ...(byPasskey
       ? [
-          "- The holder of each passkey named here signed exactly the statement shown, and their device had recognised them.",
+          "- The holder of each passkey named here signed exactly the statement shown, and their device had verified them.",
         ]
       : []),
     ...stretches.map(({ accountId, from, to }) =>
@@ -81,17 +81,17 @@ export function describeProof(
     ),
     ...(head === undefined ? [] : [`- They lead to the head that you kept, ${head.index}:${head.digest}.`]),
     "What it does not prove",
-    "- That the key is the one of the service you mean: that is as good as where you have it from.",
+    "- That the key belongs to the service you mean: that is only as certain as where you got the key.",
     ...(byPasskey
       ? [
-          "- Whose a passkey is: its name here is the service's word, unless you know the person's passkey yourself.",
+          "- Who holds a passkey: the name here is the service's word, unless you know the person's passkey yourself.",
         ]
       : []),
     ...(byWord
-      ? ["- That somebody typed a password or was signed in: of that there is only the service's word."]
+      ? ["- That a person typed a password or was signed in: that is only the service's word."]
       : []),
-    "- That the processor moved the money: ask it, by the payment's id.",
-    `- That ${head === undefined ? "this is all there is, or that nobody was shown another chain: for that, keep heads" : "there is nothing after that head"}.`,
+    "- That the processor moved the money: look the payment up there, by its id.",
+    `- That ${head === undefined ? "these are all receipts, or that no other chain was shown to others: to check that, keep heads" : "no receipt follows that head"}.`,
   ];
 }
 
@@ -99,7 +99,10 @@ function at(time: string): string {
   return formatTime(new Date(time));
 }
 
-/** A line for a terminal, in which others wrote some: it must not move the cursor, nor turn text around. */
+/**
+ * Replaces control and bidi characters in a line for a terminal, as user-supplied names must not move the cursor or
+ * reorder text.
+ */
 export function inert(text: string): string {
   return text.replaceAll(/[\p{Cc}\u2028-\u202e\u2066-\u2069]/gu, "\ufffd");
 }

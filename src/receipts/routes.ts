@@ -25,9 +25,9 @@ export function receiptRoute(app: App, deps: GateDeps & ReceiptDeps): void {
         operationId: "getReceipt",
         summary: "Read the receipt of a decided approval",
         description:
-          "What was asked, by whom, what a person signed and how they proved to be there, what was paid; linked to the " +
-          "account's receipt before it, and signed by this service. Keep it: it can be checked without this service, " +
-          "now and in years, against a key from `/.well-known/jwks.json` that you keep with it.",
+          "Says what was asked for and by whom, what a person signed and how they proved their presence, and what was " +
+          "paid. It is linked to the account's previous receipt and signed by this service. Keep it with a key from " +
+          "`/.well-known/jwks.json`: then you can check it without this service, now and in years.",
         tags: ["Approvals"],
         params: Params,
         response: { 200: OneReceipt },
@@ -39,7 +39,7 @@ export function receiptRoute(app: App, deps: GateDeps & ReceiptDeps): void {
   );
 }
 
-/** The public keys of all who ever signed receipts here (RFC 7517), the one that signs now first. */
+/** The public keys of all signing keys that ever signed receipts here (RFC 7517), the current one first. */
 export function jwksRoute(app: App, { published }: ReceiptKeys): void {
   app.get(
     "/.well-known/jwks.json",

@@ -47,7 +47,8 @@ const CONTENT = {
     secondSignerFromCents: nullable(
       Type.Integer({
         minimum: 1,
-        description: "The sum within 24 hours from which two people had to sign, at the request; null: none.",
+        description:
+          "The sum within 24 hours from which two people had to sign, when the approval was requested; null: no limit.",
       }),
     ),
     contractId: Type.String(),
@@ -59,15 +60,15 @@ const CONTENT = {
     result: Type.Unsafe<Record<string, unknown> | null>({
       type: ["object", "null"],
       additionalProperties: true,
-      description: "What came of it, as `GET /approvals/{approvalId}` says.",
+      description: "The result, as in `GET /approvals/{approvalId}`.",
     }),
   }),
   terms: Type.Union([ReleaseTerms, FundingTerms, EndTerms]),
   askedBy: exact({ tokenId: Type.String(), name: Type.String(), preview: Type.String() }),
   statements: Type.Array(Signed, {
     description:
-      "Everything that people signed, the oldest first: after a refused card there is one more. Those that no payment " +
-      "names came to nothing.",
+      "Every statement that people signed, oldest first. A refused card leads to another one. A statement that no " +
+      "payment names had no effect.",
   }),
   payments: Type.Array(
     exact({
@@ -88,10 +89,10 @@ const CONTENT = {
       statements: Type.Array(Digest, {
         minItems: 1,
         maxItems: 2,
-        description: "The digests of the statements that it was made for, the oldest first.",
+        description: "The digests of the statements that it was made for, oldest first.",
       }),
     }),
-    { description: "Every attempt to move money, the oldest first." },
+    { description: "Every attempt to move money, oldest first." },
   ),
   credits: Type.Array(
     exact({
@@ -108,7 +109,7 @@ const CONTENT = {
           "The digests of the statements that it was written for; none where a payment names them.",
       }),
     }),
-    { description: "Every entry of the account's credits that the decision made, the oldest first." },
+    { description: "Every entry of the account's credits that the decision made, oldest first." },
   ),
   ledger: Type.Array(
     exact({
@@ -118,17 +119,17 @@ const CONTENT = {
       amountCents: Cents,
       currency: Type.String(),
     }),
-    { description: "What was booked; the lines of a movement sum to zero." },
+    { description: "What was booked. The lines of a movement sum to zero." },
   ),
 };
 
 const LINK = { index: Type.Integer({ minimum: 1 }), previousDigest: Digest };
 
-/** What is linked: the very text of it, in its RFC 8785 form, is kept and digested. */
+/** What is linked. Its RFC 8785 text is stored and digested. */
 export const LinkedContent = exact({ ...CONTENT, chain: exact(LINK) });
 export type LinkedContent = Static<typeof LinkedContent>;
 
-/** What was decided, before it has its place in the chain. */
+/** A decision, before it has its place in the chain. */
 export type ReceiptContent = Omit<LinkedContent, "chain">;
 
 /** A receipt on the wire (CONTRACT.md §1). */
@@ -139,7 +140,8 @@ export const Receipt = Type.Object(
       ...LINK,
       digest: Type.String({
         pattern: "^[0-9a-f]{64}$",
-        description: "SHA-256 over the RFC 8785 form of the receipt without `signature` and without this.",
+        description:
+          "SHA-256 over the RFC 8785 form of the receipt without `signature` and without this field.",
       }),
     }),
     signature: Type.Object(

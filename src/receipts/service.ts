@@ -13,9 +13,9 @@ export { openReceiptKeys, type ReceiptKeys };
 export type ReceiptDeps = { db: Db; receiptKeys: ReceiptKeys };
 
 /**
- * Links a decided approval into its account's chain (DESIGN.md, invariant 6), in the transaction that decides it. Call
- * it after everything that the receipt tells of has been written, and after `appendEvents`: the account's head is held
- * then, and nothing else is locked.
+ * Links a decided approval into its account's chain (DESIGN.md, invariant 6), in the transaction that decides it.
+ * Call it after every write that the receipt describes, and after `appendEvents`, which locks the account's head, the
+ * last in the order of locks.
  */
 export async function linkDecision(
   trx: Trx,
@@ -32,11 +32,11 @@ export async function linkDecision(
   const receipt = { accountId, approvalId, index, previousIndex, previousDigest: head.digest, digest, body };
   await store.insertReceipt(trx, receipt, now);
   if (!(await store.advanceChain(trx, accountId, head.index, { index, digest })))
-    throw new TypeError("the account's head was not held");
+    throw new TypeError("the account's head was not locked");
 }
 
 /**
- * The receipt that was read along with the token that asks for it (CONTRACT.md §1).
+ * The receipt that was read together with the requesting token (CONTRACT.md §1).
  * @throws Problem not_found {resource: "approvals", approvalId}, no_receipt
  */
 export function showReceipt(keys: ReceiptKeys, row: store.GrantWithReceipt, asked: string): Receipt {
@@ -47,8 +47,8 @@ export function showReceipt(keys: ReceiptKeys, row: store.GrantWithReceipt, aske
 }
 
 /**
- * The receipt of that approval, if it is of one of the person's accounts.
- * @returns `undefined`: there is no such approval, or it has no receipt
+ * The receipt of an approval in one of the person's accounts.
+ * @returns `undefined` when there is no such approval, or it has no receipt
  */
 export async function findReceiptForHuman(
   { db, receiptKeys }: ReceiptDeps,
@@ -59,7 +59,7 @@ export async function findReceiptForHuman(
   return row && toReceipt(receiptKeys, row);
 }
 
-/** Signed when it is read, by the key that signs now: the same bytes until that changes. */
+/** Signs on read with the current signing key, so the bytes stay the same until that key changes. */
 function toReceipt({ signing }: ReceiptKeys, { digest, body }: store.ReceiptRow): Receipt {
   const { chain, ...content } = JSON.parse(body) as LinkedContent;
   return signReceipt({ ...content, chain: { ...chain, digest: digest.toString("hex") } }, signing);

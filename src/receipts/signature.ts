@@ -20,20 +20,20 @@ function thumbprint(x: string): string {
   return hash("sha256", canonicalText({ crv: "Ed25519", kty: "OKP", x }), "base64url");
 }
 
-/** A JWS over the receipt's RFC 8785 form, flattened and with its payload detached (RFC 7515, appendix F). */
+/** A flattened JWS over the receipt's RFC 8785 form, with detached payload (RFC 7515, appendix F). */
 export function signReceipt(receipt: Omit<Receipt, "signature">, key: KeyObject): Receipt {
   const header = protectedHeader(publicJwk(key).kid);
   const signature = sign(null, signingInput(header, receipt), key).toString("base64url");
   return { ...receipt, signature: { protected: header, signature } };
 }
 
-/** Which of the keys has signed the receipt, exactly as it stands; `undefined`: none of them. */
+/** The key that signed the receipt exactly as it is; `undefined` when none of them did. */
 export function findSigner(
   { signature, ...receipt }: Receipt,
   keys: readonly KeyObject[],
 ): KeyObject | undefined {
   const bytes = Buffer.from(signature.signature, "base64url");
-  // One text for one signature: base64url leaves bits over, and decoders take more than they write.
+  // Accepts one encoding only: decoders ignore base64url's spare bits, so other texts give the same bytes.
   if (bytes.length !== SIGNATURE_BYTES || bytes.toString("base64url") !== signature.signature)
     return undefined;
   return keys.find((key) => {
@@ -42,7 +42,7 @@ export function findSigner(
   });
 }
 
-/** Written, and never read: a header that asks for anything else is another text. */
+/** Written and compared, never parsed: a header with another algorithm is another text. */
 function protectedHeader(kid: string): string {
   return Buffer.from(JSON.stringify({ alg: "EdDSA", kid, typ: TYPE })).toString("base64url");
 }

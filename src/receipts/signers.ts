@@ -5,9 +5,9 @@ import type { LinkedContent, Signed } from "./schemas.ts";
 type Payment = LinkedContent["payments"][number];
 
 /**
- * What is wrong with who signed for which payment (CONTRACT.md §1, Two people): each payment names as many confirmations
- * as were required, over the same terms and card, by different people, and no confirmation is for two payments of one milestone. One
- * that was enough by itself has its payment; a first of two may have come to nothing.
+ * What is wrong with the signers of each payment (CONTRACT.md §1, Two people). A payment names as many confirmations
+ * as were required, over the same terms and card, by different people. No confirmation is for two payments of one milestone. A
+ * confirmation that was sufficient alone has a payment; the first of two may have none.
  */
 export function signerFaults(content: LinkedContent): string[] {
   return [...paymentSignerFaults(content), ...creditSignerFaults(content)];
@@ -36,7 +36,7 @@ function paymentSignerFaults({ approval, terms, statements, payments }: LinkedCo
     faults.push("the last payment is not for what was signed last");
   for (const { digest, signersRequired } of byCard) {
     if (signersRequired === 1 && !named.includes(digest))
-      faults.push("a confirmation that was enough by itself has no payment");
+      faults.push("a confirmation that was sufficient alone has no payment");
     const limit = approval.secondSignerFromCents;
     if (signersRequired === 1 && limit !== null && sumOf(terms).amountCents >= limit)
       faults.push("one person confirmed what needs two");
@@ -72,7 +72,7 @@ function faultsOfSigned(what: string, signed: readonly Signed[]): string[] {
   const required = signed.at(-1)?.signersRequired;
   const people = new Set(signed.map(({ signedBy }) => signedBy.userId));
   const texts = new Set(signed.map(({ statement }) => canonicalText({ ...statement, nonce: "" })));
-  // Not by times: the database's clock may have been set back between two signatures.
+  // Compares no times, as the database's clock may have been set back between two signatures.
   const right: [boolean, string][] = [
     [signed.length === required, `was made for ${signed.length} signatures, and ${required} were required`],
     [people.size === signed.length, "was made for two signatures of one person"],

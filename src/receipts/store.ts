@@ -16,12 +16,12 @@ const time = (column: RawBuilder<unknown>) =>
 
 export type ChainHead = { index: number; digest: Buffer };
 
-/** A head, and the index of the link that comes after it: the next one, or one beyond all that may have been lost. */
+/** A head, and the index of the next link. After a restore that index lies beyond all links that may be lost. */
 type OpenChain = ChainHead & { next: number };
 
 /**
- * Everything that the receipt of an approval `v` of the account `a` says, from the rows as they are now. Who signed is
- * named as the account knows them now: a year later they may have another name, or be gone.
+ * The content of the receipt of an approval `v` of the account `a`, from the rows as they are now. Signers have the
+ * names that the account has for them now, which may change or disappear later.
  */
 const CONTENT = sql<ReceiptContent>`jsonb_build_object(
     'v', 1, 'accountId', a.id, 'accountName', a.name,
@@ -83,8 +83,8 @@ const CONTENT = sql<ReceiptContent>`jsonb_build_object(
   )`;
 
 /**
- * What is to be linked of a decided approval, and where its account's chain stands.
- * @throws when the approval is not decided
+ * Reads a decided approval's content and the head of its account's chain.
+ * @throws TypeError when the approval is not decided
  */
 export async function readDecision(
   trx: Trx,
@@ -100,7 +100,7 @@ export async function readDecision(
     trx,
   );
   const [row] = rows;
-  if (row === undefined) throw new TypeError("only what was confirmed or declined has a receipt");
+  if (row === undefined) throw new TypeError("the approval is neither confirmed nor declined");
   const { content, ...head } = row;
   return { content, head };
 }
@@ -116,7 +116,7 @@ export type NewReceipt = {
   body: string;
 };
 
-/** Writes a link. The database refuses one that does not follow from the one before it. */
+/** Writes a link. The database rejects one that does not follow the previous link. */
 export async function insertReceipt(trx: Trx, receipt: NewReceipt, now: Date): Promise<void> {
   await trx
     .insertInto("receipts")
@@ -133,7 +133,7 @@ export async function insertReceipt(trx: Trx, receipt: NewReceipt, now: Date): P
     .execute();
 }
 
-/** Lets the account's chain end with this link. `false`: it did not end with the one `before` it. */
+/** Moves the account's head to this link. @returns `false` when the head was not `before` */
 export async function advanceChain(
   trx: Trx,
   accountId: string,
@@ -169,7 +169,9 @@ const selectReceipt = statementForOne<typeof PARAMETERS, GrantWithReceipt>(
     where ${grantCondition(names)}`,
 );
 
-/** Reads an approval's receipt along with the token that asks for it. `undefined`: no such token. */
+/**
+ * Reads an approval's receipt together with the requesting token. @returns `undefined` when there is no such token
+ */
 export async function readReceipt(
   db: Db,
   credential: Credential,
@@ -192,10 +194,10 @@ export function findReceiptForHuman(
     .executeTakeFirst();
 }
 
-/** An account, where its chain ends by its head, and by its last receipt. */
+/** An account, with the end of its chain by its head and by its last receipt. */
 export type AuditedAccount = { accountId: string; organizationId: string; head: ChainHead; last: number };
 
-/** The next accounts in the order of their keys, each with its chain as it stands at one moment. */
+/** The next accounts by key, each with its chain at one moment. */
 export async function listAccounts(db: Db, after: string | null, limit: number): Promise<AuditedAccount[]> {
   const { rows } = await sql<{ accountId: string; organizationId: string; last: number } & ChainHead>`
     select a.account_id as "accountId", a.id as "organizationId", h.chain_index as index, h.chain_digest as digest,
@@ -206,7 +208,7 @@ export async function listAccounts(db: Db, after: string | null, limit: number):
   return rows.map(({ index, digest, ...account }) => ({ ...account, head: { index, digest } }));
 }
 
-/** A receipt as it is kept, beside what the rows that it tells of say now. */
+/** A stored receipt, with the content that its rows give now. */
 export type AuditedLink = {
   index: number;
   approvalId: string;
@@ -216,7 +218,7 @@ export type AuditedLink = {
   present: ReceiptContent;
 };
 
-/** The account's receipts after one and up to another, in their order. */
+/** The account's receipts after one index and up to another, in order. */
 export async function listLinks(
   db: Db,
   accountId: string,
@@ -233,7 +235,7 @@ export async function listLinks(
   return rows;
 }
 
-/** Decided approvals of these accounts that have no receipt: those that must have one, and those from before. */
+/** Decided approvals of these accounts without a receipt; `before`: decided before the service wrote receipts. */
 export async function listUnlinked(
   db: Db,
   accountIds: readonly string[],

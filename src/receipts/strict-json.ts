@@ -1,11 +1,11 @@
-/** What is no JSON, or would be another text if it were written as it was read. */
+/** Text that is not JSON, or that JSON would write differently. */
 export class NotStrict extends Error {
   override name = "NotStrict";
 }
 
 /**
- * Reads JSON of which there is one way to write it, white space and the order of keys aside: no key twice, no `1.0`, no
- * `\u0041`, nothing after the end, no broken UTF-8. So whoever reads the file by other means reads the same.
+ * Parses JSON that has one encoding only, apart from white space and key order: no duplicate keys, no `1.0`, no
+ * `\u0041`, nothing after the end, no broken UTF-8. So every other parser reads the same values.
  * @throws NotStrict
  */
 export function parseStrictJson(bytes: Uint8Array): unknown {
@@ -19,6 +19,6 @@ export function parseStrictJson(bytes: Uint8Array): unknown {
     throw new NotStrict("it is not JSON, or not all of it");
   }
   throw new NotStrict(
-    "it was rewritten since it was issued: something stands in it twice, or in other signs",
+    "it was rewritten since it was issued: it holds a key twice or another spelling of a value",
   );
 }

@@ -6,17 +6,16 @@ import { findSigner, publicJwk } from "./signature.ts";
 import { NotStrict, parseStrictJson } from "./strict-json.ts";
 import { isReceipt } from "./validators.ts";
 
-/** Why a receipt, or a chain of them, is not believed: for people. */
+/** Why a receipt or a chain of receipts is not accepted, as text for people. */
 export class Refused extends Error {
   override name = "Refused";
 }
 
-/** The link that somebody kept of an account's chain, to hold a later one to. */
+/** A link of an account's chain that was kept, to compare a later chain with. */
 export type RetainedHead = { index: number; digest: string };
 
 /**
- * Checks one receipt on its own: that it is whole and as it was issued, signed by one of the keys, and that everything
- * in it fits together. Asks nobody.
+ * Checks one receipt by itself: it is complete and unchanged, signed by one of the keys, and consistent. Does no I/O.
  * @param bytes a file: the answer of `GET /approvals/{id}/receipt`, or the receipt in it
  * @returns the receipt, and the thumbprint of the key that signed it
  * @throws Refused
@@ -56,13 +55,13 @@ function isWrapped(value: unknown): value is { receipt: unknown } {
   return typeof value === "object" && value !== null && Object.keys(value).join() === "receipt";
 }
 
-/** A part of an account's chain in which each link was seen to refer to the one before it. */
+/** A part of an account's chain in which each link refers to the one before it. */
 export type Stretch = { accountId: string; from: number; to: number };
 
 /**
- * Checks how receipts that were verified one by one are linked, whatever order they come in.
+ * Checks how verified receipts are linked, in any order.
  * @param head a link that was kept: the receipts must lead to it without a gap
- * @returns the stretches that hold together; of what lies between them nothing is known
+ * @returns the unbroken stretches; nothing is known of the gaps between them
  * @throws Refused
  */
 export function verifyChain(receipts: readonly Receipt[], head?: RetainedHead): Stretch[] {
@@ -78,7 +77,10 @@ export function verifyChain(receipts: readonly Receipt[], head?: RetainedHead): 
   });
 }
 
-/** Whoever holds the service's key could link a second decision of one approval: the chain alone does not show it. */
+/**
+ * Refuses a second decision of one approval. The holder of the service's key could link one, and the chain alone does
+ * not show it.
+ */
 function assertDecidedOnce(links: readonly Receipt[]): void {
   for (const [approvalId, own] of Map.groupBy(links, ({ approval }) => approval.id)) {
     const [first, second] = new Set(own.map(({ chain }) => chain.index));
@@ -92,7 +94,7 @@ function linkUp(links: readonly Receipt[]): Stretch[] {
   let before: Receipt["chain"] | undefined;
   for (const { accountId, chain } of links) {
     const { index, previousDigest, digest } = chain;
-    // Where links were lost with a database's last commits, indexes go on far beyond them, even the first.
+    // After a restore that lost links, indexes continue far beyond them, even for the first link.
     const begins = index === 1 || (index > JUMP && previousDigest === NO_LINK);
     if (begins !== (previousDigest === NO_LINK))
       throw new Refused(`receipt ${index} does not begin the chain as a first one does`);

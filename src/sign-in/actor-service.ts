@@ -12,37 +12,36 @@ import * as sessions from "./session-store.ts";
 
 const PROOF_LASTS = 5 * MINUTE;
 
-/** Who acts: a person, by their session and the token that their request carried. */
+/** The person who acts: their session, and the token that the request carried. */
 export type Actor = { userId: string; sessionId: string; tokenDigest: Buffer };
 
 export type Need = {
-  /** Whether the last proof of presence must be younger than 5 minutes. */
+  /** Requires a proof of presence younger than 5 minutes. */
   fresh?: boolean;
-  /** `token`: the act replaces the session's token. `factors`: it changes what the person signs in with, too. */
+  /** `token`: the act replaces the session's token. `factors`: it also changes what the person signs in with. */
   changes?: "token" | "factors";
   /**
-   * Where they act, and which members may. `alone`: what belongs to the account changes one at a time; `unfrozen`: not
-   * while the account is frozen.
+   * The account, and the permission that the member needs there. `alone`: locks the account, for changes to what
+   * belongs to it. `unfrozen`: refuses while the account is frozen.
    */
   account?: { id: string; may: Permission; alone?: boolean; unfrozen?: boolean };
 };
 
-/** Who acts, as they are while the transaction holds them. */
+/** The actor, as they are while the transaction holds them. */
 export type Held = {
   provedAt: Date;
   /** Whether the session counts for as much as a passkey. */
   trusted: boolean;
-  /** Whether a passkey that counts was used in this very session. */
+  /** Whether an active passkey was used in this session. */
   byPasskey: boolean;
-  /** Whether the person's password was set by a mailed link, and nothing has vouched for it since. */
+  /** Whether a mailed link set the person's password, and no passkey has vouched for it since. */
   passwordByLink: boolean;
 };
 
 /**
- * Holds who acts, in the transaction that acts for them (invariant 13), before anything else is locked: the session,
- * by its id and the token that the request carried, and, where they act in an account, the account and the member
- * (invariant 11). Until the transaction ends, the session is not ended, its token not replaced, the member not removed
- * and the role not changed.
+ * Holds the actor in the transaction that acts for them (invariant 13), before it locks anything else. Locks the
+ * session and, where an account is named, the account and the member (invariant 11). Until the transaction ends, the
+ * session cannot end, its token cannot be replaced, and the member's role cannot change.
  * @param now the transaction's time
  * @throws Problem session_ended, session_replaced when the token was replaced meanwhile, presence_lapsed, not_found
  * when they are no member, not_permitted when their role does not allow it, account_frozen
@@ -65,7 +64,7 @@ export async function holdActor(trx: Trx, actor: Actor, need: Need, now: Date): 
   return { provedAt, trusted: trusted || vouched, byPasskey: trusted, passwordByLink };
 }
 
-/** Runs `work` in a transaction that holds who acts. @throws as `holdActor` and `work` */
+/** Runs `work` in a transaction that holds the actor. @throws as `holdActor` and `work` */
 export function inSession<T>(
   db: Db,
   actor: Actor,
@@ -79,7 +78,7 @@ export function inSession<T>(
 }
 
 /**
- * Makes sure that a person may act, right before something outside the database is asked for them.
+ * Checks that a person may act, right before a call outside the database is made for them.
  * @throws as `holdActor`
  */
 export function assertActs(db: Db, actor: Actor, account: NonNullable<Need["account"]>): Promise<void> {
@@ -87,10 +86,9 @@ export function assertActs(db: Db, actor: Actor, account: NonNullable<Need["acco
 }
 
 /**
- * Gives the session of who acts another token, after they have proved that they are there, or changed what they sign
- * in with. The session keeps its id; the token before reads for a minute, and changes nothing. Whoever calls holds the
- * actor with `changes`.
- * @param how.proved whether they have proved that they are there; `trusted`: by a passkey that counts
+ * Replaces the token of the actor's session, after a proof of presence or a change of a factor. The session keeps its
+ * id. The old token reads for a minute and changes nothing. The caller holds the actor with `changes`.
+ * @param how.proved whether the person has proved their presence; `trusted`: with an active passkey
  * @throws Problem session_replaced
  */
 export async function renewSession(

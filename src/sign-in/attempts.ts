@@ -14,18 +14,21 @@ const WINDOW_SECONDS = 15 * MINUTE_SECONDS;
 
 /** An attempt that was counted. */
 export type Counted = {
-  /** Which lane of the password queue it is for. */
+  /** The lane of the password queue that the attempt belongs to. */
   lane: Lane;
-  /** Takes it back, as it succeeded: the count of the e-mail, person or device is reset, the address has one more. */
+  /**
+   * Takes the attempt back, as it succeeded. The count of the email, person or device is reset; the address gets one
+   * attempt back.
+   */
   forgive(): Promise<void>;
 };
 
 export type Attempts = ReturnType<typeof createAttempts>;
 
 /**
- * Counts attempts to prove who one is, in windows of 15 minutes: 10 per e-mail and 50 per address; but 10 per e-mail
- * and device in a browser where that person has signed in before, and 10 per person who is signed in, whatever
- * strangers do at their address or in their name. What succeeds is not counted.
+ * Counts attempts to prove an identity, in windows of 15 minutes: 10 per email and 50 per address. A browser in which
+ * the person has signed in before has 10 of its own per email, and a signed-in person has 10 of their own, so that
+ * strangers cannot lock them out. Attempts that succeed are not counted.
  */
 export function createAttempts(db: Db) {
   const limit = (name: string, points: number) => exactLimit(db, { name, points, seconds: WINDOW_SECONDS });
@@ -42,8 +45,8 @@ export function createAttempts(db: Db) {
 
   return {
     /**
-     * Counts one attempt, before it is made. Whoever is over the address's limit uses up nobody's e-mail. A device that
-     * has used up its own attempts counts as a stranger.
+     * Counts one attempt before it is made. The address is counted first, so that a caller over that limit uses up no
+     * email's attempts. A device that has used up its own attempts counts as a stranger.
      * @throws Problem rate_limited {retryAfterSeconds}
      */
     async count(email: string, address: string, device?: Device): Promise<Counted> {
@@ -59,15 +62,15 @@ export function createAttempts(db: Db) {
       return { ...counted, forgive };
     },
     /**
-     * Counts one attempt with a passkey, of which nobody knows whose it is before it is checked. So whoever fails in a
-     * person's name does not lock their passkeys out.
+     * Counts one attempt with a passkey by address or device: its owner is unknown until it is checked. So failed
+     * attempts in a person's name do not lock their passkeys out.
      * @throws Problem rate_limited {retryAfterSeconds}
      */
     async countPasskey(address: string, device?: Device): Promise<Counted> {
       return (device && (await countOwn(devices, device.id))) ?? countStranger(address);
     },
     /**
-     * Counts one proof of a signed-in person.
+     * Counts one proof by a signed-in person.
      * @throws Problem rate_limited {retryAfterSeconds}
      */
     async countProof(userId: string): Promise<Counted> {
@@ -77,7 +80,7 @@ export function createAttempts(db: Db) {
   };
 }
 
-/** Counts under a key of the caller's own; `undefined`: that is used up. */
+/** Counts under a key of the caller's own. @returns `undefined` when that limit is used up */
 async function countOwn(limit: ExactLimit, key: string): Promise<Counted | undefined> {
   try {
     await limit.count(key);

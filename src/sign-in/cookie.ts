@@ -3,12 +3,12 @@ import { createHmac, hash, randomBytes, timingSafeEqual } from "node:crypto";
 /** A session's token: 32 random bytes in base64url. */
 const TOKEN = /^[A-Za-z0-9_-]{43}$/;
 const TOKEN_BYTES = 32;
-/** A browser keeps one cookie a path and host; more than a few of our name are not its own. */
+/** A browser keeps one cookie per path and host, so a header with more than a few of our name is forged. */
 const TOKENS_AT_MOST = 8;
 
 /**
- * The session's cookie. Under https its name makes the browser insist on Secure, Path=/ and no Domain, so that
- * no neighbouring host can plant one.
+ * The name of the session's cookie. Under https, its `__Host-` prefix makes the browser insist on Secure, Path=/ and
+ * no Domain, so that no neighbouring host can plant one.
  */
 export function cookieName(publicUrl: string): string {
   return isSecure(publicUrl) ? "__Host-countersign" : "countersign";
@@ -18,7 +18,7 @@ function isSecure(publicUrl: string): boolean {
   return publicUrl.startsWith("https:");
 }
 
-/** A new token, and what the database keeps of it. */
+/** A new token, and the digest that the database stores. */
 export type NewToken = { token: string; digest: Buffer };
 
 export function newToken(): NewToken {
@@ -31,9 +31,9 @@ export function tokenDigest(token: string): Buffer {
 }
 
 /**
- * The session tokens in a `Cookie` header that carry a signature of ours (the token, a dot, HMAC-SHA-256), in the
- * order of the header: a browser may send several cookies of one name, and an old one before the good one. Keys that
- * were rotated out still count until they are taken away.
+ * Reads the session tokens in a `Cookie` header that carry a valid signature (the token, a dot, HMAC-SHA-256), in the
+ * order of the header. A browser may send several cookies of one name, with an old one first. Signatures by rotated
+ * keys are valid until those keys are removed.
  */
 export function readSessionTokens(
   header: string | undefined,
@@ -58,7 +58,7 @@ export function sessionCookie(publicUrl: string, token: string, key: string, max
   return `${cookieName(publicUrl)}=${value}; Max-Age=${maxAge}; ${attributes(publicUrl)}`;
 }
 
-/** The `Set-Cookie` that takes the session's cookie away. */
+/** The `Set-Cookie` that removes the session's cookie. */
 export function expiredCookie(publicUrl: string): string {
   return `${cookieName(publicUrl)}=; Max-Age=0; ${attributes(publicUrl)}`;
 }

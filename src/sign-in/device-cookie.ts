@@ -2,23 +2,23 @@ import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { DAY_SECONDS } from "../lib/time.ts";
 import type { SessionKeys } from "./session-keys.ts";
 
-/** A device's id: 16 random bytes in base64url; and what shows that we gave it out, for one e-mail or for none. */
+/** A device's id (16 random bytes), or a tag that proves the id, alone or with an email; in base64url. */
 const PART = /^[A-Za-z0-9_-]{22}$/;
 const PART_BYTES = 16;
-/** Of the people who sign in with one browser, the last ones are remembered. */
+/** A browser remembers the last people who signed in with it. */
 const EMAILS_AT_MOST = 5;
 const LASTS_SECONDS = 365 * DAY_SECONDS;
 
 type Deps = { config: { publicUrl: string }; keys: Pick<SessionKeys, "devices"> };
 
-/** A browser in which somebody has signed in before. Not one of ours: `undefined` in its place. */
+/** A browser in which a person has signed in before. */
 export type Device = {
   id: string;
-  /** Whether the person with that e-mail has signed in with it before. */
+  /** Whether the person with that email has signed in with it before. */
   knows(email: string): boolean;
 };
 
-/** Reads the device cookie of a `Cookie` header: the first whose signature is ours. Asks nothing of the database. */
+/** Reads the first validly signed device cookie of a `Cookie` header. Does no I/O. */
 export function readDevice(deps: Deps, header: string | undefined): Device | undefined {
   const device = parse(deps, header);
   return (
@@ -31,9 +31,9 @@ export function readDevice(deps: Deps, header: string | undefined): Device | und
 }
 
 /**
- * The `Set-Cookie` by which a browser is known from now on as one in which the person with that e-mail has signed in.
- * It opens nothing: attempts to sign in as them are counted by it, so that strangers' failures do not shut them out.
- * @returns `undefined` where the browser's own cookie says so already
+ * The `Set-Cookie` that marks a browser as one in which the person with that email has signed in. It grants no
+ * access. Attempts to sign in as that person are counted by device, so that strangers' failures do not lock them out.
+ * @returns `undefined` when the browser's own cookie already says so
  */
 export function rememberDevice(deps: Deps, header: string | undefined, email: string): string | undefined {
   const [key = Buffer.alloc(0)] = deps.keys.devices;
@@ -67,7 +67,10 @@ function tagOf(id: string, email: string, key: Buffer): string {
   return createHmac("sha256", key).update(text).digest().subarray(0, PART_BYTES).toString("base64url");
 }
 
-/** Under https the name makes the browser insist on Secure, Path=/ and no Domain, as for the session's cookie. */
+/**
+ * Under https, the `__Host-` prefix makes the browser insist on Secure, Path=/ and no Domain, as for the session's
+ * cookie.
+ */
 function nameOf(config: Deps["config"]): string {
   return isSecure(config) ? "__Host-countersign-device" : "countersign-device";
 }

@@ -7,13 +7,13 @@ export const FORM_TOKEN_FIELD = "form_token";
 type Session = { sessionId: string };
 
 /**
- * What a page puts into a form, so that it can be sent from this page alone: tied to the session, and to what
- * the form does (CONTRACT.md §7).
+ * The token that a page puts into a form, so that only this page can send it. Bound to the session and to what the
+ * form does (CONTRACT.md §7).
  * @param purpose what the form does and to what, such as `approval:<id>:<statement digest>`
  */
 export function formToken(keys: SessionKeys, session: Session, purpose: string): string {
   const [newest] = keys.forms;
-  if (newest === undefined) throw new TypeError("there is no key to make form tokens with");
+  if (newest === undefined) throw new TypeError("no key to sign form tokens with");
   return sign(newest, session, purpose).toString("base64url");
 }
 

@@ -13,12 +13,12 @@ const TOUCH_AFTER = 5 * MINUTE;
 const SAFE_METHODS = new Set(["GET", "HEAD"]);
 
 /**
- * A signed-in person, as the database knew them at this request's look-up. `now` is its time. What they change is
- * done in a transaction that holds them (`actor.ts`), as their session may end while the body of a request comes.
+ * A signed-in person, as read at the start of this request. `now` is the database's time. Their session may end while
+ * the body arrives, so a change is made in a transaction that holds them (`actor-service.ts`).
  */
 export type Human = Omit<SessionRow, "seenAt"> & { memberships: Membership[] };
 
-/** A page's gates. Spread `options` into the route; in the handler, `human(request)` is who asks. */
+/** A page's gates. Spread `options` into the route; the handler gets the person from `human(request)`. */
 export type SessionGate = {
   options: {
     config: { access: { by: "session" } };
@@ -31,18 +31,18 @@ export type SessionGate = {
 
 export type SessionGateOptions = {
   /**
-   * What a form does and to what, as its page said to `formToken`. A route that changes something must have
-   * it. Read from the path and the validated body.
+   * What a form does and to what, as its page passed it to `formToken`. Required by routes that change something.
+   * Read from the path and the validated body.
    */
   purpose?: (request: FastifyRequest) => string;
-  /** Where to come back to after sign-in, if not to the address itself. */
+  /** Where to return after sign-in, if not to the requested address. */
   returnTo?: (request: FastifyRequest) => string;
 };
 
 /**
- * Opens the gates of a page for people, in this order: a form must come from this origin; somebody must be
- * signed in, else they are sent to sign in and nothing is done; a form must carry the token of this session
- * and this purpose (CONTRACT.md §7). No token of an agent means anything here.
+ * Opens the gates of a page for people. In this order: a form must come from this origin; the caller must be signed
+ * in, otherwise they are redirected to sign-in; a form must carry the token of this session and purpose (CONTRACT.md
+ * §7). API tokens grant nothing here.
  * @throws Problem form_refused, session_replaced
  */
 export function openSessionGate(deps: SignInDeps, options: SessionGateOptions = {}): SessionGate {
@@ -82,13 +82,13 @@ export function openSessionGate(deps: SignInDeps, options: SessionGateOptions = 
   };
 }
 
-/** Where to sign in, and come back to. Whoever was signed in is told why they are not any more. */
+/** The address of sign-in, with where to return. A person whose session ended is told so. */
 function signInPath(deps: SignInDeps, { headers }: FastifyRequest, returnTo: string): string {
   const said = carriesSession(deps, headers.cookie) ? "&said=session-ended" : "";
   return `/sign-in?return_to=${encodeURIComponent(returnTo)}${said}`;
 }
 
-/** Who is signed in, if anybody: for pages that are there for all. */
+/** The signed-in person, for pages that are public; `undefined` without a session. */
 export async function readHuman(deps: SignInDeps, request: FastifyRequest): Promise<Human | undefined> {
   const session = await readSession(deps, request.headers.cookie, originOf(request));
   if (session === undefined) return undefined;

@@ -5,7 +5,7 @@ import { deleteEndedSessions } from "./session-store.ts";
 
 export { sweepResets } from "./reset-service.ts";
 
-/** Removes what has ended by itself and counts for nothing any more: sessions, links, counts of attempts. */
+/** Deletes ended sessions, expired links and old counts of attempts. */
 export async function forgetEnded(db: Db): Promise<void> {
   await deleteEndedSessions(db);
   await deleteOldResets(db);

@@ -1,12 +1,12 @@
 import { line, type MailLine, own } from "../mail/line.ts";
 import type { Mail } from "../mail/service.ts";
 
-/** What people are mailed about their sign-in. */
+/** Mails about a person's sign-in. */
 type Context = { appName: string; publicUrl: string };
 type Person = { email: string; name: string };
 
 const NOT_YOU = (publicUrl: string): MailLine[] => [
-  line`If that was not you, ask for a new password at once:`,
+  line`If that wasn’t you, reset your password at once:`,
   own(`${publicUrl}/reset`),
 ];
 
@@ -17,9 +17,9 @@ export function resetMail({ appName, publicUrl }: Context, person: Person, secre
     subject: line`A new password for ${own(appName)}`,
     paragraphs: [
       line`Hello,`,
-      line`Somebody, probably you, asked for a new password. Choose one within an hour, on this page:`,
+      line`We received a request to reset your password. Choose a new one within an hour:`,
       own(`${publicUrl}/reset/new?token=${secret}`),
-      line`If it was not you, do nothing: your password stays as it is.`,
+      line`If that wasn’t you, do nothing: your password stays as it is.`,
     ],
   };
 }
@@ -34,9 +34,9 @@ export function passwordChangedMail(
     subject: line`Your password for ${own(appName)} was changed`,
     paragraphs: [
       line`Hello,`,
-      line`Your password was changed just now, and you were signed out everywhere else.`,
+      line`Your password was changed, and you were signed out everywhere else.`,
       ...(passkeysRemoved > 0
-        ? [line`Passkeys that waited for an owner’s consent are removed: add yours again.`]
+        ? [line`Passkeys that needed an owner’s consent were removed. Add yours again.`]
         : []),
       ...NOT_YOU(publicUrl),
     ],
@@ -49,7 +49,7 @@ export function passwordResetMail({ appName, publicUrl }: Context, person: Perso
     subject: line`Your password for ${own(appName)} was reset`,
     paragraphs: [
       line`Hello,`,
-      line`A new password was set with the link that was mailed to you, and every session was signed out.`,
+      line`Your password was reset with the link that we mailed you, and you were signed out everywhere.`,
       ...NOT_YOU(publicUrl),
     ],
   };

@@ -1,14 +1,14 @@
 import { Problem } from "../lib/problems.ts";
 
 /**
- * Who waits for a hash: somebody who is signed in and proves that they are there, or a stranger, who costs the
- * service as much and may be one of thousands.
+ * Who waits for a hash: a signed-in person who proves their presence, or a stranger. Each hash costs the service the
+ * same, and strangers may come by the thousand.
  */
 export type Lane = "known" | "stranger";
 
 /** Threads of libuv's pool that no password takes: files, name look-ups and compression need them. */
 const KEPT_THREADS = 2;
-/** So many may wait in a lane for each hash that runs in it: about a second's worth. */
+/** The most that wait in a lane per running hash: about a second of work. */
 const WAITING_PER_SLOT = 32;
 const RETRY_AFTER_SECONDS = 2;
 
@@ -17,9 +17,9 @@ type Start = () => void;
 export type PasswordQueue = ReturnType<typeof createPasswordQueue>;
 
 /**
- * Bounds the hashes that run at once by the spare threads of libuv's pool, and those that wait. Strangers leave one
- * slot to people who are known, so that no number of wrong passwords keeps a signed-in person from proving
- * themselves (CONTRACT.md §0).
+ * Bounds the hashes that run at once by the spare threads of libuv's pool, and bounds those that wait. Strangers
+ * leave one slot to known people, so that wrong passwords never keep a signed-in person from proving their presence
+ * (CONTRACT.md §0).
  * @param threads the size of libuv's pool (`UV_THREADPOOL_SIZE`)
  */
 export function createPasswordQueue(threads: number) {
@@ -48,7 +48,7 @@ export function createPasswordQueue(threads: number) {
   return {
     assertRoom,
     /**
-     * Runs `work`, which computes one hash, once it is its turn.
+     * Runs `work`, which computes one hash, when a slot is free.
      * @throws Problem unavailable {retryAfterSeconds} at once, when the lane is full
      */
     async run<T>(lane: Lane, work: () => Promise<T>): Promise<T> {

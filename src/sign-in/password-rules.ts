@@ -3,17 +3,17 @@ import { adjacencyGraphs, dictionary } from "@zxcvbn-ts/language-common";
 
 export const PASSWORD_AT_LEAST = 12;
 export const PASSWORD_AT_MOST = 128;
-/** Of 0 to 4: from here on a guesser who knows the lists needs more than 10^8 guesses. */
+/** Of 0 to 4. At 3, a guesser who knows the word lists needs more than 10^8 guesses. */
 const SCORE_AT_LEAST = 3;
-/** So many characters must be none of the person's own words. */
+/** The least number of characters outside the person's own words. */
 const OTHERS_AT_LEAST = 8;
 
 const estimator = new ZxcvbnFactory({ dictionary, graphs: adjacencyGraphs });
 
-/** Whose password it is, and where: what a guesser tries first. */
+/** Whose password it is, and where: a guesser tries these words first. */
 type About = { name: string; email: string; appName: string };
 
-/** What is wrong with a password that somebody wants, for them to read; `undefined`: nothing. */
+/** What is wrong with a new password, as a text for the person; `undefined`: nothing. */
 export function passwordFault(password: string, about: About): string | undefined {
   const { length } = password;
   if (length < PASSWORD_AT_LEAST) {

@@ -8,7 +8,7 @@ const PARALLELISM = 1;
 const SALT_BYTES = 16;
 const HASH_BYTES = 32;
 
-/** The most that a stored hash may ask for, so that a row cannot make the service run out of memory or time. */
+/** The highest parameters that a stored hash may have, so that no row can exhaust memory or time. */
 const AT_MOST = { memory: 65_536, passes: 4, parallelism: 4 };
 /** A hash in the PHC string format. */
 const PHC =
@@ -17,8 +17,8 @@ const PHC =
 type Parameters = { memory: number; passes: number; parallelism: number };
 
 /**
- * Hashes a password with Argon2id, in libuv's thread pool, after Unicode NFKC, so that a password typed on another
- * keyboard is the same one.
+ * Hashes a password with Argon2id in libuv's thread pool. Normalises it to Unicode NFKC first, so that keyboards that
+ * encode it differently give the same hash.
  * @returns the hash as a PHC string
  */
 export async function hashPassword(password: string): Promise<string> {
@@ -29,8 +29,8 @@ export async function hashPassword(password: string): Promise<string> {
 }
 
 /**
- * Whether the password is the one that was hashed.
- * @param phc `undefined`: there is none, and the same work is done for the answer `false`
+ * Whether the password matches the hash.
+ * @param phc `undefined`: there is no hash; the same work is done, and the result is `false`
  */
 export async function verifyPassword(phc: string | undefined, password: string): Promise<boolean> {
   const stored = phc === undefined ? undefined : readPhc(phc);
@@ -48,7 +48,7 @@ export function assertArgon2(): void {
     const smallest = { parallelism: 1, tagLength: 4, memory: 8, passes: 1 };
     argon2Sync("argon2id", { message: "", nonce: Buffer.alloc(8), ...smallest });
   } catch {
-    throw new StartError("This Node cannot compute Argon2id: it needs one built with OpenSSL 3.2 or later.");
+    throw new StartError("This Node cannot compute Argon2id. Use a Node built with OpenSSL 3.2 or later.");
   }
 }
 

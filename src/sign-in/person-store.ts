@@ -12,7 +12,10 @@ export function findPersonByEmail(db: Db, email: string): Promise<PersonRow | un
     .executeTakeFirst();
 }
 
-/** What a sign-in is checked by, and the database's time: one statement, whether there is such a person or not. */
+/**
+ * Reads what a sign-in is checked against, and the database's time. One statement, whether the person exists or not,
+ * so that timing does not reveal it.
+ */
 export async function findSignIn(
   db: Db,
   email: string,
@@ -25,7 +28,7 @@ export async function findSignIn(
     db,
   );
   const row = rows[0];
-  if (row === undefined) throw new TypeError("the database did not tell the time");
+  if (row === undefined) throw new TypeError("the database returned no time");
   return { now: row.now, person: row.person ?? undefined, hash: row.hash ?? undefined };
 }
 
@@ -33,7 +36,7 @@ export function findPerson(db: Db, id: string): Promise<PersonRow | undefined> {
   return db.selectFrom("auth.users").where("id", "=", id).select(["id", "email", "name"]).executeTakeFirst();
 }
 
-/** Makes a person. `false`: the e-mail has one already. */
+/** Creates a person. @returns `false` when the email has one already */
 export async function insertPerson(trx: Trx, { id, email, name }: PersonRow): Promise<boolean> {
   const { numInsertedOrUpdatedRows } = await trx
     .insertInto("auth.users")
@@ -58,8 +61,8 @@ export async function findPassword(db: Db, userId: string): Promise<string | und
 }
 
 /**
- * Holds the person's password, so that nobody changes it until `trx` ends.
- * `false`: it is no longer the one that was checked.
+ * Locks the person's password against changes until `trx` ends.
+ * @returns `false` when it is no longer the one that was checked
  */
 export async function holdPassword(trx: Trx, userId: string, checked: string): Promise<boolean> {
   const row = await trx
@@ -72,7 +75,7 @@ export async function holdPassword(trx: Trx, userId: string, checked: string): P
   return row !== undefined;
 }
 
-/** Sets another password. `expected`: only if it is still this one. `false`: it is not. */
+/** Sets another password. `expected`: only if the hash is still this one. @returns whether it was set */
 export async function updatePassword(
   trx: Trx,
   userId: string,
@@ -88,12 +91,12 @@ export async function updatePassword(
   return numUpdatedRows === 1n;
 }
 
-/** Holds the person's row, before their password and their sessions. */
+/** Locks the person's row, before their password and their sessions (invariant 11). */
 export async function lockPerson(trx: Trx, userId: string): Promise<void> {
   await sql`select 1 from auth.users where id = ${userId} for no key update`.execute(trx);
 }
 
-/** Notes that neither the person's password alone nor any session of theirs vouches for them any more. */
+/** Records that neither the person's password alone nor any of their sessions vouches for them any more. */
 export async function markPasswordUnverified(trx: Trx, userId: string, now: Date): Promise<void> {
   await trx
     .updateTable("auth.sessions")
@@ -108,8 +111,8 @@ export async function markPasswordUnverified(trx: Trx, userId: string, now: Date
     .execute();
 }
 
-/** Notes that it does again. */
-export async function markVouched(trx: Trx, userId: string): Promise<void> {
+/** Records that the password vouches for the person again. */
+export async function markPasswordVerified(trx: Trx, userId: string): Promise<void> {
   await trx
     .updateTable("auth.users")
     .set({ password_unverified_since: null })
@@ -118,7 +121,7 @@ export async function markVouched(trx: Trx, userId: string): Promise<void> {
     .execute();
 }
 
-/** Removes those of the person's passkeys that do not count yet. @returns how many */
+/** Deletes the person's inactive passkeys. @returns how many */
 export async function deleteWaitingPasskeys(trx: Trx, userId: string): Promise<number> {
   const { numDeletedRows } = await trx
     .deleteFrom("auth.passkeys")
@@ -130,7 +133,6 @@ export async function deleteWaitingPasskeys(trx: Trx, userId: string): Promise<n
   return Number(numDeletedRows);
 }
 
-/** Removes counts of windows that have passed. */
 export async function deleteOldAttempts(db: Db): Promise<void> {
   await sql`delete from auth.attempts where expire < extract(epoch from now()) * 1000 - 3600000`.execute(db);
 }

@@ -17,14 +17,14 @@ const PREFIX = "ot_rst_";
 const SECRET = /^ot_rst_[A-Za-z0-9_-]{43}$/;
 const LASTS_SECONDS = HOUR_SECONDS;
 /**
- * So many links in 24 hours go out as they are asked for; from then on none while one can still be used. So whoever asks in
- * a person's name neither floods them nor keeps them out.
+ * After this many links in 24 hours, no link is sent while an earlier one is still valid. So requests in a person's
+ * name neither flood them nor keep them out.
  */
 const LINKS_A_DAY = 10;
 
 /**
- * Notes that somebody wants a new password. The same one row for every e-mail: whether it is known is found
- * out afterwards, by the sweep, so that neither answer nor work can tell.
+ * Records a request for a new password, in one row, whether the email is known or not. The sweep finds that out
+ * later, so that neither the answer nor its timing tells.
  * @throws Problem rate_limited {retryAfterSeconds}
  */
 export async function requestReset(
@@ -37,9 +37,9 @@ export async function requestReset(
 }
 
 /**
- * Mails a link to whoever asked, is known and has not had enough of them, and forgets the others. One request a transaction; any number of
- * processes may run it at once.
- * @returns how many links were made
+ * Mails a reset link for each request of a known person who is below the limit, and deletes the other requests. One
+ * request a transaction; several processes may run it at once.
+ * @returns how many links were created
  */
 export async function sweepResets({ db, config }: { db: Db; config: SessionConfig }): Promise<number> {
   for (let made = 0; ; ) {
@@ -70,8 +70,8 @@ async function hasEnough(trx: Trx, userId: string, now: Date): Promise<boolean> 
 }
 
 /**
- * Makes a reset link to hand over in person, for an operator without mail.
- * @returns the link; `undefined` when nobody signs in with that e-mail
+ * Creates a reset link that an operator without mail hands over in person.
+ * @returns the link; `undefined` when no person has that email
  */
 export async function createResetLink(
   { db, config }: { db: Db; config: SessionConfig },
@@ -91,12 +91,12 @@ export async function createResetLink(
   });
 }
 
-/** Whether it has the form of a reset link's secret. */
+/** Whether the text has the form of a reset link's secret. */
 export function isResetSecret(value: string): boolean {
   return SECRET.test(value);
 }
 
-/** Whose password a link sets, if it still works. Changes nothing. */
+/** The person whose password a link sets; `undefined` when the link is invalid. Changes nothing. */
 export async function findResetPerson(
   { db }: SignInDeps,
   secret: string,
@@ -107,10 +107,10 @@ export async function findResetPerson(
 }
 
 /**
- * Uses a link up: sets the password, ends every session and every other link of the person, mails them, and records an
- * audit entry, all or nothing. Passkeys that were added after an earlier link, and that nobody has consented to, go
- * too: whoever reads the mail first shall not stay.
- * @returns whether the link still worked
+ * Uses a link: sets the password, ends all sessions and other links of the person, mails them and records an audit
+ * entry, in one transaction. Also deletes the person's inactive passkeys, which a reader of their mailbox could have
+ * added with an earlier link.
+ * @returns whether the link was still valid
  * @throws Problem unavailable {retryAfterSeconds}
  */
 export async function resetPassword(

@@ -24,7 +24,7 @@ export async function insertRequest(
     .execute();
 }
 
-/** The oldest request that nobody has looked at; others pass it over until `trx` ends. */
+/** The oldest request that no sweep has handled. Locked until `trx` ends; other sweeps skip it. */
 export function takeRequest(trx: Trx) {
   return trx
     .selectFrom("auth.resets")
@@ -50,7 +50,7 @@ export async function fillReset(
     .execute();
 }
 
-/** How many links the person was made in the last 24 hours, and how many of them can still be used. */
+/** How many links the person was sent in the last 24 hours, and how many of them are still valid. */
 export async function countLinks(
   trx: Trx,
   userId: string,
@@ -77,7 +77,7 @@ export function findOpenReset(db: Db, digest: Buffer, now: Date) {
     .executeTakeFirst();
 }
 
-/** Uses a link up, and with it every other link of that person. @returns whose it was, if it still worked */
+/** Uses a link up, with every other link of that person. @returns the user id, if the link was still valid */
 export async function useReset(trx: Trx, digest: Buffer, now: Date): Promise<string | undefined> {
   const used = await trx
     .updateTable("auth.resets")
@@ -97,7 +97,7 @@ export async function useReset(trx: Trx, digest: Buffer, now: Date): Promise<str
   return used.user_id;
 }
 
-/** Removes links that lapsed more than a day ago. */
+/** Deletes links a day after they expire. */
 export async function deleteOldResets(db: Db): Promise<void> {
   await db.deleteFrom("auth.resets").where("expires_at", "<", sql<Date>`now() - interval '1 day'`).execute();
 }

@@ -1,10 +1,9 @@
 const FALLBACK = "/approvals";
-/** A path of visible ASCII that begins with one slash, and no backslash, which browsers take for a slash. */
+/** A path of visible ASCII that begins with one slash. No backslash: browsers read it as a slash. */
 const PATH = /^\/(?!\/)[!-[\]-~]*$/;
 
 /**
- * Where to go after sign-in: a path on this origin and nothing else, in its normal form (CONTRACT.md §7).
- * Whatever could be read in two ways leads to the inbox.
+ * Where to go after sign-in: a normalised path on this origin (CONTRACT.md §7). An ambiguous path leads to the inbox.
  */
 export function safeReturnTo(wanted: string | undefined): string {
   if (wanted === undefined || !PATH.test(wanted)) return FALLBACK;

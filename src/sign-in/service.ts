@@ -56,14 +56,14 @@ export {
 
 export type SessionConfig = { publicUrl: string; appName: string };
 
-/** All that sign-in works with. Made once, by `openSignIn`. */
+/** What sign-in works with; created once, by `openSignIn`. */
 export type SignInDeps = {
   db: Db;
   config: SessionConfig;
   keys: SessionKeys;
   attempts: Attempts;
   passwords: PasswordQueue;
-  /** What is written after an answer: whoever stops lets it settle before the database goes. */
+  /** Writes that no response waits for. Shutdown lets them finish before it closes the database. */
   background: Background;
   logger: Logger;
 };
@@ -85,10 +85,10 @@ export function openSignIn(
 }
 
 /**
- * Signs a person in: a new session always, and the one that the browser brought ends. Whether the e-mail is known
- * shows neither in the answer nor in what is done before it. The session starts in a transaction that holds the password that was
- * checked, so that nobody who changes it meanwhile overlooks this session.
- * @returns the cookie to set; `undefined` when e-mail and password do not go together
+ * Signs a person in with a new session, and ends the session that the browser brought. Neither the response nor the
+ * work before it reveals whether the email is known. The session starts in a transaction that locks the checked
+ * password, so that a concurrent change of password ends this session too.
+ * @returns the cookie to set; `undefined` when email and password don't match
  * @throws Problem rate_limited, unavailable {retryAfterSeconds}
  */
 export async function signIn(
@@ -110,7 +110,7 @@ export async function signIn(
   const former = await readSession(deps, caller.cookie, origin);
   const token = await inTransaction(db, async (trx) => {
     const now = await readClock(trx);
-    // The new session is noted with the person (invariant 11).
+    // A trigger records the sign-in with the person, who is locked first (invariant 11).
     await people.lockPerson(trx, person.id);
     if (!(await people.holdPassword(trx, person.id, checked))) return undefined;
     await endFormer(trx, former);
@@ -123,8 +123,8 @@ export async function signIn(
 }
 
 /**
- * A refusal is recorded where there is somebody whom it concerns; else it is a line in the log, without the e-mail. The
- * answer waits for neither: it would say by its time who is known.
+ * Records a refused sign-in: an audit entry for a known person, otherwise a log line without the email. The response
+ * waits for neither, as its timing would reveal who is known.
  */
 function noteRefusedSignIn(
   { db, background, logger }: SignInDeps,
@@ -133,7 +133,7 @@ function noteRefusedSignIn(
   now: Date,
 ): void {
   if (person === undefined) {
-    logger.info(origin, "a sign-in was refused: nobody signs in with that e-mail");
+    logger.info(origin, "sign-in refused: unknown email");
     return;
   }
   const subject = { kind: "person", id: person.id };
@@ -143,14 +143,14 @@ function noteRefusedSignIn(
   );
 }
 
-/** Hashes a password for somebody new, or a new one, in its turn. Before the transaction that keeps it, not in it. */
+/** Hashes a new password when a slot is free. Call it before the transaction that stores it, not within. */
 export function hashInTurn({ passwords }: SignInDeps, lane: Lane, password: string): Promise<string> {
   return passwords.run(lane, () => hashPassword(password));
 }
 
 /**
- * Makes a person who signs in with a password.
- * @returns their user id; `undefined` when the e-mail has a sign-in already
+ * Creates a person who signs in with a password.
+ * @returns their user id; `undefined` when the email has a sign-in already
  */
 export async function addPerson(
   trx: Trx,
@@ -166,11 +166,11 @@ export async function addPerson(
 /** A signed-in person. */
 export type Person = Actor & { email: string; name: string };
 
-/** A proof of presence: when it was given, and the token that the session has from then on. */
+/** A proof of presence: its time, and the token that the session has from then on. */
 export type Proved = { provedAt: Date; tokenDigest: Buffer; cookie: string };
 
 /**
- * Proves presence by the password. The session's token is replaced.
+ * Proves presence by password, and replaces the session's token.
  * @returns `undefined` when the password is wrong
  * @throws Problem rate_limited, unavailable {retryAfterSeconds}; session_ended, session_replaced
  */
@@ -193,9 +193,9 @@ export async function provePassword(
 }
 
 /**
- * Checks the password of a signed-in person: counted by person alone, as anybody can fail to sign in under that e-mail,
- * or at that address.
- * @returns the hash that it was checked by; `undefined` when it is wrong
+ * Checks the password of a signed-in person. Counted by person alone, as strangers can use up the attempts of that
+ * email and address.
+ * @returns the hash that it matched; `undefined` when it is wrong
  */
 async function checkOwnPassword(
   deps: SignInDeps,
@@ -216,7 +216,7 @@ async function checkOwnPassword(
   return undefined;
 }
 
-/** Records that a person has proved, or failed to prove, that they are there. */
+/** Records that a person has proved their presence, or failed to. */
 export async function recordProof(
   trx: Trx,
   person: { userId: string; name: string; sessionId: string },
@@ -235,9 +235,9 @@ export async function recordRefusedPasskey(db: Db, person: Person, origin: Reque
 }
 
 /**
- * Changes the password of a signed-in person, who has typed the present one: their other sessions end, this one's
- * token is replaced, they are mailed, and it is audited (CONTRACT.md §7). Passkeys that do not count yet go too: only
- * the password that was stood behind them, and whoever knew it could have added them.
+ * Changes the password of a signed-in person, who has typed the current one (CONTRACT.md §7). Ends their other
+ * sessions, replaces this one's token, mails them and records an audit entry. Also deletes their inactive passkeys:
+ * only the old password vouched for those, so a person who knew it could have added them.
  * @returns the cookie to set; `undefined` when `current` is wrong
  * @throws Problem rate_limited, unavailable {retryAfterSeconds}; session_ended, session_replaced
  */
@@ -254,9 +254,9 @@ export async function changePassword(
     const now = await readClock(trx);
     await people.lockPerson(trx, person.userId);
     if (!(await people.updatePassword(trx, person.userId, { hash, expected }, now))) return undefined;
-    // Nobody adds a passkey meanwhile, or signs in with one that goes.
+    // Blocks adding a passkey, and signing in with one that is deleted here, until the transaction ends.
     const { byPasskey } = await holdActor(trx, person, { changes: "factors" }, now);
-    if (byPasskey) await people.markVouched(trx, person.userId);
+    if (byPasskey) await people.markPasswordVerified(trx, person.userId);
     const passkeysRemoved = await people.deleteWaitingPasskeys(trx, person.userId);
     const sessionsEnded = await endSessions(trx, person.userId, person.sessionId);
     const token = await renewSession(trx, person, { proved: true, trusted: false }, now);
@@ -267,7 +267,7 @@ export async function changePassword(
   });
 }
 
-/** Gives a person another password without asking for the present one: the demo's, at each start. */
+/** Sets a person's password without the current one: the demo does, at each start. */
 export async function setPassword(db: Db, userId: string, next: string): Promise<void> {
   const hash = await hashPassword(next);
   await inTransaction(db, async (trx) => {
@@ -275,7 +275,10 @@ export async function setPassword(db: Db, userId: string, next: string): Promise
   });
 }
 
-/** Whether it is the password, computed in its turn. One that is too long is hashed no longer than the longest. */
+/**
+ * Whether the password matches, computed when a slot is free. Cuts overlong passwords, so that their length costs no
+ * time.
+ */
 async function matches(
   { passwords }: SignInDeps,
   lane: Lane,

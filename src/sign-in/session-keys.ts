@@ -1,6 +1,6 @@
 import { hkdfSync, randomBytes } from "node:crypto";
 
-/** What SESSION_SECRET is used for, each under a key of its own; the newest first, older ones still count. */
+/** The keys derived from SESSION_SECRET, one list per use. The newest signs; older ones still verify. */
 export type SessionKeys = {
   cookies: readonly string[];
   forms: readonly Buffer[];
@@ -10,7 +10,7 @@ export type SessionKeys = {
 
 const BYTES = 32;
 
-/** Derives the keys. Without a secret they are random, and end with the process. */
+/** Derives the keys. Without a secret they are random and last as long as the process. */
 export function deriveKeys(secrets: readonly Buffer[]): SessionKeys {
   const roots = secrets.length > 0 ? secrets : [randomBytes(BYTES)];
   return {

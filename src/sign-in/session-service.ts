@@ -20,13 +20,13 @@ import { sessionCopiedMail } from "./mails.ts";
 import type { SessionKeys } from "./session-keys.ts";
 import * as store from "./session-store.ts";
 
-/** A session ends after 7 days at the latest; `session-store.ts` ends it after 12 idle hours, too. */
+/** A session ends after 7 days at the latest, and after 12 idle hours (`session-store.ts`). */
 const SESSION_SECONDS = 7 * DAY_SECONDS;
 
 type Deps = { db: Db; config: { publicUrl: string; appName: string }; keys: SessionKeys };
 type Person = { userId: string; name: string };
 
-/** Where a request came from, as the server knows it, and the cookies that it brought. */
+/** Where a request came from, as the server saw it, and the cookies that it carried. */
 export type Caller = { origin: RequestOrigin; userAgent: string; cookie: string | undefined };
 
 /** The `Set-Cookie` of a session's token. */
@@ -35,10 +35,9 @@ export function cookieFor({ config, keys }: Pick<Deps, "config" | "keys">, { tok
 }
 
 /**
- * The live session that a `Cookie` header carries: of several cookies of our name the one whose token is a session's
- * now, else one that was replaced within a minute, which only reads. A token that was replaced before that is a copy
- * in other hands, or its owner's cookie is: the session ends, and the person is mailed (CONTRACT.md §7). A cookie
- * without our signature costs no query.
+ * The live session of a `Cookie` header. Prefers the cookie with a session's current token. Otherwise takes a token
+ * replaced within the last minute, which only reads. An older token means that the cookie was copied: the session
+ * ends, and the person is mailed (CONTRACT.md §7). A cookie without a valid signature costs no query.
  */
 export async function readSession(
   deps: Deps,
@@ -58,7 +57,7 @@ export async function readSession(
   return good;
 }
 
-/** Whether a `Cookie` header carries a session's token with our signature, of a live session or not. Costs no query. */
+/** Whether a `Cookie` header carries a validly signed token, of a live session or not. Costs no query. */
 export function carriesSession(
   { config, keys }: Pick<Deps, "config" | "keys">,
   cookie: string | undefined,
@@ -82,8 +81,8 @@ async function endCopied(
 }
 
 /**
- * Starts a session within the transaction that found the person to be who they say. The one writer of new sessions.
- * @param how.trusted whether a passkey that counts was used
+ * Starts a session, within the transaction that verified the person. The only writer of new sessions.
+ * @param how.trusted whether an active passkey was used
  */
 export async function startSession(
   trx: Trx,
@@ -103,19 +102,19 @@ export async function startSession(
   return token;
 }
 
-/** Holds the session that a browser brought to its next sign-in. */
+/** Locks the session that a browser brought to its next sign-in. */
 export async function holdFormer(trx: Trx, former: store.SessionRow | undefined): Promise<void> {
   if (former?.token === "current") await store.lockSession(trx, former, { alone: true });
 }
 
-/** Ends it, unless its token was replaced, meanwhile too: such a one changes nothing. */
+/** Ends that session, unless its token was replaced: a replaced token changes nothing. */
 export async function endFormer(trx: Trx, former: store.SessionRow | undefined): Promise<void> {
   if (former?.token === "current") await store.deleteCurrent(trx, former.sessionId, former.tokenDigest);
 }
 
 /**
  * Ends the session.
- * @returns the cookie that takes the browser's away
+ * @returns the cookie that removes the browser's
  * @throws Problem session_replaced; session_ended
  */
 export async function signOut(
@@ -149,7 +148,7 @@ export async function endOtherSessions(
 
 export { lockSessionsOf } from "./session-store.ts";
 
-/** Ends the person's sessions, but for `except`, in the transaction that changes a factor. @returns how many */
+/** Ends the person's sessions except one, in the transaction that changes a factor. @returns how many */
 export function endSessions(trx: Trx, userId: string, except: string | null): Promise<number> {
   return store.deleteSessions(trx, userId, except);
 }
@@ -162,7 +161,7 @@ export type OpenSession = {
   seenAt: Date;
 };
 
-/** Where the person is signed in, the place seen last first. */
+/** The places where the person is signed in, last seen first. */
 export async function listOpenSessions(
   { db }: Deps,
   person: { userId: string; sessionId: string },

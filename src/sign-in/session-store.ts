@@ -3,10 +3,10 @@ import type { Db, Trx } from "../database/connection.ts";
 
 const IDLE_HOURS = 12;
 const SESSION_DAYS = 7;
-/** For so long a replaced token still reads. */
+/** How long a replaced token still reads. */
 const REPLACED_READS_SECONDS = 60;
 
-/** A session that was just looked up, and whose it is. */
+/** A session that was just looked up, with its person. */
 export type SessionRow = {
   sessionId: string;
   userId: string;
@@ -14,13 +14,13 @@ export type SessionRow = {
   name: string;
   seenAt: Date;
   provedAt: Date;
-  /** Whether it counts for as much as a passkey: one was used in it, or their password vouches for the person. */
+  /** Whether it counts for as much as a passkey: one was used in it, or the password vouches for the person. */
   trusted: boolean;
   /** SHA-256 of the token that the request carried. */
   tokenDigest: Buffer;
-  /** Whether that is the session's token now; `reads`: it was replaced within a minute; `over`: before that. */
+  /** `current`: the session's token; `reads`: replaced within the last minute; `over`: replaced before that. */
   token: "current" | "reads" | "over";
-  /** The database's time at the look-up; the request goes by it from there on. */
+  /** The database's time at the look-up, which the request uses. */
   now: Date;
 };
 
@@ -28,13 +28,13 @@ const isLive = sql<boolean>`(s.started_at > now() - make_interval(days => ${SESS
   and s.seen_at > now() - make_interval(hours => ${IDLE_HOURS}))`;
 
 /**
- * Whether the password of the user `u` vouches for them: no link has set it, and they have no passkey that counts, as
- * those who do have it to show that it is them.
+ * Whether the password of the user `u` vouches for them: no mailed link has set it, and they have no active passkey,
+ * which they would have to use instead.
  */
 const passwordVouches = sql<boolean>`(u.password_unverified_since is null and not exists (
   select from auth.passkeys p where p.user_id = u.id and p.active_from <= now()))`;
 
-/** The live sessions whose token, or the one before it, is one of these. */
+/** The live sessions whose current or previous token is one of these. */
 export async function findSessions(db: Db, digests: readonly Buffer[]): Promise<SessionRow[]> {
   const { rows } = await sql<SessionRow>`
     select s.id as "sessionId", u.id as "userId", u.email, u.name, s.seen_at as "seenAt", s.proved_at as "provedAt",
@@ -54,8 +54,8 @@ export async function findSessions(db: Db, digests: readonly Buffer[]): Promise<
 export type LockedSession = { provedAt: Date; trusted: boolean; tokenDigest: Buffer };
 
 /**
- * Holds a live session: shared by those who act in it, alone by the one who replaces its token.
- * `undefined`: it has ended.
+ * Locks a live session: shared for an act in it, exclusively to replace its token.
+ * @returns `undefined` when it has ended
  */
 export async function lockSession(
   trx: Trx,
@@ -69,12 +69,15 @@ export async function lockSession(
   return rows[0];
 }
 
-/** Holds all of the person's sessions, by their ids; whoever calls holds the person. */
+/** Locks all of the person's sessions, by id. The caller holds the person. */
 export async function lockSessionsOf(trx: Trx, userId: string): Promise<void> {
   await sql`select 1 from auth.sessions where user_id = ${userId} order by id for update`.execute(trx);
 }
 
-/** What stands behind a person. A statement of its own: it sees what was committed while a lock was waited for. */
+/**
+ * What vouches for a person. A separate statement, so that it sees what was committed while the transaction waited
+ * for a lock.
+ */
 export async function readVouching(
   trx: Trx,
   userId: string,
@@ -116,8 +119,8 @@ export async function insertSession(
 }
 
 /**
- * Gives the session another token; `proved`: for a proof of presence, `trusted`: by a passkey that counts.
- * `false`: `current` is not its token any more.
+ * Replaces the session's token. `proved`: after a proof of presence; `trusted`: with an active passkey.
+ * @returns `false` when `current` is no longer its token
  */
 export async function replaceToken(
   trx: Trx,
@@ -136,7 +139,7 @@ export async function replaceToken(
   return numUpdatedRows === 1n;
 }
 
-/** Notes that a session is in use, so that it does not end for being idle. */
+/** Records that a session is in use, so that it does not end for being idle. */
 export async function touchSession(db: Db, sessionId: string, now: Date): Promise<void> {
   await db
     .updateTable("auth.sessions")
@@ -146,12 +149,11 @@ export async function touchSession(db: Db, sessionId: string, now: Date): Promis
     .execute();
 }
 
-/** Ends a session. */
 export async function deleteSession(trx: Trx, sessionId: string): Promise<void> {
   await trx.deleteFrom("auth.sessions").where("id", "=", sessionId).execute();
 }
 
-/** Ends a session by the token that it has, if it has it still. */
+/** Ends a session, if this is still its token. */
 export async function deleteCurrent(trx: Trx, sessionId: string, current: Buffer): Promise<void> {
   await trx
     .deleteFrom("auth.sessions")
@@ -160,7 +162,7 @@ export async function deleteCurrent(trx: Trx, sessionId: string, current: Buffer
     .execute();
 }
 
-/** Ends a session by the token that it had before. `false`: it had ended, or has another by now. */
+/** Ends a session by its previous token. @returns `false` when it had ended or was replaced again */
 export async function deleteReplaced(trx: Trx, sessionId: string, previous: Buffer): Promise<boolean> {
   const { numDeletedRows } = await trx
     .deleteFrom("auth.sessions")
@@ -170,7 +172,7 @@ export async function deleteReplaced(trx: Trx, sessionId: string, previous: Buff
   return numDeletedRows === 1n;
 }
 
-/** Ends the person's sessions, but for `except`. @returns how many */
+/** Ends the person's sessions except one. @returns how many */
 export async function deleteSessions(trx: Trx, userId: string, except: string | null): Promise<number> {
   const { numDeletedRows } = await trx
     .deleteFrom("auth.sessions")
@@ -180,12 +182,11 @@ export async function deleteSessions(trx: Trx, userId: string, except: string | 
   return Number(numDeletedRows);
 }
 
-/** Removes sessions that have ended by themselves. */
 export async function deleteEndedSessions(db: Db): Promise<void> {
   await sql`delete from auth.sessions s where not ${isLive}`.execute(db);
 }
 
-/** The person's live sessions, the one seen last first. */
+/** The person's live sessions, last seen first. */
 export function listSessions(db: Db, userId: string) {
   return db
     .selectFrom("auth.sessions as s")

@@ -20,9 +20,8 @@ type Person = Actor & { email: string; name: string };
 type Account = { accountId: string; organizationId: string; accountName: string };
 
 /**
- * A person mints an API key for their account's agents. They and the account's owners are mailed, and the audit has
- * it.
- * @param request.id drawn by the form, which so counts once
+ * Creates an API key for an account's agents. Mails the person and the account's owners, and records an audit entry.
+ * @param request.id drawn by the form, which makes a second submit idempotent
  * @throws Problem not_found, not_permitted for a viewer, presence_lapsed, form_refused, token_limit_reached; as
  * `holdActor`
  */
@@ -50,9 +49,10 @@ export async function mintKey(
 }
 
 /**
- * A person revokes an API key of their account, and all that it has minted, at once. They and the account's owners are
- * mailed, unless all of it was revoked before.
- * @param revocation.endWebhooks what ends the webhooks of those in this transaction, and says how many; absent: they go on
+ * Revokes an API key and its descendants. Mails the person and the account's owners, unless nothing was left to
+ * revoke.
+ * @param revocation.endWebhooks deletes the keys' webhooks in this transaction and returns how many; absent: they
+ * stay
  * @throws Problem not_found, not_permitted for a viewer; as `holdActor`
  */
 export async function revokeKey(

@@ -33,11 +33,11 @@ export type { Invitation } from "../accounts/invitation-service.ts";
 /** What the page behind an invitation shows. */
 export type InvitationView = {
   invitation: invitations.Invitation;
-  /** Whether the e-mail signs in already: then its person accepts signed in, and no password is set. */
+  /** Whether the email has a sign-in already. Its person then accepts while signed in, and sets no password. */
   known: boolean;
 };
 
-/** Reads an invitation and changes nothing; `undefined`: unknown, used, replaced or expired, all alike. */
+/** Reads an invitation; changes nothing. @returns `undefined` when it is unknown, used, replaced or expired */
 export async function viewInvitation(
   { db }: SessionDeps,
   secret: string,
@@ -48,9 +48,9 @@ export async function viewInvitation(
 }
 
 /**
- * Accepts an invitation for a person who has no sign-in yet: makes it, with their password, and signs them in, in the
- * transaction that uses the invitation up.
- * @returns the cookie to set; `undefined` when the invitation cannot be accepted (now, or by a new person)
+ * Accepts an invitation for a person without a sign-in. Creates the person with their password and signs them in, in
+ * the transaction that uses the invitation up.
+ * @returns the cookie to set; `undefined` when the invitation cannot be accepted now, or not by a new person
  * @throws Problem unavailable {retryAfterSeconds}
  */
 export async function acceptAsNewPerson(
@@ -72,7 +72,7 @@ export async function acceptAsNewPerson(
 }
 
 /**
- * Accepts an invitation and makes the sign-in of its person, in one transaction: for the demo.
+ * Accepts an invitation and creates its person, in one transaction, for the demo.
  * @param hash of their password
  */
 export async function joinWithPassword(db: Db, secret: string, hash: string, origin: Origin): Promise<void> {
@@ -80,7 +80,7 @@ export async function joinWithPassword(db: Db, secret: string, hash: string, ori
   await inTransaction(db, work).catch(unlessKnown);
 }
 
-/** @throws AlreadyKnown, when somebody has made the person meanwhile: two invitations of one person at once */
+/** @throws AlreadyKnown when two invitations of one person are accepted at once, and the other one was first */
 async function join(
   trx: Trx,
   secret: string,
@@ -100,8 +100,8 @@ async function join(
 }
 
 /**
- * Accepts an invitation for the signed-in person whom it names. Never touches their password.
- * @returns the invitation; `undefined` when it cannot be accepted, or names somebody else
+ * Accepts an invitation for the signed-in person whom it names. Leaves their password as it is.
+ * @returns the invitation; `undefined` when it cannot be accepted, or names another person
  * @throws Problem own_passkey_required; as `holdActor`
  */
 export async function acceptAsMember(
@@ -126,7 +126,7 @@ type Owner = Actor & {
   memberships: readonly { accountId: string; role: MemberRole }[];
 };
 
-/** The invitations that wait for this person's consent, in all accounts that they own. */
+/** The invitations that need an owner's consent, in all accounts that the person owns. */
 export async function listWaitingForConsent(
   { db }: SessionDeps,
   { memberships }: Pick<Owner, "memberships">,
@@ -138,11 +138,11 @@ export async function listWaitingForConsent(
 }
 
 /**
- * An owner consents to an invitation, which their passkey signs where the account confirms with passkeys only; or
- * refuses it.
- * @param asked.role the one that they were shown
- * @returns the invitation; `undefined` when it does not wait, or asks for another role by now; `pending`: a second person
- * must agree first
+ * Records an owner's consent to an invitation, or their refusal. Where the account confirms with passkeys only, their
+ * passkey signs the consent.
+ * @param asked.role the role that the owner was shown
+ * @returns the invitation; `undefined` when it needs no consent, or names another role by now; `pending`: a second
+ * person must agree first
  * @throws Problem presence_lapsed; as `proveAct` and `holdActor`
  */
 export async function decideInvitation(
@@ -189,7 +189,7 @@ type Step = {
 };
 
 /**
- * Consents to an invitation, in the transaction of whoever acts last for it.
+ * Consents to an invitation, in the transaction of the last person who must agree.
  * @param owner the user id of the owner who consents
  */
 export function consentNow(
@@ -215,7 +215,7 @@ async function decideNow(
   return invitation;
 }
 
-/** An invitation that waits for an owner's consent; `undefined`: it does not. */
+/** An invitation that needs an owner's consent; `undefined` when it does not. */
 export async function findWaiting(
   db: Db,
   accountId: string,
@@ -225,7 +225,7 @@ export async function findWaiting(
   return waiting.find((one) => one.invitationId === invitationId);
 }
 
-/** What an owner signs to consent to an invitation: the operator may have changed its role since. */
+/** What an owner signs to consent to an invitation. Names the role, as the operator may have changed it since. */
 export function consentAct({ accountId, invitationId: id, name, email, role }: invitations.Invitation): Act {
   const terms = { subject: { kind: "invitation", id }, from: null, to: { name, email, role } };
   return { action: "member", accountId, terms };

@@ -2,7 +2,7 @@ import type { MemberRole } from "../database/schema.ts";
 import { line, type MailLine, named, own, who } from "../mail/line.ts";
 import type { Mail } from "../mail/service.ts";
 
-/** What people are mailed about keys and members of an account. */
+/** Mails about API keys and members of an account. */
 type Context = { appName: string; publicUrl: string };
 type Person = { email: string; name: string };
 type Change = { by: Person; accountName: string };
@@ -14,7 +14,7 @@ const A_ROLE: Record<MemberRole, MailLine> = {
 };
 
 const NOT_RIGHT = (publicUrl: string, place: "keys" | "members"): MailLine[] => [
-  line`If that is not right, change it at once:`,
+  line`If that’s wrong, change it at once:`,
   own(`${publicUrl}/settings/${place}`),
 ];
 
@@ -29,10 +29,10 @@ export function inviteMail(
     subject: line`${own(appName)}: an invitation to ${named(accountName)}`,
     paragraphs: [
       line`Hello,`,
-      line`${who(by)} invites you into the account ${named(accountName)}, as ${A_ROLE[role]}.`,
-      line`This link works once, for 24 hours, and is for you alone:`,
+      line`${who(by)} invites you to the account ${named(accountName)}, as ${A_ROLE[role]}.`,
+      line`This link is for you alone. It works once, within 24 hours:`,
       own(`${publicUrl}/invite?token=${secret}`),
-      line`If you do not know what this is about, do nothing.`,
+      line`If you don’t know what this is about, ignore this email.`,
     ],
   };
 }
@@ -47,7 +47,7 @@ export function keyMintedMail(
     subject: line`${own(appName)}: a new API key for ${named(accountName)}`,
     paragraphs: [
       line`Hello,`,
-      line`${who(by)} has made the API key ${named(keyName)} (${own(preview)}) for the account ${named(accountName)}. It may ${own(may)}.`,
+      line`${who(by)} created the API key ${named(keyName)} (${own(preview)}) for the account ${named(accountName)}. It may ${own(may)}.`,
       ...NOT_RIGHT(publicUrl, "keys"),
     ],
   };
@@ -70,9 +70,9 @@ export function keyRevokedMail(
     subject: line`${own(appName)}: an API key of ${named(accountName)} was revoked`,
     paragraphs: [
       line`Hello,`,
-      line`${who(by)} has revoked the API key ${named(keyName)} (${own(preview)}) of the account ${named(accountName)}.`,
-      ...(ended > 1 ? [line`The keys that it had created are revoked too: ${ended} in all.`] : []),
-      ...(webhooksEnded > 0 ? [line`Webhooks that they had created are deleted: ${webhooksEnded}.`] : []),
+      line`${who(by)} revoked the API key ${named(keyName)} (${own(preview)}) of the account ${named(accountName)}.`,
+      ...(ended > 1 ? [line`The keys that it had created were revoked too: ${ended} in all.`] : []),
+      ...(webhooksEnded > 0 ? [line`Webhooks that they had created were deleted: ${webhooksEnded}.`] : []),
       ...NOT_RIGHT(publicUrl, "keys"),
     ],
   };
@@ -85,10 +85,10 @@ export function memberInvitedMail(
 ): Mail {
   return {
     to: to.email,
-    subject: line`${own(appName)}: somebody was invited to ${named(accountName)}`,
+    subject: line`${own(appName)}: a person was invited to ${named(accountName)}`,
     paragraphs: [
       line`Hello,`,
-      line`${who(by)} has invited ${who(member)} into the account ${named(accountName)}, as ${A_ROLE[role]}.`,
+      line`${who(by)} invited ${who(member)} to the account ${named(accountName)}, as ${A_ROLE[role]}.`,
       ...NOT_RIGHT(publicUrl, "members"),
     ],
   };
@@ -107,7 +107,7 @@ export function roleChangedMail(
       : line`${own(appName)}: a role in ${named(accountName)} has changed`,
     paragraphs: [
       line`Hello,`,
-      line`${who(by)} has made ${isOwn ? line`you` : who(member)} ${A_ROLE[role]} of the account ${named(accountName)}.`,
+      line`${who(by)} made ${isOwn ? line`you` : who(member)} ${A_ROLE[role]} of the account ${named(accountName)}.`,
       ...NOT_RIGHT(publicUrl, "members"),
     ],
   };
@@ -123,14 +123,12 @@ export function memberRemovedMail(
     to: to.email,
     subject: isOwn
       ? line`${own(appName)}: you are no longer in ${named(accountName)}`
-      : line`${own(appName)}: somebody has left ${named(accountName)}`,
+      : line`${own(appName)}: a member of ${named(accountName)} was removed`,
     paragraphs: [
       line`Hello,`,
-      line`${who(by)} has removed ${isOwn ? line`you` : who(member)} from the account ${named(accountName)}.`,
+      line`${who(by)} removed ${isOwn ? line`you` : who(member)} from the account ${named(accountName)}.`,
       ...(isOwn
-        ? [
-            line`You can no longer see or do anything in it. If that is a surprise, ask an owner of the account.`,
-          ]
+        ? [line`You no longer have access to it. If you didn’t expect this, ask an owner of the account.`]
         : NOT_RIGHT(publicUrl, "members")),
     ],
   };

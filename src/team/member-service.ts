@@ -31,7 +31,7 @@ import { askForSecondPerson, needsSecondPerson } from "./pending-service.ts";
 type Owner = Actor & { email: string; name: string };
 type Account = { accountId: string; accountName: string };
 
-/** Who is removed, and what goes with them. Webhooks are above this feature: whoever calls knows how they end. */
+/** A removal, and what is revoked with it. The caller passes how webhooks end, as they are a higher layer. */
 export type Removal = {
   member: Shown;
   revokeKeys: boolean;
@@ -43,13 +43,13 @@ export type Invited = { email: string; name: string; role: MemberRole };
 type Shown = Pick<MemberRow, "id" | "name" | "email" | "role">;
 /** `shown`: the `updatedAt` of the member who was shown. */
 export type RoleChange = { member: Shown; role: MemberRole; shown: string };
-/** What was done, and the cookie to set where a passkey has signed it. */
+/** The result, and the cookie to set where a passkey has signed the change. */
 export type Done<T> = { value: T; cookie: string | undefined };
 
 /**
- * All of these are an owner's: signed by their passkey where the account confirms with passkeys only, else with a proof
- * younger than 5 minutes. Each records an audit entry, with the signature. Each may throw what `proveAct` and `holdActor`
- * do.
+ * A change by an owner. Their passkey signs it where the account confirms with passkeys only; otherwise it needs a
+ * proof of presence younger than 5 minutes. Each change records an audit entry with the signature, and may throw what
+ * `proveAct` and `holdActor` throw.
  */
 export type Step = { trx: Trx; now: Date; owner: Owner; account: Account; origin: Origin; proof: object };
 
@@ -58,9 +58,10 @@ export const PENDING = "pending";
 export type Pending = typeof PENDING;
 
 /**
- * Invites a person into the account; as an owner does it, it waits for no consent. They are mailed the link, and the
- * other owners that they were invited.
- * @returns the invitation's secret, for a service that sends no mail; `PENDING` where a second person must agree first
+ * Invites a person to the account. Needs no consent, as an owner does it. Mails the person the link, and the other
+ * owners a notice.
+ * @returns the invitation's secret, for a service that sends no mail; `PENDING` where a second person must agree
+ * first
  * @throws Problem not_found, not_permitted, member_active, rate_limited after 20 in 24 hours
  */
 export async function inviteByOwner(
@@ -79,7 +80,7 @@ export async function inviteByOwner(
 }
 
 /**
- * Invites a person, in the transaction of whoever acts last for it.
+ * Invites a person, in the transaction of the last person who must agree.
  * @param owner the user id of the owner who invites
  */
 export async function inviteNow(
@@ -100,8 +101,8 @@ export async function inviteNow(
 }
 
 /**
- * Gives a member another role; they and the other owners are mailed.
- * @returns the member as they were; `PENDING` where a second person must agree first
+ * Changes a member's role. Mails them and the other owners.
+ * @returns the member before the change; `PENDING` where a second person must agree first
  * @throws Problem second_person_missing, not_found, not_permitted, statement_stale, last_owner
  */
 export async function changeRole(
@@ -120,7 +121,7 @@ export async function changeRole(
   });
 }
 
-/** Gives a member another role, in the transaction of whoever acts last for it. */
+/** Changes a member's role, in the transaction of the last person who must agree. */
 export async function changeRoleNow(
   step: Step,
   { config }: Pick<SessionDeps, "config">,
@@ -136,11 +137,11 @@ export async function changeRoleNow(
 }
 
 /**
- * Removes a member, or withdraws an invitation. A member stays signed in, as they may be in other accounts: whoever
- * acts is looked at when they act. They and the other owners are mailed.
- * @param revokeKeys whether the API keys die that they have made, and so have seen
- * @param endWebhooks what ends their webhooks in this transaction, and says how many; absent: they go on
- * @returns the member as they were
+ * Removes a member or withdraws an invitation. Mails the member and the other owners. The member stays signed in, as
+ * they may belong to other accounts; each of their acts checks the membership.
+ * @param revokeKeys whether to revoke the API keys that they created, whose secrets they have seen
+ * @param endWebhooks deletes their webhooks in this transaction and returns how many; absent: they stay
+ * @returns the member before the removal
  * @throws Problem not_found, not_permitted, last_owner, statement_stale
  */
 export async function removeMember(
@@ -182,7 +183,7 @@ export function inviteAct(accountId: string, { email, name, role }: Invited): Ac
   return { action: "member", accountId, terms: { subject, from: null, to: { ...person, role } } };
 }
 
-/** What an owner signs to give a member another role, as the page that was shown had them. */
+/** What an owner signs to change a member's role. Names the role and time that the page showed. */
 export function roleAct(accountId: string, { member, role, shown }: RoleChange): Act {
   const { id, name, email } = member;
   const from = { name, email, role: member.role, asOf: shown };
@@ -193,7 +194,7 @@ export function roleAct(accountId: string, { member, role, shown }: RoleChange):
   };
 }
 
-/** What an owner signs to remove a member, or to withdraw an invitation. */
+/** What an owner signs to remove a member or withdraw an invitation. */
 export function removalAct(accountId: string, { member, revokeKeys, endWebhooks }: Removal): Act {
   const { id, name, email, role } = member;
   const to = { role: null, keysRevoked: revokeKeys, webhooksDeleted: endWebhooks !== undefined };
@@ -220,7 +221,7 @@ async function asOwner<T>(
   );
 }
 
-/** Leaves a change that adds somebody who may decide to a second person, where there must be two. */
+/** Leaves a change that adds a decider to a second person, where the account requires two. @returns whether it did */
 async function askSecond(
   { trx, now, owner, account, origin, proof }: Step,
   { config }: Pick<SessionDeps, "config">,
@@ -247,7 +248,7 @@ async function record(
   await recordAudit(trx, entry, now);
 }
 
-/** Tells the owners of a change, but for the one who made it; and first whom it concerns. */
+/** Mails the member concerned, then the other owners; not the owner who made the change. */
 async function mailOwners(
   { trx, now, owner, account }: Step,
   mail: (to: { email: string; name: string }) => Mail,

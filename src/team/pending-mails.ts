@@ -6,7 +6,7 @@ import type { Mail } from "../mail/service.ts";
 type Context = { appName: string; publicUrl: string };
 type Person = { email: string; name: string };
 
-/** Mails somebody who may decide that a change waits for them to agree. */
+/** Mails a decider that a change needs their agreement. */
 export function changeAskedMail(
   { appName, publicUrl }: Context,
   to: Person,
@@ -19,18 +19,18 @@ export function changeAskedMail(
 ): Mail {
   return {
     to: to.email,
-    subject: line`${own(appName)}: a change of ${named(accountName)} needs a second person`,
+    subject: line`${own(appName)}: a change in ${named(accountName)} needs a second person`,
     paragraphs: [
       line`Hello,`,
-      line`${who(by)} asks for a change of the account ${named(accountName)}:`,
+      line`${who(by)} asks for this change in the account ${named(accountName)}:`,
       ...described(terms),
-      line`Two people must agree to it. It takes effect once another owner or approver has agreed, until ${own(formatTime(expiresAt))}. You can agree or refuse here:`,
+      line`Two people must agree to it. It takes effect once another owner or approver agrees, before ${own(formatTime(expiresAt))}. Agree or refuse here:`,
       own(`${publicUrl}/settings/members`),
     ],
   };
 }
 
-/** Mails the person who asked for a change that it was agreed to, or refused. */
+/** Mails the person who asked for a change that it was agreed to or refused. */
 export function changeEndedMail(
   { appName, publicUrl }: Context,
   to: Person,
@@ -44,19 +44,19 @@ export function changeEndedMail(
   const outcome = agreed ? line`agreed to` : line`refused`;
   return {
     to: to.email,
-    subject: line`${own(appName)}: a change of ${named(accountName)} was ${agreed ? line`agreed to` : line`refused`}`,
+    subject: line`${own(appName)}: a change in ${named(accountName)} was ${outcome}`,
     paragraphs: [
       line`Hello,`,
-      line`${who(by)} has ${outcome} what you asked for in the account ${named(accountName)}:`,
+      line`${who(by)} ${outcome} the change that you asked for in the account ${named(accountName)}:`,
       ...described(terms),
       own(`${publicUrl}/settings/members`),
     ],
   };
 }
 
-const NAMES: Record<string, MailLine> = { name: line`name`, email: line`e-mail`, role: line`role` };
+const NAMES: Record<string, MailLine> = { name: line`name`, email: line`email`, role: line`role` };
 
-/** What is changed, value by value: each was user-supplied, or may be by what carries this next. */
+/** The change, value by value. Each value may be user-supplied. */
 function described({ from, to }: ChangeTerms): MailLine[] {
   return Object.entries(to).map(([key, value]) => {
     const label = NAMES[key] ?? named(key);

@@ -9,24 +9,23 @@ import { isUuid, newId } from "../lib/ids.ts";
 import type { Origin } from "../lib/origin.ts";
 import { Problem } from "../lib/problems.ts";
 import type { Change } from "../lib/statement.ts";
-import { addSeconds, SECOND } from "../lib/time.ts";
+import { addSeconds, DAY_SECONDS, SECOND } from "../lib/time.ts";
 import { queueMail } from "../mail/service.ts";
 import { changeAskedMail } from "./pending-mails.ts";
 import * as store from "./pending-store.ts";
 
 export type { PendingChange } from "./pending-store.ts";
 
-const LASTS_SECONDS = 3 * 24 * 60 * 60;
-const DAY_SECONDS = 24 * 60 * 60;
-/** So many changes may be asked for in 24 hours: each is mailed to all who may decide. */
+const LASTS_SECONDS = 3 * DAY_SECONDS;
+/** The most changes that may be asked for in 24 hours, as each is mailed to all deciders. */
 const ASKED_A_DAY = 20;
 
 /**
- * Whether a second person must agree before somebody who may decide is added, as a second person signs the account's large
- * payments (CONTRACT.md §1, Two people). Whoever calls holds the account.
- * @param operatorAsks whether it is the operator who asks for the change: where nobody second is there, they and the owner
+ * Whether a second person must agree before a decider is added, as in an account where two people sign large payments
+ * (CONTRACT.md §1, Two people). The caller holds the account.
+ * @param operatorAsks whether the operator asks for the change: without a second decider, the operator and the owner
  * are the two
- * @throws Problem second_person_missing when a second person must agree and nobody could
+ * @throws Problem second_person_missing when a second person must agree and the account has none
  */
 export async function needsSecondPerson(
   trx: Trx,
@@ -42,8 +41,8 @@ export async function needsSecondPerson(
 }
 
 /**
- * Writes down a change that takes effect once a second person agrees to it, records it, and mails the others who may decide.
- * It replaces an earlier one of the same subject. Whoever calls holds the account and has had the change signed.
+ * Stores a change that takes effect once a second person agrees, records it and mails the other deciders. Replaces an
+ * earlier change of the same subject. The caller holds the account and has checked the signature.
  * @throws Problem rate_limited after 20 in 24 hours
  */
 export async function askForSecondPerson(
@@ -62,7 +61,7 @@ export async function askForSecondPerson(
   const { account, by, act, request, kept, origin } = asked;
   const { accountId, accountName } = account;
   const { action, terms } = act;
-  if (action === "passkey") throw new TypeError("a passkey belongs to its person alone");
+  if (action === "passkey") throw new TypeError("a passkey change needs no second person");
   await assertMayAsk(trx, accountId, now);
   const subject = `${terms.subject.kind}:${terms.subject.id}`;
   await store.endChange(trx, { accountId, subject }, "replaced", by.userId, now);
@@ -82,12 +81,14 @@ export async function askForSecondPerson(
     await queueMail(trx, changeAskedMail(config, to, said), now);
 }
 
-/** The account's changes that wait for a second person. */
+/** The account's changes that need a second person. */
 export async function listPendingChanges(db: Db, accountId: string): Promise<store.PendingChange[]> {
   return store.listOpen(db, accountId, await readClock(db));
 }
 
-/** One of them; `undefined`: it is decided, its time is over, or who asked for it owns the account no more. */
+/**
+ * One pending change; `undefined` when it is decided or expired, or when the person who asked is no longer an owner.
+ */
 export async function findPendingChange(
   db: Db,
   accountId: string,

@@ -14,7 +14,7 @@ export type PendingChange = {
   expiresAt: Date;
 };
 
-/** Open changes of the account whose time is not over, and that were asked for by somebody who still owns it. */
+/** Open, unexpired changes of the account that were asked for by a person who still owns it. */
 function selectOpen(db: Db, accountId: string, now: Date) {
   return db
     .selectFrom("pending_changes as p")
@@ -39,7 +39,7 @@ function selectOpen(db: Db, accountId: string, now: Date) {
     ]);
 }
 
-/** The account's open changes, the oldest first. */
+/** The account's open changes, oldest first. */
 export function listOpen(db: Db, accountId: string, now: Date): Promise<PendingChange[]> {
   return selectOpen(db, accountId, now).orderBy("p.asked_at").orderBy("p.id").execute();
 }
@@ -77,7 +77,7 @@ export async function insertChange(
     .execute();
 }
 
-/** Ends the open change of that id or of that subject, whether its time is over or not. */
+/** Ends the open change of that id or subject, expired or not. */
 export async function endChange(
   trx: Trx,
   { accountId, ...which }: { accountId: string } & ({ id: string } | { subject: string }),
@@ -96,7 +96,7 @@ export async function endChange(
   ).execute();
 }
 
-/** How many changes were asked for in the account since then, and when the first of them was. */
+/** How many changes were asked for in the account since then, and when the first one was. */
 export function countAsked(
   trx: Trx,
   accountId: string,

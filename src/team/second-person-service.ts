@@ -15,24 +15,24 @@ import { consentToUpgradeNow } from "./upgrade-service.ts";
 
 type Person = Actor & { email: string; name: string };
 
-/** What became of a change; `invited`: whom it has invited, with the secret of the invitation. */
+/** The outcome of a change; `invited`: the person whom it invited, with the secret of the invitation. */
 export type ChangeDecided = {
   decided: boolean;
   cookie?: string | undefined;
   invited?: { email: string; name: string; secret: string };
 };
 
-/** What the second person signs: the statement that the first one has signed. */
+/** What the second person signs: the same statement as the first. */
 export function pendingAct({ accountId, action, terms }: PendingChange): Change {
   return { action, accountId, terms };
 }
 
 /**
- * Another member who may decide agrees to a change, which takes effect then; or any of them refuses it, who asked for it too,
- * without a further proof (CONTRACT.md §1, Two people).
- * @returns `decided: false`: it is decided already, its time is over, or who asked for it owns the account no more
- * @throws Problem not_permitted when they agree to what they asked for themselves, account_frozen; what the change throws;
- * as `proveAct` and `holdActor`
+ * A second decider agrees to a change, which takes effect then. Any decider may refuse it, and the person who asked
+ * may withdraw it, without a further proof (CONTRACT.md §1, Two people).
+ * @returns `decided: false` when it is decided or expired, or when the person who asked is no longer an owner
+ * @throws Problem not_permitted when they agree to their own change, account_frozen; what the change throws; as
+ * `proveAct` and `holdActor`
  */
 export async function decideChange(
   deps: SessionDeps,

@@ -7,7 +7,7 @@ type Person = { email: string; name: string };
 
 export type UpgradeSaid = { accountName: string; member: Person; role: string; effectiveAt: Date | null };
 
-/** Mails a member that the operator asks for more rights for somebody, and how to stop that. */
+/** Mails a member that the operator asks for more rights for a member, and how to stop it. */
 export function upgradeAskedMail(
   { appName, publicUrl }: Context,
   to: Person,
@@ -15,28 +15,28 @@ export function upgradeAskedMail(
 ): Mail {
   return {
     to: to.email,
-    subject: line`${own(appName)}: a new ${own(role)} is asked for in ${named(accountName)}`,
+    subject: line`${own(appName)}: the operator asks for a new ${own(role)} in ${named(accountName)}`,
     paragraphs: [
       line`Hello,`,
       line`The operator of this service asks to make ${who(member)} an ${own(role)} of the account ${named(accountName)}.`,
       effectiveAt === null
-        ? line`An owner has to consent before this takes effect.`
-        : line`No owner has signed in for 30 days, so this takes effect by itself on ${own(formatTime(effectiveAt))}, unless an owner signs in or any member objects before.`,
+        ? line`It takes effect once an owner consents.`
+        : line`No owner has signed in for 30 days. So it takes effect on ${own(formatTime(effectiveAt))}, unless an owner signs in or a member objects before then.`,
       line`Consent or object here:`,
       own(`${publicUrl}/settings/members`),
     ],
   };
 }
 
-/** Mails a member what became of it. */
+/** Mails a member how an upgrade ended. */
 export function upgradeEndedMail(
   { appName, publicUrl }: Context,
   to: Person,
   { accountName, member, role, given }: Omit<UpgradeSaid, "effectiveAt"> & { given: boolean },
 ): Mail {
   const outcome = given
-    ? line`is an ${own(role)} of the account`
-    : line`does not become an ${own(role)} of the account`;
+    ? line`is now an ${own(role)} of the account`
+    : line`will not become an ${own(role)} of the account`;
   return {
     to: to.email,
     subject: given
@@ -44,8 +44,8 @@ export function upgradeEndedMail(
       : line`${own(appName)}: no new ${own(role)} in ${named(accountName)}`,
     paragraphs: [
       line`Hello,`,
-      line`${who(member)} ${outcome} ${named(accountName)}, as the operator of this service had asked.`,
-      line`See who the members are:`,
+      line`${who(member)} ${outcome} ${named(accountName)}. The operator of this service had asked for it.`,
+      line`See the members:`,
       own(`${publicUrl}/settings/members`),
     ],
   };

@@ -29,15 +29,15 @@ type Deps = { db: Db; config: { appName: string; publicUrl: string } };
 type Account = { accountId: string; accountName: string };
 type Person = Actor & { name: string };
 
-/** An account whose owners have not signed in for so long has nobody who could consent. */
+/** After this long without a sign-in by an owner, no owner counts as able to consent. */
 const OWNERS_AWAY_SECONDS = 30 * DAY_SECONDS;
 const EFFECTIVE_AFTER_SECONDS = 3 * DAY_SECONDS;
 const SWEPT_AT_MOST = 500;
 
 /**
- * Records that the operator asks for more rights for an active member (CONTRACT.md §8), and mails all members. Whoever calls
- * holds the account, has made sure that it has an owner, and writes the audit entry.
- * @returns when it takes effect by itself; null: once an owner consents
+ * Records that the operator asks for more rights for an active member (CONTRACT.md §8), and mails all members. The
+ * caller holds the account, has checked that it has an owner, and records the audit entry.
+ * @returns when it takes effect without consent; null: it needs an owner's consent
  */
 export async function askForUpgrade(
   trx: Trx,
@@ -56,8 +56,8 @@ export async function askForUpgrade(
 }
 
 /**
- * Keeps the operator from taking away the last owner who could consent or object: those who are left have been away for so
- * long that the operator's own upgrades would take effect by themselves. Whoever calls holds the account.
+ * Refuses to remove the last owner who could consent or object. Otherwise the remaining owners would all count as
+ * away, and the operator's own upgrades would take effect without consent. The caller holds the account.
  * @throws Problem last_owner
  */
 export async function assertOwnerStays(
@@ -71,7 +71,7 @@ export async function assertOwnerStays(
     throw new Problem("last_owner");
 }
 
-/** Ends what the operator has asked for a member. Whoever calls holds the account. */
+/** Ends the member's open upgrade. The caller holds the account. @returns whether there was one */
 export async function withdrawUpgrade(
   trx: Trx,
   accountId: string,
@@ -81,14 +81,14 @@ export async function withdrawUpgrade(
   return (await store.endOpen(trx, { accountId, memberId }, "withdrawn", now)) !== undefined;
 }
 
-/** What the operator has asked for in the account and still may come about. */
+/** The open upgrades of the account that an owner's sign-in has not ended. */
 export async function listUpgrades(db: Db, accountId: string): Promise<Upgrade[]> {
   const open = await store.listOpen(db, accountId);
   const standing = await Promise.all(open.map(async (one) => !(await endedBySignIn(db, one))));
   return open.filter((_, i) => standing[i]);
 }
 
-/** An upgrade that an owner may decide, or any member object to; `undefined`: it is over. */
+/** An upgrade that an owner may decide, or a member object to; `undefined` when it has ended. */
 export function findUpgrade(db: Db, accountId: string, upgradeId: string): Promise<Upgrade | undefined> {
   return findStanding(db, accountId, upgradeId);
 }
@@ -110,9 +110,10 @@ export function upgradeAct({
 }
 
 /**
- * An owner consents, signed by a passkey where the account confirms with passkeys only, or refuses. A frozen account can
- * only refuse.
- * @returns whether it was still open, `pending` where a second person must agree first, and the cookie of a session that the signature has renewed
+ * An owner consents to an upgrade or refuses it. A passkey signs the consent where the account confirms with passkeys
+ * only. A frozen account can only refuse.
+ * @returns whether it was still open; `pending` where a second person must agree first; the cookie of a session that
+ * the signature has renewed
  * @throws as `proveAct` and `holdActor`
  */
 export async function decideUpgrade(
@@ -151,8 +152,8 @@ export async function decideUpgrade(
 }
 
 /**
- * Consents to an upgrade, in the transaction of whoever acts last for it.
- * @returns `false`: it is over
+ * Consents to an upgrade, in the transaction of the last person who must agree.
+ * @returns `false` when it has ended
  */
 export async function consentToUpgradeNow(
   step: {
@@ -174,8 +175,8 @@ export async function consentToUpgradeNow(
 }
 
 /**
- * Any member objects to what would take effect without an owner.
- * @returns `false`: it is no longer open, or an owner decides it
+ * Any member objects to an upgrade that would take effect without an owner.
+ * @returns `false` when it has ended, or needs an owner's consent
  * @throws as `holdActor`
  */
 export function objectToUpgrade(
@@ -195,8 +196,8 @@ export function objectToUpgrade(
 }
 
 /**
- * Brings about what is due in accounts that are not frozen: ends what an owner's sign-in has ended, gives the role after 72 hours, and until then mails all
- * members each day. One account a transaction.
+ * Advances the timed upgrades of accounts that are not frozen. Ends those that an owner's sign-in has ended, gives
+ * the role after 72 hours, and until then mails all members each day. One account a transaction.
  */
 export async function sweepUpgrades({ db, config }: Deps): Promise<void> {
   for (const { accountId, id } of await store.listTimed(db, SWEPT_AT_MOST))
@@ -257,7 +258,7 @@ async function findStanding(db: Db, accountId: string, id: string): Promise<Upgr
   return upgrade === undefined || (await endedBySignIn(db, upgrade)) ? undefined : upgrade;
 }
 
-/** Whether an owner has come back since, who ends what would have taken effect without them. */
+/** Whether an owner has signed in since, which ends an upgrade that would take effect without consent. */
 async function endedBySignIn(db: Db, { accountId, effectiveAt, askedAt }: Upgrade): Promise<boolean> {
   return effectiveAt !== null && (await ownersSignedIn(db, accountId, askedAt));
 }

@@ -12,7 +12,7 @@ export type UpgradeRow = {
   memberRole: MemberRole;
   role: DecidingRole;
   askedAt: Date;
-  /** Null: an owner consents first. */
+  /** Null: it needs an owner's consent. */
   effectiveAt: Date | null;
   mailedAt: Date;
 };
@@ -40,7 +40,7 @@ function selectOpen(db: Db, accountId: string) {
     ]);
 }
 
-/** The account's open upgrades of active members, the oldest first. */
+/** The account's open upgrades of active members, oldest first. */
 export function listOpen(db: Db, accountId: string): Promise<UpgradeRow[]> {
   return selectOpen(db, accountId).orderBy("u.asked_at").orderBy("u.id").execute();
 }
@@ -76,7 +76,7 @@ export async function insertUpgrade(
     .execute();
 }
 
-/** Ends the member's open upgrade, if there is one. @returns which it was */
+/** Ends the member's open upgrade. @returns its id, if there was one */
 export async function endOpen(
   trx: Trx,
   { accountId, memberId }: { accountId: string; memberId: string },
@@ -105,8 +105,8 @@ export async function markMailed(trx: Trx, { accountId, id }: UpgradeRow, now: D
 }
 
 /**
- * Open upgrades of active members that take effect by themselves, in any account that is not frozen, those mailed
- * longest ago first.
+ * Open upgrades that take effect without consent, of active members in accounts that are not frozen. Those mailed
+ * longest ago come first.
  */
 export function listTimed(db: Db, limit: number): Promise<{ accountId: string; id: string }[]> {
   return db

@@ -18,7 +18,7 @@ const FAST_AT_ONCE = 80;
 const SLOW_AT_ONCE = 20;
 export const SOCKETS_AT_MOST = PER_RECEIVER * (FAST_AT_ONCE + SLOW_AT_ONCE);
 
-const LEASE_SECONDS = 30;
+export const LEASE_SECONDS = 30;
 /** An exchange takes 10 s at most; none begins that could outlive the lease. So a turn is 15 s long. */
 const EXCHANGE_SECONDS = 15;
 /** How long a stop waits for attempts under way before it aborts them. */
@@ -26,7 +26,7 @@ const STOP_GRACE = 3 * SECOND;
 const EXPIRED_BATCH = 500;
 const FAILURES_AT_MOST = 10;
 const UNSIGNED = "could not be signed: the operator of this service must fix this";
-const UNSIGNED_WAIT_SECONDS = 60;
+export const UNSIGNED_WAIT_SECONDS = 60;
 
 export type DispatchDeps = {
   db: Db;

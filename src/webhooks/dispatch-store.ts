@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import pg from "pg";
-import { notBefore } from "../database/clock.ts";
+import { notBefore, shortenWaits } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { DeliveryStatus } from "../database/schema.ts";
 import type { Sealed } from "../lib/sealed.ts";
@@ -135,6 +135,28 @@ export async function findNextDelivery(
   const secrets = [{ keyId, bytes: secret }];
   if (oldSecret !== null && oldKeyId !== null) secrets.push({ keyId: oldKeyId, bytes: oldSecret });
   return { ...delivery, secrets };
+}
+
+/**
+ * Shortens leases and waits that a clock set back has made too long.
+ * @param waitSeconds after how many attempts a delivery waits how long
+ */
+export async function shortenWebhookWaits(
+  db: Db,
+  { leaseSeconds, waitSeconds }: { leaseSeconds: number; waitSeconds: readonly number[] },
+): Promise<void> {
+  await shortenWaits(db, "webhook_deliveries", "due_at", {
+    pending: sql`status = 'PENDING'`,
+    seconds: sql`(${waitSeconds}::float8[])[attempts + 1]`,
+  });
+  const pending = sql<boolean>`due_at is not null`;
+  // A webhook is due when the first of its deliveries is.
+  const untilFirst = sql<number>`(
+    select greatest(extract(epoch from min(d.due_at) - now())::float8, 0) from webhook_deliveries d
+    where d.account_id = webhooks.account_id and d.webhook_id = webhooks.id and d.status = 'PENDING'
+  )`;
+  await shortenWaits(db, "webhooks", "leased_until", { pending, seconds: sql`${leaseSeconds}::float8` });
+  await shortenWaits(db, "webhooks", "due_at", { pending, seconds: untilFirst });
 }
 
 /** The webhook's row, locked until the transaction ends. */

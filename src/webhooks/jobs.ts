@@ -8,8 +8,15 @@ import { sweep } from "../jobs/sweep.ts";
 import { keyIdOf, open, type Sealed, seal } from "../lib/sealed.ts";
 import { addSeconds, DAY_SECONDS, SECOND } from "../lib/time.ts";
 import { createDeliveryClient } from "./delivery-client.ts";
-import { createDispatcher, SOCKETS_AT_MOST } from "./dispatch-service.ts";
+import {
+  createDispatcher,
+  LEASE_SECONDS,
+  SOCKETS_AT_MOST,
+  UNSIGNED_WAIT_SECONDS,
+} from "./dispatch-service.ts";
+import { shortenWebhookWaits } from "./dispatch-store.ts";
 import * as store from "./retention-store.ts";
+import { WAITS } from "./schedule.ts";
 import { listSealedByOthers, type StoredSecrets, writeResealed } from "./secret-store.ts";
 import { secretContext, type WebhookDeps } from "./service.ts";
 import { targetRules } from "./target.ts";
@@ -41,6 +48,12 @@ export function deliverWebhooks(
       await client.close();
     },
   };
+}
+
+/** Shortens what a step back of the database's clock has made wait too long. Several processes may run it at once. */
+export function shortenWaits(db: Db): Promise<void> {
+  const waitSeconds = [UNSIGNED_WAIT_SECONDS, ...WAITS];
+  return shortenWebhookWaits(db, { leaseSeconds: LEASE_SECONDS, waitSeconds });
 }
 
 /** Deletes deliveries after 30 days, and those of deleted webhooks at once. @returns how many */

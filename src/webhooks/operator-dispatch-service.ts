@@ -12,13 +12,13 @@ import { OPERATOR_SECRET } from "./operator-service.ts";
 import * as store from "./operator-store.ts";
 import { signatureHeaders } from "./signature.ts";
 
-const LEASE_SECONDS = 30;
+export const LEASE_SECONDS = 30;
 /** An exchange takes 10 s at most; none begins that could outlive the lease. */
 const EXCHANGE_SECONDS = 15;
 const PAGE = 50;
 /** Waits after failed attempts; the last one repeats for ever, as no event is given up. */
 const WAITS = [5, 30, 60, 300] as const;
-const LONGEST_WAIT = 300;
+export const LONGEST_WAIT = 300;
 const UNSIGNED = "could not be signed: SECRETS_KEY lacks the key that sealed the secret";
 
 export type OperatorDispatchDeps = {

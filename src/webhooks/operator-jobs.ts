@@ -1,13 +1,14 @@
 import type { Logger } from "pino";
 import type { ChangeBus } from "../database/change-bus.ts";
+import type { Db } from "../database/connection.ts";
 import { OPERATOR_FEED } from "../events/schemas.ts";
 import { every, type Loop } from "../jobs/every.ts";
 import { keyIdOf, open, type Sealed, seal } from "../lib/sealed.ts";
 import { SECOND } from "../lib/time.ts";
 import { createDeliveryClient } from "./delivery-client.ts";
-import { sendOperatorEvents } from "./operator-dispatch-service.ts";
+import { LEASE_SECONDS, LONGEST_WAIT, sendOperatorEvents } from "./operator-dispatch-service.ts";
 import { OPERATOR_SECRET } from "./operator-service.ts";
-import { findSealedByOther, writeOperatorResealed } from "./operator-store.ts";
+import * as store from "./operator-store.ts";
 import type { WebhookDeps } from "./service.ts";
 import { targetRules } from "./target.ts";
 
@@ -40,16 +41,21 @@ export function deliverOperatorWebhook(
   };
 }
 
+/** Shortens what a step back of the database's clock has made wait too long. Several processes may run it at once. */
+export function shortenOperatorWaits(db: Db): Promise<void> {
+  return store.shortenOperatorWaits(db, { leaseSeconds: LEASE_SECONDS, waitSeconds: LONGEST_WAIT });
+}
+
 /** Seals the webhook's secrets with the newest SECRETS_KEY after a rotation, so that older keys can be taken out. */
 export async function resealOperatorSecrets({ db, config }: WebhookDeps): Promise<void> {
   const { secretsKeys } = config;
   const [newest] = secretsKeys;
   if (newest === undefined) throw new TypeError("there is no key to seal with");
-  const stored = await findSealedByOther(db, keyIdOf(newest));
+  const stored = await store.findSealedByOther(db, keyIdOf(newest));
   if (stored === undefined) return;
   const reseal = (sealed: Sealed) =>
     seal(secretsKeys, open(secretsKeys, sealed, OPERATOR_SECRET), OPERATOR_SECRET);
-  await writeOperatorResealed(db, stored.secret, {
+  await store.writeOperatorResealed(db, stored.secret, {
     secret: reseal(stored.secret),
     oldSecret: stored.oldSecret === null ? null : reseal(stored.oldSecret),
   });

@@ -1,4 +1,5 @@
 import { sql } from "kysely";
+import { shortenWaits } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { Sealed } from "../lib/sealed.ts";
 
@@ -154,6 +155,20 @@ export async function postponeEvent(
     .where("lease", "=", lease)
     .where("cursor", "=", cursor)
     .execute();
+}
+
+/** Shortens a lease or a wait that a clock set back has made longer than `leaseSeconds` or `waitSeconds`. */
+export async function shortenOperatorWaits(
+  db: Db,
+  { leaseSeconds, waitSeconds }: { leaseSeconds: number; waitSeconds: number },
+): Promise<void> {
+  const pending = sql<boolean>`true`;
+  const seconds = sql<number>`case attempts when 0 then 0 else ${waitSeconds}::float8 end`;
+  await shortenWaits(db, "operator_webhook", "leased_until", {
+    pending,
+    seconds: sql`${leaseSeconds}::float8`,
+  });
+  await shortenWaits(db, "operator_webhook", "due_at", { pending, seconds });
 }
 
 export async function dropOperatorLease(db: Db, lease: string): Promise<void> {

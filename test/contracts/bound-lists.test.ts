@@ -23,7 +23,7 @@ const put = ({ account, contract }: Fixture, id: string, body: object = {}) =>
   });
 const list = ({ token }: Fixture, query = "") => call(app, "GET", `${API}/contracts${query}`, { token });
 
-/** Fills a contract with milestones beside the one that it has, each with a description of so many characters. */
+/** Adds milestones to a contract, each with a description of that many characters. */
 async function fill(
   { account }: Fixture,
   contract: string,
@@ -39,7 +39,7 @@ async function fill(
 }
 
 describe("a contract", () => {
-  test("takes its 1,000th milestone and no other, however many come at once, from agents or the operator", async () => {
+  test("a contract takes its 1,000th milestone and no other, also when many come at once", async () => {
     const fixture = await createFixture(app);
     await fill(fixture, fixture.contract, 994);
     const answers = await Promise.all([
@@ -53,7 +53,7 @@ describe("a contract", () => {
     expect(body.contract.milestones).toHaveLength(1_000);
   });
 
-  test("holds 1 MiB of their text, counted in bytes, which no change of a milestone gets past", async () => {
+  test("a contract holds 1 MiB of milestone text in bytes, also after a change of a milestone", async () => {
     const fixture = await createFixture(app);
     await fill(fixture, fixture.contract, 209, { characters: 5_000 });
     expect((await create(fixture, "x".repeat(3_000))).status).toBe(201);
@@ -63,7 +63,7 @@ describe("a contract", () => {
     expect((await put(fixture, fixture.milestone, { description: "Less" })).status).toBe(200);
   });
 
-  test("takes no control characters, of which each would be six bytes in every answer, but lines and tabs", async () => {
+  test("a milestone takes lines and tabs but no other control characters, as each is six bytes in JSON", async () => {
     const fixture = await createFixture(app);
     for (const text of ["\u0001", "a\u000bb", "\u001b[2J"]) {
       expectRefusal(await create(fixture, text), 400, "BAD_REQUEST", { field: "description" });
@@ -73,7 +73,7 @@ describe("a contract", () => {
     expect((await create(fixture, "One\r\n\tTwo")).body.milestone.description).toBe("One\r\n\tTwo");
   });
 
-  test("counts neither what was cancelled nor what was refunded, so that there can be room again", async () => {
+  test("cancelled and refunded milestones do not count towards a contract's limits", async () => {
     const fixture = await createFixture(app);
     await fill(fixture, fixture.contract, 1_000, { status: "CANCELLED" });
     await fill(fixture, fixture.contract, 1_000, { status: "REFUNDED" });
@@ -86,7 +86,7 @@ describe("a contract", () => {
 });
 
 describe("a list of contracts", () => {
-  test("that is too large is refused and not cut short, while a part of it and each contract can be read", async () => {
+  test("a list that is too large is refused, while a part of it and each contract can be read", async () => {
     const fixture = await createFixture(app);
     const contracts = Array.from({ length: 7 }, (_, i) => `full-${i}`);
     for (const id of contracts) {
@@ -111,7 +111,7 @@ describe("a list of contracts", () => {
     expect(one.body.contract.milestones).toHaveLength(210);
   });
 
-  test("counts contracts without milestones too", async () => {
+  test("the list's limit counts contracts without milestones too", async () => {
     const fixture = await createFixture(app);
     await sql`
       insert into contracts (account_id, id, title, job_id, payment_type, status, freelancer_user_id, freelancer_name,

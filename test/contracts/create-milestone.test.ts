@@ -14,7 +14,7 @@ const create = ({ token, contract }: Pick<Fixture, "token" | "contract">, body: 
 const change = ({ account, contract }: Fixture, body: unknown) =>
   operate(app, "PUT", `/accounts/${account}/contracts/${contract}`, body);
 
-/** An account whose contract is paid by volume, at that rate. */
+/** An account with a contract paid by volume at that rate. */
 async function createByVolume(
   paymentType: "PAY_PER_HOUR" | "PAY_PER_LABEL",
   rateUsd: number | null,
@@ -25,7 +25,7 @@ async function createByVolume(
 }
 
 describe("POST /contracts/{contractId}/milestones", () => {
-  test("adds a milestone that is not funded, numbered next, which can then be asked to be funded", async () => {
+  test("creating a milestone adds an unfunded one with the next number, which can be funded", async () => {
     const fixture = await createFixture(app);
     const answer = await create(fixture, {
       name: "Second batch",
@@ -58,7 +58,7 @@ describe("POST /contracts/{contractId}/milestones", () => {
     expect([asked.status, asked.body.approval.milestoneId]).toEqual([202, milestone.id]);
   });
 
-  test("tells of it in the feed, in the same transaction", async () => {
+  test("creating a milestone writes its event in the same transaction", async () => {
     const fixture = await createFixture(app);
     const { milestone } = (await create(fixture, { description: "More", amountUsd: 1 })).body;
     const { events } = (await call(app, "GET", "/updates?limit=200", fixture)).body;
@@ -70,7 +70,7 @@ describe("POST /contracts/{contractId}/milestones", () => {
     });
   });
 
-  test("needs no payment method, which only the request for funding does", async () => {
+  test("creating a milestone needs no payment method", async () => {
     const fixture = await createFixture(app, { card: false });
     const { status, body } = await create(fixture, { description: "More", amountUsd: 1 });
     expect(status).toBe(201);
@@ -79,7 +79,7 @@ describe("POST /contracts/{contractId}/milestones", () => {
     );
   });
 
-  test("numbers those of many callers at once without gaps or twins", async () => {
+  test("milestones created at once have consecutive numbers", async () => {
     const fixture = await createFixture(app);
     const answers = await Promise.all(
       Array.from({ length: 30 }, () => create(fixture, { description: "More", amountUsd: 1 })),
@@ -93,7 +93,7 @@ describe("POST /contracts/{contractId}/milestones", () => {
 describe("its gates", () => {
   const body = { description: "More", amountUsd: 1 };
 
-  test("are those of a fund request: scope, feature, claim", async () => {
+  test("creating a milestone needs the scope, feature and claim of a fund request", async () => {
     const poor = await createFixture(app, { scopes: ["payments:read"] });
     const featureless = await createFixture(app, { features: {} });
     const unclaimed = await createFixture(app);
@@ -114,7 +114,7 @@ describe("its gates", () => {
     expect(await digestRows(db)).toEqual(before);
   });
 
-  test("ask for the fields before the contract, and for the contract before its state", async () => {
+  test("creating a milestone checks the fields, then the contract, then its state", async () => {
     const [mine, theirs] = [await createFixture(app), await createFixture(app)];
     await change(theirs, { status: "ended" });
     const foreign = { token: mine.token, contract: theirs.contract };
@@ -132,7 +132,7 @@ describe("its gates", () => {
     });
   });
 
-  test("a contract that ends meanwhile gets none: it is held, and its state asked then", async () => {
+  test("a contract that ends meanwhile gets no milestone", async () => {
     const fixture = await createFixture(app);
     const where = `account_id = '${accountKey(fixture.account)}' and id = '${fixture.contract}'`;
     await using ending = await holdLock(
@@ -147,7 +147,7 @@ describe("its gates", () => {
   });
 });
 
-describe("a field that is not right", () => {
+describe("an invalid field", () => {
   const fine = { description: "More", amountUsd: 1 };
 
   test.each<[string, unknown, string]>([
@@ -171,7 +171,7 @@ describe("a field that is not right", () => {
     ["a status", { ...fine, status: "ACTIVE_FUNDED" }, "status"],
     ["an id", { ...fine, id: "mine" }, "id"],
     ["no object", [], "body"],
-  ])("is 400 and named: %s", async (_name, body, field) => {
+  ])("an invalid field is named with 400: %s", async (_name, body, field) => {
     const fixture = await createFixture(app);
     const before = await digestRows(db);
     expectRefusal(await create(fixture, body), 400, "BAD_REQUEST", { field });
@@ -190,7 +190,7 @@ describe("under a contract that is paid by volume", () => {
     ["thirds of an hour", "PAY_PER_HOUR", 30, 0.3333333333333333, 10],
     ["very small parts of many", "PAY_PER_LABEL", 999_999.99, 5e-7, 0.5],
     ["the most there may be", "PAY_PER_LABEL", 999_999.99, 1, 999_999.99],
-  ])("works the amount out from the volume, to the cent: %s", async (_n, type, rate, volume, amountUsd) => {
+  ])("the amount is rate × volume to the cent: %s", async (_n, type, rate, volume, amountUsd) => {
     const fixture = await createByVolume(type, rate);
     const { status, body } = await create(fixture, { description: "More", volume });
     expect([status, body.milestone]).toMatchObject([201, { volume, amountUsd }]);
@@ -198,7 +198,7 @@ describe("under a contract that is paid by volume", () => {
     expect([both.status, both.body.milestone]).toMatchObject([201, { volume, amountUsd }]);
   });
 
-  test("refuses an amount that is not rate × volume, and says what is", async () => {
+  test("an amount other than rate × volume is refused with the right one", async () => {
     const fixture = await createByVolume("PAY_PER_HOUR", 33.33);
     for (const amountUsd of [49.99, 50.01, 500]) {
       const answer = await create(fixture, { description: "More", volume: 1.5, amountUsd });
@@ -206,14 +206,14 @@ describe("under a contract that is paid by volume", () => {
     }
   });
 
-  test("needs the volume, with an amount or without", async () => {
+  test("a milestone paid by volume needs the volume, with or without an amount", async () => {
     const fixture = await createByVolume("PAY_PER_LABEL", 0.1);
     for (const body of [{ description: "More" }, { description: "More", amountUsd: 10 }]) {
       expectRefusal(await create(fixture, body), 400, "BAD_REQUEST", { field: "volume" });
     }
   });
 
-  test("refuses a volume that comes to more, or less, than can be paid", async () => {
+  test("a volume whose amount is above or below the limits is refused", async () => {
     const fixture = await createByVolume("PAY_PER_LABEL", 0.1);
     for (const volume of [1, 1_000_000_000, 1e-300]) {
       expectRefusal(await create(fixture, { description: "More", volume }), 400, "BAD_REQUEST", {
@@ -222,7 +222,7 @@ describe("under a contract that is paid by volume", () => {
     }
   });
 
-  test("says when the contract has no rate yet, unless it has ended", async () => {
+  test("a contract without a rate is refused, unless it has ended", async () => {
     const fixture = await createByVolume("PAY_PER_HOUR", null);
     const body = { description: "More", volume: 2, amountUsd: 20 };
     expectRefusal(await create(fixture, body), 409, "CONFLICT", { reason: "contract_rate_missing" });

@@ -44,7 +44,7 @@ const MILESTONE_KEYS = [
   "createdAt",
 ];
 
-/** One more contract of the account, made `seconds` before now. */
+/** Adds a contract to the account, created `seconds` ago. */
 async function createContract(
   { account }: Fixture,
   id: string,
@@ -69,7 +69,7 @@ async function createContract(
 }
 
 describe("GET /contracts", () => {
-  test("answers each contract with its milestones, in exactly the contract's keys", async () => {
+  test("the list has each contract with its milestones, with exactly the documented keys", async () => {
     const fixture = await createFixture(app);
     const { status, body } = await list(fixture.token);
     expect(status).toBe(200);
@@ -114,7 +114,7 @@ describe("GET /contracts", () => {
     ]);
   });
 
-  test("lists the newest first, and milestones by their number", async () => {
+  test("contracts are listed newest first, and milestones by number", async () => {
     const fixture = await createFixture(app);
     await createContract(fixture, "older", 60);
     await createContract(fixture, "oldest", 120);
@@ -129,7 +129,7 @@ describe("GET /contracts", () => {
     ]);
   });
 
-  test("filters by job and by status, and by both", async () => {
+  test("contracts are filtered by job, by status and by both", async () => {
     const fixture = await createFixture(app);
     await createContract(fixture, "active", 60);
     await createContract(fixture, "ended", 120, { status: "ended" });
@@ -141,7 +141,7 @@ describe("GET /contracts", () => {
     expect(await shown("?jobId=nothing")).toEqual([]);
   });
 
-  test("refuses a status that is none", async () => {
+  test("an unknown status filter is refused", async () => {
     const { token } = await createFixture(app);
     for (const status of ["", "ACTIVE", "done", "active,ended"]) {
       const answer = await list(token, `?status=${status}`);
@@ -149,13 +149,13 @@ describe("GET /contracts", () => {
     }
   });
 
-  test("shows nothing of another account", async () => {
+  test("the list shows nothing of another account", async () => {
     const [mine, theirs] = [await createFixture(app), await createFixture(app)];
     expect(idsOf(await list(mine.token, `?jobId=${theirs.contract.replace("contract", "job")}`))).toEqual([]);
     expect((await list(mine.token)).text).not.toContain(theirs.contract);
   });
 
-  test("works before the claim and without the feature, and needs payments:read", async () => {
+  test("listing contracts works before the claim and without the feature, and needs payments:read", async () => {
     const unclaimed = await createFixture(app, { claimed: false, features: {}, scopes: ["payments:read"] });
     expect((await list(unclaimed.token)).status).toBe(200);
     expect((await read(unclaimed.token, unclaimed.contract)).status).toBe(200);

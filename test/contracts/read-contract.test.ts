@@ -8,13 +8,13 @@ const { app, db } = await startService();
 
 const read = (token: string, id: string) => call(app, "GET", `/api/public/v1/contracts/${id}`, { token });
 
-/** The first milestone as the API shows it within its contract. */
+/** The first milestone, as the API shows it in its contract. */
 async function readMilestone(fixture: Fixture) {
   return (await read(fixture.token, fixture.contract)).body.contract.milestones[0];
 }
 
 describe("GET /contracts/{contractId}", () => {
-  test("answers the contract as the list does, plus its budget", async () => {
+  test("a contract is answered as in the list, plus its budget", async () => {
     const fixture = await createFixture(app);
     const { body } = await read(fixture.token, fixture.contract);
     const { budget, ...contract } = body.contract;
@@ -34,7 +34,7 @@ describe("GET /contracts/{contractId}", () => {
     });
   });
 
-  test("counts what is funded and paid into the budget, and names the milestone at work", async () => {
+  test("the budget sums funded and paid milestones, and names the active one", async () => {
     const fixture = await createFixture(app);
     const paid = { ...fixture, milestone: `${fixture.milestone}.2` };
     const path = `/accounts/${fixture.account}/milestones`;
@@ -71,7 +71,7 @@ describe("GET /contracts/{contractId}", () => {
     });
   });
 
-  test("leaves cancelled and refunded milestones out, of the sums too", async () => {
+  test("cancelled and refunded milestones are left out, also of the sums", async () => {
     const fixture = await createFixture(app);
     for (const id of ["cancelled", "refunded"]) await createMilestone(app, fixture, id);
     await operate(app, "POST", `/accounts/${fixture.account}/milestones/cancelled/cancel`);
@@ -81,7 +81,7 @@ describe("GET /contracts/{contractId}", () => {
     expect(contract.estimatedTotalUsd).toBe(450);
   });
 
-  test("says when it ended", async () => {
+  test("an ended contract has its end date", async () => {
     const fixture = await createFixture(app);
     await operate(app, "PUT", `/accounts/${fixture.account}/contracts/${fixture.contract}`, {
       status: "ended",
@@ -90,7 +90,7 @@ describe("GET /contracts/{contractId}", () => {
     expect([contract.status, contract.endDate]).toEqual(["ended", contract.updatedAt]);
   });
 
-  test("answers another account's contract as it answers an unknown one, byte for byte", async () => {
+  test("another account's contract is answered like an unknown one, byte for byte", async () => {
     const [mine, theirs] = [await createFixture(app), await createFixture(app)];
     const unknown = `${theirs.contract.slice(0, -1)}_`;
     const nothing = await read(mine.token, unknown);
@@ -101,7 +101,7 @@ describe("GET /contracts/{contractId}", () => {
 });
 
 describe("a milestone's pendingApproval", () => {
-  test("is true while a co-signature is pending, and false once that has ended", async () => {
+  test("pendingApproval is true while a co-signature is pending, and false afterwards", async () => {
     const fixture = await createFixture(app);
     await fund(app, fixture.token, fixture.milestone);
     expect((await readMilestone(fixture)).pendingApproval).toBe(true);
@@ -111,14 +111,14 @@ describe("a milestone's pendingApproval", () => {
     expect((await readMilestone(fixture)).pendingApproval).toBe(false);
   });
 
-  test("is false from the instant the approval lapses, unless its payment is under way", async () => {
-    const [lapsed, executing] = [await createFixture(app), await createFixture(app)];
-    for (const fixture of [lapsed, executing]) {
+  test("pendingApproval is false once the approval expires, unless its payment is under way", async () => {
+    const [expired, executing] = [await createFixture(app), await createFixture(app)];
+    for (const fixture of [expired, executing]) {
       const { approval } = (await fund(app, fixture.token, fixture.milestone)).body;
       if (fixture === executing) await startExecuting(db, fixture, approval.id);
       await lapse(db, fixture, approval.id);
     }
-    expect((await readMilestone(lapsed)).pendingApproval).toBe(false);
+    expect((await readMilestone(expired)).pendingApproval).toBe(false);
     expect((await readMilestone(executing)).pendingApproval).toBe(true);
   });
 });

@@ -15,7 +15,7 @@ function set() {
 }
 
 describe("an assertion", () => {
-  test("of the passkey, to the challenge, by somebody recognised, is one", async () => {
+  test("an assertion by the passkey to the challenge, with user verification, is accepted", async () => {
     const { authenticator, passkey } = set();
     const challenge = randomBytes(32);
     const assertion = readAssertion(JSON.stringify(authenticator.assert(challenge)));
@@ -28,20 +28,20 @@ describe("an assertion", () => {
   const stranger = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
   test.each<[string, Lies, string]>([
     ["without user verification", { userVerified: false }, "person_not_verified"],
-    ["without anybody there", { userPresent: false }, "nobody_present"],
+    ["without user presence", { userPresent: false }, "user_not_present"],
     ["of another origin", { origin: "https://pay.example.org" }, "other_origin"],
     ["for another relying party", { rpId: "example.com" }, "other_relying_party"],
     ["of a frame within another site", { crossOrigin: true }, "framed_by_another_site"],
     ["of another key", { key: stranger }, "other_signature"],
     ["that is a registration", { type: "webauthn.create" }, "unreadable"],
-  ])("%s is refused", async (_what, lies, refused) => {
+  ])("an assertion %s is refused", async (_what, lies, refused) => {
     const { authenticator, passkey } = set();
     const challenge = randomBytes(32);
     const assertion = authenticator.assert(challenge, lies);
     expect(await verifyAssertion(relyingParty, passkey, assertion, challenge)).toEqual({ refused });
   });
 
-  test("to another challenge, and of another credential, is refused", async () => {
+  test("an assertion to another challenge or of another credential is refused", async () => {
     const { authenticator, passkey } = set();
     const challenge = randomBytes(32);
     const assertion = authenticator.assert(challenge);
@@ -54,11 +54,11 @@ describe("an assertion", () => {
   });
 
   test.each(["", "{", "null", "[]", '{"id":"a"}', JSON.stringify({ id: "a", rawId: "a", type: "x" })])(
-    "%j reads as none",
+    "%j is not read as an assertion",
     (text) => expect(readAssertion(text)).toBeUndefined(),
   );
 
-  test("full of rubbish is refused, not a fault", async () => {
+  test("an assertion of random bytes is refused without an error", async () => {
     const { authenticator, passkey } = set();
     const challenge = randomBytes(32);
     for (const part of ["clientDataJSON", "authenticatorData", "signature"] as const) {
@@ -71,7 +71,7 @@ describe("an assertion", () => {
   });
 });
 
-test("the tests' authenticator registers as the library wants it", async () => {
+test("the tests' authenticator registers in the form that the library requires", async () => {
   const challenge = randomBytes(32).toString("base64url");
   const authenticator = new Authenticator(ORIGIN);
   const { verified, registrationInfo } = await verifyRegistrationResponse({
@@ -91,12 +91,12 @@ describe("the relying party", () => {
     ["https://pay.example.com", "pay.example.com"],
     ["https://pay.example.com:8443", "pay.example.com"],
     ["http://localhost:3000", "localhost"],
-  ])("of %s is %s", (publicUrl, id) => {
+  ])("the relying party of %s is %s", (publicUrl, id) => {
     expect(relyingPartyOf({ publicUrl, appName: "Pay" })).toEqual({ id, name: "Pay", origin: publicUrl });
   });
 
   test.each(["http://127.0.0.1:3000", "https://10.0.0.7", "http://[::1]:3000", "http://pay.example.com"])(
-    "%s can have none",
+    "%s has no relying party",
     (publicUrl) => expect(relyingPartyOf({ publicUrl, appName: "Pay" })).toBeUndefined(),
   );
 });

@@ -30,7 +30,7 @@ const memberOf = async (account: string, email: string) =>
     .select(["status", "user_id", "role"])
     .executeTakeFirstOrThrow();
 
-/** Until some statement waits for a lock that another transaction holds. */
+/** Resolves when a statement waits for another transaction's lock. */
 async function waitForLock(): Promise<void> {
   for (let turn = 0; turn < 200; turn++) {
     const { rows } = await sql<{ waiting: number }>`select count(*) as waiting from pg_stat_activity
@@ -44,7 +44,7 @@ async function waitForLock(): Promise<void> {
 const OVER = "This invitation is over";
 
 describe("the page behind inviteUrl", () => {
-  test("says which account, which role and who it is for, and uses nothing up by GET or HEAD", async () => {
+  test("the invitation page names account, role and person, and GET and HEAD use nothing up", async () => {
     const { account } = await createFixture(app);
     const { token, email } = await invite(app, account, "owner");
     const url = `/invite?token=${token}`;
@@ -60,7 +60,7 @@ describe("the page behind inviteUrl", () => {
     expect((await submit(app, "/invite", { token, password: PASSWORD })).status).toBe(303);
   });
 
-  test("POST makes the person an active member, signs them in, and they can sign in again", async () => {
+  test("accepting an invitation makes an active member who is signed in and can sign in again", async () => {
     const { account } = await createFixture(app);
     const { token, email } = await invite(app, account, "approver");
     const answer = await submit(app, "/invite", { token, password: PASSWORD });
@@ -81,7 +81,7 @@ describe("the page behind inviteUrl", () => {
     expect((await claimed()).actor.email).toBe(email);
   });
 
-  test("works once: what comes after is one kind page, that changes no password", async () => {
+  test("an invitation works once; later uses show one page and change no password", async () => {
     const { account } = await createFixture(app);
     const { token, email } = await invite(app, account, "owner");
     await submit(app, "/invite", { token, password: PASSWORD });
@@ -91,14 +91,14 @@ describe("the page behind inviteUrl", () => {
     expect((await signIn(app, email, "another long password")).status).toBe(422);
   });
 
-  test("of many POSTs at once exactly one wins", async () => {
+  test("of many uses of an invitation at once, exactly one succeeds", async () => {
     const { account } = await createFixture(app);
     const { token, email } = await invite(app, account, "owner");
     const answers = await Promise.all(
       Array.from({ length: 6 }, (_, i) => submit(app, "/invite", { token, password: `${PASSWORD} ${i}` })),
     );
     expect(answers.filter(({ status }) => status === 303)).toHaveLength(1);
-    // The others find it used up, or, a moment earlier, that the e-mail has a sign-in by now.
+    // The others find the invitation used, or the email with a sign-in already.
     for (const { status } of answers) expect([303, 410, 422]).toContain(status);
     const users = await db.selectFrom("auth.users").where("email", "=", email).select("id").execute();
     expect(users).toHaveLength(1);
@@ -106,7 +106,7 @@ describe("the page behind inviteUrl", () => {
     expect((await signIn(app, email, `${PASSWORD} ${winner}`)).status).toBe(303);
   });
 
-  test("used, replaced, expired, changed, unknown and another kind's look the same", async () => {
+  test("used, replaced, expired, changed, unknown and foreign invitations look the same", async () => {
     const { account, token: agent } = await createFixture(app);
     const used = await invite(app, account, "viewer");
     await submit(app, "/invite", { token: used.token, password: PASSWORD });
@@ -135,7 +135,7 @@ describe("the page behind inviteUrl", () => {
     ["short", "eleven char", "Use at least 12 characters"],
     ["long", "x".repeat(129), "Use at most 128 characters"],
   ])(
-    "a password that is too %s is refused at its field, and nothing is used up",
+    "a password that is too %s is refused at its field and leaves the invitation usable",
     async (_, password, said) => {
       const { account } = await createFixture(app);
       const { token } = await invite(app, account, "owner");
@@ -148,8 +148,8 @@ describe("the page behind inviteUrl", () => {
   );
 });
 
-describe("an invitation for somebody who signs in already", () => {
-  test("asks them to sign in, and never sets a password", async () => {
+describe("an invitation for a person who has a sign-in", () => {
+  test("an invitation asks a person who has a sign-in to sign in, and sets no password", async () => {
     const first = await createFixture(app);
     const second = await createFixture(app);
     const { email } = await createHuman(app, first.account);
@@ -170,7 +170,7 @@ describe("an invitation for somebody who signs in already", () => {
     expect((await memberOf(second.account, email)).status).toBe("active");
   });
 
-  test("shows the page that it shows to anybody: whoever opens the link does not learn who signs in here", async () => {
+  test("an invitation's page does not reveal whether its email has a sign-in", async () => {
     const { account } = await createFixture(app);
     const { email: known } = await createHuman(app, (await createFixture(app)).account);
     const invitations = [await invite(app, account, "viewer", known), await invite(app, account, "viewer")];
@@ -189,7 +189,7 @@ describe("an invitation for somebody who signs in already", () => {
     expect(pages[0]?.map(([status]) => status)).toEqual([200, 422, 422]);
   });
 
-  test("is not for another person who is signed in", async () => {
+  test("an invitation is refused to another signed-in person", async () => {
     const first = await createFixture(app);
     const second = await createFixture(app);
     const other = await createHuman(app, first.account);
@@ -201,7 +201,7 @@ describe("an invitation for somebody who signs in already", () => {
     expect((await memberOf(second.account, email)).status).toBe("invited");
   });
 
-  test("two invitations of one new person at once make one sign-in", async () => {
+  test("two invitations of one new person accepted at once create one sign-in", async () => {
     const [first, second] = [await createFixture(app), await createFixture(app)];
     const email = newEmail();
     const invitations = [
@@ -226,31 +226,39 @@ describe("once an account has an owner", () => {
     decision,
   });
 
-  test.each(["owner", "approver"] as const)("an invited %s waits until an owner agrees", async (role) => {
-    const { account } = await createFixture(app);
-    const owner = await createHuman(app, account);
-    const { token, email } = await invite(app, account, role);
-    const page = await open(app, `/invite?token=${token}`);
-    expect(page.text).toContain("An owner of the account must agree first");
-    const post = await submit(app, "/invite", { token, password: PASSWORD });
-    expect(setCookies(post)).toEqual([]);
-    expect((await memberOf(account, email)).status).toBe("invited");
+  test.each(["owner", "approver"] as const)(
+    "an invited %s in an owned account needs an owner's consent",
+    async (role) => {
+      const { account } = await createFixture(app);
+      const owner = await createHuman(app, account);
+      const { token, email } = await invite(app, account, role);
+      const page = await open(app, `/invite?token=${token}`);
+      expect(page.text).toContain("An owner of the account must agree first");
+      const post = await submit(app, "/invite", { token, password: PASSWORD });
+      expect(setCookies(post)).toEqual([]);
+      expect((await memberOf(account, email)).status).toBe("invited");
 
-    const security = await open(app, "/settings/security", owner);
-    expect(security.text).toContain(email);
-    const agreed = await submit(app, "/settings/security/consent", consentFields(security, "consent"), owner);
-    expect(agreed.headers.location).toContain("said=consented");
-    expect((await submit(app, "/invite", { token, password: PASSWORD })).status).toBe(303);
-    expect((await memberOf(account, email)).status).toBe("active");
-  });
+      const security = await open(app, "/settings/security", owner);
+      expect(security.text).toContain(email);
+      const agreed = await submit(
+        app,
+        "/settings/security/consent",
+        consentFields(security, "consent"),
+        owner,
+      );
+      expect(agreed.headers.location).toContain("said=consented");
+      expect((await submit(app, "/invite", { token, password: PASSWORD })).status).toBe(303);
+      expect((await memberOf(account, email)).status).toBe("active");
+    },
+  );
 
-  test("an invited viewer does not wait", async () => {
+  test("an invited viewer needs no consent", async () => {
     const { account } = await createFixture(app);
     await createHuman(app, account);
     await createHuman(app, account, "viewer");
   });
 
-  test("of two owners who accept at once, the second waits for the first to be done, and then for consent", async () => {
+  test("of two first owners who accept at once, the second needs the first one's consent", async () => {
     const { account } = await createFixture(app);
     const [one, other] = [await invite(app, account, "owner"), await invite(app, account, "owner")];
     const first = await db.startTransaction().execute();
@@ -267,7 +275,7 @@ describe("once an account has an owner", () => {
     expect((await memberOf(account, other.email)).status).toBe("invited");
   });
 
-  test("an invitation that an owner refuses is over, and a new one needs consent anew", async () => {
+  test("a refused invitation ends, and a new one needs consent again", async () => {
     const { account } = await createFixture(app);
     const owner = await createHuman(app, account);
     const { token, email } = await invite(app, account, "owner");
@@ -300,7 +308,7 @@ describe("once an account has an owner", () => {
     expect((await open(app, `/invite?token=${token}`)).text).not.toContain("must agree first");
   });
 
-  test("an owner who agrees to an approver has not agreed to what the operator has made of it meanwhile", async () => {
+  test("an owner's consent does not cover a role that the operator changed meanwhile", async () => {
     const { account } = await createFixture(app);
     const owner = await createHuman(app, account);
     const { token, memberId } = await invite(app, account, "approver");
@@ -314,7 +322,7 @@ describe("once an account has an owner", () => {
     expect(again.headers.location).toContain("said=consented");
   });
 
-  test("nobody but an owner of that account agrees", async () => {
+  test("only an owner of the account can consent to an invitation", async () => {
     const { account } = await createFixture(app);
     const other = await createFixture(app);
     const owner = await createHuman(app, account);
@@ -322,7 +330,7 @@ describe("once an account has an owner", () => {
     const stranger = await createHuman(app, other.account, "owner");
     const { token } = await invite(app, account, "owner");
     const seen = consentFields(await open(app, "/settings/security", owner), "consent");
-    // Their own invitation gives each of them a form of their own; the token in it is for that one alone.
+    // Each person's own invitation gives a form whose token is valid for that one only.
     await invite(app, other.account, "owner");
     const own = consentFields(await open(app, "/settings/security", stranger), "consent");
     expect((await open(app, "/settings/security", approver)).text).not.toContain("Waiting for your consent");
@@ -334,7 +342,7 @@ describe("once an account has an owner", () => {
       return { ...seen, form_token: formToken(deriveKeys(config.sessionSecrets), session, purpose) };
     };
     for (const { email, cookie } of [stranger, approver]) {
-      // The last one is as if our own page had made it for them.
+      // The last token is as if the service's page had rendered it for them.
       for (const fields of [seen, { ...own, account_id: seen.account_id }, await forge(email)])
         await submit(app, "/settings/security/consent", fields, { cookie });
     }

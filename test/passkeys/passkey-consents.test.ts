@@ -39,7 +39,7 @@ const {
 } = trustScenes(service);
 
 describe("an owner's consent", () => {
-  test("lets the passkey count, is signed by the owner's own, and can be checked for ever", async () => {
+  test("an owner's consent, signed by their passkey, activates a member's and stays verifiable", async () => {
     const { story, owner } = await begin();
     const own = await givePasskey(db, owner.userId);
     const ada = await comeByLink(story);
@@ -50,7 +50,7 @@ describe("an owner's consent", () => {
     const answer = await agree(owner, id, own);
     expect(answer.headers.location).toBe(`${SECURITY}?said=passkey-agreed`);
     expect(await confirms(ada, authenticator)).toBe(true);
-    expect((await subjectsTo(db, story.email)).at(-1)).toBe("Your passkey for Countersign counts now");
+    expect((await subjectsTo(db, story.email)).at(-1)).toBe("Your passkey for Countersign is active");
 
     const [trace] = (await tracesOf(owner.userId)).filter(({ action }) => action === "passkey_consented");
     if (trace === undefined) throw new Error("it left no trace");
@@ -67,7 +67,7 @@ describe("an owner's consent", () => {
     expect(bytes(challenge).includes(hash("sha256", proof.purpose ?? "", "buffer"))).toBe(true);
   });
 
-  test("is given with a fresh password by an owner who has no passkey", async () => {
+  test("an owner without a passkey consents with a fresh password", async () => {
     const { story, owner } = await begin();
     const { authenticator } = await add(await comeByLink(story));
     const id = await idOf(authenticator);
@@ -81,7 +81,7 @@ describe("an owner's consent", () => {
     expect(await countsFor(story.userId, authenticator)).toBe(true);
   });
 
-  test("is not given without their passkey by an owner who has one, nor by an answer to something else", async () => {
+  test("an owner with a passkey cannot consent without it, or with an answer to something else", async () => {
     const { story, owner } = await begin();
     const own = await givePasskey(db, owner.userId);
     const ada = await comeByLink(story);
@@ -111,7 +111,7 @@ describe("an owner's consent", () => {
     expect(await countsFor(story.userId, second)).toBe(false);
   });
 
-  test("is not an approver's, a stranger's, one's own, or that of an owner who came in by a link too", async () => {
+  test("approvers, strangers, the person and owners who came by a link cannot consent", async () => {
     const { story, owner } = await begin();
     const ada = await comeByLink(story);
     const { authenticator } = await add(ada);
@@ -131,7 +131,7 @@ describe("an owner's consent", () => {
     expect(await countsFor(story.userId, authenticator)).toBe(false);
   });
 
-  test("is not one's who has taken their own passkey away by the password, with the page still open", async () => {
+  test("an owner who removed their passkey by password cannot consent from an open page", async () => {
     const { story, owner } = await begin();
     const own = await givePasskey(db, owner.userId);
     const { authenticator } = await add(await comeByLink(story));
@@ -144,7 +144,7 @@ describe("an owner's consent", () => {
     expect([answer.status, await countsFor(story.userId, authenticator)]).toEqual([409, false]);
   });
 
-  test("ends with the owner's own ownership: another owner gives it anew", async () => {
+  test("a consent ends when its owner is no longer one, and another owner can give it", async () => {
     const { story, owner } = await begin();
     const elsewhere = await createFixture(app);
     const other = await createHuman(app, elsewhere.account);
@@ -166,7 +166,7 @@ describe("an owner's consent", () => {
     expect(await countsFor(story.userId, authenticator)).toBe(true);
   });
 
-  test("is needed in each account that the person belongs to, given at once or not", async () => {
+  test("a passkey needs consent in each account of its person, also when given at once", async () => {
     const { story, owner } = await begin();
     const elsewhere = await createFixture(app);
     const other = { ...(await createHuman(app, elsewhere.account)) };
@@ -204,7 +204,7 @@ describe("the operator's way", () => {
     sql`update auth.passkeys set active_from = active_from - ${span}::interval
       where user_id = ${userId} and active_from > now()`.execute(db);
 
-  test("counts after 24 hours, with mail to all owners at once", async () => {
+  test("a passkey that the operator opens is active after 24 hours, and all owners are mailed at once", async () => {
     const { story, owner } = await begin();
     const ada = await comeByLink(story);
     expect(await openPasskeys({ db, config }, story.email)).toBeUndefined();
@@ -212,8 +212,10 @@ describe("the operator's way", () => {
     const opened = await openPasskeys({ db, config }, ` ${story.email.toUpperCase()} `);
     expect(opened?.passkeys).toEqual(["Passkey"]);
     expect(opened?.told.toSorted()).toEqual([story.email, owner.email].toSorted());
-    expect((await subjectsTo(db, owner.email)).at(-1)).toContain("the operator lets “Ada Owner” confirm");
-    expect((await subjectsTo(db, story.email)).at(-1)).toContain("counts from tomorrow");
+    expect((await subjectsTo(db, owner.email)).at(-1)).toContain(
+      "“Ada Owner” can confirm with a new passkey from tomorrow",
+    );
+    expect((await subjectsTo(db, story.email)).at(-1)).toContain("becomes active tomorrow");
     expect(await openPasskeys({ db, config }, story.email)).toBeUndefined();
     expect((await tracesOf(story.userId)).at(-1)).toMatchObject({ action: "passkeys_opened" });
 
@@ -224,7 +226,7 @@ describe("the operator's way", () => {
     expect(await confirms(ada, authenticator)).toBe(true);
   });
 
-  test("is a command, which says from when on, and whom to tell", async () => {
+  test("the command that opens a passkey prints when it becomes active and whom to tell", async () => {
     const { story, owner } = await begin();
     const run = (email?: string) => openPasskey(config, email);
     await expect(run()).rejects.toThrow("Say whose: open-passkey person@example.com");
@@ -237,7 +239,7 @@ describe("the operator's way", () => {
     expect(said).toContain(owner.email);
   });
 
-  test("is stopped by any owner before that, and by nobody else", async () => {
+  test("any owner, and only an owner, can stop an opened passkey", async () => {
     const { story, owner } = await begin();
     const { authenticator } = await add(await comeByLink(story));
     await openPasskeys({ db, config }, story.email);

@@ -40,7 +40,7 @@ describe("a counter that stands still or goes back", () => {
     },
   );
 
-  test("is taken for a confirmation by a synced passkey, and recorded", async () => {
+  test("a synced passkey with a counter that does not rise confirms, and is recorded as a possible copy", async () => {
     const story = await beginCoSign(service, { counter: 9, synced: true });
     const answer = await sendForm(app, story, await signForm(app, story, { lies: { counter: 9 } }));
     expect(answer.status, answer.text).toBe(303);
@@ -48,14 +48,14 @@ describe("a counter that stands still or goes back", () => {
     expect(await copiesIn(story.account)).toHaveLength(1);
   });
 
-  test("at 0 throughout is a passkey that does not count, and no copy", async () => {
+  test("a counter that is always 0 is not recorded as a possible copy", async () => {
     const story = await beginCoSign(service, { synced: true });
     for (const _use of [1, 2])
       expect((await signInByPasskey(app, story.passkey, story.userId)).status).toBe(303);
     expect(await copiesIn(story.account)).toEqual([]);
   });
 
-  test("is refused of a passkey that is bound to one device, and nothing is recorded", async () => {
+  test("a device-bound passkey with a counter that does not rise is refused and not recorded", async () => {
     const story = await beginCoSign(service, { counter: 9 });
     for (const counter of [9, 4, 0]) {
       const answer = await signInByPasskey(app, story.passkey, story.userId, { lies: { counter } });
@@ -66,7 +66,7 @@ describe("a counter that stands still or goes back", () => {
   });
 });
 
-test("a refused answer is logged with its reason and its request, and with nothing that was sent", async () => {
+test("a refused answer is logged with reason and request id, without what was sent", async () => {
   const story = await beginCoSign(service);
   const passkey = await givePasskey(db, story.userId, { counter: 3 });
   const row = (await listOwnPasskeys(db, story.userId)).find(({ counter }) => counter === 3);

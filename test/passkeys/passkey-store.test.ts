@@ -14,7 +14,7 @@ async function createPerson(): Promise<string> {
   return userIdOf(db, (await createHuman(app, account)).email);
 }
 
-test("a passkey is its person's alone, and its credential is kept once", async () => {
+test("a passkey belongs to one person, and its credential is stored once", async () => {
   const [ada, bob] = [await createPerson(), await createPerson()];
   const { credentialId } = await givePasskey(db, ada);
   const [kept] = await listPasskeys(db, ada);
@@ -28,7 +28,7 @@ test("a passkey is its person's alone, and its credential is kept once", async (
   });
 });
 
-test("what its authenticator says of itself is kept", async () => {
+test("a passkey keeps what its authenticator reports", async () => {
   const ada = await createPerson();
   const { credentialId } = await givePasskey(db, ada);
   const now = new Date("2026-11-25T09:00:00.000Z");

@@ -27,7 +27,7 @@ const { begin, comeByLink, add, signInWith, idOf, countsFor, tracesOf, confirms 
 
 const INVITE = "/settings/members/invite";
 
-/** What the page on members would send to bring an accomplice in. */
+/** The members page's form that invites an accomplice. */
 async function inviteForm(person: { cookie: string }): Promise<Record<string, string>> {
   const page = await open(app, "/settings/members", person);
   const account_id = hiddenValue(page, INVITE, "account_id");
@@ -35,8 +35,8 @@ async function inviteForm(person: { cookie: string }): Promise<Record<string, st
   return { account_id, form_token, email: newEmail(), name: "An accomplice", role: "approver" };
 }
 
-describe("whoever has come in by a mailed link", () => {
-  test("cannot confirm with a passkey that they add, in one tab or another", async () => {
+describe("a person who came in by a mailed link", () => {
+  test("a person who came in by a link cannot confirm with a passkey that they add", async () => {
     const { story, owner } = await begin();
     const thief = await comeByLink(story);
     const added = await add(thief);
@@ -44,7 +44,7 @@ describe("whoever has come in by a mailed link", () => {
     expect(await countsFor(story.userId, added.authenticator)).toBe(false);
     expect(await confirms(thief, added.authenticator)).toBe(false);
 
-    // Nor in a session that it has opened itself, nor by the answer to what Ada's own was asked.
+    // Neither in a session that it opened itself, nor by answering the challenge for Ada's own passkey.
     const again = { ...story, cookie: await signInWith(added.authenticator, story.userId) };
     expect(await confirms(again, added.authenticator)).toBe(false);
     const second = await add(again);
@@ -54,12 +54,14 @@ describe("whoever has come in by a mailed link", () => {
     expect(answer.status).toBe(409);
     expect(await statusOf(app, story)).toBe("pending");
 
-    expect(await subjectsTo(db, owner.email)).toContain("Countersign: a new passkey in “Acme” waits for you");
+    expect(await subjectsTo(db, owner.email)).toContain(
+      "Countersign: a new passkey in “Acme” needs your consent",
+    );
     expect((await open(app, `${PASSKEYS}/new`, again)).text).toContain("Use a passkey that you have first");
   });
 
-  test("joins no account while somebody else's passkey may stand in their name, and does once that is removed", async () => {
-    // Mallory took an invitation in Ada's name, and has left a passkey that counts.
+  test("a person who came in by a link joins no account until passkeys they have not used are removed", async () => {
+    // Mallory accepted an invitation in Ada's name, and left an active passkey.
     const elsewhere = await createFixture(app);
     const mallory = await createHuman(app, elsewhere.account, "viewer");
     const { authenticator: planted } = await add(mallory);
@@ -82,7 +84,7 @@ describe("whoever has come in by a mailed link", () => {
     expect((await (await accept())()).headers.location).toBe("/approvals");
   });
 
-  test("nor with the first one that the person ever has", async () => {
+  test("a person who came in by a link cannot confirm with their first passkey", async () => {
     const { story } = await begin();
     await sql`delete from auth.passkeys where user_id = ${story.userId}`.execute(db);
     const thief = await comeByLink(story);
@@ -94,7 +96,7 @@ describe("whoever has come in by a mailed link", () => {
     );
   });
 
-  test("nor after they have changed that password, or the account has come to demand passkeys since", async () => {
+  test("a new password or a later demand for passkeys does not activate a link's passkey", async () => {
     const { story } = await begin({ coSign: "session" });
     await sql`delete from auth.passkeys where user_id = ${story.userId}`.execute(db);
     const thief = await comeByLink(story);
@@ -111,7 +113,7 @@ describe("whoever has come in by a mailed link", () => {
     expect(await confirms(later, authenticator)).toBe(false);
   });
 
-  test("cannot bring somebody in who confirms in their place: members are not theirs to change", async () => {
+  test("a person who came in by a link cannot change members where passkeys are demanded", async () => {
     const { story } = await begin();
     const waiting = await invite(app, story.account, "approver");
     const thief = await comeByLink(story);
@@ -134,7 +136,7 @@ describe("whoever has come in by a mailed link", () => {
     expect((await refused(db, () => submit(app, consent, agreeing, thief))).status).toBe(409);
     expect((await open(app, `/invite?token=${waiting.token}`)).text).toContain("must agree first");
 
-    // Signed with a passkey that counts, they are.
+    // The same change succeeds with an active passkey's signature.
     const ada = { ...story, cookie: await signInWith(story.passkey, story.userId) };
     const signing = await inviteForm(ada);
     const { challenge } = (await submit(app, `${INVITE}/sign`, signing, ada)).body;
@@ -142,13 +144,13 @@ describe("whoever has come in by a mailed link", () => {
     expect((await submit(app, INVITE, { ...signing, credential }, ada)).status).toBe(201);
   });
 
-  test("may change members where a password confirms anyway", async () => {
+  test("a person who came in by a link may change members where a password confirms", async () => {
     const { story } = await begin({ coSign: "session" });
     const thief = await comeByLink(story);
     expect((await submit(app, INVITE, await inviteForm(thief), thief)).status).toBe(201);
   });
 
-  test("is thrown out by the next link: what they added goes, and what Ada had stays", async () => {
+  test("the next reset link removes the passkeys that a link's session added, and keeps older ones", async () => {
     const { story } = await begin();
     const thief = await comeByLink(story);
     const { authenticator } = await add(thief);
@@ -159,8 +161,8 @@ describe("whoever has come in by a mailed link", () => {
   });
 });
 
-describe("whoever knows the password of somebody who has a passkey", () => {
-  test("adds none that counts with it, nor after they have removed Ada's", async () => {
+describe("a person who knows the password of a passkey's owner", () => {
+  test("a password alone adds no active passkey, also after the owner's passkey was removed", async () => {
     const { story } = await begin();
     const thief = { ...story, cookie: cookieOf(await signIn(app, story.email)) };
     const { answer, authenticator } = await add(thief);
@@ -174,7 +176,7 @@ describe("whoever knows the password of somebody who has a passkey", () => {
     expect(await confirms(thief, second)).toBe(false);
   });
 
-  test("leaves no passkey behind that would sign in after Ada has changed it", async () => {
+  test("passkeys added by password alone end when the owner changes the password", async () => {
     const { story } = await begin();
     const { authenticator } = await add({ cookie: cookieOf(await signIn(app, story.email)) });
     const ada = { ...story, cookie: await signInWith(story.passkey, story.userId) };
@@ -188,7 +190,7 @@ describe("whoever knows the password of somebody who has a passkey", () => {
     expect(await countsFor(story.userId, story.passkey)).toBe(true);
   });
 
-  test("changes no members where passkeys are demanded, nor does a session that a passkey has opened", async () => {
+  test("where passkeys are demanded, a session alone changes no members", async () => {
     const { story } = await begin();
     const invited = async (cookie: string) =>
       (await submit(app, INVITE, await inviteForm({ cookie }), { cookie })).status;
@@ -196,7 +198,7 @@ describe("whoever knows the password of somebody who has a passkey", () => {
     expect(await invited(await signInWith(story.passkey, story.userId))).toBe(409);
   });
 
-  test("while the first passkey that one ever adds counts, and then others beside it", async () => {
+  test("the first passkey of a person is active, and so are others added beside it", async () => {
     const { story } = await begin();
     await sql`delete from auth.passkeys where user_id = ${story.userId}`.execute(db);
     const { authenticator } = await add(story);
@@ -207,7 +209,7 @@ describe("whoever knows the password of somebody who has a passkey", () => {
 });
 
 describe("a person who has another passkey", () => {
-  test("adds one that counts at once, in a session that it has opened", async () => {
+  test("a session opened by an active passkey adds a passkey that is active at once", async () => {
     const { story } = await begin();
     await comeByLink(story);
     const ada = { ...story, cookie: await signInWith(story.passkey, story.userId) };
@@ -215,7 +217,7 @@ describe("a person who has another passkey", () => {
     expect(await confirms(ada, authenticator)).toBe(true);
   });
 
-  test("or in one that they have proved it in; a stranger's proves nothing", async () => {
+  test("a session with a passkey's proof adds an active passkey; a stranger's passkey proves nothing", async () => {
     const { story, owner } = await begin();
     const stranger = await givePasskey(db, owner.userId);
     const ada = await comeByLink(story);
@@ -239,7 +241,7 @@ describe("a person who has another passkey", () => {
     expect(await countsFor(story.userId, authenticator)).toBe(true);
   });
 
-  test("vouches for no other by removing it in a session alone, as its cookie may be a copy", async () => {
+  test("removing a passkey in a session alone leaves the next one inactive, where they are demanded", async () => {
     const { story } = await begin();
     await comeByLink(story);
     const ada = { ...story, cookie: await signInWith(story.passkey, story.userId) };
@@ -257,7 +259,7 @@ describe("a person who has another passkey", () => {
   });
 });
 
-test("a reset and a passkey that is being added at once: what is added after it does not count", async () => {
+test("a passkey that is added while a reset commits is inactive", async () => {
   for (let i = 0; i < 4; i++) {
     const { story } = await begin();
     const form_token = hiddenValue(await open(app, `${PASSKEYS}/new`, story), PASSKEYS);
@@ -267,7 +269,7 @@ test("a reset and a passkey that is being added at once: what is added after it 
     const link = (await createResetLink({ db, config }, story.email)) ?? "";
     const token = new URL(link).searchParams.get("token") ?? "";
     const [added] = await Promise.all([
-      // The reset hashes a password first.
+      // The reset hashes the password before it locks.
       delay(i * 40).then(() => submit(app, PASSKEYS, { form_token, credential }, story)),
       submit(app, "/reset/new", { token, password: NEXT }),
     ]);

@@ -49,7 +49,7 @@ const askToSignIn = async (): Promise<string> =>
   (await submit(app, "/sign-in/passkey/options", {})).body.challenge;
 
 describe("adding a passkey", () => {
-  test("keeps it, ends the other sessions, mails the member and leaves a trace", async () => {
+  test("adding a passkey stores it, ends the other sessions, mails the member and is audited", async () => {
     const human = await begin();
     const other = cookieOf(await signIn(app, human.email));
     const { answer, authenticator } = await addPasskey(app, human);
@@ -77,7 +77,7 @@ describe("adding a passkey", () => {
     ]);
   });
 
-  test("asks for one that signs in without an e-mail, recognises its person, and is not there yet", async () => {
+  test("adding a passkey asks for a new, discoverable one with user verification", async () => {
     const human = await begin();
     const { authenticator } = await addPasskey(app, human);
     const { options } = await askToAdd(app, human);
@@ -92,7 +92,7 @@ describe("adding a passkey", () => {
     expect(options.pubKeyCredParams.map(({ alg }: { alg: number }) => alg)).toEqual([-7, -8, -257]);
   });
 
-  test("is named after the machine", async () => {
+  test("a new passkey is named after the system that it is created on", async () => {
     const human = await begin();
     const { form_token, options } = await askToAdd(app, human);
     const credential = JSON.stringify(new Authenticator().register(options.challenge));
@@ -111,7 +111,7 @@ describe("adding a passkey", () => {
     expect((await passkeysOf(human.userId)).map(({ name }) => name)).toEqual(["Passkey on Android"]);
   });
 
-  test("leads back to where it was wanted, and to nowhere else", async () => {
+  test("adding a passkey returns to the page that asked for it, and never to another origin", async () => {
     const human = await begin();
     const back = await addPasskey(app, human, { fields: { return_to: "/approvals/x" } });
     expect(back.answer.headers.location).toBe("/approvals/x");
@@ -121,7 +121,7 @@ describe("adding a passkey", () => {
     expect(hiddenValue(page, PASSKEYS, "return_to")).toBe("/approvals");
   });
 
-  test("needs a proof younger than 5 minutes, or the password now", async () => {
+  test("adding a passkey needs a proof younger than 5 minutes, or the password", async () => {
     const human = await begin();
     const { form_token, options } = await askToAdd(app, human);
     const credential = JSON.stringify(new Authenticator().register(options.challenge));
@@ -141,14 +141,14 @@ describe("adding a passkey", () => {
     expect(done.status).toBe(303);
   });
 
-  test("is refused for another origin, another host, without user verification or presence, in a frame", async () => {
+  test("a new passkey of another origin or host, unverified or framed is refused", async () => {
     const human = await begin();
     const wrong: Record<string, Lies> = {
       "another origin": { origin: "https://evil.example" },
       "a longer origin": { origin: `${PUBLIC_URL}.evil.example` },
       "another host": { rpId: "evil.example" },
       "no user verification": { userVerified: false },
-      "nobody there": { userPresent: false },
+      "no user presence": { userPresent: false },
       "an assertion's type": { type: "webauthn.get" },
       "a frame of another site": { crossOrigin: true },
     };
@@ -160,7 +160,7 @@ describe("adding a passkey", () => {
     expect(await subjectsTo(db, human.email)).toEqual([]);
   });
 
-  test("takes a challenge of this session for this purpose, within 5 minutes, once", async () => {
+  test("adding a passkey takes a challenge of this session and purpose once, within 5 minutes", async () => {
     const human = await begin();
     const stranger = await begin();
     const form_token = hiddenValue(await open(app, `${PASSKEYS}/new`, human), PASSKEYS);
@@ -173,7 +173,7 @@ describe("adding a passkey", () => {
       "another person's": (await askToAdd(app, stranger)).options.challenge,
       "another session's": (await askToAdd(app, second)).options.challenge,
       "a sign-in's": await askToSignIn(),
-      "one of nobody": Buffer.alloc(54, 7).toString("base64url"),
+      "one that was never issued": Buffer.alloc(54, 7).toString("base64url"),
       "an empty one": "",
     };
     for (const [what, challenge] of Object.entries(wrong)) expect(await attempt(challenge), what).toBe(422);
@@ -184,7 +184,7 @@ describe("adding a passkey", () => {
     expect(await passkeysOf(human.userId)).toHaveLength(1);
   });
 
-  test("takes one answer once, however many tabs send it at once", async () => {
+  test("of many tabs that send one new passkey at once, one adds it", async () => {
     const human = await begin();
     const { form_token, options } = await askToAdd(app, human);
     const statuses = await Promise.all(
@@ -197,7 +197,7 @@ describe("adding a passkey", () => {
     expect(await passkeysOf(human.userId)).toHaveLength(1);
   });
 
-  test("refuses a credential that is known, to its own person and to another", async () => {
+  test("a known credential is refused, for its own person and for another", async () => {
     const [human, stranger] = [await begin(), await begin()];
     const { authenticator } = await addPasskey(app, human);
     for (const who of [human, stranger])
@@ -206,7 +206,7 @@ describe("adding a passkey", () => {
     expect(await passkeysOf(human.userId)).toHaveLength(1);
   });
 
-  test("stops at 20, however many come at once", async () => {
+  test("a person has at most 20 passkeys, also when many are added at once", async () => {
     const human = await begin();
     for (let i = 0; i < 19; i++) await givePasskey(db, human.userId);
     const asked = await Promise.all(Array.from({ length: 4 }, () => askToAdd(app, human)));
@@ -221,7 +221,7 @@ describe("adding a passkey", () => {
     expect((await open(app, `${PASSKEYS}/new`, human)).text).toContain("as many passkeys as you may have");
   });
 
-  test("whatever else comes as a passkey is refused, and nothing breaks", async () => {
+  test("malformed passkeys are refused without an error", async () => {
     const human = await begin();
     const { form_token, options } = await askToAdd(app, human);
     const good = new Authenticator().register(options.challenge);
@@ -250,7 +250,7 @@ describe("adding a passkey", () => {
 });
 
 describe("a passkey of one's own", () => {
-  test("is renamed, and stands under its name", async () => {
+  test("a passkey can be renamed and is shown under its new name", async () => {
     const human = await begin();
     await addPasskey(app, human);
     const [{ id } = { id: "" }] = await passkeysOf(human.userId);
@@ -267,7 +267,7 @@ describe("a passkey of one's own", () => {
     expect((await open(app, SECURITY, human)).text).toContain("My &lt;b&gt;blue&lt;/b&gt; key");
   });
 
-  test("is removed with a fresh proof: it signs nobody in, other sessions end, a mail and a trace tell of it", async () => {
+  test("removing a passkey needs a fresh proof, ends other sessions, mails and is audited", async () => {
     const human = await begin();
     const { authenticator } = await addPasskey(app, human);
     const [{ id } = { id: "" }] = await passkeysOf(human.userId);
@@ -292,7 +292,7 @@ describe("a passkey of one's own", () => {
     });
   });
 
-  test("is nobody else's to see, rename or remove", async () => {
+  test("another person's passkey cannot be seen, renamed or removed", async () => {
     const [human, stranger] = [await begin(), await begin()];
     await addPasskey(app, human);
     await addPasskey(app, stranger);
@@ -303,14 +303,14 @@ describe("a passkey of one's own", () => {
     for (const what of ["name", "remove"]) {
       const form_token = hiddenValue(page, `${PASSKEYS}/${own}/${what}`);
       const fields = { form_token, name: "Mine" };
-      // Made for another passkey, the form's token does not count for this one.
+      // The token of another passkey's form is refused.
       expect((await submit(app, `${PASSKEYS}/${id}/${what}`, fields, stranger)).status).toBe(403);
     }
     expect(await passkeysOf(human.userId)).toMatchObject([{ id, name: "Passkey" }]);
     expect((await open(app, `${PASSKEYS}/no-uuid`, human)).status).toBe(404);
   });
 
-  test("is warned about before it goes, where the account demands one", async () => {
+  test("the page warns before a passkey is removed where the account demands one", async () => {
     const { account } = await createFixture(app);
     const human = await createHuman(app, account);
     const userId = await userIdOf(db, human.email);
@@ -330,7 +330,7 @@ describe("a passkey of one's own", () => {
 });
 
 describe("a passkey in place of the password", () => {
-  /** What the page's script does behind the button. */
+  /** Does what the page's script does on a click. */
   async function prove(
     { cookie }: HumanFixture,
     answer: (challenge: string) => object,
@@ -343,7 +343,7 @@ describe("a passkey in place of the password", () => {
     return { status, form_token, challenge: body.challenge };
   }
 
-  test("shows that one is there, for 5 minutes", async () => {
+  test("a passkey proves presence for 5 minutes", async () => {
     const human = await begin();
     const { authenticator } = await addPasskey(app, human);
     expect((await open(app, `${PASSKEYS}/new`, human)).text).not.toContain("data-presence");
@@ -353,7 +353,7 @@ describe("a passkey in place of the password", () => {
     expect((await addPasskey(app, human)).answer.status).toBe(303);
   });
 
-  test("must be one's own, asked in this session, and have recognised its person", async () => {
+  test("a proof by passkey needs the person's own, this session and user verification", async () => {
     const [human, stranger] = [await begin(), await begin()];
     const [{ authenticator }, { authenticator: foreign }] = [
       await addPasskey(app, human),
@@ -375,7 +375,7 @@ describe("a passkey in place of the password", () => {
   });
 });
 
-test("where browsers make no passkeys, none is offered, and each way to one says so", async () => {
+test("where browsers create no passkeys, none is offered and each page says so", async () => {
   const plain = await startService({ PUBLIC_URL: "http://127.0.0.1:3000" }, config.databaseUrl);
   const human = await begin();
   expect((await open(plain.app, "/sign-in")).text).not.toContain("passkey");

@@ -44,7 +44,7 @@ const askToSignIn = async (): Promise<string> =>
   (await submit(app, "/sign-in/passkey/options", {})).body.challenge;
 
 describe("signing in with a passkey", () => {
-  test("needs no e-mail, makes a new session that counts as a proof, and goes where one wanted to", async () => {
+  test("sign-in by passkey needs no email, proves presence and returns to the requested page", async () => {
     const human = await begin();
     const { authenticator } = await addPasskey(app, human);
     const answer = await signInByPasskey(app, authenticator, human.userId, {
@@ -60,19 +60,19 @@ describe("signing in with a passkey", () => {
     const page = await open(app, `${PASSKEYS}/new`, { cookie });
     expect(page.text).toContain(`title="${human.email}"`);
     expect(page.text).not.toContain("Your password, to show that it is you");
-    // The one that the browser brought has ended.
+    // The session that the browser brought has ended.
     expect(await isSignedIn(human.cookie)).toBe(false);
     expect((await passkeysOf(human.userId))[0]?.last_used_at).toBeInstanceOf(Date);
   });
 
-  test("goes nowhere else", async () => {
+  test("sign-in by passkey never returns to another origin", async () => {
     const human = await begin();
     const { authenticator } = await addPasskey(app, human);
     const answer = await signInByPasskey(app, authenticator, human.userId, { returnTo: "//evil.example" });
     expect(answer.headers.location).toBe("/approvals");
   });
 
-  test("keeps a digest of the session's token, and its cookie is like that of a password", async () => {
+  test("sign-in by passkey stores a token digest and sets the same cookie as a password", async () => {
     const https = await startService({ PUBLIC_URL: "https://pay.example.com" }, config.databaseUrl);
     const human = await begin();
     const authenticator = await givePasskey(db, human.userId, { origin: "https://pay.example.com" });
@@ -92,12 +92,12 @@ describe("signing in with a passkey", () => {
     expect((await open(https.app, SECURITY, { cookie: cookieOf(answer) })).status).toBe(200);
   });
 
-  test("is refused without user verification, from elsewhere, by another key, and for another person", async () => {
+  test("sign-in by passkey is refused when unverified, foreign or for another person", async () => {
     const [human, stranger] = [await begin(), await begin()];
     const { authenticator } = await addPasskey(app, human);
     const wrong: Record<string, Lies> = {
       "no user verification": { userVerified: false },
-      "nobody there": { userPresent: false },
+      "no user presence": { userPresent: false },
       "another origin": { origin: "https://evil.example" },
       "another host": { rpId: "evil.example" },
       "another type": { type: "webauthn.create" },
@@ -112,13 +112,13 @@ describe("signing in with a passkey", () => {
     }
     const unknown = await signInByPasskey(app, new Authenticator(), human.userId);
     expect(unknown.status).toBe(422);
-    // Without a handle nobody has said who it is.
+    // Without a user handle the answer names no person.
     const assertion = authenticator.assert(await askToSignIn());
     const silent = await submit(app, "/sign-in/passkey", { credential: JSON.stringify(assertion) });
     expect(silent.status).toBe(422);
   });
 
-  test("takes a challenge for it, once, and writes no row for one that nobody has answered", async () => {
+  test("sign-in by passkey takes its challenge once, and unanswered challenges write no row", async () => {
     const human = await begin();
     const { authenticator } = await addPasskey(app, human);
     const count = async () =>
@@ -142,7 +142,7 @@ describe("signing in with a passkey", () => {
     );
   });
 
-  test("lapses 5 minutes after it was asked, by the database's clock", async () => {
+  test("a sign-in challenge expires after 5 minutes, by the database's clock", async () => {
     const human = await begin();
     const { authenticator } = await addPasskey(app, human);
     const signIn = { sessionId: undefined, purpose: "passkey:sign-in" };
@@ -156,7 +156,7 @@ describe("signing in with a passkey", () => {
     expect(inTime.status).toBe(303);
   });
 
-  test("refuses a counter that goes back, or stands still once it has moved", async () => {
+  test("sign-in by a device-bound passkey is refused when its counter does not rise", async () => {
     const human = await begin();
     const authenticator = await givePasskey(db, human.userId, { counter: 5 });
     for (const counter of [4, 5, 0])
@@ -171,7 +171,7 @@ describe("signing in with a passkey", () => {
     );
   });
 
-  test("still lets somebody in whose password others have failed 10 times, but is limited by address", async () => {
+  test("sign-in by passkey works after 10 failed passwords, and is limited by address", async () => {
     const human = await begin();
     const { authenticator } = await addPasskey(app, human);
     for (let i = 0; i < 11; i++) await signIn(app, human.email, "not the password");
@@ -179,7 +179,7 @@ describe("signing in with a passkey", () => {
     expect((await signInByPasskey(app, authenticator, human.userId)).status).toBe(303);
   });
 
-  test("shows somebody who was removed from their account nothing of it", async () => {
+  test("a removed member who signs in by passkey sees nothing of the account", async () => {
     const fixture = await createFixture(app);
     const other = await createHuman(app, fixture.account, "approver");
     await createHuman(app, fixture.account);

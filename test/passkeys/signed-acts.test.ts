@@ -26,19 +26,19 @@ const { app, db } = service;
 const MEMBERS = "/settings/members";
 const MUST_SIGN = "a passkey that you have must sign this change";
 
-/** An owner who has just signed in with their passkey, where passkeys are demanded; and somebody with their cookie. */
+/** An owner who has just signed in with their passkey, where passkeys are demanded, and a person with a copy of their cookie. */
 async function begin(): Promise<CoSignStory> {
   const story = await beginCoSign(service);
   return { ...story, cookie: cookieOf(await signInByPasskey(app, story.passkey, story.userId)) };
 }
 
-/** The digest that a challenge carries of what it is for: after its 16 random bytes and 6 of time. */
+/** The purpose's digest in a challenge, after 16 random bytes and 6 bytes of time. */
 function digestIn(clientDataJSON: string): string {
   const { challenge } = JSON.parse(Buffer.from(clientDataJSON, "base64url").toString());
   return Buffer.from(challenge, "base64url").subarray(22, 54).toString("hex");
 }
 
-/** The last entry of that action, whose signature is over the statement that is kept with it. */
+/** The last entry of that action; checks that its signature is over its statement. */
 async function signedEntry({ account }: CoSignStory, action: string) {
   const { entries } = await listAudit(db, accountKey(account), {});
   const detail = entries.find((one) => one.action === action)?.detail ?? {};
@@ -49,7 +49,7 @@ async function signedEntry({ account }: CoSignStory, action: string) {
 }
 
 describe("where passkeys are demanded, a passkey", () => {
-  test("is not added by a copied cookie: the page says what to do, and nothing is written", async () => {
+  test("a copied cookie adds no passkey where passkeys are demanded, and the page says what to do", async () => {
     const story = await begin();
     const page = await open(app, `${PASSKEYS}/new`, story);
     expect(page.text).toContain("You will be asked twice");
@@ -62,7 +62,7 @@ describe("where passkeys are demanded, a passkey", () => {
     expect(refusal?.detail).toMatchObject({ act: "passkey", reason: "act_signature_required" });
   });
 
-  test("counts at once when one that counts has signed it, and the proof is kept", async () => {
+  test("a new passkey signed by an active one is active at once, and the proof is stored", async () => {
     const story = await begin();
     const { answer, authenticator } = await addPasskey(app, story, { signer: story.passkey });
     expect(answer.headers.location).toBe(`${SECURITY}?said=passkey`);
@@ -81,7 +81,7 @@ describe("where passkeys are demanded, a passkey", () => {
     expect(proof.credentialId).toBe(story.passkey.id);
   });
 
-  test("is not added with a signature of another passkey, of another person, or one that was used", async () => {
+  test("a new passkey with a foreign or used signature is refused", async () => {
     const story = await begin();
     const stranger = await createHuman(app, story.account, "viewer");
     const theirs = await givePasskey(db, await userIdOf(db, stranger.email));
@@ -110,7 +110,7 @@ describe("where passkeys are demanded, a passkey", () => {
     expect(await listPasskeys(db, story.userId)).toHaveLength(2);
   });
 
-  test("that is removed by a copied cookie makes no room for one that counts", async () => {
+  test("after a copied cookie removed a passkey, the next one is inactive", async () => {
     const story = await begin();
     const [own] = await listOwnPasskeys(db, story.userId);
     const path = `${PASSKEYS}/${own?.id}`;
@@ -121,7 +121,7 @@ describe("where passkeys are demanded, a passkey", () => {
     expect(await listPasskeys(db, story.userId)).toEqual([]);
   });
 
-  test("that is the person's first needs no signature of another", async () => {
+  test("a person's first passkey needs no signature", async () => {
     const story = await begin();
     await sql`delete from auth.passkeys where user_id = ${story.userId}`.execute(db);
     const { answer } = await addPasskey(app, story);
@@ -138,7 +138,7 @@ type Change = {
 };
 
 const CHANGES: Record<string, (story: CoSignStory) => Promise<Change>> = {
-  "inviting somebody": async (story) => {
+  "inviting a person": async (story) => {
     const page = await open(app, MEMBERS, story);
     const path = `${MEMBERS}/invite`;
     const person = { email: newEmail(), name: "Bob Builder", role: "approver" };
@@ -232,7 +232,7 @@ describe.each(Object.entries(CHANGES))("where passkeys are demanded, %s", (_what
     return JSON.stringify(by.assert(asked.body.challenge));
   };
 
-  test("is refused a copied cookie, and an answer that is foreign, of another change, or used", async () => {
+  test("a change by a copied cookie, or with a foreign, other or used answer, is refused", async () => {
     const story = await begin();
     const { path, fields, terms, done } = await prepare(story);
     const send = (more: Record<string, string>) => submit(app, path, { ...fields, ...more }, story);
@@ -241,7 +241,7 @@ describe.each(Object.entries(CHANGES))("where passkeys are demanded, %s", (_what
     const foreign = await sign(story, path, fields, new Authenticator());
     expect((await refused(db, () => send({ credential: foreign }))).status).toBe(409);
 
-    const other = await CHANGES["inviting somebody"]?.(story);
+    const other = await CHANGES["inviting a person"]?.(story);
     if (other === undefined) throw new TypeError("it is listed");
     const elsewhere = await sign(story, other.path, other.fields);
     expect((await refused(db, () => send({ credential: elsewhere }))).status).toBe(409);
@@ -256,7 +256,7 @@ describe.each(Object.entries(CHANGES))("where passkeys are demanded, %s", (_what
     }
   });
 
-  test("is done with the owner's signature over it, which is kept and does not count again", async () => {
+  test("a change with the owner's signature is made, and the stored signature works once", async () => {
     const story = await begin();
     const { path, fields, action, terms, done } = await prepare(story);
     const credential = await sign(story, path, fields);

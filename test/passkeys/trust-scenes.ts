@@ -32,7 +32,7 @@ export const NEXT = "another long password";
 export type Owner = HumanFixture & { userId: string };
 export type Scene = { story: CoSignStory; owner: Owner };
 
-/** What the tests of what a passkey counts for are made of, on one service. */
+/** Scenes for the tests of active and inactive passkeys, on one service. */
 export function trustScenes(service: TestService) {
   const { app, db, config } = service;
 
@@ -55,7 +55,7 @@ export function trustScenes(service: TestService) {
     return { ...other, name: "Ada Owner", cookie: cookieOf(answer), userId };
   }
 
-  /** Sets a new password by a link, and signs in with it. */
+  /** Sets a new password by a reset link, and signs in with it. */
   async function comeByLink<T extends { email: string }>(person: T): Promise<T & { cookie: string }> {
     const link = (await createResetLink({ db, config }, person.email)) ?? "";
     const token = new URL(link).searchParams.get("token") ?? "";
@@ -91,7 +91,7 @@ export function trustScenes(service: TestService) {
       .executeTakeFirstOrThrow();
     return (await auditOf(db, email)).map(({ action, detail }) => ({ action, detail }));
   };
-  /** Tries to confirm with this passkey, and says whether that paid. */
+  /** Tries to confirm with this passkey. @returns whether the payment was made */
   async function confirms(story: CoSignStory, passkey: Authenticator): Promise<boolean> {
     const page = await open(app, story.path, story);
     if (!page.text.includes("/challenge")) return false;
@@ -116,7 +116,7 @@ export function trustScenes(service: TestService) {
     };
   }
 
-  /** An owner agrees, as the page's script does it. */
+  /** An owner consents, as the page's script does. */
   async function agree(owner: { cookie: string }, passkeyId: string, own: Authenticator, lies: Lies = {}) {
     const fields = await consentForm(owner, passkeyId);
     const { body } = await submit(app, `${CONSENTS}/options`, fields, owner);

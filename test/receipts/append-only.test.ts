@@ -10,16 +10,16 @@ const FOREIGN_KEY_VIOLATION = "23503";
 const UNIQUE_VIOLATION = "23505";
 const CHECK_VIOLATION = "23514";
 
-// The service's own connection: nothing here is refused for a lack of rights.
+// The service connects with all rights, so that its triggers refuse and not its grants.
 const service = await startService();
 const { db } = service;
 const every = await decideEveryWay({ ...service, processor: createSandbox(db, PUBLIC_URL) });
 const { accountId } = every.byPassword.story;
-// As the owner: the rights of the running role refuse most of it before.
+// As the owner, since the running role's grants would refuse most statements first.
 const owner = ownerOf(db);
 const own = sql`account_id = ${accountId}`;
 
-/** What became of a statement: `accepted`, or which refusal; with its words, where a table's own is meant. */
+/** The outcome of a statement: `accepted`, or the error's code; `words` gives its message. */
 const state = (statement: RawBuilder<unknown>): Promise<string> =>
   statement.execute(owner).then(
     () => "accepted",
@@ -50,7 +50,7 @@ describe("what proves something", () => {
     expect(await words(sql`truncate ${sql.table(table)} cascade`)).toBe(`${table} rows are never changed`);
   });
 
-  test.each(["invoices", "reversals", "account_heads"])("%s are not emptied", async (table) => {
+  test.each(["invoices", "reversals", "account_heads"])("%s cannot be emptied", async (table) => {
     expect(await words(sql`truncate ${sql.table(table)} cascade`)).toBe(`${table} rows are never changed`);
   });
 });
@@ -71,8 +71,8 @@ describe("the chain", () => {
     Buffer.from(of.receipt.chain.digest, "hex");
   const last = digestOf(every.declined);
 
-  test("takes no link that leaves a gap, goes on from elsewhere, forks it, or has another digest than its own", async () => {
-    // Of the approval's own key the last look: the others are refused before.
+  test("the chain rejects a link with a gap, another predecessor, a fork or a wrong digest", async () => {
+    // The approval's unique key is checked last, as the other checks refuse first.
     const approval = every.byPassword.story.approvalId;
     const body = "{}";
     expect(
@@ -92,7 +92,7 @@ describe("the chain", () => {
     expect(await state(insert({ index: 5, previous: last, body, approval }))).toBe("accepted");
   });
 
-  test("has a head that goes on link by link, never back, and is not removed", async () => {
+  test("the chain's head advances link by link, and cannot go back or be deleted", async () => {
     const set = (change: RawBuilder<unknown>) => state(sql`update account_heads set ${change} where ${own}`);
     for (const change of [
       sql`chain_index = chain_index - 1`,

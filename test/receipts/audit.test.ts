@@ -23,7 +23,7 @@ const newFile = () => {
   return join(folder, `heads-${files}`);
 };
 
-/** A service of the test's own, in which somebody has decided in every way. */
+/** A service of its own with every kind of decision. */
 async function createWorld() {
   const service = await startService();
   const every = await decideEveryWay({ ...service, processor: createSandbox(service.db, PUBLIC_URL) });
@@ -35,14 +35,14 @@ async function createWorld() {
     const code = await audit(config, args, (line) => lines.push(line));
     return { code, text: lines.join("\n") };
   };
-  /** What whoever rules the database can do: the triggers do not bind them. */
+  /** Writes as the database's administrator, whom the triggers do not bind. */
   const tamper = (...statements: RawBuilder<unknown>[]) =>
     owner.transaction().execute(async (trx) => {
       await sql`set local session_replication_role = replica`.execute(trx);
       for (const statement of statements) await statement.execute(trx);
     });
   const own = sql`account_id = ${accountId}`;
-  /** Rewrites a receipt, with its digest made right, and those after it linked anew: nothing contradicts itself. */
+  /** Rewrites a receipt and its digest, and relinks those after it, so that the chain is consistent. */
   const rewrite = async (index: number, change: (content: LinkedContent) => void) => {
     await sql`alter table receipts drop constraint if exists
       receipts_account_id_previous_index_previous_digest_fkey`.execute(owner);
@@ -70,7 +70,7 @@ async function createWorld() {
 }
 
 describe("audit", () => {
-  test("finds nothing wrong where nothing is, also after names have changed and money has gone back", async () => {
+  test("the audit finds nothing wrong in intact chains, also after renames and refunds", async () => {
     const { app, db, fixture, run, every } = await createWorld();
     await operate(app, "PUT", `/accounts/${fixture.account}`, { name: "Another name" });
     await db
@@ -93,14 +93,14 @@ describe("audit", () => {
     expect((await run("--heads", saved, "--save", saved)).code).toBe(0);
   });
 
-  test("names what whoever rules the database has changed under a receipt", async () => {
+  test("the audit names each row that was changed under a receipt", async () => {
     const { own, run, tamper, every } = await createWorld();
     const of = ({ approvalId }: { approvalId: string }) => sql`${own} and approval_id = ${approvalId}`;
     const { byPassword, byPasskey, afterRefusal, declined } = every;
     await tamper(
       sql`update approvals set status = 'confirmed', result = '{}' where ${own} and id = ${declined.story.approvalId}`,
       sql`update approvals set terms = jsonb_set(terms, '{amountCents}', '1') where ${own} and id = ${byPasskey.story.approvalId}`,
-      sql`update signatures set user_id = 'somebody else' where ${of(byPassword.story)}`,
+      sql`update signatures set user_id = 'another person' where ${of(byPassword.story)}`,
       sql`update ledger_entries set amount_cents = amount_cents * 2 where ${own}
         and payment_id = (select id from payments where ${of(afterRefusal.story)} and status = 'succeeded')`,
       sql`update payments set intent_id = 'pi_other' where ${of(byPasskey.story)}`,
@@ -119,7 +119,7 @@ describe("audit", () => {
     expect(text).toContain("7 findings.");
   });
 
-  test("finds a receipt that was changed, and one that was taken out of the middle", async () => {
+  test("the audit finds a changed receipt, and one removed from the middle", async () => {
     const { db, own, run, tamper, every, fixture } = await createWorld();
     await sql`alter table receipts drop constraint receipts_check`.execute(ownerOf(db));
     await tamper(
@@ -139,13 +139,13 @@ describe("audit", () => {
     ]);
   });
 
-  test("finds a chain that was rewritten from end to end, where a head was kept, and does not keep the new one", async () => {
+  test("the audit finds a rewritten chain by a kept head, and does not keep the new head", async () => {
     const { run, rewrite, fixture } = await createWorld();
     const saved = newFile();
     await run("--save", saved);
     const kept = await readFile(saved, "utf8");
     await rewrite(1, (content) => {
-      content.accountName = "Nobody";
+      content.accountName = "Another name";
     });
     expect((await run()).code).toBe(0);
     const { code, text } = await run("--heads", saved, "--save", saved);
@@ -158,7 +158,7 @@ describe("audit", () => {
     expect(text).toContain(`${fixture.account}: WRONG`);
   });
 
-  test("finds a chain that was cut short, and an account that is gone, where a head was kept", async () => {
+  test("the audit finds a truncated chain and a missing account by kept heads", async () => {
     const { run, tamper, own, every, fixture } = await createWorld();
     const saved = newFile();
     await run("--save", saved);
@@ -177,10 +177,10 @@ describe("audit", () => {
     expect(text).toContain(
       `${fixture.account}: WRONG\n  the chain ends at 3, before the head that was kept, 4: it was cut short`,
     );
-    expect(text).toContain("gone-account: WRONG\n  the account is gone, and a head of its chain was kept");
+    expect(text).toContain("gone-account: WRONG\n  the account is missing, and a head of its chain was kept");
   });
 
-  test("holds the account's head to the chain", async () => {
+  test("the audit compares the account's head with its chain", async () => {
     const { run, tamper, own } = await createWorld();
     await tamper(sql`update account_heads set chain_digest = decode(repeat('ab', 32), 'hex') where ${own}`);
     const { code, text } = await run();
@@ -190,7 +190,7 @@ describe("audit", () => {
     ]);
   });
 
-  test("tells what contradicts itself, though every digest is right", async () => {
+  test("the audit finds contradictions within a receipt whose digests are right", async () => {
     const { run, rewrite } = await createWorld();
     await rewrite(2, (content) => {
       for (const signed of content.statements) signed.signedAt = content.approval.createdAt;
@@ -203,7 +203,7 @@ describe("audit", () => {
     expect(text).toContain("receipt 2: the database says otherwise of what was signed");
   });
 
-  test("counts what was decided before receipts were kept, and blames nobody for it", async () => {
+  test("the audit counts decisions from before receipts, and reports no fault in them", async () => {
     const { run, tamper, own, every, fixture } = await createWorld();
     await tamper(
       sql`delete from receipts where ${own}`,
@@ -220,7 +220,7 @@ describe("audit", () => {
     ]);
   });
 
-  test("is a command: ends with 2 and one line when it cannot do its work", async () => {
+  test("the audit command exits with 2 and one line when it cannot run", async () => {
     const { config } = await createWorld();
     const env = serviceEnvironment(config.databaseUrl ?? "");
     const whole = await runProgram(["audit"], env);

@@ -25,7 +25,7 @@ async function listFindings(): Promise<string[]> {
 }
 
 describe("when the database's clock is set back", () => {
-  test("after a request, its confirmation and its decline still have receipts that verify", async () => {
+  test("receipts verify when the database's clock was set back after the request", async () => {
     await clock.set(0);
     const { token, stories } = await createChain(service, 2);
     const [confirmed, declined] = stories as [Story, Story];
@@ -42,7 +42,7 @@ describe("when the database's clock is set back", () => {
     expect(await listFindings()).toEqual([]);
   });
 
-  test("between a refused card and the next confirmation, the receipt lists both in their order", async () => {
+  test("payments stay in order when the clock was set back between a refused card and the next", async () => {
     await clock.set(0);
     const { token, stories, account } = await createChain(service, 1);
     const [story] = stories as [Story];
@@ -56,7 +56,7 @@ describe("when the database's clock is set back", () => {
     expect(await listFindings()).toEqual([]);
   });
 
-  test("while a payment is under way, it is booked at a time that follows its signature", async () => {
+  test("a payment is booked after its signature when the clock was set back in between", async () => {
     await clock.set(0);
     const { token, stories } = await createChain(service, 1);
     const [story] = stories as [Story];
@@ -69,7 +69,7 @@ describe("when the database's clock is set back", () => {
     expect(await listFindings()).toEqual([]);
   });
 
-  test("a milestone is cancelled at a time that follows the request that it ends", async () => {
+  test("a cancelled approval does not end before its request when the clock was set back", async () => {
     await clock.set(0);
     const { token, stories, account } = await createChain(service, 1);
     const [story] = stories as [Story];
@@ -80,7 +80,7 @@ describe("when the database's clock is set back", () => {
   });
 });
 
-test("an approval that is ended in its last seconds does not carry a time that is still to come", async () => {
+test("an approval ended in its last seconds has no time in the future", async () => {
   await clock.set(0);
   const { token, stories, account } = await createChain(service, 1);
   const [story] = stories as [Story];

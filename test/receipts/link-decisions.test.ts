@@ -9,7 +9,7 @@ import { PUBLIC_URL, startService } from "../support/service.ts";
 import { confirmNow, type Story } from "../support/stories.ts";
 
 const service = await startService();
-// A second one on the same database: with a pool of its own, as another process has.
+// A second service on the same database with its own pool, like another process.
 const other = await startService({}, service.config.databaseUrl);
 const [deps, otherDeps] = [service, other].map((one) => ({
   ...one,
@@ -26,7 +26,7 @@ function readHead({ accountId }: Story) {
 }
 
 describe("decisions of one account", () => {
-  test("50 at once over two pools make one chain without a gap, which ends at the account's head", async () => {
+  test("50 decisions at once over two pools make one unbroken chain that ends at the account's head", async () => {
     const { token, stories } = await createChain(service, 50);
     await Promise.all(
       stories.map((story, i) => {
@@ -45,7 +45,7 @@ describe("decisions of one account", () => {
     ]);
   });
 
-  test("that are undone leave no link, and what comes next follows from what was there", async () => {
+  test("decisions that are rolled back leave no link and no gap", async () => {
     const { token, stories } = await createChain(service, 2);
     const [undone, done] = stories as [Story, Story];
     await expect(
@@ -62,11 +62,11 @@ describe("decisions of one account", () => {
     expect(chain).toMatchObject({ index: 1, previousDigest: "0".repeat(64) });
   });
 
-  test("that nobody has made are not linked", async () => {
+  test("an undecided approval is not linked", async () => {
     const { stories } = await createChain(service, 1);
     const [{ accountId, approvalId }] = stories as [Story];
     await expect(
       inTransaction(db, (trx) => linkDecision(trx, accountId, approvalId, new Date())),
-    ).rejects.toThrow("only what was confirmed or declined has a receipt");
+    ).rejects.toThrow("the approval is neither confirmed nor declined");
   });
 });

@@ -4,7 +4,7 @@ import { parseStrictJson } from "../../src/receipts/strict-json.ts";
 type Dice = (below: number) => number;
 type Place = { holder: Record<string, unknown>; key: string; value: unknown };
 
-/** The same numbers for the same seed, so that a run can be repeated. */
+/** A seeded random generator, so that a run can be repeated. */
 export function dice(seed: number): Dice {
   let state = seed >>> 0;
   return (below) => {
@@ -15,7 +15,7 @@ export function dice(seed: number): Dice {
 
 const BASE64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/** Every value of the file with what holds it, arrays included. */
+/** Every value of the file with its parent, arrays included. */
 function placesOf(value: unknown): Place[] {
   if (typeof value !== "object" || value === null) return [];
   const holder = value as Record<string, unknown>;
@@ -32,7 +32,7 @@ function rewritten(text: string, roll: Dice, change: (place: Place, places: Plac
   return JSON.stringify(file);
 }
 
-/** Another value of the same kind, where that can be. */
+/** Another value, of the same type where possible. */
 function other(value: unknown, roll: Dice): unknown {
   if (typeof value === "number") return value + (roll(2) === 0 ? 1 : -1);
   if (typeof value === "boolean") return !value;
@@ -44,7 +44,7 @@ function other(value: unknown, roll: Dice): unknown {
   return [value.slice(0, at) + letter + value.slice(at + 1), value.slice(0, -1), `${value} `, null][roll(4)];
 }
 
-/** A string of the file, told by its place in the text, and another way to write it. */
+/** A string of the file, by its place in the text, with another spelling of it. */
 function respelled(text: string, roll: Dice, pattern: RegExp, spell: (found: string) => string): string {
   const all = [...text.matchAll(pattern)];
   const found = all[roll(all.length)];
@@ -52,7 +52,7 @@ function respelled(text: string, roll: Dice, pattern: RegExp, spell: (found: str
   return text.slice(0, found.index) + spell(found[0]) + text.slice(found.index + found[0].length);
 }
 
-/** Ways to change a file, each of which may change what it says, or only what some readers make of it. */
+/** Ways to change a file. Each may change its content, or only how some parsers read it. */
 const WAYS: Record<string, (text: string, roll: Dice) => string | Buffer> = {
   "one bit flipped": (text, roll) => {
     const bytes = Buffer.from(text);
@@ -83,7 +83,7 @@ const WAYS: Record<string, (text: string, roll: Dice) => string | Buffer> = {
     rewritten(text, roll, (one, places) => {
       const alike = places.filter(({ value }) => typeof value === typeof one.value);
       const two = alike[roll(alike.length)] as Place;
-      // One that holds the other would make a circle.
+      // Swapping a value with its own parent would make a circle.
       if (typeof one.value === "object") one.holder[one.key] = "swapped";
       else [one.holder[one.key], two.holder[two.key]] = [two.value, one.value];
     }),
@@ -120,7 +120,7 @@ const WAYS: Record<string, (text: string, roll: Dice) => string | Buffer> = {
 
 export type Mutation = { way: string; bytes: Buffer };
 
-/** Whether a file says the same, in the one way to write it: then nothing was changed. */
+/** Whether two files have the same canonical content, so that nothing was changed. */
 function saysTheSame(text: string, bytes: Buffer): boolean {
   try {
     return canonicalText(parseStrictJson(bytes) as object) === canonicalText(JSON.parse(text));
@@ -129,7 +129,7 @@ function saysTheSame(text: string, bytes: Buffer): boolean {
   }
 }
 
-/** A file that was changed in one way of many. */
+/** Applies one random change to a file. */
 export function mutate(text: string, roll: Dice): Mutation {
   const ways = Object.keys(WAYS);
   for (;;) {

@@ -13,7 +13,7 @@ const { app, db, config } = service;
 const deps = { ...service, processor: createSandbox(db, PUBLIC_URL) };
 
 describe("a receipt", () => {
-  test("tells what was asked, by whom, what was signed, by whom and how, what was paid, and where it is linked", async () => {
+  test("a receipt holds request, asker, statements, proofs, payments and its place in the chain", async () => {
     const { fixture, byPassword } = await decideEveryWay(deps);
     const { receipt, story } = byPassword;
     const { approval } = (await call(app, "GET", story.path, { token: fixture.token })).body;
@@ -56,7 +56,7 @@ describe("a receipt", () => {
     ]);
   });
 
-  test("is believed, whatever was decided and however it was signed", async () => {
+  test("a receipt verifies for every decision and every kind of proof", async () => {
     const { byPassword, byPasskey, afterRefusal, declined } = await decideEveryWay(deps);
     for (const { bytes } of [byPassword, byPasskey, afterRefusal, declined])
       expect(await judge(bytes)).toBe("genuine");
@@ -73,7 +73,7 @@ describe("a receipt", () => {
     ]);
   });
 
-  test("is linked to the one before it: its digest is over what it says and over that one's", async () => {
+  test("a receipt's digest covers its content and the previous receipt's digest", async () => {
     const { byPassword, byPasskey, afterRefusal, declined } = await decideEveryWay(deps);
     const receipts = [byPassword, byPasskey, afterRefusal, declined].map(({ receipt }) => receipt);
     let before = "0".repeat(64);
@@ -84,7 +84,7 @@ describe("a receipt", () => {
     }
   });
 
-  test("is a JSON Web Signature that others' software checks, by the keys that are published", async () => {
+  test("other software verifies a receipt's JSON Web Signature by the published keys", async () => {
     const { token, stories } = await createChain(deps, 1);
     await confirmNow(deps, stories[0] as Story);
     const { receipt } = await readReceipt(deps, token, stories[0] as Story);
@@ -95,7 +95,7 @@ describe("a receipt", () => {
     expect(protectedHeader).toEqual({ alg: "EdDSA", kid: jwks.keys[0].kid, typ: "countersign-receipt" });
   });
 
-  test("stays the same to the byte, whatever changes afterwards", async () => {
+  test("a receipt stays the same to the byte after later changes", async () => {
     const { fixture, byPassword } = await decideEveryWay(deps);
     await operate(app, "PUT", `/accounts/${fixture.account}`, { name: "Another name" });
     await operate(app, "PUT", `/accounts/${fixture.account}/contracts/${fixture.contract}`, {
@@ -113,7 +113,7 @@ describe("a receipt", () => {
     expect(bytes.equals(byPassword.bytes)).toBe(true);
   });
 
-  test("is 409 while nobody has decided, and when nobody has in time", async () => {
+  test("an undecided or expired approval's receipt is 409", async () => {
     const { token, milestone } = await createFixture(app);
     const { approval } = (await fund(app, token, milestone)).body;
     const read = () => call(app, "GET", `/approvals/${approval.id}/receipt`, { token });
@@ -131,7 +131,7 @@ describe("a receipt", () => {
 describe("the keys at /.well-known/jwks.json", () => {
   const SEEDS = ["n", "o"].map((letter) => Buffer.alloc(32, letter).toString("base64"));
 
-  test("are those of every seed and every retired key; the first seed signs, and old receipts stay good", async () => {
+  test("the published keys are all seeds and retired keys; the first seed signs, old receipts verify", async () => {
     const before = await startService({ RECEIPT_SIGNING_KEY: SEEDS[1] ?? "" }, config.databaseUrl);
     const [old] = (await call(before.app, "GET", "/.well-known/jwks.json")).body.keys;
     const retired = (await call(app, "GET", "/.well-known/jwks.json")).body.keys[0];

@@ -13,7 +13,7 @@ import { decideEveryWay, linkedContent, SIGNING_KEY } from "../support/receipts.
 import { PUBLIC_URL, startService } from "../support/service.ts";
 
 const VERIFIER = join(import.meta.dirname, "../../src/verify-receipt.ts");
-/** It may read files. It may not write any, start anything, or open a connection: Node itself would refuse. */
+/** Node's permission model lets the verifier read files, but not write, start programs or connect. */
 const CONFINED = ["--permission", "--allow-fs-read=*"];
 
 const service = await startService();
@@ -43,7 +43,7 @@ const files = {
 const { digest } = every.declined.receipt.chain;
 
 describe("verify-receipt", () => {
-  test("believes genuine receipts, without network or database, and says in words what that proves and what not", async () => {
+  test("verify-receipt accepts genuine receipts offline, and prints what they prove and what not", async () => {
     const { code, text } = await run(...Object.values(files), "--key", key, "--head", `4:${digest}`);
     expect(code, text).toBe(0);
     const { email } = every.byPasskey.receipt.statements[0]?.signedBy ?? {};
@@ -55,12 +55,12 @@ describe("verify-receipt", () => {
     expect(text).toContain("receipts 1 to 4 follow from each other");
     expect(text).toContain(`lead to the head that you kept, 4:${digest}`);
     const [proves, not] = text.split("What it does not prove");
-    expect(proves).toContain(`Whoever holds the service's key (${jwks.keys[0].kid})`);
-    expect(not).toContain("That the key is the one of the service you mean");
-    expect(not).toContain("That somebody typed a password or was signed in");
+    expect(proves).toContain(`The holder of the service's key (${jwks.keys[0].kid})`);
+    expect(not).toContain("That the key belongs to the service you mean");
+    expect(not).toContain("That a person typed a password or was signed in");
   });
 
-  test("takes the key as JWK set, JWK or PEM, and by its thumbprint the one of several that is trusted", async () => {
+  test("verify-receipt reads a JWK set, JWK or PEM, and picks a key by thumbprint", async () => {
     const pem = createPublicKey(SIGNING_KEY).export({ type: "spki", format: "pem" }).toString();
     const { publicKey: other } = generateKeyPairSync("ed25519");
     const both = { keys: [other.export({ format: "jwk" }), ...jwks.keys] };
@@ -82,7 +82,7 @@ describe("verify-receipt", () => {
     ]);
   });
 
-  test("ends with 1 when one of several does not hold, and names it", async () => {
+  test("verify-receipt exits with 1 and names the receipt that does not verify", async () => {
     const tampered = await write("tampered.json", every.declined.bytes.toString().replace("45000", "45001"));
     const { code, text } = await run(files.byPassword, tampered, "--key", key);
     expect([code, text]).toEqual([
@@ -99,7 +99,7 @@ describe("verify-receipt", () => {
     ]);
   });
 
-  test("prints nothing that a terminal would act on, wherever it stands in the receipt", async () => {
+  test("verify-receipt prints no terminal control characters from any field of a receipt", async () => {
     const content = structuredClone(linkedContent(every.declined.receipt));
     const evil = "pi_1\u001b[2J\u202e\nWhat this proves: everything";
     content.accountName = content.askedBy.name = content.accountId = evil;
@@ -115,7 +115,7 @@ describe("verify-receipt", () => {
     expect(text).not.toMatch(/^What this proves: everything/m);
   });
 
-  test("ends with 2 when there is nothing to check, or nothing to check it with", async () => {
+  test("verify-receipt exits with 2 without receipts or without a key", async () => {
     const secret = SIGNING_KEY.export({ type: "pkcs8", format: "pem" }).toString();
     for (const [args, said] of [
       [[], "verify-receipt FILE... --key KEYFILE"],
@@ -123,7 +123,7 @@ describe("verify-receipt", () => {
       [[join(folder, "none.json"), "--key", key], "cannot be read"],
       [
         [files.byPassword, "--key", await write("secret.pem", secret)],
-        "whoever checks receipts must not have it",
+        "which checking receipts must not need",
       ],
       [[files.byPassword, "--key", files.byPassword], "it holds no Ed25519 key"],
       [[files.byPassword, "--key", key, "--head", "four"], "--head must be INDEX:DIGEST"],

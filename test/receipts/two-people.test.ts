@@ -27,7 +27,7 @@ const service = await startService();
 const { app, db, config } = service;
 const deps = { ...service, processor: createSandbox(db, PUBLIC_URL) };
 
-/** A request for which two people must sign, in an account of Ada's. */
+/** A request in Ada's account that two people must sign. */
 async function begin(card = "pm_card_visa") {
   const fixture = await createFixture(app, { card: false });
   await putCard(app, fixture.account, card);
@@ -50,7 +50,7 @@ async function confirmAs({ email, name }: HumanFixture, story: Story): Promise<v
   await confirmApproval(deps, story, decider, await readStatement(db, story, "confirm"));
 }
 
-/** What the holder of the service's key can make of a receipt: all digests right, and signed. */
+/** Forges a receipt as the holder of the service's key can: with correct digests, and signed. */
 function forge(receipt: Receipt, change: (content: LinkedContent) => void): string {
   const content = structuredClone(linkedContent(receipt));
   change(content);
@@ -61,7 +61,7 @@ function forge(receipt: Receipt, change: (content: LinkedContent) => void): stri
 }
 
 describe("the receipt of a payment that two people signed", () => {
-  test("holds both signatures with their proofs, and is believed", async () => {
+  test("a receipt of a payment by two people holds both signatures and verifies", async () => {
     const world = await begin();
     const { fixture, story, ada } = world;
     await confirmByPasskey(deps, story);
@@ -83,7 +83,7 @@ describe("the receipt of a payment that two people signed", () => {
     expect(await audit(config, [], (line) => lines.push(line)), lines.join("\n")).toBe(0);
   });
 
-  test("is refused when a signature is removed or replaced, though every digest and signature is right", async () => {
+  test("a receipt by two people is refused when a signature is removed or replaced and all is re-signed", async () => {
     const world = await begin();
     const { fixture, story, ada } = world;
     await confirmAs(ada, story);
@@ -125,7 +125,7 @@ describe("the receipt of a payment that two people signed", () => {
     for (const [fault, change] of cases) expect(await judge(forge(receipt, change)), fault).toContain(fault);
   });
 
-  test("lists a first signature that came to nothing, and says that it did not count", async () => {
+  test("a receipt lists a first signature that led to no payment, and says so", async () => {
     const world = await begin("pm_card_chargeDeclined");
     const { fixture, story, ada } = world;
     await confirmAs(ada, story);
@@ -138,7 +138,7 @@ describe("the receipt of a payment that two people signed", () => {
     expect((await open(app, `${story.path}/receipt`, ada)).text.match(/It did not count/g)).toHaveLength(1);
   });
 
-  test("of a request that was declined after the first signature holds both statements", async () => {
+  test("a receipt of a decline after the first signature holds both statements", async () => {
     const { fixture, story, ada } = await begin();
     await confirmAs(ada, story);
     await declineNow(deps, story);

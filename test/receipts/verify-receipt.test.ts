@@ -32,14 +32,14 @@ const genuine = [every.byPassword, every.byPasskey, every.afterRefusal, every.de
 const SEED = Number(process.env.MUTATION_SEED ?? Date.now() % 1_000_000);
 const MUTATIONS = count(100, 1_000);
 
-/** What the holder of a service's key can make of a content: all digests right, and signed. */
+/** Forges a receipt as the holder of the service's key can: with correct digests, and signed. */
 function issue(content: LinkedContent, key: KeyObject = SIGNING_KEY): string {
   const { chain, ...rest } = content;
   const receipt = { ...rest, chain: { ...chain, digest: linkDigest(content) } };
   return JSON.stringify({ receipt: signReceipt(receipt, key) });
 }
 
-/** The receipt's content after `change`, with the digests of its statements made right again, where payments name them too. */
+/** The receipt's content after `change`, with its statements' digests corrected, in the payments too. */
 function forge(receipt: Receipt, change: (content: LinkedContent) => void): LinkedContent {
   const content = structuredClone(linkedContent(receipt));
   change(content);
@@ -56,7 +56,7 @@ function forge(receipt: Receipt, change: (content: LinkedContent) => void): Link
 
 type Values = { [key: string]: unknown };
 
-/** Puts a value into what it is within, told by the keys on the way. */
+/** Sets a value at a path of keys. */
 function put(within: object, path: string, value: unknown): void {
   const keys = path.split(".");
   const last = keys.pop() ?? "";
@@ -65,7 +65,7 @@ function put(within: object, path: string, value: unknown): void {
 }
 
 describe("a genuine receipt", () => {
-  test("is believed as it was answered, on its own without the wrapping, and laid out anew", async () => {
+  test("a genuine receipt verifies as answered, unwrapped and reformatted", async () => {
     for (const { receipt, bytes } of genuine) {
       expect(await judge(bytes)).toBe("genuine");
       expect(await judge(JSON.stringify(receipt))).toBe("genuine");
@@ -75,7 +75,7 @@ describe("a genuine receipt", () => {
     }
   });
 
-  test(`is refused after any of ${MUTATIONS} changes (seed ${SEED})`, async () => {
+  test(`a genuine receipt is refused after any of ${MUTATIONS} changes (seed ${SEED})`, async () => {
     const roll = dice(SEED);
     const believed: string[] = [];
     const ways = new Set<string>();
@@ -94,7 +94,7 @@ describe("a genuine receipt", () => {
 describe("a receipt that was forged whole", () => {
   const { privateKey: foreign } = generateKeyPairSync("ed25519");
 
-  test("under another key is refused, also when it claims to be of the key that is trusted", async () => {
+  test("a receipt signed by another key is refused, also when it names the trusted key", async () => {
     for (const { receipt } of genuine) {
       const file = issue(linkedContent(receipt), foreign);
       expect(await judge(file)).toContain("not signed by the key that you trust");
@@ -105,7 +105,7 @@ describe("a receipt that was forged whole", () => {
     }
   });
 
-  test("by whoever holds the service's key still cannot say that a passkey signed something else", async () => {
+  test("the holder of the service's key cannot forge what a passkey signed", async () => {
     const { receipt } = every.byPasskey;
     const statement = (content: LinkedContent) => content.statements[0] as LinkedContent["statements"][0];
     const raise = forge(receipt, (content) => {
@@ -134,7 +134,7 @@ describe("a receipt that was forged whole", () => {
       expect(await judge(issue(content))).toBe("statement 1 was not signed with the passkey that is named");
   });
 
-  test("is refused where its parts contradict each other, though every digest and signature is right", async () => {
+  test("a receipt that contradicts itself is refused, though its digests and signature are right", async () => {
     const { receipt } = every.afterRefusal;
     const cases: [string, string, unknown][] = [
       ["statement 2 is of another account", "statements.1.statement.accountId", "other"],
@@ -164,7 +164,7 @@ describe("a receipt that was forged whole", () => {
     );
   });
 
-  test("is refused where a statement names another act, an unknown one, or none", async () => {
+  test("a receipt whose statement names another act, an unknown one or none is refused", async () => {
     const { receipt } = every.byPasskey;
     for (const action of ["milestone_approve", "contract_end"]) {
       // The form knows these acts, and what is signed for each: these terms are of none of them.
@@ -174,7 +174,7 @@ describe("a receipt that was forged whole", () => {
     for (const action of ["milestone_approve", "passkey", "member", "anything", "", null, undefined]) {
       const content = forge(receipt, (original) => put(original, "statements.0.statement.action", action));
       expect(await judge(issue(content)), String(action)).toContain("does not have the form of a receipt");
-      // Where the form knows more acts than this one, the approval must still be of the very act that was signed.
+      // The schema may know more acts, but the approval must be of the signed one.
       expect(await findFaults(content), String(action)).toContain(
         "statement 1 is for another act than the approval",
       );
@@ -185,7 +185,7 @@ describe("a receipt that was forged whole", () => {
     expect(await judge(issue(released))).toContain("statement 1 is for another act than the approval");
   });
 
-  test("with an assertion that a passkey did not make for it is refused", async () => {
+  test("a receipt with an assertion for something else is refused", async () => {
     const { receipt } = every.byPasskey;
     const [signed] = receipt.statements;
     const challenge = Buffer.from(signed?.digest ?? "", "hex");
@@ -233,7 +233,7 @@ describe("a chain of receipts", async () => {
   const refused = (receipts: readonly Receipt[], kept: typeof head | undefined, why: RegExp) =>
     expect(() => verifyChain(receipts, kept)).toThrow(why);
 
-  /** What an operator with the service's key can make: the same decisions, linked in another order or not at all. */
+  /** Relinks the same decisions in another order, as the holder of the service's key can. */
   const relink = (receipts: readonly Receipt[]): Receipt[] => {
     let previousDigest = "0".repeat(64);
     return receipts.map((receipt, i) => {
@@ -245,7 +245,7 @@ describe("a chain of receipts", async () => {
     });
   };
 
-  test("holds together in whatever order the files come, and what is missing between them is not claimed", () => {
+  test("a chain verifies in any order of files, and reports its gaps", () => {
     expect(verifyChain(chain, head)).toEqual([{ accountId, from: 1, to: 5 }]);
     expect(verifyChain([...chain].reverse(), head)).toEqual([{ accountId, from: 1, to: 5 }]);
     expect(verifyChain([...chain, ...chain], head)).toEqual([{ accountId, from: 1, to: 5 }]);
@@ -256,7 +256,7 @@ describe("a chain of receipts", async () => {
     ]);
   });
 
-  test("is refused under a retained head when it was truncated, has a gap, or goes on from another link", () => {
+  test("a chain that is truncated, has a gap or another predecessor is refused under a kept head", () => {
     refused(chain.slice(0, 4), head, /receipt 5, the head that you kept, is not among them/);
     refused(chain.toSpliced(2, 1), head, /receipts are missing between those given/);
     refused(chain, { ...head, digest: "ab".repeat(32) }, /receipt 5 is not the one whose digest you kept/);
@@ -265,7 +265,7 @@ describe("a chain of receipts", async () => {
     expect(verifyChain(chain, older)).toEqual([{ accountId, from: 1, to: 5 }]);
   });
 
-  test("is refused under a retained head when it was linked anew, reordered or with one left out", async () => {
+  test("a chain that was relinked, reordered or has one left out is refused under a kept head", async () => {
     const [a, b, c, d, e] = chain as [Receipt, Receipt, Receipt, Receipt, Receipt];
     for (const order of [
       [b, a, c, d, e],
@@ -279,7 +279,7 @@ describe("a chain of receipts", async () => {
     }
   });
 
-  test("is refused without any head when one approval is decided in it twice", async () => {
+  test("a chain with two decisions of one approval is refused without a head", async () => {
     const [a, b, c, d] = chain as [Receipt, Receipt, Receipt, Receipt];
     const made = relink([a, b, c, d, b]);
     for (const receipt of made) expect(await judge(JSON.stringify(receipt))).toBe("genuine");
@@ -287,7 +287,7 @@ describe("a chain of receipts", async () => {
     refused([made[4] as Receipt, made[1] as Receipt], undefined, /receipts 2 and 5 are both of approval/);
   });
 
-  test("is refused without any head when two of its links contradict each other", () => {
+  test("a chain with two contradicting links is refused without a head", () => {
     const [, other] = relink([chain[1] as Receipt, chain[0] as Receipt]);
     refused([...chain, other as Receipt], undefined, /there are two receipts 2: the chain was forked/);
     refused([chain[0] as Receipt, other as Receipt], undefined, /receipt 2 does not follow from receipt 1/);

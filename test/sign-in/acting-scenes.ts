@@ -24,7 +24,7 @@ import type { FakeStripe } from "../support/stripe/fake.ts";
 import { payPage, rowOf } from "../support/top-ups.ts";
 import { createDelivery, FEATURES, subscribe } from "../support/webhooks.ts";
 
-/** A person who acts: one of two owners of an account, signed in just now. */
+/** A person who acts: one of two owners of an account, with a fresh sign-in. */
 export type Scene = Fixture &
   HumanFixture &
   TestService & {
@@ -32,23 +32,23 @@ export type Scene = Fixture &
     userId: string;
     sessionId: string;
     role: string;
-    /** The token of a form of theirs. */
+    /** The token of one of their forms. */
     tokenOf(purpose: string): string;
   };
 
-/** A form that does something. */
+/** A form that changes something. */
 export type Acting = {
   path: string;
   fields: Record<string, string>;
-  /** Whether it needs a membership, and not just a session. */
+  /** Whether it needs a membership, not only a session. */
   ofMember?: boolean;
   /** Whether viewers may send it. */
   viewersToo?: boolean;
-  /** Whether it writes nothing here: it asks what a passkey is to sign, or has the processor begin something. */
+  /** Whether it writes nothing here, as it only gets options for a passkey or calls the processor. */
   asks?: boolean;
-  /** Whether it answers whoever sends it, with a page or a challenge that is of no use to them. */
+  /** Whether it answers any caller, with a page or a challenge that is of no use to them. */
   answersAll?: boolean;
-  /** Who sends it, if not the person of the scene. */
+  /** The sender, if not the person of the scene. */
   by?: Pick<Scene, "cookie" | "sessionId" | "memberId" | "role">;
 };
 
@@ -73,7 +73,7 @@ export async function beginActing(service: TestService, paymentMethod = "pm_card
   };
 }
 
-/** So that the person can be removed: an account keeps an owner. */
+/** Adds a second owner, as the last owner cannot be removed. */
 async function addOwner({ db }: TestService, accountId: string): Promise<void> {
   await sql`insert into members (account_id, id, email, name, role, status, user_id, created_at, updated_at)
     values (${accountId}, ${newId()}, ${newEmail()}, 'Bob Owner', 'owner', 'active', ${newId()}, now(), now())`.execute(
@@ -92,7 +92,7 @@ async function sessionOf({ db, config }: TestService, userId: string) {
   return { sessionId, tokenOf: (purpose: string) => formToken(keys, { sessionId }, purpose) };
 }
 
-/** A form whose token is for that purpose. */
+/** A form with the token for that purpose. */
 function form(
   scene: Scene,
   path: string,
@@ -106,7 +106,7 @@ function form(
 const OWN = { ofMember: false };
 const ASKING = { asks: true, answersAll: true };
 
-/** What asks a passkey to sign the change that another form makes. */
+/** Gets the options for a passkey to sign another form's change. */
 async function signing(scene: Scene, change: string): Promise<Acting> {
   const acting = await ENTRIES[change]?.(scene);
   if (acting === undefined) throw new TypeError(`${change} is not listed`);
@@ -138,7 +138,7 @@ async function decision(scene: Scene, which: "confirm" | "decline"): Promise<Act
   return { path: `${path}/${which}`, fields };
 }
 
-/** A payment that waits for the person's bank. */
+/** A payment that requires bank verification. */
 async function beginAtBank(scene: Scene): Promise<{ path: string; intentId: string }> {
   const { app, db, account, accountId } = scene;
   const paymentMethod = "pm_card_authenticationRequired";
@@ -153,7 +153,7 @@ async function beginAtBank(scene: Scene): Promise<{ path: string; intentId: stri
   return { path: path.replace("/confirm", ""), intentId: intentId ?? "" };
 }
 
-/** A member whose passkey waits for an owner. */
+/** A member whose passkey needs an owner's consent. */
 async function waitingPasskey({ app, db, account }: Scene, opensIn: string | null): Promise<string> {
   const member = await createHuman(app, account, "viewer");
   const { credentialId } = await givePasskey(db, await userIdOf(db, member.email));
@@ -175,7 +175,7 @@ async function ownPasskey({ db, userId }: Scene): Promise<string> {
   return (await row.executeTakeFirstOrThrow()).id;
 }
 
-/** Each route on which people change something, and a form for it that would do so. */
+/** Each route on which people change something, with a form that does. */
 export const ENTRIES: Record<string, Entry> = {
   "/approvals/:approvalId/challenge": async (scene) => {
     await givePasskey(scene.db, scene.userId);
@@ -419,7 +419,7 @@ export const ENTRIES: Record<string, Entry> = {
   },
 };
 
-/** Those that there are where Stripe pays. */
+/** Routes that exist only with Stripe. */
 export function cardFormEntries({ stripe }: { stripe: FakeStripe }): Record<string, Entry> {
   const client = new Stripe(stripe.secretKey, stripe.at);
   const begin = (scene: Scene): Acting => {

@@ -35,7 +35,7 @@ const attempt = (service: typeof app, email: string, password: string, address =
 const tally = (answers: { status: number }[]) =>
   [422, 429].map((status) => answers.filter((answer) => answer.status === status).length);
 
-test("exactly 10 attempts of an e-mail pass, however many come at once, to two processes", async () => {
+test("of many sign-in attempts at once in two processes, exactly 10 per email pass", async () => {
   const email = newEmail();
   const answers = await Promise.all(
     Array.from({ length: 30 }, (_, i) => attempt(i % 2 ? app : second.app, email, "not the password")),
@@ -49,7 +49,7 @@ test("exactly 10 attempts of an e-mail pass, however many come at once, to two p
   expect(wait).toBeLessThanOrEqual(900);
 }, 60_000);
 
-test("a known e-mail is limited like an unknown one, and then the right password is not even tried", async () => {
+test("known and unknown emails have the same attempt limit, which refuses the right password too", async () => {
   const { account } = await createFixture(app);
   const { email } = await createHuman(app, account);
   const answers = [];
@@ -59,7 +59,7 @@ test("a known e-mail is limited like an unknown one, and then the right password
   expect((await attempt(app, email, PASSWORD)).status).toBe(429);
 });
 
-test("what succeeds is not counted, and begins the e-mail's count anew", async () => {
+test("a successful sign-in is not counted and resets the email's count", async () => {
   const { account } = await createFixture(app);
   const { email } = await createHuman(app, account);
   for (let turn = 0; turn < 3; turn++) {
@@ -68,10 +68,10 @@ test("what succeeds is not counted, and begins the e-mail's count anew", async (
   }
 }, 60_000);
 
-test("exactly 50 attempts of an address pass, and what is over uses up nobody's e-mail", async () => {
+test("exactly 50 attempts per address pass, and further ones use up no email's attempts", async () => {
   const address = newAddress();
   const answers: Answer[] = [];
-  // As many at once as may wait for a hash.
+  // The most that may wait for a hash at once.
   for (let turn = 0; turn < 4; turn++) {
     const fifteen = Array.from({ length: 15 }, () => attempt(app, newEmail(), "wrong", address));
     answers.push(...(await Promise.all(fifteen)));
@@ -82,7 +82,7 @@ test("exactly 50 attempts of an address pass, and what is over uses up nobody's 
   expect((await attempt(app, email, "wrong")).status).toBe(422);
 }, 60_000);
 
-test("asking for a reset is limited too, and does not lock sign-in", async () => {
+test("reset requests are limited, and do not lock sign-in", async () => {
   const { account } = await createFixture(app);
   const { email } = await createHuman(app, account);
   const ask = () =>
@@ -93,7 +93,7 @@ test("asking for a reset is limited too, and does not lock sign-in", async () =>
   expect((await attempt(app, email, PASSWORD)).status).toBe(303);
 });
 
-test("a stolen session cannot guess the password without end", async () => {
+test("a stolen session has a limited number of password guesses", async () => {
   const { account } = await createFixture(app);
   const { cookie } = await createHuman(app, account);
   const form_token = hiddenValue(
@@ -109,7 +109,7 @@ test("a stolen session cannot guess the password without end", async () => {
   expect(tally(statuses)).toEqual([10, 2]);
 });
 
-test("whoever fails to sign in under a person's e-mail does not keep them from proving that they are there", async () => {
+test("failed sign-ins by strangers do not keep a signed-in person from proving their presence", async () => {
   const { account } = await createFixture(app);
   const { email, cookie } = await createHuman(app, account);
   for (let i = 0; i < 11; i++) await attempt(app, email, "not the password");

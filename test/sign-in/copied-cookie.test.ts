@@ -32,7 +32,7 @@ async function begin(): Promise<HumanFixture> {
 const isSignedIn = async (cookie: string) =>
   (await open(app, SECURITY, { cookie, copied: true })).status === 200;
 
-/** Proves presence by the password: makes a key. */
+/** Proves presence by password, by creating a key. */
 async function prove(human: HumanFixture): Promise<void> {
   const page = await open(app, "/settings/keys", human);
   const value = (name: string) => hiddenValue(page, "/settings/keys/make", name);
@@ -53,7 +53,7 @@ async function prove(human: HumanFixture): Promise<void> {
   expect(answer.status, answer.text).toBe(201);
 }
 
-/** As if the session's token had been replaced so long ago. */
+/** Moves the replacement of the session's token into the past. */
 const ageReplacement = (email: string, span: string) =>
   sql`update auth.sessions set replaced_at = replaced_at - ${span}::interval
     where user_id = (select id from auth.users where email = ${email})`.execute(db);
@@ -63,7 +63,7 @@ async function endOthers(cookie: string, form_token: string, copied: boolean): P
 }
 
 describe("A cookie that was copied before its owner", () => {
-  test("proved themselves by password changes nothing, though the owner's form still does", async () => {
+  test("a cookie copied before the owner's proof by password changes nothing, while the owner's form works", async () => {
     const human = await begin();
     const form_token = hiddenValue(await open(app, SECURITY, human), `${SECURITY}/password`);
     await signIn(app, human.email);
@@ -75,11 +75,11 @@ describe("A cookie that was copied before its owner", () => {
     expect(copy.text).toContain("Open the page again and try again");
     expect(await endOthers(human.cookie, sessions, true)).toBe(409);
     expect((await signIn(app, human.email, NEXT)).status).toBe(422);
-    // The session kept its id: what was drawn before the proof is still good in the owner's browser.
+    // The session keeps its id, so a form rendered before the proof still works in the owner's browser.
     expect(await endOthers(human.cookie, sessions, false)).toBe(303);
   });
 
-  test("confirmed with a passkey confirms nothing", async () => {
+  test("a cookie copied before the owner confirmed with a passkey confirms nothing", async () => {
     const story = await beginCoSign({ app, db }, { coSign: "session" });
     const fields = await readForm(app, story);
     const asked = await submit(app, `${story.path}/challenge`, fields, story);
@@ -94,7 +94,7 @@ describe("A cookie that was copied before its owner", () => {
     expect(copy.status).toBe(409);
   });
 
-  test("changed the password, added or removed a passkey is not theirs any more", async () => {
+  test("a cookie copied before a change of password or passkeys is no longer the person's session", async () => {
     const changes: ((human: HumanFixture) => Promise<unknown>)[] = [
       async (human) => {
         const form_token = hiddenValue(await open(app, SECURITY, human), `${SECURITY}/password`);
@@ -121,7 +121,7 @@ describe("A cookie that was copied before its owner", () => {
     }
   });
 
-  test("had their password reset is nobody's", async () => {
+  test("a cookie copied before a password reset belongs to no session", async () => {
     const human = await begin();
     await submit(app, "/reset", { email: human.email });
     await sweepResets({ db, config });
@@ -131,14 +131,14 @@ describe("A cookie that was copied before its owner", () => {
   });
 });
 
-describe("Whoever lost the answer with their session's new cookie", () => {
-  test("sees what became of it, is told to sign in again, and how they were signed out afterwards", async () => {
+describe("A person who lost the response with their session's new cookie", () => {
+  test("a person who lost the new cookie sees the outcome, and is told to sign in again and why", async () => {
     const story = await beginCoSign({ app, db }, { coSign: "session" });
     const fields = await readForm(app, story);
     const asked = await submit(app, `${story.path}/challenge`, fields, story);
     const assertion = JSON.stringify(story.passkey.assert(asked.body.challenge));
     const before = { cookie: cookieNow(story.cookie), copied: true };
-    // The answer never comes: the browser keeps the cookie that it had.
+    // The response is lost, so the browser keeps its old cookie.
     expect((await submit(app, `${story.path}/confirm`, { ...fields, assertion }, before)).status).toBe(303);
     const page = await open(app, story.path, before);
     expect([page.status, page.text.includes("Confirmed by")]).toEqual([200, true]);
@@ -162,14 +162,14 @@ describe("Whoever lost the answer with their session's new cookie", () => {
     expect((await open(app, String(late.headers.location))).text).toContain("You were signed out");
   });
 
-  test("who was never signed in is sent to sign in without a word of it", async () => {
+  test("a person who was never signed in is sent to sign-in without a notice", async () => {
     const { headers } = await open(app, SECURITY);
     expect(headers.location).toBe(`/sign-in?return_to=${encodeURIComponent(SECURITY)}`);
   });
 });
 
 describe("A token that was replaced", () => {
-  test("reads for a minute, so that what was under way is answered; after that it ends the session", async () => {
+  test("a replaced token reads for a minute; after that it ends the session", async () => {
     const human = await begin();
     await prove(human);
     expect(await isSignedIn(human.cookie)).toBe(true);
@@ -181,12 +181,12 @@ describe("A token that was replaced", () => {
     expect(await isSignedIn(cookieNow(human.cookie))).toBe(false);
     expect(await auditOf(db, human.email, ["session_copied"])).toMatchObject([{ address: "127.0.0.1" }]);
     expect((await mailsTo(db, human.email)).at(-1)?.subject).toContain("an old cookie was used");
-    // Once: the session is gone.
+    // The session is deleted, so this happens once.
     expect(await isSignedIn(human.cookie)).toBe(false);
     expect(await auditOf(db, human.email, ["session_copied"])).toHaveLength(1);
   });
 
-  test("beside the good one, in whatever order, signs nobody out and ends nothing", async () => {
+  test("a replaced cookie beside the current one, in any order, ends no session", async () => {
     const human = await begin();
     const stale = human.cookie;
     await prove(human);
@@ -202,7 +202,7 @@ describe("A token that was replaced", () => {
     expect(await auditOf(db, human.email, ["session_copied"])).toEqual([]);
   });
 
-  test("is replaced once by proofs in two tabs at once: one is told to try again, and nobody is signed out", async () => {
+  test("proofs in two tabs at once replace the token once; one tab is told to try again", async () => {
     const human = await begin();
     const form_token = hiddenValue(await open(app, `${PASSKEYS}/new`, human), PASSKEYS);
     const fields = { form_token, password: PASSWORD };
@@ -218,7 +218,7 @@ describe("A token that was replaced", () => {
   });
 });
 
-test("A cookie without our signature costs no query", async () => {
+test("a cookie without a valid signature costs no query", async () => {
   const noDb = {} as typeof db;
   const deps = { db: noDb, config, keys: deriveKeys(config.sessionSecrets) };
   const origin = { address: "127.0.0.1", requestId: "r" };
@@ -226,7 +226,7 @@ test("A cookie without our signature costs no query", async () => {
   for (const cookie of cookies) expect(await readSession(deps, cookie, origin)).toBeUndefined();
 });
 
-test("A member who is removed from one account stays signed in, and acts in the others", async () => {
+test("a member removed from one account stays signed in and acts in the others", async () => {
   const [one, other] = [await createFixture(app), await createFixture(app)];
   const human = await createHuman(app, one.account, "viewer");
   await operate(app, "POST", `/accounts/${other.account}/members`, {

@@ -20,7 +20,7 @@ import { OPERATOR_KEY, PUBLIC_URL, startService } from "../support/service.ts";
 const { app, db, config } = await startService();
 const SECURITY = "/settings/security";
 
-/** What a browser says, and whether a form that says so is taken. */
+/** A browser's headers, and whether a form with them is accepted. */
 const SAID: [Record<string, string>, boolean][] = [
   [{ "sec-fetch-site": "same-origin" }, true],
   [{ "sec-fetch-site": "same-origin", origin: PUBLIC_URL }, true],
@@ -52,7 +52,7 @@ async function createScene() {
   return { email, cookie, token };
 }
 
-// One for all that is refused, as nothing is done to it: a password's hash takes its time.
+// One scene for all refused forms, as they change nothing and each scene costs a password hash.
 const untouched = await createScene();
 
 describe("a form is taken only from a page of this origin", () => {
@@ -91,7 +91,7 @@ describe("a form is taken only from a page of this origin", () => {
 });
 
 describe("a form of a signed-in person must carry its token", () => {
-  test("missing, empty, of another form, of another session, of an ended one, of another key: nothing is done", async () => {
+  test("a form with a missing, empty or foreign token changes nothing", async () => {
     const { account } = await createFixture(app);
     const { email, cookie } = await createHuman(app, account);
     const other = await createHuman(app, account, "viewer");
@@ -125,7 +125,7 @@ describe("a form of a signed-in person must carry its token", () => {
     expect((await submit(app, url, fields, { cookie })).status).toBe(303);
   });
 
-  test("it is tied to session and purpose, and outlives a rotation of the secret", () => {
+  test("a form token is bound to session and purpose, and survives a rotation of the secret", () => {
     const [first, second] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)];
     const before = deriveKeys([first]);
     const during = deriveKeys([second, first]);
@@ -142,7 +142,7 @@ describe("a form of a signed-in person must carry its token", () => {
   });
 });
 
-test("sessions outlive a rotation of SESSION_SECRET, until the old one is taken away", async () => {
+test("sessions survive a rotation of SESSION_SECRET until the old secret is removed", async () => {
   const { account } = await createFixture(app);
   const { email, cookie } = await createHuman(app, account);
   const old = Buffer.alloc(32, "s").toString("base64");
@@ -159,12 +159,12 @@ test("sessions outlive a rotation of SESSION_SECRET, until the old one is taken 
 describe("who may call what", () => {
   const forms = listRoutes(app).filter(({ access }) => access?.by === "session");
 
-  test("there are routes to try", () => {
+  test("the service has session routes to test", () => {
     expect(forms.length).toBeGreaterThan(4);
   });
 
   test.each(forms.map(({ method, url }) => [method, url] as const))(
-    "%s %s: no token and no key of any kind is anybody there",
+    "%s %s accepts no API token and no other key",
     async (method, url) => {
       const { account, token } = await createFixture(app);
       const invitation = await invite(app, account, "owner");
@@ -174,7 +174,7 @@ describe("who may call what", () => {
           token: secret,
           headers: { "sec-fetch-site": "same-origin", cookie: `countersign=${secret}` },
         });
-        // Where the address is the API's too, a bearer token is the API's to judge: there is no approval `x`.
+        // This address is also the API's, which accepts a bearer token and finds no approval `x`.
         const api = /^\/approvals\/x(\/receipt)?$/.test(path);
         expect([303, api ? 404 : 303, api ? 401 : 303], secret).toContain(answer.status);
         if (!api) expect(answer.headers.location).toMatch(/^\/sign-in\?return_to=/);
@@ -182,7 +182,7 @@ describe("who may call what", () => {
     },
   );
 
-  test("no token and no key signs anybody in with a passkey, or is asked for one", async () => {
+  test("no token and no key signs in with a passkey or gets passkey options", async () => {
     const { token } = await createFixture(app);
     for (const secret of [token, OPERATOR_KEY]) {
       const headers = { authorization: `Bearer ${secret}`, "sec-fetch-site": "same-origin" };
@@ -195,7 +195,7 @@ describe("who may call what", () => {
     }
   });
 
-  test("a session is nobody on the routes of agents and of the operator", async () => {
+  test("a session grants nothing on the routes of agents and of the operator", async () => {
     const { account, milestone } = await createFixture(app);
     const { cookie } = await createHuman(app, account);
     const routes = listRoutes(app).filter(
@@ -212,7 +212,7 @@ describe("who may call what", () => {
     }
   });
 
-  test("a page that needs a session leads to sign-in and back; a form does nothing", async () => {
+  test("without a session, a page leads to sign-in and back, and a form changes nothing", async () => {
     const page = await open(app, `${SECURITY}?x=1`);
     expect([page.status, page.headers.location]).toEqual([
       303,
@@ -223,7 +223,7 @@ describe("who may call what", () => {
   });
 });
 
-test("A session names the address that the server saw, and no header of the caller's", async () => {
+test("a session records the address that the server saw, not a header of the caller", async () => {
   const { account } = await createFixture(app);
   const { email } = await createHuman(app, account);
   await signIn(app, email, PASSWORD, {

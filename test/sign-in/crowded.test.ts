@@ -6,7 +6,7 @@ import { startService } from "../support/service.ts";
 
 const { app } = await startService({ TRUST_PROXY: "1" });
 
-test("Of 200 wrong passwords at once some are refused early, and a signed-in person proves themselves among them", async () => {
+test("among 200 wrong passwords at once, some are refused early and a signed-in person proves presence", async () => {
   const human = await createHuman(app, (await createFixture(app)).account);
   const form_token = hiddenValue(await open(app, `${PASSKEYS}/new`, human), PASSKEYS);
   const strangers = Array.from({ length: 200 }, (_, i) =>

@@ -23,7 +23,7 @@ const deps = depsOf("https://pay.example.com", secret("n"));
 const sent = (line: string | undefined) => line?.split(";", 1)[0] ?? "";
 
 describe("the device cookie", () => {
-  test("knows who has signed in with this browser, and nobody else, however the e-mail is written", () => {
+  test("the device cookie knows exactly the people who signed in with it, in any spelling of the email", () => {
     const cookie = sent(rememberDevice(deps, undefined, "ada@example.com"));
     const device = readDevice(deps, `a=b; ${cookie}`);
     expect(device?.knows("ada@example.com")).toBe(true);
@@ -32,7 +32,7 @@ describe("the device cookie", () => {
     expect(device?.knows("")).toBe(false);
   });
 
-  test("is for this host alone under https, lasts a year, and scripts do not see it", () => {
+  test("the device cookie is HttpOnly, lasts a year and is bound to the host under https", () => {
     expect(rememberDevice(deps, undefined, "a@example.com")).toMatch(
       /^__Host-countersign-device=[\w.-]+; Max-Age=31536000; Path=\/; HttpOnly; Secure; SameSite=Lax$/,
     );
@@ -41,7 +41,7 @@ describe("the device cookie", () => {
     );
   });
 
-  test("keeps its id, remembers the last five people, and is not set again for one that it knows", () => {
+  test("the device cookie keeps its id, remembers five people, and is not set again for a known one", () => {
     let cookie = "";
     const emails = Array.from({ length: 7 }, (_, i) => `person-${i}@example.com`);
     const ids = new Set<string>();
@@ -55,7 +55,7 @@ describe("the device cookie", () => {
     expect(emails.map((email) => device?.knows(email))).toEqual([false, false, true, true, true, true, true]);
   });
 
-  test("counts while its secret is rotated, and is signed anew then", () => {
+  test("the device cookie is valid during a rotation of the secret, and is then signed again", () => {
     const cookie = sent(rememberDevice(deps, undefined, "ada@example.com"));
     const rotated = depsOf("https://pay.example.com", secret("m"), secret("n"));
     expect(readDevice(rotated, cookie)?.knows("ada@example.com")).toBe(true);
@@ -65,7 +65,7 @@ describe("the device cookie", () => {
     expect(readDevice(after, renewed)?.knows("ada@example.com")).toBe(true);
   });
 
-  test("is none where anything of it is not ours", () => {
+  test("a device cookie with any forged part is ignored", () => {
     const cookie = sent(rememberDevice(deps, undefined, "ada@example.com"));
     const [name = "", value = ""] = cookie.split("=");
     const [id = "", own = "", tag = ""] = value.split(".");
@@ -83,12 +83,12 @@ describe("the device cookie", () => {
       `${value}${`.${tag}`.repeat(5)}`,
     ])
       expect(readDevice(deps, `${name}=${forged}`), forged).toBeUndefined();
-    // What is of another device says nothing of this one.
+    // A tag of another device proves nothing for this one.
     expect(readDevice(deps, `${name}=${id}.${own}.${other[2]}`)?.knows("eve@example.com")).toBe(false);
   });
 });
 
-describe("a browser in which somebody has signed in before", async () => {
+describe("a browser in which a person has signed in before", async () => {
   const { app } = await startService({ TRUST_PROXY: "1" });
   let networks = 0;
   const newAddress = () => {
@@ -103,7 +103,7 @@ describe("a browser in which somebody has signed in before", async () => {
       { cookie, headers: { ...SAME_ORIGIN, "x-forwarded-for": address } },
     );
 
-  /** A person, and the cookie by which their browser is known. */
+  /** A person, and their browser's device cookie. */
   async function known() {
     const { account } = await createFixture(app);
     const human = await createHuman(app, account);
@@ -116,7 +116,7 @@ describe("a browser in which somebody has signed in before", async () => {
     return { ...human, device };
   }
 
-  test("signs them in though strangers fail without end, in their name and at their address", async () => {
+  test("a known browser signs its person in while strangers fail under their email and address", async () => {
     const { email, device } = await known();
     const address = newAddress();
     for (let i = 0; i < 11; i++) await signIn(email, "wrong", newAddress());
@@ -126,7 +126,7 @@ describe("a browser in which somebody has signed in before", async () => {
     expect((await signIn(email, "wrong", address, device)).status).toBe(422);
   }, 60_000);
 
-  test("counts as any other after 10 failures, and is no help with anybody else's e-mail", async () => {
+  test("a known browser counts as a stranger after 10 failures, and for every other email", async () => {
     const { email, device } = await known();
     const address = newAddress();
     const failures = async (name: string) => {
@@ -139,7 +139,7 @@ describe("a browser in which somebody has signed in before", async () => {
     expect(await failures((await known()).email)).toBe(10);
   }, 60_000);
 
-  test("has its count reset by signing in, which takes nothing from what strangers have used up", async () => {
+  test("signing in resets a known browser's count, but not the strangers' counts", async () => {
     const { email, device } = await known();
     for (let i = 0; i < 11; i++) await signIn(email, "wrong", newAddress());
     for (let turn = 0; turn < 3; turn++) {
@@ -150,7 +150,7 @@ describe("a browser in which somebody has signed in before", async () => {
     expect((await signIn(email, PASSWORD, newAddress())).status).toBe(429);
   }, 60_000);
 
-  test("is not needed to prove oneself: a person who is signed in is counted alone", async () => {
+  test("proofs of a signed-in person are counted by person, without a device cookie", async () => {
     const { cookie } = await known();
     const address = newAddress();
     for (let i = 0; i < 52; i++) await signIn(newEmail(), "wrong", address);

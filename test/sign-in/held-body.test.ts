@@ -18,21 +18,21 @@ beforeAll(async () => {
   for (const { app } of [sandbox, stripe]) await app.listen({ port: 0, host: "127.0.0.1" });
 });
 
-/** Those on which no session acts: who sends them is nobody yet, or is known by the secret that they send. */
-const OF_NOBODY = ["/sign-in", "/sign-in/passkey", "/sign-in/passkey/options", "/reset", "/reset/new"];
+/** Routes on which no session acts: their callers have none yet, or identify themselves by a secret. */
+const WITHOUT_SESSION = ["/sign-in", "/sign-in/passkey", "/sign-in/passkey/options", "/reset", "/reset/new"];
 const SAFE = ["GET", "HEAD", "OPTIONS"];
 
-/** The routes on which people change something, as the service lists them. */
+/** The service's routes on which people change something. */
 function changing({ app }: TestService): string[] {
   const routes = listRoutes(app).filter(({ method, access }) => !SAFE.includes(method) && access?.by);
   const ofPeople = routes.filter(
     ({ access, url }) =>
       access?.by === "session" || (access?.by === "public" && !/^\/(api|stripe|webhooks)\b/.test(url)),
   );
-  return [...new Set(ofPeople.map(({ url }) => url))].filter((url) => !OF_NOBODY.includes(url)).sort();
+  return [...new Set(ofPeople.map(({ url }) => url))].filter((url) => !WITHOUT_SESSION.includes(url)).sort();
 }
 
-/** What ends before the body has come, and what puts it back. Each says what must be answered. */
+/** What ends before the body arrives, how it is restored, and the expected answer. */
 const ENDINGS: Record<string, { ofMember: boolean; end: (scene: Scene) => Promise<() => Promise<void>> }> = {
   "the session is ended": {
     ofMember: false,
@@ -77,14 +77,14 @@ const ENDINGS: Record<string, { ofMember: boolean; end: (scene: Scene) => Promis
   },
 };
 
-/** All that is stored, but for the counts of attempts. */
+/** All stored rows, except the counts of attempts. */
 async function stored({ db }: Scene): Promise<Record<string, string>> {
   const { "auth.attempts": _, ...rest } = await digestRows(db);
   return rest;
 }
 
 function walk(service: TestService, entries: typeof ENTRIES): void {
-  test.each(Object.keys(entries))("%s changes nothing for somebody who may no longer act", async (url) => {
+  test.each(Object.keys(entries))("%s changes nothing for a person who may no longer act", async (url) => {
     const begin = entries[url];
     if (begin === undefined) throw new TypeError("it is listed");
     const first = await beginActing(service);
@@ -105,7 +105,7 @@ function walk(service: TestService, entries: typeof ENTRIES): void {
       expect(answer.setsCookie, ending).toBe(false);
       await restore();
     }
-    // The very same request does what it is for, while they may.
+    // The same request succeeds while they may act.
     const before = await stored(scene);
     const answer = await sendHeld(service.app, request, async () => {});
     expect([200, 201, 204, 303], answer.text).toContain(answer.status);
@@ -114,13 +114,13 @@ function walk(service: TestService, entries: typeof ENTRIES): void {
 }
 
 describe("A form whose body comes late", () => {
-  test("is tried on every route on which people change something", () => {
+  test("the walk with a late body covers every route on which people change something", () => {
     expect(changing(sandbox)).toEqual(Object.keys(ENTRIES).sort());
     const onStripe = changing(stripe).filter((url) => ENTRIES[url] === undefined);
     expect(onStripe).toEqual(Object.keys(onCardForm).sort());
   });
 
-  test("confirms nothing for somebody whose proof has become too old meanwhile", async () => {
+  test("a late body confirms nothing once the proof of presence is too old", async () => {
     const scene = await beginActing(sandbox);
     const { path, fields } = (await ENTRIES["/approvals/:approvalId/confirm"]?.(scene)) ?? {};
     if (path === undefined || fields === undefined) throw new TypeError("it is listed");

@@ -28,7 +28,7 @@ describe("While a transaction acts for a person", () => {
       "its token is not replaced",
       (id: string) => sql`update auth.sessions set trusted = true where id = ${id}`,
     ],
-  ])("%s before it has committed", async (_what, end) => {
+  ])("while a transaction acts for a person, %s", async (_what, end) => {
     const { actor, need } = await begin();
     await expectToWait(actor, need, end(actor.sessionId));
   });
@@ -36,12 +36,12 @@ describe("While a transaction acts for a person", () => {
   test.each([
     ["the member is not removed", sql`status = 'removed'`],
     ["their role is not changed", sql`role = 'approver'`],
-  ])("%s before it has committed", async (_what, change) => {
+  ])("while a transaction acts for a person, %s", async (_what, change) => {
     const { actor, memberId, need } = await begin();
     await expectToWait(actor, need, sql`update members set ${change} where id = ${memberId}`);
   });
 
-  test("others act in the same session too", async () => {
+  test("two transactions may act in the same session at once", async () => {
     const { actor, need } = await begin();
     await inTransaction(db, async (trx) => {
       await holdActor(trx, actor, need, await readClock(trx));

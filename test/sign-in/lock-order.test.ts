@@ -10,7 +10,7 @@ import { startService } from "../support/service.ts";
 const { app, db } = await startService();
 
 test.each(["password", "passkey"])(
-  "Signing in by %s waits for whoever changes the person's factors with nothing in its hands that they need",
+  "signing in by %s waits for a change of factors without holding a lock that the change needs",
   async (by) => {
     const human = await createHuman(app, (await createFixture(app)).account);
     const { authenticator } = await addPasskey(app, human);

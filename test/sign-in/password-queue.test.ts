@@ -4,7 +4,7 @@ import { createPasswordQueue } from "../../src/sign-in/password-queue.ts";
 const THREADS = 4;
 const REFUSED = { problem: "unavailable", details: { retryAfterSeconds: 2 } };
 
-/** A hash that goes on until it is told to end. */
+/** A hash that runs until the test ends it. */
 function held() {
   let end = () => {};
   const ended = new Promise<void>((resolve) => {
@@ -21,7 +21,7 @@ function held() {
   };
 }
 
-/** Fills a lane until it refuses. */
+/** Fills a lane until it refuses more. */
 async function fill(queue: ReturnType<typeof createPasswordQueue>, lane: "known" | "stranger") {
   const hashes: ReturnType<typeof held>[] = [];
   const runs: Promise<void>[] = [];
@@ -39,7 +39,7 @@ async function fill(queue: ReturnType<typeof createPasswordQueue>, lane: "known"
 }
 
 describe("The queue of passwords", () => {
-  test("hashes no more at once than there are threads to spare, and the rest in their order", async () => {
+  test("the password queue runs one hash per spare thread, and the rest in order", async () => {
     const queue = createPasswordQueue(THREADS);
     const hashes = Array.from({ length: 4 }, held);
     const runs = hashes.map(({ work }) => queue.run("known", work));
@@ -54,20 +54,20 @@ describe("The queue of passwords", () => {
     expect(hashes.every(({ begun }) => begun())).toBe(true);
   });
 
-  test("refuses a stranger at once when the strangers' lane is full, and still takes somebody known", async () => {
+  test("the password queue refuses a stranger at once when their lane is full, and takes a known person", async () => {
     const queue = createPasswordQueue(THREADS);
     const strangers = await fill(queue, "stranger");
     expect(strangers.hashes.length).toBeGreaterThan(10);
     expect(strangers.hashes.filter(({ begun }) => begun())).toHaveLength(1);
     await expect(queue.run("stranger", async () => {})).rejects.toMatchObject(REFUSED);
-    // None of the strangers' hashes has ended.
+    // All of the strangers' hashes still run.
     expect(await queue.run("known", async () => "proved")).toBe("proved");
     for (const { end } of strangers.hashes) end();
     await Promise.all(strangers.runs);
     expect(await queue.run("stranger", async () => "in")).toBe("in");
   });
 
-  test("bounds the lane of people who are known, too", async () => {
+  test("the password queue bounds the lane of known people too", async () => {
     const queue = createPasswordQueue(THREADS);
     const known = await fill(queue, "known");
     await expect(queue.run("known", async () => {})).rejects.toMatchObject(REFUSED);
@@ -75,7 +75,7 @@ describe("The queue of passwords", () => {
     await Promise.all(known.runs);
   });
 
-  test("gives its slot back when a hash fails", async () => {
+  test("the password queue frees the slot of a hash that fails", async () => {
     const queue = createPasswordQueue(1);
     for (let turn = 0; turn < 3; turn++)
       await expect(queue.run("stranger", () => Promise.reject(new Error("no")))).rejects.toThrow("no");

@@ -16,7 +16,7 @@ import { PUBLIC_URL, startService } from "../support/service.ts";
 const { app, db, config } = await startService();
 const NEXT = "another long password";
 
-/** Asks for a link as a person does, and reads it in the mail. */
+/** Requests a link as a person does, and reads it from the mail. */
 async function askForLink(email: string): Promise<string> {
   await submit(app, "/reset", { email });
   await sweepResets({ db, config });
@@ -27,7 +27,7 @@ async function askForLink(email: string): Promise<string> {
 }
 
 describe("/reset", () => {
-  test("gives one answer, and does the same work, whether or not the e-mail is known", async () => {
+  test("a reset request gives the same answer and does the same work for known and unknown emails", async () => {
     const { account } = await createFixture(app);
     const { email } = await createHuman(app, account);
     const stranger = newEmail();
@@ -48,7 +48,7 @@ describe("/reset", () => {
     expect(await count()).toBe(before + 1);
   });
 
-  test("a link renders on GET and HEAD as often as one likes, and is used up by POST", async () => {
+  test("a reset link renders on every GET and HEAD, and is used up by POST", async () => {
     const { account } = await createFixture(app);
     const { email } = await createHuman(app, account);
     const token = await askForLink(email);
@@ -66,7 +66,7 @@ describe("/reset", () => {
     expect((await signIn(app, email, NEXT)).status).toBe(303);
   });
 
-  test("it ends every session, uses up the person's other links, mails them and leaves a trace", async () => {
+  test("a reset ends every session and link of the person, mails them and records an audit entry", async () => {
     const { account } = await createFixture(app);
     const { email, cookie } = await createHuman(app, account);
     const other = await askForLink(email);
@@ -85,7 +85,7 @@ describe("/reset", () => {
     expect(audit.map(({ address }) => address)).toEqual(Array(4).fill("127.0.0.1"));
   });
 
-  test("10 in 24 hours go out as they are asked for, then none while one can be used: no flood, and nobody kept out", async () => {
+  test("after 10 reset links in 24 hours none is sent while one is valid", async () => {
     const { account } = await createFixture(app);
     const { email } = await createHuman(app, account);
     const ask = async (times: number) => {
@@ -106,7 +106,7 @@ describe("/reset", () => {
     expect(await ask(3)).toBe(14);
   });
 
-  test("also those that the old password is opening at that moment", async () => {
+  test("a reset also ends a session that the old password is starting at that moment", async () => {
     const { account } = await createFixture(app);
     const { email } = await createHuman(app, account);
     const token = await askForLink(email);
@@ -121,7 +121,7 @@ describe("/reset", () => {
     expect(rows).toEqual([]);
   });
 
-  test("of many POSTs at once one wins", async () => {
+  test("of many uses of a reset link at once, one succeeds", async () => {
     const { account } = await createFixture(app);
     const { email } = await createHuman(app, account);
     const token = await askForLink(email);
@@ -131,22 +131,22 @@ describe("/reset", () => {
     expect(answers.map(({ status }) => status).sort()).toEqual([303, 410, 410, 410, 410]);
   });
 
-  test("lapses after an hour; an unknown one looks the same", async () => {
+  test("a reset link expires after an hour, and then looks like an unknown one", async () => {
     const { account } = await createFixture(app);
     const { email } = await createHuman(app, account);
     const token = await askForLink(email);
     await sql`update auth.resets set expires_at = now() - interval '1 second' where email = ${email}`.execute(
       db,
     );
-    const lapsed = await open(app, `/reset/new?token=${token}`);
+    const expired = await open(app, `/reset/new?token=${token}`);
     const unknown = await open(app, `/reset/new?token=ot_rst_${"x".repeat(43)}`);
-    expect([lapsed.status, unknown.status]).toEqual([410, 410]);
-    expect(lapsed.text).toBe(unknown.text);
+    expect([expired.status, unknown.status]).toEqual([410, 410]);
+    expect(expired.text).toBe(unknown.text);
     expect((await submit(app, "/reset/new", { token, password: NEXT })).status).toBe(410);
     expect((await open(app, "/reset/new")).status).toBe(410);
   });
 
-  test("the link's secret is in the mail alone, and leaves the database when the mail has gone", async () => {
+  test("a reset link's secret is only in the mail, and leaves the database once that is sent", async () => {
     const { account } = await createFixture(app);
     const { email } = await createHuman(app, account);
     const token = await askForLink(email);
@@ -160,7 +160,7 @@ describe("/reset", () => {
     expect((await mailsTo(db, email)).map(({ body }) => body)).toEqual([null]);
   });
 
-  test("an operator without mail makes a link at the terminal", async () => {
+  test("an operator without mail creates a reset link at the terminal", async () => {
     const { account } = await createFixture(app);
     const { email } = await createHuman(app, account);
     const link = (await createResetLink({ db, config }, email)) ?? "";

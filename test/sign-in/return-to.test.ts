@@ -12,7 +12,7 @@ test.each([
   ["/invite?token=ot_inv_x", "/invite?token=ot_inv_x"],
   ["/a/../settings/./security", "/settings/security"],
   ["/", "/"],
-])("%s is on this origin: it leads to %s", (wanted, expected) => {
+])("the return address %s is on this origin and leads to %s", (wanted, expected) => {
   expect(safeReturnTo(wanted)).toBe(expected);
 });
 
@@ -46,11 +46,11 @@ test.each([
   "/sign-in",
   "/sign-in?return_to=/billing",
   "/sign-out",
-])("%j is not: it leads to the inbox", (wanted) => {
+])("the return address %j is not on this origin and leads to the inbox", (wanted) => {
   expect(safeReturnTo(wanted)).toBe("/approvals");
 });
 
-test("sign-in goes back to the page that was asked for, and never elsewhere", async () => {
+test("sign-in returns to the requested page and never to another origin", async () => {
   const { account } = await createFixture(app);
   const { email } = await createHuman(app, account);
   const asked = await open(app, "/settings/security?said=x");

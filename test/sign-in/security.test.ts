@@ -15,7 +15,7 @@ async function changePassword(cookie: string, fields: { current: string; next: s
 }
 
 describe("changing the password", () => {
-  test("needs the present one, ends the other sessions, mails the member and leaves a trace", async () => {
+  test("changing the password needs the current one, ends other sessions, mails and is audited", async () => {
     const { account } = await createFixture(app);
     const { email, cookie } = await createHuman(app, account);
     const other = cookieOf(await signIn(app, email));
@@ -40,7 +40,7 @@ describe("changing the password", () => {
     });
   });
 
-  test("a new one that is too short is refused at its field", async () => {
+  test("a new password that is too short is refused at its field", async () => {
     const { account } = await createFixture(app);
     const { cookie } = await createHuman(app, account);
     const answer = await changePassword(cookie, { current: PASSWORD, next: "eleven char" });
@@ -48,7 +48,7 @@ describe("changing the password", () => {
     expect(answer.text).toContain('id="next-fault"');
   });
 
-  test("is a proof of presence", async () => {
+  test("changing the password is a proof of presence", async () => {
     const { account } = await createFixture(app);
     const { email, cookie } = await createHuman(app, account);
     const age = () =>
@@ -64,7 +64,7 @@ describe("changing the password", () => {
 });
 
 describe("sessions", () => {
-  test("are listed, and all but this one can be ended", async () => {
+  test("sessions are listed, and all but the current one can be ended", async () => {
     const { account } = await createFixture(app);
     const { email, cookie } = await createHuman(app, account);
     const other = cookieOf(
@@ -82,7 +82,7 @@ describe("sessions", () => {
     expect((await open(app, PAGE, { cookie })).status).toBe(200);
   });
 
-  test("nobody else's is seen or ended", async () => {
+  test("another person's sessions are neither listed nor ended", async () => {
     const { account } = await createFixture(app);
     const one = await createHuman(app, account);
     const other = await createHuman(app, account, "viewer");

@@ -23,7 +23,7 @@ async function signedInName(cookie: string | undefined): Promise<string | undefi
 }
 
 describe("/sign-in", () => {
-  test("lets a member in with e-mail and password, whatever the e-mail's case, and goes to the inbox", async () => {
+  test("a member signs in with email, in any case, and password, and goes to the inbox", async () => {
     const { account } = await createFixture(app);
     const { email } = await createHuman(app, account);
     const answer = await signIn(app, ` ${email.toUpperCase()} `);
@@ -32,7 +32,7 @@ describe("/sign-in", () => {
     expect(await signedInName(cookieOf(answer))).toBe(email);
   });
 
-  test("an unknown e-mail, a wrong password and no e-mail at all are one answer, and no cookie", async () => {
+  test("an unknown email, a wrong password and no email give one answer and no cookie", async () => {
     const { account } = await createFixture(app);
     const { email } = await createHuman(app, account);
     const answers = [
@@ -47,7 +47,7 @@ describe("/sign-in", () => {
     expect(bodies[0]).toContain("do not go together");
   });
 
-  test("an unknown e-mail costs a password's hash, as a known one does", async () => {
+  test("an unknown email costs a password hash, as a known one does", async () => {
     const { account } = await createFixture(app);
     const { email } = await createHuman(app, account);
     const time = async (who: string) => {
@@ -67,7 +67,7 @@ describe("/sign-in", () => {
     expect(median(unknown)).toBeGreaterThan(median(known) / 3);
   });
 
-  test("the page can be used by a password manager, says what is wrong at the field, and cannot be framed", async () => {
+  test("the sign-in page suits password managers, marks wrong fields and cannot be framed", async () => {
     const page = await open(app, "/sign-in");
     expect(page.text).toMatch(/<input id="email" name="email" type="email" autocomplete="username"/);
     expect(page.text).toMatch(/autocomplete="current-password"/);
@@ -79,12 +79,12 @@ describe("/sign-in", () => {
     expect(page.headers["content-security-policy"]).toContain("default-src 'none'");
   });
 
-  test("what was typed is shown again, inert", async () => {
+  test("the sign-in page shows the typed email again, escaped", async () => {
     const answer = await signIn(app, '"><script>alert(1)</script>', "wrong");
     expect(answer.text).not.toContain("<script>");
   });
 
-  test("whoever is signed in is led on at once", async () => {
+  test("a signed-in person is redirected from the sign-in page at once", async () => {
     const { account } = await createFixture(app);
     const { cookie } = await createHuman(app, account);
     const page = await open(app, "/sign-in?return_to=/billing", { cookie });
@@ -94,7 +94,7 @@ describe("/sign-in", () => {
 });
 
 describe("the session's cookie", () => {
-  test("is HttpOnly and SameSite=Lax, and not Secure on a plain-http address", async () => {
+  test("the session cookie is HttpOnly and SameSite=Lax, and not Secure over plain http", async () => {
     const { account } = await createFixture(app);
     const { email } = await createHuman(app, account);
     const cookies = setCookies(await signIn(app, email));
@@ -102,7 +102,7 @@ describe("the session's cookie", () => {
     expect(cookies[0]).toMatch(/^countersign=[^;]+; Max-Age=604800; Path=\/; HttpOnly; SameSite=Lax$/);
   });
 
-  test("is Secure and bound to the host under https", async () => {
+  test("the session cookie is Secure and bound to the host under https", async () => {
     const { account } = await createFixture(https.app);
     const { email, cookie } = await createHuman(https.app, account);
     const cookies = setCookies(await signIn(https.app, email));
@@ -121,7 +121,7 @@ describe("the session's cookie", () => {
     expect(setCookies(gone)[0]).toMatch(/^__Host-countersign=; Max-Age=0; Path=\/; HttpOnly; Secure/);
   });
 
-  test("is new at every sign-in, and the one that the browser brought ends", async () => {
+  test("every sign-in sets a new session cookie and ends the session that the browser brought", async () => {
     const { account } = await createFixture(app);
     const { email, cookie: former } = await createHuman(app, account);
     const cookie = cookieOf(await signIn(app, email, PASSWORD, { cookie: former }));
@@ -130,14 +130,14 @@ describe("the session's cookie", () => {
     expect(await signedInName(cookie)).toBe(email);
   });
 
-  test("a wrong password ends nothing", async () => {
+  test("a wrong password ends no session", async () => {
     const { account } = await createFixture(app);
     const { email, cookie } = await createHuman(app, account);
     await signIn(app, email, "not the password at all", { cookie });
     expect(await signedInName(cookie)).toBe(email);
   });
 
-  test("is taken away and dead after sign-out, which only its own form can do", async () => {
+  test("sign-out, by its own form only, ends the session and removes its cookie", async () => {
     const { account } = await createFixture(app);
     const { email, cookie } = await createHuman(app, account);
     const page = await open(app, "/", { cookie });
@@ -149,7 +149,7 @@ describe("the session's cookie", () => {
     expect(await signedInName(cookie)).toBeUndefined();
   });
 
-  test("a changed, foreign or unsigned one is nobody's", async () => {
+  test("a changed, foreign or unsigned session cookie is ignored", async () => {
     const { account } = await createFixture(app);
     const { email, cookie } = await createHuman(app, account);
     const value = cookie.slice("countersign=".length);
@@ -163,7 +163,7 @@ describe("the session's cookie", () => {
     expect(await signedInName("countersign=%E0%A4%A")).toBeUndefined();
   });
 
-  test("ends after 12 idle hours and after 7 days, by the database's clock", async () => {
+  test("a session ends after 12 idle hours and after 7 days, by the database's clock", async () => {
     const { account } = await createFixture(app);
     for (const [column, still, over] of [
       ["seen_at", "11 hours 59 minutes", "12 hours 1 second"],
@@ -180,7 +180,7 @@ describe("the session's cookie", () => {
     }
   });
 
-  test("an idle session that is used again lives on", async () => {
+  test("using an idle session keeps it alive", async () => {
     const { account } = await createFixture(app);
     const { email, cookie } = await createHuman(app, account);
     await sql`update auth.sessions set seen_at = now() - interval '11 hours'
@@ -193,7 +193,7 @@ describe("the session's cookie", () => {
 });
 
 describe("what the database holds", () => {
-  test("no cookie, and no token in one, is found in any table; nor is a password", async () => {
+  test("no table holds a session cookie, its token or a password", async () => {
     const { account } = await createFixture(app);
     const { email, cookie } = await createHuman(app, account);
     const second = cookieOf(await signIn(app, email));

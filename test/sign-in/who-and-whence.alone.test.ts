@@ -31,7 +31,7 @@ const from = (address: string) => ({
 
 afterEach(() => void vi.useRealTimers());
 
-test("Who signs in, fails to, proves themselves and signs out leaves an audit entry that says whence", async () => {
+test("sign-ins, failures, proofs and sign-outs are audited with person and address", async () => {
   const { account } = await createFixture(app);
   const human = await createHuman(app, account);
   await signIn(app, human.email, "not the password at all", from("198.51.100.1"));
@@ -63,7 +63,7 @@ test("Who signs in, fails to, proves themselves and signs out leaves an audit en
   ]);
 });
 
-test("A passkey's sign-in and proofs, good and refused, leave entries too", async () => {
+test("sign-ins and proofs by passkey, accepted and refused, are audited", async () => {
   const human = await createHuman(app, (await createFixture(app)).account);
   const { authenticator } = await addPasskey(app, human);
   const userId = await userIdOf(db, human.email);
@@ -91,7 +91,7 @@ test("A passkey's sign-in and proofs, good and refused, leave entries too", asyn
   ]);
 });
 
-test("A passkey's refused signature of a payment leaves an entry, too", async () => {
+test("a passkey's refused signature of a payment is audited", async () => {
   const story = await beginCoSign({ app, db });
   const fields = await readForm(app, story);
   const asked = await askChallenge(app, story, fields);
@@ -101,7 +101,7 @@ test("A passkey's refused signature of a payment leaves an entry, too", async ()
   expect(await auditOf(db, story.email, ["presence_refused"])).toMatchObject([{ detail: { by: "passkey" } }]);
 });
 
-test("A refused sign-in for an e-mail that nobody has leaves a line in the log without it, and no row", async () => {
+test("a refused sign-in for an unknown email writes a log line without the email, and no row", async () => {
   const lines: string[] = [];
   const logger = createLogger("info", { write: (line: string) => void lines.push(line) });
   const deps = openSignIn(db, config, logger);
@@ -117,7 +117,7 @@ test("A refused sign-in for an e-mail that nobody has leaves a line in the log w
   expect(lines[0]).not.toContain(email);
 });
 
-test("A refused sign-in is answered before it is recorded, as the wait would tell who is known; whoever stops waits", async () => {
+test("a refused sign-in is answered before it is recorded, and shutdown waits for the record", async () => {
   const human = await createHuman(app, (await createFixture(app)).account);
   const deps = openSignIn(db, config, createLogger("silent"));
   const caller = {
@@ -138,7 +138,7 @@ test("A refused sign-in is answered before it is recorded, as the wait would tel
   expect(await refused()).toBe(1);
 });
 
-test("A refused sign-in that cannot be recorded is in the log", async () => {
+test("a refused sign-in that cannot be recorded is logged", async () => {
   const human = await createHuman(app, (await createFixture(app)).account);
   const lines: string[] = [];
   const deps = openSignIn(
@@ -154,7 +154,7 @@ test("A refused sign-in that cannot be recorded is in the log", async () => {
   expect(lines.join("\n")).toContain("recording a refused sign-in failed");
 });
 
-test("A session lasts as the database's clock says, though the service's is 8 days behind or ahead", async () => {
+test("a session's life follows the database's clock, with the service's 8 days behind or ahead", async () => {
   const human = await createHuman(app, (await createFixture(app)).account);
   for (const days of [-8, 8]) {
     vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + days * 24 * 60 * 60 * 1_000 });

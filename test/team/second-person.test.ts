@@ -65,7 +65,7 @@ async function giveRole(owner: HumanFixture, { memberId }: HumanFixture, role: M
   return submit(app, path, { ...fields, role }, owner);
 }
 
-/** The path of the change that waits, and what its form sends, as this person's page has it. */
+/** The path and form of the pending change, from this person's page. */
 async function pendingForm(who: HumanFixture) {
   const page = await open(app, MEMBERS, who);
   const [path] = /\/settings\/members\/changes\/[0-9a-f-]+\/[0-9a-f-]+/.exec(page.text) ?? [];
@@ -84,7 +84,7 @@ async function auditOf({ account }: Fixture, action: string) {
 }
 
 describe("where two people must sign large payments, an owner", () => {
-  test("who invites an approver changes nothing until a second person agrees, who sees what is signed", async () => {
+  test("inviting an approver changes nothing until a second person agrees, who sees what is signed", async () => {
     const team = await createTwo();
     const email = newEmail();
     expect((await sendInvite(team.owner, email, "approver")).headers.location).toBe(WAITS);
@@ -107,7 +107,7 @@ describe("where two people must sign large payments, an owner", () => {
     expect(await pendingForm(team.approver)).toBeUndefined();
   });
 
-  test("who gives somebody more rights changes nothing until then, and cannot agree to it alone", async () => {
+  test("raising a role changes nothing until a second person agrees, and the owner cannot agree alone", async () => {
     const team = await createTwo();
     expect((await giveRole(team.owner, team.viewer, "owner")).headers.location).toBe(WAITS);
     expect(await roleOf(team, team.viewer)).toBe("viewer");
@@ -117,13 +117,13 @@ describe("where two people must sign large payments, an owner", () => {
     expect(await roleOf(team, team.viewer)).toBe("owner");
   });
 
-  test("who makes somebody a viewer, or removes them, needs nobody", async () => {
+  test("making a member a viewer, or removing one, needs no second person", async () => {
     const team = await createTwo();
     expect((await giveRole(team.owner, team.approver, "viewer")).headers.location).toContain("said=role");
     expect((await sendInvite(team.owner, newEmail(), "viewer")).status).toBe(201);
   });
 
-  test("withdraws what they asked for; a second person refuses it; either ends it without any effect", async () => {
+  test("a withdrawn or refused change ends without effect", async () => {
     for (const who of ["owner", "approver"] as const) {
       const team = await createTwo();
       await giveRole(team.owner, team.viewer, "approver");
@@ -135,7 +135,7 @@ describe("where two people must sign large payments, an owner", () => {
     }
   });
 
-  test("is told to ask the operator where nobody else may decide, and their consent to that is enough", async () => {
+  test("an owner without a second decider is told to ask the operator, and consents alone", async () => {
     const team = await createTeam();
     await requireTwo(team);
     const refused = await giveRole(team.owner, team.viewer, "approver");
@@ -148,7 +148,7 @@ describe("where two people must sign large payments, an owner", () => {
     expect(await roleOf(team, team.viewer)).toBe("approver");
   });
 
-  test("who consents to the operator's upgrade needs a second person", async () => {
+  test("an owner's consent to the operator's upgrade needs a second person", async () => {
     const team = await createTwo();
     await operate(app, "PATCH", `/accounts/${team.account}/members/${team.viewer.memberId}`, {
       role: "owner",
@@ -159,7 +159,7 @@ describe("where two people must sign large payments, an owner", () => {
     expect(await roleOf(team, team.viewer)).toBe("owner");
   });
 
-  test("who consents to the operator's invitation needs a second person", async () => {
+  test("an owner's consent to the operator's invitation needs a second person", async () => {
     const team = await createTwo();
     const { memberId } = await invite(app, team.account, "approver");
     const path = `${SECURITY}/consent`;
@@ -179,7 +179,7 @@ describe("where two people must sign large payments, an owner", () => {
 });
 
 describe("a change that waits for a second person", () => {
-  test("is over after three days", async () => {
+  test("a pending change expires after three days", async () => {
     const team = await createTwo();
     await giveRole(team.owner, team.viewer, "approver");
     const form = await pendingForm(team.approver);
@@ -198,7 +198,7 @@ describe("a change that waits for a second person", () => {
     expect(await roleOf(team, team.viewer)).toBe("viewer");
   });
 
-  test("ends with the rights of the owner who asked for it, and is replaced by the next of its subject", async () => {
+  test("a pending change ends with its owner's rights, or with the next one of its subject", async () => {
     const team = await createTwo();
     await giveRole(team.owner, team.viewer, "owner");
     const before = await pendingForm(team.approver);
@@ -212,7 +212,7 @@ describe("a change that waits for a second person", () => {
     expect(await pendingForm(team.approver)).toBeUndefined();
   });
 
-  test("is not agreed to by a viewer, nor while the account is frozen", async () => {
+  test("viewers cannot agree to a pending change, and no member can while the account is frozen", async () => {
     const team = await createTwo();
     await giveRole(team.owner, team.viewer, "approver");
     const form = await pendingForm(team.approver);
@@ -225,7 +225,7 @@ describe("a change that waits for a second person", () => {
     expect(await roleOf(team, team.viewer)).toBe("viewer");
   });
 
-  test("is signed with a passkey by both, over the same statement, where passkeys are demanded", async () => {
+  test("where passkeys are demanded, both people sign a pending change over one statement", async () => {
     const team = await createTwo();
     const passkeys = {
       owner: await givePasskey(db, await userIdOf(db, team.owner.email)),
@@ -253,7 +253,7 @@ describe("a change that waits for a second person", () => {
     expect(second?.detail.proof).toMatchObject({ credentialId: passkeys.approver.id });
   });
 
-  test("cannot be agreed to in the database by who asked for it", async () => {
+  test("the database refuses agreement by the person who asked for the change", async () => {
     const team = await createTwo();
     await giveRole(team.owner, team.viewer, "approver");
     await expect(

@@ -102,7 +102,7 @@ describe("an owner who invites somebody", () => {
     expect(await membersOf(owner)).toContainEqual(
       expect.objectContaining({ email: form.email, role: "approver", status: "active" }),
     );
-    expect(await lastSubject(other.email)).toBe("Countersign: somebody was invited to “Acme”");
+    expect(await lastSubject(other.email)).toBe("Countersign: a person was invited to “Acme”");
     expect(await lastEntry(owner.email)).toMatchObject({
       action: "member_invited",
       after: { role: "approver" },
