@@ -898,7 +898,7 @@ export interface components {
                 field?: string;
             };
         };
-        /** @description The cursor lies beyond the last event. Go on from `details.latestCursor`. */
+        /** @description The cursor is beyond the last event. Continue from `details.latestCursor`. */
         CursorAhead: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -913,7 +913,7 @@ export interface components {
                 latestCursor: string;
             };
         };
-        /** @description Events after the cursor are no longer kept. Go on from `details.oldestCursor`. */
+        /** @description Events after the cursor are no longer kept. Continue from `details.oldestCursor`. */
         CursorExpired: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -936,7 +936,7 @@ export interface components {
             code: "UNAUTHORIZED";
             requestId: string;
         };
-        /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. */
+        /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
         ScopeMissing: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -996,7 +996,7 @@ export interface components {
                 reason: "made_by_another_key";
             };
         };
-        /** @description The operator of this service has frozen this account. Nothing new can be asked for, confirmed or added until they end that. */
+        /** @description The operator of this service has frozen this account. Nothing can be requested, confirmed or added until they unfreeze it. */
         AccountFrozen: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1008,7 +1008,7 @@ export interface components {
                 reason: "account_frozen";
             };
         };
-        /** @description There is no such thing, or it is not yours to see. */
+        /** @description Not found, or you don’t have access to it. */
         NotFound: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1063,7 +1063,7 @@ export interface components {
                 contractId: string;
             };
         };
-        /** @description This contract is paid by volume and has no rate yet, so that no amount can be worked out. The operator sets it. */
+        /** @description This contract is paid by volume and has no rate yet, so no amount can be worked out. The operator sets the rate. */
         ContractRateMissing: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1075,7 +1075,7 @@ export interface components {
                 reason: "contract_rate_missing";
             };
         };
-        /** @description The contract has as many milestones as it may have, or as much text in them. Those that are not needed can be cancelled by the operator; more go into another contract. */
+        /** @description The contract has reached its limit of milestones or of text in them. The operator can cancel those that are not needed, or create another contract. */
         MilestoneLimitReached: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1155,7 +1155,7 @@ export interface components {
                 reason: "request_in_progress";
             };
         };
-        /** @description There is no receipt: nobody has confirmed or declined this approval, or they did before receipts were kept. */
+        /** @description This approval has no receipt. It hasn’t been confirmed or declined, or that happened before receipts were kept. */
         NoReceipt: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1168,7 +1168,7 @@ export interface components {
                 approvalId: string;
             };
         };
-        /** @description The account has as many active tokens as it may have. Revoke one first. */
+        /** @description The account has reached its limit of active tokens. Revoke one first. */
         TokenLimitReached: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1181,7 +1181,7 @@ export interface components {
                 limit: number;
             };
         };
-        /** @description The account has as many webhooks as it may have. Delete one first. */
+        /** @description The account has reached its limit of webhooks. Delete one first. */
         WebhookLimitReached: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1194,7 +1194,7 @@ export interface components {
                 limit: number;
             };
         };
-        /** @description This webhook is disabled. Delete it, and make it anew. */
+        /** @description This webhook is disabled. Delete it and create a new one. */
         WebhookDisabled: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1206,7 +1206,7 @@ export interface components {
                 reason: "webhook_disabled";
             };
         };
-        /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+        /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
         RateLimited: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1217,7 +1217,7 @@ export interface components {
                 retryAfterSeconds: number;
             };
         };
-        /** @description Too many approvals of this account wait for a human. Let them be decided first. */
+        /** @description Too many approvals of this account are pending. Wait until some are decided. */
         TooManyPending: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1252,7 +1252,7 @@ export interface components {
                 retryAfterSeconds: number;
             };
         };
-        /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+        /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
         Unavailable: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1314,7 +1314,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing new can be asked for, confirmed or added until they end that. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing can be requested, confirmed or added until they unfreeze it. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1323,7 +1323,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1350,7 +1350,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account wait for a human. Let them be decided first. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. / Too many approvals of this account are pending. Wait until some are decided. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1368,7 +1368,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. / The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. / The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1420,7 +1420,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1429,7 +1429,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1438,7 +1438,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1456,7 +1456,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1508,7 +1508,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1517,7 +1517,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1526,7 +1526,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description There is no receipt: nobody has confirmed or declined this approval, or they did before receipts were kept. */
+            /** @description This approval has no receipt. It hasn’t been confirmed or declined, or that happened before receipts were kept. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1535,7 +1535,7 @@ export interface operations {
                     "application/json": components["schemas"]["NoReceipt"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1553,7 +1553,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1588,7 +1588,7 @@ export interface operations {
                     "application/json": components["schemas"]["Updates"];
                 };
             };
-            /** @description The request is not valid. `details.field` names what to correct. / The cursor lies beyond the last event. Go on from `details.latestCursor`. / Events after the cursor are no longer kept. Go on from `details.oldestCursor`. */
+            /** @description The request is not valid. `details.field` names what to correct. / The cursor is beyond the last event. Continue from `details.latestCursor`. / Events after the cursor are no longer kept. Continue from `details.oldestCursor`. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1606,7 +1606,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1615,7 +1615,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1633,7 +1633,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1686,7 +1686,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1704,7 +1704,7 @@ export interface operations {
                     "application/json": components["schemas"]["ListTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1722,7 +1722,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1774,7 +1774,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1783,7 +1783,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1792,7 +1792,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1810,7 +1810,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1882,7 +1882,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing new can be asked for, confirmed or added until they end that. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing can be requested, confirmed or added until they unfreeze it. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1891,7 +1891,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1900,7 +1900,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description The contract has ended: nothing more can be funded or changed under it. / This contract is paid by volume and has no rate yet, so that no amount can be worked out. The operator sets it. / The contract has as many milestones as it may have, or as much text in them. Those that are not needed can be cancelled by the operator; more go into another contract. / A request with this `Idempotency-Key` is still running. Send it again in a moment to learn its answer. */
+            /** @description The contract has ended: nothing more can be funded or changed under it. / This contract is paid by volume and has no rate yet, so no amount can be worked out. The operator sets the rate. / The contract has reached its limit of milestones or of text in them. The operator can cancel those that are not needed, or create another contract. / A request with this `Idempotency-Key` is still running. Send it again in a moment to learn its answer. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1936,7 +1936,7 @@ export interface operations {
                     "application/json": components["schemas"]["IdempotencyKeyReused"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1954,7 +1954,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2001,7 +2001,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2019,7 +2019,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2066,7 +2066,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2084,7 +2084,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2131,7 +2131,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2149,7 +2149,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2198,7 +2198,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2216,7 +2216,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2284,7 +2284,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description The operator of this service has frozen this account. Nothing new can be asked for, confirmed or added until they end that. / This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. */
+            /** @description The operator of this service has frozen this account. Nothing can be requested, confirmed or added until they unfreeze it. / This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2293,7 +2293,7 @@ export interface operations {
                     "application/json": components["schemas"]["AccountFrozen"] | components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description The account has as many active tokens as it may have. Revoke one first. */
+            /** @description The account has reached its limit of active tokens. Revoke one first. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2320,7 +2320,7 @@ export interface operations {
                     "application/json": components["schemas"]["UnsupportedMediaType"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2338,7 +2338,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2390,7 +2390,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2399,7 +2399,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2417,7 +2417,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2435,7 +2435,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2484,7 +2484,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2493,7 +2493,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2511,7 +2511,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2578,7 +2578,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2587,7 +2587,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
                 };
             };
-            /** @description The account has as many webhooks as it may have. Delete one first. */
+            /** @description The account has reached its limit of webhooks. Delete one first. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2614,7 +2614,7 @@ export interface operations {
                     "application/json": components["schemas"]["UnsupportedMediaType"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2632,7 +2632,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2684,7 +2684,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2693,7 +2693,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2702,7 +2702,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2720,7 +2720,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2774,7 +2774,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2783,7 +2783,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2801,7 +2801,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2819,7 +2819,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2877,7 +2877,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2886,7 +2886,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2895,7 +2895,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2913,7 +2913,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2970,7 +2970,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2979,7 +2979,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2988,7 +2988,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description This webhook is disabled. Delete it, and make it anew. */
+            /** @description This webhook is disabled. Delete it and create a new one. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3006,7 +3006,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3024,7 +3024,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3078,7 +3078,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3087,7 +3087,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3096,7 +3096,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description This webhook is disabled. Delete it, and make it anew. */
+            /** @description This webhook is disabled. Delete it and create a new one. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3114,7 +3114,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3132,7 +3132,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;

@@ -21,7 +21,7 @@ describe("changing the password", () => {
     const other = cookieOf(await signIn(app, email));
     const wrong = await changePassword(cookie, { current: "not the password", next: NEXT });
     expect(wrong.status).toBe(422);
-    expect(wrong.text).toContain("This is not your password");
+    expect(wrong.text).toContain("That password isn’t right");
     expect((await open(app, PAGE, { cookie: other })).status).toBe(200);
 
     const done = await changePassword(cookie, { current: PASSWORD, next: NEXT });

@@ -253,7 +253,7 @@ async function visitorStates(site: Site): Promise<PageState[]> {
       name: "sign-in-wrong",
       path: "/sign-in",
       act: async (page) => {
-        await page.getByLabel("E-mail").fill("nobody@example.com");
+        await page.getByLabel("Email").fill("nobody@example.com");
         await page.getByLabel("Password").fill("not this one");
         await page.getByRole("main").getByRole("button", { name: "Sign in", exact: true }).click();
       },
@@ -324,7 +324,7 @@ async function webhookStates(site: Site): Promise<PageState[]> {
       cookie,
       act: async (page) => {
         await page.getByLabel("URL").fill("https://10.0.0.1/");
-        await press("Add this webhook")(page);
+        await press("Add webhook")(page);
       },
     },
     {
@@ -334,13 +334,13 @@ async function webhookStates(site: Site): Promise<PageState[]> {
       act: async (page) => {
         await page.getByLabel("URL").fill("https://example.com/");
         await page.getByLabel("An approval is confirmed").uncheck();
-        await press("Add this webhook")(page);
+        await press("Add webhook")(page);
       },
     },
     { name: "webhook", path: `${path}?said=again`, cookie },
     { name: "webhook-viewer", path, cookie: viewer.cookie },
     { name: "webhook-disabled", path: `/settings/webhooks/${gone.id}`, cookie },
-    { name: "webhook-secret", path, cookie, act: press("Replace the secret") },
+    { name: "webhook-secret", path, cookie, act: press("Replace secret") },
     { name: "webhook-delete", path: `${path}/delete`, cookie },
   ];
 }
@@ -364,7 +364,7 @@ async function keyStates(site: Site): Promise<PageState[]> {
   const fill = async (page: Page): Promise<void> => {
     await page.getByRole("textbox", { name: "Name" }).fill("Buyer");
     await page.getByLabel("Ask for payments").check();
-    await page.getByRole("button", { name: "Make this key" }).click();
+    await page.getByRole("button", { name: "Create key" }).click();
   };
   return [
     { name: "keys", path: `${path}?said=revoked`, cookie },
@@ -377,7 +377,7 @@ async function keyStates(site: Site): Promise<PageState[]> {
       act: async (page) => {
         await page.getByRole("textbox", { name: "Name" }).fill("Buyer");
         await page.getByLabel("See contracts").uncheck();
-        await page.getByRole("button", { name: "Make this key" }).click();
+        await page.getByRole("button", { name: "Create key" }).click();
       },
     },
     { name: "key-made", path, cookie: fresh.cookie, act: fill },
@@ -397,9 +397,9 @@ async function teamStates(site: Site): Promise<PageState[]> {
   const { cookie } = owner;
   const press = (name: string) => (page: Page) => page.getByRole("button", { name }).click();
   const fill = (email: string) => async (page: Page) => {
-    await page.getByLabel("E-mail").fill(email);
+    await page.getByLabel("Email").fill(email);
     await page.getByLabel("Name").fill("Bob Builder");
-    await press("Invite them")(page);
+    await press("Send invitation")(page);
   };
   const keys = await open(app, "/settings/keys", approver);
   const hidden = ["account_id", "token_id", "form_token"].map((name) => [
@@ -416,7 +416,12 @@ async function teamStates(site: Site): Promise<PageState[]> {
     { name: "members-password", path, cookie: aged.cookie, act: fill("bob@example.com") },
     { name: "member", path: `${path}/${approver.memberId}`, cookie },
     { name: "member-you", path: `${path}/${owner.memberId}`, cookie },
-    { name: "member-last-owner", path: `${path}/${owner.memberId}/remove`, cookie, act: press("Leave") },
+    {
+      name: "member-last-owner",
+      path: `${path}/${owner.memberId}/remove`,
+      cookie,
+      act: press("Leave account"),
+    },
     { name: "member-invited", path: `${path}/${invited.memberId}`, cookie },
     { name: "member-remove", path: `${path}/${approver.memberId}/remove`, cookie },
     { name: "member-withdraw", path: `${path}/${invited.memberId}/remove`, cookie },

@@ -27,7 +27,7 @@ describe.skipIf(browser === undefined)("a person in a browser with an authentica
         await page.getByRole("link", { name: "Add a passkey" }).click();
         await press(page, "Create passkey");
         await page.waitForURL(`**${SECURITY}?said=passkey`);
-        expect(await textOf(page, "status")).toBe("Your passkey is added. It signs you in from now on.");
+        expect(await textOf(page, "status")).toBe("Passkey added. You can now sign in with it.");
         expect(await countPasskeys(email)).toBe(1);
 
         await page.getByRole("link", { name: /^Passkey/ }).click();
@@ -42,13 +42,13 @@ describe.skipIf(browser === undefined)("a person in a browser with an authentica
         expect(page.url()).toBe(live().origin + SECURITY);
 
         await page.getByRole("link", { name: "The blue key" }).click();
-        await press(page, "Remove this passkey");
-        expect(await textOf(page, "status")).toContain("The passkey is removed");
+        await press(page, "Remove passkey");
+        expect(await textOf(page, "status")).toContain("Passkey removed");
         expect(await page.getByRole("main").textContent()).not.toContain("The blue key");
 
         await page.getByRole("button", { name: "Sign out" }).click();
         await press(page, "Sign in with a passkey");
-        expect(await textOf(page, "alert")).toContain("This passkey does not sign you in here");
+        expect(await textOf(page, "alert")).toContain("That passkey couldn’t sign you in");
       });
     },
   );
@@ -100,10 +100,10 @@ describe.skipIf(browser === undefined)("a person in a browser with an authentica
       await page.waitForURL(`**${SECURITY}?said=passkey`);
       await letProofAge(live(), fixture);
       await page.getByRole("link", { name: /^Passkey/ }).click();
-      await press(page, "Use a passkey that you have");
-      await page.getByText("Your passkey has shown that it is you").waitFor();
-      await press(page, "Remove this passkey");
-      expect(await textOf(page, "status")).toContain("The passkey is removed");
+      await press(page, "Use a passkey instead");
+      await page.getByText("Confirmed with your passkey").waitFor();
+      await press(page, "Remove passkey");
+      expect(await textOf(page, "status")).toContain("Passkey removed");
     });
   });
 
@@ -116,10 +116,8 @@ describe.skipIf(browser === undefined)("a person in a browser with an authentica
       await authenticator.add(keys, story.userId);
       await signIn(page, story.email);
       await page.goto(live().origin + SECURITY);
-      await press(page, "It is theirs: I have asked them");
-      await page
-        .getByText("You have agreed. Owners of this person’s other accounts must agree too.")
-        .waitFor();
+      await press(page, "I’ve asked them: it’s theirs");
+      await page.getByText("You agreed. Owners of this person’s other accounts must agree too.").waitFor();
     });
   });
 
@@ -146,13 +144,13 @@ describe.skipIf(browser === undefined)("a person in a browser with an authentica
       expect(await listPasskeys(db, story.userId)).toHaveLength(2);
 
       await page.goto(`${origin}/settings/members`);
-      await page.getByLabel("E-mail").fill("bob@example.com");
+      await page.getByLabel("Email").fill("bob@example.com");
       await page.getByLabel("Name").fill("Bob");
-      await press(page, "Invite them");
+      await press(page, "Send invitation");
       await page.waitForURL("**/settings/members?said=invited");
       await page.getByRole("link", { name: "Change Bob" }).click();
-      await page.getByRole("link", { name: "Withdraw the invitation" }).click();
-      await press(page, "Withdraw it");
+      await page.getByRole("link", { name: "Withdraw invitation" }).click();
+      await press(page, "Withdraw invitation");
       await page.waitForURL("**/settings/members?said=withdrawn");
     });
   });
@@ -163,10 +161,10 @@ describe.skipIf(browser === undefined)("a person in a browser with an authentica
       await signIn(page, email);
       await letProofAge(live(), fixture);
       await page.goto(`${live().origin}${SECURITY}/passkeys/new?return_to=/billing`);
-      await page.getByLabel("Your password").fill("not the password");
+      await page.getByLabel("Confirm with your password").fill("not the password");
       await press(page, "Create passkey");
-      await page.getByText("This is not your password").waitFor();
-      await page.getByLabel("Your password").fill(PASSWORD);
+      await page.getByText("That password isn’t right").waitFor();
+      await page.getByLabel("Confirm with your password").fill(PASSWORD);
       await press(page, "Create passkey");
       await page.waitForURL("**/billing");
     });
@@ -215,7 +213,7 @@ async function countPasskeys(email: string): Promise<number> {
 
 async function signIn(page: Page, email: string): Promise<void> {
   await page.goto(`${live().origin}/sign-in`);
-  await page.getByLabel("E-mail").fill(email);
+  await page.getByLabel("Email").fill(email);
   await page.getByLabel("Password").fill(PASSWORD);
   await page.getByRole("button", { name: "Sign in", exact: true }).click();
   await page.waitForURL("**/approvals");

@@ -36,7 +36,7 @@ function startForm(form) {
       if (!signature || credential.value === "")
         credential.value = await run(CEREMONIES[passkey], options, sent());
       if (signature && credential.value !== "") {
-        status.textContent = "Now answer with a passkey that you have already, to sign the new one.";
+        status.textContent = "Now use a passkey that you already have, to sign the new one.";
         signature.value = await run(askPasskey, sign, sent());
       }
       submit(form, submitter);
@@ -87,7 +87,7 @@ function startPresence(place) {
       if ("reload" in place.dataset) return location.reload();
       waivePassword(place.closest("form"));
       button.hidden = true;
-      status.textContent = "Your passkey has shown that it is you. Go on.";
+      status.textContent = "Confirmed with your passkey. You can continue.";
     } catch (error) {
       status.textContent = sentenceFor(error);
     } finally {

@@ -150,10 +150,10 @@ function faultIn(
   about: { email: string; appName: string },
 ): Fault | undefined {
   if (!SIX_DIGITS.test(codeIn(body)))
-    return { field: "code", message: "Type the six digits that your agent shows you." };
+    return { field: "code", message: "Enter the six-digit code that your agent shows you." };
   if (human !== undefined) return undefined;
   const { name } = filledIn(body);
-  if (!isVisible(name)) return { field: "name", message: "Type your name." };
+  if (!isVisible(name)) return { field: "name", message: "Enter your name." };
   if (name.length > NAME_AT_MOST)
     return { field: "name", message: `Use at most ${NAME_AT_MOST} characters.` };
   const message = passwordFault(body.password ?? "", { ...about, name });
@@ -161,8 +161,8 @@ function faultIn(
 }
 
 function wrongCode(triesLeft: number): Fault {
-  const left = triesLeft === 1 ? "One try is left" : `${triesLeft} tries are left`;
-  return { field: "code", message: `These are not the digits that your agent was given. ${left}.` };
+  const left = triesLeft === 1 ? "You have 1 try left" : `You have ${triesLeft} tries left`;
+  return { field: "code", message: `That code isn’t right. ${left}.` };
 }
 
 function purposeOf({ accountId }: ClaimView): string {

@@ -30,7 +30,7 @@ const AcceptForm = Type.Object({
 /** Said to whoever sends the form for new people, in which they would have set a password; the page alone says nothing. */
 const KNOWN: Fault = {
   field: "password",
-  message: "This e-mail signs in here already. Sign in to accept: that is at the end of this page.",
+  message: "This email already has an account here. Sign in to accept, at the end of this page.",
 };
 
 /** `/invite` (CONTRACT.md §8): GET shows an invitation, POST uses it up. */

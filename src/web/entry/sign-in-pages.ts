@@ -4,8 +4,8 @@ import type { Page } from "../kit/layout.ts";
 import { PASSKEY_SCRIPT } from "../settings/security/passkey-pages.ts";
 
 const NOTICES: Record<string, string> = {
-  reset: "Your new password is set. Sign in with it.",
-  "signed-out": "You are signed out.",
+  reset: "Your password has been changed. Sign in with the new one.",
+  "signed-out": "You’ve been signed out.",
   "session-ended":
     "You were signed out: your session has ended, or this browser missed its renewal. Sign in to continue. If your last request got no answer, you'll see what became of it.",
 };
@@ -36,7 +36,7 @@ export function signInPage({
         ${hiddenField("return_to", returnTo)}
         ${field({
           name: "email",
-          label: "E-mail",
+          label: "Email",
           type: "email",
           autocomplete: "username",
           maxLength: 254,
@@ -61,7 +61,6 @@ export function signInPage({
         <p class="quiet passkey-said" role="status"></p>
       </form>`
       }
-      <p class="quiet">No password yet? See <a href="/sign-up">how people come in</a>. Lost it?
-        <a href="/reset">Ask for a new one</a>.</p>`,
+      <p class="quiet">New here? <a href="/sign-up">How to get an account</a> · <a href="/reset">Forgot your password?</a></p>`,
   };
 }

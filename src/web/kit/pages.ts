@@ -20,20 +20,20 @@ export const homePage = (appName: string): Page => ({
 });
 
 export const signUpPage: Page = {
-  title: "Sign up",
+  title: "How to get an account",
   body: html`
-      <p>People come in by an account that they answer for. There are two ways, and either ends with a password of your
-        own:</p>
+      <p>You can’t sign up on your own: you join an account that uses AI agents. There are two ways to do that. Either way,
+        you choose a password as you join.</p>
       <ul>
-        <li>Your AI agent has registered an account: <a href="/claim">claim it</a>.</li>
-        <li>Somebody has invited you into one: open the link that you were given.</li>
+        <li><strong>Your AI agent has registered an account.</strong> <a href="/claim">Claim the account</a>.</li>
+        <li><strong>You have an invitation.</strong> Open the link in the invitation email.</li>
       </ul>
-      <p>You have a password already? <a href="/sign-in">Sign in</a>.</p>`,
+      <p>Already have a password? <a href="/sign-in">Sign in</a>.</p>`,
 };
 
 export const notFoundPage: Page = {
-  title: "There is nothing here",
+  title: "Page not found",
   body: html`
-      <p>The address may be mistyped, or what it led to may not be yours to see.</p>
-      <p><a href="/">Back to the start</a></p>`,
+      <p>The address may be mistyped, or you may not have access to this page.</p>
+      <p><a href="/approvals">Go to your approvals</a></p>`,
 };

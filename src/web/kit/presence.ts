@@ -62,7 +62,7 @@ export function presenceField(human: Human, id: string, fault: Fault | undefined
   return passwordField(human.email, {
     name: "password",
     id,
-    label: "Your password, to show that it is you",
+    label: "Confirm with your password",
     autocomplete: "current-password",
     maxLength: PASSWORD_AT_MOST,
     fault,
@@ -82,7 +82,7 @@ export function presenceByPasskey(
   if (isFresh(human, human.now) && human.trusted) return undefined;
   return html`
         <div class="field scripted" data-presence="/settings/security/presence" data-token="${token}"${reload && " data-reload"}>
-          <button class="second" type="button" disabled>Use a passkey that you have</button>
+          <button class="second" type="button" disabled>Use a passkey instead</button>
           <p class="quiet" role="status"></p>
         </div>`;
 }
@@ -90,7 +90,7 @@ export function presenceByPasskey(
 /** What is wrong when `proveNow` finds nobody there. */
 export function absentFault(id: string, password: string | undefined): Fault {
   const message = password
-    ? "This is not your password. Nothing was done."
-    : "Type your password, to show that it is you.";
+    ? "That password isn’t right. Nothing was done."
+    : "Enter your password to continue.";
   return { field: id, message };
 }

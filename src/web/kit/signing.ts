@@ -24,7 +24,7 @@ export function signingField(
 ): Html | undefined {
   if (!signs) return presenceField(human, id, fault);
   return html`${hiddenField("credential", "")}
-        <p class="quiet">Your passkey signs this change: this account confirms with passkeys only.</p>
+        <p class="quiet">Your passkey will sign this change: this account accepts passkeys only.</p>
         <p class="quiet passkey-said" role="status"></p>`;
 }
 
@@ -32,8 +32,8 @@ export function signingField(
 export function signingNeedsScript(signs: boolean): Html | false {
   return (
     signs &&
-    html`<noscript><p class="notice wrong"><strong>This change needs JavaScript:</strong> your passkey signs it, which a browser
-        asks for by a script.</p></noscript>`
+    html`<noscript><p class="notice wrong"><strong>This change needs JavaScript.</strong> It’s signed with your passkey, and
+        browsers ask for passkeys by script only.</p></noscript>`
   );
 }
 

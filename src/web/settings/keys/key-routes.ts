@@ -220,7 +220,5 @@ function faultIn({ name, scopes }: KeyDraft, accountId: string): Fault | undefin
   if (!isVisible(name)) return { field: ids.name, message: "Give the key a name." };
   if (name.length > NAME_AT_MOST)
     return { field: ids.name, message: `Use at most ${NAME_AT_MOST} characters.` };
-  return scopes.length === 0
-    ? { field: ids.scopes, message: "Tick at least one thing that it may do." }
-    : undefined;
+  return scopes.length === 0 ? { field: ids.scopes, message: "Choose at least one permission." } : undefined;
 }

@@ -12,19 +12,20 @@ import { consentsPart } from "./passkey-consent-pages.ts";
 import { PASSKEY_SCRIPT, type PasskeyView, passkeysPart } from "./passkey-pages.ts";
 
 const NOTICES: Record<string, string> = {
-  password: "Your password is changed, and you are signed out everywhere else.",
-  sessions: "You are signed out everywhere else.",
-  consented: "You have agreed. The person can accept now.",
-  over: "Nothing was done: it is decided already, or the operator has changed it. Read again what waits for you.",
-  refused: "You have refused. The invitation is over.",
-  passkey: "Your passkey is added. It signs you in from now on.",
-  "passkey-waits": "Your passkey is added. It signs you in; before it confirms, an owner must agree to it.",
-  "passkey-renamed": "The passkey has its new name.",
-  "passkey-agreed": "You have agreed. The passkey counts now, and they are mailed.",
-  "passkey-agreed-here": "You have agreed. Owners of this person’s other accounts must agree too.",
-  "passkey-over": "Nothing was done: that passkey waits no more.",
-  "passkey-stopped": "You have stopped it. The passkey confirms nothing.",
-  "passkey-removed": "The passkey is removed, and you are signed out everywhere else.",
+  password: "Your password has been changed. You’ve been signed out everywhere else.",
+  sessions: "You’ve been signed out everywhere else.",
+  consented: "You agreed. They can accept the invitation now.",
+  over: "Nothing was done. The invitation was already decided, or the operator changed it. Check what is pending below.",
+  refused: "You refused. The invitation no longer works.",
+  passkey: "Passkey added. You can now sign in with it.",
+  "passkey-waits":
+    "Passkey added. You can sign in with it. Before you can confirm with it, an owner must agree.",
+  "passkey-renamed": "Passkey renamed.",
+  "passkey-agreed": "You agreed. The passkey is active now. They’ve been notified by email.",
+  "passkey-agreed-here": "You agreed. Owners of this person’s other accounts must agree too.",
+  "passkey-over": "Nothing was done. That passkey is no longer pending.",
+  "passkey-stopped": "You stopped the passkey. Nothing can be confirmed with it.",
+  "passkey-removed": "Passkey removed. You’ve been signed out everywhere else.",
 };
 
 /** A form's token, for the purpose. */
@@ -81,7 +82,7 @@ export function securityPage(parts: Parts): Page {
         ${tokens(PURPOSES.password)}
         ${passwordField(human.email, {
           name: "current",
-          label: "Your password now",
+          label: "Current password",
 
           autocomplete: "current-password",
           maxLength: PASSWORD_AT_MOST,
@@ -92,14 +93,14 @@ export function securityPage(parts: Parts): Page {
           label: "New password",
 
           autocomplete: "new-password",
-          hint: `At least ${PASSWORD_AT_LEAST} characters. You will be signed out everywhere else, and mailed.`,
+          hint: `At least ${PASSWORD_AT_LEAST} characters. You’ll be signed out everywhere else and notified by email.`,
           minLength: PASSWORD_AT_LEAST,
           maxLength: PASSWORD_AT_MOST,
           fault,
         })}
-        <button type="submit">Change the password</button>
+        <button type="submit">Change password</button>
       </form>
-      <h2>Where you are signed in</h2>
+      <h2>Where you’re signed in</h2>
       <ul class="rows">${sessions.map(sessionRow)}</ul>
       ${
         sessions.length > 1 &&
@@ -123,7 +124,7 @@ function sessionRow({ current, userAgent, address, startedAt, seenAt }: OpenSess
 function waitingPart({ human, waiting, byPasskey, fresh, tokens, fault }: Parts): Html {
   return html`
       <h2>Waiting for your consent</h2>
-      <p>The operator of this service invites these people. They can accept only if you, as an owner, agree.</p>
+      <p>The operator of this service has invited these people. They can accept only if an owner agrees.</p>
       <ul class="rows">${waiting.map(({ accountId, accountName, invitationId, email, name, role }) => {
         const id = `password-${invitationId}`;
         const signs = byPasskey && demandsPasskeys(human, accountId);
@@ -134,7 +135,7 @@ function waitingPart({ human, waiting, byPasskey, fresh, tokens, fault }: Parts)
             ${hiddenField("account_id", accountId)}
             ${hiddenField("invitation_id", invitationId)}
             ${hiddenField("role", role)}
-            <p><strong>${mentioned(name)}</strong> (${email}) into <strong>${mentioned(accountName)}</strong> as ${ROLE_WORDS[role]}</p>
+            <p><strong>${mentioned(name)}</strong> (${email}) to <strong>${mentioned(accountName)}</strong> as ${ROLE_WORDS[role]}</p>
             ${
               (!(fresh || signs) || fault?.field === id) &&
               passwordField(human.email, {
