@@ -107,6 +107,29 @@ describe.skipIf(browser === undefined)("a person in a browser with an authentica
     });
   });
 
+  test("a passkey stands in for the password on the forms for keys and members", async () => {
+    const { fixture, email, memberId } = await createPerson();
+    await inWindow("phone", async ({ page }) => {
+      await signIn(page, email);
+      await page.goto(`${live().origin}${SECURITY}/passkeys/new`);
+      await press(page, "Create passkey");
+      await page.waitForURL(`**${SECURITY}?said=passkey`);
+      const offers = async (path: string): Promise<number> => {
+        await page.goto(`${live().origin}/settings/${path}`);
+        return page.getByRole("button", { name: "Use a passkey instead" }).count();
+      };
+      expect(await offers("keys"), "while the last proof counts").toBe(0);
+      await letProofAge(live(), fixture);
+      for (const path of ["members", `members/${memberId}/remove`, "keys"])
+        expect(await offers(path), path).toBe(1);
+      await page.getByRole("textbox", { name: "Name" }).fill("Buyer");
+      await press(page, "Use a passkey instead");
+      await page.getByText("Confirmed with your passkey").waitFor();
+      await press(page, "Create key");
+      await page.getByRole("heading", { name: "Key created" }).waitFor();
+    });
+  });
+
   test("agrees by their passkey to another member’s that waits", async () => {
     const { db } = live();
     const story = await beginCoSign(live());

@@ -1,7 +1,7 @@
 import { html } from "../../lib/html.ts";
 import { type Fault, faultSummary, field, hiddenField, notice, passwordField } from "../kit/forms.ts";
 import type { Page } from "../kit/layout.ts";
-import { PASSKEY_SCRIPT } from "../settings/security/passkey-pages.ts";
+import { PASSKEY_SCRIPT } from "../kit/presence.ts";
 
 const NOTICES: Record<string, string> = {
   reset: "Your password has been changed. Sign in with the new one.",

@@ -5,7 +5,7 @@ import type { SessionDeps } from "../../passkeys/session-deps.ts";
 import { mustSign, type Signature } from "../../passkeys/signed-act-service.ts";
 import type { Human } from "../../sign-in/gate.ts";
 import { type Fault, hiddenField } from "./forms.ts";
-import { presenceField, proveNow } from "./presence.ts";
+import { type Prover, presenceField, proveNow } from "./presence.ts";
 
 /** What a form posts that a passkey may have to sign: its answer, or a password. */
 type Posted = { credential?: string; password?: string };
@@ -17,7 +17,7 @@ export function signedForm(action: string, signs: boolean): Html | false {
 
 /** What such a form asks beside its fields: a passkey's signature, or a password where none must sign. */
 export function signingField(
-  human: Human,
+  human: Prover,
   signs: boolean,
   id: string,
   fault: Fault | undefined,

@@ -3,11 +3,10 @@ import type { WaitingGrant } from "../../../agent-auth/grant-service.ts";
 import { type Html, html } from "../../../lib/html.ts";
 import { brief } from "../../../lib/names.ts";
 import { describeScopes, SCOPE_WORDS } from "../../../lib/scope-words.ts";
-import type { Human } from "../../../sign-in/gate.ts";
 import type { Webhook } from "../../../webhooks/schemas.ts";
 import { choice, type Fault, faultSummary, field, hiddenField, notice } from "../../kit/forms.ts";
 import type { Page } from "../../kit/layout.ts";
-import { presenceField } from "../../kit/presence.ts";
+import { type Prover, presenceField, presenceScript } from "../../kit/presence.ts";
 import { mentioned, named, standsBehind, time } from "../../kit/wording.ts";
 import { madeWebhooks } from "../webhooks/webhook-pages.ts";
 
@@ -53,12 +52,13 @@ export const keyFields = (accountId: string) => ({
 
 /** `/settings/keys`: what the account's agents call with, and one more (CONTRACT.md §6, §7). */
 export function keysPage(
-  human: Human,
+  human: Prover,
   sections: readonly KeySection[],
   { said, fault }: { said?: string | undefined; fault?: Fault | undefined } = {},
 ): Page {
   return {
     title: "API keys",
+    ...(sections.some(({ making }) => making !== undefined) && presenceScript(human)),
     body: html`
       ${notice(said === undefined ? undefined : NOTICES[said])}
       ${faultSummary(fault)}
@@ -68,7 +68,7 @@ export function keysPage(
   };
 }
 
-function account(human: Human, section: KeySection, several: boolean, fault: Fault | undefined): Html {
+function account(human: Prover, section: KeySection, several: boolean, fault: Fault | undefined): Html {
   const { accountName, keys, waiting, making } = section;
   const heading = (text: string): Html => (several ? html`<h3>${text}</h3>` : html`<h2>${text}</h2>`);
   const active = keys.filter(({ status }) => status === "active");
@@ -136,7 +136,7 @@ function endedRow({ name, preview, status, revokedAt, expiresAt, asker }: Key): 
 type Making = NonNullable<KeySection["making"]>;
 
 function makeForm(
-  human: Human,
+  human: Prover,
   { accountId }: KeySection,
   { tokenId, formToken, draft = EMPTY }: Making,
   fault: Fault | undefined,

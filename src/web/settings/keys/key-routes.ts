@@ -17,7 +17,7 @@ import { mintKey, revokeKey } from "../../../team/api-key-service.ts";
 import { deleteMadeBy, listMadeBy } from "../../../webhooks/by-hand-service.ts";
 import type { Fault } from "../../kit/forms.ts";
 import { accountOf, manages } from "../../kit/memberships.ts";
-import { absentFault, proveNow } from "../../kit/presence.ts";
+import { absentFault, proveNow, proverOf } from "../../kit/presence.ts";
 import { show } from "../../kit/site.ts";
 import {
   ENDED_SHOWN,
@@ -190,7 +190,7 @@ async function showKeys(
   };
   const sections = await Promise.all(human.memberships.map(section));
   const status = around.fault === undefined ? 200 : 422;
-  return show(deps, reply, keysPage(human, sections, around), { human, status });
+  return show(deps, reply, keysPage(await proverOf(deps, human), sections, around), { human, status });
 }
 
 /**

@@ -3,13 +3,12 @@ import type { MemberRow } from "../../../accounts/service.ts";
 import type { MemberRole } from "../../../database/schema.ts";
 import { type Html, html } from "../../../lib/html.ts";
 import { brief } from "../../../lib/names.ts";
-import type { Human } from "../../../sign-in/gate.ts";
 import type { Webhook } from "../../../webhooks/schemas.ts";
 import { choice, type Fault, faultSummary, field, hiddenField, notice } from "../../kit/forms.ts";
 import type { Page } from "../../kit/layout.ts";
+import { PASSKEY_SCRIPT, type Prover, presenceScript } from "../../kit/presence.ts";
 import { signedForm, signingField, signingNeedsScript } from "../../kit/signing.ts";
 import { mentioned, named } from "../../kit/wording.ts";
-import { PASSKEY_SCRIPT } from "../security/passkey-pages.ts";
 import { madeWebhooks } from "../webhooks/webhook-pages.ts";
 import { PENDING_NOTICES, type PendingView, pendingRows } from "./pending-pages.ts";
 import { UPGRADE_NOTICES, type UpgradeView, upgradeRows } from "./upgrade-pages.ts";
@@ -67,14 +66,13 @@ export function memberPath(id: string): string {
 
 /** `/settings/members`: who is in the account, as what (CONTRACT.md §7). */
 export function membersPage(
-  human: Human,
+  human: Prover,
   sections: readonly MemberSection[],
   { said, fault }: { said?: string | undefined; fault?: Fault | undefined } = {},
 ): Page {
   return {
     title: "Members",
-    ...(sections.some(({ inviting, pending }) => inviting?.signs || pending.some(({ signs }) => signs)) &&
-      PASSKEY_SCRIPT),
+    ...(sections.some(signsSomething) ? PASSKEY_SCRIPT : presenceScript(human)),
     body: html`
       ${notice(said === undefined ? undefined : NOTICES[said])}
       ${faultSummary(fault)}
@@ -83,7 +81,11 @@ export function membersPage(
   };
 }
 
-function account(human: Human, section: MemberSection, several: boolean, fault: Fault | undefined): Html {
+function signsSomething({ inviting, pending, upgrades }: MemberSection): boolean {
+  return inviting?.signs === true || [...pending, ...upgrades].some(({ signs }) => signs);
+}
+
+function account(human: Prover, section: MemberSection, several: boolean, fault: Fault | undefined): Html {
   const { accountName, members, upgrades, pending, inviting } = section;
   const heading = (text: string): Html => (several ? html`<h3>${text}</h3>` : html`<h2>${text}</h2>`);
   return html`${several && html`<h2>${mentioned(accountName)}</h2>`}
@@ -99,7 +101,7 @@ function account(human: Human, section: MemberSection, several: boolean, fault: 
 }
 
 function row(
-  { userId }: Human,
+  { userId }: Prover,
   { id, email, name, role, status, user_id }: MemberRow,
   changes: boolean,
 ): Html {
@@ -114,7 +116,7 @@ function row(
 }
 
 function inviteForm(
-  human: Human,
+  human: Prover,
   { accountId }: MemberSection,
   { formToken, signs, draft = EMPTY }: NonNullable<MemberSection["inviting"]>,
   fault: Fault | undefined,
@@ -159,14 +161,14 @@ export type MemberView = {
 };
 
 /** `/settings/members/{id}`: another role, and the way out. */
-export function memberPage(human: Human, view: MemberView & { shown: string; stale?: true }): Page {
+export function memberPage(human: Prover, view: MemberView & { shown: string; stale?: true }): Page {
   const { member, accountName, you, signs, formToken, role, fault, shown, stale } = view;
   const { id, email, name, status } = member;
   const invited = status === "invited";
   return {
     title: `Member: ${brief(name)}`,
     heading: html`${mentioned(name)}`,
-    ...(signs && PASSKEY_SCRIPT),
+    ...(signs ? PASSKEY_SCRIPT : presenceScript(human)),
     body: html`
       ${faultSummary(fault)}
       ${
@@ -200,7 +202,7 @@ export function memberPage(human: Human, view: MemberView & { shown: string; sta
 
 /** Asks before a member is removed, and what becomes of the keys and the webhooks that they have made. */
 export function removePage(
-  human: Human,
+  human: Prover,
   view: MemberView & {
     keys: readonly { name: string; preview: string }[];
     revokeKeys: boolean;
@@ -214,7 +216,7 @@ export function removePage(
   const invited = status === "invited";
   return {
     title: invited ? "Withdraw this invitation?" : you ? "Leave this account?" : "Remove this member?",
-    ...(signs && PASSKEY_SCRIPT),
+    ...(signs ? PASSKEY_SCRIPT : presenceScript(human)),
     body: html`
       ${faultSummary(fault)}
       ${

@@ -1,8 +1,8 @@
 import { type Html, html } from "../../../lib/html.ts";
 import type { ChangeTerms } from "../../../lib/statement.ts";
-import type { Human } from "../../../sign-in/gate.ts";
 import type { PendingChange } from "../../../team/pending-service.ts";
 import { hiddenField } from "../../kit/forms.ts";
+import type { Prover } from "../../kit/presence.ts";
 import { signedForm, signingField } from "../../kit/signing.ts";
 import { mentioned, time } from "../../kit/wording.ts";
 
@@ -25,14 +25,14 @@ export const PENDING_NOTICES: Record<string, string> = {
 };
 
 /** The changes that wait for a second person, with their forms. */
-export function pendingRows(human: Human, pending: readonly PendingView[]): Html | null {
+export function pendingRows(human: Prover, pending: readonly PendingView[]): Html | null {
   if (pending.length === 0) return null;
   return html`<h3>Waiting for a second person</h3>
       <p>In this account two people must agree before a new owner or approver is added.</p>
       <ul class="rows">${pending.map((change) => row(human, change))}</ul>`;
 }
 
-function row(human: Human, change: PendingView): Html {
+function row(human: Prover, change: PendingView): Html {
   const { id, terms, askedByName, askedByEmail, expiresAt, formToken, path, as, signs } = change;
   const form = (
     buttons: Html,

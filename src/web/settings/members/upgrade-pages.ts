@@ -1,7 +1,7 @@
 import { type Html, html } from "../../../lib/html.ts";
-import type { Human } from "../../../sign-in/gate.ts";
 import type { Upgrade } from "../../../team/upgrade-service.ts";
 import { hiddenField } from "../../kit/forms.ts";
+import type { Prover } from "../../kit/presence.ts";
 import { signedForm, signingField } from "../../kit/signing.ts";
 import { mentioned, time } from "../../kit/wording.ts";
 
@@ -16,13 +16,13 @@ export const UPGRADE_NOTICES: Record<string, string> = {
 };
 
 /** The operator's open requests for more rights, with their forms. */
-export function upgradeRows(human: Human, upgrades: readonly UpgradeView[]): Html | null {
+export function upgradeRows(human: Prover, upgrades: readonly UpgradeView[]): Html | null {
   if (upgrades.length === 0) return null;
   return html`<h3>Requested by the operator</h3>
       <ul class="rows">${upgrades.map((upgrade) => row(human, upgrade))}</ul>`;
 }
 
-function row(human: Human, upgrade: UpgradeView): Html {
+function row(human: Prover, upgrade: UpgradeView): Html {
   const { id, memberName, memberEmail, role, effectiveAt, formToken, path, decides, signs } = upgrade;
   const form = (
     buttons: Html,

@@ -1,8 +1,7 @@
 import { type Html, html } from "../../../lib/html.ts";
 import type { Consent, WaitingPasskey } from "../../../passkeys/activation-service.ts";
-import type { Human } from "../../../sign-in/gate.ts";
 import { type Fault, hiddenField } from "../../kit/forms.ts";
-import { presenceField } from "../../kit/presence.ts";
+import { type Prover, presenceField } from "../../kit/presence.ts";
 import { mentioned, named, time } from "../../kit/wording.ts";
 
 export const CONSENTS = "/settings/security/passkey-consents";
@@ -19,7 +18,7 @@ export function consentField({ accountId, passkeyId }: Consent): string {
 type Around = { byPasskey: boolean; tokens: (purpose: string) => Html; fault?: Fault | undefined };
 
 /** On `/settings/security`: members' passkeys that wait for an owner. */
-export function consentsPart(human: Human, waiting: readonly WaitingPasskey[], around: Around): Html {
+export function consentsPart(human: Prover, waiting: readonly WaitingPasskey[], around: Around): Html {
   return html`
       <h2>Passkeys waiting for your consent</h2>
       <p>These people have added a passkey with only a password or an emailed link. <strong>Anyone who can read their email
@@ -44,7 +43,7 @@ export function consentsPart(human: Human, waiting: readonly WaitingPasskey[], a
       )}</ul>`;
 }
 
-function mayAgree({ trusted }: Human, { byPasskey }: Around): boolean {
+function mayAgree({ trusted }: Prover, { byPasskey }: Around): boolean {
   return trusted || byPasskey;
 }
 
@@ -57,7 +56,7 @@ function opened(one: WaitingPasskey, from: Date, { tokens }: Around): Html {
           </form>`;
 }
 
-function agreeing(human: Human, one: WaitingPasskey, { byPasskey, tokens, fault }: Around): Html {
+function agreeing(human: Prover, one: WaitingPasskey, { byPasskey, tokens, fault }: Around): Html {
   const asking = html` data-passkey="get" data-options="${CONSENTS}/options"`;
   return html`${
     byPasskey &&

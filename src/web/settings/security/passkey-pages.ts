@@ -4,17 +4,16 @@ import { PASSKEY_NAME_AT_MOST, type PasskeyRow } from "../../../passkeys/service
 import type { Human } from "../../../sign-in/gate.ts";
 import { type Fault, faultSummary, field, hiddenField } from "../../kit/forms.ts";
 import type { Page } from "../../kit/layout.ts";
-import { presenceField } from "../../kit/presence.ts";
+import { PASSKEY_SCRIPT, PRESENCE, presenceField } from "../../kit/presence.ts";
 import { mentioned, named, time } from "../../kit/wording.ts";
 
 export const SECURITY = "/settings/security";
 export const PASSKEYS = `${SECURITY}/passkeys`;
-export const PASSKEY_SCRIPT = { script: "passkeys.js", fetches: true } as const;
 const PASSWORD_FIELD = "password";
 
 export const PASSKEY_PURPOSES = {
   add: "passkeys:add",
-  presence: "passkeys:presence",
+  presence: PRESENCE,
   rename: (id: string) => `passkeys:rename:${id}`,
   remove: (id: string) => `passkeys:remove:${id}`,
 };

@@ -1,4 +1,6 @@
+import Bowser from "bowser";
 import { type Html, html } from "../../../lib/html.ts";
+import { HOUR, MINUTE } from "../../../lib/time.ts";
 import type { WaitingPasskey } from "../../../passkeys/activation-service.ts";
 import type { Human } from "../../../sign-in/gate.ts";
 import { type OpenSession, PASSWORD_AT_LEAST, PASSWORD_AT_MOST } from "../../../sign-in/service.ts";
@@ -6,10 +8,13 @@ import type { Invitation } from "../../../team/invitation-service.ts";
 import { ROLE_WORDS } from "../../entry/invite-pages.ts";
 import { type Fault, faultSummary, hiddenField, notice, passwordField } from "../../kit/forms.ts";
 import type { Page } from "../../kit/layout.ts";
+import { PASSKEY_SCRIPT, type Prover } from "../../kit/presence.ts";
 import { signedForm, signingField } from "../../kit/signing.ts";
-import { mentioned } from "../../kit/wording.ts";
+import { mentioned, time } from "../../kit/wording.ts";
 import { consentsPart } from "./passkey-consent-pages.ts";
-import { PASSKEY_SCRIPT, type PasskeyView, passkeysPart } from "./passkey-pages.ts";
+import { type PasskeyView, passkeysPart } from "./passkey-pages.ts";
+
+const AGO = new Intl.RelativeTimeFormat("en-GB");
 
 const NOTICES: Record<string, string> = {
   password: "Your password has been changed. You’ve been signed out everywhere else.",
@@ -38,7 +43,7 @@ export const PURPOSES = {
 };
 
 type Parts = {
-  human: Human;
+  human: Prover;
   passkeys: readonly PasskeyView[];
   /** Whether there can be passkeys here. */
   passkeysUsable: boolean;
@@ -47,8 +52,6 @@ type Parts = {
   waitingPasskeys: readonly WaitingPasskey[];
   /** Whether the person consents to those by a passkey of their own. */
   byPasskey: boolean;
-  /** Whether the person's last proof of presence still counts. */
-  fresh: boolean;
   tokens: Tokens;
   said?: string | undefined;
   fault?: Fault | undefined;
@@ -70,7 +73,9 @@ export function securityPage(parts: Parts): Page {
   } = parts;
   return {
     title: "Security",
-    ...(byPasskey && waitingPasskeys.length + waiting.length > 0 && PASSKEY_SCRIPT),
+    ...((byPasskey || human.presenceToken !== undefined) &&
+      waitingPasskeys.length + waiting.length > 0 &&
+      PASSKEY_SCRIPT),
     body: html`
       ${notice(said === undefined ? undefined : NOTICES[said])}
       ${faultSummary(fault)}
@@ -101,7 +106,7 @@ export function securityPage(parts: Parts): Page {
         <button type="submit">Change password</button>
       </form>
       <h2>Where you’re signed in</h2>
-      <ul class="rows">${sessions.map(sessionRow)}</ul>
+      <ul class="rows">${sessions.map((session) => sessionRow(human.now, session))}</ul>
       ${
         sessions.length > 1 &&
         html`<form method="post" action="/settings/security/sessions">
@@ -112,16 +117,31 @@ export function securityPage(parts: Parts): Page {
   };
 }
 
-function sessionRow({ current, userAgent, address, startedAt, seenAt }: OpenSession): Html {
+function sessionRow(now: Date, { current, userAgent, address, startedAt, seenAt }: OpenSession): Html {
   return html`
         <li>
-          <strong>${current ? "This browser" : "Another browser"}</strong>
-          <span class="quiet">${userAgent === "" ? "unnamed" : userAgent.slice(0, 120)}</span>
-          <span class="quiet">${address !== "" && `from ${address}, `}since ${time(startedAt)}, last used ${time(seenAt)}</span>
+          <strong>${mentioned(browserName(userAgent))}</strong>${current && html` <b>This browser</b>`}
+          <span class="quiet">${current ? "Active now" : `Last active ${ago(seenAt, now)}`}${address !== "" && ` · from ${address}`}</span>
+          <span class="quiet">Signed in ${time(startedAt)}</span>
         </li>`;
 }
 
-function waitingPart({ human, waiting, byPasskey, fresh, tokens, fault }: Parts): Html {
+/** `Chrome on macOS`, as far as the browser says. */
+function browserName(userAgent: string): string {
+  const { browser, os } = Bowser.parse(userAgent || "-");
+  return [browser.name ?? "Unknown browser", os.name].filter(Boolean).join(" on ");
+}
+
+/** `3 hours ago`. A session ends after 12 idle hours, so no greater unit is needed. */
+function ago(at: Date, now: Date): string {
+  const past = now.getTime() - at.getTime();
+  if (past < MINUTE) return "just now";
+  return past < HOUR
+    ? AGO.format(-Math.floor(past / MINUTE), "minute")
+    : AGO.format(-Math.floor(past / HOUR), "hour");
+}
+
+function waitingPart({ human, waiting, byPasskey, tokens, fault }: Parts): Html {
   return html`
       <h2>Waiting for your consent</h2>
       <p>The operator of this service has invited these people. They can accept only if an owner agrees.</p>
@@ -136,19 +156,7 @@ function waitingPart({ human, waiting, byPasskey, fresh, tokens, fault }: Parts)
             ${hiddenField("invitation_id", invitationId)}
             ${hiddenField("role", role)}
             <p><strong>${mentioned(name)}</strong> (${email}) to <strong>${mentioned(accountName)}</strong> as ${ROLE_WORDS[role]}</p>
-            ${
-              (!(fresh || signs) || fault?.field === id) &&
-              passwordField(human.email, {
-                name: "password",
-                id,
-                label: "Your password, to show that it is you",
-
-                autocomplete: "current-password",
-                maxLength: PASSWORD_AT_MOST,
-                fault,
-              })
-            }
-            ${signs && signingField(human, signs, id, fault)}
+            ${signingField(human, signs, id, fault)}
             <div class="choices">
               <button type="submit" name="decision" value="consent"${signs && " disabled"}>Agree</button>
               <button class="second" type="submit" name="decision" value="refuse" data-unsigned>Refuse</button>
@@ -160,9 +168,4 @@ function waitingPart({ human, waiting, byPasskey, fresh, tokens, fault }: Parts)
 
 function demandsPasskeys({ memberships }: Human, accountId: string): boolean {
   return memberships.some((own) => own.accountId === accountId && own.coSign === "passkey");
-}
-
-function time(at: Date): Html {
-  const text = `${at.toISOString().slice(0, 16).replace("T", " ")} UTC`;
-  return html`<time datetime="${at.toISOString()}">${text}</time>`;
 }

@@ -1,12 +1,11 @@
 import type { Asker } from "../../../database/schema.ts";
 import type { AccountEventType } from "../../../events/schemas.ts";
 import { type Html, html } from "../../../lib/html.ts";
-import type { Human } from "../../../sign-in/gate.ts";
 import { WEBHOOKS_AT_MOST, type Webhook } from "../../../webhooks/schemas.ts";
 import type { MemberWebhook } from "../../../webhooks/service.ts";
 import { type Fault, faultSummary, field, hiddenField, notice } from "../../kit/forms.ts";
 import type { Page } from "../../kit/layout.ts";
-import { presenceField } from "../../kit/presence.ts";
+import { type Prover, presenceField, presenceScript } from "../../kit/presence.ts";
 import { mentioned, named, standsBehind, time } from "../../kit/wording.ts";
 import { type DeliveryPage, deliveryList } from "./webhook-deliveries.ts";
 import { WEBHOOKS, webhookPath } from "./webhook-paths.ts";
@@ -55,12 +54,13 @@ export const PASSWORD_FIELD = "password";
 
 /** `/settings/webhooks`: where the account's events are sent, and one more place (CONTRACT.md §7). */
 export function webhooksPage(
-  human: Human,
+  human: Prover,
   sections: readonly WebhookSection[],
   { said, fault }: { said?: string | undefined; fault?: Fault | undefined } = {},
 ): Page {
   return {
     title: "Webhooks",
+    ...(sections.some(({ enabled, adding }) => enabled && adding !== undefined) && presenceScript(human)),
     body: html`
       ${notice(said === undefined ? undefined : NOTICES[said])}
       ${faultSummary(fault)}
@@ -70,7 +70,7 @@ export function webhooksPage(
   };
 }
 
-function account(human: Human, section: WebhookSection, several: boolean, fault: Fault | undefined): Html {
+function account(human: Prover, section: WebhookSection, several: boolean, fault: Fault | undefined): Html {
   const { accountName, enabled, webhooks, adding } = section;
   const heading = (text: string): Html => (several ? html`<h3>${text}</h3>` : html`<h2>${text}</h2>`);
   return html`${several && html`<h2>${mentioned(accountName)}</h2>`}
@@ -99,7 +99,7 @@ function status({ status, eventTypes, disabledAt, disabledReason }: Webhook): Ht
 type Adding = NonNullable<WebhookSection["adding"]>;
 
 function addForm(
-  human: Human,
+  human: Prover,
   { accountId, webhooks }: WebhookSection,
   adding: Adding,
   fault: Fault | undefined,
@@ -161,11 +161,12 @@ const ONE_NOTICES: Record<string, string> = {
 };
 
 /** `/settings/webhooks/{id}`: what it is sent, how that went, and what can be done about it. */
-export function webhookPage(human: Human, view: WebhookView): Page {
+export function webhookPage(human: Prover, view: WebhookView): Page {
   const { webhook, asker, accountName, said, rotating, deletes, fault } = view;
   return {
     title: `Webhook: ${new URL(webhook.url).host}`,
     heading: html`Webhook`,
+    ...(rotating && presenceScript(human)),
     body: html`
       ${notice(said === undefined ? undefined : ONE_NOTICES[said])}
       ${faultSummary(fault)}
@@ -199,7 +200,7 @@ function disabledNotice({ disabledAt, disabledReason }: Webhook): Html {
 }
 
 function rotatePart(
-  human: Human,
+  human: Prover,
   { webhook, now, fault }: WebhookView,
   { formToken }: { formToken: string },
 ): Html {
@@ -249,9 +250,10 @@ export function madeWebhooks(
 }
 
 /** Asks before a webhook is deleted. */
-export function deletePage(human: Human, { id, url }: Webhook, formToken: string, fault?: Fault): Page {
+export function deletePage(human: Prover, { id, url }: Webhook, formToken: string, fault?: Fault): Page {
   return {
     title: "Delete this webhook?",
+    ...presenceScript(human),
     body: html`
       ${faultSummary(fault)}
       <p>No more events will be sent to ${mentioned(url, URL_SHOWN)}, including those still waiting. You can’t undo this. Events stay in the feed.</p>
