@@ -64,7 +64,7 @@ describe("the page behind inviteUrl", () => {
     const { account } = await createFixture(app);
     const { token, email } = await invite(app, account, "approver");
     const answer = await submit(app, "/invite", { token, password: PASSWORD });
-    expect(answer.headers.location).toBe("/approvals");
+    expect(answer.headers.location).toBe("/invite?said=joined");
     const page = await open(app, "/settings/security", { cookie: cookieOf(answer) });
     expect(page.status).toBe(200);
     expect(await memberOf(account, email)).toMatchObject({ status: "active", role: "approver" });

@@ -112,6 +112,8 @@ describe.skipIf(browser === undefined)("a person in a browser", () => {
       await page.goto(`${origin}/invite?token=${token}`);
       await page.getByLabel("Choose a password").fill(PASSWORD);
       await press(page, "Accept and sign in");
+      expect(await heading(page)).toBe("You’ve joined the account");
+      await page.getByRole("link", { name: "Go to your approvals" }).click();
       expect(await textOf(page.getByRole("main"))).toContain("Waiting for you");
       await page.getByRole("link", { name: "$450.00 USD to Maria G." }).click();
       expect(await heading(page)).toBe("Pay $450.00 USD?");

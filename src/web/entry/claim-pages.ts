@@ -106,19 +106,20 @@ export function claimPage({ mailed }: { mailed: boolean }): Page {
 }
 
 /** Right after a claim. */
-export const claimedPage: Page = {
+export const claimedPage = (offer: Html | undefined): Page => ({
   title: "You’ve claimed the account",
   body: html`
       <p class="notice done" role="status"><strong>You’re now its owner.</strong> Your agent will pick up its new API key
         the next time it asks. Until then you can withdraw the key under <a href="/settings/keys">API keys</a>. The agent’s earlier
         key no longer works.</p>
+      ${offer}
       <h2>What to do next</h2>
       <ul>
         <li><a href="/billing">Add a card</a> to fund your agent’s requests.</li>
         <li>Confirm or decline requests under <a href="/approvals">Approvals</a>.</li>
         <li>Change what agents may do under <a href="/settings/keys">API keys</a>.</li>
       </ul>`,
-};
+});
 
 function whoAsks({ agentName, accountName, registeredAt, address, userAgent }: ClaimView): Html {
   return html`<dl class="terms">

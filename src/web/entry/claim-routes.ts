@@ -18,6 +18,7 @@ import { checkFormToken } from "../../sign-in/form-token.ts";
 import { type Human, readHuman } from "../../sign-in/gate.ts";
 import { passwordFault } from "../../sign-in/service.ts";
 import type { Fault } from "../kit/forms.ts";
+import { passkeyOffer } from "../kit/presence.ts";
 import { callerOf, show, tokenField } from "../kit/site.ts";
 import {
   claimedPage,
@@ -80,7 +81,10 @@ export function claimRoutes(app: App, deps: ClaimPageDeps): void {
     const { token, said } = request.query;
     const human = await readHuman(deps, request);
     if (typeof token === "string") return present(reply, token, human);
-    const page = said === "claimed" ? claimedPage : claimPage({ mailed: canClaim(deps.config) });
+    const page =
+      said === "claimed"
+        ? claimedPage(await passkeyOffer(deps, human, "/approvals"))
+        : claimPage({ mailed: canClaim(deps.config) });
     return show(deps, reply, page, { human });
   });
 

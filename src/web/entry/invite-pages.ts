@@ -49,6 +49,17 @@ export const inviteOverPage: Page = {
         <a href="/sign-in">sign in</a>. Otherwise, ask the person who invited you for a new one.</p>`,
 };
 
+/** Right after an invitation was accepted. */
+export function joinedPage(offer: Html | undefined): Page {
+  return {
+    title: "You’ve joined the account",
+    body: html`
+      <p class="notice done" role="status">You can now see its agents’ requests.</p>
+      ${offer}
+      <p><a class="button" href="/approvals">Go to your approvals</a></p>`,
+  };
+}
+
 /** What `/invite` is for, when nobody brings a token. */
 export const inviteMissingPage: Page = {
   title: "This invitation link is incomplete",
