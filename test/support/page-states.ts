@@ -11,6 +11,7 @@ import { call, createFixture, createMilestone, type Fixture, fund, operate } fro
 import { createHuman, type HumanFixture, hiddenValue, invite, open, submit } from "./humans.ts";
 import { some } from "./long.ts";
 import { passkeyStates } from "./passkey-states.ts";
+import { pendingStates } from "./pending-states.ts";
 import { createSubscriber, postMessage, subscribe } from "./webhooks.ts";
 
 /** A page as somebody sees it. */
@@ -100,6 +101,7 @@ export async function createPageStates(site: Site): Promise<PageState[]> {
     claimStates,
     coSignStates,
     passkeyStates,
+    pendingStates,
     receiptStates,
   ];
   return (await Promise.all(some(groups, 1).map((create) => create(site)))).flat();
@@ -262,6 +264,17 @@ async function visitorStates(site: Site): Promise<PageState[]> {
     { name: "invite-waits", path: `/invite?token=${waits.token}` },
     { name: "invite-over", path: "/invite?token=none" },
     { name: "reset", path: "/reset" },
+    { name: "reset-over", path: "/reset/new?token=none" },
+    {
+      name: "reset-asked",
+      path: "/reset",
+      act: async (page) => {
+        await page.getByLabel("Email").fill("nobody@example.com");
+        await page.getByRole("button", { name: "Send link" }).click();
+      },
+    },
+    { name: "sign-up", path: "/sign-up" },
+    { name: "invite-incomplete", path: "/invite" },
     { name: "not-found", path: "/nowhere" },
   ];
 }

@@ -53,6 +53,19 @@ describe.skipIf(browser === undefined)("a person in a browser with an authentica
     },
   );
 
+  test("signs in with the passkey that the browser fills in, and presses no button", async () => {
+    const { email } = await createPerson();
+    const work = async ({ page }: Window) => {
+      await signIn(page, email);
+      await page.goto(`${live().origin}${SECURITY}/passkeys/new`);
+      await press(page, "Create passkey");
+      await page.waitForURL(`**${SECURITY}?said=passkey`);
+      await page.getByRole("button", { name: "Sign out" }).click();
+      await page.waitForURL("**/approvals");
+    };
+    await inWindow("desktop", work, { autofill: true });
+  });
+
   test("who cancels what the browser asks has done nothing, is told so, and can go on", async () => {
     const { email } = await createPerson();
     await inWindow("phone", async ({ page, authenticator }) => {
@@ -220,11 +233,15 @@ async function createPerson() {
   return { fixture, ...(await createHuman(live().app, fixture.account)) };
 }
 
-async function inWindow(size: keyof typeof SIZES, work: (window: Window) => Promise<void>): Promise<void> {
+async function inWindow(
+  size: keyof typeof SIZES,
+  work: (window: Window) => Promise<void>,
+  options?: { autofill: boolean },
+): Promise<void> {
   const context = await (browser as Browser).newContext({ viewport: SIZES[size] });
   try {
     const page = await context.newPage();
-    await work({ page, authenticator: await plugIn(page) });
+    await work({ page, authenticator: await plugIn(page, options) });
   } finally {
     await context.close();
   }

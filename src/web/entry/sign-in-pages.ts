@@ -38,7 +38,7 @@ export function signInPage({
           name: "email",
           label: "Email",
           type: "email",
-          autocomplete: "username",
+          autocomplete: passkeys ? "username webauthn" : "username",
           maxLength: 254,
           ...(email === undefined ? {} : { value: email }),
         })}
@@ -54,7 +54,7 @@ export function signInPage({
       </form>
       ${
         passkeys &&
-        html`<form class="scripted" method="post" action="/sign-in/passkey" data-passkey="get" data-options="/sign-in/passkey/options">
+        html`<form class="scripted" method="post" action="/sign-in/passkey" data-passkey="get" data-options="/sign-in/passkey/options" data-autofill>
         ${hiddenField("return_to", returnTo)}
         ${hiddenField("credential", "")}
         <button class="second" id="passkey" type="submit" disabled>Sign in with a passkey</button>
