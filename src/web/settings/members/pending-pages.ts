@@ -44,7 +44,7 @@ function row(human: Prover, change: PendingView): Html {
   return html`
         <li class="stacked">
           <dl class="terms">${changed(terms)}
-            <div><dt>Requested by</dt><dd>${mentioned(askedByName)} <span class="quiet">${askedByEmail}</span></dd></div>
+            <div><dt>Asked by</dt><dd>${mentioned(askedByName)} <span class="quiet">${askedByEmail}</span></dd></div>
             <div><dt>Agree by</dt><dd>${time(expiresAt)}</dd></div>
           </dl>
           ${

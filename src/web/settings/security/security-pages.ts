@@ -129,7 +129,7 @@ function sessionRow(now: Date, { current, userAgent, address, startedAt, seenAt 
 /** `Chrome on macOS`, as far as the browser says. */
 function browserName(userAgent: string): string {
   const { browser, os } = Bowser.parse(userAgent || "-");
-  return [browser.name ?? "Unknown browser", os.name].filter(Boolean).join(" on ");
+  return [browser.name || "Unknown browser", os.name].filter(Boolean).join(" on ");
 }
 
 /** `3 hours ago`. A session ends after 12 idle hours, so no greater unit is needed. */
