@@ -24,46 +24,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/public/v1/milestones/{milestoneId}/approve": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Ask for a milestone's money to be released
-         * @description Never moves money. Records a pending approval, which a signed-in human confirms or declines at `approval.approvalUrl`; confirming pays the payee, once. While one is pending, asking again answers the same approval.
-         */
-        post: operations["requestMilestoneApproval"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/public/v1/approvals/{approvalId}/withdraw": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Withdraw a request
-         * @description Ends a pending approval that this token's own root asked for: it reads `expired`, with `result: { reason: "withdrawn" }`. Asked again, it answers the same.
-         */
-        post: operations["withdrawApproval"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/public/v1/approvals/{approvalId}": {
         parameters: {
             query?: never;
@@ -188,106 +148,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/public/v1/credits": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Read the account's credits
-         * @description The balances, in cents, and the ten newest entries. Zeros where credits were never used. Works before the claim.
-         */
-        get: operations["getCredits"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/public/v1/credits/ledger": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List what moved the credits
-         * @description Entries, newest first. The available balance is the sum of all `amountCents`. A page holds each entry once, also when entries are added meanwhile.
-         */
-        get: operations["listCreditLedger"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/public/v1/credits/top-ups/{topUpId}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Read a top-up
-         * @description `COMPLETED` once it was paid and its credits are available. `EXPIRED`: nobody paid for it in time, or the account was frozen. Works before the claim.
-         */
-        get: operations["getTopUp"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/public/v1/credits/top-ups": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Request a top-up
-         * @description Moves no money and calls nobody: a signed-in owner or approver pays at `checkoutUrl`, within 24 hours, by a card that they give there, and never by the card on file. At most 10 top-ups are pending. The owners are mailed.
-         */
-        post: operations["createTopUp"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/public/v1/contracts/{contractId}/end": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * End a contract
-         * @description Without a funded milestone the contract ends at once. Else a pending approval is recorded over all of them: a signed-in human confirms or declines it at `approval.approvalUrl`, and confirming refunds each, once.
-         */
-        post: operations["endContract"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/public/v1/auth/me": {
         parameters: {
             query?: never;
@@ -340,26 +200,6 @@ export interface paths {
          * @description The features of the account and the scopes of the token. Any valid token will do.
          */
         get: operations["getJobDraftCapabilities"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/public/v1/payments/pending": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List the payments that are pending
-         * @description What a human has confirmed and what waits: for the bank, for the human, or for the processor. Newest first, at most 100. Works before the claim.
-         */
-        get: operations["listPendingPayments"];
         put?: never;
         post?: never;
         delete?: never;
@@ -445,7 +285,7 @@ export interface paths {
         };
         /**
          * Read a webhook
-         * @description `disabledReason` says why a webhook is `DISABLED`; delete it and create a new one.
+         * @description A webhook that is `DISABLED` says why; delete it, and make it anew.
          */
         get: operations["getWebhook"];
         put?: never;
@@ -527,7 +367,7 @@ export interface components {
         Approval: {
             id: string;
             /** @enum {string} */
-            type: "milestone_fund" | "milestone_approve" | "contract_end";
+            type: "milestone_fund";
             /** @enum {string} */
             status: "pending" | "confirmed" | "declined" | "expired";
             contractId: string;
@@ -549,7 +389,7 @@ export interface components {
              * @example 2026-11-23T09:30:00.000Z
              */
             resolvedAt: string | null;
-            /** @description What came of it when confirmed: the invoice and the payment, the invoice and the payout, or the refunds. A `note` when a human wrote why they declined; a `reason` when it ended early. */
+            /** @description What came of it: the invoice and the payment when confirmed; a `reason` when it ended early. */
             result: {
                 [key: string]: unknown;
             } | null;
@@ -602,75 +442,6 @@ export interface components {
              * @example 2026-11-23T09:30:00.000Z
              */
             lastUsageAt: string | null;
-        };
-        CreditEntry: {
-            id: string;
-            /** @enum {string} */
-            type: "TOP_UP" | "HOLD" | "HOLD_RELEASE" | "CAPTURE" | "REFUND" | "ADJUSTMENT";
-            /** @description Signed, on the available balance; 0 for `CAPTURE`. */
-            amountCents: number;
-            /**
-             * Format: date-time
-             * @example 2026-11-23T09:30:00.000Z
-             */
-            createdAt: string;
-            /** @description Of `CAPTURE` and `HOLD_RELEASE`: the hold that ended. */
-            holdEntryId: string | null;
-            jobofferId: string | null;
-            contractId: string | null;
-            milestoneId: string | null;
-            topUpId: string | null;
-            note: string | null;
-        };
-        CreditLedger: {
-            /** @description The newest first. */
-            entries: components["schemas"]["CreditEntry"][];
-            /** @description Pass it as `cursor`; null: there are no older entries. */
-            nextCursor: string | null;
-        };
-        Credits: {
-            /** @description Below zero only after a correction or a chargeback. */
-            availableCents: number;
-            /** @description Held for funded milestones. */
-            reservedCents: number;
-            /** @enum {string} */
-            currency: "usd";
-            /** @description The newest first. */
-            recentEntries: components["schemas"]["CreditEntry"][];
-        };
-        TopUp: {
-            id: string;
-            /** @enum {string} */
-            status: "PENDING" | "COMPLETED" | "EXPIRED";
-            amountCents: number;
-            /**
-             * Format: date-time
-             * @example 2026-11-23T09:30:00.000Z
-             */
-            createdAt: string;
-            /**
-             * Format: date-time
-             * @example 2026-11-23T09:30:00.000Z
-             */
-            completedAt: string | null;
-            /**
-             * Format: date-time
-             * @example 2026-11-23T09:30:00.000Z
-             */
-            expiresAt: string;
-        };
-        TopUpAsked: {
-            topUpId: string;
-            /** @description The page on which a signed-in owner or approver pays for it. */
-            checkoutUrl: string;
-            /**
-             * Format: date-time
-             * @example 2026-11-23T09:30:00.000Z
-             */
-            expiresAt: string;
-            topUp: components["schemas"]["TopUp"];
-            /** @description What to do next, for an agent to read. */
-            message: string;
         };
         Milestone: {
             id: string;
@@ -785,7 +556,7 @@ export interface components {
             /** @description Digits; goes up with each event of the account: by one, or by far more after a fail-over. */
             id: string;
             /** @enum {string} */
-            type: "approval.confirmed" | "milestone.status_changed" | "payment.pending" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received";
+            type: "approval.confirmed" | "milestone.status_changed" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received";
             /** @enum {string} */
             apiVersion: "v1";
             /**
@@ -800,7 +571,7 @@ export interface components {
             };
         };
         Me: {
-            /** @description The human behind the account: its first owner. Null fields: the account has no owner yet. */
+            /** @description The human behind the account: its first owner. Null fields: nobody has taken it on yet. */
             actor: {
                 userId: string | null;
                 email: string | null;
@@ -825,32 +596,6 @@ export interface components {
                 claimed: boolean;
             };
         };
-        PendingPayment: {
-            /** @description The invoice's. */
-            id: string;
-            /** @enum {string} */
-            status: "PENDING_FUNDING" | "PENDING_PAYOUT";
-            /** @enum {string} */
-            invoiceKind: "FUNDING" | "PAYOUT";
-            /** @enum {string} */
-            viewerRole: "EMPLOYER";
-            amountUsd: number;
-            /**
-             * Format: date-time
-             * @example 2026-11-23T09:30:00.000Z
-             */
-            createdAt: string;
-            /** @description 1, 2, 3 … in the account, without gaps. */
-            invoiceNumber: number;
-            job: {
-                id: string;
-                title: null;
-            };
-            milestone: {
-                id: string;
-                name: string | null;
-            };
-        };
         Receipt: {
             /** @enum {number} */
             v: 1;
@@ -858,8 +603,11 @@ export interface components {
             accountName: string;
             approval: {
                 id: string;
-                /** @enum {string} */
-                type: "milestone_fund" | "milestone_approve" | "contract_end";
+                /**
+                 * @description The act that this statement is good for, and no other.
+                 * @enum {string}
+                 */
+                type: "milestone_fund";
                 /** @enum {string} */
                 status: "confirmed" | "declined";
                 /** @enum {string} */
@@ -901,34 +649,6 @@ export interface components {
                     displayName: string;
                     payoutAccount: string | null;
                 };
-                payout: {
-                    account: string;
-                };
-            } | {
-                amountCents: number;
-                currency: string;
-                milestoneId: string;
-                description: string;
-                contractId: string;
-                jobId: string;
-                payee: {
-                    userId: string;
-                    displayName: string;
-                    payoutAccount: string | null;
-                };
-            } | {
-                contractId: string;
-                jobId: string;
-                refunds: {
-                    milestoneId: string;
-                    amountCents: number;
-                    currency: string;
-                    /**
-                     * @description Where the money came from. What a bank takes back no more goes to the account's credits.
-                     * @enum {string}
-                     */
-                    to: "card" | "credits";
-                }[];
             };
             askedBy: {
                 tokenId: string;
@@ -964,100 +684,13 @@ export interface components {
                             payoutAccount: string | null;
                         };
                     };
-                    /** @description What pays for a funding. Null for a decline, and where money that is held moves. */
-                    source: null | ({
+                    /** @description Null when nothing is paid: for a decline. */
+                    source: null | {
                         /** @enum {string} */
                         kind: "card";
                         brand: string;
                         last4: string;
-                    } | {
-                        /** @enum {string} */
-                        kind: "credits";
-                        brand: null;
-                        last4: null;
-                    });
-                    /** @description Drawn for each showing of the page: no two statements are the same. */
-                    nonce: string;
-                } | {
-                    /** @enum {number} */
-                    v: 1;
-                    /**
-                     * @description The act that this statement is good for, and no other.
-                     * @enum {string}
-                     */
-                    action: "milestone_approve";
-                    accountId: string;
-                    approvalId: string;
-                    /** @enum {string} */
-                    decision: "confirm" | "decline";
-                    terms: {
-                        amountCents: number;
-                        currency: string;
-                        milestoneId: string;
-                        description: string;
-                        contractId: string;
-                        jobId: string;
-                        payee: {
-                            userId: string;
-                            displayName: string;
-                            payoutAccount: string | null;
-                        };
-                        payout: {
-                            account: string;
-                        };
                     };
-                    /** @description What pays for a funding. Null for a decline, and where money that is held moves. */
-                    source: null | ({
-                        /** @enum {string} */
-                        kind: "card";
-                        brand: string;
-                        last4: string;
-                    } | {
-                        /** @enum {string} */
-                        kind: "credits";
-                        brand: null;
-                        last4: null;
-                    });
-                    /** @description Drawn for each showing of the page: no two statements are the same. */
-                    nonce: string;
-                } | {
-                    /** @enum {number} */
-                    v: 1;
-                    /**
-                     * @description The act that this statement is good for, and no other.
-                     * @enum {string}
-                     */
-                    action: "contract_end";
-                    accountId: string;
-                    approvalId: string;
-                    /** @enum {string} */
-                    decision: "confirm" | "decline";
-                    terms: {
-                        contractId: string;
-                        jobId: string;
-                        refunds: {
-                            milestoneId: string;
-                            amountCents: number;
-                            currency: string;
-                            /**
-                             * @description Where the money came from. What a bank takes back no more goes to the account's credits.
-                             * @enum {string}
-                             */
-                            to: "card" | "credits";
-                        }[];
-                    };
-                    /** @description What pays for a funding. Null for a decline, and where money that is held moves. */
-                    source: null | ({
-                        /** @enum {string} */
-                        kind: "card";
-                        brand: string;
-                        last4: string;
-                    } | {
-                        /** @enum {string} */
-                        kind: "credits";
-                        brand: null;
-                        last4: null;
-                    });
                     /** @description Drawn for each showing of the page: no two statements are the same. */
                     nonce: string;
                 };
@@ -1111,21 +744,15 @@ export interface components {
                 /** @description How many people had to sign for the decision to count, when this was signed. */
                 signersRequired: 1 | 2;
             }[];
-            /** @description Every attempt to move money, the oldest first. */
+            /** @description Every attempt to pay, the oldest first. */
             payments: {
                 id: string;
-                /** @enum {string} */
-                kind: "charge" | "payout" | "refund";
-                milestoneId: string;
                 /** @enum {string} */
                 status: "succeeded" | "refused";
                 amountCents: number;
                 currency: string;
                 processor: string;
-                /** @description The processor's id of a charge. */
                 intentId: string | null;
-                /** @description The processor's id of a payout or a refund. */
-                sentId: string | null;
                 refusal: null | {
                     code: string;
                     message: string | null;
@@ -1141,22 +768,6 @@ export interface components {
                  */
                 resolvedAt: string;
                 /** @description The digests of the statements that it was made for, the oldest first. */
-                statements: string[];
-            }[];
-            /** @description Every entry of the account's credits that the decision made, the oldest first. */
-            credits: {
-                id: string;
-                /** @enum {string} */
-                type: "HOLD" | "CAPTURE" | "HOLD_RELEASE" | "REFUND";
-                milestoneId: string;
-                /** @description Signed, on the available balance. */
-                amountCents: number;
-                /**
-                 * Format: date-time
-                 * @example 2026-11-23T09:30:00.000Z
-                 */
-                createdAt: string;
-                /** @description The digests of the statements that it was written for; none where a payment names them. */
                 statements: string[];
             }[];
             /** @description What was booked; the lines of a movement sum to zero. */
@@ -1224,7 +835,7 @@ export interface components {
             /** @description The event's `id` in `GET /updates`. */
             eventId: string;
             /** @enum {string} */
-            eventType: "approval.confirmed" | "milestone.status_changed" | "payment.pending" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received";
+            eventType: "approval.confirmed" | "milestone.status_changed" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received";
             /**
              * @description `CANCELLED`: the webhook was disabled before it arrived.
              * @enum {string}
@@ -1259,7 +870,7 @@ export interface components {
         Webhook: {
             id: string;
             url: string;
-            eventTypes: ("approval.confirmed" | "milestone.status_changed" | "payment.pending" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received")[];
+            eventTypes: ("approval.confirmed" | "milestone.status_changed" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received")[];
             /** @enum {string} */
             status: "ACTIVE" | "DISABLED";
             /**
@@ -1287,7 +898,7 @@ export interface components {
                 field?: string;
             };
         };
-        /** @description The cursor lies beyond the last event. Go on from `details.latestCursor`. */
+        /** @description The cursor is beyond the last event. Continue from `details.latestCursor`. */
         CursorAhead: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1302,7 +913,7 @@ export interface components {
                 latestCursor: string;
             };
         };
-        /** @description Events after the cursor are no longer kept. Go on from `details.oldestCursor`. */
+        /** @description Events after the cursor are no longer kept. Continue from `details.oldestCursor`. */
         CursorExpired: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1325,7 +936,7 @@ export interface components {
             code: "UNAUTHORIZED";
             requestId: string;
         };
-        /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. */
+        /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
         ScopeMissing: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1385,7 +996,7 @@ export interface components {
                 reason: "made_by_another_key";
             };
         };
-        /** @description The operator of this service has frozen this account. Nothing new can be asked for, confirmed or added until they end that. */
+        /** @description The operator of this service has frozen this account. Nothing can be requested, confirmed or added until they unfreeze it. */
         AccountFrozen: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1397,7 +1008,7 @@ export interface components {
                 reason: "account_frozen";
             };
         };
-        /** @description Not found, or you don't have access to it. */
+        /** @description Not found, or you don’t have access to it. */
         NotFound: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1452,7 +1063,7 @@ export interface components {
                 contractId: string;
             };
         };
-        /** @description This contract is paid by volume and has no rate yet, so that no amount can be worked out. The operator sets it. */
+        /** @description This contract is paid by volume and has no rate yet, so no amount can be worked out. The operator sets the rate. */
         ContractRateMissing: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1464,7 +1075,7 @@ export interface components {
                 reason: "contract_rate_missing";
             };
         };
-        /** @description The contract has as many milestones as it may have, or as much text in them. Those that are not needed can be cancelled by the operator; more go into another contract. */
+        /** @description The contract has reached its limit of milestones or of text in them. The operator can cancel those that are not needed, or create another contract. */
         MilestoneLimitReached: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1518,47 +1129,6 @@ export interface components {
                 status: "NOT_FUNDED" | "ACTIVE_FUNDED" | "PAID" | "REFUNDED" | "CANCELLED";
             };
         };
-        /** @description Only a milestone that is ACTIVE_FUNDED can be released; `details.status` says where this one stands. */
-        MilestoneNotFunded: {
-            /** @description For people: what is wrong, and what to do. */
-            error: string;
-            /** @constant */
-            code: "CONFLICT";
-            requestId: string;
-            details: {
-                /** @constant */
-                reason: "milestone_not_funded";
-                /** @enum {string} */
-                status: "NOT_FUNDED" | "ACTIVE_FUNDED" | "PAID" | "REFUNDED" | "CANCELLED";
-            };
-        };
-        /** @description The payment that funded this is disputed or partly refunded: `details.status`. The money moves once that is decided. */
-        PaymentDisputed: {
-            /** @description For people: what is wrong, and what to do. */
-            error: string;
-            /** @constant */
-            code: "CONFLICT";
-            requestId: string;
-            details: {
-                /** @constant */
-                reason: "payment_disputed";
-                /** @description Where the dispute or refund stands, in the processor's words. */
-                status: string;
-            };
-        };
-        /** @description The payee has no payout account yet. The operator of this service sets it. */
-        PayoutAccountRequired: {
-            /** @description For people: what is wrong, and what to do. */
-            error: string;
-            /** @constant */
-            code: "CONFLICT";
-            requestId: string;
-            details: {
-                /** @constant */
-                reason: "payout_account_required";
-                contractId: string;
-            };
-        };
         /** @description There is no card on file. A human can add one at `details.billingUrl`. */
         PaymentMethodRequired: {
             /** @description For people: what is wrong, and what to do. */
@@ -1573,20 +1143,6 @@ export interface components {
                 billingUrl: string;
             };
         };
-        /** @description Money is moving for this milestone right now. Try again when its outcome is known. */
-        PaymentInProgress: {
-            /** @description For people: what is wrong, and what to do. */
-            error: string;
-            /** @constant */
-            code: "CONFLICT";
-            requestId: string;
-            details: {
-                /** @constant */
-                reason: "payment_in_progress";
-            } & {
-                [key: string]: string;
-            };
-        };
         /** @description A request with this `Idempotency-Key` is still running. Send it again in a moment to learn its answer. */
         RequestInProgress: {
             /** @description For people: what is wrong, and what to do. */
@@ -1599,20 +1155,7 @@ export interface components {
                 reason: "request_in_progress";
             };
         };
-        /** @description This approval has already been decided, or it has expired. */
-        AlreadyDecided: {
-            /** @description For people: what is wrong, and what to do. */
-            error: string;
-            /** @constant */
-            code: "CONFLICT";
-            requestId: string;
-            details: {
-                /** @constant */
-                reason: "already_decided";
-                status?: string;
-            };
-        };
-        /** @description There is no receipt. This approval has not been confirmed or declined, or that happened before receipts were kept. */
+        /** @description This approval has no receipt. It hasn’t been confirmed or declined, or that happened before receipts were kept. */
         NoReceipt: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1636,18 +1179,6 @@ export interface components {
                 /** @constant */
                 reason: "token_limit_reached";
                 limit: number;
-            };
-        };
-        /** @description The account has as many pending top-ups as it may have. Pay for one, or wait until one expires. */
-        TopUpLimitReached: {
-            /** @description For people: what is wrong, and what to do. */
-            error: string;
-            /** @constant */
-            code: "CONFLICT";
-            requestId: string;
-            details: {
-                /** @constant */
-                reason: "top_up_limit_reached";
             };
         };
         /** @description The account has reached its limit of webhooks. Delete one first. */
@@ -1675,7 +1206,7 @@ export interface components {
                 reason: "webhook_disabled";
             };
         };
-        /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+        /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
         RateLimited: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1686,7 +1217,7 @@ export interface components {
                 retryAfterSeconds: number;
             };
         };
-        /** @description Too many approvals of this account are pending. Wait until a human has decided some of them. */
+        /** @description Too many approvals of this account are pending. Wait until some are decided. */
         TooManyPending: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1721,7 +1252,7 @@ export interface components {
                 retryAfterSeconds: number;
             };
         };
-        /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+        /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
         Unavailable: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1783,7 +1314,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing new can be asked for, confirmed or added until they end that. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing can be requested, confirmed or added until they unfreeze it. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1792,7 +1323,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1819,7 +1350,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account are pending. Wait until a human has decided some of them. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. / Too many approvals of this account are pending. Wait until some are decided. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1837,226 +1368,13 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. / The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. / The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
             503: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Unavailable"] | components["schemas"]["PaymentsPaused"];
-                };
-            };
-        };
-    };
-    requestMilestoneApproval: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @example milestone-7-1 */
-                milestoneId: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Ask for a milestone's money to be released */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        approval: components["schemas"]["Approval"];
-                        message: string;
-                    };
-                };
-            };
-            /** @description The request is not valid. `details.field` names what to correct. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BadRequest"];
-                };
-            };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing new can be asked for, confirmed or added until they end that. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
-                };
-            };
-            /** @description Not found, or you don't have access to it. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NotFound"];
-                };
-            };
-            /** @description The contract has ended: nothing more can be funded or changed under it. / The milestone was cancelled. / Only a milestone that is ACTIVE_FUNDED can be released; `details.status` says where this one stands. / The payment that funded this is disputed or partly refunded: `details.status`. The money moves once that is decided. / The payee has no payout account yet. The operator of this service sets it. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ContractEnded"] | components["schemas"]["MilestoneCancelled"] | components["schemas"]["MilestoneNotFunded"] | components["schemas"]["PaymentDisputed"] | components["schemas"]["PayoutAccountRequired"];
-                };
-            };
-            /** @description The request body is larger than this call accepts. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BodyTooLarge"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account are pending. Wait until a human has decided some of them. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["TooManyPending"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. / The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"] | components["schemas"]["PaymentsPaused"];
-                };
-            };
-        };
-    };
-    withdrawApproval: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @example 01a207bd-a9c0-7c3e-9b1a-2f6d0c4be8a1 */
-                approvalId: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Withdraw a request */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        approval: components["schemas"]["Approval"];
-                    };
-                };
-            };
-            /** @description The request is not valid. `details.field` names what to correct. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BadRequest"];
-                };
-            };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["MadeByAnotherKey"];
-                };
-            };
-            /** @description Not found, or you don't have access to it. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NotFound"];
-                };
-            };
-            /** @description Money is moving for this milestone right now. Try again when its outcome is known. / This approval has already been decided, or it has expired. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PaymentInProgress"] | components["schemas"]["AlreadyDecided"];
-                };
-            };
-            /** @description The request body is larger than this call accepts. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BodyTooLarge"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
                 };
             };
         };
@@ -2102,7 +1420,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2111,7 +1429,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2120,7 +1438,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2138,7 +1456,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2190,7 +1508,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2199,7 +1517,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2208,7 +1526,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description There is no receipt. This approval has not been confirmed or declined, or that happened before receipts were kept. */
+            /** @description This approval has no receipt. It hasn’t been confirmed or declined, or that happened before receipts were kept. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2217,7 +1535,7 @@ export interface operations {
                     "application/json": components["schemas"]["NoReceipt"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2235,7 +1553,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2270,7 +1588,7 @@ export interface operations {
                     "application/json": components["schemas"]["Updates"];
                 };
             };
-            /** @description The request is not valid. `details.field` names what to correct. / The cursor lies beyond the last event. Go on from `details.latestCursor`. / Events after the cursor are no longer kept. Go on from `details.oldestCursor`. */
+            /** @description The request is not valid. `details.field` names what to correct. / The cursor is beyond the last event. Continue from `details.latestCursor`. / Events after the cursor are no longer kept. Continue from `details.oldestCursor`. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2288,7 +1606,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2297,7 +1615,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2315,7 +1633,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2368,7 +1686,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2386,7 +1704,7 @@ export interface operations {
                     "application/json": components["schemas"]["ListTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2404,7 +1722,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2456,7 +1774,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2465,7 +1783,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2474,7 +1792,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2492,7 +1810,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2564,7 +1882,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing new can be asked for, confirmed or added until they end that. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing can be requested, confirmed or added until they unfreeze it. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2573,7 +1891,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2582,7 +1900,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description The contract has ended: nothing more can be funded or changed under it. / This contract is paid by volume and has no rate yet, so that no amount can be worked out. The operator sets it. / The contract has as many milestones as it may have, or as much text in them. Those that are not needed can be cancelled by the operator; more go into another contract. / A request with this `Idempotency-Key` is still running. Send it again in a moment to learn its answer. */
+            /** @description The contract has ended: nothing more can be funded or changed under it. / This contract is paid by volume and has no rate yet, so no amount can be worked out. The operator sets the rate. / The contract has reached its limit of milestones or of text in them. The operator can cancel those that are not needed, or create another contract. / A request with this `Idempotency-Key` is still running. Send it again in a moment to learn its answer. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2618,7 +1936,7 @@ export interface operations {
                     "application/json": components["schemas"]["IdempotencyKeyReused"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2636,505 +1954,13 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Unavailable"];
-                };
-            };
-        };
-    };
-    getCredits: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Read the account's credits */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        credits: components["schemas"]["Credits"];
-                    };
-                };
-            };
-            /** @description The request is not valid. `details.field` names what to correct. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BadRequest"];
-                };
-            };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
-                };
-            };
-        };
-    };
-    listCreditLedger: {
-        parameters: {
-            query?: {
-                /** @description The last `nextCursor`; omit it for the newest entries. */
-                cursor?: string;
-                limit?: number;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description List what moved the credits */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["CreditLedger"];
-                };
-            };
-            /** @description The request is not valid. `details.field` names what to correct. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BadRequest"];
-                };
-            };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
-                };
-            };
-        };
-    };
-    getTopUp: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @example 01a20820-2a40-7c11-8d5e-6b0f9d3a7e25 */
-                topUpId: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Read a top-up */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        topUp: components["schemas"]["TopUp"];
-                    };
-                };
-            };
-            /** @description The request is not valid. `details.field` names what to correct. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BadRequest"];
-                };
-            };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
-                };
-            };
-            /** @description Not found, or you don't have access to it. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NotFound"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
-                };
-            };
-        };
-    };
-    createTopUp: {
-        parameters: {
-            query?: never;
-            header?: {
-                /**
-                 * @description 1–255 visible characters of your own, kept for 24 hours. The same key and body get the first answer again, with `Idempotent-Replayed: true`: so a call whose answer was lost can be sent once more.
-                 * @example b7c6b1de-7c3e-4b53-9f0b-7a5a3cf0a8f1
-                 */
-                "Idempotency-Key"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    /**
-                     * @description Dollars, with at most two decimals.
-                     * @example 250
-                     */
-                    amountUsd?: number;
-                    /** @description Another name for `amountUsd`. */
-                    amount?: number;
-                };
-            };
-        };
-        responses: {
-            /** @description Request a top-up */
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["TopUpAsked"];
-                };
-            };
-            /** @description The request is not valid. `details.field` names what to correct. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BadRequest"];
-                };
-            };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing new can be asked for, confirmed or added until they end that. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
-                };
-            };
-            /** @description The account has as many pending top-ups as it may have. Pay for one, or wait until one expires. / A request with this `Idempotency-Key` is still running. Send it again in a moment to learn its answer. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["TopUpLimitReached"] | components["schemas"]["RequestInProgress"];
-                };
-            };
-            /** @description The request body is larger than this call accepts. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BodyTooLarge"];
-                };
-            };
-            /** @description Send the body as `Content-Type: application/json`. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["UnsupportedMediaType"];
-                };
-            };
-            /** @description This `Idempotency-Key` was sent with another request. Send a new key with a new request. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["IdempotencyKeyReused"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
-                };
-            };
-        };
-    };
-    endContract: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @example contract-7 */
-                contractId: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description End a contract */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        /** @enum {boolean} */
-                        ok: true;
-                        contractId: string;
-                        /** @enum {string} */
-                        status: "ended";
-                    };
-                };
-            };
-            /** @description End a contract */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        approval: components["schemas"]["Approval"];
-                        message: string;
-                    };
-                };
-            };
-            /** @description The request is not valid. `details.field` names what to correct. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BadRequest"];
-                };
-            };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing new can be asked for, confirmed or added until they end that. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
-                };
-            };
-            /** @description Not found, or you don't have access to it. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NotFound"];
-                };
-            };
-            /** @description The contract has ended: nothing more can be funded or changed under it. / Money is moving for this milestone right now. Try again when its outcome is known. / The payment that funded this is disputed or partly refunded: `details.status`. The money moves once that is decided. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ContractEnded"] | components["schemas"]["PaymentInProgress"] | components["schemas"]["PaymentDisputed"];
-                };
-            };
-            /** @description The request body is larger than this call accepts. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BodyTooLarge"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account are pending. Wait until a human has decided some of them. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["TooManyPending"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. / The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"] | components["schemas"]["PaymentsPaused"];
                 };
             };
         };
@@ -3175,7 +2001,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3193,7 +2019,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3240,7 +2066,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3258,7 +2084,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3305,7 +2131,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3323,83 +2149,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
-                };
-            };
-        };
-    };
-    listPendingPayments: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description List the payments that are pending */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        payments: components["schemas"]["PendingPayment"][];
-                    };
-                };
-            };
-            /** @description The request is not valid. `details.field` names what to correct. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BadRequest"];
-                };
-            };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3448,7 +2198,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3466,7 +2216,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3534,7 +2284,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description The operator of this service has frozen this account. Nothing new can be asked for, confirmed or added until they end that. / This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. */
+            /** @description The operator of this service has frozen this account. Nothing can be requested, confirmed or added until they unfreeze it. / This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3570,7 +2320,7 @@ export interface operations {
                     "application/json": components["schemas"]["UnsupportedMediaType"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3588,7 +2338,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3640,7 +2390,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3649,7 +2399,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3667,7 +2417,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3685,7 +2435,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3734,7 +2484,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3743,7 +2493,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3761,7 +2511,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3788,7 +2538,7 @@ export interface operations {
                      */
                     url: string;
                     /** @description The token needs the read scope of each. A type that is named twice is taken once. */
-                    eventTypes: ("approval.confirmed" | "milestone.status_changed" | "payment.pending" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received")[];
+                    eventTypes: ("approval.confirmed" | "milestone.status_changed" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received")[];
                 };
             };
         };
@@ -3828,7 +2578,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3864,7 +2614,7 @@ export interface operations {
                     "application/json": components["schemas"]["UnsupportedMediaType"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3882,7 +2632,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3934,7 +2684,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3943,7 +2693,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3952,7 +2702,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3970,7 +2720,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4024,7 +2774,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4033,7 +2783,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4051,7 +2801,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4069,7 +2819,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4127,7 +2877,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4136,7 +2886,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4145,7 +2895,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4163,7 +2913,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4220,7 +2970,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4229,7 +2979,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4256,7 +3006,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4274,7 +3024,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4328,7 +3078,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4337,7 +3087,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4364,7 +3114,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4382,7 +3132,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;

@@ -25,7 +25,6 @@ import { passkeySignInRoutes } from "./entry/passkey-sign-in-routes.ts";
 import { resetRoutes } from "./entry/reset-routes.ts";
 import { signInRoutes } from "./entry/sign-in-routes.ts";
 import { encodeAsset, FOREVER, listAssets } from "./kit/assets.ts";
-import type { Page } from "./kit/layout.ts";
 import * as pages from "./kit/pages.ts";
 import { problemPage } from "./kit/problem-page.ts";
 import { show } from "./kit/site.ts";
@@ -105,13 +104,14 @@ function refuseWithPages(app: App, deps: SessionDeps): void {
 }
 
 function plainPages(app: App, deps: SessionDeps): void {
-  const page = (url: string, content: Page): void => {
-    app.get(url, { config: { access: { by: "public" } }, schema: { hide: true } }, async (request, reply) =>
-      show(deps, reply, content, { human: await readHuman(deps, request) }),
-    );
-  };
-  page("/", pages.homePage(deps.config.appName));
-  page("/sign-up", pages.signUpPage);
+  const options = { config: { access: { by: "public" as const } }, schema: { hide: true as const } };
+  app.get("/", options, async (request, reply) => {
+    if ((await readHuman(deps, request)) !== undefined) return reply.redirect("/approvals", 303);
+    return show(deps, reply, pages.homePage(deps.config.appName));
+  });
+  app.get("/sign-up", options, async (request, reply) =>
+    show(deps, reply, pages.signUpPage, { human: await readHuman(deps, request) }),
+  );
 }
 
 /** Where the navigation leads to; each part of the settings has an address of its own. */
