@@ -103,6 +103,7 @@ ${body}
 
 const SECTIONS = [
   { path: "/approvals", name: "Approvals" },
+  { path: "/contracts", name: "Contracts" },
   { path: "/billing", name: "Billing" },
   { path: "/settings", name: "Settings" },
 ] as const;

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import formBody from "@fastify/formbody";
+import type { RequestDeps } from "../approvals/request-service.ts";
 import type { BillingDeps } from "../billing/service.ts";
 import type { Logo } from "../config/logo.ts";
 import type { App } from "../http/app.ts";
@@ -13,6 +14,7 @@ import type { ApprovalPageDeps } from "./approval-view.ts";
 import { billingRoutes } from "./billing-routes.ts";
 import { cardRoutes } from "./card-routes.ts";
 import { type ClaimPageDeps, claimRoutes } from "./claim-routes.ts";
+import { contractRoutes } from "./contracts/contract-routes.ts";
 import { inviteRoutes } from "./invite-routes.ts";
 import { keyRoutes } from "./key-routes.ts";
 import type { Page } from "./layout.ts";
@@ -48,7 +50,8 @@ export type WebDeps = SessionDeps &
   WebhookDeps &
   MemberPageDeps &
   ClaimPageDeps &
-  ReceiptPageDeps;
+  ReceiptPageDeps &
+  RequestDeps;
 
 /** The pages for people (CONTRACT.md §7), and what they are drawn with. GET changes nothing. */
 export async function webRoutes(
@@ -65,6 +68,7 @@ export async function webRoutes(
   claimRoutes(app, deps);
   approvalPageRoutes(app, deps);
   receiptPageRoutes(app, deps);
+  contractRoutes(app, deps);
   billingRoutes(app, deps);
   if (deps.processor.cardForm === undefined) sandboxRoutes(app, deps);
   else cardRoutes(app, deps, deps.processor.cardForm);

@@ -100,6 +100,7 @@ export async function createPageStates(site: Site): Promise<PageState[]> {
     coSignStates(site),
     passkeyStates(site),
     receiptStates(site),
+    contractStates(site),
   ]);
   return groups.flat();
 }
