@@ -3,14 +3,12 @@ import { isExternalId } from "../lib/ids.ts";
 import * as store from "./contract-money-store.ts";
 
 export type {
-  ContractHead,
   ContractSummary,
   MilestoneMoney,
   PastApproval,
   PayeeHistory,
   PendingApproval,
 } from "./contract-money-store.ts";
-export { readPayeeHistory } from "./contract-money-store.ts";
 
 /** The point in a list of contracts after which it goes on. */
 export type ContractPoint = { accountId: string; id: string };

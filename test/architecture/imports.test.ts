@@ -131,6 +131,8 @@ const ROLES: Record<string, number> = {
   dispatch: 4,
   waiters: 2,
   service: 3,
+  // A member requests as a token does.
+  "person-request-service": 3.2,
   // A payment on its way, those who decide about one, and those who are told.
   submission: 2.2,
   "second-signer": 2,

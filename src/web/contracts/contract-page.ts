@@ -8,8 +8,8 @@ import { type Html, html } from "../../lib/html.ts";
 import { hiddenField } from "../forms.ts";
 import type { Page } from "../layout.ts";
 import { amount, cardName, mentioned, named, time } from "../wording.ts";
-import { historyOf } from "./contract-history.ts";
 import { CONTRACTS } from "./contracts-page.ts";
+import { historyOf } from "./history-page.ts";
 
 /** The tokens of the forms on a contract's page. */
 export type ContractForms = {

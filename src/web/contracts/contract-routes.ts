@@ -21,8 +21,8 @@ import { type Human, openSessionGate } from "../../sign-in/gate.ts";
 import { accountOf, manages } from "../memberships.ts";
 import { show } from "../site.ts";
 import { type ContractForms, contractPage, endPage } from "./contract-page.ts";
-import { contractProblem } from "./contract-problems.ts";
 import { CONTRACTS, contractPath, contractsPage, readPoint } from "./contracts-page.ts";
+import { contractProblem } from "./problem-words.ts";
 
 const PAGE = 50;
 
