@@ -22,7 +22,6 @@ export {
   findLatestPayment,
   findPayment,
   findPaymentByIntent,
-  findPaymentBySent,
   insertMovement,
   insertPayment,
   isAttempt,
