@@ -5,6 +5,7 @@ import * as store from "./contract-money-store.ts";
 export type {
   ContractSummary,
   MilestoneMoney,
+  MoneyMovement,
   PastApproval,
   PayeeHistory,
   PendingApproval,
@@ -53,4 +54,12 @@ export async function readContractForHuman(
     store.readPayeeHistory(db, accountId, payee.userId),
   ]);
   return { ...head, milestones, approvals, history };
+}
+
+/** So many movements an export holds at most. */
+const MOVEMENTS_EXPORTED = 10_000;
+
+/** The account's fundings, payouts and refunds, newest first, at most 10,000. */
+export function listMovements(db: Db, accountId: string): Promise<store.MoneyMovement[]> {
+  return store.listMovements(db, accountId, MOVEMENTS_EXPORTED);
 }

@@ -250,3 +250,50 @@ export async function readPayeeHistory(db: Db, accountId: string, userId: string
   if (history === undefined) throw new TypeError("an aggregate returns a row");
   return history;
 }
+
+/** Money that moved or is moving: an invoice, or what went back when a contract ended. Amounts in cents. */
+export type MoneyMovement = {
+  at: Date;
+  kind: "funding" | "payout" | "refund";
+  /** Null for a refund, which has no invoice of its own. */
+  invoiceNumber: number | null;
+  status: string;
+  amountCents: number;
+  currency: string;
+  payee: string;
+  contractId: string;
+  contractTitle: string;
+  milestoneId: string;
+  milestoneName: string | null;
+  /** Where it came from or went to: a card, credits, or a payee's account. */
+  party: string;
+  approvalId: string;
+};
+
+/** The account's movements of money, newest first. */
+export async function listMovements(db: Db, accountId: string, limit: number): Promise<MoneyMovement[]> {
+  const { rows } = await sql<MoneyMovement>`
+    select x.*, c.freelancer_name as payee, c.title as "contractTitle", m.name as "milestoneName"
+    from (
+      (select i.created_at as at, lower(i.kind) as kind, i.number as "invoiceNumber", i.status,
+        i.amount_cents as "amountCents", i.currency, i.contract_id as "contractId", i.milestone_id as "milestoneId",
+        i.approval_id as "approvalId",
+        case when i.kind = 'PAYOUT' then coalesce(v.terms -> 'payout' ->> 'account', '')
+          when k.id is null then 'credits' else k.brand || ' ' || k.last4 end as party
+      from invoices i
+      join approvals v on v.account_id = i.account_id and v.id = i.approval_id
+      left join payments p on p.account_id = i.account_id and p.id = i.payment_id
+      left join payment_methods k on k.account_id = i.account_id and k.id = p.card_id
+      where i.account_id = ${accountId} order by i.number desc limit ${limit})
+      union all
+      (select r.created_at, 'refund', null, 'refunded', r.amount_cents, f.currency, f.contract_id, r.milestone_id,
+        r.approval_id, r.sent_to
+      from refunds r
+      join milestones f on f.account_id = r.account_id and f.id = r.milestone_id
+      where r.account_id = ${accountId} order by r.created_at desc limit ${limit})
+    ) x
+    join contracts c on c.account_id = ${accountId} and c.id = x."contractId"
+    join milestones m on m.account_id = ${accountId} and m.id = x."milestoneId"
+    order by x.at desc, x."approvalId" desc, x."milestoneId" limit ${limit}`.execute(db);
+  return rows;
+}

@@ -284,6 +284,32 @@ describe("Who sees a contract", () => {
   });
 });
 
+test("The CSV of payments names each funding, payout and refund, and is of one's own account alone", async () => {
+  const side = await createEscrow(app, deps, { count: 2 });
+  const { fixture, human } = side;
+  await operate(app, "PUT", `/accounts/${fixture.account}/contracts/${fixture.contract}`, {
+    title: "=SUM(A1)",
+  });
+  await confirm(locationOf((await send(side, actOn(side, "release"))).answer), side);
+  await confirm(locationOf((await send(side, end(side), end(side))).answer), side);
+  const viewer = await createHuman(app, fixture.account, "viewer");
+  const answer = await open(app, `/contracts.csv?account=${side.accountId}`, viewer);
+  expect(answer.headers["content-type"]).toBe("text/csv; charset=utf-8");
+  const lines = answer.text.trim().split("\r\n");
+  expect(lines).toHaveLength(5);
+  const kinds = lines.slice(1).map((line) => line.split(",").slice(1, 7).join(","));
+  expect(kinds).toEqual([
+    "refund,,refunded,450.00,USD,card",
+    "payout,3,paid,450.00,USD,acct_1Maria",
+    "funding,2,refunded,450.00,USD,visa 4242",
+    "funding,1,paid,450.00,USD,visa 4242",
+  ]);
+  expect(answer.text).toContain("'=SUM(A1)");
+  expect((await open(app, "/contracts.csv", human)).text).toBe(answer.text);
+  const stranger = await begin();
+  expect((await open(app, `/contracts.csv?account=${side.accountId}`, stranger.human)).status).toBe(404);
+});
+
 test("The list of contracts shows what is held and pending, and goes on where a page ends", async () => {
   const side = await createEscrow(app, deps);
   const { fixture, human } = side;

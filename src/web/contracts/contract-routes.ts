@@ -22,6 +22,7 @@ import { accountOf, manages } from "../memberships.ts";
 import { show } from "../site.ts";
 import { type ContractForms, contractPage, endPage } from "./contract-page.ts";
 import { CONTRACTS, contractPath, contractsPage, readPoint } from "./contracts-page.ts";
+import { paymentsCsvRoute } from "./payments-csv-routes.ts";
 import { contractProblem } from "./problem-words.ts";
 
 const PAGE = 50;
@@ -66,7 +67,7 @@ export function contractRoutes(app: App, deps: Deps): void {
       const after = readPoint(request.query.after);
       const known = after !== undefined && accountIds.includes(after.accountId) ? after : undefined;
       const page = await listContractsForHuman(deps.db, accountIds, { after: known, limit: PAGE });
-      return show(deps, reply, contractsPage({ ...page, several: accountIds.length > 1 }), { human });
+      return show(deps, reply, contractsPage({ ...page, accounts: human.memberships }), { human });
     },
   );
 
@@ -97,6 +98,7 @@ export function contractRoutes(app: App, deps: Deps): void {
   milestoneRoute(app, deps, "fund", requestFundingInPerson);
   milestoneRoute(app, deps, "release", requestReleaseInPerson);
   endRoute(app, deps);
+  paymentsCsvRoute(app, deps);
 }
 
 /** Requests a milestone's funding or release, and leads to the approval's page, where the person confirms. */

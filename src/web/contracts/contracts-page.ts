@@ -4,6 +4,8 @@ import type { Page } from "../layout.ts";
 import { amount, mentioned } from "../wording.ts";
 
 export const CONTRACTS = "/contracts";
+/** The payments of an account; an address that no contract's page can have. */
+export const PAYMENTS_CSV = "/contracts.csv";
 
 /** The address of a contract's page. Two accounts may use the same id, so it names the account. */
 export function contractPath({ accountId, id }: ContractPoint): string {
@@ -27,12 +29,13 @@ export function readPoint(written: unknown): ContractPoint | undefined {
 export type ContractsView = {
   contracts: readonly ContractSummary[];
   next: ContractPoint | null;
-  /** Whether the person is a member of several accounts. */
-  several: boolean;
+  /** The person's accounts. */
+  accounts: readonly { accountId: string; accountName: string }[];
 };
 
 /** `/contracts`: the accounts' contracts, newest first, with what is held in escrow and what is pending. */
-export function contractsPage({ contracts, next, several }: ContractsView): Page {
+export function contractsPage({ contracts, next, accounts }: ContractsView): Page {
+  const several = accounts.length > 1;
   return {
     title: "Contracts",
     body: html`
@@ -41,7 +44,11 @@ export function contractsPage({ contracts, next, several }: ContractsView): Page
           ? html`<p>No contracts here. Contracts that the operator of this service adds will appear here.</p>`
           : html`<ul class="rows">${contracts.map((contract) => item(contract, several))}</ul>`
       }
-      ${next !== null && html`<p><a class="button second" href="${CONTRACTS}?after=${encodeURIComponent(writePoint(next))}">Show older</a></p>`}`,
+      ${next !== null && html`<p><a class="button second" href="${CONTRACTS}?after=${encodeURIComponent(writePoint(next))}">Show older</a></p>`}
+      ${accounts.map(
+        ({ accountId, accountName }) =>
+          html`<p><a href="${PAYMENTS_CSV}?account=${accountId}">Download payments as CSV${several && html`: ${mentioned(accountName)}`}</a></p>`,
+      )}`,
   };
 }
 
