@@ -127,6 +127,25 @@ describe("A person on a contract's page", () => {
     expect(await countApprovals(side)).toBe(0);
   });
 
+  test.each(["fund", "release", "end"] as const)(
+    "who submits %s several times at once makes one approval",
+    async (act) => {
+      const side = act === "fund" ? await begin() : await createEscrow(app, deps);
+      const form = act === "end" ? end(side) : actOn(side, act);
+      const before = await countApprovals(side);
+      const page = await open(app, act === "end" ? form : pathOf(side), side.human);
+      const fields = {
+        account_id: hiddenValue(page, form, "account_id"),
+        form_token: hiddenValue(page, form),
+      };
+      const answers = await Promise.all(
+        Array.from({ length: 5 }, () => submit(app, form, fields, side.human)),
+      );
+      expect(new Set(answers.map(locationOf)).size).toBe(1);
+      expect(await countApprovals(side)).toBe(before + 1);
+    },
+  );
+
   test("shares one pending approval with the agent that requested the same", async () => {
     const side = await begin();
     const { body } = await call(app, "POST", `/milestones/${side.fixture.milestone}/fund`, {
@@ -219,7 +238,7 @@ describe("A contract's page says what is missing", () => {
 });
 
 describe("Who sees a contract", () => {
-  test("A viewer sees it, finds no form on it, and cannot send one", async () => {
+  test("A viewer sees it and finds no form on it", async () => {
     const side = await createEscrow(app, deps);
     const viewer = await createHuman(app, side.fixture.account, "viewer");
     const page = await open(app, pathOf(side), viewer);
@@ -227,6 +246,17 @@ describe("Who sees a contract", () => {
     expect(page.text).not.toContain('action="/contracts');
     expect(page.text).not.toContain("End contract");
     expect((await open(app, end(side), viewer)).status).toBe(403);
+  });
+
+  test("An approver whose role became viewer meanwhile requests nothing with the page that they have open", async () => {
+    const fixture = await createFixture(app);
+    const side = { fixture, human: await createHuman(app, fixture.account, "approver") };
+    const page = await open(app, pathOf(side), side.human);
+    const form = actOn(side, "fund");
+    const fields = { account_id: hiddenValue(page, form, "account_id"), form_token: hiddenValue(page, form) };
+    await sql`update members set role = 'viewer' where id = ${side.human.memberId}`.execute(db);
+    expect((await submit(app, form, fields, side.human)).status).toBe(403);
+    expect(await countApprovals(side)).toBe(0);
   });
 
   test("A foreign contract and an unknown one are the same page", async () => {
