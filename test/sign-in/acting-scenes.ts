@@ -208,7 +208,9 @@ export const ENTRIES: Record<string, Entry> = {
   },
   "/contracts/:contractId/end": (scene) => {
     const { contract, accountId: account_id } = scene;
-    return form(scene, `/contracts/${contract}/end`, `contract:end:${account_id}:${contract}`, { account_id });
+    return form(scene, `/contracts/${contract}/end`, `contract:end:${account_id}:${contract}`, {
+      account_id,
+    });
   },
   "/sandbox/authenticate/:intentId": async (scene) => {
     const { intentId } = await beginAtBank(scene);
