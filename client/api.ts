@@ -24,6 +24,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/public/v1/milestones/{milestoneId}/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ask for a milestone's money to be released
+         * @description Never moves money. Records a pending approval, which a signed-in human confirms or declines at `approval.approvalUrl`; confirming pays the payee, once. While one is pending, asking again answers the same approval.
+         */
+        post: operations["requestMilestoneApproval"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/public/v1/approvals/{approvalId}/withdraw": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Withdraw a request
+         * @description Ends a pending approval that this token's own root asked for: it reads `expired`, with `result: { reason: "withdrawn" }`. Asked again, it answers the same.
+         */
+        post: operations["withdrawApproval"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/public/v1/approvals/{approvalId}": {
         parameters: {
             query?: never;
@@ -53,7 +93,7 @@ export interface paths {
         };
         /**
          * Read the receipt of a decided approval
-         * @description What was asked, by whom, what a person signed and how they proved to be there, what was paid; linked to the account's receipt before it, and signed by this service. Keep it: it can be checked without this service, now and in years, against a key from `/.well-known/jwks.json` that you keep with it.
+         * @description Says what was asked for and by whom, what a person signed and how they proved their presence, and what was paid. It is linked to the account's previous receipt and signed by this service. Keep it with a key from `/.well-known/jwks.json`: then you can check it without this service, now and in years.
          */
         get: operations["getReceipt"];
         put?: never;
@@ -95,7 +135,7 @@ export interface paths {
         };
         /**
          * List contracts
-         * @description The account's contracts, newest first, each with its milestones: all of them. A list of more than about 8 MiB is not cut short but refused, with `list_too_large`: narrow it by `jobId` or `status`, or read contracts one by one, which always works. Works before the claim.
+         * @description All contracts of the account, newest first, each with its milestones. A list of more than about 8 MiB is refused with `list_too_large`, not cut short: narrow it by `jobId` or `status`, or read contracts one by one. Works before the claim.
          */
         get: operations["listContracts"];
         put?: never;
@@ -137,11 +177,111 @@ export interface paths {
         put?: never;
         /**
          * Add a milestone to a contract
-         * @description Moves no money: the milestone is `NOT_FUNDED` until a human confirms what `POST /milestones/{milestoneId}/fund` asks. By the hour or the label its amount is the contract's rate times `volume`, to the nearest cent, half a cent up.
+         * @description Moves no money: the milestone is `NOT_FUNDED` until a human confirms a request by `POST /milestones/{milestoneId}/fund`. In a contract paid by the hour or the label, the amount is the rate times `volume`, rounded to the nearest cent, half a cent up.
          *
-         *     A contract has at most 1,000 milestones, with at most 1 MiB of names and descriptions, those that were cancelled or refunded aside.
+         *     A contract has at most 1,000 milestones, with at most 1 MiB of names and descriptions. Cancelled and refunded milestones do not count.
          */
         post: operations["createMilestone"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/public/v1/credits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the account's credits
+         * @description The balances, in cents, and the ten newest entries. Zeros where credits were never used. Works before the claim.
+         */
+        get: operations["getCredits"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/public/v1/credits/ledger": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what moved the credits
+         * @description Entries, newest first. The available balance is the sum of all `amountCents`. A page holds each entry once, also when entries are added meanwhile.
+         */
+        get: operations["listCreditLedger"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/public/v1/credits/top-ups/{topUpId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a top-up
+         * @description `COMPLETED` once it was paid and its credits are available. `EXPIRED`: nobody paid for it in time, or the account was frozen. Works before the claim.
+         */
+        get: operations["getTopUp"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/public/v1/credits/top-ups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Request a top-up
+         * @description Moves no money and calls nobody: a signed-in owner or approver pays at `checkoutUrl`, within 24 hours, by a card that they give there, and never by the card on file. At most 10 top-ups are pending. The owners are mailed.
+         */
+        post: operations["createTopUp"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/public/v1/contracts/{contractId}/end": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * End a contract
+         * @description Without a funded milestone the contract ends at once. Else a pending approval is recorded over all of them: a signed-in human confirms or declines it at `approval.approvalUrl`, and confirming refunds each, once.
+         */
+        post: operations["endContract"];
         delete?: never;
         options?: never;
         head?: never;
@@ -200,6 +340,26 @@ export interface paths {
          * @description The features of the account and the scopes of the token. Any valid token will do.
          */
         get: operations["getJobDraftCapabilities"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/public/v1/payments/pending": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the payments that are pending
+         * @description What a human has confirmed and what waits: for the bank, for the human, or for the processor. Newest first, at most 100. Works before the claim.
+         */
+        get: operations["listPendingPayments"];
         put?: never;
         post?: never;
         delete?: never;
@@ -285,7 +445,7 @@ export interface paths {
         };
         /**
          * Read a webhook
-         * @description A webhook that is `DISABLED` says why; delete it, and make it anew.
+         * @description `disabledReason` says why a webhook is `DISABLED`; delete it and create a new one.
          */
         get: operations["getWebhook"];
         put?: never;
@@ -367,7 +527,7 @@ export interface components {
         Approval: {
             id: string;
             /** @enum {string} */
-            type: "milestone_fund";
+            type: "milestone_fund" | "milestone_approve" | "contract_end";
             /** @enum {string} */
             status: "pending" | "confirmed" | "declined" | "expired";
             contractId: string;
@@ -389,7 +549,7 @@ export interface components {
              * @example 2026-11-23T09:30:00.000Z
              */
             resolvedAt: string | null;
-            /** @description What came of it: the invoice and the payment when confirmed; a `reason` when it ended early. */
+            /** @description What came of it when confirmed: the invoice and the payment, the invoice and the payout, or the refunds. A `note` when a human wrote why they declined; a `reason` when it ended early. */
             result: {
                 [key: string]: unknown;
             } | null;
@@ -412,7 +572,7 @@ export interface components {
             scopes: string[];
             claimed: boolean;
         };
-        /** @description What is funded. Use of it is metered by the operator, who reports changes in the feed. */
+        /** @description What is funded. The operator meters its use and reports changes in the feed. */
         Budget: {
             contractId: string;
             /** @enum {string} */
@@ -443,6 +603,75 @@ export interface components {
              */
             lastUsageAt: string | null;
         };
+        CreditEntry: {
+            id: string;
+            /** @enum {string} */
+            type: "TOP_UP" | "HOLD" | "HOLD_RELEASE" | "CAPTURE" | "REFUND" | "ADJUSTMENT";
+            /** @description Signed, on the available balance; 0 for `CAPTURE`. */
+            amountCents: number;
+            /**
+             * Format: date-time
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            createdAt: string;
+            /** @description Of `CAPTURE` and `HOLD_RELEASE`: the hold that ended. */
+            holdEntryId: string | null;
+            jobofferId: string | null;
+            contractId: string | null;
+            milestoneId: string | null;
+            topUpId: string | null;
+            note: string | null;
+        };
+        CreditLedger: {
+            /** @description The newest first. */
+            entries: components["schemas"]["CreditEntry"][];
+            /** @description Pass it as `cursor`; null: there are no older entries. */
+            nextCursor: string | null;
+        };
+        Credits: {
+            /** @description Below zero only after a correction or a chargeback. */
+            availableCents: number;
+            /** @description Held for funded milestones. */
+            reservedCents: number;
+            /** @enum {string} */
+            currency: "usd";
+            /** @description The newest first. */
+            recentEntries: components["schemas"]["CreditEntry"][];
+        };
+        TopUp: {
+            id: string;
+            /** @enum {string} */
+            status: "PENDING" | "COMPLETED" | "EXPIRED";
+            amountCents: number;
+            /**
+             * Format: date-time
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            completedAt: string | null;
+            /**
+             * Format: date-time
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            expiresAt: string;
+        };
+        TopUpAsked: {
+            topUpId: string;
+            /** @description The page on which a signed-in owner or approver pays for it. */
+            checkoutUrl: string;
+            /**
+             * Format: date-time
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            expiresAt: string;
+            topUp: components["schemas"]["TopUp"];
+            /** @description What to do next, for an agent to read. */
+            message: string;
+        };
         Milestone: {
             id: string;
             name: string | null;
@@ -457,7 +686,7 @@ export interface components {
              * @example 2026-11-23T09:30:00.000Z
              */
             dueDate: string | null;
-            /** @description A human's co-signature is pending on it. */
+            /** @description Whether a human's co-signature is pending on it. */
             pendingApproval: boolean;
             needsReview: boolean;
             invoiceId: string | null;
@@ -506,7 +735,7 @@ export interface components {
                 country: string | null;
                 profilePath: string | null;
             };
-            /** @description In their order; cancelled and refunded ones are left out. */
+            /** @description By number. Cancelled and refunded milestones are left out. */
             milestones: components["schemas"]["Milestone"][];
         };
         ContractWithBudget: {
@@ -548,7 +777,7 @@ export interface components {
                 country: string | null;
                 profilePath: string | null;
             };
-            /** @description In their order; cancelled and refunded ones are left out. */
+            /** @description By number. Cancelled and refunded milestones are left out. */
             milestones: components["schemas"]["Milestone"][];
             budget: components["schemas"]["Budget"];
         };
@@ -556,7 +785,7 @@ export interface components {
             /** @description Digits; goes up with each event of the account: by one, or by far more after a fail-over. */
             id: string;
             /** @enum {string} */
-            type: "approval.confirmed" | "milestone.status_changed" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received";
+            type: "approval.confirmed" | "milestone.status_changed" | "payment.pending" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received";
             /** @enum {string} */
             apiVersion: "v1";
             /**
@@ -571,7 +800,7 @@ export interface components {
             };
         };
         Me: {
-            /** @description The human behind the account: its first owner. Null fields: nobody has taken it on yet. */
+            /** @description The human behind the account: its first owner. Null fields: the account has no owner yet. */
             actor: {
                 userId: string | null;
                 email: string | null;
@@ -596,6 +825,32 @@ export interface components {
                 claimed: boolean;
             };
         };
+        PendingPayment: {
+            /** @description The invoice's. */
+            id: string;
+            /** @enum {string} */
+            status: "PENDING_FUNDING" | "PENDING_PAYOUT";
+            /** @enum {string} */
+            invoiceKind: "FUNDING" | "PAYOUT";
+            /** @enum {string} */
+            viewerRole: "EMPLOYER";
+            amountUsd: number;
+            /**
+             * Format: date-time
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            createdAt: string;
+            /** @description 1, 2, 3 … in the account, without gaps. */
+            invoiceNumber: number;
+            job: {
+                id: string;
+                title: null;
+            };
+            milestone: {
+                id: string;
+                name: string | null;
+            };
+        };
         Receipt: {
             /** @enum {number} */
             v: 1;
@@ -603,16 +858,13 @@ export interface components {
             accountName: string;
             approval: {
                 id: string;
-                /**
-                 * @description The act that this statement is good for, and no other.
-                 * @enum {string}
-                 */
-                type: "milestone_fund";
+                /** @enum {string} */
+                type: "milestone_fund" | "milestone_approve" | "contract_end";
                 /** @enum {string} */
                 status: "confirmed" | "declined";
                 /** @enum {string} */
                 coSign: "session" | "passkey";
-                /** @description The sum within 24 hours from which two people had to sign, at the request; null: none. */
+                /** @description The sum within 24 hours from which two people had to sign, when the approval was requested; null: no limit. */
                 secondSignerFromCents: number | null;
                 contractId: string;
                 milestoneId: string | null;
@@ -632,7 +884,7 @@ export interface components {
                  * @example 2026-11-23T09:30:00.000Z
                  */
                 resolvedAt: string;
-                /** @description What came of it, as `GET /approvals/{approvalId}` says. */
+                /** @description The result, as in `GET /approvals/{approvalId}`. */
                 result: {
                     [key: string]: unknown;
                 } | null;
@@ -649,13 +901,41 @@ export interface components {
                     displayName: string;
                     payoutAccount: string | null;
                 };
+                payout: {
+                    account: string;
+                };
+            } | {
+                amountCents: number;
+                currency: string;
+                milestoneId: string;
+                description: string;
+                contractId: string;
+                jobId: string;
+                payee: {
+                    userId: string;
+                    displayName: string;
+                    payoutAccount: string | null;
+                };
+            } | {
+                contractId: string;
+                jobId: string;
+                refunds: {
+                    milestoneId: string;
+                    amountCents: number;
+                    currency: string;
+                    /**
+                     * @description Where the money came from. What a bank takes back no more goes to the account's credits.
+                     * @enum {string}
+                     */
+                    to: "card" | "credits";
+                }[];
             };
             askedBy: {
                 tokenId: string;
                 name: string;
                 preview: string;
             };
-            /** @description Everything that people signed, the oldest first: after a refused card there is one more. Those that no payment names came to nothing. */
+            /** @description Every statement that people signed, oldest first. A refused card leads to another one. A statement that no payment names had no effect. */
             statements: {
                 /** @description SHA-256, in hex. */
                 digest: string;
@@ -684,13 +964,100 @@ export interface components {
                             payoutAccount: string | null;
                         };
                     };
-                    /** @description Null when nothing is paid: for a decline. */
-                    source: null | {
+                    /** @description What pays for a funding. Null for a decline, and where money that is held moves. */
+                    source: null | ({
                         /** @enum {string} */
                         kind: "card";
                         brand: string;
                         last4: string;
+                    } | {
+                        /** @enum {string} */
+                        kind: "credits";
+                        brand: null;
+                        last4: null;
+                    });
+                    /** @description Drawn for each showing of the page: no two statements are the same. */
+                    nonce: string;
+                } | {
+                    /** @enum {number} */
+                    v: 1;
+                    /**
+                     * @description The act that this statement is good for, and no other.
+                     * @enum {string}
+                     */
+                    action: "milestone_approve";
+                    accountId: string;
+                    approvalId: string;
+                    /** @enum {string} */
+                    decision: "confirm" | "decline";
+                    terms: {
+                        amountCents: number;
+                        currency: string;
+                        milestoneId: string;
+                        description: string;
+                        contractId: string;
+                        jobId: string;
+                        payee: {
+                            userId: string;
+                            displayName: string;
+                            payoutAccount: string | null;
+                        };
+                        payout: {
+                            account: string;
+                        };
                     };
+                    /** @description What pays for a funding. Null for a decline, and where money that is held moves. */
+                    source: null | ({
+                        /** @enum {string} */
+                        kind: "card";
+                        brand: string;
+                        last4: string;
+                    } | {
+                        /** @enum {string} */
+                        kind: "credits";
+                        brand: null;
+                        last4: null;
+                    });
+                    /** @description Drawn for each showing of the page: no two statements are the same. */
+                    nonce: string;
+                } | {
+                    /** @enum {number} */
+                    v: 1;
+                    /**
+                     * @description The act that this statement is good for, and no other.
+                     * @enum {string}
+                     */
+                    action: "contract_end";
+                    accountId: string;
+                    approvalId: string;
+                    /** @enum {string} */
+                    decision: "confirm" | "decline";
+                    terms: {
+                        contractId: string;
+                        jobId: string;
+                        refunds: {
+                            milestoneId: string;
+                            amountCents: number;
+                            currency: string;
+                            /**
+                             * @description Where the money came from. What a bank takes back no more goes to the account's credits.
+                             * @enum {string}
+                             */
+                            to: "card" | "credits";
+                        }[];
+                    };
+                    /** @description What pays for a funding. Null for a decline, and where money that is held moves. */
+                    source: null | ({
+                        /** @enum {string} */
+                        kind: "card";
+                        brand: string;
+                        last4: string;
+                    } | {
+                        /** @enum {string} */
+                        kind: "credits";
+                        brand: null;
+                        last4: null;
+                    });
                     /** @description Drawn for each showing of the page: no two statements are the same. */
                     nonce: string;
                 };
@@ -744,15 +1111,21 @@ export interface components {
                 /** @description How many people had to sign for the decision to count, when this was signed. */
                 signersRequired: 1 | 2;
             }[];
-            /** @description Every attempt to pay, the oldest first. */
+            /** @description Every attempt to move money, oldest first. */
             payments: {
                 id: string;
+                /** @enum {string} */
+                kind: "charge" | "payout" | "refund";
+                milestoneId: string;
                 /** @enum {string} */
                 status: "succeeded" | "refused";
                 amountCents: number;
                 currency: string;
                 processor: string;
+                /** @description The processor's id of a charge. */
                 intentId: string | null;
+                /** @description The processor's id of a payout or a refund. */
+                sentId: string | null;
                 refusal: null | {
                     code: string;
                     message: string | null;
@@ -767,10 +1140,26 @@ export interface components {
                  * @example 2026-11-23T09:30:00.000Z
                  */
                 resolvedAt: string;
-                /** @description The digests of the statements that it was made for, the oldest first. */
+                /** @description The digests of the statements that it was made for, oldest first. */
                 statements: string[];
             }[];
-            /** @description What was booked; the lines of a movement sum to zero. */
+            /** @description Every entry of the account's credits that the decision made, oldest first. */
+            credits: {
+                id: string;
+                /** @enum {string} */
+                type: "HOLD" | "CAPTURE" | "HOLD_RELEASE" | "REFUND";
+                milestoneId: string;
+                /** @description Signed, on the available balance. */
+                amountCents: number;
+                /**
+                 * Format: date-time
+                 * @example 2026-11-23T09:30:00.000Z
+                 */
+                createdAt: string;
+                /** @description The digests of the statements that it was written for; none where a payment names them. */
+                statements: string[];
+            }[];
+            /** @description What was booked. The lines of a movement sum to zero. */
             ledger: {
                 transactionId: string;
                 line: number;
@@ -782,7 +1171,7 @@ export interface components {
                 index: number;
                 /** @description SHA-256, in hex. */
                 previousDigest: string;
-                /** @description SHA-256 over the RFC 8785 form of the receipt without `signature` and without this. */
+                /** @description SHA-256 over the RFC 8785 form of the receipt without `signature` and without this field. */
                 digest: string;
             };
             /** @description A JSON Web Signature with detached payload: the payload is the RFC 8785 form of the receipt without `signature`. The public keys are at `/.well-known/jwks.json`. */
@@ -835,7 +1224,7 @@ export interface components {
             /** @description The event's `id` in `GET /updates`. */
             eventId: string;
             /** @enum {string} */
-            eventType: "approval.confirmed" | "milestone.status_changed" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received";
+            eventType: "approval.confirmed" | "milestone.status_changed" | "payment.pending" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received";
             /**
              * @description `CANCELLED`: the webhook was disabled before it arrived.
              * @enum {string}
@@ -870,7 +1259,7 @@ export interface components {
         Webhook: {
             id: string;
             url: string;
-            eventTypes: ("approval.confirmed" | "milestone.status_changed" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received")[];
+            eventTypes: ("approval.confirmed" | "milestone.status_changed" | "payment.pending" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received")[];
             /** @enum {string} */
             status: "ACTIVE" | "DISABLED";
             /**
@@ -1129,6 +1518,47 @@ export interface components {
                 status: "NOT_FUNDED" | "ACTIVE_FUNDED" | "PAID" | "REFUNDED" | "CANCELLED";
             };
         };
+        /** @description Only a milestone that is ACTIVE_FUNDED can be released; `details.status` says where this one stands. */
+        MilestoneNotFunded: {
+            /** @description For people: what is wrong, and what to do. */
+            error: string;
+            /** @constant */
+            code: "CONFLICT";
+            requestId: string;
+            details: {
+                /** @constant */
+                reason: "milestone_not_funded";
+                /** @enum {string} */
+                status: "NOT_FUNDED" | "ACTIVE_FUNDED" | "PAID" | "REFUNDED" | "CANCELLED";
+            };
+        };
+        /** @description The payment that funded this is disputed or partly refunded: `details.status`. The money moves once that is decided. */
+        PaymentDisputed: {
+            /** @description For people: what is wrong, and what to do. */
+            error: string;
+            /** @constant */
+            code: "CONFLICT";
+            requestId: string;
+            details: {
+                /** @constant */
+                reason: "payment_disputed";
+                /** @description Where the dispute or refund stands, in the processor's words. */
+                status: string;
+            };
+        };
+        /** @description The payee has no payout account yet. The operator of this service sets it. */
+        PayoutAccountRequired: {
+            /** @description For people: what is wrong, and what to do. */
+            error: string;
+            /** @constant */
+            code: "CONFLICT";
+            requestId: string;
+            details: {
+                /** @constant */
+                reason: "payout_account_required";
+                contractId: string;
+            };
+        };
         /** @description There is no card on file. A human can add one at `details.billingUrl`. */
         PaymentMethodRequired: {
             /** @description For people: what is wrong, and what to do. */
@@ -1143,6 +1573,20 @@ export interface components {
                 billingUrl: string;
             };
         };
+        /** @description A payment for this milestone is in progress. Try again when its outcome is known. */
+        PaymentInProgress: {
+            /** @description For people: what is wrong, and what to do. */
+            error: string;
+            /** @constant */
+            code: "CONFLICT";
+            requestId: string;
+            details: {
+                /** @constant */
+                reason: "payment_in_progress";
+            } & {
+                [key: string]: string;
+            };
+        };
         /** @description A request with this `Idempotency-Key` is still running. Send it again in a moment to learn its answer. */
         RequestInProgress: {
             /** @description For people: what is wrong, and what to do. */
@@ -1153,6 +1597,19 @@ export interface components {
             details: {
                 /** @constant */
                 reason: "request_in_progress";
+            };
+        };
+        /** @description This approval was already decided or has expired. */
+        AlreadyDecided: {
+            /** @description For people: what is wrong, and what to do. */
+            error: string;
+            /** @constant */
+            code: "CONFLICT";
+            requestId: string;
+            details: {
+                /** @constant */
+                reason: "already_decided";
+                status?: string;
             };
         };
         /** @description This approval has no receipt. It hasn’t been confirmed or declined, or that happened before receipts were kept. */
@@ -1179,6 +1636,18 @@ export interface components {
                 /** @constant */
                 reason: "token_limit_reached";
                 limit: number;
+            };
+        };
+        /** @description The account has reached its limit of pending top-ups. Pay for one, or wait until one expires. */
+        TopUpLimitReached: {
+            /** @description For people: what is wrong, and what to do. */
+            error: string;
+            /** @constant */
+            code: "CONFLICT";
+            requestId: string;
+            details: {
+                /** @constant */
+                reason: "top_up_limit_reached";
             };
         };
         /** @description The account has reached its limit of webhooks. Delete one first. */
@@ -1375,6 +1844,219 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Unavailable"] | components["schemas"]["PaymentsPaused"];
+                };
+            };
+        };
+    };
+    requestMilestoneApproval: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example milestone-7-1 */
+                milestoneId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Ask for a milestone's money to be released */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        approval: components["schemas"]["Approval"];
+                        message: string;
+                    };
+                };
+            };
+            /** @description The request is not valid. `details.field` names what to correct. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BadRequest"];
+                };
+            };
+            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthorized"];
+                };
+            };
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing can be requested, confirmed or added until they unfreeze it. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
+                };
+            };
+            /** @description Not found, or you don’t have access to it. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotFound"];
+                };
+            };
+            /** @description The contract has ended: nothing more can be funded or changed under it. / The milestone was cancelled. / Only a milestone that is ACTIVE_FUNDED can be released; `details.status` says where this one stands. / The payment that funded this is disputed or partly refunded: `details.status`. The money moves once that is decided. / The payee has no payout account yet. The operator of this service sets it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContractEnded"] | components["schemas"]["MilestoneCancelled"] | components["schemas"]["MilestoneNotFunded"] | components["schemas"]["PaymentDisputed"] | components["schemas"]["PayoutAccountRequired"];
+                };
+            };
+            /** @description The request body is larger than this call accepts. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyTooLarge"];
+                };
+            };
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. / Too many approvals of this account are pending. Wait until some are decided. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["TooManyPending"];
+                };
+            };
+            /** @description Something went wrong on our side. Quote the request id when you report it. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InternalError"];
+                };
+            };
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. / The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unavailable"] | components["schemas"]["PaymentsPaused"];
+                };
+            };
+        };
+    };
+    withdrawApproval: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 01a207bd-a9c0-7c3e-9b1a-2f6d0c4be8a1 */
+                approvalId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Withdraw a request */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        approval: components["schemas"]["Approval"];
+                    };
+                };
+            };
+            /** @description The request is not valid. `details.field` names what to correct. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BadRequest"];
+                };
+            };
+            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthorized"];
+                };
+            };
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["MadeByAnotherKey"];
+                };
+            };
+            /** @description Not found, or you don’t have access to it. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotFound"];
+                };
+            };
+            /** @description A payment for this milestone is in progress. Try again when its outcome is known. / This approval was already decided or has expired. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PaymentInProgress"] | components["schemas"]["AlreadyDecided"];
+                };
+            };
+            /** @description The request body is larger than this call accepts. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyTooLarge"];
+                };
+            };
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"];
+                };
+            };
+            /** @description Something went wrong on our side. Quote the request id when you report it. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InternalError"];
+                };
+            };
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unavailable"];
                 };
             };
         };
@@ -1840,12 +2522,12 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    /** @description What is to be delivered. Lines of plain text, without control characters, as a human signs it. */
+                    /** @description What is to be delivered. Lines of plain text without control characters, as a human signs them. */
                     description: string;
                     name?: string;
-                    /** @description Dollars, 0.50 to 999,999.99, at most two decimals. A fixed-price contract needs it; else it may be left out, or must be the contract's rate times `volume`, to the nearest cent. */
+                    /** @description Dollars, 0.50 to 999,999.99, at most two decimals. Required in a fixed-price contract. Otherwise leave it out, or send the contract's rate times `volume`, to the nearest cent. */
                     amountUsd?: number;
-                    /** @description Hours or labels. A contract that is paid by the hour or the label needs it. */
+                    /** @description Hours or labels. Required in a contract paid by the hour or the label. */
                     volume?: number;
                     /** @example 2026-12-15 */
                     dueDate?: string | unknown | unknown;
@@ -1961,6 +2643,498 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Unavailable"];
+                };
+            };
+        };
+    };
+    getCredits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Read the account's credits */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        credits: components["schemas"]["Credits"];
+                    };
+                };
+            };
+            /** @description The request is not valid. `details.field` names what to correct. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BadRequest"];
+                };
+            };
+            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthorized"];
+                };
+            };
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
+                };
+            };
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"];
+                };
+            };
+            /** @description Something went wrong on our side. Quote the request id when you report it. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InternalError"];
+                };
+            };
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unavailable"];
+                };
+            };
+        };
+    };
+    listCreditLedger: {
+        parameters: {
+            query?: {
+                /** @description The last `nextCursor`; omit it for the newest entries. */
+                cursor?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description List what moved the credits */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreditLedger"];
+                };
+            };
+            /** @description The request is not valid. `details.field` names what to correct. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BadRequest"];
+                };
+            };
+            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthorized"];
+                };
+            };
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
+                };
+            };
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"];
+                };
+            };
+            /** @description Something went wrong on our side. Quote the request id when you report it. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InternalError"];
+                };
+            };
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unavailable"];
+                };
+            };
+        };
+    };
+    getTopUp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 01a20820-2a40-7c11-8d5e-6b0f9d3a7e25 */
+                topUpId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Read a top-up */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        topUp: components["schemas"]["TopUp"];
+                    };
+                };
+            };
+            /** @description The request is not valid. `details.field` names what to correct. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BadRequest"];
+                };
+            };
+            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthorized"];
+                };
+            };
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
+                };
+            };
+            /** @description Not found, or you don’t have access to it. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotFound"];
+                };
+            };
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"];
+                };
+            };
+            /** @description Something went wrong on our side. Quote the request id when you report it. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InternalError"];
+                };
+            };
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unavailable"];
+                };
+            };
+        };
+    };
+    createTopUp: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1–255 visible characters of your own, kept for 24 hours. The same key and body get the first answer again, with `Idempotent-Replayed: true`: so a call whose answer was lost can be sent once more.
+                 * @example b7c6b1de-7c3e-4b53-9f0b-7a5a3cf0a8f1
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description Dollars, with at most two decimals.
+                     * @example 250
+                     */
+                    amountUsd?: number;
+                    /** @description Another name for `amountUsd`. */
+                    amount?: number;
+                };
+            };
+        };
+        responses: {
+            /** @description Request a top-up */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TopUpAsked"];
+                };
+            };
+            /** @description The request is not valid. `details.field` names what to correct. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BadRequest"];
+                };
+            };
+            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthorized"];
+                };
+            };
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing can be requested, confirmed or added until they unfreeze it. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
+                };
+            };
+            /** @description The account has reached its limit of pending top-ups. Pay for one, or wait until one expires. / A request with this `Idempotency-Key` is still running. Send it again in a moment to learn its answer. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TopUpLimitReached"] | components["schemas"]["RequestInProgress"];
+                };
+            };
+            /** @description The request body is larger than this call accepts. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyTooLarge"];
+                };
+            };
+            /** @description Send the body as `Content-Type: application/json`. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnsupportedMediaType"];
+                };
+            };
+            /** @description This `Idempotency-Key` was sent with another request. Send a new key with a new request. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdempotencyKeyReused"];
+                };
+            };
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"];
+                };
+            };
+            /** @description Something went wrong on our side. Quote the request id when you report it. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InternalError"];
+                };
+            };
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unavailable"];
+                };
+            };
+        };
+    };
+    endContract: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example contract-7 */
+                contractId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description End a contract */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {boolean} */
+                        ok: true;
+                        contractId: string;
+                        /** @enum {string} */
+                        status: "ended";
+                    };
+                };
+            };
+            /** @description End a contract */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        approval: components["schemas"]["Approval"];
+                        message: string;
+                    };
+                };
+            };
+            /** @description The request is not valid. `details.field` names what to correct. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BadRequest"];
+                };
+            };
+            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthorized"];
+                };
+            };
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing can be requested, confirmed or added until they unfreeze it. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
+                };
+            };
+            /** @description Not found, or you don’t have access to it. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotFound"];
+                };
+            };
+            /** @description The contract has ended: nothing more can be funded or changed under it. / A payment for this milestone is in progress. Try again when its outcome is known. / The payment that funded this is disputed or partly refunded: `details.status`. The money moves once that is decided. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContractEnded"] | components["schemas"]["PaymentInProgress"] | components["schemas"]["PaymentDisputed"];
+                };
+            };
+            /** @description The request body is larger than this call accepts. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BodyTooLarge"];
+                };
+            };
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. / Too many approvals of this account are pending. Wait until some are decided. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["TooManyPending"];
+                };
+            };
+            /** @description Something went wrong on our side. Quote the request id when you report it. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InternalError"];
+                };
+            };
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. / The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unavailable"] | components["schemas"]["PaymentsPaused"];
                 };
             };
         };
@@ -2129,6 +3303,82 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Unauthorized"];
+                };
+            };
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimited"];
+                };
+            };
+            /** @description Something went wrong on our side. Quote the request id when you report it. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InternalError"];
+                };
+            };
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unavailable"];
+                };
+            };
+        };
+    };
+    listPendingPayments: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description List the payments that are pending */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        payments: components["schemas"]["PendingPayment"][];
+                    };
+                };
+            };
+            /** @description The request is not valid. `details.field` names what to correct. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BadRequest"];
+                };
+            };
+            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unauthorized"];
+                };
+            };
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScopeMissing"];
                 };
             };
             /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
@@ -2538,7 +3788,7 @@ export interface operations {
                      */
                     url: string;
                     /** @description The token needs the read scope of each. A type that is named twice is taken once. */
-                    eventTypes: ("approval.confirmed" | "milestone.status_changed" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received")[];
+                    eventTypes: ("approval.confirmed" | "milestone.status_changed" | "payment.pending" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received")[];
                 };
             };
         };

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import formBody from "@fastify/formbody";
 import type { FastifyReply, FastifyRequest } from "fastify";
+import type { RequestDeps } from "../approvals/request-service.ts";
 import type { BillingDeps } from "../billing/service.ts";
 import type { Logo } from "../config/logo.ts";
 import type { App } from "../http/app.ts";
@@ -17,6 +18,7 @@ import { cardRoutes } from "./billing/card-routes.ts";
 import { sandboxCheckoutRoutes } from "./billing/sandbox-checkout-routes.ts";
 import { sandboxRoutes } from "./billing/sandbox-routes.ts";
 import { topUpRoutes } from "./billing/top-up-routes.ts";
+import { contractRoutes } from "./contracts/contract-routes.ts";
 import { type ClaimPageDeps, claimRoutes } from "./entry/claim-routes.ts";
 import { inviteRoutes } from "./entry/invite-routes.ts";
 import type { LinkDeps } from "./entry/link-view.ts";
@@ -50,7 +52,8 @@ export type WebDeps = SessionDeps &
   WebhookDeps &
   MemberPageDeps &
   ClaimPageDeps &
-  ReceiptPageDeps;
+  ReceiptPageDeps &
+  RequestDeps;
 
 /** The pages for people (CONTRACT.md §7), and what they are drawn with. GET changes nothing. */
 export async function webRoutes(
@@ -67,6 +70,7 @@ export async function webRoutes(
   claimRoutes(app, deps);
   approvalPageRoutes(app, deps);
   receiptPageRoutes(app, deps);
+  contractRoutes(app, deps);
   billingRoutes(app, deps);
   topUpRoutes(app, deps);
   if (deps.processor.cardForm === undefined) {

@@ -103,6 +103,7 @@ export async function createPageStates(site: Site): Promise<PageState[]> {
     passkeyStates,
     pendingStates,
     receiptStates,
+    contractStates,
   ];
   return (await Promise.all(some(groups, 1).map((create) => create(site)))).flat();
 }
@@ -162,7 +163,7 @@ async function approvalStates(site: Site): Promise<PageState[]> {
 }
 
 /** What the operator or an agent wrote is long, turned around, and out to mislead. */
-async function hostileState(site: Site): Promise<PageState[]> {
+async function hostileState(site: Site): Promise<(PageState & { contract: string })[]> {
   const { app } = site;
   const fixture = await createFixture(app);
   const { account, contract, milestone } = fixture;
@@ -180,8 +181,8 @@ async function hostileState(site: Site): Promise<PageState[]> {
   const { body } = await fund(app, fixture.token, milestone);
   const { cookie } = await createHuman(app, account);
   return [
-    { name: "waiting-hostile", path: `/approvals/${body.approval.id}`, cookie },
-    { name: "inbox-hostile", path: "/approvals", cookie },
+    { name: "waiting-hostile", path: `/approvals/${body.approval.id}`, cookie, contract },
+    { name: "inbox-hostile", path: "/approvals", cookie, contract },
   ];
 }
 
@@ -198,6 +199,42 @@ async function receiptStates(site: Site): Promise<PageState[]> {
     { name: "receipt-paid", path: `${story.path}/receipt`, cookie: story.cookie },
     { name: "receipt-hostile", path: `${path}/receipt`, cookie },
     { name: "receipt-none", path: `${waiting.path}/receipt`, cookie: waiting.cookie },
+  ];
+}
+
+async function contractStates(site: Site): Promise<PageState[]> {
+  const { app } = site;
+  const story = await begin(site);
+  const { account, contract, milestone, cookie } = story;
+  const viewer = await createHuman(app, account, "viewer");
+  await decide(site, story, "confirm");
+  for (const [i, then] of ["fund", "decline", "cancel", "none"].entries()) {
+    const id = `${milestone}-${i}`;
+    await createMilestone(app, story, id);
+    if (then === "cancel") await operate(app, "POST", `/accounts/${account}/milestones/${id}/cancel`);
+    if (then !== "fund" && then !== "decline") continue;
+    const { body } = await fund(app, story.token, id);
+    if (then === "decline")
+      await decide(site, { ...story, path: `/approvals/${body.approval.id}` }, "decline");
+  }
+  const path = `/contracts/${contract}`;
+  const nobody = `acct-without-${account}`;
+  await operate(app, "PUT", `/accounts/${nobody}`, { name: "Acme", claimed: true });
+  const empty = await createHuman(app, nobody);
+  const frozen = await begin(site);
+  await operate(app, "PUT", `/accounts/${frozen.account}`, { frozen: true });
+  const [hostile] = await hostileState(site);
+  const hostilePath = `/contracts/${hostile?.contract ?? ""}`;
+  const press = (name: RegExp) => (page: Page) => page.getByRole("button", { name }).click();
+  return [
+    { name: "contracts", path: "/contracts", cookie },
+    { name: "contracts-empty", path: "/contracts", cookie: empty.cookie },
+    { name: "contract", path, cookie },
+    { name: "contract-viewer", path, cookie: viewer.cookie },
+    { name: "contract-rejected", path, cookie, act: press(/^Release/) },
+    { name: "contract-end", path: `${path}/end`, cookie },
+    { name: "contract-frozen", path: `/contracts/${frozen.contract}`, cookie: frozen.cookie },
+    { name: "contract-hostile", path: hostilePath, cookie: hostile?.cookie ?? "" },
   ];
 }
 

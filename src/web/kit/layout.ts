@@ -130,6 +130,7 @@ function missedRenewal({ method, url }: FastifyRequest): Html {
 
 const SECTIONS = [
   { path: "/approvals", name: "Approvals" },
+  { path: "/contracts", name: "Contracts" },
   { path: "/billing", name: "Billing" },
   { path: "/settings", name: "Settings" },
 ] as const;
