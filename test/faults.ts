@@ -364,7 +364,7 @@ export const FAULTS: readonly Fault[] = [
     title: "is given to one of many at once",
   },
   {
-    file: "migrations/20261125T0410_create_webhooks.ts",
+    file: "migrations/20261130T0240_create_webhooks.ts",
     find: "create unique index webhooks_leased",
     replace: "create index webhooks_leased",
     test: "test/webhooks/leases.test.ts",
@@ -504,14 +504,14 @@ export const FAULTS: readonly Fault[] = [
     title: "reads what others have committed",
   },
   {
-    file: "migrations/20261125T0920_create_receipts.ts",
-    find: '    "receipts",\n    "payments",',
-    replace: '    "payments",',
+    file: "migrations/20261130T0220_create_receipts.ts",
+    find: "before truncate on receipts",
+    replace: "before truncate on account_heads",
     test: "test/receipts/append-only.test.ts",
     title: "refuse UPDATE, DELETE and TRUNCATE",
   },
   {
-    file: "migrations/20261130T0800_add_operator_acts.ts",
+    file: "migrations/20261130T0140_create_contracts.ts",
     find: "create trigger contracts_held before update on contracts\n    for each row when (",
     replace: "create trigger contracts_held before update on contracts\n    for each row when (false and",
     test: "test/operator/held-money.test.ts",

@@ -1,14 +1,12 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { type Kysely, sql } from "kysely";
+import { sql } from "kysely";
 import { afterAll, describe, expect, test } from "vitest";
-import { up as addTokenRoots } from "../../migrations/20261125T1000_add_token_roots.ts";
 import { type Connection, connect, type Db } from "../../src/database/connection.ts";
 import { migrate, pendingMigrations } from "../../src/database/migrate.ts";
-import { asOwner, cloneDatabase, emptyDatabase } from "../support/clones.ts";
-import { call, createFixture, operate } from "../support/fixtures.ts";
+import { cloneDatabase, emptyDatabase } from "../support/clones.ts";
 import { runProgram } from "../support/process.ts";
-import { serviceEnvironment, startService } from "../support/service.ts";
+import { serviceEnvironment } from "../support/service.ts";
 
 const FILES = (await readdir(join(import.meta.dirname, "../../migrations")))
   .map((file) => file.replace(/\.ts$/, ""))
@@ -53,27 +51,6 @@ describe("migrating", () => {
     expect(await pendingMigrations(openDatabase(url))).toEqual([]);
     expect(await run()).toMatchObject(done);
   });
-});
-
-test("tokens that were minted before get the first of their line as their root", async () => {
-  const url = await cloneDatabase();
-  const { app } = await startService({}, url);
-  const db = openDatabase(asOwner(url));
-  const { account, token } = await createFixture(app);
-  const mint = async (by: string) =>
-    (await call(app, "POST", "/api/public/v1/tokens", { token: by, body: {} })).body;
-  const child = await mint(token);
-  const grandchild = await mint(child.token);
-  await operate(app, "POST", `/accounts/${account}/tokens`, { name: "Sister", scopes: [] });
-  const listRoots = () => db.selectFrom("tokens").select(["id", "root_id"]).orderBy("id").execute();
-  const roots = await listRoots();
-  expect(roots.filter(({ root_id }) => root_id !== null).map(({ id }) => id)).toEqual([
-    child.metadata.id,
-    grandchild.metadata.id,
-  ]);
-  await sql`alter table tokens drop column root_id`.execute(db);
-  await addTokenRoots(db as unknown as Kysely<unknown>);
-  expect(await listRoots()).toEqual(roots);
 });
 
 describe("keys", async () => {

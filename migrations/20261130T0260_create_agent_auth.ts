@@ -1,15 +1,12 @@
 import { type Kysely, sql } from "kysely";
 
-/**
- * Agents that come by themselves: what each registered, and the claim by which a human takes its account on.
- * Frozen: what has run somewhere is never edited; the next change is a new file.
- */
+/** Agents that register themselves, and the attempts of people to claim their accounts. */
 export async function up(db: Kysely<unknown>): Promise<void> {
   for (const statement of statements) await sql.raw(statement).execute(db);
 }
 
 const statements = [
-  // One for an account, as its secrets carry the account: they are looked up by it, then compared.
+  // One for each account. Its secrets name the account: the row is found by it, then the digests are compared.
   `create table agent_registrations (
     account_id uuid primary key references accounts,
     token_id uuid not null,

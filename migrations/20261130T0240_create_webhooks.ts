@@ -1,12 +1,12 @@
 import { type Kysely, sql } from "kysely";
 
-/** Who wants to be told of an account's events, and what they are still to be told. */
+/** Webhooks, and the deliveries of events to them. */
 export async function up(db: Kysely<unknown>): Promise<void> {
   for (const statement of statements) await sql.raw(statement).execute(db);
 }
 
 const statements = [
-  // A webhook is a queue: what is due, and what a process leases, is a webhook and not a delivery.
+  // A webhook is a queue of deliveries. A process leases the webhook, not a delivery.
   `create table webhooks (
     account_id uuid not null references accounts,
     id uuid not null,
@@ -45,9 +45,9 @@ const statements = [
     check ((lease is null) = (leased_until is null)),
     check (lease is null or due_at is not null)
   )`,
-  // By lane: those that hang are not read past to find those that answer.
+  // By priority: finding a webhook that answers does not read past those that hang.
   `create index webhooks_due on webhooks ((slow_since is not null), due_at) where due_at is not null`,
-  // One process at a time sends to a receiver, whichever of its webhooks it is for.
+  // One process at a time sends to a receiver, for all of its webhooks.
   `create unique index webhooks_leased on webhooks (account_id, origin) where lease is not null`,
   `create index webhooks_deleted on webhooks (account_id, id) where status = 'DELETED'`,
   `create table webhook_deliveries (
@@ -71,12 +71,12 @@ const statements = [
     check ((status = 'PENDING') = (resolved_at is null)),
     check (attempted_at >= created_at and resolved_at >= created_at)
   )`,
-  // An event is delivered to a webhook under one id, for ever. Lists go by it too.
+  // An event has one delivery id for each webhook. Lists read by this index too.
   `create unique index webhook_deliveries_event on webhook_deliveries (account_id, webhook_id, event_number)`,
   `create index webhook_deliveries_due on webhook_deliveries (account_id, webhook_id, due_at, event_number)
     where status = 'PENDING'`,
   `create index webhook_deliveries_oldest on webhook_deliveries (created_at)`,
-  // What is sent is the same on every attempt.
+  // Every attempt sends the same body.
   `create trigger webhook_deliveries_body before update on webhook_deliveries
     for each row when (
       (old.account_id, old.id, old.webhook_id, old.event_number, old.event_type, old.body, old.created_at)

@@ -1,21 +1,19 @@
 import { type Kysely, sql } from "kysely";
 
-/**
- * Who signs in, with what, from where; what they are mailed; and what an owner must consent to.
- * Frozen: what has run somewhere is never edited; the next change is a new file.
- */
+/** Users, their passwords and sessions, password resets, and the outbox of mail. */
 export async function up(db: Kysely<unknown>): Promise<void> {
-  for (const statement of [...people, ...ours, ...mails, ...invitations])
-    await sql.raw(statement).execute(db);
+  for (const statement of [...users, ...sessions, ...resets, ...mails]) await sql.raw(statement).execute(db);
 }
 
-const people = [
+const users = [
   `create schema auth`,
   `create table auth.users (
     id text primary key,
     name text not null,
     email text not null unique check (email = lower(email)),
-    created_at timestamptz not null default now()
+    created_at timestamptz not null default now(),
+    password_unverified_since timestamptz,
+    signed_in_at timestamptz
   )`,
   // Argon2id, as a PHC string.
   `create table auth.passwords (
@@ -23,7 +21,10 @@ const people = [
     hash text not null check (hash like '$argon2id$%'),
     changed_at timestamptz not null
   )`,
-  // Digests are SHA-256 of what the cookie holds. All times are the database's.
+];
+
+const sessions = [
+  // Digests are SHA-256 of the token in the cookie. All times are the database's.
   `create table auth.sessions (
     id text primary key,
     token_digest bytea not null unique check (octet_length(token_digest) = 32),
@@ -40,10 +41,19 @@ const people = [
   )`,
   `create index sessions_of_user on auth.sessions (user_id)`,
   `create index sessions_oldest on auth.sessions (started_at)`,
+  // The last sign-in outlives the session. A trigger writes it, so no way of signing in can forget it.
+  `create function auth.note_sign_in() returns trigger language plpgsql as $$
+    begin
+      update auth.users set signed_in_at = new.started_at where id = new.user_id;
+      return null;
+    end $$`,
+  `create trigger sessions_noted after insert on auth.sessions
+    for each row execute function auth.note_sign_in()`,
 ];
 
-const ours = [
-  // Whoever asks for a reset leaves a row, known or not; a sweep finds out, so that the answer tells nothing.
+const resets = [
+  // Every request for a reset writes a row, whether or not the email belongs to a user. A sweep looks it up later, so the
+  // answer does not reveal which emails are known.
   `create table auth.resets (
     id uuid primary key,
     email text not null check (char_length(email) <= 254),
@@ -57,7 +67,7 @@ const ours = [
     check ((user_id is null) = (digest is null) and (user_id is null) = (expires_at is null))
   )`,
   `create index resets_requested on auth.resets (requested_at)`,
-  // The shape that rate-limiter-flexible wants.
+  // The columns that rate-limiter-flexible requires.
   `create table auth.attempts (
     key varchar(255) primary key,
     points integer not null default 0,
@@ -83,11 +93,5 @@ const mails = [
     check (sent_at is null or failed_at is null)
   )`,
   `create index mails_due on mails (urgent desc, due_at) where sent_at is null and failed_at is null`,
-];
-
-const invitations = [
-  `alter table invitations
-    add column consented_at timestamptz,
-    add column consented_by text,
-    add constraint invitations_consent check ((consented_at is null) = (consented_by is null))`,
+  `create index mails_ended on mails (least(sent_at, failed_at))`,
 ];

@@ -1,12 +1,12 @@
 import { type Kysely, sql } from "kysely";
 
-/** The audit: who did what to which subject, from where. Append-only. */
+/** Audit entries: who did what to which subject, from where. Append-only. */
 export async function up(db: Kysely<unknown>): Promise<void> {
-  for (const statement of audit) await sql.raw(statement).execute(db);
+  for (const statement of statements) await sql.raw(statement).execute(db);
 }
 
-// No foreign keys: an entry outlives what it names. What belongs to no account stands under the nil UUID.
-const audit = [
+const statements = [
+  // No foreign keys: an entry outlives its subject. Entries of no account have the nil UUID.
   `create table audit_entries (
     account_id uuid not null,
     id uuid not null,

@@ -1,13 +1,14 @@
 import { type Kysely, sql } from "kysely";
 
-/** An account's credits: the entries, the balances that they sum up to, and the top-ups that people pay. */
+/** An account's credits: top-ups that people pay, the entries, and the balances that the entries sum up to. */
 export async function up(db: Kysely<unknown>): Promise<void> {
-  for (const statement of [...topUps, ...entries, ...signatures, ...balances, ...ledger, ...sandbox])
+  for (const statement of [...topUps, ...entries, ...signatures, ...balances])
     await sql.raw(statement).execute(db);
 }
 
-// `session_number` is the number of the processor's key: the next one is used only once the session before is known to be unpaid.
 const topUps = [
+  // `session_number` is the number of the processor's key. The next one is used only once the session before is known to
+  // be unpaid.
   `create table top_ups (
     account_id uuid not null references accounts,
     id uuid not null,
@@ -36,7 +37,7 @@ const topUps = [
   `create unique index top_ups_intent on top_ups (account_id, intent_id) where intent_id is not null`,
   `create trigger top_ups_processor before insert or update of processor on top_ups
     for each row execute function require_processor()`,
-  // What was asked stays. A top-up that expired may still turn out to be paid; one that is completed stays so.
+  // The request does not change. An expired top-up may still turn out to be paid; a completed one is final.
   `create trigger top_ups_kept before update on top_ups
     for each row when (
       old.status = 'COMPLETED'
@@ -46,18 +47,11 @@ const topUps = [
         (new.account_id, new.id, new.amount_cents, new.currency, new.asked_by, new.created_at, new.expires_at)
     ) execute function refuse_change()`,
   `create trigger top_ups_stay before delete on top_ups for each row execute function refuse_change()`,
-  // Money that went back of a top-up's payment is a reversal, like that of a milestone's payment.
-  `alter table reversals alter column payment_id drop not null`,
-  `alter table reversals add column top_up_id uuid`,
-  `alter table reversals add foreign key (account_id, top_up_id) references top_ups (account_id, id)`,
-  `alter table reversals add check (num_nonnulls(payment_id, top_up_id) = 1)`,
-  `create index reversals_of_top_up on reversals (account_id, top_up_id) where top_up_id is not null`,
-  `alter table processor_events add column session_id text`,
 ];
 
-// `amount_cents` moves the available balance, `reserved_cents` the reserved one. Entries are numbered in their account, so that
-// a page of them misses none.
 const entries = [
+  // `amount_cents` changes the available balance, `reserved_cents` the reserved one. Entries are numbered in their
+  // account, so that no page of a list misses one.
   `create table credit_entries (
     account_id uuid not null references accounts,
     id uuid not null,
@@ -83,6 +77,7 @@ const entries = [
     foreign key (account_id, contract_id) references contracts (account_id, id),
     foreign key (account_id, milestone_id) references milestones (account_id, id),
     foreign key (account_id, top_up_id) references top_ups (account_id, id),
+    -- An entry that ends a hold takes back exactly what the hold reserved.
     foreign key (account_id, hold_entry_id, closed_cents)
       references credit_entries (account_id, id, reserved_cents),
     check (
@@ -102,7 +97,7 @@ const entries = [
     check (type <> 'TOP_UP' or top_up_id is not null),
     check (type <> 'ADJUSTMENT' or note is not null)
   )`,
-  // Credits pay for a milestone once, and a hold ends once.
+  // Credits fund a milestone at most once, and a hold ends at most once.
   `create unique index credit_holds on credit_entries (account_id, milestone_id) where type = 'HOLD'`,
   `create unique index credit_holds_closed on credit_entries (account_id, hold_entry_id)
     where hold_entry_id is not null`,
@@ -110,12 +105,14 @@ const entries = [
   `create unique index credit_top_ups on credit_entries (account_id, top_up_id) where type = 'TOP_UP'`,
   `create index credit_entries_of_approval on credit_entries (account_id, approval_id)
     where approval_id is not null`,
+  `create index credit_entries_lately on credit_entries (account_id, created_at)
+    where type in ('HOLD', 'HOLD_RELEASE')`,
   `create trigger credit_entries_kept before update or delete on credit_entries
     for each row execute function refuse_change()`,
 ];
 
-// The signatures that credits moved for, where no attempt at the processor names them.
 const signatures = [
+  // The signatures that credits moved for, where no attempt at the processor names them.
   `create table credit_signatures (
     account_id uuid not null,
     entry_id uuid not null,
@@ -129,12 +126,10 @@ const signatures = [
   )`,
   `create trigger credit_signatures_kept before update or delete on credit_signatures
     for each row execute function refuse_change()`,
-  `create index credit_entries_lately on credit_entries (account_id, created_at)
-    where type in ('HOLD', 'HOLD_RELEASE')`,
 ];
 
-// The balances are written by the entries alone: what they sum up to, at every moment.
 const balances = [
+  // Only the trigger on the entries writes balances: they equal the sum of the entries at every moment.
   `create table credit_balances (
     account_id uuid primary key references accounts,
     available_cents bigint not null default 0,
@@ -144,7 +139,7 @@ const balances = [
   `create trigger credit_balances_begin_empty before insert on credit_balances
     for each row when (new.available_cents <> 0 or new.reserved_cents <> 0 or new.last_entry <> 0)
     execute function refuse_change()`,
-  // At depth 0 the statement is the service's own, and not that of the trigger on the entries.
+  // At depth 0 the statement comes from the service, not from the trigger on the entries.
   `create trigger credit_balances_derived before update on credit_balances
     for each row when (
       pg_trigger_depth() = 0
@@ -173,31 +168,4 @@ const balances = [
     end $$`,
   `create trigger credit_entries_summed after insert on credit_entries
     for each row execute function add_to_credit_balance()`,
-];
-
-// A movement is booked for a payment, for a credit entry, or for both.
-const ledger = [
-  `alter table ledger_entries alter column payment_id drop not null`,
-  `alter table ledger_entries add column credit_entry_id uuid`,
-  `alter table ledger_entries add foreign key (account_id, credit_entry_id)
-    references credit_entries (account_id, id)`,
-  `alter table ledger_entries add check (num_nonnulls(payment_id, credit_entry_id) >= 1)`,
-  `create index ledger_entries_of_credit on ledger_entries (account_id, credit_entry_id)
-    where credit_entry_id is not null`,
-];
-
-const sandbox = [
-  `create table sandbox.checkout_sessions (
-    id text primary key,
-    account_id uuid not null,
-    idempotency_key text not null unique,
-    amount_cents bigint not null,
-    currency text not null,
-    status text not null check (status in ('open', 'complete', 'expired')),
-    intent_id text references sandbox.intents,
-    metadata jsonb not null,
-    return_url text not null,
-    created_at timestamptz not null,
-    check ((status = 'complete') = (intent_id is not null))
-  )`,
 ];
