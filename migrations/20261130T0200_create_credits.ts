@@ -61,7 +61,7 @@ const entries = [
     ),
     amount_cents bigint not null,
     reserved_cents bigint not null,
-    closed_cents bigint generated always as (-reserved_cents) stored,
+    closed_cents bigint not null generated always as (-reserved_cents) stored,
     hold_entry_id uuid,
     approval_id uuid,
     job_id text,

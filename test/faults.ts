@@ -511,6 +511,20 @@ export const FAULTS: readonly Fault[] = [
     title: "refuse UPDATE, DELETE and TRUNCATE",
   },
   {
+    file: "migrations/20261130T0200_create_credits.ts",
+    find: "bigint not null generated",
+    replace: "bigint generated",
+    test: "test/database/schema.test.ts",
+    title: "docs/schema.sql is the schema that the migrations create",
+  },
+  {
+    file: "src/database/schema.ts",
+    find: "  revoked_at: Date | null;",
+    replace: "  revoked_at: Date;",
+    test: "test/database/schema.test.ts",
+    title: "declares every column of the database with its type, and no other",
+  },
+  {
     file: "migrations/20261130T0140_create_contracts.ts",
     find: "create trigger contracts_held before update on contracts\n    for each row when (",
     replace: "create trigger contracts_held before update on contracts\n    for each row when (false and",

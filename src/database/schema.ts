@@ -492,6 +492,7 @@ export type ProcessorEventsTable = {
 
 /** One row: in which run of the server the processor was searched last, and until when nothing is lost. */
 export type ProcessorSearchTable = {
+  id: Generated<true>;
   run: Generated<string>;
   seen_at: Generated<Date>;
 };
@@ -791,6 +792,7 @@ export type OperatorEventsTable = {
 
 /** One row, locked by the process that appends to the operator's feed. */
 export type OperatorHeadTable = {
+  id: Generated<true>;
   first_event: number;
   last_event: number;
   /** As in `account_heads`, and how many there were. */
@@ -800,6 +802,7 @@ export type OperatorHeadTable = {
 
 /** One row at most: where the operator's feed is sent, and how far. */
 export type OperatorWebhookTable = {
+  id: Generated<true>;
   url: string;
   /** Encrypted, as is the next. */
   secret: Buffer;
