@@ -1252,7 +1252,7 @@ export interface components {
                 retryAfterSeconds: number;
             };
         };
-        /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+        /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
         Unavailable: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1368,7 +1368,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. / The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. / The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1456,7 +1456,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1553,7 +1553,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1633,7 +1633,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1722,7 +1722,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1810,7 +1810,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1954,7 +1954,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2019,7 +2019,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2084,7 +2084,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2149,7 +2149,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2216,7 +2216,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2338,7 +2338,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2435,7 +2435,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2511,7 +2511,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2632,7 +2632,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2720,7 +2720,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2819,7 +2819,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2913,7 +2913,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3024,7 +3024,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3132,7 +3132,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
