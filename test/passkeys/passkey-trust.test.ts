@@ -82,7 +82,7 @@ describe("whoever has come in by a mailed link", () => {
     const page = `${PASSKEYS}/${await idOf(planted)}`;
     const form_token = hiddenValue(await open(app, page, ada), `${page}/remove`);
     expect((await submit(app, `${page}/remove`, { form_token }, ada)).status).toBe(303);
-    expect((await (await accept())()).headers.location).toBe("/approvals");
+    expect((await (await accept())()).headers.location).toBe("/invite?said=joined");
   });
 
   test("nor with the first one that the person ever has", async () => {
