@@ -270,7 +270,7 @@ describe.skipIf(browser === undefined)("a person with a passkey, in a browser", 
       await expect.poll(() => heading(page)).toBe("$450.00 USD paid");
       await press(second);
       await expect.poll(() => heading(second)).toBe("$450.00 USD paid");
-      expect(await textOf(second.getByRole("alert"))).toContain("decided already");
+      expect(await textOf(second.getByRole("alert"))).toContain("already decided");
       expect(authenticator.answered()).toBe(1);
       await expectPaidOnce(story);
     });
