@@ -93,7 +93,7 @@ export interface paths {
         };
         /**
          * Read the receipt of a decided approval
-         * @description What was asked, by whom, what a person signed and how they proved to be there, what was paid; linked to the account's receipt before it, and signed by this service. Keep it: it can be checked without this service, now and in years, against a key from `/.well-known/jwks.json` that you keep with it.
+         * @description Says what was asked for and by whom, what a person signed and how they proved their presence, and what was paid. It is linked to the account's previous receipt and signed by this service. Keep it with a key from `/.well-known/jwks.json`: then you can check it without this service, now and in years.
          */
         get: operations["getReceipt"];
         put?: never;
@@ -135,7 +135,7 @@ export interface paths {
         };
         /**
          * List contracts
-         * @description The account's contracts, newest first, each with its milestones: all of them. A list of more than about 8 MiB is not cut short but refused, with `list_too_large`: narrow it by `jobId` or `status`, or read contracts one by one, which always works. Works before the claim.
+         * @description All contracts of the account, newest first, each with its milestones. A list of more than about 8 MiB is refused with `list_too_large`, not cut short: narrow it by `jobId` or `status`, or read contracts one by one. Works before the claim.
          */
         get: operations["listContracts"];
         put?: never;
@@ -177,9 +177,9 @@ export interface paths {
         put?: never;
         /**
          * Add a milestone to a contract
-         * @description Moves no money: the milestone is `NOT_FUNDED` until a human confirms what `POST /milestones/{milestoneId}/fund` asks. By the hour or the label its amount is the contract's rate times `volume`, to the nearest cent, half a cent up.
+         * @description Moves no money: the milestone is `NOT_FUNDED` until a human confirms a request by `POST /milestones/{milestoneId}/fund`. In a contract paid by the hour or the label, the amount is the rate times `volume`, rounded to the nearest cent, half a cent up.
          *
-         *     A contract has at most 1,000 milestones, with at most 1 MiB of names and descriptions, those that were cancelled or refunded aside.
+         *     A contract has at most 1,000 milestones, with at most 1 MiB of names and descriptions. Cancelled and refunded milestones do not count.
          */
         post: operations["createMilestone"];
         delete?: never;
@@ -445,7 +445,7 @@ export interface paths {
         };
         /**
          * Read a webhook
-         * @description A webhook that is `DISABLED` says why; delete it, and make it anew.
+         * @description `disabledReason` says why a webhook is `DISABLED`; delete it and create a new one.
          */
         get: operations["getWebhook"];
         put?: never;
@@ -572,7 +572,7 @@ export interface components {
             scopes: string[];
             claimed: boolean;
         };
-        /** @description What is funded. Use of it is metered by the operator, who reports changes in the feed. */
+        /** @description What is funded. The operator meters its use and reports changes in the feed. */
         Budget: {
             contractId: string;
             /** @enum {string} */
@@ -686,7 +686,7 @@ export interface components {
              * @example 2026-11-23T09:30:00.000Z
              */
             dueDate: string | null;
-            /** @description A human's co-signature is pending on it. */
+            /** @description Whether a human's co-signature is pending on it. */
             pendingApproval: boolean;
             needsReview: boolean;
             invoiceId: string | null;
@@ -735,7 +735,7 @@ export interface components {
                 country: string | null;
                 profilePath: string | null;
             };
-            /** @description In their order; cancelled and refunded ones are left out. */
+            /** @description By number. Cancelled and refunded milestones are left out. */
             milestones: components["schemas"]["Milestone"][];
         };
         ContractWithBudget: {
@@ -777,7 +777,7 @@ export interface components {
                 country: string | null;
                 profilePath: string | null;
             };
-            /** @description In their order; cancelled and refunded ones are left out. */
+            /** @description By number. Cancelled and refunded milestones are left out. */
             milestones: components["schemas"]["Milestone"][];
             budget: components["schemas"]["Budget"];
         };
@@ -800,7 +800,7 @@ export interface components {
             };
         };
         Me: {
-            /** @description The human behind the account: its first owner. Null fields: nobody has taken it on yet. */
+            /** @description The human behind the account: its first owner. Null fields: the account has no owner yet. */
             actor: {
                 userId: string | null;
                 email: string | null;
@@ -864,7 +864,7 @@ export interface components {
                 status: "confirmed" | "declined";
                 /** @enum {string} */
                 coSign: "session" | "passkey";
-                /** @description The sum within 24 hours from which two people had to sign, at the request; null: none. */
+                /** @description The sum within 24 hours from which two people had to sign, when the approval was requested; null: no limit. */
                 secondSignerFromCents: number | null;
                 contractId: string;
                 milestoneId: string | null;
@@ -884,7 +884,7 @@ export interface components {
                  * @example 2026-11-23T09:30:00.000Z
                  */
                 resolvedAt: string;
-                /** @description What came of it, as `GET /approvals/{approvalId}` says. */
+                /** @description The result, as in `GET /approvals/{approvalId}`. */
                 result: {
                     [key: string]: unknown;
                 } | null;
@@ -935,7 +935,7 @@ export interface components {
                 name: string;
                 preview: string;
             };
-            /** @description Everything that people signed, the oldest first: after a refused card there is one more. Those that no payment names came to nothing. */
+            /** @description Every statement that people signed, oldest first. A refused card leads to another one. A statement that no payment names had no effect. */
             statements: {
                 /** @description SHA-256, in hex. */
                 digest: string;
@@ -1111,7 +1111,7 @@ export interface components {
                 /** @description How many people had to sign for the decision to count, when this was signed. */
                 signersRequired: 1 | 2;
             }[];
-            /** @description Every attempt to move money, the oldest first. */
+            /** @description Every attempt to move money, oldest first. */
             payments: {
                 id: string;
                 /** @enum {string} */
@@ -1140,10 +1140,10 @@ export interface components {
                  * @example 2026-11-23T09:30:00.000Z
                  */
                 resolvedAt: string;
-                /** @description The digests of the statements that it was made for, the oldest first. */
+                /** @description The digests of the statements that it was made for, oldest first. */
                 statements: string[];
             }[];
-            /** @description Every entry of the account's credits that the decision made, the oldest first. */
+            /** @description Every entry of the account's credits that the decision made, oldest first. */
             credits: {
                 id: string;
                 /** @enum {string} */
@@ -1159,7 +1159,7 @@ export interface components {
                 /** @description The digests of the statements that it was written for; none where a payment names them. */
                 statements: string[];
             }[];
-            /** @description What was booked; the lines of a movement sum to zero. */
+            /** @description What was booked. The lines of a movement sum to zero. */
             ledger: {
                 transactionId: string;
                 line: number;
@@ -1171,7 +1171,7 @@ export interface components {
                 index: number;
                 /** @description SHA-256, in hex. */
                 previousDigest: string;
-                /** @description SHA-256 over the RFC 8785 form of the receipt without `signature` and without this. */
+                /** @description SHA-256 over the RFC 8785 form of the receipt without `signature` and without this field. */
                 digest: string;
             };
             /** @description A JSON Web Signature with detached payload: the payload is the RFC 8785 form of the receipt without `signature`. The public keys are at `/.well-known/jwks.json`. */
@@ -1397,7 +1397,7 @@ export interface components {
                 reason: "account_frozen";
             };
         };
-        /** @description There is no such thing, or it is not yours to see. */
+        /** @description Not found, or you don't have access to it. */
         NotFound: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1599,7 +1599,7 @@ export interface components {
                 reason: "request_in_progress";
             };
         };
-        /** @description This approval has been decided already, or has lapsed. */
+        /** @description This approval has already been decided, or it has expired. */
         AlreadyDecided: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1612,7 +1612,7 @@ export interface components {
                 status?: string;
             };
         };
-        /** @description There is no receipt: nobody has confirmed or declined this approval, or they did before receipts were kept. */
+        /** @description There is no receipt. This approval has not been confirmed or declined, or that happened before receipts were kept. */
         NoReceipt: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1625,7 +1625,7 @@ export interface components {
                 approvalId: string;
             };
         };
-        /** @description The account has as many active tokens as it may have. Revoke one first. */
+        /** @description The account has reached its limit of active tokens. Revoke one first. */
         TokenLimitReached: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1650,7 +1650,7 @@ export interface components {
                 reason: "top_up_limit_reached";
             };
         };
-        /** @description The account has as many webhooks as it may have. Delete one first. */
+        /** @description The account has reached its limit of webhooks. Delete one first. */
         WebhookLimitReached: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1663,7 +1663,7 @@ export interface components {
                 limit: number;
             };
         };
-        /** @description This webhook is disabled. Delete it, and make it anew. */
+        /** @description This webhook is disabled. Delete it and create a new one. */
         WebhookDisabled: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1686,7 +1686,7 @@ export interface components {
                 retryAfterSeconds: number;
             };
         };
-        /** @description Too many approvals of this account wait for a human. Let them be decided first. */
+        /** @description Too many approvals of this account are pending. Wait until a human has decided some of them. */
         TooManyPending: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1792,7 +1792,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1819,7 +1819,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account wait for a human. Let them be decided first. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account are pending. Wait until a human has decided some of them. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1899,7 +1899,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1926,7 +1926,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account wait for a human. Let them be decided first. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account are pending. Wait until a human has decided some of them. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2005,7 +2005,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2014,7 +2014,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description Money is moving for this milestone right now. Try again when its outcome is known. / This approval has been decided already, or has lapsed. */
+            /** @description Money is moving for this milestone right now. Try again when its outcome is known. / This approval has already been decided, or it has expired. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2111,7 +2111,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2199,7 +2199,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2208,7 +2208,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description There is no receipt: nobody has confirmed or declined this approval, or they did before receipts were kept. */
+            /** @description There is no receipt. This approval has not been confirmed or declined, or that happened before receipts were kept. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2465,7 +2465,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2522,12 +2522,12 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    /** @description What is to be delivered. Lines of plain text, without control characters, as a human signs it. */
+                    /** @description What is to be delivered. Lines of plain text without control characters, as a human signs them. */
                     description: string;
                     name?: string;
-                    /** @description Dollars, 0.50 to 999,999.99, at most two decimals. A fixed-price contract needs it; else it may be left out, or must be the contract's rate times `volume`, to the nearest cent. */
+                    /** @description Dollars, 0.50 to 999,999.99, at most two decimals. Required in a fixed-price contract. Otherwise leave it out, or send the contract's rate times `volume`, to the nearest cent. */
                     amountUsd?: number;
-                    /** @description Hours or labels. A contract that is paid by the hour or the label needs it. */
+                    /** @description Hours or labels. Required in a contract paid by the hour or the label. */
                     volume?: number;
                     /** @example 2026-12-15 */
                     dueDate?: string | unknown | unknown;
@@ -2573,7 +2573,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2851,7 +2851,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3083,7 +3083,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3110,7 +3110,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account wait for a human. Let them be decided first. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account are pending. Wait until a human has decided some of them. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3543,7 +3543,7 @@ export interface operations {
                     "application/json": components["schemas"]["AccountFrozen"] | components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description The account has as many active tokens as it may have. Revoke one first. */
+            /** @description The account has reached its limit of active tokens. Revoke one first. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3649,7 +3649,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3837,7 +3837,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
                 };
             };
-            /** @description The account has as many webhooks as it may have. Delete one first. */
+            /** @description The account has reached its limit of webhooks. Delete one first. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3943,7 +3943,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4033,7 +4033,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4136,7 +4136,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4229,7 +4229,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4238,7 +4238,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description This webhook is disabled. Delete it, and make it anew. */
+            /** @description This webhook is disabled. Delete it and create a new one. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4337,7 +4337,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description There is no such thing, or it is not yours to see. */
+            /** @description Not found, or you don't have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4346,7 +4346,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description This webhook is disabled. Delete it, and make it anew. */
+            /** @description This webhook is disabled. Delete it and create a new one. */
             409: {
                 headers: {
                     [name: string]: unknown;

@@ -20,7 +20,6 @@ const NO_DATABASE = "postgres://none@127.0.0.1:1/none";
 const BY_ANY_CALL: readonly ProblemName[] = ["method_not_allowed", "origin_refused"];
 /** Problems that only people meet, on pages. */
 const BY_PEOPLE: readonly ProblemName[] = [
-  "second_person_missing",
   "session_ended",
   "form_refused",
   "not_permitted",
@@ -37,6 +36,7 @@ const BY_PEOPLE: readonly ProblemName[] = [
   "act_signature_required",
   "own_passkey_required",
   "second_person_missing",
+  "top_up_ended",
 ];
 /** Problems that only calls of the operator's API meet. */
 const BY_OPERATORS: readonly ProblemName[] = [

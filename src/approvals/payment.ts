@@ -26,7 +26,7 @@ import {
 import { hasSignerLeft, listExecutingOf } from "./store.ts";
 import { findHalt, SubmissionHeld } from "./submission.ts";
 
-export { InDoubt, isOpen, newLease, type PaymentDeps, shortenWaits } from "./steps.ts";
+export { InDoubt, isOpen, type PaymentDeps, shortenWaits } from "./steps.ts";
 
 /** How often, and how many times, somebody who waits for the outcome looks whether another has found it out. */
 const LOOK = { every: 250, times: 12 };

@@ -23,7 +23,6 @@ export {
   findLatestPayment,
   findPayment,
   findPaymentByIntent,
-  findPaymentBySent,
   insertMovement,
   insertPayment,
   isAttempt,

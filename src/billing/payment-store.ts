@@ -61,22 +61,6 @@ export function findPaymentByIntent(
     .executeTakeFirst();
 }
 
-/** The payout or refund that the processor knows by this id. */
-export function findPaymentBySent(
-  db: Db,
-  accountId: string,
-  kind: PaymentKind,
-  sentId: string,
-): Promise<PaymentRow | undefined> {
-  return db
-    .selectFrom("payments")
-    .where("account_id", "=", accountId)
-    .where("kind", "=", kind)
-    .where("sent_id", "=", sentId)
-    .select(COLUMNS)
-    .executeTakeFirst();
-}
-
 /** The charge that brought a milestone's money; `undefined`: credits did, or nothing has yet. */
 export function findCharge(db: Db, accountId: string, milestoneId: string): Promise<PaymentRow | undefined> {
   return db

@@ -27,10 +27,10 @@ const ROLES = {
     ...words("to token validators verifier waiters wire"),
   ],
   rules: words(
-    "service attempt booking charge payout refund refusal returns sending steps decide events funding payment reversals signer submission",
+    "service attempt booking charge credits payout refund refusal returns sending steps decide events funding payment reversals signer submission",
   ),
   outside: words(
-    "acts answers calls errors gate server tools form forms view deliveries paths amount words routes jobs page pages",
+    "acts answers caller calls errors gate server tools form forms section view deliveries paths amount words routes jobs page pages",
   ),
   kit: words("assets layout memberships presence reversals signing site wording zone"),
 };

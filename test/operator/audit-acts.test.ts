@@ -146,9 +146,47 @@ const ACTS: Act[] = [
     route: "DELETE /webhook",
     entry: { action: "operator_webhook_deleted", before: { url: "https://example.com/hook" } },
   },
+  {
+    route: "POST /accounts/:accountId/milestones/:milestoneId/fund",
+    given: async () => {
+      await operate("PUT", "/pause", { paymentsPaused: false });
+      await operate("POST", `/accounts/${account}/payment-methods`, { paymentMethod: "pm_card_visa" });
+      const milestone = { contractId: "c2", description: "Label", amountUsd: 450 };
+      const contract = { title: "More", jobId: "job-2", paymentType: "FIXED_PRICE", freelancer: MARIA };
+      await operate("PUT", `/accounts/${account}/contracts/c2`, contract);
+      await operate("PUT", `/accounts/${account}/milestones/m2`, milestone);
+      return { milestoneId: "m2" };
+    },
+    entry: { action: "approval_requested", subject: { kind: "approval", id: expect.any(String) } },
+  },
+  {
+    route: "POST /accounts/:accountId/approvals/:approvalId/withdraw",
+    given: async () => ({ approvalId: (await findRow("approvals")).id }),
+    entry: { action: "approval_withdrawn", subject: { kind: "approval", id: expect.any(String) } },
+  },
+  {
+    route: "POST /accounts/:accountId/milestones/:milestoneId/approve",
+    given: async () => {
+      const freelancer = { ...MARIA, payoutAccount: "acct_1Maria" };
+      await operate("PUT", `/accounts/${account}/contracts/c2`, { freelancer });
+      await db
+        .updateTable("milestones")
+        .set({ status: "ACTIVE_FUNDED" })
+        .where("account_id", "=", accountKey(account))
+        .where("id", "=", "m2")
+        .execute();
+      return { milestoneId: "m2" };
+    },
+    entry: { action: "approval_requested", subject: { kind: "approval", id: expect.any(String) } },
+  },
+  {
+    route: "POST /accounts/:accountId/contracts/:contractId/end",
+    given: async () => ({ contractId: "c2" }),
+    entry: { action: "approval_requested", subject: { kind: "approval", id: expect.any(String) } },
+  },
 ];
 
-const findRow = (table: "payment_methods" | "tokens" | "members") =>
+const findRow = (table: "approvals" | "payment_methods" | "tokens" | "members") =>
   db.selectFrom(table).where("account_id", "=", accountKey(account)).select("id").executeTakeFirstOrThrow();
 
 /** The operator's routes that change something, as Fastify lists them. */

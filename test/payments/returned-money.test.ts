@@ -2,6 +2,13 @@ import { describe, expect, test } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
 import { receiveProcessorEvent } from "../../src/approvals/processor-events.ts";
 import type { ProcessorEvent } from "../../src/billing/processor.ts";
+import { createSandbox } from "../../src/billing/sandbox.ts";
+import {
+  failRefund,
+  listRefunds,
+  listTransfers,
+  reverseTransfer,
+} from "../../src/billing/sandbox-outgoing-store.ts";
 import { newId } from "../../src/lib/ids.ts";
 import {
   askEnd,
@@ -15,7 +22,7 @@ import {
   setPayoutAccount,
 } from "../support/escrow.ts";
 import { findDisagreements, openStripeRails } from "../support/rails.ts";
-import { startService } from "../support/service.ts";
+import { PUBLIC_URL, startService } from "../support/service.ts";
 import { confirmNow, readOutcome } from "../support/stories.ts";
 
 const rails = await openStripeRails();
@@ -135,4 +142,36 @@ describe("money that comes back after it was booked", () => {
     expect(await readMilestones(app, escrow)).toEqual(["PAID"]);
     expect(sentBy(stripe.books.transfers, escrow).filter(({ reversed }) => !reversed)).toHaveLength(1);
   });
+});
+
+test("The sandbox plays both: a refund and a payout that come back after they had succeeded", async () => {
+  const service = await startService();
+  const sandbox = {
+    db: service.db,
+    config: service.config,
+    processor: createSandbox(service.db, PUBLIC_URL),
+    logger: createLogger("silent"),
+  };
+  const tellSandbox = (kind: "payout" | "refund", id: string) =>
+    receiveProcessorEvent(sandbox, {
+      id: newId(),
+      type: "",
+      intentId: null,
+      setupId: null,
+      sessionId: null,
+      sent: { kind, id },
+      accountId: null,
+    });
+  const refunded = await createEscrow(service.app, sandbox);
+  await confirmNow(sandbox, await askEnd(service.app, refunded));
+  const paid = await createEscrow(service.app, sandbox);
+  await confirmNow(sandbox, await askRelease(service.app, paid));
+  const [refund] = await listRefunds(service.db, { since: new Date(0) });
+  const [transfer] = await listTransfers(service.db, { since: new Date(0) });
+  await failRefund(service.db, refund?.id ?? "", "expired_or_canceled_card");
+  await reverseTransfer(service.db, transfer?.id ?? "");
+  await tellSandbox("refund", refund?.id ?? "");
+  await tellSandbox("payout", transfer?.id ?? "");
+  expect(await readMilestones(service.app, refunded)).toEqual(["REFUNDED"]);
+  expect(await readMilestones(service.app, paid)).toEqual(["ACTIVE_FUNDED"]);
 });
