@@ -1,5 +1,4 @@
 import { type AccountEventType, EVENT_SCOPES } from "../events/schemas.ts";
-import type { TokenAccess } from "../http/access.ts";
 import { Problem } from "../lib/problems.ts";
 import { coversScope } from "../lib/scopes.ts";
 
@@ -22,10 +21,3 @@ export function assertMayRead({ scopes }: Reader, eventTypes: readonly string[],
     "The token needs the scope to read each of the webhook's event types: all of `details.requiredScopes`.",
   );
 }
-
-/** What calls about webhooks take, before what their events' types do. */
-export const WEBHOOKS_ACCESS = {
-  by: "token",
-  scopes: ["webhooks:manage"],
-  feature: "public_api_webhooks",
-} as const satisfies TokenAccess;
