@@ -279,7 +279,7 @@ export function refundMilestone(trx: Trx, accountId: string, id: string, now: Da
   return milestoneStore.moveMilestone(trx, accountId, id, { from: "ACTIVE_FUNDED", to: "REFUNDED", now });
 }
 
-/** Marks a paid milestone as funded again, when its payout has come back. `false`: it is not paid. */
+/** Marks a paid milestone as funded again, after its payout was returned. @returns `false` when it is not paid */
 export function returnMilestone(trx: Trx, accountId: string, id: string, now: Date): Promise<boolean> {
   return milestoneStore.moveMilestone(trx, accountId, id, { from: "PAID", to: "ACTIVE_FUNDED", now });
 }
@@ -292,7 +292,7 @@ export function endContract(trx: Trx, accountId: string, id: string, now: Date):
   return store.endContract(trx, accountId, id, now);
 }
 
-/** A contract, held alone until the transaction ends, and what may keep it from ending. `undefined`: there is none. */
+/** Locks a contract exclusively, and reads what may keep it from ending. @returns `undefined` when there is none */
 export async function holdContract(
   trx: Trx,
   accountId: string,

@@ -68,7 +68,7 @@ export function lockContract(trx: Trx, accountId: string, id: string): Promise<C
     .executeTakeFirst();
 }
 
-/** The contract of a milestone, held against its end and against changes of its terms, or alone. */
+/** Locks a milestone's contract: shared, against its end and changes of its terms, or exclusively. */
 export async function holdContractOf(
   trx: Trx,
   accountId: string,
