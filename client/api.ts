@@ -1287,7 +1287,7 @@ export interface components {
                 field?: string;
             };
         };
-        /** @description The cursor lies beyond the last event. Go on from `details.latestCursor`. */
+        /** @description The cursor is beyond the last event. Continue from `details.latestCursor`. */
         CursorAhead: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1302,7 +1302,7 @@ export interface components {
                 latestCursor: string;
             };
         };
-        /** @description Events after the cursor are no longer kept. Go on from `details.oldestCursor`. */
+        /** @description Events after the cursor are no longer kept. Continue from `details.oldestCursor`. */
         CursorExpired: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1325,7 +1325,7 @@ export interface components {
             code: "UNAUTHORIZED";
             requestId: string;
         };
-        /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. */
+        /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
         ScopeMissing: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1385,7 +1385,7 @@ export interface components {
                 reason: "made_by_another_key";
             };
         };
-        /** @description The operator of this service has frozen this account. Nothing new can be asked for, confirmed or added until they end that. */
+        /** @description The operator of this service has frozen this account. Nothing can be requested, confirmed or added until they unfreeze it. */
         AccountFrozen: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1397,7 +1397,7 @@ export interface components {
                 reason: "account_frozen";
             };
         };
-        /** @description Not found, or you don't have access to it. */
+        /** @description Not found, or you don’t have access to it. */
         NotFound: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1452,7 +1452,7 @@ export interface components {
                 contractId: string;
             };
         };
-        /** @description This contract is paid by volume and has no rate yet, so that no amount can be worked out. The operator sets it. */
+        /** @description This contract is paid by volume and has no rate yet, so no amount can be worked out. The operator sets the rate. */
         ContractRateMissing: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1464,7 +1464,7 @@ export interface components {
                 reason: "contract_rate_missing";
             };
         };
-        /** @description The contract has as many milestones as it may have, or as much text in them. Those that are not needed can be cancelled by the operator; more go into another contract. */
+        /** @description The contract has reached its limit of milestones or of text in them. The operator can cancel those that are not needed, or create another contract. */
         MilestoneLimitReached: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1573,7 +1573,7 @@ export interface components {
                 billingUrl: string;
             };
         };
-        /** @description Money is moving for this milestone right now. Try again when its outcome is known. */
+        /** @description A payment for this milestone is in progress. Try again when its outcome is known. */
         PaymentInProgress: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1599,7 +1599,7 @@ export interface components {
                 reason: "request_in_progress";
             };
         };
-        /** @description This approval has already been decided, or it has expired. */
+        /** @description This approval was already decided or has expired. */
         AlreadyDecided: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1612,7 +1612,7 @@ export interface components {
                 status?: string;
             };
         };
-        /** @description There is no receipt. This approval has not been confirmed or declined, or that happened before receipts were kept. */
+        /** @description This approval has no receipt. It hasn’t been confirmed or declined, or that happened before receipts were kept. */
         NoReceipt: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1638,7 +1638,7 @@ export interface components {
                 limit: number;
             };
         };
-        /** @description The account has as many pending top-ups as it may have. Pay for one, or wait until one expires. */
+        /** @description The account has reached its limit of pending top-ups. Pay for one, or wait until one expires. */
         TopUpLimitReached: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1675,7 +1675,7 @@ export interface components {
                 reason: "webhook_disabled";
             };
         };
-        /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+        /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
         RateLimited: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1686,7 +1686,7 @@ export interface components {
                 retryAfterSeconds: number;
             };
         };
-        /** @description Too many approvals of this account are pending. Wait until a human has decided some of them. */
+        /** @description Too many approvals of this account are pending. Wait until some are decided. */
         TooManyPending: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1721,7 +1721,7 @@ export interface components {
                 retryAfterSeconds: number;
             };
         };
-        /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+        /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
         Unavailable: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1783,7 +1783,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing new can be asked for, confirmed or added until they end that. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing can be requested, confirmed or added until they unfreeze it. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1792,7 +1792,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1819,7 +1819,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account are pending. Wait until a human has decided some of them. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. / Too many approvals of this account are pending. Wait until some are decided. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1837,7 +1837,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. / The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. / The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1890,7 +1890,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing new can be asked for, confirmed or added until they end that. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing can be requested, confirmed or added until they unfreeze it. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1899,7 +1899,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1926,7 +1926,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account are pending. Wait until a human has decided some of them. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. / Too many approvals of this account are pending. Wait until some are decided. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1944,7 +1944,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. / The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. / The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1996,7 +1996,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2005,7 +2005,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2014,7 +2014,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description Money is moving for this milestone right now. Try again when its outcome is known. / This approval has already been decided, or it has expired. */
+            /** @description A payment for this milestone is in progress. Try again when its outcome is known. / This approval was already decided or has expired. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2032,7 +2032,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2050,7 +2050,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2102,7 +2102,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2111,7 +2111,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2120,7 +2120,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2138,7 +2138,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2190,7 +2190,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2199,7 +2199,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2208,7 +2208,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description There is no receipt. This approval has not been confirmed or declined, or that happened before receipts were kept. */
+            /** @description This approval has no receipt. It hasn’t been confirmed or declined, or that happened before receipts were kept. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2217,7 +2217,7 @@ export interface operations {
                     "application/json": components["schemas"]["NoReceipt"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2235,7 +2235,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2270,7 +2270,7 @@ export interface operations {
                     "application/json": components["schemas"]["Updates"];
                 };
             };
-            /** @description The request is not valid. `details.field` names what to correct. / The cursor lies beyond the last event. Go on from `details.latestCursor`. / Events after the cursor are no longer kept. Go on from `details.oldestCursor`. */
+            /** @description The request is not valid. `details.field` names what to correct. / The cursor is beyond the last event. Continue from `details.latestCursor`. / Events after the cursor are no longer kept. Continue from `details.oldestCursor`. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2288,7 +2288,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2297,7 +2297,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2315,7 +2315,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2368,7 +2368,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2386,7 +2386,7 @@ export interface operations {
                     "application/json": components["schemas"]["ListTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2404,7 +2404,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2456,7 +2456,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2465,7 +2465,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2474,7 +2474,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2492,7 +2492,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2564,7 +2564,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing new can be asked for, confirmed or added until they end that. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing can be requested, confirmed or added until they unfreeze it. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2573,7 +2573,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2582,7 +2582,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description The contract has ended: nothing more can be funded or changed under it. / This contract is paid by volume and has no rate yet, so that no amount can be worked out. The operator sets it. / The contract has as many milestones as it may have, or as much text in them. Those that are not needed can be cancelled by the operator; more go into another contract. / A request with this `Idempotency-Key` is still running. Send it again in a moment to learn its answer. */
+            /** @description The contract has ended: nothing more can be funded or changed under it. / This contract is paid by volume and has no rate yet, so no amount can be worked out. The operator sets the rate. / The contract has reached its limit of milestones or of text in them. The operator can cancel those that are not needed, or create another contract. / A request with this `Idempotency-Key` is still running. Send it again in a moment to learn its answer. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2618,7 +2618,7 @@ export interface operations {
                     "application/json": components["schemas"]["IdempotencyKeyReused"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2636,7 +2636,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2685,7 +2685,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2694,7 +2694,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2712,7 +2712,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2763,7 +2763,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2772,7 +2772,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2790,7 +2790,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2842,7 +2842,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2851,7 +2851,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2860,7 +2860,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2878,7 +2878,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2943,7 +2943,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing new can be asked for, confirmed or added until they end that. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing can be requested, confirmed or added until they unfreeze it. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2952,7 +2952,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
                 };
             };
-            /** @description The account has as many pending top-ups as it may have. Pay for one, or wait until one expires. / A request with this `Idempotency-Key` is still running. Send it again in a moment to learn its answer. */
+            /** @description The account has reached its limit of pending top-ups. Pay for one, or wait until one expires. / A request with this `Idempotency-Key` is still running. Send it again in a moment to learn its answer. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2988,7 +2988,7 @@ export interface operations {
                     "application/json": components["schemas"]["IdempotencyKeyReused"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3006,7 +3006,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3074,7 +3074,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing new can be asked for, confirmed or added until they end that. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing can be requested, confirmed or added until they unfreeze it. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3083,7 +3083,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3092,7 +3092,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description The contract has ended: nothing more can be funded or changed under it. / Money is moving for this milestone right now. Try again when its outcome is known. / The payment that funded this is disputed or partly refunded: `details.status`. The money moves once that is decided. */
+            /** @description The contract has ended: nothing more can be funded or changed under it. / A payment for this milestone is in progress. Try again when its outcome is known. / The payment that funded this is disputed or partly refunded: `details.status`. The money moves once that is decided. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3110,7 +3110,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. / Too many approvals of this account are pending. Wait until a human has decided some of them. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. / Too many approvals of this account are pending. Wait until some are decided. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3128,7 +3128,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. / The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. / The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3175,7 +3175,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3193,7 +3193,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3240,7 +3240,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3258,7 +3258,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3305,7 +3305,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3323,7 +3323,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3372,7 +3372,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3381,7 +3381,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3399,7 +3399,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3448,7 +3448,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3466,7 +3466,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3534,7 +3534,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description The operator of this service has frozen this account. Nothing new can be asked for, confirmed or added until they end that. / This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. */
+            /** @description The operator of this service has frozen this account. Nothing can be requested, confirmed or added until they unfreeze it. / This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3570,7 +3570,7 @@ export interface operations {
                     "application/json": components["schemas"]["UnsupportedMediaType"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3588,7 +3588,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3640,7 +3640,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3649,7 +3649,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3667,7 +3667,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3685,7 +3685,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3734,7 +3734,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3743,7 +3743,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3761,7 +3761,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3828,7 +3828,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3864,7 +3864,7 @@ export interface operations {
                     "application/json": components["schemas"]["UnsupportedMediaType"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3882,7 +3882,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3934,7 +3934,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3943,7 +3943,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3952,7 +3952,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3970,7 +3970,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4024,7 +4024,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4033,7 +4033,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4051,7 +4051,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4069,7 +4069,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4127,7 +4127,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4136,7 +4136,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4145,7 +4145,7 @@ export interface operations {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4163,7 +4163,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4220,7 +4220,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4229,7 +4229,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4256,7 +4256,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4274,7 +4274,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4328,7 +4328,7 @@ export interface operations {
                     "application/json": components["schemas"]["Unauthorized"];
                 };
             };
-            /** @description This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
+            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4337,7 +4337,7 @@ export interface operations {
                     "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
                 };
             };
-            /** @description Not found, or you don't have access to it. */
+            /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4364,7 +4364,7 @@ export interface operations {
                     "application/json": components["schemas"]["BodyTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then go on. */
+            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4382,7 +4382,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service cannot answer right now. Nothing was lost; try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;

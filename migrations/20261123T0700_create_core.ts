@@ -74,9 +74,9 @@ const accounts = [
     preview text not null,
     scopes text[] not null,
     minted_by uuid,
-    maker_kind text not null default 'operator' check (maker_kind in ('operator', 'person', 'agent')),
+    maker_kind text not null default 'operator' check (maker_kind in ('operator', 'person', 'agent', 'member')),
     maker_name text,
-    operators_own boolean not null default false,
+    secretless boolean not null default false,
     created_at timestamptz not null,
     last_used_at timestamptz,
     expires_at timestamptz check (expires_at > created_at),
@@ -86,8 +86,6 @@ const accounts = [
     check ((maker_kind = 'person') = (maker_name is not null))
   )`,
   `create unique index tokens_digest on tokens (account_id, digest)`,
-  // Under this one the operator asks for approvals. Its secret was never told to anybody.
-  `create unique index tokens_operators_own on tokens (account_id) where operators_own and revoked_at is null`,
   `create table payment_methods (
     account_id uuid not null references accounts,
     id text not null check (char_length(id) between 1 and 255),

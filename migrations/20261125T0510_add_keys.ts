@@ -24,6 +24,9 @@ const repeats = [
 const tokens = [
   `alter table tokens add column minted_by_user text,
     add constraint tokens_minter check (minted_by is null or minted_by_user is null)`,
+  // Under these the operator and members request approvals themselves. Nobody has their secrets.
+  `create unique index tokens_secretless on tokens (account_id, coalesce(minted_by_user, ''))
+    where secretless and revoked_at is null`,
   `create index tokens_minted_by on tokens (account_id, minted_by) where minted_by is not null`,
 ];
 

@@ -79,13 +79,35 @@ export async function holdToken(
   return own !== undefined && statusOf(own, now) === "active" ? own : undefined;
 }
 
-/** By what the operator's own token of an account is looked up, which is made at its first use (CONTRACT.md §8). */
+/** The credential of the token under which the operator requests approvals (CONTRACT.md §8). Created at its first use. */
 export function operatorCredential(db: Db, accountId: string): Promise<Credential> {
   return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
-    const own = { id: newId(), name: "The operator", preview: "operator", digest: randomBytes(DIGEST_BYTES) };
-    return { accountId, digest: await store.openOperatorsOwn(trx, accountId, own, now) };
+    const own = { name: "The operator", preview: "operator", userId: null };
+    return openSecretless(trx, accountId, own, await readClock(trx));
   });
+}
+
+/**
+ * The credential of the token under which a member requests approvals on pages (CONTRACT.md §8). Created at its first use.
+ * The caller holds the member.
+ */
+export function memberCredential(
+  trx: Trx,
+  accountId: string,
+  { userId, name }: { userId: string; name: string },
+  now: Date,
+): Promise<Credential> {
+  return openSecretless(trx, accountId, { name, preview: "member", userId }, now);
+}
+
+async function openSecretless(
+  trx: Trx,
+  accountId: string,
+  own: Pick<store.Secretless, "name" | "preview" | "userId">,
+  now: Date,
+): Promise<Credential> {
+  const token = { ...own, id: newId(), digest: randomBytes(DIGEST_BYTES) };
+  return { accountId, digest: await store.openSecretless(trx, accountId, token, now) };
 }
 
 /**

@@ -37,7 +37,7 @@ export function listTokens(db: Db, accountId: string, shown: Shown) {
 }
 
 function isShown(accountId: string, { now, ended }: Shown) {
-  return sql<boolean>`not t.operators_own and (
+  return sql<boolean>`not t.secretless and (
     (t.revoked_at is null and (t.expires_at is null or t.expires_at > ${now}))
     or t.id = any(array(
       select e.id from tokens e
@@ -90,7 +90,7 @@ export function countActiveTokens(
     .selectFrom("tokens")
     .where("account_id", "=", accountId)
     .where("revoked_at", "is", null)
-    .where("operators_own", "=", false)
+    .where("secretless", "=", false)
     .where((where) => where.or([where("expires_at", "is", null), where("expires_at", ">", now)]))
     .select((select) => [
       select.fn.countAll<number>().as("all"),
@@ -180,7 +180,7 @@ export function listKeys(db: Db, accountId: string, shown: Shown): Promise<KeyRo
 export function findKey(db: Db, accountId: string, id: string): Promise<KeyRow | undefined> {
   return selectKeys(db, accountId)
     .where("t.id", "=", id)
-    .where("t.operators_own", "=", false)
+    .where("t.secretless", "=", false)
     .executeTakeFirst();
 }
 
@@ -226,24 +226,31 @@ export async function findAsker(db: Db, accountId: string, tokenId: string): Pro
   return (await row.executeTakeFirst())?.asker;
 }
 
-/** The token under which the operator asks, with a digest of which nobody has the secret; made where there is none. */
-export async function openOperatorsOwn(
+export type Secretless = {
+  id: string;
+  name: string;
+  preview: string;
+  digest: Buffer;
+  /** The member who requests approvals under it; null: the operator. */
+  userId: string | null;
+};
+
+/** Finds or creates the token under which the operator or a member requests approvals. @returns its digest */
+export async function openSecretless(
   trx: Trx,
   accountId: string,
-  { id, name, preview, digest }: { id: string; name: string; preview: string; digest: Buffer },
+  { id, name, preview, digest, userId }: Secretless,
   now: Date,
 ): Promise<Buffer> {
-  await sql`
-    insert into tokens (account_id, id, name, digest, preview, scopes, maker_kind, operators_own, created_at)
-    values (${accountId}, ${id}, ${name}, ${digest}, ${preview}, '{}', 'operator', true, ${now})
-    on conflict (account_id) where operators_own and revoked_at is null do nothing`.execute(trx);
-  const own = await trx
-    .selectFrom("tokens")
-    .where("account_id", "=", accountId)
-    .where("operators_own", "=", true)
-    .where("revoked_at", "is", null)
-    .select("digest")
-    .executeTakeFirstOrThrow();
+  const { rows } = await sql<{ digest: Buffer }>`
+    insert into tokens (account_id, id, name, digest, preview, scopes, maker_kind, minted_by_user, secretless, created_at)
+    values (${accountId}, ${id}, ${name}, ${digest}, ${preview}, '{}', ${userId === null ? "operator" : "member"},
+      ${userId}, true, ${now})
+    on conflict (account_id, coalesce(minted_by_user, '')) where secretless and revoked_at is null
+      do update set name = excluded.name
+    returning digest`.execute(trx);
+  const [own] = rows;
+  if (own === undefined) throw new TypeError("an upsert returns its row");
   return own.digest;
 }
 
@@ -253,6 +260,7 @@ export async function listLiveTokensOfUser(db: Db, accountId: string, userId: st
     .selectFrom("tokens")
     .where("account_id", "=", accountId)
     .where("minted_by_user", "=", userId)
+    .where("secretless", "=", false)
     .where("revoked_at", "is", null)
     .select("id")
     .execute();
@@ -265,6 +273,7 @@ export async function listTokensOfUser(db: Db, accountId: string, userId: string
     .selectFrom("tokens")
     .where("account_id", "=", accountId)
     .where("minted_by_user", "=", userId)
+    .where("secretless", "=", false)
     .select("id")
     .execute();
   return rows.map(({ id }) => id);

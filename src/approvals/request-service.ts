@@ -20,7 +20,12 @@ import type { Approval } from "./schemas.ts";
 import * as store from "./store.ts";
 import { hasLapsed, toApproval } from "./wire.ts";
 
-export type RequestDeps = { db: Db; config: { publicUrl: string; approvalTtlSeconds: number } };
+export type RequestDeps = {
+  db: Db;
+  config: { publicUrl: string; approvalTtlSeconds: number };
+  /** Holds the person who requests, in the request's transaction, before anything else is locked. */
+  holdPerson?: (trx: Trx, now: Date) => Promise<unknown>;
+};
 
 /** An approval that waits for a human, or a contract that has ended at once. */
 export type EndAnswer = { approval: Approval } | { ended: true; contractId: string };
@@ -131,6 +136,7 @@ function asToken<T>(
 ): Promise<T | undefined> {
   return inTransaction(deps.db, async (trx) => {
     const now = await readClock(trx);
+    await deps.holdPerson?.(trx, now);
     if ((await holdToken(trx, grant, now)) === undefined) return undefined;
     return work({ deps, trx, grant, now });
   });

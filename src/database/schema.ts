@@ -204,7 +204,7 @@ export type InvitationsTable = {
   consented_by: string | null;
 };
 
-export type TokenMakerKind = "operator" | "person" | "agent";
+export type TokenMakerKind = "operator" | "person" | "agent" | "member";
 
 export type TokensTable = {
   account_id: string;
@@ -219,12 +219,15 @@ export type TokensTable = {
   root_id: string | null;
   /** The person who minted it on a page, by their user id. Neither: the operator, or the service itself. */
   minted_by_user: string | null;
-  /** Who made its root: the operator, a person, or an agent that registered itself. Minted tokens have their root's. */
+  /**
+   * Who made its root: the operator, a person, an agent that registered itself, or a member who requests approvals on
+   * pages. Minted tokens have their root's.
+   */
   maker_kind: Generated<TokenMakerKind>;
   /** The person's name, as it was then. */
   maker_name: Generated<string | null>;
-  /** Under this one the operator asks for approvals: nobody has its secret, and no list shows it. */
-  operators_own: Generated<boolean>;
+  /** The operator or a member requests approvals under it: nobody has its secret, and no list shows it. */
+  secretless: Generated<boolean>;
   created_at: Date;
   last_used_at: Date | null;
   expires_at: Date | null;

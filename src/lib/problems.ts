@@ -8,13 +8,13 @@ const catalogue = {
   cursor_ahead: [
     400,
     "BAD_REQUEST",
-    "The cursor lies beyond the last event. Go on from `details.latestCursor`.",
+    "The cursor is beyond the last event. Continue from `details.latestCursor`.",
     true,
   ],
   cursor_expired: [
     400,
     "BAD_REQUEST",
-    "Events after the cursor are no longer kept. Go on from `details.oldestCursor`.",
+    "Events after the cursor are no longer kept. Continue from `details.oldestCursor`.",
     true,
   ],
   unauthorized: [
@@ -22,11 +22,11 @@ const catalogue = {
     "UNAUTHORIZED",
     "A valid API token is required: send it as `Authorization: Bearer ot_pat_…`.",
   ],
-  session_ended: [401, "UNAUTHORIZED", "You are signed out, so nothing was done. Sign in and try again."],
+  session_ended: [401, "UNAUTHORIZED", "You’re signed out, so nothing was done. Sign in and try again."],
   scope_missing: [
     403,
     "FORBIDDEN",
-    "This token lacks a scope that the call needs. A human can mint one that has it at `details.tokensUrl`.",
+    "This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`.",
   ],
   feature_disabled: [
     403,
@@ -36,12 +36,12 @@ const catalogue = {
   form_refused: [
     403,
     "FORBIDDEN",
-    "This form was not sent from a current page of this site. Open the page again, and send it from there.",
+    "This form has expired or was not sent from this site. Reload the page and send it again.",
   ],
   origin_refused: [
     403,
     "FORBIDDEN",
-    "This address is for programs, and not for pages of another site. Call it without an `Origin` header.",
+    "This address is for programs, not for pages of another site. Call it without an `Origin` header.",
   ],
   account_claim_required: [
     403,
@@ -58,15 +58,15 @@ const catalogue = {
   account_frozen: [
     403,
     "FORBIDDEN",
-    "The operator of this service has frozen this account. Nothing new can be asked for, confirmed or added until they end that.",
+    "The operator of this service has frozen this account. Nothing can be requested, confirmed or added until they unfreeze it.",
     true,
   ],
-  not_permitted: [403, "FORBIDDEN", "Your role in this account does not allow that. Ask an owner."],
-  not_found: [404, "NOT_FOUND", "Not found, or you don't have access to it."],
+  not_permitted: [403, "FORBIDDEN", "Your role in this account doesn’t allow this. Ask an owner."],
+  not_found: [404, "NOT_FOUND", "Not found, or you don’t have access to it."],
   method_not_allowed: [
     405,
     "BAD_REQUEST",
-    "This address does not take that method. The `Allow` header lists those it takes.",
+    "This address does not accept that method. The `Allow` header lists the methods that it accepts.",
   ],
   body_too_large: [413, "BAD_REQUEST", "The request body is larger than this call accepts."],
   idempotency_key_reused: [
@@ -84,13 +84,13 @@ const catalogue = {
   contract_rate_missing: [
     409,
     "CONFLICT",
-    "This contract is paid by volume and has no rate yet, so that no amount can be worked out. The operator sets it.",
+    "This contract is paid by volume and has no rate yet, so no amount can be worked out. The operator sets the rate.",
     true,
   ],
   milestone_limit_reached: [
     409,
     "CONFLICT",
-    "The contract has as many milestones as it may have, or as much text in them. Those that are not needed can be cancelled by the operator; more go into another contract.",
+    "The contract has reached its limit of milestones or of text in them. The operator can cancel those that are not needed, or create another contract.",
     true,
   ],
   list_too_large: [
@@ -139,7 +139,7 @@ const catalogue = {
   payment_in_progress: [
     409,
     "CONFLICT",
-    "Money is moving for this milestone right now. Try again when its outcome is known.",
+    "A payment for this milestone is in progress. Try again when its outcome is known.",
     true,
   ],
   request_in_progress: [
@@ -148,77 +148,77 @@ const catalogue = {
     "A request with this `Idempotency-Key` is still running. Send it again in a moment to learn its answer.",
     true,
   ],
-  already_decided: [409, "CONFLICT", "This approval has already been decided, or it has expired.", true],
+  already_decided: [409, "CONFLICT", "This approval was already decided or has expired.", true],
   no_receipt: [
     409,
     "CONFLICT",
-    "There is no receipt. This approval has not been confirmed or declined, or that happened before receipts were kept.",
+    "This approval has no receipt. It hasn’t been confirmed or declined, or that happened before receipts were kept.",
     true,
   ],
   statement_stale: [
     409,
     "CONFLICT",
-    "Something changed since you opened this page. Read it again before you decide.",
+    "Something changed after you opened this page. Check it again before you decide.",
     true,
   ],
   passkey_required: [
     409,
     "CONFLICT",
-    "This account confirms with passkeys only, and no passkey was asked: that needs JavaScript.",
+    "This account confirms with passkeys only. Turn on JavaScript, reload the page and confirm with your passkey.",
     true,
   ],
   passkey_refused: [
     409,
     "CONFLICT",
-    "No passkey of yours has confirmed this. It may have been removed, be another person’s, or not have asked who you are.",
+    "That passkey wasn’t accepted. It may have been removed, belong to someone else, or not have verified your fingerprint, face or PIN.",
     true,
   ],
   challenge_lapsed: [
     409,
     "CONFLICT",
-    "Your passkey was asked more than 5 minutes ago, or by another click or tab since. Confirm again.",
+    "This passkey request has expired or was replaced by a newer one in another tab. Confirm again.",
     true,
   ],
   passkeys_unavailable: [
     409,
     "CONFLICT",
-    "Browsers can't use passkeys at the address of this service: that needs https and a host name.",
+    "Passkeys don’t work at this service’s address: they need https and a domain name.",
     true,
   ],
   passkey_limit_reached: [
     409,
     "CONFLICT",
-    "You have reached the limit of passkeys. Remove one that you don't use first.",
+    "You’ve reached the limit of passkeys. Remove one that you don’t use first.",
     true,
   ],
   presence_lapsed: [
     409,
     "CONFLICT",
-    "More than 5 minutes have passed since you showed that it is you. Open the page again.",
+    "More than 5 minutes have passed since you last confirmed with your password or passkey. Reload the page.",
     true,
   ],
   session_replaced: [
     409,
     "CONFLICT",
-    "Your sign-in was renewed in another tab or request, so nothing was done. Open the page again and try again.",
+    "Your sign-in was renewed in another tab or request, so nothing was done. Reload the page and try again.",
     true,
   ],
   passkey_proof_required: [
     409,
     "CONFLICT",
-    "This account confirms with passkeys only: sign in with a passkey that counts before you change who its members are, or what counts.",
+    "This account confirms with passkeys only. Sign in with an active passkey before you change its members or passkeys.",
     true,
   ],
   act_signature_required: [
     409,
     "CONFLICT",
-    "This account confirms with passkeys only, so a passkey that you have must sign this change. Go back, load the page again, press the button and answer with your passkey; that needs JavaScript. Lost all your passkeys? Remove them under Settings → Security first.",
+    "This account confirms with passkeys only, so you must sign this change with your passkey. Go back, turn on JavaScript, reload the page and try again. Lost all your passkeys? Remove them under Settings → Security first.",
     true,
   ],
   own_passkey_required: [
     409,
     "CONFLICT",
-    "Your password was set by a mailed link, and there are passkeys in your name: sign in with one of them, or remove those that you do not know under Settings → Security, before you join an account.",
+    "Your password was set by an emailed link and you have passkeys. Before you join an account, sign in with one of them, or remove those that you don’t recognise under Settings → Security.",
     true,
   ],
   passkey_missing: [
@@ -231,7 +231,7 @@ const catalogue = {
   second_person_missing: [
     409,
     "CONFLICT",
-    "In this account two people must agree before an owner or approver is added, and you are the only one who can. Ask the operator of this service to add them: then your consent is enough.",
+    "In this account two people must agree before a new owner or approver is added, and you’re the only one so far. Ask the operator of this service to add them. Then your consent is enough.",
     true,
   ],
   second_signer_loosening: [
@@ -249,13 +249,13 @@ const catalogue = {
   top_up_limit_reached: [
     409,
     "CONFLICT",
-    "The account has as many pending top-ups as it may have. Pay for one, or wait until one expires.",
+    "The account has reached its limit of pending top-ups. Pay for one, or wait until one expires.",
     true,
   ],
   top_up_ended: [
     409,
     "CONFLICT",
-    "This top-up can't be paid any more: it is completed or has expired. Request another one.",
+    "You can no longer pay this top-up: it is completed or has expired. Request another one.",
     true,
   ],
   webhook_limit_reached: [
@@ -268,13 +268,13 @@ const catalogue = {
   member_active: [
     409,
     "CONFLICT",
-    "This person is already a member. The account's owners can change or remove them.",
+    "This person is already a member. The account’s owners can change or remove them.",
     true,
   ],
   last_owner: [
     409,
     "CONFLICT",
-    "An account needs at least one owner. Make another member an owner first.",
+    "An account needs at least one owner. Make someone else an owner first.",
     true,
   ],
   unknown_payment_method: [
@@ -283,11 +283,15 @@ const catalogue = {
     "The processor does not know this payment method, or refuses it.",
     true,
   ],
-  rate_limited: [429, "RATE_LIMITED", "Too many requests. Wait for `details.retryAfterSeconds`, then go on."],
+  rate_limited: [
+    429,
+    "RATE_LIMITED",
+    "Too many requests. Wait for `details.retryAfterSeconds`, then try again.",
+  ],
   too_many_pending: [
     429,
     "RATE_LIMITED",
-    "Too many approvals of this account are pending. Wait until a human has decided some of them.",
+    "Too many approvals of this account are pending. Wait until some are decided.",
     true,
   ],
   internal_error: [
@@ -304,7 +308,7 @@ const catalogue = {
   unavailable: [
     503,
     "UNAVAILABLE",
-    "The service cannot answer right now. Nothing was lost; try again shortly.",
+    "The service is temporarily unavailable. Nothing was charged. Try again shortly.",
   ],
 } as const satisfies Record<string, readonly [number, string, string, true?]>;
 

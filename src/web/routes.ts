@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import formBody from "@fastify/formbody";
 import type { FastifyReply, FastifyRequest } from "fastify";
+import type { RequestDeps } from "../approvals/request-service.ts";
 import type { BillingDeps } from "../billing/service.ts";
 import type { Logo } from "../config/logo.ts";
 import type { App } from "../http/app.ts";
@@ -17,6 +18,7 @@ import { cardRoutes } from "./billing/card-routes.ts";
 import { sandboxCheckoutRoutes } from "./billing/sandbox-checkout-routes.ts";
 import { sandboxRoutes } from "./billing/sandbox-routes.ts";
 import { topUpRoutes } from "./billing/top-up-routes.ts";
+import { contractRoutes } from "./contracts/contract-routes.ts";
 import { type ClaimPageDeps, claimRoutes } from "./entry/claim-routes.ts";
 import { inviteRoutes } from "./entry/invite-routes.ts";
 import type { LinkDeps } from "./entry/link-view.ts";
@@ -25,7 +27,6 @@ import { passkeySignInRoutes } from "./entry/passkey-sign-in-routes.ts";
 import { resetRoutes } from "./entry/reset-routes.ts";
 import { signInRoutes } from "./entry/sign-in-routes.ts";
 import { encodeAsset, FOREVER, listAssets } from "./kit/assets.ts";
-import type { Page } from "./kit/layout.ts";
 import * as pages from "./kit/pages.ts";
 import { problemPage } from "./kit/problem-page.ts";
 import { show } from "./kit/site.ts";
@@ -51,7 +52,8 @@ export type WebDeps = SessionDeps &
   WebhookDeps &
   MemberPageDeps &
   ClaimPageDeps &
-  ReceiptPageDeps;
+  ReceiptPageDeps &
+  RequestDeps;
 
 /** The pages for people (CONTRACT.md §7), and what they are drawn with. GET changes nothing. */
 export async function webRoutes(
@@ -68,6 +70,7 @@ export async function webRoutes(
   claimRoutes(app, deps);
   approvalPageRoutes(app, deps);
   receiptPageRoutes(app, deps);
+  contractRoutes(app, deps);
   billingRoutes(app, deps);
   topUpRoutes(app, deps);
   if (deps.processor.cardForm === undefined) {
@@ -105,13 +108,14 @@ function refuseWithPages(app: App, deps: SessionDeps): void {
 }
 
 function plainPages(app: App, deps: SessionDeps): void {
-  const page = (url: string, content: Page): void => {
-    app.get(url, { config: { access: { by: "public" } }, schema: { hide: true } }, async (request, reply) =>
-      show(deps, reply, content, { human: await readHuman(deps, request) }),
-    );
-  };
-  page("/", pages.homePage(deps.config.appName));
-  page("/sign-up", pages.signUpPage);
+  const options = { config: { access: { by: "public" as const } }, schema: { hide: true as const } };
+  app.get("/", options, async (request, reply) => {
+    if ((await readHuman(deps, request)) !== undefined) return reply.redirect("/approvals", 303);
+    return show(deps, reply, pages.homePage(deps.config.appName));
+  });
+  app.get("/sign-up", options, async (request, reply) =>
+    show(deps, reply, pages.signUpPage, { human: await readHuman(deps, request) }),
+  );
 }
 
 /** Where the navigation leads to; each part of the settings has an address of its own. */

@@ -17,22 +17,22 @@ describe.skipIf(browser === undefined)("a person in a browser, on a phone and wi
     await poll(live().app, agent);
     await inBrowser(async (page) => {
       await page.goto(`${live().origin}/claim?token=${agentPage}`);
-      expect(await heading(page)).toBe("Open the link in your mail");
+      expect(await heading(page)).toBe("Check your email");
       expect(await page.getByRole("main").getByRole("textbox").count()).toBe(0);
       await page.goto(`${live().origin}/claim?token=${link}`);
       expect(await heading(page)).toBe("Claim your agent’s account");
       for (const name of ["Ask for payments", "Manage webhooks"])
         expect(await page.getByRole("checkbox", { name }).isChecked()).toBe(false);
       await page.getByRole("checkbox", { name: "Ask for payments" }).check();
-      await page.getByLabel("The six digits").fill(code);
+      await page.getByLabel("Six-digit code").fill(code);
       await page.getByLabel("Your name").fill("Ada Owner");
       await page.getByLabel("Choose a password").fill(PASSWORD);
-      await press(page, "Claim the account");
-      expect(await heading(page)).toBe("The account is yours");
-      await page.getByRole("link", { name: "Put a card on file" }).click();
+      await press(page, "Claim account");
+      expect(await heading(page)).toBe("You’ve claimed the account");
+      await page.getByRole("link", { name: "Add a card" }).click();
       expect(await heading(page)).toBe("Billing");
       await page.goto(`${live().origin}/claim?token=${link}`);
-      expect(await heading(page)).toBe("This claim is over");
+      expect(await heading(page)).toBe("This link has expired");
     });
     await letPollAge(live().db, agent, 5);
     expect((await poll(live().app, agent)).body.scopes).toContain("payments:write");
@@ -43,13 +43,13 @@ describe.skipIf(browser === undefined)("a person in a browser, on a phone and wi
     const { agent, link, code } = await begin(email);
     await inBrowser(async (page) => {
       await page.goto(`${live().origin}/claim?token=${link}`);
-      await page.getByRole("link", { name: "Sign in to claim it" }).click();
-      await page.getByLabel("E-mail").fill(email);
+      await page.getByRole("link", { name: "Sign in to claim the account" }).click();
+      await page.getByLabel("Email").fill(email);
       await page.getByLabel("Password").fill(PASSWORD);
       await press(page, "Sign in");
-      await page.getByLabel("The six digits").fill(code);
-      await press(page, "Claim the account");
-      expect(await heading(page)).toBe("The account is yours");
+      await page.getByLabel("Six-digit code").fill(code);
+      await press(page, "Claim account");
+      expect(await heading(page)).toBe("You’ve claimed the account");
     });
     expect((await poll(live().app, agent)).body.scopes).not.toContain("payments:write");
   });

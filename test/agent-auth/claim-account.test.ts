@@ -34,7 +34,7 @@ import { startService } from "../support/service.ts";
 const service = await startService(MAILING);
 const { app, db, connection } = service;
 
-const OVER = "This claim is over";
+const OVER = "This link has expired";
 
 /** A claim that waits for a new person. */
 async function begin(email = newEmail()): Promise<Claim> {
@@ -71,7 +71,7 @@ describe("the page behind the mailed link", () => {
     }
     const page = await open(app, url);
     const shown = [started.email, ...Object.values(names), ...Object.values(headers)];
-    for (const text of [...shown, "Nobody has checked that", "Only if you tick it"])
+    for (const text of [...shown, "It isn’t verified", "Only if you allow it"])
       expect(said(page)).toContain(text);
     expect(page.text).not.toContain("checked>");
     expect(page.text).not.toContain(started.code);
@@ -81,7 +81,7 @@ describe("the page behind the mailed link", () => {
   test("makes a new person the owner, and signs them in, once", async () => {
     const started = await begin();
     const cookie = await claim(app, started, { payments_write: "yes" });
-    expect(said(await open(app, "/claim?said=claimed", { cookie }))).toContain("You are its owner now");
+    expect(said(await open(app, "/claim?said=claimed", { cookie }))).toContain("You’re now its owner");
     expect((await open(app, "/settings/security", { cookie })).status).toBe(200);
     const members = await operate(app, "GET", `/accounts/${started.agent.id}/members`);
     expect(members.members).toMatchObject([{ email: started.email, role: "owner", status: "active" }]);
@@ -153,13 +153,13 @@ describe("the page behind the mailed link", () => {
   test("keeps what was typed, and asks again, when a name or a password will not do; no try is lost", async () => {
     const started = await begin();
     const cases: [Record<string, string>, string][] = [
-      [{ name: " " }, "Type your name."],
+      [{ name: " " }, "Enter your name."],
       [{ name: "x".repeat(201) }, "Use at most 200 characters."],
       [{ password: "short" }, "Use at least 12 characters"],
       [{ password: "x".repeat(129) }, "Use at most 128 characters"],
-      [{ code: "12345" }, "Type the six digits"],
-      [{ code: "" }, "Type the six digits"],
-      [{ code: "abcdef" }, "Type the six digits"],
+      [{ code: "12345" }, "Enter the six-digit code"],
+      [{ code: "" }, "Enter the six-digit code"],
+      [{ code: "abcdef" }, "Enter the six-digit code"],
     ];
     for (const [fields, message] of cases) {
       const answer = await claimAsNewPerson(app, started, { payments_write: "yes", ...fields });
@@ -199,7 +199,7 @@ describe("a person who has a sign-in already", () => {
     const started = await begin(human.email);
     const answer = await claimAsNewPerson(app, started, { password: "another long password" });
     expect(answer.status).toBe(200);
-    expect(said(answer)).toContain("Sign in to claim it");
+    expect(said(answer)).toContain("Sign in to claim the account");
     expect(await isClaimed(started)).toBe(false);
     expect((await signIn(app, human.email, "another long password")).status).toBe(422);
   });
@@ -207,11 +207,11 @@ describe("a person who has a sign-in already", () => {
   test("under another e-mail is told so, and nothing is done", async () => {
     const [other, started] = [await createPerson(), await begin()];
     const page = await open(app, `/claim?token=${started.link}`, other);
-    expect(said(page)).toContain(`You are signed in as ${other.email}`);
+    expect(said(page)).toContain(`You’re signed in as ${other.email}`);
     expect(page.text).not.toContain('name="code"');
     const form = { token: started.link, code: started.code };
     const answer = await submit(app, "/claim", form, other);
-    expect(said(answer)).toContain("sign out first");
+    expect(said(answer)).toContain("Sign out, then open the link");
     expect(await isClaimed(started)).toBe(false);
   });
 
@@ -244,7 +244,7 @@ describe("a person who has a sign-in already", () => {
 describe("guessing", () => {
   test("ends the claim at the fifth wrong code, also for the right code afterwards", async () => {
     const started = await begin();
-    const left = ["4 tries are left", "3 tries are left", "2 tries are left", "One try is left"];
+    const left = ["4 tries left", "3 tries left", "2 tries left", "1 try left"];
     for (const text of left) {
       const answer = await claimAsNewPerson(app, started, { code: wrong(started) });
       expect(answer.status).toBe(422);
@@ -329,7 +329,7 @@ describe("a claim works once", () => {
     const claimed = answers.filter(({ status }) => status === 303);
     expect(claimed.length).toBeGreaterThan(0);
     for (const answer of answers.filter(({ status }) => status !== 303))
-      expect(said(answer)).toContain("Sign in to claim it");
+      expect(said(answer)).toContain("Sign in to claim the account");
     const cookie = cookieOf(await signIn(app, email));
     for (const started of [first, second])
       if (!(await isClaimed(started))) await claimSignedIn(app, started, cookie);
@@ -346,11 +346,11 @@ describe("a claim works once", () => {
     const expired = await begin();
     await letRegistrationAge(db, expired.agent, 24.1);
     const cases: [string, string][] = [
-      [used.link, "has been claimed"],
-      [used.page, "has been claimed"],
+      [used.link, "has already been claimed"],
+      [used.page, "has already been claimed"],
       [replaced.link, "a newer one replaces it"],
-      [lapsed.link, "lasts 30 minutes"],
-      [lapsed.page, "lasts 30 minutes"],
+      [lapsed.link, "works for 30 minutes"],
+      [lapsed.page, "works for 30 minutes"],
       [expired.link, "within 24 hours"],
       [`${replaced.link.slice(0, -1)}A`, "works once"],
       ["ot_clk_", "works once"],
@@ -379,8 +379,8 @@ describe("where no mail goes out", () => {
     expect([status, body.email_sent]).toEqual([200, false]);
     expect(await db.selectFrom("mails").where("recipient", "=", email).selectAll().execute()).toEqual([]);
     const page = await open(mute.app, body.verification_uri.slice(mute.config.publicUrl.length));
-    expect(said(page)).toContain("Claiming is off here");
-    expect(said(await open(mute.app, "/claim"))).toContain("this way is closed here");
+    expect(said(page)).toContain("Accounts can’t be claimed here");
+    expect(said(await open(mute.app, "/claim"))).toContain("you can’t claim an account this way here");
     const metadata = await call(mute.app, "GET", "/.well-known/oauth-authorization-server");
     expect(metadata.body.agent_auth.claiming_supported).toBe(false);
   });

@@ -45,12 +45,17 @@ describe("the key that a claim has promised to an agent", () => {
   test("is shown until the agent has fetched it: whose it is, what it may do, and until when", async () => {
     const { agent, owner } = await begin();
     const page = said(await open(app, KEYS, owner));
-    for (const text of ["Not fetched yet", "Claude Code", "ask for payments", "It may fetch it until <time"])
+    for (const text of [
+      "Waiting for the agent",
+      "Claude Code",
+      "ask for payments",
+      "The agent can collect it until <time",
+    ])
       expect(page).toContain(text);
     expect(page).toContain(refusePath(agent));
     expect((await poll(app, agent)).status).toBe(200);
     const after = said(await open(app, KEYS, owner));
-    expect(after).not.toContain("Not fetched yet");
+    expect(after).not.toContain("Waiting for the agent");
     expect(after).toContain("Claude Code");
     expect((await open(app, refusePath(agent), owner)).status).toBe(404);
   });
@@ -67,7 +72,7 @@ describe("the key that a claim has promised to an agent", () => {
     }
     const { tokens } = await tokensOf(agent);
     expect(tokens.filter(({ status }: { status: string }) => status === "active")).toEqual([]);
-    expect(said(await open(app, `${KEYS}?said=refused`, owner))).not.toContain("Not fetched yet");
+    expect(said(await open(app, `${KEYS}?said=refused`, owner))).not.toContain("Waiting for the agent");
     const [trace] = await auditOf(db, email, ["grant_refused"]);
     expect(trace?.detail).toMatchObject({ registrationId: agent.id });
     expect(trace?.detail.scopes).toContain("payments:write");
@@ -93,7 +98,7 @@ describe("the key that a claim has promised to an agent", () => {
   test("is no longer shown or issued once it has expired", async () => {
     const { agent, owner } = await begin();
     await letRegistrationAge(db, agent, 25);
-    expect(said(await open(app, KEYS, owner))).not.toContain("Not fetched yet");
+    expect(said(await open(app, KEYS, owner))).not.toContain("Waiting for the agent");
     expectOAuthRefusal(await poll(app, agent), 400, "invalid_grant");
   });
 
@@ -105,7 +110,7 @@ describe("the key that a claim has promised to an agent", () => {
     ).split(";", 1)[0];
     const viewer = { cookie };
     const page = said(await open(app, KEYS, viewer));
-    expect(page).toContain("Not fetched yet");
+    expect(page).toContain("Waiting for the agent");
     expect(page).not.toContain(refusePath(agent));
     expect((await open(app, refusePath(agent), viewer)).status).toBe(403);
     const user = await db
@@ -129,7 +134,7 @@ describe("the key that a claim has promised to an agent", () => {
   test("is absent where no agent has come by itself", async () => {
     const { account, token } = await createFixture(app);
     const owner = await createHuman(app, account);
-    expect(said(await open(app, KEYS, owner))).not.toContain("Not fetched yet");
+    expect(said(await open(app, KEYS, owner))).not.toContain("Waiting for the agent");
     expect((await call(app, "GET", "/api/public/v1/auth/me", { token })).status).toBe(200);
   });
 });

@@ -41,7 +41,7 @@ async function waitForLock(): Promise<void> {
   throw new Error("nothing waits for a lock");
 }
 
-const OVER = "This invitation is over";
+const OVER = "This invitation has expired";
 
 describe("the page behind inviteUrl", () => {
   test("the invitation page names account, role and person, and GET and HEAD use nothing up", async () => {
@@ -64,7 +64,7 @@ describe("the page behind inviteUrl", () => {
     const { account } = await createFixture(app);
     const { token, email } = await invite(app, account, "approver");
     const answer = await submit(app, "/invite", { token, password: PASSWORD });
-    expect(answer.headers.location).toBe("/approvals");
+    expect(answer.headers.location).toBe("/invite?said=joined");
     const page = await open(app, "/settings/security", { cookie: cookieOf(answer) });
     expect(page.status).toBe(200);
     expect(await memberOf(account, email)).toMatchObject({ status: "active", role: "approver" });
@@ -157,7 +157,7 @@ describe("an invitation for a person who has a sign-in", () => {
     const page = await open(app, `/invite?token=${token}`);
     expect(page.text).toContain(`/sign-in?return_to=${encodeURIComponent(`/invite?token=${token}`)}`);
     const post = await submit(app, "/invite", { token, password: "another long password" });
-    expect([post.status, post.text.includes("This e-mail signs in here already.")]).toEqual([422, true]);
+    expect([post.status, post.text.includes("This email already has an account here.")]).toEqual([422, true]);
     expect(setCookies(post)).toEqual([]);
     expect((await signIn(app, email, "another long password")).status).toBe(422);
     expect((await memberOf(second.account, email)).status).toBe("invited");
@@ -195,7 +195,7 @@ describe("an invitation for a person who has a sign-in", () => {
     const other = await createHuman(app, first.account);
     const { token, email } = await invite(app, second.account, "owner");
     const page = await open(app, `/invite?token=${token}`, { cookie: other.cookie });
-    expect(page.text).toContain("Sign out first");
+    expect(page.text).toContain("Sign out, then open the link again");
     const post = await submit(app, "/invite", { token, password: PASSWORD }, { cookie: other.cookie });
     expect(post.status).toBe(403);
     expect((await memberOf(second.account, email)).status).toBe("invited");
@@ -293,11 +293,11 @@ describe("once an account has an owner", () => {
     const owner = await createHuman(app, account);
     const { token } = await invite(app, account, "owner");
     const fresh = await open(app, "/settings/security", owner);
-    expect(fresh.text).not.toContain("to show that it is you");
+    expect(fresh.text).not.toContain("Confirm with your password");
     await sql`update auth.sessions set proved_at = now() - interval '5 minutes 1 second'
       where user_id = (select id from auth.users where email = ${owner.email})`.execute(db);
     const stale = await open(app, "/settings/security", owner);
-    expect(stale.text).toContain("to show that it is you");
+    expect(stale.text).toContain("Confirm with your password");
     const fields = consentFields(stale, "consent");
     const send = (more: object) =>
       submit(app, "/settings/security/consent", { ...fields, ...more }, { cookie: owner.cookie });

@@ -46,7 +46,7 @@ describe("an owner's consent", () => {
     const { authenticator } = await add(ada);
     const id = await idOf(authenticator);
     const page = await open(app, SECURITY, owner);
-    expect(page.text).toContain("Passkeys that wait for you");
+    expect(page.text).toContain("Passkeys waiting for your consent");
     const answer = await agree(owner, id, own);
     expect(answer.headers.location).toBe(`${SECURITY}?said=passkey-agreed`);
     expect(await confirms(ada, authenticator)).toBe(true);
@@ -75,7 +75,7 @@ describe("an owner's consent", () => {
       where user_id = ${owner.userId}`.execute(db);
     const fields = await consentForm(owner, id);
     const late = await submit(app, CONSENTS, fields, owner);
-    expect([late.status, late.text.includes("Type your password")]).toEqual([422, true]);
+    expect([late.status, late.text.includes("Enter your password")]).toEqual([422, true]);
     expect(await countsFor(story.userId, authenticator)).toBe(false);
     await submit(app, CONSENTS, { ...fields, password: PASSWORD }, owner);
     expect(await countsFor(story.userId, authenticator)).toBe(true);
@@ -117,7 +117,7 @@ describe("an owner's consent", () => {
     const { authenticator } = await add(ada);
     const id = await idOf(authenticator);
     const fields = await consentForm(owner, id);
-    expect((await open(app, SECURITY, ada)).text).not.toContain("Passkeys that wait for you");
+    expect((await open(app, SECURITY, ada)).text).not.toContain("Passkeys waiting for your consent");
 
     const stranger = await createHuman(app, (await createFixture(app)).account);
     for (const who of [ada, stranger])
@@ -127,7 +127,7 @@ describe("an owner's consent", () => {
     expect((await open(app, SECURITY, linked)).text).not.toContain(`action="${CONSENTS}"`);
     await sql`update members set role = 'approver' where user_id = ${owner.userId}`.execute(db);
     const approver = { ...owner, cookie: cookieOf(await signIn(app, owner.email, NEXT)) };
-    expect((await open(app, SECURITY, approver)).text).not.toContain("Passkeys that wait for you");
+    expect((await open(app, SECURITY, approver)).text).not.toContain("Passkeys waiting for your consent");
     expect(await countsFor(story.userId, authenticator)).toBe(false);
   });
 
@@ -180,7 +180,7 @@ describe("an owner's consent", () => {
     const partly = await submit(app, CONSENTS, await consentForm(other, one), other);
     expect(partly.headers.location).toBe(`${SECURITY}?said=passkey-agreed-here`);
     expect(await countsFor(story.userId, first)).toBe(false);
-    expect((await open(app, SECURITY, other)).text).toContain("Another account’s has not yet");
+    expect((await open(app, SECURITY, other)).text).toContain("An owner of another account must agree too");
     await submit(app, CONSENTS, await consentForm(owner, one), owner);
     expect(await countsFor(story.userId, first)).toBe(true);
 
@@ -221,7 +221,7 @@ describe("the operator's way", () => {
 
     await openFrom(story.userId, "23 hours 59 minutes");
     expect(await confirms(ada, authenticator)).toBe(false);
-    expect((await open(app, SECURITY, ada)).text).toContain("Confirms from");
+    expect((await open(app, SECURITY, ada)).text).toContain("You can confirm with it from");
     await openFrom(story.userId, "1 minute 1 second");
     expect(await confirms(ada, authenticator)).toBe(true);
   });

@@ -76,7 +76,10 @@ describe("a person who came in by a mailed link", () => {
       return () => submit(app, "/invite", { token, form_token }, ada);
     };
     const answer = await refused(db, await accept());
-    expect([answer.status, answer.text.includes("remove those that you do not know")]).toEqual([409, true]);
+    expect([answer.status, answer.text.includes("remove those that you don’t recognise")]).toEqual([
+      409,
+      true,
+    ]);
 
     const page = `${PASSKEYS}/${await idOf(planted)}`;
     const form_token = hiddenValue(await open(app, page, ada), `${page}/remove`);
@@ -92,7 +95,7 @@ describe("a person who came in by a mailed link", () => {
     expect(await confirms(thief, authenticator)).toBe(false);
     expect((await open(app, story.path, thief)).text).toContain("Your passkey cannot confirm yet");
     expect((await open(app, `${PASSKEYS}/new`, thief)).text).toContain(
-      "You have added one already, which waits",
+      "You already have a passkey that is waiting for an owner",
     );
   });
 
@@ -119,7 +122,7 @@ describe("a person who came in by a mailed link", () => {
     const thief = await comeByLink(story);
     const form = await inviteForm(thief);
     const invited = await refused(db, () => submit(app, INVITE, form, thief));
-    expect([invited.status, invited.text.includes("a passkey that you have must sign this change")]).toEqual([
+    expect([invited.status, invited.text.includes("you must sign this change with your passkey")]).toEqual([
       409,
       true,
     ]);

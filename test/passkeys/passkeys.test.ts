@@ -127,14 +127,14 @@ describe("adding a passkey", () => {
     const credential = JSON.stringify(new Authenticator().register(options.challenge));
     await age(human.email, "5 minutes");
     const late = await submit(app, PASSKEYS, { form_token, credential }, human);
-    expect([late.status, late.text.includes("Type your password")]).toEqual([422, true]);
+    expect([late.status, late.text.includes("Enter your password")]).toEqual([422, true]);
     const asked = await askToAdd(app, human);
     expect([asked.answer.status, asked.options]).toEqual([
       422,
-      { error: "Type your password, to show that it is you." },
+      { error: "Enter your password to continue." },
     ]);
     const wrong = await askToAdd(app, human, { password: "not the password" });
-    expect(wrong.options).toEqual({ error: "This is not your password. Nothing was done." });
+    expect(wrong.options).toEqual({ error: "That password isn’t right. Nothing was done." });
     expect(await passkeysOf(human.userId)).toEqual([]);
     expect((await askToAdd(app, human, { password: PASSWORD })).answer.status).toBe(200);
     const done = await submit(app, PASSKEYS, { form_token, credential }, human);
@@ -218,7 +218,7 @@ describe("adding a passkey", () => {
     );
     expect(statuses.toSorted()).toEqual([303, 409, 409, 409]);
     expect(await passkeysOf(human.userId)).toHaveLength(20);
-    expect((await open(app, `${PASSKEYS}/new`, human)).text).toContain("as many passkeys as you may have");
+    expect((await open(app, `${PASSKEYS}/new`, human)).text).toContain("reached the limit of passkeys");
   });
 
   test("malformed passkeys are refused without an error", async () => {
@@ -318,7 +318,7 @@ describe("a passkey of one's own", () => {
     const warned = async () => {
       const [{ id } = { id: "" }] = await passkeysOf(userId);
       return (await open(app, `${PASSKEYS}/${id}`, human)).text.includes(
-        "the only one that you confirm with",
+        "the only passkey you can confirm with",
       );
     };
     expect(await warned()).toBe(false);
@@ -380,7 +380,7 @@ test("where browsers create no passkeys, none is offered and each page says so",
   const human = await begin();
   expect((await open(plain.app, "/sign-in")).text).not.toContain("passkey");
   const page = await open(plain.app, SECURITY, human);
-  expect(page.text).toContain("Browsers make no passkeys for the address of this service");
+  expect(page.text).toContain("Passkeys don’t work at this service’s address");
   expect((await open(plain.app, `${PASSKEYS}/new`, human)).status).toBe(409);
   expect((await submit(plain.app, "/sign-in/passkey/options", {})).status).toBe(409);
   expect((await submit(plain.app, "/sign-in/passkey", { credential: "{}" })).status).toBe(422);

@@ -59,8 +59,8 @@ describe("signing in with a passkey", () => {
     const cookie = cookieOf(answer);
     const page = await open(app, `${PASSKEYS}/new`, { cookie });
     expect(page.text).toContain(`title="${human.email}"`);
-    expect(page.text).not.toContain("Your password, to show that it is you");
-    // The session that the browser brought has ended.
+    expect(page.text).not.toContain("Confirm with your password");
+    // The one that the browser brought has ended.
     expect(await isSignedIn(human.cookie)).toBe(false);
     expect((await passkeysOf(human.userId))[0]?.last_used_at).toBeInstanceOf(Date);
   });
@@ -108,7 +108,7 @@ describe("signing in with a passkey", () => {
     for (const [what, lies] of Object.entries(wrong)) {
       const answer = await signInByPasskey(app, authenticator, human.userId, { lies });
       expect([answer.status, setCookies(answer)], what).toEqual([422, []]);
-      expect(answer.text, what).toContain("This passkey does not sign you in here");
+      expect(answer.text, what).toContain("That passkey couldn’t sign you in");
     }
     const unknown = await signInByPasskey(app, new Authenticator(), human.userId);
     expect(unknown.status).toBe(422);

@@ -24,7 +24,7 @@ import { startService } from "../support/service.ts";
 const service = await startService();
 const { app, db } = service;
 const MEMBERS = "/settings/members";
-const MUST_SIGN = "a passkey that you have must sign this change";
+const MUST_SIGN = "you must sign this change with your passkey";
 
 /** An owner who has just signed in with their passkey, where passkeys are demanded, and a person with a copy of their cookie. */
 async function begin(): Promise<CoSignStory> {
@@ -52,7 +52,7 @@ describe("where passkeys are demanded, a passkey", () => {
   test("a copied cookie adds no passkey where passkeys are demanded, and the page says what to do", async () => {
     const story = await begin();
     const page = await open(app, `${PASSKEYS}/new`, story);
-    expect(page.text).toContain("You will be asked twice");
+    expect(page.text).toContain("You’ll be asked twice");
     const form_token = hiddenValue(page, PASSKEYS);
     const { body } = await submit(app, `${PASSKEYS}/options`, { form_token }, story);
     const credential = JSON.stringify(new Authenticator().register(body.challenge));

@@ -6,6 +6,7 @@ import { formToken } from "../../src/sign-in/form-token.ts";
 import { deriveKeys } from "../../src/sign-in/session-keys.ts";
 import { claim, createAgent, startClaim } from "../support/agents.ts";
 import { Authenticator } from "../support/authenticator.ts";
+import { PAYOUT_ACCOUNT, setPayoutAccount } from "../support/escrow.ts";
 import { createFixture, type Fixture, fund, operate } from "../support/fixtures.ts";
 import {
   createHuman,
@@ -233,6 +234,25 @@ export const ENTRIES: Record<string, Entry> = {
       .select("id")
       .executeTakeFirstOrThrow();
     return form(scene, `/sandbox/checkout/${id}`, `sandbox-checkout:${id}`, { number: "4242424242424242" });
+  },
+  "/contracts/:contractId/milestones/:milestoneId/fund": (scene) => {
+    const { contract, milestone, accountId: account_id } = scene;
+    const path = `/contracts/${contract}/milestones/${milestone}/fund`;
+    return form(scene, path, `contract:fund:${account_id}:${milestone}`, { account_id });
+  },
+  "/contracts/:contractId/milestones/:milestoneId/release": async (scene) => {
+    const { app, contract, milestone, accountId: account_id } = scene;
+    await setPayoutAccount(app, scene, PAYOUT_ACCOUNT);
+    const funding = await decision(scene, "confirm");
+    expect((await submit(app, funding.path, funding.fields, scene)).status).toBe(303);
+    const path = `/contracts/${contract}/milestones/${milestone}/release`;
+    return form(scene, path, `contract:release:${account_id}:${milestone}`, { account_id });
+  },
+  "/contracts/:contractId/end": (scene) => {
+    const { contract, accountId: account_id } = scene;
+    return form(scene, `/contracts/${contract}/end`, `contract:end:${account_id}:${contract}`, {
+      account_id,
+    });
   },
   "/sandbox/authenticate/:intentId": async (scene) => {
     const { intentId } = await beginAtBank(scene);

@@ -72,7 +72,7 @@ describe("A cookie that was copied before its owner", () => {
     const fields = { form_token, current: PASSWORD, next: NEXT };
     const copy = await submit(app, `${SECURITY}/password`, fields, { ...human, copied: true });
     expect([copy.status, copy.headers["set-cookie"]]).toEqual([409, undefined]);
-    expect(copy.text).toContain("Open the page again and try again");
+    expect(copy.text).toContain("Reload the page and try again");
     expect(await endOthers(human.cookie, sessions, true)).toBe(409);
     expect((await signIn(app, human.email, NEXT)).status).toBe(422);
     // The session keeps its id, so a form rendered before the proof still works in the owner's browser.

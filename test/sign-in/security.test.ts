@@ -21,7 +21,7 @@ describe("changing the password", () => {
     const other = cookieOf(await signIn(app, email));
     const wrong = await changePassword(cookie, { current: "not the password", next: NEXT });
     expect(wrong.status).toBe(422);
-    expect(wrong.text).toContain("This is not your password");
+    expect(wrong.text).toContain("That password isn’t right");
     expect((await open(app, PAGE, { cookie: other })).status).toBe(200);
 
     const done = await changePassword(cookie, { current: PASSWORD, next: NEXT });
@@ -63,18 +63,33 @@ describe("changing the password", () => {
   });
 });
 
+const CHROME_ON_MAC =
+  "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 Safari/537.36";
+
 describe("sessions", () => {
+  test("a browser that names itself to mislead is shown as text", async () => {
+    const { account } = await createFixture(app);
+    const { email, cookie } = await createHuman(app, account);
+    const hostile = `<b>\u202eYours</b>${"w".repeat(200)}/1.0 (x)`;
+    await signIn(app, email, PASSWORD, {
+      headers: { "sec-fetch-site": "same-origin", "user-agent": encodeURI(hostile) },
+    });
+    const { text } = await open(app, PAGE, { cookie });
+    expect(text).not.toContain("w".repeat(100));
+    expect(text.match(/<li>/g)).toHaveLength(2);
+  });
+
   test("sessions are listed, and all but the current one can be ended", async () => {
     const { account } = await createFixture(app);
     const { email, cookie } = await createHuman(app, account);
     const other = cookieOf(
       await signIn(app, email, PASSWORD, {
-        headers: { "sec-fetch-site": "same-origin", "user-agent": "<b>Firefox</b>" },
+        headers: { "sec-fetch-site": "same-origin", "user-agent": CHROME_ON_MAC },
       }),
     );
     const page = await open(app, PAGE, { cookie });
-    expect(page.text).toContain("&lt;b&gt;Firefox&lt;/b&gt;");
-    expect(page.text).toContain("from 127.0.0.1");
+    expect(page.text).toContain("Chrome on macOS");
+    expect(page.text).toContain("Last active just now · from 127.0.0.1");
     expect(page.text.match(/This browser/g)).toHaveLength(1);
     const form_token = hiddenValue(page, `${PAGE}/sessions`);
     await submit(app, `${PAGE}/sessions`, { form_token }, { cookie });

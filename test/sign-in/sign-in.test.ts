@@ -44,7 +44,7 @@ describe("/sign-in", () => {
     expect(answers.map(({ status }) => status)).toEqual([422, 422, 422]);
     expect(new Set(bodies).size).toBe(1);
     expect(answers.flatMap(setCookies)).toEqual([]);
-    expect(bodies[0]).toContain("do not go together");
+    expect(bodies[0]).toContain("That email and password don’t match");
   });
 
   test("an unknown email costs a password hash, as a known one does", async () => {

@@ -138,9 +138,9 @@ describe.skipIf(browser === undefined)("from nothing but the service's address",
       result: { invoiceId: expect.any(String), paymentIntentId: expect.any(String) },
     });
     expect(human.saw).toEqual([
-      "Open the link in your mail",
+      "Check your email",
       "Claim your agent’s account",
-      "The account is yours",
+      "You’ve claimed the account",
       "Billing",
       "Billing",
       "Pay $450.00 USD?",

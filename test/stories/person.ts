@@ -33,7 +33,7 @@ export async function createPerson(browser: Browser, post: PostOffice): Promise<
     async visit(url, code) {
       await page.goto(url);
       const heading = await read();
-      if (heading === "Open the link in your mail") {
+      if (heading === "Check your email") {
         await page.goto(await post.readLink(email, /take on/));
         await read();
         await claim(page, code ?? "");
@@ -49,10 +49,10 @@ export async function createPerson(browser: Browser, post: PostOffice): Promise<
 
 async function claim(page: Page, code: string): Promise<void> {
   await page.getByRole("checkbox", { name: "Ask for payments" }).check();
-  await page.getByLabel("The six digits").fill(code);
+  await page.getByLabel("Six-digit code").fill(code);
   await page.getByLabel("Your name").fill("Ada Owner");
   await page.getByLabel("Choose a password").fill(PASSWORD);
-  await press(page, "Claim the account");
+  await press(page, "Claim account");
 }
 
 async function addCard(page: Page): Promise<void> {

@@ -35,10 +35,10 @@ export async function claimStates(site: Site): Promise<PageState[]> {
       path: `/claim?token=${guessed.link}`,
       act: async (page) => {
         await page.getByLabel("Ask for payments").check();
-        await page.getByLabel("The six digits").fill(guessed.code === "000000" ? "000001" : "000000");
+        await page.getByLabel("Six-digit code").fill(guessed.code === "000000" ? "000001" : "000000");
         await page.getByLabel("Your name").fill("Ada Owner");
         await page.getByLabel("Choose a password").fill(PASSWORD);
-        await page.getByRole("button", { name: "Claim the account" }).click();
+        await page.getByRole("button", { name: "Claim account" }).click();
       },
     },
     { name: "claim-sign-in", path: `/claim?token=${own.link}` },

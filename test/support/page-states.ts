@@ -11,6 +11,7 @@ import { call, createFixture, createMilestone, type Fixture, fund, operate } fro
 import { createHuman, type HumanFixture, hiddenValue, invite, open, submit } from "./humans.ts";
 import { some } from "./long.ts";
 import { passkeyStates } from "./passkey-states.ts";
+import { pendingStates } from "./pending-states.ts";
 import { createSubscriber, postMessage, subscribe } from "./webhooks.ts";
 
 /** A page as somebody sees it. */
@@ -100,7 +101,9 @@ export async function createPageStates(site: Site): Promise<PageState[]> {
     claimStates,
     coSignStates,
     passkeyStates,
+    pendingStates,
     receiptStates,
+    contractStates,
   ];
   return (await Promise.all(some(groups, 1).map((create) => create(site)))).flat();
 }
@@ -160,7 +163,7 @@ async function approvalStates(site: Site): Promise<PageState[]> {
 }
 
 /** What the operator or an agent wrote is long, turned around, and out to mislead. */
-async function hostileState(site: Site): Promise<PageState[]> {
+async function hostileState(site: Site): Promise<(PageState & { contract: string })[]> {
   const { app } = site;
   const fixture = await createFixture(app);
   const { account, contract, milestone } = fixture;
@@ -178,8 +181,8 @@ async function hostileState(site: Site): Promise<PageState[]> {
   const { body } = await fund(app, fixture.token, milestone);
   const { cookie } = await createHuman(app, account);
   return [
-    { name: "waiting-hostile", path: `/approvals/${body.approval.id}`, cookie },
-    { name: "inbox-hostile", path: "/approvals", cookie },
+    { name: "waiting-hostile", path: `/approvals/${body.approval.id}`, cookie, contract },
+    { name: "inbox-hostile", path: "/approvals", cookie, contract },
   ];
 }
 
@@ -196,6 +199,42 @@ async function receiptStates(site: Site): Promise<PageState[]> {
     { name: "receipt-paid", path: `${story.path}/receipt`, cookie: story.cookie },
     { name: "receipt-hostile", path: `${path}/receipt`, cookie },
     { name: "receipt-none", path: `${waiting.path}/receipt`, cookie: waiting.cookie },
+  ];
+}
+
+async function contractStates(site: Site): Promise<PageState[]> {
+  const { app } = site;
+  const story = await begin(site);
+  const { account, contract, milestone, cookie } = story;
+  const viewer = await createHuman(app, account, "viewer");
+  await decide(site, story, "confirm");
+  for (const [i, then] of ["fund", "decline", "cancel", "none"].entries()) {
+    const id = `${milestone}-${i}`;
+    await createMilestone(app, story, id);
+    if (then === "cancel") await operate(app, "POST", `/accounts/${account}/milestones/${id}/cancel`);
+    if (then !== "fund" && then !== "decline") continue;
+    const { body } = await fund(app, story.token, id);
+    if (then === "decline")
+      await decide(site, { ...story, path: `/approvals/${body.approval.id}` }, "decline");
+  }
+  const path = `/contracts/${contract}`;
+  const nobody = `acct-without-${account}`;
+  await operate(app, "PUT", `/accounts/${nobody}`, { name: "Acme", claimed: true });
+  const empty = await createHuman(app, nobody);
+  const frozen = await begin(site);
+  await operate(app, "PUT", `/accounts/${frozen.account}`, { frozen: true });
+  const [hostile] = await hostileState(site);
+  const hostilePath = `/contracts/${hostile?.contract ?? ""}`;
+  const press = (name: RegExp) => (page: Page) => page.getByRole("button", { name }).click();
+  return [
+    { name: "contracts", path: "/contracts", cookie },
+    { name: "contracts-empty", path: "/contracts", cookie: empty.cookie },
+    { name: "contract", path, cookie },
+    { name: "contract-viewer", path, cookie: viewer.cookie },
+    { name: "contract-rejected", path, cookie, act: press(/^Release/) },
+    { name: "contract-end", path: `${path}/end`, cookie },
+    { name: "contract-frozen", path: `/contracts/${frozen.contract}`, cookie: frozen.cookie },
+    { name: "contract-hostile", path: hostilePath, cookie: hostile?.cookie ?? "" },
   ];
 }
 
@@ -253,7 +292,7 @@ async function visitorStates(site: Site): Promise<PageState[]> {
       name: "sign-in-wrong",
       path: "/sign-in",
       act: async (page) => {
-        await page.getByLabel("E-mail").fill("nobody@example.com");
+        await page.getByLabel("Email").fill("nobody@example.com");
         await page.getByLabel("Password").fill("not this one");
         await page.getByRole("main").getByRole("button", { name: "Sign in", exact: true }).click();
       },
@@ -262,6 +301,17 @@ async function visitorStates(site: Site): Promise<PageState[]> {
     { name: "invite-waits", path: `/invite?token=${waits.token}` },
     { name: "invite-over", path: "/invite?token=none" },
     { name: "reset", path: "/reset" },
+    { name: "reset-over", path: "/reset/new?token=none" },
+    {
+      name: "reset-asked",
+      path: "/reset",
+      act: async (page) => {
+        await page.getByLabel("Email").fill("nobody@example.com");
+        await page.getByRole("button", { name: "Send link" }).click();
+      },
+    },
+    { name: "sign-up", path: "/sign-up" },
+    { name: "invite-incomplete", path: "/invite" },
     { name: "not-found", path: "/nowhere" },
   ];
 }
@@ -324,7 +374,7 @@ async function webhookStates(site: Site): Promise<PageState[]> {
       cookie,
       act: async (page) => {
         await page.getByLabel("URL").fill("https://10.0.0.1/");
-        await press("Add this webhook")(page);
+        await press("Add webhook")(page);
       },
     },
     {
@@ -334,13 +384,13 @@ async function webhookStates(site: Site): Promise<PageState[]> {
       act: async (page) => {
         await page.getByLabel("URL").fill("https://example.com/");
         await page.getByLabel("An approval is confirmed").uncheck();
-        await press("Add this webhook")(page);
+        await press("Add webhook")(page);
       },
     },
     { name: "webhook", path: `${path}?said=again`, cookie },
     { name: "webhook-viewer", path, cookie: viewer.cookie },
     { name: "webhook-disabled", path: `/settings/webhooks/${gone.id}`, cookie },
-    { name: "webhook-secret", path, cookie, act: press("Replace the secret") },
+    { name: "webhook-secret", path, cookie, act: press("Replace secret") },
     { name: "webhook-delete", path: `${path}/delete`, cookie },
   ];
 }
@@ -364,7 +414,7 @@ async function keyStates(site: Site): Promise<PageState[]> {
   const fill = async (page: Page): Promise<void> => {
     await page.getByRole("textbox", { name: "Name" }).fill("Buyer");
     await page.getByLabel("Ask for payments").check();
-    await page.getByRole("button", { name: "Make this key" }).click();
+    await page.getByRole("button", { name: "Create key" }).click();
   };
   return [
     { name: "keys", path: `${path}?said=revoked`, cookie },
@@ -377,7 +427,7 @@ async function keyStates(site: Site): Promise<PageState[]> {
       act: async (page) => {
         await page.getByRole("textbox", { name: "Name" }).fill("Buyer");
         await page.getByLabel("See contracts").uncheck();
-        await page.getByRole("button", { name: "Make this key" }).click();
+        await page.getByRole("button", { name: "Create key" }).click();
       },
     },
     { name: "key-made", path, cookie: fresh.cookie, act: fill },
@@ -397,9 +447,9 @@ async function teamStates(site: Site): Promise<PageState[]> {
   const { cookie } = owner;
   const press = (name: string) => (page: Page) => page.getByRole("button", { name }).click();
   const fill = (email: string) => async (page: Page) => {
-    await page.getByLabel("E-mail").fill(email);
+    await page.getByLabel("Email").fill(email);
     await page.getByLabel("Name").fill("Bob Builder");
-    await press("Invite them")(page);
+    await press("Send invitation")(page);
   };
   const keys = await open(app, "/settings/keys", approver);
   const hidden = ["account_id", "token_id", "form_token"].map((name) => [
@@ -416,7 +466,12 @@ async function teamStates(site: Site): Promise<PageState[]> {
     { name: "members-password", path, cookie: aged.cookie, act: fill("bob@example.com") },
     { name: "member", path: `${path}/${approver.memberId}`, cookie },
     { name: "member-you", path: `${path}/${owner.memberId}`, cookie },
-    { name: "member-last-owner", path: `${path}/${owner.memberId}/remove`, cookie, act: press("Leave") },
+    {
+      name: "member-last-owner",
+      path: `${path}/${owner.memberId}/remove`,
+      cookie,
+      act: press("Leave account"),
+    },
     { name: "member-invited", path: `${path}/${invited.memberId}`, cookie },
     { name: "member-remove", path: `${path}/${approver.memberId}/remove`, cookie },
     { name: "member-withdraw", path: `${path}/${invited.memberId}/remove`, cookie },

@@ -12,14 +12,22 @@ export type VirtualAuthenticator = {
   answered(): number;
 };
 
-/** Gives the page's browser an authenticator as phones and laptops have one, by Chromium's own means for tests. */
+/**
+ * Gives the page's browser an authenticator as phones and laptops have one, by Chromium's own means for tests.
+ * @param options.autofill whether the browser lists passkeys on a field; this authenticator then picks the first at once
+ */
 export async function plugIn(
   page: Page,
   {
     recognises = true,
     transport = "internal",
-  }: { recognises?: boolean; transport?: "internal" | "usb" } = {},
+    autofill = false,
+  }: { recognises?: boolean; transport?: "internal" | "usb"; autofill?: boolean } = {},
 ): Promise<VirtualAuthenticator> {
+  if (!autofill)
+    await page.addInitScript(() => {
+      PublicKeyCredential.isConditionalMediationAvailable = async () => false;
+    });
   const cdp: CDPSession = await page.context().newCDPSession(page);
   await cdp.send("WebAuthn.enable");
   const { authenticatorId } = await cdp.send("WebAuthn.addVirtualAuthenticator", {

@@ -170,7 +170,7 @@ function smallTargets(page: Page): Promise<string[]> {
 /** Password managers, and a warning of Chromium's, go by the field of the person's e-mail beside the password. */
 function namelessPasswords(page: Page): Promise<number> {
   return page
-    .locator('form:not(:has(input[autocomplete="username"])) input[type="password"]')
+    .locator('form:not(:has(input[autocomplete^="username"])) input[type="password"]')
     .evaluateAll((fields) => fields.length);
 }
 

@@ -112,11 +112,13 @@ describe.skipIf(browser === undefined)("a person in a browser", () => {
       await page.goto(`${origin}/invite?token=${token}`);
       await page.getByLabel("Choose a password").fill(PASSWORD);
       await press(page, "Accept and sign in");
+      expect(await heading(page)).toBe("You’ve joined the account");
+      await page.getByRole("link", { name: "Go to your approvals" }).click();
       expect(await textOf(page.getByRole("main"))).toContain("Waiting for you");
       await page.getByRole("link", { name: "$450.00 USD to Maria G." }).click();
       expect(await heading(page)).toBe("Pay $450.00 USD?");
       await page.getByRole("button", { name: "Sign out" }).click();
-      expect(await textOf(page.getByRole("status"))).toBe("You are signed out.");
+      expect(await textOf(page.getByRole("status"))).toBe("You’ve been signed out.");
     });
   });
 
@@ -159,7 +161,7 @@ async function arrive(page: Page, { path, email }: Story): Promise<void> {
 }
 
 async function signIn(page: Page, email: string): Promise<void> {
-  await page.getByLabel("E-mail").fill(email);
+  await page.getByLabel("Email").fill(email);
   await page.getByLabel("Password").fill(PASSWORD);
   await press(page, "Sign in");
 }

@@ -36,8 +36,8 @@ type Refusal = {
   says: RegExp;
 };
 
-const NO_PASSKEY = /Nothing was confirmed\. No passkey of yours has confirmed this/;
-const LAPSED = /Nothing was confirmed\. Your passkey was asked more than 5 minutes ago, or by another click/;
+const NO_PASSKEY = /Nothing was confirmed\. That passkey wasn’t accepted/;
+const LAPSED = /Nothing was confirmed\. This passkey request has expired or was replaced by a newer one/;
 const CHANGED = /Something changed since you opened this page: the Visa card ending in 0002 pays now/;
 
 const withLies =
@@ -174,7 +174,7 @@ const refusals: Record<string, Refusal> = {
       return fields;
     },
     status: 409,
-    says: /already been decided, or it has expired/,
+    says: /already decided or has expired/,
   },
   "a member who was removed": {
     between: async (story, fields) => {
@@ -190,7 +190,7 @@ const refusals: Record<string, Refusal> = {
       return fields;
     },
     status: 403,
-    says: /Your role in this account does not allow that/,
+    says: /Your role in this account doesn’t allow this/,
   },
   "a session that has ended": {
     between: async ({ userId }, fields) => {

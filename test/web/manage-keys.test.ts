@@ -93,7 +93,7 @@ describe("a person who makes a key", () => {
       expect(Date.parse(key.expiresAt) - Date.parse(key.createdAt)).toBe(90 * 86_400_000);
       const page = await open(app, HERE, scene);
       expect(page.text).not.toContain(token);
-      for (const said of [key.preview, "may ask for payments and see jobs", "by <bdi>Ada Owner</bdi>"])
+      for (const said of [key.preview, "May ask for payments and see jobs", "by <bdi>Ada Owner</bdi>"])
         expect(page.text).toContain(said);
     },
   );
@@ -136,7 +136,7 @@ describe("a person who makes a key", () => {
   test.each<[string, Parameters<typeof makeForm>[1], string]>([
     ["has no name", { name: " " }, "Give the key a name."],
     ["has a long name", { name: "x".repeat(121) }, "Use at most 120 characters."],
-    ["may do nothing", { scopes: [] }, "Tick at least one thing that it may do."],
+    ["may do nothing", { scopes: [] }, "Choose at least one permission."],
   ])("is told when it %s, and keeps what was typed and ticked", async (_what, given, message) => {
     const scene = await begin();
     const { status, text } = await make(scene, await makeForm(scene, given));
@@ -154,13 +154,10 @@ describe("a person who makes a key", () => {
     const form = await makeForm(scene);
     const before = await digestRows(db);
     const asked = await make(scene, form);
-    expect([asked.status, asked.text.includes("Type your password, to show that it is you.")]).toEqual([
-      422,
-      true,
-    ]);
+    expect([asked.status, asked.text.includes("Enter your password to continue.")]).toEqual([422, true]);
     expect(await digestRows(db)).toEqual(before);
     const wrong = await make(scene, [...form, ["password", "not this one"]]);
-    expect([wrong.status, wrong.text.includes("This is not your password.")]).toEqual([422, true]);
+    expect([wrong.status, wrong.text.includes("That password isn’t right.")]).toEqual([422, true]);
     expect(await list(scene)).toHaveLength(1);
     expect((await make(scene, [...form, ["password", PASSWORD]])).status).toBe(201);
     expect((await make(scene, await makeForm(scene))).status).toBe(201);
@@ -175,7 +172,7 @@ describe("a person who makes a key", () => {
     const { status, text } = await make(scene, form);
     expect([status, text.includes("reached its limit of active tokens")]).toEqual([409, true]);
     const page = await open(app, HERE, scene);
-    expect(page.text).toContain("An account may have 25.");
+    expect(page.text).toContain("An account can have 25 active keys.");
     expect(page.text).not.toContain(MAKE);
   });
 });
@@ -198,7 +195,7 @@ describe("a person who revokes a key", () => {
       subjectId: id,
       detail: { ended: 2, webhooksEnded: 0 },
     });
-    expect((await open(app, HERE, scene)).text).toContain("Ended lately");
+    expect((await open(app, HERE, scene)).text).toContain("Recently ended");
   });
 
   test.each([

@@ -139,11 +139,11 @@ describe("an owner who invites somebody", () => {
   });
 
   test.each<[string, Record<string, string>, string]>([
-    ["no e-mail", { email: "" }, "Type an e-mail address"],
-    ["what is no e-mail", { email: "bob" }, "Type an e-mail address"],
-    ["two of them", { email: "a@example.com,b@example.com" }, "Type an e-mail address"],
-    ["letters that mail does not carry", { email: "İ@example.com" }, "Type an e-mail address"],
-    ["no name", { name: " " }, "Type a name."],
+    ["no e-mail", { email: "" }, "Enter an email address"],
+    ["what is no e-mail", { email: "bob" }, "Enter an email address"],
+    ["two of them", { email: "a@example.com,b@example.com" }, "Enter an email address"],
+    ["letters that mail does not carry", { email: "İ@example.com" }, "Enter an email address"],
+    ["no name", { name: " " }, "Enter a name."],
     ["a long name", { name: "x".repeat(101) }, "Use at most 100 characters."],
   ])("is told of %s, and keeps what was typed", async (_what, wrong, message) => {
     const owner = await begin();
@@ -214,7 +214,7 @@ describe("an owner who changes a role", () => {
       const { status, text } = await submit(app, path, stale, owner);
       expect([status, await roleNow()]).toEqual([409, role]);
       expect(text.replaceAll(/\s+/g, " ")).toContain(
-        `the role is <b>${role === "viewer" ? "Viewer" : "Approver"}</b> now.`,
+        `role is now <b>${role === "viewer" ? "Viewer" : "Approver"}</b>.`,
       );
       expect(text).toMatch(new RegExp(`value="${role}" selected`));
     }
@@ -227,7 +227,7 @@ describe("an owner who changes a role", () => {
   test("may give their own role up, once there is another owner", async () => {
     const { owner, other } = await beginWith("approver");
     const alone = await change(owner, owner.memberId, "viewer");
-    expect([alone.status, alone.text.includes("An account keeps at least one owner.")]).toEqual([409, true]);
+    expect([alone.status, alone.text.includes("An account needs at least one owner.")]).toEqual([409, true]);
     await change(owner, other.memberId, "owner");
     expect((await change(owner, owner.memberId, "viewer")).status).toBe(303);
     expect((await open(app, `${HERE}/${other.memberId}`, owner)).status).toBe(403);
@@ -430,7 +430,7 @@ describe("who may", () => {
     const { owner, other } = await beginWith(role);
     const page = await open(app, HERE, other);
     expect(page.text).toContain(owner.email);
-    expect(page.text).toContain("Owners invite, change and remove members.");
+    expect(page.text).toContain("Owners can invite, change and remove members.");
     expect(page.text).not.toContain(INVITE);
     for (const path of [`${HERE}/${owner.memberId}`, `${HERE}/${owner.memberId}/remove`])
       expect((await open(app, path, other)).status).toBe(403);
@@ -477,12 +477,12 @@ describe("who may", () => {
     const before = await digestRows(db);
     for (const [path, fields] of steps) {
       const { status, text } = await submit(app, path, fields, owner);
-      expect([status, text.includes("Type your password, to show that it is you.")]).toEqual([422, true]);
+      expect([status, text.includes("Enter your password to continue.")]).toEqual([422, true]);
     }
     expect(await digestRows(db)).toEqual(before);
     for (const [path, fields] of steps) {
       const wrong = await submit(app, path, { ...fields, password: "not this one" }, owner);
-      expect([wrong.status, wrong.text.includes("This is not your password.")]).toEqual([422, true]);
+      expect([wrong.status, wrong.text.includes("That password isn’t right.")]).toEqual([422, true]);
     }
     for (const [path, fields] of steps) {
       await letProofAge({ db }, owner);

@@ -27,7 +27,7 @@ describe.skipIf(browser === undefined)("a person in a browser with an authentica
         await page.getByRole("link", { name: "Add a passkey" }).click();
         await press(page, "Create passkey");
         await page.waitForURL(`**${SECURITY}?said=passkey`);
-        expect(await textOf(page, "status")).toBe("Your passkey is added. It signs you in from now on.");
+        expect(await textOf(page, "status")).toBe("Passkey added. You can now sign in with it.");
         expect(await countPasskeys(email)).toBe(1);
 
         await page.getByRole("link", { name: /^Passkey/ }).click();
@@ -42,16 +42,29 @@ describe.skipIf(browser === undefined)("a person in a browser with an authentica
         expect(page.url()).toBe(live().origin + SECURITY);
 
         await page.getByRole("link", { name: "The blue key" }).click();
-        await press(page, "Remove this passkey");
-        expect(await textOf(page, "status")).toContain("The passkey is removed");
+        await press(page, "Remove passkey");
+        expect(await textOf(page, "status")).toContain("Passkey removed");
         expect(await page.getByRole("main").textContent()).not.toContain("The blue key");
 
         await page.getByRole("button", { name: "Sign out" }).click();
         await press(page, "Sign in with a passkey");
-        expect(await textOf(page, "alert")).toContain("This passkey does not sign you in here");
+        expect(await textOf(page, "alert")).toContain("That passkey couldn’t sign you in");
       });
     },
   );
+
+  test("signs in with the passkey that the browser fills in, and presses no button", async () => {
+    const { email } = await createPerson();
+    const work = async ({ page }: Window) => {
+      await signIn(page, email);
+      await page.goto(`${live().origin}${SECURITY}/passkeys/new`);
+      await press(page, "Create passkey");
+      await page.waitForURL(`**${SECURITY}?said=passkey`);
+      await page.getByRole("button", { name: "Sign out" }).click();
+      await page.waitForURL("**/approvals");
+    };
+    await inWindow("desktop", work, { autofill: true });
+  });
 
   test("who cancels what the browser asks has done nothing, is told so, and can go on", async () => {
     const { email } = await createPerson();
@@ -100,10 +113,33 @@ describe.skipIf(browser === undefined)("a person in a browser with an authentica
       await page.waitForURL(`**${SECURITY}?said=passkey`);
       await letProofAge(live(), fixture);
       await page.getByRole("link", { name: /^Passkey/ }).click();
-      await press(page, "Use a passkey that you have");
-      await page.getByText("Your passkey has shown that it is you").waitFor();
-      await press(page, "Remove this passkey");
-      expect(await textOf(page, "status")).toContain("The passkey is removed");
+      await press(page, "Use a passkey instead");
+      await page.getByText("Confirmed with your passkey").waitFor();
+      await press(page, "Remove passkey");
+      expect(await textOf(page, "status")).toContain("Passkey removed");
+    });
+  });
+
+  test("a passkey stands in for the password on the forms for keys and members", async () => {
+    const { fixture, email, memberId } = await createPerson();
+    await inWindow("phone", async ({ page }) => {
+      await signIn(page, email);
+      await page.goto(`${live().origin}${SECURITY}/passkeys/new`);
+      await press(page, "Create passkey");
+      await page.waitForURL(`**${SECURITY}?said=passkey`);
+      const offers = async (path: string): Promise<number> => {
+        await page.goto(`${live().origin}/settings/${path}`);
+        return page.getByRole("button", { name: "Use a passkey instead" }).count();
+      };
+      expect(await offers("keys"), "while the last proof counts").toBe(0);
+      await letProofAge(live(), fixture);
+      for (const path of ["members", `members/${memberId}/remove`, "keys"])
+        expect(await offers(path), path).toBe(1);
+      await page.getByRole("textbox", { name: "Name" }).fill("Buyer");
+      await press(page, "Use a passkey instead");
+      await page.getByText("Confirmed with your passkey").waitFor();
+      await press(page, "Create key");
+      await page.getByRole("heading", { name: "Key created" }).waitFor();
     });
   });
 
@@ -116,10 +152,8 @@ describe.skipIf(browser === undefined)("a person in a browser with an authentica
       await authenticator.add(keys, story.userId);
       await signIn(page, story.email);
       await page.goto(live().origin + SECURITY);
-      await press(page, "It is theirs: I have asked them");
-      await page
-        .getByText("You have agreed. Owners of this person’s other accounts must agree too.")
-        .waitFor();
+      await press(page, "I’ve asked them: it’s theirs");
+      await page.getByText("You agreed. Owners of this person’s other accounts must agree too.").waitFor();
     });
   });
 
@@ -146,13 +180,13 @@ describe.skipIf(browser === undefined)("a person in a browser with an authentica
       expect(await listPasskeys(db, story.userId)).toHaveLength(2);
 
       await page.goto(`${origin}/settings/members`);
-      await page.getByLabel("E-mail").fill("bob@example.com");
+      await page.getByLabel("Email").fill("bob@example.com");
       await page.getByLabel("Name").fill("Bob");
-      await press(page, "Invite them");
+      await press(page, "Send invitation");
       await page.waitForURL("**/settings/members?said=invited");
       await page.getByRole("link", { name: "Change Bob" }).click();
-      await page.getByRole("link", { name: "Withdraw the invitation" }).click();
-      await press(page, "Withdraw it");
+      await page.getByRole("link", { name: "Withdraw invitation" }).click();
+      await press(page, "Withdraw invitation");
       await page.waitForURL("**/settings/members?said=withdrawn");
     });
   });
@@ -163,10 +197,10 @@ describe.skipIf(browser === undefined)("a person in a browser with an authentica
       await signIn(page, email);
       await letProofAge(live(), fixture);
       await page.goto(`${live().origin}${SECURITY}/passkeys/new?return_to=/billing`);
-      await page.getByLabel("Your password").fill("not the password");
+      await page.getByLabel("Confirm with your password").fill("not the password");
       await press(page, "Create passkey");
-      await page.getByText("This is not your password").waitFor();
-      await page.getByLabel("Your password").fill(PASSWORD);
+      await page.getByText("That password isn’t right").waitFor();
+      await page.getByLabel("Confirm with your password").fill(PASSWORD);
       await press(page, "Create passkey");
       await page.waitForURL("**/billing");
     });
@@ -199,11 +233,15 @@ async function createPerson() {
   return { fixture, ...(await createHuman(live().app, fixture.account)) };
 }
 
-async function inWindow(size: keyof typeof SIZES, work: (window: Window) => Promise<void>): Promise<void> {
+async function inWindow(
+  size: keyof typeof SIZES,
+  work: (window: Window) => Promise<void>,
+  options?: { autofill: boolean },
+): Promise<void> {
   const context = await (browser as Browser).newContext({ viewport: SIZES[size] });
   try {
     const page = await context.newPage();
-    await work({ page, authenticator: await plugIn(page) });
+    await work({ page, authenticator: await plugIn(page, options) });
   } finally {
     await context.close();
   }
@@ -215,7 +253,7 @@ async function countPasskeys(email: string): Promise<number> {
 
 async function signIn(page: Page, email: string): Promise<void> {
   await page.goto(`${live().origin}/sign-in`);
-  await page.getByLabel("E-mail").fill(email);
+  await page.getByLabel("Email").fill(email);
   await page.getByLabel("Password").fill(PASSWORD);
   await page.getByRole("button", { name: "Sign in", exact: true }).click();
   await page.waitForURL("**/approvals");

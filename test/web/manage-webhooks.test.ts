@@ -153,16 +153,16 @@ describe("a person who manages webhooks", () => {
     const { id } = await subscribe(app, scene.token, receiver.url());
     await postMessage(app, scene);
     const path = `${HERE}/${id}`;
-    expect((await open(app, path, scene)).text).toContain("<b>To be sent</b>, now");
+    expect((await open(app, path, scene)).text).toContain("<b>Waiting to be sent</b>, now");
     await deliverAll(db, dispatcher);
     const failing = await open(app, path, scene);
-    expect(failing.text).toContain("<b>To be tried again</b> after 1 attempt");
+    expect(failing.text).toContain("<b>Retrying</b> after 1 attempt");
     expect(failing.text).toContain("Last attempt: answered 500");
     for (let i = 0; i < 9; i++) {
       await passTime(db, scene, 24 * 60 * 60);
       await deliverAll(db, dispatcher);
     }
-    expect((await open(app, path, scene)).text).toContain("<b>Given up</b> after 10 attempts");
+    expect((await open(app, path, scene)).text).toContain("<b>Failed</b> after 10 attempts");
 
     receiver.answer = () => 200;
     const { answer } = await act(scene, id, "redeliver", ["delivery_id"]);
@@ -223,8 +223,8 @@ describe("a person who manages webhooks", () => {
     const before = await digestRows(db);
     for (const [url, form] of forms) {
       for (const [typed, said] of [
-        [[], "Type your password, to show that it is you."],
-        [[["password", "not this one"]], "This is not your password."],
+        [[], "Enter your password to continue."],
+        [[["password", "not this one"]], "That password isn’t right."],
       ] as [[string, string][], string][]) {
         const { status, text } = await submit(app, url, [...form, ...typed], scene);
         expect([status, text.includes(said), secretIn(text)], url).toEqual([422, true, undefined]);
@@ -298,7 +298,9 @@ describe("a person who manages webhooks", () => {
     expect([answer.status, answer.headers.location]).toEqual([303, `${HERE}?said=deleted`]);
     expect(await list(scene)).toEqual([]);
     expect((await open(app, `${HERE}/${id}`, scene)).status).toBe(404);
-    expect((await open(app, `${HERE}?said=deleted`, scene)).text).toContain("Nothing more is sent to it");
+    expect((await open(app, `${HERE}?said=deleted`, scene)).text).toContain(
+      "No more events will be sent to it",
+    );
   });
 
   test("sees why one is disabled, and can only delete it", async () => {
@@ -399,7 +401,10 @@ describe("whoever may not manage webhooks", () => {
     const before = await db.selectFrom("webhooks").where("id", "=", id).selectAll().executeTakeFirst();
     for (const [url, fields] of forms) {
       const { status, text } = await submit(app, url, fields, scene);
-      expect([status, text], url).toEqual([403, expect.stringContaining("This is not yours to do")]);
+      expect([status, text], url).toEqual([
+        403,
+        expect.stringContaining("You don’t have permission to do this"),
+      ]);
     }
     expect(await db.selectFrom("webhooks").where("id", "=", id).selectAll().executeTakeFirst()).toEqual(
       before,
@@ -447,7 +452,7 @@ describe("whoever may not manage webhooks", () => {
       features: { ...FEATURES, public_api_webhooks: false },
     });
     const page = await open(app, HERE, scene);
-    expect(page.text).toContain("has not enabled webhooks");
+    expect(page.text).toContain("Webhooks aren’t enabled for this account");
     expect(page.text).not.toContain(`action="${ADD}"`);
     const { status, text } = await submit(app, ADD, form, scene);
     expect([status, text]).toEqual([403, expect.stringContaining("Nothing was done")]);

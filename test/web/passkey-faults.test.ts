@@ -29,9 +29,9 @@ describe.skipIf(browser === undefined)("a passkey of a password manager whose to
 
         await letProofAge(live(), story);
         await page.goto(`${live().origin}${PASSKEYS}/${passkey?.id}`);
-        await press(page, "Use a passkey that you have");
-        await page.getByText("Your passkey has shown that it is you").waitFor();
-        await press(page, "Remove this passkey");
+        await press(page, "Use a passkey instead");
+        await page.getByText("Confirmed with your passkey").waitFor();
+        await press(page, "Remove passkey");
         await page.waitForURL(`**${SECURITY}?said=passkey-removed`);
       },
       { holdsPasskey: false },
@@ -51,8 +51,8 @@ describe.skipIf(browser === undefined)("a passkey of a password manager whose to
     await visit(async ({ story, page }) => {
       await addWaitingMember(live(), story);
       await page.goto(live().origin + SECURITY);
-      await press(page, "It is theirs: I have asked them");
-      await page.getByText("You have agreed.").waitFor();
+      await press(page, "I’ve asked them: it’s theirs");
+      await page.getByText("You agreed.").waitFor();
     });
   });
 });
@@ -135,7 +135,7 @@ describe.skipIf(browser === undefined)("a prompt that fails", () => {
       for (const path of [story.path, `${PASSKEYS}/new`]) {
         await page.goto(live().origin + path);
         await page.getByText("This browser can’t use passkeys here.").first().waitFor();
-        expect(await page.getByRole("button", { name: "Use a passkey that you have" }).count()).toBe(0);
+        expect(await page.getByRole("button", { name: "Use a passkey instead" }).count()).toBe(0);
       }
     });
   });

@@ -58,7 +58,7 @@ describe("the page of a receipt", () => {
       expect((await open(app, story.path, decided.human)).text).toContain(link(story));
     expect((await open(app, waiting.path, decided.human)).text).not.toContain(link(waiting));
     const { status, text } = await open(app, `${waiting.path}/receipt`, decided.human);
-    expect([status, text.includes("There is no receipt")]).toEqual([409, true]);
+    expect([status, text.includes("This approval has no receipt")]).toEqual([409, true]);
   });
 
   test("gives a file that the verifier believes, the same that an agent is answered", async () => {

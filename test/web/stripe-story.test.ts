@@ -202,7 +202,7 @@ async function inWindow<T>(
 async function arrive(page: Page, { path, email }: Story): Promise<void> {
   await page.goto(live().origin + path);
   if (new URL(page.url()).pathname !== "/sign-in") return;
-  await page.getByLabel("E-mail").fill(email);
+  await page.getByLabel("Email").fill(email);
   await page.getByLabel("Password").fill(PASSWORD);
   await press(page, "Sign in");
 }

@@ -4,16 +4,18 @@ import { askPasskey, createPasskey, PasskeyFault, post, sentenceFor, TOO_OLD, us
 
 const NOT_ACCEPTED = "This passkey wasn’t accepted. Use another, or your password.";
 const STALE = "The service couldn’t take this. Wait a minute, then reload the page.";
+/** A challenge counts for 5 minutes. */
+const OFFER_LASTS = 4 * 60_000;
 const CEREMONIES = { create: createPasskey, get: askPasskey };
 
 /** The passkey's answer, as JSON text; empty where the service answers the form with a page that says what is wrong. */
-async function run(ceremony, url, body) {
+async function run(ceremony, url, body, how) {
   const response = await post(url, body);
   const isJson = response.headers.get("content-type")?.startsWith("application/json") ?? false;
   if (!isJson) return "";
   const answer = await response.json();
   if (!response.ok) throw new PasskeyFault(answer.error);
-  return ceremony(answer);
+  return ceremony(answer, how);
 }
 
 // Forms whose button asks for a passkey before they are sent.
@@ -24,10 +26,12 @@ function startForm(form) {
     return;
   }
   let asking = false;
+  const offered = new AbortController();
   const credential = form.elements.namedItem("credential");
   const signature = form.elements.namedItem("signature");
   const ask = async (submitter) => {
     asking = true;
+    offered.abort();
     status.textContent = "";
     try {
       const sent = () => new URLSearchParams(new FormData(form, submitter));
@@ -36,7 +40,7 @@ function startForm(form) {
       if (!signature || credential.value === "")
         credential.value = await run(CEREMONIES[passkey], options, sent());
       if (signature && credential.value !== "") {
-        status.textContent = "Now answer with a passkey that you have already, to sign the new one.";
+        status.textContent = "Now use a passkey that you already have, to sign the new one.";
         signature.value = await run(askPasskey, sign, sent());
       }
       submit(form, submitter);
@@ -52,6 +56,27 @@ function startForm(form) {
     event.preventDefault();
     if (!asking) void ask(event.submitter);
   });
+  if ("autofill" in form.dataset)
+    void canOffer().then((can) => can && !asking && offer(form, offered.signal));
+}
+
+// Lists passkeys among what the browser fills in, beside the button. A browser asks for one passkey at a time, so the
+// button ends the offer.
+async function offer(form, stop) {
+  const fresh = AbortSignal.timeout(OFFER_LASTS);
+  const how = { mediation: "conditional", signal: AbortSignal.any([stop, fresh]) };
+  try {
+    const answer = await run(askPasskey, form.dataset.options, new URLSearchParams(new FormData(form)), how);
+    if (stop.aborted || answer === "") return;
+    form.elements.namedItem("credential").value = answer;
+    form.submit();
+  } catch {
+    if (fresh.aborted && !stop.aborted) await offer(form, stop);
+  }
+}
+
+async function canOffer() {
+  return "any" in AbortSignal && (await PublicKeyCredential.isConditionalMediationAvailable?.()) === true;
 }
 
 // Past the listener above, and with what its button says.
@@ -87,7 +112,7 @@ function startPresence(place) {
       if ("reload" in place.dataset) return location.reload();
       waivePassword(place.closest("form"));
       button.hidden = true;
-      status.textContent = "Your passkey has shown that it is you. Go on.";
+      status.textContent = "Confirmed with your passkey. You can continue.";
     } catch (error) {
       status.textContent = sentenceFor(error);
     } finally {

@@ -55,14 +55,17 @@ export async function createPasskey(options) {
   }));
 }
 
-/** Asks one of the person's passkeys by the service's options. Returns its answer as JSON text; throws PasskeyFault. */
-export async function askPasskey(options) {
+/**
+ * Asks one of the person's passkeys by the service's options. Returns its answer as JSON text; throws PasskeyFault.
+ * `how` goes to the browser as it is: `mediation`, `signal`.
+ */
+export async function askPasskey(options, how) {
   const publicKey = {
     ...options,
     challenge: toBytes(options.challenge),
     allowCredentials: withBytes(options.allowCredentials),
   };
-  const credential = await prompt(() => navigator.credentials.get({ publicKey }));
+  const credential = await prompt(() => navigator.credentials.get({ publicKey, ...how }));
   return serialise(credential, (response) => ({
     authenticatorData: toText(response.authenticatorData),
     signature: toText(response.signature),

@@ -27,58 +27,59 @@ export function claimFormPage(
     title: "Claim your agent’s account",
     body: html`
       ${faultSummary(fault)}
-      <p>An AI agent has registered an account, and has named <strong>${view.email}</strong> as the person who answers
-        for it. <strong>Claim it only if you sent this agent yourself.</strong></p>
+      <p>An AI agent has registered an account and named <strong>${view.email}</strong> as the person responsible for
+        it. <strong>Claim it only if you set up this agent yourself.</strong></p>
       ${whoAsks(view)}
       ${
         other
-          ? html`<p class="notice wrong"><strong>You are signed in as ${visitor.email}.</strong> Only ${view.email} can claim
-        this account: sign out first, then open the link in the mail again.</p>`
+          ? html`<p class="notice wrong"><strong>You’re signed in as ${visitor.email}.</strong> Only ${view.email} can claim
+        this account. Sign out, then open the link in the email again.</p>`
           : visitor === undefined && view.known
             ? signInPart(secret, view.email)
             : formPart(view, secret, visitor, filled, fault)
       }
-      <p class="quiet">Opening this page has not used the link up. It works until ${time(view.expiresAt)}.</p>`,
+      <p class="quiet">Opening this page doesn’t use up the link. It works until ${time(view.expiresAt)}.</p>`,
   };
 }
 
 /** What the address shows that the agent hands out: it cannot claim, as the agent could open it as well. */
 export function claimMailPage(view: ClaimView, { mailed }: { mailed: boolean }): Page {
   return {
-    title: mailed ? "Open the link in your mail" : "Claiming is off here",
+    title: mailed ? "Check your email" : "Accounts can’t be claimed here",
     body: html`
       ${
         mailed
-          ? html`<p>A mail has gone to <strong>${view.email}</strong>. The link in it lets you claim the account of this agent,
-        until ${time(view.expiresAt)}. Keep the six digits ready that your agent shows you.</p>
-      <p>This page alone cannot claim it: whoever has its address, the agent too, could do that in your place.</p>`
-          : html`<p>This service sends no mail, so it cannot make sure who you are, and nobody can claim an account here. Its
-        operator can invite you as the first owner instead.</p>`
+          ? html`<p>We’ve sent an email to <strong>${view.email}</strong>. Use the link in it to claim this agent’s account, by
+        ${time(view.expiresAt)}. You’ll need the six-digit code that your agent shows you.</p>
+      <p>You can’t claim the account from this page, because your agent has its address too.</p>`
+          : html`<p>This service doesn’t send email, so it can’t verify who you are. Ask its operator to invite you as the first
+        owner instead.</p>`
       }
       ${whoAsks(view)}
-      ${mailed && html`<p class="quiet">Nothing after some minutes? Look among the spam, or let your agent start again.</p>`}`,
+      ${mailed && html`<p class="quiet">No email after a few minutes? Check your spam folder, or ask your agent to start again.</p>`}`,
   };
 }
 
 const ENDED: Record<ClaimView["state"] | "unknown", string> = {
   unknown:
-    "A claim lasts 30 minutes and works once, and a newer one replaces it. Ask your agent to start another.",
-  unnamed: "Ask your agent to start another.",
-  open: "Ask your agent to start another.",
-  guessed: "Five wrong codes were typed, so it has ended. If that was you, ask your agent to start another.",
-  expired: "A claim lasts 30 minutes. Ask your agent to start another.",
-  window_over: "Nobody has claimed the account within 24 hours. Ask your agent to register again.",
-  claimed: "The account has been claimed. If you did that, sign in.",
-  taken: "The account has an owner, who came by an invitation. If that is you, sign in.",
+    "A claim link works once, for 30 minutes, and a newer one replaces it. Ask your agent to start a new claim.",
+  unnamed: "Ask your agent to start a new claim.",
+  open: "Ask your agent to start a new claim.",
+  guessed:
+    "Five wrong codes were entered, so this claim has ended. If that was you, ask your agent to start a new claim.",
+  expired: "A claim link works for 30 minutes. Ask your agent to start a new claim.",
+  window_over: "The account wasn’t claimed within 24 hours. Ask your agent to register again.",
+  claimed: "This account has already been claimed. If you claimed it, sign in.",
+  taken: "This account already has an owner, who joined by invitation. If that’s you, sign in.",
 };
 
 /** One page for every claim that cannot be made any more. */
 export function claimOverPage(state: ClaimView["state"] | "unknown"): Page {
   return {
-    title: "This claim is over",
+    title: "This link has expired",
     body: html`
       <p>${ENDED[state]}</p>
-      <p><a href="/sign-in">Sign in</a>, or read <a href="/claim">how accounts are claimed</a>.</p>`,
+      <p><a href="/sign-in">Sign in</a> · <a href="/claim">How to claim an account</a></p>`,
   };
 }
 
@@ -87,65 +88,66 @@ export function claimPage({ mailed }: { mailed: boolean }): Page {
   return {
     title: "Claim an account",
     body: html`
-      <p>An agent can register an account by itself, but only a person can answer for it. Until somebody has claimed the
-        account, no agent of it can ask for money to move. There are two ways.</p>
+      <p>An agent can register an account, but a person must claim it. Until then, its agents can’t request payments. There are
+        two ways to claim an account.</p>
       <h2>Your agent has registered the account</h2>
       ${
         mailed
           ? html`<ol>
-        <li>Tell your agent your e-mail address. It starts the claim, and shows you six digits.</li>
-        <li>Open the link in the mail that we send to you then.</li>
-        <li>Type the six digits, and say what the agent may do.</li>
+        <li>Give your agent your email address. It starts the claim and shows you a six-digit code.</li>
+        <li>Open the link in the email that we send you.</li>
+        <li>Enter the code and choose what the agent may do.</li>
       </ol>`
-          : html`<p class="notice">This service sends no mail, so it cannot make sure who you are: this way is closed here.</p>`
+          : html`<p class="notice">This service doesn’t send email, so you can’t claim an account this way here.</p>`
       }
-      <h2>The operator of this service has made the account</h2>
+      <h2>The operator of this service has created the account</h2>
       <p>Ask the operator to invite you as its first owner. Accepting the invitation claims the account.</p>`,
   };
 }
 
 /** Right after a claim. */
-export const claimedPage: Page = {
-  title: "The account is yours",
+export const claimedPage = (offer: Html | undefined): Page => ({
+  title: "You’ve claimed the account",
   body: html`
-      <p class="notice done" role="status"><strong>You are its owner now.</strong> Your agent has what you gave it the next
-        time it asks. Until then you can take it back under <a href="/settings/keys">API keys</a>. Whatever it held before has
-        ended.</p>
-      <h2>What comes next</h2>
+      <p class="notice done" role="status"><strong>You’re now its owner.</strong> Your agent will pick up its new API key
+        the next time it asks. Until then you can withdraw the key under <a href="/settings/keys">API keys</a>. The agent’s earlier
+        key no longer works.</p>
+      ${offer}
+      <h2>What to do next</h2>
       <ul>
-        <li><a href="/billing">Put a card on file</a>, so that what your agent asks for can be paid.</li>
-        <li>What it asks for waits for you under <a href="/approvals">Approvals</a>.</li>
+        <li><a href="/billing">Add a card</a> to fund your agent’s requests.</li>
+        <li>Confirm or decline requests under <a href="/approvals">Approvals</a>.</li>
         <li>Change what agents may do under <a href="/settings/keys">API keys</a>.</li>
       </ul>`,
-};
+});
 
 function whoAsks({ agentName, accountName, registeredAt, address, userAgent }: ClaimView): Html {
   return html`<dl class="terms">
         <div>
           <dt>Agent</dt>
-          <dd>${agentName === null ? "It gave no name" : html`“${named(agentName)}”`}
-            <span class="quiet">What it calls itself. Nobody has checked that.</span></dd>
+          <dd>${agentName === null ? "Unnamed" : html`“${named(agentName)}”`}
+            <span class="quiet">The agent chose this name. It isn’t verified.</span></dd>
         </div>
         <div>
           <dt>Account</dt>
           <dd>“${named(accountName)}”
-            <span class="quiet">The agent named it.</span></dd>
+            <span class="quiet">The agent chose this name.</span></dd>
         </div>
         <div>
-          <dt>Since</dt>
+          <dt>Registered</dt>
           <dd>${time(registeredAt)}</dd>
         </div>
         <div>
           <dt>From</dt>
           <dd>${address}
-            ${userAgent !== "" && html`<span class="quiet">by a program that says it is “${named(userAgent)}”</span>`}</dd>
+            ${userAgent !== "" && html`<span class="quiet">by a program that calls itself “${named(userAgent)}”</span>`}</dd>
         </div>
       </dl>`;
 }
 
 function signInPart(secret: string, email: string): Html {
-  return html`<p>You sign in with ${email} already.</p>
-      <p><a class="button" href="/sign-in?return_to=${encodeURIComponent(`/claim?token=${secret}`)}">Sign in to claim it</a></p>`;
+  return html`<p>${email} already has an account here.</p>
+      <p><a class="button" href="/sign-in?return_to=${encodeURIComponent(`/claim?token=${secret}`)}">Sign in to claim the account</a></p>`;
 }
 
 function formPart(
@@ -158,26 +160,26 @@ function formPart(
   return html`<form method="post" action="/claim">
         ${visitor?.tokenField}
         ${hiddenField("token", secret)}
-        <h2>What it will be able to do</h2>
-        <p>It may ${describeScopes(claimedScopes(UNFILLED))}. It can never confirm a payment, or bring in people who can.</p>
+        <h2>What your agent may do</h2>
+        <p>It may ${describeScopes(claimedScopes(UNFILLED))}. It can never confirm a payment or invite people who can.</p>
         <fieldset>
-          <legend>Only if you tick it</legend>
+          <legend>Only if you allow it</legend>
           ${box("payments_write", "payments:write", filled.paymentsWrite)}
           ${box("webhooks_manage", "webhooks:manage", filled.webhooksManage)}
         </fieldset>
-        <h2>Claim it</h2>
+        <h2>Claim the account</h2>
         ${field({
           name: "code",
-          label: "The six digits that your agent shows you",
+          label: "Six-digit code from your agent",
           type: "text",
           autocomplete: "off",
           digits: true,
-          hint: "After five wrong ones the claim ends. Never type digits that somebody else sent you.",
+          hint: "After five wrong codes the claim ends. Never enter a code that someone else sent you.",
           maxLength: 20,
           fault,
         })}
         ${visitor === undefined ? newPersonPart(email, filled.name, fault) : null}
-        <button type="submit">Claim the account</button>
+        <button type="submit">Claim account</button>
       </form>`;
 }
 
@@ -187,7 +189,7 @@ function newPersonPart(email: string, name: string, fault: Fault | undefined): H
     label: "Your name",
     type: "text",
     autocomplete: "name",
-    hint: "The agent and the other people of the account see it.",
+    hint: "Shown to your agent and to the account’s other members.",
     value: name,
     maxLength: 200,
     fault,

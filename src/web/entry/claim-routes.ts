@@ -18,6 +18,7 @@ import { checkFormToken } from "../../sign-in/form-token.ts";
 import { type Human, readHuman } from "../../sign-in/gate.ts";
 import { passwordFault } from "../../sign-in/service.ts";
 import type { Fault } from "../kit/forms.ts";
+import { passkeyOffer } from "../kit/presence.ts";
 import { callerOf, show, tokenField } from "../kit/site.ts";
 import {
   claimedPage,
@@ -80,7 +81,10 @@ export function claimRoutes(app: App, deps: ClaimPageDeps): void {
     const { token, said } = request.query;
     const human = await readHuman(deps, request);
     if (typeof token === "string") return present(reply, token, human);
-    const page = said === "claimed" ? claimedPage : claimPage({ mailed: canClaim(deps.config) });
+    const page =
+      said === "claimed"
+        ? claimedPage(await passkeyOffer(deps, human, "/approvals"))
+        : claimPage({ mailed: canClaim(deps.config) });
     return show(deps, reply, page, { human });
   });
 
@@ -150,10 +154,10 @@ function faultIn(
   about: { email: string; appName: string },
 ): Fault | undefined {
   if (!SIX_DIGITS.test(codeIn(body)))
-    return { field: "code", message: "Type the six digits that your agent shows you." };
+    return { field: "code", message: "Enter the six-digit code that your agent shows you." };
   if (human !== undefined) return undefined;
   const { name } = filledIn(body);
-  if (!isVisible(name)) return { field: "name", message: "Type your name." };
+  if (!isVisible(name)) return { field: "name", message: "Enter your name." };
   if (name.length > NAME_AT_MOST)
     return { field: "name", message: `Use at most ${NAME_AT_MOST} characters.` };
   const message = passwordFault(body.password ?? "", { ...about, name });
@@ -161,8 +165,8 @@ function faultIn(
 }
 
 function wrongCode(triesLeft: number): Fault {
-  const left = triesLeft === 1 ? "One try is left" : `${triesLeft} tries are left`;
-  return { field: "code", message: `These are not the digits that your agent was given. ${left}.` };
+  const left = triesLeft === 1 ? "You have 1 try left" : `You have ${triesLeft} tries left`;
+  return { field: "code", message: `That code isn’t right. ${left}.` };
 }
 
 function purposeOf({ accountId }: ClaimView): string {

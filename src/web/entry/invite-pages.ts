@@ -7,13 +7,13 @@ import type { Page } from "../kit/layout.ts";
 import { mentioned, named } from "../kit/wording.ts";
 
 export const ROLE_WORDS = {
-  owner: "an owner, who confirms or declines what agents ask for, and looks after its members and cards",
-  approver: "an approver, who confirms or declines what agents ask for",
-  viewer: "a viewer, who sees what agents ask for, and decides nothing",
+  owner: "an owner, who confirms or declines agents’ requests and manages members and cards",
+  approver: "an approver, who confirms or declines agents’ requests",
+  viewer: "a viewer, who sees agents’ requests but can’t decide them",
 };
 
 /**
- * What the person is invited to. Which form follows depends on who is signed in, and never on whether the e-mail is
+ * What the person is invited to. Which form follows depends on who is signed in, and never on whether the email is
  * known: whoever invites may have the link, and would learn it.
  */
 export function invitePage(
@@ -28,7 +28,7 @@ export function invitePage(
     heading: html`Join ${mentioned(accountName)}`,
     body: html`
       ${faultSummary(fault)}
-      <p>This invitation is for <strong>${named(name)}</strong> (${email}): to be part of the account
+      <p><strong>${named(name)}</strong> (${email}) is invited to join the account
         <strong>${named(accountName)}</strong> as ${ROLE_WORDS[role]}.</p>
       ${
         waitsForConsent
@@ -37,29 +37,40 @@ export function invitePage(
             ? memberPart(token, email, visitor)
             : strangerPart(token, email, fault)
       }
-      <p class="quiet">Opening this page has not used the invitation up.</p>`,
+      <p class="quiet">Opening this page doesn’t use up the invitation.</p>`,
   };
 }
 
 /** One page for an invitation that is unknown, used, replaced or expired. */
 export const inviteOverPage: Page = {
-  title: "This invitation is over",
+  title: "This invitation has expired",
   body: html`
-      <p>An invitation works once and for 24 hours, and a newer one replaces it. If you have accepted it already,
-        <a href="/sign-in">sign in</a>. If not, ask whoever sent it for a new one.</p>`,
+      <p>An invitation works once, for 24 hours, and a newer one replaces it. If you’ve already accepted it,
+        <a href="/sign-in">sign in</a>. Otherwise, ask the person who invited you for a new one.</p>`,
 };
+
+/** Right after an invitation was accepted. */
+export function joinedPage(offer: Html | undefined): Page {
+  return {
+    title: "You’ve joined the account",
+    body: html`
+      <p class="notice done" role="status">You can now see its agents’ requests.</p>
+      ${offer}
+      <p><a class="button" href="/approvals">Go to your approvals</a></p>`,
+  };
+}
 
 /** What `/invite` is for, when nobody brings a token. */
 export const inviteMissingPage: Page = {
-  title: "You are invited",
+  title: "This invitation link is incomplete",
   body: html`
-      <p>Somebody who looks after an account here can invite you into it. Open the whole link that you were given:
-        it ends in a long token, which is missing here.</p>`,
+      <p>The end of the link is missing. Open the whole link from your invitation, or ask the person who invited you for a
+        new one.</p>`,
 };
 
 const waitingPart = (): Html => html`
-      <p class="notice"><strong>An owner of the account must agree first.</strong> They find this invitation under
-        Security. Once they have agreed, and within 24 hours of the invitation, this page lets you accept.</p>`;
+      <p class="notice"><strong>An owner of the account must agree first.</strong> They’ll find this invitation under
+        Settings → Security. Come back to this page once they’ve agreed. The invitation works for 24 hours.</p>`;
 
 const memberPart = (token: string, email: string, visitor: { email: string; tokenField: Html }): Html =>
   visitor.email === email
@@ -67,13 +78,13 @@ const memberPart = (token: string, email: string, visitor: { email: string; toke
       <form method="post" action="/invite">
         ${visitor.tokenField}
         ${hiddenField("token", token)}
-        <button type="submit">Accept</button>
+        <button type="submit">Accept invitation</button>
       </form>`
     : html`
-      <p class="notice">You are signed in as ${visitor.email}. Sign out first: the invitation is for ${email}.</p>`;
+      <p class="notice">You’re signed in as ${visitor.email}, and this invitation is for ${email}. Sign out, then open the link again.</p>`;
 
 const strangerPart = (token: string, email: string, fault: Fault | undefined): Html => html`
-      <h2>If you are new here</h2>
+      <h2>If you’re new here</h2>
       <form method="post" action="/invite">
         ${hiddenField("token", token)}
         ${passwordField(email, {
@@ -88,6 +99,6 @@ const strangerPart = (token: string, email: string, fault: Fault | undefined): H
         })}
         <button type="submit">Accept and sign in</button>
       </form>
-      <h2>If you sign in here already</h2>
-      <p>Do so with ${email}. Your password stays as it is.</p>
+      <h2>If you already have an account here</h2>
+      <p>Sign in with ${email}. Your password stays the same.</p>
       <p><a class="button second" href="/sign-in?return_to=${encodeURIComponent(`/invite?token=${token}`)}">Sign in to accept</a></p>`;

@@ -16,11 +16,17 @@ import {
   viewInvitation,
 } from "../../team/invitation-service.ts";
 import type { Fault } from "../kit/forms.ts";
+import { passkeyOffer } from "../kit/presence.ts";
 import { callerOf, show, tokenField } from "../kit/site.ts";
-import { inviteMissingPage, inviteOverPage, invitePage } from "./invite-pages.ts";
+import { inviteMissingPage, inviteOverPage, invitePage, joinedPage } from "./invite-pages.ts";
 import { followLink, type LinkDeps } from "./link-view.ts";
 
-const Query = Type.Object({ token: Type.Optional(Type.Unsafe<unknown>({})) });
+const JOINED = "/invite?said=joined";
+
+const Query = Type.Object({
+  token: Type.Optional(Type.Unsafe<unknown>({})),
+  said: Type.Optional(Type.Unsafe<unknown>({})),
+});
 const AcceptForm = Type.Object({
   token: Type.String({ maxLength: 100 }),
   password: Type.Optional(Type.String({ maxLength: 1024 })),
@@ -30,7 +36,7 @@ const AcceptForm = Type.Object({
 /** Said to whoever sends the form for new people, in which they would have set a password; the page alone says nothing. */
 const KNOWN: Fault = {
   field: "password",
-  message: "This e-mail signs in here already. Sign in to accept: that is at the end of this page.",
+  message: "This email already has an account here. Sign in to accept, at the end of this page.",
 };
 
 /** `/invite` (CONTRACT.md §8): GET shows an invitation, POST uses it up. */
@@ -54,8 +60,10 @@ export function inviteRoutes(app: App, deps: SessionDeps & LinkDeps): void {
   };
 
   app.get("/invite", { ...access, schema: { hide: true, querystring: Query } }, async (request, reply) => {
-    const { token } = request.query;
+    const { token, said } = request.query;
     const human = await readHuman(deps, request);
+    if (said === "joined" && human !== undefined)
+      return show(deps, reply, joinedPage(await passkeyOffer(deps, human, "/approvals")), { human });
     if (typeof token !== "string") return show(deps, reply, inviteMissingPage, { human });
     return present(reply, token, await view(request, token), human);
   });
@@ -76,7 +84,7 @@ export function inviteRoutes(app: App, deps: SessionDeps & LinkDeps): void {
         if (!checkFormToken(deps.keys, human, purposeOf(found), form_token))
           throw new Problem("form_refused");
         const accepted = await acceptAsMember(deps, token, human, originOf(request));
-        if (accepted !== undefined) return reply.redirect("/approvals", 303);
+        if (accepted !== undefined) return reply.redirect(JOINED, 303);
         return present(reply, token, await viewInvitation(deps, token), human);
       }
       const { email, name } = found.invitation;
@@ -84,7 +92,7 @@ export function inviteRoutes(app: App, deps: SessionDeps & LinkDeps): void {
       if (fault !== undefined)
         return present(reply, token, found, undefined, { field: "password", message: fault });
       const cookie = await acceptAsNewPerson(deps, token, password, callerOf(request));
-      if (cookie !== undefined) return reply.header("set-cookie", cookie).redirect("/approvals", 303);
+      if (cookie !== undefined) return reply.header("set-cookie", cookie).redirect(JOINED, 303);
       const after = await viewInvitation(deps, token);
       return present(reply, token, after, undefined, after?.known ? KNOWN : undefined);
     },

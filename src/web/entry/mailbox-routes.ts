@@ -40,12 +40,12 @@ function hostOf(header: string | undefined): string {
 
 function mailboxPage(mails: readonly KeptMail[]): Page {
   return {
-    title: "The demo's mailbox",
+    title: "Demo mailbox",
     body: html`
-      <p>Nothing is mailed in the demo. What would be is here, the newest first, a few seconds after it was written.</p>
+      <p>The demo sends no email. Messages appear here instead, newest first, after a few seconds.</p>
       ${
         mails.length === 0
-          ? html`<p class="quiet">No mail yet.</p>`
+          ? html`<p class="quiet">No messages yet.</p>`
           : html`<ul class="rows">${mails.map(
               ({ id, to, subject, createdAt }) => html`
         <li>
@@ -63,6 +63,6 @@ function mailPage({ to, subject, paragraphs, createdAt }: KeptMail, origin: stri
     body: html`
       <p class="quiet">To ${to}, ${time(createdAt)}</p>
       ${mailMarkup(paragraphs, origin)}
-      <p><a href="/demo/mailbox">All mail</a></p>`,
+      <p><a href="/demo/mailbox">All messages</a></p>`,
   };
 }

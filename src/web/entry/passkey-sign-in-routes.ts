@@ -14,7 +14,7 @@ const SignInForm = Type.Object(
   { additionalProperties: false },
 );
 const REFUSED =
-  "This passkey does not sign you in here: it may have been removed, or it took more than 5 minutes. Try again, or use your password.";
+  "That passkey couldn’t sign you in. It may have been removed, or more than 5 minutes have passed. Try again, or use your password.";
 
 /** Signing in with a passkey (CONTRACT.md §7): what it is asked, and its answer. */
 export function passkeySignInRoutes(app: App, deps: SessionDeps): void {

@@ -5,22 +5,22 @@ import type { Page } from "../kit/layout.ts";
 
 /** Where people ask for a new password. */
 export const resetPage: Page = {
-  title: "A new password",
+  title: "Reset your password",
   body: html`
-      <p>Say which e-mail you sign in with, and a link to choose a new password is mailed to it.</p>
+      <p>Enter the email you sign in with. We’ll send you a link to choose a new password.</p>
       <form method="post" action="/reset">
-        ${field({ name: "email", label: "E-mail", type: "email", autocomplete: "username", maxLength: 254 })}
-        <button type="submit">Mail me a link</button>
+        ${field({ name: "email", label: "Email", type: "email", autocomplete: "username", maxLength: 254 })}
+        <button type="submit">Send link</button>
       </form>
       <p><a href="/sign-in">Back to sign-in</a></p>`,
 };
 
-/** The answer to whoever asks: the same whether or not the e-mail is known. */
+/** The answer to whoever asks: the same whether or not the email is known. */
 export const resetAskedPage: Page = {
-  title: "Look into your mail",
+  title: "Check your email",
   body: html`
-      <p>If somebody signs in here with that e-mail, a link is on its way. It works once, within an hour.</p>
-      <p class="quiet">Nothing after some minutes? Look among the spam, or ask the operator of this service.</p>`,
+      <p>If that email has an account here, we’ve sent it a link. The link works once and expires after an hour.</p>
+      <p class="quiet">No email after a few minutes? Check your spam folder, or contact the operator of this service.</p>`,
 };
 
 /** Where the link leads: the page that lets one choose. */
@@ -36,19 +36,19 @@ export function newPasswordPage(token: string, email: string, fault?: Fault): Pa
           label: "New password",
 
           autocomplete: "new-password",
-          hint: `At least ${PASSWORD_AT_LEAST} characters. You will be signed out everywhere.`,
+          hint: `At least ${PASSWORD_AT_LEAST} characters. You’ll be signed out everywhere.`,
           minLength: PASSWORD_AT_LEAST,
           maxLength: PASSWORD_AT_MOST,
           fault,
         })}
-        <button type="submit">Set the password</button>
+        <button type="submit">Set new password</button>
       </form>
-      <p class="quiet">Opening this page has not used the link up.</p>`,
+      <p class="quiet">Opening this page doesn’t use up the link.</p>`,
   };
 }
 
 export const resetOverPage: Page = {
-  title: "This link is over",
+  title: "This link has expired",
   body: html`
-      <p>A link for a new password works once and for an hour. <a href="/reset">Ask for another one</a>.</p>`,
+      <p>A password reset link works once, for an hour. <a href="/reset">Get a new link</a>.</p>`,
 };

@@ -1,11 +1,11 @@
 import { html } from "../../lib/html.ts";
 import { type Fault, faultSummary, field, hiddenField, notice, passwordField } from "../kit/forms.ts";
 import type { Page } from "../kit/layout.ts";
-import { PASSKEY_SCRIPT } from "../settings/security/passkey-pages.ts";
+import { PASSKEY_SCRIPT } from "../kit/presence.ts";
 
 const NOTICES: Record<string, string> = {
-  reset: "Your new password is set. Sign in with it.",
-  "signed-out": "You are signed out.",
+  reset: "Your password has been changed. Sign in with the new one.",
+  "signed-out": "You’ve been signed out.",
   "session-ended":
     "You were signed out: your session has ended, or this browser missed its renewal. Sign in to continue. If your last request got no answer, you'll see what became of it.",
 };
@@ -36,9 +36,9 @@ export function signInPage({
         ${hiddenField("return_to", returnTo)}
         ${field({
           name: "email",
-          label: "E-mail",
+          label: "Email",
           type: "email",
-          autocomplete: "username",
+          autocomplete: passkeys ? "username webauthn" : "username",
           maxLength: 254,
           ...(email === undefined ? {} : { value: email }),
         })}
@@ -54,14 +54,13 @@ export function signInPage({
       </form>
       ${
         passkeys &&
-        html`<form class="scripted" method="post" action="/sign-in/passkey" data-passkey="get" data-options="/sign-in/passkey/options">
+        html`<form class="scripted" method="post" action="/sign-in/passkey" data-passkey="get" data-options="/sign-in/passkey/options" data-autofill>
         ${hiddenField("return_to", returnTo)}
         ${hiddenField("credential", "")}
         <button class="second" id="passkey" type="submit" disabled>Sign in with a passkey</button>
         <p class="quiet passkey-said" role="status"></p>
       </form>`
       }
-      <p class="quiet">No password yet? See <a href="/sign-up">how people come in</a>. Lost it?
-        <a href="/reset">Ask for a new one</a>.</p>`,
+      <p class="quiet">New here? <a href="/sign-up">How to get an account</a> · <a href="/reset">Forgot your password?</a></p>`,
   };
 }

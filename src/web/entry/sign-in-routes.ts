@@ -50,7 +50,7 @@ export function signInRoutes(app: App, deps: SessionDeps): void {
       const returnTo = safeReturnTo(return_to);
       const cookie = await signIn(deps, { email, password }, callerOf(request));
       if (cookie !== undefined) return reply.header("set-cookie", cookie).redirect(returnTo, 303);
-      const fault = { field: "password", message: "This e-mail and this password do not go together." };
+      const fault = { field: "password", message: "That email and password don’t match." };
       return show(deps, reply, signInPage({ email, returnTo, fault, passkeys }), { status: 422 });
     },
   );

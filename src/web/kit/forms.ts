@@ -9,7 +9,7 @@ export type Field = {
   id?: string;
   label: string;
   type: "email" | "text" | "url";
-  autocomplete: "username" | "email" | "name" | "off";
+  autocomplete: "username" | "username webauthn" | "email" | "name" | "off";
   value?: string;
   hint?: string | Html;
   /** What is typed, so that phones show the keys for it: digits alone, or an amount. */

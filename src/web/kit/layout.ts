@@ -123,13 +123,14 @@ ${body}
 /** For whoever lost the answer that brought their session's new cookie. */
 function missedRenewal({ method, url }: FastifyRequest): Html {
   const signIn = method === "GET" ? `/sign-in?return_to=${encodeURIComponent(url)}` : "/sign-in";
-  return html`      <p class="notice wrong" role="alert"><b>Sign in again to continue.</b> Your sign-in was renewed, but this browser didn't receive
-        the renewal: the answer to your last request may have been lost. For up to a minute this page still shows what became of it. You
-        can't change anything until you <a href="${signIn}">sign in again</a>.</p>`;
+  return html`      <p class="notice wrong" role="alert"><b>Sign in again to continue.</b> Your sign-in was renewed, but this browser didn’t receive
+        the renewal. The answer to your last request may have been lost. For up to a minute this page still shows its result. You
+        can’t change anything until you <a href="${signIn}">sign in again</a>.</p>`;
 }
 
 const SECTIONS = [
   { path: "/approvals", name: "Approvals" },
+  { path: "/contracts", name: "Contracts" },
   { path: "/billing", name: "Billing" },
   { path: "/settings", name: "Settings" },
 ] as const;

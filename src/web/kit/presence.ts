@@ -2,7 +2,9 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { originOf } from "../../http/origin.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { Problem } from "../../lib/problems.ts";
+import { listOwnPasskeys } from "../../passkeys/service.ts";
 import type { SessionDeps } from "../../passkeys/session-deps.ts";
+import { formToken } from "../../sign-in/form-token.ts";
 import type { Human } from "../../sign-in/gate.ts";
 import {
   isFresh,
@@ -12,6 +14,26 @@ import {
   type SignInDeps,
 } from "../../sign-in/service.ts";
 import { type Fault, passwordField } from "./forms.ts";
+
+/** What a form token is for that lets a passkey prove presence. */
+export const PRESENCE = "passkeys:presence";
+/** For a page whose script asks for passkeys. */
+export const PASSKEY_SCRIPT = { script: "passkeys.js", fetches: true } as const;
+
+/** A person, and what lets their passkey stand in for the password in a form; without it there is no such button. */
+export type Prover = Human & { presenceToken?: string | undefined };
+
+/** The person as forms that ask for proof need them: with the token, if they have a passkey and must prove presence. */
+export async function proverOf(deps: SessionDeps, human: Human): Promise<Prover> {
+  if (deps.relyingParty === undefined || isFresh(human, human.now)) return human;
+  const own = await listOwnPasskeys(deps, human.userId);
+  return own.length === 0 ? human : { ...human, presenceToken: formToken(deps.keys, human, PRESENCE) };
+}
+
+/** What a page adds whose forms ask for proof: the passkeys' script, if a passkey can answer. */
+export function presenceScript({ presenceToken }: Prover): typeof PASSKEY_SCRIPT | undefined {
+  return presenceToken === undefined ? undefined : PASSKEY_SCRIPT;
+}
 
 /**
  * The person as they are once they have proved that they are there: now, by their password, or lately, if they typed
@@ -56,17 +78,20 @@ export async function byPasskey<T>(
   }
 }
 
-/** What a form asks whose person has not proved lately that they are there; nothing if they have. */
-export function presenceField(human: Human, id: string, fault: Fault | undefined): Html | undefined {
+/** Asks for the password, or a passkey in its place, unless the person has proved lately that they are there. */
+export function presenceField(human: Prover, id: string, fault: Fault | undefined): Html | undefined {
   if (isFresh(human, human.now) && fault?.field !== id) return undefined;
-  return passwordField(human.email, {
+  const password = passwordField(human.email, {
     name: "password",
     id,
-    label: "Your password, to show that it is you",
+    label: "Confirm with your password",
     autocomplete: "current-password",
     maxLength: PASSWORD_AT_MOST,
     fault,
   });
+  return human.presenceToken === undefined
+    ? password
+    : html`${password}${passkeyButton(human.presenceToken)}`;
 }
 
 /**
@@ -80,17 +105,33 @@ export function presenceByPasskey(
   { reload = false }: { reload?: boolean } = {},
 ): Html | undefined {
   if (isFresh(human, human.now) && human.trusted) return undefined;
+  return passkeyButton(token, reload);
+}
+
+function passkeyButton(token: string, reload = false): Html {
   return html`
         <div class="field scripted" data-presence="/settings/security/presence" data-token="${token}"${reload && " data-reload"}>
-          <button class="second" type="button" disabled>Use a passkey that you have</button>
+          <button class="second" type="button" disabled>Use a passkey instead</button>
           <p class="quiet" role="status"></p>
         </div>`;
+}
+
+/** Offers a passkey to a person who has none; `undefined` where there can be none, or they have one. */
+export async function passkeyOffer(
+  deps: SessionDeps,
+  human: Human | undefined,
+  returnTo: string,
+): Promise<Html | undefined> {
+  if (human === undefined || deps.relyingParty === undefined) return undefined;
+  if ((await listOwnPasskeys(deps, human.userId)).length > 0) return undefined;
+  return html`<p class="notice"><strong>Add a passkey</strong> to sign in and confirm with your fingerprint, face or PIN instead of
+        your password. <a href="/settings/security/passkeys/new?return_to=${encodeURIComponent(returnTo)}">Add a passkey</a></p>`;
 }
 
 /** What is wrong when `proveNow` finds nobody there. */
 export function absentFault(id: string, password: string | undefined): Fault {
   const message = password
-    ? "This is not your password. Nothing was done."
-    : "Type your password, to show that it is you.";
+    ? "That password isn’t right. Nothing was done."
+    : "Enter your password to continue.";
   return { field: id, message };
 }

@@ -12,14 +12,14 @@ export function problemPage(problem: Problem, requestId: string): Page {
       return {
         title: "Nothing was done",
         body: html`
-      <p>This form did not come from a current page of this site: the page may have been open for long, or another
-        site may have tried to send it in your name.</p>
-      <p>Go back, load the page again, and send it from there. If it happens every time, check that you use the
-        address that this service was set up with.</p>`,
+      <p>This form has expired. The page may have been open for too long, or another site may have tried to send it in
+        your name.</p>
+      <p>Go back, reload the page and send the form again. If this keeps happening, check that the address in your browser is
+        the one you were given for this service.</p>`,
       };
     case "not_permitted":
       return {
-        title: "This is not yours to do",
+        title: "You don’t have permission to do this",
         body: html`
       <p>Nothing was done. ${problem.message}</p>`,
       };
@@ -29,11 +29,11 @@ export function problemPage(problem: Problem, requestId: string): Page {
         title: "Nothing was done",
         body: html`
       <p>${problem.message}</p>
-      <p><a href="/settings/members">Members</a></p>`,
+      <p><a href="/settings/members">Go to members</a></p>`,
       };
     case "session_ended":
       return {
-        title: "You are signed out",
+        title: "You’re signed out",
         body: html`
       <p>${problem.message}</p>
       <p><a href="/sign-in">Sign in</a></p>`,
@@ -43,7 +43,7 @@ export function problemPage(problem: Problem, requestId: string): Page {
         title: "Nothing was done",
         body: html`
       <p>${problem.message}</p>
-      <p>Open the page again to see what became of your last request. If it asks you to, <a href="/sign-in">sign in again</a>.</p>`,
+      <p>Reload the page to see the result of your last request. You may have to <a href="/sign-in">sign in again</a>.</p>`,
       };
     case "account_frozen":
     case "payments_paused":
@@ -65,37 +65,37 @@ export function problemPage(problem: Problem, requestId: string): Page {
       };
     case "no_receipt":
       return {
-        title: "There is no receipt",
+        title: "No receipt",
         body: html`
       <p>${problem.message}</p>
-      <p><a href="/approvals">All approvals</a></p>`,
+      <p><a href="/approvals">Go to your approvals</a></p>`,
       };
     case "rate_limited":
       return {
         title: "Too many attempts",
         body: html`
-      <p>To keep others from guessing, there is a limit to how often this can be tried.
+      <p>We limit how often this can be tried, to protect your account.
         ${waitText(problem.details?.retryAfterSeconds)}</p>`,
       };
     case "unavailable":
       return {
-        title: "One moment, please",
+        title: "We’re temporarily unavailable. Nothing was charged.",
         body: html`
-      <p>The service cannot answer just now. Nothing was lost; try again shortly.</p>`,
+      <p>Wait a minute, then try again.</p>`,
       };
     case "internal_error":
       return {
         title: "Something went wrong",
         body: html`
-      <p>That was not your fault. Try again; if it happens again, report it with this number:</p>
+      <p>This is our mistake. Try again. If it happens again, contact the operator of this service and quote this number:</p>
       <p><code>${requestId}</code></p>`,
       };
     default:
       return {
-        title: "This cannot be read",
+        title: "This request couldn’t be read",
         body: html`
       <p>${problem.message}</p>
-      <p>Nothing was done. Go back, load the page again, and send it from there.</p>`,
+      <p>Nothing was done. Go back, reload the page and try again.</p>`,
       };
   }
 }

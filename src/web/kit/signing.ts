@@ -5,7 +5,7 @@ import type { SessionDeps } from "../../passkeys/session-deps.ts";
 import { mustSign, type Signature } from "../../passkeys/signed-act-service.ts";
 import type { Human } from "../../sign-in/gate.ts";
 import { type Fault, hiddenField } from "./forms.ts";
-import { presenceField, proveNow } from "./presence.ts";
+import { type Prover, presenceField, proveNow } from "./presence.ts";
 
 /** What a form posts that a passkey may have to sign: its answer, or a password. */
 type Posted = { credential?: string; password?: string };
@@ -17,14 +17,14 @@ export function signedForm(action: string, signs: boolean): Html | false {
 
 /** What such a form asks beside its fields: a passkey's signature, or a password where none must sign. */
 export function signingField(
-  human: Human,
+  human: Prover,
   signs: boolean,
   id: string,
   fault: Fault | undefined,
 ): Html | undefined {
   if (!signs) return presenceField(human, id, fault);
   return html`${hiddenField("credential", "")}
-        <p class="quiet">Your passkey signs this change: this account confirms with passkeys only.</p>
+        <p class="quiet">Your passkey will sign this change: this account accepts passkeys only.</p>
         <p class="quiet passkey-said" role="status"></p>`;
 }
 
@@ -32,8 +32,8 @@ export function signingField(
 export function signingNeedsScript(signs: boolean): Html | false {
   return (
     signs &&
-    html`<noscript><p class="notice wrong"><strong>This change needs JavaScript:</strong> your passkey signs it, which a browser
-        asks for by a script.</p></noscript>`
+    html`<noscript><p class="notice wrong"><strong>This change needs JavaScript.</strong> It’s signed with your passkey, and
+        browsers ask for passkeys by script only.</p></noscript>`
   );
 }
 

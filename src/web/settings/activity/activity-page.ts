@@ -21,11 +21,11 @@ export function activityPage(view: ActivityView): Page {
   return {
     title: "Activity",
     body: html`
-      <p>Everything that was done in the account: by whom, and from where. Entries cannot be changed or deleted.</p>
+      <p>Everything done in the account: by whom and from where. Entries can’t be changed or deleted.</p>
       ${filterForm(view)}
       ${
         entries.length === 0
-          ? html`<p>Nothing here yet.</p>`
+          ? html`<p>No activity yet.</p>`
           : html`<ul class="rows">${entries.map(item)}</ul>`
       }
       <p class="choices">
@@ -69,7 +69,7 @@ function item(entry: AuditEntry): Html {
 function actorOf({ actor }: AuditEntry): Html {
   switch (actor.kind) {
     case "person":
-      return html`${mentioned(actor.name ?? "A person without a name")}`;
+      return html`${mentioned(actor.name ?? "Unnamed person")}`;
     case "token":
       return html`The API key ${mentioned(actor.name ?? "without a name")}`;
     case "operator":

@@ -3,11 +3,10 @@ import type { WaitingGrant } from "../../../agent-auth/grant-service.ts";
 import { type Html, html } from "../../../lib/html.ts";
 import { brief } from "../../../lib/names.ts";
 import { describeScopes, SCOPE_WORDS } from "../../../lib/scope-words.ts";
-import type { Human } from "../../../sign-in/gate.ts";
 import type { Webhook } from "../../../webhooks/schemas.ts";
 import { choice, type Fault, faultSummary, field, hiddenField, notice } from "../../kit/forms.ts";
 import type { Page } from "../../kit/layout.ts";
-import { presenceField } from "../../kit/presence.ts";
+import { type Prover, presenceField, presenceScript } from "../../kit/presence.ts";
 import { mentioned, named, standsBehind, time } from "../../kit/wording.ts";
 import { madeWebhooks } from "../webhooks/webhook-pages.ts";
 
@@ -17,10 +16,10 @@ export const ENDED_SHOWN = 5;
 
 /** How long a key lasts, as the form sends it. */
 export const LIFETIMES = [
-  ["30", "30 days"],
-  ["90", "90 days"],
-  ["365", "A year"],
-  ["none", "Until it is revoked"],
+  ["30", "In 30 days"],
+  ["90", "In 90 days"],
+  ["365", "In a year"],
+  ["none", "Never"],
 ] as const;
 
 /** What the form to make a key holds, when it is shown again. */
@@ -39,10 +38,9 @@ export type KeySection = {
 };
 
 const NOTICES: Record<string, string> = {
-  refused: "It is refused: the agent gets no key by the claim. Make one here when it should have one.",
-  fetched:
-    "There is nothing to refuse any more. If the agent was quicker, its key is among those below: revoke it.",
-  revoked: "The key is revoked. Whatever calls with it is refused from now on.",
+  refused: "You refused the key. The agent can’t get it any more. To give it one later, create a key here.",
+  fetched: "Nothing was done. The agent may already have its key: if it’s listed below, you can revoke it.",
+  revoked: "Key revoked. It no longer works.",
 };
 
 /** The ids of the form's fields, of which each account has its own. */
@@ -54,49 +52,51 @@ export const keyFields = (accountId: string) => ({
 
 /** `/settings/keys`: what the account's agents call with, and one more (CONTRACT.md §6, §7). */
 export function keysPage(
-  human: Human,
+  human: Prover,
   sections: readonly KeySection[],
   { said, fault }: { said?: string | undefined; fault?: Fault | undefined } = {},
 ): Page {
   return {
     title: "API keys",
+    ...(sections.some(({ making }) => making !== undefined) && presenceScript(human)),
     body: html`
       ${notice(said === undefined ? undefined : NOTICES[said])}
       ${faultSummary(fault)}
-      <p>An agent calls with a key, and may do what the key says. No key can confirm a payment: that takes a person.</p>
+      <p>Agents authenticate with an API key. Its permissions decide what they may do. No key can confirm a payment: only a
+        person can.</p>
       ${sections.map((section) => account(human, section, sections.length > 1, fault))}`,
   };
 }
 
-function account(human: Human, section: KeySection, several: boolean, fault: Fault | undefined): Html {
+function account(human: Prover, section: KeySection, several: boolean, fault: Fault | undefined): Html {
   const { accountName, keys, waiting, making } = section;
   const heading = (text: string): Html => (several ? html`<h3>${text}</h3>` : html`<h2>${text}</h2>`);
   const active = keys.filter(({ status }) => status === "active");
   const ended = keys.filter(({ status }) => status !== "active");
   const full = active.length >= ACTIVE_TOKENS_AT_MOST;
   return html`${several && html`<h2>${mentioned(accountName)}</h2>`}
-      ${waiting && html`${heading("Not fetched yet")}<ul class="rows">${waitingRow(section, waiting)}</ul>`}
-      ${heading("Keys in use")}
-      ${active.length === 0 ? html`<p>None yet.</p>` : html`<ul class="rows">${active.map((key) => row(key, making !== undefined))}</ul>`}
-      ${making === undefined && html`<p class="quiet">Owners and approvers make and revoke keys.</p>`}
-      ${making !== undefined && heading("Make a key")}
-      ${making !== undefined && (full ? html`<p>An account may have ${ACTIVE_TOKENS_AT_MOST}. Revoke one to make another.</p>` : makeForm(human, section, making, fault))}
-      ${ended.length > 0 && html`${heading("Ended lately")}<ul class="rows">${ended.map(endedRow)}</ul>`}`;
+      ${waiting && html`${heading("Waiting for the agent")}<ul class="rows">${waitingRow(section, waiting)}</ul>`}
+      ${heading("Active keys")}
+      ${active.length === 0 ? html`<p>No keys yet.</p>` : html`<ul class="rows">${active.map((key) => row(key, making !== undefined))}</ul>`}
+      ${making === undefined && html`<p class="quiet">Owners and approvers can create and revoke keys.</p>`}
+      ${making !== undefined && heading("Create a key")}
+      ${making !== undefined && (full ? html`<p>An account can have ${ACTIVE_TOKENS_AT_MOST} active keys. Revoke one to create another.</p>` : makeForm(human, section, making, fault))}
+      ${ended.length > 0 && html`${heading("Recently ended")}<ul class="rows">${ended.map(endedRow)}</ul>`}`;
 }
 
 function waitingRow({ accountId, making }: KeySection, { agentName, scopes, until }: WaitingGrant): Html {
   return html`
         <li class="choices stacked">
           <p><strong>${agentOf(agentName)}</strong>
-            ${agentName !== null && html`<span class="quiet">What it calls itself. Nobody has checked that.</span>`}
-            <span>A key waits for it to fetch, from when the account was claimed. It will be able to ${describeScopes(scopes)}.</span>
-            <span class="quiet">It may fetch it until ${time(until)}</span></p>
-          ${making !== undefined && html`<a class="button second" href="${refusePath(accountId)}" aria-label="Refuse it: the key of ${agentName === null ? "the agent" : brief(agentName)}">Refuse it</a>`}
+            ${agentName !== null && html`<span class="quiet">The agent chose this name. It isn’t verified.</span>`}
+            <span>You promised it a key when the account was claimed. With it, the agent may ${describeScopes(scopes)}.</span>
+            <span class="quiet">The agent can collect it until ${time(until)}</span></p>
+          ${making !== undefined && html`<a class="button second" href="${refusePath(accountId)}" aria-label="Refuse the key of ${agentName === null ? "the agent" : brief(agentName)}">Refuse</a>`}
         </li>`;
 }
 
 function agentOf(agentName: string | null): Html | string {
-  return agentName === null ? "An agent without a name" : mentioned(agentName);
+  return agentName === null ? "Unnamed agent" : mentioned(agentName);
 }
 
 function refusePath(accountId: string): string {
@@ -108,11 +108,11 @@ function row(key: Key, manages: boolean): Html {
   return html`
         <li class="choices stacked">
           <p><strong>${mentioned(name)}</strong> <code>${preview}</code>
-            <span>It may ${describeScopes(scopes)}.</span>
-            <span class="quiet">Made ${time(new Date(createdAt))}${maker(key)}</span>
+            <span>May ${describeScopes(scopes)}.</span>
+            <span class="quiet">Created ${time(new Date(createdAt))}${maker(key)}</span>
             ${key.asker.namedItself && html`<span class="quiet">Chosen by an agent: ${standsBehind(key.asker)}</span>`}
             <span class="quiet">${lastUsedAt === null ? "Never used" : html`Last used ${time(new Date(lastUsedAt))}`}.
-              ${expiresAt === null ? "Lasts until it is revoked" : html`Ends ${time(new Date(expiresAt))}`}</span></p>
+              ${expiresAt === null ? "No expiry date" : html`Expires ${time(new Date(expiresAt))}`}</span></p>
           ${manages && html`<a class="button second" href="${KEYS}/${id}/revoke" aria-label="Revoke the key ${brief(name)}">Revoke</a>`}
         </li>`;
 }
@@ -129,14 +129,14 @@ function endedRow({ name, preview, status, revokedAt, expiresAt, asker }: Key): 
         <li>
           ${mentioned(name)} <code>${preview}</code>
           ${asker.namedItself && html`<span class="quiet">${standsBehind(asker)}</span>`}
-          <span class="quiet">${status === "revoked" ? "Revoked" : "Ended"} ${at !== null && time(new Date(at))}</span>
+          <span class="quiet">${status === "revoked" ? "Revoked" : "Expired"} ${at !== null && time(new Date(at))}</span>
         </li>`;
 }
 
 type Making = NonNullable<KeySection["making"]>;
 
 function makeForm(
-  human: Human,
+  human: Prover,
   { accountId }: KeySection,
   { tokenId, formToken, draft = EMPTY }: Making,
   fault: Fault | undefined,
@@ -154,7 +154,7 @@ function makeForm(
           type: "text",
           autocomplete: "off",
           value: draft.name,
-          hint: "Of the agent that will have it. It stands on everything that it asks for.",
+          hint: "Name the agent that will use it. The name appears on each of its requests.",
           maxLength: NAME_AT_MOST,
           fault,
         })}
@@ -168,9 +168,9 @@ function makeForm(
             <span>${words} <code>${scope}</code></span></label>`,
           )}
         </fieldset>
-        ${choice({ name: "lifetime", id: `lifetime-${accountId}`, label: "It lasts", options: LIFETIMES, value: draft.lifetime })}
+        ${choice({ name: "lifetime", id: `lifetime-${accountId}`, label: "Expires", options: LIFETIMES, value: draft.lifetime })}
         ${presenceField(human, ids.password, fault)}
-        <button type="submit">Make this key</button>
+        <button type="submit">Create key</button>
       </form>`;
 }
 
@@ -178,22 +178,22 @@ function makeForm(
 export function newKeyPage({ token, metadata }: MintedToken, publicUrl: string): Page {
   const { name, scopes, expiresAt } = metadata;
   return {
-    title: "The key is made",
+    title: "Key created",
     body: html`
-      <p class="notice">Copy this now: it is not shown again.</p>
+      <p class="notice">Copy this key now. It won’t be shown again.</p>
       <dl class="terms">
         <div class="wide"><dt>Key</dt><dd><code class="secret">${token}</code></dd></div>
         <div><dt>Name</dt><dd>${named(name)}</dd></div>
         <div><dt>May</dt><dd>${describeScopes(scopes)}</dd></div>
-        <div><dt>Ends</dt><dd>${expiresAt === null ? "When it is revoked" : time(new Date(expiresAt))}</dd></div>
+        <div><dt>Expires</dt><dd>${expiresAt === null ? "Never" : time(new Date(expiresAt))}</dd></div>
       </dl>
       <h2>Give it to your agent</h2>
-      <p>Put it where the agent keeps its secrets, such as an environment variable; never into a chat, a prompt or a
-        repository. The agent sends it with every call:</p>
+      <p>Put it where the agent keeps its secrets, such as an environment variable. Never put it in a chat, a prompt or a
+        repository. The agent sends it with every request:</p>
       <p><code>Authorization: Bearer ${metadata.preview}</code></p>
-      <p>The calls are at <code>${publicUrl}/api/public/v1</code>, and described in the <a href="/docs">API reference</a>. If
-        somebody else may have seen the key, revoke it: that works at once.</p>
-      <p><a class="button" href="${KEYS}">I have copied it</a></p>`,
+      <p>The API is at <code>${publicUrl}/api/public/v1</code>. See the <a href="/docs">API reference</a>. If someone else may
+        have seen the key, revoke it at once.</p>
+      <p><a class="button" href="${KEYS}">I’ve copied the key</a></p>`,
   };
 }
 
@@ -206,13 +206,13 @@ export function refusePage(
   return {
     title: "Refuse this key?",
     body: html`
-      <p>When the account was claimed, <strong>${agentOf(agentName)}</strong> was promised a key with which it may ${describeScopes(scopes)}. It
-        has not fetched it yet, and may until ${time(until)}.</p>
-      <p>If you refuse it, it gets none by the claim, for ever. The account stays yours, and you can make a key by hand.</p>
+      <p>When the account was claimed, <strong>${agentOf(agentName)}</strong> was promised a key. With it, the agent may
+        ${describeScopes(scopes)}. It hasn’t collected the key yet, and can until ${time(until)}.</p>
+      <p>If you refuse, the agent can’t collect the key any more. The account stays yours, and you can create a key later.</p>
       <form class="choices" method="post" action="${refusePath(accountId)}">
         ${hiddenField("form_token", formToken)}
-        <button type="submit">Refuse it</button>
-        <a class="button second" href="${KEYS}">Let it wait</a>
+        <button type="submit">Refuse key</button>
+        <a class="button second" href="${KEYS}">Keep waiting</a>
       </form>`,
   };
 }
@@ -226,21 +226,21 @@ export function revokePage(
   return {
     title: "Revoke this key?",
     body: html`
-      <p>Whatever calls with <strong>${mentioned(name)}</strong> <code>${preview}</code> is refused from that moment on, and so
-        is what calls with keys that this one has made. This cannot be undone.</p>
+      <p><strong>${mentioned(name)}</strong> <code>${preview}</code> and every key created with it will stop working at once. You
+        can’t undo this.</p>
       <p>It may ${describeScopes(scopes)}. ${lastUsedAt === null ? "It was never used." : html`It was last used ${time(new Date(lastUsedAt))}.`}
-        What it has asked for already stays, and still waits for a person.</p>
+        Its pending requests stay, and you can still confirm or decline them.</p>
       <form method="post" action="${KEYS}/${id}/revoke">
         ${hiddenField("form_token", formToken)}
         ${
           webhooks.length > 0 &&
-          html`<p>It has made these webhooks, by itself or with keys that it has made. They go on when it is revoked, as what listens
-          may be yours:</p>
-        ${madeWebhooks(webhooks, { ticked: false, says: "Delete these webhooks too: somebody else may have had the key" })}`
+          html`<p>These webhooks were created with this key, or with keys created with it. They stay active unless you delete
+          them:</p>
+        ${madeWebhooks(webhooks, { ticked: false, says: "Delete these webhooks too, in case someone else had the key" })}`
         }
         <div class="choices">
-          <button type="submit">Revoke it</button>
-          <a class="button second" href="${KEYS}">Keep it</a>
+          <button type="submit">Revoke key</button>
+          <a class="button second" href="${KEYS}">Keep key</a>
         </div>
       </form>`,
   };

@@ -17,7 +17,7 @@ import { mintKey, revokeKey } from "../../../team/api-key-service.ts";
 import { deleteMadeBy, listMadeBy } from "../../../webhooks/by-hand-service.ts";
 import type { Fault } from "../../kit/forms.ts";
 import { accountOf, manages } from "../../kit/memberships.ts";
-import { absentFault, proveNow } from "../../kit/presence.ts";
+import { absentFault, proveNow, proverOf } from "../../kit/presence.ts";
 import { show } from "../../kit/site.ts";
 import {
   ENDED_SHOWN,
@@ -190,7 +190,7 @@ async function showKeys(
   };
   const sections = await Promise.all(human.memberships.map(section));
   const status = around.fault === undefined ? 200 : 422;
-  return show(deps, reply, keysPage(human, sections, around), { human, status });
+  return show(deps, reply, keysPage(await proverOf(deps, human), sections, around), { human, status });
 }
 
 /**
@@ -220,7 +220,5 @@ function faultIn({ name, scopes }: KeyDraft, accountId: string): Fault | undefin
   if (!isVisible(name)) return { field: ids.name, message: "Give the key a name." };
   if (name.length > NAME_AT_MOST)
     return { field: ids.name, message: `Use at most ${NAME_AT_MOST} characters.` };
-  return scopes.length === 0
-    ? { field: ids.scopes, message: "Tick at least one thing that it may do." }
-    : undefined;
+  return scopes.length === 0 ? { field: ids.scopes, message: "Choose at least one permission." } : undefined;
 }

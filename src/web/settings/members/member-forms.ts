@@ -72,8 +72,8 @@ export function draftOf({ email, name, role }: Static<typeof InviteForm>): Invit
 export function faultIn({ email, name }: InviteDraft, accountId: string): Fault | undefined {
   const ids = inviteFields(accountId);
   if (!EMAIL.test(email) || email.length > EMAIL_AT_MOST)
-    return { field: ids.email, message: "Type an e-mail address, such as ada@example.com." };
-  if (!isVisible(name)) return { field: ids.name, message: "Type a name." };
+    return { field: ids.email, message: "Enter an email address, such as ada@example.com." };
+  if (!isVisible(name)) return { field: ids.name, message: "Enter a name." };
   return name.length > NAME_AT_MOST
     ? { field: ids.name, message: `Use at most ${NAME_AT_MOST} characters.` }
     : undefined;

@@ -2,13 +2,12 @@ import type { MemberRow } from "../../../accounts/member-service.ts";
 import type { MemberRole } from "../../../database/schema.ts";
 import { type Html, html } from "../../../lib/html.ts";
 import { brief } from "../../../lib/names.ts";
-import type { Human } from "../../../sign-in/gate.ts";
 import type { Webhook } from "../../../webhooks/schemas.ts";
 import { choice, type Fault, faultSummary, field, hiddenField, notice } from "../../kit/forms.ts";
 import type { Page } from "../../kit/layout.ts";
+import { PASSKEY_SCRIPT, type Prover, presenceScript } from "../../kit/presence.ts";
 import { signedForm, signingField, signingNeedsScript } from "../../kit/signing.ts";
 import { mentioned, named } from "../../kit/wording.ts";
-import { PASSKEY_SCRIPT } from "../security/passkey-pages.ts";
 import { madeWebhooks } from "../webhooks/webhook-pages.ts";
 import { PENDING_NOTICES, type PendingView, pendingRows } from "./pending-pages.ts";
 import { UPGRADE_NOTICES, type UpgradeView, upgradeRows } from "./upgrade-pages.ts";
@@ -22,8 +21,8 @@ export const ROLES: readonly (readonly [MemberRole, string])[] = [
   ["approver", ROLE_NAMES.approver],
   ["owner", ROLE_NAMES.owner],
 ];
-const ROLE_HINT = html`Viewers see what agents ask for. Approvers also confirm or decline it, and look after keys, cards and
-            webhooks. Owners look after members, too.`;
+const ROLE_HINT = html`Viewers see agents’ requests. Approvers also confirm or decline them, and manage API keys, cards and
+            webhooks. Owners also manage members.`;
 
 /** What the form to invite somebody holds, when it is shown again. */
 export type InviteDraft = { email: string; name: string; role: MemberRole };
@@ -43,10 +42,10 @@ export type MemberSection = {
 const NOTICES: Record<string, string> = {
   ...UPGRADE_NOTICES,
   ...PENDING_NOTICES,
-  invited: "The invitation is on its way by mail. It works once, for 24 hours.",
-  role: "The role is changed. They were mailed.",
-  removed: "They are removed. They've been notified by email.",
-  withdrawn: "The invitation is withdrawn: its link no longer works.",
+  invited: "Invitation sent. The link works once, for 24 hours.",
+  role: "Role changed. They’ve been notified by email.",
+  removed: "Member removed. They’ve been notified by email.",
+  withdrawn: "Invitation withdrawn. Its link no longer works.",
 };
 
 /** The ids of the form's fields, of which each account has its own. */
@@ -66,23 +65,26 @@ export function memberPath(id: string): string {
 
 /** `/settings/members`: who is in the account, as what (CONTRACT.md §7). */
 export function membersPage(
-  human: Human,
+  human: Prover,
   sections: readonly MemberSection[],
   { said, fault }: { said?: string | undefined; fault?: Fault | undefined } = {},
 ): Page {
   return {
     title: "Members",
-    ...(sections.some(({ inviting, pending }) => inviting?.signs || pending.some(({ signs }) => signs)) &&
-      PASSKEY_SCRIPT),
+    ...(sections.some(signsSomething) ? PASSKEY_SCRIPT : presenceScript(human)),
     body: html`
       ${notice(said === undefined ? undefined : NOTICES[said])}
       ${faultSummary(fault)}
-      <p>Members read what agents ask for; owners and approvers also confirm or decline it.</p>
+      <p>Members see agents’ requests. Owners and approvers also confirm or decline them.</p>
       ${sections.map((section) => account(human, section, sections.length > 1, fault))}`,
   };
 }
 
-function account(human: Human, section: MemberSection, several: boolean, fault: Fault | undefined): Html {
+function signsSomething({ inviting, pending, upgrades }: MemberSection): boolean {
+  return inviting?.signs === true || [...pending, ...upgrades].some(({ signs }) => signs);
+}
+
+function account(human: Prover, section: MemberSection, several: boolean, fault: Fault | undefined): Html {
   const { accountName, members, upgrades, pending, inviting } = section;
   const heading = (text: string): Html => (several ? html`<h3>${text}</h3>` : html`<h2>${text}</h2>`);
   return html`${several && html`<h2>${mentioned(accountName)}</h2>`}
@@ -92,24 +94,24 @@ function account(human: Human, section: MemberSection, several: boolean, fault: 
       ${upgradeRows(human, upgrades)}
       ${
         inviting === undefined
-          ? html`<p class="quiet">Owners invite, change and remove members.</p>`
-          : html`${heading("Invite somebody")}${inviteForm(human, section, inviting, fault)}`
+          ? html`<p class="quiet">Owners can invite, change and remove members.</p>`
+          : html`${heading("Invite a member")}${inviteForm(human, section, inviting, fault)}`
       }`;
 }
 
-function row(human: Human, { id, email, name, role, status, userId }: MemberRow, changes: boolean): Html {
-  const you = userId === human.userId;
+function row(human: Prover, { id, email, name, role, status, userId }: MemberRow, changes: boolean): Html {
+  const you = userId !== null && userId === human.userId;
   return html`
         <li class="choices stacked">
           <p><strong>${mentioned(name)}</strong>${you && " (you)"}
-            <span>${ROLE_NAMES[role]}${status === "invited" && html`, <b>invited</b>: has not accepted yet`}</span>
+            <span>${ROLE_NAMES[role]}${status === "invited" && html`, <b>invited</b>, not accepted yet`}</span>
             <span class="quiet">${email}</span></p>
           ${changes && html`<a class="button second" href="${memberPath(id)}" aria-label="Change ${brief(name)}">Change</a>`}
         </li>`;
 }
 
 function inviteForm(
-  human: Human,
+  human: Prover,
   { accountId }: MemberSection,
   { formToken, signs, draft = EMPTY }: NonNullable<MemberSection["inviting"]>,
   fault: Fault | undefined,
@@ -118,26 +120,26 @@ function inviteForm(
   return html`${signingNeedsScript(signs)}<form method="post" action="${MEMBERS}/invite"${signedForm(`${MEMBERS}/invite`, signs)}>
         ${hiddenField("account_id", accountId)}
         ${hiddenField("form_token", formToken)}
-        ${field({ name: "email", id: ids.email, label: "E-mail", type: "email", autocomplete: "off", value: draft.email, maxLength: 254, fault })}
+        ${field({ name: "email", id: ids.email, label: "Email", type: "email", autocomplete: "off", value: draft.email, maxLength: 254, fault })}
         ${field({ name: "name", id: ids.name, label: "Name", type: "text", autocomplete: "off", value: draft.name, maxLength: NAME_AT_MOST, fault })}
         ${choice({ name: "role", id: ids.role, label: "Role", options: ROLES, value: draft.role, hint: ROLE_HINT })}
         ${signingField(human, signs, ids.password, fault)}
-        <button type="submit"${signs && " disabled"}>Invite them</button>
+        <button type="submit"${signs && " disabled"}>Send invitation</button>
       </form>`;
 }
 
 /** The link of an invitation, where the service sends no mail: shown once, to hand over. */
 export function invitedPage({ email, name }: { email: string; name: string }, url: string): Page {
   return {
-    title: "Hand over this link",
+    title: "Invitation link",
     body: html`
-      <p class="notice">This service sends no mail. Copy the link now: it is not shown again.</p>
+      <p class="notice">This service doesn’t send email. Copy the link now and give it to them. It won’t be shown again.</p>
       <dl class="terms">
         <div class="wide"><dt>Link</dt><dd><code class="secret">${url}</code></dd></div>
         <div class="wide"><dt>For</dt><dd>${named(name)} <span class="quiet">${email}</span></dd></div>
       </dl>
-      <p>It works once, for 24 hours. Give it to this person alone: whoever opens it first sets the password.</p>
-      <p><a class="button" href="${MEMBERS}">I have copied it</a></p>`,
+      <p>The link works once, for 24 hours. Give it only to this person: whoever opens it first sets the password.</p>
+      <p><a class="button" href="${MEMBERS}">I’ve copied the link</a></p>`,
   };
 }
 
@@ -154,48 +156,48 @@ export type MemberView = {
 };
 
 /** `/settings/members/{id}`: another role, and the way out. */
-export function memberPage(human: Human, view: MemberView & { shown: string; stale?: true }): Page {
+export function memberPage(human: Prover, view: MemberView & { shown: string; stale?: true }): Page {
   const { member, accountName, you, signs, formToken, role, fault, shown, stale } = view;
   const { id, email, name, status } = member;
   const invited = status === "invited";
   return {
     title: `Member: ${brief(name)}`,
     heading: html`${mentioned(name)}`,
-    ...(signs && PASSKEY_SCRIPT),
+    ...(signs ? PASSKEY_SCRIPT : presenceScript(human)),
     body: html`
       ${faultSummary(fault)}
       ${
         stale &&
-        html`<p class="notice wrong" role="alert"><b>Nothing was done.</b> Somebody has changed this member since you opened the page: the
-        role is <b>${ROLE_NAMES[member.role]}</b> now. Look again, and choose anew.</p>`
+        html`<p class="notice wrong" role="alert"><b>Nothing was done.</b> Someone else changed this member’s role after you opened the page. The
+        role is now <b>${ROLE_NAMES[member.role]}</b>. Check it and choose again.</p>`
       }
       <dl class="terms">
-        <div><dt>E-mail</dt><dd>${email}</dd></div>
+        <div><dt>Email</dt><dd>${email}</dd></div>
         <div><dt>Account</dt><dd>${named(accountName)}</dd></div>
-        <div><dt>Role</dt><dd>${ROLE_NAMES[member.role]}${invited && html` <span class="quiet">Invited: has not accepted yet</span>`}</dd></div>
+        <div><dt>Role</dt><dd>${ROLE_NAMES[member.role]}${invited && html` <span class="quiet">Invited, not accepted yet</span>`}</dd></div>
       </dl>
       ${
         invited
-          ? html`<p>For another link, or another role, <a href="${MEMBERS}">invite them again</a>: the link before it then ends.</p>`
-          : html`<h2>Change the role</h2>
+          ? html`<p>To send a new link or change the role, <a href="${MEMBERS}">invite them again</a>. The earlier link then stops working.</p>`
+          : html`<h2>Change role</h2>
       ${signingNeedsScript(signs)}<form method="post" action="${memberPath(id)}/role"${signedForm(`${memberPath(id)}/role`, signs)}>
         ${hiddenField("shown", shown)}
         ${hiddenField("form_token", formToken)}
         ${choice({ name: "role", label: "Role", options: ROLES, value: role ?? member.role, hint: ROLE_HINT })}
-        <p class="quiet">${you ? "This is you: with another role you can no longer change members." : "It counts at once, and they are mailed."}</p>
+        <p class="quiet">${you ? "This is you. With another role you can’t manage members any more." : "The change takes effect at once. They’ll be notified by email."}</p>
         ${signingField(human, signs, PASSWORD_FIELD, fault)}
-        <button type="submit"${signs && " disabled"}>Change the role</button>
+        <button type="submit"${signs && " disabled"}>Change role</button>
       </form>`
       }
-      <h2>${invited ? "Withdraw the invitation" : you ? "Leave the account" : "Remove them"}</h2>
-      <p><a class="button second" href="${memberPath(id)}/remove">${invited ? "Withdraw the invitation" : you ? "Leave the account" : "Remove from the account"}</a></p>
+      <h2>${invited ? "Withdraw invitation" : you ? "Leave account" : "Remove member"}</h2>
+      <p><a class="button second" href="${memberPath(id)}/remove">${invited ? "Withdraw invitation" : you ? "Leave account" : "Remove member"}</a></p>
       <p><a href="${MEMBERS}">All members</a></p>`,
   };
 }
 
 /** Asks before a member is removed, and what becomes of the keys and the webhooks that they have made. */
 export function removePage(
-  human: Human,
+  human: Prover,
   view: MemberView & {
     keys: readonly { name: string; preview: string }[];
     revokeKeys: boolean;
@@ -209,37 +211,37 @@ export function removePage(
   const invited = status === "invited";
   return {
     title: invited ? "Withdraw this invitation?" : you ? "Leave this account?" : "Remove this member?",
-    ...(signs && PASSKEY_SCRIPT),
+    ...(signs ? PASSKEY_SCRIPT : presenceScript(human)),
     body: html`
       ${faultSummary(fault)}
       ${
         invited
-          ? html`<p>The link that <strong>${mentioned(name)}</strong> (${email}) was given will no longer work.</p>`
-          : html`<p>${you ? "You" : html`<strong>${mentioned(name)}</strong> (${email})`} will no longer see or do anything in
-        <strong>${mentioned(accountName)}</strong>. A payment that ${you ? "you" : "they"} confirmed and that waits for ${you ? "your" : "their"} bank is given up, and its
-        approval waits again. What was paid stays paid.</p>`
+          ? html`<p>The link sent to <strong>${mentioned(name)}</strong> (${email}) will stop working.</p>`
+          : html`<p>${you ? "You" : html`<strong>${mentioned(name)}</strong> (${email})`} will lose access to
+        <strong>${mentioned(accountName)}</strong>. If a payment that ${you ? "you" : "they"} confirmed is still waiting for ${you ? "your" : "their"} bank, it’s cancelled
+        and its approval becomes pending again. Other payments aren’t affected.</p>`
       }
       ${signingNeedsScript(signs)}<form method="post" action="${memberPath(id)}/remove"${signedForm(`${memberPath(id)}/remove`, signs)}>
         ${hiddenField("form_token", formToken)}
         ${
           keys.length > 0 &&
-          html`<p>${you ? "You have" : "They have"} made these keys, and may have kept them:</p>
+          html`<p>${you ? "You have" : "They have"} created these API keys and may still have them:</p>
         <ul>${keys.map((key) => html`<li>${mentioned(key.name)} <code>${key.preview}</code></li>`)}</ul>
         <label class="check"><input type="checkbox" name="revoke_keys" value="yes"${revokeKeys && " checked"}>
-          <span>Revoke these keys too. Agents that call with them stop working</span></label>`
+          <span>Revoke these keys too. Agents that use them will stop working</span></label>`
         }
         ${
           webhooks.length > 0 &&
-          html`<p>${you ? "You have" : "They have"} made these webhooks, by hand or with such keys. What happens in the account is sent there:</p>
+          html`<p>${you ? "You have" : "They have"} created these webhooks, directly or with such keys. The account’s events are sent to them:</p>
         ${madeWebhooks(webhooks, {
           ticked: deleteWebhooks,
-          says: "Delete these webhooks too. Nothing more is sent there",
+          says: "Delete these webhooks too. No more events will be sent to them",
         })}`
         }
         ${signingField(human, signs, PASSWORD_FIELD, fault)}
         <div class="choices">
-          <button type="submit"${signs && " disabled"}>${invited ? "Withdraw it" : you ? "Leave" : "Remove them"}</button>
-          <a class="button second" href="${memberPath(id)}">${invited ? "Keep it" : you ? "Stay" : "Keep them"}</a>
+          <button type="submit"${signs && " disabled"}>${invited ? "Withdraw invitation" : you ? "Leave account" : "Remove member"}</button>
+          <a class="button second" href="${memberPath(id)}">${invited ? "Keep invitation" : you ? "Stay" : "Keep member"}</a>
         </div>
       </form>`,
   };

@@ -23,7 +23,7 @@ import {
 import { listMadeBy } from "../../../webhooks/by-hand-service.ts";
 import type { Fault } from "../../kit/forms.ts";
 import { accountOf } from "../../kit/memberships.ts";
-import { absentFault } from "../../kit/presence.ts";
+import { absentFault, proverOf } from "../../kit/presence.ts";
 import { findActing, setCookie } from "../../kit/signing.ts";
 import { show } from "../../kit/site.ts";
 import {
@@ -238,7 +238,7 @@ async function showMembers(
   };
   const sections = await Promise.all(human.memberships.map(section));
   const status = around.fault === undefined ? 200 : 422;
-  return show(deps, reply, membersPage(human, sections, around), { human, status });
+  return show(deps, reply, membersPage(await proverOf(deps, human), sections, around), { human, status });
 }
 
 async function showMember(
@@ -251,7 +251,7 @@ async function showMember(
   const shown = own.member.updatedAt.toISOString();
   const view = { ...(await viewOf(deps, human, own, (id) => PURPOSES.role(id, shown))), ...around, shown };
   const status = around.stale ? 409 : around.fault === undefined ? 200 : 422;
-  return show(deps, reply, memberPage(human, view), { human, status });
+  return show(deps, reply, memberPage(await proverOf(deps, human), view), { human, status });
 }
 
 async function showRemoval(
@@ -268,7 +268,7 @@ async function showRemoval(
   const webhooks = userId === null ? [] : await listMadeBy(deps.db, own.account.accountId, { userId });
   const view = { ...(await viewOf(deps, human, own, PURPOSES.remove)), ...around, keys, webhooks };
   const status = around.fault === undefined ? 200 : 422;
-  return show(deps, reply, removePage(human, view), { human, status });
+  return show(deps, reply, removePage(await proverOf(deps, human), view), { human, status });
 }
 
 async function viewOf(

@@ -1,8 +1,8 @@
 import { type Html, html } from "../../../lib/html.ts";
 import type { ChangeTerms } from "../../../lib/statement.ts";
-import type { Human } from "../../../sign-in/gate.ts";
 import type { PendingChange } from "../../../team/pending-service.ts";
 import { hiddenField } from "../../kit/forms.ts";
+import type { Prover } from "../../kit/presence.ts";
 import { signedForm, signingField } from "../../kit/signing.ts";
 import { mentioned, time } from "../../kit/wording.ts";
 
@@ -17,22 +17,22 @@ export type PendingView = PendingChange & {
 
 export const PENDING_NOTICES: Record<string, string> = {
   second:
-    "Nothing has changed yet. Another owner or approver must agree first. They've been notified by email.",
+    "Nothing has changed yet. Another owner or approver must agree first. They’ve been notified by email.",
   change_agreed: "You agreed. The change has taken effect.",
-  change_refused: "The change was ended. Nothing has changed.",
-  change_over: "Nothing was done: it is decided already, or its time is over.",
-  change_unproved: "Nothing was done. Type your current password to agree.",
+  change_refused: "The request has ended. Nothing has changed.",
+  change_over: "Nothing was done. The request was already decided, or it has expired.",
+  change_unproved: "Nothing was done. Enter your current password to agree.",
 };
 
 /** The changes that wait for a second person, with their forms. */
-export function pendingRows(human: Human, pending: readonly PendingView[]): Html | null {
+export function pendingRows(human: Prover, pending: readonly PendingView[]): Html | null {
   if (pending.length === 0) return null;
   return html`<h3>Waiting for a second person</h3>
-      <p>In this account two people must agree before somebody who may decide is added.</p>
+      <p>In this account two people must agree before a new owner or approver is added.</p>
       <ul class="rows">${pending.map((change) => row(human, change))}</ul>`;
 }
 
-function row(human: Human, change: PendingView): Html {
+function row(human: Prover, change: PendingView): Html {
   const { id, terms, askedByName, askedByEmail, expiresAt, formToken, path, as, signs } = change;
   const form = (
     buttons: Html,
@@ -44,7 +44,7 @@ function row(human: Human, change: PendingView): Html {
   return html`
         <li class="stacked">
           <dl class="terms">${changed(terms)}
-            <div><dt>Asked for by</dt><dd>${mentioned(askedByName)} <span class="quiet">${askedByEmail}</span></dd></div>
+            <div><dt>Asked by</dt><dd>${mentioned(askedByName)} <span class="quiet">${askedByEmail}</span></dd></div>
             <div><dt>Agree by</dt><dd>${time(expiresAt)}</dd></div>
           </dl>
           ${
@@ -66,7 +66,7 @@ function row(human: Human, change: PendingView): Html {
         </li>`;
 }
 
-const NAMES: Record<string, string> = { name: "Name", email: "E-mail", role: "Role" };
+const NAMES: Record<string, string> = { name: "Name", email: "Email", role: "Role" };
 
 /** Every value that is signed, from what to what. */
 function changed({ from, to }: ChangeTerms): Html[] {

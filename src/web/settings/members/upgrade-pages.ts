@@ -1,7 +1,7 @@
 import { type Html, html } from "../../../lib/html.ts";
-import type { Human } from "../../../sign-in/gate.ts";
 import type { Upgrade } from "../../../team/upgrade-service.ts";
 import { hiddenField } from "../../kit/forms.ts";
+import type { Prover } from "../../kit/presence.ts";
 import { signedForm, signingField } from "../../kit/signing.ts";
 import { mentioned, time } from "../../kit/wording.ts";
 
@@ -9,20 +9,20 @@ import { mentioned, time } from "../../kit/wording.ts";
 export type UpgradeView = Upgrade & { formToken: string; path: string; decides: boolean; signs: boolean };
 
 export const UPGRADE_NOTICES: Record<string, string> = {
-  upgrade_consented: "You consented. The new role counts now, and all members were mailed.",
-  upgrade_ended: "The role does not change. All members were mailed.",
-  upgrade_over: "Nothing was done: it is decided already, or was withdrawn.",
-  upgrade_unproved: "Nothing was done. Type your current password to consent or refuse.",
+  upgrade_consented: "You agreed. The new role is active now. All members have been notified by email.",
+  upgrade_ended: "The role doesn’t change. All members have been notified by email.",
+  upgrade_over: "Nothing was done. The request was already decided or withdrawn.",
+  upgrade_unproved: "Nothing was done. Enter your current password to agree or refuse.",
 };
 
 /** The operator's open requests for more rights, with their forms. */
-export function upgradeRows(human: Human, upgrades: readonly UpgradeView[]): Html | null {
+export function upgradeRows(human: Prover, upgrades: readonly UpgradeView[]): Html | null {
   if (upgrades.length === 0) return null;
-  return html`<h3>Asked for by the operator</h3>
+  return html`<h3>Requested by the operator</h3>
       <ul class="rows">${upgrades.map((upgrade) => row(human, upgrade))}</ul>`;
 }
 
-function row(human: Human, upgrade: UpgradeView): Html {
+function row(human: Prover, upgrade: UpgradeView): Html {
   const { id, memberName, memberEmail, role, effectiveAt, formToken, path, decides, signs } = upgrade;
   const form = (
     buttons: Html,
@@ -34,13 +34,13 @@ function row(human: Human, upgrade: UpgradeView): Html {
         <li class="choices stacked">
           <p><strong>${mentioned(memberName)}</strong> (${memberEmail}) as an <b>${role}</b>. ${
             effectiveAt === null
-              ? "An owner has to consent."
-              : html`It takes effect on ${time(effectiveAt)}, unless an owner signs in or a member objects before.`
+              ? "An owner must agree."
+              : html`It takes effect on ${time(effectiveAt)}, unless an owner signs in or a member objects before then.`
           }</p>
           ${
             decides &&
             form(html`${signingField(human, signs, `password-${id}`, undefined)}
-            <button type="submit" name="decision" value="consent"${signs && " disabled"}>Consent</button>
+            <button type="submit" name="decision" value="consent"${signs && " disabled"}>Agree</button>
             <button class="second" type="submit" name="decision" value="refuse" data-unsigned>Refuse</button>`)
           }
           ${

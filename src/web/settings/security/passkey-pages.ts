@@ -4,17 +4,16 @@ import { PASSKEY_NAME_AT_MOST, type PasskeyRow } from "../../../passkeys/service
 import type { Human } from "../../../sign-in/gate.ts";
 import { type Fault, faultSummary, field, hiddenField } from "../../kit/forms.ts";
 import type { Page } from "../../kit/layout.ts";
-import { presenceField } from "../../kit/presence.ts";
+import { PASSKEY_SCRIPT, PRESENCE, presenceField } from "../../kit/presence.ts";
 import { mentioned, named, time } from "../../kit/wording.ts";
 
 export const SECURITY = "/settings/security";
 export const PASSKEYS = `${SECURITY}/passkeys`;
-export const PASSKEY_SCRIPT = { script: "passkeys.js", fetches: true } as const;
 const PASSWORD_FIELD = "password";
 
 export const PASSKEY_PURPOSES = {
   add: "passkeys:add",
-  presence: "passkeys:presence",
+  presence: PRESENCE,
   rename: (id: string) => `passkeys:rename:${id}`,
   remove: (id: string) => `passkeys:remove:${id}`,
 };
@@ -31,10 +30,10 @@ export function passkeysPart({ now }: Human, passkeys: readonly PasskeyView[], u
       <h2>Passkeys</h2>
       ${
         usable
-          ? html`<p>A passkey signs you in, and confirms, by fingerprint, face or PIN: nothing to remember, and nothing that can be
-        typed into a wrong page.</p>`
-          : html`<p class="quiet">Browsers make no passkeys for the address of this service: they want https and a name. Whoever runs
-        it can change that.</p>`
+          ? html`<p>Sign in and confirm with your fingerprint, face or PIN. There’s no password to remember, and none that a fake page
+        can steal.</p>`
+          : html`<p class="quiet">Passkeys don’t work at this service’s address: they need https and a domain name. The operator of this
+        service can change that.</p>`
       }
       ${
         passkeys.length > 0 &&
@@ -44,7 +43,7 @@ export function passkeysPart({ now }: Human, passkeys: readonly PasskeyView[], u
           <a href="${PASSKEYS}/${passkey.id}">${named(passkey.name)}</a>
           <span class="quiet">${aboutPasskey(passkey)}</span>
           ${standingOf(passkey, now)}
-          ${passkey.possible_copy_at && html`<span><strong>May have been copied.</strong> Open it to see why.</span>`}
+          ${passkey.possible_copy_at && html`<span><strong>May have been copied.</strong> Open it for details.</span>`}
         </li>`,
         )}</ul>`
       }
@@ -52,7 +51,7 @@ export function passkeysPart({ now }: Human, passkeys: readonly PasskeyView[], u
 }
 
 function aboutPasskey({ created_at, last_used_at, backed_up }: PasskeyView): Html {
-  return html`Added ${time(created_at)}, ${last_used_at === null ? "not used yet" : html`last used ${time(last_used_at)}`}.
+  return html`Added ${time(created_at)}, ${last_used_at === null ? "never used" : html`last used ${time(last_used_at)}`}.
             ${backed_up ? "Synced between your devices." : "On one device only."}`;
 }
 
@@ -60,18 +59,18 @@ function aboutPasskey({ created_at, last_used_at, backed_up }: PasskeyView): Htm
 function aboutCopy({ possible_copy_at: at }: PasskeyView): Html | null {
   return (
     at &&
-    html`<p class="notice"><strong>This passkey may have been copied.</strong> On ${time(at)} its counter had not gone up since its last
-        use. Several password managers do that. If you keep it in none, or don’t know that use, remove it and add a new one.</p>`
+    html`<p class="notice"><strong>This passkey may have been copied.</strong> When it was used on ${time(at)}, its counter hadn’t gone up.
+        That is normal for several password managers. If you don’t keep it in one, or don’t recognise that use, remove it and add a new one.</p>`
   );
 }
 
 function standingOf({ active_from }: PasskeyView, now: Date): Html | undefined {
   if (active_from === null) {
-    return html`<span><strong>Waits for an owner.</strong> It signs you in. Before it confirms, an owner of each of your accounts
-            must agree to it under Security; or the operator opens it.</span>`;
+    return html`<span><strong>Waiting for an owner.</strong> You can sign in with it. Before you can confirm with it, an owner of each of
+            your accounts must agree under Settings → Security, or the operator must activate it.</span>`;
   }
   return active_from > now
-    ? html`<span><strong>Confirms from ${time(active_from)} on,</strong> if no owner stops it.</span>`
+    ? html`<span><strong>You can confirm with it from ${time(active_from)},</strong> unless an owner stops it.</span>`
     : undefined;
 }
 
@@ -104,14 +103,14 @@ export function newPasskeyPage(
     ...PASSKEY_SCRIPT,
     body: html`
       ${faultSummary(fault)}
-      <p>Your device, your password manager or a security key keeps it, and asks for your fingerprint, face or PIN each time
-        you use it.</p>
+      <p>Your device, password manager or security key stores the passkey, and asks for your fingerprint, face or PIN each
+        time you use it.</p>
       ${signs ? ABOUT_SIGNING : aboutTrust(human, standing)}
-      <noscript><p class="notice wrong"><strong>Adding a passkey needs JavaScript:</strong> a browser makes one for a script alone.
-        Everything else under Security works without.</p></noscript>
+      <noscript><p class="notice wrong"><strong>Adding a passkey needs JavaScript.</strong> Browsers create passkeys by script only.
+        Everything else under Security works without it.</p></noscript>
       ${
         full
-          ? html`<p class="notice wrong">You have as many passkeys as you may have. <a href="${SECURITY}">Remove one that you do not use</a>
+          ? html`<p class="notice wrong">You’ve reached the limit of passkeys. <a href="${SECURITY}">Remove one that you don’t use</a>
         first.</p>`
           : html`<form method="post" action="${PASSKEYS}" data-passkey="create" data-options="${PASSKEYS}/options"${signs && html` data-sign="${PASSKEYS}/sign"`}>
         ${tokenField}
@@ -127,27 +126,28 @@ export function newPasskeyPage(
         <p class="quiet passkey-said" role="status"></p>
       </form>`
       }
-      <p class="quiet">You will be signed out everywhere else, and mailed.</p>`,
+      <p class="quiet">You’ll be signed out everywhere else and notified by email.</p>`,
   };
 }
 
-const ABOUT_SIGNING = html`<p class="notice"><strong>You will be asked twice:</strong> first to create the new passkey, then for a passkey that
-        you have already, which signs the new one. Lost all of them? <a href="${SECURITY}">Remove them</a> first: the new one then
-        signs you in, and confirms once an owner of each of your accounts has agreed to it.</p>`;
+const ABOUT_SIGNING = html`<p class="notice"><strong>You’ll be asked twice:</strong> first to create the new passkey, then for a passkey that you
+        already have, which signs the new one. Lost all of them? <a href="${SECURITY}">Remove them</a> first. You can then sign in
+        with the new one, and confirm with it once an owner of each of your accounts has agreed.</p>`;
 
 /** What a passkey would not count for that is added in this session, and what to do about it. */
 function aboutTrust({ trusted }: Human, standing: "counts" | "waits" | "none"): Html | undefined {
   if (trusted) return undefined;
   if (standing === "counts") {
-    return html`<p class="notice"><strong>Use a passkey that you have first:</strong> then the new one counts at once. Are they lost?
-        Go on without. The new one signs you in, and confirms once an owner of each of your accounts has agreed to it.</p>`;
+    return html`<p class="notice"><strong>Use a passkey that you have first:</strong> then the new one is active at once. Lost them?
+        Continue without. You can sign in with the new one, and confirm with it once an owner of each of your accounts has agreed.</p>`;
   }
   if (standing === "waits") {
-    return html`<p class="notice"><strong>You have added one already, which waits.</strong> Ask an owner of each of your accounts to
-        agree to it under <a href="${SECURITY}">Security</a>; then it confirms. There is no need of another.</p>`;
+    return html`<p class="notice"><strong>You already have a passkey that is waiting for an owner.</strong> Ask an owner of each of your accounts
+        to agree to it under <a href="${SECURITY}">Security</a>. You don’t need another one.</p>`;
   }
-  return html`<p class="notice"><strong>Nothing but a link, or your password, says that it is you.</strong> A passkey that you add now
-        signs you in, and confirms once an owner of each of your accounts has agreed to it, or the operator has opened it.</p>`;
+  return html`<p class="notice"><strong>An owner must agree to this passkey.</strong> You signed in with a password or an emailed link only. You can
+        sign in with the new passkey at once, and confirm with it once an owner of each of your accounts has agreed, or the operator
+        has activated it.</p>`;
 }
 
 /** `/settings/security/passkeys/{id}`: another name, and the way out. */
@@ -178,28 +178,28 @@ export function passkeyPage(
       ${aboutCopy(passkey)}
       <form method="post" action="${PASSKEYS}/${id}/name">
         ${tokens(PASSKEY_PURPOSES.rename(id))}
-        ${field({ name: "name", label: "Name", type: "text", autocomplete: "off", value: name, maxLength: PASSKEY_NAME_AT_MOST, hint: "For you alone, to tell it from others.", fault })}
+        ${field({ name: "name", label: "Name", type: "text", autocomplete: "off", value: name, maxLength: PASSKEY_NAME_AT_MOST, hint: "Only you see this name.", fault })}
         <button class="second" type="submit">Rename</button>
       </form>
-      <h2>Remove it</h2>
+      <h2>Remove this passkey</h2>
       ${
         last.length > 0 &&
-        html`<p class="notice wrong"><strong>It is the only one that you confirm with.</strong> Without it you cannot confirm in
-        ${last.map((account, i) => html`${i > 0 && ", "}${mentioned(account)}`)}, until you add another.</p>`
+        html`<p class="notice wrong"><strong>It’s the only passkey you can confirm with.</strong> Without it you can’t confirm in
+        ${last.map((account, i) => html`${i > 0 && ", "}${mentioned(account)}`)} until you add another.</p>`
       }
-      <p>It will no longer sign you in. You will be signed out everywhere else, and mailed. What it has signed stays signed.</p>
+      <p>You’ll no longer be able to sign in with it. You’ll be signed out everywhere else and notified by email. What you’ve signed with it stays valid.</p>
       ${
         (!human.trusted || last.length > 0) &&
-        html`<p class="notice">You can remove it without another passkey. What you add afterwards then waits for an owner of each of
-        your accounts: to replace it, add the new one first.</p>`
+        html`<p class="notice">You can remove it without using another passkey. But then an owner of each of your accounts must agree
+        to the next one you add. To replace it, add the new one first.</p>`
       }
       <form method="post" action="${PASSKEYS}/${id}/remove">
         ${tokens(PASSKEY_PURPOSES.remove(id))}
         ${presenceField(human, PASSWORD_FIELD, fault)}
         ${presence}
-        <button type="submit">Remove this passkey</button>
+        <button type="submit">Remove passkey</button>
       </form>
-      <p class="quiet">Delete it in your device or password manager too: there it stays listed.</p>
+      <p class="quiet">Delete it from your device or password manager too.</p>
       <p><a href="${SECURITY}">Security</a></p>`,
   };
 }

@@ -29,7 +29,7 @@ import { callerOf, show, tokenField } from "../../kit/site.ts";
 import { newPasskeyPage, PASSKEY_PURPOSES, PASSKEYS, passkeyPage, SECURITY } from "./passkey-pages.ts";
 
 const PASSWORD_FIELD = "password";
-const NO_PASSKEY = "No passkey was added: nothing came of it, or it took more than 5 minutes. Try again.";
+const NO_PASSKEY = "No passkey was added. The prompt was closed, or more than 5 minutes passed. Try again.";
 
 /** What a browser makes of a passkey's answer, as JSON. */
 export const Credential = Type.String({ maxLength: 40_000 });
@@ -128,7 +128,7 @@ function changingRoutes(app: App, deps: SessionDeps): void {
       const name = request.body.name.replaceAll(/\s+/g, " ").trim();
       if (name === "" || name.length > PASSKEY_NAME_AT_MOST) {
         const message =
-          name === "" ? "Type a name." : `Use at most ${PASSKEY_NAME_AT_MOST} characters for the name.`;
+          name === "" ? "Enter a name." : `Use at most ${PASSKEY_NAME_AT_MOST} characters for the name.`;
         return showOne(deps, reply, human, passkey, { field: "name", message });
       }
       await renamePasskey(deps, human, passkey.id, name);

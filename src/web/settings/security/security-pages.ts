@@ -1,4 +1,6 @@
+import Bowser from "bowser";
 import { type Html, html } from "../../../lib/html.ts";
+import { HOUR, MINUTE } from "../../../lib/time.ts";
 import type { WaitingPasskey } from "../../../passkeys/activation-service.ts";
 import type { Human } from "../../../sign-in/gate.ts";
 import { type OpenSession, PASSWORD_AT_LEAST, PASSWORD_AT_MOST } from "../../../sign-in/service.ts";
@@ -6,25 +8,29 @@ import type { Invitation } from "../../../team/invitation-service.ts";
 import { ROLE_WORDS } from "../../entry/invite-pages.ts";
 import { type Fault, faultSummary, hiddenField, notice, passwordField } from "../../kit/forms.ts";
 import type { Page } from "../../kit/layout.ts";
+import { PASSKEY_SCRIPT, type Prover } from "../../kit/presence.ts";
 import { signedForm, signingField } from "../../kit/signing.ts";
-import { mentioned } from "../../kit/wording.ts";
+import { mentioned, time } from "../../kit/wording.ts";
 import { consentsPart } from "./passkey-consent-pages.ts";
-import { PASSKEY_SCRIPT, type PasskeyView, passkeysPart } from "./passkey-pages.ts";
+import { type PasskeyView, passkeysPart } from "./passkey-pages.ts";
+
+const AGO = new Intl.RelativeTimeFormat("en-GB");
 
 const NOTICES: Record<string, string> = {
-  password: "Your password is changed, and you are signed out everywhere else.",
-  sessions: "You are signed out everywhere else.",
-  consented: "You have agreed. The person can accept now.",
-  over: "Nothing was done: it is decided already, or the operator has changed it. Read again what waits for you.",
-  refused: "You have refused. The invitation is over.",
-  passkey: "Your passkey is added. It signs you in from now on.",
-  "passkey-waits": "Your passkey is added. It signs you in; before it confirms, an owner must agree to it.",
-  "passkey-renamed": "The passkey has its new name.",
-  "passkey-agreed": "You have agreed. The passkey counts now, and they are mailed.",
-  "passkey-agreed-here": "You have agreed. Owners of this person’s other accounts must agree too.",
-  "passkey-over": "Nothing was done: that passkey waits no more.",
-  "passkey-stopped": "You have stopped it. The passkey confirms nothing.",
-  "passkey-removed": "The passkey is removed, and you are signed out everywhere else.",
+  password: "Your password has been changed. You’ve been signed out everywhere else.",
+  sessions: "You’ve been signed out everywhere else.",
+  consented: "You agreed. They can accept the invitation now.",
+  over: "Nothing was done. The invitation was already decided, or the operator changed it. Check what is pending below.",
+  refused: "You refused. The invitation no longer works.",
+  passkey: "Passkey added. You can now sign in with it.",
+  "passkey-waits":
+    "Passkey added. You can sign in with it. Before you can confirm with it, an owner must agree.",
+  "passkey-renamed": "Passkey renamed.",
+  "passkey-agreed": "You agreed. The passkey is active now. They’ve been notified by email.",
+  "passkey-agreed-here": "You agreed. Owners of this person’s other accounts must agree too.",
+  "passkey-over": "Nothing was done. That passkey is no longer pending.",
+  "passkey-stopped": "You stopped the passkey. Nothing can be confirmed with it.",
+  "passkey-removed": "Passkey removed. You’ve been signed out everywhere else.",
 };
 
 /** A form's token, for the purpose. */
@@ -37,7 +43,7 @@ export const PURPOSES = {
 };
 
 type Parts = {
-  human: Human;
+  human: Prover;
   passkeys: readonly PasskeyView[];
   /** Whether there can be passkeys here. */
   passkeysUsable: boolean;
@@ -46,8 +52,6 @@ type Parts = {
   waitingPasskeys: readonly WaitingPasskey[];
   /** Whether the person consents to those by a passkey of their own. */
   byPasskey: boolean;
-  /** Whether the person's last proof of presence still counts. */
-  fresh: boolean;
   tokens: Tokens;
   said?: string | undefined;
   fault?: Fault | undefined;
@@ -69,7 +73,9 @@ export function securityPage(parts: Parts): Page {
   } = parts;
   return {
     title: "Security",
-    ...(byPasskey && waitingPasskeys.length + waiting.length > 0 && PASSKEY_SCRIPT),
+    ...((byPasskey || human.presenceToken !== undefined) &&
+      waitingPasskeys.length + waiting.length > 0 &&
+      PASSKEY_SCRIPT),
     body: html`
       ${notice(said === undefined ? undefined : NOTICES[said])}
       ${faultSummary(fault)}
@@ -81,7 +87,7 @@ export function securityPage(parts: Parts): Page {
         ${tokens(PURPOSES.password)}
         ${passwordField(human.email, {
           name: "current",
-          label: "Your password now",
+          label: "Current password",
 
           autocomplete: "current-password",
           maxLength: PASSWORD_AT_MOST,
@@ -92,15 +98,15 @@ export function securityPage(parts: Parts): Page {
           label: "New password",
 
           autocomplete: "new-password",
-          hint: `At least ${PASSWORD_AT_LEAST} characters. You will be signed out everywhere else, and mailed.`,
+          hint: `At least ${PASSWORD_AT_LEAST} characters. You’ll be signed out everywhere else and notified by email.`,
           minLength: PASSWORD_AT_LEAST,
           maxLength: PASSWORD_AT_MOST,
           fault,
         })}
-        <button type="submit">Change the password</button>
+        <button type="submit">Change password</button>
       </form>
-      <h2>Where you are signed in</h2>
-      <ul class="rows">${sessions.map(sessionRow)}</ul>
+      <h2>Where you’re signed in</h2>
+      <ul class="rows">${sessions.map((session) => sessionRow(human.now, session))}</ul>
       ${
         sessions.length > 1 &&
         html`<form method="post" action="/settings/security/sessions">
@@ -111,19 +117,34 @@ export function securityPage(parts: Parts): Page {
   };
 }
 
-function sessionRow({ current, userAgent, address, startedAt, seenAt }: OpenSession): Html {
+function sessionRow(now: Date, { current, userAgent, address, startedAt, seenAt }: OpenSession): Html {
   return html`
         <li>
-          <strong>${current ? "This browser" : "Another browser"}</strong>
-          <span class="quiet">${userAgent === "" ? "unnamed" : userAgent.slice(0, 120)}</span>
-          <span class="quiet">${address !== "" && `from ${address}, `}since ${time(startedAt)}, last used ${time(seenAt)}</span>
+          <strong>${mentioned(browserName(userAgent))}</strong>${current && html` <b>This browser</b>`}
+          <span class="quiet">${current ? "Active now" : `Last active ${ago(seenAt, now)}`}${address !== "" && ` · from ${address}`}</span>
+          <span class="quiet">Signed in ${time(startedAt)}</span>
         </li>`;
 }
 
-function waitingPart({ human, waiting, byPasskey, fresh, tokens, fault }: Parts): Html {
+/** `Chrome on macOS`, as far as the browser says. */
+function browserName(userAgent: string): string {
+  const { browser, os } = Bowser.parse(userAgent || "-");
+  return [browser.name || "Unknown browser", os.name].filter(Boolean).join(" on ");
+}
+
+/** `3 hours ago`. A session ends after 12 idle hours, so no greater unit is needed. */
+function ago(at: Date, now: Date): string {
+  const past = now.getTime() - at.getTime();
+  if (past < MINUTE) return "just now";
+  return past < HOUR
+    ? AGO.format(-Math.floor(past / MINUTE), "minute")
+    : AGO.format(-Math.floor(past / HOUR), "hour");
+}
+
+function waitingPart({ human, waiting, byPasskey, tokens, fault }: Parts): Html {
   return html`
       <h2>Waiting for your consent</h2>
-      <p>The operator of this service invites these people. They can accept only if you, as an owner, agree.</p>
+      <p>The operator of this service has invited these people. They can accept only if an owner agrees.</p>
       <ul class="rows">${waiting.map(({ accountId, accountName, invitationId, email, name, role }) => {
         const id = `password-${invitationId}`;
         const signs = byPasskey && demandsPasskeys(human, accountId);
@@ -134,20 +155,8 @@ function waitingPart({ human, waiting, byPasskey, fresh, tokens, fault }: Parts)
             ${hiddenField("account_id", accountId)}
             ${hiddenField("invitation_id", invitationId)}
             ${hiddenField("role", role)}
-            <p><strong>${mentioned(name)}</strong> (${email}) into <strong>${mentioned(accountName)}</strong> as ${ROLE_WORDS[role]}</p>
-            ${
-              (!(fresh || signs) || fault?.field === id) &&
-              passwordField(human.email, {
-                name: "password",
-                id,
-                label: "Your password, to show that it is you",
-
-                autocomplete: "current-password",
-                maxLength: PASSWORD_AT_MOST,
-                fault,
-              })
-            }
-            ${signs && signingField(human, signs, id, fault)}
+            <p><strong>${mentioned(name)}</strong> (${email}) to <strong>${mentioned(accountName)}</strong> as ${ROLE_WORDS[role]}</p>
+            ${signingField(human, signs, id, fault)}
             <div class="choices">
               <button type="submit" name="decision" value="consent"${signs && " disabled"}>Agree</button>
               <button class="second" type="submit" name="decision" value="refuse" data-unsigned>Refuse</button>
@@ -159,9 +168,4 @@ function waitingPart({ human, waiting, byPasskey, fresh, tokens, fault }: Parts)
 
 function demandsPasskeys({ memberships }: Human, accountId: string): boolean {
   return memberships.some((own) => own.accountId === accountId && own.coSign === "passkey");
-}
-
-function time(at: Date): Html {
-  const text = `${at.toISOString().slice(0, 16).replace("T", " ")} UTC`;
-  return html`<time datetime="${at.toISOString()}">${text}</time>`;
 }

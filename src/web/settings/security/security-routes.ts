@@ -18,7 +18,7 @@ import { PURPOSES } from "./security-pages.ts";
 import { showSecurity } from "./security-view.ts";
 
 const HERE = "/settings/security";
-const WRONG_PASSWORD = "This is not your password.";
+const WRONG_PASSWORD = "That password isn’t right.";
 
 const Query = Type.Object({ said: Type.Optional(Type.Unsafe<unknown>({})) });
 const formToken = { form_token: Type.Optional(Type.String({ maxLength: 100 })) };

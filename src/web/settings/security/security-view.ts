@@ -3,9 +3,10 @@ import { consentsByPasskey, listWaitingPasskeys } from "../../../passkeys/activa
 import { listOwnPasskeys } from "../../../passkeys/service.ts";
 import type { SessionDeps } from "../../../passkeys/session-deps.ts";
 import type { Human } from "../../../sign-in/gate.ts";
-import { isFresh, listOpenSessions } from "../../../sign-in/service.ts";
+import { listOpenSessions } from "../../../sign-in/service.ts";
 import { listWaitingForConsent } from "../../../team/invitation-service.ts";
 import type { Fault } from "../../kit/forms.ts";
+import { proverOf } from "../../kit/presence.ts";
 import { show, tokenField } from "../../kit/site.ts";
 import { securityPage } from "./security-pages.ts";
 
@@ -24,14 +25,13 @@ export async function showSecurity(
     listWaitingPasskeys(deps, human),
   ]);
   const page = securityPage({
-    human,
+    human: await proverOf(deps, human),
     passkeys,
     passkeysUsable: deps.relyingParty !== undefined,
     byPasskey,
     sessions,
     waiting,
     waitingPasskeys,
-    fresh: isFresh(human, human.now),
     tokens: (purpose) => tokenField(deps, human, purpose),
     said,
     fault,

@@ -16,7 +16,7 @@ export type DeliveryPage = {
 /** A webhook's deliveries, the newest event first, each with how its last attempt went. */
 export function deliveryList(page: DeliveryPage): Html {
   const { webhook, deliveries } = page;
-  if (deliveries.deliveries.length === 0) return html`<p>None in the last 30 days.</p>`;
+  if (deliveries.deliveries.length === 0) return html`<p>No deliveries in the last 30 days.</p>`;
   return html`<ul class="rows">${deliveries.deliveries.map((delivery) => item(delivery, page))}</ul>
       ${deliveries.nextCursor !== null && html`<p><a href="${webhookPath(webhook.id)}?before=${deliveries.nextCursor}">Older deliveries</a></p>`}`;
 }
@@ -53,15 +53,15 @@ function outcome({ status, attempts, nextAttemptAt, resolvedAt }: Delivery, now:
     case "DELIVERED":
       return html`<b>Delivered</b>${attempts > 1 && ` after ${tries}`}${at}`;
     case "FAILED":
-      return html`<b>Given up</b> after ${tries}${at}`;
+      return html`<b>Failed</b> after ${tries}${at}`;
     case "CANCELLED":
-      return html`<b>Not sent</b>, as the webhook was disabled`;
+      return html`<b>Not sent</b> because the webhook was disabled`;
     default: {
       const next = nextAttemptAt === null ? null : new Date(nextAttemptAt);
       const when = next === null || next <= now ? "now" : time(next);
       return attempts === 0
-        ? html`<b>To be sent</b>, ${when}`
-        : html`<b>To be tried again</b> after ${tries}, ${when}`;
+        ? html`<b>Waiting to be sent</b>, ${when}`
+        : html`<b>Retrying</b> after ${tries}, ${when}`;
     }
   }
 }

@@ -1,26 +1,25 @@
 import type { Asker } from "../../../database/schema.ts";
 import type { AccountEventType } from "../../../events/schemas.ts";
 import { type Html, html } from "../../../lib/html.ts";
-import type { Human } from "../../../sign-in/gate.ts";
 import { WEBHOOKS_AT_MOST, type Webhook } from "../../../webhooks/schemas.ts";
 import type { MemberWebhook } from "../../../webhooks/service.ts";
 import { type Fault, faultSummary, field, hiddenField, notice } from "../../kit/forms.ts";
 import type { Page } from "../../kit/layout.ts";
-import { presenceField } from "../../kit/presence.ts";
+import { type Prover, presenceField, presenceScript } from "../../kit/presence.ts";
 import { mentioned, named, standsBehind, time } from "../../kit/wording.ts";
 import { type DeliveryPage, deliveryList } from "./webhook-deliveries.ts";
 import { WEBHOOKS, webhookPath } from "./webhook-paths.ts";
 
 /** What each type of event tells, for the person who chooses. */
 export const EVENT_WORDS: Record<AccountEventType, string> = {
-  "approval.confirmed": "An approval is confirmed, declined or lapsed",
-  "milestone.status_changed": "A milestone is made, funded, paid, refunded or cancelled",
+  "approval.confirmed": "An approval is confirmed, declined or expires",
+  "milestone.status_changed": "A milestone is created, funded, paid out, refunded or cancelled",
   "payment.pending": "A confirmed payment or payout is waiting",
-  "contract.created": "A contract begins",
-  "contract.budget_state_changed": "A contract’s budget changes its state",
-  "proposal.received": "A proposal comes in",
-  "proposal.status_changed": "A proposal changes its status",
-  "message.received": "A message comes in",
+  "contract.created": "A contract is created",
+  "contract.budget_state_changed": "A contract’s budget state changes",
+  "proposal.received": "A proposal is received",
+  "proposal.status_changed": "A proposal’s status changes",
+  "message.received": "A message is received",
 };
 
 /** What the form to add a webhook holds, when it is shown again. */
@@ -38,7 +37,7 @@ export type WebhookSection = {
 };
 
 const NOTICES: Record<string, string> = {
-  deleted: "The webhook is deleted. Nothing more is sent to it.",
+  deleted: "Webhook deleted. No more events will be sent to it.",
 };
 
 /** Characters of a URL where it stands among others. */
@@ -56,30 +55,31 @@ export const PASSWORD_FIELD = "password";
 
 /** `/settings/webhooks`: where the account's events are sent, and one more place (CONTRACT.md §7). */
 export function webhooksPage(
-  human: Human,
+  human: Prover,
   sections: readonly WebhookSection[],
   { said, fault }: { said?: string | undefined; fault?: Fault | undefined } = {},
 ): Page {
   return {
     title: "Webhooks",
+    ...(sections.some(({ enabled, adding }) => enabled && adding !== undefined) && presenceScript(human)),
     body: html`
       ${notice(said === undefined ? undefined : NOTICES[said])}
       ${faultSummary(fault)}
-      <p>What happens in an account can be sent to programs of yours as it happens. Each request is signed, so that they
-        know it is from here.</p>
+      <p>Webhooks send the account’s events to your own programs as they happen. Each request is signed, so your program can
+        verify that it came from here.</p>
       ${sections.map((section) => account(human, section, sections.length > 1, fault))}`,
   };
 }
 
-function account(human: Human, section: WebhookSection, several: boolean, fault: Fault | undefined): Html {
+function account(human: Prover, section: WebhookSection, several: boolean, fault: Fault | undefined): Html {
   const { accountName, enabled, webhooks, adding } = section;
   const heading = (text: string): Html => (several ? html`<h3>${text}</h3>` : html`<h2>${text}</h2>`);
   return html`${several && html`<h2>${mentioned(accountName)}</h2>`}
-      ${!enabled && html`<p class="notice">The operator of this service has not enabled webhooks for this account: nothing is sent.</p>`}
+      ${!enabled && html`<p class="notice">Webhooks aren’t enabled for this account, so no events are sent. Ask the operator of this service to enable them.</p>`}
       ${heading("Where events are sent")}
-      ${webhooks.length === 0 ? html`<p>Nowhere yet.</p>` : html`<ul class="rows">${webhooks.map(row)}</ul>`}
+      ${webhooks.length === 0 ? html`<p>No webhooks yet.</p>` : html`<ul class="rows">${webhooks.map(row)}</ul>`}
       ${enabled && adding !== undefined && html`${heading("Add a webhook")}${addForm(human, section, adding, fault)}`}
-      ${enabled && adding === undefined && html`<p class="quiet">Owners and approvers add and change webhooks.</p>`}`;
+      ${enabled && adding === undefined && html`<p class="quiet">Owners and approvers can add and change webhooks.</p>`}`;
 }
 
 function row(webhook: Webhook): Html {
@@ -100,13 +100,13 @@ function status({ status, eventTypes, disabledAt, disabledReason }: Webhook): Ht
 type Adding = NonNullable<WebhookSection["adding"]>;
 
 function addForm(
-  human: Human,
+  human: Prover,
   { accountId, webhooks }: WebhookSection,
   adding: Adding,
   fault: Fault | undefined,
 ): Html {
   if (webhooks.length >= WEBHOOKS_AT_MOST) {
-    return html`<p>An account may have ${WEBHOOKS_AT_MOST}. Delete one to add another.</p>`;
+    return html`<p>An account can have ${WEBHOOKS_AT_MOST} webhooks. Delete one to add another.</p>`;
   }
   const { webhookId, formToken, draft } = adding;
   const ids = fieldIds(accountId);
@@ -123,7 +123,7 @@ function addForm(
           type: "url",
           autocomplete: "off",
           value: draft?.url ?? "",
-          hint: "Where to send events: https, and a public address.",
+          hint: "A public https address to send events to.",
           maxLength: 2048,
           fault,
         })}
@@ -138,7 +138,7 @@ function addForm(
           )}
         </fieldset>
         ${presenceField(human, ids.password, fault)}
-        <button type="submit">Add this webhook</button>
+        <button type="submit">Add webhook</button>
       </form>`;
 }
 
@@ -158,15 +158,16 @@ export type WebhookView = DeliveryPage & {
 };
 
 const ONE_NOTICES: Record<string, string> = {
-  again: "It is being sent again. Load this page again in a moment to see how that went.",
+  again: "Resending. Reload this page in a moment to see the result.",
 };
 
 /** `/settings/webhooks/{id}`: what it is sent, how that went, and what can be done about it. */
-export function webhookPage(human: Human, view: WebhookView): Page {
+export function webhookPage(human: Prover, view: WebhookView): Page {
   const { webhook, asker, accountName, said, rotating, deletes, fault } = view;
   return {
     title: `Webhook: ${new URL(webhook.url).host}`,
     heading: html`Webhook`,
+    ...(rotating && presenceScript(human)),
     body: html`
       ${notice(said === undefined ? undefined : ONE_NOTICES[said])}
       ${faultSummary(fault)}
@@ -187,8 +188,8 @@ export function webhookPage(human: Human, view: WebhookView): Page {
       ${rotating && rotatePart(human, view, rotating)}
       ${
         deletes &&
-        html`<h2>Delete it</h2>
-      <p><a class="button second" href="${webhookPath(webhook.id)}/delete">Delete this webhook</a></p>`
+        html`<h2>Delete this webhook</h2>
+      <p><a class="button second" href="${webhookPath(webhook.id)}/delete">Delete webhook</a></p>`
       }
       <p><a href="${WEBHOOKS}">All webhooks</a></p>`,
   };
@@ -196,11 +197,11 @@ export function webhookPage(human: Human, view: WebhookView): Page {
 
 function disabledNotice({ disabledAt, disabledReason }: Webhook): Html {
   return html`<p class="notice wrong"><b>Disabled</b>${disabledAt !== null && html` on ${time(new Date(disabledAt))}`}: ${disabledReason}
-        Nothing more is sent. When the receiver works again, delete this webhook and add it anew; what it missed is in the feed.</p>`;
+        No more events are sent. When the receiver works again, delete this webhook and add a new one. The feed has the events that it missed.</p>`;
 }
 
 function rotatePart(
-  human: Human,
+  human: Prover,
   { webhook, now, fault }: WebhookView,
   { formToken }: { formToken: string },
 ): Html {
@@ -209,33 +210,33 @@ function rotatePart(
   return html`<h2>Signing secret</h2>
       <p>${
         both
-          ? html`The secret was replaced; the one before it signs too until ${time(oldSecretUntil)}. Replacing it again ends that one at once.`
-          : "A new secret is shown once. The present one signs beside it for 24 hours, so that nothing is missed."
+          ? html`The secret was replaced. Requests are also signed with the earlier secret until ${time(oldSecretUntil)}. If you replace it again, the earlier one stops at once.`
+          : "The new secret is shown once. Requests are signed with both secrets for 24 hours, so your program misses nothing."
       }</p>
       <form method="post" action="${webhookPath(id)}/rotate-secret">
         ${hiddenField("shown", oldSecretUntil?.toISOString() ?? "")}
         ${hiddenField("form_token", formToken)}
         ${presenceField(human, PASSWORD_FIELD, fault)}
-        <button class="second" type="submit">Replace the secret</button>
+        <button class="second" type="submit">Replace secret</button>
       </form>`;
 }
 
 /** What is shown once: the secret of a webhook that is new, or has a new one. */
 export function secretPage({ webhook, secret }: { webhook: Webhook; secret: string }, added: boolean): Page {
   return {
-    title: added ? "The webhook is added" : "The secret is replaced",
+    title: added ? "Webhook added" : "Secret replaced",
     body: html`
-      <p class="notice">Copy this now: it is not shown again.</p>
+      <p class="notice">Copy this secret now. It won’t be shown again.</p>
       <dl class="terms">
         <div class="wide"><dt>Signing secret</dt><dd><code class="secret">${secret}</code></dd></div>
         <div class="wide"><dt>For</dt><dd>${named(webhook.url)}</dd></div>
       </dl>
-      <p>The receiver checks with it that a request is from here. ${
+      <p>Your program uses it to verify that a request came from here. ${
         added
-          ? "Events from now on are sent."
-          : "The secret before it signs too for 24 hours: give the receiver this one by then."
+          ? "Events are sent from now on."
+          : "Requests are also signed with the earlier secret for 24 hours. Give your program the new one by then."
       }</p>
-      <p><a class="button" href="${webhookPath(webhook.id)}">I have copied it</a></p>`,
+      <p><a class="button" href="${webhookPath(webhook.id)}">I’ve copied the secret</a></p>`,
   };
 }
 
@@ -250,18 +251,19 @@ export function madeWebhooks(
 }
 
 /** Asks before a webhook is deleted. */
-export function deletePage(human: Human, { id, url }: Webhook, formToken: string, fault?: Fault): Page {
+export function deletePage(human: Prover, { id, url }: Webhook, formToken: string, fault?: Fault): Page {
   return {
     title: "Delete this webhook?",
+    ...presenceScript(human),
     body: html`
       ${faultSummary(fault)}
-      <p>Nothing more is sent to ${mentioned(url, URL_SHOWN)}, not even what is waiting. This cannot be undone; events stay in the feed.</p>
+      <p>No more events will be sent to ${mentioned(url, URL_SHOWN)}, including those still waiting. You can’t undo this. Events stay in the feed.</p>
       <form method="post" action="${webhookPath(id)}/delete">
         ${hiddenField("form_token", formToken)}
         ${presenceField(human, PASSWORD_FIELD, fault)}
         <div class="choices">
-          <button type="submit">Delete it</button>
-          <a class="button second" href="${webhookPath(id)}">Keep it</a>
+          <button type="submit">Delete webhook</button>
+          <a class="button second" href="${webhookPath(id)}">Keep webhook</a>
         </div>
       </form>`,
   };

@@ -22,7 +22,7 @@ import {
 } from "../../../webhooks/service.ts";
 import type { Fault } from "../../kit/forms.ts";
 import { accountOf, manages as mayManage } from "../../kit/memberships.ts";
-import { absentFault, proveNow } from "../../kit/presence.ts";
+import { absentFault, proveNow, proverOf } from "../../kit/presence.ts";
 import { show } from "../../kit/site.ts";
 import { AddForm, DeleteForm, Params, Query, RedeliverForm, RotateForm } from "./webhook-forms.ts";
 import {
@@ -187,7 +187,7 @@ async function showList(
   };
   const sections = await Promise.all(human.memberships.map(section));
   const status = around.fault === undefined ? 200 : 422;
-  return show(deps, reply, webhooksPage(human, sections, around), { human, status });
+  return show(deps, reply, webhooksPage(await proverOf(deps, human), sections, around), { human, status });
 }
 
 async function showOne(
@@ -221,18 +221,18 @@ async function showOne(
     fault,
   };
   const status = fault === undefined ? 200 : 422;
-  return show(deps, reply, webhookPage(human, view), { human, status });
+  return show(deps, reply, webhookPage(await proverOf(deps, human), view), { human, status });
 }
 
-function showDeletion(
+async function showDeletion(
   deps: Deps,
   reply: FastifyReply,
   human: Human,
   webhook: MemberWebhook,
   fault?: Fault,
-): FastifyReply {
+): Promise<FastifyReply> {
   const token = formToken(deps.keys, human, PURPOSES.delete(webhook.id));
-  const page = deletePage(human, webhook, token, fault);
+  const page = deletePage(await proverOf(deps, human), webhook, token, fault);
   return show(deps, reply, page, { human, status: fault === undefined ? 200 : 422 });
 }
 

@@ -1,0 +1,299 @@
+import { sql } from "kysely";
+import type { Db } from "../database/connection.ts";
+import type {
+  ApprovalStatus,
+  ApprovalType,
+  Asker,
+  ContractStatus,
+  MilestoneStatus,
+} from "../database/schema.ts";
+import { CONTRACT_DISPUTE, MILESTONE_DISPUTE } from "./held-terms.ts";
+
+/** Approvals that a person can still decide, or whose money is moving. */
+const PENDING = sql`v.status = 'pending' and (v.expires_at > now() or v.executing_at is not null)`;
+
+/** A contract in the list for people; amounts in cents. */
+export type ContractSummary = {
+  accountId: string;
+  accountName: string;
+  id: string;
+  title: string;
+  payee: string;
+  status: ContractStatus;
+  createdAt: Date;
+  currency: string;
+  /** Of all milestones that are not cancelled. */
+  totalCents: number;
+  heldCents: number;
+  paidOutCents: number;
+  pendingApprovals: number;
+};
+
+/** The accounts' contracts after one of them, newest first. */
+export async function listContracts(
+  db: Db,
+  accountIds: readonly string[],
+  { after, limit }: { after: { accountId: string; id: string } | undefined; limit: number },
+): Promise<ContractSummary[]> {
+  const beyond =
+    after === undefined
+      ? sql`true`
+      : sql`(c.created_at, c.account_id, c.id) < (
+          select o.created_at, o.account_id, o.id from contracts o
+          where o.account_id = ${after.accountId} and o.id = ${after.id})`;
+  const { rows } = await sql<ContractSummary>`
+    select a.account_id as "accountId", a.name as "accountName", c.id, c.title, c.freelancer_name as payee, c.status,
+      c.created_at as "createdAt", 'usd' as currency, s.*, (
+        select count(*) from approvals v
+        where v.account_id = c.account_id and v.contract_id = c.id and ${PENDING}
+      ) as "pendingApprovals"
+    from (
+      select * from contracts c where c.account_id = any(${accountIds}::uuid[]) and ${beyond}
+      order by c.created_at desc, c.account_id desc, c.id desc limit ${limit}
+    ) c
+    join accounts a on a.account_id = c.account_id
+    cross join lateral (
+      select coalesce(sum(m.amount_cents) filter (where m.status <> 'CANCELLED'), 0)::bigint as "totalCents",
+        coalesce(sum(m.amount_cents) filter (where m.status = 'ACTIVE_FUNDED'), 0)::bigint as "heldCents",
+        coalesce(sum(m.amount_cents) filter (where m.status = 'PAID'), 0)::bigint as "paidOutCents"
+      from milestones m where m.account_id = c.account_id and m.contract_id = c.id
+    ) s
+    order by c.created_at desc, c.account_id desc, c.id desc`.execute(db);
+  return rows;
+}
+
+/** A contract on its page. */
+export type ContractHead = {
+  accountId: string;
+  accountName: string;
+  frozen: boolean;
+  paymentsPaused: boolean;
+  id: string;
+  title: string;
+  jobId: string;
+  status: ContractStatus;
+  createdAt: Date;
+  endedAt: Date | null;
+  payee: { userId: string; name: string; country: string | null; payoutAccount: string | null };
+  /** The card that pays for fundings; null: none is on file. */
+  card: { brand: string; last4: string } | null;
+  /** The state of an open dispute about money that is held; null: there is none. */
+  disputeStatus: string | null;
+  /** The pending approval of its end. */
+  ending: PendingApproval | null;
+};
+
+export type PendingApproval = { id: string; type: ApprovalType; executing: boolean };
+
+/** The contract of that id in the first of the accounts that has one. */
+export async function findContract(
+  db: Db,
+  accountIds: readonly string[],
+  id: string,
+): Promise<ContractHead | undefined> {
+  const { rows } = await sql<ContractHead>`
+    select a.account_id as "accountId", a.name as "accountName", a.frozen,
+      (select paused from payment_pause) as "paymentsPaused", c.id, c.title, c.job_id as "jobId", c.status,
+      c.created_at as "createdAt", c.ended_at as "endedAt",
+      jsonb_build_object('userId', c.freelancer_user_id, 'name', c.freelancer_name, 'country', c.freelancer_country,
+        'payoutAccount', c.payout_account) as payee,
+      case when p.id is null then null else jsonb_build_object('brand', p.brand, 'last4', p.last4) end as card,
+      ${sql.raw(CONTRACT_DISPUTE)} as "disputeStatus",
+      (select jsonb_build_object('id', v.id, 'type', v.type, 'executing', v.executing_at is not null) from approvals v
+        where v.account_id = c.account_id and v.type = 'contract_end' and v.subject_id = c.id and ${PENDING}) as ending
+    from contracts c
+    join accounts a on a.account_id = c.account_id
+    left join payment_methods p on p.account_id = c.account_id and p.is_default
+    where c.account_id = any(${accountIds}::uuid[]) and c.id = ${id}
+    order by array_position(${accountIds}::uuid[], c.account_id) limit 1`.execute(db);
+  return rows[0];
+}
+
+/** A milestone and where its money is. Amounts in cents. */
+export type MilestoneMoney = {
+  id: string;
+  number: number;
+  name: string | null;
+  /** Its beginning. */
+  description: string;
+  amountCents: number;
+  currency: string;
+  dueAt: Date | null;
+  status: MilestoneStatus;
+  /** The card that funded it; null: credits did, or nothing has. */
+  card: { brand: string; last4: string } | null;
+  fundedAt: Date | null;
+  paidOutAt: Date | null;
+  refund: { to: "card" | "credits"; amountCents: number } | null;
+  /** The state of a dispute or refund that keeps its money from being released; null: none does. */
+  disputeStatus: string | null;
+  pending: PendingApproval | null;
+};
+
+const DESCRIPTION_SHOWN = 300;
+
+/** The contract's milestones in their order, cancelled and refunded ones too. */
+export async function listMilestones(
+  db: Db,
+  accountId: string,
+  contractId: string,
+  limit: number,
+): Promise<MilestoneMoney[]> {
+  const { rows } = await sql<MilestoneMoney>`
+    select m.id, m.number, m.name, left(m.description, ${DESCRIPTION_SHOWN}) as description,
+      m.amount_cents as "amountCents", m.currency, m.due_at as "dueAt", m.status,
+      case when k.id is null then null else jsonb_build_object('brand', k.brand, 'last4', k.last4) end as card,
+      i.created_at as "fundedAt", o.resolved_at as "paidOutAt",
+      case when r.milestone_id is null then null
+        else jsonb_build_object('to', r.sent_to, 'amountCents', r.amount_cents) end as refund,
+      ${sql.raw(MILESTONE_DISPUTE)} as "disputeStatus", w.pending
+    from milestones m
+    left join lateral (
+      select p.card_id from payments p where p.account_id = m.account_id and p.milestone_id = m.id
+        and p.kind = 'charge' and p.status = 'succeeded' order by p.resolved_at desc limit 1
+    ) f on true
+    left join payment_methods k on k.account_id = m.account_id and k.id = f.card_id
+    left join lateral (
+      select n.created_at from invoices n where n.account_id = m.account_id and n.milestone_id = m.id
+        and n.kind = 'FUNDING' and n.status in ('paid', 'refunded') order by n.created_at desc limit 1
+    ) i on true
+    left join lateral (
+      select p.resolved_at from payments p where p.account_id = m.account_id and p.milestone_id = m.id
+        and p.kind = 'payout' and p.status = 'succeeded' order by p.resolved_at desc limit 1
+    ) o on true
+    left join refunds r on r.account_id = m.account_id and r.milestone_id = m.id
+    left join lateral (
+      select jsonb_build_object('id', v.id, 'type', v.type, 'executing', v.executing_at is not null) as pending
+      from approvals v where v.account_id = m.account_id and v.subject_id = m.id
+        and v.type in ('milestone_fund', 'milestone_approve') and ${PENDING}
+      order by v.executing_at is null, v.created_at desc limit 1
+    ) w on true
+    where m.account_id = ${accountId} and m.contract_id = ${contractId}
+    order by m.number limit ${limit}`.execute(db);
+  return rows;
+}
+
+/** An approval in a contract's history. */
+export type PastApproval = {
+  id: string;
+  type: ApprovalType;
+  status: ApprovalStatus;
+  executing: boolean;
+  /** Its time has passed, whether or not a sweep has seen it. */
+  lapsed: boolean;
+  milestone: { number: number; name: string | null } | null;
+  amountCents: number;
+  currency: string;
+  tokenName: string;
+  asker: Asker | null;
+  /** Who decided, by their names in the account. */
+  signers: string[];
+  result: Record<string, unknown> | null;
+  createdAt: Date;
+  resolvedAt: Date | null;
+};
+
+/** The contract's approvals, newest first: their ids are in the order of their creation. */
+export async function listApprovals(
+  db: Db,
+  accountId: string,
+  contractId: string,
+  limit: number,
+): Promise<PastApproval[]> {
+  const { rows } = await sql<PastApproval>`
+    select v.id, v.type, v.status, v.executing_at is not null as executing,
+      v.status = 'pending' and v.executing_at is null and v.expires_at <= now() as lapsed,
+      case when m.id is null then null else jsonb_build_object('number', m.number, 'name', m.name) end as milestone,
+      coalesce((v.terms ->> 'amountCents')::bigint,
+        (select sum((r ->> 'amountCents')::bigint) from jsonb_array_elements(v.terms -> 'refunds') r), 0)::bigint
+        as "amountCents",
+      coalesce(v.terms ->> 'currency', 'usd') as currency, v.token_name as "tokenName", v.asker,
+      array(
+        select coalesce(max(u.name), 'a former member') from signatures s
+        left join members u on u.account_id = s.account_id and u.user_id = s.user_id and u.status <> 'removed'
+        where s.account_id = v.account_id and s.approval_id = v.id group by s.user_id order by min(s.created_at)
+      ) as signers,
+      v.result, v.created_at as "createdAt", v.resolved_at as "resolvedAt"
+    from approvals v
+    left join milestones m on m.account_id = v.account_id and m.id = v.milestone_id
+    where v.account_id = ${accountId} and v.contract_id = ${contractId}
+    order by v.id desc limit ${limit}`.execute(db);
+  return rows;
+}
+
+/** What the account has paid out to a payee, and holds for them. Amounts in cents. */
+export type PayeeHistory = {
+  paidOut: number;
+  paidOutCents: number;
+  /** When the first of them was paid out. */
+  since: Date | null;
+  held: number;
+  heldCents: number;
+};
+
+/** @param userId of the payee, under whichever of the account's contracts */
+export async function readPayeeHistory(db: Db, accountId: string, userId: string): Promise<PayeeHistory> {
+  const { rows } = await sql<PayeeHistory>`
+    select count(*) filter (where m.status = 'PAID') as "paidOut",
+      coalesce(sum(m.amount_cents) filter (where m.status = 'PAID'), 0)::bigint as "paidOutCents",
+      min(o.resolved_at) filter (where m.status = 'PAID') as since,
+      count(*) filter (where m.status = 'ACTIVE_FUNDED') as held,
+      coalesce(sum(m.amount_cents) filter (where m.status = 'ACTIVE_FUNDED'), 0)::bigint as "heldCents"
+    from contracts c
+    join milestones m on m.account_id = c.account_id and m.contract_id = c.id
+    left join lateral (
+      select max(p.resolved_at) as resolved_at from payments p where p.account_id = m.account_id
+        and p.milestone_id = m.id and p.kind = 'payout' and p.status = 'succeeded'
+    ) o on true
+    where c.account_id = ${accountId} and c.freelancer_user_id = ${userId}`.execute(db);
+  const [history] = rows;
+  if (history === undefined) throw new TypeError("an aggregate returns a row");
+  return history;
+}
+
+/** Money that moved or is moving: an invoice, or what went back when a contract ended. Amounts in cents. */
+export type MoneyMovement = {
+  at: Date;
+  kind: "funding" | "payout" | "refund";
+  /** Null for a refund, which has no invoice of its own. */
+  invoiceNumber: number | null;
+  status: string;
+  amountCents: number;
+  currency: string;
+  payee: string;
+  contractId: string;
+  contractTitle: string;
+  milestoneId: string;
+  milestoneName: string | null;
+  /** Where it came from or went to: a card, credits, or a payee's account. */
+  party: string;
+  approvalId: string;
+};
+
+/** The account's movements of money, newest first. */
+export async function listMovements(db: Db, accountId: string, limit: number): Promise<MoneyMovement[]> {
+  const { rows } = await sql<MoneyMovement>`
+    select x.*, c.freelancer_name as payee, c.title as "contractTitle", m.name as "milestoneName"
+    from (
+      (select i.created_at as at, lower(i.kind) as kind, i.number as "invoiceNumber", i.status,
+        i.amount_cents as "amountCents", i.currency, i.contract_id as "contractId", i.milestone_id as "milestoneId",
+        i.approval_id as "approvalId",
+        case when i.kind = 'PAYOUT' then coalesce(v.terms -> 'payout' ->> 'account', '')
+          when k.id is null then 'credits' else k.brand || ' ' || k.last4 end as party
+      from invoices i
+      join approvals v on v.account_id = i.account_id and v.id = i.approval_id
+      left join payments p on p.account_id = i.account_id and p.id = i.payment_id
+      left join payment_methods k on k.account_id = i.account_id and k.id = p.card_id
+      where i.account_id = ${accountId} order by i.number desc limit ${limit})
+      union all
+      (select r.created_at, 'refund', null, 'refunded', r.amount_cents, f.currency, f.contract_id, r.milestone_id,
+        r.approval_id, r.sent_to
+      from refunds r
+      join milestones f on f.account_id = r.account_id and f.id = r.milestone_id
+      where r.account_id = ${accountId} order by r.created_at desc limit ${limit})
+    ) x
+    join contracts c on c.account_id = ${accountId} and c.id = x."contractId"
+    join milestones m on m.account_id = ${accountId} and m.id = x."milestoneId"
+    order by x.at desc, x."approvalId" desc, x."milestoneId" limit ${limit}`.execute(db);
+  return rows;
+}

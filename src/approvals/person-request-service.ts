@@ -1,0 +1,107 @@
+import { type Grant, readGrant } from "../accounts/service.ts";
+import { memberCredential } from "../accounts/token-service.ts";
+import { byPerson, recordAudit } from "../audit/service.ts";
+import { readClock } from "../database/clock.ts";
+import { inTransaction } from "../database/transaction.ts";
+import { isExternalId } from "../lib/ids.ts";
+import type { Origin } from "../lib/origin.ts";
+import { Problem } from "../lib/problems.ts";
+import type { Credential } from "../lib/secrets.ts";
+import { type Actor, holdActor, inSession } from "../sign-in/service.ts";
+import { type EndAnswer, type RequestDeps, requestEnd, requestRelease } from "./request-service.ts";
+import type { Approval } from "./schemas.ts";
+import { readFunding, requestMilestoneFunding } from "./service.ts";
+
+/** A member who requests an approval on a page (CONTRACT.md §8), and from where. */
+export type Requester = { accountId: string; actor: Actor; name: string; origin: Origin };
+
+/**
+ * Requests a milestone's funding for an owner or approver, or finds the pending request. Never moves money.
+ * @throws Problem as `holdActor` and `requestMilestoneFunding`, account_frozen
+ */
+export async function requestFundingInPerson(
+  deps: RequestDeps,
+  requester: Requester,
+  milestoneId: string,
+): Promise<Approval> {
+  const credential = await openCredential(deps, requester);
+  const id = isExternalId(milestoneId) ? milestoneId : null;
+  const read = async () => granted(await readFunding(deps.db, credential, id));
+  const approval = await requestMilestoneFunding(deps, milestoneId, await read(), read);
+  await record(deps, requester, approval);
+  return approval;
+}
+
+/**
+ * Requests the release of a milestone's money for an owner or approver, or finds the pending request.
+ * @throws Problem as `holdActor` and `requestRelease`, account_frozen
+ */
+export async function requestReleaseInPerson(
+  deps: RequestDeps,
+  requester: Requester,
+  milestoneId: string,
+): Promise<Approval> {
+  const grant = await openGrant(deps, requester);
+  const approval = granted(await requestRelease(holding(deps, requester), grant, milestoneId));
+  await record(deps, requester, approval);
+  return approval;
+}
+
+/**
+ * Requests a contract's end for an owner or approver, or finds the pending request. Without held money it ends at once.
+ * @throws Problem as `holdActor` and `requestEnd`, account_frozen
+ */
+export async function requestEndInPerson(
+  deps: RequestDeps,
+  requester: Requester,
+  contractId: string,
+): Promise<EndAnswer> {
+  const grant = await openGrant(deps, requester);
+  const { actor, name, origin } = requester;
+  const person = byPerson({ userId: actor.userId, name });
+  const answer = granted(await requestEnd(holding(deps, requester), grant, contractId, person, origin));
+  if ("approval" in answer) await record(deps, requester, answer.approval);
+  return answer;
+}
+
+/**
+ * Who may request: owners and approvers, while the account is not frozen. The request locks the account, so it is locked
+ * here: two requests that had both locked it `for share` would deadlock.
+ */
+function needOf({ accountId }: Requester) {
+  return { account: { id: accountId, may: "decide", alone: true, unfrozen: true } } as const;
+}
+
+function openCredential({ db }: RequestDeps, requester: Requester): Promise<Credential> {
+  const { accountId, actor, name } = requester;
+  return inSession(db, actor, needOf(requester), (trx, now) =>
+    memberCredential(trx, accountId, { userId: actor.userId, name }, now),
+  );
+}
+
+async function openGrant(deps: RequestDeps, requester: Requester): Promise<Grant> {
+  return granted(await readGrant(deps.db, await openCredential(deps, requester)));
+}
+
+function holding(deps: RequestDeps, requester: Requester): RequestDeps {
+  return { ...deps, holdPerson: (trx, now) => holdActor(trx, requester.actor, needOf(requester), now) };
+}
+
+/** @throws Problem unavailable when the token was revoked meanwhile: the next try creates another */
+function granted<T>(found: T | undefined): T {
+  if (found === undefined) throw new Problem("unavailable", { retryAfterSeconds: 1 });
+  return found;
+}
+
+function record({ db }: RequestDeps, requester: Requester, { id, type }: Approval): Promise<void> {
+  const { accountId, actor, name, origin } = requester;
+  return inTransaction(db, async (trx) => {
+    const entry = {
+      ...{ accountId, actor: byPerson({ userId: actor.userId, name }), origin },
+      action: "approval_requested" as const,
+      subject: { kind: "approval", id },
+      detail: { type },
+    };
+    await recordAudit(trx, entry, await readClock(trx));
+  });
+}
