@@ -1944,7 +1944,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. / The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. / The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2050,7 +2050,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2712,7 +2712,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2790,7 +2790,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2878,7 +2878,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3006,7 +3006,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3128,7 +3128,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. / The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. / The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3399,7 +3399,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
