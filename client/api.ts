@@ -1721,7 +1721,7 @@ export interface components {
                 retryAfterSeconds: number;
             };
         };
-        /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+        /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
         Unavailable: {
             /** @description For people: what is wrong, and what to do. */
             error: string;
@@ -1837,7 +1837,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. / The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. / The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1944,7 +1944,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. / The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. / The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2050,7 +2050,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2138,7 +2138,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2235,7 +2235,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2315,7 +2315,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2404,7 +2404,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2492,7 +2492,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2636,7 +2636,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2712,7 +2712,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2790,7 +2790,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2878,7 +2878,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3006,7 +3006,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3128,7 +3128,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. / The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. / The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3193,7 +3193,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3258,7 +3258,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3323,7 +3323,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3399,7 +3399,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3466,7 +3466,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3588,7 +3588,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3685,7 +3685,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3761,7 +3761,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3882,7 +3882,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3970,7 +3970,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4069,7 +4069,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4163,7 +4163,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4274,7 +4274,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4382,7 +4382,7 @@ export interface operations {
                     "application/json": components["schemas"]["InternalError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was charged. Try again shortly. */
+            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
             503: {
                 headers: {
                     [name: string]: unknown;

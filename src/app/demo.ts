@@ -54,13 +54,13 @@ export type Demo = {
 type DemoDeps = BillingDeps & OperatorDeps;
 
 /**
- * Makes the demo account what it should be, through the same services that the operator's API calls; revokes
- * the last demo token and mints a new one; gives the owner a new password. Only for the embedded database on loopback (CONTRACT.md §8).
+ * Puts the demo account into its first state, through the services that the operator's API calls; revokes the last demo
+ * token and mints a new one; gives the owner a new password. Only for the embedded database on loopback (CONTRACT.md §8).
  */
 export async function prepareDemo(deps: DemoDeps): Promise<Demo> {
   const { db } = deps;
   const account = { accountId: accountKey(ACCOUNT), organizationId: ACCOUNT };
-  const features = { public_api_payments_write: true, public_api_webhooks: true };
+  const features = { public_api_payments_write: true, public_api_webhooks: true, public_api_credits: true };
   await putAccount(deps, ACCOUNT, { name: "Demo Labs", claimed: true, features }, BY_SERVICE);
   if ((await listPaymentMethods(db, account.accountId)).length === 0) {
     await addPaymentMethod(deps, account.accountId, "pm_card_visa", BY_SERVICE);
@@ -104,6 +104,7 @@ async function prepareMilestones(
           displayName: "Maria G.",
           country: "Spain",
           profilePath: "/profile/maria-g",
+          payoutAccount: "acct_demo",
         },
       },
       BY_SERVICE,

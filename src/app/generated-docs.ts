@@ -20,7 +20,6 @@ const NO_DATABASE = "postgres://none@127.0.0.1:1/none";
 const BY_ANY_CALL: readonly ProblemName[] = ["method_not_allowed", "origin_refused"];
 /** Problems that only people meet, on pages. */
 const BY_PEOPLE: readonly ProblemName[] = [
-  "second_person_missing",
   "session_ended",
   "form_refused",
   "not_permitted",

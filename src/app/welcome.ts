@@ -7,18 +7,18 @@ export function welcome({ publicUrl, dataDir, operatorApiKeys }: Config, demo: D
   console.log(`
 Countersign is running at ${publicUrl} — a demo: no real money, data in ${dataDir}
 
-  1. Be the agent. Paste this: it asks for a milestone to be funded, and is answered 202.
+  1. Be the agent. Paste this. It requests a milestone's funding; the answer is 202.
 
 curl -X POST ${publicUrl}/milestones/${milestoneId}/fund -H "Authorization: Bearer ${token}"
 
-  2. Be the human. Open the approvalUrl of the answer in a browser, and sign in at ${publicUrl}/sign-in
+  2. Be the human. Open the answer's approvalUrl in a browser, or sign in at ${publicUrl}/sign-in
 
-     E-mail:   ${email}
+     Email:    ${email}
      Password: ${password}
 
-  3. Read on: ${publicUrl}/docs describes every call, ${publicUrl}/demo/mailbox shows what would be mailed.
+  3. Look around. ${publicUrl}/docs describes every call; ${publicUrl}/demo/mailbox shows the mail.
 
-  Operator's key, for ${publicUrl}/api/operator/v1: ${operatorApiKeys[0]}
-  The token, the password and a key that was not set are new at each start. Stop with Ctrl-C.
+  Operator key for ${publicUrl}/api/operator/v1: ${operatorApiKeys[0]}
+  The token, the password and the operator key (unless you set it) are new at each start. Stop with Ctrl-C.
 `);
 }

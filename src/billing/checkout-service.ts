@@ -4,7 +4,7 @@ import type { Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { Problem, paymentsPaused } from "../lib/problems.ts";
 import { addSeconds, SECOND } from "../lib/time.ts";
-import { line, named, own } from "../mail/line.ts";
+import { line, named } from "../mail/line.ts";
 import { queueMail } from "../mail/service.ts";
 import { type Actor, holdActor } from "../sign-in/service.ts";
 import { adjustCredits, bookTopUpEntry } from "./credit-booking.ts";
@@ -215,7 +215,7 @@ async function adjust(
 ): Promise<void> {
   const note = `${kind === "dispute" ? "Dispute" : "Refund"} ${id} of this top-up's payment: ${status}`;
   await adjustCredits(trx, { accountId, topUpId, amountCents, note }, now);
-  const why = line`A ${own(kind)} of a top-up's payment is ${named(status)}.`;
+  const why = line`A ${named(kind)} of a top-up's payment is ${named(status)}.`;
   for (const to of await store.listMailed(trx, accountId, ["owner", "approver"]))
     await queueMail(trx, creditsAdjustedMail(config, to, { amountCents, currency, why }), now);
 }

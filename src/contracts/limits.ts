@@ -1,7 +1,7 @@
 import type { Db, Trx } from "../database/connection.ts";
 import type { ContractStatus } from "../database/schema.ts";
 import { Problem } from "../lib/problems.ts";
-import * as store from "./store.ts";
+import * as milestoneStore from "./milestone-store.ts";
 
 const MIB = 1024 * 1024;
 
@@ -16,7 +16,7 @@ export const LIST_AT_MOST = 8 * MIB;
  * @throws Problem milestone_limit_reached
  */
 export async function assertRoom(trx: Trx, accountId: string, contractId: string): Promise<void> {
-  const { count, bytes } = await store.measureMilestones(trx, accountId, contractId);
+  const { count, bytes } = await milestoneStore.measureMilestones(trx, accountId, contractId);
   if (count <= MILESTONES_AT_MOST && bytes <= MILESTONE_TEXT_AT_MOST) return;
   throw new Problem("milestone_limit_reached", {
     limit: MILESTONES_AT_MOST,
@@ -34,6 +34,6 @@ export async function assertListable(
   accountId: string,
   filter: { jobId?: string; status?: ContractStatus },
 ): Promise<void> {
-  if ((await store.measureList(db, accountId, filter)) <= LIST_AT_MOST) return;
+  if ((await milestoneStore.measureList(db, accountId, filter)) <= LIST_AT_MOST) return;
   throw new Problem("list_too_large", { narrowBy: ["jobId", "status"] });
 }

@@ -8,6 +8,7 @@ import { isExternalId, newId } from "../lib/ids.ts";
 import { MIN_AMOUNT_CENTS } from "../lib/money.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import { assertRoom } from "./limits.ts";
+import * as milestoneStore from "./milestone-store.ts";
 import { assertPriced, priceMilestone } from "./pricing.ts";
 import type { Milestone, NewMilestone } from "./schemas.ts";
 import * as store from "./store.ts";
@@ -49,10 +50,10 @@ export async function createMilestone(
       volume,
       dueAt,
     };
-    const number = await store.nextMilestoneNumber(trx, accountId, contractId);
-    await store.insertMilestone(trx, accountId, id, values, { number, now });
+    const number = await milestoneStore.nextMilestoneNumber(trx, accountId, contractId);
+    await milestoneStore.insertMilestone(trx, accountId, id, values, { number, now });
     await assertRoom(trx, accountId, contractId);
-    const row = await store.findMilestone(trx, accountId, id);
+    const row = await milestoneStore.findMilestone(trx, accountId, id);
     if (row === undefined) throw new TypeError("the created milestone was not found");
     const kept = await keep(trx, toMilestone(row));
     const event = {

@@ -3,12 +3,14 @@ import type { ContractStatus, MilestoneStatus } from "../database/schema.ts";
 import { isExternalId } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import { assertListable, assertRoom } from "./limits.ts";
+import * as milestoneStore from "./milestone-store.ts";
 import type { Contract, ContractsQuery, ContractWithBudget, Milestone } from "./schemas.ts";
 import * as store from "./store.ts";
 import { changesTerms } from "./terms.ts";
 import { toBudget, toContract, toMilestone } from "./wire.ts";
 
-export type { ContractValues, MilestoneValues } from "./store.ts";
+export type { MilestoneValues } from "./milestone-store.ts";
+export type { ContractValues } from "./store.ts";
 export { FUNDING_TERMS, FUNDING_TERMS_COLUMNS, RELEASE_TERMS, readFundingTerms } from "./terms.ts";
 
 /**
@@ -22,7 +24,7 @@ export async function listContracts(db: Db, accountId: string, query: ContractsQ
   };
   await assertListable(db, accountId, filter);
   const contracts = await store.listContracts(db, accountId, filter);
-  const milestones = await store.listMilestones(
+  const milestones = await milestoneStore.listMilestones(
     db,
     accountId,
     contracts.map((contract) => contract.id),
@@ -38,7 +40,7 @@ export async function listContracts(db: Db, accountId: string, query: ContractsQ
 export async function getContract(db: Db, accountId: string, id: string): Promise<ContractWithBudget> {
   const contract = isExternalId(id) ? await store.findContract(db, accountId, id) : undefined;
   if (contract === undefined) throw notFound("contracts", "contractId", id);
-  const milestones = await store.listMilestones(db, accountId, [id]);
+  const milestones = await milestoneStore.listMilestones(db, accountId, [id]);
   return { ...toContract(contract, milestones), budget: toBudget(contract, milestones) };
 }
 
@@ -65,7 +67,7 @@ export async function getMilestone(
   accountId: string,
   id: string,
 ): Promise<Milestone & { contractId: string }> {
-  const milestone = isExternalId(id) ? await store.findMilestone(db, accountId, id) : undefined;
+  const milestone = isExternalId(id) ? await milestoneStore.findMilestone(db, accountId, id) : undefined;
   if (milestone === undefined) throw notFound("milestones", "milestoneId", id);
   return { ...toMilestone(milestone), contractId: milestone.contract_id };
 }
@@ -108,12 +110,12 @@ export async function saveContract(
   if (row.status === "ended") throw new Problem("contract_ended", { contractId: id });
   const termsChanged = changesTerms("contracts", row, store.contractColumns(values));
   const ended = values.status === "ended";
-  if ((termsChanged || ended) && (await store.isExecuting(trx, accountId, { contractId: id }))) {
+  if ((termsChanged || ended) && (await milestoneStore.isExecuting(trx, accountId, { contractId: id }))) {
     throw new Problem("payment_in_progress", { contractId: id });
   }
   if (ended || payeeOf(values) !== payeeOf(present)) {
     // Read after the check for executing milestones: one that has just finished is funded by now.
-    const milestoneIds = await store.listFunded(trx, accountId, id);
+    const milestoneIds = await milestoneStore.listFunded(trx, accountId, id);
     if (milestoneIds.length > 0) throw new Problem("milestone_funded", { milestoneIds });
   }
   await store.updateContract(trx, accountId, id, values, {
@@ -129,8 +131,8 @@ export type MilestoneChange = {
   contractId: string;
   jobId: string;
   /** Absent when it was created. */
-  before: store.MilestoneValues | undefined;
-  after: store.MilestoneValues;
+  before: milestoneStore.MilestoneValues | undefined;
+  after: milestoneStore.MilestoneValues;
 };
 
 /**
@@ -142,15 +144,15 @@ export async function saveMilestone(
   trx: Trx,
   accountId: string,
   id: string,
-  merge: (present: store.MilestoneValues | undefined) => store.MilestoneValues,
+  merge: (present: milestoneStore.MilestoneValues | undefined) => milestoneStore.MilestoneValues,
   now: Date,
 ): Promise<MilestoneChange> {
   // Invariant 11: the contract is locked first, so the milestone is read once without a lock to find it.
-  const seen = await store.findMilestone(trx, accountId, id);
+  const seen = await milestoneStore.findMilestone(trx, accountId, id);
   const contractId = merge(seen && toMilestoneValues(seen)).contractId;
   const contract = await store.lockContract(trx, accountId, contractId);
   if (contract === undefined) throw notFound("contracts", "contractId", contractId);
-  const row = await store.lockMilestone(trx, accountId, id);
+  const row = await milestoneStore.lockMilestone(trx, accountId, id);
   const present = row && toMilestoneValues(row);
   const values = merge(present);
   if (values.contractId !== contractId) throw new Problem("unavailable", { retryAfterSeconds: 1 });
@@ -173,16 +175,16 @@ export async function saveMilestone(
   const number =
     row?.contract_id === contractId
       ? row.number
-      : await store.nextMilestoneNumber(trx, accountId, contractId);
+      : await milestoneStore.nextMilestoneNumber(trx, accountId, contractId);
   if (row === undefined || present === undefined) {
-    if (!(await store.insertMilestone(trx, accountId, id, values, { number, now })))
+    if (!(await milestoneStore.insertMilestone(trx, accountId, id, values, { number, now })))
       return saveMilestone(trx, accountId, id, merge, now);
     await assertRoom(trx, accountId, contractId);
     return change;
   }
-  const termsChanged = changesTerms("milestones", row, store.milestoneColumns(values));
+  const termsChanged = changesTerms("milestones", row, milestoneStore.milestoneColumns(values));
   if (termsChanged) await assertUntouched(trx, accountId, row);
-  await store.updateMilestone(trx, accountId, id, values, {
+  await milestoneStore.updateMilestone(trx, accountId, id, values, {
     number,
     revision: row.revision + (termsChanged ? 1 : 0),
     now,
@@ -202,14 +204,14 @@ export async function cancelMilestone(
   id: string,
   now: Date,
 ): Promise<{ cancelled: boolean; contractId: string; jobId: string }> {
-  const seen = isExternalId(id) ? await store.findMilestone(trx, accountId, id) : undefined;
+  const seen = isExternalId(id) ? await milestoneStore.findMilestone(trx, accountId, id) : undefined;
   const contract = seen && (await store.findContract(trx, accountId, seen.contract_id));
-  const row = seen && (await store.lockMilestone(trx, accountId, id));
+  const row = seen && (await milestoneStore.lockMilestone(trx, accountId, id));
   if (row === undefined || contract === undefined) throw notFound("milestones", "milestoneId", id);
   const change = { contractId: contract.id, jobId: contract.job_id };
   if (row.status === "CANCELLED") return { cancelled: false, ...change };
   await assertUntouched(trx, accountId, row);
-  await store.moveMilestone(trx, accountId, id, { from: "NOT_FUNDED", to: "CANCELLED", now });
+  await milestoneStore.moveMilestone(trx, accountId, id, { from: "NOT_FUNDED", to: "CANCELLED", now });
   return { cancelled: true, ...change };
 }
 
@@ -235,15 +237,15 @@ export async function holdMilestone(
   { alone = false }: { alone?: boolean } = {},
 ): Promise<HeldMilestone> {
   const contract = await store.holdContractOf(trx, accountId, id, alone);
-  const row = contract && (await store.lockMilestone(trx, accountId, id));
+  const row = contract && (await milestoneStore.lockMilestone(trx, accountId, id));
   if (row === undefined || contract === undefined) throw notFound("milestones", "milestoneId", id);
-  const executing = await store.isExecuting(trx, accountId, { milestoneId: id });
+  const executing = await milestoneStore.isExecuting(trx, accountId, { milestoneId: id });
   const { id: contractId, status: contractStatus, jobId } = contract;
   return { id, status: row.status, contractId, contractStatus, jobId, executing };
 }
 
 /**
- * Marks a milestone as funded, when the money for it has moved.
+ * Marks a milestone as funded, after its money has moved.
  * @throws Problem milestone_not_fundable when it is not NOT_FUNDED, which the executing key rules out
  */
 export async function fundMilestone(
@@ -254,12 +256,12 @@ export async function fundMilestone(
   now: Date,
 ): Promise<void> {
   const step = { from: "NOT_FUNDED", to: "ACTIVE_FUNDED", now, invoiceId } as const;
-  if (!(await store.moveMilestone(trx, accountId, id, step)))
+  if (!(await milestoneStore.moveMilestone(trx, accountId, id, step)))
     throw new Problem("milestone_not_fundable", { status });
 }
 
 /**
- * Marks a milestone as paid, when its money has been paid out.
+ * Marks a milestone as paid, after its money was paid out.
  * @throws Problem milestone_not_funded when it is not ACTIVE_FUNDED, which the executing key rules out
  */
 export async function payMilestone(
@@ -268,29 +270,29 @@ export async function payMilestone(
   { id, status }: HeldMilestone,
   now: Date,
 ): Promise<void> {
-  if (!(await store.moveMilestone(trx, accountId, id, { from: "ACTIVE_FUNDED", to: "PAID", now })))
+  if (!(await milestoneStore.moveMilestone(trx, accountId, id, { from: "ACTIVE_FUNDED", to: "PAID", now })))
     throw new Problem("milestone_not_funded", { status });
 }
 
 /** Marks a funded milestone as refunded. @returns `false` when it is not funded */
 export function refundMilestone(trx: Trx, accountId: string, id: string, now: Date): Promise<boolean> {
-  return store.moveMilestone(trx, accountId, id, { from: "ACTIVE_FUNDED", to: "REFUNDED", now });
+  return milestoneStore.moveMilestone(trx, accountId, id, { from: "ACTIVE_FUNDED", to: "REFUNDED", now });
 }
 
-/** Marks a paid milestone as funded again, when its payout has come back. `false`: it is not paid. */
+/** Marks a paid milestone as funded again, after its payout was returned. @returns `false` when it is not paid */
 export function returnMilestone(trx: Trx, accountId: string, id: string, now: Date): Promise<boolean> {
-  return store.moveMilestone(trx, accountId, id, { from: "PAID", to: "ACTIVE_FUNDED", now });
+  return milestoneStore.moveMilestone(trx, accountId, id, { from: "PAID", to: "ACTIVE_FUNDED", now });
 }
 
 /**
- * Ends a contract under which no money is held. Whoever calls holds the contract.
+ * Ends a contract under which no money is held. The caller holds the contract.
  * @throws what the database says while money is held or moving under it (invariant 14)
  */
 export function endContract(trx: Trx, accountId: string, id: string, now: Date): Promise<void> {
   return store.endContract(trx, accountId, id, now);
 }
 
-/** A contract, held alone until the transaction ends, and what may keep it from ending. `undefined`: there is none. */
+/** Locks a contract exclusively, and reads what may keep it from ending. @returns `undefined` when there is none */
 export async function holdContract(
   trx: Trx,
   accountId: string,
@@ -298,15 +300,15 @@ export async function holdContract(
 ): Promise<{ status: ContractStatus; jobId: string; executing: boolean; funded: string[] } | undefined> {
   const row = await store.lockContract(trx, accountId, id);
   if (row === undefined) return undefined;
-  const executing = await store.isExecuting(trx, accountId, { contractId: id });
-  const funded = await store.listFunded(trx, accountId, id);
+  const executing = await milestoneStore.isExecuting(trx, accountId, { contractId: id });
+  const funded = await milestoneStore.listFunded(trx, accountId, id);
   return { status: row.status, jobId: row.job_id, executing, funded };
 }
 
-async function assertUntouched(trx: Trx, accountId: string, row: store.MilestoneRow): Promise<void> {
+async function assertUntouched(trx: Trx, accountId: string, row: milestoneStore.MilestoneRow): Promise<void> {
   if (row.status === "CANCELLED") throw new Problem("milestone_cancelled");
   if (row.status !== "NOT_FUNDED") throw new Problem("milestone_not_fundable", { status: row.status });
-  if (await store.isExecuting(trx, accountId, { milestoneId: row.id })) {
+  if (await milestoneStore.isExecuting(trx, accountId, { milestoneId: row.id })) {
     throw new Problem("payment_in_progress", { milestoneId: row.id });
   }
 }
@@ -334,7 +336,7 @@ function toContractValues(row: store.ContractRow): store.ContractValues {
   };
 }
 
-function toMilestoneValues(row: store.MilestoneRow): store.MilestoneValues {
+function toMilestoneValues(row: milestoneStore.MilestoneRow): milestoneStore.MilestoneValues {
   return {
     contractId: row.contract_id,
     name: row.name,

@@ -1,7 +1,8 @@
 import { centsToDollars } from "../lib/money.ts";
 import { isoOrNull } from "../lib/time.ts";
+import type { MilestoneRow } from "./milestone-store.ts";
 import type { Budget, Contract, Milestone } from "./schemas.ts";
-import type { ContractRow, MilestoneRow } from "./store.ts";
+import type { ContractRow } from "./store.ts";
 
 const FUNDED = new Set(["ACTIVE_FUNDED", "PAID"]);
 

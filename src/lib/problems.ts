@@ -308,7 +308,7 @@ const catalogue = {
   unavailable: [
     503,
     "UNAVAILABLE",
-    "The service is temporarily unavailable. Nothing was charged. Try again shortly.",
+    "The service is temporarily unavailable. Nothing was lost. Try again shortly.",
   ],
 } as const satisfies Record<string, readonly [number, string, string, true?]>;
 

@@ -6,10 +6,11 @@ import type { Approval } from "../approvals/schemas.ts";
 import { type ApprovalDeps, readFunding, requestMilestoneFunding } from "../approvals/service.ts";
 import type { AuditAction } from "../audit/schemas.ts";
 import { type Act, recordAudit } from "../audit/service.ts";
+import { getContract, getMilestone } from "../contracts/service.ts";
 import { readClock } from "../database/clock.ts";
 import { inTransaction } from "../database/transaction.ts";
-import { isExternalId } from "../lib/ids.ts";
-import { Problem } from "../lib/problems.ts";
+import { isUuid } from "../lib/ids.ts";
+import { notFound, Problem } from "../lib/problems.ts";
 import type { AccountRef } from "./account-service.ts";
 
 /**
@@ -22,9 +23,9 @@ export async function askFunding(
   milestoneId: string,
   act: Act,
 ): Promise<Approval> {
+  await getMilestone(deps.db, accountId, milestoneId);
   const credential = await operatorCredential(deps.db, accountId);
-  const id = isExternalId(milestoneId) ? milestoneId : null;
-  const read = async () => admit(deps, await readFunding(deps.db, credential, id));
+  const read = async () => admit(deps, await readFunding(deps.db, credential, milestoneId));
   const approval = await requestMilestoneFunding(deps, milestoneId, await read(), read);
   await record(deps, accountId, "approval_requested", approval, act);
   return approval;
@@ -40,6 +41,7 @@ export async function askRelease(
   milestoneId: string,
   act: Act,
 ): Promise<Approval> {
+  await getMilestone(deps.db, accountId, milestoneId);
   const grant = await operatorGrant(deps, accountId);
   const approval = await requestRelease(deps, grant, milestoneId);
   if (approval === undefined) throw tokenGone();
@@ -57,6 +59,7 @@ export async function askEnd(
   contractId: string,
   act: Act,
 ): Promise<EndAnswer> {
+  await getContract(deps.db, accountId, contractId);
   const grant = await operatorGrant(deps, accountId);
   const answer = await requestEnd(deps, grant, contractId, act.actor, act.origin);
   if (answer === undefined) throw tokenGone();
@@ -74,6 +77,7 @@ export async function withdraw(
   approvalId: string,
   act: Act,
 ): Promise<Approval> {
+  if (!isUuid(approvalId)) throw notFound("approvals", "approvalId", approvalId);
   const credential = await operatorCredential(deps.db, accountId);
   const grant = await readGrant(deps.db, credential);
   const approval = grant && (await withdrawRequest(deps, grant, approvalId));

@@ -135,7 +135,7 @@ function oneFaults({ approval, statements, payments }: LinkedContent): string[] 
   return faults;
 }
 
-/** Of a contract's end that is confirmed every refund has gone, once: to its card by an attempt, or to the credits. */
+/** A confirmed end of a contract has each refund once: an attempt to its card, or an entry of the credits. */
 function refundFaults(
   { approval, payments }: LinkedContent,
   signed: readonly { milestoneId: string; amountCents: number }[],
@@ -155,7 +155,7 @@ function refundFaults(
   return faults;
 }
 
-/** Credits moved as was signed: held for a funding from credits, given back by a contract's end, and else not at all. */
+/** Credits must move as signed: held for a funding from credits, given back by a contract's end, otherwise unchanged. */
 function creditFaults({ approval, terms, statements, payments, credits }: LinkedContent): string[] {
   const confirmed = approval.status === "confirmed";
   const expected = new Map<string, [type: string, amountCents: number]>();

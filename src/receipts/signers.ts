@@ -44,13 +44,13 @@ function paymentSignerFaults({ approval, terms, statements, payments }: LinkedCo
   return faults;
 }
 
-/** Whether what was signed is carried out by attempts at the processor: credits move without one. */
+/** Whether attempts at the processor carry out what was signed: credits move without one. */
 function attempts({ source, terms }: Signed["statement"]): boolean {
   if ("refunds" in terms) return terms.refunds.some(({ to }) => to === "card");
   return "payout" in terms || source?.kind === "card";
 }
 
-/** The same of what credits paid or gave back: what a payment names, its entry does not. */
+/** The same for entries of the credits. A statement that a payment names is not named by its entry. */
 function creditSignerFaults({ approval, terms, statements, credits }: LinkedContent): string[] {
   const byCredits = statements.filter(
     ({ statement }) => statement.decision === "confirm" && !attempts(statement),

@@ -103,7 +103,15 @@ function refuseWithPages(app: App, deps: SessionDeps): void {
     const { status } = problemRow(problem.problem);
     // Where it is our side that fails, looking for who asks might fail too.
     const human = status < 500 ? await readHuman(deps, request).catch(() => undefined) : undefined;
-    return show(deps, reply, problemPage(problem, request.id), { status, human });
+    return show(
+      deps,
+      reply,
+      problemPage(problem, {
+        id: request.id,
+        changes: request.method !== "GET" && request.method !== "HEAD",
+      }),
+      { status, human },
+    );
   });
 }
 

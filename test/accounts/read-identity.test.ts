@@ -116,8 +116,7 @@ describe("GET /capabilities", () => {
       features: { public_api_webhooks: true, public_api_credits: true },
     });
     expect((await api(token, "/capabilities")).body).toMatchObject({
-      // There are no credits yet, whatever the feature says.
-      capabilities: { paymentsWrite: false, credits: false, webhooks: true },
+      capabilities: { paymentsWrite: false, credits: true, webhooks: true },
       claimed: true,
     });
   });

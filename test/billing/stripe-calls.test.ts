@@ -50,7 +50,7 @@ describe("an intent at Stripe", () => {
       payment_method: request.cardId,
       payment_method_types: ["card"],
       setup_future_usage: null,
-      transfer_group: approvalId,
+      transfer_group: `milestone:${request.accountId}:m1`,
       metadata: { accountId: request.accountId, approvalId, milestoneId: "m1" },
     });
     expect(charged()).toBe(before);

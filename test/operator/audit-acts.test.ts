@@ -184,6 +184,11 @@ const ACTS: Act[] = [
     given: async () => ({ contractId: "c2" }),
     entry: { action: "approval_requested", subject: { kind: "approval", id: expect.any(String) } },
   },
+  {
+    route: "POST /accounts/:accountId/credits/adjustments",
+    body: { amountCents: 500, note: "A correction" },
+    entry: { action: "credits_adjusted" },
+  },
 ];
 
 const findRow = (table: "approvals" | "payment_methods" | "tokens" | "members") =>

@@ -90,7 +90,7 @@ describe("PATCH and DELETE /accounts/{id}/members/{memberId}", () => {
       role: "viewer",
       pendingUpgrade: { role: "approver", effectiveAt: null },
     });
-    expect(await countMails(team.viewer, "An owner has to consent")).toBe(1);
+    expect(await countMails(team.viewer, "It takes effect once an owner consents.")).toBe(1);
     await letPass(team, 24 * 40);
     await sweep();
     expect(await read(team, team.viewer)).toMatchObject({ role: "viewer" });
@@ -126,7 +126,7 @@ describe("PATCH and DELETE /accounts/{id}/members/{memberId}", () => {
       await sweep();
       expect(await read(team, team.viewer)).toMatchObject({ role: "viewer" });
       for (const member of [team.owner, team.viewer])
-        expect(await countMails(member, "this takes effect by itself")).toBe(mails);
+        expect(await countMails(member, "So it takes effect on")).toBe(mails);
     }
     await letPass(team, 24);
     await sweep();

@@ -84,7 +84,7 @@ describe("a person who came in by a mailed link", () => {
     const page = `${PASSKEYS}/${await idOf(planted)}`;
     const form_token = hiddenValue(await open(app, page, ada), `${page}/remove`);
     expect((await submit(app, `${page}/remove`, { form_token }, ada)).status).toBe(303);
-    expect((await (await accept())()).headers.location).toBe("/approvals");
+    expect((await (await accept())()).headers.location).toBe("/invite?said=joined");
   });
 
   test("a person who came in by a link cannot confirm with their first passkey", async () => {

@@ -83,7 +83,7 @@ describe.for(worlds)("over the rails of $name", ({ rails, app, db, config, conne
       );
       for (const decision of ["confirm", "decline"]) {
         const answer = await send(other, decision);
-        expect([answer.status, answer.text.includes("Money is moving for this milestone")]).toEqual([
+        expect([answer.status, answer.text.includes("A payment for this milestone is in progress")]).toEqual([
           409,
           true,
         ]);

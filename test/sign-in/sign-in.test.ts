@@ -19,7 +19,7 @@ const { app, db } = await startService();
 const https = await startService({ PUBLIC_URL: "https://pay.example.com" });
 
 async function signedInName(cookie: string | undefined): Promise<string | undefined> {
-  return /<span title="([^"]*)"/.exec((await open(app, "/", { cookie })).text)?.[1];
+  return /<span title="([^"]*)"/.exec((await open(app, "/approvals", { cookie })).text)?.[1];
 }
 
 describe("/sign-in", () => {
@@ -69,7 +69,7 @@ describe("/sign-in", () => {
 
   test("the sign-in page suits password managers, marks wrong fields and cannot be framed", async () => {
     const page = await open(app, "/sign-in");
-    expect(page.text).toMatch(/<input id="email" name="email" type="email" autocomplete="username"/);
+    expect(page.text).toMatch(/<input id="email" name="email" type="email" autocomplete="username webauthn"/);
     expect(page.text).toMatch(/autocomplete="current-password"/);
     const refused = await signIn(app, newEmail(), "wrong");
     expect(refused.text).toContain('aria-describedby="password-fault"');
@@ -110,7 +110,7 @@ describe("the session's cookie", () => {
     expect(cookies[0]).toMatch(
       /^__Host-countersign=[^;]+; Max-Age=604800; Path=\/; HttpOnly; Secure; SameSite=Lax$/,
     );
-    const page = await open(https.app, "/", { cookie });
+    const page = await open(https.app, "/approvals", { cookie });
     expect(page.status).toBe(200);
     const gone = await submit(
       https.app,
@@ -140,7 +140,7 @@ describe("the session's cookie", () => {
   test("sign-out, by its own form only, ends the session and removes its cookie", async () => {
     const { account } = await createFixture(app);
     const { email, cookie } = await createHuman(app, account);
-    const page = await open(app, "/", { cookie });
+    const page = await open(app, "/approvals", { cookie });
     expect((await submit(app, "/sign-out", {}, { cookie })).status).toBe(403);
     expect(await signedInName(cookie)).toBe(email);
     const answer = await submit(app, "/sign-out", { form_token: hiddenValue(page, "/sign-out") }, { cookie });
@@ -185,7 +185,7 @@ describe("the session's cookie", () => {
     const { email, cookie } = await createHuman(app, account);
     await sql`update auth.sessions set seen_at = now() - interval '11 hours'
       where user_id = (select id from auth.users where email = ${email})`.execute(db);
-    await open(app, "/", { cookie });
+    await open(app, "/approvals", { cookie });
     const { rows } = await sql<{ idle: boolean }>`select seen_at < now() - interval '1 minute' as idle
       from auth.sessions where user_id = (select id from auth.users where email = ${email})`.execute(db);
     expect(rows).toEqual([{ idle: false }]);

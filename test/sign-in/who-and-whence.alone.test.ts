@@ -44,7 +44,7 @@ test("sign-ins, failures, proofs and sign-outs are audited with person and addre
       { form_token: adding, password },
       { cookie, ...from("198.51.100.3") },
     );
-  const form_token = hiddenValue(await open(app, "/", { cookie }), "/sign-out");
+  const form_token = hiddenValue(await open(app, "/approvals", { cookie }), "/sign-out");
   await submit(app, "/sign-out", { form_token }, { cookie: cookieNow(cookie), ...from("198.51.100.4") });
 
   // A refused sign-in is recorded after its answer.

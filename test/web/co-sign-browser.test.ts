@@ -182,7 +182,7 @@ describe.skipIf(browser === undefined)("a person with a passkey, in a browser", 
     await visit({ recognises: false }, async ({ story, page, authenticator }) => {
       await changeChallenge(page, { userVerification: "discouraged" });
       await press(page);
-      await expect.poll(() => alert(page)).toContain("Nothing was confirmed. No passkey of yours");
+      await expect.poll(() => alert(page)).toContain("Nothing was confirmed. That passkey wasn’t accepted");
       expect(authenticator.answered()).toBe(1);
       await expectNothing(story);
     });
@@ -201,7 +201,7 @@ describe.skipIf(browser === undefined)("a person with a passkey, in a browser", 
       await tab.goto(origin + story.path);
       await changeChallenge(tab, { allowCredentials: [] });
       await press(tab);
-      await expect.poll(() => alert(tab)).toContain("Nothing was confirmed. No passkey of yours");
+      await expect.poll(() => alert(tab)).toContain("Nothing was confirmed. That passkey wasn’t accepted");
       expect(authenticator.answered()).toBe(1);
       await expectNothing(story);
     });
@@ -234,7 +234,7 @@ describe.skipIf(browser === undefined)("a person with a passkey, in a browser", 
           await route.continue({ postData: sent.toString() });
         });
         await press(page);
-        await expect.poll(() => alert(page)).toContain("Nothing was confirmed. No passkey of yours");
+        await expect.poll(() => alert(page)).toContain("Nothing was confirmed. That passkey wasn’t accepted");
         await expectNothing(elsewhere.story);
       });
       expect(form().get("assertion")).toBeTruthy();
@@ -270,7 +270,7 @@ describe.skipIf(browser === undefined)("a person with a passkey, in a browser", 
       await expect.poll(() => heading(page)).toBe("$450.00 USD paid");
       await press(second);
       await expect.poll(() => heading(second)).toBe("$450.00 USD paid");
-      expect(await textOf(second.getByRole("alert"))).toContain("decided already");
+      expect(await textOf(second.getByRole("alert"))).toContain("already decided");
       expect(authenticator.answered()).toBe(1);
       await expectPaidOnce(story);
     });

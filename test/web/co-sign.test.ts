@@ -145,7 +145,7 @@ describe("what a passkey is asked", () => {
     expect((await sendForm(app, story, fields)).status).toBe(303);
     expect(await statusOf(app, story)).toBe("pending");
     const again = await refused(db, () => sendForm(app, story, fields));
-    expect([again.status, alertOf(again)]).toEqual([409, expect.stringContaining("another click or tab")]);
+    expect([again.status, alertOf(again)]).toEqual([409, expect.stringContaining("in another tab")]);
     expect(await readSignatures(db, story)).toHaveLength(1);
   });
 

@@ -202,7 +202,7 @@ describe("POST /webhooks refuses", () => {
     const { token } = await createSubscriber(app);
     const refused: [unknown, string][] = [
       [[], "eventTypes"],
-      [["payment.pending"], "eventTypes.0"],
+      [["payment.refused"], "eventTypes.0"],
       [["message.sent"], "eventTypes.0"],
       [["message.received", "*"], "eventTypes.1"],
       [[null], "eventTypes.0"],

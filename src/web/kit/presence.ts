@@ -124,8 +124,8 @@ export async function passkeyOffer(
 ): Promise<Html | undefined> {
   if (human === undefined || deps.relyingParty === undefined) return undefined;
   if ((await listOwnPasskeys(deps, human.userId)).length > 0) return undefined;
-  return html`<p class="notice"><strong>Add a passkey</strong> to sign in and confirm with your fingerprint, face or PIN instead of
-        your password. <a href="/settings/security/passkeys/new?return_to=${encodeURIComponent(returnTo)}">Add a passkey</a></p>`;
+  return html`<p class="notice"><strong>Sign in and confirm faster.</strong> Use your fingerprint, face or PIN instead of your password.
+        <a href="/settings/security/passkeys/new?return_to=${encodeURIComponent(returnTo)}">Add a passkey</a></p>`;
 }
 
 /** What is wrong when `proveNow` finds nobody there. */

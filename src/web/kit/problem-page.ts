@@ -3,8 +3,14 @@ import type { Problem } from "../../lib/problems.ts";
 import type { Page } from "./layout.ts";
 import { notFoundPage } from "./pages.ts";
 
-/** What a person is shown when a page refuses: what happened, that nothing was done, and what to do. */
-export function problemPage(problem: Problem, requestId: string): Page {
+/**
+ * What a person is shown when a page refuses: what happened, that nothing was done, and what to do.
+ * @param request.changes whether the request was to change something, so that its outcome may be unknown
+ */
+export function problemPage(
+  problem: Problem,
+  { id: requestId, changes }: { id: string; changes: boolean },
+): Page {
   switch (problem.problem) {
     case "not_found":
       return notFoundPage;
@@ -78,11 +84,7 @@ export function problemPage(problem: Problem, requestId: string): Page {
         ${waitText(problem.details?.retryAfterSeconds)}</p>`,
       };
     case "unavailable":
-      return {
-        title: "We’re temporarily unavailable. Nothing was charged.",
-        body: html`
-      <p>Wait a minute, then try again.</p>`,
-      };
+      return unavailablePage(changes);
     case "internal_error":
       return {
         title: "Something went wrong",
@@ -98,6 +100,21 @@ export function problemPage(problem: Problem, requestId: string): Page {
       <p>Nothing was done. Go back, reload the page and try again.</p>`,
       };
   }
+}
+
+function unavailablePage(changes: boolean): Page {
+  return changes
+    ? {
+        title: "We’re temporarily unavailable",
+        body: html`
+      <p>Wait a minute, then go back and reload the page. It shows whether your last request went through.</p>
+      <p><a href="/approvals">Go to your approvals</a></p>`,
+      }
+    : {
+        title: "We’re temporarily unavailable. Nothing was charged.",
+        body: html`
+      <p>Wait a minute, then try again.</p>`,
+      };
 }
 
 function waitText(seconds: unknown): string {
