@@ -169,7 +169,9 @@ describe("the schema refuses", () => {
     const digest = Buffer.alloc(32);
     const member = newId();
     await sql`insert into members (account_id, id, email, name, role, status, created_at, updated_at)
-      values (${world.accountId}, ${member}, 'a@example.com', 'A', 'owner', 'invited', ${at}, ${at})`.execute(db);
+      values (${world.accountId}, ${member}, 'a@example.com', 'A', 'owner', 'invited', ${at}, ${at})`.execute(
+      db,
+    );
     // Each points at something of `world`, for whichever account it is made.
     const inserts: ((account: string) => RawBuilder<unknown>)[] = [
       (account) => sql`
