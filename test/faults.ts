@@ -364,7 +364,7 @@ export const FAULTS: readonly Fault[] = [
     title: "is given to one of many at once",
   },
   {
-    file: "migrations/20261130T0240_create_webhooks.ts",
+    file: "migrations/20261130T0114_create_webhooks.ts",
     find: "create unique index webhooks_leased",
     replace: "create index webhooks_leased",
     test: "test/webhooks/leases.test.ts",
@@ -504,14 +504,14 @@ export const FAULTS: readonly Fault[] = [
     title: "reads what others have committed",
   },
   {
-    file: "migrations/20261130T0220_create_receipts.ts",
+    file: "migrations/20261130T0112_create_receipts.ts",
     find: "before truncate on receipts",
     replace: "before truncate on account_heads",
     test: "test/receipts/append-only.test.ts",
     title: "refuse UPDATE, DELETE and TRUNCATE",
   },
   {
-    file: "migrations/20261130T0200_create_credits.ts",
+    file: "migrations/20261130T0110_create_credits.ts",
     find: "bigint not null generated",
     replace: "bigint generated",
     test: "test/database/schema.test.ts",
@@ -525,7 +525,7 @@ export const FAULTS: readonly Fault[] = [
     title: "declares every column of the database with its type, and no other",
   },
   {
-    file: "migrations/20261130T0140_create_contracts.ts",
+    file: "migrations/20261130T0104_create_contracts.ts",
     find: "create trigger contracts_held before update on contracts\n    for each row when (",
     replace: "create trigger contracts_held before update on contracts\n    for each row when (false and",
     test: "test/operator/held-money.test.ts",
