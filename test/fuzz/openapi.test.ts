@@ -1,8 +1,10 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { createSandbox } from "../../src/billing/sandbox.ts";
 import { SCOPES } from "../../src/lib/scopes.ts";
 import { endTokens } from "../http/rows.ts";
 import { findFaults } from "../support/books.ts";
+import { PAYOUT_ACCOUNT, setPayoutAccount } from "../support/escrow.ts";
 import {
   type Answer,
   call,
@@ -17,7 +19,7 @@ import { createHuman } from "../support/humans.ts";
 import { count } from "../support/long.ts";
 import { declineNow } from "../support/receipts.ts";
 import { OPERATOR_KEY, startService } from "../support/service.ts";
-import { ask } from "../support/stories.ts";
+import { ask, confirmNow } from "../support/stories.ts";
 import { Description } from "./description.ts";
 import { type Operation, type Part, type Plan, planOf, type Sender } from "./requests.ts";
 
@@ -29,7 +31,7 @@ const SHOWN = 1_500;
 const TIMEOUT = 60_000 + REQUESTS * 50;
 
 const PREFIX = "/api/public/v1";
-const { app, db } = await startService({ TRUST_PROXY: "1" });
+const { app, db, config } = await startService({ TRUST_PROXY: "1" });
 const description = new Description((await call(app, "GET", `${PREFIX}/openapi.json`)).body);
 
 const OPTIONS: Partial<Record<Sender, FixtureOptions>> = {
@@ -70,15 +72,20 @@ async function settle(world: World, sender: Sender): Promise<void> {
 async function begin(options: FixtureOptions): Promise<{ fixture: Fixture; things: Things }> {
   const fixture = await createFixture(app, options);
   const things: Things = { contractId: [fixture.contract], milestoneId: [fixture.milestone] };
+  // First: a change of the payee ends what is pending.
+  if (options.features?.public_api_credits) await setPayoutAccount(app, fixture, PAYOUT_ACCOUNT);
   note(things, (await fund(app, fixture.token, fixture.milestone)).body);
-  if (options.features?.public_api_credits) await addDeclined(fixture, things);
+  if (options.features?.public_api_credits) {
+    await addDeclined(fixture, things);
+    await addFunded(fixture, things);
+  }
   await addEnded(fixture, things);
   if (options.features?.public_api_webhooks) await addWebhook(fixture, things);
   return { fixture, things };
 }
 
-/** What people have declined, and nobody else decides anything. */
-const declined: string[] = [];
+/** What people have decided in the preparation. No request decides anything. */
+const decided: string[] = [];
 
 /** An approval that somebody has declined: it has a receipt. */
 async function addDeclined(fixture: Fixture, things: Things): Promise<void> {
@@ -88,7 +95,17 @@ async function addDeclined(fixture: Fixture, things: Things): Promise<void> {
   const story = await ask(app, fixture, milestone);
   await declineNow({ db }, story);
   things.approvalId?.push(story.approvalId);
-  declined.push(story.approvalId);
+  decided.push(story.approvalId);
+}
+
+/** A funded milestone, whose release can be requested. */
+async function addFunded(fixture: Fixture, things: Things): Promise<void> {
+  const milestone = `${fixture.milestone}-funded`;
+  await createMilestone(app, fixture, milestone);
+  const story = await ask(app, fixture, milestone);
+  await confirmNow({ db, config, processor: createSandbox(db, config.publicUrl) }, story);
+  things.milestoneId?.push(milestone);
+  decided.push(story.approvalId);
 }
 
 /** The first of its webhooks, with deliveries. */
@@ -223,6 +240,6 @@ test(`no request of ${REQUESTS} gets a 500, or an answer that the OpenAPI docume
     expect(succeeded, `${method} ${path} has succeeded at least once`).toBe(true);
   }
   expect(await findFaults(db)).toEqual([]);
-  const decided = db.selectFrom("approvals").where("status", "in", ["confirmed", "declined"]).select("id");
-  expect((await decided.execute()).map(({ id }) => id).sort()).toEqual(declined.sort());
+  const ended = db.selectFrom("approvals").where("status", "in", ["confirmed", "declined"]).select("id");
+  expect((await ended.execute()).map(({ id }) => id).sort()).toEqual(decided.sort());
 });
