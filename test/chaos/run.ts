@@ -8,6 +8,8 @@ import { parseArgs } from "node:util";
 import { sql } from "kysely";
 import { connect, type Db } from "../../src/database/connection.ts";
 import { migrate } from "../../src/database/migrate.ts";
+import { EVENT_SCOPES } from "../../src/events/schemas.ts";
+import { accountKey } from "../../src/lib/ids.ts";
 import { auditAccounts } from "../../src/receipts/audit-service.ts";
 import { booksOf, findFaults, readTotals } from "../support/books.ts";
 import { ownClock } from "../support/clock.ts";
@@ -164,6 +166,7 @@ async function compare(db: Db, worlds: readonly World[], stripe?: FakeStripe): P
         faults.push(`a client was told ${ended} of an approval that is ${status}: ${id}`);
     }
   }
+  for (const world of worlds) faults.push(...(await findUntold(db, world)));
   for await (const { account, findings } of auditAccounts(db, new Map()))
     faults.push(...findings.map((finding) => `${account}: ${finding}`));
   const totals = await readTotals(db, books);
@@ -177,6 +180,17 @@ async function compare(db: Db, worlds: readonly World[], stripe?: FakeStripe): P
   if (!outcomes.has("confirmed")) faults.push("nothing was confirmed, so that nothing was shown");
   console.log(`${(charged / 100).toFixed(2)} USD moved, and every book says so: ${JSON.stringify(totals)}`);
   return faults;
+}
+
+/** Events that the account's agent may read and that its feed had passed without telling them. */
+async function findUntold(db: Db, { account, events, told }: World): Promise<string[]> {
+  const { rows } = await sql<{ number: number; type: string }>`
+    select number, type from events
+    where account_id = ${accountKey(account)} and number <= ${events} and type = any(${Object.keys(EVENT_SCOPES)})
+  `.execute(db);
+  return rows
+    .filter(({ number }) => !told.has(number))
+    .map(({ number, type }) => `GAP: the feed of ${account} left out ${type} ${number}`);
 }
 
 async function run(): Promise<string[]> {
