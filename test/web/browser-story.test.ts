@@ -35,14 +35,27 @@ describe.skipIf(browser === undefined)("a person in a browser", () => {
         await signIn(page, email);
         expect(page.url()).toBe(approval.approvalUrl);
         const terms = await textOf(page.locator("dl"));
-        for (const said of ["$450.00 USD", "Maria G.", "Label 5,000", "ending in 4242", "Test agent"]) {
+        for (const said of ["$450.00 USD", "Maria G.", "Label 5,000", "ending in 4242"]) {
           expect(terms).toContain(said);
         }
+        expect(await textOf(page.getByRole("main"))).toContain("Requested by Test agent");
         await press(page, "Confirm and fund $450.00 USD");
         expect(page.url()).toBe(approval.approvalUrl);
         expect(await heading(page)).toBe("$450.00 USD funded");
       });
       expect(await statusOf({ ...fixture, approvalId: approval.id })).toBe("confirmed");
+    },
+  );
+
+  test.each(["desktop", "phone"] as const)(
+    "finds what confirms on the first screen of a %s",
+    async (size) => {
+      const story = await signedInStory();
+      await inWindow({ size, javaScriptEnabled: true }, async (page) => {
+        await arrive(page, story);
+        const box = await page.getByRole("button", { name: /^Confirm and fund/ }).boundingBox();
+        expect(box && box.y + box.height).toBeLessThanOrEqual(SIZES[size].height);
+      });
     },
   );
 
@@ -99,8 +112,8 @@ describe.skipIf(browser === undefined)("a person in a browser", () => {
       return last;
     };
     const there = { ...PLAIN_PHONE, timezoneId: "Asia/Kolkata" };
-    expect(await said({ ...there, javaScriptEnabled: true })).toMatch(/ at \d\d:\d\d UTC\+5:30$/);
-    expect(await said(there)).toMatch(/ at \d\d:\d\d UTC$/);
+    expect(await said({ ...there, javaScriptEnabled: true })).toMatch(/, \d\d:\d\d UTC\+5:30$/);
+    expect(await said(there)).toMatch(/, \d\d:\d\d UTC$/);
   });
 
   test("accepts an invitation, finds what waits, and signs out", async () => {
@@ -115,7 +128,7 @@ describe.skipIf(browser === undefined)("a person in a browser", () => {
       expect(await heading(page)).toBe("You’ve joined the account");
       await page.getByRole("link", { name: "Go to your approvals" }).click();
       expect(await textOf(page.getByRole("main"))).toContain("Waiting for you");
-      await page.getByRole("link", { name: "$450.00 USD to Maria G." }).click();
+      await page.getByRole("link", { name: "$450.00 USD for Maria G." }).click();
       expect(await heading(page)).toBe("Fund $450.00 USD for Maria G.?");
       await page.getByRole("button", { name: "Sign out" }).click();
       expect(await textOf(page.getByRole("status"))).toBe("You’ve been signed out.");

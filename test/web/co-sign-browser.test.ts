@@ -279,7 +279,7 @@ describe.skipIf(browser === undefined)("a person with a passkey, in a browser", 
   longTest("pays once, whoever goes back and presses again", async () => {
     await visit({}, async ({ story, page, authenticator }) => {
       await page.goto(`${live().origin}/approvals`);
-      await page.getByRole("link", { name: "$450.00 USD to Maria G." }).click();
+      await page.getByRole("link", { name: "$450.00 USD for Maria G." }).click();
       await press(page);
       await expect.poll(() => heading(page)).toBe("$450.00 USD funded");
       await page.goBack();

@@ -3,7 +3,7 @@ import { payingSource } from "../../approvals/source.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { brief } from "../../lib/names.ts";
 import { sumOf } from "../../lib/statement.ts";
-import { amount, fullStopAfter, mentioned, sourceName } from "../kit/wording.ts";
+import { amount, fullStopAfter, mentioned } from "../kit/wording.ts";
 
 /** What the pages say of an approval, by its type: before the decision, while money moves, and after. */
 export type ActWords = {
@@ -18,7 +18,7 @@ export type ActWords = {
   button: string;
   /** What confirming does, as a sentence without its end. */
   confirmed: Html;
-  /** What declining does, as a sentence. */
+  /** After "If you decline, ". */
   declined: string;
   outcome: Html;
 };
@@ -50,8 +50,8 @@ function funding(approval: Of<"milestone_fund">): ActWords {
     confirmed:
       source?.kind === "credits"
         ? html`${sum} of the account’s credits is reserved`
-        : html`your ${source && sourceName(source)} is charged ${sum}`,
-    declined: "Nothing is charged.",
+        : html`your card is charged ${sum}`,
+    declined: "nothing is charged.",
     outcome: html`<strong>Funded.</strong>${
       milestoneStatus === "ACTIVE_FUNDED" &&
       html` ${sum} is held in escrow for ${payee} until the work is approved.`
@@ -69,7 +69,7 @@ function release({ terms, milestoneStatus }: Of<"milestone_approve">): ActWords 
     done: "released",
     button: "Confirm and release",
     confirmed: html`${sum} held in escrow is paid out to ${payee}`,
-    declined: "The money stays in escrow.",
+    declined: "the money stays in escrow.",
     outcome: html`<strong>Released.</strong>${
       milestoneStatus === "PAID"
         ? html` ${sum} was paid out to ${payee}${fullStopAfter(terms.payee.displayName)}`
@@ -87,7 +87,7 @@ function end({ terms, contractTitle }: Of<"contract_end">): ActWords {
     done: "refunded and the contract ended",
     button: "Confirm, end and refund",
     confirmed: html`${amount(amountCents, currency)} goes back to where it came from and the contract ${mentioned(contractTitle)} ends`,
-    declined: "The contract goes on and the money stays in escrow.",
+    declined: "the contract goes on and the money stays in escrow.",
     outcome: html`<strong>The contract has ended.</strong> All money that was held in escrow under it has gone back.`,
   };
 }

@@ -148,7 +148,7 @@ function waiting({ approval, payment, forms, signing, hasSigned }: ApprovalView)
 /** Until when it can be decided, and who asks: an agent of the account, or a member in person for it. */
 function requested({ accountName, tokenName, asker, now, expiresAt }: HumanApproval): Html {
   const by = asker?.kind === "member" ? "for" : "an agent of";
-  return html`<p><strong>Decide by ${deadline(expiresAt)}</strong> (${formatTimeLeft(expiresAt.getTime() - now.getTime())} left).
+  return html`<p><span class="line"><strong>Decide by ${deadline(expiresAt)}</strong> (${formatTimeLeft(expiresAt.getTime() - now.getTime())} left)</span>
         Requested by <strong>${mentioned(tokenName)}</strong>${
           asker && html` <span class="quiet">(${standsBehind(asker)})</span>`
         }, ${by} ${mentioned(accountName)}${fullStopAfter(accountName)}</p>`;

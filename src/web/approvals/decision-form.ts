@@ -7,7 +7,7 @@ import { formatAmount } from "../../lib/money.ts";
 import { sumOf } from "../../lib/statement.ts";
 import { PASSWORD_AT_MOST } from "../../sign-in/service.ts";
 import { type Fault, field, hiddenField, passwordField } from "../kit/forms.ts";
-import { amount, mentioned } from "../kit/wording.ts";
+import { amount } from "../kit/wording.ts";
 import { actWords, warning } from "./acts.ts";
 
 /** A decision's form: what it is bound to, and where it goes. */
@@ -72,7 +72,7 @@ export function decisionForms(view: View, forms: DecisionForms): Html {
           ${hidden(forms.decline)}
           ${field({ name: "note", label: "Reason (optional, the agent can read it)", type: "text", autocomplete: "off", maxLength: 500, optional: true, fault: view.fault })}
           <button class="second decline" type="submit">Decline</button>
-          <p class="quiet">If you decline: ${words.declined} The agent can see that and may ask again.</p>
+          <p class="quiet">If you decline, ${words.declined} The agent can see that and may ask again.</p>
         </form>`;
   if (isHalted(approval) || view.hasSigned) return html`<div class="choices">${declining}</div>`;
   if (!canPay(approval)) {
@@ -82,8 +82,7 @@ export function decisionForms(view: View, forms: DecisionForms): Html {
       </div>`;
   }
   return html`<p><strong>What happens next:</strong> ${isFirstOfTwo(view) && "another owner or approver must confirm too. Then "}${words.confirmed}${!isFirstOfTwo(view) && " now"}, once.${
-    approval.type === "milestone_fund" &&
-    html` The money is held in escrow for ${mentioned(approval.terms.payee.displayName)} until the work is approved.`
+    approval.type === "milestone_fund" && " The money is held in escrow until the work is approved."
   }${undone !== undefined && html` <strong>${undone}</strong>`}</p>
       ${beforehand(forms.presence)}
       <div class="choices decision">
