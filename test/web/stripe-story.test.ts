@@ -227,7 +227,7 @@ function answerBank(page: Page, answer: "Complete" | "Fail"): Promise<void> {
 
 /** Back from the bank the page asks for the outcome by itself, or with a button where no script runs. */
 async function seeOutcome(page: Page, { javaScriptEnabled }: Window): Promise<void> {
-  if (!javaScriptEnabled) await press(page, "See the outcome");
+  if (!javaScriptEnabled) await press(page, "See the result");
   await page.waitForURL((url) => url.search === "");
 }
 
