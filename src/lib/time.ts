@@ -42,7 +42,21 @@ const FOR_PEOPLE = {
  * @param timeZone an IANA name
  */
 export function formatTime(time: Date, timeZone = "UTC"): string {
-  const said = new Intl.DateTimeFormat("en-GB", { ...FOR_PEOPLE, timeZone }).format(time);
+  return inUtc(new Intl.DateTimeFormat("en-GB", { ...FOR_PEOPLE, timeZone }).format(time));
+}
+
+const BY_WEEKDAY = { ...FOR_PEOPLE, weekday: "short", month: "short", year: undefined } as const;
+
+/**
+ * A time soon to come, for people to act by: `Thu 3 Dec, 05:50 UTC`.
+ * @param timeZone an IANA name
+ */
+export function formatDeadline(time: Date, timeZone = "UTC"): string {
+  const said = new Intl.DateTimeFormat("en-GB", { ...BY_WEEKDAY, timeZone }).format(time);
+  return inUtc(said.replace(/^(\p{L}+),/u, "$1"));
+}
+
+function inUtc(said: string): string {
   return said.replace("GMT", "UTC").replace(/UTC\+0$/, "UTC");
 }
 

@@ -53,7 +53,7 @@ describe("the name that an agent gave itself", () => {
     const marked = "named itself; its API key descends from one created by Ada Owner";
 
     expect(textOf(await open(app, path, story))).toContain(`${CLAIMED} (${marked})`);
-    expect(textOf(await open(app, "/approvals", story))).toContain(`Asked by ${CLAIMED}, ${marked}`);
+    expect(textOf(await open(app, "/approvals", story))).toContain(`Requested by ${CLAIMED}, ${marked}`);
     expect(textOf(await open(app, "/settings/keys", story))).toContain(marked);
     await sendApprovalMails({ db, config });
     expect((await mailsTo(db, story.email)).at(-1)?.body).toContain(

@@ -109,7 +109,7 @@ describe("a funding where credits come first", () => {
       "milestone.status_changed",
     ]);
     const after = await open(app, story.path, setup.human);
-    expect(after.text).toContain("Paid.");
+    expect(after.text).toContain("Funded.");
     expect(after.text).toContain("credits of the account");
     expect(await findDisagreements(db, SANDBOX)).toEqual([]);
   });

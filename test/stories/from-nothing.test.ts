@@ -143,8 +143,8 @@ describe.skipIf(browser === undefined)("from nothing but the service's address",
       "You’ve claimed the account",
       "Billing",
       "Billing",
-      "Pay $450.00 USD?",
-      "$450.00 USD paid",
+      "Fund $450.00 USD for Maria G.?",
+      "$450.00 USD funded",
     ]);
     expect(Math.min(...led)).toBeGreaterThan(5);
   });

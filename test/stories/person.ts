@@ -38,7 +38,7 @@ export async function createPerson(browser: Browser, post: PostOffice): Promise<
         await read();
         await claim(page, code ?? "");
       } else if (heading === "Billing") await addCard(page);
-      else if (heading.startsWith("Pay ")) await press(page, /^Confirm and pay/);
+      else if (heading.startsWith("Fund ")) await press(page, /^Confirm and fund/);
       // It says what their agent has to do first.
       else if (heading === "Claim an account") return;
       else throw new Error(`a page that they do not know what to do with: ${heading}`);
@@ -57,7 +57,7 @@ async function claim(page: Page, code: string): Promise<void> {
 
 async function addCard(page: Page): Promise<void> {
   await page.getByLabel("Number of a test card").fill("4242 4242 4242 4242");
-  await press(page, /^Add this card/);
+  await press(page, /^Add card/);
 }
 
 function press(page: Page, name: string | RegExp): Promise<void> {

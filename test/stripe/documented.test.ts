@@ -70,7 +70,7 @@ test("what docs/stripe.md says leads to a payment at Stripe, pasted as it stands
   const { approvalUrl } = asked.body.approval;
   const { status } = await decideAt(browser, new URL(approvalUrl).pathname, "confirm");
   expect(status).toBe(303);
-  expect((await browser.open(new URL(approvalUrl).pathname)).text).toContain("Paid.");
+  expect((await browser.open(new URL(approvalUrl).pathname)).text).toContain("Funded.");
   expect([...stripe.charges().values()].map(({ amount, currency }) => [amount, currency])).toEqual([
     [45_000, "usd"],
   ]);

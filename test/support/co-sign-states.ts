@@ -16,7 +16,7 @@ export async function coSignStates(site: Site): Promise<PageState[]> {
     return { name, path: story.path, cookie: story.cookie, ...(act && { act }) };
   };
   const without = (story: CoSignStory) => dropPasskeys(site.db, story);
-  const confirm = (page: Page) => page.getByRole("button", { name: /^Confirm and pay/ }).click();
+  const confirm = (page: Page) => page.getByRole("button", { name: /^Confirm and fund/ }).click();
   return Promise.all([
     state("waiting-passkey", {}),
     state(

@@ -272,7 +272,7 @@ async function billingStates(site: Site): Promise<PageState[]> {
       cookie,
       act: async (page) => {
         await page.getByLabel("Number of a test card").fill("5555 5555 5555 4444");
-        await page.getByRole("button", { name: "Add this card" }).click();
+        await page.getByRole("button", { name: "Add card" }).click();
       },
     },
   ];
@@ -496,7 +496,7 @@ async function memberStates(site: Site): Promise<PageState[]> {
         await page
           .locator('form[action$="/cancel-payment"] input[name="form_token"]')
           .evaluate((input) => input.setAttribute("value", "another"));
-        await page.getByRole("button", { name: "Do not pay with this card" }).click();
+        await page.getByRole("button", { name: "Cancel this payment" }).click();
       },
     },
   ];

@@ -62,13 +62,13 @@ describe.skipIf(browser === undefined)("every page, in every state", () => {
         }),
     );
     expect(Object.fromEntries(titles)).toMatchObject({
-      waiting: "Pay $450.00 USD?",
-      "waiting-refused": "Card refused: pay $450.00 USD?",
-      executing: "Paying $450.00 USD",
+      waiting: "Fund $450.00 USD for Maria G.?",
+      "waiting-refused": "Card refused: fund $450.00 USD for Maria G.?",
+      executing: "Funding $450.00 USD",
       bank: "Your bank asks about $450.00 USD",
-      confirmed: "$450.00 USD paid",
+      confirmed: "$450.00 USD funded",
       declined: "Declined: $450.00 USD",
-      lapsed: "Lapsed: $450.00 USD",
+      lapsed: "Expired: $450.00 USD",
       "ended-early": "Closed: $450.00 USD",
     });
   });

@@ -33,7 +33,7 @@ describe.for(worlds)("back from the bank, over the rails of $name", ({ app, db, 
   };
 
   test.for([
-    [true, { approval: "confirmed", payment: "succeeded" }, "Paid."],
+    [true, { approval: "confirmed", payment: "succeeded" }, "Funded."],
     [false, { approval: "pending", payment: "refused" }, "The bank could not confirm that it was you."],
   ] as const)(
     "the page asks what the bank said with one form, and then says it: %s",
@@ -66,7 +66,7 @@ describe.for(worlds)("back from the bank, over the rails of $name", ({ app, db, 
     const other = await createAsked();
     for (const address of [story.path, `${story.path}?payment_intent=${other.intentId}`]) {
       const page = await open(app, address, human);
-      expect(page.text).toContain("Go to your bank");
+      expect(page.text).toContain("Continue to my bank");
       expect(page.text).not.toContain("<script");
     }
     expect(
@@ -78,7 +78,7 @@ describe.for(worlds)("back from the bank, over the rails of $name", ({ app, db, 
         )
       ).status,
     ).toBe(303);
-    expect((await open(app, story.path, human)).text).toContain("Go to your bank");
+    expect((await open(app, story.path, human)).text).toContain("Continue to my bank");
   });
 
   test("whoever else is at it just then is waited for, so that the outcome is there", async () => {

@@ -35,14 +35,27 @@ describe.skipIf(browser === undefined)("a person in a browser", () => {
         await signIn(page, email);
         expect(page.url()).toBe(approval.approvalUrl);
         const terms = await textOf(page.locator("dl"));
-        for (const said of ["$450.00 USD", "Maria G.", "Label 5,000", "ending in 4242", "Test agent"]) {
+        for (const said of ["$450.00 USD", "Maria G.", "Label 5,000", "ending in 4242"]) {
           expect(terms).toContain(said);
         }
-        await press(page, "Confirm and pay $450.00 USD");
+        expect(await textOf(page.getByRole("main"))).toContain("Requested by Test agent");
+        await press(page, "Confirm and fund $450.00 USD");
         expect(page.url()).toBe(approval.approvalUrl);
-        expect(await heading(page)).toBe("$450.00 USD paid");
+        expect(await heading(page)).toBe("$450.00 USD funded");
       });
       expect(await statusOf({ ...fixture, approvalId: approval.id })).toBe("confirmed");
+    },
+  );
+
+  test.each(["desktop", "phone"] as const)(
+    "finds what confirms on the first screen of a %s",
+    async (size) => {
+      const story = await signedInStory();
+      await inWindow({ size, javaScriptEnabled: true }, async (page) => {
+        await arrive(page, story);
+        const box = await page.getByRole("button", { name: /^Confirm and fund/ }).boundingBox();
+        expect(box && box.y + box.height).toBeLessThanOrEqual(SIZES[size].height);
+      });
     },
   );
 
@@ -50,15 +63,15 @@ describe.skipIf(browser === undefined)("a person in a browser", () => {
     const story = await signedInStory({ paymentMethod: "pm_card_chargeDeclinedInsufficientFunds" });
     await inWindow(PLAIN_PHONE, async (page) => {
       await arrive(page, story);
-      await press(page, "Confirm and pay $450.00 USD");
+      await press(page, "Confirm and fund $450.00 USD");
       expect(await textOf(page.getByRole("alert"))).toContain("insufficient funds");
       expect(await statusOf(story)).toBe("pending");
       await page.getByRole("link", { name: "Use another card" }).click();
       await page.getByLabel("Number of a test card").fill("4242 4242 4242 4242");
-      await press(page, "Add this card, and pay with it");
+      await press(page, "Add card and make it the default");
       expect(new URL(page.url()).pathname).toBe(story.path);
-      await press(page, "Confirm and pay $450.00 USD");
-      expect(await heading(page)).toBe("$450.00 USD paid");
+      await press(page, "Confirm and fund $450.00 USD");
+      expect(await heading(page)).toBe("$450.00 USD funded");
     });
     expect(await statusOf(story)).toBe("confirmed");
   });
@@ -79,11 +92,11 @@ describe.skipIf(browser === undefined)("a person in a browser", () => {
     const story = await signedInStory({ paymentMethod: "pm_card_authenticationRequired" });
     await inWindow(PLAIN_PHONE, async (page) => {
       await arrive(page, story);
-      await press(page, "Confirm and pay $450.00 USD");
+      await press(page, "Confirm and fund $450.00 USD");
       expect(await heading(page)).toBe("Your bank asks about $450.00 USD");
-      await page.getByRole("link", { name: "Go to your bank" }).click();
+      await page.getByRole("link", { name: "Continue to my bank" }).click();
       await press(page, "It is me");
-      expect(await heading(page)).toBe("$450.00 USD paid");
+      expect(await heading(page)).toBe("$450.00 USD funded");
     });
     expect(await statusOf(story)).toBe("confirmed");
   });
@@ -99,8 +112,8 @@ describe.skipIf(browser === undefined)("a person in a browser", () => {
       return last;
     };
     const there = { ...PLAIN_PHONE, timezoneId: "Asia/Kolkata" };
-    expect(await said({ ...there, javaScriptEnabled: true })).toMatch(/ at \d\d:\d\d UTC\+5:30$/);
-    expect(await said(there)).toMatch(/ at \d\d:\d\d UTC$/);
+    expect(await said({ ...there, javaScriptEnabled: true })).toMatch(/, \d\d:\d\d UTC\+5:30$/);
+    expect(await said(there)).toMatch(/, \d\d:\d\d UTC$/);
   });
 
   test("accepts an invitation, finds what waits, and signs out", async () => {
@@ -115,8 +128,8 @@ describe.skipIf(browser === undefined)("a person in a browser", () => {
       expect(await heading(page)).toBe("You’ve joined the account");
       await page.getByRole("link", { name: "Go to your approvals" }).click();
       expect(await textOf(page.getByRole("main"))).toContain("Waiting for you");
-      await page.getByRole("link", { name: "$450.00 USD to Maria G." }).click();
-      expect(await heading(page)).toBe("Pay $450.00 USD?");
+      await page.getByRole("link", { name: "$450.00 USD for Maria G." }).click();
+      expect(await heading(page)).toBe("Fund $450.00 USD for Maria G.?");
       await page.getByRole("button", { name: "Sign out" }).click();
       expect(await textOf(page.getByRole("status"))).toBe("You’ve been signed out.");
     });
@@ -128,9 +141,9 @@ describe.skipIf(browser === undefined)("a person in a browser", () => {
       await arrive(page, story);
       const another = { paymentMethod: "pm_card_chargeDeclined" };
       await operate(live().app, "POST", `/accounts/${story.account}/payment-methods`, another);
-      await press(page, "Confirm and pay $450.00 USD");
+      await press(page, "Confirm and fund $450.00 USD");
       expect(await textOf(page.getByRole("alert"))).toContain("the Visa card ending in 0002 pays now");
-      expect(await heading(page)).toBe("Pay $450.00 USD?");
+      expect(await heading(page)).toBe("Fund $450.00 USD for Maria G.?");
     });
     expect(await statusOf(story)).toBe("pending");
   });

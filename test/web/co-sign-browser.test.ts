@@ -19,7 +19,7 @@ import { plugIn, type VirtualAuthenticator } from "../support/virtual-authentica
 const browser = await launchBrowser();
 const site = browser && (await startSite());
 
-const CONFIRM = "Confirm and pay $450.00 USD";
+const CONFIRM = "Confirm and fund $450.00 USD";
 
 function live(): NonNullable<typeof site> {
   if (site === undefined) throw new TypeError("there is no browser");
@@ -137,7 +137,7 @@ describe.skipIf(browser === undefined)("a person with a passkey, in a browser", 
   test("funds a milestone by 2 interactions: the button, and the prompt", async () => {
     await visit({}, async ({ story, page, interactions }) => {
       await press(page);
-      await expect.poll(() => heading(page)).toBe("$450.00 USD paid");
+      await expect.poll(() => heading(page)).toBe("$450.00 USD funded");
       expect(interactions()).toEqual({ clicks: 1, prompts: 1 });
       await expectPaidOnce(story);
     });
@@ -147,10 +147,10 @@ describe.skipIf(browser === undefined)("a person with a passkey, in a browser", 
     await visit({ without: true }, async ({ story, page, interactions }) => {
       await page.getByRole("link", { name: "Add a passkey" }).click();
       await press(page, "Create passkey");
-      await expect.poll(() => heading(page)).toBe("Pay $450.00 USD?");
+      await expect.poll(() => heading(page)).toBe("Fund $450.00 USD for Maria G.?");
       expect(new URL(page.url()).pathname).toBe(story.path);
       await press(page);
-      await expect.poll(() => heading(page)).toBe("$450.00 USD paid");
+      await expect.poll(() => heading(page)).toBe("$450.00 USD funded");
       expect(interactions()).toEqual({ clicks: 3, prompts: 2 });
       await expectPaidOnce(story);
     });
@@ -167,7 +167,7 @@ describe.skipIf(browser === undefined)("a person with a passkey, in a browser", 
       await authenticator.answer(true);
       await page.unroute("**/challenge");
       await press(page);
-      await expect.poll(() => heading(page)).toBe("$450.00 USD paid");
+      await expect.poll(() => heading(page)).toBe("$450.00 USD funded");
       await expectPaidOnce(story);
     });
   });
@@ -267,9 +267,9 @@ describe.skipIf(browser === undefined)("a person with a passkey, in a browser", 
       const second = await context.newPage();
       await second.goto(live().origin + story.path);
       await press(page);
-      await expect.poll(() => heading(page)).toBe("$450.00 USD paid");
+      await expect.poll(() => heading(page)).toBe("$450.00 USD funded");
       await press(second);
-      await expect.poll(() => heading(second)).toBe("$450.00 USD paid");
+      await expect.poll(() => heading(second)).toBe("$450.00 USD funded");
       expect(await textOf(second.getByRole("alert"))).toContain("already decided");
       expect(authenticator.answered()).toBe(1);
       await expectPaidOnce(story);
@@ -279,9 +279,9 @@ describe.skipIf(browser === undefined)("a person with a passkey, in a browser", 
   longTest("pays once, whoever goes back and presses again", async () => {
     await visit({}, async ({ story, page, authenticator }) => {
       await page.goto(`${live().origin}/approvals`);
-      await page.getByRole("link", { name: "$450.00 USD to Maria G." }).click();
+      await page.getByRole("link", { name: "$450.00 USD for Maria G." }).click();
       await press(page);
-      await expect.poll(() => heading(page)).toBe("$450.00 USD paid");
+      await expect.poll(() => heading(page)).toBe("$450.00 USD funded");
       await page.goBack();
       const button = page.getByRole("button", { name: CONFIRM, exact: true });
       if ((await button.count()) > 0) await button.click();
@@ -300,7 +300,7 @@ describe.skipIf(browser === undefined)("a person with a passkey, in a browser", 
       expect(authenticator.answered()).toBe(0);
       await expectNothing(story);
       await press(page);
-      await expect.poll(() => heading(page)).toBe("$450.00 USD paid");
+      await expect.poll(() => heading(page)).toBe("$450.00 USD funded");
       await expectPaidOnce(story);
     });
   });
@@ -309,13 +309,13 @@ describe.skipIf(browser === undefined)("a person with a passkey, in a browser", 
     await visit({ amountUsd: 1234.5 }, async ({ story, page, authenticator }) => {
       const amount = page.getByLabel("Type the amount");
       await amount.fill("1234");
-      await press(page, "Confirm and pay $1,234.50 USD");
+      await press(page, "Confirm and fund $1,234.50 USD");
       await expect.poll(() => textOf(page.getByRole("main"))).toContain("You typed $1,234.00 USD");
       expect(authenticator.answered()).toBe(0);
       expect(await amount.inputValue()).toBe("1234");
       await amount.fill("1,234.50");
-      await press(page, "Confirm and pay $1,234.50 USD");
-      await expect.poll(() => heading(page)).toBe("$1,234.50 USD paid");
+      await press(page, "Confirm and fund $1,234.50 USD");
+      await expect.poll(() => heading(page)).toBe("$1,234.50 USD funded");
       await expectPaidOnce(story);
     });
   });

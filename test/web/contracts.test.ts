@@ -72,6 +72,10 @@ describe("A person on a contract's page", () => {
     const asked = await confirm(approval, side);
     expect(asked).toContain("a member, on the contract’s page");
     expect(asked).not.toContain("API key created by");
+    expect(asked.replaceAll(/<[^>]*>/g, "").replaceAll(/\s+/g, " ")).toMatch(
+      /Requested by Ada Owner .*, for Acme\./,
+    );
+    expect(asked).not.toContain("an agent of");
     const after = (await open(app, pathOf(side), side.human)).text;
     expect(after).toContain("Held in escrow");
     expect(after).toContain("Visa card ending in 4242");

@@ -66,6 +66,16 @@ describe("the page of an approval", () => {
       expect(text).toContain(said);
     }
     expect(text).toContain("ot_pat_");
+    const words = text.replaceAll(/<[^>]*>/g, "").replaceAll(/\s+/g, " ");
+    expect(words).toMatch(
+      /Fund \$450\.00 USD for Maria G\.\? Decide by [A-Z][a-z]{2} \d{1,2} [A-Z][a-z]{2,3}, \d\d:\d\d UTC \(3 days left\)/,
+    );
+    // The reason goes with the decline, below what confirms.
+    const places = ["Confirm and fund", "Reason (optional", "Decline</button>", "References</summary>"].map(
+      (one) => text.indexOf(one),
+    );
+    expect(places).toEqual(places.toSorted((one, other) => one - other));
+    expect(places).not.toContain(-1);
   });
 
   test("shows all that is signed: the statement has no word that the page has not", async () => {
@@ -97,7 +107,9 @@ describe("the page of an approval", () => {
     expect(answer.headers.location).toBe(story.path);
     expect(await statusOf(story)).toBe("confirmed");
     expect(await chargesOf(story)).toHaveLength(1);
-    expect((await open(app, story.path, story)).text).toContain("Confirmed by <bdi>Ada Owner</bdi>");
+    expect((await open(app, story.path, story)).text).toMatch(
+      /Funded\.<\/strong> <span class="amount">\$450\.00 USD<\/span> is held in escrow for <bdi>Maria G\.<\/bdi> until the work is approved\. Confirmed by <bdi>Ada Owner<\/bdi>/,
+    );
   });
 
   test("declined, nothing has moved", async () => {

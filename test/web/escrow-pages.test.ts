@@ -33,7 +33,7 @@ test("The page of a release says to whom it pays, that it cannot be taken back, 
   ])
     expect(before).toContain(said);
   expect(after).toContain("Released.");
-  expect(after).toContain("paid out to");
+  expect(after).toMatch(/\$450\.00 USD<\/span> was paid out to <bdi>Maria G\.<\/bdi> /);
   const receipt = await open(app, `${story.path}/receipt`, { cookie: escrow.human.cookie });
   expect(receipt.text).toContain("Paid out");
 });
@@ -46,7 +46,7 @@ test("The page of a contract's end lists each refund and where it goes, and says
     expect(before).toContain(said);
   expect(after).toContain("The contract has ended.");
   expect((await open(app, "/approvals", { cookie: escrow.human.cookie })).text).toContain(
-    "End the contract, and refund",
+    "End the contract and refund",
   );
 });
 

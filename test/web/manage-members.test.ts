@@ -328,7 +328,7 @@ describe("an owner who removes a member", () => {
     expect(bank).not.toBeNull();
     await act(owner, other.memberId, "remove");
     expect(await paymentsOf(owner)).toEqual(["refused"]);
-    expect((await open(app, story.path, owner)).text).toContain("Confirm and pay");
+    expect((await open(app, story.path, owner)).text).toContain("Confirm and fund");
     await putCard(app, owner, "pm_card_visa");
     await decide({ app }, { ...story, ...owner, path: story.path } as never, "confirm");
     expect(await paymentsOf(owner)).toEqual(["refused", "succeeded"]);

@@ -11,7 +11,7 @@ import { answerAsPasswordManager, failPrompts, plugIn } from "../support/virtual
 const browser = await launchBrowser();
 const site = browser && (await startSite());
 
-const CONFIRM = "Confirm and pay $450.00 USD";
+const CONFIRM = "Confirm and fund $450.00 USD";
 
 describe.skipIf(browser === undefined)("a passkey of a password manager whose toJSON throws", () => {
   test("is added, signs in, shows that it is its person, and is removed", async () => {
@@ -42,7 +42,7 @@ describe.skipIf(browser === undefined)("a passkey of a password manager whose to
     await visit(async ({ story, page }) => {
       await page.goto(live().origin + story.path);
       await press(page, CONFIRM);
-      await page.getByRole("heading", { level: 1, name: "$450.00 USD paid" }).waitFor();
+      await page.getByRole("heading", { level: 1, name: "$450.00 USD funded" }).waitFor();
       expect(await statusOf(live().app, story)).toBe("confirmed");
     });
   });
@@ -82,7 +82,7 @@ describe.skipIf(browser === undefined)("a prompt that fails", () => {
         expect(await statusOf(live().app, story)).toBe("pending");
         await approving.stop();
         await press(page, CONFIRM);
-        await page.getByRole("heading", { level: 1, name: "$450.00 USD paid" }).waitFor();
+        await page.getByRole("heading", { level: 1, name: "$450.00 USD funded" }).waitFor();
 
         await page.goto(`${live().origin}${PASSKEYS}/new`);
         await failPrompts(page, thrown);
@@ -110,7 +110,7 @@ describe.skipIf(browser === undefined)("a prompt that fails", () => {
       await page.getByText(`Nothing was confirmed. ${unreached}`).waitFor();
       await page.unroute("**/challenge");
       await press(page, CONFIRM);
-      await page.getByRole("heading", { level: 1, name: "$450.00 USD paid" }).waitFor();
+      await page.getByRole("heading", { level: 1, name: "$450.00 USD funded" }).waitFor();
 
       await page.goto(`${live().origin}${PASSKEYS}/new`);
       await page.route("**/options", (route) => route.abort());

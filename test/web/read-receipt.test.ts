@@ -23,8 +23,8 @@ describe("the page of a receipt", () => {
     expect(status).toBe(200);
     const words = text.replaceAll(/<[^>]*>/g, "").replaceAll(/\s+/g, " ");
     for (const said of [
-      "Receipt: $450.00 USD paid",
-      "Confirmed, and paid",
+      "Receipt: $450.00 USD funded",
+      "Confirmed, and funded",
       "Maria G.",
       "Label 5,000 street scenes",
       "Test agent",
@@ -49,7 +49,7 @@ describe("the page of a receipt", () => {
     expect(byPasskey).not.toContain("leaves nothing that others");
     const declining = (await open(app, `${declined.path}/receipt`, decided.human)).text;
     expect(declining).toContain("Declined: no money has moved");
-    expect(declining).not.toContain("What was paid");
+    expect(declining).not.toContain("Payments</h2>");
   });
 
   test("is linked from the approval once that is decided, and not before", async () => {

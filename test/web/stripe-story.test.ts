@@ -36,13 +36,13 @@ describe.skipIf(browser === undefined)("a person in a browser, with Stripe behin
       await press(page, "Add a card");
       expect(await heading(page)).toBe("Add a card");
       await fillCard(page, "4000 0000 0000 0002");
-      await press(page, "Add this card, and pay with it");
+      await press(page, "Add card and make it the default");
       await expect.poll(() => textOf(page.locator("#card-said"))).toBe("Your card was declined.");
       await fillCard(page, "4242 4242 4242 4242");
-      await press(page, "Add this card, and pay with it");
+      await press(page, "Add card and make it the default");
       await page.waitForURL((url) => url.pathname === story.path);
-      await press(page, "Confirm and pay $450.00 USD");
-      expect(await heading(page)).toBe("$450.00 USD paid");
+      await press(page, "Confirm and fund $450.00 USD");
+      expect(await heading(page)).toBe("$450.00 USD funded");
     });
     await expectPaid(story);
   });
@@ -54,7 +54,7 @@ describe.skipIf(browser === undefined)("a person in a browser, with Stripe behin
       await page.getByRole("link", { name: "Add a card" }).click();
       await press(page, "Add a card");
       await fillCard(page, "4000 0027 6000 3184");
-      await press(page, "Add this card, and pay with it");
+      await press(page, "Add card and make it the default");
       await answerBank(page, "Complete");
       await page.waitForURL((url) => url.pathname === story.path);
       expect(await textOf(page.getByRole("main"))).toContain("Visa card ending in 3184");
@@ -71,7 +71,7 @@ describe.skipIf(browser === undefined)("a person in a browser, with Stripe behin
         await goToBank(page);
         await answerBank(page, "Complete");
         await seeOutcome(page, window);
-        expect(await heading(page)).toBe("$450.00 USD paid");
+        expect(await heading(page)).toBe("$450.00 USD funded");
         expect(page.url()).toBe(live().origin + story.path);
       });
       await expectPaid(story);
@@ -87,7 +87,7 @@ describe.skipIf(browser === undefined)("a person in a browser, with Stripe behin
         await goToBank(page);
         await answerBank(page, "Fail");
         await seeOutcome(page, window);
-        expect(await page.title()).toContain("Card refused: pay $450.00 USD?");
+        expect(await page.title()).toContain("Card refused: fund $450.00 USD for Maria G.?");
         expect(await textOf(page.getByRole("alert"))).toContain(
           "The bank could not confirm that it was you.",
         );
@@ -111,7 +111,7 @@ describe.skipIf(browser === undefined)("a person in a browser, with Stripe behin
       await goToBank(page);
       await answerBank(page, "Complete");
       await seeOutcome(page, PHONE);
-      expect(await heading(page)).toBe("$450.00 USD paid");
+      expect(await heading(page)).toBe("$450.00 USD funded");
     });
     await expectPaid(story);
   });
@@ -120,17 +120,17 @@ describe.skipIf(browser === undefined)("a person in a browser, with Stripe behin
     const story = await begin(live(), AUTHENTICATES);
     const first = await inWindow(DESKTOP, async (page) => {
       await confirmUntilAsked(page, story);
-      const bank = await page.getByRole("link", { name: "Go to your bank" }).getAttribute("href");
+      const bank = await page.getByRole("link", { name: "Continue to my bank" }).getAttribute("href");
       const intentId = await intentOf(story);
-      await press(page, "Do not pay with this card");
-      expect(await page.title()).toContain("Card refused: pay $450.00 USD?");
+      await press(page, "Cancel this payment");
+      expect(await page.title()).toContain("Card refused: fund $450.00 USD for Maria G.?");
       await page.getByRole("link", { name: "Use another card" }).click();
       await press(page, "Add a card");
       await fillCard(page, "5555 5555 5555 4444");
-      await press(page, "Add this card, and pay with it");
+      await press(page, "Add card and make it the default");
       await page.waitForURL((url) => url.pathname === story.path);
-      await press(page, "Confirm and pay $450.00 USD");
-      expect(await heading(page)).toBe("$450.00 USD paid");
+      await press(page, "Confirm and fund $450.00 USD");
+      expect(await heading(page)).toBe("$450.00 USD funded");
       await page.goto(bank ?? "");
       expect(await textOf(page.getByRole("main"))).toContain("no longer waited for");
       return intentId;
@@ -152,7 +152,7 @@ describe.skipIf(browser === undefined)("a person in a browser, with Stripe behin
         await page.reload();
         expect(await textOf(page.getByRole("main"))).toContain("no longer waited for");
         await arrive(page, story);
-        expect(await heading(page)).toBe("Lapsed: $450.00 USD");
+        expect(await heading(page)).toBe("Expired: $450.00 USD");
       });
       expect(stripe.books.intents.get(await intentOf(story))?.intent.status).toBe("canceled");
       await expectUnpaid(story, "expired");
@@ -209,12 +209,12 @@ async function arrive(page: Page, { path, email }: Story): Promise<void> {
 
 async function confirmUntilAsked(page: Page, story: Story): Promise<void> {
   await arrive(page, story);
-  await press(page, "Confirm and pay $450.00 USD");
+  await press(page, "Confirm and fund $450.00 USD");
   expect(await heading(page)).toBe("Your bank asks about $450.00 USD");
 }
 
 async function goToBank(page: Page): Promise<void> {
-  await page.getByRole("link", { name: "Go to your bank" }).click();
+  await page.getByRole("link", { name: "Continue to my bank" }).click();
   expect([new URL(page.url()).origin, await heading(page)]).toEqual([
     "https://hooks.stripe.com",
     "3D Secure 2 test page",
@@ -227,7 +227,7 @@ function answerBank(page: Page, answer: "Complete" | "Fail"): Promise<void> {
 
 /** Back from the bank the page asks for the outcome by itself, or with a button where no script runs. */
 async function seeOutcome(page: Page, { javaScriptEnabled }: Window): Promise<void> {
-  if (!javaScriptEnabled) await press(page, "See the outcome");
+  if (!javaScriptEnabled) await press(page, "See the result");
   await page.waitForURL((url) => url.search === "");
 }
 

@@ -34,7 +34,7 @@ describe("the page of an approval that two people must confirm", () => {
       submit(app, `${story.path}/confirm`, await fieldsOf(story, person), person);
     const before = await open(app, story.path, hanna);
     expect(before.text).toContain("another owner or approver must confirm too");
-    expect(before.text).not.toContain("Confirm and pay");
+    expect(before.text).not.toContain("Confirm and fund");
 
     const twice = await fieldsOf(story, hanna);
     expect((await confirm(hanna)).status).toBe(303);
@@ -52,7 +52,7 @@ describe("the page of an approval that two people must confirm", () => {
     const { approval } = (await call(app, "GET", story.path, { token })).body;
     expect([approval.status, approval.result]).toEqual(["pending", null]);
 
-    expect((await open(app, story.path, bob)).text).toContain("Confirm and pay");
+    expect((await open(app, story.path, bob)).text).toContain("Confirm and fund");
     expect((await confirm(bob)).status).toBe(303);
     expect((await open(app, story.path, viewer)).text).toContain(
       "Confirmed by <bdi>Hanna</bdi> and <bdi>Bob</bdi>",

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { formatTimeLeft } from "../../src/lib/time.ts";
-import { cardName, mentioned, named, quote } from "../../src/web/kit/wording.ts";
+import { formatDeadline, formatTimeLeft } from "../../src/lib/time.ts";
+import { cardName, fullStopAfter, mentioned, named, quote } from "../../src/web/kit/wording.ts";
 import { readZone, timesIn } from "../../src/web/kit/zone.ts";
 
 describe("what somebody else wrote", () => {
@@ -35,6 +35,18 @@ test.each([
   [20_000, "1 minute"],
 ])("%d ms left are %s", (milliseconds, said) => {
   expect(formatTimeLeft(milliseconds)).toBe(said);
+});
+
+test("a time to act by says its weekday, and its zone", () => {
+  const at = new Date("2026-12-03T05:50:00Z");
+  expect(formatDeadline(at)).toBe("Thu 3 Dec, 05:50 UTC");
+  expect(formatDeadline(at, "America/Los_Angeles")).toBe("Wed 2 Dec, 21:50 UTC-8");
+  const page = `<time class="deadline" datetime="${at.toISOString()}">x</time>`;
+  expect(timesIn(page, "Asia/Kolkata")).toContain(">Thu 3 Dec, 11:20 UTC+5:30<");
+});
+
+test("a sentence that ends with a name has one full stop", () => {
+  expect(["Maria G.", "Acme"].map(fullStopAfter)).toEqual(["", "."]);
 });
 
 test("a card is named as its owner knows it", () => {

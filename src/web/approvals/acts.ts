@@ -1,24 +1,24 @@
 import type { HumanApproval } from "../../approvals/human-service.ts";
 import { payingSource } from "../../approvals/source.ts";
 import { type Html, html } from "../../lib/html.ts";
+import { brief } from "../../lib/names.ts";
 import { sumOf } from "../../lib/statement.ts";
-import { amount, mentioned, sourceName } from "../kit/wording.ts";
+import { amount, fullStopAfter, mentioned } from "../kit/wording.ts";
 
 /** What the pages say of an approval, by its type: before the decision, while money moves, and after. */
 export type ActWords = {
-  /** Before the amount, in headings: `Pay $450.00 USD?` */
+  /** Before the amount and the recipient, in headings: `Fund $450.00 USD for Maria G.?` */
   ask: string;
   /** The same once it was refused. */
   askAgain: string;
   doing: string;
-  /** After the amount: `$450.00 USD paid`. */
+  /** After the amount: `$450.00 USD funded`. */
   done: string;
   /** On the button, before the amount. */
   button: string;
-  /** What the agent asks for: `An agent asks for …`. */
-  asked: string;
-  /** After "If you confirm, ". */
+  /** What confirming does, as a sentence without its end. */
   confirmed: Html;
+  /** After "If you decline, ". */
   declined: string;
   outcome: Html;
 };
@@ -42,37 +42,37 @@ function funding(approval: Of<"milestone_fund">): ActWords {
   const sum = amount(terms.amountCents, terms.currency);
   const payee = mentioned(terms.payee.displayName);
   return {
-    ask: "Pay",
-    askAgain: "Card refused: pay",
-    doing: "Paying",
-    done: "paid",
-    button: "Confirm and pay",
-    asked: "this milestone to be funded",
+    ask: "Fund",
+    askAgain: "Card refused: fund",
+    doing: "Funding",
+    done: "funded",
+    button: "Confirm and fund",
     confirmed:
       source?.kind === "credits"
-        ? html`${sum} of the account’s credits is reserved, once, and no card is charged`
-        : html`the ${source && sourceName(source)} is charged ${sum}, once`,
-    declined: "nothing is paid",
-    outcome: html`<strong>Paid.</strong>${
-      milestoneStatus === "ACTIVE_FUNDED" && html` The money is held for ${payee} until the work is approved.`
-    }${milestoneStatus === "PAID" && html` The money has been released to ${payee}.`}`,
+        ? html`${sum} of the account’s credits is reserved`
+        : html`your card is charged ${sum}`,
+    declined: "nothing is charged.",
+    outcome: html`<strong>Funded.</strong>${
+      milestoneStatus === "ACTIVE_FUNDED" &&
+      html` ${sum} is held in escrow for ${payee} until the work is approved.`
+    }${milestoneStatus === "PAID" && html` ${sum} has been paid out to ${payee}${fullStopAfter(terms.payee.displayName)}`}`,
   };
 }
 
 function release({ terms, milestoneStatus }: Of<"milestone_approve">): ActWords {
   const payee = mentioned(terms.payee.displayName);
+  const sum = amount(terms.amountCents, terms.currency);
   return {
     ask: "Release",
     askAgain: "Payout refused: release",
     doing: "Releasing",
     done: "released",
     button: "Confirm and release",
-    asked: "the money that is held for this milestone to be released",
-    confirmed: html`${amount(terms.amountCents, terms.currency)} that is held is paid out to ${payee}, once`,
-    declined: "the money stays held",
+    confirmed: html`${sum} held in escrow is paid out to ${payee}`,
+    declined: "the money stays in escrow.",
     outcome: html`<strong>Released.</strong>${
       milestoneStatus === "PAID"
-        ? html` The money was paid out to ${payee}.`
+        ? html` ${sum} was paid out to ${payee}${fullStopAfter(terms.payee.displayName)}`
         : html` The payout has come back since.`
     }`,
   };
@@ -81,15 +81,14 @@ function release({ terms, milestoneStatus }: Of<"milestone_approve">): ActWords 
 function end({ terms, contractTitle }: Of<"contract_end">): ActWords {
   const { amountCents, currency } = sumOf(terms);
   return {
-    ask: "End the contract, and refund",
-    askAgain: "Refund refused: end the contract, and refund",
+    ask: "End the contract and refund",
+    askAgain: "Refund refused: end the contract and refund",
     doing: "Refunding",
-    done: "refunded, and the contract has ended",
+    done: "refunded and the contract ended",
     button: "Confirm, end and refund",
-    asked: "this contract to be ended and all money that is held under it to be refunded",
-    confirmed: html`${amount(amountCents, currency)} goes back to where it came from, and the contract ${mentioned(contractTitle)} ends`,
-    declined: "the contract goes on, and the money stays held",
-    outcome: html`<strong>The contract has ended.</strong> All money that was held under it has gone back.`,
+    confirmed: html`${amount(amountCents, currency)} goes back to where it came from and the contract ${mentioned(contractTitle)} ends`,
+    declined: "the contract goes on and the money stays in escrow.",
+    outcome: html`<strong>The contract has ended.</strong> All money that was held in escrow under it has gone back.`,
   };
 }
 
@@ -99,9 +98,9 @@ export function warning({ type }: HumanApproval): string | undefined {
   return type === "contract_end" ? "A contract that has ended cannot be opened again." : undefined;
 }
 
-/** Whom the money goes to: the payee, or whoever paid it. */
-export function recipient(approval: HumanApproval): Html {
-  return approval.type === "contract_end"
-    ? html`back to ${mentioned(approval.accountName)}`
-    : html`to ${mentioned(approval.terms.payee.displayName)}`;
+/** Whom the money is for: the payee, or whoever paid it; for a page, and for its title. */
+export function recipient(approval: HumanApproval): { shown: Html; title: string } {
+  const before = approval.type === "milestone_fund" ? "for" : "to";
+  const name = approval.type === "contract_end" ? approval.accountName : approval.terms.payee.displayName;
+  return { shown: html`${before} ${mentioned(name)}`, title: `${before} ${brief(name)}` };
 }

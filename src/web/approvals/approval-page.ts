@@ -5,11 +5,21 @@ import type { PaymentRow, ReversalRow } from "../../billing/payment-service.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { formatAmount } from "../../lib/money.ts";
 import { type Source, sumOf } from "../../lib/statement.ts";
+import { formatTimeLeft } from "../../lib/time.ts";
 import { type Fault, hiddenField } from "../kit/forms.ts";
 import type { Page } from "../kit/layout.ts";
 import { reversalNotices } from "../kit/reversals.ts";
-import { amount, cardName, closedWord, mentioned, standsBehind, time } from "../kit/wording.ts";
-import { actWords } from "./acts.ts";
+import {
+  amount,
+  cardName,
+  closedWord,
+  deadline,
+  fullStopAfter,
+  mentioned,
+  standsBehind,
+  time,
+} from "../kit/wording.ts";
+import { actWords, recipient } from "./acts.ts";
 import { approvalReferences, approvalTerms } from "./approval-terms.ts";
 import { type DecisionForms, decisionForms, haltNotice, isHalted } from "./decision-form.ts";
 
@@ -50,7 +60,7 @@ export function approvalPage(view: ApprovalView): Page {
       ${statusOf(view)}
       ${reversalNotices(view.reversals)}
       ${approvalTerms(approval, signed?.source ?? null)}
-      ${approval.state === "confirmed" || approval.state === "declined" ? html`<p><a href="/approvals/${approval.id}/receipt">Receipt, to keep or to print</a></p>` : null}
+      ${approval.state === "confirmed" || approval.state === "declined" ? html`<p><a href="/approvals/${approval.id}/receipt">View receipt</a></p>` : null}
       ${view.forms === undefined ? html`<p><a href="/approvals">All approvals</a></p>` : decisionForms(view, view.forms)}
       ${approvalReferences(approval)}`,
   };
@@ -69,8 +79,8 @@ function headOf({ approval, payment }: ApprovalView): { title: string; heading: 
     case "waiting": {
       const refused = payment?.status === "refused";
       return {
-        title: `${refused ? askAgain : ask} ${said}?`,
-        heading: html`${ask} ${amount(amountCents, currency, "?")}`,
+        title: `${refused ? askAgain : ask} ${said} ${recipient(approval).title}?`,
+        heading: html`${ask} ${sum} ${recipient(approval).shown}?`,
       };
     }
     case "executing":
@@ -113,7 +123,8 @@ function statusOf(view: ApprovalView): Html {
 }
 
 function waiting({ approval, payment, forms, signing, hasSigned }: ApprovalView): Html {
-  return html`${haltNotice(approval)}
+  return html`${requested(approval)}
+      ${haltNotice(approval)}
       ${signing?.first && firstSigned(signing.first, hasSigned)}
       ${payment?.status === "refused" ? refused(approval, payment) : null}
       ${
@@ -121,9 +132,6 @@ function waiting({ approval, payment, forms, signing, hasSigned }: ApprovalView)
           ? html`<p class="notice wrong"><strong>No card is on file.</strong> Add one before you confirm.</p>`
           : null
       }
-      <p>An agent of <strong>${mentioned(approval.accountName)}</strong> asks for ${actWords(approval).asked}: <strong>${mentioned(approval.tokenName)}</strong>${
-        approval.asker && html` <span class="quiet">(${standsBehind(approval.asker)})</span>`
-      }. Nothing moves unless a person confirms.</p>
       ${
         approval.disputeStatus !== null &&
         html`<p class="notice wrong"><strong>The payment that funded this is disputed or partly refunded</strong>
@@ -131,10 +139,19 @@ function waiting({ approval, payment, forms, signing, hasSigned }: ApprovalView)
       }
       ${
         forms === undefined
-          ? html`<p class="notice">You can read this, and not decide it. An owner or an approver of
+          ? html`<p class="notice">You can view this but not decide it. An owner or approver of
         ${mentioned(approval.accountName)} decides.</p>`
           : null
       }`;
+}
+
+/** Until when it can be decided, and who asks: an agent of the account, or a member in person for it. */
+function requested({ accountName, tokenName, asker, now, expiresAt }: HumanApproval): Html {
+  const by = asker?.kind === "member" ? "for" : "an agent of";
+  return html`<p><span class="line"><strong>Decide by ${deadline(expiresAt)}</strong> (${formatTimeLeft(expiresAt.getTime() - now.getTime())} left)</span>
+        Requested by <strong>${mentioned(tokenName)}</strong>${
+          asker && html` <span class="quiet">(${standsBehind(asker)})</span>`
+        }, ${by} ${mentioned(accountName)}${fullStopAfter(accountName)}</p>`;
 }
 
 function firstSigned({ name, signedAt }: NonNullable<Signing["first"]>, hasSigned: boolean): Html {
@@ -163,9 +180,9 @@ function isBack({ payment, returned }: ApprovalView): boolean {
 function executing(view: ApprovalView): Html {
   const { payment, cancelToken, approval } = view;
   if (isBack(view)) {
-    return html`<p class="notice" role="status"><strong>You are back from your bank.</strong> What it said is asked for
-        now.</p>
-      ${lookForm(view, "See the outcome", { sendsItself: true })}`;
+    return html`<p class="notice" role="status"><strong>You are back from your bank.</strong> We are checking its
+        answer.</p>
+      ${lookForm(view, "See the result", { sendsItself: true })}`;
   }
   if (payment?.status === "created" && approval.paymentsPaused) {
     return html`<p class="notice" role="status"><strong>Payments are paused.</strong> This one is confirmed and waits until
@@ -176,18 +193,18 @@ function executing(view: ApprovalView): Html {
       </div>`;
   }
   if (payment?.status !== "action_required" || payment.actionUrl === null) {
-    return html`<p class="notice" role="status"><strong>The payment is under way.</strong> Its outcome will stand here,
-        mostly within a minute. You may close this page. ${approval.type === "milestone_fund" ? "The card is not charged twice." : "The money does not move twice."}</p>
+    return html`<p class="notice" role="status"><strong>The payment is under way.</strong> The result will appear
+        here, usually within a minute. You may close this page. ${approval.type === "milestone_fund" ? "The card is not charged twice." : "The money does not move twice."}</p>
       ${lookForm(view, "Look again")}`;
   }
   if (cancelToken === undefined) {
-    return html`<p class="notice" role="status"><strong>The bank wants to be sure.</strong> Whoever confirmed must answer
+    return html`<p class="notice" role="status"><strong>The bank requires verification.</strong> Whoever confirmed must answer
         it. Until then no money moves.</p>`;
   }
-  return html`<p class="notice" role="status"><strong>Your bank wants to be sure that it is you.</strong> Answer it, and
-        you come back here. Until then no money moves.</p>
+  return html`<p class="notice" role="status"><strong>Your bank needs to verify it’s you.</strong> You’ll return here
+        afterwards. Until then no money moves.</p>
       <div class="choices">
-        <a class="button" href="${payment.actionUrl}" rel="noreferrer">Go to your bank</a>
+        <a class="button" href="${payment.actionUrl}" rel="noreferrer">Continue to my bank</a>
         ${giveUpForm(view)}
       </div>`;
 }
@@ -206,7 +223,7 @@ function giveUpForm({ approval, cancelToken }: ApprovalView): Html | undefined {
   if (cancelToken === undefined) return undefined;
   return html`<form method="post" action="/approvals/${approval.id}/cancel-payment">
           ${hiddenField("form_token", cancelToken)}
-          <button class="second" type="submit">${approval.type === "milestone_fund" ? "Do not pay with this card" : "Cancel this payout"}</button>
+          <button class="second" type="submit">${approval.type === "milestone_fund" ? "Cancel this payment" : "Cancel this payout"}</button>
         </form>`;
 }
 
@@ -233,5 +250,5 @@ function endedBecause(approval: HumanApproval): Html {
   const reason = approval.result?.reason;
   return typeof reason === "string"
     ? html`${REASONS[reason] ?? "It could no longer be carried out as it was asked."}`
-    : html`Nobody had confirmed it by ${time(approval.expiresAt)}, so it has lapsed.`;
+    : html`It expired on ${time(approval.expiresAt)} before anybody confirmed it.`;
 }

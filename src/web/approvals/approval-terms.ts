@@ -2,7 +2,6 @@ import type { HumanApproval } from "../../approvals/human-service.ts";
 import { payingSource } from "../../approvals/source.ts";
 import { Html, html } from "../../lib/html.ts";
 import { type Source, sumOf } from "../../lib/statement.ts";
-import { formatTimeLeft } from "../../lib/time.ts";
 import { amount, named, quote, sourceName, standsBehind, time } from "../kit/wording.ts";
 
 /**
@@ -12,21 +11,18 @@ import { amount, named, quote, sourceName, standsBehind, time } from "../kit/wor
 export function approvalTerms(approval: HumanApproval, paidFrom: Source | null): Html {
   const { amountCents, currency } = sumOf(approval.terms);
   return html`<dl class="terms">
-        ${row("Amount", html`<strong>${amount(amountCents, currency)}</strong> in full`)}
+        ${row("Amount", html`<strong>${amount(amountCents, currency)}</strong>`)}
         ${approval.type === "contract_end" ? refundRows(approval) : payeeRows(approval)}
         ${row("Contract", named(approval.contractTitle))}
         ${source(approval, paidFrom)}
-        ${row("Asked by", html`${named(approval.tokenName)}${behind(approval.asker)}${detail("key", approval.tokenPreview)}${detail("on", time(approval.createdAt))}`)}
-        ${approval.state === "waiting" && row("Decide by", html`${time(approval.expiresAt)}, in about ${timeLeft(approval)}`)}
+        ${approval.state !== "waiting" && row("Requested by", html`${named(approval.tokenName)}${behind(approval.asker)}`)}
       </dl>`;
 }
 
 type Of<T extends HumanApproval["type"]> = Extract<HumanApproval, { type: T }>;
 
 function payeeRows({ terms, milestoneName }: Of<"milestone_fund" | "milestone_approve">): Html {
-  const { displayName, payoutAccount } = terms.payee;
-  const account = "payout" in terms ? terms.payout.account : payoutAccount;
-  return html`${row("To", html`<strong>${named(displayName)}</strong>${detail("account", account)}`)}
+  return html`${row("To", html`<strong>${named(terms.payee.displayName)}</strong>`)}
         ${wideRow(
           "For",
           html`${milestoneName !== null && html`<strong>${named(milestoneName)}</strong>`}
@@ -46,7 +42,7 @@ function refundRows({ terms, accountName }: Of<"contract_end">): Html {
 
 function source(approval: HumanApproval, paidFrom: Source | null): Html | null {
   const { type, state, availableCents, terms } = approval;
-  if (type !== "milestone_fund") return row("Paid from", "The money that is held");
+  if (type !== "milestone_fund") return row("Paid from", "The money held in escrow");
   if (state === "waiting") {
     const paying = payingSource(approval);
     const available =
@@ -58,11 +54,15 @@ function source(approval: HumanApproval, paidFrom: Source | null): Html | null {
 }
 
 /** What people need who look it up elsewhere, out of the way of those who decide; so that all is shown that is signed. */
-export function approvalReferences({ id, organizationId, terms, result }: HumanApproval): Html {
+export function approvalReferences(approval: HumanApproval): Html {
+  const { id, organizationId, terms, result, tokenPreview, createdAt } = approval;
   const ids = [
+    detail("requested on", time(createdAt)),
+    detail("key", tokenPreview),
     detail("approval", id),
     detail("account", organizationId),
     "refunds" in terms ? null : detail("payee", terms.payee.userId),
+    "refunds" in terms ? null : detail("payout account", payoutAccount(terms)),
     "refunds" in terms ? null : detail("milestone", terms.milestoneId),
     detail("contract", terms.contractId),
     detail("job", terms.jobId),
@@ -76,8 +76,8 @@ export function approvalReferences({ id, organizationId, terms, result }: HumanA
       </details>`;
 }
 
-function timeLeft({ now, expiresAt }: HumanApproval): string {
-  return formatTimeLeft(expiresAt.getTime() - now.getTime());
+function payoutAccount(terms: Of<"milestone_fund" | "milestone_approve">["terms"]): string | null {
+  return "payout" in terms ? terms.payout.account : terms.payee.payoutAccount;
 }
 
 function row(name: string, value: Html | string): Html {

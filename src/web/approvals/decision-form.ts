@@ -7,7 +7,7 @@ import { formatAmount } from "../../lib/money.ts";
 import { sumOf } from "../../lib/statement.ts";
 import { PASSWORD_AT_MOST } from "../../sign-in/service.ts";
 import { type Fault, field, hiddenField, passwordField } from "../kit/forms.ts";
-import { amount, mentioned } from "../kit/wording.ts";
+import { amount } from "../kit/wording.ts";
 import { actWords, warning } from "./acts.ts";
 
 /** A decision's form: what it is bound to, and where it goes. */
@@ -68,10 +68,11 @@ export function decisionForms(view: View, forms: DecisionForms): Html {
   const { id, card } = approval;
   const words = actWords(approval);
   const undone = warning(approval);
-  const declining = html`<form method="post" action="/approvals/${id}/decline">
+  const declining = html`<form class="declining" method="post" action="/approvals/${id}/decline">
           ${hidden(forms.decline)}
-          ${field({ name: "note", label: "Why, for the agent to read", type: "text", autocomplete: "off", maxLength: 500, optional: true, fault: view.fault })}
+          ${field({ name: "note", label: "Reason (optional, the agent can read it)", type: "text", autocomplete: "off", maxLength: 500, optional: true, fault: view.fault })}
           <button class="second decline" type="submit">Decline</button>
+          <p class="quiet">If you decline, ${words.declined} The agent can see that and may ask again.</p>
         </form>`;
   if (isHalted(approval) || view.hasSigned) return html`<div class="choices">${declining}</div>`;
   if (!canPay(approval)) {
@@ -80,12 +81,9 @@ export function decisionForms(view: View, forms: DecisionForms): Html {
         ${declining}
       </div>`;
   }
-  return html`<h2>What happens next</h2>
-      <p><strong>If you confirm</strong>, ${isFirstOfTwo(view) && html`another owner or approver must confirm too. Then `}${words.confirmed}${!isFirstOfTwo(view) && " and now"}.${
-        approval.type === "milestone_fund" &&
-        html` The money is held for ${mentioned(approval.terms.payee.displayName)} until the work is approved.`
-      }${undone !== undefined && html` <strong>${undone}</strong>`}</p>
-      <p><strong>If you decline</strong>, ${words.declined}. The agent can see that, and may ask again.</p>
+  return html`<p><strong>What happens next:</strong> ${isFirstOfTwo(view) && "another owner or approver must confirm too. Then "}${words.confirmed}${!isFirstOfTwo(view) && " now"}, once.${
+    approval.type === "milestone_fund" && " The money is held in escrow until the work is approved."
+  }${undone !== undefined && html` <strong>${undone}</strong>`}</p>
       ${beforehand(forms.presence)}
       <div class="choices decision">
         ${confirming(view, forms)}
@@ -175,7 +173,7 @@ function elsePassword(email: string, fault: Fault | undefined): Html {
 function presentPassword(email: string, fault: Fault | undefined, optional?: true): Html {
   return passwordField(email, {
     name: "password",
-    label: "Your password, to show that it is you",
+    label: "Confirm with your password",
     autocomplete: "current-password",
     maxLength: PASSWORD_AT_MOST,
     ...(optional && { optional }),

@@ -3,7 +3,7 @@ import { type Html, html } from "../../lib/html.ts";
 import { sumOf } from "../../lib/statement.ts";
 import { formatTimeLeft } from "../../lib/time.ts";
 import type { Page } from "../kit/layout.ts";
-import { amount, closedWord, mentioned, standsBehind, time } from "../kit/wording.ts";
+import { amount, closedWord, deadline, mentioned, standsBehind, time } from "../kit/wording.ts";
 import { actWords, recipient } from "./acts.ts";
 
 /**
@@ -25,7 +25,7 @@ export function inboxPage(
     heading: html`Approvals`,
     body: html`
       <h2>${decides ? "Waiting for you" : "Waiting for a person"}</h2>
-      ${open.length === 0 ? html`<p>Nothing is waiting. When an agent asks for a payment, it stands here.</p>` : list(open)}
+      ${open.length === 0 ? html`<p>Nothing is waiting. Requests from your agents will appear here.</p>` : list(open)}
       ${past.length === 0 ? null : html`<h2>Decided</h2>${list(past)}`}`,
   };
 }
@@ -35,9 +35,9 @@ function item(approval: HumanApproval, several: boolean, firstSigner: string | u
   const { id, milestoneName, contractTitle, accountName, tokenName, asker } = approval;
   return html`
         <li class="approval">
-          <a href="/approvals/${id}"><strong>${actWords(approval).ask} ${amount(amountCents, currency)}</strong> ${recipient(approval)}</a>
+          <a href="/approvals/${id}"><strong>${actWords(approval).ask} ${amount(amountCents, currency)}</strong> ${recipient(approval).shown}</a>
           <span>${milestoneName !== null && html`${mentioned(milestoneName)} · `}${mentioned(contractTitle)}${several && html` · ${mentioned(accountName)}`}</span>
-          <span class="quiet">Asked by ${mentioned(tokenName)}${asker && html`, ${standsBehind(asker)}`}</span>
+          <span class="quiet">Requested by ${mentioned(tokenName)}${asker && html`, ${standsBehind(asker)}`}</span>
           <span class="quiet">${outcome(approval)}${firstSigner !== undefined && html` · <b>1 of 2, by ${mentioned(firstSigner)}</b>`}</span>
         </li>`;
 }
@@ -46,7 +46,7 @@ function outcome(approval: HumanApproval): Html {
   const { state, now, expiresAt } = approval;
   switch (state) {
     case "waiting":
-      return html`<b>Open</b> for about ${formatTimeLeft(expiresAt.getTime() - now.getTime())} more, until ${time(expiresAt)}`;
+      return html`<b>Decide by ${deadline(expiresAt)}</b> (${formatTimeLeft(expiresAt.getTime() - now.getTime())} left)`;
     case "executing":
       return html`<b>Payment under way</b>`;
     default: {

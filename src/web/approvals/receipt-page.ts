@@ -15,7 +15,7 @@ export type ReceiptView = {
   kid: string;
 };
 
-const DONE = { milestone_fund: "paid", milestone_approve: "released", contract_end: "refunded" } as const;
+const DONE = { milestone_fund: "funded", milestone_approve: "released", contract_end: "refunded" } as const;
 
 /** `/approvals/{id}/receipt`: what was decided and what proves it, to read and to print. */
 export function receiptPage({ receipt, asker, kid }: ReceiptView): Page {
@@ -64,10 +64,10 @@ function decided({ approval, terms, accountId, accountName, askedBy }: Receipt, 
       : "Declined: no money has moved";
   return html`<dl class="terms">
         ${row("Outcome", html`<strong>${outcome}</strong>${detail("on", at(approval.resolvedAt))}`)}
-        ${row("Amount", html`<strong>${amount(amountCents, currency)}</strong> in full`)}
+        ${row("Amount", html`<strong>${amount(amountCents, currency)}</strong>`)}
         ${row("From", html`<strong>${named(accountName)}</strong>${detail("account", code(accountId))}`)}
         ${"refunds" in terms ? refundRows(terms.refunds) : payeeRows(terms)}
-        ${row("Asked by", html`${named(askedBy.name)}${asker && html`<span class="quiet">${standsBehind(asker)}</span>`}${detail("key", code(askedBy.preview))}${detail("on", at(approval.createdAt))}`)}
+        ${row("Requested by", html`${named(askedBy.name)}${asker && html`<span class="quiet">${standsBehind(asker)}</span>`}${detail("key", code(askedBy.preview))}${detail("on", at(approval.createdAt))}`)}
         ${row("References", references(approval, terms), "wide")}
       </dl>`;
 }
@@ -129,10 +129,10 @@ function proofWords(proof: Signed["proof"]): Html {
   }
 }
 
-const MOVED = { charge: "Paid", payout: "Paid out", refund: "Refunded" } as const;
+const MOVED = { charge: "Charged", payout: "Paid out", refund: "Refunded" } as const;
 
 function payments({ payments: attempts }: Receipt): Html {
-  return html`<h2>What was paid</h2>
+  return html`<h2>Payments</h2>
       <dl class="terms">${attempts.map((one) =>
         row(
           one.status === "succeeded" ? MOVED[one.kind] : "Refused",
@@ -145,7 +145,7 @@ function payments({ payments: attempts }: Receipt): Html {
 
 function proofs({ statements, payments: attempts }: Receipt): Html {
   const kinds = statements.map(({ proof }) => proof.kind);
-  return html`<h2>What it proves, and what not</h2>
+  return html`<h2>What this receipt proves, and what it doesn’t</h2>
       <ul>
         <li>This service has stated exactly this, and nothing in it was changed since.</li>
         ${

@@ -117,7 +117,7 @@ function addTestCard(
           hint: testCards,
           fault,
         })}
-        <button type="submit">Add this card, and pay with it</button>
+        <button type="submit">Add card and make it the default</button>
       </form>`;
 }
 
@@ -125,8 +125,8 @@ const testCards = html`This is the sandbox: no real cards, no real money.
             <ul class="numbers">
               <li><code>4242 4242 4242 4242</code> pays</li>
               <li><code>4000 0000 0000 0002</code> is declined</li>
-              <li><code>4000 0000 0000 9995</code> has too little money</li>
-              <li><code>4000 0027 6000 3184</code> asks for your bank</li>
+              <li><code>4000 0000 0000 9995</code> insufficient funds</li>
+              <li><code>4000 0027 6000 3184</code> requires bank verification</li>
             </ul>`;
 
 const STATUSES: Record<PaymentRow["status"], string> = {
@@ -139,7 +139,7 @@ const STATUSES: Record<PaymentRow["status"], string> = {
 };
 
 const MOVED: Record<PaymentRow["kind"], string> = {
-  charge: "Paid",
+  charge: "Charged",
   payout: "Paid out to the payee",
   refund: "Refunded to the card",
 };

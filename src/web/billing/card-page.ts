@@ -41,7 +41,7 @@ function cardForm({ setup, publishableKey, returnUrl, refused }: CardView): Html
         data-return-url="${returnUrl}">
         <p class="fault" id="card-said" role="alert"${fault === "" && html` hidden`}>${fault}</p>
         <div id="card-fields"></div>
-        <button type="submit" disabled>Add this card, and pay with it</button>
+        <button type="submit" disabled>Add card and make it the default</button>
       </form>
       <p class="quiet">Stripe takes the card’s details, and keeps them for us.</p>`;
 }

@@ -4,7 +4,7 @@ import { type Html, html } from "../../lib/html.ts";
 import { formatAmount } from "../../lib/money.ts";
 import { brief, whole } from "../../lib/names.ts";
 import type { Source } from "../../lib/statement.ts";
-import { formatTime } from "../../lib/time.ts";
+import { formatDeadline, formatTime } from "../../lib/time.ts";
 
 /** Longer than this, a quoted text may fill more than its box, which then scrolls. */
 const QUOTE_FITS = { characters: 200, lines: 4 };
@@ -20,6 +20,11 @@ export function mentioned(name: string, atMost?: number): Html {
   return html`<bdi>${brief(name, atMost)}</bdi>`;
 }
 
+/** The full stop of a sentence that ends with the name, which may bring its own: `Maria G.` */
+export function fullStopAfter(name: string): "" | "." {
+  return brief(name).endsWith(".") ? "" : ".";
+}
+
 /** Who stands behind an API key; nothing where that is not known. */
 export function standsBehind(asker: Asker | null): Html | null {
   if (asker === null) return null;
@@ -28,17 +33,22 @@ export function standsBehind(asker: Asker | null): Html | null {
 }
 
 /** An amount that neither breaks nor can be misread: `$1,200.00 USD`. */
-export function amount(cents: number, currency: string, mark: "" | "?" = ""): Html {
-  return html`<span class="amount">${formatAmount(cents, currency)}${mark}</span>`;
+export function amount(cents: number, currency: string): Html {
+  return html`<span class="amount">${formatAmount(cents, currency)}</span>`;
 }
 
 /** What became of an approval that nobody decided. */
 export function closedWord({ result }: { result: Record<string, unknown> | null }): string {
-  return typeof result?.reason === "string" ? "Closed" : "Lapsed";
+  return typeof result?.reason === "string" ? "Closed" : "Expired";
 }
 
 export function time(at: Date): Html {
   return html`<time datetime="${at.toISOString()}">${formatTime(at)}</time>`;
+}
+
+/** A time to act by, with its weekday: `Thu 3 Dec, 05:50 UTC`. */
+export function deadline(at: Date): Html {
+  return html`<time class="deadline" datetime="${at.toISOString()}">${formatDeadline(at)}</time>`;
 }
 
 /** `Visa card ending in 4242`. */

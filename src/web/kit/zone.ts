@@ -1,7 +1,7 @@
-import { formatTime } from "../../lib/time.ts";
+import { formatDeadline, formatTime } from "../../lib/time.ts";
 
 const COOKIE = /(?:^|;)\s*zone=([\w+/-]{1,64})\s*(?:;|$)/;
-const TIME = /<time datetime="([^"]+)">[^<]*<\/time>/g;
+const TIME = /<time( class="deadline")? datetime="([^"]+)">[^<]*<\/time>/g;
 
 /**
  * The zone of the reader's clock, as `zone.js` has named it in a cookie.
@@ -18,8 +18,8 @@ export function readZone(cookies: string | undefined): string {
 
 /** The page with each time as a clock in that zone says it. What people wrote cannot look like one: it is escaped. */
 export function timesIn(page: string, zone: string): string {
-  return page.replaceAll(
-    TIME,
-    (_, at: string) => `<time datetime="${at}">${formatTime(new Date(at), zone)}</time>`,
-  );
+  return page.replaceAll(TIME, (_, deadline: string | undefined, at: string) => {
+    const said = (deadline === undefined ? formatTime : formatDeadline)(new Date(at), zone);
+    return `<time${deadline ?? ""} datetime="${at}">${said}</time>`;
+  });
 }
