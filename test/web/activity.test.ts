@@ -21,6 +21,8 @@ async function begin(role: "owner" | "approver" | "viewer" = "owner") {
   };
 }
 
+/** Each entry a millisecond after the one before, and after what the fixture did, so that their order is certain. */
+let at = Date.now() + 60_000;
 const act = (accountId: string, action: (typeof AUDIT_ACTIONS)[number], name: string, after = {}) =>
   inTransaction(db, (trx) =>
     recordAudit(
@@ -33,7 +35,7 @@ const act = (accountId: string, action: (typeof AUDIT_ACTIONS)[number], name: st
         after,
         origin: NO_ORIGIN,
       },
-      new Date(),
+      new Date(++at),
     ),
   );
 

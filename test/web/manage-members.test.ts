@@ -341,7 +341,9 @@ describe("an owner who removes a member", () => {
     await decide({ app }, { ...other, path: `/approvals/${body.approval.id}` } as never, "confirm");
     await db.updateTable("members").set({ status: "removed" }).where("id", "=", other.memberId).execute();
     await sql`
-      update payments set due_at = now() where account_id = ${accountKey(owner.account)}`.execute(db);
+      update payments set due_at = now() - interval '1 second' where account_id = ${accountKey(owner.account)}`.execute(
+      db,
+    );
     const processor = createSandbox(db, config.publicUrl);
     await sweepDuePayments({ db, config, processor }, createLogger("silent"));
     expect(await paymentsOf(owner)).toEqual(["refused"]);
