@@ -88,7 +88,7 @@ const upgrades = [
 ];
 
 const changes = [
-  // A change that a second person must agree to (CONTRACT.md §1, Two people). `terms` is what is signed, as the page shows
+  // A change that a second person must agree to (docs/contract.md §1, Two people). `terms` is what is signed, as the page shows
   // it. `request` is what is needed to carry the change out.
   `create table pending_changes (
     account_id uuid not null references accounts (account_id),

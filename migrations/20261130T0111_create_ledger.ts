@@ -46,7 +46,7 @@ const ledger = [
       end if;
       return null;
     end $$`,
-  // Checked once a statement: one insert writes a whole movement (DESIGN.md, Citus).
+  // Checked once a statement: one insert writes a whole movement (docs/design.md, Citus).
   `create trigger ledger_balances after insert on ledger_entries
     referencing new table as added for each statement execute function ledger_balances()`,
   `create trigger ledger_kept before update or delete on ledger_entries

@@ -27,7 +27,7 @@ const MINTED_A_DAY = 2_000;
 const DEFAULT_NAME = "API token";
 
 /**
- * An agent mints a token for another program (CONTRACT.md §6): never with more scopes than its own or a later
+ * An agent mints a token for another program (docs/contract.md §6): never with more scopes than its own or a later
  * end. Absent values default to its own.
  * @returns `undefined` when its own token has ended meanwhile
  * @throws Problem scope_missing, rate_limited after 2,000 in 24 hours, token_limit_reached, bad_request
@@ -81,7 +81,7 @@ async function assertMayMint(trx: Trx, accountId: string, now: Date): Promise<vo
 
 /**
  * An agent revokes a token and its descendants. Idempotent. A token may revoke itself, and those of its own root that it
- * could have minted (CONTRACT.md §0).
+ * could have minted (docs/contract.md §0).
  * @returns `undefined` when its own token has ended meanwhile
  * @throws Problem not_found {resource: "tokens", tokenId}, made_by_another_key, scope_missing
  */

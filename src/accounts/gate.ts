@@ -35,7 +35,7 @@ export type Gate<Row extends Grant> = {
 };
 
 /**
- * Opens a token route's gates in the order of CONTRACT.md §0: before the body is read, that there is a
+ * Opens a token route's gates in the order of docs/contract.md §0: before the body is read, that there is a
  * bearer token, without a query; after it, token, rate, scope, feature and claim. Then Fastify validates the fields.
  * `read` looks the token up, and may read in the same statement what else the route needs.
  */

@@ -26,7 +26,7 @@ export type Kept<T> = { readonly answer: T; readonly [written]: true };
 export type Keep<T> = (trx: Trx, answer: T) => Promise<Kept<T>>;
 
 /**
- * Makes a call idempotent by its key (CONTRACT.md §0): a repeat gets the first answer. Only a success is stored, in the
+ * Makes a call idempotent by its key (docs/contract.md §0): a repeat gets the first answer. Only a success is stored, in the
  * transaction of its effect; after a problem the key is free again, for another body too.
  *
  * The key is claimed in a transaction of its own, so that `work` may be slow and call other services. An attempt that was

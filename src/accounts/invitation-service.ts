@@ -88,7 +88,7 @@ export type Invitation = Pick<
   invitations.InvitationRow,
   "accountId" | "accountName" | "invitationId" | "memberId" | "email" | "name" | "role"
 > & {
-  /** Once an account has an owner, new owners and approvers wait for an owner's consent (CONTRACT.md §8). */
+  /** Once an account has an owner, new owners and approvers wait for an owner's consent (docs/contract.md §8). */
   waitsForConsent: boolean;
 };
 
@@ -105,7 +105,7 @@ export async function readInvitation(db: Db, secret: string): Promise<Invitation
 }
 
 /**
- * Accepts an invitation, once: the member becomes active. Its first owner claims the account (CONTRACT.md
+ * Accepts an invitation, once: the member becomes active. Its first owner claims the account (docs/contract.md
  * §6), which revokes the tokens that an agent has held until then. Locks the account, so that two acceptances cannot both
  * skip the owner's consent.
  * @param userId the person's sign-in, which `trx` may have created

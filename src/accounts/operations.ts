@@ -17,7 +17,7 @@ const askForPayment = (claim: string): TokenAccess => ({
 });
 
 /**
- * What each operation of the public API requires of a token (CONTRACT.md §0), by its `operationId`. Routes and the tools
+ * What each operation of the public API requires of a token (docs/contract.md §0), by its `operationId`. Routes and the tools
  * of `/mcp` read the same row. An operation without `claim` works before the account is claimed.
  */
 export const OPERATIONS = {

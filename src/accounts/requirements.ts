@@ -7,7 +7,7 @@ const CLAIM_FIRST =
   "This token lacks a scope that the call needs. A human must claim this account first: send them to `details.claimUrl`.";
 
 /**
- * Checks frozen, scope, feature and claim, in this order (CONTRACT.md §0, §8). Any one of several scopes is enough.
+ * Checks frozen, scope, feature and claim, in this order (docs/contract.md §0, §8). Any one of several scopes is enough.
  * @throws Problem account_frozen | scope_missing | feature_disabled | account_claim_required
  */
 export function assertAccess(access: TokenAccess, grant: Grant, publicUrl: string): void {
@@ -35,7 +35,7 @@ export function assertAccess(access: TokenAccess, grant: Grant, publicUrl: strin
 }
 
 /**
- * Asserts that a token of the same root created the thing (CONTRACT.md §0).
+ * Asserts that a token of the same root created the thing (docs/contract.md §0).
  * @param rootId the root of the creating token; null: a person or the operator created it
  * @throws Problem made_by_another_key
  */

@@ -1,7 +1,7 @@
 import type { MemberRole } from "../database/schema.ts";
 
 /**
- * Which roles may do what (CONTRACT.md §8). Allow-lists: a new role may do nothing until it is listed
+ * Which roles may do what (docs/contract.md §8). Allow-lists: a new role may do nothing until it is listed
  * here.
  */
 export const ROLES = {

@@ -5,7 +5,7 @@ import { type GateDeps, openGate } from "./gate.ts";
 import { Capabilities, Me } from "./schemas.ts";
 import { describeCapabilities, describeMe, readGrant } from "./service.ts";
 
-/** GET /auth/me, GET /capabilities and its older name (CONTRACT.md §6). */
+/** GET /auth/me, GET /capabilities and its older name (docs/contract.md §6). */
 export function accountRoutes(app: App, deps: GateDeps & { db: Db }): void {
   const { db } = deps;
   const gate = openGate(deps, "getMe", [], (credential) => readGrant(db, credential));

@@ -15,7 +15,7 @@ export {
   readGrant,
 } from "./store.ts";
 
-/** Who is behind a token, and what it may do (CONTRACT.md §6, `GET /auth/me`). */
+/** Who is behind a token, and what it may do (docs/contract.md §6, `GET /auth/me`). */
 export async function describeMe(db: Db, grant: store.Grant): Promise<Me> {
   const [owner] = await listOwners(db, grant.accountId);
   const [firstName = null, ...rest] = owner?.name.split(/\s+/) ?? [];
@@ -44,7 +44,7 @@ export async function describeMe(db: Db, grant: store.Grant): Promise<Me> {
   };
 }
 
-/** What is enabled for the account (CONTRACT.md §6). */
+/** What is enabled for the account (docs/contract.md §6). */
 export function describeCapabilities(grant: store.Grant): Capabilities {
   return {
     capabilities: {

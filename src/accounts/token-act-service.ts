@@ -17,7 +17,7 @@ export type TokenAct = {
 };
 
 /**
- * Records what a token did to API keys or webhooks (CONTRACT.md §0), in the transaction that does it: an audit entry,
+ * Records what a token did to API keys or webhooks (docs/contract.md §0), in the transaction that does it: an audit entry,
  * and a line of the next mail to the account's owners.
  */
 export async function recordTokenAct(

@@ -22,7 +22,7 @@ function openTokenGate(deps: Deps, operation: Operation, problems: readonly Prob
   return { ...gate, options: { ...gate.options, preHandler: refuseIdempotencyKey } };
 }
 
-/** GET /tokens and POST /tokens (CONTRACT.md §6). Any valid token will do, before the claim too. */
+/** GET /tokens and POST /tokens (docs/contract.md §6). Any valid token will do, before the claim too. */
 export function tokenRoutes(app: App, deps: Deps): void {
   acceptEmptyJson(app);
   const { db, config } = deps;
@@ -76,7 +76,7 @@ export function tokenRoutes(app: App, deps: Deps): void {
   );
 }
 
-/** DELETE /tokens/{tokenId} (CONTRACT.md §6). Takes no body. */
+/** DELETE /tokens/{tokenId} (docs/contract.md §6). Takes no body. */
 export function revokeTokenRoute(app: App, deps: Deps): void {
   acceptNoBody(app);
   const { db, config } = deps;

@@ -66,7 +66,7 @@ export async function mintToken(
 }
 
 /**
- * Holds the account, so that the token which acts is not revoked meanwhile (DESIGN.md, invariant 13).
+ * Holds the account, so that the token which acts is not revoked meanwhile (docs/design.md, invariant 13).
  * @returns the token; `undefined` when it has ended since the request's gates let it in
  */
 export async function holdToken(
@@ -79,7 +79,7 @@ export async function holdToken(
   return own !== undefined && statusOf(own, now) === "active" ? own : undefined;
 }
 
-/** The credential of the token under which the operator requests approvals (CONTRACT.md §8). Created at its first use. */
+/** The credential of the token under which the operator requests approvals (docs/contract.md §8). Created at its first use. */
 export function operatorCredential(db: Db, accountId: string): Promise<Credential> {
   return inTransaction(db, async (trx) => {
     const own = { name: "The operator", preview: "operator", userId: null };
@@ -88,7 +88,7 @@ export function operatorCredential(db: Db, accountId: string): Promise<Credentia
 }
 
 /**
- * The credential of the token under which a member requests approvals on pages (CONTRACT.md §8). Created at its first use.
+ * The credential of the token under which a member requests approvals on pages (docs/contract.md §8). Created at its first use.
  * The caller holds the member.
  */
 export function memberCredential(
@@ -136,7 +136,7 @@ export async function revokeAsToken(
 }
 
 /**
- * Revokes the token of a secret, and its descendants. Holding the secret is enough (CONTRACT.md §6).
+ * Revokes the token of a secret, and its descendants. Holding the secret is enough (docs/contract.md §6).
  * @returns whether there was a live one
  */
 export async function revokeSecret(

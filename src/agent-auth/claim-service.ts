@@ -76,7 +76,7 @@ export type ClaimOutcome =
 /**
  * Claims an account, once, with the secret that was mailed and the code that the agent shows: makes the person its
  * owner, creates their sign-in if they are new, sets the agent's scopes, and revokes every token of the account, in one
- * transaction. A wrong code is counted; the fifth ends the claim (CONTRACT.md §6).
+ * transaction. A wrong code is counted; the fifth ends the claim (docs/contract.md §6).
  * @throws Problem rate_limited, unavailable {retryAfterSeconds}; as `holdActor` for a signed-in person
  */
 export async function claimAccount(

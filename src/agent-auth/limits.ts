@@ -52,7 +52,7 @@ const NAMINGS = {
 export type AgentLimits = ReturnType<typeof createAgentLimits>;
 
 /**
- * Limits for registering accounts, sending claim mails and guessing codes, counted exactly in Postgres (CONTRACT.md §0).
+ * Limits for registering accounts, sending claim mails and guessing codes, counted exactly in Postgres (docs/contract.md §0).
  * Each throws Problem rate_limited {retryAfterSeconds}.
  */
 export function createAgentLimits(db: Db) {

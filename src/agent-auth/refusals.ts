@@ -1,6 +1,6 @@
 /**
  * Every refusal of agent authentication, in one table, by the names that OAuth has for them (RFC 6749 §5.2,
- * RFC 8628 §3.5). Its answers have OAuth's shape and not the public API's (CONTRACT.md §6).
+ * RFC 8628 §3.5). Its answers have OAuth's shape and not the public API's (docs/contract.md §6).
  */
 const catalogue = {
   invalid_request: [400, "The request is not valid."],

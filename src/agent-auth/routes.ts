@@ -25,7 +25,7 @@ const USER_AGENT_AT_MOST = 300;
 /** Control characters, line breaks and bidi controls. */
 const UNFIT = /[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/u;
 
-/** `/api/agent`: how an unknown agent gets an account and a token (CONTRACT.md §6). */
+/** `/api/agent`: how an unknown agent gets an account and a token (docs/contract.md §6). */
 export async function agentAuthRoutes(app: App, deps: AgentAuthDeps): Promise<void> {
   refuseInOAuthShape(app);
   await app.register(async (json: App) => identityRoutes(json, deps));

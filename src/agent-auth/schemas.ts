@@ -2,7 +2,7 @@ import { type Static, Type } from "@sinclair/typebox";
 import { Time } from "../lib/schema.ts";
 import { SCOPES, type Scope } from "../lib/scopes.ts";
 
-/** How an agent asks for the token that a claim brings (CONTRACT.md §6). */
+/** How an agent asks for the token that a claim brings (docs/contract.md §6). */
 export const GRANT_TYPE = "urn:opentrain:agent-auth:grant-type:claim";
 export const IDENTITY_TYPES = ["anonymous"] as const;
 /** Seconds between two polls, until they come too fast. */

@@ -34,7 +34,7 @@ export type AgentAuthDeps = {
   agentLimits: AgentLimits;
 };
 
-/** Bounds the look-ups of claim tokens and of tokens to revoke, and notes what is known (CONTRACT.md §0). */
+/** Bounds the look-ups of claim tokens and of tokens to revoke, and notes what is known (docs/contract.md §0). */
 export type Lookups = {
   /** @throws Problem rate_limited {retryAfterSeconds} */
   find<T>(
@@ -68,7 +68,7 @@ export function endpointsOf(publicUrl: string) {
 
 /**
  * Creates an account for an unknown agent, with a token that can read and prepare until the window to claim the account
- * ends, and the claim token (CONTRACT.md §6).
+ * ends, and the claim token (docs/contract.md §6).
  * @throws Problem rate_limited {retryAfterSeconds}
  */
 export async function registerAgent(

@@ -60,7 +60,7 @@ export function describeService({
 `;
 }
 
-/** How an agent that has no token comes by one, as Markdown for a model to read (CONTRACT.md §6). */
+/** How an agent that has no token comes by one, as Markdown for a model to read (docs/contract.md §6). */
 export function describeAuth(config: AgentAuthConfig): string {
   const { publicUrl, appName } = config;
   const { identity, claim, token, revocation } = endpointsOf(publicUrl);

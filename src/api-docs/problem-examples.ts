@@ -152,7 +152,7 @@ export function refusalSchemaName(name: ProblemName): string {
 }
 
 /**
- * The envelope of CONTRACT.md §0 as one problem fills it in. `code` and `details.reason` are constants, so that a
+ * The envelope of docs/contract.md §0 as one problem fills it in. `code` and `details.reason` are constants, so that a
  * compiler can narrow the type of `details` by them.
  */
 export function refusalSchema(name: ProblemName): TSchema {

@@ -173,7 +173,7 @@ async function publicApi(api: App, deps: RouteDeps): Promise<void> {
   await api.register(async (scope: App) => webhookActionRoutes(scope, deps));
 }
 
-/** The calls that answer under the bare prefix too (CONTRACT.md §0). */
+/** The calls that answer under the bare prefix too (docs/contract.md §0). */
 async function bareAliases(api: App, deps: RouteDeps): Promise<void> {
   for (const route of [fundRoute, releaseRoute, withdrawRoute])
     await api.register(async (scope: App) => route(scope, deps));

@@ -55,7 +55,7 @@ type DemoDeps = BillingDeps & OperatorDeps;
 
 /**
  * Puts the demo account into its first state, through the services that the operator's API calls; revokes the last demo
- * token and mints a new one; gives the owner a new password. Only for the embedded database on loopback (CONTRACT.md §8).
+ * token and mints a new one; gives the owner a new password. Only for the embedded database on loopback (docs/contract.md §8).
  */
 export async function prepareDemo(deps: DemoDeps): Promise<Demo> {
   const { db } = deps;

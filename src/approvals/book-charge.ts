@@ -17,7 +17,7 @@ import * as store from "./store.ts";
 
 /**
  * Books a charge that has moved money: milestone, invoice, ledger, approval, events, receipt, all in one transaction. Money
- * that succeeded is always booked (CONTRACT.md §1).
+ * that succeeded is always booked (docs/contract.md §1).
  * @throws LeaseLost
  */
 export async function bookCharge(db: Db, payment: payments.PaymentRow, leaseId: string): Promise<void> {

@@ -16,7 +16,7 @@ type Funding = Record<"accountId" | "approvalId" | "milestoneId" | "currency", s
 
 /**
  * Funds a milestone from the account's credits, in the transaction that confirms it: milestone, hold, invoice, ledger,
- * approval, events, receipt (CONTRACT.md §5).
+ * approval, events, receipt (docs/contract.md §5).
  * @throws Problem statement_stale: the balance no longer covers it
  */
 export async function bookCredits(

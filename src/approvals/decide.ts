@@ -81,7 +81,7 @@ export function canPay({ type, card }: store.HumanApprovalRow): boolean {
 
 /**
  * Asks a person's passkey to sign what their page shows: the challenge is the statement's digest, and counts for
- * this session, once, within 5 minutes (CONTRACT.md §7). Issued when they press the button, so that nothing is asked
+ * this session, once, within 5 minutes (docs/contract.md §7). Issued when they press the button, so that nothing is asked
  * of them for a page that could not be signed any more.
  * @throws Problem not_found, not_permitted, statement_stale, already_decided, payment_in_progress, payments_paused,
  * account_frozen
@@ -108,7 +108,7 @@ export async function issueChallenge(
 
 /**
  * Confirms: writes the signature, takes the milestones and writes the attempts, all in one transaction; then
- * moves the money (CONTRACT.md §1, DESIGN.md Paying). Returns when the outcome is known, or known to be open. Where two
+ * moves the money (docs/contract.md §1, docs/design.md Paying). Returns when the outcome is known, or known to be open. Where two
  * people must sign, the first signature is kept and nothing else happens; the same person's next one changes nothing.
  * @throws Problem not_found, not_permitted, presence_lapsed, passkey_required, passkey_refused, challenge_lapsed,
  * statement_stale, already_decided, payment_in_progress, payment_disputed, payments_paused, account_frozen

@@ -8,7 +8,7 @@ export type FundingStep =
   | { kind: "create" };
 
 /**
- * The rules of `POST /milestones/{id}/fund` (CONTRACT.md §1), in their order: first what no one can mend,
+ * The rules of `POST /milestones/{id}/fund` (docs/contract.md §1), in their order: first what no one can mend,
  * last what a human can. They hold for every request, also while an approval is pending.
  * @param asked the id as it stood in the address
  * @throws Problem not_found, contract_ended, milestone_cancelled, milestone_not_fundable,

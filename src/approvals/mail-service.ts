@@ -18,7 +18,7 @@ const NUDGE_BEFORE_SECONDS = DAY_SECONDS;
 export type ApprovalMailDeps = { db: Db; config: { appName: string; publicUrl: string } };
 
 /**
- * Mails the members who may decide that approvals wait, and again a day before one lapses (CONTRACT.md §1): a
+ * Mails the members who may decide that approvals wait, and again a day before one lapses (docs/contract.md §1): a
  * member at most once in 10 minutes, with all that waits in one mail; quiet for a day after a decline. The
  * mail leads to a page, and holds nothing that decides.
  */

@@ -65,7 +65,7 @@ export type WaitingApproval = {
 
 /** What waits for a human in the account, oldest first. */
 export async function listWaiting(trx: Trx, accountId: string, now: Date): Promise<WaitingApproval[]> {
-  // After a decline the next two requests for the milestone are quiet for 24 h (CONTRACT.md §1).
+  // After a decline the next two requests for the milestone are quiet for 24 h (docs/contract.md §1).
   const { rows } = await sql<WaitingApproval>`
     select v.id, v.type, v.contract_id as "contractId", v.milestone_id as "milestoneId", v.job_id as "jobId",
       v.announced_at is not null as announced, v.token_name as "tokenName", v.asker, v.terms, v.created_at as "createdAt", v.expires_at as "expiresAt",

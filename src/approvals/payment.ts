@@ -42,7 +42,7 @@ const BOOKINGS = {
 
 /**
  * Advances an attempt as far as it goes: the one function for the web request, the sweep and the processor's
- * webhook, whatever it moves (DESIGN.md, Paying). Does nothing while somebody else holds its lease, or when it is decided.
+ * webhook, whatever it moves (docs/design.md, Paying). Does nothing while somebody else holds its lease, or when it is decided.
  * @throws what the processor or the database threw; the attempt is then looked after again by the sweep
  */
 export async function advancePayment(deps: PaymentDeps, key: payments.PaymentKey): Promise<void> {

@@ -12,7 +12,7 @@ import { type EndAnswer, type RequestDeps, requestEnd, requestRelease } from "./
 import type { Approval } from "./schemas.ts";
 import { readFunding, requestMilestoneFunding } from "./service.ts";
 
-/** A member who requests an approval on a page (CONTRACT.md §8), and from where. */
+/** A member who requests an approval on a page (docs/contract.md §8), and from where. */
 export type Requester = { accountId: string; actor: Actor; name: string; origin: Origin };
 
 /**

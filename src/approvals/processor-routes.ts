@@ -8,7 +8,7 @@ export const WEBHOOK_PATH = "/stripe/webhook";
 const BODY_LIMIT = 256 * 1024;
 
 /**
- * Where the processor sends its events, if it sends any (CONTRACT.md §0: not rate limited). 200 once an event is
+ * Where the processor sends its events, if it sends any (docs/contract.md §0: not rate limited). 200 once an event is
  * recorded; what was not signed by the processor, or long ago, is 400 and leaves no trace.
  */
 export async function processorRoutes(app: App, deps: ProcessorEventDeps): Promise<void> {

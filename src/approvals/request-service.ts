@@ -32,7 +32,7 @@ export type EndAnswer = { approval: Approval } | { ended: true; contractId: stri
 
 /**
  * Records that an agent asks for a milestone's money to be released, or finds the request that is pending already
- * (CONTRACT.md §1). Moves nothing.
+ * (docs/contract.md §1). Moves nothing.
  * @returns `undefined` when the token has ended meanwhile
  * @throws Problem not_found, contract_ended, milestone_cancelled, milestone_not_funded {status}, payment_disputed {status},
  * payout_account_required {contractId}, payments_paused, too_many_pending
@@ -60,7 +60,7 @@ export function requestRelease(
 
 /**
  * Ends a contract under which no money is held, at once; else records that an agent asks for its end, or finds the request
- * that is pending already (CONTRACT.md §1).
+ * that is pending already (docs/contract.md §1).
  * @returns `undefined` when the token has ended meanwhile
  * @throws Problem not_found, contract_ended, payment_in_progress, payment_disputed {status}, payments_paused,
  * too_many_pending
@@ -100,7 +100,7 @@ export function requestEnd(
 }
 
 /**
- * Withdraws a request that the token's own root made (CONTRACT.md §1). One that was withdrawn stays so.
+ * Withdraws a request that the token's own root made (docs/contract.md §1). One that was withdrawn stays so.
  * @returns `undefined` when the token has ended meanwhile
  * @throws Problem not_found, made_by_another_key, payment_in_progress, already_decided {status}
  */

@@ -26,7 +26,7 @@ const ContractParams = Type.Object({ contractId: Type.String() });
 const MilestoneParams = Type.Object({ milestoneId: Type.String() });
 const ApprovalParams = Type.Object({ approvalId: Type.String() });
 
-/** POST /milestones/{milestoneId}/fund (CONTRACT.md §1). Records a pending approval; never moves money. */
+/** POST /milestones/{milestoneId}/fund (docs/contract.md §1). Records a pending approval; never moves money. */
 export function fundRoute(app: App, deps: GateDeps & ApprovalDeps): void {
   acceptNoBody(app);
   const gate = openGate(
@@ -76,7 +76,7 @@ export function fundRoute(app: App, deps: GateDeps & ApprovalDeps): void {
   );
 }
 
-/** POST /milestones/{milestoneId}/approve (CONTRACT.md §1). Records a pending approval; never moves money. */
+/** POST /milestones/{milestoneId}/approve (docs/contract.md §1). Records a pending approval; never moves money. */
 export function releaseRoute(app: App, deps: GateDeps & RequestDeps): void {
   acceptNoBody(app);
   const gate = openGate(
@@ -119,7 +119,7 @@ export function releaseRoute(app: App, deps: GateDeps & RequestDeps): void {
   );
 }
 
-/** POST /contracts/{contractId}/end (CONTRACT.md §1). Ends at once what holds no money; else records a pending approval. */
+/** POST /contracts/{contractId}/end (docs/contract.md §1). Ends at once what holds no money; else records a pending approval. */
 export function endRoute(app: App, deps: GateDeps & RequestDeps): void {
   acceptNoBody(app);
   const gate = openGate(
@@ -165,7 +165,7 @@ export function endRoute(app: App, deps: GateDeps & RequestDeps): void {
   );
 }
 
-/** POST /approvals/{approvalId}/withdraw (CONTRACT.md §1). */
+/** POST /approvals/{approvalId}/withdraw (docs/contract.md §1). */
 export function withdrawRoute(app: App, deps: GateDeps & RequestDeps): void {
   acceptNoBody(app);
   const gate = openGate(
@@ -197,7 +197,7 @@ export function withdrawRoute(app: App, deps: GateDeps & RequestDeps): void {
   );
 }
 
-/** GET /approvals/{approvalId} (CONTRACT.md §1). Works before the claim. */
+/** GET /approvals/{approvalId} (docs/contract.md §1). Works before the claim. */
 export function approvalRoute(app: App, deps: GateDeps & ApprovalDeps): void {
   const gate = openGate(deps, "getApproval", ["not_found"], (credential, request) => {
     const { approvalId } = request.params as { approvalId: string };

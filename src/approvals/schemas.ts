@@ -2,7 +2,7 @@ import { type Static, Type } from "@sinclair/typebox";
 import { nullable, ref, Time } from "../lib/schema.ts";
 import type { ApprovalType } from "../lib/statement.ts";
 
-/** An approval on the wire: these keys, in this order, no others (CONTRACT.md §1). */
+/** An approval on the wire: these keys, in this order, no others (docs/contract.md §1). */
 export const Approval = Type.Object(
   {
     id: Type.String(),

@@ -7,7 +7,7 @@ import type { HumanApprovalRow } from "./human-store.ts";
 import { actWords } from "./mails.ts";
 import * as store from "./second-signer-store.ts";
 
-/** How many people must sign for an approval now, and whose signature is there already (CONTRACT.md §1, Two people). */
+/** How many people must sign for an approval now, and whose signature is there already (docs/contract.md §1, Two people). */
 export type Signing = { required: 1 | 2; first: store.FirstSignature | undefined };
 
 /**

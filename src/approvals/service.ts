@@ -31,7 +31,7 @@ const inTurn = takeTurnsByKey(2);
 
 /**
  * Records that an agent asks for a milestone to be funded, or finds the request that is pending already
- * (CONTRACT.md §1). Never moves money.
+ * (docs/contract.md §1). Never moves money.
  * @param first the row that the route's gates have read; `again` reads and checks it anew after a lost race
  * @throws Problem the 404 and 409 of §1, too_many_pending, unavailable after three lost races
  */
@@ -131,7 +131,7 @@ function pendingFunding(row: FundingRow, id: string, publicUrl: string): Approva
 }
 
 /**
- * The approval that was read along with the token (CONTRACT.md §1).
+ * The approval that was read along with the token (docs/contract.md §1).
  * @throws Problem not_found {resource: "approvals", approvalId}
  */
 export function showApproval(row: store.GrantWithApproval, asked: string, publicUrl: string): Approval {

@@ -4,7 +4,7 @@ import type { HumanApprovalRow } from "./human-store.ts";
 type Paying = Pick<HumanApprovalRow, "type" | "terms" | "card" | "billing" | "availableCents">;
 
 /**
- * What pays for a funding as the account is set up now (CONTRACT.md §5): the credits where they cover the whole amount, else
+ * What pays for a funding as the account is set up now (docs/contract.md §5): the credits where they cover the whole amount, else
  * the card, which must be on file either way. Null where money that is held moves: nothing is drawn on.
  */
 export function payingSource({ type, terms, card, billing, availableCents }: Paying): Source | null {

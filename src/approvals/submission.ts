@@ -7,7 +7,7 @@ import { LeaseLost } from "./booking.ts";
 import { isDisputed } from "./escrow-store.ts";
 import { type Attempt, leaseEnd, type PaymentDeps, pass } from "./steps.ts";
 
-/** Why an attempt may not be submitted (CONTRACT.md §8). Paused: it waits. Frozen: it is cancelled. */
+/** Why an attempt may not be submitted (docs/contract.md §8). Paused: it waits. Frozen: it is cancelled. */
 export type Halt = "paused" | "frozen";
 
 /** The attempt stays as it was written, and is looked at again later: payments are paused, or the balance is too low. */

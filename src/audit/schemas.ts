@@ -69,7 +69,7 @@ export type AuditAction = (typeof AUDIT_ACTIONS)[number];
 
 const Values = Type.Union([Type.Record(Type.String(), Type.Unknown()), Type.Null()]);
 
-/** One entry, as the operator reads it (CONTRACT.md §8). */
+/** One entry, as the operator reads it (docs/contract.md §8). */
 export const AuditEntry = Type.Object(
   {
     id: Type.String(),

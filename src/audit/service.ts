@@ -66,7 +66,7 @@ export async function recordAudit(trx: Trx, entry: NewEntry, now: Date): Promise
 }
 
 /**
- * An account's entries, the newest first (CONTRACT.md §8).
+ * An account's entries, the newest first (docs/contract.md §8).
  * @param cursor the `nextCursor` of the page before; absent: the newest page
  * @param actions only these; absent: all
  * @throws Problem bad_request {field: "cursor"}

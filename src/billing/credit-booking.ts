@@ -18,7 +18,7 @@ type Entry = Omit<store.NewEntry, "accountId" | "id" | "number" | "amountCents" 
 };
 
 /**
- * Holds credits for a milestone: available → reserved (CONTRACT.md §5, `HOLD`). Call it after the payment is locked
+ * Holds credits for a milestone: available → reserved (docs/contract.md §5, `HOLD`). Call it after the payment is locked
  * (invariant 11).
  * @param hold.amountCents more than 0
  * @returns the entry; `undefined`: the available balance does not cover the whole amount, and nothing was written

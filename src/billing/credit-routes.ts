@@ -20,7 +20,7 @@ import { getTopUp, requestTopUp, type TopUpDeps, topUpCents } from "./top-up-ser
 
 type Deps = GateDeps & TopUpDeps;
 
-/** GET /credits, GET /credits/ledger and GET /credits/top-ups/{topUpId} (CONTRACT.md §5). */
+/** GET /credits, GET /credits/ledger and GET /credits/top-ups/{topUpId} (docs/contract.md §5). */
 export function creditRoutes(app: App, deps: Deps): void {
   const { db } = deps;
   const read = (credential: Credential) => readGrant(db, credential);
@@ -83,7 +83,7 @@ export function creditRoutes(app: App, deps: Deps): void {
   );
 }
 
-/** POST /credits/top-ups (CONTRACT.md §5). Takes an `Idempotency-Key`. */
+/** POST /credits/top-ups (docs/contract.md §5). Takes an `Idempotency-Key`. */
 export function createTopUpRoute(app: App, deps: Deps): void {
   const { db } = deps;
   const gate = openGate(

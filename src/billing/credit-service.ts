@@ -15,7 +15,7 @@ const RECENT = 10;
 const PAGE = 50;
 const CURSOR = /^[1-9]\d{0,14}$/;
 
-/** The account's credits (CONTRACT.md §5): zeros where they were never used. */
+/** The account's credits (docs/contract.md §5): zeros where they were never used. */
 export async function getCredits(db: Db, accountId: string): Promise<Credits> {
   const { availableCents, reservedCents } = await store.findBalance(db, accountId);
   const recent = await store.listEntries(db, accountId, { limit: RECENT });
@@ -23,7 +23,7 @@ export async function getCredits(db: Db, accountId: string): Promise<Credits> {
 }
 
 /**
- * A page of the account's credit entries, newest first (CONTRACT.md §5).
+ * A page of the account's credit entries, newest first (docs/contract.md §5).
  * @throws Problem bad_request {field: "cursor"}
  */
 export async function listCreditLedger(

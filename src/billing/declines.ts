@@ -75,7 +75,7 @@ const SENT_WORDS: Record<string, string> = {
   refund_exceeds_charge: "Part of this money has gone back already.",
 };
 
-/** What a bank refuses to take back, for good: that goes to the account's credits instead (CONTRACT.md §1). */
+/** What a bank refuses to take back, for good: that goes to the account's credits instead (docs/contract.md §1). */
 const NO_LONGER_TAKEN: ReadonlySet<string> = new Set([
   "declined",
   "expired_or_canceled_card",

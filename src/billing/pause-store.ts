@@ -2,7 +2,7 @@ import type { Db, Trx } from "../database/connection.ts";
 
 export type Pause = { paused: boolean; changedAt: Date | null };
 
-/** Whether all payments are paused (CONTRACT.md §8), as far as can be seen without holding it. */
+/** Whether all payments are paused (docs/contract.md §8), as far as can be seen without holding it. */
 export function readPause(db: Db): Promise<Pause> {
   return db
     .selectFrom("payment_pause")

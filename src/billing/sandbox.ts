@@ -24,7 +24,7 @@ type Behaviour = {
   loses?: true;
 };
 
-/** The test payment methods that Stripe publishes, and two of our own (CONTRACT.md §8). */
+/** The test payment methods that Stripe publishes, and two of our own (docs/contract.md §8). */
 const TEST_METHODS: ReadonlyMap<string, Behaviour> = new Map<string, Behaviour>([
   ["pm_card_visa", { brand: "visa", last4: "4242" }],
   ["pm_card_chargeDeclined", { brand: "visa", last4: "0002", declineCode: "generic_decline" }],

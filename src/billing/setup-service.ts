@@ -22,7 +22,7 @@ export function setupAct(accountId: string, { from, to }: BillingSetup): Act {
   };
 }
 
-/** What the account's fundings are drawn from (CONTRACT.md §5). */
+/** What the account's fundings are drawn from (docs/contract.md §5). */
 export async function readSetup(db: Db, accountId: string): Promise<Billing> {
   return (await getAccount(db, accountId, accountId)).billing;
 }

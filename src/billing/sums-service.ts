@@ -3,7 +3,7 @@ import { formatAmount } from "../lib/money.ts";
 import { type AccountSums, readSums } from "./sums-store.ts";
 
 /**
- * What does not add up in these accounts (DESIGN.md, invariant 7), for people: what was paid in, with the operator's
+ * What does not add up in these accounts (docs/design.md, invariant 7), for people: what was paid in, with the operator's
  * adjustments, is held, paid out, gone back, disputed, lost, or available.
  * @returns findings by account; accounts that add up have none
  */

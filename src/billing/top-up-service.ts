@@ -33,7 +33,7 @@ const PENDING_AT_MOST = 10;
 export const TTL_SECONDS = DAY_SECONDS;
 
 /**
- * The amount of a top-up, in cents (CONTRACT.md §5).
+ * The amount of a top-up, in cents (docs/contract.md §5).
  * @throws Problem bad_request {field: "amountUsd"}
  */
 export function topUpCents({ amountUsd, amount = amountUsd }: NewTopUp): number {
@@ -121,7 +121,7 @@ function whoAsked(asker: TopUpAsker) {
 }
 
 /**
- * A top-up of the account (CONTRACT.md §5). One whose time has passed, and whose page was not asked about yet, is pending.
+ * A top-up of the account (docs/contract.md §5). One whose time has passed, and whose page was not asked about yet, is pending.
  * @throws Problem not_found {resource: "topUps", topUpId}
  */
 export async function getTopUp(db: Db, accountId: string, id: string): Promise<TopUp> {

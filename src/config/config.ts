@@ -17,7 +17,7 @@ export type StripeKeys = {
   webhookSecret: string;
 };
 
-/** What the service was told at its start (CONTRACT.md §8). Read once, never changed. */
+/** What the service was told at its start (docs/contract.md §8). Read once, never changed. */
 export type Config = {
   host: string;
   port: number;
@@ -67,7 +67,7 @@ export type Config = {
   /** Threads of libuv's pool, which hashes passwords and reads files. */
   threadPoolSize: number;
   logLevel: (typeof LOG_LEVELS)[number];
-  /** The demo: embedded database, HOST and the host of PUBLIC_URL loopback, no Stripe key (CONTRACT.md §8). */
+  /** The demo: embedded database, HOST and the host of PUBLIC_URL loopback, no Stripe key (docs/contract.md §8). */
   demo: boolean;
 };
 

@@ -15,7 +15,7 @@ import * as store from "./store.ts";
 import { toMilestone } from "./wire.ts";
 
 /**
- * Adds an unfunded milestone to a contract (CONTRACT.md §4). Moves no money.
+ * Adds an unfunded milestone to a contract (docs/contract.md §4). Moves no money.
  * @param keep stores the response in the transaction that creates the milestone
  * @throws Problem bad_request {field}, not_found {resource: "contracts"}, contract_ended, contract_rate_missing,
  * milestone_limit_reached

@@ -6,7 +6,7 @@ export type Priced = { paymentType: PaymentType; rateCents: number | null };
 export type Asked = { amountCents: number | null; volume: number | null };
 
 /**
- * Checks that the milestone has what the contract's payment type needs (CONTRACT.md §4): an amount for a fixed price,
+ * Checks that the milestone has what the contract's payment type needs (docs/contract.md §4): an amount for a fixed price,
  * a volume for hours and labels.
  * @throws Problem bad_request {field}
  */

@@ -16,7 +16,7 @@ const ContractList = Type.Object({ contracts: Type.Array(ref(Contract)) });
 const OneContract = Type.Object({ contract: ref(ContractWithBudget) });
 const OneMilestone = Type.Object({ milestone: ref(Milestone) });
 
-/** GET /contracts and GET /contracts/{contractId} (CONTRACT.md §4). */
+/** GET /contracts and GET /contracts/{contractId} (docs/contract.md §4). */
 export function contractRoutes(app: App, deps: GateDeps & { db: Db }): void {
   const { db } = deps;
   const read = (credential: Credential) => readGrant(db, credential);
@@ -63,7 +63,7 @@ export function contractRoutes(app: App, deps: GateDeps & { db: Db }): void {
   );
 }
 
-/** POST /contracts/{contractId}/milestones (CONTRACT.md §4). Takes an `Idempotency-Key`. */
+/** POST /contracts/{contractId}/milestones (docs/contract.md §4). Takes an `Idempotency-Key`. */
 export function createMilestoneRoute(app: App, deps: GateDeps & { db: Db }): void {
   const { db } = deps;
   const gate = openGate(

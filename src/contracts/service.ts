@@ -14,7 +14,7 @@ export type { ContractValues } from "./store.ts";
 export { FUNDING_TERMS, FUNDING_TERMS_COLUMNS, RELEASE_TERMS, readFundingTerms } from "./terms.ts";
 
 /**
- * All contracts of the account, newest first (CONTRACT.md §4).
+ * All contracts of the account, newest first (docs/contract.md §4).
  * @throws Problem list_too_large
  */
 export async function listContracts(db: Db, accountId: string, query: ContractsQuery): Promise<Contract[]> {
@@ -85,7 +85,7 @@ export type ContractChange = {
 /**
  * Creates or changes a contract. `merge` gives the new values for the current ones. While one of its milestones is
  * executing, payee, payout account and job cannot change and the contract cannot end. While one is funded, neither
- * can the payee nor the end (CONTRACT.md §8).
+ * can the payee nor the end (docs/contract.md §8).
  * @throws Problem contract_ended, payment_in_progress, milestone_funded {milestoneIds}, and what `merge` throws
  */
 export async function saveContract(

@@ -6,7 +6,7 @@ import type { ContractRow } from "./store.ts";
 
 const FUNDED = new Set(["ACTIVE_FUNDED", "PAID"]);
 
-/** A contract for the wire, with those of its milestones that are to be seen, in their order (CONTRACT.md §4). */
+/** A contract for the wire, with those of its milestones that are to be seen, in their order (docs/contract.md §4). */
 export function toContract(row: ContractRow, visible: readonly MilestoneRow[]): Contract {
   return {
     id: row.id,

@@ -5,7 +5,7 @@ import { onCommit } from "./transaction.ts";
 export type Woken = ReadonlySet<string> | "all";
 
 /**
- * Publishes which feeds have changed to the subscribers in this process (DESIGN.md, Waiting): right after a commit of
+ * Publishes which feeds have changed to the subscribers in this process (docs/design.md, Waiting): right after a commit of
  * its own, and after another process's commit once `startListening` hears of it. A message is a hint: it may come twice,
  * without a change, or not at all. Subscribers read the database, and also do so at intervals.
  */

@@ -18,7 +18,7 @@ export type ExactLimit = {
 
 /**
  * A limit that holds exactly, however many come at once and to however many processes: counted in Postgres, in
- * windows that begin with a key's first use and go by the processes' clocks (CONTRACT.md §0).
+ * windows that begin with a key's first use and go by the processes' clocks (docs/contract.md §0).
  */
 export function exactLimit(
   db: Db,

@@ -37,7 +37,7 @@ export type ListeningOptions = {
 };
 
 /**
- * Connects this process's change bus to those of all others, by LISTEN and NOTIFY on a connection of its own (DESIGN.md,
+ * Connects this process's change bus to those of all others, by LISTEN and NOTIFY on a connection of its own (docs/design.md,
  * Waiting). It reconnects by itself, and then publishes `all`, as changes may have been missed. Resolves once it listens.
  * @throws the error of the first attempt to connect
  */

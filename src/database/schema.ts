@@ -5,7 +5,7 @@ export type { ApprovalType } from "../lib/statement.ts";
 
 /**
  * The tables, as Kysely sees them; `migrations/` makes them. Every table of an account has `account_id`
- * first in its primary key (DESIGN.md, invariant 9).
+ * first in its primary key (docs/design.md, invariant 9).
  */
 export type Database = {
   accounts: AccountsTable;
@@ -108,7 +108,7 @@ export type PaymentPauseTable = {
   changed_at: Date | null;
 };
 
-/** Taken last by every transaction that writes events (DESIGN.md, invariants 6 and 11). */
+/** Taken last by every transaction that writes events (docs/design.md, invariants 6 and 11). */
 export type AccountHeadsTable = {
   account_id: string;
   first_event: number;
@@ -234,7 +234,7 @@ export type TokensTable = {
   revoked_at: Date | null;
 };
 
-/** An account that an agent made for itself: who came, and what became of it (CONTRACT.md §6). */
+/** An account that an agent made for itself: who came, and what became of it (docs/contract.md §6). */
 export type AgentRegistrationsTable = {
   account_id: string;
   /** What the agent holds until a human has claimed the account. */
@@ -272,7 +272,7 @@ export type ClaimAttemptsTable = {
   expires_at: Date;
 };
 
-/** What a call with an `Idempotency-Key` was answered, for its repeats (CONTRACT.md §0). */
+/** What a call with an `Idempotency-Key` was answered, for its repeats (docs/contract.md §0). */
 export type IdempotencyKeysTable = {
   account_id: string;
   token_id: string;
@@ -353,7 +353,7 @@ export type ExecutingMilestonesTable = {
 
 export type ApprovalStatus = "pending" | "confirmed" | "declined" | "expired";
 
-/** What the human confirms, as it stood at the request (CONTRACT.md §1). */
+/** What the human confirms, as it stood at the request (docs/contract.md §1). */
 export type Terms = ApprovalTerms;
 
 /** Who stands behind a token, as people are told: who made its root, and whether an agent chose the token's name. */
@@ -433,7 +433,7 @@ export type PaymentSignaturesTable = {
   user_id: string;
 };
 
-/** What shows that a person was there when they signed (CONTRACT.md §1). Times are ISO 8601. */
+/** What shows that a person was there when they signed (docs/contract.md §1). Times are ISO 8601. */
 export type Proof = { kind: "password" | "session"; provedAt: string } | PasskeyProof;
 
 /** A passkey's assertion whole, so that it can be checked for ever. All bytes are base64url. */
@@ -530,7 +530,7 @@ export type ReversalsTable = {
 /** What an attempt moves: a card's money in, a milestone's money out to its payee, or back to its card. */
 export type PaymentKind = "charge" | "payout" | "refund";
 
-/** One attempt to do what a human confirmed, for one milestone (DESIGN.md, Paying). */
+/** One attempt to do what a human confirmed, for one milestone (docs/design.md, Paying). */
 export type PaymentsTable = {
   account_id: string;
   id: string;

@@ -29,7 +29,7 @@ export async function extendOperatorFeed(db: Db): Promise<number> {
 }
 
 /**
- * A page of the operator's feed, the events of all accounts, oldest first (CONTRACT.md §8).
+ * A page of the operator's feed, the events of all accounts, oldest first (docs/contract.md §8).
  * @throws Problem cursor_ahead, cursor_expired
  */
 export async function readOperatorUpdates(db: Db, query: PageQuery): Promise<OperatorUpdates> {

@@ -8,7 +8,7 @@ import { Updates, UpdatesQuery } from "./schemas.ts";
 import { readUpdates } from "./service.ts";
 import type { Waiters } from "./waiters.ts";
 
-/** GET /updates (CONTRACT.md §2). Works before the claim. */
+/** GET /updates (docs/contract.md §2). Works before the claim. */
 export function updatesRoute(app: App, deps: GateDeps & { db: Db; waiters: Waiters }): void {
   const { db, waiters } = deps;
   const gate = openGate(deps, "listUpdates", ["cursor_ahead", "cursor_expired"], (credential) =>

@@ -2,7 +2,7 @@ import { type Static, Type } from "@sinclair/typebox";
 import { nullable, ref, Time } from "../lib/schema.ts";
 import type { Scope } from "../lib/scopes.ts";
 
-/** The scope that reading a type of event needs (CONTRACT.md §2). */
+/** The scope that reading a type of event needs (docs/contract.md §2). */
 export const EVENT_SCOPES = {
   "approval.confirmed": "payments:read",
   "milestone.status_changed": "payments:read",
@@ -14,7 +14,7 @@ export const EVENT_SCOPES = {
   "message.received": "messages:read",
 } as const satisfies Record<string, Scope>;
 
-/** The types that the operator's feed alone shows (CONTRACT.md §6): no scope reads them. */
+/** The types that the operator's feed alone shows (docs/contract.md §6): no scope reads them. */
 export const UNSCOPED_TYPES = [
   "account.registered",
   "approval.requested",
@@ -27,7 +27,7 @@ export const UNSCOPED_TYPES = [
 export type AccountEventType = keyof typeof EVENT_SCOPES;
 export type EventType = AccountEventType | (typeof UNSCOPED_TYPES)[number];
 
-/** The types that the operator posts (CONTRACT.md §8). */
+/** The types that the operator posts (docs/contract.md §8). */
 export const OPERATOR_EVENT_TYPES = [
   "proposal.received",
   "proposal.status_changed",

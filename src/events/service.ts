@@ -65,7 +65,7 @@ async function queueDeliveries(
 }
 
 /**
- * A page of the account's feed, oldest first (CONTRACT.md §2). A reader that follows `nextCursor` sees every event that it
+ * A page of the account's feed, oldest first (docs/contract.md §2). A reader that follows `nextCursor` sees every event that it
  * may read, once and in order.
  * @param grant.scopes those of a token, or all there is
  * @param query.cursor digits; absent: from the oldest event kept. `limit`: events scanned, 1–200

@@ -7,7 +7,7 @@ import { readLastNumber } from "./operator-store.ts";
 import { OPERATOR_FEED, type PageQuery, type Updates } from "./schemas.ts";
 import { readLastEvents } from "./store.ts";
 
-/** How many requests one token, with those that it minted, may have waiting in a process (CONTRACT.md §2). */
+/** How many requests one token, with those that it minted, may have waiting in a process (docs/contract.md §2). */
 const HELD_AT_MOST = 20;
 /** Woken requests share this many connections of the pool, which leaves the others for new requests. */
 const READING_AT_ONCE = 4;
@@ -28,7 +28,7 @@ export type Waiting = {
 };
 
 /**
- * The long polls for events (CONTRACT.md §2, DESIGN.md, Waiting). A waiting request costs memory, but no query and no
+ * The long polls for events (docs/contract.md §2, docs/design.md, Waiting). A waiting request costs memory, but no query and no
  * database connection: it is woken by its feed's name.
  */
 export class Waiters {

@@ -27,7 +27,7 @@ export function toRange(query: PageQuery): { cursor: number | null; limit: numbe
 }
 
 /**
- * The rows of a page, and where its reader goes on (CONTRACT.md §2).
+ * The rows of a page, and where its reader goes on (docs/contract.md §2).
  * @throws Problem cursor_ahead, cursor_expired
  */
 export function toPage<Row extends EventRow>(

@@ -17,7 +17,7 @@ export type TokenAccess = {
   scopes?: readonly Scope[];
   feature?: FeatureKey;
   claim?: string;
-  /** Refused while the account is frozen, as it requests something new (CONTRACT.md §8). */
+  /** Refused while the account is frozen, as it requests something new (docs/contract.md §8). */
   asks?: true;
 };
 

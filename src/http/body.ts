@@ -17,7 +17,7 @@ export const NoBody = Type.Object(
 
 /**
  * For calls that take no body: nothing, an empty one or `{}` is accepted under any content type; more than
- * 1 KiB is 413, malformed JSON and any key 400 (CONTRACT.md §0). Applies to the routes of `app` and below.
+ * 1 KiB is 413, malformed JSON and any key 400 (docs/contract.md §0). Applies to the routes of `app` and below.
  */
 export function acceptNoBody(app: App): void {
   const parseJson = app.getDefaultJsonParser("error", "error");

@@ -3,7 +3,7 @@ import { asUnavailable } from "../database/transaction.ts";
 import { Problem, problemRow } from "../lib/problems.ts";
 import { fromValidation } from "./validation.ts";
 
-/** The body of every answer that is not a success (CONTRACT.md §0). */
+/** The body of every answer that is not a success (docs/contract.md §0). */
 export type ErrorEnvelope = {
   error: string;
   code: string;

@@ -30,7 +30,7 @@ export function readIdempotencyKey(
 }
 
 /**
- * Rejects the header on calls whose answers hold secrets, which are not stored for repeats (CONTRACT.md §0). A hook, to
+ * Rejects the header on calls whose answers hold secrets, which are not stored for repeats (docs/contract.md §0). A hook, to
  * run after validation.
  * Passes on: bad_request {field: "Idempotency-Key"}.
  */

@@ -19,7 +19,7 @@ type Known = {
 
 /**
  * The credentials that were accepted within the last hour, by their digests: an address that is over its limit may
- * still use one of these (CONTRACT.md §0). Shared between processes through a table about once a second, so that a new
+ * still use one of these (docs/contract.md §0). Shared between processes through a table about once a second, so that a new
  * process knows them too. Allows a look-up, never an action.
  */
 export class KnownCredentials {

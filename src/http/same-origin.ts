@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { Problem } from "../lib/problems.ts";
 
 /**
- * The first cross-site defence of every form (CONTRACT.md §7): the browser must say that a page of this very
+ * The first cross-site defence of every form (docs/contract.md §7): the browser must say that a page of this very
  * origin sent it, and that this origin is ours: a page whose name points to this machine has its
  * own origin as well (DNS rebinding). `Host` is ignored: the sender of the request chooses it.
  * @returns a hook, to run before the body is read

@@ -45,7 +45,7 @@ export type ServerOptions = {
 
 /**
  * The server before it has routes: request ids, limits, timeouts against slow clients, validation, and one
- * way to fail. Everything that goes wrong is answered with the envelope of CONTRACT.md §0.
+ * way to fail. Everything that goes wrong is answered with the envelope of docs/contract.md §0.
  */
 export function createServer({ logger, trustProxy, publicUrl = "", connections }: ServerOptions): App {
   const always = securityHeaders(publicUrl);
@@ -144,7 +144,7 @@ const AUDIENCE_TYPES = ["application/json", "text/html"];
 
 /**
  * Where an address is both a page and an API call: a request with an `Authorization` header gets the API, else one that
- * would rather have HTML than JSON gets the page, else the API answers its 401 (CONTRACT.md §0).
+ * would rather have HTML than JSON gets the page, else the API answers its 401 (docs/contract.md §0).
  */
 const pageAudience = {
   name: "audience",

@@ -19,7 +19,7 @@ type Count = { window: number; total: number; unsent: number };
 
 /**
  * Fixed windows of a minute, counted in this process and shared with the others about once a second
- * (CONTRACT.md §0). No request waits for a count, so a caller on n processes can overshoot by what these
+ * (docs/contract.md §0). No request waits for a count, so a caller on n processes can overshoot by what these
  * let through within one second.
  */
 export class RateLimits {

@@ -1,6 +1,6 @@
 /**
  * Describes who created an API key, in words that end with the name if there is one: `created by ` and `Hanna`. The words
- * mark a name that an agent chose for itself, as it could imitate any name (CONTRACT.md §7).
+ * mark a name that an agent chose for itself, as it could imitate any name (docs/contract.md §7).
  * @param asker.name the name of the person who created the root of the key
  */
 export function askerWords(asker: {

@@ -1,6 +1,6 @@
 import { createHash, randomUUIDv7 } from "node:crypto";
 
-/** What an operator may use as an id: 1–64 of letters, digits, dot, underscore and hyphen (CONTRACT.md §0). */
+/** What an operator may use as an id: 1–64 of letters, digits, dot, underscore and hyphen (docs/contract.md §0). */
 export const EXTERNAL_ID_PATTERN = "^[A-Za-z0-9._-]{1,64}$";
 const externalId = new RegExp(EXTERNAL_ID_PATTERN);
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
@@ -23,7 +23,7 @@ export function newId(): string {
 /**
  * The account's internal UUID, derived from the id that the operator uses for it (UUIDv8 over SHA-256).
  * Derived and not drawn, so that `PUT /accounts/{id}` finds its row by primary key: a second unique key
- * on another column could not exist once the table is distributed by `account_id` (DESIGN.md, Citus).
+ * on another column could not exist once the table is distributed by `account_id` (docs/design.md, Citus).
  */
 export function accountKey(id: string): string {
   const bytes = createHash("sha256").update("countersign:account:").update(id).digest().subarray(0, 16);

@@ -1,4 +1,4 @@
-/** The processor's bounds for one payment, in cents (CONTRACT.md §0). */
+/** The processor's bounds for one payment, in cents (docs/contract.md §0). */
 export const MIN_AMOUNT_CENTS = 50;
 export const MAX_AMOUNT_CENTS = 99_999_999;
 

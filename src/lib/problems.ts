@@ -1,5 +1,5 @@
 /**
- * Every problem that Countersign can answer, in one table (CONTRACT.md §0 and §1). Services throw a row by its name; the
+ * Every problem that Countersign can answer, in one table (docs/contract.md §0 and §1). Services throw a row by its name; the
  * error handler, the OpenAPI document and docs/errors.md read the rest. A row with `true` carries its own name as
  * `details.reason`.
  */
@@ -368,7 +368,7 @@ export function badField(field: string, message: string): Problem {
   return new Problem("bad_request", { field }, message);
 }
 
-/** 503 for whoever asks or confirms while the operator has paused all payments (CONTRACT.md §8). */
+/** 503 for whoever asks or confirms while the operator has paused all payments (docs/contract.md §8). */
 export function paymentsPaused(): Problem {
   return new Problem("payments_paused", { retryAfterSeconds: PAUSED_RETRY_SECONDS });
 }

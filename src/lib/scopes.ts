@@ -9,7 +9,7 @@ export const FEATURE_KEYS = [
 ] as const;
 export type FeatureKey = (typeof FEATURE_KEYS)[number];
 
-/** Every scope there is (CONTRACT.md §0). */
+/** Every scope there is (docs/contract.md §0). */
 export const SCOPES: readonly Scope[] = [
   ...RESOURCES.flatMap((resource): Scope[] => [`${resource}:read`, `${resource}:write`]),
   "webhooks:manage",

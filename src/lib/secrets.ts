@@ -12,7 +12,7 @@ export type NewSecret = { value: string; digest: Buffer; preview: string };
 
 /**
  * Makes a bearer secret for an account: prefix, 43 characters of randomness, 22 that encode the account's
- * internal UUID, so that looking it up goes to one place (CONTRACT.md §0).
+ * internal UUID, so that looking it up goes to one place (docs/contract.md §0).
  */
 export function newSecret(prefix: string, accountId: string): NewSecret {
   const random = randomBytes(SECRET_BYTES).toString("base64url");

@@ -16,7 +16,7 @@ const FUNDING_FIELDS = {
   }),
 };
 
-/** What a person who funds a milestone signs of it (CONTRACT.md §1). Where each field is stored: `contracts/terms.ts`. */
+/** What a person who funds a milestone signs of it (docs/contract.md §1). Where each field is stored: `contracts/terms.ts`. */
 export const FundingTerms = exact(FUNDING_FIELDS);
 export type FundingTerms = Static<typeof FundingTerms>;
 
@@ -57,7 +57,7 @@ export type ChangeTerms = {
 export type Change = { action: "policy" | "passkey" | "member"; accountId?: string; terms: ChangeTerms };
 
 /**
- * The statement of a change, in the form that every act has (CONTRACT.md §1). It has no nonce: its challenge, which holds
+ * The statement of a change, in the form that every act has (docs/contract.md §1). It has no nonce: its challenge, which holds
  * its digest, is drawn for each showing.
  */
 export function changeStatement({ action, accountId = "", terms }: Change) {
@@ -117,7 +117,7 @@ export const STATEMENTS = {
   contract_end: statementSchema("contract_end", EndTerms),
 };
 
-/** What a person signs (CONTRACT.md §1): one form for every act. What belongs to no approval has no `approvalId`. */
+/** What a person signs (docs/contract.md §1): one form for every act. What belongs to no approval has no `approvalId`. */
 export type Statement<A extends Action = Action> = {
   [K in A]: Omit<Static<(typeof STATEMENTS)["milestone_fund"]>, "action" | "approvalId" | "terms"> & {
     action: K;

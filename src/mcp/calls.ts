@@ -140,7 +140,7 @@ const validators = new Map<string, ValidateFunction>(
 );
 
 /**
- * Calls a tool. Its gates come in the order of CONTRACT.md §0: what stands before the request's body has passed in
+ * Calls a tool. Its gates come in the order of docs/contract.md §0: what stands before the request's body has passed in
  * the route; scope, feature and claim come here, then the arguments, then existence and state.
  */
 export async function callTool(

@@ -18,7 +18,7 @@ const MemberParams = Type.Object({ accountId: Type.String(), memberId: Type.Stri
 /** Gives up what a person has confirmed and is not paid yet, as they may decide no more. */
 type VoidSignatures = (accountId: string, userId: string | null) => Promise<void>;
 
-/** Who may act in an account: its tokens and its members (CONTRACT.md §8). */
+/** Who may act in an account: its tokens and its members (docs/contract.md §8). */
 export function accessRoutes(
   app: App,
   deps: accountService.OperatorDeps,

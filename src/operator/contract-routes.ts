@@ -15,7 +15,7 @@ import * as service from "./service.ts";
 const ContractParams = Type.Object({ accountId: Type.String(), contractId: Type.String() });
 const MilestoneParams = Type.Object({ accountId: Type.String(), milestoneId: Type.String() });
 
-/** An account's contracts, their milestones, and its feed (CONTRACT.md §8). */
+/** An account's contracts, their milestones, and its feed (docs/contract.md §8). */
 export function contractRoutes(app: App, deps: accountService.OperatorDeps): void {
   readAndPutContracts(app, deps);
   milestoneRoutes(app, deps);

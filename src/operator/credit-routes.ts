@@ -5,7 +5,7 @@ import { postAdjustment } from "./credit-service.ts";
 import { operatorOf } from "./gate.ts";
 import { AccountParams, AdjustmentBody, describe, one } from "./schemas.ts";
 
-/** POST /accounts/{id}/credits/adjustments of the operator (CONTRACT.md §8). */
+/** POST /accounts/{id}/credits/adjustments of the operator (docs/contract.md §8). */
 export function creditAdjustmentRoute(app: App, deps: OperatorDeps): void {
   const adjust = describe("adjustCredits", "Correct an account's available credits", {
     params: AccountParams,

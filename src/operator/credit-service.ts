@@ -10,7 +10,7 @@ import { badField } from "../lib/problems.ts";
 import type { OperatorDeps } from "./account-service.ts";
 
 /**
- * Corrects an account's available credits, below zero too (CONTRACT.md §5, §8). Audited, and mailed to its owners and
+ * Corrects an account's available credits, below zero too (docs/contract.md §5, §8). Audited, and mailed to its owners and
  * approvers.
  * @param asked.amountCents signed, not 0
  * @throws Problem bad_request {field}

@@ -6,7 +6,7 @@ import type { App } from "../http/app.ts";
 import { onHangUp } from "../http/hang-up.ts";
 import { ref } from "../lib/schema.ts";
 
-/** GET /updates of the operator: the events of all accounts, under the promise of CONTRACT.md §2 (§8). */
+/** GET /updates of the operator: the events of all accounts, under the promise of docs/contract.md §2 (§8). */
 export function operatorFeedRoute(app: App, { db, waiters }: { db: Db; waiters: Waiters }): void {
   app.get(
     "/updates",

@@ -21,7 +21,7 @@ export function operatorOf(request: FastifyRequest): Act {
 }
 
 /**
- * Lets only holders of the operator's key pass (CONTRACT.md §8). Compared in constant time, by digest, so
+ * Lets only holders of the operator's key pass (docs/contract.md §8). Compared in constant time, by digest, so
  * that not even the key's length shows; of two keys either will do. Compared before anything is counted: a right key
  * is let in whatever others at its address present, and wrong ones are counted apart from all else. Every use is logged.
  * @returns a hook for the operator's routes, to run before the body is read

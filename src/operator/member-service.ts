@@ -44,7 +44,7 @@ export async function getMember(db: Db, account: AccountRef, id: string): Promis
 type Step = { trx: Trx; deps: OperatorDeps; account: AccountRef; act: Act; now: Date };
 
 /**
- * Gives a member another name or role (CONTRACT.md §8). Less rights count at once. More rights for an active member
+ * Gives a member another name or role (docs/contract.md §8). Less rights count at once. More rights for an active member
  * wait for an owner, or, where no owner has signed in for 30 days, for 72 hours; they count at once where the account has no
  * owner. The present role withdraws what was asked for.
  * @param onLessRights called after the commit for a member who may decide no more

@@ -7,7 +7,7 @@ import { badField, Problem } from "../lib/problems.ts";
 import type { AccountBody, ContractBody, MilestoneBody } from "./schemas.ts";
 
 /**
- * What a PUT makes of an account: the named keys are set, absent ones stay (CONTRACT.md §8).
+ * What a PUT makes of an account: the named keys are set, absent ones stay (docs/contract.md §8).
  * @throws Problem bad_request {field}, co_sign_loosening, second_signer_loosening
  */
 export function mergeAccount(body: AccountBody, present: AccountRow | undefined, now: Date): AccountValues {
@@ -44,7 +44,7 @@ function mergeSecondSigner(given: number | null | undefined, present: number | n
 
 /**
  * What a PUT makes of a contract: the named keys are set. `freelancer` is set whole, so that a payee who is named
- * without a payout account has none, and never the one of the payee before (CONTRACT.md §8).
+ * without a payout account has none, and never the one of the payee before (docs/contract.md §8).
  * @throws Problem bad_request {field}
  */
 export function mergeContract(body: ContractBody, present: ContractValues | undefined): ContractValues {

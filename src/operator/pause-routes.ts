@@ -7,7 +7,7 @@ import { PauseBody, PauseState } from "./schemas.ts";
 const config = { access: { by: "operator" as const } };
 const describe = (operationId: string, summary: string) => ({ operationId, summary, tags: ["Operator"] });
 
-/** /pause of the operator: whether anything new is paid, in the whole service (CONTRACT.md §8). */
+/** /pause of the operator: whether anything new is paid, in the whole service (docs/contract.md §8). */
 export function pauseRoutes(app: App, { db }: { db: Db }): void {
   app.put(
     "/pause",

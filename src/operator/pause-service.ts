@@ -12,7 +12,7 @@ export async function getPause(db: Db): Promise<PauseState> {
 }
 
 /**
- * Pauses all payments, or resumes them (CONTRACT.md §8). Once this has returned, nothing new is submitted to the processor by
+ * Pauses all payments, or resumes them (docs/contract.md §8). Once this has returned, nothing new is submitted to the processor by
  * any process; what was confirmed before and not submitted waits, and is due again when payments resume.
  */
 export async function putPause(db: Db, paused: boolean, act: Act): Promise<PauseState> {

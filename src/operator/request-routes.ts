@@ -20,7 +20,7 @@ const ContractParams = Type.Object({ accountId: Type.String(), contractId: Type.
 const ApprovalParams = Type.Object({ accountId: Type.String(), approvalId: Type.String() });
 const ASKING = ["contract_ended", "account_frozen", "payments_paused", "too_many_pending"] as const;
 
-/** What the operator asks an account's people for, as an agent would (CONTRACT.md §8). */
+/** What the operator asks an account's people for, as an agent would (docs/contract.md §8). */
 export function requestRoutes(app: App, deps: ApprovalDeps): void {
   acceptNoBody(app);
   const { db } = deps;

@@ -14,7 +14,7 @@ import { notFound, Problem } from "../lib/problems.ts";
 import type { AccountRef } from "./account-service.ts";
 
 /**
- * Asks for a milestone's funding as an agent would, under the operator's own token (CONTRACT.md §8): a human decides.
+ * Asks for a milestone's funding as an agent would, under the operator's own token (docs/contract.md §8): a human decides.
  * @throws Problem account_frozen, and as `requestMilestoneFunding`
  */
 export async function askFunding(

@@ -19,7 +19,7 @@ import { AccountParams, describe, many, one } from "./schemas.ts";
 
 const CardParams = Type.Object({ accountId: Type.String(), paymentMethodId: Type.String() });
 
-/** The operator's API (CONTRACT.md §8): the way data gets in. Registered behind `operatorGate`. */
+/** The operator's API (docs/contract.md §8): the way data gets in. Registered behind `operatorGate`. */
 export function operatorRoutes(app: App, deps: accountService.OperatorDeps & BillingDeps): void {
   accountRoutes(app, deps);
   cardRoutes(app, deps);

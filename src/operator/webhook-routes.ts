@@ -18,7 +18,7 @@ const Disclosed = Type.Object({ webhook: ref(OperatorWebhook), secret: Secret })
 const config = { access: { by: "operator" as const }, problems: ["not_found" as const] };
 const describe = (operationId: string, summary: string) => ({ operationId, summary, tags: ["Operator"] });
 
-/** /webhook of the operator: the events of all accounts, sent to one URL (CONTRACT.md §8). */
+/** /webhook of the operator: the events of all accounts, sent to one URL (docs/contract.md §8). */
 export function operatorWebhookRoutes(app: App, deps: WebhookDeps): void {
   const { db } = deps;
   app.put(

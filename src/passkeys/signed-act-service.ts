@@ -15,7 +15,7 @@ import type { Ceremony } from "./challenge.ts";
 import type { SessionDeps } from "./session-deps.ts";
 import { listPasskeys } from "./store.ts";
 
-/** A change that a passkey signs where the account confirms with passkeys only (CONTRACT.md §7). */
+/** A change that a passkey signs where the account confirms with passkeys only (docs/contract.md §7). */
 export type Act = Change;
 
 /** The answer of the person's passkey, as JSON text, and where it came from. */

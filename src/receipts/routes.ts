@@ -10,7 +10,7 @@ import { readReceipt } from "./store.ts";
 const Params = Type.Object({ approvalId: Type.String() });
 const OneReceipt = Type.Object({ receipt: ref(Receipt) });
 
-/** GET /approvals/{approvalId}/receipt (CONTRACT.md §1). */
+/** GET /approvals/{approvalId}/receipt (docs/contract.md §1). */
 export function receiptRoute(app: App, deps: GateDeps & ReceiptDeps): void {
   const gate = openGate(deps, "getReceipt", ["not_found", "no_receipt"], (credential, request) => {
     const { approvalId } = request.params as { approvalId: string };

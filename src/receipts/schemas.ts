@@ -132,7 +132,7 @@ export type LinkedContent = Static<typeof LinkedContent>;
 /** A decision, before it has its place in the chain. */
 export type ReceiptContent = Omit<LinkedContent, "chain">;
 
-/** A receipt on the wire (CONTRACT.md §1). */
+/** A receipt on the wire (docs/contract.md §1). */
 export const Receipt = Type.Object(
   {
     ...CONTENT,

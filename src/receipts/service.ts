@@ -13,7 +13,7 @@ export { openReceiptKeys, type ReceiptKeys };
 export type ReceiptDeps = { db: Db; receiptKeys: ReceiptKeys };
 
 /**
- * Links a decided approval into its account's chain (DESIGN.md, invariant 6), in the transaction that decides it.
+ * Links a decided approval into its account's chain (docs/design.md, invariant 6), in the transaction that decides it.
  * Call it after every write that the receipt describes, and after `appendEvents`, which locks the account's head, the
  * last in the order of locks.
  */
@@ -36,7 +36,7 @@ export async function linkDecision(
 }
 
 /**
- * The receipt that was read together with the requesting token (CONTRACT.md §1).
+ * The receipt that was read together with the requesting token (docs/contract.md §1).
  * @throws Problem not_found {resource: "approvals", approvalId}, no_receipt
  */
 export function showReceipt(keys: ReceiptKeys, row: store.GrantWithReceipt, asked: string): Receipt {

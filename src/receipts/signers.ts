@@ -5,7 +5,7 @@ import type { LinkedContent, Signed } from "./schemas.ts";
 type Payment = LinkedContent["payments"][number];
 
 /**
- * What is wrong with the signers of each payment (CONTRACT.md §1, Two people). A payment names as many confirmations
+ * What is wrong with the signers of each payment (docs/contract.md §1, Two people). A payment names as many confirmations
  * as were required, over the same terms and card, by different people. No confirmation is for two payments of one milestone. A
  * confirmation that was sufficient alone has a payment; the first of two may have none.
  */

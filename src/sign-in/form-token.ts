@@ -8,7 +8,7 @@ type Session = { sessionId: string };
 
 /**
  * The token that a page puts into a form, so that only this page can send it. Bound to the session and to what the
- * form does (CONTRACT.md §7).
+ * form does (docs/contract.md §7).
  * @param purpose what the form does and to what, such as `approval:<id>:<statement digest>`
  */
 export function formToken(keys: SessionKeys, session: Session, purpose: string): string {

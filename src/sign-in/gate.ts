@@ -41,7 +41,7 @@ export type SessionGateOptions = {
 
 /**
  * Opens the gates of a page for people. In this order: a form must come from this origin; the caller must be signed
- * in, otherwise they are redirected to sign-in; a form must carry the token of this session and purpose (CONTRACT.md
+ * in, otherwise they are redirected to sign-in; a form must carry the token of this session and purpose (docs/contract.md
  * §7). API tokens grant nothing here.
  * @throws Problem form_refused, session_replaced
  */

@@ -19,7 +19,7 @@ export type PasswordQueue = ReturnType<typeof createPasswordQueue>;
 /**
  * Bounds the hashes that run at once by the spare threads of libuv's pool, and bounds those that wait. Strangers
  * leave one slot to known people, so that wrong passwords never keep a signed-in person from proving their presence
- * (CONTRACT.md §0).
+ * (docs/contract.md §0).
  * @param threads the size of libuv's pool (`UV_THREADPOOL_SIZE`)
  */
 export function createPasswordQueue(threads: number) {

@@ -3,7 +3,7 @@ const FALLBACK = "/approvals";
 const PATH = /^\/(?!\/)[!-[\]-~]*$/;
 
 /**
- * Where to go after sign-in: a normalised path on this origin (CONTRACT.md §7). An ambiguous path leads to the inbox.
+ * Where to go after sign-in: a normalised path on this origin (docs/contract.md §7). An ambiguous path leads to the inbox.
  */
 export function safeReturnTo(wanted: string | undefined): string {
   if (wanted === undefined || !PATH.test(wanted)) return FALLBACK;

@@ -235,7 +235,7 @@ export async function recordRefusedPasskey(db: Db, person: Person, origin: Reque
 }
 
 /**
- * Changes the password of a signed-in person, who has typed the current one (CONTRACT.md §7). Ends their other
+ * Changes the password of a signed-in person, who has typed the current one (docs/contract.md §7). Ends their other
  * sessions, replaces this one's token, mails them and records an audit entry. Also deletes their inactive passkeys:
  * only the old password vouched for those, so a person who knew it could have added them.
  * @returns the cookie to set; `undefined` when `current` is wrong

@@ -37,7 +37,7 @@ export function cookieFor({ config, keys }: Pick<Deps, "config" | "keys">, { tok
 /**
  * The live session of a `Cookie` header. Prefers the cookie with a session's current token. Otherwise takes a token
  * replaced within the last minute, which only reads. An older token means that the cookie was copied: the session
- * ends, and the person is mailed (CONTRACT.md §7). A cookie without a valid signature costs no query.
+ * ends, and the person is mailed (docs/contract.md §7). A cookie without a valid signature costs no query.
  */
 export async function readSession(
   deps: Deps,

@@ -53,7 +53,7 @@ export type Done<T> = { value: T; cookie: string | undefined };
  */
 export type Step = { trx: Trx; now: Date; owner: Owner; account: Account; origin: Origin; proof: object };
 
-/** Nothing has changed yet: a second person must agree (CONTRACT.md §1, Two people). */
+/** Nothing has changed yet: a second person must agree (docs/contract.md §1, Two people). */
 export const PENDING = "pending";
 export type Pending = typeof PENDING;
 

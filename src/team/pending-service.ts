@@ -22,7 +22,7 @@ const ASKED_A_DAY = 20;
 
 /**
  * Whether a second person must agree before a decider is added, as in an account where two people sign large payments
- * (CONTRACT.md §1, Two people). The caller holds the account.
+ * (docs/contract.md §1, Two people). The caller holds the account.
  * @param operatorAsks whether the operator asks for the change: without a second decider, the operator and the owner
  * are the two
  * @throws Problem second_person_missing when a second person must agree and the account has none

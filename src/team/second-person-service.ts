@@ -29,7 +29,7 @@ export function pendingAct({ accountId, action, terms }: PendingChange): Change 
 
 /**
  * A second decider agrees to a change, which takes effect then. Any decider may refuse it, and the person who asked
- * may withdraw it, without a further proof (CONTRACT.md §1, Two people).
+ * may withdraw it, without a further proof (docs/contract.md §1, Two people).
  * @returns `decided: false` when it is decided or expired, or when the person who asked is no longer an owner
  * @throws Problem not_permitted when they agree to their own change, account_frozen; what the change throws; as
  * `proveAct` and `holdActor`

@@ -35,7 +35,7 @@ const EFFECTIVE_AFTER_SECONDS = 3 * DAY_SECONDS;
 const SWEPT_AT_MOST = 500;
 
 /**
- * Records that the operator asks for more rights for an active member (CONTRACT.md §8), and mails all members. The
+ * Records that the operator asks for more rights for an active member (docs/contract.md §8), and mails all members. The
  * caller holds the account, has checked that it has an owner, and records the audit entry.
  * @returns when it takes effect without consent; null: it needs an owner's consent
  */

@@ -55,7 +55,7 @@ export type WebDeps = SessionDeps &
   ReceiptPageDeps &
   RequestDeps;
 
-/** The pages for people (CONTRACT.md §7), and what they are drawn with. GET changes nothing. */
+/** The pages for people (docs/contract.md §7), and what they are drawn with. GET changes nothing. */
 export async function webRoutes(
   app: App,
   deps: WebDeps,

@@ -5,7 +5,7 @@ import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
 import type { Origin } from "../lib/origin.ts";
-/** A token that changes webhooks of its own root (CONTRACT.md §0). */
+/** A token that changes webhooks of its own root (docs/contract.md §0). */
 import { line, type MailLine, named } from "../mail/line.ts";
 import { assertMayRead, type Reader } from "./reading-scopes.ts";
 import type { Delivery, Webhook, WebhookBody } from "./schemas.ts";
@@ -23,7 +23,7 @@ import { assertSendable, targetRules } from "./target.ts";
 export type Caller = Reader & ActingToken;
 
 /**
- * Subscribes a URL to the account's events from now on (CONTRACT.md §3). The webhook belongs to the account:
+ * Subscribes a URL to the account's events from now on (docs/contract.md §3). The webhook belongs to the account:
  * it stays when its token ends.
  * @returns `undefined` when the token has ended meanwhile
  * @throws Problem bad_request {field}, scope_missing for a type that the token may not read, webhook_limit_reached

@@ -30,7 +30,7 @@ const TIMEOUT = 10 * SECOND;
 const HEADERS = { "Content-Type": "application/json", "User-Agent": "OpenTrain-Webhooks/1.0" };
 
 /**
- * Creates the client that delivers webhooks (CONTRACT.md §3). It connects to public addresses only; the check happens within
+ * Creates the client that delivers webhooks (docs/contract.md §3). It connects to public addresses only; the check happens within
  * the connection, so that a name cannot change its address in between. Each attempt has a connection of its own, so it
  * never meets one that the receiver is closing, and there are never more sockets than attempts.
  */

@@ -15,7 +15,7 @@ import { assertSendable, targetRules } from "./target.ts";
 export const OPERATOR_SECRET = "operator-webhook";
 
 /**
- * Sets the URL that receives the events of all accounts from now on (CONTRACT.md §8). A changed URL continues at the same
+ * Sets the URL that receives the events of all accounts from now on (docs/contract.md §8). A changed URL continues at the same
  * event, with the same secret.
  * @returns the secret of a new webhook, which is shown only once
  * @throws Problem bad_request {field: "url"}

@@ -6,7 +6,7 @@ import { coversScope } from "../lib/scopes.ts";
 export type Reader = { accountId: string; scopes: readonly string[] };
 
 /**
- * The second half of the scopes of CONTRACT.md §3. A caller that would receive events by a webhook, or a secret to sign
+ * The second half of the scopes of docs/contract.md §3. A caller that would receive events by a webhook, or a secret to sign
  * them, needs the scopes to read its event types. Listing and deleting webhooks needs `webhooks:manage` alone: that shows
  * where events go, not their content.
  * @throws Problem scope_missing

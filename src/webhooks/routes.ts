@@ -38,7 +38,7 @@ function openWebhookGate(
   return { ...gate, options: { ...gate.options, preHandler: refuseIdempotencyKey } };
 }
 
-/** POST /webhooks, GET /webhooks, GET /webhooks/{id} and its deliveries (CONTRACT.md §3). */
+/** POST /webhooks, GET /webhooks, GET /webhooks/{id} and its deliveries (docs/contract.md §3). */
 export function webhookRoutes(app: App, deps: GateDeps & WebhookDeps): void {
   const { db } = deps;
   const creating = openWebhookGate(deps, "createWebhook", ["webhook_limit_reached"]);
@@ -119,7 +119,7 @@ export function webhookRoutes(app: App, deps: GateDeps & WebhookDeps): void {
   );
 }
 
-/** POST rotate-secret and redeliver, DELETE /webhooks/{id} (CONTRACT.md §3). They take no body. */
+/** POST rotate-secret and redeliver, DELETE /webhooks/{id} (docs/contract.md §3). They take no body. */
 export function webhookActionRoutes(app: App, deps: GateDeps & WebhookDeps): void {
   acceptNoBody(app);
   const { db } = deps;

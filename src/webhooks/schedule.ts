@@ -1,6 +1,6 @@
 import { HOUR_SECONDS, MINUTE_SECONDS } from "../lib/time.ts";
 
-/** How long after each failed attempt the next one is made (CONTRACT.md §3): the last is 75 h 36 min after the first. */
+/** How long after each failed attempt the next one is made (docs/contract.md §3): the last is 75 h 36 min after the first. */
 export const WAITS: readonly number[] = [
   1 * MINUTE_SECONDS,
   5 * MINUTE_SECONDS,

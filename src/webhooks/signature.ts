@@ -3,7 +3,7 @@ import { DAY_SECONDS } from "../lib/time.ts";
 
 const PREFIX = "whsec_";
 const SECRET_BYTES = 32;
-/** For how long a secret that was replaced signs beside the new one (CONTRACT.md §3). */
+/** For how long a secret that was replaced signs beside the new one (docs/contract.md §3). */
 export const OLD_SECRET_SECONDS = DAY_SECONDS;
 
 /** What is signed: `id` is the delivery's, the same on every attempt; `timestamp` is the attempt's. */
@@ -15,7 +15,7 @@ export function newWebhookSecret(): string {
 }
 
 /**
- * The headers that name and sign a delivery, in both families (CONTRACT.md §3): OpenTrain's, keyed by the
+ * The headers that name and sign a delivery, in both families (docs/contract.md §3): OpenTrain's, keyed by the
  * whole secret as it was handed out, and those of Standard Webhooks, keyed by the bytes that it encodes.
  * @param secrets one, or while a rotation lasts two: either alone verifies
  */

@@ -4,7 +4,7 @@ import { canonicalDigest } from "../../src/lib/canonical.ts";
 import type { FundingTerms } from "../../src/lib/statement.ts";
 
 /**
- * What must hold in the tables when nobody is writing, whatever has happened before (DESIGN.md, invariants).
+ * What must hold in the tables when nobody is writing, whatever has happened before (docs/design.md, invariants).
  * @returns a line for every row that breaks one
  */
 export async function findViolations(db: Db, accountIds: readonly string[]): Promise<string[]> {

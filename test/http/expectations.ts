@@ -5,7 +5,7 @@ import { OPERATOR_KEY } from "../support/service.ts";
 
 const UNEQUAL_HEADERS = ["x-request-id", "date", "ratelimit"];
 
-/** The answer is exactly this refusal, in the envelope of CONTRACT.md §0; without `details` it has none. */
+/** The answer is exactly this refusal, in the envelope of docs/contract.md §0; without `details` it has none. */
 export function expectRefusal(
   answer: Answer,
   status: number,

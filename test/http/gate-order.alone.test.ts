@@ -10,7 +10,7 @@ const hurried = await startService({ RATE_LIMIT_PER_MINUTE: "1" }, config.databa
 vi.useFakeTimers({ toFake: ["Date"] });
 afterAll(() => void vi.useRealTimers());
 
-/** What a request is refused for, in the order of CONTRACT.md §0. */
+/** What a request is refused for, in the order of docs/contract.md §0. */
 const GATES = [
   "bearer",
   "unreadable",

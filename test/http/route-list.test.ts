@@ -70,7 +70,7 @@ async function createIds(): Promise<{ fixture: Fixture; ids: Ids }> {
 
 const addressOf = ({ url }: KnownRoute, ids: Ids) =>
   url.replaceAll(/:([A-Za-z]+)/g, (_all, name: keyof Ids) => ids[name] ?? newId());
-/** The operator made the token that these tests name: no other token may revoke it (CONTRACT.md §0). */
+/** The operator made the token that these tests name: no other token may revoke it (docs/contract.md §0). */
 const revokesAnother = ({ method, url }: KnownRoute) =>
   method === "DELETE" && url.endsWith("/tokens/:tokenId");
 let callers = 0;

@@ -19,7 +19,7 @@ const dispatcher = openDispatcher(service);
 
 const MINUTE = 60;
 const HOUR = 60 * MINUTE;
-/** CONTRACT.md §3: what lies between an attempt and the next. */
+/** docs/contract.md §3: what lies between an attempt and the next. */
 const WAITS = [1, 5, 30, 120, 300, 600, 840, 1200, 1440].map((minutes) => minutes * MINUTE);
 
 const deliver = () => deliverAll(db, dispatcher);

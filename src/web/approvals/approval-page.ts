@@ -48,7 +48,7 @@ export type ApprovalView = {
   fault: Fault | undefined;
 };
 
-/** The page at `approvalUrl` (CONTRACT.md §7): who asks, for what, how much, from which card, to whom. */
+/** The page at `approvalUrl` (docs/contract.md §7): who asks, for what, how much, from which card, to whom. */
 export function approvalPage(view: ApprovalView): Page {
   const { approval, problem, signed } = view;
   return {

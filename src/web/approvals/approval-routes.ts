@@ -48,7 +48,7 @@ const FormBody = Type.Object(
 const Query = Type.Object({ payment_intent: Type.Optional(Type.Unsafe<unknown>({})) });
 
 /**
- * The pages where a person reads what an agent asks for, and decides (CONTRACT.md §7). GET shows, POST
+ * The pages where a person reads what an agent asks for, and decides (docs/contract.md §7). GET shows, POST
  * decides; only a session of a member gets here, and no token ever does.
  */
 export function approvalPageRoutes(app: App, deps: ApprovalPageDeps): void {

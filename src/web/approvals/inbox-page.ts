@@ -7,7 +7,7 @@ import { amount, closedWord, deadline, mentioned, standsBehind, time } from "../
 import { actWords, recipient } from "./acts.ts";
 
 /**
- * `/approvals`: what waits for a person first, then what was decided (CONTRACT.md §7).
+ * `/approvals`: what waits for a person first, then what was decided (docs/contract.md §7).
  * @param decides whether any of them is for this person to decide
  * @param firstSigners who has confirmed first, by the approval's id, where a second person must
  */

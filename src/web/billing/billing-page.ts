@@ -37,7 +37,7 @@ const NOTICES: Record<string, string> = {
   setup: "What pays for fundings is set as you chose.",
 };
 
-/** `/billing`: the card on file, how to add, replace and remove it, and the payments made (CONTRACT.md §7). */
+/** `/billing`: the card on file, how to add, replace and remove it, and the payments made (docs/contract.md §7). */
 export function billingPage(view: BillingView): Page {
   const { sections, approval, said, fault } = view;
   return {

@@ -49,7 +49,7 @@ const SHOWN = 50;
 
 type Deps = SessionDeps & TopUpDeps;
 
-/** `/billing` (CONTRACT.md §7): what a `billingUrl` leads to. */
+/** `/billing` (docs/contract.md §7): what a `billingUrl` leads to. */
 export function billingRoutes(app: App, deps: Deps): void {
   const gate = openSessionGate(deps, {
     purpose: (request) => `billing:${(request.body as { accountId: string }).accountId}`,

@@ -21,7 +21,7 @@ export type TopUpView = {
   returned: boolean;
 };
 
-/** `/top-ups/{id}`: what would be paid, and the way to the processor's own page (CONTRACT.md §5). */
+/** `/top-ups/{id}`: what would be paid, and the way to the processor's own page (docs/contract.md §5). */
 export function topUpPage(view: TopUpView): Page {
   const { topUp, accountName, returned } = view;
   const asksAgain = returned && topUp.status === "PENDING";

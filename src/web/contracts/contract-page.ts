@@ -28,7 +28,7 @@ export type ContractView = {
   ended?: boolean;
 };
 
-/** `/contracts/{id}`: its milestones, where their money is, and its history (CONTRACT.md §8). */
+/** `/contracts/{id}`: its milestones, where their money is, and its history (docs/contract.md §8). */
 export function contractPage({ contract, forms, problem, ended }: ContractView): Page {
   const { title, status, milestones, approvals } = contract;
   // What the person could ask for now; whether it can be done is checked when they do.

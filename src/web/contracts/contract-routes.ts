@@ -52,7 +52,7 @@ const PURPOSES = {
 type Deps = SessionDeps & RequestDeps;
 
 /**
- * `/contracts` (CONTRACT.md §8): members see their contracts. Owners and approvers request fundings, releases and ends, and
+ * `/contracts` (docs/contract.md §8): members see their contracts. Owners and approvers request fundings, releases and ends, and
  * confirm on the approval's page.
  */
 export function contractRoutes(app: App, deps: Deps): void {

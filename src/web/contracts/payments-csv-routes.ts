@@ -12,7 +12,7 @@ import { PAYMENTS_CSV } from "./contracts-page.ts";
 // Lenient: without an account that can be read it is the person's first.
 const Query = Type.Object({ account: Type.Optional(Type.Unsafe<unknown>({})) });
 
-/** The account's fundings, payouts and refunds as CSV (CONTRACT.md §7). Every member sees payments, viewers too. */
+/** The account's fundings, payouts and refunds as CSV (docs/contract.md §7). Every member sees payments, viewers too. */
 export function paymentsCsvRoute(app: App, deps: SessionDeps): void {
   const pages = openSessionGate(deps);
   app.get(

@@ -52,7 +52,7 @@ type ClaimForm = Static<typeof ClaimForm>;
 
 export type ClaimPageDeps = SessionDeps & AgentAuthDeps & LinkDeps;
 
-/** `/claim` (CONTRACT.md §6, §7): GET shows a claim, POST makes it. */
+/** `/claim` (docs/contract.md §6, §7): GET shows a claim, POST makes it. */
 export function claimRoutes(app: App, deps: ClaimPageDeps): void {
   const access = { config: { access: { by: "public" as const } } };
 

@@ -39,7 +39,7 @@ const KNOWN: Fault = {
   message: "This email already has an account here. Sign in to accept, at the end of this page.",
 };
 
-/** `/invite` (CONTRACT.md §8): GET shows an invitation, POST uses it up. */
+/** `/invite` (docs/contract.md §8): GET shows an invitation, POST uses it up. */
 export function inviteRoutes(app: App, deps: SessionDeps & LinkDeps): void {
   const access = { config: { access: { by: "public" as const } } };
 

@@ -7,7 +7,7 @@ export type LinkDeps = { links: ReturnType<typeof openLookups> };
 
 /**
  * Looks up what a link leads to. A malformed link costs no look-up; one that leads nowhere counts against its address
- * (CONTRACT.md §0).
+ * (docs/contract.md §0).
  * @param isSecret whether a value has the form of such a link's secret
  * @throws Problem rate_limited {retryAfterSeconds} after 120 links in a minute that led nowhere
  */

@@ -16,7 +16,7 @@ const SignInForm = Type.Object(
 const REFUSED =
   "That passkey couldn’t sign you in. It may have been removed, or more than 5 minutes have passed. Try again, or use your password.";
 
-/** Signing in with a passkey (CONTRACT.md §7): what it is asked, and its answer. */
+/** Signing in with a passkey (docs/contract.md §7): what it is asked, and its answer. */
 export function passkeySignInRoutes(app: App, deps: SessionDeps): void {
   const access = { config: { access: { by: "public" as const } } };
   // No session, so no form token: without this a stranger's page could sign people in as the stranger.

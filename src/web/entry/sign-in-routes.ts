@@ -23,7 +23,7 @@ const SignInForm = Type.Object(
 );
 const SignOutForm = Type.Object({ form_token: Type.Optional(Type.String({ maxLength: 100 })) });
 
-/** `/sign-in` and `/sign-out` (CONTRACT.md §7). */
+/** `/sign-in` and `/sign-out` (docs/contract.md §7). */
 export function signInRoutes(app: App, deps: SessionDeps): void {
   const access = { config: { access: { by: "public" as const } } };
   const passkeys = deps.relyingParty !== undefined;

@@ -5,7 +5,7 @@ import { hiddenField } from "./forms.ts";
 import { mentioned } from "./wording.ts";
 import { readZone, timesIn } from "./zone.ts";
 
-/** Pages take nothing from elsewhere, run no script, and cannot be framed (CONTRACT.md §7). */
+/** Pages take nothing from elsewhere, run no script, and cannot be framed (docs/contract.md §7). */
 const CONTENT = {
   "default-src": "'none'",
   "style-src": "'self'",

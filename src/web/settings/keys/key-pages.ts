@@ -50,7 +50,7 @@ export const keyFields = (accountId: string) => ({
   password: `password-${accountId}`,
 });
 
-/** `/settings/keys`: what the account's agents call with, and one more (CONTRACT.md §6, §7). */
+/** `/settings/keys`: what the account's agents call with, and one more (docs/contract.md §6, §7). */
 export function keysPage(
   human: Prover,
   sections: readonly KeySection[],

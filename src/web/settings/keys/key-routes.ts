@@ -61,7 +61,7 @@ const PURPOSES = {
   refuse: (accountId: string) => `keys:refuse:${accountId}`,
 };
 
-/** `/settings/keys` (CONTRACT.md §7). Members see an account's keys; owners and approvers make and revoke them. */
+/** `/settings/keys` (docs/contract.md §7). Members see an account's keys; owners and approvers make and revoke them. */
 export function keyRoutes(app: App, deps: SessionDeps): void {
   const pages = openSessionGate(deps);
   app.get(KEYS, { ...pages.options, schema: { hide: true, querystring: Query } }, async (request, reply) => {

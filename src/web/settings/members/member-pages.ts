@@ -63,7 +63,7 @@ export function memberPath(id: string): string {
   return `${MEMBERS}/${id}`;
 }
 
-/** `/settings/members`: who is in the account, as what (CONTRACT.md §7). */
+/** `/settings/members`: who is in the account, as what (docs/contract.md §7). */
 export function membersPage(
   human: Prover,
   sections: readonly MemberSection[],

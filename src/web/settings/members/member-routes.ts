@@ -61,7 +61,7 @@ const PURPOSES = {
 export type MemberPageDeps = SessionDeps &
   PaymentDeps & { config: { smtpUrl: string | undefined; demo: boolean } };
 
-/** `/settings/members` (CONTRACT.md §7). Members see each other; owners invite, change and remove. */
+/** `/settings/members` (docs/contract.md §7). Members see each other; owners invite, change and remove. */
 export function memberRoutes(app: App, deps: MemberPageDeps): void {
   const pages = openSessionGate(deps);
   app.get(

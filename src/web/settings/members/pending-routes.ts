@@ -48,7 +48,7 @@ export async function viewPending(
 
 type Deps = SessionDeps & { config: { smtpUrl: string | undefined; demo: boolean } };
 
-/** A second person agrees to a change or refuses it; who asked for it withdraws it (CONTRACT.md §1, Two people). */
+/** A second person agrees to a change or refuses it; who asked for it withdraws it (docs/contract.md §1, Two people). */
 export function pendingRoutes(app: App, deps: Deps): void {
   const gate = openSessionGate(deps, {
     purpose: (request: FastifyRequest) => purposeOf((request.params as { changeId: string }).changeId),

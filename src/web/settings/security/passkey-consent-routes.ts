@@ -30,7 +30,7 @@ const ConsentForm = Type.Composite([
   }),
 ]);
 
-/** An owner's consent to a member's passkey, and what stops the operator's way around it (CONTRACT.md §7). */
+/** An owner's consent to a member's passkey, and what stops the operator's way around it (docs/contract.md §7). */
 export function passkeyConsentRoutes(app: App, deps: SessionDeps): void {
   const gateFor = (purpose: (consent: Consent) => string) =>
     openSessionGate(deps, { purpose: (request) => purpose(subjectOf(request)), returnTo: () => SECURITY });

@@ -51,7 +51,7 @@ const RenameForm = Type.Object({ ...form, name: Type.String({ maxLength: 1024 })
 const RemoveForm = Type.Object({ ...form, ...password });
 const PresenceForm = Type.Object({ ...form, credential: Type.Optional(Credential) });
 
-/** What a person does about their own passkeys (CONTRACT.md §7). */
+/** What a person does about their own passkeys (docs/contract.md §7). */
 export function passkeyRoutes(app: App, deps: SessionDeps): void {
   addingRoutes(app, deps);
   changingRoutes(app, deps);

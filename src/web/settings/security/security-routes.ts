@@ -39,7 +39,7 @@ const ConsentForm = Type.Object({
   credential: Type.Optional(Credential),
 });
 
-/** `/settings/security` (CONTRACT.md §7): what a person changes about their own sign-in. */
+/** `/settings/security` (docs/contract.md §7): what a person changes about their own sign-in. */
 export function securityRoutes(app: App, deps: SessionDeps): void {
   const present = (reply: FastifyReply, human: Human, said?: string, fault?: Fault) =>
     showSecurity(deps, reply, human, { said, fault });

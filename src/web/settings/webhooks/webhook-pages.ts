@@ -53,7 +53,7 @@ export const fieldIds = (accountId: string) => ({
 /** The id of the field for the password, on the page of one webhook. */
 export const PASSWORD_FIELD = "password";
 
-/** `/settings/webhooks`: where the account's events are sent, and one more place (CONTRACT.md §7). */
+/** `/settings/webhooks`: where the account's events are sent, and one more place (docs/contract.md §7). */
 export function webhooksPage(
   human: Prover,
   sections: readonly WebhookSection[],

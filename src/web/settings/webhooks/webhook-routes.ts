@@ -48,7 +48,7 @@ const PURPOSES = {
   delete: (webhookId: string) => `webhooks:delete:${webhookId}`,
 };
 
-/** `/settings/webhooks` (CONTRACT.md §7). Members see an account's webhooks; owners and approvers manage them. */
+/** `/settings/webhooks` (docs/contract.md §7). Members see an account's webhooks; owners and approvers manage them. */
 export function webhookPageRoutes(app: App, deps: Deps): void {
   const pages = openSessionGate(deps);
   const readable = { ...pages.options, schema: { hide: true as const, querystring: Query } };
