@@ -247,7 +247,7 @@ describe("money that goes back from Stripe's side", () => {
     const page = await open(app, paid.path, { cookie: paid.cookie });
     expect(page.text).toContain("went back to the card");
     expect(page.text).not.toContain("is held for");
-    expect((await open(app, "/billing", { cookie: paid.cookie })).text).toContain("Funded, refunded");
+    expect((await open(app, "/billing", { cookie: paid.cookie })).text).toContain("Charged, refunded");
     expect(
       (await call(app, "GET", `/approvals/${paid.approvalId}`, { token: paid.token })).body.approval.status,
     ).toBe("confirmed");
