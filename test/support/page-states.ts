@@ -105,7 +105,10 @@ export async function createPageStates(site: Site): Promise<PageState[]> {
     receiptStates,
     contractStates,
   ];
-  return (await Promise.all(some(groups, 1).map((create) => create(site)))).flat();
+  // One after the other: all at once they fill the password queue, which then answers 503.
+  const states: PageState[] = [];
+  for (const create of some(groups, 1)) states.push(...(await create(site)));
+  return states;
 }
 
 async function approvalStates(site: Site): Promise<PageState[]> {
