@@ -17,8 +17,8 @@ import { newLease } from "./steps.ts";
 export type Signatures = readonly { userId: string; digest: Buffer }[];
 
 /**
- * An attempt to drive at once under its lease, or all of the approval's, which nobody holds yet; `done`: credits have paid,
- * and nobody is to be called.
+ * An attempt to drive at once under its lease, or all of the approval's, which have no lease yet; `done`: credits have paid,
+ * so no processor is called.
  */
 export type Begun = { paymentId: string; leaseId: string } | "many" | "done";
 
@@ -118,7 +118,7 @@ async function beginPayout(beginning: Beginning, row: Row<"milestone_approve">):
   return { paymentId, leaseId: lease.id };
 }
 
-/** One attempt for each refund to a card, which nobody holds yet; credits come back at once. */
+/** One attempt for each refund to a card, without a lease yet; credits come back at once. */
 async function beginRefunds(beginning: Beginning, row: Row<"contract_end">): Promise<Begun> {
   const { trx, processor, signatures, now } = beginning;
   const { accountId, id: approvalId, contractId, jobId, terms } = row;

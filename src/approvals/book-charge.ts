@@ -27,7 +27,7 @@ export async function bookCharge(db: Db, payment: payments.PaymentRow, leaseId: 
     const milestone = await holdMilestone(trx, accountId, milestoneId);
     const invoiceId = await payments.readOpenInvoice(trx, accountId, approvalId);
     await fundMilestone(trx, accountId, milestone, invoiceId, now);
-    // What is held under the contract is more now than whoever was asked to end it was shown.
+    // More is held under the contract now than the page of a pending contract end showed.
     const ended = await store.endPending(trx, accountId, { endOf: milestone.contractId }, changed(now));
     await store.confirmExecuted(
       trx,

@@ -6,7 +6,7 @@ import type { EventType } from "../events/schemas.ts";
 import { appendEvents, type NewEvent } from "../events/service.ts";
 import type { EndedApproval } from "./store.ts";
 
-/** Somebody else holds the attempt now; whoever sees this lets go and has written nothing. */
+/** Another process holds the lease of the attempt now. Nothing was written. */
 export class LeaseLost extends Error {
   override name = "LeaseLost";
 }

@@ -43,13 +43,13 @@ export async function cancelCharge(
   { intentId }: payments.PaymentRow,
 ): Promise<IntentState> {
   if (intentId !== null) return pass(deps, "call-cancel", () => deps.processor.cancel(intentId));
-  // It was never prepared, or the answer was lost: an intent that nobody knows of cannot be confirmed.
+  // It was never prepared, or the answer was lost: an intent whose id is unknown cannot be confirmed.
   return refusalOf("canceled");
 }
 
 /**
  * What a halt makes of a charge that has not moved anything: cancelled where the account is frozen, else it waits, but not
- * beyond the time of its approval: nobody is charged days after they confirmed.
+ * beyond the time of its approval: no card is charged days after the confirmation.
  */
 export async function stopCharge(
   deps: PaymentDeps,

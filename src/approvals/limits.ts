@@ -9,7 +9,7 @@ export const PENDING_OF_ROOT_AT_MOST = 50;
 const TOO_MANY_RETRY_SECONDS = 60;
 
 /**
- * Makes sure that one more approval may be pending. Exact, as whoever calls has queued the account's requests.
+ * Makes sure that one more approval may be pending. Exact, as the caller has queued the account's requests.
  * @throws Problem too_many_pending
  */
 export async function assertRoom(trx: Trx, accountId: string, rootTokenId: string): Promise<void> {

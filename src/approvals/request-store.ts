@@ -133,7 +133,7 @@ export async function insertRequest(trx: Trx, accountId: string, request: NewReq
     .execute();
 }
 
-/** An approval, held, as whoever withdraws it needs it. */
+/** Locks an approval for its withdrawal. */
 export async function holdRequest(
   trx: Trx,
   accountId: string,

@@ -68,7 +68,7 @@ async function submit(deps: PaymentDeps, attempt: Attempt): Promise<Outcome | un
   const written = await submitOutgoing(deps, attempt);
   if (written === "disputed") return sendRefusalOf("payment_disputed");
   const { accountId, approvalId } = attempt.payment;
-  // As of a charge: nobody pays out days after it was confirmed.
+  // As of a charge: no payout leaves days after the confirmation.
   if (written === "frozen" || (written === "paused" && (await hasLapsed(deps.db, accountId, approvalId))))
     return sendRefusalOf("canceled");
   if (written === "paused") throw new SubmissionHeld("payments are paused");

@@ -49,12 +49,12 @@ export function shortenWaits({ db }: PaymentDeps): Promise<void> {
   return payments.shortenPaymentWaits(db, { leaseSeconds: LEASE_SECONDS, waitSeconds });
 }
 
-/** A lease for whoever is about to call the processor. */
+/** A new lease, taken before the processor is called. */
 export function newLease(now: Date): payments.Lease {
   return { id: newId(), until: addSeconds(now, LEASE_SECONDS) };
 }
 
-/** When whoever holds a lease since `now` has lost it. */
+/** When a lease that was taken at `now` expires. */
 export function leaseEnd(now: Date): Date {
   return addSeconds(now, LEASE_SECONDS);
 }

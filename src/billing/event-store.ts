@@ -31,7 +31,7 @@ export async function insertProcessorEvent(
 
 export type DueEvent = ProcessorEvent & { attempts: number };
 
-/** Events that nobody has handled yet and that somebody should look at now. */
+/** Events that are due and not handled yet. */
 export async function listDueEvents(db: Db, now: Date, limit: number): Promise<DueEvent[]> {
   const rows = await db
     .selectFrom("processor_events")

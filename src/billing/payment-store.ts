@@ -176,7 +176,7 @@ export type Lease = { id: string; until: Date };
 
 const UNDECIDED: PaymentStatus[] = ["created", "submitted", "action_required", "unknown"];
 
-/** Takes the lease, if nobody holds it. `undefined`: somebody does, or the attempt is decided. */
+/** Takes the lease, if it is free. `undefined`: another process holds it, or the attempt is decided. */
 export function takeLease(db: Db, { accountId, id }: PaymentKey, lease: Lease, now: Date) {
   return db
     .updateTable("payments")
@@ -194,7 +194,7 @@ export function takeLease(db: Db, { accountId, id }: PaymentKey, lease: Lease, n
     .executeTakeFirst();
 }
 
-/** A step of the attempt, by whoever holds its lease. `false`: the lease was lost, and with it the right to go on. */
+/** Writes a step of the attempt under its lease. `false`: the lease was lost, so the caller must stop. */
 export async function stepPayment(
   db: Db,
   { accountId, id }: PaymentKey,
