@@ -214,9 +214,13 @@ export async function listApprovals(
         where s.account_id = v.account_id and s.approval_id = v.id group by s.user_id order by min(s.created_at)
       ) as signers,
       v.result, v.created_at as "createdAt", v.resolved_at as "resolvedAt"
-    from approvals v
+    from (
+      (select * from approvals where account_id = ${accountId} and contract_id = ${contractId} and status <> 'pending'
+        order by id desc limit ${limit})
+      union all
+      select * from approvals where account_id = ${accountId} and contract_id = ${contractId} and status = 'pending'
+    ) v
     left join milestones m on m.account_id = v.account_id and m.id = v.milestone_id
-    where v.account_id = ${accountId} and v.contract_id = ${contractId}
     order by v.id desc limit ${limit}`.execute(db);
   return rows;
 }

@@ -3,11 +3,12 @@ import { noteSeen, readUntold, searchLostIntents } from "../billing/lost-service
 import { listDuePayments, listInDoubt } from "../billing/payment-service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
+import { sweep, sweepEach } from "../jobs/sweep.ts";
 import { addSeconds, MINUTE_SECONDS } from "../lib/time.ts";
 import { tellInDoubt } from "./booking.ts";
 import { advancePayment, InDoubt, type PaymentDeps } from "./payment.ts";
 import { expireApprovals } from "./service.ts";
-import { listLapsed } from "./store.ts";
+import { type LapsedApproval, listLapsed } from "./store.ts";
 
 const BATCH = 500;
 const PAYMENTS_BATCH = 20;
@@ -16,17 +17,26 @@ const PAYMENTS_TURNS = 100;
 const IN_DOUBT_SECONDS = 15 * MINUTE_SECONDS;
 
 /**
- * Flips approvals whose 72 hours have passed, each with its event, one subject a transaction. Any number of
+ * Flips approvals whose 72 hours have passed, each with its event, those of an account in one transaction. Any number of
  * processes may run it at once: each flip happens once.
  * @returns how many this run flipped
  */
 export async function sweepLapsedApprovals(db: Db): Promise<number> {
-  let flipped = 0;
-  for (;;) {
-    const lapsed = await listLapsed(db, await readClock(db), BATCH);
-    for (const { accountId, id } of lapsed) flipped += await expireApprovals(db, accountId, [id]);
-    if (lapsed.length < BATCH) return flipped;
-  }
+  let last: LapsedApproval | undefined;
+  return sweep(
+    async () => {
+      const lapsed = await listLapsed(db, await readClock(db), last, BATCH);
+      last = lapsed.at(-1) ?? last;
+      return [...Map.groupBy(lapsed, ({ accountId }) => accountId)];
+    },
+    ([accountId, ofAccount]) =>
+      expireApprovals(
+        db,
+        accountId,
+        ofAccount.map(({ id }) => id),
+      ),
+    { advances: true },
+  );
 }
 
 /**
@@ -53,10 +63,10 @@ export async function sweepDuePayments(deps: PaymentDeps, logger: Logger): Promi
 /** Says aloud, once each, which payments have been in doubt for 15 minutes. */
 export async function alertInDoubt({ db }: PaymentDeps, logger: Logger): Promise<void> {
   const now = await readClock(db);
-  for (const key of await listInDoubt(db, addSeconds(now, -IN_DOUBT_SECONDS))) {
+  await sweepEach(await listInDoubt(db, addSeconds(now, -IN_DOUBT_SECONDS)), async (key) => {
     if (await tellInDoubt(db, key))
       logger.error({ alert: "payment_in_doubt", ...key }, "a payment has been in doubt for 15 minutes");
-  }
+  });
 }
 
 /**

@@ -44,9 +44,11 @@ export async function findSessions(db: Db, digests: readonly Buffer[]): Promise<
         when s.replaced_at > now() - make_interval(secs => ${REPLACED_READS_SECONDS}) then 'reads'
         else 'over' end as token,
       date_trunc('milliseconds', now()) as now
-    from auth.sessions s join auth.users u on u.id = s.user_id
-    where (s.token_digest = any(${digests}::bytea[]) or s.previous_digest = any(${digests}::bytea[]))
-      and ${isLive}`.execute(db);
+    from (
+      select * from auth.sessions where token_digest = any(${digests}::bytea[])
+      union select * from auth.sessions where previous_digest = any(${digests}::bytea[])
+    ) s join auth.users u on u.id = s.user_id
+    where ${isLive}`.execute(db);
   return rows;
 }
 
@@ -183,7 +185,10 @@ export async function deleteSessions(trx: Trx, userId: string, except: string | 
 }
 
 export async function deleteEndedSessions(db: Db): Promise<void> {
-  await sql`delete from auth.sessions s where not ${isLive}`.execute(db);
+  await sql`
+    delete from auth.sessions
+    where started_at <= now() - make_interval(days => ${SESSION_DAYS})
+      or seen_at <= now() - make_interval(hours => ${IDLE_HOURS})`.execute(db);
 }
 
 /** The person's live sessions, last seen first. */
