@@ -1,7 +1,7 @@
 import { TokenUses } from "../accounts/token-use-service.ts";
 import { refusalRows } from "../agent-auth/refusals.ts";
 import { loadDescription } from "../api-docs/openapi.ts";
-import { createSandbox } from "../billing/sandbox.ts";
+import { createSandbox } from "../billing/sandbox-client.ts";
 import { loadConfig } from "../config/config.ts";
 import { ChangeBus } from "../database/change-bus.ts";
 import { connect } from "../database/connection.ts";

@@ -4,8 +4,8 @@ import { listDuePayments, listInDoubt } from "../billing/payment-service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { addSeconds, MINUTE_SECONDS } from "../lib/time.ts";
+import { advancePayment, InDoubt, type PaymentDeps } from "./advance-service.ts";
 import { tellInDoubt } from "./booking.ts";
-import { advancePayment, InDoubt, type PaymentDeps } from "./payment.ts";
 import { expireApprovals } from "./service.ts";
 import { listLapsed } from "./store.ts";
 

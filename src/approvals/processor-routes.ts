@@ -1,7 +1,7 @@
 import type { App } from "../http/app.ts";
 import { badField } from "../lib/problems.ts";
 import { tally } from "../lib/tally.ts";
-import { type ProcessorEventDeps, receiveProcessorEvent } from "./processor-events.ts";
+import { type ProcessorEventDeps, receiveProcessorEvent } from "./processor-event-service.ts";
 
 export const WEBHOOK_PATH = "/stripe/webhook";
 

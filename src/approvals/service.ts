@@ -10,7 +10,7 @@ import type { Credential } from "../lib/secrets.ts";
 import { addSeconds } from "../lib/time.ts";
 import { takeTurnsByKey } from "../lib/turns.ts";
 import { type ApprovalEvent, toExpiredEvent } from "./booking.ts";
-import { decideFunding } from "./funding.ts";
+import { decideFunding } from "./funding-rules.ts";
 import type { FundingRow } from "./funding-store.ts";
 import * as fundingStore from "./funding-store.ts";
 import { assertRoom, PENDING_AT_MOST, PENDING_OF_ROOT_AT_MOST } from "./limits.ts";

@@ -2,8 +2,6 @@ import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { formatAmount } from "../lib/money.ts";
 import { addSeconds, DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS } from "../lib/time.ts";
-import { compareOutgoing } from "./compare-outgoing.ts";
-import { topUpsOf, untoldTopUps } from "./compare-top-ups.ts";
 import {
   findPaymentsByIds,
   findPaymentsByIntents,
@@ -11,7 +9,9 @@ import {
   listReversalsToCheck,
   listSucceeded,
 } from "./compared-store.ts";
+import { compareOutgoing } from "./outgoing-comparison-service.ts";
 import type { IntentRecord, IntentState, Processor, Reversal } from "./processor.ts";
+import { topUpsOf, untoldTopUps } from "./top-up-comparison-service.ts";
 
 /** What is younger may be under way. */
 const SETTLED_SECONDS = 15 * MINUTE_SECONDS;

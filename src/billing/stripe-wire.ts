@@ -1,6 +1,6 @@
 import Stripe from "stripe";
 import { isUuid } from "../lib/ids.ts";
-import { refusalOf } from "./declines.ts";
+import { refusalOf } from "./decline-rules.ts";
 import type { IntentState, ProcessorCard, ProcessorEvent, Reversal } from "./processor.ts";
 
 /** Objects a page, for lists. */

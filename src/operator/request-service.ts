@@ -1,4 +1,4 @@
-import { assertAccess } from "../accounts/requirements.ts";
+import { assertAccess } from "../accounts/access-rules.ts";
 import { type Grant, readGrant } from "../accounts/service.ts";
 import { operatorCredential } from "../accounts/token-service.ts";
 import { type EndAnswer, requestEnd, requestRelease, withdrawRequest } from "../approvals/request-service.ts";

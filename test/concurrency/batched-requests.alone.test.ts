@@ -5,7 +5,7 @@ import { afterAll, afterEach, describe, expect, test, vi } from "vitest";
 import { createApp } from "../../src/app/app.ts";
 import { createLogger } from "../../src/app/logger.ts";
 import { insertFundingApproval, type NewApproval } from "../../src/approvals/funding-store.ts";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { connect } from "../../src/database/connection.ts";
 import { accountKey, newId } from "../../src/lib/ids.ts";
 import { lapse, setMilestoneStatus } from "../http/rows.ts";

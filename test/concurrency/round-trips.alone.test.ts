@@ -3,7 +3,7 @@ import pg from "pg";
 import { afterAll, afterEach, describe, expect, test, vi } from "vitest";
 import { createApp } from "../../src/app/app.ts";
 import { createLogger } from "../../src/app/logger.ts";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { connect } from "../../src/database/connection.ts";
 import { cloneDatabase } from "../support/clones.ts";
 import { type Answer, call, createFixture, fund } from "../support/fixtures.ts";

@@ -1,6 +1,6 @@
 import { type Static, Type } from "@sinclair/typebox";
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { isClaimSecret } from "../../agent-auth/claim.ts";
+import { isClaimSecret } from "../../agent-auth/claim-rules.ts";
 import {
   type Claimant,
   type ClaimOutcome,

@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { findMember, listMembers, type MemberRow } from "../../../accounts/member-service.ts";
 import { may } from "../../../accounts/roles.ts";
 import { listKeys } from "../../../accounts/token-service.ts";
-import { type PaymentDeps, voidSignatures } from "../../../approvals/payment.ts";
+import { type PaymentDeps, voidSignatures } from "../../../approvals/advance-service.ts";
 import type { MemberRole } from "../../../database/schema.ts";
 import type { App } from "../../../http/app.ts";
 import { notFound, Problem } from "../../../lib/problems.ts";

@@ -7,7 +7,7 @@ import { type Fault, faultSummary, field, hiddenField, notice } from "../../kit/
 import type { Page } from "../../kit/layout.ts";
 import { type Prover, presenceField, presenceScript } from "../../kit/presence.ts";
 import { mentioned, named, standsBehind, time } from "../../kit/wording.ts";
-import { type DeliveryPage, deliveryList } from "./webhook-deliveries.ts";
+import { type DeliveryPage, deliveryList } from "./deliveries-section.ts";
 import { WEBHOOKS, webhookPath } from "./webhook-paths.ts";
 
 /** What each type of event tells, for the person who chooses. */

@@ -5,13 +5,13 @@ import { inTransaction } from "../database/transaction.ts";
 import { Problem } from "../lib/problems.ts";
 import { SECOND } from "../lib/time.ts";
 import { type Actor, holdActor } from "../sign-in/service.ts";
-import { bookCharge } from "./book-charge.ts";
-import { bookPayout } from "./book-payout.ts";
-import { bookRefund, bookRefusedRefund } from "./book-refund.ts";
-import { bookRefusal } from "./book-refusal.ts";
 import { LeaseLost, tellInDoubt } from "./booking.ts";
-import { cancelCharge, driveCharge, stopCharge } from "./charge.ts";
-import { cancelOutgoing, driveOutgoing } from "./sending.ts";
+import { bookCharge } from "./charge-booking.ts";
+import { cancelCharge, driveCharge, stopCharge } from "./charge-service.ts";
+import { cancelOutgoing, driveOutgoing } from "./outgoing-service.ts";
+import { bookPayout } from "./payout-booking.ts";
+import { bookRefund, bookRefusedRefund } from "./refund-booking.ts";
+import { bookRefusal } from "./refusal-booking.ts";
 import {
   type Attempt,
   InDoubt,
@@ -22,11 +22,11 @@ import {
   type PaymentDeps,
   pass,
   wait,
-} from "./steps.ts";
+} from "./step-service.ts";
 import { hasSignerLeft, listExecutingOf } from "./store.ts";
-import { findHalt, SubmissionHeld } from "./submission.ts";
+import { findHalt, SubmissionHeld } from "./submission-service.ts";
 
-export { InDoubt, isOpen, type PaymentDeps, shortenWaits } from "./steps.ts";
+export { InDoubt, isOpen, type PaymentDeps, shortenWaits } from "./step-service.ts";
 
 /** How often, and how many times, somebody who waits for the outcome looks whether another has found it out. */
 const LOOK = { every: 250, times: 12 };

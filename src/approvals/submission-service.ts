@@ -5,7 +5,7 @@ import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { LeaseLost } from "./booking.ts";
 import { isDisputed } from "./escrow-store.ts";
-import { type Attempt, leaseEnd, type PaymentDeps, pass } from "./steps.ts";
+import { type Attempt, leaseEnd, type PaymentDeps, pass } from "./step-service.ts";
 
 /** Why an attempt may not be submitted (docs/contract.md §8). Paused: it waits. Frozen: it is cancelled. */
 export type Halt = "paused" | "frozen";

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
-import { sendRefusalOf } from "./declines.ts";
+import { sendRefusalOf } from "./decline-rules.ts";
 import type { Outgoing, Sent, SentFilter, SentRecord, SentState } from "./processor.ts";
 import * as books from "./sandbox-outgoing-store.ts";
 

@@ -19,14 +19,14 @@ import {
 } from "../passkeys/presence-service.ts";
 import { linkDecision } from "../receipts/service.ts";
 import { type Actor, holdActor, type NewToken, renewSession } from "../sign-in/service.ts";
-import { type Begun, beginAction } from "./attempt.ts";
+import { advanceAll, driveNewPayment, type PaymentDeps } from "./advance-service.ts";
+import { type Begun, beginAction } from "./attempt-service.ts";
 import { approvalEvent } from "./booking.ts";
 import { atBoundary } from "./boundaries.ts";
 import { putChallenge, takeChallenge } from "./challenge-store.ts";
 import * as store from "./human-store.ts";
-import { advanceAll, driveNewPayment, type PaymentDeps } from "./payment.ts";
-import { mailOtherDeciders, readSigning } from "./second-signer.ts";
-import { payingSource } from "./source.ts";
+import { mailOtherDeciders, readSigning } from "./second-signer-service.ts";
+import { payingSource } from "./source-rules.ts";
 
 /**
  * The human who decides, by what name and from where, what proves that they are there, and whom to tell of the session's

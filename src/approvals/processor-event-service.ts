@@ -7,9 +7,9 @@ import type { TopUpKey } from "../billing/top-up-service.ts";
 import { readClock } from "../database/clock.ts";
 import { isUuid } from "../lib/ids.ts";
 import { addSeconds, DAY_SECONDS, HOUR_SECONDS } from "../lib/time.ts";
-import { advancePayment, isOpen, type PaymentDeps } from "./payment.ts";
-import { bookReturn } from "./returns.ts";
-import { bookReversals } from "./reversals.ts";
+import { advancePayment, isOpen, type PaymentDeps } from "./advance-service.ts";
+import { bookReturn } from "./return-booking.ts";
+import { bookReversals } from "./reversal-booking.ts";
 
 export type ProcessorEventDeps = PaymentDeps & { logger: Logger };
 

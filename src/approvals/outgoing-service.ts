@@ -1,4 +1,4 @@
-import { sendRefusalOf } from "../billing/declines.ts";
+import { sendRefusalOf } from "../billing/decline-rules.ts";
 import * as payments from "../billing/payment-service.ts";
 import type { Outgoing, SentRecord } from "../billing/processor.ts";
 import { readClock } from "../database/clock.ts";
@@ -13,9 +13,9 @@ import {
   type PaymentDeps,
   pass,
   step,
-} from "./steps.ts";
+} from "./step-service.ts";
 import { hasLapsed } from "./store.ts";
-import { type Halt, SubmissionHeld, submitOutgoing } from "./submission.ts";
+import { type Halt, SubmissionHeld, submitOutgoing } from "./submission-service.ts";
 
 /** The processor keeps its keys for a day. What is sent again under one that it has forgotten would move money twice. */
 const KEY_KEPT_SECONDS = 23 * 60 * 60;

@@ -4,16 +4,16 @@ import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { Problem } from "../lib/problems.ts";
 import { SECOND } from "../lib/time.ts";
-import { refusalOf } from "./declines.ts";
+import { refusalOf } from "./decline-rules.ts";
 import type { CardForm, IntentRecord, IntentState, Processor, Refusal, Reversal } from "./processor.ts";
-import { stripeCheckout } from "./stripe-checkout.ts";
+import { stripeCheckout } from "./stripe-checkout-client.ts";
 import {
   composePayout,
   composeRefund,
   stripePayouts,
   stripeRefunds,
   transferGroup,
-} from "./stripe-outgoing.ts";
+} from "./stripe-outgoing-client.ts";
 import * as store from "./stripe-store.ts";
 import {
   accountOf,

@@ -5,13 +5,13 @@ import { holdMilestone } from "../contracts/service.ts";
 import type { Trx } from "../database/connection.ts";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
-import { bookCredits } from "./book-credits.ts";
-import { settleEnd, writeRefund } from "./book-refund.ts";
 import type { AnyEvent } from "./booking.ts";
+import { bookCredits } from "./credit-booking.ts";
 import * as store from "./human-store.ts";
+import { settleEnd, writeRefund } from "./refund-booking.ts";
 import { insertCreditSignatures, insertPaymentSignatures } from "./second-signer-store.ts";
-import { payingSource } from "./source.ts";
-import { newLease } from "./steps.ts";
+import { payingSource } from "./source-rules.ts";
+import { newLease } from "./step-service.ts";
 
 /** The signatures that an action is carried out for. */
 export type Signatures = readonly { userId: string; digest: Buffer }[];

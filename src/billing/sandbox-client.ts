@@ -2,11 +2,11 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
-import { refusalOf } from "./declines.ts";
+import { refusalOf } from "./decline-rules.ts";
 import type { IntentRecord, IntentState, Processor } from "./processor.ts";
-import { sandboxCheckout } from "./sandbox-checkout.ts";
+import { sandboxCheckout } from "./sandbox-checkout-client.ts";
 import { findSession, paySession, type SessionRow } from "./sandbox-checkout-store.ts";
-import { sandboxPayouts, sandboxRefunds } from "./sandbox-outgoing.ts";
+import { sandboxPayouts, sandboxRefunds } from "./sandbox-outgoing-client.ts";
 import * as books from "./sandbox-store.ts";
 import type { Charge } from "./schemas.ts";
 

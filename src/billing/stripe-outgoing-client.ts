@@ -1,6 +1,6 @@
 import type Stripe from "stripe";
 import { SECOND } from "../lib/time.ts";
-import { sendRefusalOf } from "./declines.ts";
+import { sendRefusalOf } from "./decline-rules.ts";
 import type { Outgoing, Payout, Refund, SendRequest, Sent, SentRecord, SentState } from "./processor.ts";
 import { accountOf, assertObject, idOf, isKeyTaken, isRejection, PAGE, PATIENT } from "./stripe-wire.ts";
 

@@ -1,11 +1,20 @@
-import { refusalOf } from "../billing/declines.ts";
+import { refusalOf } from "../billing/decline-rules.ts";
 import { endLostIntent, listLost, searchIntentsOf, searchLostIntents } from "../billing/lost-service.ts";
 import type * as payments from "../billing/payment-service.ts";
 import type { IntentRecord, IntentState } from "../billing/processor.ts";
 import { SECOND } from "../lib/time.ts";
-import { type Attempt, InDoubt, KEYS_A_TURN, keyOf, OPEN, type PaymentDeps, pass, step } from "./steps.ts";
+import {
+  type Attempt,
+  InDoubt,
+  KEYS_A_TURN,
+  keyOf,
+  OPEN,
+  type PaymentDeps,
+  pass,
+  step,
+} from "./step-service.ts";
 import { hasLapsed } from "./store.ts";
-import { type Halt, SubmissionHeld, submitAttempt } from "./submission.ts";
+import { type Halt, SubmissionHeld, submitAttempt } from "./submission-service.ts";
 
 /** How long a request lasts at most that looks for what was lost, in milliseconds: the sweep looks on without it. */
 const SEARCH_WITHIN = 10 * SECOND;

@@ -1,5 +1,5 @@
 import { refundToCredits } from "../billing/credit-service.ts";
-import { goesToCredits } from "../billing/declines.ts";
+import { goesToCredits } from "../billing/decline-rules.ts";
 import * as payments from "../billing/payment-service.ts";
 import { endContract, type HeldMilestone, holdMilestone, refundMilestone } from "../contracts/service.ts";
 import type { Db, Trx } from "../database/connection.ts";
