@@ -27,16 +27,16 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     file: "src/approvals/funding-rules.ts",
-    find: "const lapsed = !row.approvalExecuting && row.approvalExpiresAt <= row.now;",
-    replace: "const lapsed = false;",
-    test: "test/concurrency/lapse-races.test.ts",
+    find: "const expired = !row.approvalExecuting && row.approvalExpiresAt <= row.now;",
+    replace: "const expired = false;",
+    test: "test/concurrency/expiry-races.test.ts",
     title: "flips once, with one event and one successor",
   },
   {
     file: "src/approvals/service.ts",
     find: "    await appendEvents(trx, accountId, ended.map(toExpiredEvent), now);\n",
     replace: "",
-    test: "test/concurrency/lapse-races.test.ts",
+    test: "test/concurrency/expiry-races.test.ts",
     title: "is flipped once by sweeps at once",
   },
   {

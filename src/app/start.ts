@@ -6,7 +6,7 @@ import { TokenUses } from "../accounts/token-use-service.ts";
 import { sweepUnclaimed } from "../agent-auth/jobs.ts";
 import type { PaymentDeps } from "../approvals/advance-service.ts";
 import type { BoundaryObserver } from "../approvals/boundaries.ts";
-import { alertInDoubt, sweepDuePayments, sweepLapsedApprovals, sweepLostIntents } from "../approvals/jobs.ts";
+import { alertInDoubt, sweepDuePayments, sweepExpiredApprovals, sweepLostIntents } from "../approvals/jobs.ts";
 import { sendApprovalMails } from "../approvals/mail-service.ts";
 import { forgetProcessorEvents, sweepProcessorEvents } from "../approvals/processor-event-service.ts";
 import type { Processor, ProcessorName } from "../billing/processor.ts";
@@ -161,7 +161,7 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
     every(10 * MINUTE, "ended sessions", logger, () => forgetEnded(db)),
     every(10 * MINUTE, "answered challenges", logger, () => forgetChallenges(db)),
     every(5 * SECOND, "mail about approvals", logger, () => sendApprovalMails({ db, config })),
-    every(5 * SECOND, "expired approvals", logger, () => sweepLapsedApprovals(db)),
+    every(5 * SECOND, "expired approvals", logger, () => sweepExpiredApprovals(db)),
     every(MINUTE, "lost payments", logger, () => sweepLostIntents(deps, logger)),
     every(5 * SECOND, "due payments", logger, () => sweepDuePayments(deps, logger)),
     every(5 * SECOND, "due top-ups", logger, () => sweepDueTopUps(deps, logger)),

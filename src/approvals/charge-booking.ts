@@ -16,8 +16,8 @@ import {
 import * as store from "./store.ts";
 
 /**
- * Books a charge that has moved money: milestone, invoice, ledger, approval, events, receipt, all in one transaction. Money
- * that succeeded is always booked (docs/contract.md §1).
+ * Books a charge that succeeded: milestone, invoice, ledger, approval, events and receipt in one transaction. Money
+ * that has moved is always booked (docs/contract.md §1).
  * @throws LeaseLost
  */
 export async function bookCharge(db: Db, payment: payments.PaymentRow, leaseId: string): Promise<void> {
@@ -27,7 +27,7 @@ export async function bookCharge(db: Db, payment: payments.PaymentRow, leaseId: 
     const milestone = await holdMilestone(trx, accountId, milestoneId);
     const invoiceId = await payments.readOpenInvoice(trx, accountId, approvalId);
     await fundMilestone(trx, accountId, milestone, invoiceId, now);
-    // More is held under the contract now than the page of a pending contract end showed.
+    // The page of a pending contract end showed less held money than there is now.
     const ended = await store.endPending(trx, accountId, { endOf: milestone.contractId }, changed(now));
     await store.confirmExecuted(
       trx,

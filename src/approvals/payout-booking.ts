@@ -17,7 +17,7 @@ import {
 import * as store from "./store.ts";
 
 /**
- * Books a payout that has gone out: the milestone is paid, and nothing is held for it any more. All in one transaction.
+ * Books a payout that succeeded: the milestone is paid and no money is held for it. One transaction.
  * @throws LeaseLost
  */
 export async function bookPayout(db: Db, payment: payments.PaymentRow, leaseId: string): Promise<void> {

@@ -269,10 +269,10 @@ async function explain(
 }
 
 const PRESENCE_PROBLEMS: ReadonlySet<string> = new Set([
-  "presence_lapsed",
+  "presence_expired",
   "passkey_required",
   "passkey_refused",
-  "challenge_lapsed",
+  "challenge_expired",
 ]);
 
 /**
