@@ -6,7 +6,12 @@ import { TokenUses } from "../accounts/token-use-service.ts";
 import { sweepUnclaimed } from "../agent-auth/jobs.ts";
 import type { PaymentDeps } from "../approvals/advance-service.ts";
 import type { BoundaryObserver } from "../approvals/boundaries.ts";
-import { alertInDoubt, sweepDuePayments, sweepExpiredApprovals, sweepLostIntents } from "../approvals/jobs.ts";
+import {
+  alertInDoubt,
+  sweepDuePayments,
+  sweepExpiredApprovals,
+  sweepLostIntents,
+} from "../approvals/jobs.ts";
 import { sendApprovalMails } from "../approvals/mail-service.ts";
 import { forgetProcessorEvents, sweepProcessorEvents } from "../approvals/processor-event-service.ts";
 import type { Processor, ProcessorName } from "../billing/processor.ts";
@@ -48,7 +53,7 @@ export type Parts = { serve: boolean; work: boolean };
 
 /** What no setting can say. */
 export type StartOptions = {
-  /** Aborted when the process is told to stop: what has been started by then ends, and nothing more begins. */
+  /** Aborted when the process must stop: started work ends, and none begins. */
   stopping?: AbortSignal | undefined;
   /** Told of every write and call of a payment: the tests end the process there. */
   boundaries?: BoundaryObserver | undefined;

@@ -147,7 +147,7 @@ function approvalMail(
       line`Hello,`,
       one ? line`An agent asks you to:` : line`Agents ask you to:`,
       ...lines,
-      line`Nothing moves unless you sign in, read the terms and confirm. What nobody confirms expires by itself.`,
+      line`Nothing moves unless you sign in, read the terms and confirm. A request that no one confirms expires.`,
       own(one ? `${publicUrl}/approvals/${waiting[0]?.id}` : `${publicUrl}/approvals`),
     ],
   };

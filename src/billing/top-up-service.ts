@@ -117,7 +117,7 @@ async function createTopUp(
 
 function whoAsked(asker: TopUpAsker) {
   if (asker.kind === "token") return line`The API key ${named(asker.name)} (${own(asker.preview)})`;
-  return asker.kind === "person" ? named(asker.name) : line`Somebody`;
+  return asker.kind === "person" ? named(asker.name) : line`Someone`;
 }
 
 /**

@@ -368,7 +368,7 @@ export function badField(field: string, message: string): Problem {
   return new Problem("bad_request", { field }, message);
 }
 
-/** 503 for whoever asks or confirms while the operator has paused all payments (docs/contract.md §8). */
+/** 503 for requests and confirmations while the operator has paused all payments (docs/contract.md §8). */
 export function paymentsPaused(): Problem {
   return new Problem("payments_paused", { retryAfterSeconds: PAUSED_RETRY_SECONDS });
 }

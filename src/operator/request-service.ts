@@ -50,7 +50,7 @@ export async function askRelease(
 }
 
 /**
- * The same for a contract's end, which needs nobody where no money is held.
+ * The same for a contract's end, which needs no approval if no money is held.
  * @throws Problem account_frozen, and as `requestEnd`
  */
 export async function askEnd(

@@ -123,7 +123,7 @@ function inviteRoute(app: App, deps: MemberPageDeps): void {
       setCookie(reply, invited.cookie);
       const secret = invited.value;
       if (secret === PENDING) return reply.redirect(`${MEMBERS}?said=second`, 303);
-      // Where mail goes out, only its reader gets the link: so whoever accepts has that mailbox.
+      // If the service sends mail, only the mail contains the link, so the person who accepts has that mailbox.
       if (deps.config.smtpUrl !== undefined || deps.config.demo)
         return reply.redirect(`${MEMBERS}?said=invited`, 303);
       const page = invitedPage(draft, `${deps.config.publicUrl}/invite?token=${secret}`);
