@@ -6,12 +6,12 @@ import { shortenWaits } from "../../src/app/waits.ts";
 import {
   alertInDoubt,
   sweepDuePayments,
-  sweepLapsedApprovals,
+  sweepExpiredApprovals,
   sweepLostIntents,
 } from "../../src/approvals/jobs.ts";
 import { sendApprovalMails } from "../../src/approvals/mail-service.ts";
-import { forgetProcessorEvents, sweepProcessorEvents } from "../../src/approvals/processor-events.ts";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { forgetProcessorEvents, sweepProcessorEvents } from "../../src/approvals/processor-event-service.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { sweepDueTopUps } from "../../src/billing/top-up-jobs.ts";
 import { extendOperatorFeed } from "../../src/events/operator-service.ts";
 import { sweepOldEvents } from "../../src/events/jobs.ts";
@@ -133,7 +133,7 @@ async function sweepEverything({ service, recorder }: Grown): Promise<void> {
     "ended sessions": () => forgetEnded(db),
     "answered challenges": () => forgetChallenges(db),
     "mail about approvals": () => sendApprovalMails({ db, config }),
-    "expired approvals": () => sweepLapsedApprovals(db),
+    "expired approvals": () => sweepExpiredApprovals(db),
     "lost payments": () => sweepLostIntents(deps, logger),
     "due payments": () => sweepDuePayments(deps, logger),
     "due top-ups": () => sweepDueTopUps(deps, logger),
