@@ -166,6 +166,7 @@ const refunds = [
     foreign key (account_id, milestone_id) references milestones (account_id, id)
   )`,
   `create index refunds_of_approval on refunds (account_id, approval_id)`,
+  `create index refunds_newest on refunds (account_id, created_at desc)`,
   `create trigger refunds_kept before update or delete on refunds
     for each row execute function refuse_change()`,
   `create trigger refunds_emptied before truncate on refunds

@@ -18,8 +18,10 @@ export async function insertAct(
 export async function listAccountsWithActs(db: Db, mailedBefore: Date, limit: number): Promise<string[]> {
   const { rows } = await sql<{ accountId: string }>`
     select a.account_id as "accountId" from (select distinct account_id from token_acts) t
-    join accounts a on a.account_id = t.account_id
-    where a.acts_mailed_at is null or a.acts_mailed_at <= ${mailedBefore}
+    cross join lateral (
+      select a.account_id from accounts a
+      where a.account_id = t.account_id and (a.acts_mailed_at is null or a.acts_mailed_at <= ${mailedBefore}) offset 0
+    ) a
     limit ${limit}`.execute(db);
   return rows.map(({ accountId }) => accountId);
 }

@@ -2,7 +2,9 @@ import pg from "pg";
 import { TOKEN_PREFIX } from "../../src/accounts/gate.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { SCOPES } from "../../src/lib/scopes.ts";
+import { keyIdOf } from "../../src/lib/sealed.ts";
 import { newSecret } from "../../src/lib/secrets.ts";
+import { SECRETS_KEY } from "../support/service.ts";
 
 /** The operator's id of the account that holds half of everything. */
 export const WHALE = "whale";
@@ -53,8 +55,8 @@ const STATEMENTS = [
    from generate_series(0, $n / 10 - 1) i`,
   `insert into invitations (account_id, id, member_id, digest, created_at, expires_at, used_at)
    select ACCOUNT, pg_temp.id('invitation', i, now()), pg_temp.id('member', i, pg_temp.at(i, $n / 10)),
-     pg_temp.digest('invitation-' || i), now() - interval '50 days', now() - interval '49 days',
-     now() - case when i < 4 then interval '49 days' else interval '8 days' end
+     pg_temp.digest('invitation-' || i), now() - interval '60 days',
+     now() - case when i < 4 then interval '49 days' else interval '8 days' end, null
    from generate_series(0, $n / 10 - 1) i`,
   `insert into contracts (account_id, id, title, job_id, payment_type, status, freelancer_user_id, freelancer_name,
      payout_account, created_at, updated_at)
@@ -147,10 +149,10 @@ const STATEMENTS = [
    from generate_series(0, $n - 1) i`,
   `insert into webhooks (account_id, id, url, origin, event_types, user_id, maker_name, secret, secret_key_id, created_at)
    select account_id, account_id, 'https://example.com/hook', 'https://example.com', '{approval.confirmed}', 'user-1', 'Ada',
-     'secret', '1', now() from accounts`,
+     'secret', $key, now() from accounts`,
   `insert into webhook_deliveries (account_id, id, webhook_id, event_number, event_type, body, status, attempts, created_at, resolved_at)
    select account_id, pg_temp.id('delivery', number, created_at), account_id, number, type, '{}', 'DELIVERED', 1,
-     now() - case when number < 4 then interval '40 days' else interval '5 days' end, now() from events`,
+     now() - case when account_id = $whale and number < 4 then interval '40 days' else interval '5 days' end, now() from events`,
   `insert into mails (id, recipient, subject, body, urgent, created_at, due_at, give_up_at, attempts, sent_at)
    select md5('mail-' || i)::uuid, 'person@example.com', 'Hello', 'Hello', false, now(), now(), now(), 1, now() - case when i < 4 then interval '9 days' else interval '0' end
    from generate_series(0, $n - 1) i`,
@@ -177,6 +179,7 @@ export async function growDatabase(url: string, n: number): Promise<{ token: str
         .replaceAll("$whale", `'${WHALE_ID}'`)
         .replaceAll("$others", String(Math.max(n / 100, 20)))
         .replaceAll("$contracts", String(n / 10))
+        .replaceAll("$key", `'${keyIdOf(SECRETS_KEY)}'`)
         .replaceAll("$n", String(n));
       rows += (await client.query(text)).rowCount ?? 0;
     }

