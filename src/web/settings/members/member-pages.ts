@@ -9,7 +9,7 @@ import { PASSKEY_SCRIPT, type Prover, presenceScript } from "../../kit/presence.
 import { signedForm, signingField, signingNeedsScript } from "../../kit/signing.ts";
 import { mentioned, named } from "../../kit/wording.ts";
 import { madeWebhooks } from "../webhooks/webhook-pages.ts";
-import { PENDING_NOTICES, type PendingView, pendingRows } from "./pending-pages.ts";
+import { PENDING_NOTICES, type PendingView, pendingRows } from "../changes/pending-pages.ts";
 import { UPGRADE_NOTICES, type UpgradeView, upgradeRows } from "./upgrade-pages.ts";
 
 export const MEMBERS = "/settings/members";
