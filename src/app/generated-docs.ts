@@ -37,6 +37,7 @@ const BY_PEOPLE: readonly ProblemName[] = [
   "own_passkey_required",
   "second_person_missing",
   "second_decider_missing",
+  "amount_untyped",
   "top_up_ended",
 ];
 /** Problems that only calls of the operator's API meet. */

@@ -25,7 +25,7 @@ import { atBoundary } from "./boundaries.ts";
 import { putChallenge, takeChallenge } from "./challenge-store.ts";
 import * as store from "./human-store.ts";
 import { advanceAll, driveNewPayment, type PaymentDeps } from "./payment.ts";
-import { mailOtherDeciders, readSigning } from "./second-signer.ts";
+import { isAmountTyped, mailOtherDeciders, readSigning } from "./second-signer.ts";
 import { payingSource } from "./source.ts";
 
 /**
@@ -47,8 +47,11 @@ export type Presence =
 
 type ApprovalKey = { accountId: string; approvalId: string };
 
-/** What the page showed: which decision, the nonce that it drew, and the digest that it was bound to. */
-export type Signed = { nonce: string; digest: Buffer };
+/**
+ * What the page showed: which decision, the nonce that it drew, and the digest that it was bound to.
+ * `untypedBelowCents`: the operator's amount from which the person types it, where they did not; absent: they did.
+ */
+export type Signed = { nonce: string; digest: Buffer; untypedBelowCents?: number | undefined };
 
 /** The statement that a decision would sign now. */
 export function statementOf(
@@ -111,7 +114,8 @@ export async function issueChallenge(
  * moves the money (docs/contract.md §1, docs/design.md Paying). Returns when the outcome is known, or known to be open. Where two
  * people must sign, the first signature is kept and nothing else happens; the same person's next one changes nothing.
  * @throws Problem not_found, not_permitted, presence_lapsed, passkey_required, passkey_refused, challenge_lapsed,
- * statement_stale, already_decided, payment_in_progress, payment_disputed, payments_paused, account_frozen
+ * statement_stale, amount_untyped, already_decided, payment_in_progress, payment_disputed, payments_paused,
+ * account_frozen
  */
 export async function confirmApproval(
   deps: PaymentDeps,
@@ -151,6 +155,9 @@ async function writeConfirmation(
   if (!canPay(row)) throw new Problem("statement_stale");
   const statement = statementOf(row, "confirm", signed.nonce);
   assertUnchanged(row, statement, signed);
+  const { untypedBelowCents } = signed;
+  if (untypedBelowCents !== undefined && (await isAmountTyped(trx, row, untypedBelowCents)))
+    throw new Problem("amount_untyped");
   const { required, first } = await readSigning(trx, row, statement);
   if (first?.userId === userId) return {};
   await sign(trx, row, statement, decider, signed, required);

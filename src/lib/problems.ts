@@ -234,6 +234,12 @@ const catalogue = {
     "In this account two people must agree to this change, and you’re the only one so far. Ask the operator of this service to invite another owner or approver. Then your consent to them is enough.",
     true,
   ],
+  amount_untyped: [
+    409,
+    "CONFLICT",
+    "Nothing was confirmed. Other payments of this account were confirmed meanwhile, so type the amount to confirm this one.",
+    true,
+  ],
   second_decider_missing: [
     409,
     "CONFLICT",

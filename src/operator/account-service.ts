@@ -3,7 +3,7 @@ import type { Act } from "../audit/service.ts";
 import { makeDue } from "../billing/payment-service.ts";
 import { makeTopUpsDue } from "../billing/top-up-service.ts";
 import { readClock } from "../database/clock.ts";
-import type { Db, Trx } from "../database/connection.ts";
+import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { accountKey, isExternalId } from "../lib/ids.ts";
 import { centsToDollars, formatAmount } from "../lib/money.ts";
@@ -54,7 +54,7 @@ export async function putAccount(
     );
     const before = change.before && toAccountValues(change.before);
     const entry = { subject: { kind: "account", id }, before, after: toAccountValues(change.after) };
-    if (entry.after.coSign === "passkey" && before?.coSign !== "passkey") 
+    if (entry.after.coSign === "passkey" && before?.coSign !== "passkey")
       await assertOwnerHasPasskey(trx, accountId);
     if (entry.after.frozen && before?.frozen === false) {
       await makeDue(trx, { accountId }, now);

@@ -30,7 +30,9 @@ export function describeChange({ subject, from, to }: ChangeTerms): ValueChange[
     const same = before === undefined || before === value;
     if (same && subject.kind === "account") return [];
     const said = words ?? String;
-    return [{ label, from: same ? undefined : said(before), to: said(value), userSupplied: words === undefined }];
+    return [
+      { label, from: same ? undefined : said(before), to: said(value), userSupplied: words === undefined },
+    ];
   });
 }
 

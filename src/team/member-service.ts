@@ -12,7 +12,6 @@ import type { AuditAction } from "../audit/schemas.ts";
 import { byPerson, type NewEntry, recordAudit } from "../audit/service.ts";
 import type { Trx } from "../database/connection.ts";
 import type { MemberRole } from "../database/schema.ts";
-import type { Origin } from "../lib/origin.ts";
 import { Problem } from "../lib/problems.ts";
 import { type Mail, queueMail } from "../mail/service.ts";
 import type { SessionDeps } from "../passkeys/session-deps.ts";
@@ -20,8 +19,8 @@ import type { Act, Signature } from "../passkeys/signed-act-service.ts";
 import { inviteMail, memberInvitedMail, memberRemovedMail, roleChangedMail } from "./mails.ts";
 import {
   type Account,
-  asOwner,
   askSecond,
+  asOwner,
   type Done,
   type Owner,
   PENDING,

@@ -63,4 +63,3 @@ export async function askSecond(
   await askForSecondPerson(trx, config, asked, now);
   return true;
 }
-

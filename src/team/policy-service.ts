@@ -9,8 +9,8 @@ import type { SessionDeps } from "../passkeys/session-deps.ts";
 import type { Act, Signature } from "../passkeys/signed-act-service.ts";
 import {
   type Account,
-  asOwner,
   askSecond,
+  asOwner,
   type Done,
   type Owner,
   PENDING,
@@ -57,7 +57,11 @@ export async function changePolicy(
 }
 
 /** Changes the policy, in the transaction of the last person who must agree. */
-export async function changePolicyNow(step: Step, deps: SessionDeps, { from, to }: PolicyChange): Promise<void> {
+export async function changePolicyNow(
+  step: Step,
+  deps: SessionDeps,
+  { from, to }: PolicyChange,
+): Promise<void> {
   const { trx, now, owner: by, account, origin, proof } = step;
   const { accountId, accountName } = account;
   if (to.coSign === "passkey" && from.coSign !== "passkey") {

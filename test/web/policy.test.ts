@@ -211,7 +211,10 @@ describe("where two people sign large payments", () => {
     const team = await begin({ secondSignerFromUsd: 500 });
     const sent = await change(team.owner, { second_from: "499.99", typed_from: "10" });
     expect(sent.headers.location).toContain("changed");
-    expect(await policyOf(team)).toMatchObject({ secondSignerFromCents: 49_999, amountTypedFromCents: 1_000 });
+    expect(await policyOf(team)).toMatchObject({
+      secondSignerFromCents: 49_999,
+      amountTypedFromCents: 1_000,
+    });
   });
 
   test("a change that was asked for under an earlier policy is not carried out", async () => {

@@ -12,8 +12,8 @@ import { decideChange, pendingAct } from "../../../team/second-person-service.ts
 import { accountOf, manages } from "../../kit/memberships.ts";
 import { findActing, setCookie } from "../../kit/signing.ts";
 import { show } from "../../kit/site.ts";
-import { Credential } from "../security/passkey-routes.ts";
 import { invitedPage } from "../members/member-pages.ts";
+import { Credential } from "../security/passkey-routes.ts";
 import type { PendingView } from "./pending-pages.ts";
 
 const Params = Type.Object({ accountId: Type.String({ format: "uuid" }), changeId: Type.String() });

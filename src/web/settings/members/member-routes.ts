@@ -26,6 +26,7 @@ import { accountOf } from "../../kit/memberships.ts";
 import { absentFault, proverOf } from "../../kit/presence.ts";
 import { findActing, setCookie } from "../../kit/signing.ts";
 import { show } from "../../kit/site.ts";
+import { viewPending } from "../changes/pending-routes.ts";
 import {
   draftOf,
   faultIn,
@@ -48,7 +49,6 @@ import {
   PASSWORD_FIELD,
   removePage,
 } from "./member-pages.ts";
-import { viewPending } from "../changes/pending-routes.ts";
 import { viewUpgrades } from "./upgrade-routes.ts";
 
 const Query = Type.Object({ said: Type.Optional(Type.Unsafe<unknown>({})) });

@@ -2,12 +2,12 @@ import type { MemberRow } from "../../../accounts/member-service.ts";
 import type { Policy } from "../../../accounts/policy-service.ts";
 import type { Billing, CoSign } from "../../../database/schema.ts";
 import { type Html, html } from "../../../lib/html.ts";
-import { PENDING_NOTICES, type PendingView, pendingRows } from "../changes/pending-pages.ts";
 import { choice, type Fault, faultSummary, field, hiddenField, notice } from "../../kit/forms.ts";
 import type { Page } from "../../kit/layout.ts";
 import { PASSKEY_SCRIPT, type Prover, presenceScript } from "../../kit/presence.ts";
 import { signedForm, signingField, signingNeedsScript } from "../../kit/signing.ts";
 import { amount, mentioned } from "../../kit/wording.ts";
+import { PENDING_NOTICES, type PendingView, pendingRows } from "../changes/pending-pages.ts";
 import { draftOf, type PolicyDraft, policyFields, shownOf } from "./policy-form.ts";
 
 export const POLICY = "/settings/policy";
