@@ -72,8 +72,8 @@ export function policyPage(
         html`<p class="notice wrong" role="alert"><b>Nothing was changed.</b> Someone else changed the policy after you opened this page.
         It’s shown below as it is now. Check it and choose again.</p>`
       }
-      <p>What it takes to confirm a payment, and what pays for it. The amounts count everything that was confirmed in the account
-        within 24 hours. A request keeps the stricter rule: the one from when it was made, or the one when it’s confirmed.</p>
+      <p>What it takes to confirm a payment. The amounts count everything confirmed in the account within 24 hours. Requests that
+        are pending when a rule on passkeys or a second person is loosened keep the stricter rule.</p>
       ${sections.map((section) => account(human, section, sections.length > 1, fault))}`,
   };
 }
@@ -82,6 +82,7 @@ function account(human: Prover, section: PolicySection, several: boolean, fault:
   const { accountName, pending, changing } = section;
   return html`${several && html`<h2>${mentioned(accountName)}</h2>`}
       ${pendingRows(human, pending)}
+      ${pending.length > 0 && html`<h3>The policy now</h3>`}
       ${changing === undefined ? readOnly(section) : form(human, section, changing, fault)}`;
 }
 
@@ -123,8 +124,8 @@ function form(
           label: "Type the amount from, in dollars",
           value: typed_from,
           maxLength: 20,
-          hint: html`From this sum in 24 hours on, a person types the amount before they confirm. At most
-            ${amount(mostTypedCents, "usd")}, the operator’s amount. Empty: that amount.`,
+          hint: html`Once the account has confirmed this much, the amount is typed before it’s confirmed. Leave it empty for
+            ${amount(mostTypedCents, "usd")}, the operator’s amount and the most it can be.`,
         })}
         ${field({
           ...input,
@@ -133,7 +134,7 @@ function form(
           label: "Second person from, in dollars",
           value: second_from,
           maxLength: 20,
-          hint: html`From this sum in 24 hours on, two people must confirm. Empty: never.`,
+          hint: "Once the account has confirmed this much, two people must confirm. Leave it empty for never.",
         })}
         ${choice({ name: "billing", id: ids.billing, label: "Fundings are paid from", options: entries(BILLING), value: billing })}
         ${
@@ -142,8 +143,8 @@ function form(
           agrees.</p>`
         }
         ${signingField(human, signs, ids.password, fault)}
-        <button type="submit"${signs && " disabled"}>Save policy</button>
         <p class="quiet">The owners will be notified by email.</p>
+        <button type="submit"${signs && " disabled"}>Save policy</button>
       </form>`;
 }
 
@@ -152,7 +153,9 @@ function aboutPasskeys({ deciders: { all, withPasskey } }: PolicySection): Html 
   return html`With “Passkey only”, a password doesn’t confirm payments or change members. ${
     withPasskey === all
       ? "Everyone who can confirm has an active passkey."
-      : html`${withPasskey} of ${all} people who can confirm ${all === 1 ? "has" : "have"} an active passkey.
-            The others can’t confirm until they have one.`
+      : withPasskey === 0
+        ? html`Nobody who can confirm has an active passkey yet: an owner must <a href="/settings/security">add one</a> first.`
+        : html`${withPasskey} of ${all} people who can confirm have an active passkey. The others can’t confirm until they have
+            one.`
   }`;
 }
