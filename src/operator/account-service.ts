@@ -11,7 +11,7 @@ import { notFound } from "../lib/problems.ts";
 import { line, type MailLine, own } from "../mail/line.ts";
 import { assertOwnerHasPasskey } from "../passkeys/ownership-service.ts";
 import { mailOwners, recordAct } from "./act-service.ts";
-import { mergeAccount } from "./merge.ts";
+import { mergeAccount } from "./merge-rules.ts";
 import type { Account, AccountBody } from "./schemas.ts";
 
 export type OperatorDeps = { db: Db; config: { appName: string; publicUrl: string } };

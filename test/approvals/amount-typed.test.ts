@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { confirmApproval } from "../../src/approvals/decide.ts";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { confirmApproval } from "../../src/approvals/decision-service.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { createFixture, createMilestone } from "../support/fixtures.ts";
 import { createHuman } from "../support/humans.ts";

@@ -1,10 +1,15 @@
 import { randomUUID } from "node:crypto";
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
-import { confirmApproval, type Decider, declineApproval, statementOf } from "../../src/approvals/decide.ts";
+import {
+  confirmApproval,
+  type Decider,
+  declineApproval,
+  statementOf,
+} from "../../src/approvals/decision-service.ts";
 import { listForHuman } from "../../src/approvals/human-store.ts";
-import { readSigning } from "../../src/approvals/second-signer.ts";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { readSigning } from "../../src/approvals/second-signer-service.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import type { MemberRole } from "../../src/database/schema.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { NO_ORIGIN } from "../../src/lib/origin.ts";

@@ -8,7 +8,7 @@ import { PASSKEY_SCRIPT, type Prover, presenceScript } from "../../kit/presence.
 import { signedForm, signingField, signingNeedsScript } from "../../kit/signing.ts";
 import { amount, mentioned } from "../../kit/wording.ts";
 import { PENDING_NOTICES, type PendingView, pendingRows } from "../changes/pending-pages.ts";
-import { draftOf, type PolicyDraft, policyFields, shownOf } from "./policy-form.ts";
+import { draftOf, type PolicyDraft, policyFields, shownOf } from "./policy-forms.ts";
 
 export const POLICY = "/settings/policy";
 

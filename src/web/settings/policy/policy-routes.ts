@@ -18,7 +18,7 @@ import { absentFault, proverOf } from "../../kit/presence.ts";
 import { findActing, setCookie } from "../../kit/signing.ts";
 import { show } from "../../kit/site.ts";
 import { viewPending } from "../changes/pending-routes.ts";
-import { type PolicyDraft, PolicyForm, policyFields, policyOf, shownOf } from "./policy-form.ts";
+import { type PolicyDraft, PolicyForm, policyFields, policyOf, shownOf } from "./policy-forms.ts";
 import { POLICY, type PolicySection, policyPage } from "./policy-page.ts";
 
 const Query = Type.Object({ said: Type.Optional(Type.Unsafe<unknown>({})) });
