@@ -36,7 +36,7 @@ export type FakeStripe = {
   plan(fault: Fault): Planned;
   /** Puts this many cents of the platform's own into its balance, available at once; with a minus takes them out. */
   addBalance(cents: number): void;
-  /** Puts its clock forward: idempotency keys lapse, balances become available. */
+  /** Puts its clock forward: idempotency keys expire, balances become available. */
   advance(seconds: number): void;
   /** What the person does at their bank, whose page `next_action` names, without a browser. */
   answerBank(intentId: string, passed: boolean): void;
