@@ -91,7 +91,11 @@ function recording(deps: RequestDeps, { accountId, actor, name, origin }: Reques
   const act = { actor: byPerson({ userId: actor.userId, name }), origin };
   const onRequested: RequestDeps["onRequested"] = (trx, { id, type }, now) => {
     const subject = { kind: "approval", id };
-    return recordAudit(trx, { accountId, ...act, action: "approval_requested", subject, detail: { type } }, now);
+    return recordAudit(
+      trx,
+      { accountId, ...act, action: "approval_requested", subject, detail: { type } },
+      now,
+    );
   };
   return { ...deps, onRequested };
 }

@@ -109,7 +109,7 @@ async function createFunding(
       ? await inTransaction(db, record)
       : await inTurn(row.rootTokenId, () =>
           fundingStore.insertFundingApproval(db, accountId, { ...approval, ...CROWDED_FROM }),
-      ).catch(falseOnRollback);
+        ).catch(falseOnRollback);
   if (!created) return undefined;
   const { id, createdAt, expiresAt } = approval;
   return pendingFunding(

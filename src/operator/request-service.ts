@@ -56,13 +56,7 @@ export async function askEnd(
 ): Promise<EndAnswer> {
   await getContract(deps.db, accountId, contractId);
   const grant = await operatorGrant(deps, accountId);
-  const answer = await requestEnd(
-    recording(deps, accountId, act),
-    grant,
-    contractId,
-    act.actor,
-    act.origin,
-  );
+  const answer = await requestEnd(recording(deps, accountId, act), grant, contractId, act.actor, act.origin);
   if (answer === undefined) throw tokenGone();
   return answer;
 }

@@ -1,6 +1,6 @@
 import type Stripe from "stripe";
 import { sweepDuePayments } from "../../../src/approvals/jobs.ts";
-import { sweepProcessorEvents } from "../../../src/approvals/processor-events.ts";
+import { sweepProcessorEvents } from "../../../src/approvals/processor-event-service.ts";
 import {
   failRefund,
   listRefunds,

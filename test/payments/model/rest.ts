@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import { receiveProcessorEvent } from "../../../src/approvals/processor-events.ts";
+import { receiveProcessorEvent } from "../../../src/approvals/processor-event-service.ts";
 import { listRefunds, listTransfers } from "../../../src/billing/sandbox-outgoing-store.ts";
 import { newId } from "../../../src/lib/ids.ts";
 import { endContract } from "../../support/escrow.ts";

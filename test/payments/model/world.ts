@@ -1,5 +1,5 @@
 import { createLogger } from "../../../src/app/logger.ts";
-import type { ProcessorEventDeps } from "../../../src/approvals/processor-events.ts";
+import type { ProcessorEventDeps } from "../../../src/approvals/processor-event-service.ts";
 import type { Db } from "../../../src/database/connection.ts";
 import type { App } from "../../../src/http/app.ts";
 import { accountKey, newId } from "../../../src/lib/ids.ts";
