@@ -1,5 +1,6 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
+import { findFaults } from "../support/books.ts";
 import { count } from "../support/long.ts";
 import { findDisagreements, openStripeRails, SANDBOX } from "../support/rails.ts";
 import { arbitraryCommand, type Command, moveTo, play } from "./model/commands.ts";
@@ -17,11 +18,9 @@ const lanes = await Promise.all(
 );
 
 async function check(run: Run, left: boolean): Promise<void> {
-  const faults = [
-    ...(await findMoneyFaults(run, { left })),
-    ...(await findDisagreements(run.lane.db, run.lane.rails)),
-  ];
-  expect(faults).toEqual([]);
+  const { db, rails } = run.lane;
+  const all = await (left ? findDisagreements(db, rails) : findFaults(db, rails.books()));
+  expect([...(await findMoneyFaults(run, { left })), ...all]).toEqual([]);
 }
 
 async function checkRun(lane: Lane, setting: Setting, programs: readonly Command[][]): Promise<void> {

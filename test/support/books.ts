@@ -146,11 +146,14 @@ const FAULTS: Record<string, string> = {
       and e.type = 'approval.confirmed' and e.resource_id = v.id::text
     group by v.account_id, v.id, v.status
     having count(e.number) <> (v.status <> 'pending')::integer or bool_or(e.data->>'status' <> v.status)`,
-  "a milestone whose funding the feed does not tell exactly once": `
+  "a milestone whose funding, and each return of it, the feed does not tell exactly once": `
     select m.id from milestones m left join events e on e.account_id = m.account_id and e.resource_id = m.id
       and e.type = 'milestone.status_changed' and e.data->>'status' = 'ACTIVE_FUNDED'
     group by m.account_id, m.id, m.status
-    having count(e.number) <> (m.status in ('ACTIVE_FUNDED', 'PAID', 'REFUNDED'))::integer`,
+    having count(e.number) <> (m.status in ('ACTIVE_FUNDED', 'PAID', 'REFUNDED'))::integer + (
+      select count(*) from payments p
+      join reversals r on r.account_id = p.account_id and r.payment_id = p.id and r.kind = 'returned_payout'
+      where p.account_id = m.account_id and p.milestone_id = m.id)`,
   "a gap in a feed": `
     select account_id as id from (
       select h.account_id, e.number, h.last_event,

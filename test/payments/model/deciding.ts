@@ -61,10 +61,15 @@ async function untilDeath(
 const decide =
   (decision: Decision): Action =>
   async (run, fields) => {
-    if (run.approvals.length === 0) return;
-    // The newest are the likeliest to be pending.
-    const approvalId = pick([...run.approvals].reverse(), fields.which);
-    await decideNow(run, approvalId, decision, fields);
+    const pending = await run.lane.db
+      .selectFrom("approvals")
+      .where("account_id", "=", run.accountId)
+      .where("status", "=", "pending")
+      .select("id")
+      .orderBy("id", "desc")
+      .execute();
+    const ids = pending.length === 0 ? run.approvals : pending.map(({ id }) => id);
+    if (ids.length > 0) await decideNow(run, pick(ids, fields.which), decision, fields);
   };
 
 /** One person decides what the page would show now. */

@@ -49,7 +49,8 @@ const dispute: Action = async (run, { which }) => {
   run.note(`${charge.id} is disputed: ${run.stripe?.dispute(charge.id).id}`);
 };
 
-const closeDispute: Action = async (run, { which, on }) => {
+const closeDispute: Action = async (run, { which }) => {
+  const on = which % 2 === 0;
   const open = disputesOf(run).filter(({ status }) => status === "needs_response");
   if (open.length === 0) return;
   const { id } = pick(open, which);
@@ -127,12 +128,13 @@ async function deliverOne(run: Run, event: Stripe.Event, app: 0 | 1): Promise<vo
   };
   const { status } = await call(run.lane.apps[app], "POST", "/stripe/webhook", { body, headers });
   run.note(`event ${event.type} ${status}`);
+  run.delivered.add(event.id);
   if (status !== 200) throw new Error(`an event was answered ${status}`);
 }
 
-/** Delivers all of them; the sandbox, which sends none, is asked about what came back. */
+/** Delivers all that were not delivered yet. */
 export async function deliverAll(run: Run): Promise<void> {
-  for (const event of eventsOf(run)) await deliverOne(run, event, 0);
+  for (const event of eventsOf(run)) if (!run.delivered.has(event.id)) await deliverOne(run, event, 0);
 }
 
 /** Something goes wrong on the way to the processor, of the next request of this kind about the account. */
@@ -196,11 +198,11 @@ const sweepNow: Action = async (run) => {
 
 /** What happens at the processor, at banks, on the way, and by itself. */
 export const HAPPENING = {
-  dispute: { action: dispute, weight: 2 },
-  closeDispute: { action: closeDispute, weight: 3 },
-  refundThere: { action: refundThere, weight: 2 },
-  failRefundThere: { action: failRefundThere, weight: 2 },
-  reverse: { action: reverse, weight: 2 },
+  dispute: { action: dispute, weight: 5 },
+  closeDispute: { action: closeDispute, weight: 5 },
+  refundThere: { action: refundThere, weight: 4 },
+  failRefundThere: { action: failRefundThere, weight: 4 },
+  reverse: { action: reverse, weight: 5 },
   deliver: { action: deliver, weight: 10 },
   spoil: { action: spoil, weight: 3 },
   changeCard: { action: changeCard, weight: 3 },

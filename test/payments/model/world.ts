@@ -62,6 +62,7 @@ export class Run {
   readonly topUps: string[] = [];
   readonly history: string[] = [];
   readonly faults: Planned[] = [];
+  readonly delivered = new Set<string>();
   /** How many of the processor's events are older than this run. */
   readonly eventsBefore: number;
   #made = 0;
