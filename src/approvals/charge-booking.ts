@@ -1,7 +1,7 @@
 import * as payments from "../billing/payment-service.ts";
 import { fundMilestone, holdMilestone } from "../contracts/service.ts";
 import type { Db } from "../database/connection.ts";
-import { inTransaction } from "../database/transaction.ts";
+import { inTransaction, together } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { newId } from "../lib/ids.ts";
 import { linkDecision } from "../receipts/service.ts";
@@ -23,27 +23,28 @@ import * as store from "./store.ts";
 export async function bookCharge(db: Db, payment: payments.PaymentRow, leaseId: string): Promise<void> {
   const { accountId, approvalId, milestoneId, amountCents, currency } = payment;
   await inTransaction(db, async (trx) => {
-    const now = await payments.readClockAfter(trx, payment);
-    const milestone = await holdMilestone(trx, accountId, milestoneId);
-    const invoiceId = await payments.readOpenInvoice(trx, accountId, approvalId);
-    await fundMilestone(trx, accountId, milestone, invoiceId, now);
-    // The page of a pending contract end showed less held money than there is now.
-    const ended = await store.endPending(trx, accountId, { endOf: milestone.contractId }, changed(now));
-    await store.confirmExecuted(
-      trx,
-      accountId,
-      approvalId,
-      { invoiceId, paymentIntentId: payment.intentId },
-      now,
+    const [now, milestone, invoiceId] = await together(
+      payments.readClockAfter(trx, payment),
+      holdMilestone(trx, accountId, milestoneId),
+      payments.readOpenInvoice(trx, accountId, approvalId),
     );
-    await decidePayment(trx, payment, leaseId, { to: "succeeded" }, now);
-    await payments.closeInvoice(trx, accountId, approvalId, "paid");
+    // The page of a pending contract end showed less held money than there is now.
+    const [, ended] = await together(
+      fundMilestone(trx, accountId, milestone, invoiceId, now),
+      store.endPending(trx, accountId, { endOf: milestone.contractId }, changed(now)),
+    );
     const lines = [
       { account: PROCESSOR, amountCents },
       { account: heldFor(milestoneId), amountCents: -amountCents },
     ];
     const movement = { accountId, id: newId(), paymentId: payment.id, currency, lines };
-    await payments.insertMovement(trx, movement, now);
+    const result = { invoiceId, paymentIntentId: payment.intentId };
+    await together(
+      store.confirmExecuted(trx, accountId, approvalId, result, now),
+      decidePayment(trx, payment, leaseId, { to: "succeeded" }, now),
+      payments.closeInvoice(trx, accountId, approvalId, "paid"),
+      payments.insertMovement(trx, movement, now),
+    );
     const events = [
       approvalEvent({ id: approvalId, jobId: milestone.jobId }, "confirmed"),
       milestoneEvent(milestone, "ACTIVE_FUNDED"),

@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
 
 export type Pause = { paused: boolean; changedAt: Date | null };
@@ -8,6 +9,15 @@ export function readPause(db: Db): Promise<Pause> {
     .selectFrom("payment_pause")
     .select(["paused", "changed_at as changedAt"])
     .executeTakeFirstOrThrow();
+}
+
+/** What forbids submitting the account's attempts, read without a lock. */
+export async function readHalt(db: Db, accountId: string): Promise<{ frozen: boolean; paused: boolean }> {
+  const { rows } = await sql<{ frozen: boolean; paused: boolean }>`
+    select a.frozen, (select paused from payment_pause) as paused from accounts a where a.account_id = ${accountId}`.execute(
+    db,
+  );
+  return rows[0] ?? { frozen: false, paused: false };
 }
 
 /** Reads the pause and locks it until the transaction ends: a submission commits before a pause, or not at all. */

@@ -17,7 +17,7 @@ export {
   openInvoice,
   readOpenInvoice,
 } from "./invoice-store.ts";
-export { holdPause, makeDue, type Pause, readPause, setPause } from "./pause-store.ts";
+export { holdPause, makeDue, type Pause, readHalt, readPause, setPause } from "./pause-store.ts";
 export {
   findCharge,
   findLatestPayment,

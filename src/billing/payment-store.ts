@@ -135,8 +135,8 @@ export async function insertPayment(
   payment: NewPayment,
   lease: Lease | undefined,
   now: Date,
-): Promise<void> {
-  await trx
+): Promise<PaymentRow> {
+  return trx
     .insertInto("payments")
     .values({
       account_id: payment.accountId,
@@ -169,7 +169,8 @@ export async function insertPayment(
       updated_at: now,
       resolved_at: null,
     })
-    .execute();
+    .returning(COLUMNS)
+    .executeTakeFirstOrThrow();
 }
 
 export type Lease = { id: string; until: Date };
