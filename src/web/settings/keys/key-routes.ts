@@ -156,8 +156,8 @@ function refuseRoutes(app: App, deps: SessionDeps): void {
     { ...refusing.options, schema: { hide: true, params: AccountParams, body: RefuseForm } },
     async (request, reply) => {
       const human = refusing.human(request);
-      const { accountId } = managedBy(human, request.params.accountId);
-      const refused = await refuseGrant(deps.db, human, accountId, originOf(request));
+      const account = managedBy(human, request.params.accountId);
+      const refused = await refuseGrant(deps, human, account, originOf(request));
       return reply.redirect(`${KEYS}?said=${refused ? "refused" : "fetched"}`, 303);
     },
   );
