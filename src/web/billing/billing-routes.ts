@@ -2,6 +2,7 @@ import { Type } from "@sinclair/typebox";
 import type { FastifyReply } from "fastify";
 import { readPolicy } from "../../accounts/policy-service.ts";
 import { may } from "../../accounts/roles.ts";
+import { countPendingFundings } from "../../approvals/human-service.ts";
 import { byPerson } from "../../audit/service.ts";
 import { getCredits } from "../../billing/credit-service.ts";
 import { listPayments, listReversals } from "../../billing/payment-service.ts";
@@ -12,24 +13,36 @@ import type { MemberRole } from "../../database/schema.ts";
 import type { App } from "../../http/app.ts";
 import { originOf } from "../../http/origin.ts";
 import { isUuid } from "../../lib/ids.ts";
-import { Problem } from "../../lib/problems.ts";
+import { notFound, Problem } from "../../lib/problems.ts";
 import type { SessionDeps } from "../../passkeys/session-deps.ts";
 import { formToken } from "../../sign-in/form-token.ts";
 import { type Human, openSessionGate, type SessionGate } from "../../sign-in/gate.ts";
+import { PASSWORD_AT_MOST } from "../../sign-in/service.ts";
 import type { Fault } from "../kit/forms.ts";
+import { accountOf } from "../kit/memberships.ts";
+import { absentFault, proveNow, proverOf } from "../kit/presence.ts";
 import { show } from "../kit/site.ts";
-import { type BillingSection, type BillingView, billingPage, numberField } from "./billing-page.ts";
+import {
+  type BillingSection,
+  type BillingView,
+  billingPage,
+  cardProofField,
+  numberField,
+} from "./billing-page.ts";
+import { cardRemovalPage, REMOVAL_PASSWORD } from "./card-page.ts";
 import { creditFormRoutes, topUpPurpose } from "./credit-form-routes.ts";
 import type { CreditsView } from "./credits-section.ts";
 
 const Uuid = Type.String({ pattern: "^[0-9a-f-]{36}$" });
 const Token = Type.String({ maxLength: 100 });
+const Password = Type.Optional(Type.String({ maxLength: PASSWORD_AT_MOST }));
 const strict = { additionalProperties: false };
 const AddCard = Type.Object(
   {
     accountId: Uuid,
     number: Type.String({ maxLength: 40 }),
     form_token: Token,
+    password: Password,
     /** Where to go back to when the card is on file. */
     approval: Type.Optional(Uuid),
   },
@@ -40,7 +53,7 @@ const Query = Type.Object({
   said: Type.Optional(Type.Unsafe<unknown>({})),
 });
 const RemoveCard = Type.Object(
-  { accountId: Uuid, cardId: Type.String({ maxLength: 255 }), form_token: Token },
+  { accountId: Uuid, cardId: Type.String({ maxLength: 255 }), form_token: Token, password: Password },
   strict,
 );
 
@@ -73,14 +86,50 @@ export function billingRoutes(app: App, deps: Deps): void {
     show: (reply, human, fault) => showBilling(deps, reply, human, { fault }),
   });
 
+  removalRoutes(app, deps, gate);
+}
+
+const RemovalQuery = Type.Object({ accountId: Uuid, cardId: Type.String({ maxLength: 255 }) });
+
+/** Removing a card: a page that says what it means, and the form that does it with a fresh proof. */
+function removalRoutes(app: App, deps: Deps, gate: SessionGate): void {
+  const present = async (
+    reply: FastifyReply,
+    human: Human,
+    { accountId, cardId }: { accountId: string; cardId: string },
+    fault?: Fault,
+  ): Promise<FastifyReply> => {
+    const cards = await listPaymentMethods(deps.db, accountId);
+    const card = cards.find(({ id }) => id === cardId);
+    if (card === undefined) throw notFound("paymentMethods", "paymentMethodId", cardId);
+    const page = cardRemovalPage(await proverOf(deps, human), {
+      accountId,
+      accountName: accountOf(human, accountId).accountName,
+      card,
+      next: cards.find(({ id }) => id !== cardId),
+      pending: await countPendingFundings(deps.db, accountId),
+      formToken: formToken(deps.keys, human, `billing:${accountId}`),
+      fault,
+    });
+    return show(deps, reply, page, { human, status: fault === undefined ? 200 : 422 });
+  };
+  app.get(
+    "/billing/remove-card",
+    { ...gate.options, schema: { ...gate.options.schema, querystring: RemovalQuery } },
+    async (request, reply) =>
+      present(reply, changer(gate.human(request), request.query.accountId), request.query),
+  );
   app.post(
     "/billing/remove-card",
     { ...gate.options, schema: { ...gate.options.schema, body: RemoveCard } },
     async (request, reply) => {
-      const { accountId, cardId } = request.body;
+      const { accountId, cardId, password } = request.body;
       const human = changer(gate.human(request), accountId);
-      const act = { actor: byPerson(human), origin: originOf(request) };
-      await removePaymentMethod(deps, accountId, cardId, act, human);
+      const acting = await proveNow(deps, request, reply, human, password);
+      if (acting === undefined)
+        return present(reply, human, request.body, absentFault(REMOVAL_PASSWORD, password));
+      const act = { actor: byPerson(acting), origin: originOf(request) };
+      await removePaymentMethod(deps, accountId, cardId, act, acting);
       return reply.redirect("/billing?said=removed", 303);
     },
   );
@@ -92,7 +141,7 @@ function testCardRoute(app: App, deps: Deps, gate: SessionGate): void {
     "/billing/add-card",
     { ...gate.options, schema: { ...gate.options.schema, body: AddCard } },
     async (request, reply) => {
-      const { accountId, number, approval } = request.body;
+      const { accountId, number, approval, password } = request.body;
       const human = changer(gate.human(request), accountId);
       const paymentMethod = TEST_CARD_NUMBERS.get(number.replaceAll(/[\s-]/g, ""));
       if (paymentMethod === undefined) {
@@ -103,14 +152,20 @@ function testCardRoute(app: App, deps: Deps, gate: SessionGate): void {
           fault: { field: numberField(accountId), message },
         });
       }
-      const act = { actor: byPerson(human), origin: originOf(request) };
-      await addPaymentMethod(deps, accountId, paymentMethod, act, human);
+      const acting = await proveNow(deps, request, reply, human, password);
+      if (acting === undefined) {
+        const fault = absentFault(cardProofField(accountId), password);
+        return showBilling(deps, reply, human, { approval, fault });
+      }
+      const act = { actor: byPerson(acting), origin: originOf(request) };
+      await addPaymentMethod(deps, accountId, paymentMethod, act, acting);
       return reply.redirect(approval === undefined ? "/billing?said=added" : `/approvals/${approval}`, 303);
     },
   );
 }
 
-async function showBilling(
+/** The billing page as it is now, with what is wrong with a form of it. */
+export async function showBilling(
   deps: Deps,
   reply: FastifyReply,
   human: Human,
@@ -132,10 +187,15 @@ async function showBilling(
     }),
   );
   const sandbox = deps.processor.cardForm === undefined;
-  return show(deps, reply, billingPage({ ...around, sandbox, sections }), {
-    human,
-    status: around.fault === undefined ? 200 : 422,
-  });
+  return show(
+    deps,
+    reply,
+    billingPage({ ...around, human: await proverOf(deps, human), sandbox, sections }),
+    {
+      human,
+      status: around.fault === undefined ? 200 : 422,
+    },
+  );
 }
 
 async function viewCredits(

@@ -2,21 +2,32 @@ import { Type } from "@sinclair/typebox";
 import type { FastifyRequest } from "fastify";
 import type { CardForm, CardSetup } from "../../billing/processor.ts";
 import { type BillingDeps, keepSetUpCard } from "../../billing/service.ts";
+import type { TopUpDeps } from "../../billing/top-up-service.ts";
 import type { App } from "../../http/app.ts";
 import { isUuid } from "../../lib/ids.ts";
 import { notFound } from "../../lib/problems.ts";
 import type { SessionDeps } from "../../passkeys/session-deps.ts";
 import { formToken } from "../../sign-in/form-token.ts";
 import { type Human, openSessionGate } from "../../sign-in/gate.ts";
-import { assertActs } from "../../sign-in/service.ts";
+import { assertActs, PASSWORD_AT_MOST } from "../../sign-in/service.ts";
+import { absentFault, proveNow } from "../kit/presence.ts";
 import { show } from "../kit/site.ts";
-import { changer } from "./billing-routes.ts";
+import { cardProofField } from "./billing-page.ts";
+import { changer, showBilling } from "./billing-routes.ts";
 import { cardPage } from "./card-page.ts";
 
 const Uuid = Type.String({ pattern: "^[0-9a-f-]{36}$" });
 const Token = Type.String({ maxLength: 100 });
 const strict = { additionalProperties: false };
-const Begin = Type.Object({ accountId: Uuid, form_token: Token, approval: Type.Optional(Uuid) }, strict);
+const Begin = Type.Object(
+  {
+    accountId: Uuid,
+    form_token: Token,
+    approval: Type.Optional(Uuid),
+    password: Type.Optional(Type.String({ maxLength: PASSWORD_AT_MOST })),
+  },
+  strict,
+);
 const Keep = Type.Object({ form_token: Token, approval: Type.Optional(Uuid) }, strict);
 const Params = Type.Object({ setupId: Type.String({ pattern: "^seti_[A-Za-z0-9]{1,200}$" }) });
 const Query = Type.Object({
@@ -24,7 +35,7 @@ const Query = Type.Object({
   redirect_status: Type.Optional(Type.Unsafe<unknown>({})),
 });
 
-type Deps = SessionDeps & BillingDeps;
+type Deps = SessionDeps & BillingDeps & TopUpDeps;
 
 /**
  * How a person adds a card on the processor's own form. It begins with a POST, which makes a setup at the
@@ -46,9 +57,14 @@ export function cardRoutes(app: App, deps: Deps, cardForm: CardForm): void {
     "/billing/new-card",
     { ...begin.options, schema: { ...begin.options.schema, body: Begin } },
     async (request, reply) => {
-      const { accountId, approval } = request.body;
+      const { accountId, approval, password } = request.body;
       const human = changer(begin.human(request), accountId);
-      await assertActs(deps.db, human, { id: accountId, may: "decide", unfrozen: true });
+      const acting = await proveNow(deps, request, reply, human, password);
+      if (acting === undefined) {
+        const fault = absentFault(cardProofField(accountId), password);
+        return showBilling(deps, reply, human, { approval, fault });
+      }
+      await assertActs(deps.db, acting, { id: accountId, may: "decide", unfrozen: true });
       return reply.redirect(pagePath(await cardForm.begin(accountId, human.userId), approval), 303);
     },
   );
