@@ -175,11 +175,11 @@ describe.each(SCENES)("%s (%s)", (_what, on, prepare) => {
 });
 
 test("whoever waits for Stripe while it answers nothing at all is answered 503 once its time is over", async () => {
-  const waiting = SCENES.filter(([, on]) => !on.endsWith("/detach")).slice(0, 5);
+  const waiting = SCENES.filter(([, on]) => !on.endsWith("/detach")).slice(0, 4);
   const calls = new Map(waiting.map(([, on, prepare]) => [on, prepare]));
   const scenes = await Promise.all([...calls].map(async ([on, prepare]) => [on, await prepare()] as const));
   const faults = scenes.map(([on]) => stripe.plan({ on, does: "timeout", times: 10 }));
   const answers = await Promise.all(scenes.map(([, { send }]) => send()));
   for (const fault of faults) fault.lift();
-  expect(answers.map(({ status }) => status)).toEqual(Array(5).fill(503));
+  expect(answers.map(({ status }) => status)).toEqual(Array(4).fill(503));
 });
