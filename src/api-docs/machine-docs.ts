@@ -2,19 +2,21 @@ import { claimedScopes, GRANT_TYPE, POLL_INTERVAL, PRE_CLAIM_SCOPES } from "../a
 import { type AgentAuthConfig, canClaim, endpointsOf } from "../agent-auth/service.ts";
 import type { Config } from "../config/config.ts";
 import type { App } from "../http/app.ts";
+import { servePublicDocument } from "../http/public-document.ts";
 import { formatTimeLeft, SECOND } from "../lib/time.ts";
 
 const API = "/api/public/v1";
 
 /** `/llms.txt` and `/auth.md`: what a program that reads needs to know before its first call. */
 export function machineDocsRoutes(app: App, config: Config): void {
-  const options = { config: { access: { by: "public" as const } }, schema: { hide: true } };
-  app.get("/llms.txt", options, async (_request, reply) =>
-    reply.type("text/plain; charset=utf-8").send(describeService(config)),
-  );
-  app.get("/auth.md", options, async (_request, reply) =>
-    reply.type("text/markdown; charset=utf-8").send(describeAuth(config)),
-  );
+  servePublicDocument(app, "/llms.txt", {
+    type: "text/plain; charset=utf-8",
+    write: () => describeService(config),
+  });
+  servePublicDocument(app, "/auth.md", {
+    type: "text/markdown; charset=utf-8",
+    write: () => describeAuth(config),
+  });
 }
 
 /** What this is, and the main job in few calls, as Markdown for a model to read. */

@@ -7,7 +7,7 @@ import { discoveryRoutes } from "../agent-auth/discovery-routes.ts";
 import { agentAuthRoutes } from "../agent-auth/routes.ts";
 import { openAgentAuth } from "../agent-auth/service.ts";
 import { machineDocsRoutes } from "../api-docs/machine-docs.ts";
-import { describeApi, serveApiReference } from "../api-docs/openapi.ts";
+import { describeApi, operatorDescriptionRoute, serveApiReference } from "../api-docs/openapi.ts";
 import type { BoundaryObserver } from "../approvals/boundaries.ts";
 import { voidSignatures } from "../approvals/payment.ts";
 import { processorRoutes } from "../approvals/processor-routes.ts";
@@ -111,11 +111,12 @@ export async function createApp(given: AppDeps): Promise<App> {
     logger: deps.logger,
     trustProxy: config.trustProxy,
     publicUrl: config.publicUrl,
+    corsOrigins: config.corsOrigins,
   });
   // Requests that wait would hold up the stop.
   app.addHook("preClose", async () => deps.waiters.stop());
   for (const schema of SHARED_SCHEMAS) app.addSchema(schema);
-  await describeApi(app, { publicUrl: config.publicUrl, version: VERSION });
+  await describeApi(app, config);
   handleUnknownRoutes(app, (reply) => sendPage(reply, config.appName, 404, notFoundPage));
 
   await app.register(async (api: App) => publicApi(api, deps), { prefix: "/api/public/v1" });
@@ -134,6 +135,7 @@ export async function createApp(given: AppDeps): Promise<App> {
       operatorWebhookRoutes(api, deps);
       pauseRoutes(api, deps);
       creditAdjustmentRoute(api, deps);
+      operatorDescriptionRoute(api);
       await api.register(async (scope: App) => requestRoutes(scope, deps));
     };
     await app.register(operator, { prefix: "/api/operator/v1" });
