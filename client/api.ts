@@ -336,8 +336,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What is enabled for this account
-         * @description The features of the account and the scopes of the token. Any valid token will do.
+         * What is enabled for this account, in the form of the compatible API
+         * @description What this service has no calls for is false. Any valid token will do.
          */
         get: operations["getJobDraftCapabilities"];
         put?: never;
@@ -813,6 +813,38 @@ export interface components {
             scopes: string[];
             claimed: boolean;
         };
+        JobDraftCapabilities: {
+            /** @enum {string} */
+            featureKey: "public_api_job_drafting";
+            /** @enum {string} */
+            namespace: "job-drafts";
+            /**
+             * @description `ALLOWLIST`: the operator enables features account by account.
+             * @enum {string}
+             */
+            rolloutMode: "ALL" | "ALLOWLIST";
+            /** @description Always false: no token acts for the operator. */
+            actorIsAdmin: boolean;
+            capabilities: {
+                draftImport: boolean;
+                draftCreate: boolean;
+                draftUpdate: boolean;
+                draftUrlRead: boolean;
+                publish: boolean;
+                hiring: boolean;
+                messagingWrites: boolean;
+                team: boolean;
+                paymentsWrite: boolean;
+                credits: boolean;
+                webhooks: boolean;
+            };
+            /** @description This service drafts no jobs. */
+            draft: null;
+            /** @enum {string} */
+            authBootstrap: "token";
+            /** @enum {boolean} */
+            enabled: true;
+        };
         /** @description What is funded. The operator meters its use and reports changes in the feed. */
         Budget: {
             contractId: string;
@@ -1020,6 +1052,8 @@ export interface components {
             };
             /** @description By number. Cancelled and refunded milestones are left out. */
             milestones: components["schemas"]["Milestone"][];
+            /** @description This service has no conversations. */
+            jobDmConversationId: null;
             budget: components["schemas"]["Budget"];
         };
         Event: components["schemas"]["ApprovalConfirmedEvent"] | components["schemas"]["MilestoneStatusChangedEvent"] | components["schemas"]["PaymentPendingEvent"] | components["schemas"]["ContractCreatedEvent"] | components["schemas"]["ContractBudgetStateChangedEvent"] | components["schemas"]["ProposalReceivedEvent"] | components["schemas"]["ProposalStatusChangedEvent"] | components["schemas"]["MessageReceivedEvent"];
@@ -1691,6 +1725,8 @@ export interface components {
                 field?: string;
                 /** @description What `amountUsd` must be: the contract's rate times `volume`. */
                 expectedAmountUsd?: number;
+                unknownScopes?: string[];
+                supportedScopes?: string[];
             };
         };
         /** @description The cursor is beyond the last event. Continue from `details.latestCursor`. */
@@ -1812,7 +1848,7 @@ export interface components {
             requestId: string;
             details: {
                 /** @description Beside it stands the id that was asked for, by its name. */
-                resource: string;
+                resource?: string;
             } & {
                 [key: string]: string;
             };
@@ -3415,7 +3451,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What is enabled for this account */
+            /** @description What is enabled for this account, in the form of the compatible API */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3425,7 +3461,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Capabilities"];
+                    "application/json": components["schemas"]["JobDraftCapabilities"];
                 };
             };
             /** @description The request is not valid. `details.field` names what to correct. */

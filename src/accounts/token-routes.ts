@@ -9,6 +9,7 @@ import type { ProblemName } from "../lib/problems.ts";
 import { mintFromToken, revokeFromToken } from "./by-token-service.ts";
 import { type GateDeps, openGate } from "./gate.ts";
 import type { Operation } from "./operations.ts";
+import { assertKnownScopes } from "./requirements.ts";
 import { NewTokenAnswer, NewTokenBody, OneToken, TokenList } from "./schemas.ts";
 import { readGrant } from "./service.ts";
 import { listTokens } from "./token-service.ts";
@@ -52,6 +53,7 @@ export function tokenRoutes(app: App, deps: Deps): void {
       preValidation: async (request, reply) => {
         await minting.options.preValidation(request, reply);
         if (request.body === undefined) request.body = {};
+        assertKnownScopes((request.body as { scopes?: unknown } | null)?.scopes);
       },
       schema: {
         operationId: "createToken",

@@ -249,7 +249,7 @@ export const CALL_EXAMPLES: Record<string, CallExamples> = {
   },
   getMe: { answers: { 200: { claimed: story.me, unclaimed: story.unclaimed } }, fault: unreadable },
   getCapabilities: { answers: { 200: { claimed: story.capabilities } }, fault: unreadable },
-  getJobDraftCapabilities: { answers: { 200: { claimed: story.capabilities } }, fault: unreadable },
+  getJobDraftCapabilities: { answers: { 200: { claimed: story.jobDraftCapabilities } }, fault: unreadable },
   listTokens: {
     answers: { 200: { two: { tokens: story.tokens } satisfies Static<typeof TokenList> } },
     fault: keyGiven,

@@ -33,6 +33,8 @@ export function describeService({
 ## The main job
 
 1. Have a token: \`Authorization: Bearer ot_pat_…\`. Without one, register: ${publicUrl}/auth.md
+   Contracts are added by the operator of this service, not by you: an account that you register has none until a human
+   has claimed it and the operator has added one. \`contract.created\` in your updates says so.
 2. See what there is to fund, in \`milestones\` with the status \`NOT_FUNDED\`:
    \`curl ${publicUrl}${API}/contracts -H "Authorization: Bearer $TOKEN"\`
 3. Ask. It never moves money, and asking again while a human is being asked answers the same approval:
@@ -122,7 +124,13 @@ curl -X POST ${token} \\
 
 The token is given **once**. With it you may ${list(always)}, and what was ticked. Every token from before the claim is dead.
 
-## 4. Revoke
+## 4. Wait for a contract
+
+You cannot create contracts. The operator of this service adds them once the account is claimed; until then \`GET
+${publicUrl}${API}/contracts\` is empty. Do not poll it: \`GET ${publicUrl}${API}/updates?wait=30\` answers with
+\`contract.created\` when there is one. If none comes, your human asks the operator.
+
+## 5. Revoke
 
 \`\`\`sh
 curl -X POST ${revocation} --data-urlencode "token=ot_pat_…"

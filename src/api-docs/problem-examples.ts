@@ -23,13 +23,13 @@ type DetailsOf = {
 const REQUEST_ID = "01a207bd-a8f2-7b1e-8c55-6e3f9cef9517";
 const UNKNOWN_ID = "01a207bd-0000-7000-8000-000000000000";
 /** Ids that lead to nothing, by their name in an address. */
-const UNKNOWN: Record<string, { resource: string; id: string }> = {
+const UNKNOWN: Record<string, { resource: string | undefined; id: string }> = {
   contractId: { resource: "contracts", id: "contract-8" },
   milestoneId: { resource: "milestones", id: "milestone-8-1" },
   approvalId: { resource: "approvals", id: UNKNOWN_ID },
-  tokenId: { resource: "tokens", id: UNKNOWN_ID },
+  tokenId: { resource: undefined, id: UNKNOWN_ID },
   webhookId: { resource: "webhooks", id: UNKNOWN_ID },
-  topUpId: { resource: "topUps", id: UNKNOWN_ID },
+  topUpId: { resource: "credit-top-ups", id: UNKNOWN_ID },
   deliveryId: { resource: "deliveries", id: UNKNOWN_ID },
 };
 
@@ -44,6 +44,8 @@ const DETAILS: Partial<Record<ProblemName, DetailsOf>> = {
       expectedAmountUsd: Type.Optional(
         Type.Number({ description: "What `amountUsd` must be: the contract's rate times `volume`." }),
       ),
+      unknownScopes: Type.Optional(Type.Array(Text)),
+      supportedScopes: Type.Optional(Type.Array(Text)),
     },
     optional: true,
     example: ({ fault: { field } }) => (field === undefined ? {} : { field }),
@@ -88,10 +90,15 @@ const DETAILS: Partial<Record<ProblemName, DetailsOf>> = {
   },
   not_found: {
     properties: {
-      resource: Type.String({ description: "Beside it stands the id that was asked for, by its name." }),
+      resource: Type.Optional(
+        Type.String({ description: "Beside it stands the id that was asked for, by its name." }),
+      ),
     },
     others: Text,
-    example: ({ idName = "" }) => ({ resource: UNKNOWN[idName]?.resource, [idName]: UNKNOWN[idName]?.id }),
+    example: ({ idName = "" }) => {
+      const { resource, id } = UNKNOWN[idName] ?? {};
+      return { ...(resource === undefined ? {} : { resource }), [idName]: id };
+    },
   },
   contract_ended: {
     properties: { contractId: Text },

@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
 import { accountRoutes } from "../accounts/routes.ts";
-import { Capabilities, Me, TokenMetadata } from "../accounts/schemas.ts";
+import { Capabilities, JobDraftCapabilities, Me, TokenMetadata } from "../accounts/schemas.ts";
 import { revokeTokenRoute, tokenRoutes } from "../accounts/token-routes.ts";
 import type { TokenUses } from "../accounts/token-use-service.ts";
 import { discoveryRoutes } from "../agent-auth/discovery-routes.ts";
@@ -73,6 +73,7 @@ export type AppDeps = {
 const SHARED_SCHEMAS = [
   Approval,
   Capabilities,
+  JobDraftCapabilities,
   Budget,
   Charge,
   CreditEntry,

@@ -81,7 +81,7 @@ async function findOwn(deps: Deps, request: FastifyRequest, { memberships }: Hum
     id,
   );
   const membership = memberships.find(({ accountId }) => accountId === topUp?.accountId);
-  if (topUp === undefined || membership === undefined) throw notFound("topUps", "topUpId", id);
+  if (topUp === undefined || membership === undefined) throw notFound("credit-top-ups", "topUpId", id);
   return { topUp, membership };
 }
 
