@@ -10,7 +10,7 @@ import { type Connection, connect } from "../../src/database/connection.ts";
 import { Waiters } from "../../src/events/waiters.ts";
 import type { App } from "../../src/http/app.ts";
 import { type Allowance, RateLimits } from "../../src/http/token-rate-limit.ts";
-import { cloneDatabase } from "./clones.ts";
+import { cloneDatabase, directUrl } from "./clones.ts";
 import { closeAfterFile } from "./closing.ts";
 import { noteAddress } from "./owner.ts";
 import type { Rails } from "./rails.ts";
@@ -23,6 +23,8 @@ const SECRET = Buffer.alloc(32, "s").toString("base64");
 export function serviceEnvironment(url: string): Record<string, string> {
   return {
     DATABASE_URL: url,
+    // Waiting for wake-ups does not go through a pooler.
+    ...(directUrl(url) !== url && { DATABASE_DIRECT_URL: directUrl(url) }),
     PUBLIC_URL,
     OPERATOR_API_KEY: OPERATOR_KEY,
     SESSION_SECRET: SECRET,
