@@ -81,8 +81,6 @@ export async function startService(
   const config = loadConfig({ ...serviceEnvironment(databaseUrl), ...rails?.env, ...env });
   const connection = connect(databaseUrl, {
     size: 10,
-    statementTimeout: 5_000,
-    lockTimeout: 3_000,
     // The machine may be busy.
     connectTimeout: 30_000,
     onIdleError: () => {},
