@@ -33,7 +33,8 @@ export type Answer<P extends TProperties, B extends TProperties = None> = (
   reply: FastifyReply,
 ) => Promise<FastifyReply>;
 
-type None = Record<never, never>;
+/** No fields, or no parameters. */
+export type None = Record<never, never>;
 
 /**
  * Serves a page to signed-in people (docs/contract.md §7). It changes nothing.

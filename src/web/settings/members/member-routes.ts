@@ -7,11 +7,11 @@ import {
   changeRole,
   inviteAct,
   inviteByOwner,
-  PENDING,
   removalAct,
   removeMember,
   roleAct,
 } from "../../../team/member-service.ts";
+import { PENDING } from "../../../team/owner-service.ts";
 import type { Fault } from "../../kit/forms.ts";
 import { ownedBy } from "../../kit/memberships.ts";
 import { type Answer, personForm, personPage } from "../../kit/person-routes.ts";

@@ -14,6 +14,7 @@ import type { Fault } from "../../kit/forms.ts";
 import { type Membership, ownedBy } from "../../kit/memberships.ts";
 import { proverOf } from "../../kit/presence.ts";
 import { show } from "../../kit/site.ts";
+import { viewPending } from "../changes/pending-routes.ts";
 import {
   type InviteDraft,
   type MemberSection,
@@ -22,7 +23,7 @@ import {
   membersPage,
   removePage,
 } from "./member-pages.ts";
-import { viewPending } from "./pending-routes.ts";
+
 import { viewUpgrades } from "./upgrade-routes.ts";
 
 /** What each form is bound to. */
@@ -54,7 +55,7 @@ export async function showMembers(
     };
     const members = await listMembers(deps.db, accountId);
     const upgrades = await viewUpgrades(deps, human, account);
-    const pending = await viewPending(deps, human, account);
+    const pending = await viewPending(deps, human, account, "member");
     return {
       accountId,
       accountName,

@@ -11,25 +11,32 @@ import { type Membership, managedBy, manages } from "../../kit/memberships.ts";
 import { PROOF, personForm, UUID } from "../../kit/person-routes.ts";
 import { answerSigning, findActing, setCookie } from "../../kit/signing.ts";
 import { show } from "../../kit/site.ts";
-import { invitedPage, MEMBERS } from "./member-pages.ts";
+import { invitedPage } from "../members/member-pages.ts";
 import type { PendingView } from "./pending-pages.ts";
 
 const PARAMS = { accountId: UUID, changeId: Type.String() };
 
-const purposeOf = (changeId: string) => `members:change:${changeId}`;
+const CHANGES = "/settings/changes";
+/** The page that lists the changes of each kind. */
+const PLACES = { member: "/settings/members", policy: "/settings/policy" } as const;
+type Kind = keyof typeof PLACES;
 
-/** The changes of one account that wait for a second person, with what each form is bound to. */
+const purposeOf = (changeId: string) => `change:${changeId}`;
+
+/** The pending changes of that kind in one account, with what each form is bound to. */
 export async function viewPending(
   { db, keys }: SessionDeps,
   human: Human,
   account: Membership,
+  kind: Kind,
 ): Promise<PendingView[]> {
   const { accountId } = account;
   const signs = await mustSign(db, human.userId, accountId);
-  return (await listPendingChanges(db, accountId)).map((change) => ({
+  const pending = (await listPendingChanges(db, accountId)).filter(({ action }) => action === kind);
+  return pending.map((change) => ({
     ...change,
     formToken: formToken(keys, human, purposeOf(change.id)),
-    path: `${MEMBERS}/changes/${accountId}/${change.id}`,
+    path: `${CHANGES}/${accountId}/${change.id}`,
     as: change.askedBy === human.userId ? "asker" : manages(account) ? "second" : "reader",
     signs,
   }));
@@ -43,9 +50,9 @@ export function pendingRoutes(app: App, deps: Deps): void {
     params: PARAMS,
     fields: { ...PROOF, decision: Type.Union([Type.Literal("agree"), Type.Literal("refuse")]) },
     purpose: ({ params }) => purposeOf(params.changeId),
-    returnTo: () => MEMBERS,
+    returnTo: () => PLACES.member,
   });
-  const path = `${MEMBERS}/changes/:accountId/:changeId`;
+  const path = `${CHANGES}/:accountId/:changeId`;
   form(`${path}/sign`, async ({ human, params: { accountId, changeId } }, reply) => {
     managedBy(human, accountId);
     const change = await findPendingChange(deps.db, accountId, changeId);
@@ -54,7 +61,8 @@ export function pendingRoutes(app: App, deps: Deps): void {
   form(path, async ({ human, params: { accountId, changeId }, body: { decision }, request }, reply) => {
     const account = managedBy(human, accountId);
     const agrees = decision === "agree";
-    const say = (said: string) => reply.redirect(`${MEMBERS}?said=${said}`, 303);
+    const place = PLACES[(await findPendingChange(deps.db, accountId, changeId))?.action ?? "member"];
+    const say = (said: string) => reply.redirect(`${place}?said=${said}`, 303);
     const found = agrees
       ? await findActing(deps, request, reply, human, accountId)
       : { acting: human, signature: { credential: undefined, origin: originOf(request) } };
