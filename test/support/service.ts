@@ -17,7 +17,8 @@ import type { Rails } from "./rails.ts";
 
 export const OPERATOR_KEY = "operator-key-for-tests-operator-key-for-tests";
 export const PUBLIC_URL = "http://localhost:3000";
-const SECRET = Buffer.alloc(32, "s").toString("base64");
+export const SECRETS_KEY = Buffer.alloc(32, "s");
+const SECRET = SECRETS_KEY.toString("base64");
 
 /** The environment of a production-like service on `url`; tests of processes pass it on. */
 export function serviceEnvironment(url: string): Record<string, string> {
