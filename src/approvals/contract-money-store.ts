@@ -38,9 +38,10 @@ export async function listContracts(
   const beyond =
     after === undefined
       ? sql`true`
-      : sql`(c.created_at, c.account_id, c.id) < (
-          select o.created_at, o.account_id, o.id from contracts o
-          where o.account_id = ${after.accountId} and o.id = ${after.id})`;
+      : sql`c.created_at <= (select created_at from contracts where account_id = ${after.accountId} and id = ${after.id})
+          and (c.created_at, c.account_id, c.id) < (
+            select o.created_at, o.account_id, o.id from contracts o
+            where o.account_id = ${after.accountId} and o.id = ${after.id})`;
   const { rows } = await sql<ContractSummary>`
     select a.account_id as "accountId", a.name as "accountName", c.id, c.title, c.freelancer_name as payee, c.status,
       c.created_at as "createdAt", 'usd' as currency, s.*, (
@@ -48,7 +49,11 @@ export async function listContracts(
         where v.account_id = c.account_id and v.contract_id = c.id and ${PENDING}
       ) as "pendingApprovals"
     from (
-      select * from contracts c where c.account_id = any(${accountIds}::uuid[]) and ${beyond}
+      select c.* from unnest(${accountIds}::uuid[]) as of (account_id)
+      cross join lateral (
+        select * from contracts c where c.account_id = of.account_id and ${beyond}
+        order by c.created_at desc, c.id desc limit ${limit}
+      ) c
       order by c.created_at desc, c.account_id desc, c.id desc limit ${limit}
     ) c
     join accounts a on a.account_id = c.account_id
@@ -114,7 +119,7 @@ export type MilestoneMoney = {
   id: string;
   number: number;
   name: string | null;
-  /** Its beginning. */
+  /** The beginning of the description. */
   description: string;
   amountCents: number;
   currency: string;
@@ -179,21 +184,21 @@ export type PastApproval = {
   type: ApprovalType;
   status: ApprovalStatus;
   executing: boolean;
-  /** Its time has passed, whether or not a sweep has seen it. */
-  lapsed: boolean;
+  /** Its time has passed, even if no sweep has flipped it yet. */
+  expired: boolean;
   milestone: { number: number; name: string | null } | null;
   amountCents: number;
   currency: string;
   tokenName: string;
   asker: Asker | null;
-  /** Who decided, by their names in the account. */
+  /** The names of the people who decided. */
   signers: string[];
   result: Record<string, unknown> | null;
   createdAt: Date;
   resolvedAt: Date | null;
 };
 
-/** The contract's approvals, newest first: their ids are in the order of their creation. */
+/** The contract's approvals, newest first. Ids sort by creation. */
 export async function listApprovals(
   db: Db,
   accountId: string,
@@ -202,7 +207,7 @@ export async function listApprovals(
 ): Promise<PastApproval[]> {
   const { rows } = await sql<PastApproval>`
     select v.id, v.type, v.status, v.executing_at is not null as executing,
-      v.status = 'pending' and v.executing_at is null and v.expires_at <= now() as lapsed,
+      v.status = 'pending' and v.executing_at is null and v.expires_at <= now() as expired,
       case when m.id is null then null else jsonb_build_object('number', m.number, 'name', m.name) end as milestone,
       coalesce((v.terms ->> 'amountCents')::bigint,
         (select sum((r ->> 'amountCents')::bigint) from jsonb_array_elements(v.terms -> 'refunds') r), 0)::bigint
@@ -214,14 +219,18 @@ export async function listApprovals(
         where s.account_id = v.account_id and s.approval_id = v.id group by s.user_id order by min(s.created_at)
       ) as signers,
       v.result, v.created_at as "createdAt", v.resolved_at as "resolvedAt"
-    from approvals v
+    from (
+      (select * from approvals where account_id = ${accountId} and contract_id = ${contractId} and status <> 'pending'
+        order by id desc limit ${limit})
+      union all
+      select * from approvals where account_id = ${accountId} and contract_id = ${contractId} and status = 'pending'
+    ) v
     left join milestones m on m.account_id = v.account_id and m.id = v.milestone_id
-    where v.account_id = ${accountId} and v.contract_id = ${contractId}
     order by v.id desc limit ${limit}`.execute(db);
   return rows;
 }
 
-/** What the account has paid out to a payee, and holds for them. Amounts in cents. */
+/** What the account has paid to a payee and holds for them. Amounts in cents. */
 export type PayeeHistory = {
   paidOut: number;
   paidOutCents: number;
@@ -231,7 +240,7 @@ export type PayeeHistory = {
   heldCents: number;
 };
 
-/** @param userId of the payee, under whichever of the account's contracts */
+/** @param userId of the payee, under any of the account's contracts */
 export async function readPayeeHistory(db: Db, accountId: string, userId: string): Promise<PayeeHistory> {
   const { rows } = await sql<PayeeHistory>`
     select count(*) filter (where m.status = 'PAID') as "paidOut",
@@ -251,7 +260,7 @@ export async function readPayeeHistory(db: Db, accountId: string, userId: string
   return history;
 }
 
-/** Money that moved or is moving: an invoice, or what went back when a contract ended. Amounts in cents. */
+/** Money that moved or is moving: an invoice, or a refund at a contract's end. Amounts in cents. */
 export type MoneyMovement = {
   at: Date;
   kind: "funding" | "payout" | "refund";
@@ -265,35 +274,37 @@ export type MoneyMovement = {
   contractTitle: string;
   milestoneId: string;
   milestoneName: string | null;
-  /** Where it came from or went to: a card, credits, or a payee's account. */
+  /** Where the money came from or went to: a card, credits, or a payee's account. */
   party: string;
   approvalId: string;
 };
 
 /** The account's movements of money, newest first. */
 export async function listMovements(db: Db, accountId: string, limit: number): Promise<MoneyMovement[]> {
+  // The newest of each kind with all that is said of them: joined afterwards, Postgres read all milestones for each.
   const { rows } = await sql<MoneyMovement>`
-    select x.*, c.freelancer_name as payee, c.title as "contractTitle", m.name as "milestoneName"
-    from (
+    select * from (
       (select i.created_at as at, lower(i.kind) as kind, i.number as "invoiceNumber", i.status,
-        i.amount_cents as "amountCents", i.currency, i.contract_id as "contractId", i.milestone_id as "milestoneId",
-        i.approval_id as "approvalId",
+        i.amount_cents as "amountCents", i.currency, c.freelancer_name as payee, i.contract_id as "contractId",
+        c.title as "contractTitle", i.milestone_id as "milestoneId", m.name as "milestoneName",
         case when i.kind = 'PAYOUT' then coalesce(v.terms -> 'payout' ->> 'account', '')
-          when k.id is null then 'credits' else k.brand || ' ' || k.last4 end as party
+          when k.id is null then 'credits' else k.brand || ' ' || k.last4 end as party,
+        i.approval_id as "approvalId"
       from invoices i
       join approvals v on v.account_id = i.account_id and v.id = i.approval_id
+      join contracts c on c.account_id = i.account_id and c.id = i.contract_id
+      join milestones m on m.account_id = i.account_id and m.id = i.milestone_id
       left join payments p on p.account_id = i.account_id and p.id = i.payment_id
       left join payment_methods k on k.account_id = i.account_id and k.id = p.card_id
       where i.account_id = ${accountId} order by i.number desc limit ${limit})
       union all
-      (select r.created_at, 'refund', null, 'refunded', r.amount_cents, f.currency, f.contract_id, r.milestone_id,
-        r.approval_id, r.sent_to
+      (select r.created_at, 'refund', null, 'refunded', r.amount_cents, m.currency, c.freelancer_name, m.contract_id, c.title,
+        r.milestone_id, m.name, r.sent_to, r.approval_id
       from refunds r
-      join milestones f on f.account_id = r.account_id and f.id = r.milestone_id
+      join milestones m on m.account_id = r.account_id and m.id = r.milestone_id
+      join contracts c on c.account_id = m.account_id and c.id = m.contract_id
       where r.account_id = ${accountId} order by r.created_at desc limit ${limit})
     ) x
-    join contracts c on c.account_id = ${accountId} and c.id = x."contractId"
-    join milestones m on m.account_id = ${accountId} and m.id = x."milestoneId"
-    order by x.at desc, x."approvalId" desc, x."milestoneId" limit ${limit}`.execute(db);
+    order by at desc, "approvalId" desc, "milestoneId" limit ${limit}`.execute(db);
   return rows;
 }

@@ -3,6 +3,7 @@ import type { Db, Trx } from "../database/connection.ts";
 import type { Asker } from "../database/schema.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
+import { sweepEach } from "../jobs/sweep.ts";
 import { askerWords } from "../lib/asker.ts";
 import { sumOf } from "../lib/statement.ts";
 import { addSeconds, DAY_SECONDS, formatTime, MINUTE_SECONDS } from "../lib/time.ts";
@@ -14,19 +15,26 @@ import { actWords } from "./mails.ts";
 const BATCH = 500;
 const BETWEEN_MAILS_SECONDS = 10 * MINUTE_SECONDS;
 const NUDGE_BEFORE_SECONDS = DAY_SECONDS;
+const AFTER_FAILURE_SECONDS = MINUTE_SECONDS;
 
 export type ApprovalMailDeps = { db: Db; config: { appName: string; publicUrl: string } };
 
 /**
- * Mails the members who may decide that approvals wait, and again a day before one lapses (docs/contract.md §1): a
- * member at most once in 10 minutes, with all that waits in one mail; quiet for a day after a decline. The
- * mail leads to a page, and holds nothing that decides.
+ * Mails members who may decide about pending approvals, and again a day before one expires (docs/contract.md §1). A
+ * member gets at most one mail in 10 minutes, with all pending approvals in it, and none for a day after a decline.
+ * The mail links to the page; it contains nothing that decides.
  */
 export async function sendApprovalMails(deps: ApprovalMailDeps): Promise<void> {
-  const due = await store.listDueMails(deps.db, await readClock(deps.db), BATCH);
-  for (const { accountId, ids } of due) {
-    await inTransaction(deps.db, (trx) => notifyAccount(trx, deps.config, accountId, ids));
-  }
+  const now = await readClock(deps.db);
+  await sweepEach(await store.listDueMails(deps.db, now, BATCH), async ({ accountId, ids }) => {
+    try {
+      await inTransaction(deps.db, (trx) => notifyAccount(trx, deps.config, accountId, ids));
+    } catch (error) {
+      // Else accounts that fail would fill each batch, and keep all others from their mail.
+      await store.setNotifyAt(deps.db, accountId, ids, addSeconds(now, AFTER_FAILURE_SECONDS));
+      throw error;
+    }
+  });
 }
 
 async function notifyAccount(
@@ -59,7 +67,7 @@ async function notifyAccount(
   await announce(trx, config, accountId, waiting, now);
 }
 
-/** Tells the operator's feed, once each, what was asked for: enough to notify people by other ways than mail. */
+/** Appends each request to the operator's feed once, with what the operator needs to notify people in other ways. */
 async function announce(
   trx: Trx,
   { publicUrl }: ApprovalMailDeps["config"],
@@ -88,7 +96,7 @@ async function announce(
   await appendEvents(trx, accountId, events, now);
 }
 
-/** Whether a mail would tell the member something: that it waits, or that it is about to lapse. */
+/** Whether the member has not been mailed about it: that it is pending, or that it expires soon. */
 function isNews(approval: store.WaitingApproval, { mailedAt }: store.MailableMember, now: Date): boolean {
   const nudgeAt = nudgeTime(approval);
   const announced =
@@ -102,7 +110,7 @@ function nextLook(
   now: Date,
 ): Date | null {
   if (approval.quietUntil !== null && approval.quietUntil > now) return approval.quietUntil;
-  // Nobody to mail yet: somebody may join.
+  // No member to mail yet; one may join.
   if (members.length === 0) return addSeconds(now, BETWEEN_MAILS_SECONDS);
   const throttled = members.filter((member) => isNews(approval, member, now)).map(mayMailFrom);
   const nudgeAt = nudgeTime(approval);
@@ -114,13 +122,13 @@ function mayMailFrom({ mailedAt }: store.MailableMember): Date {
   return mailedAt === null ? new Date(0) : addSeconds(mailedAt, BETWEEN_MAILS_SECONDS);
 }
 
-/** A day before it lapses; null when it does not wait that long. */
+/** A day before it expires; null if it is pending for less. */
 function nudgeTime({ createdAt, expiresAt }: store.WaitingApproval): Date | null {
   const at = addSeconds(expiresAt, -NUDGE_BEFORE_SECONDS);
   return at > createdAt ? at : null;
 }
 
-/** Who stands behind the key that asked. */
+/** The person behind the token that requested it. */
 function behind(asker: Asker | null): MailLine {
   if (asker === null) return line``;
   const { words, name } = askerWords(asker);
@@ -147,7 +155,7 @@ function approvalMail(
       line`Hello,`,
       one ? line`An agent asks you to:` : line`Agents ask you to:`,
       ...lines,
-      line`Nothing moves unless you sign in, read the terms and confirm. What nobody confirms lapses by itself.`,
+      line`Nothing moves unless you sign in, read the terms and confirm. A request that no one confirms expires.`,
       own(one ? `${publicUrl}/approvals/${waiting[0]?.id}` : `${publicUrl}/approvals`),
     ],
   };

@@ -121,7 +121,10 @@ export function releaseRoute(app: App, deps: GateDeps & RequestDeps): void {
   );
 }
 
-/** POST /contracts/{contractId}/end (docs/contract.md §1). Ends at once what holds no money; else records a pending approval. */
+/**
+ * POST /contracts/{contractId}/end (docs/contract.md §1). Ends a contract without held money at once; otherwise
+ * records a pending approval.
+ */
 export function endRoute(app: App, deps: GateDeps & RequestDeps): void {
   acceptNoBody(app);
   const gate = openGate(

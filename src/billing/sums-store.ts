@@ -1,28 +1,28 @@
 import { sql } from "kysely";
 import type { Db } from "../database/connection.ts";
 
-/** Where an account's money is, in cents, each from the rows that say so. */
+/** Where an account's money is, in cents, each from its own rows. */
 export type AccountSums = {
   accountId: string;
   paidIn: number;
   adjustments: number;
-  /** For funded milestones, but for what is disputed. */
+  /** Of funded milestones, without disputed money. */
   held: number;
   paidOut: number;
   goneBack: number;
   disputed: number;
-  /** What was taken back after it had been paid out, with a minus: the operator carries it. */
+  /** What was taken back after it was paid out, negative: the operator bears it. */
   lost: number;
   available: number;
-  /** What is held by credits, by the balance and by the entries that no other has ended. */
+  /** Credits held, by the balance and by the open entries. */
   reserved: number;
   openHolds: number;
-  /** What the ledger says of the credits and of all. */
+  /** The ledger's sum of credits, and of all. */
   ledgerCredits: number;
   ledgerSum: number;
 };
 
-/** The sums of these accounts, as they stand at one moment. */
+/** The sums of these accounts at one moment. */
 export async function readSums(db: Db, accountIds: readonly string[]): Promise<AccountSums[]> {
   const { rows } = await sql<AccountSums>`
     select a.account_id as "accountId", (p."charged" + t."toppedUp")::bigint as "paidIn", e."adjustments",
@@ -43,7 +43,8 @@ export async function readSums(db: Db, accountIds: readonly string[]): Promise<A
       from top_ups where account_id = a.account_id and status = 'COMPLETED'
     ) t
     cross join lateral (
-      select coalesce(sum(x.amount_cents) filter (where x.type = 'ADJUSTMENT' and x.top_up_id is null), 0)::bigint as "adjustments",
+      select coalesce(sum(x.amount_cents) filter (where x.type = 'ADJUSTMENT' and x.top_up_id is null
+          and x.milestone_id is null), 0)::bigint as "adjustments",
         coalesce(sum(x.reserved_cents) filter (where x.type = 'HOLD' and not exists (
           select from credit_entries c where c.account_id = x.account_id and c.hold_entry_id = x.id)), 0)::bigint as "openHolds"
       from credit_entries x where x.account_id = a.account_id

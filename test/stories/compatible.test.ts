@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { expect, test } from "vitest";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { listen } from "../support/api-client.ts";
 import { PAYOUT_ACCOUNT, setPayoutAccount } from "../support/escrow.ts";

@@ -1,6 +1,6 @@
-import { canPay } from "../../approvals/decide.ts";
+import { canPay } from "../../approvals/decision-service.ts";
 import type { HumanApproval } from "../../approvals/human-service.ts";
-import type { Signing } from "../../approvals/second-signer.ts";
+import type { Signing } from "../../approvals/second-signer-service.ts";
 import type { PaymentRow, ReversalRow } from "../../billing/payment-service.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { formatAmount } from "../../lib/money.ts";
@@ -19,9 +19,9 @@ import {
   standsBehind,
   time,
 } from "../kit/wording.ts";
-import { actWords, recipient } from "./acts.ts";
-import { approvalReferences, approvalTerms } from "./approval-terms.ts";
-import { type DecisionForms, decisionForms, haltNotice, isHalted } from "./decision-form.ts";
+import { actWords, recipient } from "./act-words.ts";
+import { type DecisionForms, decisionForms, haltNotice, isHalted } from "./decision-forms.ts";
+import { approvalReferences, approvalTerms } from "./terms-section.ts";
 
 export type ApprovalView = {
   approval: HumanApproval;
@@ -109,16 +109,16 @@ function statusOf(view: ApprovalView): Html {
     case "executing":
       return executing(view);
     case "confirmed":
-      return html`<p class="notice done">${actWords(approval).outcome} Confirmed${by}${at}. The agent can see this, and there
-        is nothing more for you to do.</p>`;
+      return html`<p class="notice done">${actWords(approval).outcome} Confirmed${by}${at}. There is nothing
+        more for you to do.</p>`;
     case "declined":
       return html`<p class="notice"><strong>No money has moved.</strong> Declined${by}${at}.${
         typeof approval.result?.note === "string" &&
         html` They wrote: “${mentioned(approval.result.note, 500)}”.`
-      } The agent can see this, and may ask again.</p>`;
+      } It can be requested again.</p>`;
     default:
       return html`<p class="notice"><strong>No money has moved.</strong> ${endedBecause(approval)} If it is still
-        wanted, the agent can ask again.</p>`;
+        wanted, it can be requested again.</p>`;
   }
 }
 

@@ -30,6 +30,7 @@ export function problemPage(
       <p>Nothing was done. ${problem.message}</p>`,
       };
     case "second_person_missing":
+    case "second_decider_missing":
     case "last_owner":
       return {
         title: "Nothing was done",
@@ -55,7 +56,7 @@ export function problemPage(
     case "payments_paused":
     case "passkeys_unavailable":
     case "passkey_limit_reached":
-    case "presence_lapsed":
+    case "presence_expired":
     case "passkey_refused":
     case "passkey_proof_required":
     case "act_signature_required":
