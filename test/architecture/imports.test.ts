@@ -32,7 +32,7 @@ const ROLES = {
   outside: words(
     "acts answers caller calls errors gate server tools form forms section view deliveries paths amount words routes jobs page pages",
   ),
-  kit: words("assets layout memberships presence reversals signing site wording zone"),
+  kit: words("assets layout locale memberships presence reversals said signing site wording zone"),
 };
 const FLOORS = [ROLES.texts, ROLES.data, ROLES.parts, ROLES.rules, ROLES.outside];
 /** What a feature keeps to itself. */
