@@ -4,34 +4,34 @@ import { listDuePayments, listInDoubt } from "../billing/payment-service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { addSeconds, MINUTE_SECONDS } from "../lib/time.ts";
+import { advancePayment, InDoubt, type PaymentDeps } from "./advance-service.ts";
 import { tellInDoubt } from "./booking.ts";
-import { advancePayment, InDoubt, type PaymentDeps } from "./payment.ts";
 import { expireApprovals } from "./service.ts";
-import { listLapsed } from "./store.ts";
+import { listExpired } from "./store.ts";
 
 const BATCH = 500;
 const PAYMENTS_BATCH = 20;
-/** At most so many batches a sweep: what is advanced is due later than now, so that few are ever needed. */
+/** Batches a sweep at most. What is advanced is due later than now, so few are needed. */
 const PAYMENTS_TURNS = 100;
 const IN_DOUBT_SECONDS = 15 * MINUTE_SECONDS;
 
 /**
- * Flips approvals whose 72 hours have passed, each with its event, one subject a transaction. Any number of
- * processes may run it at once: each flip happens once.
+ * Expires approvals after their 72 hours, each with its event, one approval a transaction. Several processes may run
+ * it at once: each approval is flipped once.
  * @returns how many this run flipped
  */
-export async function sweepLapsedApprovals(db: Db): Promise<number> {
+export async function sweepExpiredApprovals(db: Db): Promise<number> {
   let flipped = 0;
   for (;;) {
-    const lapsed = await listLapsed(db, await readClock(db), BATCH);
-    for (const { accountId, id } of lapsed) flipped += await expireApprovals(db, accountId, [id]);
-    if (lapsed.length < BATCH) return flipped;
+    const expired = await listExpired(db, await readClock(db), BATCH);
+    for (const { accountId, id } of expired) flipped += await expireApprovals(db, accountId, [id]);
+    if (expired.length < BATCH) return flipped;
   }
 }
 
 /**
- * Goes on with the payments that nobody looks after: whose process died, whose answer was lost, or who wait
- * for a bank's authentication. Several processes may run it at once: a lease lets one of them call.
+ * Advances the payments that no process drives: the process died, the answer was lost, or the bank's verification is
+ * pending. Several processes may run it at once: the lease admits one.
  */
 export async function sweepDuePayments(deps: PaymentDeps, logger: Logger): Promise<void> {
   for (let turn = 1; turn <= PAYMENTS_TURNS; turn++) {
@@ -39,7 +39,7 @@ export async function sweepDuePayments(deps: PaymentDeps, logger: Logger): Promi
     await Promise.all(
       due.map((key) =>
         advancePayment(deps, key).catch((error: unknown) => {
-          // A person must look, so that it is logged as the alert that it is, each time until they have.
+          // A person must look, so each attempt logs an alert.
           if (error instanceof InDoubt)
             logger.error({ alert: "payment_in_doubt", ...key, err: error }, error.message);
           else logger.warn({ err: error, ...key }, "a payment could not be advanced; it will be tried again");
@@ -50,7 +50,7 @@ export async function sweepDuePayments(deps: PaymentDeps, logger: Logger): Promi
   }
 }
 
-/** Says aloud, once each, which payments have been in doubt for 15 minutes. */
+/** Logs each payment that has been in doubt for 15 minutes, once. */
 export async function alertInDoubt({ db }: PaymentDeps, logger: Logger): Promise<void> {
   const now = await readClock(db);
   for (const key of await listInDoubt(db, addSeconds(now, -IN_DOUBT_SECONDS))) {
@@ -60,8 +60,8 @@ export async function alertInDoubt({ db }: PaymentDeps, logger: Logger): Promise
 }
 
 /**
- * Looks for what the database may have lost once the server runs anew, and notes until when nothing is lost. Says aloud, once
- * each, which payments were: none is booked before its milestone is confirmed again, and perhaps nobody will.
+ * Searches for payments that the database may have lost after a restart or fail-over, and records up to when nothing
+ * is lost. Logs each such payment once: it is booked only if its milestone is confirmed again.
  */
 export async function sweepLostIntents(deps: PaymentDeps, logger: Logger): Promise<void> {
   await searchLostIntents(deps);

@@ -1,12 +1,13 @@
 import { sql } from "kysely";
 import { ROLES } from "../accounts/roles.ts";
 import type { Db, Trx } from "../database/connection.ts";
+import type { CoSign } from "../database/schema.ts";
 import type { Statement } from "../lib/statement.ts";
 
-/** A confirmation that counts and that a second person's is to join. */
+/** A valid confirmation that needs a second person's. */
 export type FirstSignature = { userId: string; name: string; digest: Buffer; signedAt: Date };
 
-/** What the account has confirmed and moved within 24 hours, and what is moving, in cents. */
+/** What the account has confirmed and paid within 24 hours, and what is being paid, in cents. */
 export async function sumPaidLately(db: Db, accountId: string): Promise<number> {
   const { rows } = await sql<{ cents: number }>`
     select (
@@ -20,20 +21,23 @@ export async function sumPaidLately(db: Db, accountId: string): Promise<number> 
 }
 
 /**
- * The oldest confirmation of this statement, whatever its nonce, by a person who may still decide. One from before the
- * last payment attempt does not count: after a declined card everybody signs again.
+ * The oldest confirmation of this statement, with any nonce, by a person who may still decide. Confirmations before
+ * the last payment attempt do not count: after a declined card, both people sign again. Nor do confirmations by
+ * password once passkeys are required.
  */
 export async function findFirstSignature(
   db: Db,
   accountId: string,
   approvalId: string,
   statement: Statement,
+  coSign: CoSign,
 ): Promise<FirstSignature | undefined> {
   const { rows } = await sql<FirstSignature>`
     select s.user_id as "userId", m.name, s.statement_digest as digest, s.created_at as "signedAt"
     from signatures s
     join members m on m.account_id = s.account_id and m.user_id = s.user_id and m.status = 'active' and m.role = any(${ROLES.decide})
     where s.account_id = ${accountId} and s.approval_id = ${approvalId} and s.decision = 'confirm'
+      and (${coSign} = 'session' or s.proof ->> 'kind' = 'passkey')
       and s.statement - 'nonce' = ${JSON.stringify(statement)}::jsonb - 'nonce'
       and not exists (
         select from payments p
@@ -43,7 +47,7 @@ export async function findFirstSignature(
   return rows[0];
 }
 
-/** Records the signatures that a payment attempt is made for. Each is good for one attempt of a milestone. */
+/** Records the signatures of a payment attempt. A signature is valid for one attempt a milestone. */
 export async function insertPaymentSignatures(
   trx: Trx,
   payment: { accountId: string; id: string; approvalId: string; milestoneId: string },
@@ -64,7 +68,7 @@ export async function insertPaymentSignatures(
     .execute();
 }
 
-/** Records the signatures that credits moved for, as `insertPaymentSignatures` does of attempts. */
+/** As `insertPaymentSignatures`, for a credit entry. */
 export async function insertCreditSignatures(
   trx: Trx,
   entry: { accountId: string; approvalId: string; entryId: string },

@@ -39,7 +39,7 @@ export function findPayment(db: Db, { accountId, id }: PaymentKey) {
     .executeTakeFirst();
 }
 
-/** The time of the transaction that decides an attempt: not before the attempt's last step. */
+/** The time of a transaction that decides an attempt: never earlier than the attempt's last step. */
 export async function readClockAfter(trx: Trx, { accountId, id }: PaymentKey): Promise<Date> {
   const { rows } = await sql<{ now: Date }>`
     select greatest(date_trunc('milliseconds', now()), updated_at) as now
@@ -47,7 +47,7 @@ export async function readClockAfter(trx: Trx, { accountId, id }: PaymentKey): P
   return rows[0]?.now ?? (await readClock(trx));
 }
 
-/** The attempt that has this intent of the processor's. */
+/** The attempt with this intent. */
 export function findPaymentByIntent(
   db: Db,
   accountId: string,
@@ -61,7 +61,7 @@ export function findPaymentByIntent(
     .executeTakeFirst();
 }
 
-/** The charge that brought a milestone's money; `undefined`: credits did, or nothing has yet. */
+/** The charge that funded a milestone; `undefined`: credits did, or it is not funded. */
 export function findCharge(db: Db, accountId: string, milestoneId: string): Promise<PaymentRow | undefined> {
   return db
     .selectFrom("payments")
@@ -73,7 +73,7 @@ export function findCharge(db: Db, accountId: string, milestoneId: string): Prom
     .executeTakeFirst();
 }
 
-/** The newest attempt of an approval: the one that its page tells of. */
+/** The newest attempt of an approval, which its page shows. */
 export function findLatestPayment(
   db: Db,
   accountId: string,
@@ -114,7 +114,7 @@ export type NewPayment = PaymentKey & {
   body: Record<string, unknown>;
 };
 
-/** What the processor knows these books, and the account, by. */
+/** The names under which the processor knows this database and the account. */
 export async function readNames(
   trx: Trx,
   accountId: string,
@@ -127,8 +127,8 @@ export async function readNames(
 }
 
 /**
- * Writes an attempt. Its key's number is the next of the milestone's and its kind's.
- * @param lease of whoever makes it and drives it at once; absent: it is due, and anybody may take it
+ * Inserts an attempt. Its key takes the next number of its milestone and kind.
+ * @param lease of the process that drives it at once; absent: it is due for any process
  */
 export async function insertPayment(
   trx: Trx,
@@ -176,7 +176,7 @@ export type Lease = { id: string; until: Date };
 
 const UNDECIDED: PaymentStatus[] = ["created", "submitted", "action_required", "unknown"];
 
-/** Takes the lease, if it is free. `undefined`: another process holds it, or the attempt is decided. */
+/** Takes the lease if it is free. `undefined`: another process holds it, or the attempt is decided. */
 export function takeLease(db: Db, { accountId, id }: PaymentKey, lease: Lease, now: Date) {
   return db
     .updateTable("payments")
@@ -207,11 +207,11 @@ export async function stepPayment(
     intentId?: string;
     sentId?: string;
     keyNumber?: number;
-    /** Something was sent under a new key just now. */
+    /** A request was sent under a new key just now. */
     keyUsed?: true;
     actionUrl?: string;
     refusal?: { code: string; message: string };
-    /** Lets go of the lease. */
+    /** Releases the lease. */
     release?: true;
   },
 ): Promise<boolean> {
@@ -240,7 +240,7 @@ export async function stepPayment(
   return numUpdatedRows === 1n;
 }
 
-/** Attempts of any account that somebody should look after now, the longest due first. */
+/** Undecided attempts of any account that are due, longest first. */
 export function listDuePayments(db: Db, now: Date, limit: number): Promise<PaymentKey[]> {
   return db
     .selectFrom("payments")
@@ -264,8 +264,8 @@ export async function shortenPaymentWaits(
 }
 
 /**
- * The attempts that have been in doubt since before `before`, and of which nobody was told. What a pause holds back is not in
- * doubt: told of it now, nobody would be told later.
+ * Attempts that have been in doubt since before `before` and were not reported. Excludes attempts held back by a
+ * pause: reporting them now would hide a doubt later.
  */
 export function listInDoubt(db: Db, before: Date): Promise<PaymentKey[]> {
   return db
@@ -279,7 +279,7 @@ export function listInDoubt(db: Db, before: Date): Promise<PaymentKey[]> {
     .execute();
 }
 
-/** Marks that an undecided attempt is in doubt. `undefined`: it was marked before, or is decided. */
+/** Marks an undecided attempt as in doubt. `undefined`: it was marked before, or is decided. */
 export function markInDoubt(trx: Trx, { accountId, id }: PaymentKey, now: Date) {
   return trx
     .updateTable("payments")
@@ -293,8 +293,8 @@ export function markInDoubt(trx: Trx, { accountId, id }: PaymentKey, now: Date) 
 }
 
 /**
- * Marks that an attempt waits. @returns the invoice that waits with it, and what of; `undefined`: it was marked before, or
- * has no invoice, as a refund
+ * Marks that an attempt waits.
+ * @returns its invoice and subject; `undefined`: it was marked before, or is a refund, which has no invoice
  */
 export async function markPending(
   trx: Trx,
@@ -312,7 +312,7 @@ export async function markPending(
   return rows[0];
 }
 
-/** Whether an attempt of that id is here. */
+/** Whether the account has this attempt. */
 export async function isAttempt(db: Db, accountId: string, id: string): Promise<boolean> {
   return isUuid(id) && (await findPayment(db, { accountId, id })) !== undefined;
 }
@@ -331,13 +331,13 @@ export function listPayments(db: Db, accountId: string, limit: number): Promise<
 
 export type LedgerLine = { account: string; amountCents: number };
 
-/** Writes a movement whole, with one insert: the database refuses one that does not sum to zero. */
+/** Inserts all lines of a movement with one statement: the database rejects lines that do not sum to zero. */
 export async function insertMovement(
   trx: Trx,
   movement: {
     accountId: string;
     id: string;
-    /** What it is booked for: a payment, a credit entry, or both. */
+    /** Its origin: a payment, a credit entry, or both. */
     paymentId?: string;
     creditEntryId?: string;
     currency: string;
@@ -363,7 +363,7 @@ export async function insertMovement(
     .execute();
 }
 
-/** What is held on one account of the ledger, and what of a payment is booked as lost, in cents. */
+/** What a ledger account holds, and what of a payment is booked as lost, in cents. */
 export async function readResting(
   trx: Trx,
   { accountId, id }: PaymentKey,

@@ -1,13 +1,13 @@
 import { formatAmount } from "../lib/money.ts";
 import { formatTime } from "../lib/time.ts";
-import { line, type MailLine, named, own, who } from "../mail/line.ts";
+import { line, type MailLine, named, own } from "../mail/line.ts";
 import type { Mail } from "../mail/service.ts";
 
 type Context = { appName: string; publicUrl: string };
 type To = { email: string; accountName: string };
 type Money = { amountCents: number; currency: string };
 
-/** Tells an owner that a top-up was asked for. */
+/** To an owner: an agent requested a top-up. */
 export function topUpAskedMail(
   { appName, publicUrl }: Context,
   { email, accountName }: To,
@@ -26,7 +26,7 @@ export function topUpAskedMail(
   };
 }
 
-/** Tells a member that credits were paid for. */
+/** To a member: a top-up was paid. */
 export function topUpCompletedMail(
   { appName, publicUrl }: Context,
   { email, accountName }: To,
@@ -44,7 +44,7 @@ export function topUpCompletedMail(
   };
 }
 
-/** Tells a member that the available credits were corrected. @param change.amountCents signed */
+/** To a member: the available credits were corrected. @param change.amountCents signed */
 export function creditsAdjustedMail(
   { appName, publicUrl }: Context,
   { email, accountName }: To,
@@ -58,29 +58,6 @@ export function creditsAdjustedMail(
     paragraphs: [
       line`Hello,`,
       line`${amount} was ${what} the available credits of the account ${named(accountName)}. ${why}`,
-      own(`${publicUrl}/billing`),
-    ],
-  };
-}
-
-/** Tells an owner that fundings are drawn from something else from now on. */
-export function setupChangedMail(
-  { appName, publicUrl }: Context,
-  { email, accountName }: To,
-  by: { name: string; email: string },
-  to: "card" | "credits_first",
-): Mail {
-  const what =
-    to === "card"
-      ? line`the card on file`
-      : line`the account's credits where they cover the whole amount, and else by the card on file`;
-  return {
-    to: email,
-    subject: line`${own(appName)}: what pays in ${named(accountName)} has changed`,
-    paragraphs: [
-      line`Hello,`,
-      line`${who(by)} changed what pays for the fundings of the account ${named(accountName)}: from now on, ${what}.`,
-      line`If that is not right, change it at once:`,
       own(`${publicUrl}/billing`),
     ],
   };

@@ -85,6 +85,8 @@ export type AccountsTable = {
   co_sign: CoSign;
   /** From this sum in 24 hours on, a second person must sign; null: never. */
   second_signer_from_cents: number | null;
+  /** From this sum in 24 hours on, a person types the amount; null: from the operator's. */
+  amount_typed_from_cents: Generated<number | null>;
   /** When the owners were last mailed what tokens did to keys and webhooks. */
   acts_mailed_at: Generated<Date | null>;
   /** While it is, nothing new is asked for, confirmed or added in it. */
@@ -169,7 +171,8 @@ export type PendingRequest =
   | { kind: "invite"; email: string; name: string; role: MemberRole }
   | { kind: "role"; memberId: string; role: MemberRole; shown: string }
   | { kind: "upgrade"; upgradeId: string }
-  | { kind: "consent"; invitationId: string; role: MemberRole };
+  | { kind: "consent"; invitationId: string; role: MemberRole }
+  | { kind: "policy" };
 export type PendingOutcome = "agreed" | "refused" | "withdrawn" | "replaced";
 
 /** A change that takes effect once a second person agrees to it. */
@@ -226,7 +229,7 @@ export type TokensTable = {
   maker_kind: Generated<TokenMakerKind>;
   /** The person's name, as it was then. */
   maker_name: Generated<string | null>;
-  /** The operator or a member requests approvals under it: nobody has its secret, and no list shows it. */
+  /** The operator or a member requests approvals under it. No one has its secret, and no list shows it. */
   secretless: Generated<boolean>;
   created_at: Date;
   last_used_at: Date | null;
@@ -356,7 +359,7 @@ export type ApprovalStatus = "pending" | "confirmed" | "declined" | "expired";
 /** What the human confirms, as it stood at the request (docs/contract.md §1). */
 export type Terms = ApprovalTerms;
 
-/** Who stands behind a token, as people are told: who made its root, and whether an agent chose the token's name. */
+/** The person behind a token, as pages and mails show it: who created its root, and whether an agent chose its name. */
 export type Asker = {
   kind: TokenMakerKind;
   /** The person's, as it was when they made the root; null for the others. */
@@ -715,7 +718,7 @@ export type EventsTable = {
 
 export type WebhookStatus = "ACTIVE" | "DISABLED" | "DELETED";
 
-/** Who wants to be told of the account's events: a queue of deliveries, which one process at a time works on. */
+/** A receiver of the account's events: a queue of deliveries that one process at a time works on. */
 export type WebhooksTable = {
   account_id: string;
   id: string;

@@ -173,7 +173,7 @@ const catalogue = {
     "That passkey wasn’t accepted. It may have been removed, belong to someone else, or not have verified your fingerprint, face or PIN.",
     true,
   ],
-  challenge_lapsed: [
+  challenge_expired: [
     409,
     "CONFLICT",
     "This passkey request has expired or was replaced by a newer one in another tab. Confirm again.",
@@ -191,7 +191,7 @@ const catalogue = {
     "You’ve reached the limit of passkeys. Remove one that you don’t use first.",
     true,
   ],
-  presence_lapsed: [
+  presence_expired: [
     409,
     "CONFLICT",
     "More than 5 minutes have passed since you last confirmed with your password or passkey. Reload the page.",
@@ -206,7 +206,7 @@ const catalogue = {
   passkey_proof_required: [
     409,
     "CONFLICT",
-    "This account confirms with passkeys only. Sign in with an active passkey before you change its members or passkeys.",
+    "This account confirms with passkeys only. Sign in with an active passkey before you change its members, passkeys or policy.",
     true,
   ],
   act_signature_required: [
@@ -231,7 +231,19 @@ const catalogue = {
   second_person_missing: [
     409,
     "CONFLICT",
-    "In this account two people must agree before a new owner or approver is added, and you’re the only one so far. Ask the operator of this service to add them. Then your consent is enough.",
+    "In this account two people must agree to this change, and you’re the only one so far. Ask the operator of this service to invite another owner or approver. Then your consent to them is enough.",
+    true,
+  ],
+  amount_untyped: [
+    409,
+    "CONFLICT",
+    "Nothing was confirmed. Other payments of this account were confirmed meanwhile, so type the amount to confirm this one.",
+    true,
+  ],
+  second_decider_missing: [
+    409,
+    "CONFLICT",
+    "You’re the only person who can confirm in this account. Invite another owner or approver first: two people could never sign.",
     true,
   ],
   second_signer_loosening: [
@@ -368,7 +380,7 @@ export function badField(field: string, message: string): Problem {
   return new Problem("bad_request", { field }, message);
 }
 
-/** 503 for whoever asks or confirms while the operator has paused all payments (docs/contract.md §8). */
+/** 503 for requests and confirmations while the operator has paused all payments (docs/contract.md §8). */
 export function paymentsPaused(): Problem {
   return new Problem("payments_paused", { retryAfterSeconds: PAUSED_RETRY_SECONDS });
 }

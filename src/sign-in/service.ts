@@ -7,7 +7,7 @@ import { newId } from "../lib/ids.ts";
 import type { RequestOrigin } from "../lib/origin.ts";
 import { queueMail } from "../mail/service.ts";
 import { type Actor, holdActor, inSession, renewSession } from "./actor-service.ts";
-import { type Attempts, createAttempts } from "./attempts.ts";
+import { type Attempts, createAttempts } from "./attempt-limits.ts";
 import { type Background, createBackground } from "./background.ts";
 import { readDevice } from "./device-cookie.ts";
 import { passwordChangedMail } from "./mails.ts";

@@ -1,4 +1,4 @@
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import type { Site } from "./browser.ts";
 import { askEnd, askRelease, createEscrow } from "./escrow.ts";
 import { call, fund, operate } from "./fixtures.ts";

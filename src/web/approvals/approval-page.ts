@@ -1,6 +1,6 @@
-import { canPay } from "../../approvals/decide.ts";
+import { canPay } from "../../approvals/decision-service.ts";
 import type { HumanApproval, readPageContext } from "../../approvals/human-service.ts";
-import type { Signing } from "../../approvals/second-signer.ts";
+import type { Signing } from "../../approvals/second-signer-service.ts";
 import type { PaymentRow, ReversalRow } from "../../billing/payment-service.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { formatAmount } from "../../lib/money.ts";
@@ -20,11 +20,11 @@ import {
   standsBehind,
   time,
 } from "../kit/wording.ts";
-import { actWords, recipient } from "./acts.ts";
-import { approvalReferences, approvalTerms } from "./approval-terms.ts";
-import { changedTerms } from "./changed-terms.ts";
-import { type DecisionForms, decisionForms, haltNotice, isHalted } from "./decision-form.ts";
+import { actWords, recipient } from "./act-words.ts";
+import { changedTerms } from "./changes-section.ts";
+import { type DecisionForms, decisionForms, haltNotice, isHalted } from "./decision-forms.ts";
 import { isBack, moving } from "./moving-section.ts";
+import { approvalReferences, approvalTerms } from "./terms-section.ts";
 
 export type ApprovalView = {
   approval: HumanApproval;

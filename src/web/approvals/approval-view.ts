@@ -2,7 +2,8 @@ import { randomBytes } from "node:crypto";
 import { Type } from "@sinclair/typebox";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { may } from "../../accounts/roles.ts";
-import { statementOf } from "../../approvals/decide.ts";
+import type { PaymentDeps } from "../../approvals/advance-service.ts";
+import { statementOf } from "../../approvals/decision-service.ts";
 import {
   findApprovalForHuman,
   type HumanApproval,
@@ -10,12 +11,11 @@ import {
   readPageContext,
   type Signature,
 } from "../../approvals/human-service.ts";
-import type { PaymentDeps } from "../../approvals/payment.ts";
-import { readSigning, type Signing } from "../../approvals/second-signer.ts";
-import { payingSource } from "../../approvals/source.ts";
+import { isAmountTyped, readSigning, type Signing } from "../../approvals/second-signer-service.ts";
+import { payingSource } from "../../approvals/source-rules.ts";
 import { findLatestPayment, listReversals } from "../../billing/payment-service.ts";
 import { notFound } from "../../lib/problems.ts";
-import { type Decision, type Source, statementDigest, sumOf } from "../../lib/statement.ts";
+import { type Decision, type Source, statementDigest } from "../../lib/statement.ts";
 import { findPasskeys } from "../../passkeys/presence-service.ts";
 import type { SessionDeps } from "../../passkeys/session-deps.ts";
 import { formToken } from "../../sign-in/form-token.ts";
@@ -24,7 +24,7 @@ import { isFresh, type SessionConfig } from "../../sign-in/service.ts";
 import { takeSaid } from "../kit/said.ts";
 import { show } from "../kit/site.ts";
 import { type ApprovalView, approvalPage } from "./approval-page.ts";
-import type { DecisionForm, PresenceAsked } from "./decision-form.ts";
+import type { DecisionForm, PresenceAsked } from "./decision-forms.ts";
 
 export type ApprovalPageDeps = SessionDeps &
   PaymentDeps & { config: SessionConfig & { confirmAmountFromCents: number } };
@@ -95,7 +95,7 @@ export async function showApproval(
             confirm: form("confirm"),
             decline: form("decline"),
             presence: await presenceAsked(deps, human, approval),
-            typedAmount: isLarge(deps, approval) ? (said?.typedAmount ?? "") : undefined,
+            typedAmount: (await isLarge(deps, approval)) ? (said?.typedAmount ?? "") : undefined,
           }
         : undefined,
     cancelToken: may ? formToken(deps.keys, human, `cancel-payment:${approval.id}`) : undefined,
@@ -150,9 +150,9 @@ export async function presenceAsked(
   return isFresh(human, human.now) ? { by: "session" } : { by: "password", email: human.email };
 }
 
-/** Whether the amount is so large that it is typed before it is confirmed. */
-export function isLarge({ config }: ApprovalPageDeps, { terms }: HumanApproval): boolean {
-  return sumOf(terms).amountCents >= config.confirmAmountFromCents;
+/** Whether the account pays so much that the amount is typed before it is confirmed. */
+export function isLarge({ db, config }: ApprovalPageDeps, approval: HumanApproval): Promise<boolean> {
+  return isAmountTyped(db, approval, config.confirmAmountFromCents);
 }
 
 /** A form that can send one statement alone: the one that the page shows. */

@@ -3,7 +3,7 @@ import { type Html, html } from "../../lib/html.ts";
 import { sumOf } from "../../lib/statement.ts";
 import { hiddenField } from "../kit/forms.ts";
 import { amount } from "../kit/wording.ts";
-import { actWords } from "./acts.ts";
+import { actWords } from "./act-words.ts";
 import type { ApprovalView } from "./approval-page.ts";
 
 /** Whether they come from their bank, and we do not know yet what it said. */

@@ -31,6 +31,7 @@ export function problemPage(problem: Problem, { id: requestId, changes, decides,
       ${again || goToApprovals}`,
       };
     case "second_person_missing":
+    case "second_decider_missing":
     case "last_owner":
       return {
         title: "Nothing was done",
@@ -57,7 +58,7 @@ export function problemPage(problem: Problem, { id: requestId, changes, decides,
     case "payments_paused":
     case "passkeys_unavailable":
     case "passkey_limit_reached":
-    case "presence_lapsed":
+    case "presence_expired":
     case "passkey_refused":
     case "passkey_proof_required":
     case "act_signature_required":

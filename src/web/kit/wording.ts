@@ -11,7 +11,7 @@ import { formatDeadline, formatMonth, formatTime } from "../../lib/time.ts";
 const QUOTE_FITS = { characters: 200, lines: 4 };
 const BRANDS: Record<string, string> = { amex: "American Express", unionpay: "UnionPay", jcb: "JCB" };
 
-/** A name that somebody else chose, whole, and kept from turning around the text that it stands in. */
+/** A user-supplied name in full, isolated so that it cannot reorder the text around it. */
 export function named(name: string): Html {
   return html`<bdi>${whole(name)}</bdi>`;
 }
@@ -81,8 +81,8 @@ export function sourceName(source: Source): string {
 }
 
 /**
- * What an agent, a payee or the operator wrote: visibly somebody else's words, inert, and in a box that scrolls
- * before it can push what decides out of reach.
+ * Text that an agent, a payee or the operator wrote: marked as theirs, inert, and in a box that scrolls, so that it
+ * cannot push the form out of sight.
  */
 export function quote(text: string, { saysWhose = true }: { saysWhose?: boolean } = {}): Html {
   const long = text.length > QUOTE_FITS.characters || text.split("\n").length > QUOTE_FITS.lines;

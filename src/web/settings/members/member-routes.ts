@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { findMember, listMembers, type MemberRow } from "../../../accounts/member-service.ts";
 import { may } from "../../../accounts/roles.ts";
 import { listKeys } from "../../../accounts/token-service.ts";
-import { type PaymentDeps, voidSignatures } from "../../../approvals/payment.ts";
+import { type PaymentDeps, voidSignatures } from "../../../approvals/advance-service.ts";
 import type { MemberRole } from "../../../database/schema.ts";
 import type { App } from "../../../http/app.ts";
 import { notFound, Problem } from "../../../lib/problems.ts";
@@ -15,17 +15,18 @@ import {
   changeRole,
   inviteAct,
   inviteByOwner,
-  PENDING,
   removalAct,
   removeMember,
   roleAct,
 } from "../../../team/member-service.ts";
+import { PENDING } from "../../../team/owner-service.ts";
 import { listMadeBy } from "../../../webhooks/by-hand-service.ts";
 import type { Fault } from "../../kit/forms.ts";
 import { accountOf } from "../../kit/memberships.ts";
 import { absentFault, proverOf } from "../../kit/presence.ts";
 import { findActing, setCookie } from "../../kit/signing.ts";
 import { show } from "../../kit/site.ts";
+import { viewPending } from "../changes/pending-routes.ts";
 import {
   draftOf,
   faultIn,
@@ -48,7 +49,6 @@ import {
   PASSWORD_FIELD,
   removePage,
 } from "./member-pages.ts";
-import { viewPending } from "./pending-routes.ts";
 import { viewUpgrades } from "./upgrade-routes.ts";
 
 const Query = Type.Object({ said: Type.Optional(Type.Unsafe<unknown>({})) });
@@ -123,7 +123,7 @@ function inviteRoute(app: App, deps: MemberPageDeps): void {
       setCookie(reply, invited.cookie);
       const secret = invited.value;
       if (secret === PENDING) return reply.redirect(`${MEMBERS}?said=second`, 303);
-      // Where mail goes out, only its reader gets the link: so whoever accepts has that mailbox.
+      // If the service sends mail, only the mail contains the link, so the person who accepts has that mailbox.
       if (deps.config.smtpUrl !== undefined || deps.config.demo)
         return reply.redirect(`${MEMBERS}?said=invited`, 303);
       const page = invitedPage(draft, `${deps.config.publicUrl}/invite?token=${secret}`);
@@ -226,7 +226,7 @@ async function showMembers(
     };
     const members = await listMembers(deps.db, accountId);
     const upgrades = await viewUpgrades(deps, human, account);
-    const pending = await viewPending(deps, human, account);
+    const pending = await viewPending(deps, human, account, "member");
     return {
       accountId,
       accountName,

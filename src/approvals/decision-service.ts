@@ -1,0 +1,287 @@
+import { byPerson, recordAudit } from "../audit/service.ts";
+import * as payments from "../billing/payment-service.ts";
+import { readClock, readClockNow } from "../database/clock.ts";
+import type { Db, Trx } from "../database/connection.ts";
+import type { Proof } from "../database/schema.ts";
+import { inTransaction } from "../database/transaction.ts";
+import { appendEvents } from "../events/service.ts";
+import { canonicalDigest } from "../lib/canonical.ts";
+import type { Origin } from "../lib/origin.ts";
+import { notFound, Problem, paymentsPaused } from "../lib/problems.ts";
+import { type ApprovalType, type Decision, type Statement, statementDigest } from "../lib/statement.ts";
+import { addSeconds } from "../lib/time.ts";
+import {
+  type Assertion,
+  CHALLENGE_SECONDS,
+  type Checking,
+  logRefusal,
+  provePasskey,
+} from "../passkeys/presence-service.ts";
+import { linkDecision } from "../receipts/service.ts";
+import { type Actor, holdActor, type NewToken, renewSession } from "../sign-in/service.ts";
+import { advanceAll, driveNewPayment, type PaymentDeps } from "./advance-service.ts";
+import { type Begun, beginAction } from "./attempt-service.ts";
+import { approvalEvent } from "./booking.ts";
+import { atBoundary } from "./boundaries.ts";
+import { putChallenge, takeChallenge } from "./challenge-store.ts";
+import * as store from "./human-store.ts";
+import { isAmountTyped, mailOtherDeciders, readSigning } from "./second-signer-service.ts";
+import { payingSource } from "./source-rules.ts";
+
+/**
+ * The person who decides, their name, where they act from, and what proves their presence. `onRenewed` receives the
+ * session's new token after a decision by passkey.
+ */
+export type Decider = {
+  actor: Actor;
+  name: string;
+  origin: Origin;
+  presence: Presence;
+  onRenewed?: (token: NewToken) => void;
+};
+
+/**
+ * A password typed for this decision, or a recent sign-in, and when; or a passkey's answer to the statement's digest.
+ */
+export type Presence =
+  | { kind: "password" | "session"; provedAt: Date }
+  | { kind: "passkey"; checking: Checking; assertion: Assertion | undefined };
+
+type ApprovalKey = { accountId: string; approvalId: string };
+
+/**
+ * What the page showed: the decision, its nonce and the digest of its statement. `untypedBelowCents`: the operator's
+ * amount from which the person types it, where they did not; absent: they did.
+ */
+export type Signed = { nonce: string; digest: Buffer; untypedBelowCents?: number | undefined };
+
+/** The statement that a decision would sign now. */
+export function statementOf(
+  row: store.HumanApprovalRow,
+  decision: Decision,
+  nonce: string,
+): Statement<ApprovalType> {
+  const common = {
+    v: 1 as const,
+    accountId: row.organizationId,
+    approvalId: row.id,
+    decision,
+    source: decision === "decline" ? null : payingSource(row),
+    nonce,
+  };
+  switch (row.type) {
+    case "milestone_fund":
+      return { ...common, action: row.type, terms: row.terms };
+    case "milestone_approve":
+      return { ...common, action: row.type, terms: row.terms };
+    default:
+      return { ...common, action: row.type, terms: row.terms };
+  }
+}
+
+/** Whether the approval has something to pay with, if it needs that. */
+export function canPay({ type, card }: store.HumanApprovalRow): boolean {
+  return type !== "milestone_fund" || card !== null;
+}
+
+/**
+ * Creates the challenge for a person's passkey: the digest of the statement on their page, valid once, in this
+ * session, for 5 minutes (docs/contract.md §7). Created when they press the button, so that an outdated page is
+ * rejected before the passkey is used.
+ * @throws Problem not_found, not_permitted, statement_stale, already_decided, payment_in_progress, payments_paused,
+ * account_frozen
+ */
+export async function issueChallenge(
+  db: Db,
+  { accountId, approvalId }: ApprovalKey,
+  actor: Actor,
+  signed: Signed,
+): Promise<void> {
+  const { userId, sessionId } = actor;
+  await inTransaction(db, async (trx) => {
+    if (await payments.holdPause(trx)) throw paymentsPaused();
+    const account = { id: accountId, may: "decide", unfrozen: true } as const;
+    await holdActor(trx, actor, { account }, await readClock(trx));
+    const row = await lockOpen(trx, accountId, approvalId);
+    const { now } = row;
+    if (!canPay(row)) throw new Problem("statement_stale");
+    assertUnchanged(row, statementOf(row, "confirm", signed.nonce), signed);
+    const challenge = { accountId, approvalId, userId, sessionId, digest: signed.digest };
+    await putChallenge(trx, challenge, { now, expiresAt: addSeconds(now, CHALLENGE_SECONDS) });
+  });
+}
+
+/**
+ * Confirms: one transaction writes the signature, locks the milestones and writes the attempts; then the money moves
+ * (docs/contract.md §1, docs/design.md Paying). Returns once the outcome is known, or known to be open. If two people
+ * must sign, the first signature is stored and nothing else happens; a repeat by the same person changes nothing.
+ * @throws Problem not_found, not_permitted, presence_expired, passkey_required, passkey_refused, challenge_expired,
+ * statement_stale, amount_untyped, already_decided, payment_in_progress, payment_disputed, payments_paused,
+ * account_frozen
+ */
+export async function confirmApproval(
+  deps: PaymentDeps,
+  key: ApprovalKey,
+  decider: Decider,
+  signed: Signed,
+): Promise<void> {
+  const { token, begun } = await atBoundary(deps, "write-signed-attempt", () =>
+    inTransaction(deps.db, (trx) => writeConfirmation(trx, deps, key, decider, signed)),
+  );
+  if (token !== undefined) decider.onRenewed?.(token);
+  const { accountId, approvalId } = key;
+  if (begun === "many") await advanceAll(deps, accountId, approvalId);
+  else if (begun !== undefined && begun !== "done")
+    await driveNewPayment(deps, { accountId, id: begun.paymentId }, begun.leaseId);
+}
+
+type Written = { token?: NewToken | undefined; begun?: Begun };
+
+async function writeConfirmation(
+  trx: Trx,
+  deps: PaymentDeps,
+  { accountId, approvalId }: ApprovalKey,
+  decider: Decider,
+  signed: Signed,
+): Promise<Written> {
+  const { actor, presence } = decider;
+  const { userId } = actor;
+  // A passkey's answer is checked in this transaction; the other proofs were checked before the body was read.
+  const proves = presence.kind === "passkey" ? ({ changes: "token" } as const) : { fresh: true };
+  if (await payments.holdPause(trx)) throw paymentsPaused();
+  // Exclusive, so that one confirmation at a time sums up what the account pays and adds to it.
+  const account = { id: accountId, may: "decide", unfrozen: true, alone: true } as const;
+  await holdActor(trx, actor, { ...proves, account }, await readClock(trx));
+  const row = await lockOpen(trx, accountId, approvalId);
+  const { now } = row;
+  if (!canPay(row)) throw new Problem("statement_stale");
+  const statement = statementOf(row, "confirm", signed.nonce);
+  assertUnchanged(row, statement, signed);
+  const { untypedBelowCents } = signed;
+  if (untypedBelowCents !== undefined && (await isAmountTyped(trx, row, untypedBelowCents)))
+    throw new Problem("amount_untyped");
+  const { required, first } = await readSigning(trx, row, statement);
+  if (first?.userId === userId) return {};
+  await sign(trx, row, statement, decider, signed, required);
+  const signatures = [...(first === undefined ? [] : [first]), { userId, digest: signed.digest }];
+  const written: Written = {};
+  if (presence.kind === "passkey")
+    written.token = await renewSession(trx, actor, { proved: true, trusted: true }, now);
+  if (signatures.length === required)
+    written.begun = await beginAction(trx, deps.processor, row, signatures, now);
+  else await mailOtherDeciders(trx, deps.config, row, userId, now);
+  return written;
+}
+
+/**
+ * Declines: ends the approval, appends its event and links its receipt.
+ * @param note why, for the agent; at most 500 characters
+ * @throws Problem not_found, not_permitted, statement_stale, already_decided, payment_in_progress
+ */
+export async function declineApproval(
+  db: Db,
+  { accountId, approvalId }: ApprovalKey,
+  decider: Decider,
+  signed: Signed,
+  note?: string,
+): Promise<void> {
+  await inTransaction(db, async (trx) => {
+    const account = { id: accountId, may: "decide" } as const;
+    await holdActor(trx, decider.actor, { account }, await readClock(trx));
+    const row = await lockOpen(trx, accountId, approvalId);
+    const { now } = row;
+    const statement = statementOf(row, "decline", signed.nonce);
+    assertUnchanged(row, statement, signed);
+    await sign(trx, row, statement, decider, signed, 1);
+    if (!(await store.declinePending(trx, accountId, approvalId, note, now)))
+      throw new Problem("already_decided");
+    await appendEvents(trx, accountId, [approvalEvent(row, "declined")], now);
+    await linkDecision(trx, accountId, approvalId, now);
+  });
+}
+
+/** Locks an approval that can still be decided. The caller holds the actor. */
+async function lockOpen(trx: Trx, accountId: string, approvalId: string): Promise<store.HumanApprovalRow> {
+  const row = await store.lockForDecision(trx, accountId, approvalId);
+  if (row === undefined) throw notFound("approvals", "approvalId", approvalId);
+  if (row.executing) throw new Problem("payment_in_progress", { approvalId });
+  // Read after the lock: a request that reported the approval as expired held the lock before.
+  const held = await readClockNow(trx);
+  if (row.status !== "pending" || row.expiresAt <= held) throw new Problem("already_decided");
+  return row;
+}
+
+/**
+ * Writes the signature. The caller has compared the statement with the one on the page.
+ * @param signersRequired how many people must sign
+ */
+async function sign(
+  trx: Trx,
+  row: store.HumanApprovalRow,
+  statement: Statement<ApprovalType>,
+  decider: Decider,
+  signed: Signed,
+  signersRequired: 1 | 2,
+): Promise<void> {
+  const { accountId, id: approvalId, now } = row;
+  const { decision } = statement;
+  const { actor, name, origin } = decider;
+  const { userId } = actor;
+  const proof = await provePresence(trx, row, decision, decider, signed, now);
+  const inserted = await store.insertSignature(
+    trx,
+    { accountId, approvalId, digest: signed.digest, userId, decision, statement, proof, signersRequired },
+    now,
+  );
+  if (!inserted) throw new Problem("statement_stale");
+  const entry = {
+    accountId,
+    actor: byPerson({ userId, name }),
+    action: decision === "confirm" ? ("approval_confirmed" as const) : ("approval_declined" as const),
+    subject: { kind: "approval", id: approvalId },
+    detail: {
+      by: proof.kind,
+      statement: signed.digest.toString("hex"),
+      ...(signersRequired === 2 && { signersRequired }),
+    },
+    origin,
+  };
+  await recordAudit(trx, entry, now);
+}
+
+function assertUnchanged(row: store.HumanApprovalRow, statement: Statement, { digest }: Signed): void {
+  const unchanged =
+    digest.equals(statementDigest(statement)) &&
+    row.termsDigest.equals(canonicalDigest(row.terms)) &&
+    row.termsDigest.equals(canonicalDigest(row.presentTerms));
+  if (!unchanged) throw new Problem("statement_stale");
+}
+
+/** Checks the proof of presence that the account requires for this decision. */
+async function provePresence(
+  trx: Trx,
+  { accountId, id: approvalId, coSign }: store.HumanApprovalRow,
+  decision: Decision,
+  { actor: { userId, sessionId }, presence }: Decider,
+  { digest }: Signed,
+  now: Date,
+): Promise<Proof> {
+  if (presence.kind !== "passkey") {
+    if (coSign === "passkey" && decision === "confirm") throw new Problem("passkey_required");
+    return { kind: presence.kind, provedAt: presence.provedAt.toISOString() };
+  }
+  const { checking, assertion } = presence;
+  if (assertion === undefined) {
+    logRefusal(checking, "unreadable");
+    throw new Problem("passkey_refused");
+  }
+  const challenge = { accountId, approvalId, userId, sessionId, digest };
+  if (!(await takeChallenge(trx, challenge, now))) {
+    logRefusal(checking, "challenge_unknown_or_expired");
+    throw new Problem("challenge_expired");
+  }
+  const answer = { assertion, challenge: digest };
+  const proof = await provePasskey(trx, checking, userId, answer, now);
+  if (proof === undefined) throw new Problem("passkey_refused");
+  return proof;
+}

@@ -1,0 +1,131 @@
+import { refundToCredits } from "../billing/credit-service.ts";
+import { goesToCredits } from "../billing/decline-rules.ts";
+import * as payments from "../billing/payment-service.ts";
+import { endContract, type HeldMilestone, holdMilestone, refundMilestone } from "../contracts/service.ts";
+import type { Db, Trx } from "../database/connection.ts";
+import { inTransaction } from "../database/transaction.ts";
+import { appendEvents } from "../events/service.ts";
+import { newId } from "../lib/ids.ts";
+import { linkDecision } from "../receipts/service.ts";
+import {
+  type AnyEvent,
+  approvalEvent,
+  decidePayment,
+  heldFor,
+  milestoneEvent,
+  PROCESSOR,
+  refusedEvent,
+  toExpiredEvent,
+} from "./booking.ts";
+import * as escrow from "./escrow-store.ts";
+import * as store from "./store.ts";
+
+/**
+ * Books a refund that succeeded: the milestone is refunded, whatever happens to the contract's others. The last one
+ * ends the contract.
+ * @throws LeaseLost
+ */
+export async function bookRefund(db: Db, payment: payments.PaymentRow, leaseId: string): Promise<void> {
+  const { accountId, milestoneId, amountCents, currency, sentId } = payment;
+  if (sentId === null) throw new TypeError("what has gone back has an id");
+  await inTransaction(db, async (trx) => {
+    const { now, milestone, events } = await beginBooking(trx, payment);
+    await decidePayment(trx, payment, leaseId, { to: "succeeded", sentId }, now);
+    const lines = [
+      { account: heldFor(milestoneId), amountCents },
+      { account: PROCESSOR, amountCents: -amountCents },
+    ];
+    const movement = { accountId, id: newId(), paymentId: payment.id, currency, lines };
+    await payments.insertMovement(trx, movement, now);
+    events.push(...(await writeRefund(trx, payment, milestone, { sentTo: "card", refundId: sentId }, now)));
+    await settleEnd(trx, payment, milestone, events, now);
+  });
+}
+
+/**
+ * Books a refused refund. Money that no bank accepts goes to the account's credits, as the signed statement says;
+ * money under a dispute or an earlier refund stays.
+ * @throws LeaseLost
+ */
+export async function bookRefusedRefund(
+  db: Db,
+  payment: payments.PaymentRow,
+  leaseId: string,
+  { code, message }: { code: string; message: string },
+): Promise<void> {
+  const { milestoneId } = payment;
+  await inTransaction(db, async (trx) => {
+    const { now, milestone, events } = await beginBooking(trx, payment);
+    await decidePayment(trx, payment, leaseId, { to: "refused", refusal: { code, message } }, now);
+    events.push(refusedEvent(payment, code));
+    if (goesToCredits(code)) {
+      const money = { ...payment, ...milestone, milestoneId };
+      const { entryId: refundId } = await refundToCredits(trx, money, heldFor(milestoneId), now);
+      const refund = { sentTo: "credits", refundId } as const;
+      events.push(...(await writeRefund(trx, payment, milestone, refund, now)));
+    }
+    await settleEnd(trx, payment, milestone, events, now);
+  });
+}
+
+type Booking = { now: Date; milestone: HeldMilestone; events: AnyEvent[] };
+
+/** Locks the contract exclusively, so that one refund at a time checks whether it is the last. */
+async function beginBooking(trx: Trx, payment: payments.PaymentRow): Promise<Booking> {
+  const { accountId, approvalId, milestoneId } = payment;
+  const now = await payments.readClockAfter(trx, payment);
+  const milestone = await holdMilestone(trx, accountId, milestoneId, { alone: true });
+  await escrow.holdApproval(trx, accountId, approvalId);
+  return { now, milestone, events: [] };
+}
+
+type Ending = { accountId: string; approvalId: string };
+
+/** Marks a milestone as refunded and records where its money went. @returns the events to append */
+export async function writeRefund(
+  trx: Trx,
+  { accountId, approvalId, amountCents }: Ending & { amountCents: number },
+  milestone: HeldMilestone,
+  { sentTo, refundId }: { sentTo: "card" | "credits"; refundId: string },
+  now: Date,
+): Promise<AnyEvent[]> {
+  const { id: milestoneId } = milestone;
+  if (!(await refundMilestone(trx, accountId, milestoneId, now)))
+    throw new TypeError("a milestone that is being refunded is funded");
+  const reason = { reason: "milestone_not_funded", now };
+  const ended = await store.endPending(trx, accountId, { milestoneId }, reason);
+  const refund = { accountId, approvalId, milestoneId, sentTo, refundId, amountCents };
+  await escrow.insertRefund(trx, refund, now);
+  await payments.markInvoiceRefunded(trx, accountId, milestoneId);
+  return [milestoneEvent(milestone, "REFUNDED"), ...ended.map(toExpiredEvent)];
+}
+
+/**
+ * Finishes a contract's end once none of its refunds is open. If all succeeded, it is confirmed and the contract
+ * ends. Otherwise the refunded milestones stay refunded and the rest needs a new request.
+ */
+export async function settleEnd(
+  trx: Trx,
+  { accountId, approvalId }: Ending,
+  { contractId, jobId }: { contractId: string; jobId: string },
+  events: AnyEvent[],
+  now: Date,
+): Promise<void> {
+  const { open, wanted, refunds } = await escrow.readProgress(trx, accountId, approvalId);
+  if (open > 0) return void (await appendEvents(trx, accountId, events, now));
+  const approval = { id: approvalId, jobId };
+  if (refunds.length === wanted) {
+    await store.confirmExecuted(trx, accountId, approvalId, { contractEnded: true, refunds }, now);
+    const ended = await store.endPending(trx, accountId, { contractId }, { reason: "contract_ended", now });
+    await endContract(trx, accountId, contractId, now);
+    events.push(...ended.map(toExpiredEvent), approvalEvent(approval, "confirmed"));
+    await appendEvents(trx, accountId, events, now);
+    await linkDecision(trx, accountId, approvalId, now);
+    return;
+  }
+  const expired =
+    refunds.length > 0
+      ? await store.endExecuting(trx, accountId, approvalId, { reason: "terms_changed" }, now)
+      : await store.releaseExecuting(trx, accountId, approvalId, now);
+  await appendEvents(trx, accountId, [...events, ...expired.map(toExpiredEvent)], now);
+}

@@ -1,0 +1,28 @@
+import * as payments from "../billing/payment-service.ts";
+import type { Db } from "../database/connection.ts";
+import { inTransaction } from "../database/transaction.ts";
+import { appendEvents } from "../events/service.ts";
+import { decidePayment, refusedEvent, toExpiredEvent } from "./booking.ts";
+import * as store from "./store.ts";
+
+/**
+ * Books a refused charge or payout. The approval can be confirmed again; if its time has passed, it expires now, with
+ * its event. The invoice is void.
+ * @throws LeaseLost
+ */
+export async function bookRefusal(
+  db: Db,
+  payment: payments.PaymentRow,
+  leaseId: string,
+  refusal: { code: string; message: string },
+): Promise<void> {
+  const { accountId, approvalId } = payment;
+  const { code, message } = refusal;
+  await inTransaction(db, async (trx) => {
+    const now = await payments.readClockAfter(trx, payment);
+    const expired = await store.releaseExecuting(trx, accountId, approvalId, now);
+    await decidePayment(trx, payment, leaseId, { to: "refused", refusal: { code, message } }, now);
+    await payments.closeInvoice(trx, accountId, approvalId, "void");
+    await appendEvents(trx, accountId, [...expired.map(toExpiredEvent), refusedEvent(payment, code)], now);
+  });
+}

@@ -1,0 +1,77 @@
+import { refundToCredits } from "../billing/credit-service.ts";
+import * as payments from "../billing/payment-service.ts";
+import type { SentRecord } from "../billing/processor.ts";
+import { type HeldMilestone, holdMilestone, refundMilestone, returnMilestone } from "../contracts/service.ts";
+import { readClock } from "../database/clock.ts";
+import type { Db, Trx } from "../database/connection.ts";
+import { inTransaction } from "../database/transaction.ts";
+import { appendEvents } from "../events/service.ts";
+import { newId } from "../lib/ids.ts";
+import { type AnyEvent, heldFor, milestoneEvent, PROCESSOR, toExpiredEvent } from "./booking.ts";
+import * as store from "./store.ts";
+
+/**
+ * Books, once, that a payout or refund which had succeeded was returned in full. A payout's money is held for its
+ * milestone again, so that it can be released or refunded. Where that is impossible, and for a refund, it goes to the
+ * account's credits.
+ * @returns whether it was booked now
+ * @throws what the database threw
+ */
+export function bookReturn(db: Db, payment: payments.PaymentRow, record: SentRecord): Promise<boolean> {
+  const { accountId, id: paymentId, milestoneId, kind, amountCents, currency } = payment;
+  return inTransaction(db, async (trx) => {
+    const now = await readClock(trx);
+    const milestone = await holdMilestone(trx, accountId, milestoneId);
+    const known = await payments.listReversals(trx, accountId, [paymentId]);
+    if (known.some(({ id }) => id === record.id)) return false;
+    const returned = kind === "payout" ? ("returned_payout" as const) : ("failed_refund" as const);
+    const sum = { amountCents, currency, takenCents: amountCents };
+    const reversal = { id: record.id, kind: returned, status: "returned", final: true, ...sum };
+    await payments.saveReversal(trx, { accountId, paymentId }, reversal, { now, observedAt: now });
+    const events =
+      kind === "payout"
+        ? await takeBack(trx, payment, milestone, now)
+        : await giveCredits(trx, payment, milestone, now);
+    const data = { paymentId, milestoneId, kind: returned, amountCents, currency };
+    events.push({ type: "payment.reversed", resourceId: paymentId, jobId: milestone.jobId, data });
+    await appendEvents(trx, accountId, events, now);
+    return true;
+  });
+}
+
+/** Holds a returned payout again, as if it had not been sent, if a card had funded it and the contract goes on. */
+async function takeBack(
+  trx: Trx,
+  payment: payments.PaymentRow,
+  milestone: HeldMilestone,
+  now: Date,
+): Promise<AnyEvent[]> {
+  const { accountId, id: paymentId, milestoneId, amountCents, currency, sourcePaymentId } = payment;
+  const returned = await returnMilestone(trx, accountId, milestoneId, now);
+  if (!returned) return giveCredits(trx, payment, milestone, now);
+  const lines = [
+    { account: PROCESSOR, amountCents },
+    { account: heldFor(milestoneId), amountCents: -amountCents },
+  ];
+  await payments.insertMovement(trx, { accountId, id: newId(), paymentId, currency, lines }, now);
+  const held = milestoneEvent(milestone, "ACTIVE_FUNDED");
+  // It could be neither released nor refunded: an ended contract and a closed hold never open again.
+  if (sourcePaymentId === null || milestone.contractStatus === "ended") {
+    await refundMilestone(trx, accountId, milestoneId, now);
+    await refundToCredits(trx, { ...milestone, ...payment }, heldFor(milestoneId), now);
+    return [held, milestoneEvent(milestone, "REFUNDED")];
+  }
+  const other = { reason: "terms_changed", now };
+  const ended = await store.endPending(trx, accountId, { endOf: milestone.contractId }, other);
+  return [held, ...ended.map(toExpiredEvent)];
+}
+
+async function giveCredits(
+  trx: Trx,
+  payment: payments.PaymentRow,
+  milestone: HeldMilestone,
+  now: Date,
+): Promise<AnyEvent[]> {
+  await refundToCredits(trx, { ...milestone, ...payment }, PROCESSOR, now);
+  return [];
+}

@@ -1,0 +1,135 @@
+import * as payments from "../billing/payment-service.ts";
+import type { Processor, Reversal } from "../billing/processor.ts";
+import { holdMilestone, refundMilestone } from "../contracts/service.ts";
+import { readClock } from "../database/clock.ts";
+import type { Db, Trx } from "../database/connection.ts";
+import { inTransaction } from "../database/transaction.ts";
+import { appendEvents } from "../events/service.ts";
+import { newId } from "../lib/ids.ts";
+import { Problem } from "../lib/problems.ts";
+import { heldFor, milestoneEvent, PROCESSOR, toExpiredEvent } from "./booking.ts";
+import * as store from "./store.ts";
+
+/** Ledger account of disputed amounts, until the dispute is decided. */
+const DISPUTES = "disputes";
+/** Ledger account of amounts that were taken back for good after the payout. */
+const LOSSES = "losses";
+
+/**
+ * Books the processor's refunds and disputes of a payment: their states, and what they have taken, in the ledger.
+ * Once the full amount is gone for good, the invoice is refunded, and the milestone too unless it was paid out.
+ * Idempotent, in any order.
+ * @returns the reversals that have changed
+ * @throws Problem payment_in_progress while another action executes on the milestone; what the processor threw
+ */
+export async function bookReversals(
+  { db, processor }: { db: Db; processor: Processor },
+  payment: payments.PaymentRow,
+): Promise<Reversal[]> {
+  const { intentId } = payment;
+  if (intentId === null) return [];
+  // Read before the call: of two answers, the one requested later is newer.
+  const observedAt = await readClock(db);
+  const reversals: Reversal[] = [];
+  for await (const reversal of processor.listReversals({ intentId })) {
+    const { attemptId } = reversal;
+    // Our own refunds are attempts and are booked as such.
+    const own = attemptId !== null && (await payments.isAttempt(db, payment.accountId, attemptId));
+    if (!own) reversals.push(reversal);
+  }
+  if (reversals.length === 0) return [];
+  return inTransaction(db, (trx) => book(trx, payment, reversals, observedAt));
+}
+
+async function book(
+  trx: Trx,
+  payment: payments.PaymentRow,
+  reversals: readonly Reversal[],
+  observedAt: Date,
+): Promise<Reversal[]> {
+  const { accountId, milestoneId } = payment;
+  const now = await readClock(trx);
+  const milestone = await holdMilestone(trx, accountId, milestoneId);
+  const known = await payments.listReversals(trx, accountId, [payment.id]);
+  const standing = new Map<string, Pick<Reversal, "takenCents" | "final">>(known.map((row) => [row.id, row]));
+  // An observation dated in the future was made before the clock was set back, so this one is newer.
+  const isNewer = (row: payments.ReversalRow) => row.observedAt <= observedAt || row.observedAt > now;
+  const changed = reversals.filter((reversal) => {
+    const row = known.find(({ id }) => id === reversal.id);
+    return row === undefined || (isNewer(row) && differs(row, reversal));
+  });
+  for (const reversal of changed) {
+    await payments.saveReversal(trx, { accountId, paymentId: payment.id }, reversal, { now, observedAt });
+    const resting = await payments.readResting(trx, payment, { held: heldFor(milestoneId), lost: LOSSES });
+    const lines = movementLines(milestoneId, standing.get(reversal.id), reversal, resting);
+    standing.set(reversal.id, reversal);
+    if (lines.length === 0) continue;
+    const movement = {
+      accountId,
+      id: newId(),
+      paymentId: payment.id,
+      currency: reversal.currency,
+      lines,
+    };
+    await payments.insertMovement(trx, movement, now);
+  }
+  const gone = [...standing.values()].reduce((sum, one) => sum + (one.final ? one.takenCents : 0), 0);
+  if (changed.length === 0) return changed;
+  const other = { reason: "terms_changed", now };
+  const unended = await store.endPending(trx, accountId, { endOf: milestone.contractId }, other);
+  if (gone < payment.amountCents) {
+    await appendEvents(trx, accountId, unended.map(toExpiredEvent), now);
+    return changed;
+  }
+  // Its outcome decides whether anything is left to refund.
+  if (milestone.executing) throw new Problem("payment_in_progress", { milestoneId });
+  const refunded = await refundMilestone(trx, accountId, milestoneId, now);
+  const end = { reason: "milestone_not_funded", now };
+  const ended = refunded ? await store.endPending(trx, accountId, { milestoneId }, end) : [];
+  await payments.markInvoiceRefunded(trx, accountId, milestoneId);
+  const events = [...unended, ...ended].map(toExpiredEvent);
+  const event = milestoneEvent(milestone, "REFUNDED");
+  await appendEvents(trx, accountId, [...events, ...(refunded ? [event] : [])], now);
+  return changed;
+}
+
+function differs(row: payments.ReversalRow, reversal: Reversal): boolean {
+  return (
+    row.status !== reversal.status ||
+    row.takenCents !== reversal.takenCents ||
+    row.final !== reversal.final ||
+    row.amountCents !== reversal.amountCents
+  );
+}
+
+type Standing = Pick<Reversal, "takenCents" | "final">;
+
+/**
+ * The ledger lines for a reversal that goes from one state to another: what it has taken has left the processor. Once
+ * final, it is taken from the milestone's held money; what was paid out before is a loss.
+ * @param resting what is held for the milestone, and what of the payment is booked as lost, in cents
+ * @returns no lines: nothing has moved
+ */
+export function movementLines(
+  milestoneId: string,
+  before: Standing | undefined,
+  after: Standing,
+  resting: { heldCents: number; lostCents: number },
+): { account: string; amountCents: number }[] {
+  const taken = after.takenCents - (before?.takenCents ?? 0);
+  const final = finalCents(after) - finalCents(before);
+  const lost =
+    final > 0
+      ? final - Math.min(final, Math.max(resting.heldCents, 0))
+      : -Math.min(-final, resting.lostCents);
+  return [
+    { account: PROCESSOR, amountCents: -taken },
+    { account: DISPUTES, amountCents: taken - final },
+    { account: heldFor(milestoneId), amountCents: final - lost },
+    { account: LOSSES, amountCents: lost },
+  ].filter(({ amountCents }) => amountCents !== 0);
+}
+
+function finalCents(standing: Standing | undefined): number {
+  return standing?.final ? standing.takenCents : 0;
+}

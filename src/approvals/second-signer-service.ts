@@ -1,0 +1,66 @@
+import type { Db, Trx } from "../database/connection.ts";
+import { type Statement, sumOf } from "../lib/statement.ts";
+import { formatTime } from "../lib/time.ts";
+import { line, named, own, who } from "../mail/line.ts";
+import { queueMail } from "../mail/service.ts";
+import type { HumanApprovalRow } from "./human-store.ts";
+import { actWords } from "./mails.ts";
+import * as store from "./second-signer-store.ts";
+
+/** How many people must sign an approval, and the signature that exists (docs/contract.md §1, Two people). */
+export type Signing = { required: 1 | 2; first: store.FirstSignature | undefined };
+
+/**
+ * Reads how many people must sign the statement. Lock the account if you decide by the answer: two concurrent
+ * payments could each stay below the limit.
+ * @param statement the confirmation as it would be signed now; its nonce does not matter
+ */
+export async function readSigning(db: Db, row: HumanApprovalRow, statement: Statement): Promise<Signing> {
+  const { accountId, id, secondSignerFromCents: limit, terms, coSign } = row;
+  if (limit === null) return { required: 1, first: undefined };
+  if ((await store.sumPaidLately(db, accountId)) + sumOf(terms).amountCents < limit)
+    return { required: 1, first: undefined };
+  return { required: 2, first: await store.findFirstSignature(db, accountId, id, statement, coSign) };
+}
+
+/**
+ * Whether the person types the amount before they confirm: once what the account confirmed within 24 hours reaches the
+ * policy's amount together with this. To decide by the answer, hold the account.
+ * @param operatorsCents the operator's amount, which is the most that the account's can be
+ */
+export async function isAmountTyped(
+  db: Db,
+  { accountId, amountTypedFromCents, terms }: HumanApprovalRow,
+  operatorsCents: number,
+): Promise<boolean> {
+  const { amountCents } = sumOf(terms);
+  const from = Math.min(amountTypedFromCents ?? operatorsCents, operatorsCents);
+  return amountCents >= from || (await store.sumPaidLately(db, accountId)) + amountCents >= from;
+}
+
+/** Mails the other members who may decide: one person has signed and a second must. */
+export async function mailOtherDeciders(
+  trx: Trx,
+  { appName, publicUrl }: { appName: string; publicUrl: string },
+  row: HumanApprovalRow,
+  signerId: string,
+  now: Date,
+): Promise<void> {
+  const deciders = await store.listDeciders(trx, row.accountId);
+  const signer = deciders.find(({ userId }) => userId === signerId);
+  if (signer === undefined) return;
+  for (const { email } of deciders.filter(({ userId }) => userId !== signerId)) {
+    const mail = {
+      to: email,
+      routine: true as const,
+      subject: line`${own(appName)}: a payment needs a second confirmation`,
+      paragraphs: [
+        line`Hello,`,
+        line`${who(signer)} has confirmed for the account ${named(row.accountName)}: ${actWords(row)}. Two people must confirm it.`,
+        line`Nothing moves until another owner or approver confirms it too. You can confirm or decline it until ${own(formatTime(row.expiresAt))}.`,
+        own(`${publicUrl}/approvals/${row.id}`),
+      ],
+    };
+    await queueMail(trx, mail, now);
+  }
+}

@@ -1,0 +1,111 @@
+import * as payments from "../billing/payment-service.ts";
+import type { Processor, Refusal } from "../billing/processor.ts";
+import { readClock } from "../database/clock.ts";
+import type { Db } from "../database/connection.ts";
+import { newId } from "../lib/ids.ts";
+import { addSeconds, SECOND } from "../lib/time.ts";
+import { LeaseLost, writeWaiting } from "./booking.ts";
+import { atBoundary, type Boundary, type BoundaryObserver } from "./boundaries.ts";
+
+export type PaymentDeps = {
+  db: Db;
+  processor: Processor;
+  config: { appName: string; publicUrl: string };
+  boundaries?: BoundaryObserver | undefined;
+};
+
+export type Attempt = { payment: payments.PaymentRow; leaseId: string };
+
+/** The outcome of an attempt, by what the processor says. `pending`: it was sent and may still be returned. */
+export type Outcome =
+  | { status: "succeeded" }
+  | { status: "action_required"; actionUrl: string }
+  | { status: "processing" }
+  | { status: "unconfirmed" }
+  | { status: "pending"; sentId: string }
+  | Refusal;
+
+/** The processor's records do not fit ours: a person must look (docs/operations.md). */
+export class InDoubt extends Error {
+  override name = "InDoubt";
+}
+
+/** How many numbered keys are tried at once. A key may be taken by another request, or by a failure. */
+export const KEYS_A_TURN = 5;
+/** `created` may have been submitted: the database may have lost that commit. */
+export const OPEN = ["created", "submitted", "unknown", "action_required"] as const;
+
+/**
+ * How long a process may call the processor before another takes over, in seconds: longer than the calls last,
+ * shorter than the minute within which an attempt must be out of doubt after a crash.
+ */
+const LEASE_SECONDS = 40;
+/** A waiting attempt is read again after a tenth of its age, within these bounds, in seconds. */
+const LOOK_AGAIN = { share: 0.1, atLeast: 5, atMost: 600 };
+
+/** Shortens waits that a clock set back has made too long. Several processes may run it at once. */
+export function shortenWaits({ db }: PaymentDeps): Promise<void> {
+  const { atMost: waitSeconds } = LOOK_AGAIN;
+  return payments.shortenPaymentWaits(db, { leaseSeconds: LEASE_SECONDS, waitSeconds });
+}
+
+/** A new lease. Taken before the processor is called. */
+export function newLease(now: Date): payments.Lease {
+  return { id: newId(), until: addSeconds(now, LEASE_SECONDS) };
+}
+
+/** When a lease taken at `now` expires. */
+export function leaseEnd(now: Date): Date {
+  return addSeconds(now, LEASE_SECONDS);
+}
+
+/** The idempotency key of the attempt at the processor. */
+export function keyOf({ kind, accountId, milestoneId, keyNumber }: payments.PaymentRow): string {
+  return `${kind}:${accountId}:${milestoneId}:${keyNumber}`;
+}
+
+/** Whether an attempt is undecided. */
+export function isOpen({ status }: payments.PaymentRow): boolean {
+  return status !== "succeeded" && status !== "refused";
+}
+
+export function pass<T>({ boundaries }: PaymentDeps, boundary: Boundary, work: () => Promise<T>): Promise<T> {
+  return atBoundary({ boundaries }, boundary, work);
+}
+
+type Change = Omit<Parameters<typeof payments.stepPayment>[3], "now" | "dueAt" | "release">;
+
+/** Writes a step of an attempt under its lease, which it keeps. @throws LeaseLost */
+export async function step(
+  deps: PaymentDeps,
+  boundary: Boundary,
+  { payment, leaseId }: Attempt,
+  change: Change,
+): Promise<void> {
+  const now = await readClock(deps.db);
+  const held = await pass(deps, boundary, () =>
+    payments.stepPayment(deps.db, payment, leaseId, { ...change, now, dueAt: leaseEnd(now) }),
+  );
+  if (!held) throw new LeaseLost();
+}
+
+/**
+ * Records that an attempt waits and releases its lease. Appends the feed's event the first time.
+ * @throws LeaseLost
+ */
+export async function wait(
+  deps: PaymentDeps,
+  boundary: Boundary,
+  { payment, leaseId }: Attempt,
+  change: Change,
+): Promise<void> {
+  const now = await readClock(deps.db);
+  const dueAt = addSeconds(now, lookAgainIn(payment, now));
+  await pass(deps, boundary, () => writeWaiting(deps.db, payment, leaseId, { ...change, now, dueAt }));
+}
+
+/** Less often the longer it has waited: a person may take a day to answer their bank. */
+function lookAgainIn({ createdAt }: payments.PaymentRow, now: Date): number {
+  const age = (now.getTime() - createdAt.getTime()) / SECOND;
+  return Math.min(Math.max(age * LOOK_AGAIN.share, LOOK_AGAIN.atLeast), LOOK_AGAIN.atMost);
+}

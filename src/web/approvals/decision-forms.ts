@@ -1,0 +1,184 @@
+import { canPay } from "../../approvals/decision-service.ts";
+import type { HumanApproval } from "../../approvals/human-service.ts";
+import type { Signing } from "../../approvals/second-signer-service.ts";
+import type { PaymentRow } from "../../billing/payment-service.ts";
+import { type Html, html } from "../../lib/html.ts";
+import { formatAmount } from "../../lib/money.ts";
+import { sumOf } from "../../lib/statement.ts";
+import { PASSWORD_AT_MOST } from "../../sign-in/service.ts";
+import { type Fault, field, hiddenField, passwordField } from "../kit/forms.ts";
+import { amount } from "../kit/wording.ts";
+import { actWords, warning } from "./act-words.ts";
+
+/** A decision's form: what it is bound to, and where it goes. */
+export type DecisionForm = { nonce: string; digest: string; source: string; token: string };
+
+/** How whoever confirms shows that they are there. */
+export type PresenceAsked =
+  | { by: "session" }
+  | { by: "password"; email: string }
+  /** With the e-mail, the password of that person may do in its place. */
+  | { by: "passkey"; elsePassword: string | undefined }
+  /** The account demands a passkey, and they have none. */
+  | { by: "passkey-to-add" }
+  /** The same, and what they have waits for an owner, or for its time. */
+  | { by: "passkey-that-waits" }
+  /** The account demands a passkey, and none can be used at this service's address. */
+  | { by: "nothing-here" };
+
+export type DecisionForms = {
+  confirm: DecisionForm;
+  decline: DecisionForm;
+  presence: PresenceAsked;
+  /** Present where the amount is typed: what was typed last, or nothing yet. */
+  typedAmount: string | undefined;
+};
+
+type View = {
+  approval: HumanApproval;
+  payment: PaymentRow | undefined;
+  signing: Signing | undefined;
+  hasSigned: boolean;
+  fault: Fault | undefined;
+};
+
+/** Whether a confirmation is kept until a second person confirms too. */
+function isFirstOfTwo({ signing }: View): boolean {
+  return signing?.required === 2 && signing.first === undefined;
+}
+
+/** Whether the operator keeps everybody from confirming, here or anywhere. */
+export function isHalted({ frozen, paymentsPaused }: HumanApproval): boolean {
+  return frozen || paymentsPaused;
+}
+
+/** What a page that would pay says while it is so. */
+export function haltNotice(approval: HumanApproval): Html | null {
+  if (!isHalted(approval)) return null;
+  return approval.frozen
+    ? html`<p class="notice wrong"><strong>This account is frozen.</strong> The operator of this service has frozen it: nothing
+        can be confirmed until they end that. You can still decline.</p>`
+    : html`<p class="notice wrong"><strong>Payments are paused.</strong> The operator of this service has paused all payments:
+        nothing can be confirmed until they resume. You can still decline.</p>`;
+}
+
+/** What the person decides by. Without a card, or a passkey that is demanded, there is only a no. */
+export function decisionForms(view: View, forms: DecisionForms): Html {
+  const { approval, payment } = view;
+  const { id, card } = approval;
+  const words = actWords(approval);
+  const undone = warning(approval);
+  const declining = html`<form class="declining" method="post" action="/approvals/${id}/decline">
+          ${hidden(forms.decline)}
+          ${field({ name: "note", label: "Reason (optional, the agent can read it)", type: "text", autocomplete: "off", maxLength: 500, optional: true, fault: view.fault })}
+          <button class="second decline" type="submit">Decline</button>
+          <p class="quiet">If you decline, ${words.declined} The agent can see that and may ask again.</p>
+        </form>`;
+  if (isHalted(approval) || view.hasSigned) return html`<div class="choices">${declining}</div>`;
+  if (!canPay(approval)) {
+    return html`<div class="choices">
+        <a class="button" href="/billing?approval=${id}">Add a card</a>
+        ${declining}
+      </div>`;
+  }
+  return html`<p><strong>What happens next:</strong> ${isFirstOfTwo(view) && "another owner or approver must confirm too. Then "}${words.confirmed}.${
+    undone !== undefined && html` <strong>${undone}</strong>`
+  }</p>
+      ${beforehand(forms.presence)}
+      <div class="choices decision">
+        ${confirming(view, forms)}
+        ${
+          payment?.status === "refused" && card !== null && payment.cardId === card.id
+            ? html`<a class="button second" href="/billing?approval=${id}">Use another card</a>`
+            : null
+        }
+        ${declining}
+      </div>
+      ${forms.presence.by === "passkey" && html`<p class="quiet said" id="co-sign-said" role="status"></p>`}`;
+}
+
+/** What stands in the way of confirming, or may. */
+function beforehand(presence: PresenceAsked): Html | undefined {
+  switch (presence.by) {
+    case "passkey":
+      return presence.elsePassword === undefined
+        ? html`<noscript><p class="notice wrong"><strong>Confirming here needs JavaScript.</strong> This account confirms
+        with passkeys only, and a browser asks for them by a script. You can decline without.</p></noscript>`
+        : undefined;
+    case "passkey-to-add":
+      return html`<p class="notice"><strong>This account confirms with passkeys only.</strong> You have none yet: add one with your
+        fingerprint, face or PIN, and you’ll return here.</p>`;
+    case "passkey-that-waits":
+      return html`<p class="notice"><strong>Your passkey cannot confirm yet.</strong> <a href="/settings/security">Security</a> says
+        what it waits for. Another owner or approver can confirm meanwhile: this account confirms with passkeys only.</p>`;
+    case "nothing-here":
+      return html`<p class="notice wrong"><strong>This cannot be confirmed here.</strong> The account confirms with
+        passkeys only, and browsers use none at this address. Whoever runs this service can change that: passkeys want
+        https and a name. You can decline.</p>`;
+    default:
+      return undefined;
+  }
+}
+
+function confirming(view: View, { confirm, presence, typedAmount }: DecisionForms): Html | null {
+  const { approval, fault } = view;
+  const { id } = approval;
+  const sum = sumOf(approval.terms);
+  const verb = isFirstOfTwo(view) ? "Confirm" : actWords(approval).button;
+  if (presence.by === "nothing-here" || presence.by === "passkey-that-waits") return null;
+  if (presence.by === "passkey-to-add") {
+    return html`<a class="button" href="/settings/security/passkeys/new?return_to=/approvals/${id}">Add a passkey</a>`;
+  }
+  const byPasskey = presence.by === "passkey";
+  // A script lets it go; where a password may do, it goes without.
+  const waits = byPasskey && presence.elsePassword === undefined;
+  return html`<form method="post" action="/approvals/${id}/confirm" data-busy="${isFirstOfTwo(view) ? "Confirming" : `${actWords(approval).doing} ${formatAmount(sum.amountCents, sum.currency)}`}…"${byPasskey && html` data-co-sign="/approvals/${id}/challenge"`}>
+          ${hidden(confirm)}
+          ${typedAmount !== undefined && amountField(sum, typedAmount, fault)}
+          ${presence.by === "password" && presentPassword(presence.email, fault)}
+          <button type="submit"${waits && " disabled"}>${verb} ${amount(sum.amountCents, sum.currency)}</button>
+          ${byPasskey && html`<p class="quiet">Your device asks for your passkey, which signs these terms.</p>`}
+          ${byPasskey && presence.elsePassword !== undefined && elsePassword(presence.elsePassword, fault)}
+        </form>`;
+}
+
+function amountField(
+  terms: { amountCents: number; currency: string },
+  value: string,
+  fault: Fault | undefined,
+): Html {
+  return field({
+    name: "amount",
+    label: html`Type the amount to confirm it: ${amount(terms.amountCents, terms.currency)}`,
+    type: "text",
+    autocomplete: "off",
+    digits: "decimal",
+    maxLength: 100,
+    value,
+    fault,
+  });
+}
+
+/** In place of the passkey, for whoever has it elsewhere. */
+function elsePassword(email: string, fault: Fault | undefined): Html {
+  return html`<details${fault?.field === "password" && " open"}>
+            <summary>Use your password instead</summary>
+            ${presentPassword(email, fault, true)}
+            <button class="second" type="submit">Confirm with your password</button>
+          </details>`;
+}
+
+function presentPassword(email: string, fault: Fault | undefined, optional?: true): Html {
+  return passwordField(email, {
+    name: "password",
+    label: "Confirm with your password",
+    autocomplete: "current-password",
+    maxLength: PASSWORD_AT_MOST,
+    ...(optional && { optional }),
+    fault,
+  });
+}
+
+function hidden({ nonce, digest, source, token }: DecisionForm): Html {
+  return html`${hiddenField("nonce", nonce)}${hiddenField("digest", digest)}${source !== "" && hiddenField("source", source)}${hiddenField("form_token", token)}`;
+}
