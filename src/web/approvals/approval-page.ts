@@ -137,13 +137,13 @@ function statusOf(view: ApprovalView): Html {
     case "executing":
       return moving(view);
     case "confirmed":
-      return html`<p class="notice done">${actWords(approval).outcome} Confirmed${by}${at}. The agent can see this, and there
-        is nothing more for you to do.</p>`;
+      return html`<p class="notice done">${actWords(approval).outcome} Confirmed${by}${at}. There is nothing
+        more for you to do.</p>`;
     case "declined":
       return html`<p class="notice"><strong>No money has moved.</strong> Declined${by}${at}.${
         typeof approval.result?.note === "string" &&
         html` They wrote: “${mentioned(approval.result.note, 500)}”.`
-      } The agent can see this.${askAgain(view)}</p>`;
+      }${askAgain(view)}</p>`;
     default:
       return html`<div class="notice"><p><strong>No money has moved.</strong> ${endedBecause(approval)}${askAgain(view)}</p>
         ${approval.result?.reason === "terms_changed" && changedTerms(approval)}</div>`;
