@@ -42,7 +42,7 @@ import { sweepUpgrades } from "../team/upgrade-service.ts";
 import { deliverWebhooks, forgetDeliveries, resealSecrets } from "../webhooks/jobs.ts";
 import { deliverOperatorWebhook, resealOperatorSecrets } from "../webhooks/operator-jobs.ts";
 import { createApp } from "./app.ts";
-import { prepareDemo } from "./demo.ts";
+import { giveDemoContracts, prepareDemo } from "./demo.ts";
 import { prepareDatabase } from "./prepare-database.ts";
 import { shortenWaits } from "./waits.ts";
 import { welcome } from "./welcome.ts";
@@ -185,6 +185,7 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
     every(MINUTE, "unclaimed accounts", logger, () => sweepUnclaimed(db)),
     every(MINUTE, "old rate windows", logger, () => forgetOldWindows(db)),
     every(MINUTE, "old known credentials", logger, () => forgetKnownCredentials(db)),
+    ...(config.demo ? [every(5 * SECOND, "contracts to try", logger, () => giveDemoContracts(deps))] : []),
   ];
 }
 

@@ -3,11 +3,12 @@ import { noteSeen, readUntold, searchLostIntents } from "../billing/lost-service
 import { listDuePayments, listInDoubt } from "../billing/payment-service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
+import { sweep, sweepEach } from "../jobs/sweep.ts";
 import { addSeconds, MINUTE_SECONDS } from "../lib/time.ts";
 import { advancePayment, InDoubt, type PaymentDeps } from "./advance-service.ts";
 import { tellInDoubt } from "./booking.ts";
 import { expireApprovals } from "./service.ts";
-import { listExpired } from "./store.ts";
+import { type ExpiredApproval, listExpired } from "./store.ts";
 
 const BATCH = 500;
 const PAYMENTS_BATCH = 20;
@@ -16,17 +17,26 @@ const PAYMENTS_TURNS = 100;
 const IN_DOUBT_SECONDS = 15 * MINUTE_SECONDS;
 
 /**
- * Expires approvals after their 72 hours, each with its event, one approval a transaction. Several processes may run
- * it at once: each approval is flipped once.
+ * Expires approvals after their 72 hours, each with its event, those of an account in one transaction. Several processes
+ * may run it at once: each approval is flipped once.
  * @returns how many this run flipped
  */
 export async function sweepExpiredApprovals(db: Db): Promise<number> {
-  let flipped = 0;
-  for (;;) {
-    const expired = await listExpired(db, await readClock(db), BATCH);
-    for (const { accountId, id } of expired) flipped += await expireApprovals(db, accountId, [id]);
-    if (expired.length < BATCH) return flipped;
-  }
+  let last: ExpiredApproval | undefined;
+  return sweep(
+    async () => {
+      const expired = await listExpired(db, await readClock(db), last, BATCH);
+      last = expired.at(-1) ?? last;
+      return [...Map.groupBy(expired, ({ accountId }) => accountId)];
+    },
+    ([accountId, ofAccount]) =>
+      expireApprovals(
+        db,
+        accountId,
+        ofAccount.map(({ id }) => id),
+      ),
+    { advances: true },
+  );
 }
 
 /**
@@ -53,10 +63,10 @@ export async function sweepDuePayments(deps: PaymentDeps, logger: Logger): Promi
 /** Logs each payment that has been in doubt for 15 minutes, once. */
 export async function alertInDoubt({ db }: PaymentDeps, logger: Logger): Promise<void> {
   const now = await readClock(db);
-  for (const key of await listInDoubt(db, addSeconds(now, -IN_DOUBT_SECONDS))) {
+  await sweepEach(await listInDoubt(db, addSeconds(now, -IN_DOUBT_SECONDS)), async (key) => {
     if (await tellInDoubt(db, key))
       logger.error({ alert: "payment_in_doubt", ...key }, "a payment has been in doubt for 15 minutes");
-  }
+  });
 }
 
 /**

@@ -44,6 +44,8 @@ export type Config = {
   receiptSeeds: readonly Buffer[];
   /** Public keys that have signed receipts, and whose seeds are gone. */
   receiptRetiredKeys: readonly string[];
+  /** Origins whose pages may call the API; empty: none but this service's own. */
+  corsOrigins: readonly string[];
   /** Hosts that webhooks may be sent to though they are not public, and by plain http. */
   webhookPrivateHosts: readonly string[];
   /** Where mail goes out; absent: to the log, or to the demo's mailbox. */
@@ -107,6 +109,7 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
     secretsKeys: env.keyBytes("SECRETS_KEY", { required: databaseUrl !== undefined }),
     receiptSeeds: env.keyBytes("RECEIPT_SIGNING_KEY", { required: databaseUrl !== undefined }),
     receiptRetiredKeys: readRetiredKeys(env),
+    corsOrigins: readCorsOrigins(env),
     webhookPrivateHosts: readPrivateHosts(env),
     ...readSmtp(env),
     mailFrom: readMailFrom(env, appName, publicUrl),
@@ -257,6 +260,16 @@ function readMailFrom(env: Environment, appName: string, publicUrl: string): str
     env.fault("MAIL_FROM must be an address, or a name and an address: Countersign <pay@example.com>");
   }
   return from;
+}
+
+/** Origins as browsers send them: nothing after the host and port, and no `*`. */
+function readCorsOrigins(env: Environment): string[] {
+  const origins = env.list("CORS_ORIGINS");
+  const right = (given: string) => URL.canParse(given) && new URL(given).origin === given && given !== "null";
+  if (!origins.every(right)) {
+    env.fault("CORS_ORIGINS must be origins, such as https://app.example.com,http://localhost:5173");
+  }
+  return origins;
 }
 
 /** Host names and addresses as they stand in a URL, an IPv6 address without its brackets; no ports. */

@@ -15,9 +15,11 @@ import { MINUTE } from "../lib/time.ts";
 import type { App } from "./app.ts";
 import { refuseUnstorableText } from "./body.ts";
 import { boundConnections, type ConnectionLimits, connectionLimits } from "./connections.ts";
+import { addVary, allowOrigins } from "./cors.ts";
 import { sendProblem, toEnvelope, toProblem } from "./errors.ts";
 import { readForwarded } from "./forwarded.ts";
-import { allowedMethods, rememberRoutes } from "./route-list.ts";
+import { SERVICE_DESC } from "./public-document.ts";
+import { allowedMethods, findOpenable, rememberRoutes } from "./route-list.ts";
 import { type SecurityHeaders, securityHeaders } from "./security-headers.ts";
 import { validatorCompiler } from "./validation.ts";
 
@@ -39,6 +41,8 @@ export type ServerOptions = {
   trustProxy: number | string | false;
   /** Origin at which people reach the service; for https, HSTS is sent. */
   publicUrl?: string;
+  /** Origins whose pages may call the API. */
+  corsOrigins?: readonly string[];
   /** Absent: what this process's file descriptors allow. */
   connections?: ConnectionLimits;
 };
@@ -47,7 +51,13 @@ export type ServerOptions = {
  * The server before it has routes: request ids, limits, timeouts against slow clients, validation, and one
  * way to fail. Everything that goes wrong is answered with the envelope of docs/contract.md §0.
  */
-export function createServer({ logger, trustProxy, publicUrl = "", connections }: ServerOptions): App {
+export function createServer({
+  logger,
+  trustProxy,
+  publicUrl = "",
+  corsOrigins = [],
+  connections,
+}: ServerOptions): App {
   const always = securityHeaders(publicUrl);
   const app = fastify({
     loggerInstance: logger as FastifyBaseLogger,
@@ -89,11 +99,17 @@ export function createServer({ logger, trustProxy, publicUrl = "", connections }
   rememberRoutes(app);
   boundConnections(app.server, connections ?? connectionLimits({ behindProxy: trustProxy !== false }));
   const forwarded = readForwarded(logger, { trusted: trustProxy !== false });
+  const shared = new Set<string | undefined>();
+  app.addHook("onRoute", ({ url, constraints }) => {
+    if (constraints?.audience !== undefined) shared.add(url);
+  });
   app.addHook("onRequest", (request, reply, done) => {
     forwarded(request);
     markReply(always, request, reply);
+    if (shared.has(request.routeOptions.url)) addVary(reply, AUDIENCE_HEADERS);
     done(refuseAddress(request));
   });
+  allowOrigins(app, corsOrigins);
   // Node would answer an expectation that it does not know with an empty 417; RFC 9110 lets it be ignored.
   app.server.on("checkExpectation", (request, response) => app.server.emit("request", request, response));
   // Keep-alive would hold up the stop of the server.
@@ -117,17 +133,21 @@ export function createServer({ logger, trustProxy, publicUrl = "", connections }
 
 /**
  * Answers unknown addresses before the body is read: 405 with `Allow` if another method is registered, else 404, as a
- * page for people and as the envelope for programs.
+ * page for people and as the envelope for programs. A person who opens the address that a form is sent to is led to its page.
  */
 export function handleUnknownRoutes(app: App, sendNotFoundPage: (reply: FastifyReply) => FastifyReply): void {
   const refuse = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const methods = allowedMethods(app, request.url);
+    const isPage = pageAudience.deriveConstraint(request.raw) === "page" && !request.url.startsWith("/api/");
+    if (isPage && request.method === "GET" && methods.includes("POST") && !methods.includes("GET"))
+      return reply.redirect(findOpenable(app, request.url), 303);
     if (methods.length > 0 && !methods.includes(request.method)) {
       reply.header("allow", methods.join(", "));
       throw new Problem("method_not_allowed");
     }
-    if (pageAudience.deriveConstraint(request.raw) === "page" && !request.url.startsWith("/api/"))
-      return sendNotFoundPage(reply);
+    addVary(reply, AUDIENCE_HEADERS);
+    if (isPage) return sendNotFoundPage(reply);
+    reply.header("link", SERVICE_DESC);
     throw new Problem("not_found", { resource: "routes" }, "There is nothing at this address.");
   };
   // Not async: a promise for each request costs more than the look.
@@ -139,6 +159,8 @@ export function handleUnknownRoutes(app: App, sendNotFoundPage: (reply: FastifyR
   app.setNotFoundHandler(refuse);
 }
 
+/** What decides between page and API. */
+const AUDIENCE_HEADERS = "Accept, Authorization";
 /** What an address can answer with where it is both; of two that are as welcome, the first. */
 const AUDIENCE_TYPES = ["application/json", "text/html"];
 

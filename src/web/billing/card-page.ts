@@ -69,6 +69,7 @@ export type CardRemoval = {
   fault?: Fault | undefined;
 };
 
+export const REMOVAL = "/billing/remove-card";
 export const REMOVAL_PASSWORD = "password";
 
 /** `/billing/remove-card`: asks before a card is removed, and says what becomes of what it would pay. */
@@ -81,7 +82,7 @@ export function cardRemovalPage(human: Prover, view: CardRemoval): Page {
       ${faultSummary(fault)}
       <p>It’s removed from <strong>${mentioned(accountName)}</strong>, and from the payment processor. ${consequence(view)}</p>
       <p>A payment that’s already under way isn’t affected. Money that was charged before can still be refunded to the card.</p>
-      <form method="post" action="/billing/remove-card">
+      <form method="post" action="${REMOVAL}">
         ${hiddenField("accountId", accountId)}
         ${hiddenField("cardId", card.id)}
         ${hiddenField("form_token", formToken)}
