@@ -11,6 +11,7 @@ import { type Parts, type Running, start } from "./app/start.ts";
 import { loadConfig, loadMigrateUrl } from "./config/config.ts";
 import { StartError, StartInterrupted } from "./lib/start-error.ts";
 
+/** After the drain, in milliseconds. */
 const STOP_WITHIN = 9_000;
 const COMMANDS: Record<
   string,
@@ -70,17 +71,22 @@ async function main(name = "start", ...args: string[]): Promise<void> {
   const asked = { ...config, migrateOnStart: config.migrateOnStart || migrating };
   const starting = start(asked, parts, logger, { stopping: stopping.signal });
   // Before it has started: as process 1 nothing else would heed a signal meanwhile.
-  stopOnSignal(starting, stopping, logger);
+  stopOnSignal(starting, stopping, logger, config.drainSeconds);
   const running = await starting;
   if (!migrating) return;
   await running.stop();
   console.log(describeMigrated([]));
 }
 
-function stopOnSignal(starting: Promise<Running>, stopping: AbortController, logger: Logger): void {
+function stopOnSignal(
+  starting: Promise<Running>,
+  stopping: AbortController,
+  logger: Logger,
+  drainSeconds: number,
+): void {
   const onError = (error: unknown) => logger.fatal({ err: error }, "stopping");
   closeWithGrace(
-    { delay: STOP_WITHIN, skip: ["beforeExit"], logger: { error: onError } },
+    { delay: drainSeconds * 1_000 + STOP_WITHIN, skip: ["beforeExit"], logger: { error: onError } },
     async ({ signal }) => {
       logger.info({ signal }, "stopping");
       stopping.abort();

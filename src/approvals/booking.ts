@@ -4,6 +4,7 @@ import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import type { EventType } from "../events/schemas.ts";
 import { appendEvents, type NewEvent } from "../events/service.ts";
+import { countEnded } from "../metrics/metrics.ts";
 import type { EndedApproval } from "./store.ts";
 
 /** Another process holds the lease of the attempt now. Nothing was written. */
@@ -54,19 +55,24 @@ export async function writeWaiting(
 }
 
 /**
- * Tells the operator, once, that the outcome of an attempt is in doubt: by `payment.in_doubt` in the operator's feed.
- * @returns `false`: they were told before, or it is decided
+ * Tells the operator that the outcome of an attempt is in doubt, and again each hour while it is: by `payment.in_doubt` in
+ * the operator's feed.
+ * @returns what of, to be logged; `undefined`: they were told within the last hour, or it is decided
  */
-export function tellInDoubt(db: Db, key: payments.PaymentKey): Promise<boolean> {
+export function tellInDoubt(
+  db: Db,
+  key: payments.PaymentKey,
+): Promise<(payments.PaymentRow & { inDoubtSince: Date }) | undefined> {
   return inTransaction(db, async (trx) => {
     const now = await readClock(trx);
     const payment = await payments.markInDoubt(trx, key, now);
-    if (payment === undefined) return false;
+    if (payment === undefined) return undefined;
     const { accountId, id: paymentId, approvalId, milestoneId, amountCents, currency } = payment;
-    const data = { paymentId, approvalId, milestoneId, amountCents, currency };
+    const inDoubtSince = payment.inDoubtSince.toISOString();
+    const data = { paymentId, approvalId, milestoneId, amountCents, currency, inDoubtSince };
     const event = { type: "payment.in_doubt" as const, resourceId: paymentId, jobId: null, data };
     await appendEvents(trx, accountId, [event], now);
-    return true;
+    return payment;
   });
 }
 
@@ -78,6 +84,7 @@ export function approvalEvent(
   { id, jobId }: EndedApproval,
   status: "confirmed" | "declined" | "expired",
 ): ApprovalEvent {
+  countEnded(status);
   return { type: "approval.confirmed", resourceId: id, jobId, data: { approvalId: id, status } };
 }
 

@@ -3,17 +3,16 @@ import { noteSeen, readUntold, searchLostIntents } from "../billing/lost-service
 import { listDuePayments, listInDoubt } from "../billing/payment-service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
-import { addSeconds, MINUTE_SECONDS } from "../lib/time.ts";
 import { tellInDoubt } from "./booking.ts";
-import { advancePayment, InDoubt, type PaymentDeps } from "./payment.ts";
+import { advancePayment, type PaymentDeps } from "./payment.ts";
 import { expireApprovals } from "./service.ts";
+import { logFieldsOf } from "./steps.ts";
 import { listLapsed } from "./store.ts";
 
 const BATCH = 500;
 const PAYMENTS_BATCH = 20;
 /** At most so many batches a sweep: what is advanced is due later than now, so that few are ever needed. */
 const PAYMENTS_TURNS = 100;
-const IN_DOUBT_SECONDS = 15 * MINUTE_SECONDS;
 
 /**
  * Flips approvals whose 72 hours have passed, each with its event, one subject a transaction. Any number of
@@ -31,31 +30,27 @@ export async function sweepLapsedApprovals(db: Db): Promise<number> {
 
 /**
  * Goes on with the payments that nobody looks after: whose process died, whose answer was lost, or who wait
- * for a bank's authentication. Several processes may run it at once: a lease lets one of them call.
+ * for a bank's authentication. Several processes may run it at once: a lease lets one of them call. What becomes of each
+ * is logged where it is written.
  */
 export async function sweepDuePayments(deps: PaymentDeps, logger: Logger): Promise<void> {
   for (let turn = 1; turn <= PAYMENTS_TURNS; turn++) {
     const due = await listDuePayments(deps.db, await readClock(deps.db), PAYMENTS_BATCH);
-    await Promise.all(
-      due.map((key) =>
-        advancePayment(deps, key).catch((error: unknown) => {
-          // A person must look, so that it is logged as the alert that it is, each time until they have.
-          if (error instanceof InDoubt)
-            logger.error({ alert: "payment_in_doubt", ...key, err: error }, error.message);
-          else logger.warn({ err: error, ...key }, "a payment could not be advanced; it will be tried again");
-        }),
-      ),
-    );
+    await Promise.all(due.map((key) => advancePayment({ ...deps, logger }, key).catch(() => {})));
     if (due.length < PAYMENTS_BATCH) return;
   }
 }
 
-/** Says aloud, once each, which payments have been in doubt for 15 minutes. */
-export async function alertInDoubt({ db }: PaymentDeps, logger: Logger): Promise<void> {
-  const now = await readClock(db);
-  for (const key of await listInDoubt(db, addSeconds(now, -IN_DOUBT_SECONDS))) {
-    if (await tellInDoubt(db, key))
-      logger.error({ alert: "payment_in_doubt", ...key }, "a payment has been in doubt for 15 minutes");
+/**
+ * Tells the operator, by their feed and the log, which payments have been in doubt for 15 minutes, and again each hour.
+ * Every process runs it, so that a dead `work` does not keep it quiet; each is told by one of them.
+ */
+export async function alertInDoubt(deps: PaymentDeps, logger: Logger): Promise<void> {
+  for (const key of await listInDoubt(deps.db)) {
+    const told = await tellInDoubt(deps.db, key);
+    if (told === undefined) continue;
+    const fields = { ...logFieldsOf(deps, told), inDoubtSince: told.inDoubtSince };
+    logger.error({ alert: "payment_in_doubt", ...fields }, "the outcome of a payment is unknown");
   }
 }
 

@@ -11,6 +11,7 @@ export {
   shortenEventWaits,
   takeEvent,
 } from "./event-store.ts";
+export { countInDoubt, listInDoubt, markInDoubt } from "./in-doubt-store.ts";
 export {
   closeInvoice,
   markInvoiceRefunded,
@@ -28,10 +29,8 @@ export {
   isAttempt,
   type Lease,
   listDuePayments,
-  listInDoubt,
   listOpenPayments,
   listPayments,
-  markInDoubt,
   markPending,
   type PaymentKey,
   type PaymentRow,

@@ -65,7 +65,7 @@ export function topUpRoutes(app: App, deps: Deps): void {
       const { topUp } = await findOwn(deps, request, human);
       await assertActs(deps.db, human, { id: topUp.accountId, may: "read" });
       await advanceTopUp(deps, topUp).catch((error: unknown) =>
-        request.log.warn({ err: error }, "the outcome of a top-up is not known yet"),
+        request.log.warn({ reqId: request.id, err: error }, "the outcome of a top-up is not known yet"),
       );
       return reply.redirect(pathOf(request), 303);
     },
