@@ -237,7 +237,7 @@ export interface paths {
         };
         /**
          * Read a top-up
-         * @description `COMPLETED` once it was paid and its credits are available. `EXPIRED`: nobody paid for it in time, or the account was frozen. Works before the claim.
+         * @description `COMPLETED` once it was paid and its credits are available. `EXPIRED`: it was not paid in time, or the account was frozen. Works before the claim.
          */
         get: operations["getTopUp"];
         put?: never;
@@ -259,7 +259,7 @@ export interface paths {
         put?: never;
         /**
          * Request a top-up
-         * @description Moves no money and calls nobody: a signed-in owner or approver pays at `checkoutUrl`, within 24 hours, by a card that they give there, and never by the card on file. At most 10 top-ups are pending. The owners are mailed.
+         * @description Moves no money: a signed-in owner or approver pays at `checkoutUrl`, within 24 hours, by a card that they give there, and never by the card on file. At most 10 top-ups are pending. The owners are mailed.
          */
         post: operations["createTopUp"];
         delete?: never;
@@ -924,7 +924,7 @@ export interface components {
                     amountCents: number;
                     currency: string;
                     /**
-                     * @description Where the money came from. What a bank takes back no more goes to the account's credits.
+                     * @description Where the money came from. Refunds that a bank no longer accepts go to the account's credits.
                      * @enum {string}
                      */
                     to: "card" | "credits";
@@ -1040,7 +1040,7 @@ export interface components {
                             amountCents: number;
                             currency: string;
                             /**
-                             * @description Where the money came from. What a bank takes back no more goes to the account's credits.
+                             * @description Where the money came from. Refunds that a bank no longer accepts go to the account's credits.
                              * @enum {string}
                              */
                             to: "card" | "credits";

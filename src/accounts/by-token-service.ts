@@ -8,7 +8,7 @@ import { describeScopes } from "../lib/scope-words.ts";
 import { coversScope, type Scope } from "../lib/scopes.ts";
 import { addSeconds, DAY_SECONDS, SECOND } from "../lib/time.ts";
 import { line, named, own } from "../mail/line.ts";
-import { assertMadeByOwnRoot } from "./requirements.ts";
+import { assertMadeByOwnRoot } from "./access-rules.ts";
 import type { TokenMetadata } from "./schemas.ts";
 import type { Grant } from "./store.ts";
 import { recordTokenAct } from "./token-act-service.ts";

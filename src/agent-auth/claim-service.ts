@@ -17,7 +17,7 @@ import {
   type SignInDeps,
   startSession,
 } from "../sign-in/service.ts";
-import { type ClaimState, claimState, isCode, LINK_PREFIX, PAGE_PREFIX } from "./claim.ts";
+import { type ClaimState, claimState, isCode, LINK_PREFIX, PAGE_PREFIX } from "./claim-rules.ts";
 import { claimedMail } from "./mails.ts";
 import { claimedScopes, type Permissions } from "./schemas.ts";
 import type { AgentAuthDeps } from "./service.ts";

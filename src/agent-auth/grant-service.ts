@@ -3,7 +3,7 @@ import { readClock, readClockNow } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import type { Origin } from "../lib/origin.ts";
 import { type Actor, inSession } from "../sign-in/service.ts";
-import { fetchableUntil, isRefused } from "./claim.ts";
+import { fetchableUntil, isRefused } from "./claim-rules.ts";
 import * as store from "./store.ts";
 
 /** A token that a claim has granted and that its agent has not fetched yet. */

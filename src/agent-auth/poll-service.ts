@@ -4,7 +4,7 @@ import { readClockNow } from "../database/clock.ts";
 import type { Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { addSeconds } from "../lib/time.ts";
-import { claimState, fetchableUntil, isRefused } from "./claim.ts";
+import { claimState, fetchableUntil, isRefused } from "./claim-rules.ts";
 import { Refusal } from "./refusals.ts";
 import type { ClaimedToken } from "./schemas.ts";
 import { type AgentAuthDeps, canClaim, findClaim, UNNAMED } from "./service.ts";

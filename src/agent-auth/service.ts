@@ -9,7 +9,14 @@ import type { RequestOrigin } from "../lib/origin.ts";
 import { type Credential, newSecret, readSecret } from "../lib/secrets.ts";
 import { addSeconds, DAY_SECONDS, MINUTE_SECONDS, SECOND } from "../lib/time.ts";
 import { queueMail } from "../mail/service.ts";
-import { CLAIM_PREFIX, claimState, codeDigest, LINK_PREFIX, newUserCode, PAGE_PREFIX } from "./claim.ts";
+import {
+  CLAIM_PREFIX,
+  claimState,
+  codeDigest,
+  LINK_PREFIX,
+  newUserCode,
+  PAGE_PREFIX,
+} from "./claim-rules.ts";
 import { type AgentLimits, createAgentLimits } from "./limits.ts";
 import { claimMail } from "./mails.ts";
 import { Refusal } from "./refusals.ts";

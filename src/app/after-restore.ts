@@ -2,7 +2,7 @@ import { parseArgs } from "node:util";
 import Stripe from "stripe";
 import { forgetRun, listLost, searchLostIntents } from "../billing/lost-service.ts";
 import type { IntentRecord, Processor } from "../billing/processor.ts";
-import type { StripeAddress } from "../billing/stripe.ts";
+import type { StripeAddress } from "../billing/stripe-client.ts";
 import type { Config } from "../config/config.ts";
 import { connect, type Db } from "../database/connection.ts";
 import { asDatabaseError } from "../database/unusable.ts";

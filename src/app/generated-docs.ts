@@ -1,7 +1,7 @@
 import { TokenUses } from "../accounts/token-use-service.ts";
 import { refusalRows } from "../agent-auth/refusals.ts";
 import { loadDescription } from "../api-docs/openapi.ts";
-import { createSandbox } from "../billing/sandbox.ts";
+import { createSandbox } from "../billing/sandbox-client.ts";
 import { loadConfig } from "../config/config.ts";
 import { ChangeBus } from "../database/change-bus.ts";
 import { connect } from "../database/connection.ts";
@@ -27,10 +27,10 @@ const BY_PEOPLE: readonly ProblemName[] = [
   "already_decided",
   "passkey_required",
   "passkey_refused",
-  "challenge_lapsed",
+  "challenge_expired",
   "passkeys_unavailable",
   "passkey_limit_reached",
-  "presence_lapsed",
+  "presence_expired",
   "session_replaced",
   "passkey_proof_required",
   "act_signature_required",

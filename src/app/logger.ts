@@ -14,8 +14,8 @@ const SECRETS = [
 ];
 
 /**
- * What is told of an error besides what it says and where. Libraries hang more on theirs: Stripe's client the whole
- * intent with its `client_secret`, pg the row that was in the way.
+ * The fields of an error that are logged besides message and stack. Libraries add secrets to others: Stripe's client the
+ * whole intent with its `client_secret`, pg the row that was in the way.
  */
 const TOLD = ["code", "statusCode", "decline_code", "requestId", "responseCode", "constraint", "syscall"];
 

@@ -5,7 +5,7 @@ import {
   type Difference,
   type Reconciliation,
 } from "../billing/reconcile-service.ts";
-import type { StripeAddress } from "../billing/stripe.ts";
+import type { StripeAddress } from "../billing/stripe-client.ts";
 import type { Config } from "../config/config.ts";
 import { connect } from "../database/connection.ts";
 import { asDatabaseError } from "../database/unusable.ts";

@@ -4,14 +4,19 @@ import { forgetOldKeys } from "../accounts/idempotency-service.ts";
 import { forgetEndedTokens, forgetOldInvitations, mailTokenActs } from "../accounts/jobs.ts";
 import { TokenUses } from "../accounts/token-use-service.ts";
 import { sweepUnclaimed } from "../agent-auth/jobs.ts";
+import type { PaymentDeps } from "../approvals/advance-service.ts";
 import type { BoundaryObserver } from "../approvals/boundaries.ts";
-import { alertInDoubt, sweepDuePayments, sweepLapsedApprovals, sweepLostIntents } from "../approvals/jobs.ts";
+import {
+  alertInDoubt,
+  sweepDuePayments,
+  sweepExpiredApprovals,
+  sweepLostIntents,
+} from "../approvals/jobs.ts";
 import { sendApprovalMails } from "../approvals/mail-service.ts";
-import type { PaymentDeps } from "../approvals/payment.ts";
-import { forgetProcessorEvents, sweepProcessorEvents } from "../approvals/processor-events.ts";
+import { forgetProcessorEvents, sweepProcessorEvents } from "../approvals/processor-event-service.ts";
 import type { Processor, ProcessorName } from "../billing/processor.ts";
-import { createSandbox } from "../billing/sandbox.ts";
-import { createStripe, type StripeAddress } from "../billing/stripe.ts";
+import { createSandbox } from "../billing/sandbox-client.ts";
+import { createStripe, type StripeAddress } from "../billing/stripe-client.ts";
 import { claimProcessor } from "../billing/stripe-store.ts";
 import { sweepDueTopUps } from "../billing/top-up-jobs.ts";
 import type { Config } from "../config/config.ts";
@@ -51,7 +56,7 @@ export type Parts = { serve: boolean; work: boolean };
 
 /** What no setting can say. */
 export type StartOptions = {
-  /** Aborted when the process is told to stop: what has been started by then ends, and nothing more begins. */
+  /** Aborted when the process must stop: started work ends, and none begins. */
   stopping?: AbortSignal | undefined;
   /** Told of every write and call of a payment: the tests end the process there. */
   boundaries?: BoundaryObserver | undefined;
@@ -185,7 +190,7 @@ function startWork(deps: PartDeps, logger: Logger): Loop[] {
     every(10 * MINUTE, "ended sessions", logger, () => forgetEnded(db)),
     every(10 * MINUTE, "answered challenges", logger, () => forgetChallenges(db)),
     every(5 * SECOND, "mail about approvals", logger, () => sendApprovalMails({ db, config })),
-    every(5 * SECOND, "expired approvals", logger, () => sweepLapsedApprovals(db)),
+    every(5 * SECOND, "expired approvals", logger, () => sweepExpiredApprovals(db)),
     every(MINUTE, "lost payments", logger, () => sweepLostIntents(deps, logger)),
     every(5 * SECOND, "due payments", logger, () => sweepDuePayments(deps, logger)),
     every(5 * SECOND, "due top-ups", logger, () => sweepDueTopUps(deps, logger)),

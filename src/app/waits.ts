@@ -1,5 +1,5 @@
-import { shortenWaits as shortenPaymentWaits } from "../approvals/payment.ts";
-import { type ProcessorEventDeps, shortenEventWaits } from "../approvals/processor-events.ts";
+import { shortenWaits as shortenPaymentWaits } from "../approvals/advance-service.ts";
+import { type ProcessorEventDeps, shortenEventWaits } from "../approvals/processor-event-service.ts";
 import { shortenWaits as shortenTopUpWaits } from "../billing/top-up-jobs.ts";
 import { shortenWaits as shortenMailWaits } from "../mail/jobs.ts";
 import { shortenWaits as shortenWebhookWaits } from "../webhooks/jobs.ts";

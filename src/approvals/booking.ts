@@ -7,12 +7,12 @@ import { appendEvents, type NewEvent } from "../events/service.ts";
 import { countEnded } from "../metrics/metrics.ts";
 import type { EndedApproval } from "./store.ts";
 
-/** Another process holds the lease of the attempt now. Nothing was written. */
+/** Another process holds the lease of the attempt. Nothing was written. */
 export class LeaseLost extends Error {
   override name = "LeaseLost";
 }
 
-/** What money moves to and from: the processor, what is held for each milestone, and the account's credits. */
+/** The ledger's accounts: the processor, and the money held for each milestone. */
 export const PROCESSOR = "processor";
 export const heldFor = (milestoneId: string) => `milestone:${milestoneId}`;
 
@@ -20,7 +20,7 @@ type Decided =
   | { to: "succeeded"; sentId?: string }
   | { to: "refused"; refusal: { code: string; message: string } };
 
-/** Decides an attempt. @throws LeaseLost */
+/** Records the outcome of an attempt. @throws LeaseLost */
 export async function decidePayment(
   trx: Trx,
   payment: payments.PaymentRow,
@@ -28,13 +28,16 @@ export async function decidePayment(
   decided: Decided,
   now: Date,
 ): Promise<void> {
-  // `created`, too: that it was submitted may be lost.
+  // `created` too: the database may have lost that it was submitted.
   const from = ["created", "submitted", "unknown", "action_required"] as const;
   if (!(await payments.stepPayment(trx, payment, leaseId, { ...decided, from, now, dueAt: null })))
     throw new LeaseLost();
 }
 
-/** Writes that an attempt waits, and releases its lease; the first time, the feed says so. @throws LeaseLost */
+/**
+ * Records that an attempt waits and releases its lease. Appends the feed's event the first time.
+ * @throws LeaseLost
+ */
 export async function writeWaiting(
   db: Db,
   payment: payments.PaymentRow,
@@ -55,9 +58,8 @@ export async function writeWaiting(
 }
 
 /**
- * Tells the operator that the outcome of an attempt is in doubt, and again each hour while it is: by `payment.in_doubt` in
- * the operator's feed.
- * @returns what of, to be logged; `undefined`: they were told within the last hour, or it is decided
+ * Appends `payment.in_doubt` to the operator's feed, once an hour for as long as the attempt is in doubt.
+ * @returns the attempt, to be logged; `undefined`: it was appended within the last hour, or the attempt is decided
  */
 export function tellInDoubt(
   db: Db,
@@ -79,7 +81,7 @@ export function tellInDoubt(
 export type AnyEvent = NewEvent & { type: EventType };
 export type ApprovalEvent = NewEvent & { type: "approval.confirmed" };
 
-/** What the feed says of an approval that was decided or has expired. */
+/** The event of an approval that was decided or has expired. */
 export function approvalEvent(
   { id, jobId }: EndedApproval,
   status: "confirmed" | "declined" | "expired",
@@ -92,7 +94,7 @@ export function toExpiredEvent(ended: EndedApproval): ApprovalEvent {
   return approvalEvent(ended, "expired");
 }
 
-/** What the feed says of a milestone whose money has moved. */
+/** The event of a milestone whose money has moved. */
 export function milestoneEvent(
   { id, contractId, jobId }: { id: string; contractId: string; jobId: string },
   status: "ACTIVE_FUNDED" | "PAID" | "REFUNDED",
@@ -101,7 +103,7 @@ export function milestoneEvent(
   return { type: "milestone.status_changed", resourceId: id, jobId, data };
 }
 
-/** What the operator's feed says of an attempt that was refused. */
+/** The operator's event of a refused attempt. */
 export function refusedEvent(payment: payments.PaymentRow, code: string): AnyEvent {
   const { id: paymentId, approvalId, milestoneId, kind, amountCents, currency } = payment;
   const data = { paymentId, approvalId, milestoneId, kind, code, amountCents, currency };

@@ -1,7 +1,6 @@
 /**
- * Every write and every call on the way of a payment, by name and in order. The code passes through them with
- * `atBoundary`, which takes no other name; the tests kill the process before and after each, and fail when one of
- * this list has no test.
+ * Every write and every call of a payment, in order. `atBoundary` takes these names only. Tests kill the process
+ * before and after each, and fail if one of them has no test.
  */
 export const BOUNDARIES = [
   "write-signed-attempt",
@@ -24,13 +23,10 @@ export const BOUNDARIES = [
 
 export type Boundary = (typeof BOUNDARIES)[number];
 
-/**
- * Told when a boundary is about to be crossed and when it has been; what it returns is waited for. Tests hold
- * attempts there, and end the process.
- */
+/** Called before and after a boundary, and awaited. Tests pause attempts there, or end the process. */
 export type BoundaryObserver = (boundary: Boundary, moment: "before" | "after") => void | Promise<void>;
 
-/** Passes a boundary: runs `step`, and tells the observer on both sides. */
+/** Runs `step`, and calls the observer before and after it. */
 export async function atBoundary<T>(
   { boundaries: observer }: { boundaries?: BoundaryObserver | undefined },
   boundary: Boundary,

@@ -1,6 +1,6 @@
 import type { Trx } from "../database/connection.ts";
 
-/** Who is asked to sign which statement, about which approval, in which session. */
+/** Who must sign which statement of which approval, in which session. */
 export type Challenge = {
   accountId: string;
   approvalId: string;
@@ -9,7 +9,7 @@ export type Challenge = {
   digest: Buffer;
 };
 
-/** Writes down what the person's passkey is asked; what it was asked before counts no more. */
+/** Stores the challenge for the person's passkey. It replaces an earlier one. */
 export async function putChallenge(
   trx: Trx,
   { accountId, approvalId, userId, sessionId, digest }: Challenge,
@@ -23,7 +23,7 @@ export async function putChallenge(
     .execute();
 }
 
-/** Uses the challenge up. `false`: it was used, replaced, asked in another session, or too long ago. */
+/** Uses the challenge up. `false`: it was used or replaced, has expired, or belongs to another session. */
 export async function takeChallenge(
   trx: Trx,
   { accountId, approvalId, userId, sessionId, digest }: Challenge,

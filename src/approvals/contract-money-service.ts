@@ -11,10 +11,10 @@ export type {
   PendingApproval,
 } from "./contract-money-store.ts";
 
-/** The point in a list of contracts after which it goes on. */
+/** Cursor of a list of contracts. */
 export type ContractPoint = { accountId: string; id: string };
 
-/** So many milestones and approvals a contract's page shows. */
+/** How many milestones and approvals a contract's page shows. */
 const MILESTONES_SHOWN = 500;
 const APPROVALS_SHOWN = 50;
 
@@ -39,7 +39,7 @@ export async function listContractsForHuman(
   return { contracts, next };
 }
 
-/** The contract of that id in the first of the person's accounts that has one. `undefined`: none has. */
+/** The contract with that id in the first of the person's accounts that has one. `undefined`: none has. */
 export async function readContractForHuman(
   db: Db,
   accountIds: readonly string[],
@@ -56,7 +56,7 @@ export async function readContractForHuman(
   return { ...head, milestones, approvals, history };
 }
 
-/** So many movements an export holds at most. */
+/** How many movements an export contains at most. */
 const MOVEMENTS_EXPORTED = 10_000;
 
 /** The account's fundings, payouts and refunds, newest first, at most 10,000. */

@@ -114,7 +114,7 @@ export type MilestoneMoney = {
   id: string;
   number: number;
   name: string | null;
-  /** Its beginning. */
+  /** The beginning of the description. */
   description: string;
   amountCents: number;
   currency: string;
@@ -179,21 +179,21 @@ export type PastApproval = {
   type: ApprovalType;
   status: ApprovalStatus;
   executing: boolean;
-  /** Its time has passed, whether or not a sweep has seen it. */
-  lapsed: boolean;
+  /** Its time has passed, even if no sweep has flipped it yet. */
+  expired: boolean;
   milestone: { number: number; name: string | null } | null;
   amountCents: number;
   currency: string;
   tokenName: string;
   asker: Asker | null;
-  /** Who decided, by their names in the account. */
+  /** The names of the people who decided. */
   signers: string[];
   result: Record<string, unknown> | null;
   createdAt: Date;
   resolvedAt: Date | null;
 };
 
-/** The contract's approvals, newest first: their ids are in the order of their creation. */
+/** The contract's approvals, newest first. Ids sort by creation. */
 export async function listApprovals(
   db: Db,
   accountId: string,
@@ -202,7 +202,7 @@ export async function listApprovals(
 ): Promise<PastApproval[]> {
   const { rows } = await sql<PastApproval>`
     select v.id, v.type, v.status, v.executing_at is not null as executing,
-      v.status = 'pending' and v.executing_at is null and v.expires_at <= now() as lapsed,
+      v.status = 'pending' and v.executing_at is null and v.expires_at <= now() as expired,
       case when m.id is null then null else jsonb_build_object('number', m.number, 'name', m.name) end as milestone,
       coalesce((v.terms ->> 'amountCents')::bigint,
         (select sum((r ->> 'amountCents')::bigint) from jsonb_array_elements(v.terms -> 'refunds') r), 0)::bigint
@@ -221,7 +221,7 @@ export async function listApprovals(
   return rows;
 }
 
-/** What the account has paid out to a payee, and holds for them. Amounts in cents. */
+/** What the account has paid to a payee and holds for them. Amounts in cents. */
 export type PayeeHistory = {
   paidOut: number;
   paidOutCents: number;
@@ -231,7 +231,7 @@ export type PayeeHistory = {
   heldCents: number;
 };
 
-/** @param userId of the payee, under whichever of the account's contracts */
+/** @param userId of the payee, under any of the account's contracts */
 export async function readPayeeHistory(db: Db, accountId: string, userId: string): Promise<PayeeHistory> {
   const { rows } = await sql<PayeeHistory>`
     select count(*) filter (where m.status = 'PAID') as "paidOut",
@@ -251,7 +251,7 @@ export async function readPayeeHistory(db: Db, accountId: string, userId: string
   return history;
 }
 
-/** Money that moved or is moving: an invoice, or what went back when a contract ended. Amounts in cents. */
+/** Money that moved or is moving: an invoice, or a refund at a contract's end. Amounts in cents. */
 export type MoneyMovement = {
   at: Date;
   kind: "funding" | "payout" | "refund";
@@ -265,7 +265,7 @@ export type MoneyMovement = {
   contractTitle: string;
   milestoneId: string;
   milestoneName: string | null;
-  /** Where it came from or went to: a card, credits, or a payee's account. */
+  /** Where the money came from or went to: a card, credits, or a payee's account. */
   party: string;
   approvalId: string;
 };

@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import type { Trx } from "../database/connection.ts";
 
-/** A refund as an approval's result tells of it. */
+/** A refund in an approval's result. */
 export type RefundResult = {
   milestoneId: string;
   amountCents: number;
@@ -41,7 +41,7 @@ export async function insertRefund(
     .execute();
 }
 
-/** How far a contract's end has come: its open attempts, how many refunds were signed for, and those that have gone. */
+/** The progress of a contract's end: open attempts, refunds signed for, refunds done. */
 export async function readProgress(
   trx: Trx,
   accountId: string,
@@ -63,8 +63,8 @@ export async function readProgress(
 }
 
 /**
- * Whether a dispute is open about the money that a milestone holds; with `partly` also whether a part of it has gone back.
- * Holds the milestone, so that none is booked until the transaction ends.
+ * Whether a dispute is open about a milestone's money; with `partly` also whether a part of it has been refunded.
+ * Locks the milestone, so that no dispute is booked until the transaction ends.
  */
 export async function isDisputed(
   trx: Trx,

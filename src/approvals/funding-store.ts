@@ -15,7 +15,7 @@ import { batchedRead, statementForMany, statementForOne } from "../database/stat
 import type { Credential } from "../lib/secrets.ts";
 import type { FundingTerms } from "../lib/statement.ts";
 
-/** Everything that the gates and rules of a fund request need, and what `readFundingTerms` reads; null where there is nothing. */
+/** All that the gates and rules of a fund request need, and what `readFundingTerms` reads. Null: absent. */
 export type FundingRow = Grant & {
   milestoneId: string | null;
   milestoneStatus: MilestoneStatus;
@@ -37,7 +37,7 @@ export type FundingRow = Grant & {
 
 const FUNDING_PARAMETERS = { ...GRANT_PARAMETERS, milestoneId: "text" } as const;
 
-// One round trip by primary keys, whatever the answer: the token, and with it all that the rules ask.
+// One round trip by primary keys, whatever the answer.
 const selectFunding = batchedRead<typeof FUNDING_PARAMETERS, FundingRow>(
   FUNDING_PARAMETERS,
   (names) => `
@@ -58,8 +58,8 @@ const selectFunding = batchedRead<typeof FUNDING_PARAMETERS, FundingRow>(
 );
 
 /**
- * Reads a fund request's row. `undefined`: no such token.
- * @param milestoneId null when what was asked for cannot be an id, so that it is not found
+ * Reads the row of a fund request. `undefined`: no such token.
+ * @param milestoneId null if the path cannot be an id
  */
 export async function readFunding(
   db: Db,
@@ -81,12 +81,12 @@ export type NewApproval = {
   expiresAt: Date;
   milestoneRevision: number;
   contractRevision: number;
-  /** With so many waiting in the account already, or of the root token, nothing is recorded. */
+  /** Inserts nothing if the account, or the root token, has this many pending approvals. */
   waitingBelow: number;
   ofRootBelow: number;
 };
 
-// A lapsed one waits for nobody, though no sweep has flipped it yet.
+// An expired one no longer counts, even if no sweep has flipped it yet.
 const waiting = (accountId: string) => `from approvals o
   where o.account_id = ${accountId} and o.status = 'pending' and (o.expires_at > now() or o.executing_at is not null)`;
 
@@ -113,10 +113,10 @@ const INSERT_PARAMETERS = {
 } as const;
 type Insertion = { [K in keyof typeof INSERT_PARAMETERS]: unknown } & { accountId: string; id: string };
 
-// Contract, milestone and card are held FOR SHARE and their state is asked again: whoever cancels, ends or
-// changes terms updates those rows first, and then ends the approvals it can see. Without the lock 614 of
-// 4,000 cancels in a trial left a live approval behind. A milestone of this revision is still in the contract that
-// was read with it; to ask for that again leads Postgres to read all milestones of the contract.
+// Locks contract, milestone and card FOR SHARE and checks their state again. A writer that cancels, ends or changes
+// terms updates those rows first, then ends the approvals that it sees. Without the lock, 614 of 4,000 cancels in a
+// trial left a live approval behind. The milestone's revision implies its contract; a condition on the contract would
+// make Postgres read all its milestones.
 const newApproval = (names: Record<keyof typeof INSERT_PARAMETERS, string>) => `
   select c.account_id, ${names.id}, 'milestone_fund', c.id, m.id, c.job_id, ${names.terms}, ${names.termsDigest},
     ${names.coSign}, ${names.tokenId}, ${names.tokenName}, ${names.tokenPreview}, ${names.rootTokenId},
@@ -143,7 +143,7 @@ const insertApprovals = (select: string) => `
 const insertOne = statementForOne<typeof INSERT_PARAMETERS, { id: string }>(INSERT_PARAMETERS, (names) =>
   insertApprovals(newApproval(names)),
 );
-// In a lane what somebody holds is skipped, so that no request waits for another's contract.
+// In a batch, locked rows are skipped, so that no request waits for another's contract.
 const insertOneUnlessHeld = statementForOne<typeof INSERT_PARAMETERS, { id: string }>(
   INSERT_PARAMETERS,
   (names) => insertApprovals(`${newApproval(names)} skip locked`),
@@ -156,14 +156,14 @@ const insertMany = statementForMany<typeof INSERT_PARAMETERS, { id: string }>(
     ),
 );
 
-/** Whether each was recorded. One that a batch has not recorded goes alone: it was held, or something had changed. */
+/** Whether each was inserted. One that a batch did not insert is tried alone: a row was locked, or has changed. */
 const insert = inBatches<Insertion, boolean>({
   async alone(db, insertion) {
     return (await insertOne(db, insertion)).length === 1;
   },
   async together(db, insertions) {
     const [only, ...others] = insertions;
-    // Every batch takes its keys in one order, so that two of them never wait for each other.
+    // Every batch locks its rows in the same order, so that two batches never deadlock.
     const inOrder = insertions.toSorted((a, b) => (a.accountId < b.accountId ? -1 : 1));
     const rows =
       only !== undefined && others.length === 0
@@ -172,11 +172,11 @@ const insert = inBatches<Insertion, boolean>({
     const inserted = new Set(rows.map(({ id }) => id));
     return insertions.map(({ id }) => inserted.has(id) || undefined);
   },
-  // A statement does not see what it inserts itself: two of an account would be counted as one.
+  // A statement does not see its own inserts: two of one account would be counted as one.
   groupOf: ({ accountId }) => accountId,
 });
 
-/** Records a pending approval. `false`: something changed meanwhile, another was first, or too many wait. */
+/** Inserts a pending approval. `false`: a row has changed, another request was first, or too many are pending. */
 export function insertFundingApproval(db: Db, accountId: string, approval: NewApproval): Promise<boolean> {
   const { terms, token } = approval;
   return insert(db, {
@@ -202,7 +202,7 @@ export function insertFundingApproval(db: Db, accountId: string, approval: NewAp
   });
 }
 
-/** Lets the requests of one account that are near its limit go on one at a time, until the transaction ends. */
+/** Serialises the requests of one account that is near its limit, until the transaction ends. */
 export async function queueRequests(trx: Trx, accountId: string): Promise<void> {
   await sql`select pg_advisory_xact_lock(hashtextextended(${accountId}, 0))`.execute(trx);
 }
@@ -210,7 +210,9 @@ export async function queueRequests(trx: Trx, accountId: string): Promise<void> 
 const COUNT_WAITING = `
   select count(*) as "all", count(*) filter (where o.root_token_id = $2) as "ofRoot" ${waiting("$1")}`;
 
-/** How many approvals of the account wait for a human, and how many of them the root token and its descendants asked for. */
+/**
+ * How many approvals of the account are pending, and how many of those the root token and its descendants requested.
+ */
 export async function countWaiting(
   db: Db,
   accountId: string,

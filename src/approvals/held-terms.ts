@@ -1,16 +1,16 @@
 /**
- * What is read of the money that a milestone `m` or a contract `c` holds, as SQL for the statements that read an
- * approval or a request for one.
+ * SQL that reads the held money of a milestone `m` or a contract `c`, for the statements that read an approval or
+ * request one.
  */
 
-/** The charge that brought a milestone's money, and what of it went back. */
+/** The charge that funded a milestone, and its reversals. */
 const chargeOf = (milestone: string) => `
   from payments p
   join reversals r on r.account_id = p.account_id and r.payment_id = p.id and r.kind in ('refund', 'dispute')
   where p.account_id = ${milestone}.account_id and p.milestone_id = ${milestone}.id and p.kind = 'charge'
     and p.status = 'succeeded'`;
 
-/** The terms of the end of `c`: the money of each funded milestone, and where it came from. */
+/** The terms of the end of `c`: the money of each funded milestone and where it came from. */
 export const END_TERMS = `jsonb_build_object('contractId', c.id, 'jobId', c.job_id, 'refunds', (
   select coalesce(jsonb_agg(jsonb_build_object('milestoneId', f.id, 'currency', f.currency,
     'amountCents', f.amount_cents - coalesce((select sum(r.taken_cents) ${chargeOf("f")}), 0),
@@ -21,7 +21,7 @@ export const END_TERMS = `jsonb_build_object('contractId', c.id, 'jobId', c.job_
   from milestones f
   where f.account_id = c.account_id and f.contract_id = c.id and f.status = 'ACTIVE_FUNDED'))`;
 
-/** What keeps credits that are held for a milestone from being released: a disputed top-up, or a balance below zero. */
+/** What keeps a milestone's held credits from being released: a disputed top-up, or a balance below zero. */
 const creditsOf = (milestone: string) => `
   from credit_entries h
   join credit_balances b on b.account_id = h.account_id
@@ -33,15 +33,17 @@ const creditsOf = (milestone: string) => `
     and (d.status is not null or b.available_cents < 0)`;
 
 /**
- * What keeps the money of `m` from being released: the state of a dispute or refund of the charge that is open or has taken
- * part of it, or of a top-up's dispute, or `credits_below_zero`.
+ * What keeps the money of `m` from being released: the state of a dispute or refund of its charge that is open or has
+ * taken a part, or of a top-up's dispute, or `credits_below_zero`.
  */
 export const MILESTONE_DISPUTE = `coalesce((
   select r.status ${chargeOf("m")} and (not r.final or r.taken_cents > 0)
   order by r.final, r.created_at limit 1
 ), (select coalesce(d.status, 'credits_below_zero') ${creditsOf("m")}))`;
 
-/** The state of an open dispute about money that is held under `c`: until it is decided nobody knows what is left. */
+/**
+ * The state of an open dispute about money held under `c`. Until it is decided, the amount that is left is unknown.
+ */
 export const CONTRACT_DISPUTE = `(
   select d.status from milestones f
   cross join lateral (select r.status ${chargeOf("f")} and not r.final limit 1) d

@@ -5,12 +5,12 @@ import { awaitDecision } from "./store.ts";
 
 export { listSignatures, type Signature } from "./human-store.ts";
 
-/** An approval as people see it: with what it comes to now. */
+/** An approval as people see it, with its outcome so far. */
 export type HumanApproval = store.HumanApprovalRow & {
   state: "waiting" | "executing" | "confirmed" | "declined" | "expired";
 };
 
-/** The approval of that id, if it is of one of the person's accounts. */
+/** The approval with that id, if it belongs to one of the person's accounts. */
 export async function findApprovalForHuman(
   db: Db,
   accountIds: readonly string[],
@@ -22,20 +22,19 @@ export async function findApprovalForHuman(
   };
   const approval = await read();
   if (approval?.state !== "expired" || approval.status !== "pending") return approval;
-  // Lapsed, unless somebody who decided in time is just writing it down.
+  // Expired, unless a decision that began in time is being committed.
   await awaitDecision(db, approval.accountId, approval.id);
   return read();
 }
 
-/** The accounts' approvals, those that wait first, then the newest. */
+/** The accounts' approvals: pending first, then newest. */
 export async function listApprovalsForHuman(db: Db, accountIds: readonly string[]): Promise<HumanApproval[]> {
   return (await store.listForHuman(db, accountIds, SHOWN)).map(withState);
 }
 
 /**
- * Whether a decision whose answer was lost has been recorded. Its transaction may still run, and holds the approval: it is
- * waited for.
- * @param digest of the statement that was signed
+ * Whether a decision whose answer was lost is recorded. Waits for its transaction, which may still hold the approval.
+ * @param digest of the signed statement
  */
 export async function isRecorded(
   db: Db,

@@ -15,13 +15,13 @@ import { latest } from "../lib/time.ts";
 import { CONTRACT_DISPUTE, END_TERMS, MILESTONE_DISPUTE } from "./held-terms.ts";
 import type { ApprovalRow } from "./store.ts";
 
-/** What an approval is about, as it stood at the request. */
+/** The subject of an approval, as of the request. */
 type Subject =
   | { type: "milestone_fund"; milestoneId: string; terms: FundingTerms }
   | { type: "milestone_approve"; milestoneId: string; terms: ReleaseTerms }
   | { type: "contract_end"; milestoneId: null; terms: EndTerms };
 
-/** An approval as its page needs it, with the present state of what it is about. */
+/** An approval as its page needs it, with the current state of its subject. */
 export type HumanApprovalRow = Omit<ApprovalRow, "type" | "milestoneId"> &
   Subject & {
     now: Date;
@@ -36,16 +36,16 @@ export type HumanApprovalRow = Omit<ApprovalRow, "type" | "milestoneId"> &
     termsDigest: Buffer;
     tokenName: string;
     tokenPreview: string;
-    /** Who stands behind the token that asked; null: not known. */
+    /** The person behind the token that requested it; null: unknown. */
     asker: Asker | null;
     contractTitle: string;
     contractStatus: ContractStatus;
     milestoneName: string | null;
     /** Null for a contract's end. */
     milestoneStatus: MilestoneStatus | null;
-    /** The terms as they are now; they are the approval's, or the approval has ended. */
+    /** The terms as they are now. They equal the approval's, or the approval has ended. */
     presentTerms: ApprovalTerms;
-    /** The state of a dispute or refund that keeps held money from moving; null: none does. */
+    /** The state of a dispute or refund that keeps held money from moving; null: none. */
     disputeStatus: string | null;
     /** Where the account's fundings are drawn from, and what its credits cover. */
     billing: Billing;
@@ -78,7 +78,7 @@ const TABLES = sql`approvals v
   left join milestones m on m.account_id = v.account_id and m.id = v.milestone_id
   left join payment_methods p on p.account_id = v.account_id and p.is_default`;
 
-/** The approval of that id in any of the accounts. */
+/** The approval with that id in any of the accounts. */
 export async function findForHuman(
   db: Db,
   accountIds: readonly string[],
@@ -91,9 +91,9 @@ export async function findForHuman(
 }
 
 /**
- * The approval with everything it depends on held: contract and card against change, milestones and approval
- * for the decision, in the one order of locks (invariant 11). Its `now` is the time of the decision: not before anything
- * that the decision follows.
+ * Locks the approval and all that it depends on: contract and card against change; milestones and approval for the
+ * decision, in the lock order (invariant 11). `now` is the time of the decision, never earlier than the steps before
+ * it.
  */
 export async function lockForDecision(
   trx: Trx,
@@ -108,7 +108,7 @@ export async function lockForDecision(
     .executeTakeFirst();
   if (approval === undefined) return undefined;
   const { contractId, milestoneId } = approval;
-  // Whoever ends a contract holds it alone: no money begins to move under it meanwhile.
+  // An end locks the contract exclusively: no payment begins under it meanwhile.
   const ends = approval.type === "contract_end";
   await sql`
     select 1 from contracts where account_id = ${accountId} and id = ${contractId}
@@ -127,7 +127,7 @@ export async function lockForDecision(
   return row && { ...row, now: latest(row.now, row.createdAt, await readLastStep(trx, row)) };
 }
 
-/** A moment after the last signature and the last step of a payment of this approval: receipts list them in this order. */
+/** One millisecond after the approval's last signature or payment step: receipts list them in this order. */
 async function readLastStep(trx: Trx, { accountId, id }: HumanApprovalRow): Promise<Date | null> {
   const { rows } = await sql<{ after: Date | null }>`
     select greatest(
@@ -137,7 +137,7 @@ async function readLastStep(trx: Trx, { accountId, id }: HumanApprovalRow): Prom
   return rows[0]?.after ?? null;
 }
 
-/** The accounts' approvals, those that wait first, then the newest. */
+/** The accounts' approvals: pending first, then newest. */
 export async function listForHuman(
   db: Db,
   accountIds: readonly string[],
@@ -154,13 +154,13 @@ export async function listForHuman(
 
 export type Signature = Pick<SignaturesTable, "user_id" | "decision" | "created_at"> & {
   signer: string;
-  /** What was signed for to pay; null for a decline. */
+  /** What the signed statement pays from; null for a decline. */
   source: Source | null;
-  /** The payment attempt, or the credit entry, that the signature was made for; null: none. */
+  /** The payment attempt or credit entry that the signature was used for; null: none. */
   payment_id: string | null;
 };
 
-/** Who decided, by the name that they have in the account; the newest first. */
+/** The people who decided, by their names in the account, newest first. */
 export async function listSignatures(db: Db, accountId: string, approvalId: string): Promise<Signature[]> {
   const { rows } = await sql<Signature>`
     select s.user_id, s.decision, s.created_at, coalesce(m.name, 'a former member') as signer,
@@ -179,7 +179,7 @@ export async function listSignatures(db: Db, accountId: string, approvalId: stri
   return rows;
 }
 
-/** Whether somebody has signed this very statement. */
+/** Whether this exact statement is signed. */
 export async function hasSignature(
   db: Db,
   accountId: string,
@@ -197,7 +197,7 @@ export async function hasSignature(
   return row !== undefined;
 }
 
-/** One row per approval, statement and user. `false`: this very statement was signed already. */
+/** One row per approval, statement and user. `false`: the statement was signed already. */
 export async function insertSignature(
   trx: Trx,
   signature: {
@@ -231,8 +231,8 @@ export async function insertSignature(
 }
 
 /**
- * Takes a milestone, or all of a contract's whose money is held or may still come, for this action. `false`: another
- * action is executing on one of them (invariant 1). An end of the contract that is executing has taken all of them.
+ * Locks a milestone for this action, or all of a contract's that hold money or may still receive it. `false`: another
+ * action is executing on one of them (invariant 1). An executing end of the contract has locked them all.
  */
 export async function takeMilestones(
   trx: Trx,
@@ -257,7 +257,7 @@ export async function takeMilestones(
   return rows[0]?.all === true;
 }
 
-/** Whether the contract's end is executing: a milestone that was added since is taken by it, too. */
+/** Whether the contract's end is executing. It also blocks milestones that were added since. */
 export async function isEnding(trx: Trx, accountId: string, contractId: string): Promise<boolean> {
   const { rows } = await sql`
     select 1 from approvals where account_id = ${accountId} and contract_id = ${contractId} and type = 'contract_end'
@@ -265,7 +265,7 @@ export async function isEnding(trx: Trx, accountId: string, contractId: string):
   return rows.length > 0;
 }
 
-/** Marks that the approval's payment is under way. `false`: it is no longer pending, or somebody was first. */
+/** Marks the approval's payment as under way. `false`: it is no longer pending, or another request was first. */
 export async function beginExecuting(trx: Trx, accountId: string, id: string, now: Date): Promise<boolean> {
   const { numUpdatedRows } = await trx
     .updateTable("approvals")
@@ -279,10 +279,7 @@ export async function beginExecuting(trx: Trx, accountId: string, id: string, no
   return numUpdatedRows === 1n;
 }
 
-/**
- * @param note why, for the agent to read
- * @returns `false`: it is no longer pending, its payment is under way, or its time has passed
- */
+/** @param note why, for the agent @returns `false`: it is no longer pending, is being paid, or has expired */
 export async function declinePending(
   trx: Trx,
   accountId: string,

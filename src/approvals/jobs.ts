@@ -3,35 +3,34 @@ import { noteSeen, readUntold, searchLostIntents } from "../billing/lost-service
 import { listDuePayments, listInDoubt } from "../billing/payment-service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
+import { advancePayment, type PaymentDeps } from "./advance-service.ts";
 import { tellInDoubt } from "./booking.ts";
-import { advancePayment, type PaymentDeps } from "./payment.ts";
 import { expireApprovals } from "./service.ts";
-import { logFieldsOf } from "./steps.ts";
-import { listLapsed } from "./store.ts";
+import { logFieldsOf } from "./step-service.ts";
+import { listExpired } from "./store.ts";
 
 const BATCH = 500;
 const PAYMENTS_BATCH = 20;
-/** At most so many batches a sweep: what is advanced is due later than now, so that few are ever needed. */
+/** Batches a sweep at most. What is advanced is due later than now, so few are needed. */
 const PAYMENTS_TURNS = 100;
 
 /**
- * Flips approvals whose 72 hours have passed, each with its event, one subject a transaction. Any number of
- * processes may run it at once: each flip happens once.
+ * Expires approvals after their 72 hours, each with its event, one approval a transaction. Several processes may run
+ * it at once: each approval is flipped once.
  * @returns how many this run flipped
  */
-export async function sweepLapsedApprovals(db: Db): Promise<number> {
+export async function sweepExpiredApprovals(db: Db): Promise<number> {
   let flipped = 0;
   for (;;) {
-    const lapsed = await listLapsed(db, await readClock(db), BATCH);
-    for (const { accountId, id } of lapsed) flipped += await expireApprovals(db, accountId, [id]);
-    if (lapsed.length < BATCH) return flipped;
+    const expired = await listExpired(db, await readClock(db), BATCH);
+    for (const { accountId, id } of expired) flipped += await expireApprovals(db, accountId, [id]);
+    if (expired.length < BATCH) return flipped;
   }
 }
 
 /**
- * Goes on with the payments that nobody looks after: whose process died, whose answer was lost, or who wait
- * for a bank's authentication. Several processes may run it at once: a lease lets one of them call. What becomes of each
- * is logged where it is written.
+ * Advances the payments that no process drives: the process died, the answer was lost, or the bank's verification is
+ * pending. Several processes may run it at once: the lease admits one. Each outcome is logged where it is written.
  */
 export async function sweepDuePayments(deps: PaymentDeps, logger: Logger): Promise<void> {
   for (let turn = 1; turn <= PAYMENTS_TURNS; turn++) {
@@ -42,8 +41,8 @@ export async function sweepDuePayments(deps: PaymentDeps, logger: Logger): Promi
 }
 
 /**
- * Tells the operator, by their feed and the log, which payments have been in doubt for 15 minutes, and again each hour.
- * Every process runs it, so that a dead `work` does not keep it quiet; each is told by one of them.
+ * Reports the payments that have been in doubt for 15 minutes, in the operator's feed and the log, and again each hour.
+ * Every process runs it, so a dead `work` silences nothing; the database admits one report an hour.
  */
 export async function alertInDoubt(deps: PaymentDeps, logger: Logger): Promise<void> {
   for (const key of await listInDoubt(deps.db)) {
@@ -55,8 +54,8 @@ export async function alertInDoubt(deps: PaymentDeps, logger: Logger): Promise<v
 }
 
 /**
- * Looks for what the database may have lost once the server runs anew, and notes until when nothing is lost. Says aloud, once
- * each, which payments were: none is booked before its milestone is confirmed again, and perhaps nobody will.
+ * Searches for payments that the database may have lost after a restart or fail-over, and records up to when nothing
+ * is lost. Logs each such payment once: it is booked only if its milestone is confirmed again.
  */
 export async function sweepLostIntents(deps: PaymentDeps, logger: Logger): Promise<void> {
   await searchLostIntents(deps);

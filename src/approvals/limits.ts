@@ -2,14 +2,14 @@ import type { Trx } from "../database/connection.ts";
 import { Problem } from "../lib/problems.ts";
 import { countWaiting } from "./funding-store.ts";
 
-/** So many approvals of an account may be pending. */
+/** How many approvals of an account may be pending. */
 export const PENDING_AT_MOST = 100;
-/** Of those, at most so many are of one root token: an agent cannot take the room of all others. */
+/** How many of those one root token may have: an agent cannot use up the account's limit. */
 export const PENDING_OF_ROOT_AT_MOST = 50;
 const TOO_MANY_RETRY_SECONDS = 60;
 
 /**
- * Makes sure that one more approval may be pending. Exact, as the caller has queued the account's requests.
+ * Asserts that one more approval may be pending. Exact, because the caller has serialised the account's requests.
  * @throws Problem too_many_pending
  */
 export async function assertRoom(trx: Trx, accountId: string, rootTokenId: string): Promise<void> {

@@ -18,9 +18,9 @@ const NUDGE_BEFORE_SECONDS = DAY_SECONDS;
 export type ApprovalMailDeps = { db: Db; config: { appName: string; publicUrl: string } };
 
 /**
- * Mails the members who may decide that approvals wait, and again a day before one lapses (docs/contract.md §1): a
- * member at most once in 10 minutes, with all that waits in one mail; quiet for a day after a decline. The
- * mail leads to a page, and holds nothing that decides.
+ * Mails members who may decide about pending approvals, and again a day before one expires (docs/contract.md §1). A
+ * member gets at most one mail in 10 minutes, with all pending approvals in it, and none for a day after a decline.
+ * The mail links to the page; it contains nothing that decides.
  */
 export async function sendApprovalMails(deps: ApprovalMailDeps): Promise<void> {
   const due = await store.listDueMails(deps.db, await readClock(deps.db), BATCH);
@@ -59,7 +59,7 @@ async function notifyAccount(
   await announce(trx, config, accountId, waiting, now);
 }
 
-/** Tells the operator's feed, once each, what was asked for: enough to notify people by other ways than mail. */
+/** Appends each request to the operator's feed once, with what the operator needs to notify people in other ways. */
 async function announce(
   trx: Trx,
   { publicUrl }: ApprovalMailDeps["config"],
@@ -88,7 +88,7 @@ async function announce(
   await appendEvents(trx, accountId, events, now);
 }
 
-/** Whether a mail would tell the member something: that it waits, or that it is about to lapse. */
+/** Whether the member has not been mailed about it: that it is pending, or that it expires soon. */
 function isNews(approval: store.WaitingApproval, { mailedAt }: store.MailableMember, now: Date): boolean {
   const nudgeAt = nudgeTime(approval);
   const announced =
@@ -102,7 +102,7 @@ function nextLook(
   now: Date,
 ): Date | null {
   if (approval.quietUntil !== null && approval.quietUntil > now) return approval.quietUntil;
-  // Nobody to mail yet: somebody may join.
+  // No member to mail yet; one may join.
   if (members.length === 0) return addSeconds(now, BETWEEN_MAILS_SECONDS);
   const throttled = members.filter((member) => isNews(approval, member, now)).map(mayMailFrom);
   const nudgeAt = nudgeTime(approval);
@@ -114,13 +114,13 @@ function mayMailFrom({ mailedAt }: store.MailableMember): Date {
   return mailedAt === null ? new Date(0) : addSeconds(mailedAt, BETWEEN_MAILS_SECONDS);
 }
 
-/** A day before it lapses; null when it does not wait that long. */
+/** A day before it expires; null if it is pending for less. */
 function nudgeTime({ createdAt, expiresAt }: store.WaitingApproval): Date | null {
   const at = addSeconds(expiresAt, -NUDGE_BEFORE_SECONDS);
   return at > createdAt ? at : null;
 }
 
-/** Who stands behind the key that asked. */
+/** The person behind the token that requested it. */
 function behind(asker: Asker | null): MailLine {
   if (asker === null) return line``;
   const { words, name } = askerWords(asker);
@@ -147,7 +147,7 @@ function approvalMail(
       line`Hello,`,
       one ? line`An agent asks you to:` : line`Agents ask you to:`,
       ...lines,
-      line`Nothing moves unless you sign in, read the terms and confirm. What nobody confirms lapses by itself.`,
+      line`Nothing moves unless you sign in, read the terms and confirm. A request that no one confirms expires.`,
       own(one ? `${publicUrl}/approvals/${waiting[0]?.id}` : `${publicUrl}/approvals`),
     ],
   };

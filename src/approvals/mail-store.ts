@@ -3,7 +3,7 @@ import { ROLES } from "../accounts/roles.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { ApprovalType, Asker, Terms } from "../database/schema.ts";
 
-/** Accounts in which a pending approval is to be mailed of by now, with the approvals. */
+/** Accounts with a pending approval whose mail is due, with those approvals. */
 export async function listDueMails(
   db: Db,
   now: Date,
@@ -20,7 +20,7 @@ export async function listDueMails(
 
 export type MailableMember = { id: string; email: string; name: string; mailedAt: Date | null };
 
-/** Members who may decide, held, so that two sweeps do not mail them twice. */
+/** Members who may decide, locked, so that two sweeps do not mail them twice. */
 export function lockDeciders(trx: Trx, accountId: string): Promise<MailableMember[]> {
   return trx
     .selectFrom("members")
@@ -59,13 +59,13 @@ export type WaitingApproval = {
   terms: Terms;
   createdAt: Date;
   expiresAt: Date;
-  /** Until when it is shown and not mailed, after a decline of the same milestone; null: it is mailed. */
+  /** After a decline of the same milestone: shown but not mailed until then. Null: mailed. */
   quietUntil: Date | null;
 };
 
-/** What waits for a human in the account, oldest first. */
+/** The account's pending approvals, oldest first. */
 export async function listWaiting(trx: Trx, accountId: string, now: Date): Promise<WaitingApproval[]> {
-  // After a decline the next two requests for the milestone are quiet for 24 h (docs/contract.md §1).
+  // After a decline, the next two requests for the milestone are not mailed for 24 h (docs/contract.md §1).
   const { rows } = await sql<WaitingApproval>`
     select v.id, v.type, v.contract_id as "contractId", v.milestone_id as "milestoneId", v.job_id as "jobId",
       v.announced_at is not null as announced, v.token_name as "tokenName", v.asker, v.terms, v.created_at as "createdAt", v.expires_at as "expiresAt",
@@ -86,7 +86,7 @@ export async function listWaiting(trx: Trx, accountId: string, now: Date): Promi
   return rows;
 }
 
-/** Notes that the operator's feed has said of the approvals that they were asked for. */
+/** Records that the operator's feed has the events of these requests. */
 export async function markAnnounced(
   trx: Trx,
   accountId: string,
@@ -98,7 +98,7 @@ export async function markAnnounced(
     where account_id = ${accountId} and id = any(${ids}::uuid[]) and status = 'pending'`.execute(trx);
 }
 
-/** Sets when the approvals are looked at next for mail; null: never again. */
+/** Sets when the approvals are next due for mail; null: never. */
 export async function setNotifyAt(
   trx: Trx,
   accountId: string,

@@ -2,7 +2,7 @@ import { formatAmount } from "../lib/money.ts";
 import { type ApprovalTerms, sumOf } from "../lib/statement.ts";
 import { line, type MailLine, named, own } from "../mail/line.ts";
 
-/** What an approval would do, in the words of a mail: `fund $450.00 USD for Maria G.`. */
+/** What an approval would do, as in `fund $450.00 USD for Maria G.`. */
 export function actWords({ type, terms }: { type: string; terms: ApprovalTerms }): MailLine {
   const { amountCents, currency } = sumOf(terms);
   const amount = own(formatAmount(amountCents, currency));

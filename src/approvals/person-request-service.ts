@@ -65,8 +65,8 @@ export async function requestEndInPerson(
 }
 
 /**
- * Who may request: owners and approvers, while the account is not frozen. The request locks the account, so it is locked
- * here: two requests that had both locked it `for share` would deadlock.
+ * Owners and approvers may request while the account is not frozen. The account is locked exclusively here because
+ * the request does so later: two requests that had locked it `for share` would deadlock.
  */
 function needOf({ accountId }: Requester) {
   return { account: { id: accountId, may: "decide", alone: true, unfrozen: true } } as const;
@@ -87,7 +87,7 @@ function holding(deps: RequestDeps, requester: Requester): RequestDeps {
   return { ...deps, holdPerson: (trx, now) => holdActor(trx, requester.actor, needOf(requester), now) };
 }
 
-/** @throws Problem unavailable when the token was revoked meanwhile: the next try creates another */
+/** @throws Problem unavailable if the token was revoked meanwhile; the next request creates another */
 function granted<T>(found: T | undefined): T {
   if (found === undefined) throw new Problem("unavailable", { retryAfterSeconds: 1 });
   return found;

@@ -1,20 +1,20 @@
 import type { App } from "../http/app.ts";
 import { badField } from "../lib/problems.ts";
 import { tally } from "../lib/tally.ts";
-import { type ProcessorEventDeps, receiveProcessorEvent } from "./processor-events.ts";
+import { type ProcessorEventDeps, receiveProcessorEvent } from "./processor-event-service.ts";
 
 export const WEBHOOK_PATH = "/stripe/webhook";
 
 const BODY_LIMIT = 256 * 1024;
 
 /**
- * Where the processor sends its events, if it sends any (docs/contract.md §0: not rate limited). 200 once an event is
- * recorded; what was not signed by the processor, or long ago, is 400 and leaves no trace.
+ * Receives the processor's events (docs/contract.md §0: not rate limited). 200 once an event is recorded. A message
+ * with a wrong or old signature is 400 and is not recorded.
  */
 export async function processorRoutes(app: App, deps: ProcessorEventDeps): Promise<void> {
   const { readEvent } = deps.processor;
   if (readEvent === undefined) return;
-  // The signature is over the bytes as they came.
+  // The signature covers the raw bytes.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser<string>("*", { parseAs: "string" }, (_request, body, done) => done(null, body));
   const noteUnsigned = tally((calls) =>

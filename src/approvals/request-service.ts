@@ -18,24 +18,24 @@ import { assertRoom } from "./limits.ts";
 import * as requests from "./request-store.ts";
 import type { Approval } from "./schemas.ts";
 import * as store from "./store.ts";
-import { hasLapsed, toApproval } from "./wire.ts";
+import { hasExpired, toApproval } from "./wire.ts";
 
 export type RequestDeps = {
   db: Db;
   config: { publicUrl: string; approvalTtlSeconds: number };
-  /** Holds the person who requests, in the request's transaction, before anything else is locked. */
+  /** Locks the person who requests, before anything else. */
   holdPerson?: (trx: Trx, now: Date) => Promise<unknown>;
 };
 
-/** An approval that waits for a human, or a contract that has ended at once. */
+/** A pending approval, or a contract that ended at once. */
 export type EndAnswer = { approval: Approval } | { ended: true; contractId: string };
 
 /**
- * Records that an agent asks for a milestone's money to be released, or finds the request that is pending already
- * (docs/contract.md §1). Moves nothing.
- * @returns `undefined` when the token has ended meanwhile
- * @throws Problem not_found, contract_ended, milestone_cancelled, milestone_not_funded {status}, payment_disputed {status},
- * payout_account_required {contractId}, payments_paused, too_many_pending
+ * Records an agent's request to release a milestone's money, or finds the pending request (docs/contract.md §1).
+ * Moves nothing.
+ * @returns `undefined` if the token has ended meanwhile
+ * @throws Problem not_found, contract_ended, milestone_cancelled, milestone_not_funded {status}, payment_disputed
+ * {status}, payout_account_required {contractId}, payments_paused, too_many_pending
  */
 export function requestRelease(
   deps: RequestDeps,
@@ -59,9 +59,9 @@ export function requestRelease(
 }
 
 /**
- * Ends a contract under which no money is held, at once; else records that an agent asks for its end, or finds the request
- * that is pending already (docs/contract.md §1).
- * @returns `undefined` when the token has ended meanwhile
+ * Ends a contract that holds no money at once; otherwise records an agent's request to end it, or finds the pending
+ * request (docs/contract.md §1).
+ * @returns `undefined` if the token has ended meanwhile
  * @throws Problem not_found, contract_ended, payment_in_progress, payment_disputed {status}, payments_paused,
  * too_many_pending
  */
@@ -80,7 +80,7 @@ export function requestEnd(
     if (held === undefined) throw notFound("contracts", "contractId", contractId);
     if (held.status === "ended") throw new Problem("contract_ended", { contractId });
     const subject = await requests.readEnd(trx, accountId, contractId);
-    // What executes may be this very end: then it is answered as it is.
+    // If this end itself is executing, it is answered as it is.
     if (subject.executing && subject.pending?.executing !== true)
       throw new Problem("payment_in_progress", { contractId });
     if (held.funded.length > 0) {
@@ -100,8 +100,8 @@ export function requestEnd(
 }
 
 /**
- * Withdraws a request that the token's own root made (docs/contract.md §1). One that was withdrawn stays so.
- * @returns `undefined` when the token has ended meanwhile
+ * Withdraws a request that the token's own root made (docs/contract.md §1). Repeating it changes nothing.
+ * @returns `undefined` if the token has ended meanwhile
  * @throws Problem not_found, made_by_another_key, payment_in_progress, already_decided {status}
  */
 export function withdrawRequest(
@@ -115,7 +115,7 @@ export function withdrawRequest(
     if (row === undefined) throw notFound("approvals", "approvalId", approvalId);
     if (row.rootTokenId !== grant.rootTokenId) throw new Problem("made_by_another_key");
     if (row.executing) throw new Problem("payment_in_progress", { approvalId });
-    // By the clock as it is with the approval held: whoever has seen it lapse held it before.
+    // Read after the lock: a request that reported the approval as expired held the lock before.
     const { status } = toApproval(row, await readClockNow(trx), deps.config.publicUrl);
     if (status === "pending") {
       await requests.withdrawPending(trx, accountId, approvalId, now);
@@ -146,7 +146,7 @@ function assertUndisputed({ disputeStatus: status }: { disputeStatus: string | n
   if (status !== null) throw new Problem("payment_disputed", { status });
 }
 
-/** The approval that is pending, or a new one in its place. Whoever calls has queued the request and holds its subject. */
+/** The pending approval, or a new one. The caller has serialised the account's requests and locked the subject. */
 async function pendOrCreate(
   { deps: { config }, trx, grant, now }: Request,
   subject: requests.RequestedSubject<ApprovalTerms>,
@@ -157,12 +157,12 @@ async function pendOrCreate(
   const { contractId, jobId, terms, pending } = subject;
   const about = { type, contractId, milestoneId, jobId };
   const row = { ...about, status: "pending" as const, result: null, resolvedAt: null };
-  if (pending !== null && !hasLapsed({ ...row, ...pending }, await readClockNow(trx)))
+  if (pending !== null && !hasExpired({ ...row, ...pending }, await readClockNow(trx)))
     return toApproval({ ...row, ...pending }, now, config.publicUrl);
   const events: AnyEvent[] = [];
   if (pending !== null) {
     const held = await readClockNow(trx);
-    events.push(...(await store.expireLapsed(trx, accountId, [pending.id], held)).map(toExpiredEvent));
+    events.push(...(await store.markExpired(trx, accountId, [pending.id], held)).map(toExpiredEvent));
   }
   await assertRoom(trx, accountId, grant.rootTokenId);
   const { tokenId: id, tokenName: name, tokenPreview: preview, rootTokenId: rootId } = grant;

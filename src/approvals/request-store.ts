@@ -6,7 +6,7 @@ import type { ApprovalTerms, EndTerms, ReleaseTerms } from "../lib/statement.ts"
 import { CONTRACT_DISPUTE, END_TERMS, MILESTONE_DISPUTE } from "./held-terms.ts";
 import type { ApprovalRow } from "./store.ts";
 
-/** What the rules of a request need of its subject, which is held. */
+/** What the rules of a request need of its subject, which is locked. */
 export type RequestedSubject<T extends ApprovalTerms> = {
   contractId: string;
   contractStatus: ContractStatus;
@@ -14,9 +14,9 @@ export type RequestedSubject<T extends ApprovalTerms> = {
   milestoneStatus: MilestoneStatus | null;
   jobId: string;
   payoutAccount: string | null;
-  /** The state of a dispute that keeps held money from moving; null: none does. */
+  /** The state of a dispute that keeps held money from moving; null: none. */
   disputeStatus: string | null;
-  /** Whether money is moving for a milestone of it, by whatever action. */
+  /** Whether any action is executing on one of its milestones. */
   executing: boolean;
   paymentsPaused: boolean;
   terms: T;
@@ -34,7 +34,7 @@ type Row<T extends ApprovalTerms> = Omit<RequestedSubject<T>, "pending"> & {
   expiresAt: Date;
 };
 
-/** A milestone whose money is to be released. Whoever calls holds it, and its contract. */
+/** A milestone whose money is to be released. The caller has locked it and its contract. */
 export async function readRelease(
   trx: Trx,
   accountId: string,
@@ -53,7 +53,7 @@ export async function readRelease(
   );
 }
 
-/** A contract that is to end. Whoever calls holds it alone. */
+/** A contract that is to end. The caller has locked it exclusively. */
 export async function readEnd(
   trx: Trx,
   accountId: string,
@@ -101,7 +101,7 @@ export type NewRequest = {
   expiresAt: Date;
 };
 
-/** Records a pending approval, whose subject is held. */
+/** Inserts a pending approval. Its subject is locked. */
 export async function insertRequest(trx: Trx, accountId: string, request: NewRequest): Promise<void> {
   const { token, asker } = request;
   await trx
@@ -147,7 +147,7 @@ export async function holdRequest(
   return rows[0];
 }
 
-/** Ends a pending approval whose request was withdrawn. Whoever calls holds it. */
+/** Ends a pending approval that was withdrawn. The caller has locked it. */
 export async function withdrawPending(trx: Trx, accountId: string, id: string, now: Date): Promise<void> {
   await sql`
     update approvals set status = 'expired', resolved_at = greatest(created_at, ${now}::timestamptz),

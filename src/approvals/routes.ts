@@ -56,7 +56,7 @@ export function fundRoute(app: App, deps: GateDeps & ApprovalDeps): void {
         summary: "Ask for a milestone to be funded",
         description:
           "Never moves money. Records a pending approval, which a signed-in human confirms or declines at " +
-          "`approval.approvalUrl`. While one is pending, asking again answers the same approval. It lapses after " +
+          "`approval.approvalUrl`. While one is pending, asking again answers the same approval. It expires after " +
           "72 hours; learn the outcome from `GET /approvals/{approvalId}` or `GET /updates`.",
         tags: ["Approvals"],
         params: MilestoneParams,
@@ -119,7 +119,10 @@ export function releaseRoute(app: App, deps: GateDeps & RequestDeps): void {
   );
 }
 
-/** POST /contracts/{contractId}/end (docs/contract.md §1). Ends at once what holds no money; else records a pending approval. */
+/**
+ * POST /contracts/{contractId}/end (docs/contract.md §1). Ends a contract without held money at once; otherwise
+ * records a pending approval.
+ */
 export function endRoute(app: App, deps: GateDeps & RequestDeps): void {
   acceptNoBody(app);
   const gate = openGate(

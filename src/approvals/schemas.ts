@@ -45,7 +45,7 @@ export const ContractEnded = Type.Object({
 export const RELEASE_REQUESTED =
   "Recorded. Nothing has been paid out: a signed-in human of the account must open approval.approvalUrl and confirm.";
 export const END_REQUESTED =
-  "Recorded. Nothing has been refunded, and the contract goes on: a signed-in human of the account must open " +
+  "Recorded. Nothing has been refunded, and the contract continues: a signed-in human of the account must open " +
   "approval.approvalUrl and confirm.";
 
 /** The `message` of a 202 to a fund request. */

@@ -3,10 +3,10 @@ import { ROLES } from "../accounts/roles.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { Statement } from "../lib/statement.ts";
 
-/** A confirmation that counts and that a second person's is to join. */
+/** A valid confirmation that needs a second person's. */
 export type FirstSignature = { userId: string; name: string; digest: Buffer; signedAt: Date };
 
-/** What the account has confirmed and moved within 24 hours, and what is moving, in cents. */
+/** What the account has confirmed and paid within 24 hours, and what is being paid, in cents. */
 export async function sumPaidLately(db: Db, accountId: string): Promise<number> {
   const { rows } = await sql<{ cents: number }>`
     select (
@@ -20,8 +20,8 @@ export async function sumPaidLately(db: Db, accountId: string): Promise<number> 
 }
 
 /**
- * The oldest confirmation of this statement, whatever its nonce, by a person who may still decide. One from before the
- * last payment attempt does not count: after a declined card everybody signs again.
+ * The oldest confirmation of this statement, with any nonce, by a person who may still decide. Confirmations before
+ * the last payment attempt do not count: after a declined card, both people sign again.
  */
 export async function findFirstSignature(
   db: Db,
@@ -43,7 +43,7 @@ export async function findFirstSignature(
   return rows[0];
 }
 
-/** Records the signatures that a payment attempt is made for. Each is good for one attempt of a milestone. */
+/** Records the signatures of a payment attempt. A signature is valid for one attempt a milestone. */
 export async function insertPaymentSignatures(
   trx: Trx,
   payment: { accountId: string; id: string; approvalId: string; milestoneId: string },
@@ -64,7 +64,7 @@ export async function insertPaymentSignatures(
     .execute();
 }
 
-/** Records the signatures that credits moved for, as `insertPaymentSignatures` does of attempts. */
+/** As `insertPaymentSignatures`, for a credit entry. */
 export async function insertCreditSignatures(
   trx: Trx,
   entry: { accountId: string; approvalId: string; entryId: string },

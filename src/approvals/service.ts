@@ -10,13 +10,13 @@ import type { Credential } from "../lib/secrets.ts";
 import { addSeconds } from "../lib/time.ts";
 import { takeTurnsByKey } from "../lib/turns.ts";
 import { type ApprovalEvent, toExpiredEvent } from "./booking.ts";
-import { decideFunding } from "./funding.ts";
+import { decideFunding } from "./funding-rules.ts";
 import type { FundingRow } from "./funding-store.ts";
 import * as fundingStore from "./funding-store.ts";
 import { assertRoom, PENDING_AT_MOST, PENDING_OF_ROOT_AT_MOST } from "./limits.ts";
 import type { Approval } from "./schemas.ts";
 import * as store from "./store.ts";
-import { hasLapsed, toApproval } from "./wire.ts";
+import { hasExpired, toApproval } from "./wire.ts";
 
 export type { ApprovalEvent } from "./booking.ts";
 export { readFunding } from "./funding-store.ts";
@@ -24,15 +24,17 @@ export { readFunding } from "./funding-store.ts";
 export type ApprovalDeps = { db: Db; config: { publicUrl: string; approvalTtlSeconds: number } };
 
 const TURNS = 3;
-/** From so many on an account's requests queue in the database, so that many at once cannot pass a limit together. */
+/**
+ * From these counts on, the account's requests are serialised in the database, so that none pass the limit together.
+ */
 const CROWDED_FROM = { waitingBelow: 50, ofRootBelow: 40 };
-/** Before that, so many of one root token are under way in each process: five processes cannot pass 50 from below 40. */
+/** Below them, each process runs so many of one root token at a time: five processes cannot pass 50 from below 40. */
 const inTurn = takeTurnsByKey(2);
 
 /**
- * Records that an agent asks for a milestone to be funded, or finds the request that is pending already
- * (docs/contract.md §1). Never moves money.
- * @param first the row that the route's gates have read; `again` reads and checks it anew after a lost race
+ * Records an agent's request to fund a milestone, or finds the pending request (docs/contract.md §1). Never moves
+ * money.
+ * @param first the row that the route's gates have read; `again` reads and checks it again after a lost race
  * @throws Problem the 404 and 409 of §1, too_many_pending, unavailable after three lost races
  */
 export async function requestMilestoneFunding(
@@ -47,7 +49,7 @@ export async function requestMilestoneFunding(
     if (turn > 1) row = await again();
     const step = decideFunding(row, asked, config.publicUrl);
     if (step.kind === "pending") return pendingFunding(row, step.approvalId, config.publicUrl);
-    if (step.kind === "lapsed") {
+    if (step.kind === "expired") {
       await expireApprovals(db, row.accountId, [step.approvalId]);
       continue;
     }
@@ -58,8 +60,8 @@ export async function requestMilestoneFunding(
 }
 
 /**
- * @param queued whether to wait for the account's other requests, and then to say if too many are pending. The first
- * turn does not: hardly any account has that many, and then it has lost that turn.
+ * @param queued whether to wait for the account's other requests, and then to check the limits. The first try does
+ * not: few accounts have that many pending approvals, and those lose one try.
  */
 async function createFunding(
   { db, config }: ApprovalDeps,
@@ -103,7 +105,7 @@ async function createFunding(
   );
 }
 
-/** A deadlock is a lost race like any other. */
+/** A deadlock is treated as a lost race. */
 function falseOnRollback(error: unknown): false {
   if (isRollback(error)) return false;
   throw error;
@@ -131,7 +133,7 @@ function pendingFunding(row: FundingRow, id: string, publicUrl: string): Approva
 }
 
 /**
- * The approval that was read along with the token (docs/contract.md §1).
+ * The approval that was read with the token (docs/contract.md §1).
  * @throws Problem not_found {resource: "approvals", approvalId}
  */
 export function showApproval(row: store.GrantWithApproval, asked: string, publicUrl: string): Approval {
@@ -141,9 +143,9 @@ export function showApproval(row: store.GrantWithApproval, asked: string, public
 }
 
 /**
- * Reads an approval along with the token that asks for it. Nobody is told that one has lapsed while a decision
- * that began in time is being written: it is waited for.
- * @returns `undefined` when there is no such token
+ * Reads an approval and the token that asks for it. Before it reports one as expired, waits for a decision that began
+ * in time and is being committed.
+ * @returns `undefined`: no such token
  */
 export async function readApproval(
   db: Db,
@@ -151,26 +153,26 @@ export async function readApproval(
   id: string | null,
 ): Promise<store.GrantWithApproval | undefined> {
   const row = await store.readApproval(db, credential, id);
-  if (row === undefined || row.id === null || !hasLapsed(row, row.now)) return row;
+  if (row === undefined || row.id === null || !hasExpired(row, row.now)) return row;
   await store.awaitDecision(db, row.accountId, row.id);
   return store.readApproval(db, credential, id);
 }
 
-/** Flips the account's lapsed approvals among `ids`, each with its event, in one transaction. */
+/** Expires the approvals of `ids` whose time has passed, each with its event, in one transaction. */
 export async function expireApprovals(db: Db, accountId: string, ids: readonly string[]): Promise<number> {
   return inTransaction(db, async (trx) => {
     const now = await readClock(trx);
-    const ended = await store.expireLapsed(trx, accountId, ids, now);
+    const ended = await store.markExpired(trx, accountId, ids, now);
     await appendEvents(trx, accountId, ended.map(toExpiredEvent), now);
     return ended.length;
   });
 }
 
 /**
- * Ends the pending approvals of a milestone, or of a contract and all its milestones, because they can no
- * longer execute as they were asked. Whoever calls has updated the milestone or contract before, in `trx`.
+ * Ends the pending approvals of a milestone, or of a contract and all its milestones, because they can no longer
+ * execute as requested. The caller has updated the milestone or contract in `trx`.
  * @param reason a 409 reason of the fund request, or `terms_changed`
- * @returns the events that tell of it, for the caller to append last
+ * @returns the events, which the caller appends last
  */
 export async function endPendingApprovals(
   trx: Trx,

@@ -13,7 +13,7 @@ import type { ApprovalStatus, ApprovalType } from "../database/schema.ts";
 import { batchedRead } from "../database/statements.ts";
 import type { Credential } from "../lib/secrets.ts";
 
-/** What an approval looks like in any statement that reads one. */
+/** An approval, as every statement reads it. */
 export type ApprovalRow = {
   id: string;
   type: ApprovalType;
@@ -43,7 +43,7 @@ const selectApproval = batchedRead<typeof APPROVAL_PARAMETERS, GrantWithApproval
 
 export type GrantWithApproval = Grant & Omit<ApprovalRow, "id"> & { id: string | null };
 
-/** Reads an approval along with the token that asks for it. `undefined`: no such token. */
+/** Reads an approval with the token that asks for it. `undefined`: no such token. */
 export async function readApproval(
   db: Db,
   credential: Credential,
@@ -53,8 +53,8 @@ export async function readApproval(
 }
 
 /**
- * Waits for whoever is just deciding an approval to be done. Who decides reads the clock with the approval
- * held: one that had lapsed before this was called, and is still pending after, can no longer be decided.
+ * Waits for a decision of the approval that is being committed. A decision reads the clock after it has locked the
+ * approval. So one that had expired before this call, and is pending after it, can no longer be decided.
  */
 export async function awaitDecision(db: Db, accountId: string, id: string): Promise<void> {
   await sql`select 1 from approvals where account_id = ${accountId} and id = ${id} for share`.execute(db);
@@ -62,8 +62,8 @@ export async function awaitDecision(db: Db, accountId: string, id: string): Prom
 
 export type EndedApproval = { id: string; jobId: string };
 
-/** Flips pending approvals whose time has passed; those whose payment is under way keep their place. */
-export async function expireLapsed(
+/** Expires pending approvals whose time has passed, except those that are being paid. */
+export async function markExpired(
   trx: Trx,
   accountId: string,
   approvalIds: readonly string[],
@@ -77,7 +77,7 @@ export async function expireLapsed(
   return rows;
 }
 
-/** A milestone's pending approvals, a contract's with all of its milestones', or only the one that would end a contract. */
+/** A milestone's pending approvals; a contract's, including its milestones'; or only the contract's end. */
 export type Subject = { milestoneId: string } | { contractId: string } | { endOf: string };
 
 function ofSubject(subject: Subject): RawBuilder<unknown> {
@@ -87,10 +87,9 @@ function ofSubject(subject: Subject): RawBuilder<unknown> {
 }
 
 /**
- * Ends the pending approvals of a milestone or of a whole contract because they can no longer execute as they were asked.
- * Whether one has expired by itself is decided with its row held, as a reader who saw it expire waits for that row
- * (`awaitDecision`): what a reader was told never changes. One that was created after the caller read the clock ends when
- * it was created, not before.
+ * Ends the pending approvals of a milestone or contract because they can no longer execute as requested. Whether one
+ * had expired is decided after its row is locked: a reader that saw it expire waits for that row (`awaitDecision`),
+ * so its answer never changes. One that was created after the caller read the clock ends at its creation, not before.
  */
 export async function endPending(
   trx: Trx,
@@ -116,8 +115,8 @@ export async function endPending(
   return rows;
 }
 
-/** Approvals of any account whose time has passed, the oldest first. */
-export function listLapsed(db: Db, now: Date, limit: number) {
+/** Expired approvals of any account that are still pending, oldest first. */
+export function listExpired(db: Db, now: Date, limit: number) {
   return db
     .selectFrom("approvals")
     .where("status", "=", "pending")
@@ -129,8 +128,8 @@ export function listLapsed(db: Db, now: Date, limit: number) {
     .execute();
 }
 
-/** Whether the approval's time has passed, by the database's clock, whatever is under way. */
-export async function hasLapsed(db: Db, accountId: string, id: string): Promise<boolean> {
+/** Whether the approval's time has passed, by the database's clock, even while it is being paid. */
+export async function hasExpired(db: Db, accountId: string, id: string): Promise<boolean> {
   const row = await db
     .selectFrom("approvals")
     .where("account_id", "=", accountId)
@@ -141,7 +140,7 @@ export async function hasLapsed(db: Db, accountId: string, id: string): Promise<
   return row !== undefined;
 }
 
-/** Whether one of the people who signed for a payment attempt may no longer decide for the account. */
+/** Whether a person who signed for a payment attempt may no longer decide for the account. */
 export async function hasSignerLeft(db: Db, accountId: string, paymentId: string): Promise<boolean> {
   const { rows } = await sql<{ userId: string }>`
     select s.user_id as "userId" from payment_signatures s
@@ -151,7 +150,7 @@ export async function hasSignerLeft(db: Db, accountId: string, paymentId: string
   return rows.length > 0;
 }
 
-/** The account's approvals that the person has confirmed and that are still being paid. */
+/** The account's approvals that the person has confirmed and that are being paid. */
 export async function listExecutingOf(db: Db, accountId: string, userId: string): Promise<string[]> {
   const { rows } = await sql<{ id: string }>`
     select distinct v.id from approvals v
@@ -161,7 +160,7 @@ export async function listExecutingOf(db: Db, accountId: string, userId: string)
   return rows.map(({ id }) => id);
 }
 
-/** Confirms the approval whose action has executed, and frees its milestones. */
+/** Confirms the approval whose action has executed and unlocks its milestones. */
 export async function confirmExecuted(
   trx: Trx,
   accountId: string,
@@ -180,7 +179,7 @@ export async function confirmExecuted(
   await freeMilestones(trx, accountId, id);
 }
 
-/** Ends an execution that came to nothing: pending again, or expired if the time has passed meanwhile. */
+/** Ends an execution that failed: the approval is pending again, or expired if its time has passed. */
 export async function releaseExecuting(
   trx: Trx,
   accountId: string,
@@ -197,7 +196,7 @@ export async function releaseExecuting(
   return rows.filter((row) => row.expired);
 }
 
-/** Ends an execution that came to a part of what was asked. */
+/** Ends an execution that did only a part of what was requested. */
 export async function endExecuting(
   trx: Trx,
   accountId: string,

@@ -16,15 +16,15 @@ import type { TopUpDeps, TopUpKey, TopUpRow } from "./top-up-service.ts";
 import * as store from "./top-up-store.ts";
 
 const KEYS_A_TURN = 5;
-/** A page that is open is asked about again after a tenth of the top-up's age, within these bounds, in seconds. */
+/** An open page is read again after a tenth of the top-up's age, within these bounds, in seconds. */
 export const LOOK_AGAIN = { share: 0.1, atLeast: 5, atMost: 600 };
-/** By how much the two clocks may differ, in seconds. */
+/** How far our clock and the processor's may differ, in seconds. */
 const SLACK_SECONDS = 60 * 60;
 const LOST_SECONDS = 2 * 24 * 60 * 60;
 
 /**
- * Opens the processor's page on which a top-up is paid. Its key derives from the top-up: two calls, and one whose answer
- * was lost, lead to one page.
+ * Opens the processor's page on which a top-up is paid. Its key derives from the top-up, so that a repeat leads to
+ * the same page.
  * @throws Problem not_found, not_permitted, account_frozen, payments_paused, top_up_ended; what the processor threw
  */
 export async function openCheckout(deps: TopUpDeps, key: TopUpKey, actor: Actor): Promise<void> {
@@ -44,13 +44,13 @@ export async function openCheckout(deps: TopUpDeps, key: TopUpKey, actor: Actor)
     if (record?.state.status === "open") return keepOpened(deps, row, actor, record.id, record.state.url);
     if (record?.state.status === "complete") return void (await bookCheckout(deps, record));
     if (record?.state.status === "processing") throw new Error(`${record.id} is still being paid`);
-    // Nobody can pay under this key.
+    // Under this key no page can be paid any more.
     await inTransaction(deps.db, (trx) => store.dropSession(trx, row));
   }
   throw new Error("the processor has had every key");
 }
 
-/** Who acts, and a top-up that can be paid for. */
+/** Locks the actor and a top-up that can still be paid. */
 async function holdOpenable(trx: Trx, key: TopUpKey, actor: Actor): Promise<TopUpRow> {
   if (await holdPause(trx)) throw paymentsPaused();
   const now = await readClock(trx);
@@ -61,7 +61,7 @@ async function holdOpenable(trx: Trx, key: TopUpKey, actor: Actor): Promise<TopU
   return row;
 }
 
-/** Keeps the page's address, from which on a person can get there; one that nobody may get to any more is ended. */
+/** Stores the page's address. Ends the page if the top-up can no longer be paid. */
 async function keepOpened(
   deps: TopUpDeps,
   row: TopUpRow,
@@ -83,7 +83,7 @@ async function keepOpened(
   }
 }
 
-/** The page of a top-up that is not known here: one that was paid before one that is open. */
+/** The processor's page of a top-up that has none stored: a paid one before an open one. */
 async function findSession(
   { processor }: TopUpDeps,
   { accountId, id, createdAt }: TopUpKey & { createdAt: Date },
@@ -96,16 +96,16 @@ async function findSession(
 }
 
 /**
- * Goes on with a top-up by what the processor says of its page: books what was paid, ends the page once the top-up's time
- * has passed or its account is frozen, and only then calls it expired. May be called any number of times.
- * @returns `twice`: it was paid on two pages, and a person must look
+ * Advances a top-up by the state of its page: books a payment; ends the page once the top-up has expired or the
+ * account is frozen, and only then marks it expired. Idempotent.
+ * @returns `twice`: two pages were paid, so a person must look
  * @throws what the processor or the database threw
  */
 export async function advanceTopUp(deps: TopUpDeps, key: TopUpKey): Promise<"twice" | undefined> {
   const row = await store.findTopUp(deps.db, key);
   if (row?.status !== "PENDING") return undefined;
   const over = row.expiresAt <= (await readClock(deps.db)) || (await isFrozen(deps.db, key.accountId));
-  // What was opened and is not known here has an address that nobody was given.
+  // A page whose address was not stored was never shown to a person.
   if (row.sessionId === null) return over ? expire(deps, row) : undefined;
   const { checkout } = deps.processor;
   const found = await checkout.find(row.sessionId);
@@ -120,7 +120,7 @@ async function expire({ db }: TopUpDeps, row: TopUpRow): Promise<undefined> {
   await inTransaction(db, (trx) => store.expireTopUp(trx, row));
 }
 
-/** When a top-up whose page is open is looked at next. */
+/** When a top-up with an open page is next read. */
 export function nextLook({ createdAt, expiresAt }: TopUpRow, now: Date): Date {
   const age = (now.getTime() - createdAt.getTime()) / SECOND;
   const wait = Math.min(Math.max(age * LOOK_AGAIN.share, LOOK_AGAIN.atLeast), LOOK_AGAIN.atMost);
@@ -128,7 +128,7 @@ export function nextLook({ createdAt, expiresAt }: TopUpRow, now: Date): Date {
   return next > expiresAt && expiresAt > now ? expiresAt : next;
 }
 
-/** The top-up that a page of the processor's is of; `undefined`: none of ours. */
+/** The top-up of a processor's page; `undefined`: none of ours. */
 export async function findTopUpOf(
   { processor }: TopUpDeps,
   sessionId: string,
@@ -139,9 +139,9 @@ export async function findTopUpOf(
 }
 
 /**
- * Follows what the processor told of a top-up, also of one that the database has lost; and brings its refunds and disputes
- * into the credits, as adjustments.
- * @returns `twice`: it was paid on two pages; `gone`: money of it went back, or came again
+ * Advances the top-up of a processor's event, also one that the database has lost, and books its refunds and disputes
+ * as adjustments of the credits.
+ * @returns `twice`: two pages were paid; `gone`: money was taken back, or returned
  */
 export async function followTopUp(deps: TopUpDeps, key: TopUpKey): Promise<"twice" | "gone" | undefined> {
   const row = await store.findTopUp(deps.db, key);
@@ -152,7 +152,7 @@ export async function followTopUp(deps: TopUpDeps, key: TopUpKey): Promise<"twic
   return record?.state.status === "complete" ? bookCheckout(deps, record) : undefined;
 }
 
-/** Books a page that was paid: the top-up, its entry, mail. Money that was paid is always booked, and once. */
+/** Books a paid page, once: top-up, credit entry, mail. Money that was paid is always booked. */
 async function bookCheckout(deps: TopUpDeps, record: CheckoutRecord): Promise<"twice" | undefined> {
   const { accountId, topUpId: id, state } = record;
   if (accountId === null || id === null || state.status !== "complete") return undefined;
@@ -179,8 +179,8 @@ async function bookCheckout(deps: TopUpDeps, record: CheckoutRecord): Promise<"t
 }
 
 /**
- * Brings the credits to what the processor says of a top-up's refunds and disputes: what they have taken is an adjustment,
- * and what comes back another. In any order, any number of times.
+ * Books the processor's refunds and disputes of a top-up: what they have taken is an adjustment, and what is returned
+ * is another. Idempotent, in any order.
  * @returns whether anything has changed
  */
 async function bookTopUpReversals(deps: TopUpDeps, row: TopUpRow): Promise<boolean> {

@@ -3,7 +3,7 @@ import type { Db } from "../database/connection.ts";
 import type { PaymentStatus } from "../database/schema.ts";
 import { isUuid } from "../lib/ids.ts";
 
-/** A payment as it is compared with the processor's books. */
+/** A payment as it is compared with the processor's record. */
 export type KeyedPayment = {
   accountId: string;
   id: string;
@@ -24,7 +24,7 @@ const COLUMNS = [
   "created_at as createdAt",
 ] as const;
 
-/** The payments that intents belong to, by the intents' ids; each of the account that the processor names. */
+/** The payments of these intents, by intent id, each in the account that the processor names. */
 export async function findPaymentsByIntents(
   db: Db,
   intents: readonly { accountId: string | null; intentId: string }[],
@@ -38,7 +38,7 @@ export async function findPaymentsByIntents(
   return new Map(rows.map((row) => [row.intentId ?? "", row]));
 }
 
-/** A page of the payments of all accounts that succeeded, in the order of their keys. */
+/** A page of all accounts' succeeded payments, by key. */
 export function listSucceeded(
   db: Db,
   since: Date,
@@ -62,10 +62,7 @@ export function listSucceeded(
 const TOP_UPS = sql`t.account_id as "accountId", t.id, t.amount_cents as "amountCents", t.currency,
   case t.status when 'COMPLETED' then 'succeeded' when 'PENDING' then 'created' else 'refused' end as status`;
 
-/**
- * The top-ups that records name, by the intents' ids. One that is pending is as young as its payment; one that another intent
- * has paid is not of this one.
- */
+/** The top-ups of these intents, by intent id. Excludes a top-up that another intent has paid. */
 export async function findTopUpsByIntents(
   db: Db,
   records: readonly { id: string; accountId: string | null; topUpId: string | null; createdAt: Date }[],
@@ -87,7 +84,7 @@ export async function findTopUpsByIntents(
   );
 }
 
-/** A page of the top-ups of all accounts that were paid since then, in the order of their keys. */
+/** A page of all accounts' top-ups paid since then, by key. */
 export async function listCompletedTopUps(
   db: Db,
   since: Date,
@@ -102,7 +99,7 @@ export async function listCompletedTopUps(
   return rows;
 }
 
-/** The reversals of all accounts that are as young, or of which more may be heard. */
+/** The reversals of all accounts that are recent or not final. */
 export async function listReversalsToCheck(db: Db, since: Date) {
   return db
     .selectFrom("reversals as r")
@@ -129,7 +126,7 @@ export async function listReversalsToCheck(db: Db, since: Date) {
     .execute();
 }
 
-/** A payout or a refund as it is compared with the processor's record, and what of it is booked as come back. */
+/** A payout or refund as it is compared with the processor's record, with the amount booked as returned. */
 export type SentPayment = Omit<KeyedPayment, "intentId"> & { sentId: string | null; returnedCents: number };
 
 const SENT = sql<SentPayment>`p.account_id as "accountId", p.id, p.sent_id as "sentId", p.status,
@@ -137,7 +134,7 @@ const SENT = sql<SentPayment>`p.account_id as "accountId", p.id, p.sent_id as "s
     select sum(r.taken_cents)::bigint from reversals r where r.account_id = p.account_id and r.payment_id = p.id
       and r.kind in ('failed_refund', 'returned_payout')), 0) as "returnedCents"`;
 
-/** The attempts that records name, by their ids; each of the account that the processor names. */
+/** The attempts of these records, by id, each in the account that the processor names. */
 export async function findPaymentsByIds(
   db: Db,
   records: readonly { accountId: string | null; attemptId: string | null }[],
@@ -151,7 +148,7 @@ export async function findPaymentsByIds(
   return new Map(rows.map((row) => [row.id, row]));
 }
 
-/** A page of the payouts or refunds of all accounts that succeeded, in the order of their keys. */
+/** A page of all accounts' succeeded payouts or refunds, by key. */
 export async function listSent(
   db: Db,
   kind: "payout" | "refund",

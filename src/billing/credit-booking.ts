@@ -5,11 +5,11 @@ import * as store from "./credit-store.ts";
 import { insertMovement, type LedgerLine } from "./payment-store.ts";
 
 const CURRENCY = "usd";
-/** The account's credits in the ledger: what the service owes it. */
+/** Ledger account of the account's credits: what the service owes it. */
 const CREDITS = "credits";
 
 type CreditSubject = store.CreditSubject;
-/** A credit entry that was written. */
+/** A credit entry that was inserted. */
 type WrittenEntry = { entryId: string; amountCents: number };
 
 type Entry = Omit<store.NewEntry, "accountId" | "id" | "number" | "amountCents" | "reservedCents"> & {
@@ -18,10 +18,10 @@ type Entry = Omit<store.NewEntry, "accountId" | "id" | "number" | "amountCents" 
 };
 
 /**
- * Holds credits for a milestone: available → reserved (docs/contract.md §5, `HOLD`). Call it after the payment is locked
+ * Holds credits for a milestone: available → reserved (docs/contract.md §5, `HOLD`). Lock the payment first
  * (invariant 11).
  * @param hold.amountCents more than 0
- * @returns the entry; `undefined`: the available balance does not cover the whole amount, and nothing was written
+ * @returns the entry; `undefined`: the available balance does not cover the amount, and nothing was written
  */
 export async function holdCredits(
   trx: Trx,
@@ -37,9 +37,9 @@ export async function holdCredits(
 
 /**
  * Ends a milestone's hold because its money is paid out: reserved → gone (`CAPTURE`, 0 on the available balance). The
- * ledger's movement is that of the payout, and is not written here.
+ * payout's booking writes the ledger's movement.
  * @returns the entry, with what was held
- * @throws TypeError when no credits are held for the milestone
+ * @throws TypeError if no credits are held for the milestone
  */
 export function captureHold(
   trx: Trx,
@@ -52,7 +52,7 @@ export function captureHold(
 /**
  * Ends a milestone's hold because its contract ends: reserved → available (`HOLD_RELEASE`).
  * @returns the entry, with what became available
- * @throws TypeError when no credits are held for the milestone
+ * @throws TypeError if no credits are held for the milestone
  */
 export function releaseHold(
   trx: Trx,
@@ -63,9 +63,9 @@ export function releaseHold(
 }
 
 /**
- * Gives a milestone's money that no bank takes back to the account's credits (`REFUND`), once a milestone.
+ * Adds a milestone's money that no bank accepts to the account's credits (`REFUND`), once a milestone.
  * @param refund.amountCents more than 0
- * @param from the ledger's account that the money leaves
+ * @param from the ledger account that the money leaves
  */
 export async function refundToCredits(
   trx: Trx,
@@ -87,9 +87,9 @@ export async function refundToCredits(
 }
 
 /**
- * Corrects the available balance (`ADJUSTMENT`), which alone may take it below zero.
+ * Corrects the available balance (`ADJUSTMENT`). Only this may take it below zero.
  * @param adjustment.amountCents signed, not 0
- * @param adjustment.topUpId whose payment went back or came again: the money left the processor, or returned to it
+ * @param adjustment.topUpId of a payment that was reversed: the money left the processor, or returned to it
  */
 export async function adjustCredits(
   trx: Trx,
@@ -106,7 +106,7 @@ export async function adjustCredits(
   return writeEntry(trx, accountId, balance, { type: "ADJUSTMENT", amountCents, note, topUpId }, lines, now);
 }
 
-/** Adds what a person paid for a top-up (`TOP_UP`), once a top-up. */
+/** Adds a paid top-up (`TOP_UP`), once a top-up. */
 export async function bookTopUpEntry(
   trx: Trx,
   { accountId, topUpId, amountCents }: { accountId: string; topUpId: string; amountCents: number },
@@ -159,12 +159,12 @@ async function writeEntry(
   return { entryId: id, amountCents };
 }
 
-/** The ledger's account of a milestone's money that is held. */
+/** Ledger account of a milestone's held money. */
 function held(milestoneId: string): string {
   return `milestone:${milestoneId}`;
 }
 
-/** Two lines that sum to zero; what is owed stands in the ledger with a minus. */
+/** Two lines that sum to zero. What is owed is negative in the ledger. */
 function movement(from: string, to: string, amountCents: number): LedgerLine[] {
   return [
     { account: from, amountCents },

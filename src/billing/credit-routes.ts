@@ -70,7 +70,7 @@ export function creditRoutes(app: App, deps: Deps): void {
         operationId: "getTopUp",
         summary: "Read a top-up",
         description:
-          "`COMPLETED` once it was paid and its credits are available. `EXPIRED`: nobody paid for it in time, or the account " +
+          "`COMPLETED` once it was paid and its credits are available. `EXPIRED`: it was not paid in time, or the account " +
           "was frozen. Works before the claim.",
         tags: ["Credits"],
         params: Type.Object({ topUpId: Type.String() }),
@@ -100,7 +100,7 @@ export function createTopUpRoute(app: App, deps: Deps): void {
         operationId: "createTopUp",
         summary: "Request a top-up",
         description:
-          "Moves no money and calls nobody: a signed-in owner or approver pays at `checkoutUrl`, within 24 hours, by a card that " +
+          "Moves no money: a signed-in owner or approver pays at `checkoutUrl`, within 24 hours, by a card that " +
           "they give there, and never by the card on file. At most 10 top-ups are pending. The owners are mailed.",
         tags: ["Credits"],
         headers: IdempotencyHeaders,

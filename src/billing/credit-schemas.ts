@@ -1,7 +1,7 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { nullable, ref, Time } from "../lib/schema.ts";
 
-/** What moved credits, on the wire (docs/contract.md §5). */
+/** A credit entry on the wire (docs/contract.md §5). */
 export const CreditEntry = Type.Object(
   {
     id: Type.String(),
@@ -64,7 +64,7 @@ export const TopUp = Type.Object(
 );
 export type TopUp = Static<typeof TopUp>;
 
-/** What is asked of a new top-up (docs/contract.md §5). */
+/** The body of a new top-up (docs/contract.md §5). */
 export const NewTopUp = Type.Object(
   {
     amountUsd: Type.Optional(

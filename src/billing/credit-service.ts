@@ -15,7 +15,7 @@ const RECENT = 10;
 const PAGE = 50;
 const CURSOR = /^[1-9]\d{0,14}$/;
 
-/** The account's credits (docs/contract.md §5): zeros where they were never used. */
+/** The account's credits (docs/contract.md §5); zeros if they were never used. */
 export async function getCredits(db: Db, accountId: string): Promise<Credits> {
   const { availableCents, reservedCents } = await store.findBalance(db, accountId);
   const recent = await store.listEntries(db, accountId, { limit: RECENT });
@@ -41,7 +41,7 @@ export async function listCreditLedger(
   return { entries: page.map(toEntry), nextCursor };
 }
 
-/** An entry that was just written. */
+/** An entry that was just inserted. */
 export async function getCreditEntry(db: Db, accountId: string, id: string): Promise<CreditEntry> {
   const row = await store.findEntry(db, accountId, id);
   if (row === undefined) throw new TypeError(`there is no credit entry ${id}`);

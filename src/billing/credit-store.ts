@@ -4,7 +4,7 @@ import type { CreditEntryType } from "../database/schema.ts";
 
 export type CreditBalance = { availableCents: number; reservedCents: number };
 
-/** The account's balances as they stand; zeros while no entry was written. */
+/** The account's balances; zeros if it has no entry. */
 export async function findBalance(db: Db, accountId: string): Promise<CreditBalance> {
   const row = await db
     .selectFrom("credit_balances")
@@ -16,7 +16,7 @@ export async function findBalance(db: Db, accountId: string): Promise<CreditBala
 
 export type LockedBalance = CreditBalance & { lastEntry: number };
 
-/** The same, locked until the transaction ends: entries of one account are written one after the other. */
+/** As `findBalance`, locked until the transaction ends: the account's entries are written one after the other. */
 export async function lockBalance(trx: Trx, accountId: string): Promise<LockedBalance> {
   const { rows } = await sql<LockedBalance>`
     insert into credit_balances as b (account_id) values (${accountId})
@@ -29,7 +29,7 @@ export async function lockBalance(trx: Trx, accountId: string): Promise<LockedBa
   return row;
 }
 
-/** What an entry of an approval is about. */
+/** The subject of an approval's entry. */
 export type CreditSubject = {
   approvalId: string;
   milestoneId: string;
@@ -40,7 +40,7 @@ export type CreditSubject = {
 export type NewEntry = {
   accountId: string;
   id: string;
-  /** The next of the account's, by the locked balance. */
+  /** The next number, from the locked balance. */
   number: number;
   type: CreditEntryType;
   amountCents: number;
@@ -51,7 +51,7 @@ export type NewEntry = {
   note?: string | undefined;
 };
 
-/** Writes an entry; a trigger adds it to the balances. The balance is locked before. */
+/** Inserts an entry; a trigger adds it to the balances. Lock the balance first. */
 export async function insertEntry(trx: Trx, entry: NewEntry, now: Date): Promise<void> {
   const { subject } = entry;
   await trx
@@ -77,7 +77,7 @@ export async function insertEntry(trx: Trx, entry: NewEntry, now: Date): Promise
 
 export type Hold = { id: string; amountCents: number; contractId: string; jobId: string };
 
-/** The hold on a milestone that no entry has ended. */
+/** A milestone's open hold. */
 export async function findOpenHold(
   db: Db,
   accountId: string,
@@ -129,7 +129,7 @@ export function findEntry(db: Db, accountId: string, id: string): Promise<EntryR
     .executeTakeFirst();
 }
 
-/** The account's entries, newest first. @param before the number of the entry that the page goes on after */
+/** The account's entries, newest first. @param before return entries with a lower number */
 export function listEntries(
   db: Db,
   accountId: string,

@@ -3,7 +3,7 @@ import { shortenWaits } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import type { ProcessorEvent } from "./processor.ts";
 
-/** Records what the processor told. `false`: it has told that before. */
+/** Records an event of the processor. `false`: it was recorded before. */
 export async function insertProcessorEvent(
   db: Db,
   event: ProcessorEvent,
@@ -31,7 +31,7 @@ export async function insertProcessorEvent(
 
 export type DueEvent = ProcessorEvent & { attempts: number };
 
-/** Events that are due and not handled yet. */
+/** Recorded events that are due and not handled. */
 export async function listDueEvents(db: Db, now: Date, limit: number): Promise<DueEvent[]> {
   const rows = await db
     .selectFrom("processor_events")
@@ -56,7 +56,7 @@ export async function listDueEvents(db: Db, now: Date, limit: number): Promise<D
   }));
 }
 
-/** Takes an event for one attempt more. `false`: somebody else has. */
+/** Takes an event for another try. `false`: another process has. */
 export async function takeEvent(
   db: Db,
   { id, attempts }: DueEvent,
@@ -89,7 +89,7 @@ export async function markEventHandled(db: Db, id: string, now: Date): Promise<v
     .execute();
 }
 
-/** Forgets what was handled before then: the processor no longer sends it again. */
+/** Deletes events handled before then: the processor no longer resends them. */
 export async function deleteHandledEvents(db: Db, before: Date): Promise<void> {
   await db.deleteFrom("processor_events").where("handled_at", "<", before).execute();
 }

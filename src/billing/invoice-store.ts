@@ -7,7 +7,7 @@ export type NewInvoice = {
   id: string;
   kind: InvoicesTable["kind"];
   approvalId: string;
-  /** The attempt that pays it; null: credits do. */
+  /** The attempt that pays it; null: credits pay. */
   paymentId: string | null;
   contractId: string;
   milestoneId: string;
@@ -16,8 +16,7 @@ export type NewInvoice = {
 };
 
 /**
- * Opens an invoice under the next number of its account. Holds the account's head, so that nothing else may be locked
- * after it (invariant 11).
+ * Opens an invoice under the account's next number. Locks the account's head: lock nothing after it (invariant 11).
  */
 export async function openInvoice(trx: Trx, invoice: NewInvoice, now: Date): Promise<void> {
   const { last_invoice: number } = await trx
@@ -45,7 +44,7 @@ export async function openInvoice(trx: Trx, invoice: NewInvoice, now: Date): Pro
     .execute();
 }
 
-/** The open invoice of an approval's attempt: it has one from the confirmation on. */
+/** The open invoice of an approval's attempt. Every confirmed one has an invoice. */
 export async function readOpenInvoice(trx: Trx, accountId: string, approvalId: string): Promise<string> {
   const { id } = await trx
     .selectFrom("invoices")
@@ -57,7 +56,7 @@ export async function readOpenInvoice(trx: Trx, accountId: string, approvalId: s
   return id;
 }
 
-/** Marks the open invoice of an approval as paid, or as void where the attempt was refused. */
+/** Marks an approval's open invoice as paid, or as void if the attempt was refused. */
 export async function closeInvoice(
   trx: Trx,
   accountId: string,
@@ -73,7 +72,7 @@ export async function closeInvoice(
     .execute();
 }
 
-/** Marks the invoice by which a milestone was funded as refunded, once. */
+/** Marks the funding invoice of a milestone as refunded, once. */
 export async function markInvoiceRefunded(trx: Trx, accountId: string, milestoneId: string): Promise<void> {
   await trx
     .updateTable("invoices")
@@ -92,7 +91,7 @@ export type PendingInvoice = Pick<NewInvoice, "id" | "kind" | "amountCents" | "m
   milestoneName: string | null;
 };
 
-/** What was confirmed in the account and waits, newest first. */
+/** The account's confirmed payments that wait, newest first. */
 export async function listPendingInvoices(
   db: Db,
   accountId: string,

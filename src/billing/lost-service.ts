@@ -9,20 +9,20 @@ export { forgetRun, listLost, noteSeen } from "./lost-store.ts";
 
 type Deps = { db: Db; processor: Processor };
 
-/** By how much the two clocks may differ, and how long before a lost commit the processor may have been called. */
+/** How far the clocks may differ, and how long before a lost commit the processor may have been called. */
 const SLACK_SECONDS = HOUR_SECONDS;
-/** A processor keeps its keys for a day. */
+/** Longer than a processor keeps keys, which is a day. */
 const KEYS_KEPT_SECONDS = 2 * DAY_SECONDS;
 const BATCH = 500;
 
 /**
- * Once the server runs anew, its database may have lost what was committed last, and with it payments that the processor
- * holds. So before anything is paid, everything that the processor was asked for since is looked for, and what no payment
- * here has is kept (`lost_intents`). All accounts at once, by the time of creation: an account's customer may be lost too,
- * and Stripe's search is up to a minute or more behind.
- * However many ask at once, a process searches once.
- * @param within waits no longer for it, in milliseconds; the search goes on
- * @throws what the processor threw, and when it took too long
+ * Finds payments that the database has lost. After a restart or fail-over, the last commits may be missing, but the
+ * processor still holds their intents. So before anything is paid, this lists all intents created since, of all
+ * accounts, and stores those without a payment here (`lost_intents`). It lists by time of creation: an account's
+ * customer may be lost too, and Stripe's search is a minute or more behind. A process searches once, however many
+ * callers wait.
+ * @param within how long to wait, in milliseconds; the search continues
+ * @throws what the processor threw; an error if it took too long
  */
 export async function searchLostIntents(deps: Deps, within?: number): Promise<void> {
   if (!(await store.readSearch(deps.db)).moved) return;
@@ -52,7 +52,7 @@ async function searchUntilDone({ db, processor }: Deps): Promise<void> {
   }
 }
 
-/** Looks for what was made for an account under keys that the processor still keeps. */
+/** Searches what was created for an account under keys that the processor still keeps. */
 export async function searchIntentsOf(deps: Deps, accountId: string): Promise<void> {
   const since = addSeconds(await readClock(deps.db), -KEYS_KEPT_SECONDS);
   await keepLost(deps.db, deps.processor.listIntents({ since, accountId }));
@@ -71,8 +71,8 @@ async function keepLost(db: Db, intents: AsyncIterable<IntentRecord>): Promise<v
 }
 
 /**
- * What was paid and is lost here, of which nobody was told yet. One counts as told when the next is asked for: should this
- * process die in between, it is told twice and not never.
+ * Lost payments that succeeded and were not reported yet. Each is marked as reported when the next is requested: a
+ * crash in between reports it twice, never not at all.
  */
 export async function* readUntold({ db, processor }: Deps): AsyncIterable<IntentRecord> {
   for (const { accountId, intentId } of await store.listUntold(db)) {
@@ -84,8 +84,8 @@ export async function* readUntold({ db, processor }: Deps): AsyncIterable<Intent
 }
 
 /**
- * Ends a lost intent, if it has not paid: nobody knows of it any more. @returns its record if it has paid, or may still;
- * `undefined`: by it no money will move, or all has gone back
+ * Cancels a lost intent unless it has paid.
+ * @returns its record if it has paid or may still pay; `undefined`: it will move no money, or all was refunded
  */
 export async function endLostIntent(
   { db, processor }: Deps,

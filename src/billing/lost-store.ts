@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import type { Db } from "../database/connection.ts";
 import type { IntentRecord } from "./processor.ts";
 
-/** In which run of the server the processor was searched last, from when on to search now, and whether `present` is another run. */
+/** The run of the server that was searched last, from when on to search, and whether `present` is another run. */
 export type Search = { run: string; present: string; seenAt: Date; moved: boolean };
 
 export async function readSearch(db: Db): Promise<Search> {
@@ -15,8 +15,8 @@ export async function readSearch(db: Db): Promise<Search> {
 }
 
 /**
- * Notes that the processor was searched in this run of the server, unless somebody did so meanwhile, or the server runs anew
- * since the search began: what it found may then be lost, too.
+ * Records that this run was searched, unless another process did, or the server restarted since the search began: its
+ * result may then be incomplete.
  */
 export async function endSearch(db: Db, { run, present }: Search): Promise<void> {
   await sql`
@@ -24,12 +24,15 @@ export async function endSearch(db: Db, { run, present }: Search): Promise<void>
     where run = ${run} and server_run() = ${present}`.execute(db);
 }
 
-/** Notes that nothing is lost so far. A clock that was ahead and is set back takes the note back with it. */
+/** Records that nothing is lost so far. A clock that was ahead takes the record back when it is set back. */
 export async function noteSeen(db: Db): Promise<void> {
   await sql`update processor_search set seen_at = now() where run = server_run()`.execute(db);
 }
 
-/** Has everything searched and numbered as if the server ran anew. @param since what was committed before is there */
+/**
+ * Treats the present run of the server as a new one, so that everything is searched.
+ * @param since commits before it are present
+ */
 export async function forgetRun(db: Db, since: Date | undefined): Promise<void> {
   await sql`update account_heads set run = ''`.execute(db);
   await sql`update operator_head set run = ''`.execute(db);
@@ -38,7 +41,7 @@ export async function forgetRun(db: Db, since: Date | undefined): Promise<void> 
   );
 }
 
-/** Keeps those of the processor's intents that name a milestone and that no payment has. */
+/** Stores intents that name a milestone and that no payment has. */
 export async function keepLost(db: Db, intents: readonly IntentRecord[], now: Date): Promise<void> {
   const named = intents.filter(({ accountId, milestoneId }) => accountId !== null && milestoneId !== null);
   if (named.length === 0) return;
@@ -53,7 +56,7 @@ export async function keepLost(db: Db, intents: readonly IntentRecord[], now: Da
     on conflict do nothing`.execute(db);
 }
 
-/** The intents that name this milestone, or any, and that no payment has. */
+/** Stored intents of this milestone, or of any. */
 export async function listLost(
   db: Db,
   of?: { accountId: string; milestoneId: string },
@@ -66,7 +69,7 @@ export async function listLost(
   return rows;
 }
 
-/** Those of them of which nobody was told. */
+/** Those that were not reported yet. */
 export function listUntold(db: Db): Promise<{ accountId: string; intentId: string }[]> {
   return db
     .selectFrom("lost_intents as l")

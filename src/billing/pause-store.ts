@@ -2,7 +2,7 @@ import type { Db, Trx } from "../database/connection.ts";
 
 export type Pause = { paused: boolean; changedAt: Date | null };
 
-/** Whether all payments are paused (docs/contract.md §8), as far as can be seen without holding it. */
+/** Whether payments are paused (docs/contract.md §8), read without a lock. */
 export function readPause(db: Db): Promise<Pause> {
   return db
     .selectFrom("payment_pause")
@@ -10,13 +10,13 @@ export function readPause(db: Db): Promise<Pause> {
     .executeTakeFirstOrThrow();
 }
 
-/** The same, held so until the transaction ends: what is submitted under it comes before a pause, or not at all. */
+/** Reads the pause and locks it until the transaction ends: a submission commits before a pause, or not at all. */
 export async function holdPause(trx: Trx): Promise<boolean> {
   const row = await trx.selectFrom("payment_pause").select("paused").forShare().executeTakeFirstOrThrow();
   return row.paused;
 }
 
-/** Pauses all payments, or lets them go on. @returns `false`: they were so already */
+/** Pauses or resumes all payments. @returns `false`: unchanged */
 export async function setPause(trx: Trx, paused: boolean, now: Date): Promise<boolean> {
   const { numUpdatedRows } = await trx
     .updateTable("payment_pause")
@@ -26,7 +26,10 @@ export async function setPause(trx: Trx, paused: boolean, now: Date): Promise<bo
   return numUpdatedRows === 1n;
 }
 
-/** Makes attempts due at once that wait: those of one account that a freeze ends, or all that a pause has held back: those whose outcome is unknown too, as they may have been found unpaid meanwhile. */
+/**
+ * Makes waiting attempts due: those of a frozen account, or all that a pause held back. Includes those of unknown
+ * outcome, which may have been found unpaid meanwhile.
+ */
 export async function makeDue(trx: Trx, of: { accountId: string } | "held back", now: Date): Promise<void> {
   const waiting = trx.updateTable("payments").set({ due_at: now }).where("due_at", ">", now);
   await (of === "held back"

@@ -45,7 +45,7 @@ export { listReversals, type ReversalRow, saveReversal } from "./reversal-store.
 
 const PENDING_LISTED = 100;
 
-/** What was confirmed in the account and waits, newest first, at most 100 (docs/contract.md §5). */
+/** Confirmed payments of the account that wait, newest first, at most 100 (docs/contract.md §5). */
 export async function listPendingPayments(db: Db, accountId: string): Promise<PendingPayment[]> {
   const invoices = await listPendingInvoices(db, accountId, PENDING_LISTED);
   return invoices.map(({ id, kind, amountCents, number, createdAt, jobId, milestoneId, milestoneName }) => ({

@@ -40,7 +40,7 @@ export function findPayment(db: Db, { accountId, id }: PaymentKey) {
     .executeTakeFirst();
 }
 
-/** The time of the transaction that decides an attempt: not before the attempt's last step. */
+/** The time of a transaction that decides an attempt: never earlier than the attempt's last step. */
 export async function readClockAfter(trx: Trx, { accountId, id }: PaymentKey): Promise<Date> {
   const { rows } = await sql<{ now: Date }>`
     select greatest(date_trunc('milliseconds', now()), updated_at) as now
@@ -48,7 +48,7 @@ export async function readClockAfter(trx: Trx, { accountId, id }: PaymentKey): P
   return rows[0]?.now ?? (await readClock(trx));
 }
 
-/** The attempt that has this intent of the processor's. */
+/** The attempt with this intent. */
 export function findPaymentByIntent(
   db: Db,
   accountId: string,
@@ -62,7 +62,7 @@ export function findPaymentByIntent(
     .executeTakeFirst();
 }
 
-/** The charge that brought a milestone's money; `undefined`: credits did, or nothing has yet. */
+/** The charge that funded a milestone; `undefined`: credits did, or it is not funded. */
 export function findCharge(db: Db, accountId: string, milestoneId: string): Promise<PaymentRow | undefined> {
   return db
     .selectFrom("payments")
@@ -74,7 +74,7 @@ export function findCharge(db: Db, accountId: string, milestoneId: string): Prom
     .executeTakeFirst();
 }
 
-/** The newest attempt of an approval: the one that its page tells of. */
+/** The newest attempt of an approval, which its page shows. */
 export function findLatestPayment(
   db: Db,
   accountId: string,
@@ -115,7 +115,7 @@ export type NewPayment = PaymentKey & {
   body: Record<string, unknown>;
 };
 
-/** What the processor knows these books, and the account, by. */
+/** The names under which the processor knows this database and the account. */
 export async function readNames(
   trx: Trx,
   accountId: string,
@@ -128,8 +128,8 @@ export async function readNames(
 }
 
 /**
- * Writes an attempt. Its key's number is the next of the milestone's and its kind's.
- * @param lease of whoever makes it and drives it at once; absent: it is due, and anybody may take it
+ * Inserts an attempt. Its key takes the next number of its milestone and kind.
+ * @param lease of the process that drives it at once; absent: it is due for any process
  */
 export async function insertPayment(
   trx: Trx,
@@ -177,7 +177,7 @@ export type Lease = { id: string; until: Date };
 
 export const UNDECIDED: PaymentStatus[] = ["created", "submitted", "action_required", "unknown"];
 
-/** Takes the lease, if it is free. `undefined`: another process holds it, or the attempt is decided. */
+/** Takes the lease if it is free. `undefined`: another process holds it, or the attempt is decided. */
 export function takeLease(db: Db, { accountId, id }: PaymentKey, lease: Lease, now: Date) {
   return db
     .updateTable("payments")
@@ -208,11 +208,11 @@ export async function stepPayment(
     intentId?: string;
     sentId?: string;
     keyNumber?: number;
-    /** Something was sent under a new key just now. */
+    /** A request was sent under a new key just now. */
     keyUsed?: true;
     actionUrl?: string;
     refusal?: { code: string; message: string };
-    /** Lets go of the lease. */
+    /** Releases the lease. */
     release?: true;
   },
 ): Promise<boolean> {
@@ -241,7 +241,7 @@ export async function stepPayment(
   return numUpdatedRows === 1n;
 }
 
-/** Attempts of any account that somebody should look after now, the longest due first. */
+/** Undecided attempts of any account that are due, longest first. */
 export function listDuePayments(db: Db, now: Date, limit: number): Promise<PaymentKey[]> {
   return db
     .selectFrom("payments")
@@ -265,8 +265,8 @@ export async function shortenPaymentWaits(
 }
 
 /**
- * Marks that an attempt waits. @returns the invoice that waits with it, and what of; `undefined`: it was marked before, or
- * has no invoice, as a refund
+ * Marks that an attempt waits.
+ * @returns its invoice and subject; `undefined`: it was marked before, or is a refund, which has no invoice
  */
 export async function markPending(
   trx: Trx,
@@ -284,7 +284,7 @@ export async function markPending(
   return rows[0];
 }
 
-/** Whether an attempt of that id is here. */
+/** Whether the account has this attempt. */
 export async function isAttempt(db: Db, accountId: string, id: string): Promise<boolean> {
   return isUuid(id) && (await findPayment(db, { accountId, id })) !== undefined;
 }
@@ -303,13 +303,13 @@ export function listPayments(db: Db, accountId: string, limit: number): Promise<
 
 export type LedgerLine = { account: string; amountCents: number };
 
-/** Writes a movement whole, with one insert: the database refuses one that does not sum to zero. */
+/** Inserts all lines of a movement with one statement: the database rejects lines that do not sum to zero. */
 export async function insertMovement(
   trx: Trx,
   movement: {
     accountId: string;
     id: string;
-    /** What it is booked for: a payment, a credit entry, or both. */
+    /** Its origin: a payment, a credit entry, or both. */
     paymentId?: string;
     creditEntryId?: string;
     currency: string;
@@ -335,7 +335,7 @@ export async function insertMovement(
     .execute();
 }
 
-/** What is held on one account of the ledger, and what of a payment is booked as lost, in cents. */
+/** What a ledger account holds, and what of a payment is booked as lost, in cents. */
 export async function readResting(
   trx: Trx,
   { accountId, id }: PaymentKey,

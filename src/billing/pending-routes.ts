@@ -5,7 +5,7 @@ import type { App } from "../http/app.ts";
 import { listPendingPayments } from "./payment-service.ts";
 import { PendingPayments } from "./schemas.ts";
 
-/** GET /payments/pending (docs/contract.md §5): what was confirmed and waits. */
+/** GET /payments/pending (docs/contract.md §5): confirmed payments that wait. */
 export function pendingPaymentsRoute(app: App, deps: GateDeps & { db: Db }): void {
   const gate = openGate(deps, "listPendingPayments", [], (credential) => readGrant(deps.db, credential));
   app.get(

@@ -2,7 +2,7 @@ import type { ProcessorName } from "../database/schema.ts";
 
 export type { ProcessorName } from "../database/schema.ts";
 
-/** A card as the processor keeps it. */
+/** A card at the processor. */
 export type ProcessorCard = {
   id: string;
   brand: string;
@@ -12,39 +12,43 @@ export type ProcessorCard = {
   expYear: number;
 };
 
-/** What is to be paid, and how the processor is to remember it. */
+/** What to charge, and the metadata that identifies it. */
 export type Charge = {
   accountId: string;
   cardId: string;
   amountCents: number;
   currency: string;
   metadata: { approvalId: string; milestoneId: string };
-  /** What the processor knows these books, and the account, by; null: it has not met the account. */
+  /**
+   * The names under which the processor knows this database and the account; null: it does not know the account yet.
+   */
   databaseId: string;
   customerId: string | null;
 };
 
-/** What is sent to make an intent: kept with the attempt, and sent again as it was. */
+/** The request that creates an intent. Stored with the attempt, and repeated unchanged. */
 export type ChargeRequest = {
   accountId: string;
-  /** The same for the same attempt, whatever else is lost: the processor makes one intent under it, while it keeps it. */
+  /**
+   * The same for every try of the attempt, even if all else is lost: the processor creates one intent under it, for
+   * as long as it keeps keys.
+   */
   key: string;
   body: Record<string, unknown>;
 };
 
 /**
- * What became of asking for an intent. `key_taken`: under this key the processor has another request, a failure, or an intent
- * by which nothing can be paid any more; what there is must be looked for before another key is used.
+ * The answer to a request for an intent. `key_taken`: under this key the processor has another request, a failure, or
+ * an intent that can no longer pay. Search for existing intents before you use another key.
  */
 export type Prepared = { status: "prepared"; intentId: string } | { status: "key_taken" } | Refusal;
 
-/** No money has moved, and by this intent none will. `message` is for people. */
+/** No money has moved, and this intent will move none. `message` is for people. */
 export type Refusal = { status: "refused"; code: string; message: string };
 
 /**
- * Where an intent stands, in the processor's own record. Only `refused` is a refusal: the processor says that
- * the card will not pay, or that the intent was cancelled. Everything else that goes wrong is thrown, and
- * means that the outcome is not known.
+ * The state of an intent in the processor's record. `refused` means that the processor says that the card will not
+ * pay, or that the intent was cancelled. Every other error is thrown, and means that the outcome is unknown.
  */
 export type IntentState =
   | { status: "unconfirmed" }
@@ -53,37 +57,37 @@ export type IntentState =
   | { status: "succeeded" }
   | Refusal;
 
-/** What is to be paid out to a payee, and how the processor is to remember it. */
+/** What to pay out to a payee, and the metadata that identifies it. */
 export type Payout = {
   accountId: string;
   /** The payee's account at the processor, `acct_…`. */
   destination: string;
   amountCents: number;
   currency: string;
-  /** The intent by which a card brought the money; null: credits did. */
+  /** The intent of the charge that brought the money; null: credits did. */
   sourceIntentId: string | null;
   metadata: SentMetadata;
   databaseId: string;
 };
 
-/** What is to go back to the card that brought it. */
+/** What to refund to the card that paid. */
 export type Refund = Omit<Payout, "destination" | "sourceIntentId"> & { sourceIntentId: string };
 
-/** By this a payout or a refund is found again, whatever is lost here. */
+/** Identifies a payout or refund in the processor's record, whatever is lost here. */
 export type SentMetadata = { attemptId: string; approvalId: string; milestoneId: string };
 
-/** A request that moves money at once, by a body that was kept and a key that derives from the milestone. */
+/** A request that moves money at once. Its body is stored and its key derives from the milestone. */
 export type SendRequest = { accountId: string; key: string; body: Record<string, unknown> };
 
 /**
- * Where something that was sent stands, in the processor's own record. `pending`: it may still come back. Refused: the
- * money has not moved, or has come back.
+ * The state of a payout or refund in the processor's record. `pending`: it may still be returned. `refused`: the
+ * money has not moved, or was returned.
  */
 export type SentState = { status: "pending" } | { status: "succeeded" } | Refusal;
 
 /**
- * What became of sending. `key_taken`: as of `Prepared`. `waiting`: nothing was moved, as the balance does not hold
- * enough yet; another key sends it later.
+ * The answer to sending. `key_taken`: as in `Prepared`. `waiting`: nothing moved because the balance is too low; send
+ * it later under another key.
  */
 export type Sent =
   | { status: "sent"; record: SentRecord }
@@ -91,7 +95,7 @@ export type Sent =
   | { status: "waiting" }
   | Refusal;
 
-/** A payout or a refund of ours as the processor's books have it. */
+/** A payout or refund of ours in the processor's record. */
 export type SentRecord = {
   id: string;
   attemptId: string | null;
@@ -99,100 +103,100 @@ export type SentRecord = {
   milestoneId: string | null;
   amountCents: number;
   currency: string;
-  /** What has come back of it since. */
+  /** The amount returned since. */
   returnedCents: number;
   state: SentState;
   createdAt: Date;
 };
 
-/** What of a processor's books to list: all that names a milestone, or all that was made since then. */
+/** Which of the processor's records to list: those that name a milestone, or those created since a time. */
 export type SentFilter =
   | { accountId: string; milestoneId: string; sourceIntentId: string | null }
   | { since: Date };
 
-/** How the processor moves money out. It has no step that prepares: what was sent is found by what it names. */
+/** How the processor moves money out. There is no prepare step: a sent request is found by its metadata. */
 export type Outgoing = {
-  /** Moves the money, once under its key. */
+  /** Moves the money, once a key. */
   send(request: SendRequest): Promise<Sent>;
   find(id: string): Promise<SentRecord | undefined>;
   list(of: SentFilter): AsyncIterable<SentRecord>;
 };
 
-/** An intent of ours as the processor's books have it. */
+/** An intent of ours in the processor's record. */
 export type IntentRecord = {
   id: string;
-  /** Null: the processor does not say whose it is. */
+  /** Null: the processor does not say. */
   accountId: string | null;
   milestoneId: string | null;
-  /** The top-up that it paid, if it did. */
+  /** The top-up that it paid; null: none. */
   topUpId: string | null;
   amountCents: number;
-  /** What of it was refunded, as far as was asked: lists do not say. */
+  /** The refunded amount, if it was read: lists omit it. */
   refundedCents: number;
   currency: string;
   state: IntentState;
   createdAt: Date;
 };
 
-/** Money that went back from the processor's side: a refund that somebody made there, or a bank's dispute. */
+/** Money that was taken back at the processor: a refund made there, or a bank's dispute. */
 export type Reversal = {
   id: string;
   kind: "refund" | "dispute";
   intentId: string;
-  /** In the processor's own words. */
+  /** The processor's own word. */
   status: string;
-  /** What it is about. */
+  /** The amount it is about. */
   amountCents: number;
   currency: string;
-  /** What it has taken so far, by the processor's record: less, or nothing, when it failed or was won. */
+  /** What it has taken so far, by the processor's record: less, or nothing, once it failed or was won. */
   takenCents: number;
-  /** What was taken stays so, as far as anybody can say. */
+  /** Whether what was taken stays taken, as far as can be known. */
   final: boolean;
-  /** The attempt of ours that it names: a refund that this service made itself. */
+  /** The attempt that it names: a refund made by this service. */
   attemptId: string | null;
 };
 
-/** A processor's own form for a card, so that no number ever reaches us. */
+/** The processor's own form for a card, so that card numbers never reach us. */
 export type CardForm = {
-  /** What the browser shows itself to the processor with. */
+  /** The key with which the browser calls the processor. */
   publishableKey: string;
-  /** Begins to take a card that a person gives for an account. @returns the setup's id */
+  /** Begins to set up a card for an account. @returns the setup's id */
   begin(accountId: string, userId: string): Promise<string>;
-  /** Where a setup stands; `undefined` when it is none of ours. */
+  /** The state of a setup; `undefined`: none of ours. */
   find(setupId: string): Promise<CardSetup | undefined>;
 };
 
 export type CardSetup = {
   id: string;
   accountId: string;
-  /** Who began it. */
+  /** The person who began it. */
   userId: string;
-  /** With this the browser fills the setup in. */
+  /** With this the browser completes the setup. */
   clientSecret: string;
-  /** Once it is done: the card, which is attached to the account. */
+  /** The card, attached to the account, once the setup is complete. */
   card: ProcessorCard | undefined;
 };
 
-/** A page of the processor's own, on which a person pays for a top-up by whatever card they give there. */
+/** The processor's own page on which a person pays for a top-up, with any card. */
 export type CheckoutRequest = {
   accountId: string;
   topUpId: string;
-  /** As of `ChargeRequest`: one page is made under it. */
+  /** As in `ChargeRequest`: one page is created under it. */
   key: string;
   amountCents: number;
   currency: string;
-  /** Where the browser comes back to, paid or not. */
+  /** Where the browser returns to, paid or not. */
   returnUrl: string;
 };
 
-/** Where such a page stands. `complete`: it was paid, by that intent. `processing`: the bank has not answered. */
+/** The state of such a page. `complete`: that intent paid it. `processing`: the bank has not answered. */
 export type CheckoutState =
   | { status: "open"; url: string }
   | { status: "processing" }
   | { status: "complete"; intentId: string }
   | { status: "expired" };
 
-/** One of ours as the processor's books have it. */
+/** A page of ours in the processor's record. */
 export type CheckoutRecord = {
   id: string;
   accountId: string | null;
@@ -204,70 +208,70 @@ export type CheckoutRecord = {
 };
 
 export type Checkout = {
-  /** Opens a page, once under its key. `key_taken`: as of `Prepared`. */
+  /** Opens a page, once a key. `key_taken`: as in `Prepared`. */
   open(
     request: CheckoutRequest,
   ): Promise<{ status: "opened"; record: CheckoutRecord } | { status: "key_taken" }>;
-  /** `undefined`: it is none of ours. */
+  /** `undefined`: none of ours. */
   find(sessionId: string): Promise<CheckoutRecord | undefined>;
-  /** Ends a page that is open: from then on nobody pays there. @returns where it stands then */
+  /** Ends an open page, so that it can no longer be paid. @returns its state then */
   end(sessionId: string): Promise<CheckoutRecord | undefined>;
   list(of: { since: Date; accountId?: string }): AsyncIterable<CheckoutRecord>;
 };
 
-/** What a processor tells of its own accord: that something happened to a subject, which is then read. */
+/** An event that the processor sends: something happened to a subject, which is then read. */
 export type ProcessorEvent = {
   id: string;
   type: string;
   intentId: string | null;
   setupId: string | null;
-  /** A top-up's page. */
+  /** The page of a top-up. */
   sessionId: string | null;
-  /** A payout or a refund of ours, which is then read. */
+  /** A payout or refund of ours. */
   sent: { kind: "payout" | "refund"; id: string } | null;
-  /** Where to look for it first, if the event says so. */
+  /** The account in which to look first, if the event names it. */
   accountId: string | null;
 };
 
 /**
- * What moves the money: Stripe, or the sandbox. Calls go over a network: never make one inside a
+ * The service that moves the money: Stripe or the sandbox. Its calls go over a network: never make one inside a
  * transaction (invariant 4).
  */
 export type Processor = {
   name: ProcessorName;
   /**
-   * Attaches a payment method of the processor's to an account.
-   * @param paymentMethod the processor's id for it, `pm_…`
-   * @returns the card as it was attached; `undefined` when the processor does not know or take it
+   * Attaches a payment method to an account.
+   * @param paymentMethod the processor's id, `pm_…`
+   * @returns the attached card; `undefined`: the processor does not know or accept it
    */
   attachCard(accountId: string, paymentMethod: string): Promise<ProcessorCard | undefined>;
-  /** Lets go of a card; one that it does not hold is no error. */
+  /** Detaches a card. An unknown card is not an error. */
   detachCard(accountId: string, cardId: string): Promise<void>;
-  /** The body of the request that makes an intent. Asks nobody. */
+  /** The body of the request that creates an intent. No call. */
   composeCharge(charge: Charge): ChargeRequest["body"];
-  /** Makes an intent that moves nothing yet. A refusal: it cannot be made, as it is. */
+  /** Creates an intent, which moves no money yet. Refused: it cannot be created like this. */
   prepare(request: ChargeRequest): Promise<Prepared>;
-  /** Confirms the intent: from here on money may move. Confirming one again changes nothing. */
+  /** Confirms the intent: money may move from here on. Repeating it changes nothing. */
   execute(intentId: string, returnUrl: string): Promise<IntentState>;
-  /** What the processor holds. Recovery goes by this alone. */
+  /** The state of an intent. Recovery uses nothing else. */
   read(intentId: string): Promise<IntentState>;
-  /** Cancels an intent that has not succeeded. @returns where it stands then */
+  /** Cancels an intent that has not succeeded. @returns its state then */
   cancel(intentId: string): Promise<IntentState>;
 
-  /** The bodies of the requests that pay out, and that pay back. Ask nobody. */
+  /** The bodies of the requests that pay out and refund. No call. */
   composePayout(payout: Payout): SendRequest["body"];
   composeRefund(refund: Refund): SendRequest["body"];
   payouts: Outgoing;
   refunds: Outgoing;
 
-  /** Its books, for whoever compares them with ours; `undefined` for what is none of ours. */
+  /** The processor's record, for reconciliation; `undefined`: none of ours. */
   findIntent(intentId: string): Promise<IntentRecord | undefined>;
   listIntents(of: { since: Date; accountId?: string }): AsyncIterable<IntentRecord>;
   listReversals(of: { intentId: string } | { since: Date }): AsyncIterable<Reversal>;
 
   checkout: Checkout;
-  /** Absent where a card is added by the number of a test card. */
+  /** Absent if cards are added by test card number. */
   cardForm?: CardForm;
-  /** Reads a message that it sent. `undefined`: it did not, or too long ago. Absent where it sends none. */
+  /** Reads a message of the processor. `undefined`: it is not signed, or too old. Absent if it sends none. */
   readEvent?(body: string, signature: string | undefined): ProcessorEvent | undefined;
 };

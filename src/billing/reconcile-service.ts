@@ -2,8 +2,6 @@ import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { formatAmount } from "../lib/money.ts";
 import { addSeconds, DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS } from "../lib/time.ts";
-import { compareOutgoing } from "./compare-outgoing.ts";
-import { topUpsOf, untoldTopUps } from "./compare-top-ups.ts";
 import {
   findPaymentsByIds,
   findPaymentsByIntents,
@@ -11,15 +9,17 @@ import {
   listReversalsToCheck,
   listSucceeded,
 } from "./compared-store.ts";
+import { compareOutgoing } from "./outgoing-comparison-service.ts";
 import type { IntentRecord, IntentState, Processor, Reversal } from "./processor.ts";
+import { topUpsOf, untoldTopUps } from "./top-up-comparison-service.ts";
 
-/** What is younger may be under way. */
+/** Younger ones may be under way. */
 const SETTLED_SECONDS = 15 * MINUTE_SECONDS;
-/** An intent that nothing refers to may be cancelled once whoever made it has surely given up. */
+/** After this, an intent without a payment may be cancelled: its creator has given up. */
 const LEFT_OVER_SECONDS = 6 * HOUR_SECONDS;
 const BATCH = 500;
 
-/** What the two books say of one thing, where they do not say the same. */
+/** A difference between the two records of one thing. */
 export type Difference = {
   kind:
     | "not booked"
@@ -29,7 +29,7 @@ export type Difference = {
     | "reversal differs"
     | "reversal not at processor"
     | "cannot be cancelled";
-  /** The processor's id of it. */
+  /** The processor's id. */
   id: string;
   accountId: string | null;
   paymentId: string | null;
@@ -42,7 +42,7 @@ export type Reconciliation = {
   /** How many intents and payments were compared. */
   compared: number;
   differences: Difference[];
-  /** Intents that moved nothing and belong to nothing: cancelled now, or to be. */
+  /** Intents that moved nothing and belong to no payment: cancelled now, or to be. */
   leftOver: IntentRecord[];
 };
 
@@ -54,8 +54,8 @@ type Comparison = Reconciliation & {
 };
 
 /**
- * Compares the processor's books with ours, both ways: what was paid, what went back, to the cent. Changes
- * nothing in ours. At the processor it cancels what moved nothing and belongs to nothing, unless `dryRun`.
+ * Compares the processor's record with ours, both ways: payments, refunds and disputes, to the cent. Changes nothing
+ * here. At the processor, cancels intents that moved nothing and belong to no payment, unless `dryRun`.
  * @param days how far back
  * @throws what the processor or the database threw
  */
@@ -87,7 +87,7 @@ export async function reconcile(
   return { since, compared, differences, leftOver };
 }
 
-/** From the processor's side: everything that it has of ours. */
+/** The processor's side: every intent that is ours. */
 async function compareIntents(comparison: Comparison): Promise<void> {
   const { db, processor, since, seen } = comparison;
   const compareBatch = async (batch: IntentRecord[]): Promise<void> => {
@@ -107,7 +107,7 @@ async function compareIntents(comparison: Comparison): Promise<void> {
   await compareBatch(batch);
 }
 
-/** From our side: what we have as paid and the processor has not told of yet. */
+/** Our side: paid here, and not listed by the processor. */
 async function comparePayments(comparison: Comparison): Promise<void> {
   const { db, processor, since, seen } = comparison;
   for (let after: KeyedPayment | undefined; ; ) {
@@ -149,7 +149,7 @@ async function compare(
   }
 }
 
-/** What is to be said of an intent and the payment that it belongs to; `undefined`: nothing. */
+/** Compares an intent with its payment; `undefined`: nothing to report. */
 export function judge(
   { state, amountCents, currency, createdAt }: IntentRecord,
   payment: KeyedPayment | undefined,
@@ -169,7 +169,7 @@ export function judge(
   return over && old && canStillMove(state) ? "left over" : undefined;
 }
 
-/** Refunds and disputes, both ways. One that is open may be older than the time that is looked at. */
+/** Refunds and disputes, both ways. An open one may be older than the period. */
 async function compareReversals(comparison: Comparison): Promise<void> {
   const { db, processor, since, seen } = comparison;
   const rows = await listReversalsToCheck(db, since);
@@ -186,7 +186,7 @@ async function compareReversals(comparison: Comparison): Promise<void> {
     const row = ours.get(reversal.id);
     const record = seen.get(reversal.intentId) ?? (await processor.findIntent(reversal.intentId));
     if (record === undefined) continue;
-    // Our own refunds are attempts, and compared as such.
+    // Our own refunds are attempts and are compared as such.
     const { accountId } = record;
     const { attemptId } = reversal;
     if (attemptId !== null && (await findPaymentsByIds(db, [{ accountId, attemptId }])).size > 0) continue;
@@ -207,13 +207,13 @@ async function cancelLeftOver(comparison: Comparison): Promise<void> {
   for (const record of comparison.leftOver) {
     const { status } = await comparison.processor.cancel(record.id);
     const subject = { ...keyOf(record), id: null };
-    // Whoever held it was quicker.
+    // It paid before it was cancelled.
     if (status === "succeeded") tell(comparison, "not booked", subject, paid(record), "unknown");
     else if (status !== "refused") tell(comparison, "cannot be cancelled", subject, status, "unknown");
   }
 }
 
-/** Whether somebody could still pay with it. */
+/** Whether it can still pay. */
 function canStillMove(state: IntentState): boolean {
   if (state.status === "refused") return state.code !== "canceled";
   return state.status === "unconfirmed" || state.status === "action_required";

@@ -16,7 +16,7 @@ const COLUMNS = [
   "updated_at as updatedAt",
 ] as const;
 
-/** A refund or dispute as our books have it. */
+/** A refund or dispute as recorded here. */
 export type ReversalRow = {
   id: string;
   paymentId: string;
@@ -31,7 +31,7 @@ export type ReversalRow = {
   updatedAt: Date;
 };
 
-/** What has gone back of the account's payments, the oldest first. */
+/** The reversals of the account's payments, oldest first. */
 export function listReversals(
   db: Db,
   accountId: string,
@@ -47,7 +47,7 @@ export function listReversals(
     .execute();
 }
 
-/** What has gone back of a top-up's payment. */
+/** The reversals of a top-up's payment. */
 export function listTopUpReversals(
   db: Db,
   accountId: string,
@@ -61,7 +61,7 @@ export function listTopUpReversals(
     .execute();
 }
 
-/** Writes down where a reversal stands now. */
+/** Records the current state of a reversal. */
 export async function saveReversal(
   trx: Trx,
   subject: { accountId: string } & ({ paymentId: string } | { topUpId: string }),

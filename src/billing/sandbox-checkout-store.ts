@@ -17,7 +17,7 @@ const COLUMNS = [
 
 export type SessionRow = Pick<Selectable<SandboxCheckoutSessionsTable>, (typeof COLUMNS)[number]>;
 
-/** Makes a page; the same key makes none, and answers the one that there is. */
+/** Creates a page. A repeated key returns the existing one. */
 export async function insertSession(
   db: Db,
   id: string,
@@ -62,7 +62,7 @@ export function listSessions(
   return (accountId === undefined ? made : made.where("account_id", "=", accountId)).execute();
 }
 
-/** Ends a page that is open. */
+/** Ends an open page. */
 export async function expireSession(db: Db, id: string): Promise<void> {
   await db
     .updateTable("sandbox.checkout_sessions")
@@ -72,7 +72,7 @@ export async function expireSession(db: Db, id: string): Promise<void> {
     .execute();
 }
 
-/** Pays a page that is open, once: the page, its intent and its charge are written together. */
+/** Pays an open page, once: page, intent and charge in one transaction. */
 export async function paySession(
   db: Db,
   id: string,

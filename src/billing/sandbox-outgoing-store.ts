@@ -2,7 +2,7 @@ import { type RawBuilder, sql } from "kysely";
 import type { Db } from "../database/connection.ts";
 import type { SentFilter } from "./processor.ts";
 
-/** The sandbox's own books of what it has paid out and back: nothing else may read or write them. */
+/** The sandbox's record of payouts and refunds. Only the sandbox reads and writes it. */
 export type OutgoingRow = {
   id: string;
   account_id: string;
@@ -30,7 +30,7 @@ const TRANSFER = sql`id, account_id, amount_cents, currency, status, failure_cod
 const REFUND = sql`id, account_id, amount_cents, currency, status, failure_code,
   case when status = 'failed' then amount_cents else 0 end as returned_cents, metadata, created_at`;
 
-/** Writes a transfer; the same key writes none, and answers the one that there is, and whether it was asked for as now. */
+/** Inserts a transfer. A repeated key returns the existing one, and whether the request was the same. */
 export async function insertTransfer(
   db: Db,
   { id, accountId, key, now }: New,
@@ -53,7 +53,7 @@ export async function insertTransfer(
 
 export type AskedRefund = { sourceIntentId: string; amountCents: number; currency: string; metadata: object };
 
-/** The same for a refund. `undefined`: no more would go back than was paid, or nothing was. */
+/** As `insertTransfer`, for a refund. `undefined`: nothing was paid, or less than would be refunded. */
 export async function insertRefund(
   db: Db,
   { id, accountId, key, now }: New,
@@ -84,7 +84,7 @@ function one<T>({ rows }: { rows: T[] }): T {
   return row;
 }
 
-/** By which test method the card of an intent behaves. */
+/** The test payment method of an intent's card. */
 export async function readTestMethod(db: Db, intentId: string): Promise<string | undefined> {
   const row = await db
     .selectFrom("sandbox.intents as i")
@@ -95,7 +95,7 @@ export async function readTestMethod(db: Db, intentId: string): Promise<string |
   return row?.testMethod;
 }
 
-/** What pending transfers come to once somebody looks. */
+/** Settles pending transfers when they are read. */
 export async function settleTransfers(db: Db, failing: readonly string[]): Promise<void> {
   await sql`
     update sandbox.transfers set
@@ -109,14 +109,14 @@ export async function settleRefunds(db: Db): Promise<void> {
   await sql`update sandbox.refunds set status = 'succeeded' where status = 'pending'`.execute(db);
 }
 
-/** Has a refund come back, as a bank may let it days later. */
+/** Fails a refund after it succeeded, as a bank may days later. */
 export async function failRefund(db: Db, id: string, failureCode: string): Promise<void> {
   await sql`update sandbox.refunds set status = 'failed', failure_code = ${failureCode} where id = ${id}`.execute(
     db,
   );
 }
 
-/** Has a transfer come back whole. */
+/** Reverses a transfer in full. */
 export async function reverseTransfer(db: Db, id: string): Promise<void> {
   await sql`update sandbox.transfers set reversed_cents = amount_cents where id = ${id}`.execute(db);
 }

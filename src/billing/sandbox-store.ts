@@ -3,7 +3,7 @@ import type { Db } from "../database/connection.ts";
 import type { SandboxIntentStatus, SandboxIntentsTable } from "../database/schema.ts";
 import type { ProcessorCard } from "./processor.ts";
 
-/** The sandbox's own books: nothing else may read or write them. */
+/** The sandbox's record of intents. Only the sandbox reads and writes it. */
 export type Intent = {
   id: string;
   status: SandboxIntentStatus;
@@ -44,7 +44,7 @@ export async function detachCard(db: Db, accountId: string, cardId: string, now:
 
 export type AskedIntent = { cardId: string; amountCents: number; currency: string; metadata: object };
 
-/** Makes an intent; the same key makes none, and answers the one that there is, and whether it was asked for as now. */
+/** Creates an intent. A repeated key returns the existing one, and whether the request was the same. */
 export async function insertIntent(
   db: Db,
   id: string,
@@ -64,7 +64,7 @@ export async function insertIntent(
   return intent;
 }
 
-/** @throws Error when there is no such intent: a processor would say so too */
+/** @throws Error if there is no such intent, as a processor would */
 export async function findIntent(db: Db, id: string): Promise<Intent> {
   return db
     .selectFrom("sandbox.intents as i")
@@ -87,7 +87,7 @@ const RECORD = [
 
 export type IntentRow = Pick<Selectable<SandboxIntentsTable>, (typeof RECORD)[number]>;
 
-/** The intent of that id, if there is one, or all that were made since then. */
+/** The intent with that id, or all that were created since then. */
 export function readIntents(
   db: Db,
   which: { id: string } | { since: Date; accountId?: string },
@@ -99,7 +99,7 @@ export function readIntents(
   return (accountId === undefined ? made : made.where("account_id", "=", accountId)).execute();
 }
 
-/** Whose payment an intent is that waits for authentication. */
+/** The account and approval of an intent that waits for verification. */
 export async function findAuthenticating(
   db: Db,
   id: string,
@@ -116,7 +116,7 @@ export async function findAuthenticating(
     : { accountId: row.account_id, approvalId };
 }
 
-/** Moves an intent that stands in one of the states `from`; any other stays as it is. */
+/** Moves an intent from one of the states `from`; does nothing in any other state. */
 export async function moveIntent(
   db: Db,
   id: string,
@@ -131,7 +131,7 @@ export async function moveIntent(
   return findIntent(db, id);
 }
 
-/** Charges an intent that stands in `from`, once: its state and its charge are written together. */
+/** Charges an intent in state `from`, once: state and charge in one transaction. */
 export async function charge(
   db: Db,
   intentId: string,
@@ -151,7 +151,7 @@ export async function charge(
   return findIntent(db, intentId);
 }
 
-/** What the sandbox has charged, newest first. */
+/** The sandbox's charges, newest first. */
 export function listCharges(db: Db, accountId: string) {
   return db
     .selectFrom("sandbox.charges")

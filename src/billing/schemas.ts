@@ -14,7 +14,7 @@ export const PaymentMethod = Type.Object(
 );
 export type PaymentMethod = Static<typeof PaymentMethod>;
 
-/** A charge in the sandbox's own books (docs/contract.md §8). */
+/** A charge in the sandbox's record (docs/contract.md §8). */
 export const Charge = Type.Object(
   {
     id: Type.String(),
@@ -29,7 +29,7 @@ export const Charge = Type.Object(
 );
 export type Charge = Static<typeof Charge>;
 
-/** A payment that was confirmed and waits, by its invoice (docs/contract.md §5). */
+/** A confirmed payment that waits, by its invoice (docs/contract.md §5). */
 export const PendingPayment = Type.Object(
   {
     id: Type.String({ description: "The invoice's." }),

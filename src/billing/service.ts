@@ -12,15 +12,15 @@ import * as store from "./store.ts";
 
 export type BillingDeps = { db: Db; processor: Processor };
 
-/** The account's cards on file, the default one first. */
+/** The account's cards, the default one first. */
 export async function listPaymentMethods(db: Db, accountId: string): Promise<PaymentMethod[]> {
   return (await store.listCards(db, accountId)).map(toPaymentMethod);
 }
 
 /**
- * Puts a card on file and makes it the one that pays.
- * @param paymentMethod the processor's id for it, `pm_…`
- * @param actor the member who does it; absent: nobody signed in, as the operator or the demo
+ * Adds a card and makes it the default.
+ * @param paymentMethod the processor's id, `pm_…`
+ * @param actor the member; absent: the operator or the demo
  * @throws Problem account_frozen, unknown_payment_method; as `holdActor`
  */
 export async function addPaymentMethod(
@@ -60,12 +60,12 @@ function recordCard(
 }
 
 /**
- * Puts the card on file that a person gave the processor on its own form, once: later it changes nothing, even
- * if the card was removed meanwhile. The person's own request does it, and the processor's notice, should they
- * never come back from there; not once the account is frozen, or the person who began it may no longer decide in it:
- * then the card is detached at the processor.
- * @param actor the member, where it is their own request
- * @returns the setup, with its card once it is on file; `undefined` when it is none of ours
+ * Adds the card that a person gave on the processor's form, once: repeating it changes nothing, even if the card was
+ * removed meanwhile. The person's own request calls it, and the processor's event in case they never return. If the
+ * account is frozen, or the person who began may no longer decide in it, the card is detached at the processor
+ * instead.
+ * @param actor the member, in their own request
+ * @returns the setup, with its card once it is added; `undefined`: none of ours
  */
 export async function keepSetUpCard(
   { db, processor }: BillingDeps,
@@ -90,8 +90,8 @@ export async function keepSetUpCard(
 }
 
 /**
- * Takes a card off file; if it was the one that pays, the newest of the others pays from now on.
- * @param actor the member who does it; absent: the operator
+ * Removes a card. If it was the default, the newest of the others becomes the default.
+ * @param actor the member; absent: the operator
  * @throws Problem not_found {resource: "paymentMethods", paymentMethodId}; as `holdActor`
  */
 export async function removePaymentMethod(
@@ -114,7 +114,7 @@ export async function removePaymentMethod(
   await processor.detachCard(accountId, id);
 }
 
-/** Holds the account, and before it a member who acts. @returns the transaction's time */
+/** Locks the member who acts, then the account. @returns the transaction's time */
 async function holdChange(trx: Trx, accountId: string, actor: Actor | undefined): Promise<Date> {
   const now = await readClock(trx);
   const account = { id: accountId, may: "decide", alone: true } as const;

@@ -13,7 +13,7 @@ import { setupChangedMail } from "./top-up-mails.ts";
 
 export type BillingSetup = { from: Billing; to: Billing };
 
-/** What an owner signs to change what fundings are drawn from. */
+/** What an owner signs to change what fundings are paid from. */
 export function setupAct(accountId: string, { from, to }: BillingSetup): Act {
   return {
     action: "policy",
@@ -22,16 +22,16 @@ export function setupAct(accountId: string, { from, to }: BillingSetup): Act {
   };
 }
 
-/** What the account's fundings are drawn from (docs/contract.md §5). */
+/** What the account's fundings are paid from (docs/contract.md §5). */
 export async function readSetup(db: Db, accountId: string): Promise<Billing> {
   return (await getAccount(db, accountId, accountId)).billing;
 }
 
 /**
- * An owner changes what fundings are drawn from, by a proof younger than 5 minutes or, where passkeys are demanded, by the
- * signature of theirs. Audited, and mailed to the owners.
- * @returns the cookie to set where a passkey has signed it
- * @throws Problem statement_stale when it is not what was shown; as `proveAct` and `holdActor`
+ * An owner changes what fundings are paid from, with a proof younger than 5 minutes or, where passkeys are required,
+ * a passkey's signature. Audited, and mailed to the owners.
+ * @returns the cookie to set if a passkey signed
+ * @throws Problem statement_stale if the setup is not the one shown; as `proveAct` and `holdActor`
  */
 export function changeBillingSetup(
   deps: SessionDeps,

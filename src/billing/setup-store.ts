@@ -1,7 +1,7 @@
 import type { Trx } from "../database/connection.ts";
 import type { Billing } from "../database/schema.ts";
 
-/** `false`: the account is not set up as it was shown. */
+/** `false`: the setup is not the one that was shown. */
 export async function changeSetup(
   trx: Trx,
   accountId: string,

@@ -6,7 +6,7 @@ const COLUMNS = ["id", "brand", "last4", "exp_month", "exp_year", "is_default", 
 
 export type CardRow = Pick<PaymentMethodsTable, (typeof COLUMNS)[number]>;
 
-/** The account's cards on file, the default one first. */
+/** The account's cards, the default one first. */
 export function listCards(db: Db, accountId: string): Promise<CardRow[]> {
   return db
     .selectFrom("payment_methods")
@@ -19,7 +19,7 @@ export function listCards(db: Db, accountId: string): Promise<CardRow[]> {
     .execute();
 }
 
-/** Whether the account has, or once had, that card on file. */
+/** Whether the account has or had this card. */
 export async function hasCard(trx: Trx, accountId: string, id: string): Promise<boolean> {
   const row = await trx
     .selectFrom("payment_methods")
@@ -49,7 +49,7 @@ export async function setDefault(trx: Trx, accountId: string, id: string): Promi
     .execute();
 }
 
-/** Puts a card on file as the one that pays; one that is there already pays from now on. */
+/** Adds a card as the default, or makes a present one the default. */
 export function insertDefaultCard(
   trx: Trx,
   accountId: string,

@@ -5,8 +5,7 @@ import type { ProcessorName } from "./processor.ts";
 const RESTRICT_VIOLATION = "23001";
 
 /**
- * Makes these books a processor's. `false`: they hold another's cards or payments, and the database does not
- * let that be mixed.
+ * Binds this database to a processor. `false`: it holds another's cards or payments; the database never mixes them.
  */
 export async function claimProcessor(db: Db, processor: ProcessorName): Promise<boolean> {
   try {
@@ -18,7 +17,7 @@ export async function claimProcessor(db: Db, processor: ProcessorName): Promise<
   }
 }
 
-/** What tells this database's intents from those of any other service on the same account of the processor. */
+/** The id that tells this database's intents from others on the same processor account. */
 export async function readDatabaseId(db: Db): Promise<string> {
   return (await db.selectFrom("processor").select("id").executeTakeFirstOrThrow()).id;
 }
@@ -32,7 +31,7 @@ export async function findCustomer(db: Db, accountId: string): Promise<string | 
   return row?.customer_id;
 }
 
-/** Keeps the customer that was made for an account, or the one that somebody else kept first. */
+/** Stores the customer of an account. @returns the stored customer: another process may have been first */
 export async function keepCustomer(
   db: Db,
   accountId: string,
@@ -45,7 +44,7 @@ export async function keepCustomer(
   return (await findCustomer(db, accountId)) ?? customerId;
 }
 
-/** Forgets a customer that the processor no longer knows. */
+/** Deletes a customer that the processor no longer knows. */
 export async function forgetCustomer(db: Db, accountId: string, customerId: string): Promise<void> {
   await db
     .deleteFrom("processor_customers")

@@ -1,16 +1,16 @@
 import Stripe from "stripe";
 import { isUuid } from "../lib/ids.ts";
-import { refusalOf } from "./declines.ts";
+import { refusalOf } from "./decline-rules.ts";
 import type { IntentState, ProcessorCard, ProcessorEvent, Reversal } from "./processor.ts";
 
-/** Objects a page, for lists. */
+/** Objects a page, in lists. */
 export const PAGE = 100;
-/** For what holds no lease, and is worth waiting for. */
+/** Retries, for calls that hold no lease. */
 export const PATIENT = { maxNetworkRetries: 2 };
 
 /**
- * Where a PaymentIntent stands. Its own status decides, and nothing else.
- * @throws Error for what is none, or stands where a card's intent cannot: the outcome is then not known
+ * The state of a PaymentIntent, by its own status alone.
+ * @throws Error for any other object, or a status that a card's intent cannot have: the outcome is unknown
  */
 export function toIntentState(intent: Stripe.PaymentIntent): IntentState {
   assertObject(intent, "payment_intent");
@@ -37,7 +37,7 @@ export function toIntentState(intent: Stripe.PaymentIntent): IntentState {
   }
 }
 
-/** A payment method as a card; `undefined` when it is none. */
+/** A payment method as a card; `undefined`: it is not a card. */
 export function toCard(method: Stripe.PaymentMethod): ProcessorCard | undefined {
   assertObject(method, "payment_method");
   const { id, card } = method;
@@ -47,7 +47,7 @@ export function toCard(method: Stripe.PaymentMethod): ProcessorCard | undefined 
   return { id, brand: card.brand, last4: card.last4, expMonth: card.exp_month, expYear: card.exp_year };
 }
 
-/** A refund; `undefined` when it is not of an intent. Only one that succeeded has taken anything. */
+/** A refund; `undefined`: not of an intent. Only a successful one has taken money. */
 export function refundToReversal(refund: Stripe.Refund): Reversal | undefined {
   assertObject(refund, "refund");
   const intentId = idOf(refund.payment_intent);
@@ -67,8 +67,8 @@ export function refundToReversal(refund: Stripe.Refund): Reversal | undefined {
 }
 
 /**
- * A dispute; `undefined` when it is not of an intent. What it has taken is what Stripe's balance says: inquiries
- * take nothing, and what is won comes back.
+ * A dispute; `undefined`: not of an intent. What it has taken is what Stripe's balance says: an inquiry takes
+ * nothing, and a won dispute is returned.
  */
 export function disputeToReversal(dispute: Stripe.Dispute): Reversal | undefined {
   assertObject(dispute, "dispute");
@@ -76,7 +76,7 @@ export function disputeToReversal(dispute: Stripe.Dispute): Reversal | undefined
   if (intentId === undefined) return undefined;
   const { status, amount, currency, balance_transactions: moves } = dispute;
   const moved = moves.reduce((sum, move) => sum + move.amount, 0);
-  // A balance that is kept in another currency says whether it was taken, and not how much of ours.
+  // A balance in another currency says whether money was taken, but not how much in ours.
   const whole = moves.some((move) => move.currency !== currency) && moved < 0;
   return {
     id: dispute.id,
@@ -95,15 +95,12 @@ function isMonth({ exp_month, exp_year }: Stripe.PaymentMethod.Card): boolean {
   return Number.isInteger(exp_month) && Number.isInteger(exp_year);
 }
 
-/** An answer of Stripe's that is not what was asked for. */
+/** An answer of Stripe that is not the requested object. */
 export class UnreadableAnswer extends Error {
   override name = "UnreadableAnswer";
 }
 
-/**
- * Stripe's client gives a refusal that it cannot read as if it were what was asked for.
- * @throws UnreadableAnswer
- */
+/** Stripe's client returns an unreadable error as if it were the requested object. @throws UnreadableAnswer */
 export function assertObject(
   answer: { object?: unknown; id?: unknown } | null | undefined,
   object: string,
@@ -112,18 +109,18 @@ export function assertObject(
     throw new UnreadableAnswer(`Stripe answered with something that is no ${object}`);
 }
 
-/** The id of what may be expanded. */
+/** The id of an expandable reference. */
 export function idOf(reference: string | { id: string } | null | undefined): string | undefined {
   return typeof reference === "string" ? reference : reference?.id;
 }
 
-/** Whose an object is. Anybody with the dashboard can edit metadata: what is no account of ours is nobody's. */
+/** The account that an object belongs to. Dashboard users can edit metadata: ids that are not ours are ignored. */
 export function accountOf(metadata: Stripe.Metadata | null | undefined): string | null {
   const accountId = metadata?.accountId ?? "";
   return isUuid(accountId) ? accountId : null;
 }
 
-/** What an event tells of; `undefined` when it is none. */
+/** The subject of an event; `undefined`: not an event that we handle. */
 export function toProcessorEvent(event: Stripe.Event): ProcessorEvent | undefined {
   const { id, type, data } = event;
   if (event.object !== "event" || typeof id !== "string" || typeof type !== "string") return undefined;
@@ -152,12 +149,12 @@ function sentOf(own: (object: string) => string | undefined): ProcessorEvent["se
   return refund === undefined ? null : { kind: "refund", id: refund };
 }
 
-/** A key answers what its first call was answered, a failure too, for a day. */
+/** Stripe repeats the first answer under a key for a day, failures too. */
 export function wasStored({ headers }: { headers?: Record<string, string> }): boolean {
   return headers?.["idempotent-replayed"] === "true";
 }
 
-/** Under this key there is a failure, or another body. */
+/** The key holds a failure, or another body. */
 export function isKeyTaken(error: unknown): boolean {
   if (!(error instanceof Stripe.errors.StripeError)) return false;
   return (
@@ -165,7 +162,7 @@ export function isKeyTaken(error: unknown): boolean {
   );
 }
 
-/** Stripe did nothing, and would do nothing however often it were asked the same. */
+/** Stripe did nothing, and would do nothing if the request were repeated. */
 export function isRejection(error: unknown): error is Stripe.errors.StripeInvalidRequestError {
   return (
     error instanceof Stripe.errors.StripeInvalidRequestError &&

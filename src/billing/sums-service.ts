@@ -3,9 +3,9 @@ import { formatAmount } from "../lib/money.ts";
 import { type AccountSums, readSums } from "./sums-store.ts";
 
 /**
- * What does not add up in these accounts (docs/design.md, invariant 7), for people: what was paid in, with the operator's
- * adjustments, is held, paid out, gone back, disputed, lost, or available.
- * @returns findings by account; accounts that add up have none
+ * What does not add up in these accounts (docs/design.md, invariant 7), for people. Everything paid in, plus the
+ * operator's adjustments, must be held, paid out, refunded, disputed, lost, or available.
+ * @returns findings by account; accounts that add up are absent
  */
 export async function findUnbalanced(db: Db, accountIds: readonly string[]): Promise<Map<string, string[]>> {
   const sums = await readSums(db, accountIds);

@@ -1,28 +1,28 @@
 import { sql } from "kysely";
 import type { Db } from "../database/connection.ts";
 
-/** Where an account's money is, in cents, each from the rows that say so. */
+/** Where an account's money is, in cents, each from its own rows. */
 export type AccountSums = {
   accountId: string;
   paidIn: number;
   adjustments: number;
-  /** For funded milestones, but for what is disputed. */
+  /** Of funded milestones, without disputed money. */
   held: number;
   paidOut: number;
   goneBack: number;
   disputed: number;
-  /** What was taken back after it had been paid out, with a minus: the operator carries it. */
+  /** What was taken back after it was paid out, negative: the operator bears it. */
   lost: number;
   available: number;
-  /** What is held by credits, by the balance and by the entries that no other has ended. */
+  /** Credits held, by the balance and by the open entries. */
   reserved: number;
   openHolds: number;
-  /** What the ledger says of the credits and of all. */
+  /** The ledger's sum of credits, and of all. */
   ledgerCredits: number;
   ledgerSum: number;
 };
 
-/** The sums of these accounts, as they stand at one moment. */
+/** The sums of these accounts at one moment. */
 export async function readSums(db: Db, accountIds: readonly string[]): Promise<AccountSums[]> {
   const { rows } = await sql<AccountSums>`
     select a.account_id as "accountId", (p."charged" + t."toppedUp")::bigint as "paidIn", e."adjustments",

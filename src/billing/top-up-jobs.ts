@@ -5,12 +5,10 @@ import { type TopUpDeps, TTL_SECONDS } from "./top-up-service.ts";
 import { findTopUp, listDueTopUps, shortenTopUpWaits, takeTopUp } from "./top-up-store.ts";
 
 const BATCH = 20;
-/** At most so many batches a sweep: what is looked at is due later than now, so that few are ever needed. */
+/** Batches a sweep at most. What is read is due later than now, so few are needed. */
 const TURNS = 50;
 
-/**
- * Asks about top-ups whose page is open, and ends those whose time has passed. Several processes may run it at once.
- */
+/** Reads top-ups with an open page, and ends those that have expired. Several processes may run it at once. */
 export async function sweepDueTopUps(deps: TopUpDeps, logger: Logger): Promise<void> {
   for (let turn = 1; turn <= TURNS; turn++) {
     const due = await listDueTopUps(deps.db, await readClock(deps.db), BATCH);
@@ -31,7 +29,7 @@ export async function sweepDueTopUps(deps: TopUpDeps, logger: Logger): Promise<v
   }
 }
 
-/** Shortens what a step back of the database's clock has made wait too long. Several processes may run it at once. */
+/** Shortens waits that a clock set back has made too long. Several processes may run it at once. */
 export function shortenWaits({ db }: Pick<TopUpDeps, "db">): Promise<void> {
   return shortenTopUpWaits(db, { lastsSeconds: TTL_SECONDS, waitSeconds: LOOK_AGAIN.atMost });
 }

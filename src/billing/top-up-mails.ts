@@ -7,7 +7,7 @@ type Context = { appName: string; publicUrl: string };
 type To = { email: string; accountName: string };
 type Money = { amountCents: number; currency: string };
 
-/** Tells an owner that a top-up was asked for. */
+/** To an owner: an agent requested a top-up. */
 export function topUpAskedMail(
   { appName, publicUrl }: Context,
   { email, accountName }: To,
@@ -26,7 +26,7 @@ export function topUpAskedMail(
   };
 }
 
-/** Tells a member that credits were paid for. */
+/** To a member: a top-up was paid. */
 export function topUpCompletedMail(
   { appName, publicUrl }: Context,
   { email, accountName }: To,
@@ -44,7 +44,7 @@ export function topUpCompletedMail(
   };
 }
 
-/** Tells a member that the available credits were corrected. @param change.amountCents signed */
+/** To a member: the available credits were corrected. @param change.amountCents signed */
 export function creditsAdjustedMail(
   { appName, publicUrl }: Context,
   { email, accountName }: To,
@@ -63,7 +63,7 @@ export function creditsAdjustedMail(
   };
 }
 
-/** Tells an owner that fundings are drawn from something else from now on. */
+/** To an owner: what fundings are paid from has changed. */
 export function setupChangedMail(
   { appName, publicUrl }: Context,
   { email, accountName }: To,

@@ -44,9 +44,9 @@ export function topUpCents({ amountUsd, amount = amountUsd }: NewTopUp): number 
 }
 
 /**
- * An agent asks for a top-up: it moves nothing and calls nobody. The owners are mailed.
- * @param keep writes the answer down for the call's repeats
- * @throws Problem account_frozen, top_up_limit_reached; unavailable when the token has ended meanwhile
+ * Creates a top-up for an agent. Moves nothing and makes no call. Mails the owners.
+ * @param keep stores the answer for repeats of the call
+ * @throws Problem account_frozen, top_up_limit_reached; unavailable if the token has ended meanwhile
  */
 export function requestTopUp<T>(
   deps: TopUpDeps,
@@ -69,7 +69,7 @@ export function requestTopUp<T>(
 }
 
 /**
- * A member makes a top-up on the billing page.
+ * A member creates a top-up on the billing page.
  * @returns its id
  * @throws Problem top_up_limit_reached; as `holdActor`
  */
@@ -89,7 +89,7 @@ export function makeTopUp(
   });
 }
 
-/** The account is held by now: one top-up is counted at a time. */
+/** The account is locked: top-ups are counted one at a time. */
 async function createTopUp(
   trx: Trx,
   { processor, config }: TopUpDeps,
@@ -117,11 +117,11 @@ async function createTopUp(
 
 function whoAsked(asker: TopUpAsker) {
   if (asker.kind === "token") return line`The API key ${named(asker.name)} (${own(asker.preview)})`;
-  return asker.kind === "person" ? named(asker.name) : line`Somebody`;
+  return asker.kind === "person" ? named(asker.name) : line`Someone`;
 }
 
 /**
- * A top-up of the account (docs/contract.md §5). One whose time has passed, and whose page was not asked about yet, is pending.
+ * A top-up of the account (docs/contract.md §5). An expired one is pending until its page was read.
  * @throws Problem not_found {resource: "topUps", topUpId}
  */
 export async function getTopUp(db: Db, accountId: string, id: string): Promise<TopUp> {
@@ -130,7 +130,7 @@ export async function getTopUp(db: Db, accountId: string, id: string): Promise<T
   return toTopUp(row);
 }
 
-/** The top-up of that id, if it is of one of the person's accounts. */
+/** The top-up with that id, if it belongs to one of the person's accounts. */
 export async function findTopUpForHuman(
   db: Db,
   accountIds: readonly string[],
@@ -145,7 +145,7 @@ export function listTopUps(db: Db, accountId: string, limit: number): Promise<st
   return store.listTopUps(db, accountId, limit);
 }
 
-/** Mails the owners and approvers that the operator has corrected the credits. */
+/** Mails owners and approvers that the operator corrected the credits. */
 export async function mailAdjusted(
   trx: Trx,
   config: TopUpDeps["config"],
@@ -158,7 +158,7 @@ export async function mailAdjusted(
     await queueMail(trx, creditsAdjustedMail(config, to, { amountCents, currency: "usd", why }), now);
 }
 
-/** Where a top-up is paid. */
+/** The page on which a top-up is paid. */
 export function topUpUrl({ publicUrl }: { publicUrl: string }, id: string): string {
   return `${publicUrl}/top-ups/${id}`;
 }

@@ -77,7 +77,7 @@ export function findTopUp(db: Db, { accountId, id }: TopUpKey): Promise<TopUpRow
     .executeTakeFirst();
 }
 
-/** The top-up of that id in any of the accounts. */
+/** The top-up with that id in any of the accounts. */
 export function findTopUpOfAny(
   db: Db,
   accountIds: readonly string[],
@@ -123,7 +123,9 @@ export async function countPending(trx: Trx, accountId: string): Promise<number>
   return count;
 }
 
-/** Notes the page that was opened for a pending top-up under its present key. `false`: it has another, or is pending no more. */
+/**
+ * Stores the page of a pending top-up under its present key. `false`: it has another page, or is no longer pending.
+ */
 export async function keepSession(
   trx: Trx,
   { accountId, id, sessionNumber }: TopUpRow,
@@ -141,7 +143,7 @@ export async function keepSession(
   return numUpdatedRows === 1n;
 }
 
-/** Goes on to the next key, because nobody can pay on a page under the present one. */
+/** Switches to the next key, because a page under the present one can no longer be paid. */
 export async function dropSession(trx: Trx, { accountId, id, sessionNumber }: TopUpRow): Promise<void> {
   await trx
     .updateTable("top_ups")
@@ -177,7 +179,7 @@ export async function completeTopUp(
   return numUpdatedRows === 1n;
 }
 
-/** Ends a pending top-up unpaid, if its page is still the one that was asked about. */
+/** Expires a pending top-up, if its page is still the one that was read. */
 export async function expireTopUp(trx: Trx, { accountId, id, sessionId }: TopUpRow): Promise<void> {
   await trx
     .updateTable("top_ups")
@@ -189,7 +191,7 @@ export async function expireTopUp(trx: Trx, { accountId, id, sessionId }: TopUpR
     .execute();
 }
 
-/** Takes a due top-up for one look more. `false`: somebody else has, or it is decided. */
+/** Takes a due top-up for another look. `false`: another process has, or it is decided. */
 export async function takeTopUp(
   db: Db,
   { accountId, id }: TopUpKey,
@@ -205,7 +207,7 @@ export async function takeTopUp(
   return numUpdatedRows === 1n;
 }
 
-/** Top-ups of any account that have expired, or whose page somebody should ask about, the longest due first. */
+/** Top-ups of any account that have expired or whose page is due to be read, longest due first. */
 export function listDueTopUps(db: Db, now: Date, limit: number): Promise<TopUpKey[]> {
   return db
     .selectFrom("top_ups")
@@ -216,7 +218,7 @@ export function listDueTopUps(db: Db, now: Date, limit: number): Promise<TopUpKe
     .execute();
 }
 
-/** Shortens waits that a clock set back has made longer: until a top-up expires, or until its open page is read. */
+/** Shortens waits that a clock set back has made longer: until a top-up expires, or until its page is read. */
 export function shortenTopUpWaits(
   db: Db,
   { lastsSeconds, waitSeconds }: { lastsSeconds: number; waitSeconds: number },
@@ -227,7 +229,7 @@ export function shortenTopUpWaits(
   });
 }
 
-/** Has the account's pending top-ups looked at now: their pages are ended. */
+/** Makes the account's pending top-ups due, so that their pages are ended. */
 export async function makeTopUpsDue(trx: Trx, accountId: string, now: Date): Promise<void> {
   await trx
     .updateTable("top_ups")
@@ -237,7 +239,7 @@ export async function makeTopUpsDue(trx: Trx, accountId: string, now: Date): Pro
     .execute();
 }
 
-/** Writes a top-up that the database has lost, from the processor's record of its page, where its account is there. */
+/** Restores a top-up that the database has lost from the processor's record of its page, if its account exists. */
 export async function insertLostTopUp(
   trx: Trx,
   { accountId, id }: TopUpKey,
@@ -252,7 +254,7 @@ export async function insertLostTopUp(
     on conflict do nothing`.execute(trx);
 }
 
-/** Whom mail about an account's money goes to, and the account's name. */
+/** The recipients of mail about an account's money, and the account's name. */
 export function listMailed(
   db: Db,
   accountId: string,

@@ -18,7 +18,7 @@ export type StripeKeys = {
   webhookSecret: string;
 };
 
-/** What the service was told at its start (docs/contract.md §8). Read once, never changed. */
+/** The service's settings (docs/contract.md §8). Read once, never changed. */
 export type Config = {
   host: string;
   port: number;

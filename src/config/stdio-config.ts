@@ -6,7 +6,7 @@ import { Environment } from "./environment.ts";
 const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
 const TOKEN = /^ot_pat_[A-Za-z0-9_-]+$/;
 
-/** What the stdio program was told at its start: nothing of the service's own configuration. */
+/** The settings of the stdio program. It has none of the service's. */
 export type StdioConfig = {
   /** Origin of the service that it speaks to; no slash at its end. */
   serviceUrl: string;

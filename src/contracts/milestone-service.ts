@@ -9,7 +9,7 @@ import { MIN_AMOUNT_CENTS } from "../lib/money.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import { assertRoom } from "./limits.ts";
 import * as milestoneStore from "./milestone-store.ts";
-import { assertPriced, priceMilestone } from "./pricing.ts";
+import { assertPriced, priceMilestone } from "./pricing-rules.ts";
 import type { Milestone, NewMilestone } from "./schemas.ts";
 import * as store from "./store.ts";
 import { toMilestone } from "./wire.ts";

@@ -24,7 +24,7 @@ export type EmbeddedPostgres = {
   dataFolder: string;
   /** Whether a Postgres that a killed app had left running was taken over. */
   adopted: boolean;
-  /** Ends Postgres and lets go of the folder. Call it as often as you like. */
+  /** Stops Postgres and releases the folder. Idempotent. */
   stop(): Promise<void>;
 };
 

@@ -228,7 +228,7 @@ export type TokensTable = {
   maker_kind: Generated<TokenMakerKind>;
   /** The person's name, as it was then. */
   maker_name: Generated<string | null>;
-  /** The operator or a member requests approvals under it: nobody has its secret, and no list shows it. */
+  /** The operator or a member requests approvals under it. No one has its secret, and no list shows it. */
   secretless: Generated<boolean>;
   created_at: Date;
   last_used_at: Date | null;
@@ -358,7 +358,7 @@ export type ApprovalStatus = "pending" | "confirmed" | "declined" | "expired";
 /** What the human confirms, as it stood at the request (docs/contract.md §1). */
 export type Terms = ApprovalTerms;
 
-/** Who stands behind a token, as people are told: who made its root, and whether an agent chose the token's name. */
+/** The person behind a token, as pages and mails show it: who created its root, and whether an agent chose its name. */
 export type Asker = {
   kind: TokenMakerKind;
   /** The person's, as it was when they made the root; null for the others. */
@@ -718,7 +718,7 @@ export type EventsTable = {
 
 export type WebhookStatus = "ACTIVE" | "DISABLED" | "DELETED";
 
-/** Who wants to be told of the account's events: a queue of deliveries, which one process at a time works on. */
+/** A receiver of the account's events: a queue of deliveries that one process at a time works on. */
 export type WebhooksTable = {
   account_id: string;
   id: string;

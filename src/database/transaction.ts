@@ -29,10 +29,9 @@ const changesOf = new WeakMap<Trx, Set<string>>();
 const listenersOf = new WeakMap<Db, CommitListener[]>();
 
 /**
- * Runs `work` in one transaction. A deadlock, a serialization failure or a number that another took is tried again,
- * three times in all:
- * Postgres has rolled everything back, so `work` must do nothing outside its transaction. What it noted with
- * `noteChange` is told to the listeners of `db` once it has committed.
+ * Runs `work` in one transaction. After a deadlock, a serialization failure or a number that another transaction took,
+ * tries again, three times in all. Postgres has rolled everything back then, so `work` must do nothing outside its
+ * transaction. After the commit, notifies the listeners of `db` about the changes that `work` noted with `noteChange`.
  */
 export async function inTransaction<T>(db: Db, work: (trx: Trx) => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {

@@ -138,7 +138,7 @@ export class Waiters {
   }
 }
 
-/** What a waiter can be told, in rising priority: there may be events, its time is up, its caller is gone. */
+/** What wakes a waiter, in rising priority: there may be events, its time is up, its caller is gone. */
 type Told = "news" | "late" | "over";
 const RANKS: readonly Told[] = ["news", "late", "over"];
 
@@ -179,7 +179,7 @@ class Waiter {
     this.#wake?.();
   }
 
-  /** Resolves when it is told something, or at once if that happened since the last call. */
+  /** Resolves when it is woken, or at once if that happened since the last call. */
   async wait(position: number): Promise<Told> {
     this.position = position;
     if (this.#told === undefined) await new Promise<void>((resolve) => (this.#wake = resolve));

@@ -1,4 +1,4 @@
-/** One run takes at most this many batches; the next run goes on. */
+/** Batches a run at most; the next run takes the rest. */
 const BATCHES_AT_MOST = 100;
 
 /**

@@ -173,7 +173,7 @@ const catalogue = {
     "That passkey wasn’t accepted. It may have been removed, belong to someone else, or not have verified your fingerprint, face or PIN.",
     true,
   ],
-  challenge_lapsed: [
+  challenge_expired: [
     409,
     "CONFLICT",
     "This passkey request has expired or was replaced by a newer one in another tab. Confirm again.",
@@ -191,7 +191,7 @@ const catalogue = {
     "You’ve reached the limit of passkeys. Remove one that you don’t use first.",
     true,
   ],
-  presence_lapsed: [
+  presence_expired: [
     409,
     "CONFLICT",
     "More than 5 minutes have passed since you last confirmed with your password or passkey. Reload the page.",
@@ -368,7 +368,7 @@ export function badField(field: string, message: string): Problem {
   return new Problem("bad_request", { field }, message);
 }
 
-/** 503 for whoever asks or confirms while the operator has paused all payments (docs/contract.md §8). */
+/** 503 for requests and confirmations while the operator has paused all payments (docs/contract.md §8). */
 export function paymentsPaused(): Problem {
   return new Problem("payments_paused", { retryAfterSeconds: PAUSED_RETRY_SECONDS });
 }

@@ -6,11 +6,11 @@ export class StartError extends Error {
   override name = "StartError";
 }
 
-/** A start that was told to stop before it had come to its end. */
+/** A start that was stopped before it was complete. */
 export class StartInterrupted extends StartError {
   override name = "StartInterrupted";
 
   constructor() {
-    super("Stopped before it had started: nothing is left running, and the next start goes on from here.");
+    super("Stopped before it had started. Nothing is left running; start it again to continue.");
   }
 }

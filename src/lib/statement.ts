@@ -37,7 +37,7 @@ export const EndTerms = exact({
         Type.String({
           enum: ["card", "credits"],
           description:
-            "Where the money came from. What a bank takes back no more goes to the account's credits.",
+            "Where the money came from. Refunds that a bank no longer accepts go to the account's credits.",
         }),
       ),
     }),

@@ -3,8 +3,8 @@ import { MINUTE } from "./time.ts";
 const BETWEEN = MINUTE;
 
 /**
- * For what an outsider can bring about as often as they like: `report` is told of the first at once, and then once a
- * minute how many more there were.
+ * For events that an outsider can cause at will: calls `report` for the first at once, and then once a minute with the
+ * number of further ones.
  */
 export function tally(report: (count: number) => void): () => void {
   let count = 0;

@@ -1,6 +1,6 @@
 /**
- * Lets `size` pieces of work run at once and no more; the others get their turn in the order of their arrival.
- * @returns runs a piece of work in its turn, and ends as that does
+ * Runs at most `size` pieces of work at once; the others wait in the order of their arrival.
+ * @returns runs a piece of work in its turn and settles as it does
  */
 export function takeTurns(size: number): <T>(work: () => Promise<T>) => Promise<T> {
   const queue: (() => void)[] = [];

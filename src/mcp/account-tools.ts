@@ -119,7 +119,7 @@ export const ACCOUNT_TOOLS = {
   opentrain_get_credit_top_up: {
     title: "Read a top-up",
     description:
-      "`PENDING`: nobody has paid yet. `COMPLETED`: it was paid, and the credits are available. `EXPIRED`: nobody paid in " +
+      "`PENDING`: not paid yet. `COMPLETED`: it was paid, and the credits are available. `EXPIRED`: it was not paid in " +
       "time; ask again if it is still wanted. Changes nothing.",
     outputSchema: OneTopUp,
     annotations: READS,
@@ -141,7 +141,7 @@ export const ACCOUNT_TOOLS = {
   },
   opentrain_list_webhooks: {
     title: "List webhooks",
-    description: "Lists the account's webhooks, newest first, whoever made them. Changes nothing.",
+    description: "Lists the account's webhooks, newest first, those of members too. Changes nothing.",
     outputSchema: WebhookList,
     annotations: READS,
   },

@@ -1,9 +1,9 @@
 import type { Static } from "@sinclair/typebox";
 import type { ValidateFunction } from "ajv";
+import { assertAccess } from "../accounts/access-rules.ts";
 import type { GateDeps } from "../accounts/gate.ts";
 import { answerOnce } from "../accounts/idempotency-service.ts";
 import { OPERATIONS, type Operation } from "../accounts/operations.ts";
-import { assertAccess } from "../accounts/requirements.ts";
 import { describeCapabilities, describeMe, type Grant, readGrant } from "../accounts/service.ts";
 import { type Approval, FUNDING_REQUESTED } from "../approvals/schemas.ts";
 import {

@@ -109,7 +109,7 @@ export function askToOpen({ name, url, message }: HumanLink, requestState?: stri
 const NOT_OPENED =
   "Your human did not open the link that your client showed. That decides nothing; you may still give it to them.";
 
-/** What a model is told of the page that its client has shown, where there is something to tell. */
+/** What a model learns about the page that its client has shown, if anything. */
 export function notesOn(shown: unknown): string[] {
   const refused =
     typeof shown === "object" && shown !== null && "action" in shown && shown.action !== "accept";

@@ -246,7 +246,7 @@ export function isToolName(name: string): name is ToolName {
 
 export { WAIT_DEFAULT };
 
-/** What a client is told of the whole before it has called anything. */
+/** The server's instructions: what a client reads before its first call. */
 export const INSTRUCTIONS =
   "Countersign lets you ask for money and lets a human decide. You can list contracts and request that a milestone be " +
   "funded; a signed-in human then confirms or declines on a page whose link you hand them (approvalUrl). You hold " +

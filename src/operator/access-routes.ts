@@ -15,7 +15,7 @@ import * as tokens from "./token-service.ts";
 const TokenParams = Type.Object({ accountId: Type.String(), tokenId: Type.String() });
 const MemberParams = Type.Object({ accountId: Type.String(), memberId: Type.String() });
 
-/** Gives up what a person has confirmed and is not paid yet, as they may decide no more. */
+/** Cancels the unpaid attempts that a person confirmed, because they may no longer decide. */
 type VoidSignatures = (accountId: string, userId: string | null) => Promise<void>;
 
 /** Who may act in an account: its tokens and its members (docs/contract.md §8). */

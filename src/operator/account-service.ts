@@ -12,7 +12,7 @@ import { notFound, Problem } from "../lib/problems.ts";
 import { line, type MailLine, own } from "../mail/line.ts";
 import { findPasskeys } from "../passkeys/presence-service.ts";
 import { mailOwners, recordAct } from "./act-service.ts";
-import { mergeAccount } from "./merge.ts";
+import { mergeAccount } from "./merge-rules.ts";
 import type { Account, AccountBody } from "./schemas.ts";
 
 export type OperatorDeps = { db: Db; config: { appName: string; publicUrl: string } };

@@ -44,10 +44,10 @@ export async function getMember(db: Db, account: AccountRef, id: string): Promis
 type Step = { trx: Trx; deps: OperatorDeps; account: AccountRef; act: Act; now: Date };
 
 /**
- * Gives a member another name or role (docs/contract.md §8). Less rights count at once. More rights for an active member
+ * Gives a member another name or role (docs/contract.md §8). Fewer rights apply at once. More rights for an active member
  * wait for an owner, or, where no owner has signed in for 30 days, for 72 hours; they count at once where the account has no
  * owner. The present role withdraws what was asked for.
- * @param onLessRights called after the commit for a member who may decide no more
+ * @param onLessRights called after the commit for a member who may no longer decide
  * @throws Problem not_found, bad_request {field}, account_frozen, last_owner
  */
 export async function patchMember(
@@ -111,7 +111,7 @@ async function changeRole(step: Step, member: members.MemberRow, role: MemberRol
 
 /**
  * Removes a member, or withdraws their invitation, and mails the owners. What they created stays: keys are revoked one by one.
- * @param onLessRights called after the commit for a member who may decide no more
+ * @param onLessRights called after the commit for a member who may no longer decide
  * @throws Problem not_found, last_owner
  */
 export async function deleteMember(

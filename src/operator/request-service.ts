@@ -1,4 +1,4 @@
-import { assertAccess } from "../accounts/requirements.ts";
+import { assertAccess } from "../accounts/access-rules.ts";
 import { type Grant, readGrant } from "../accounts/service.ts";
 import { operatorCredential } from "../accounts/token-service.ts";
 import { type EndAnswer, requestEnd, requestRelease, withdrawRequest } from "../approvals/request-service.ts";
@@ -50,7 +50,7 @@ export async function askRelease(
 }
 
 /**
- * The same for a contract's end, which needs nobody where no money is held.
+ * The same for a contract's end, which needs no approval if no money is held.
  * @throws Problem account_frozen, and as `requestEnd`
  */
 export async function askEnd(

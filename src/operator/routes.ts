@@ -1,7 +1,7 @@
 import { Type } from "@sinclair/typebox";
 import { AuditPage, AuditQuery } from "../audit/schemas.ts";
 import { listAudit } from "../audit/service.ts";
-import { listCharges } from "../billing/sandbox.ts";
+import { listCharges } from "../billing/sandbox-client.ts";
 import { Charge, PaymentMethod } from "../billing/schemas.ts";
 import {
   addPaymentMethod,

@@ -12,7 +12,7 @@ import { notFound } from "../lib/problems.ts";
 import { line, named, own } from "../mail/line.ts";
 import type { AccountRef, OperatorDeps } from "./account-service.ts";
 import { mailOwners, recordAct } from "./act-service.ts";
-import { mergeContract, mergeMilestone } from "./merge.ts";
+import { mergeContract, mergeMilestone } from "./merge-rules.ts";
 import type { ContractBody, EventBody, MilestoneBody } from "./schemas.ts";
 
 /**

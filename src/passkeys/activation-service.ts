@@ -120,7 +120,7 @@ export async function askForConsent(
  * becomes active once an owner of each of the member's accounts has consented.
  * @returns `undefined` when the passkey no longer waits; otherwise whether it is active now, and the cookie to set
  * after a passkey's proof
- * @throws Problem presence_lapsed, passkey_proof_required, passkey_refused, account_frozen; as `holdActor`
+ * @throws Problem presence_expired, passkey_proof_required, passkey_refused, account_frozen; as `holdActor`
  */
 export async function consentToPasskey(
   deps: SessionDeps,
@@ -247,7 +247,7 @@ async function proveOwner(
 ): Promise<{ kind: "password" | "passkey"; [detail: string]: unknown }> {
   if ((await listPasskeys(trx, owner.userId)).length === 0) {
     if (!session.trusted) throw new Problem("passkey_proof_required");
-    if (!isFresh(session, now)) throw new Problem("presence_lapsed");
+    if (!isFresh(session, now)) throw new Problem("presence_expired");
     const provedAt = session.provedAt.toISOString();
     return { kind: "password", provedAt };
   }

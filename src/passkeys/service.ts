@@ -191,7 +191,7 @@ export async function renamePasskey(
  * was removed with no more than the password, the password no longer vouches for the person: a new passkey needs
  * consent.
  * @returns the cookie to set; `undefined` when they have no such passkey
- * @throws Problem presence_lapsed; as `holdActor`
+ * @throws Problem presence_expired; as `holdActor`
  */
 export async function removePasskey(
   deps: SessionDeps,

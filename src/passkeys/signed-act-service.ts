@@ -61,7 +61,7 @@ export async function askToSign(
  * proof of presence younger than 5 minutes instead, in a trusted session where passkeys are demanded. A passkey that
  * is added in an untrusted session needs no signature, as it stays inactive until owners consent.
  * @returns what the audit entry keeps, with the cookie to set; `undefined` when no signature was needed
- * @throws Problem act_signature_required, presence_lapsed, passkey_proof_required
+ * @throws Problem act_signature_required, presence_expired, passkey_proof_required
  */
 export async function proveAct(
   trx: Trx,
@@ -74,7 +74,7 @@ export async function proveAct(
   const { credential } = signature;
   const mayWait = act.action === "passkey" && !held.trusted && !credential;
   if (mayWait || !(await mustSign(trx, person.userId, act.accountId))) {
-    if (!isFresh(held, now)) throw new Problem("presence_lapsed");
+    if (!isFresh(held, now)) throw new Problem("presence_expired");
     if (!mayWait && !held.trusted && (await isDemanded(trx, person.userId, act.accountId)))
       throw new Problem("passkey_proof_required");
     return undefined;

@@ -3,7 +3,7 @@ import { findUnbalanced } from "../billing/sums-service.ts";
 import type { Db } from "../database/connection.ts";
 import { canonicalText } from "../lib/canonical.ts";
 import { JUMP } from "../lib/numbers.ts";
-import { findFaults, NO_LINK } from "./checks.ts";
+import { findFaults, NO_LINK } from "./receipt-rules.ts";
 import type { LinkedContent, ReceiptContent } from "./schemas.ts";
 import { type AuditedAccount, type AuditedLink, listAccounts, listLinks, listUnlinked } from "./store.ts";
 import { isLinkedContent } from "./validators.ts";

@@ -1,6 +1,6 @@
 import type { KeyObject } from "node:crypto";
 import { JUMP } from "../lib/numbers.ts";
-import { findFaults, linkDigest, NO_LINK } from "./checks.ts";
+import { findFaults, linkDigest, NO_LINK } from "./receipt-rules.ts";
 import type { Receipt } from "./schemas.ts";
 import { findSigner, publicJwk } from "./signature.ts";
 import { NotStrict, parseStrictJson } from "./strict-json.ts";

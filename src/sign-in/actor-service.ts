@@ -43,7 +43,7 @@ export type Held = {
  * session and, where an account is named, the account and the member (invariant 11). Until the transaction ends, the
  * session cannot end, its token cannot be replaced, and the member's role cannot change.
  * @param now the transaction's time
- * @throws Problem session_ended, session_replaced when the token was replaced meanwhile, presence_lapsed, not_found
+ * @throws Problem session_ended, session_replaced when the token was replaced meanwhile, presence_expired, not_found
  * when they are no member, not_permitted when their role does not allow it, account_frozen
  */
 export async function holdActor(trx: Trx, actor: Actor, need: Need, now: Date): Promise<Held> {
@@ -54,7 +54,7 @@ export async function holdActor(trx: Trx, actor: Actor, need: Need, now: Date): 
   const session = await sessions.lockSession(trx, actor, { alone: need.changes !== undefined });
   if (session === undefined) throw new Problem("session_ended");
   if (!session.tokenDigest.equals(actor.tokenDigest)) throw new Problem("session_replaced");
-  if (need.fresh === true && !isFresh(session, now)) throw new Problem("presence_lapsed");
+  if (need.fresh === true && !isFresh(session, now)) throw new Problem("presence_expired");
   const { account } = need;
   if (account?.alone) await holdAccount(trx, account.id);
   if (account?.unfrozen) await assertNotFrozen(trx, account.id);

@@ -82,7 +82,7 @@ export function openSessionGate(deps: SignInDeps, options: SessionGateOptions = 
   };
 }
 
-/** The address of sign-in, with where to return. A person whose session ended is told so. */
+/** The address of sign-in, with where to return. The page tells a person whose session ended. */
 function signInPath(deps: SignInDeps, { headers }: FastifyRequest, returnTo: string): string {
   const said = carriesSession(deps, headers.cookie) ? "&said=session-ended" : "";
   return `/sign-in?return_to=${encodeURIComponent(returnTo)}${said}`;

@@ -8,7 +8,7 @@ import type { RequestOrigin } from "../lib/origin.ts";
 import { queueMail } from "../mail/service.ts";
 import { countSignIn } from "../metrics/metrics.ts";
 import { type Actor, holdActor, inSession, renewSession } from "./actor-service.ts";
-import { type Attempts, createAttempts } from "./attempts.ts";
+import { type Attempts, createAttempts } from "./attempt-limits.ts";
 import { type Background, createBackground } from "./background.ts";
 import { readDevice } from "./device-cookie.ts";
 import { passwordChangedMail } from "./mails.ts";

@@ -43,7 +43,7 @@ export async function ask(remote: Remote, path: string, asked: Asked): Promise<R
   try {
     const response = await fetch(`${remote.url}${path}`, {
       ...toInit(remote, asked),
-      // The token goes nowhere but where it was told to.
+      // The token is sent to the configured address only.
       redirect: "manual",
       signal: signal === undefined ? limit : AbortSignal.any([signal, limit]),
     });

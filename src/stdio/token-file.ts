@@ -117,7 +117,7 @@ function readKept(folder: string, path: string, url: string): Kept | undefined {
   }
 }
 
-/** @throws TokenFileError unless it is ours, of the right kind, and closed to everybody else */
+/** @throws TokenFileError unless this user owns it, it is of the right kind, and no other user may read it */
 function assertClosed(stats: Stats, path: string, kind: "file" | "folder"): void {
   if (kind === "file" ? !stats.isFile() : !stats.isDirectory()) {
     throw new TokenFileError(`${path} is no ${kind} of this program's (a link, perhaps). Move it away.`);

@@ -22,7 +22,7 @@ type Account = { accountId: string; organizationId: string; accountName: string 
 /**
  * Creates an API key for an account's agents. Mails the person and the account's owners, and records an audit entry.
  * @param request.id drawn by the form, which makes a second submit idempotent
- * @throws Problem not_found, not_permitted for a viewer, presence_lapsed, form_refused, token_limit_reached; as
+ * @throws Problem not_found, not_permitted for a viewer, presence_expired, form_refused, token_limit_reached; as
  * `holdActor`
  */
 export async function mintKey(

@@ -143,7 +143,7 @@ export async function listWaitingForConsent(
  * @param asked.role the role that the owner was shown
  * @returns the invitation; `undefined` when it needs no consent, or names another role by now; `pending`: a second
  * person must agree first
- * @throws Problem presence_lapsed; as `proveAct` and `holdActor`
+ * @throws Problem presence_expired; as `proveAct` and `holdActor`
  */
 export async function decideInvitation(
   deps: SessionDeps,

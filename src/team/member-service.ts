@@ -58,8 +58,8 @@ export const PENDING = "pending";
 export type Pending = typeof PENDING;
 
 /**
- * Invites a person to the account. Needs no consent, as an owner does it. Mails the person the link, and the other
- * owners a notice.
+ * Invites a person to the account. Needs no consent, as an owner does it. Mails the link to the person, and a mail
+ * about it to the other owners.
  * @returns the invitation's secret, for a service that sends no mail; `PENDING` where a second person must agree
  * first
  * @throws Problem not_found, not_permitted, member_active, rate_limited after 20 in 24 hours

@@ -30,7 +30,7 @@ export type Hand = {
 /**
  * A member adds a webhook. It outlives their session, so they and the owners are mailed, and an audit entry is recorded.
  * @param id drawn when the form was shown, so that sending it twice creates one webhook
- * @throws Problem bad_request {field}, presence_lapsed, webhook_limit_reached, form_refused when the form was sent before; as
+ * @throws Problem bad_request {field}, presence_expired, webhook_limit_reached, form_refused when the form was sent before; as
  * `holdActor`
  */
 export async function addByHand(deps: Deps, hand: Hand, id: string, body: WebhookBody): Promise<Disclosed> {
@@ -52,7 +52,7 @@ export async function addByHand(deps: Deps, hand: Hand, id: string, body: Webhoo
 /**
  * A member replaces a webhook's secret; mailed and audited like a new webhook, because the secret can forge events.
  * @param shown the `oldSecretUntil` that the page showed
- * @throws Problem not_found, presence_lapsed, webhook_disabled, form_refused when it was replaced meanwhile; as `holdActor`
+ * @throws Problem not_found, presence_expired, webhook_disabled, form_refused when it was replaced meanwhile; as `holdActor`
  */
 export async function rotateByHand(
   deps: Deps,
@@ -77,7 +77,7 @@ export async function rotateByHand(
 /**
  * A member deletes a webhook and its pending deliveries; mailed and audited like a new one,
  * because the account loses a way to learn of its events.
- * @throws Problem not_found, presence_lapsed; as `holdActor`
+ * @throws Problem not_found, presence_expired; as `holdActor`
  */
 export async function deleteByHand(deps: Deps, hand: Hand, id: string): Promise<void> {
   const { person, account } = hand;

@@ -7,8 +7,8 @@ import { newId } from "../lib/ids.ts";
 import type { Origin } from "../lib/origin.ts";
 /** A token that changes webhooks of its own root (docs/contract.md §0). */
 import { line, type MailLine, named } from "../mail/line.ts";
-import { assertMayRead, type Reader } from "./reading-scopes.ts";
 import type { Delivery, Webhook, WebhookBody } from "./schemas.ts";
+import { assertMayRead, type Reader } from "./scope-rules.ts";
 import {
   addWebhook,
   type Disclosed,
@@ -18,7 +18,7 @@ import {
   restartDelivery,
   type WebhookDeps,
 } from "./service.ts";
-import { assertSendable, targetRules } from "./target.ts";
+import { assertSendable, targetRules } from "./target-rules.ts";
 
 export type Caller = Reader & ActingToken;
 

@@ -1,7 +1,7 @@
 import { SECOND } from "../lib/time.ts";
-import { type Answer, type DeliveryRequest, exchange, guardedLookup, NOT_PUBLIC } from "./exchange.ts";
+import { type Answer, type DeliveryRequest, exchange, guardedLookup, NOT_PUBLIC } from "./exchange-client.ts";
 import { createResolver, type Resolve } from "./resolver.ts";
-import { checkWebhookUrl, isPublicAddress, mayReach, type TargetRules } from "./target.ts";
+import { checkWebhookUrl, isPublicAddress, mayReach, type TargetRules } from "./target-rules.ts";
 
 /** The outcome of one attempt. */
 export type Outcome = {

@@ -7,7 +7,7 @@ import { open } from "../lib/sealed.ts";
 import { addSeconds, SECOND } from "../lib/time.ts";
 import type { DeliveryClient, Outcome } from "./delivery-client.ts";
 import * as store from "./dispatch-store.ts";
-import { judge } from "./schedule.ts";
+import { judge } from "./retry-rules.ts";
 import { secretContext } from "./service.ts";
 import { signatureHeaders } from "./signature.ts";
 

@@ -16,10 +16,10 @@ import {
 } from "./dispatch-service.ts";
 import { shortenWebhookWaits } from "./dispatch-store.ts";
 import * as store from "./retention-store.ts";
-import { WAITS } from "./schedule.ts";
+import { WAITS } from "./retry-rules.ts";
 import { listSealedByOthers, type StoredSecrets, writeResealed } from "./secret-store.ts";
 import { secretContext, type WebhookDeps } from "./service.ts";
-import { targetRules } from "./target.ts";
+import { targetRules } from "./target-rules.ts";
 
 const KEPT_SECONDS = 30 * DAY_SECONDS;
 const BATCH = 1_000;

@@ -10,7 +10,7 @@ import { LEASE_SECONDS, LONGEST_WAIT, sendOperatorEvents } from "./operator-disp
 import { OPERATOR_SECRET } from "./operator-service.ts";
 import * as store from "./operator-store.ts";
 import type { WebhookDeps } from "./service.ts";
-import { targetRules } from "./target.ts";
+import { targetRules } from "./target-rules.ts";
 
 /** How long a stop waits for attempts under way before it aborts them. */
 const STOP_GRACE = 3 * SECOND;

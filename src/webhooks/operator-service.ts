@@ -9,7 +9,7 @@ import * as store from "./operator-store.ts";
 import type { OperatorWebhook } from "./schemas.ts";
 import type { WebhookDeps } from "./service.ts";
 import { newWebhookSecret, OLD_SECRET_SECONDS } from "./signature.ts";
-import { assertSendable, targetRules } from "./target.ts";
+import { assertSendable, targetRules } from "./target-rules.ts";
 
 /** The context that its secret is sealed with. */
 export const OPERATOR_SECRET = "operator-webhook";

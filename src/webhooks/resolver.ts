@@ -1,5 +1,5 @@
 import { promises as dns, type LookupAddress } from "node:dns";
-import { isNamed, type TargetRules } from "./target.ts";
+import { isNamed, type TargetRules } from "./target-rules.ts";
 
 /** Resolves a host. Rejects, or returns none, if it has no address. */
 export type Resolve = (host: string) => Promise<readonly LookupAddress[]>;

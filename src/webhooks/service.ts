@@ -1,4 +1,4 @@
-import { assertMadeByOwnRoot } from "../accounts/requirements.ts";
+import { assertMadeByOwnRoot } from "../accounts/access-rules.ts";
 import { holdAccount } from "../accounts/service.ts";
 import type { ActingToken } from "../accounts/token-service.ts";
 import { readClock } from "../database/clock.ts";
@@ -10,7 +10,6 @@ import { notFound, Problem } from "../lib/problems.ts";
 import { seal } from "../lib/sealed.ts";
 import { addSeconds, isoOrNull } from "../lib/time.ts";
 import { type Actor, holdActor } from "../sign-in/service.ts";
-import { assertMayRead, type Reader } from "./reading-scopes.ts";
 import {
   type Deliveries,
   type DeliveriesQuery,
@@ -19,9 +18,10 @@ import {
   type Webhook,
   type WebhookBody,
 } from "./schemas.ts";
+import { assertMayRead, type Reader } from "./scope-rules.ts";
 import { newWebhookSecret, OLD_SECRET_SECONDS } from "./signature.ts";
 import * as store from "./store.ts";
-import { assertSendable, targetRules } from "./target.ts";
+import { assertSendable, targetRules } from "./target-rules.ts";
 
 export type { Reader };
 

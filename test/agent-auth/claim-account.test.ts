@@ -341,16 +341,16 @@ describe("a claim works once", () => {
     await claim(app, used);
     const replaced = await begin();
     await startClaim(service, replaced.agent);
-    const lapsed = await begin();
-    await letClaimAge(db, lapsed.agent, 31);
+    const late = await begin();
+    await letClaimAge(db, late.agent, 31);
     const expired = await begin();
     await letRegistrationAge(db, expired.agent, 24.1);
     const cases: [string, string][] = [
       [used.link, "has already been claimed"],
       [used.page, "has already been claimed"],
       [replaced.link, "a newer one replaces it"],
-      [lapsed.link, "works for 30 minutes"],
-      [lapsed.page, "works for 30 minutes"],
+      [late.link, "works for 30 minutes"],
+      [late.page, "works for 30 minutes"],
       [expired.link, "within 24 hours"],
       [`${replaced.link.slice(0, -1)}A`, "works once"],
       ["ot_clk_", "works once"],
@@ -366,7 +366,7 @@ describe("a claim works once", () => {
         expect(said(answer)).toContain(why);
       }
     }
-    for (const { agent } of [replaced, lapsed, expired]) expect(await isClaimed({ agent })).toBe(false);
+    for (const { agent } of [replaced, late, expired]) expect(await isClaimed({ agent })).toBe(false);
   });
 });
 

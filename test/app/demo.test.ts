@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { createApp } from "../../src/app/app.ts";
 import { prepareDemo } from "../../src/app/demo.ts";
 import { createLogger } from "../../src/app/logger.ts";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { keepSecret } from "../../src/config/kept-secret.ts";
 import { inTransaction } from "../../src/database/transaction.ts";
 import { line } from "../../src/mail/line.ts";

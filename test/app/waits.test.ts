@@ -3,7 +3,7 @@ import { sql } from "kysely";
 import { expect, test } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
 import { shortenWaits } from "../../src/app/waits.ts";
-import { bookReversals } from "../../src/approvals/reversals.ts";
+import { bookReversals } from "../../src/approvals/reversal-booking.ts";
 import { insertProcessorEvent } from "../../src/billing/event-store.ts";
 import { findLatestPayment, listReversals } from "../../src/billing/payment-service.ts";
 import { insertTopUp } from "../../src/billing/top-up-store.ts";

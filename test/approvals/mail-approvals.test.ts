@@ -146,7 +146,7 @@ describe("mail about approvals that wait", () => {
     }
   });
 
-  test("nudges once, a day before it lapses", async () => {
+  test("nudges once, a day before it expires", async () => {
     const watched = await begin();
     await fund(app, watched.token, watched.milestone);
     await sweep();

@@ -1,10 +1,10 @@
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
-import { sweepLapsedApprovals } from "../../src/approvals/jobs.ts";
+import { sweepExpiredApprovals } from "../../src/approvals/jobs.ts";
 import { expireApprovals } from "../../src/approvals/service.ts";
 import { accountKey, newId } from "../../src/lib/ids.ts";
 import { bytesOf, expectRefusal } from "../http/expectations.ts";
-import { digestRows, lapse, readApprovalRow, startExecuting, unclaim } from "../http/rows.ts";
+import { digestRows, expire, readApprovalRow, startExecuting, unclaim } from "../http/rows.ts";
 import {
   call,
   createFixture,
@@ -100,7 +100,7 @@ describe("GET /approvals/{approvalId}", () => {
 describe("an approval whose 72 hours have passed", () => {
   test("reads expired from that instant, without a sweep, and reading it writes nothing", async () => {
     const { fixture, approval } = await createPending();
-    await lapse(db, fixture, approval.id);
+    await expire(db, fixture, approval.id);
     const before = await digestRows(db);
     const { body } = await read(fixture.token, approval.id);
     expect(body.approval).toMatchObject({ status: "expired", result: null });
@@ -111,10 +111,10 @@ describe("an approval whose 72 hours have passed", () => {
 
   test("is flipped once, with one event, by however many sweeps at once", async () => {
     const { fixture, approval } = await createPending();
-    await lapse(db, fixture, approval.id);
+    await expire(db, fixture, approval.id);
     const seen = await read(fixture.token, approval.id);
-    await Promise.all(Array.from({ length: 4 }, () => sweepLapsedApprovals(db)));
-    expect(await sweepLapsedApprovals(db)).toBe(0);
+    await Promise.all(Array.from({ length: 4 }, () => sweepExpiredApprovals(db)));
+    expect(await sweepExpiredApprovals(db)).toBe(0);
 
     const row = await readApprovalRow(db, fixture, approval.id);
     expect([row.status, row.resolved_at]).toEqual(["expired", row.expires_at]);
@@ -124,7 +124,7 @@ describe("an approval whose 72 hours have passed", () => {
 
   test("is flipped by the next fund request, with its event, and a new one takes its place", async () => {
     const { fixture, approval } = await createPending();
-    await lapse(db, fixture, approval.id);
+    await expire(db, fixture, approval.id);
     const next = await fund(app, fixture.token, fixture.milestone);
     expect(next.status).toBe(202);
     expect(next.body.approval.id).not.toBe(approval.id);
@@ -135,8 +135,8 @@ describe("an approval whose 72 hours have passed", () => {
   test("stays pending while its payment is under way, for readers, sweeps and fund requests alike", async () => {
     const { fixture, approval } = await createPending();
     await startExecuting(db, fixture, approval.id);
-    await lapse(db, fixture, approval.id);
-    await sweepLapsedApprovals(db);
+    await expire(db, fixture, approval.id);
+    await sweepExpiredApprovals(db);
     expect(await expireApprovals(db, accountKey(fixture.account), [approval.id])).toBe(0);
     const { body } = await read(fixture.token, approval.id);
     expect(body.approval).toMatchObject({ status: "pending", resolvedAt: null });
@@ -210,9 +210,9 @@ describe("an approval that can no longer execute as it was asked", () => {
     expect((await read(fixture.token, approval.id)).body.approval).toEqual(approval);
   });
 
-  test("but had lapsed before, unnoticed, ends as lapsed", async () => {
+  test("but had expired before, unnoticed, ends as expired", async () => {
     const { fixture, approval } = await createPending();
-    await lapse(db, fixture, approval.id);
+    await expire(db, fixture, approval.id);
     await operate(app, "POST", `${milestoneOf(fixture)}/cancel`);
     const { body } = await read(fixture.token, approval.id);
     expect(body.approval).toMatchObject({ status: "expired", result: null });

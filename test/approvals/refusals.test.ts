@@ -6,7 +6,7 @@ import { bytesOf, expectRefusal } from "../http/expectations.ts";
 import {
   digestRows,
   endTokens,
-  lapse,
+  expire,
   readApprovalRow,
   setMilestoneStatus,
   startExecuting,
@@ -267,13 +267,13 @@ describe("an account with 100 pending approvals", () => {
     expect((await fund(app, fixture.token, id(50))).status).toBe(202);
   });
 
-  test("of which all have lapsed may ask again, before any sweep", async () => {
+  test("of which all have expired may ask again, before any sweep", async () => {
     const fixture = await createFixture(app);
     await fund(app, fixture.token, fixture.milestone);
     const [last] = await createMilestones(fixture, 101, { pending: 99 });
     const { rows } = await sql<{ id: string }>`
       select id from approvals where account_id = ${accountKey(fixture.account)}`.execute(db);
-    for (const { id } of rows) await lapse(db, fixture, id);
+    for (const { id } of rows) await expire(db, fixture, id);
     expect((await fund(app, fixture.token, last)).status).toBe(202);
   });
 });

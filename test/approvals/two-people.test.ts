@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
-import { confirmApproval, type Decider, declineApproval } from "../../src/approvals/decide.ts";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { confirmApproval, type Decider, declineApproval } from "../../src/approvals/decision-service.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import type { MemberRole } from "../../src/database/schema.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { NO_ORIGIN } from "../../src/lib/origin.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { declineApproval } from "../../src/approvals/decide.ts";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { declineApproval } from "../../src/approvals/decision-service.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { askRelease, createEscrow } from "../support/escrow.ts";
 import { call, createFixture, fund, operate } from "../support/fixtures.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { advancePayment } from "../../src/approvals/payment.ts";
+import { advancePayment } from "../../src/approvals/advance-service.ts";
 import { findLatestPayment } from "../../src/billing/payment-service.ts";
-import { answerAuthentication, createSandbox } from "../../src/billing/sandbox.ts";
+import { answerAuthentication, createSandbox } from "../../src/billing/sandbox-client.ts";
 import { findFaults } from "../support/books.ts";
 import { countWaiting, holdLock } from "../support/locks.ts";
 import { waitUntil } from "../support/process.ts";

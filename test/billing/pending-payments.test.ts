@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { settle } from "../payments/outgoing.ts";
 import { askRelease, createEscrow, setPayoutAccount } from "../support/escrow.ts";
 import { call } from "../support/fixtures.ts";

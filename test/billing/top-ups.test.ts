@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
-import { receiveProcessorEvent } from "../../src/approvals/processor-events.ts";
+import { receiveProcessorEvent } from "../../src/approvals/processor-event-service.ts";
 import type { CheckoutRecord } from "../../src/billing/processor.ts";
 import { sweepDueTopUps } from "../../src/billing/top-up-jobs.ts";
 import { ownClock } from "../support/clock.ts";

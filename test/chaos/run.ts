@@ -56,7 +56,7 @@ const SETTLED_WITHIN = 120_000;
 const POLL = 250;
 const REPORT_EVERY = 20;
 const LATE = "services that were not back within two minutes";
-// Short, so that approvals lapse while they are paid for.
+// Short, so that approvals expire while they are paid for.
 const TTL_SECONDS = "20";
 
 const dice = createDice(SEED);

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { WEBHOOK_PATH } from "../../src/approvals/processor-routes.ts";
 import { reconcile } from "../../src/billing/reconcile-service.ts";
-import { createStripe } from "../../src/billing/stripe.ts";
+import { createStripe } from "../../src/billing/stripe-client.ts";
 import type { Db } from "../../src/database/connection.ts";
 import { type FakeStripe, startFakeStripe } from "../support/stripe/fake.ts";
 import type { FaultKind } from "../support/stripe/faults.ts";

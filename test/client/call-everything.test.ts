@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { Middleware } from "../../client/index.ts";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { Description } from "../fuzz/description.ts";
 import { connectAgent, dataOf, listen, refusalOf } from "../support/api-client.ts";

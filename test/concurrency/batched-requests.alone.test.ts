@@ -5,10 +5,10 @@ import { afterAll, afterEach, describe, expect, test, vi } from "vitest";
 import { createApp } from "../../src/app/app.ts";
 import { createLogger } from "../../src/app/logger.ts";
 import { insertFundingApproval, type NewApproval } from "../../src/approvals/funding-store.ts";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { connect } from "../../src/database/connection.ts";
 import { accountKey, newId } from "../../src/lib/ids.ts";
-import { lapse, setMilestoneStatus } from "../http/rows.ts";
+import { expire, setMilestoneStatus } from "../http/rows.ts";
 import { cloneDatabase } from "../support/clones.ts";
 import {
   type Answer,
@@ -100,7 +100,7 @@ describe("requests that meet", () => {
 
   test("repeats, reads and refusals of many accounts answer byte for byte what they answer one by one", async () => {
     const all = await fixtures(12);
-    const [pending, ended, cancelled, funded, cardless, lapsed] = all as [Fixture, ...Fixture[]] & Fixture[];
+    const [pending, ended, cancelled, funded, cardless, expired] = all as [Fixture, ...Fixture[]] & Fixture[];
     const unclaimed = await createFixture(app, { claimed: false });
     const reader = await createFixture(app, { scopes: ["payments:read"] });
     const requests: (() => Promise<Answer>)[] = [];
@@ -121,7 +121,7 @@ describe("requests that meet", () => {
     const { paymentMethods } = await operate(app, "GET", `/accounts/${cardless?.account}/payment-methods`);
     await operate(app, "DELETE", `/accounts/${cardless?.account}/payment-methods/${paymentMethods[0].id}`);
     for (const { token, milestone } of [...all, unclaimed, reader]) {
-      if (milestone === lapsed?.milestone) continue;
+      if (milestone === expired?.milestone) continue;
       ask("POST", `/milestones/${milestone}/fund`, token);
       ask("POST", `/milestones/${pending.milestone}/fund`, token);
     }
@@ -188,7 +188,7 @@ describe("requests that meet", () => {
   test("an approval that has expired is replaced, also when its request comes with others", async () => {
     const all = await fixtures(6);
     const first = await Promise.all(all.map(({ token, milestone }) => fund(app, token, milestone)));
-    for (const [i, fixture] of all.entries()) await lapse(db, fixture, first[i]?.body.approval.id);
+    for (const [i, fixture] of all.entries()) await expire(db, fixture, first[i]?.body.approval.id);
     const again = await Promise.all(all.map(({ token, milestone }) => fund(app, token, milestone)));
     expect(again.map(({ status }) => status)).toEqual(all.map(() => 202));
     const ids = new Set([...first, ...again].map(({ body }) => body.approval.id));

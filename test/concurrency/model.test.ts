@@ -2,7 +2,7 @@ import * as fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
 import { createApp } from "../../src/app/app.ts";
 import { createLogger } from "../../src/app/logger.ts";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { cloneDatabase } from "../support/clones.ts";
 import { count } from "../support/long.ts";
 import { startService } from "../support/service.ts";

@@ -3,12 +3,12 @@ import pg from "pg";
 import { afterAll, afterEach, describe, expect, test, vi } from "vitest";
 import { createApp } from "../../src/app/app.ts";
 import { createLogger } from "../../src/app/logger.ts";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { connect } from "../../src/database/connection.ts";
 import { cloneDatabase } from "../support/clones.ts";
 import { type Answer, call, createFixture, fund } from "../support/fixtures.ts";
 import { startService } from "../support/service.ts";
-import { createWorld, insertLapsed } from "./world.ts";
+import { createWorld, insertExpired } from "./world.ts";
 
 const url = await cloneDatabase();
 const service = await startService({}, url);
@@ -77,14 +77,14 @@ describe("on an idle service", () => {
     }
   });
 
-  test("reading an approval costs one round trip, pending or unknown; one that lapsed unswept waits for a decision", async () => {
+  test("reading an approval costs one round trip, pending or unknown; one that expired unswept waits for a decision", async () => {
     const { token, milestone } = await createFixture(service.app);
     const { body } = await fund(app, token, milestone);
     const world = await createWorld(service.db, { milestones: 1 });
-    const [lapsed] = await insertLapsed(service.db, world);
+    const [expired] = await insertExpired(service.db, world);
     const reads = [
       [200, token, body.approval.id, ["select"]],
-      [200, world.token, lapsed, ["select", "select", "select"]],
+      [200, world.token, expired, ["select", "select", "select"]],
       [404, world.token, body.approval.id, ["select"]],
       [404, token, "no-uuid", ["select"]],
     ] as const;

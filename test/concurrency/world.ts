@@ -148,7 +148,7 @@ export async function createWorld(
  * database lets nobody edit an expiry, so that it has to be born like that.
  * @returns the approvals' ids, in the milestones' order
  */
-export async function insertLapsed(db: Db, world: World): Promise<string[]> {
+export async function insertExpired(db: Db, world: World): Promise<string[]> {
   const now = await readClock(db);
   const rows = world.milestones.map(({ id, contract, job }) => {
     const terms: Terms = {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { bytesOf, expectRefusal } from "../http/expectations.ts";
-import { lapse, setMilestoneStatus, startExecuting } from "../http/rows.ts";
+import { expire, setMilestoneStatus, startExecuting } from "../http/rows.ts";
 import { call, createFixture, createMilestone, type Fixture, fund, operate } from "../support/fixtures.ts";
 import { startService } from "../support/service.ts";
 
@@ -116,7 +116,7 @@ describe("a milestone's pendingApproval", () => {
     for (const fixture of [expired, executing]) {
       const { approval } = (await fund(app, fixture.token, fixture.milestone)).body;
       if (fixture === executing) await startExecuting(db, fixture, approval.id);
-      await lapse(db, fixture, approval.id);
+      await expire(db, fixture, approval.id);
     }
     expect((await readMilestone(expired)).pendingApproval).toBe(false);
     expect((await readMilestone(executing)).pendingApproval).toBe(true);

@@ -4,7 +4,7 @@ import { readClock } from "../../src/database/clock.ts";
 import { connect } from "../../src/database/connection.ts";
 import { newId } from "../../src/lib/ids.ts";
 import { addSeconds } from "../../src/lib/time.ts";
-import { createWorld, insertLapsed, type World } from "../concurrency/world.ts";
+import { createWorld, insertExpired, type World } from "../concurrency/world.ts";
 import { asOwner, cloneDatabase } from "../support/clones.ts";
 
 const RESTRICT_VIOLATION = "23001";
@@ -22,7 +22,7 @@ const { db, close } = connect(asOwner(await cloneDatabase()), {
 afterAll(close);
 
 describe("the schema refuses", () => {
-  /** A world with one approval that has lapsed unnoticed, so that it can be decided. */
+  /** A world with one approval that has expired unnoticed, so that it can be decided. */
   async function withApproval(): Promise<{
     world: World;
     approval: string;
@@ -30,7 +30,7 @@ describe("the schema refuses", () => {
     contract: string;
   }> {
     const world = await createWorld(db, { milestones: 1 });
-    const [approval] = await insertLapsed(db, world);
+    const [approval] = await insertExpired(db, world);
     const [milestone] = world.milestones;
     if (approval === undefined || milestone === undefined) throw new TypeError("there is one");
     return { world, approval, milestone: milestone.id, contract: milestone.contract };
@@ -50,9 +50,9 @@ describe("the schema refuses", () => {
 
   test("a second pending approval for one account, type and subject; and takes one again when it is decided", async () => {
     const { world, approval } = await withApproval();
-    expect(await state(insertLapsed(db, world))).toBe(UNIQUE_VIOLATION);
+    expect(await state(insertExpired(db, world))).toBe(UNIQUE_VIOLATION);
     await decide(world.accountId, approval);
-    expect(await state(insertLapsed(db, world))).toBe("accepted");
+    expect(await state(insertExpired(db, world))).toBe("accepted");
   });
 
   test("a second action that executes on one milestone, whatever approval it is of", async () => {
@@ -66,7 +66,7 @@ describe("the schema refuses", () => {
     expect(await state(execute(world.accountId, approval))).toBe("accepted");
     expect(await state(execute(world.accountId, approval))).toBe(UNIQUE_VIOLATION);
     await decide(world.accountId, approval);
-    const [next = ""] = await insertLapsed(db, world);
+    const [next = ""] = await insertExpired(db, world);
     expect(await state(execute(world.accountId, next))).toBe(UNIQUE_VIOLATION);
     expect(await state(execute(other.accountId, approval))).toBe(FOREIGN_KEY_VIOLATION);
   });

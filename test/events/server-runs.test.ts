@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import type { Db } from "../../src/database/connection.ts";
 import { sweepOldEvents } from "../../src/events/jobs.ts";
 import { extendOperatorFeed } from "../../src/events/operator-service.ts";

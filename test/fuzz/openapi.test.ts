@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { SCOPES } from "../../src/lib/scopes.ts";
 import { endTokens } from "../http/rows.ts";
 import { findFaults } from "../support/books.ts";

@@ -32,7 +32,7 @@ export function readApprovalRow(db: Db, { account }: Fixture, id: string) {
 }
 
 /** Moves an approval's 72 hours into the past. The trigger that keeps them is off for that one statement. */
-export async function lapse(db: Db, { account }: Fixture, id: string): Promise<void> {
+export async function expire(db: Db, { account }: Fixture, id: string): Promise<void> {
   await ownerOf(db)
     .transaction()
     .execute(async (trx) => {

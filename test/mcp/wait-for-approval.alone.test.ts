@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { accountKey } from "../../src/lib/ids.ts";
 import { listenToQueries } from "../events/queries.ts";
-import { endTokens, lapse } from "../http/rows.ts";
+import { endTokens, expire } from "../http/rows.ts";
 import { createFixture, operate } from "../support/fixtures.ts";
 import { begin, decide, type Story } from "../support/page-states.ts";
 import { waitUntil } from "../support/process.ts";
@@ -60,7 +60,7 @@ describe("opentrain_wait_for_approval", () => {
 
   test("answers at once about one that has expired, before any sweep has seen it", async () => {
     const story = await begin(service);
-    await lapse(db, story, story.approvalId);
+    await expire(db, story, story.approvalId);
     const client = await connectTo(app, { token: story.token });
     const result = await client.callTool({
       name: "opentrain_wait_for_approval",

@@ -13,7 +13,7 @@ const deps = { db, config, processor: createSandbox(db, PUBLIC_URL) };
 const scrape = async () => (await call(app, "GET", "/metrics", { token: OPERATOR_KEY })).text;
 const seriesOf = (text: string) => text.split("\n").filter((line) => /^[a-z]/.test(line));
 /** The value of a series; it begins with `name`. */
-const valueOf = (text: string, name: string) =>
+const countOf = (text: string, name: string) =>
   Number(
     seriesOf(text)
       .find((line) => line.startsWith(`${name} `))
@@ -86,10 +86,10 @@ test("a request counts under its route's pattern and its status", async () => {
   const { milestone, token } = await createFixture(app);
   const series =
     'countersign_http_requests_total{method="POST",route="/milestones/:milestoneId/fund",status="202"}';
-  const before = valueOf(await scrape(), series) || 0;
+  const before = countOf(await scrape(), series) || 0;
   await fund(app, token, milestone);
   await fund(app, token, milestone);
-  expect(valueOf(await scrape(), series)).toBe(before + 2);
+  expect(countOf(await scrape(), series)).toBe(before + 2);
 });
 
 test("a payment and its decision count by what became of them", async () => {
@@ -98,7 +98,7 @@ test("a payment and its decision count by what became of them", async () => {
   const decided = 'countersign_approval_decision_seconds_count{decision="confirm"}';
   const read = async () => {
     const text = await scrape();
-    return [succeeded, confirmed, decided].map((series) => valueOf(text, series) || 0);
+    return [succeeded, confirmed, decided].map((series) => countOf(text, series) || 0);
   };
   const before = await read();
   const { stories } = await createStories(app, "pm_card_visa", 1);
@@ -114,13 +114,13 @@ test("a payment in doubt shows with its age, and what waits shows in its queue",
   await sql`update payments set created_at = now() - interval '1 hour', due_at = now() - interval '2 minutes'
     where account_id = ${story.accountId}`.execute(ownerOf(own.db));
   const text = (await call(own.app, "GET", "/metrics", { token: OPERATOR_KEY })).text;
-  expect(valueOf(text, "countersign_payments_in_doubt")).toBe(1);
-  expect(valueOf(text, "countersign_payment_in_doubt_oldest_seconds")).toBeGreaterThanOrEqual(45 * 60);
-  expect(valueOf(text, 'countersign_payments_open{kind="charge",status="unknown"}')).toBe(1);
-  expect(valueOf(text, 'countersign_queue_due{queue="payments"}')).toBe(1);
-  expect(valueOf(text, 'countersign_queue_oldest_due_seconds{queue="payments"}')).toBeGreaterThanOrEqual(120);
-  expect(valueOf(text, 'countersign_approvals{state="executing"}')).toBe(1);
-  expect(valueOf(text, "countersign_database_up")).toBe(1);
+  expect(countOf(text, "countersign_payments_in_doubt")).toBe(1);
+  expect(countOf(text, "countersign_payment_in_doubt_oldest_seconds")).toBeGreaterThanOrEqual(45 * 60);
+  expect(countOf(text, 'countersign_payments_open{kind="charge",status="unknown"}')).toBe(1);
+  expect(countOf(text, 'countersign_queue_due{queue="payments"}')).toBe(1);
+  expect(countOf(text, 'countersign_queue_oldest_due_seconds{queue="payments"}')).toBeGreaterThanOrEqual(120);
+  expect(countOf(text, 'countersign_approvals{state="executing"}')).toBe(1);
+  expect(countOf(text, "countersign_database_up")).toBe(1);
 });
 
 test("what is read from the database is found by an index, however much there is", async () => {

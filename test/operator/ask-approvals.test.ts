@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { sendApprovalMails } from "../../src/approvals/mail-service.ts";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { extendOperatorFeed, readOperatorUpdates } from "../../src/events/operator-service.ts";
 import { createEscrow, readApproval } from "../support/escrow.ts";
 import { call, createFixture, operate } from "../support/fixtures.ts";

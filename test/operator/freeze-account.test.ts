@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { ask, expectRefusal } from "../http/expectations.ts";
 import { call, createFixture, type Fixture, fund, operate } from "../support/fixtures.ts";

@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { TokenUses } from "../../src/accounts/token-use-service.ts";
 import { createApp } from "../../src/app/app.ts";
 import { createLogger } from "../../src/app/logger.ts";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { RateLimits } from "../../src/http/token-rate-limit.ts";
 import { expectRefusal } from "../http/expectations.ts";
 import { call } from "../support/fixtures.ts";

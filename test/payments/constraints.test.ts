@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { alertInDoubt } from "../../src/approvals/jobs.ts";
 import { insertMovement, insertPayment } from "../../src/billing/payment-store.ts";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { newId } from "../../src/lib/ids.ts";
 import { addSeconds } from "../../src/lib/time.ts";
 import { ownerOf } from "../support/owner.ts";

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, describe, expect, test } from "vitest";
-import { sweepLapsedApprovals } from "../../src/approvals/jobs.ts";
+import { sweepExpiredApprovals } from "../../src/approvals/jobs.ts";
 import type { App } from "../../src/http/app.ts";
 import { problemRows } from "../../src/lib/problems.ts";
 import { cloneDatabase } from "../support/clones.ts";
@@ -221,7 +221,7 @@ describe.for(worlds)("over the rails of $name", ({ rails, app, db, other, brief 
       expect(await findDisagreements(db, rails)).toEqual([]);
     });
 
-    test("and its lapse: confirmed or expired, never both, and a fund request sees which", async () => {
+    test("and its expiry: confirmed or expired, never both, and a fund request sees which", async () => {
       const stories = await createStories(app, rails.cards.pays, 0);
       const { fixture } = stories;
       const milestones = APART.map((_, i) => `${fixture.milestone}-${i}`);
@@ -239,12 +239,12 @@ describe.for(worlds)("over the rails of $name", ({ rails, app, db, other, brief 
           const [answer, again] = await Promise.all([
             decide(app, turn, "confirm"),
             fund(other, fixture.token, milestone),
-            sweepLapsedApprovals(db),
+            sweepExpiredApprovals(db),
           ]);
-          await sweepLapsedApprovals(db);
+          await sweepExpiredApprovals(db);
           const { approval } = await readOutcome(db, story);
           expect(["303: confirmed", `${DECIDED}: expired`]).toContain(`${said(answer)}: ${approval}`);
-          // The same one while it is open, none when it has paid, and another only when it has lapsed.
+          // The same one while it is open, none when it has paid, and another only when it has expired.
           if (again.status !== 202) expect(said(again)).toBe("409 milestone_not_fundable");
           else if (again.body.approval.id !== story.approvalId) expect(approval).toBe("expired");
         }),

@@ -254,7 +254,7 @@ describe("an answer that is lost", () => {
     }
   });
 
-  test("of the making of an intent, whose key has lapsed since, makes another, and one of the two pays", async () => {
+  test("of the making of an intent, whose key has expired since, makes another, and one of the two pays", async () => {
     const turn = await begin("pays");
     const about = turn.story.approvalId;
     stripe.plan({ on: "POST /v1/payment_intents", does: "reset", when: "after", about, times: 2 });

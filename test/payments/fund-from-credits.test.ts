@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { confirmApproval } from "../../src/approvals/decide.ts";
+import { confirmApproval } from "../../src/approvals/decision-service.ts";
 import { adjustCredits, getCredits } from "../../src/billing/credit-service.ts";
 import type { Processor } from "../../src/billing/processor.ts";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { asUnavailable, inTransaction } from "../../src/database/transaction.ts";
 import { canonicalDigest } from "../../src/lib/canonical.ts";
 import { accountKey, newId } from "../../src/lib/ids.ts";

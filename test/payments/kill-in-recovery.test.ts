@@ -59,7 +59,7 @@ beforeAll(async () => {
   for (const world of worlds) {
     await inParallel(2, TRIED, async (recovery) => {
       const stories = await holdAll(world, recovery);
-      if (recovery.end === "expired") for (const story of stories) await lapse(world.db, story);
+      if (recovery.end === "expired") for (const story of stories) await expire(world.db, story);
       dead.get(world)?.set(recovery, stories);
     });
     // Nobody may be connected to what is copied.
@@ -76,7 +76,7 @@ async function query(text: string): Promise<void> {
 }
 
 /** Puts the end of an approval into the past, which the database lets nobody do who does not switch it off. */
-async function lapse(db: Db, { accountId, approvalId }: Story): Promise<void> {
+async function expire(db: Db, { accountId, approvalId }: Story): Promise<void> {
   await ownerOf(db)
     .transaction()
     .execute(async (trx) => {

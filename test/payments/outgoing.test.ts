@@ -110,7 +110,7 @@ describe("a processor's keys", () => {
     .flatMap((world) => KINDS.map((kind) => ({ world, kind })));
 
   test.for(onStripe)(
-    "that have lapsed send no $kind twice: what was sent is found, what was not goes under the next",
+    "that have expired send no $kind twice: what was sent is found, what was not goes under the next",
     async ({ world, kind }) => {
       for (const died of ["write-submitted:after", "call-send:after"] as const) {
         const outgoing = await createOutgoing(world, kind, "pays");

@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import { advancePayment, type PaymentDeps } from "../../src/approvals/payment.ts";
+import { advancePayment, type PaymentDeps } from "../../src/approvals/advance-service.ts";
 import type { Db } from "../../src/database/connection.ts";
 import type { App } from "../../src/http/app.ts";
 import { newId } from "../../src/lib/ids.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { advancePayment, cancelPayment } from "../../src/approvals/payment.ts";
+import { advancePayment, cancelPayment } from "../../src/approvals/advance-service.ts";
 import { findLatestPayment } from "../../src/billing/payment-service.ts";
 import { openRails } from "../support/rails.ts";
 import { startService } from "../support/service.ts";

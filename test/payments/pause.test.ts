@@ -1,9 +1,9 @@
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
+import type { PaymentDeps } from "../../src/approvals/advance-service.ts";
 import type { Boundary } from "../../src/approvals/boundaries.ts";
 import { alertInDoubt, sweepDuePayments } from "../../src/approvals/jobs.ts";
-import type { PaymentDeps } from "../../src/approvals/payment.ts";
 import { cloneDatabase } from "../support/clones.ts";
 import { call, createFixture, fund, operate } from "../support/fixtures.ts";
 import { hiddenValue, open, submit } from "../support/humans.ts";

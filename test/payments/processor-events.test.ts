@@ -6,8 +6,8 @@ import {
   forgetProcessorEvents,
   receiveProcessorEvent,
   sweepProcessorEvents,
-} from "../../src/approvals/processor-events.ts";
-import { bookReversals } from "../../src/approvals/reversals.ts";
+} from "../../src/approvals/processor-event-service.ts";
+import { bookReversals } from "../../src/approvals/reversal-booking.ts";
 import { findLatestPayment, listReversals } from "../../src/billing/payment-service.ts";
 import type { Reversal } from "../../src/billing/processor.ts";
 import { newId } from "../../src/lib/ids.ts";

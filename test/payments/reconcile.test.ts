@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
 import { reconcile as runCommand } from "../../src/app/reconcile.ts";
-import { receiveProcessorEvent } from "../../src/approvals/processor-events.ts";
+import { receiveProcessorEvent } from "../../src/approvals/processor-event-service.ts";
 import { findLatestPayment } from "../../src/billing/payment-service.ts";
 import type { Processor } from "../../src/billing/processor.ts";
 import { judge, reconcile } from "../../src/billing/reconcile-service.ts";

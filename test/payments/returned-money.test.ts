@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
-import { receiveProcessorEvent } from "../../src/approvals/processor-events.ts";
+import { receiveProcessorEvent } from "../../src/approvals/processor-event-service.ts";
 import type { ProcessorEvent } from "../../src/billing/processor.ts";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import {
   failRefund,
   listRefunds,

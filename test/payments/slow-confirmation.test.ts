@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
-import { sweepDuePayments, sweepLapsedApprovals } from "../../src/approvals/jobs.ts";
+import { sweepDuePayments, sweepExpiredApprovals } from "../../src/approvals/jobs.ts";
 import { readClock } from "../../src/database/clock.ts";
 import { addSeconds } from "../../src/lib/time.ts";
 import { cloneDatabase } from "../support/clones.ts";
@@ -29,7 +29,7 @@ describe.for(worlds)("over the rails of $name", ({ rails, app, db, config, conne
   }
 
   /** Waits until the approval's time has passed, or until so many seconds are left of it. */
-  async function untilLapsed({ approvalId, accountId }: Story, left = 0): Promise<void> {
+  async function untilExpired({ approvalId, accountId }: Story, left = 0): Promise<void> {
     const { expires_at } = await db
       .selectFrom("approvals")
       .where("account_id", "=", accountId)
@@ -58,7 +58,7 @@ describe.for(worlds)("over the rails of $name", ({ rails, app, db, config, conne
         const fields = names.map((name) => [name, hiddenValue(page, form, name)]);
         return submit(at, form, Object.fromEntries(fields), human);
       };
-      await untilLapsed(story, 1);
+      await untilExpired(story, 1);
       const confirming = send(app, "confirm");
       await waitUntil(
         async () => (await readOutcome(db, story)).payment === "submitted",
@@ -89,8 +89,8 @@ describe.for(worlds)("over the rails of $name", ({ rails, app, db, config, conne
         ]);
       }
 
-      await untilLapsed(story);
-      expect(await sweepLapsedApprovals(db)).toBe(0);
+      await untilExpired(story);
+      expect(await sweepExpiredApprovals(db)).toBe(0);
       const again = await fund(other, fixture.token, story.milestone);
       expect([again.status, again.body.approval.id]).toEqual([202, story.approvalId]);
       expect(await readApproval(stories, story)).toMatchObject({ status: "pending", resolvedAt: null });
@@ -110,8 +110,8 @@ describe.for(worlds)("over the rails of $name", ({ rails, app, db, config, conne
       const late = {
         ...processor,
         execute: async (intentId: string, returnUrl: string) => {
-          await untilLapsed(story);
-          expect(await sweepLapsedApprovals(db)).toBe(0);
+          await untilExpired(story);
+          expect(await sweepExpiredApprovals(db)).toBe(0);
           expect((await readApproval(stories, story)).status).toBe("pending");
           return processor.execute(intentId, returnUrl);
         },
@@ -119,7 +119,7 @@ describe.for(worlds)("over the rails of $name", ({ rails, app, db, config, conne
       await confirmNow({ db, config, processor: late }, story);
       const { status, resolvedAt, expiresAt, result } = await readApproval(stories, story);
       expect([status, resolvedAt > expiresAt, result]).toEqual(["expired", true, null]);
-      expect(await sweepLapsedApprovals(db)).toBe(0);
+      expect(await sweepExpiredApprovals(db)).toBe(0);
       expect(await terminalEvents(stories)).toEqual(["expired"]);
       const again = await fund(other, stories.fixture.token, story.milestone);
       expect([again.status, again.body.approval.id === story.approvalId]).toEqual([202, false]);
@@ -131,10 +131,10 @@ describe.for(worlds)("over the rails of $name", ({ rails, app, db, config, conne
       const story = stories.stories[0] as Story;
       // The confirmation holds the approval, and waits for this.
       await using held = await holdLock(connection, "lock table executing_milestones in share mode");
-      await untilLapsed(story, 1);
+      await untilExpired(story, 1);
       const confirming = confirmNow({ db, config, processor: rails.open(db) }, story);
       await waitUntil(async () => (await countWaiting(db)) === 1, "the confirmation waits");
-      await untilLapsed(story);
+      await untilExpired(story);
       const reading = Promise.all([readApproval(stories, story), open(other, story.path, stories.human)]);
       await waitUntil(async () => (await countWaiting(db)) === 3, "both readers wait for it");
       await held.letGo();
@@ -146,15 +146,15 @@ describe.for(worlds)("over the rails of $name", ({ rails, app, db, config, conne
       expect(await terminalEvents(stories)).toEqual(["confirmed"]);
     });
 
-    test("but gets the approval only when somebody has seen it lapsed is too late", async () => {
+    test("but gets the approval only when somebody has seen it expired is too late", async () => {
       const stories = await createStories(app, rails.cards.pays, 1);
       const story = stories.stories[0] as Story;
       const hold = `select from approvals where id = '${story.approvalId}' for share`;
       await using held = await holdLock(connection, hold);
-      await untilLapsed(story, 1);
+      await untilExpired(story, 1);
       const confirming = confirmNow({ db, config, processor: rails.open(db) }, story);
       await waitUntil(async () => (await countWaiting(db)) === 1, "the confirmation waits");
-      await untilLapsed(story);
+      await untilExpired(story);
       expect((await readApproval(stories, story)).status).toBe("expired");
       await Promise.all([
         expect(confirming).rejects.toMatchObject({ problem: "already_decided" }),
@@ -169,7 +169,7 @@ describe.for(worlds)("over the rails of $name", ({ rails, app, db, config, conne
       const deps = { db, config, processor: rails.open(db) };
       await confirmNow(deps, story);
       expect(await readOutcome(db, story)).toEqual({ approval: "pending", payment: "action_required" });
-      await untilLapsed(story);
+      await untilExpired(story);
       const { accountId } = story;
       await db
         .updateTable("payments")

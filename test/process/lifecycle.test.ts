@@ -3,7 +3,7 @@ import { createServer } from "node:net";
 import { sql } from "kysely";
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { accountKey } from "../../src/lib/ids.ts";
-import { createWorld, insertLapsed } from "../concurrency/world.ts";
+import { createWorld, insertExpired } from "../concurrency/world.ts";
 import { cloneDatabase, emptyDatabase } from "../support/clones.ts";
 import { createFixture } from "../support/fixtures.ts";
 import { longTest } from "../support/long.ts";
@@ -258,9 +258,9 @@ describe("a start that cannot succeed ends with exit code 1 and", () => {
   });
 });
 
-test("work flips a lapsed approval by itself, with its event, and stops at SIGTERM with exit code 0", async () => {
+test("work flips an expired approval by itself, with its event, and stops at SIGTERM with exit code 0", async () => {
   const world = await createWorld(db, { milestones: 1 });
-  const [id = ""] = await insertLapsed(db, world);
+  const [id = ""] = await insertExpired(db, world);
   const worker = launch(["work"], serviceEnvironment(url));
   const read = () =>
     db.selectFrom("approvals").where("account_id", "=", world.accountId).select(["id", "status"]).execute();

@@ -44,8 +44,7 @@ describe("SIGTERM during a first start", () => {
       code: 0,
       signal: null,
       stdout: "",
-      stderr:
-        "Stopped before it had started: nothing is left running, and the next start goes on from here.\n",
+      stderr: "Stopped before it had started. Nothing is left running; start it again to continue.\n",
     });
     const left = await readPostmaster(join(DATA_DIR, "postgres"));
     expect(left === undefined ? false : await isPostmaster(left.pid, join(DATA_DIR, "postgres"))).toBe(false);

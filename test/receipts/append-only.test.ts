@@ -1,6 +1,6 @@
 import { type RawBuilder, sql } from "kysely";
 import { describe, expect, test } from "vitest";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { ownerOf } from "../support/owner.ts";
 import { decideEveryWay } from "../support/receipts.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { type RawBuilder, sql } from "kysely";
 import { afterAll, describe, expect, test } from "vitest";
 import { audit } from "../../src/app/audit.ts";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { canonicalText } from "../../src/lib/canonical.ts";
 import type { LinkedContent } from "../../src/receipts/schemas.ts";
 import { operate } from "../support/fixtures.ts";

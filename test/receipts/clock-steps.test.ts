@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { readClock } from "../../src/database/clock.ts";
 import { auditAccounts } from "../../src/receipts/audit-service.ts";
 import { ownClock } from "../support/clock.ts";

@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { inTransaction } from "../../src/database/transaction.ts";
 import { linkDecision } from "../../src/receipts/service.ts";
 import { verifyChain } from "../../src/receipts/verifier.ts";

@@ -1,7 +1,7 @@
 import { hash } from "node:crypto";
 import { createLocalJWKSet, flattenedVerify } from "jose";
 import { describe, expect, test } from "vitest";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { canonicalText } from "../../src/lib/canonical.ts";
 import { call, createFixture, fund, operate } from "../support/fixtures.ts";
 import { createChain, decideEveryWay, judge, linkedContent, readReceipt } from "../support/receipts.ts";

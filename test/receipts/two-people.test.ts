@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { audit } from "../../src/app/audit.ts";
-import { confirmApproval } from "../../src/approvals/decide.ts";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { confirmApproval } from "../../src/approvals/decision-service.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { canonicalDigest } from "../../src/lib/canonical.ts";
 import { NO_ORIGIN } from "../../src/lib/origin.ts";
-import { linkDigest } from "../../src/receipts/checks.ts";
+import { linkDigest } from "../../src/receipts/receipt-rules.ts";
 import { describeReceipt } from "../../src/receipts/report.ts";
 import type { LinkedContent, Receipt } from "../../src/receipts/schemas.ts";
 import { signReceipt } from "../../src/receipts/signature.ts";

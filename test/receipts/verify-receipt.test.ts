@@ -1,8 +1,8 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { canonicalDigest } from "../../src/lib/canonical.ts";
-import { findFaults, linkDigest } from "../../src/receipts/checks.ts";
+import { findFaults, linkDigest } from "../../src/receipts/receipt-rules.ts";
 import type { LinkedContent, Receipt } from "../../src/receipts/schemas.ts";
 import { signReceipt } from "../../src/receipts/signature.ts";
 import { verifyChain } from "../../src/receipts/verifier.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { safeReturnTo } from "../../src/sign-in/return-to.ts";
+import { safeReturnTo } from "../../src/sign-in/return-rules.ts";
 import { createFixture } from "../support/fixtures.ts";
 import { createHuman, hiddenValue, open, PASSWORD, submit } from "../support/humans.ts";
 import { startService } from "../support/service.ts";

@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import type { PaymentDeps } from "../../src/approvals/payment.ts";
+import type { PaymentDeps } from "../../src/approvals/advance-service.ts";
 import type { App } from "../../src/http/app.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import {

@@ -3,7 +3,7 @@ import type { Page } from "playwright-core";
 import type { WebhookDeliveriesTable } from "../../src/database/schema.ts";
 import { EVENT_SCOPES } from "../../src/events/schemas.ts";
 import { accountKey } from "../../src/lib/ids.ts";
-import { lapse } from "../http/rows.ts";
+import { expire } from "../http/rows.ts";
 import type { Site } from "./browser.ts";
 import { claimStates } from "./claim-states.ts";
 import { coSignStates } from "./co-sign-states.ts";
@@ -158,7 +158,7 @@ async function approvalStates(site: Site): Promise<PageState[]> {
     state("bank", { paymentMethod: "pm_card_authenticationRequired" }, confirm),
     state("confirmed", {}, confirm),
     state("declined", {}, (story) => decide(site, story, "decline")),
-    state("lapsed", {}, (story) => lapse(db, story, story.approvalId)),
+    state("expired", {}, (story) => expire(db, story, story.approvalId)),
     state("ended-early", {}, ({ account, milestone }) =>
       operate(app, "PUT", `/accounts/${account}/milestones/${milestone}`, { amountUsd: 460 }),
     ),

@@ -1,8 +1,8 @@
 import { expect } from "vitest";
 import type { Processor } from "../../src/billing/processor.ts";
 import { reconcile } from "../../src/billing/reconcile-service.ts";
-import { answerAuthentication, createSandbox } from "../../src/billing/sandbox.ts";
-import { createStripe } from "../../src/billing/stripe.ts";
+import { answerAuthentication, createSandbox } from "../../src/billing/sandbox-client.ts";
+import { createStripe } from "../../src/billing/stripe-client.ts";
 import type { Db } from "../../src/database/connection.ts";
 import { auditAccounts } from "../../src/receipts/audit-service.ts";
 import { booksOf, findFaults, type ProcessorBooks } from "./books.ts";

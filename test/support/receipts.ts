@@ -1,8 +1,8 @@
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { expect } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
-import { confirmApproval, declineApproval, issueChallenge } from "../../src/approvals/decide.ts";
-import type { PaymentDeps } from "../../src/approvals/payment.ts";
+import type { PaymentDeps } from "../../src/approvals/advance-service.ts";
+import { confirmApproval, declineApproval, issueChallenge } from "../../src/approvals/decision-service.ts";
 import { NO_ORIGIN } from "../../src/lib/origin.ts";
 import { readAssertion } from "../../src/passkeys/assertion.ts";
 import { type RelyingParty, relyingPartyOf } from "../../src/passkeys/relying-party.ts";

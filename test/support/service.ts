@@ -2,7 +2,7 @@ import { vi } from "vitest";
 import { TokenUses } from "../../src/accounts/token-use-service.ts";
 import { createApp } from "../../src/app/app.ts";
 import { createLogger } from "../../src/app/logger.ts";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { claimProcessor } from "../../src/billing/stripe-store.ts";
 import { type Config, loadConfig } from "../../src/config/config.ts";
 import { ChangeBus } from "../../src/database/change-bus.ts";

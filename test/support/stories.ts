@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
-import { confirmApproval, type Decider, statementOf } from "../../src/approvals/decide.ts";
+import type { PaymentDeps } from "../../src/approvals/advance-service.ts";
+import { confirmApproval, type Decider, statementOf } from "../../src/approvals/decision-service.ts";
 import { findForHuman } from "../../src/approvals/human-store.ts";
-import type { PaymentDeps } from "../../src/approvals/payment.ts";
 import type { Db } from "../../src/database/connection.ts";
 import type { App } from "../../src/http/app.ts";
 import { accountKey } from "../../src/lib/ids.ts";

@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import { findCheckout, payCheckout } from "../../src/billing/sandbox.ts";
+import { findCheckout, payCheckout } from "../../src/billing/sandbox-client.ts";
 import type { TopUpKey } from "../../src/billing/top-up-service.ts";
 import { findTopUp, type TopUpRow } from "../../src/billing/top-up-store.ts";
 import type { Db } from "../../src/database/connection.ts";

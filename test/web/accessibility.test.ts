@@ -53,7 +53,7 @@ describe.skipIf(browser === undefined)("every page, in every state", () => {
   test("each state has a title of its own", async () => {
     const titles = await Promise.all(
       states
-        .filter(({ name }) => /^(waiting|executing|bank|confirmed|declined|lapsed|ended)/.test(name))
+        .filter(({ name }) => /^(waiting|executing|bank|confirmed|declined|expired|ended)/.test(name))
         .map(async ({ name, path, cookie = "" }) => {
           const response = await fetch(`${site?.origin}${path}`, {
             headers: { accept: "text/html", cookie },
@@ -68,7 +68,7 @@ describe.skipIf(browser === undefined)("every page, in every state", () => {
       bank: "Your bank asks about $450.00 USD",
       confirmed: "$450.00 USD funded",
       declined: "Declined: $450.00 USD",
-      lapsed: "Expired: $450.00 USD",
+      expired: "Expired: $450.00 USD",
       "ended-early": "Closed: $450.00 USD",
     });
   });

@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { createEscrow, type Escrow, readMilestones, setPayoutAccount } from "../support/escrow.ts";
 import { call, createFixture, createMilestone, type Fixture, operate } from "../support/fixtures.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { askEnd, askRelease, createEscrow, readApproval } from "../support/escrow.ts";
 import { hiddenValue, open, submit } from "../support/humans.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";

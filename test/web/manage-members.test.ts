@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
 import { sweepDuePayments } from "../../src/approvals/jobs.ts";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import type { MemberRole } from "../../src/database/schema.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { digestRows } from "../http/rows.ts";

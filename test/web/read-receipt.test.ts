@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { createHuman, open } from "../support/humans.ts";
 import { confirmByPasskey, declineNow, judge } from "../support/receipts.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";

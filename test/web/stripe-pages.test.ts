@@ -5,7 +5,7 @@ import type { AxeResults } from "axe-core";
 import Stripe from "stripe";
 import { describe, expect, test } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
-import { receiveProcessorEvent } from "../../src/approvals/processor-events.ts";
+import { receiveProcessorEvent } from "../../src/approvals/processor-event-service.ts";
 import { findLatestPayment } from "../../src/billing/payment-service.ts";
 import { accountKey, newId } from "../../src/lib/ids.ts";
 import { launchBrowser, routeStripe, SIZES, startSite } from "../support/browser.ts";

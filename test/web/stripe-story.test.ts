@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import type { Browser, Locator, Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
-import { sweepDuePayments, sweepLapsedApprovals } from "../../src/approvals/jobs.ts";
+import { sweepDuePayments, sweepExpiredApprovals } from "../../src/approvals/jobs.ts";
 import { WEBHOOK_PATH } from "../../src/approvals/processor-routes.ts";
 import { findLatestPayment } from "../../src/billing/payment-service.ts";
 import { accountKey } from "../../src/lib/ids.ts";
@@ -141,7 +141,7 @@ describe.skipIf(browser === undefined)("a person in a browser, with Stripe behin
   });
 
   longTest(
-    "leaves the challenge until the approval has lapsed: it expires, and can never be paid",
+    "leaves the challenge until the approval has expired: it expires, and can never be paid",
     async () => {
       const story = await begin(live(), AUTHENTICATES);
       await inWindow(PHONE, async (page) => {
@@ -272,7 +272,7 @@ async function passTime({ account }: Story, seconds: number): Promise<void> {
 async function sweep(): Promise<void> {
   const { db, config } = live();
   await sweepDuePayments({ db, config, processor: rails.open(db) }, createLogger("silent"));
-  await sweepLapsedApprovals(db);
+  await sweepExpiredApprovals(db);
 }
 
 async function intentOf({ account, approvalId }: Story): Promise<string> {

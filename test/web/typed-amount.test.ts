@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { typedAmountFault } from "../../src/web/approvals/typed-amount.ts";
+import { typedAmountFault } from "../../src/web/approvals/typed-amount-rules.ts";
 
 const THOUSAND = { amountCents: 100_000, currency: "usd" };
 const LARGE = { amountCents: 123_456_789, currency: "usd" };

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { checkWebhookUrl, isPublicAddress } from "../../src/webhooks/target.ts";
+import { checkWebhookUrl, isPublicAddress } from "../../src/webhooks/target-rules.ts";
 
 const PUBLIC = { privateHosts: [], allowLocalhost: false };
 const DEMO = { privateHosts: [], allowLocalhost: true };

@@ -23,7 +23,7 @@ const resourceOf = ({ body }: Received) => JSON.parse(body).resourceId as string
 const message = (resourceId: string) => ({ type: "message.received", resourceId });
 const readDeliveries = async ({ token }: Fixture, id: string) =>
   (await callWebhooks(app, "GET", `/${id}/deliveries?limit=100`, { token })).body.deliveries as any[];
-/** Until the lease of a process that was killed has lapsed. */
+/** Until the lease of a process that was killed has expired. */
 const LEASE_SECONDS = 31;
 /** What each process is asked to write in the time that it has. */
 const EVENTS = 60;

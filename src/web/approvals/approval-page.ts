@@ -1,6 +1,6 @@
-import { canPay } from "../../approvals/decide.ts";
+import { canPay } from "../../approvals/decision-service.ts";
 import type { HumanApproval } from "../../approvals/human-service.ts";
-import type { Signing } from "../../approvals/second-signer.ts";
+import type { Signing } from "../../approvals/second-signer-service.ts";
 import type { PaymentRow, ReversalRow } from "../../billing/payment-service.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { formatAmount } from "../../lib/money.ts";
@@ -19,9 +19,9 @@ import {
   standsBehind,
   time,
 } from "../kit/wording.ts";
-import { actWords, recipient } from "./acts.ts";
-import { approvalReferences, approvalTerms } from "./approval-terms.ts";
-import { type DecisionForms, decisionForms, haltNotice, isHalted } from "./decision-form.ts";
+import { actWords, recipient } from "./act-words.ts";
+import { type DecisionForms, decisionForms, haltNotice, isHalted } from "./decision-forms.ts";
+import { approvalReferences, approvalTerms } from "./terms-section.ts";
 
 export type ApprovalView = {
   approval: HumanApproval;

@@ -1,8 +1,8 @@
 import { Type } from "@sinclair/typebox";
 import type { FastifyRequest } from "fastify";
-import { type Decider, declineApproval } from "../../approvals/decide.ts";
+import { advanceAll, advanceAndWait, cancelPayment } from "../../approvals/advance-service.ts";
+import { type Decider, declineApproval } from "../../approvals/decision-service.ts";
 import { type HumanApproval, listApprovalsForHuman } from "../../approvals/human-service.ts";
-import { advanceAll, advanceAndWait, cancelPayment } from "../../approvals/payment.ts";
 import { findLatestPayment } from "../../billing/payment-service.ts";
 import type { App } from "../../http/app.ts";
 import { originOf } from "../../http/origin.ts";

@@ -2,7 +2,8 @@ import { randomBytes } from "node:crypto";
 import { Type } from "@sinclair/typebox";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { may } from "../../accounts/roles.ts";
-import { statementOf } from "../../approvals/decide.ts";
+import type { PaymentDeps } from "../../approvals/advance-service.ts";
+import { statementOf } from "../../approvals/decision-service.ts";
 import {
   findApprovalForHuman,
   type HumanApproval,
@@ -10,9 +11,8 @@ import {
   listSignatures,
   type Signature,
 } from "../../approvals/human-service.ts";
-import type { PaymentDeps } from "../../approvals/payment.ts";
-import { readSigning } from "../../approvals/second-signer.ts";
-import { payingSource } from "../../approvals/source.ts";
+import { readSigning } from "../../approvals/second-signer-service.ts";
+import { payingSource } from "../../approvals/source-rules.ts";
 import { findLatestPayment, listReversals } from "../../billing/payment-service.ts";
 import { html } from "../../lib/html.ts";
 import { notFound, Problem, problemRow } from "../../lib/problems.ts";
@@ -26,7 +26,7 @@ import type { Page } from "../kit/layout.ts";
 import { show } from "../kit/site.ts";
 import { sourceName } from "../kit/wording.ts";
 import { type ApprovalView, approvalPage } from "./approval-page.ts";
-import type { DecisionForm, PresenceAsked } from "./decision-form.ts";
+import type { DecisionForm, PresenceAsked } from "./decision-forms.ts";
 
 export type ApprovalPageDeps = SessionDeps &
   PaymentDeps & { config: SessionConfig & { confirmAmountFromCents: number } };
@@ -269,10 +269,10 @@ async function explain(
 }
 
 const PRESENCE_PROBLEMS: ReadonlySet<string> = new Set([
-  "presence_lapsed",
+  "presence_expired",
   "passkey_required",
   "passkey_refused",
-  "challenge_lapsed",
+  "challenge_expired",
 ]);
 
 /**

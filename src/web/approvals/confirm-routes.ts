@@ -1,6 +1,6 @@
 import { type Static, Type } from "@sinclair/typebox";
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { confirmApproval, issueChallenge, type Presence } from "../../approvals/decide.ts";
+import { confirmApproval, issueChallenge, type Presence } from "../../approvals/decision-service.ts";
 import type { HumanApproval } from "../../approvals/human-service.ts";
 import type { App } from "../../http/app.ts";
 import { originOf } from "../../http/origin.ts";
@@ -25,7 +25,7 @@ import {
   showApproval,
   signedOf,
 } from "./approval-view.ts";
-import { typedAmountFault } from "./typed-amount.ts";
+import { typedAmountFault } from "./typed-amount-rules.ts";
 
 const ConfirmBody = Type.Object(
   {

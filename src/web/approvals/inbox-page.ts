@@ -4,7 +4,7 @@ import { sumOf } from "../../lib/statement.ts";
 import { formatTimeLeft } from "../../lib/time.ts";
 import type { Page } from "../kit/layout.ts";
 import { amount, closedWord, deadline, mentioned, standsBehind, time } from "../kit/wording.ts";
-import { actWords, recipient } from "./acts.ts";
+import { actWords, recipient } from "./act-words.ts";
 
 /**
  * `/approvals`: what waits for a person first, then what was decided (docs/contract.md §7).

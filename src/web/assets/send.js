@@ -1,2 +1,2 @@
-// Sends the one form of a page that there is nothing to decide on. Whoever runs no script presses its button.
+// Submits the only form of a page that asks for no decision. Without scripts, the person presses its button.
 document.querySelector("form[data-send]")?.requestSubmit();

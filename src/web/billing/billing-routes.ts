@@ -4,7 +4,7 @@ import { may } from "../../accounts/roles.ts";
 import { byPerson } from "../../audit/service.ts";
 import { getCredits } from "../../billing/credit-service.ts";
 import { listPayments, listReversals } from "../../billing/payment-service.ts";
-import { TEST_CARD_NUMBERS } from "../../billing/sandbox.ts";
+import { TEST_CARD_NUMBERS } from "../../billing/sandbox-client.ts";
 import { addPaymentMethod, listPaymentMethods, removePaymentMethod } from "../../billing/service.ts";
 import { readSetup } from "../../billing/setup-service.ts";
 import { listTopUps, type TopUpDeps } from "../../billing/top-up-service.ts";

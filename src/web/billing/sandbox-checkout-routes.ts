@@ -1,7 +1,7 @@
 import { Type } from "@sinclair/typebox";
 import type { FastifyRequest } from "fastify";
 import { advanceTopUp } from "../../billing/checkout-service.ts";
-import { findCheckout, payCheckout, TEST_CARD_NUMBERS } from "../../billing/sandbox.ts";
+import { findCheckout, payCheckout, TEST_CARD_NUMBERS } from "../../billing/sandbox-client.ts";
 import type { TopUpDeps } from "../../billing/top-up-service.ts";
 import type { App } from "../../http/app.ts";
 import { notFound, Problem } from "../../lib/problems.ts";

@@ -1,8 +1,8 @@
 import { Type } from "@sinclair/typebox";
 import { may } from "../../accounts/roles.ts";
-import { advancePayment, type PaymentDeps } from "../../approvals/payment.ts";
+import { advancePayment, type PaymentDeps } from "../../approvals/advance-service.ts";
 import { findLatestPayment } from "../../billing/payment-service.ts";
-import { answerAuthentication, findAuthentication } from "../../billing/sandbox.ts";
+import { answerAuthentication, findAuthentication } from "../../billing/sandbox-client.ts";
 import type { App } from "../../http/app.ts";
 import { html } from "../../lib/html.ts";
 import { notFound, Problem } from "../../lib/problems.ts";

@@ -19,7 +19,7 @@ const Form = Type.Object({ form_token: Type.String({ maxLength: 100 }) }, { addi
 
 type Deps = SessionDeps & TopUpDeps;
 
-/** `/top-ups/{id}` (docs/contract.md §5): what a `checkoutUrl` leads to. Opening it changes nothing and calls nobody. */
+/** `/top-ups/{id}` (docs/contract.md §5): the page of a `checkoutUrl`. Opening it changes nothing and makes no call. */
 export function topUpRoutes(app: App, deps: Deps): void {
   const page = openSessionGate(deps);
   const pay = openSessionGate(deps, { purpose: payPurpose, returnTo: pathOf });

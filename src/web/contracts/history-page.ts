@@ -22,12 +22,12 @@ export function historyOf(approvals: readonly PastApproval[]): Html {
 }
 
 function outcome(approval: PastApproval): Html {
-  const { status, executing, lapsed, signers, resolvedAt } = approval;
+  const { status, executing, expired, signers, resolvedAt } = approval;
   const by =
     signers.length > 0 && html` by ${signers.map((name, i) => html`${i > 0 && " and "}${mentioned(name)}`)}`;
   const at = resolvedAt && html`, ${time(resolvedAt)}`;
   if (status === "confirmed") return html`<b>Confirmed</b>${by}${at}`;
   if (status === "declined") return html`<b>Declined</b>${by}${at}`;
-  if (status === "expired" || lapsed) return html`<b>${closedWord(approval)}</b>${at}`;
+  if (status === "expired" || expired) return html`<b>${closedWord(approval)}</b>${at}`;
   return executing ? html`<b>In progress</b>${by && html`, confirmed${by}`}` : html`<b>Pending</b>`;
 }

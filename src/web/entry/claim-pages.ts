@@ -14,7 +14,7 @@ export type Filled = Permissions & { name: string };
 
 export const UNFILLED: Filled = { paymentsWrite: false, webhooksManage: false, name: "" };
 
-/** Who asks to be claimed, what they will be able to do, and the form, for whoever has the mailed link. */
+/** The agent, what it will be able to do, and the form, for the person with the mailed link. */
 export function claimFormPage(
   view: ClaimView,
   secret: string,
@@ -83,7 +83,7 @@ export function claimOverPage(state: ClaimView["state"] | "unknown"): Page {
   };
 }
 
-/** `/claim`, when nobody brings a token: where a refusal's `claimUrl` leads. */
+/** `/claim` without a token: the `claimUrl` of a refusal. */
 export function claimPage({ mailed }: { mailed: boolean }): Page {
   return {
     title: "Claim an account",

@@ -1,6 +1,6 @@
 import { type Static, Type } from "@sinclair/typebox";
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { isClaimSecret } from "../../agent-auth/claim.ts";
+import { isClaimSecret } from "../../agent-auth/claim-rules.ts";
 import {
   type Claimant,
   type ClaimOutcome,
@@ -117,7 +117,7 @@ export function claimRoutes(app: App, deps: ClaimPageDeps): void {
   );
 }
 
-/** Whether whoever sends the form is one who could claim: new here, or signed in as the person who was named. */
+/** Whether the sender of the form could claim: new here, or signed in as the person who was named. */
 function mayClaim(view: ClaimView, human: Human | undefined): boolean {
   if (!view.mailed || view.state !== "open") return false;
   return human === undefined ? !view.known : human.email === view.email;

@@ -13,8 +13,8 @@ export const ROLE_WORDS = {
 };
 
 /**
- * What the person is invited to. Which form follows depends on who is signed in, and never on whether the email is
- * known: whoever invites may have the link, and would learn it.
+ * What the person is invited to. The form depends on who is signed in, never on whether the email is known: the
+ * inviter may have the link, and would learn it.
  */
 export function invitePage(
   { invitation }: InvitationView,
@@ -60,7 +60,7 @@ export function joinedPage(offer: Html | undefined): Page {
   };
 }
 
-/** What `/invite` is for, when nobody brings a token. */
+/** `/invite` without a token. */
 export const inviteMissingPage: Page = {
   title: "This invitation link is incomplete",
   body: html`

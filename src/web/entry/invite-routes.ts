@@ -33,7 +33,7 @@ const AcceptForm = Type.Object({
   form_token: Type.Optional(Type.String({ maxLength: 100 })),
 });
 
-/** Said to whoever sends the form for new people, in which they would have set a password; the page alone says nothing. */
+/** Shown after the form for new people was sent for a known email; the page alone does not reveal it. */
 const KNOWN: Fault = {
   field: "password",
   message: "This email already has an account here. Sign in to accept, at the end of this page.",

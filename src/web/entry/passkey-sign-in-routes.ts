@@ -3,7 +3,7 @@ import type { App } from "../../http/app.ts";
 import { requireSameOrigin } from "../../http/same-origin.ts";
 import type { SessionDeps } from "../../passkeys/session-deps.ts";
 import { askToSignIn, signInWithPasskey } from "../../passkeys/sign-in-service.ts";
-import { safeReturnTo } from "../../sign-in/return-to.ts";
+import { safeReturnTo } from "../../sign-in/return-rules.ts";
 import { callerOf, show } from "../kit/site.ts";
 import { Credential } from "../settings/security/passkey-routes.ts";
 import { signInPage } from "./sign-in-pages.ts";

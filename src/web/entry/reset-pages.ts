@@ -15,7 +15,7 @@ export const resetPage: Page = {
       <p><a href="/sign-in">Back to sign-in</a></p>`,
 };
 
-/** The answer to whoever asks: the same whether or not the email is known. */
+/** The answer to every request: the same whether or not the email is known. */
 export const resetAskedPage: Page = {
   title: "Check your email",
   body: html`

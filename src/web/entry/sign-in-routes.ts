@@ -4,7 +4,7 @@ import { originOf } from "../../http/origin.ts";
 import { requireSameOrigin } from "../../http/same-origin.ts";
 import type { SessionDeps } from "../../passkeys/session-deps.ts";
 import { openSessionGate, readHuman } from "../../sign-in/gate.ts";
-import { safeReturnTo } from "../../sign-in/return-to.ts";
+import { safeReturnTo } from "../../sign-in/return-rules.ts";
 import { signIn, signOut } from "../../sign-in/service.ts";
 import { callerOf, SIGN_OUT, show } from "../kit/site.ts";
 import { signInPage } from "./sign-in-pages.ts";

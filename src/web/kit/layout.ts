@@ -39,13 +39,13 @@ export type Page = {
   script?: AssetFile;
   /** What a pasted link to the page shows, where that is not the title. Never an amount or a name of the account. */
   preview?: string;
-  /** The script asks this service for something, and nobody else. */
+  /** The script sends requests to this service only. */
   fetches?: true;
   /** Opens the page for Stripe's form, and for nothing else. */
   stripe?: true;
 };
 
-/** The product, and nothing of any account: whoever is sent a link sees this before they sign in. */
+/** The preview of a pasted link: the product, and nothing of any account. */
 const DESCRIPTION = "AI agents ask, a person confirms the exact terms, and the money moves once.";
 
 /** Who is signed in, as every page's head shows it. */
@@ -109,7 +109,7 @@ ${body}
 `;
   const content = {
     ...CONTENT,
-    // Whoever comes in has their zone noted; the pages behind run no script but their own.
+    // Pages for people who are not signed in store the time zone; the others run only their own scripts.
     ...(script === undefined && visitor !== undefined ? {} : { "script-src": "'self'" }),
     ...(fetches ? { "connect-src": "'self'" } : {}),
     ...(stripe ? STRIPE_CONTENT : {}),
@@ -120,7 +120,7 @@ ${body}
   return reply.code(status).headers(PAGE_HEADERS).type("text/html; charset=utf-8").send(text);
 }
 
-/** For whoever lost the answer that brought their session's new cookie. */
+/** For a person whose browser missed the response with the session's new cookie. */
 function missedRenewal({ method, url }: FastifyRequest): Html {
   const signIn = method === "GET" ? `/sign-in?return_to=${encodeURIComponent(url)}` : "/sign-in";
   return html`      <p class="notice wrong" role="alert"><b>Sign in again to continue.</b> Your sign-in was renewed, but this browser didn’t receive

@@ -128,7 +128,7 @@ export async function passkeyOffer(
         <a href="/settings/security/passkeys/new?return_to=${encodeURIComponent(returnTo)}">Add a passkey</a></p>`;
 }
 
-/** What is wrong when `proveNow` finds nobody there. */
+/** The fault when `proveNow` finds no proof. */
 export function absentFault(id: string, password: string | undefined): Fault {
   const message = password
     ? "That password isn’t right. Nothing was done."

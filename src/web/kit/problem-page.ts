@@ -55,7 +55,7 @@ export function problemPage(
     case "payments_paused":
     case "passkeys_unavailable":
     case "passkey_limit_reached":
-    case "presence_lapsed":
+    case "presence_expired":
     case "passkey_refused":
     case "passkey_proof_required":
     case "act_signature_required":

@@ -28,7 +28,7 @@ export function signingField(
         <p class="quiet passkey-said" role="status"></p>`;
 }
 
-/** Above such a form, for whoever runs no script. */
+/** Above such a form, for browsers without scripts. */
 export function signingNeedsScript(signs: boolean): Html | false {
   return (
     signs &&

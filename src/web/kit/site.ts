@@ -11,7 +11,7 @@ import { type Page, sendPage, type Visitor } from "./layout.ts";
 
 export const SIGN_OUT = "sign-out";
 
-/** Sends a page with the person who is signed in, if anybody is, in its head. */
+/** Sends a page, with the signed-in person, if any, in its header. */
 export function show(
   { config, keys }: Pick<SessionDeps, "config" | "keys">,
   reply: FastifyReply,

@@ -10,7 +10,7 @@ import { formatDeadline, formatTime } from "../../lib/time.ts";
 const QUOTE_FITS = { characters: 200, lines: 4 };
 const BRANDS: Record<string, string> = { amex: "American Express", unionpay: "UnionPay", jcb: "JCB" };
 
-/** A name that somebody else chose, whole, and kept from turning around the text that it stands in. */
+/** A user-supplied name in full, isolated so that it cannot reorder the text around it. */
 export function named(name: string): Html {
   return html`<bdi>${whole(name)}</bdi>`;
 }
@@ -37,7 +37,7 @@ export function amount(cents: number, currency: string): Html {
   return html`<span class="amount">${formatAmount(cents, currency)}</span>`;
 }
 
-/** What became of an approval that nobody decided. */
+/** The outcome of an approval that ended without a decision. */
 export function closedWord({ result }: { result: Record<string, unknown> | null }): string {
   return typeof result?.reason === "string" ? "Closed" : "Expired";
 }
@@ -62,8 +62,8 @@ export function sourceName(source: Source): string {
 }
 
 /**
- * What an agent, a payee or the operator wrote: visibly somebody else's words, inert, and in a box that scrolls
- * before it can push what decides out of reach.
+ * Text that an agent, a payee or the operator wrote: marked as theirs, inert, and in a box that scrolls, so that it
+ * cannot push the form out of sight.
  */
 export function quote(text: string): Html {
   const long = text.length > QUOTE_FITS.characters || text.split("\n").length > QUOTE_FITS.lines;

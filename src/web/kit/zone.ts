@@ -5,7 +5,7 @@ const TIME = /<time( class="deadline")? datetime="([^"]+)">[^<]*<\/time>/g;
 
 /**
  * The zone of the reader's clock, as `zone.js` has named it in a cookie.
- * @returns an IANA name; `UTC` where nobody has, or where there is no such zone
+ * @returns an IANA name; `UTC` without the cookie, or for an unknown zone
  */
 export function readZone(cookies: string | undefined): string {
   const name = COOKIE.exec(cookies ?? "")?.[1] ?? "UTC";

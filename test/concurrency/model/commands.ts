@@ -1,6 +1,6 @@
 import { setTimeout as delay, setImmediate as turn } from "node:timers/promises";
 import * as fc from "fast-check";
-import { sweepLapsedApprovals } from "../../../src/approvals/jobs.ts";
+import { sweepExpiredApprovals } from "../../../src/approvals/jobs.ts";
 import { readClock } from "../../../src/database/clock.ts";
 import type { Event } from "../../../src/events/schemas.ts";
 import type { Answer } from "../../support/fixtures.ts";
@@ -72,7 +72,7 @@ const fund: Action = async (run, _client, { milestone: n, which, app }) => {
     throw unexpected(answer);
   run.sights.push({ ...approval, ...during, milestone: id });
   const life = Date.parse(approval.expiresAt) - Date.parse(approval.createdAt);
-  if (life <= SHORT_LIFE) run.lapsing.push(approval);
+  if (life <= SHORT_LIFE) run.expiring.push(approval);
 };
 
 const read: Action = async (run, _client, { which, app }) => {
@@ -206,9 +206,9 @@ const revoke: Action = async (run, _client, { which }) => {
   run.history.push(`${write.start}–${write.end} revoke token ${token.id}`);
 };
 
-/** Waits until an approval of the second app has lapsed, by the database's clock. */
-const lapse: Action = async (run, _client, { which }) => {
-  if (run.lapsing.length > 0) await passed(run, pick(run.lapsing, which).expiresAt);
+/** Waits until an approval of the second app has expired, by the database's clock. */
+const expire: Action = async (run, _client, { which }) => {
+  if (run.expiring.length > 0) await passed(run, pick(run.expiring, which).expiresAt);
 };
 
 async function passed({ services }: Run, time: string): Promise<void> {
@@ -219,15 +219,15 @@ async function passed({ services }: Run, time: string): Promise<void> {
   }
 }
 
-/** Lets every approval of the second app lapse and be flipped: nothing happens to the account by itself after. */
+/** Lets every approval of the second app expire and be flipped: nothing happens to the account by itself after. */
 export async function comeToRest(run: Run): Promise<void> {
-  for (const { expiresAt } of run.lapsing) await passed(run, expiresAt);
-  await sweepLapsedApprovals(run.services.db);
+  for (const { expiresAt } of run.expiring) await passed(run, expiresAt);
+  await sweepExpiredApprovals(run.services.db);
 }
 
 const sweep: Action = async (run) => {
   const start = run.clock.tick();
-  const flipped = await sweepLapsedApprovals(run.services.db);
+  const flipped = await sweepExpiredApprovals(run.services.db);
   run.history.push(`${start}–${run.clock.tick()} sweep ${flipped}`);
 };
 
@@ -243,7 +243,7 @@ const ACTIONS: Record<string, { action: Action; weight: number }> = {
   switchFeature: { action: switchFeature, weight: 2 },
   mint: { action: mint, weight: 1 },
   revoke: { action: revoke, weight: 1 },
-  lapse: { action: lapse, weight: 3 },
+  expire: { action: expire, weight: 3 },
   sweep: { action: sweep, weight: 2 },
 };
 

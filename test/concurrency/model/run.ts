@@ -28,7 +28,7 @@ export class Run {
   readonly cards: { id: string; onFile: Register<boolean> }[];
   readonly tokens: { id: string; value: string; revoked: Register<boolean> }[];
   readonly sights: Sight[] = [];
-  readonly lapsing: { expiresAt: string }[] = [];
+  readonly expiring: { expiresAt: string }[] = [];
   readonly history: string[] = [];
   /** Its own, as many 401 from one address are refused unseen for a while. */
   readonly #address = `fd00:${randomBytes(6)

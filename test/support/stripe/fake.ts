@@ -33,7 +33,7 @@ export type FakeStripe = {
   notPlayed: string[];
   /** Plans a fault; they strike in the order in which they were planned. */
   plan(fault: Fault): Planned;
-  /** Puts its clock forward: idempotency keys lapse, balances become available. */
+  /** Puts its clock forward: idempotency keys expire, balances become available. */
   advance(seconds: number): void;
   /** What the person does at their bank, whose page `next_action` names, without a browser. */
   answerBank(intentId: string, passed: boolean): void;

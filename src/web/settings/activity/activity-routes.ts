@@ -50,7 +50,7 @@ export function activityRoutes(app: App, deps: SessionDeps): void {
   });
 }
 
-/** @throws Problem not_permitted for somebody who is a viewer everywhere, not_found for an account that is not theirs */
+/** @throws Problem not_permitted for a viewer in all accounts, not_found for an account of others */
 function readQuery(human: Human, query: { account?: unknown; group?: unknown; cursor?: unknown }) {
   const accounts = human.memberships.filter(manages);
   const [first] = accounts;

@@ -24,7 +24,7 @@ export const ROLES: readonly (readonly [MemberRole, string])[] = [
 const ROLE_HINT = html`Viewers see agents’ requests. Approvers also confirm or decline them, and manage API keys, cards and
             webhooks. Owners also manage members.`;
 
-/** What the form to invite somebody holds, when it is shown again. */
+/** The entries of the invitation form when it is shown again. */
 export type InviteDraft = { email: string; name: string; role: MemberRole };
 const EMPTY: InviteDraft = { email: "", name: "", role: "approver" };
 
@@ -138,7 +138,7 @@ export function invitedPage({ email, name }: { email: string; name: string }, ur
         <div class="wide"><dt>Link</dt><dd><code class="secret">${url}</code></dd></div>
         <div class="wide"><dt>For</dt><dd>${named(name)} <span class="quiet">${email}</span></dd></div>
       </dl>
-      <p>The link works once, for 24 hours. Give it only to this person: whoever opens it first sets the password.</p>
+      <p>The link works once, for 24 hours. Give it only to this person: the first to open it sets the password.</p>
       <p><a class="button" href="${MEMBERS}">I’ve copied the link</a></p>`,
   };
 }

@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { findMember, listMembers, type MemberRow } from "../../../accounts/member-service.ts";
 import { may } from "../../../accounts/roles.ts";
 import { listKeys } from "../../../accounts/token-service.ts";
-import { type PaymentDeps, voidSignatures } from "../../../approvals/payment.ts";
+import { type PaymentDeps, voidSignatures } from "../../../approvals/advance-service.ts";
 import type { MemberRole } from "../../../database/schema.ts";
 import type { App } from "../../../http/app.ts";
 import { notFound, Problem } from "../../../lib/problems.ts";
@@ -123,7 +123,7 @@ function inviteRoute(app: App, deps: MemberPageDeps): void {
       setCookie(reply, invited.cookie);
       const secret = invited.value;
       if (secret === PENDING) return reply.redirect(`${MEMBERS}?said=second`, 303);
-      // Where mail goes out, only its reader gets the link: so whoever accepts has that mailbox.
+      // If the service sends mail, only the mail contains the link, so the person who accepts has that mailbox.
       if (deps.config.smtpUrl !== undefined || deps.config.demo)
         return reply.redirect(`${MEMBERS}?said=invited`, 303);
       const page = invitedPage(draft, `${deps.config.publicUrl}/invite?token=${secret}`);

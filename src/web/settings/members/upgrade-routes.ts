@@ -51,7 +51,7 @@ export async function viewUpgrades(
   }));
 }
 
-/** An owner consents to a role that the operator asks for, or refuses; any member objects to one that waits for nobody. */
+/** An owner accepts or refuses a role that the operator requested; any member objects to one that needs no owner. */
 export function upgradeRoutes(app: App, deps: SessionDeps): void {
   const gate = openSessionGate(deps, {
     purpose: (request: FastifyRequest) => purposeOf((request.params as { upgradeId: string }).upgradeId),

@@ -22,7 +22,7 @@ import { askForPresence, proveByPasskey } from "../../../passkeys/sign-in-servic
 import { mustSign } from "../../../passkeys/signed-act-service.ts";
 import { formToken } from "../../../sign-in/form-token.ts";
 import { type Human, openSessionGate } from "../../../sign-in/gate.ts";
-import { safeReturnTo } from "../../../sign-in/return-to.ts";
+import { safeReturnTo } from "../../../sign-in/return-rules.ts";
 import type { Fault } from "../../kit/forms.ts";
 import { absentFault, presenceByPasskey, proveNow } from "../../kit/presence.ts";
 import { callerOf, show, tokenField } from "../../kit/site.ts";

@@ -7,7 +7,7 @@ import { type Fault, faultSummary, field, hiddenField, notice } from "../../kit/
 import type { Page } from "../../kit/layout.ts";
 import { type Prover, presenceField, presenceScript } from "../../kit/presence.ts";
 import { mentioned, named, standsBehind, time } from "../../kit/wording.ts";
-import { type DeliveryPage, deliveryList } from "./webhook-deliveries.ts";
+import { type DeliveryPage, deliveryList } from "./deliveries-section.ts";
 import { WEBHOOKS, webhookPath } from "./webhook-paths.ts";
 
 /** What each type of event tells, for the person who chooses. */
@@ -147,7 +147,7 @@ export type WebhookView = DeliveryPage & {
   webhook: MemberWebhook;
   /** Who stands behind the API key that added it; null: a member did. */
   asker: Asker | null;
-  /** The account's name, for somebody who is in several. */
+  /** The account's name, for people in several accounts. */
   accountName: string | undefined;
   now: Date;
   said?: string | undefined;
@@ -240,7 +240,7 @@ export function secretPage({ webhook, secret }: { webhook: Webhook; secret: stri
   };
 }
 
-/** What somebody has made who is to go, and whether it goes too: `delete_webhooks` in their form. */
+/** The webhooks of a member who is being removed, and whether to delete them too: `delete_webhooks` in the form. */
 export function madeWebhooks(
   webhooks: readonly Webhook[],
   { ticked, says }: { ticked: boolean; says: string },

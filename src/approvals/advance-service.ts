@@ -6,13 +6,13 @@ import { Problem } from "../lib/problems.ts";
 import { SECOND } from "../lib/time.ts";
 import { countPaymentStep } from "../metrics/metrics.ts";
 import { type Actor, holdActor } from "../sign-in/service.ts";
-import { bookCharge } from "./book-charge.ts";
-import { bookPayout } from "./book-payout.ts";
-import { bookRefund, bookRefusedRefund } from "./book-refund.ts";
-import { bookRefusal } from "./book-refusal.ts";
 import { LeaseLost, tellInDoubt } from "./booking.ts";
-import { cancelCharge, driveCharge, stopCharge } from "./charge.ts";
-import { cancelOutgoing, driveOutgoing } from "./sending.ts";
+import { bookCharge } from "./charge-booking.ts";
+import { cancelCharge, driveCharge, stopCharge } from "./charge-service.ts";
+import { cancelOutgoing, driveOutgoing } from "./outgoing-service.ts";
+import { bookPayout } from "./payout-booking.ts";
+import { bookRefund, bookRefusedRefund } from "./refund-booking.ts";
+import { bookRefusal } from "./refusal-booking.ts";
 import {
   type Attempt,
   InDoubt,
@@ -24,18 +24,20 @@ import {
   type PaymentDeps,
   pass,
   wait,
-} from "./steps.ts";
+} from "./step-service.ts";
 import { hasSignerLeft, listExecutingOf } from "./store.ts";
-import { findHalt, SubmissionHeld } from "./submission.ts";
+import { findHalt, SubmissionHeld } from "./submission-service.ts";
 
-export { isOpen, type PaymentDeps, shortenWaits } from "./steps.ts";
+export { isOpen, type PaymentDeps, shortenWaits } from "./step-service.ts";
 
-/** How often, and how many times, somebody who waits for the outcome looks whether another has found it out. */
+/**
+ * How often, in milliseconds, and how many times a waiting request checks whether another process has the outcome.
+ */
 const LOOK = { every: 250, times: 12 };
-/** How long a request goes on with the attempts of an approval, and with how many at once; the sweep does the rest. */
+/** How long a request advances the attempts of an approval, and how many at a time. The sweep does the rest. */
 const REQUEST = { within: 10 * SECOND, atOnce: 5 };
 
-/** How an attempt is booked, by what it moves. */
+/** The bookings of each kind of attempt. */
 const BOOKINGS = {
   charge: { success: bookCharge, refusal: bookRefusal },
   payout: { success: bookPayout, refusal: bookRefusal },
@@ -43,17 +45,17 @@ const BOOKINGS = {
 } as const;
 
 /**
- * Advances an attempt as far as it goes: the one function for the web request, the sweep and the processor's
- * webhook, whatever it moves (docs/design.md, Paying). Does nothing while somebody else holds its lease, or when it is decided.
- * @throws what the processor or the database threw; the attempt is then looked after again by the sweep
+ * Advances an attempt of any kind as far as it goes. The web request, the sweep and the processor's webhook all call
+ * it (docs/design.md, Paying). Does nothing if another process holds the lease, or if the attempt is decided.
+ * @throws what the processor or the database threw; the sweep then reads the attempt again
  */
 export async function advancePayment(deps: PaymentDeps, key: payments.PaymentKey): Promise<void> {
   await advanceIfFree(deps, key);
 }
 
 /**
- * Advances an attempt for a person who waits for its outcome: should somebody else be at it just now, for a
- * few seconds that is waited for.
+ * Advances an attempt for a person who waits for the outcome. If another process holds the lease, waits up to 3
+ * seconds for it.
  * @throws as `advancePayment`
  */
 export async function advanceAndWait(deps: PaymentDeps, key: payments.PaymentKey): Promise<void> {
@@ -85,8 +87,8 @@ export async function driveNewPayment(
 }
 
 /**
- * Advances the open attempts of an approval, for 10 seconds: there may be hundreds, and what is left is due to the sweep.
- * @throws what the first of them threw that failed, once all have had their turn
+ * Advances the open attempts of an approval for up to 10 seconds. There may be hundreds; the sweep advances the rest.
+ * @throws the first error, after all attempts have been tried
  */
 export async function advanceAll(deps: PaymentDeps, accountId: string, approvalId: string): Promise<void> {
   const end = Date.now() + REQUEST.within;
@@ -101,10 +103,10 @@ export async function advanceAll(deps: PaymentDeps, accountId: string, approvalI
 }
 
 /**
- * Gives an attempt up that waits for the human, or that was never submitted; goes by what the processor says
- * then: if the money has moved meanwhile, it is booked.
- * @param actor the person who gives it up; absent: the service does
- * @throws Problem payment_in_progress while somebody else looks at the attempt; as `holdActor`
+ * Cancels an attempt that waits for the person, or was never submitted. If the processor says that the money has
+ * moved meanwhile, books it.
+ * @param actor the person who cancels; absent: the service
+ * @throws Problem payment_in_progress while another process holds the lease; as `holdActor`
  */
 export async function cancelPayment(
   deps: PaymentDeps,
@@ -130,9 +132,9 @@ export async function cancelPayment(
 }
 
 /**
- * Gives up what a person has confirmed and what is not paid yet, as they may decide no more. What moves at this very
- * moment is booked; what cannot be given up now is by the sweep.
- * @param userId null: somebody who never signed in
+ * Cancels the unpaid attempts that a person has confirmed, because they may no longer decide. Books what has moved
+ * meanwhile; the sweep handles what cannot be cancelled now.
+ * @param userId null: the person never signed in
  */
 export async function voidSignatures(
   deps: PaymentDeps,
@@ -165,7 +167,7 @@ function cancel(deps: PaymentDeps, attempt: Attempt): Promise<Outcome> {
     : cancelOutgoing(deps, attempt);
 }
 
-/** Settles what `work` finds out; what it throws leaves the attempt in doubt, to be read again soon. */
+/** Books the outcome that `work` returns. If it throws, the attempt is in doubt and is read again soon. */
 async function guarded(deps: PaymentDeps, attempt: Attempt, work: () => Promise<Outcome>): Promise<void> {
   try {
     await settle(deps, attempt, await work());
@@ -217,7 +219,7 @@ async function writeOutcome(deps: PaymentDeps, attempt: Attempt, outcome: Outcom
 
 /**
  * Releases the lease on an attempt whose outcome is unknown; one that was never submitted stays `created`.
- * @returns whether it is in doubt: `false` when somebody who took the lapsed lease over has decided it
+ * @returns whether it is in doubt; `false` if another process took over the expired lease and decided it
  */
 async function noteDoubt(deps: PaymentDeps, attempt: Attempt): Promise<boolean> {
   const row = await payments.findPayment(deps.db, attempt.payment).catch(() => undefined);

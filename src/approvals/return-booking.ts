@@ -11,10 +11,10 @@ import { type AnyEvent, heldFor, milestoneEvent, PROCESSOR, toExpiredEvent } fro
 import * as store from "./store.ts";
 
 /**
- * Books that something which was sent has come back whole, after it had succeeded: once, however often it is told.
- * A payout's money is held for its milestone again, so that it can be released or refunded; where it cannot, and of a refund,
- * it goes to the account's credits.
- * @returns whether it was booked just now
+ * Books, once, that a payout or refund which had succeeded was returned in full. A payout's money is held for its
+ * milestone again, so that it can be released or refunded. Where that is impossible, and for a refund, it goes to the
+ * account's credits.
+ * @returns whether it was booked now
  * @throws what the database threw
  */
 export function bookReturn(db: Db, payment: payments.PaymentRow, record: SentRecord): Promise<boolean> {
@@ -39,7 +39,7 @@ export function bookReturn(db: Db, payment: payments.PaymentRow, record: SentRec
   });
 }
 
-/** A payout's money that a card brought, under a contract that goes on, is held again: as if it had never gone out. */
+/** Holds a returned payout again, as if it had not been sent, if a card had funded it and the contract goes on. */
 async function takeBack(
   trx: Trx,
   payment: payments.PaymentRow,
@@ -55,7 +55,7 @@ async function takeBack(
   ];
   await payments.insertMovement(trx, { accountId, id: newId(), paymentId, currency, lines }, now);
   const held = milestoneEvent(milestone, "ACTIVE_FUNDED");
-  // Nobody could release or refund it: neither a contract that has ended nor a hold that is closed opens again.
+  // It could be neither released nor refunded: an ended contract and a closed hold never open again.
   if (sourcePaymentId === null || milestone.contractStatus === "ended") {
     await refundMilestone(trx, accountId, milestoneId, now);
     await refundToCredits(trx, { ...milestone, ...payment }, heldFor(milestoneId), now);

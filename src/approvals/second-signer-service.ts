@@ -7,12 +7,12 @@ import type { HumanApprovalRow } from "./human-store.ts";
 import { actWords } from "./mails.ts";
 import * as store from "./second-signer-store.ts";
 
-/** How many people must sign for an approval now, and whose signature is there already (docs/contract.md §1, Two people). */
+/** How many people must sign an approval, and the signature that exists (docs/contract.md §1, Two people). */
 export type Signing = { required: 1 | 2; first: store.FirstSignature | undefined };
 
 /**
- * Reads how many people must sign the statement. To decide by the answer, hold the account: two payments at once could
- * each stay below the limit otherwise.
+ * Reads how many people must sign the statement. Lock the account if you decide by the answer: two concurrent
+ * payments could each stay below the limit.
  * @param statement the confirmation as it would be signed now; its nonce does not matter
  */
 export async function readSigning(db: Db, row: HumanApprovalRow, statement: Statement): Promise<Signing> {
@@ -23,7 +23,7 @@ export async function readSigning(db: Db, row: HumanApprovalRow, statement: Stat
   return { required: 2, first: await store.findFirstSignature(db, accountId, id, statement) };
 }
 
-/** Mails the others who may decide that one person has signed and that a second one must. */
+/** Mails the other members who may decide: one person has signed and a second must. */
 export async function mailOtherDeciders(
   trx: Trx,
   { appName, publicUrl }: { appName: string; publicUrl: string },

@@ -5,25 +5,25 @@ import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { LeaseLost } from "./booking.ts";
 import { isDisputed } from "./escrow-store.ts";
-import { type Attempt, leaseEnd, type PaymentDeps, pass } from "./steps.ts";
+import { type Attempt, leaseEnd, type PaymentDeps, pass } from "./step-service.ts";
 
 /** Why an attempt may not be submitted (docs/contract.md §8). Paused: it waits. Frozen: it is cancelled. */
 export type Halt = "paused" | "frozen";
 
-/** The attempt stays as it was written, and is looked at again later: payments are paused, or the balance is too low. */
+/** The attempt is unchanged and is tried again later: payments are paused, or the balance is too low. */
 export class SubmissionHeld extends Error {
   override name = "SubmissionHeld";
 }
 
-/** Whether anything keeps the account's attempts from being submitted, as far as can be seen without holding it. */
+/** What forbids submitting the account's attempts, read without a lock. */
 export async function findHalt(db: Db, accountId: string): Promise<Halt | undefined> {
   if (await isFrozen(db, accountId)) return "frozen";
   return (await payments.readPause(db)).paused ? "paused" : undefined;
 }
 
 /**
- * Writes `submitted`, in a transaction that holds the pause and the account: over any number of processes nothing is
- * submitted once either has been set.
+ * Records `submitted` in a transaction that locks the pause and the account: once either is set, no process submits
+ * anything.
  * @throws LeaseLost
  */
 export async function submitAttempt(
@@ -35,10 +35,7 @@ export async function submitAttempt(
   return writeSubmitted<Halt>(deps, { payment, leaseId }, prepare);
 }
 
-/**
- * The same for what moves held money out: nothing is submitted once a dispute about it is booked, either.
- * @throws LeaseLost
- */
+/** As `submitAttempt`, for held money: also refuses once a dispute about it is booked. @throws LeaseLost */
 export async function submitOutgoing(
   deps: PaymentDeps,
   attempt: Attempt,

@@ -1,5 +1,6 @@
+import { captureHold } from "../billing/credit-service.ts";
 import * as payments from "../billing/payment-service.ts";
-import { fundMilestone, holdMilestone } from "../contracts/service.ts";
+import { holdMilestone, payMilestone } from "../contracts/service.ts";
 import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
@@ -16,44 +17,35 @@ import {
 import * as store from "./store.ts";
 
 /**
- * Books a charge that has moved money: milestone, invoice, ledger, approval, events, receipt, all in one transaction. Money
- * that succeeded is always booked (docs/contract.md §1).
+ * Books a payout that succeeded: the milestone is paid and no money is held for it. One transaction.
  * @throws LeaseLost
  */
-export async function bookCharge(db: Db, payment: payments.PaymentRow, leaseId: string): Promise<void> {
-  const { accountId, approvalId, milestoneId, amountCents, currency } = payment;
+export async function bookPayout(db: Db, payment: payments.PaymentRow, leaseId: string): Promise<void> {
+  const { accountId, approvalId, milestoneId, amountCents, currency, sentId } = payment;
+  if (sentId === null) throw new TypeError("what has gone out has an id");
   await inTransaction(db, async (trx) => {
     const now = await payments.readClockAfter(trx, payment);
     const milestone = await holdMilestone(trx, accountId, milestoneId);
     const invoiceId = await payments.readOpenInvoice(trx, accountId, approvalId);
-    await fundMilestone(trx, accountId, milestone, invoiceId, now);
-    // More is held under the contract now than the page of a pending contract end showed.
-    const ended = await store.endPending(trx, accountId, { endOf: milestone.contractId }, changed(now));
-    await store.confirmExecuted(
-      trx,
-      accountId,
-      approvalId,
-      { invoiceId, paymentIntentId: payment.intentId },
-      now,
-    );
-    await decidePayment(trx, payment, leaseId, { to: "succeeded" }, now);
+    await payMilestone(trx, accountId, milestone, now);
+    const changed = { reason: "terms_changed", now };
+    const ended = await store.endPending(trx, accountId, { endOf: milestone.contractId }, changed);
+    await store.confirmExecuted(trx, accountId, approvalId, { invoiceId, payoutTransactionId: sentId }, now);
+    await decidePayment(trx, payment, leaseId, { to: "succeeded", sentId }, now);
+    if (payment.sourcePaymentId === null) await captureHold(trx, payment, now);
     await payments.closeInvoice(trx, accountId, approvalId, "paid");
     const lines = [
-      { account: PROCESSOR, amountCents },
-      { account: heldFor(milestoneId), amountCents: -amountCents },
+      { account: heldFor(milestoneId), amountCents },
+      { account: PROCESSOR, amountCents: -amountCents },
     ];
     const movement = { accountId, id: newId(), paymentId: payment.id, currency, lines };
     await payments.insertMovement(trx, movement, now);
     const events = [
       approvalEvent({ id: approvalId, jobId: milestone.jobId }, "confirmed"),
-      milestoneEvent(milestone, "ACTIVE_FUNDED"),
+      milestoneEvent(milestone, "PAID"),
       ...ended.map(toExpiredEvent),
     ];
     await appendEvents(trx, accountId, events, now);
     await linkDecision(trx, accountId, approvalId, now);
   });
-}
-
-function changed(now: Date) {
-  return { reason: "terms_changed", now };
 }

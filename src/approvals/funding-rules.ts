@@ -1,18 +1,18 @@
 import { notFound, Problem, paymentsPaused } from "../lib/problems.ts";
 import type { FundingRow } from "./funding-store.ts";
 
-/** What a fund request comes to: the approval that waits, one that has lapsed, or a new one to make. */
+/** The result of a fund request: the pending approval, an expired one to flip, or a new one to create. */
 export type FundingStep =
   | { kind: "pending"; approvalId: string }
-  | { kind: "lapsed"; approvalId: string }
+  | { kind: "expired"; approvalId: string }
   | { kind: "create" };
 
 /**
- * The rules of `POST /milestones/{id}/fund` (docs/contract.md §1), in their order: first what no one can mend,
- * last what a human can. They hold for every request, also while an approval is pending.
- * @param asked the id as it stood in the address
- * @throws Problem not_found, contract_ended, milestone_cancelled, milestone_not_fundable,
- * payment_method_required; payments_paused for what would be accepted otherwise
+ * The rules of `POST /milestones/{id}/fund` (docs/contract.md §1) in their order: first what cannot be changed, last
+ * what a person can. They apply to every request, also while an approval is pending.
+ * @param asked the id as in the path
+ * @throws Problem not_found, contract_ended, milestone_cancelled, milestone_not_fundable, payment_method_required;
+ * payments_paused if it would be accepted otherwise
  */
 export function decideFunding(row: FundingRow, asked: string, publicUrl: string): FundingStep {
   if (row.milestoneId === null) throw notFound("milestones", "milestoneId", asked);
@@ -24,8 +24,8 @@ export function decideFunding(row: FundingRow, asked: string, publicUrl: string)
   if (row.paymentsPaused) throw paymentsPaused();
   const { approvalId } = row;
   if (approvalId !== null) {
-    const lapsed = !row.approvalExecuting && row.approvalExpiresAt <= row.now;
-    return { kind: lapsed ? "lapsed" : "pending", approvalId };
+    const expired = !row.approvalExecuting && row.approvalExpiresAt <= row.now;
+    return { kind: expired ? "expired" : "pending", approvalId };
   }
   return { kind: "create" };
 }

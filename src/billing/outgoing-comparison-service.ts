@@ -4,11 +4,11 @@ import { addSeconds } from "../lib/time.ts";
 import { findPaymentsByIds, listSent, type SentPayment } from "./compared-store.ts";
 import type { Outgoing, Processor, SentRecord } from "./processor.ts";
 
-/** What is younger may be under way. */
+/** Younger ones may be under way. */
 const SETTLED_SECONDS = 15 * 60;
 const BATCH = 100;
 
-/** Something that the processor's record of a payout or a refund, and ours, do not agree on. */
+/** A difference between the processor's record of a payout or refund and ours. */
 export type SentDifference = {
   kind: "not booked" | "not at processor" | "amounts differ" | "reversal not booked";
   id: string;
@@ -27,7 +27,7 @@ type Comparing = {
   seen: Set<string>;
 };
 
-/** Compares what was paid out, and what was paid back, with the processor's record, both ways. */
+/** Compares payouts and refunds with the processor's record, both ways. */
 export async function* compareOutgoing(
   db: Db,
   processor: Processor,
@@ -43,7 +43,7 @@ export async function* compareOutgoing(
   }
 }
 
-/** From the processor's side: everything that it has of ours. */
+/** The processor's side: every record that is ours. */
 async function* compareListed(comparing: Comparing): AsyncIterable<SentDifference | "same"> {
   const { outgoing, since } = comparing;
   let batch: SentRecord[] = [];
@@ -67,7 +67,7 @@ async function* compareBatch(
   }
 }
 
-/** From our side: what is booked and the processor has not told of yet. */
+/** Our side: booked payouts and refunds that the processor has not listed. */
 async function* compareBooked(comparing: Comparing): AsyncIterable<SentDifference | "same"> {
   const { db, outgoing, kind, since, seen } = comparing;
   for (let after: SentPayment | undefined; ; ) {
@@ -108,7 +108,7 @@ async function compare(
   );
 }
 
-/** What is to be said of something sent and the attempt that it names; `undefined`: nothing. */
+/** Compares a record with its attempt; `undefined`: nothing to report. */
 function judge(
   { id, state, amountCents, currency, returnedCents }: SentRecord,
   payment: SentPayment | undefined,
@@ -118,7 +118,7 @@ function judge(
     if (payment.amountCents !== amountCents || payment.currency !== currency) return "amounts differ";
     return returnedCents > payment.returnedCents ? "reversal not booked" : undefined;
   }
-  // What came back before it was booked moved nothing.
+  // What was returned before it was booked moved nothing.
   if (state.status !== "succeeded" || returnedCents >= amountCents) return undefined;
   const open = payment !== undefined && payment.status !== "succeeded" && payment.status !== "refused";
   const underWay = open && payment.createdAt > addSeconds(now, -SETTLED_SECONDS);

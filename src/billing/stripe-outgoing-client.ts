@@ -1,12 +1,12 @@
 import type Stripe from "stripe";
 import { SECOND } from "../lib/time.ts";
-import { sendRefusalOf } from "./declines.ts";
+import { sendRefusalOf } from "./decline-rules.ts";
 import type { Outgoing, Payout, Refund, SendRequest, Sent, SentRecord, SentState } from "./processor.ts";
 import { accountOf, assertObject, idOf, isKeyTaken, isRejection, PAGE, PATIENT } from "./stripe-wire.ts";
 
 export type StripeBooks = { client: Stripe; databaseId: () => Promise<string> };
 
-/** All of a milestone's money: its charge, and what is paid out of it. */
+/** Groups a milestone's charge and its payouts. */
 export function transferGroup(accountId: string, milestoneId: string): string {
   return `milestone:${accountId}:${milestoneId}`;
 }
@@ -16,11 +16,11 @@ type Kind<T> = {
   create(body: SendRequest["body"], options: Stripe.RequestOptions): Promise<Stripe.Response<T>>;
   retrieve(id: string): Promise<T>;
   list(query: object): AsyncIterable<T>;
-  /** What of the processor's list may be of a milestone. */
+  /** The filter for Stripe's list that contains a milestone's records. */
   filterOf(of: { accountId: string; milestoneId: string; sourceIntentId: string | null }): object;
   stateOf(one: T): SentState;
   returnedOf(one: T): number;
-  /** The code of an error by which nothing was moved, and nothing would be however often it were asked. */
+  /** The code of an error by which nothing moved and nothing ever will; `undefined`: the outcome is unknown. */
   refusedBy(error: Stripe.errors.StripeInvalidRequestError): string | undefined;
 };
 
@@ -88,7 +88,7 @@ function outgoing<T extends Common & { object: string }>(
   };
 }
 
-/** The body of a payout; `source_intent` becomes the intent's charge when it is sent, which stays the same for ever. */
+/** The body of a payout. When it is sent, `source_intent` becomes the intent's charge, which never changes. */
 export function composePayout(payout: Payout): SendRequest["body"] {
   const { accountId, amountCents, currency, destination, sourceIntentId, metadata, databaseId } = payout;
   return {
@@ -112,7 +112,7 @@ export function composeRefund(refund: Refund): SendRequest["body"] {
   };
 }
 
-/** What says that the payee's account takes no transfer. */
+/** Codes by which the payee's account accepts no transfer. */
 const PAYEE_REFUSES: ReadonlySet<string> = new Set([
   "account_invalid",
   "account_closed",
@@ -125,7 +125,7 @@ export function stripePayouts(books: StripeBooks): Outgoing {
   return outgoing<Stripe.Transfer>(books, {
     object: "transfer",
     async create({ source_intent: intentId, ...params }, options) {
-      // Of a card's money before it has settled, and of no other: the balance need not hold it yet.
+      // Only for a card's money: it may be paid out before it has settled, so the balance need not hold it yet.
       const source = typeof intentId === "string" ? await chargeOf(client, intentId) : undefined;
       const transfer = { ...params, ...(source !== undefined && { source_transaction: source }) };
       return client.transfers.create(transfer as unknown as Stripe.TransferCreateParams, options);
@@ -133,7 +133,7 @@ export function stripePayouts(books: StripeBooks): Outgoing {
     retrieve: (id) => client.transfers.retrieve(id, {}, PATIENT),
     list: (query) => client.transfers.list(query, PATIENT),
     filterOf: ({ accountId, milestoneId }) => ({ transfer_group: transferGroup(accountId, milestoneId) }),
-    // A transfer is there at once, or not at all; whole or in part it may be reversed later.
+    // A transfer exists at once, or not at all. It may be reversed later, in full or in part.
     stateOf: ({ reversed }) => (reversed ? sendRefusalOf("transfer_reversed") : { status: "succeeded" }),
     returnedOf: ({ amount_reversed }) => amount_reversed,
     refusedBy: ({ code, param }) => {

@@ -1,20 +1,29 @@
-import { refusalOf } from "../billing/declines.ts";
+import { refusalOf } from "../billing/decline-rules.ts";
 import { endLostIntent, listLost, searchIntentsOf, searchLostIntents } from "../billing/lost-service.ts";
 import type * as payments from "../billing/payment-service.ts";
 import type { IntentRecord, IntentState } from "../billing/processor.ts";
 import { SECOND } from "../lib/time.ts";
-import { type Attempt, InDoubt, KEYS_A_TURN, keyOf, OPEN, type PaymentDeps, pass, step } from "./steps.ts";
-import { hasLapsed } from "./store.ts";
-import { type Halt, SubmissionHeld, submitAttempt } from "./submission.ts";
+import {
+  type Attempt,
+  InDoubt,
+  KEYS_A_TURN,
+  keyOf,
+  OPEN,
+  type PaymentDeps,
+  pass,
+  step,
+} from "./step-service.ts";
+import { hasExpired } from "./store.ts";
+import { type Halt, SubmissionHeld, submitAttempt } from "./submission-service.ts";
 
-/** How long a request lasts at most that looks for what was lost, in milliseconds: the sweep looks on without it. */
+/** How long a request may search for lost payments, in milliseconds. The sweep continues the search without it. */
 const SEARCH_WITHIN = 10 * SECOND;
 
 /**
- * Takes a charge as far as it goes. It never resends what it does not understand: it reads the intent, and goes on from
- * what that says.
- * @param halt what keeps anything from being submitted now
- * @throws what the processor threw: the outcome is not known
+ * Advances a charge as far as it goes. Never resends a call whose outcome is unknown: reads the intent and continues
+ * from its state.
+ * @param halt what forbids submitting now
+ * @throws what the processor threw: the outcome is unknown
  */
 export async function driveCharge(
   deps: PaymentDeps,
@@ -33,23 +42,23 @@ export async function driveCharge(
     return halt === undefined ? execute(deps, payment, intentId) : stopCharge(deps, payment, halt);
   const abandoned =
     state.status === "action_required" &&
-    (halt === "frozen" || (await hasLapsed(deps.db, payment.accountId, payment.approvalId)));
+    (halt === "frozen" || (await hasExpired(deps.db, payment.accountId, payment.approvalId)));
   return abandoned ? cancelCharge(deps, payment) : state;
 }
 
-/** Cancels a charge that has not moved anything. @returns where it stands then */
+/** Cancels a charge that has not moved money. @returns its state then */
 export async function cancelCharge(
   deps: PaymentDeps,
   { intentId }: payments.PaymentRow,
 ): Promise<IntentState> {
   if (intentId !== null) return pass(deps, "call-cancel", () => deps.processor.cancel(intentId));
-  // It was never prepared, or the answer was lost: an intent whose id is unknown cannot be confirmed.
+  // It was never prepared, or the answer was lost. An intent whose id is unknown cannot be confirmed.
   return refusalOf("canceled");
 }
 
 /**
- * What a halt makes of a charge that has not moved anything: cancelled where the account is frozen, else it waits, but not
- * beyond the time of its approval: no card is charged days after the confirmation.
+ * Handles a charge that may not be submitted now. Cancels it if the account is frozen or the approval has expired: no
+ * card is charged days after the confirmation. Otherwise it waits.
  */
 export async function stopCharge(
   deps: PaymentDeps,
@@ -57,14 +66,14 @@ export async function stopCharge(
   halt: Halt,
 ): Promise<IntentState> {
   const { accountId, approvalId } = payment;
-  if (halt === "frozen" || (await hasLapsed(deps.db, accountId, approvalId)))
+  if (halt === "frozen" || (await hasExpired(deps.db, accountId, approvalId)))
     return cancelCharge(deps, payment);
   throw new SubmissionHeld("payments are paused");
 }
 
 /**
- * Makes an intent, which moves nothing, and writes its id down before anything can. Otherwise: how the attempt stands without
- * one, refused as none can be made, or paid by one that was lost.
+ * Creates an intent, which moves no money, and stores its id.
+ * @returns the intent's id; or the attempt's state, if no intent can be created or a lost one has paid
  */
 async function prepare(deps: PaymentDeps, attempt: Attempt): Promise<string | IntentState> {
   const { payment } = attempt;
@@ -76,7 +85,7 @@ async function prepare(deps: PaymentDeps, attempt: Attempt): Promise<string | In
     if (prepared.status === "prepared") {
       const { intentId } = prepared;
       await step(deps, "write-intent", attempt, { from: ["created"], to: "created", intentId });
-      // What is booked at the end names it too.
+      // The booking reads the id from this row.
       payment.intentId = intentId;
       return intentId;
     }
@@ -91,10 +100,10 @@ async function prepare(deps: PaymentDeps, attempt: Attempt): Promise<string | In
 }
 
 /**
- * Looks for intents that name the milestone and that no payment here has: the database may have lost what was committed last.
- * One that has paid is this attempt's from now on; what could still pay is cancelled.
- * @returns how the attempt stands by it; `undefined`: nothing was lost
- * @throws InDoubt when a person must look
+ * Searches intents that name the milestone and that no payment here has: the database may have lost the last commits.
+ * Adopts one that has paid; cancels those that could still pay.
+ * @returns the attempt's state; `undefined`: nothing was lost
+ * @throws InDoubt if a person must look
  */
 async function adoptLost(deps: PaymentDeps, attempt: Attempt): Promise<IntentState | undefined> {
   const { payment } = attempt;
@@ -121,7 +130,7 @@ async function adoptLost(deps: PaymentDeps, attempt: Attempt): Promise<IntentSta
   return state;
 }
 
-/** From here on the money may move, so that is written down first. */
+/** Money may move from here on, so this is recorded first. */
 async function submit(deps: PaymentDeps, attempt: Attempt, intentId: string): Promise<IntentState> {
   const { payment } = attempt;
   const written = await submitAttempt(deps, attempt, { intentId });

@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from "vitest";
-import { sweepLapsedApprovals } from "../../src/approvals/jobs.ts";
+import { sweepExpiredApprovals } from "../../src/approvals/jobs.ts";
 import { readClock } from "../../src/database/clock.ts";
 import { cloneDatabase } from "../support/clones.ts";
 import { type Answer, call, fund } from "../support/fixtures.ts";
@@ -7,7 +7,7 @@ import { count } from "../support/long.ts";
 import { startProcess } from "../support/process.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
 import { findViolations } from "./invariants.ts";
-import { createWorld, insertLapsed, type World } from "./world.ts";
+import { createWorld, insertExpired, type World } from "./world.ts";
 
 // Seconds on an idle machine; others may share this one.
 vi.setConfig({ testTimeout: 120_000 });
@@ -44,7 +44,7 @@ describe("an approval whose 72 hours have passed", () => {
       startProcess("serve", url, { PUBLIC_URL }),
     ]);
     const world = await createWorld(db, { milestones: MILESTONES, perContract: 5 });
-    const lapsed = await insertLapsed(db, world);
+    const expired = await insertExpired(db, world);
     const ask = async (milestone: string, i: number): Promise<Answer> => {
       const process = processes[i];
       if (process === undefined) return fund(i === 2 ? app : two.app, world.token, milestone);
@@ -54,7 +54,7 @@ describe("an approval whose 72 hours have passed", () => {
       Promise.all(
         world.milestones.map(({ id }) => Promise.all([0, 1, 2, 3, 0, 1].map((turn) => ask(id, turn)))),
       ),
-      Promise.all([one.db, two.db, one.db, two.db].map(sweepLapsedApprovals)),
+      Promise.all([one.db, two.db, one.db, two.db].map(sweepExpiredApprovals)),
     ]);
 
     expect(swept.reduce((a, b) => a + b)).toBeLessThanOrEqual(MILESTONES);
@@ -63,7 +63,7 @@ describe("an approval whose 72 hours have passed", () => {
       const [old, successor, ...more] = stored.get(id) ?? [];
       expect(more).toEqual([]);
       expect(old).toMatchObject({
-        id: lapsed[i],
+        id: expired[i],
         status: "expired",
         resolved_at: old?.expires_at,
         result: null,
@@ -76,29 +76,29 @@ describe("an approval whose 72 hours have passed", () => {
     const events = await endEvents(world);
     expect(events).toHaveLength(MILESTONES);
     expect(events).toEqual(
-      expect.arrayContaining(lapsed.map((approvalId) => ({ approvalId, status: "expired" }))),
+      expect.arrayContaining(expired.map((approvalId) => ({ approvalId, status: "expired" }))),
     );
     expect(await findViolations(db, [world.accountId])).toEqual([]);
   });
 
   test("is flipped once by sweeps at once, each taking its share of the count", async () => {
     const world = await createWorld(db, { milestones: MILESTONES });
-    const lapsed = await insertLapsed(db, world);
+    const expired = await insertExpired(db, world);
     const swept = await Promise.all(
-      Array.from({ length: 8 }, (_, i) => sweepLapsedApprovals([one, two][i % 2]?.db ?? db)),
+      Array.from({ length: 8 }, (_, i) => sweepExpiredApprovals([one, two][i % 2]?.db ?? db)),
     );
 
     expect(swept.reduce((a, b) => a + b)).toBe(MILESTONES);
     const stored = await storedApprovals(world);
     expect(new Map(stored.map(({ id, status }) => [id, status]))).toEqual(
-      new Map(lapsed.map((id) => [id, "expired"])),
+      new Map(expired.map((id) => [id, "expired"])),
     );
     expect(await endEvents(world)).toHaveLength(MILESTONES);
   });
 
   test("reads expired at its expiry before any sweep, and a read leaves the row as it is", async () => {
     const world = await createWorld(db, { milestones: 1 });
-    const [id = ""] = await insertLapsed(db, world);
+    const [id = ""] = await insertExpired(db, world);
     const { body } = await call(app, "GET", `/approvals/${id}`, { token: world.token });
 
     expect(body.approval).toMatchObject({
@@ -110,9 +110,9 @@ describe("an approval whose 72 hours have passed", () => {
     expect(await endEvents(world)).toEqual([]);
   });
 
-  test("is ended as lapsed, without a reason, when its milestone is cancelled before any sweep", async () => {
+  test("is ended as expired, without a reason, when its milestone is cancelled before any sweep", async () => {
     const world = await createWorld(db, { milestones: 1 });
-    const [id = ""] = await insertLapsed(db, world);
+    const [id = ""] = await insertExpired(db, world);
     const read = () => call(app, "GET", `/approvals/${id}`, { token: world.token });
     const before = await read();
     const [milestone] = world.milestones;
@@ -126,7 +126,7 @@ describe("an approval whose 72 hours have passed", () => {
   });
 });
 
-test("a fund request never answers an approval that had lapsed when it was sent, by the database's clock", async () => {
+test("a fund request never answers an approval that had expired when it was sent, by the database's clock", async () => {
   const short = await Promise.all([1, 2].map(() => startService({ APPROVAL_TTL_SECONDS: "1" }, url)));
   const world = await createWorld(db, { milestones: 4 });
   const milestones = world.milestones.map(({ id }) => id);
@@ -149,7 +149,7 @@ test("a fund request never answers an approval that had lapsed when it was sent,
     }
   };
   const sweep = async (): Promise<void> => {
-    while (!lived()) await sweepLapsedApprovals(two.db);
+    while (!lived()) await sweepExpiredApprovals(two.db);
   };
   await Promise.all([
     ...milestones.flatMap((id) => short.map((service) => ask(id, service))),

@@ -1,5 +1,5 @@
 import type { HumanApproval } from "../../approvals/human-service.ts";
-import { payingSource } from "../../approvals/source.ts";
+import { payingSource } from "../../approvals/source-rules.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { brief } from "../../lib/names.ts";
 import { sumOf } from "../../lib/statement.ts";

@@ -4,16 +4,16 @@ import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { Problem } from "../lib/problems.ts";
 import { SECOND } from "../lib/time.ts";
-import { refusalOf } from "./declines.ts";
+import { refusalOf } from "./decline-rules.ts";
 import type { CardForm, IntentRecord, IntentState, Processor, Refusal, Reversal } from "./processor.ts";
-import { stripeCheckout } from "./stripe-checkout.ts";
+import { stripeCheckout } from "./stripe-checkout-client.ts";
 import {
   composePayout,
   composeRefund,
   stripePayouts,
   stripeRefunds,
   transferGroup,
-} from "./stripe-outgoing.ts";
+} from "./stripe-outgoing-client.ts";
 import * as store from "./stripe-store.ts";
 import {
   accountOf,
@@ -33,22 +33,22 @@ import {
 } from "./stripe-wire.ts";
 
 const API_VERSION = "2026-10-28.endive";
-/** Preparing and confirming, or reading and confirming, fit into the lease of an attempt (40 s). */
+/** Two calls fit into the lease of an attempt (40 s): prepare and confirm, or read and confirm. */
 const TIMEOUT = 8 * SECOND;
 const CONFIRM_TIMEOUT = 20 * SECOND;
 const SIGNATURE_AGE_SECONDS = 300;
 const RETRY_AFTER_SECONDS = 5;
 const KEYS_AT_MOST = 5;
 
-/** Where Stripe is, if it is not Stripe: the tests bring one of their own. */
+/** A fake Stripe's address, for tests. */
 export type StripeAddress = { host: string; port: number; protocol: "http" };
 
-/** Stripe, behind the processor's interface. Every call is made once: what became of it is read, not resent. */
+/** Stripe behind the processor's interface. Every call is made once: its outcome is read, not retried. */
 export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress): Processor {
   const client = new Stripe(keys.secretKey, {
     apiVersion: API_VERSION,
     timeout: TIMEOUT,
-    // A call that is lost is looked into by the attempt's next step.
+    // The attempt's next step reads the outcome of a lost call.
     maxNetworkRetries: 0,
     telemetry: false,
     appInfo: { name: "Countersign" },
@@ -56,7 +56,7 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
   });
   const databaseId = once(() => store.readDatabaseId(db));
 
-  /** The key makes one customer of two calls at once. Under one that holds a failure none can be made: then the next is used. */
+  /** The key makes concurrent calls create one customer. If it holds a failure, the next key is used. */
   async function createCustomer(metadata: Stripe.MetadataParam, key: string): Promise<Stripe.Customer> {
     for (let number = 0; ; number++) {
       try {
@@ -76,7 +76,10 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
     return store.keepCustomer(db, accountId, customer.id, await readClock(db));
   }
 
-  /** Runs what needs the account's customer, once more with a new one if Stripe no longer knows it. */
+  /**
+   * Runs a call that needs the account's customer. If Stripe no longer knows the customer, creates one and tries
+   * again.
+   */
   async function asCustomer<T>(accountId: string, work: (customer: string) => Promise<T>): Promise<T> {
     const customer = await customerOf(accountId);
     try {
@@ -93,7 +96,7 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
       return await client.paymentMethods.attach(paymentMethod, { customer });
     } catch (error) {
       if (!isRejection(error) || error.param === "customer") throw error;
-      // It may be attached already, and to this very customer.
+      // It may be attached already, to this customer.
       const method = await client.paymentMethods.retrieve(paymentMethod);
       assertObject(method, "payment_method");
       if (idOf(method.customer) === customer) return method;
@@ -109,7 +112,7 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
     try {
       return toIntentState(await client.paymentIntents.cancel(intentId));
     } catch (error) {
-      // It is past cancelling: where it stands says why.
+      // It can no longer be cancelled; its state says why.
       if (isRejection(error)) return read(intentId);
       throw error;
     }
@@ -164,9 +167,9 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
       currency,
       ...(customerId === null ? {} : { customer: customerId }),
       payment_method: cardId,
-      // No other kind: those may answer days later, and need forms that we do not have.
+      // Other kinds may answer days later and need forms that we do not have.
       allowed_payment_method_types: ["card"],
-      // What is paid out of this payment later is grouped with it.
+      // Payouts of this payment join its group.
       transfer_group: transferGroup(accountId, metadata.milestoneId),
       description: `Milestone ${metadata.milestoneId}`,
       metadata: { ...metadata, accountId, databaseId },
@@ -181,7 +184,7 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
           },
         );
         assertObject(intent, "payment_intent");
-        // A stored answer says how it stood when it was made.
+        // A stored answer contains the state of its creation.
         const over = wasStored(intent.lastResponse) && (await read(intent.id)).status === "refused";
         return over ? { status: "key_taken" } : { status: "prepared", intentId: intent.id };
       } catch (error) {
@@ -193,7 +196,7 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
 
     async execute(intentId, returnUrl) {
       try {
-        // With an address to come back to, and without their script, authentication is a redirect.
+        // With a return address and without Stripe's script, verification is a redirect.
         const params = { return_url: returnUrl };
         return toIntentState(
           await client.paymentIntents.confirm(intentId, params, { timeout: CONFIRM_TIMEOUT }),
@@ -201,7 +204,7 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
       } catch (error) {
         if (error instanceof Stripe.errors.StripeCardError) return read(intentId);
         if (!isRejection(error)) throw error;
-        // It stands elsewhere already, or can never be confirmed as it is: then it is cancelled, for good.
+        // Its state is another already, or it can never be confirmed: then it is cancelled for good.
         const state = await read(intentId);
         if (state.status !== "unconfirmed") return state;
         const cancelled = await cancel(intentId);
@@ -255,7 +258,7 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
           client.webhooks.constructEvent(body, signature ?? "", webhookSecret, SIGNATURE_AGE_SECONDS),
         );
       } catch {
-        // It was not signed, or is none of the events that we asked for.
+        // Not signed, or not an event that we handle.
         return undefined;
       }
     },
@@ -279,7 +282,7 @@ function createCardForm(
           client.setupIntents.create({
             customer,
             allowed_payment_method_types: ["card"],
-            // It is charged only while the person is there, who confirms each payment.
+            // It is charged only while the person confirms a payment.
             usage: "on_session",
             metadata,
           }),
@@ -311,7 +314,7 @@ function refusalFrom(error: Stripe.errors.StripeError): Refusal {
   return refusalOf(error.decline_code ?? error.code);
 }
 
-/** For lists, which one intent that stands where none of ours can must not cut off. */
+/** For lists: one intent in an unexpected state must not end the list. */
 function knownState(intent: Stripe.PaymentIntent): IntentState {
   try {
     return toIntentState(intent);
@@ -321,8 +324,8 @@ function knownState(intent: Stripe.PaymentIntent): IntentState {
 }
 
 /**
- * For calls that a person waits for, and can simply make again.
- * @throws Problem unavailable {retryAfterSeconds} when Stripe cannot be reached, fails, or answers what cannot be read
+ * For calls that a person waits for and can repeat.
+ * @throws Problem unavailable {retryAfterSeconds} if Stripe is unreachable, fails, or sends an unreadable answer
  */
 async function orUnavailable<T>(work: () => Promise<T>): Promise<T> {
   try {
@@ -340,7 +343,7 @@ async function orUnavailable<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Over JSON that is no object Stripe's client trips with a TypeError. */
+/** Stripe's client throws a TypeError for JSON that is not an object. */
 function isUnanswered(error: unknown): boolean {
   const { StripeError } = Stripe.errors;
   return [StripeError, UnreadableAnswer, TypeError].some((kind) => error instanceof kind);
@@ -356,7 +359,7 @@ async function* mapped<T>(
   }
 }
 
-/** Asks once it succeeds, and remembers the answer. */
+/** Calls `ask` until it succeeds once, and remembers the answer. */
 function once<T>(ask: () => Promise<T>): () => Promise<T> {
   let answer: Promise<T> | undefined;
   return () => {

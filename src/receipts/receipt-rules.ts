@@ -3,7 +3,7 @@ import { canonicalDigest, canonicalText } from "../lib/canonical.ts";
 import { formatAmount } from "../lib/money.ts";
 import { verifyAssertion } from "../passkeys/assertion.ts";
 import type { LinkedContent, Proof, Signed } from "./schemas.ts";
-import { signerFaults } from "./signers.ts";
+import { signerFaults } from "./signer-rules.ts";
 
 /** What the first link of a chain refers to. */
 export const NO_LINK = "0".repeat(64);

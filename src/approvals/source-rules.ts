@@ -4,8 +4,8 @@ import type { HumanApprovalRow } from "./human-store.ts";
 type Paying = Pick<HumanApprovalRow, "type" | "terms" | "card" | "billing" | "availableCents">;
 
 /**
- * What pays for a funding as the account is set up now (docs/contract.md §5): the credits where they cover the whole amount, else
- * the card, which must be on file either way. Null where money that is held moves: nothing is drawn on.
+ * What a funding is paid from in the account's current setup (docs/contract.md §5): the credits if they cover the
+ * whole amount, else the card. A card must be on file in both cases. Null if held money moves.
  */
 export function payingSource({ type, terms, card, billing, availableCents }: Paying): Source | null {
   if (type !== "milestone_fund" || card === null || !("amountCents" in terms)) return null;

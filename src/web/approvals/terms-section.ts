@@ -1,5 +1,5 @@
 import type { HumanApproval } from "../../approvals/human-service.ts";
-import { payingSource } from "../../approvals/source.ts";
+import { payingSource } from "../../approvals/source-rules.ts";
 import { Html, html } from "../../lib/html.ts";
 import { type Source, sumOf } from "../../lib/statement.ts";
 import { amount, named, quote, sourceName, standsBehind, time } from "../kit/wording.ts";

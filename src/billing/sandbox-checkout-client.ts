@@ -3,7 +3,7 @@ import type { Db } from "../database/connection.ts";
 import type { Checkout, CheckoutRecord, CheckoutState } from "./processor.ts";
 import * as books from "./sandbox-checkout-store.ts";
 
-/** The page on which a top-up is paid with test cards, in the sandbox's own books. */
+/** The sandbox's page on which a top-up is paid with test cards. */
 export function sandboxCheckout(db: Db, publicUrl: string, newBookId: (prefix: string) => string): Checkout {
   const toRecord = (row: books.SessionRow): CheckoutRecord => ({
     id: row.id,

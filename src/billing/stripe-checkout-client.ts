@@ -18,7 +18,7 @@ type Deps = {
   asCustomer: <T>(accountId: string, work: (customer: string) => Promise<T>) => Promise<T>;
 };
 
-/** A top-up's page as a Checkout Session of Stripe's. */
+/** A top-up's page as a Stripe Checkout Session. */
 export function stripeCheckout({ client, databaseId, asCustomer }: Deps): Checkout {
   const { sessions } = client.checkout;
 
@@ -45,7 +45,7 @@ export function stripeCheckout({ client, databaseId, asCustomer }: Deps): Checko
             idempotencyKey: `${request.key}:${ownId}`,
           }),
         );
-        // A stored answer says how it stood when it was made.
+        // A stored answer contains the state of its creation.
         const record = wasStored(session.lastResponse) ? await read(session.id) : await ours(session);
         return record === undefined ? { status: "key_taken" } : { status: "opened", record };
       } catch (error) {
@@ -60,7 +60,7 @@ export function stripeCheckout({ client, databaseId, asCustomer }: Deps): Checko
       try {
         return await ours(await sessions.expire(sessionId));
       } catch (error) {
-        // It is past that: where it stands says why.
+        // It is no longer open; its state says why.
         if (isRejection(error)) return read(sessionId);
         throw error;
       }
@@ -86,7 +86,7 @@ function compose(
     mode: "payment",
     customer,
     client_reference_id: topUpId,
-    // Other kinds may answer days later. The card is not kept: only a signed statement charges one on file.
+    // Other kinds may answer days later. The card is not stored: only a signed statement charges a stored card.
     allowed_payment_method_types: ["card"],
     line_items: [
       {
@@ -113,7 +113,7 @@ function toRecord(session: Stripe.Checkout.Session): CheckoutRecord {
   };
 }
 
-/** @throws Error for what a page of ours never is: its outcome is then not known */
+/** @throws Error for states that our pages never have: the outcome is unknown */
 function toState(session: Stripe.Checkout.Session): CheckoutState {
   switch (session.status) {
     case "open":

@@ -5,20 +5,20 @@ import { holdMilestone } from "../contracts/service.ts";
 import type { Trx } from "../database/connection.ts";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
-import { bookCredits } from "./book-credits.ts";
-import { settleEnd, writeRefund } from "./book-refund.ts";
 import type { AnyEvent } from "./booking.ts";
+import { bookCredits } from "./credit-booking.ts";
 import * as store from "./human-store.ts";
+import { settleEnd, writeRefund } from "./refund-booking.ts";
 import { insertCreditSignatures, insertPaymentSignatures } from "./second-signer-store.ts";
-import { payingSource } from "./source.ts";
-import { newLease } from "./steps.ts";
+import { payingSource } from "./source-rules.ts";
+import { newLease } from "./step-service.ts";
 
-/** The signatures that an action is carried out for. */
+/** The signatures that the action is executed for. */
 export type Signatures = readonly { userId: string; digest: Buffer }[];
 
 /**
- * An attempt to drive at once under its lease, or all of the approval's, which have no lease yet; `done`: credits have paid,
- * so no processor is called.
+ * An attempt to drive at once under its lease; `many`: the approval's attempts, which have no lease yet; `done`:
+ * credits have paid, no processor is called.
  */
 export type Begun = { paymentId: string; leaseId: string } | "many" | "done";
 
@@ -26,8 +26,8 @@ type Row<T extends store.HumanApprovalRow["type"]> = Extract<store.HumanApproval
 type Beginning = { trx: Trx; processor: Processor; signatures: Signatures; now: Date };
 
 /**
- * Takes what the approval is about and writes the attempts that carry it out, for these signatures, in the transaction that
- * holds the approval. Call it last: it holds the account's head.
+ * Locks the approval's milestones for this action and writes the attempts that execute it, in the transaction that
+ * holds the approval. Call it last: it locks the account's head.
  * @throws Problem statement_stale, payment_in_progress, payment_disputed {status}, already_decided
  */
 export async function beginAction(
@@ -78,7 +78,7 @@ async function beginCharge(beginning: Beginning, row: Row<"milestone_fund">): Pr
   return { paymentId, leaseId: lease.id };
 }
 
-/** One local transaction, which asks no processor. */
+/** One local transaction; the processor is not called. */
 async function fundByCredits(
   { trx, signatures, now }: Beginning,
   row: Row<"milestone_fund">,
@@ -118,7 +118,7 @@ async function beginPayout(beginning: Beginning, row: Row<"milestone_approve">):
   return { paymentId, leaseId: lease.id };
 }
 
-/** One attempt for each refund to a card, without a lease yet; credits come back at once. */
+/** One attempt for each refund to a card, without a lease yet. Credits are refunded at once. */
 async function beginRefunds(beginning: Beginning, row: Row<"contract_end">): Promise<Begun> {
   const { trx, processor, signatures, now } = beginning;
   const { accountId, id: approvalId, contractId, jobId, terms } = row;

@@ -7,23 +7,23 @@ import type { TopUpKey } from "../billing/top-up-service.ts";
 import { readClock } from "../database/clock.ts";
 import { isUuid } from "../lib/ids.ts";
 import { addSeconds, DAY_SECONDS, HOUR_SECONDS } from "../lib/time.ts";
-import { advancePayment, isOpen, type PaymentDeps } from "./payment.ts";
-import { bookReturn } from "./returns.ts";
-import { bookReversals } from "./reversals.ts";
+import { advancePayment, isOpen, type PaymentDeps } from "./advance-service.ts";
+import { bookReturn } from "./return-booking.ts";
+import { bookReversals } from "./reversal-booking.ts";
 
 export type ProcessorEventDeps = PaymentDeps & { logger: Logger };
 
-/** Until then whoever received an event is at it. */
+/** For so long the process that received an event handles it; then the sweep takes over. */
 const OWN_SECONDS = 60;
 const RETRY_SECONDS = { first: 5, atMost: HOUR_SECONDS };
-/** The processor sends an event again for days at most, and people by hand for a month. */
+/** The processor repeats an event for days, and people can resend it for a month. */
 const KEPT_SECONDS = 35 * DAY_SECONDS;
 const BATCH = 20;
 const PAID = "payment_intent.succeeded";
 
 /**
- * Takes a event of the processor's: records it, then does what it leads to. Told again, it does nothing. What
- * fails once it is recorded is tried again by the sweep, so the processor need not send it again.
+ * Receives an event of the processor: records it, then handles it. A repeated event does nothing. If handling fails
+ * after it was recorded, the sweep tries again, so the processor need not resend it.
  * @throws what the database threw: then nothing is recorded
  */
 export async function receiveProcessorEvent(deps: ProcessorEventDeps, event: ProcessorEvent): Promise<void> {
@@ -32,12 +32,12 @@ export async function receiveProcessorEvent(deps: ProcessorEventDeps, event: Pro
   if (await payments.insertProcessorEvent(deps.db, event, { now, dueAt })) await handle(deps, event);
 }
 
-/** Shortens what a step back of the database's clock has made wait too long. Several processes may run it at once. */
+/** Shortens waits that a clock set back has made too long. Several processes may run it at once. */
 export function shortenEventWaits({ db }: ProcessorEventDeps): Promise<void> {
   return payments.shortenEventWaits(db, RETRY_SECONDS.atMost);
 }
 
-/** Goes on with events that could not be handled when they came. Several processes may run it at once. */
+/** Handles recorded events whose handling failed. Several processes may run it at once. */
 export async function sweepProcessorEvents(deps: ProcessorEventDeps): Promise<void> {
   const now = await readClock(deps.db);
   for (const event of await payments.listDueEvents(deps.db, now, BATCH)) {
@@ -47,7 +47,7 @@ export async function sweepProcessorEvents(deps: ProcessorEventDeps): Promise<vo
   }
 }
 
-/** Forgets events that were handled so long ago that none comes again. */
+/** Deletes events that were handled so long ago that they are not sent again. */
 export async function forgetProcessorEvents({ db }: PaymentDeps): Promise<void> {
   await payments.deleteHandledEvents(db, addSeconds(await readClock(db), -KEPT_SECONDS));
 }
@@ -62,7 +62,7 @@ async function handle(deps: ProcessorEventDeps, event: ProcessorEvent): Promise<
   }
 }
 
-/** Does what an event leads to, by what its subject says now. `false`: it is too early. */
+/** Handles an event by the current state of its subject. `false`: it is too early. */
 async function attend(deps: ProcessorEventDeps, event: ProcessorEvent): Promise<boolean> {
   if (event.setupId !== null) await keepSetUpCard(deps, event.setupId);
   if (event.sessionId !== null) await attendTopUp(deps, await findTopUpOf(deps, event.sessionId));
@@ -79,7 +79,7 @@ async function attend(deps: ProcessorEventDeps, event: ProcessorEvent): Promise<
   return true;
 }
 
-/** Goes on with the payout or refund that an event tells of; one that had succeeded may have come back. */
+/** Advances the payout or refund of an event, or books its return. */
 async function attendSent(
   deps: ProcessorEventDeps,
   { kind, id }: NonNullable<ProcessorEvent["sent"]>,
@@ -101,8 +101,8 @@ async function attendSent(
 }
 
 /**
- * The payment that an intent belongs to. Refunds and disputes do not say whose they are, so the processor is
- * asked; and about a success that nobody knows of, lest it be missed.
+ * The payment of an intent. Refunds and disputes do not name the account, so the processor is asked; also about a
+ * success that no payment here has.
  */
 async function findSubject(
   deps: ProcessorEventDeps,

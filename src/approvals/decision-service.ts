@@ -20,18 +20,18 @@ import {
 } from "../passkeys/presence-service.ts";
 import { linkDecision } from "../receipts/service.ts";
 import { type Actor, holdActor, type NewToken, renewSession } from "../sign-in/service.ts";
-import { type Begun, beginAction } from "./attempt.ts";
+import { advanceAll, driveNewPayment, type PaymentDeps } from "./advance-service.ts";
+import { type Begun, beginAction } from "./attempt-service.ts";
 import { approvalEvent } from "./booking.ts";
 import { atBoundary } from "./boundaries.ts";
 import { putChallenge, takeChallenge } from "./challenge-store.ts";
 import * as store from "./human-store.ts";
-import { advanceAll, driveNewPayment, type PaymentDeps } from "./payment.ts";
-import { mailOtherDeciders, readSigning } from "./second-signer.ts";
-import { payingSource } from "./source.ts";
+import { mailOtherDeciders, readSigning } from "./second-signer-service.ts";
+import { payingSource } from "./source-rules.ts";
 
 /**
- * The human who decides, by what name and from where, what proves that they are there, and whom to tell of the session's
- * new token once the decision is recorded: a passkey's proof renews the session.
+ * The person who decides, their name, where they act from, and what proves their presence. `onRenewed` receives the
+ * session's new token after a decision by passkey.
  */
 export type Decider = {
   actor: Actor;
@@ -41,14 +41,16 @@ export type Decider = {
   onRenewed?: (token: NewToken) => void;
 };
 
-/** A password that was typed for it, or a sign-in lately, and when; or what a passkey says to the statement's digest. */
+/**
+ * A password typed for this decision, or a recent sign-in, and when; or a passkey's answer to the statement's digest.
+ */
 export type Presence =
   | { kind: "password" | "session"; provedAt: Date }
   | { kind: "passkey"; checking: Checking; assertion: Assertion | undefined };
 
 type ApprovalKey = { accountId: string; approvalId: string };
 
-/** What the page showed: which decision, the nonce that it drew, and the digest that it was bound to. */
+/** What the page showed: the decision, its nonce and the digest of its statement. */
 export type Signed = { nonce: string; digest: Buffer };
 
 /** The statement that a decision would sign now. */
@@ -75,15 +77,15 @@ export function statementOf(
   }
 }
 
-/** Whether there is something to pay from, where something must pay. */
+/** Whether the approval has something to pay with, if it needs that. */
 export function canPay({ type, card }: store.HumanApprovalRow): boolean {
   return type !== "milestone_fund" || card !== null;
 }
 
 /**
- * Asks a person's passkey to sign what their page shows: the challenge is the statement's digest, and counts for
- * this session, once, within 5 minutes (docs/contract.md §7). Issued when they press the button, so that nothing is asked
- * of them for a page that could not be signed any more.
+ * Creates the challenge for a person's passkey: the digest of the statement on their page, valid once, in this
+ * session, for 5 minutes (docs/contract.md §7). Created when they press the button, so that an outdated page is
+ * rejected before the passkey is used.
  * @throws Problem not_found, not_permitted, statement_stale, already_decided, payment_in_progress, payments_paused,
  * account_frozen
  */
@@ -108,10 +110,10 @@ export async function issueChallenge(
 }
 
 /**
- * Confirms: writes the signature, takes the milestones and writes the attempts, all in one transaction; then
- * moves the money (docs/contract.md §1, docs/design.md Paying). Returns when the outcome is known, or known to be open. Where two
- * people must sign, the first signature is kept and nothing else happens; the same person's next one changes nothing.
- * @throws Problem not_found, not_permitted, presence_lapsed, passkey_required, passkey_refused, challenge_lapsed,
+ * Confirms: one transaction writes the signature, locks the milestones and writes the attempts; then the money moves
+ * (docs/contract.md §1, docs/design.md Paying). Returns once the outcome is known, or known to be open. If two people
+ * must sign, the first signature is stored and nothing else happens; a repeat by the same person changes nothing.
+ * @throws Problem not_found, not_permitted, presence_expired, passkey_required, passkey_refused, challenge_expired,
  * statement_stale, already_decided, payment_in_progress, payment_disputed, payments_paused, account_frozen
  */
 export async function confirmApproval(
@@ -142,10 +144,10 @@ async function writeConfirmation(
 ): Promise<Written> {
   const { actor, presence } = decider;
   const { userId } = actor;
-  // A passkey is asked now; what else proves them was found before the body of the request had come.
+  // A passkey's answer is checked in this transaction; the other proofs were checked before the body was read.
   const proves = presence.kind === "passkey" ? ({ changes: "token" } as const) : { fresh: true };
   if (await payments.holdPause(trx)) throw paymentsPaused();
-  // Alone: what the account pays is summed up and added to by one confirmation at a time.
+  // Exclusive, so that one confirmation at a time sums up what the account pays and adds to it.
   const account = { id: accountId, may: "decide", unfrozen: true, alone: true } as const;
   await holdActor(trx, actor, { ...proves, account }, await readClock(trx));
   const row = await lockOpen(trx, accountId, approvalId);
@@ -168,8 +170,8 @@ async function writeConfirmation(
 }
 
 /**
- * Declines: the approval ends, its event tells of it, and its receipt proves it.
- * @param note why, for the agent to read; at most 500 characters
+ * Declines: ends the approval, appends its event and links its receipt.
+ * @param note why, for the agent; at most 500 characters
  * @throws Problem not_found, not_permitted, statement_stale, already_decided, payment_in_progress
  */
 export async function declineApproval(
@@ -195,20 +197,20 @@ export async function declineApproval(
   });
 }
 
-/** The approval, held, if it can still be decided. Whoever calls holds who decides. */
+/** Locks an approval that can still be decided. The caller holds the actor. */
 async function lockOpen(trx: Trx, accountId: string, approvalId: string): Promise<store.HumanApprovalRow> {
   const row = await store.lockForDecision(trx, accountId, approvalId);
   if (row === undefined) throw notFound("approvals", "approvalId", approvalId);
   if (row.executing) throw new Problem("payment_in_progress", { approvalId });
-  // By the clock as it is with the approval held: whoever has seen it lapsed held it before.
+  // Read after the lock: a request that reported the approval as expired held the lock before.
   const held = await readClockNow(trx);
   if (row.status !== "pending" || row.expiresAt <= held) throw new Problem("already_decided");
   return row;
 }
 
 /**
- * Signs what the page showed, which the caller has compared with what would be done.
- * @param signersRequired how many people must sign for the decision to count
+ * Writes the signature. The caller has compared the statement with the one on the page.
+ * @param signersRequired how many people must sign
  */
 async function sign(
   trx: Trx,
@@ -257,7 +259,7 @@ function assertUnchanged(row: store.HumanApprovalRow, statement: Statement, { di
   if (!unchanged) throw new Problem("statement_stale");
 }
 
-/** What shows that the person is there, as the account demands it: for a confirmation, a passkey perhaps. */
+/** Checks the proof of presence that the account requires for this decision. */
 async function provePresence(
   trx: Trx,
   { accountId, id: approvalId, coSign }: store.HumanApprovalRow,
@@ -278,7 +280,7 @@ async function provePresence(
   const challenge = { accountId, approvalId, userId, sessionId, digest };
   if (!(await takeChallenge(trx, challenge, now))) {
     logRefusal(checking, "challenge_unknown_or_expired");
-    throw new Problem("challenge_lapsed");
+    throw new Problem("challenge_expired");
   }
   const answer = { assertion, challenge: digest };
   const proof = await provePasskey(trx, checking, userId, answer, now);

@@ -1,6 +1,5 @@
-import { captureHold } from "../billing/credit-service.ts";
 import * as payments from "../billing/payment-service.ts";
-import { holdMilestone, payMilestone } from "../contracts/service.ts";
+import { fundMilestone, holdMilestone } from "../contracts/service.ts";
 import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
@@ -17,35 +16,44 @@ import {
 import * as store from "./store.ts";
 
 /**
- * Books a payout that has gone out: the milestone is paid, and nothing is held for it any more. All in one transaction.
+ * Books a charge that succeeded: milestone, invoice, ledger, approval, events and receipt in one transaction. Money
+ * that has moved is always booked (docs/contract.md §1).
  * @throws LeaseLost
  */
-export async function bookPayout(db: Db, payment: payments.PaymentRow, leaseId: string): Promise<void> {
-  const { accountId, approvalId, milestoneId, amountCents, currency, sentId } = payment;
-  if (sentId === null) throw new TypeError("what has gone out has an id");
+export async function bookCharge(db: Db, payment: payments.PaymentRow, leaseId: string): Promise<void> {
+  const { accountId, approvalId, milestoneId, amountCents, currency } = payment;
   await inTransaction(db, async (trx) => {
     const now = await payments.readClockAfter(trx, payment);
     const milestone = await holdMilestone(trx, accountId, milestoneId);
     const invoiceId = await payments.readOpenInvoice(trx, accountId, approvalId);
-    await payMilestone(trx, accountId, milestone, now);
-    const changed = { reason: "terms_changed", now };
-    const ended = await store.endPending(trx, accountId, { endOf: milestone.contractId }, changed);
-    await store.confirmExecuted(trx, accountId, approvalId, { invoiceId, payoutTransactionId: sentId }, now);
-    await decidePayment(trx, payment, leaseId, { to: "succeeded", sentId }, now);
-    if (payment.sourcePaymentId === null) await captureHold(trx, payment, now);
+    await fundMilestone(trx, accountId, milestone, invoiceId, now);
+    // The page of a pending contract end showed less held money than there is now.
+    const ended = await store.endPending(trx, accountId, { endOf: milestone.contractId }, changed(now));
+    await store.confirmExecuted(
+      trx,
+      accountId,
+      approvalId,
+      { invoiceId, paymentIntentId: payment.intentId },
+      now,
+    );
+    await decidePayment(trx, payment, leaseId, { to: "succeeded" }, now);
     await payments.closeInvoice(trx, accountId, approvalId, "paid");
     const lines = [
-      { account: heldFor(milestoneId), amountCents },
-      { account: PROCESSOR, amountCents: -amountCents },
+      { account: PROCESSOR, amountCents },
+      { account: heldFor(milestoneId), amountCents: -amountCents },
     ];
     const movement = { accountId, id: newId(), paymentId: payment.id, currency, lines };
     await payments.insertMovement(trx, movement, now);
     const events = [
       approvalEvent({ id: approvalId, jobId: milestone.jobId }, "confirmed"),
-      milestoneEvent(milestone, "PAID"),
+      milestoneEvent(milestone, "ACTIVE_FUNDED"),
       ...ended.map(toExpiredEvent),
     ];
     await appendEvents(trx, accountId, events, now);
     await linkDecision(trx, accountId, approvalId, now);
   });
+}
+
+function changed(now: Date) {
+  return { reason: "terms_changed", now };
 }

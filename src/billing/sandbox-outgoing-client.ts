@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
-import { sendRefusalOf } from "./declines.ts";
+import { sendRefusalOf } from "./decline-rules.ts";
 import type { Outgoing, Sent, SentFilter, SentRecord, SentState } from "./processor.ts";
 import * as books from "./sandbox-outgoing-store.ts";
 
@@ -10,7 +10,7 @@ const SLOW = 3_000;
 
 type Behaviour = { slow?: true; loses?: true; pending?: true; fails?: true; waits?: true; refused?: string };
 
-/** The payees' accounts that play what a processor may do; any other is paid at once. */
+/** Payee accounts that simulate an outcome. Any other is paid at once. */
 export const TEST_ACCOUNTS: ReadonlyMap<string, Behaviour> = new Map<string, Behaviour>([
   ["acct_sandbox_slow", { slow: true }],
   ["acct_sandbox_timeout", { loses: true }],
@@ -21,7 +21,7 @@ export const TEST_ACCOUNTS: ReadonlyMap<string, Behaviour> = new Map<string, Beh
 ]);
 const FAILING = [...TEST_ACCOUNTS].filter(([, { fails }]) => fails).map(([account]) => account);
 
-/** How refunds to the test cards go, by the names that Stripe publishes, and some of our own. */
+/** The outcomes of refunds to test cards: Stripe's published ones and some of our own. */
 const REFUNDS: ReadonlyMap<string, Behaviour> = new Map<string, Behaviour>([
   ["pm_sandbox_slow", { slow: true }],
   ["pm_sandbox_timeout", { loses: true }],
@@ -29,14 +29,14 @@ const REFUNDS: ReadonlyMap<string, Behaviour> = new Map<string, Behaviour>([
   ["pm_sandbox_refund_refused", { refused: "declined" }],
 ]);
 
-/** What the sandbox pays out: it moves nothing, and remembers it in books of its own. */
+/** The sandbox's payouts. They move nothing and are recorded. */
 export function sandboxPayouts(db: Db): Outgoing {
   return {
     async send({ accountId, key, body }): Promise<Sent> {
       const asked = body as books.AskedTransfer;
       const behaves = TEST_ACCOUNTS.get(asked.destination) ?? {};
       if (behaves.refused !== undefined) return sendRefusalOf(behaves.refused);
-      // Until somebody sends it again, under the next key.
+      // Waits until it is sent again under the next key.
       if (behaves.waits && key.endsWith(":0")) return { status: "waiting" };
       if (behaves.slow) await delay(SLOW);
       const made = { id: newBookId("tr"), accountId, key, now: await readClock(db) };
@@ -57,7 +57,7 @@ export function sandboxPayouts(db: Db): Outgoing {
   };
 }
 
-/** What the sandbox pays back to its test cards. */
+/** The sandbox's refunds to test cards. */
 export function sandboxRefunds(db: Db): Outgoing {
   return {
     async send({ accountId, key, body }): Promise<Sent> {

@@ -1,6 +1,6 @@
-import { canPay } from "../../approvals/decide.ts";
+import { canPay } from "../../approvals/decision-service.ts";
 import type { HumanApproval } from "../../approvals/human-service.ts";
-import type { Signing } from "../../approvals/second-signer.ts";
+import type { Signing } from "../../approvals/second-signer-service.ts";
 import type { PaymentRow } from "../../billing/payment-service.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { formatAmount } from "../../lib/money.ts";
@@ -8,7 +8,7 @@ import { sumOf } from "../../lib/statement.ts";
 import { PASSWORD_AT_MOST } from "../../sign-in/service.ts";
 import { type Fault, field, hiddenField, passwordField } from "../kit/forms.ts";
 import { amount } from "../kit/wording.ts";
-import { actWords, warning } from "./acts.ts";
+import { actWords, warning } from "./act-words.ts";
 
 /** A decision's form: what it is bound to, and where it goes. */
 export type DecisionForm = { nonce: string; digest: string; token: string };

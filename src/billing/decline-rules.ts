@@ -8,8 +8,8 @@ const OVER_LIMIT =
   "The payment goes beyond a limit of the card. Ask the bank to raise it, or use another card.";
 
 /**
- * What a person can do about it, by the processor's code. Codes for lost, stolen and suspicious cards are
- * left out, as their true reason is not to be told to whoever holds the card.
+ * What a person can do, by the processor's code. Omits the codes for lost, stolen and suspicious cards: the person
+ * who holds the card must not learn the reason.
  */
 const WORDS: Record<string, string> = {
   generic_decline: "The card was declined.",
@@ -57,13 +57,13 @@ const WORDS: Record<string, string> = {
   resource_missing: "The processor no longer has this card. Add it again, or use another card.",
 };
 
-/** A refusal in words that a person can act on; for codes that have none, that the card was declined. */
+/** A refusal with a message that a person can act on; for other codes, that the card was declined. */
 export function refusalOf(code: string | null | undefined): Refusal {
   const known = code ?? "generic_decline";
   return { status: "refused", code: known, message: WORDS[known] ?? "The card was declined." };
 }
 
-/** Why a payout or a refund was refused, in words that a person can act on, by the processor's code. */
+/** Why a payout or refund was refused, by the processor's code, with what a person can do. */
 const SENT_WORDS: Record<string, string> = {
   canceled: "It was cancelled before any money moved.",
   payment_disputed: "The payment that funded this is disputed. It can go on once the bank has decided.",
@@ -75,7 +75,7 @@ const SENT_WORDS: Record<string, string> = {
   refund_exceeds_charge: "Part of this money has gone back already.",
 };
 
-/** What a bank refuses to take back, for good: that goes to the account's credits instead (docs/contract.md §1). */
+/** Codes of refunds that no bank will ever accept: the money goes to the account's credits (docs/contract.md §1). */
 const NO_LONGER_TAKEN: ReadonlySet<string> = new Set([
   "declined",
   "expired_or_canceled_card",
@@ -84,13 +84,13 @@ const NO_LONGER_TAKEN: ReadonlySet<string> = new Set([
   "unknown",
 ]);
 
-/** A refusal of a payout or a refund, in words. */
+/** A refused payout or refund, with its message. */
 export function sendRefusalOf(code: string | null | undefined): Refusal {
   const known = code ?? "unknown";
   return { status: "refused", code: known, message: SENT_WORDS[known] ?? "The processor refused it." };
 }
 
-/** Whether no bank will take this refund any more. One that is refused for a dispute or an earlier refund is none of these. */
+/** Whether no bank will accept this refund. False for a refusal because of a dispute or an earlier refund. */
 export function goesToCredits(code: string): boolean {
   return NO_LONGER_TAKEN.has(code);
 }

@@ -21,7 +21,7 @@ export type PaymentDeps = {
 
 export type Attempt = { payment: payments.PaymentRow; leaseId: string };
 
-/** How an attempt stands by what the processor says. `pending`: it was sent, and may still come back. */
+/** The outcome of an attempt, by what the processor says. `pending`: it was sent and may still be returned. */
 export type Outcome =
   | { status: "succeeded" }
   | { status: "action_required"; actionUrl: string }
@@ -30,46 +30,46 @@ export type Outcome =
   | { status: "pending"; sentId: string }
   | Refusal;
 
-/** What the processor holds does not fit what is known here: a person must look (docs/operations.md). */
+/** The processor's records do not fit ours: a person must look (docs/operations.md). */
 export class InDoubt extends Error {
   override name = "InDoubt";
 }
 
-/** How many numbered keys are tried at once: one is taken by what was asked otherwise, or by a failure. */
+/** How many numbered keys are tried at once. A key may be taken by another request, or by a failure. */
 export const KEYS_A_TURN = 5;
-/** One that is `created` may have been submitted: the database may have lost that this was written. */
+/** `created` may have been submitted: the database may have lost that commit. */
 export const OPEN = ["created", "submitted", "unknown", "action_required"] as const;
 
 /**
- * How long whoever calls the processor has before somebody else goes on, in seconds: longer than the calls may
- * last, shorter than the minute within which an attempt must be out of doubt after a crash.
+ * How long a process may call the processor before another takes over, in seconds: longer than the calls last,
+ * shorter than the minute within which an attempt must be out of doubt after a crash.
  */
 const LEASE_SECONDS = 40;
-/** An attempt that waits is looked at again after a tenth of its age, within these bounds, in seconds. */
+/** A waiting attempt is read again after a tenth of its age, within these bounds, in seconds. */
 const LOOK_AGAIN = { share: 0.1, atLeast: 5, atMost: 600 };
 
-/** Shortens what a step back of the database's clock has made wait too long. Several processes may run it at once. */
+/** Shortens waits that a clock set back has made too long. Several processes may run it at once. */
 export function shortenWaits({ db }: PaymentDeps): Promise<void> {
   const { atMost: waitSeconds } = LOOK_AGAIN;
   return payments.shortenPaymentWaits(db, { leaseSeconds: LEASE_SECONDS, waitSeconds });
 }
 
-/** A new lease, taken before the processor is called. */
+/** A new lease. Taken before the processor is called. */
 export function newLease(now: Date): payments.Lease {
   return { id: newId(), until: addSeconds(now, LEASE_SECONDS) };
 }
 
-/** When a lease that was taken at `now` expires. */
+/** When a lease taken at `now` expires. */
 export function leaseEnd(now: Date): Date {
   return addSeconds(now, LEASE_SECONDS);
 }
 
-/** The key of what the attempt asks the processor for. */
+/** The idempotency key of the attempt at the processor. */
 export function keyOf({ kind, accountId, milestoneId, keyNumber }: payments.PaymentRow): string {
   return `${kind}:${accountId}:${milestoneId}:${keyNumber}`;
 }
 
-/** Whether an attempt is still undecided. */
+/** Whether an attempt is undecided. */
 export function isOpen({ status }: payments.PaymentRow): boolean {
   return status !== "succeeded" && status !== "refused";
 }
@@ -101,7 +101,7 @@ export function pass<T>({ boundaries }: PaymentDeps, boundary: Boundary, work: (
 
 type Change = Omit<Parameters<typeof payments.stepPayment>[3], "now" | "dueAt" | "release">;
 
-/** Writes a step of an attempt, and keeps its lease. @throws LeaseLost */
+/** Writes a step of an attempt under its lease, which it keeps. @throws LeaseLost */
 export async function step(
   deps: PaymentDeps,
   boundary: Boundary,
@@ -115,7 +115,10 @@ export async function step(
   if (!held) throw new LeaseLost();
 }
 
-/** Writes that an attempt waits, and releases its lease; the feed says so once. @throws LeaseLost */
+/**
+ * Records that an attempt waits and releases its lease. Appends the feed's event the first time.
+ * @throws LeaseLost
+ */
 export async function wait(
   deps: PaymentDeps,
   boundary: Boundary,
@@ -127,7 +130,7 @@ export async function wait(
   await pass(deps, boundary, () => writeWaiting(deps.db, payment, leaseId, { ...change, now, dueAt }));
 }
 
-/** Seldom, the longer it has waited: a person may take a day to answer their bank. */
+/** Less often the longer it has waited: a person may take a day to answer their bank. */
 function lookAgainIn({ createdAt }: payments.PaymentRow, now: Date): number {
   const age = (now.getTime() - createdAt.getTime()) / SECOND;
   return Math.min(Math.max(age * LOOK_AGAIN.share, LOOK_AGAIN.atLeast), LOOK_AGAIN.atMost);

@@ -10,15 +10,15 @@ import { Problem } from "../lib/problems.ts";
 import { heldFor, milestoneEvent, PROCESSOR, toExpiredEvent } from "./booking.ts";
 import * as store from "./store.ts";
 
-/** A disputed sum rests here, in the ledger, until the dispute is decided. */
+/** Ledger account of disputed amounts, until the dispute is decided. */
 const DISPUTES = "disputes";
-/** What is taken back for good after it was paid out. */
+/** Ledger account of amounts that were taken back for good after the payout. */
 const LOSSES = "losses";
 
 /**
- * Brings the books to what the processor says of a payment's refunds and disputes: where each stands, what it
- * has taken, in the ledger to the cent. Once all of it has gone back for good, the invoice is refunded, and the
- * milestone too unless it has been paid out. May be called any number of times, in any order.
+ * Books the processor's refunds and disputes of a payment: their states, and what they have taken, in the ledger.
+ * Once the full amount is gone for good, the invoice is refunded, and the milestone too unless it was paid out.
+ * Idempotent, in any order.
  * @returns the reversals that have changed
  * @throws Problem payment_in_progress while another action executes on the milestone; what the processor threw
  */
@@ -28,12 +28,12 @@ export async function bookReversals(
 ): Promise<Reversal[]> {
   const { intentId } = payment;
   if (intentId === null) return [];
-  // Read before the processor is asked: of two answers the one that was asked for later is newer.
+  // Read before the call: of two answers, the one requested later is newer.
   const observedAt = await readClock(db);
   const reversals: Reversal[] = [];
   for await (const reversal of processor.listReversals({ intentId })) {
     const { attemptId } = reversal;
-    // Our own refunds are attempts, and booked as such.
+    // Our own refunds are attempts and are booked as such.
     const own = attemptId !== null && (await payments.isAttempt(db, payment.accountId, attemptId));
     if (!own) reversals.push(reversal);
   }
@@ -52,7 +52,7 @@ async function book(
   const milestone = await holdMilestone(trx, accountId, milestoneId);
   const known = await payments.listReversals(trx, accountId, [payment.id]);
   const standing = new Map<string, Pick<Reversal, "takenCents" | "final">>(known.map((row) => [row.id, row]));
-  // An observation from a time still to come was made before the clock was set back, so this one is newer.
+  // An observation dated in the future was made before the clock was set back, so this one is newer.
   const isNewer = (row: payments.ReversalRow) => row.observedAt <= observedAt || row.observedAt > now;
   const changed = reversals.filter((reversal) => {
     const row = known.find(({ id }) => id === reversal.id);
@@ -81,7 +81,7 @@ async function book(
     await appendEvents(trx, accountId, unended.map(toExpiredEvent), now);
     return changed;
   }
-  // Its outcome says whether there is still something to refund.
+  // Its outcome decides whether anything is left to refund.
   if (milestone.executing) throw new Problem("payment_in_progress", { milestoneId });
   const refunded = await refundMilestone(trx, accountId, milestoneId, now);
   const end = { reason: "milestone_not_funded", now };
@@ -105,8 +105,8 @@ function differs(row: payments.ReversalRow, reversal: Reversal): boolean {
 type Standing = Pick<Reversal, "takenCents" | "final">;
 
 /**
- * What the ledger must still be told when a reversal goes from where it stood to where it stands: what it has taken has
- * left the processor. Once that is final it is taken from what the milestone still holds; what was paid out before is lost.
+ * The ledger lines for a reversal that goes from one state to another: what it has taken has left the processor. Once
+ * final, it is taken from the milestone's held money; what was paid out before is a loss.
  * @param resting what is held for the milestone, and what of the payment is booked as lost, in cents
  * @returns no lines: nothing has moved
  */

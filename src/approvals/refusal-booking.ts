@@ -6,8 +6,8 @@ import { decidePayment, refusedEvent, toExpiredEvent } from "./booking.ts";
 import * as store from "./store.ts";
 
 /**
- * Books a definite refusal of a charge or a payout: the approval can be confirmed again, unless its time has passed meanwhile; then it
- * expires at this moment, with its event. Its invoice is void.
+ * Books a refused charge or payout. The approval can be confirmed again; if its time has passed, it expires now, with
+ * its event. The invoice is void.
  * @throws LeaseLost
  */
 export async function bookRefusal(

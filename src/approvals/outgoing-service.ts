@@ -1,4 +1,4 @@
-import { sendRefusalOf } from "../billing/declines.ts";
+import { sendRefusalOf } from "../billing/decline-rules.ts";
 import * as payments from "../billing/payment-service.ts";
 import type { Outgoing, SentRecord } from "../billing/processor.ts";
 import { readClock } from "../database/clock.ts";
@@ -13,18 +13,20 @@ import {
   type PaymentDeps,
   pass,
   step,
-} from "./steps.ts";
-import { hasLapsed } from "./store.ts";
-import { type Halt, SubmissionHeld, submitOutgoing } from "./submission.ts";
+} from "./step-service.ts";
+import { hasExpired } from "./store.ts";
+import { type Halt, SubmissionHeld, submitOutgoing } from "./submission-service.ts";
 
-/** The processor keeps its keys for a day. What is sent again under one that it has forgotten would move money twice. */
+/**
+ * The processor keeps keys for a day. A request repeated under a key that it has forgotten would move money twice.
+ */
 const KEY_KEPT_SECONDS = 23 * 60 * 60;
 
 /**
- * Takes a payout or a refund as far as it goes. It has no step that prepares: what was sent is found by what it names, and
- * only where nothing is found is it sent, under the same key for as long as the processor keeps it.
- * @param halt what keeps anything from being submitted now
- * @throws what the processor threw: the outcome is not known
+ * Advances a payout or a refund as far as it goes. There is no prepare step: a sent request is found by its metadata.
+ * If nothing is found, it is sent, under the same key while the processor keeps it.
+ * @param halt what forbids submitting now
+ * @throws what the processor threw: the outcome is unknown
  */
 export async function driveOutgoing(
   deps: PaymentDeps,
@@ -39,13 +41,13 @@ export async function driveOutgoing(
       const refused = await submit(deps, attempt);
       if (refused !== undefined) return refused;
     } else if (halt !== undefined) throw new SubmissionHeld(`nothing is sent: ${halt}`);
-    else if (await hasKeyLapsed(deps, payment)) await useNextKey(deps, attempt);
+    else if (await hasKeyExpired(deps, payment)) await useNextKey(deps, attempt);
     const { accountId, body } = payment;
     const request = { accountId, key: keyOf(payment), body };
     const sent = await pass(deps, "call-send", () => outgoingOf(deps, payment).send(request));
     if (sent.status === "sent") return toOutcome(payment, sent.record);
     if (sent.status === "refused") return sent;
-    // The processor keeps what it answered under a key, that the balance was too low, too.
+    // The processor also stores the answer "balance too low" under a key.
     await useNextKey(deps, attempt);
     if (sent.status === "waiting")
       throw new SubmissionHeld("the processor's balance does not hold enough yet");
@@ -53,7 +55,7 @@ export async function driveOutgoing(
   throw new Error("the processor has had every key");
 }
 
-/** Gives an attempt up that was never submitted. What was submitted cannot be called back. */
+/** Cancels an attempt that was never submitted. A submitted one cannot be cancelled. */
 export async function cancelOutgoing(deps: PaymentDeps, attempt: Attempt): Promise<Outcome> {
   if (attempt.payment.status === "created") return sendRefusalOf("canceled");
   const found = await findSent(deps, attempt);
@@ -68,8 +70,8 @@ async function submit(deps: PaymentDeps, attempt: Attempt): Promise<Outcome | un
   const written = await submitOutgoing(deps, attempt);
   if (written === "disputed") return sendRefusalOf("payment_disputed");
   const { accountId, approvalId } = attempt.payment;
-  // As of a charge: no payout leaves days after the confirmation.
-  if (written === "frozen" || (written === "paused" && (await hasLapsed(deps.db, accountId, approvalId))))
+  // As for a charge: no payout is sent days after the confirmation.
+  if (written === "frozen" || (written === "paused" && (await hasExpired(deps.db, accountId, approvalId))))
     return sendRefusalOf("canceled");
   if (written === "paused") throw new SubmissionHeld("payments are paused");
   attempt.payment.status = "submitted";
@@ -77,7 +79,7 @@ async function submit(deps: PaymentDeps, attempt: Attempt): Promise<Outcome | un
   return undefined;
 }
 
-async function hasKeyLapsed({ db }: PaymentDeps, { keyUsedAt }: payments.PaymentRow): Promise<boolean> {
+async function hasKeyExpired({ db }: PaymentDeps, { keyUsedAt }: payments.PaymentRow): Promise<boolean> {
   return keyUsedAt !== null && addSeconds(keyUsedAt, KEY_KEPT_SECONDS) <= (await readClock(db));
 }
 
@@ -91,9 +93,9 @@ async function useNextKey(deps: PaymentDeps, attempt: Attempt): Promise<void> {
 }
 
 /**
- * Looks through what the processor has sent that names the milestone. This attempt's own; or one that no attempt here has,
- * as the database may have lost what was committed last: it is this attempt's from now on.
- * @throws InDoubt when a person must look
+ * Searches what the processor has sent for this milestone: this attempt's request, or one that no attempt here has,
+ * because the database may have lost the last commits. That one is adopted.
+ * @throws InDoubt if a person must look
  */
 async function findSent(deps: PaymentDeps, attempt: Attempt): Promise<SentRecord | undefined> {
   const { payment } = attempt;
@@ -110,7 +112,7 @@ async function findSent(deps: PaymentDeps, attempt: Attempt): Promise<SentRecord
   const [first, second] = live;
   if (second !== undefined)
     throw new InDoubt("the processor holds more than one such payment of the milestone");
-  // Of those that came back only the last one of this attempt says how it stands.
+  // Of those that were returned, the last one of this attempt says its state.
   if (first === undefined) return own.find(({ id }) => id === payment.sentId) ?? own.at(-1);
   if (first.attemptId !== payment.id) await adopt(deps, attempt, first);
   return first;
@@ -125,11 +127,11 @@ async function adopt(deps: PaymentDeps, attempt: Attempt, record: SentRecord): P
   await step(deps, "write-submitted", attempt, { from: OPEN, to: "submitted", keyUsed: true });
 }
 
-/** @throws InDoubt when what the processor holds is not what was asked for */
+/** @throws InDoubt if the processor has something else than what was requested */
 function toOutcome(payment: payments.PaymentRow, record: SentRecord): Outcome {
   if (record.amountCents !== payment.amountCents || record.currency !== payment.currency)
     throw new InDoubt("what was sent is not of the amount that was confirmed");
-  // What is booked at the end names it too.
+  // The booking reads the id from this row.
   payment.sentId = record.id;
   return record.state.status === "pending" ? { status: "pending", sentId: record.id } : record.state;
 }

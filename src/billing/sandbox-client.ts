@@ -2,11 +2,11 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
-import { refusalOf } from "./declines.ts";
+import { refusalOf } from "./decline-rules.ts";
 import type { IntentRecord, IntentState, Processor } from "./processor.ts";
-import { sandboxCheckout } from "./sandbox-checkout.ts";
+import { sandboxCheckout } from "./sandbox-checkout-client.ts";
 import { findSession, paySession, type SessionRow } from "./sandbox-checkout-store.ts";
-import { sandboxPayouts, sandboxRefunds } from "./sandbox-outgoing.ts";
+import { sandboxPayouts, sandboxRefunds } from "./sandbox-outgoing-client.ts";
 import * as books from "./sandbox-store.ts";
 import type { Charge } from "./schemas.ts";
 
@@ -24,7 +24,7 @@ type Behaviour = {
   loses?: true;
 };
 
-/** The test payment methods that Stripe publishes, and two of our own (docs/contract.md §8). */
+/** Stripe's published test payment methods, and two of our own (docs/contract.md §8). */
 const TEST_METHODS: ReadonlyMap<string, Behaviour> = new Map<string, Behaviour>([
   ["pm_card_visa", { brand: "visa", last4: "4242" }],
   ["pm_card_chargeDeclined", { brand: "visa", last4: "0002", declineCode: "generic_decline" }],
@@ -35,13 +35,13 @@ const TEST_METHODS: ReadonlyMap<string, Behaviour> = new Map<string, Behaviour>(
   ["pm_card_authenticationRequired", { brand: "visa", last4: "3184", authenticates: true }],
   ["pm_sandbox_slow", { brand: "visa", last4: "0003", slow: true }],
   ["pm_sandbox_timeout", { brand: "visa", last4: "0004", loses: true }],
-  // These pay, and play when they are paid back.
+  // These pay, and simulate an event when refunded.
   ["pm_card_pendingRefund", { brand: "visa", last4: "7726" }],
   ["pm_card_refundFail", { brand: "visa", last4: "5126" }],
   ["pm_sandbox_refund_refused", { brand: "visa", last4: "0005" }],
 ]);
 
-/** The card numbers that Stripe publishes for tests, and the payment method that each stands for. */
+/** Stripe's published test card numbers, each with its payment method. */
 export const TEST_CARD_NUMBERS: ReadonlyMap<string, string> = new Map([
   ["4242424242424242", "pm_card_visa"],
   ["4000000000000002", "pm_card_chargeDeclined"],
@@ -50,9 +50,9 @@ export const TEST_CARD_NUMBERS: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * A processor that moves no real money. Its books are in a schema of their own, and the service reads them
- * through the processor's interface alone, as it would those of a real one.
- * @param publicUrl where the page is that stands in for a bank's authentication
+ * A processor that moves no real money. Its records are in a schema of their own; the service reads them only through
+ * the processor's interface.
+ * @param publicUrl where the page is that simulates a bank's verification
  */
 export function createSandbox(db: Db, publicUrl: string): Processor {
   const stateOf = (intent: Omit<books.Intent, "testMethod">): IntentState => toState(intent, publicUrl);
@@ -141,14 +141,14 @@ export function createSandbox(db: Db, publicUrl: string): Processor {
       for (const row of await books.readIntents(db, of)) yield toRecord(row, publicUrl);
     },
 
-    // Nobody pays anything back here, and no bank disputes anything.
+    // The sandbox has no refunds or disputes of its own accord.
     async *listReversals() {},
 
     checkout: sandboxCheckout(db, publicUrl, newBookId),
   };
 }
 
-/** Whose payment waits for the bank's authentication; `undefined` when that intent waits for none. */
+/** The account and approval of an intent that waits for the bank's verification; `undefined`: it does not wait. */
 export function findAuthentication(
   db: Db,
   intentId: string,
@@ -156,20 +156,20 @@ export function findAuthentication(
   return books.findAuthenticating(db, intentId);
 }
 
-/** What the bank's page does when the person has answered: the money moves, or the card is refused. */
+/** Applies the person's answer on the bank's page: the money moves, or the card is refused. */
 export async function answerAuthentication(db: Db, intentId: string, passed: boolean): Promise<void> {
   if ((await books.findAuthenticating(db, intentId)) === undefined) return;
   await settle(db, intentId, "requires_action", passed ? undefined : "authentication_failed");
 }
 
-/** A top-up's page, as the sandbox's books have it. */
+/** The page of a top-up in the sandbox's record. */
 export function findCheckout(db: Db, sessionId: string): Promise<SessionRow | undefined> {
   return findSession(db, sessionId);
 }
 
 /**
- * What the top-up's page does with a test card: pays, once, unless it has ended.
- * @returns why the card did not pay, in words for people; `undefined`: it did
+ * Pays a top-up's page with a test card, once, unless the page has ended.
+ * @returns why the card did not pay, for people; `undefined`: it paid
  */
 export async function payCheckout(
   db: Db,
@@ -187,7 +187,7 @@ export async function payCheckout(
   return undefined;
 }
 
-/** What the sandbox has charged an account, newest first: its own books, for the operator to compare. */
+/** The sandbox's charges of an account, newest first, for the operator to compare. */
 export async function listCharges(db: Db, accountId: string): Promise<Charge[]> {
   return (await books.listCharges(db, accountId)).map((row) => ({
     id: row.id,
@@ -200,7 +200,7 @@ export async function listCharges(db: Db, accountId: string): Promise<Charge[]> 
   }));
 }
 
-/** Charges or refuses, from one state alone: whoever comes second, from there too, changes nothing. */
+/** Charges or refuses an intent in one given state: a second caller changes nothing. */
 async function settle(
   db: Db,
   intentId: string,

@@ -1,5 +1,5 @@
 import { refundToCredits } from "../billing/credit-service.ts";
-import { goesToCredits } from "../billing/declines.ts";
+import { goesToCredits } from "../billing/decline-rules.ts";
 import * as payments from "../billing/payment-service.ts";
 import { endContract, type HeldMilestone, holdMilestone, refundMilestone } from "../contracts/service.ts";
 import type { Db, Trx } from "../database/connection.ts";
@@ -21,8 +21,8 @@ import * as escrow from "./escrow-store.ts";
 import * as store from "./store.ts";
 
 /**
- * Books a refund that its bank has taken: the milestone is refunded, whatever becomes of the contract's others. With the
- * last one the contract ends.
+ * Books a refund that succeeded: the milestone is refunded, whatever happens to the contract's others. The last one
+ * ends the contract.
  * @throws LeaseLost
  */
 export async function bookRefund(db: Db, payment: payments.PaymentRow, leaseId: string): Promise<void> {
@@ -43,8 +43,8 @@ export async function bookRefund(db: Db, payment: payments.PaymentRow, leaseId: 
 }
 
 /**
- * Books a refund that was refused. What no bank takes any more goes to the account's credits, as the signed statement
- * says; what a dispute or an earlier refund keeps back stays where it is.
+ * Books a refused refund. Money that no bank accepts goes to the account's credits, as the signed statement says;
+ * money under a dispute or an earlier refund stays.
  * @throws LeaseLost
  */
 export async function bookRefusedRefund(
@@ -70,7 +70,7 @@ export async function bookRefusedRefund(
 
 type Booking = { now: Date; milestone: HeldMilestone; events: AnyEvent[] };
 
-/** Holds the contract alone, so that one refund at a time sees whether it is the last. */
+/** Locks the contract exclusively, so that one refund at a time checks whether it is the last. */
 async function beginBooking(trx: Trx, payment: payments.PaymentRow): Promise<Booking> {
   const { accountId, approvalId, milestoneId } = payment;
   const now = await payments.readClockAfter(trx, payment);
@@ -81,7 +81,7 @@ async function beginBooking(trx: Trx, payment: payments.PaymentRow): Promise<Boo
 
 type Ending = { accountId: string; approvalId: string };
 
-/** Marks a milestone as refunded, and where its money went. @returns the events that tell of it */
+/** Marks a milestone as refunded and records where its money went. @returns the events to append */
 export async function writeRefund(
   trx: Trx,
   { accountId, approvalId, amountCents }: Ending & { amountCents: number },
@@ -101,8 +101,8 @@ export async function writeRefund(
 }
 
 /**
- * What a contract's end comes to once none of its refunds is open: it is confirmed and the contract has ended when all
- * have gone; else what was refunded stays so, and the rest is asked for again.
+ * Finishes a contract's end once none of its refunds is open. If all succeeded, it is confirmed and the contract
+ * ends. Otherwise the refunded milestones stay refunded and the rest needs a new request.
  */
 export async function settleEnd(
   trx: Trx,

@@ -4,7 +4,7 @@ import type { IntentRecord, Processor } from "./processor.ts";
 
 const BATCH = 500;
 
-/** The top-ups that intents have paid, by the intents' ids, as payments are compared. */
+/** The top-ups of these intents, by intent id, as payments are compared. */
 export function topUpsOf(db: Db, records: readonly IntentRecord[]): Promise<Map<string, KeyedPayment>> {
   return findTopUpsByIntents(
     db,
@@ -12,7 +12,9 @@ export function topUpsOf(db: Db, records: readonly IntentRecord[]): Promise<Map<
   );
 }
 
-/** The completed top-ups whose intent the processor has not told of yet, each with its record; none: it has none. */
+/**
+ * Completed top-ups whose intent the processor has not listed, each with its record; none: the processor has none.
+ */
 export async function* untoldTopUps(
   { db, processor }: { db: Db; processor: Processor },
   { since, seen }: { since: Date; seen: ReadonlyMap<string, IntentRecord> },
