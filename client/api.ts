@@ -15,7 +15,7 @@ export interface paths {
         put?: never;
         /**
          * Ask for a milestone to be funded
-         * @description Never moves money. Records a pending approval, which a signed-in human confirms or declines at `approval.approvalUrl`. While one is pending, asking again answers the same approval. It lapses after 72 hours; learn the outcome from `GET /approvals/{approvalId}` or `GET /updates`.
+         * @description Never moves money. Records a pending approval, which a signed-in human confirms or declines at `approval.approvalUrl`. While one is pending, asking again answers the same approval. It expires after 72 hours; learn the outcome from `GET /approvals/{approvalId}` or `GET /updates`.
          */
         post: operations["requestMilestoneFunding"];
         delete?: never;
