@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
-import { createSandbox } from "../../src/billing/sandbox.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { expectRefusal } from "../http/expectations.ts";
 import { call, createFixture, fund } from "../support/fixtures.ts";
 import { ownerOf } from "../support/owner.ts";
