@@ -1,5 +1,11 @@
 import { once } from "node:events";
-import { Agent, createServer, request as httpRequest, type IncomingMessage } from "node:http";
+import {
+  Agent,
+  createServer,
+  request as httpRequest,
+  type IncomingMessage,
+  type ServerResponse,
+} from "node:http";
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { describe, expect, test, vi } from "vitest";
@@ -79,10 +85,10 @@ async function startBalancer(ports: () => number[]): Promise<string> {
       outgoing.once("error", reject);
       outgoing.end(body);
     });
-  const server = createServer(async (incoming, response) => {
+  const answerFrom = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
     const body = await buffer(incoming);
     for (let tried = 0; ; tried++) {
-      const [...all] = ports();
+      const all = ports();
       const port = all[turn++ % all.length] ?? 0;
       try {
         const answer = await passOn(incoming, body, port);
@@ -95,7 +101,9 @@ async function startBalancer(ports: () => number[]): Promise<string> {
         return;
       }
     }
-  }).listen(0, "127.0.0.1");
+  };
+  const server = createServer((incoming, response) => void answerFrom(incoming, response));
+  server.listen(0, "127.0.0.1");
   await once(server, "listening");
   closeAfterFile(async () => {
     server.closeAllConnections();
