@@ -38,6 +38,8 @@ create table accounts (
   constraint accounts_second_signer_from_cents_check CHECK (second_signer_from_cents > 0)
 );
 
+CREATE INDEX accounts_newest ON accounts USING btree (created_at DESC, account_id DESC);
+
 create table account_heads (
   account_id uuid not null,
   first_event bigint default 1 not null,
@@ -502,6 +504,8 @@ create table milestones (
   constraint milestones_status_check CHECK (status = ANY (ARRAY['NOT_FUNDED'::text, 'ACTIVE_FUNDED'::text, 'PAID'::text, 'REFUNDED'::text, 'CANCELLED'::text])),
   constraint milestones_volume_check CHECK (volume > 0::numeric)
 );
+
+CREATE INDEX milestones_newest ON milestones USING btree (account_id, created_at DESC, id DESC);
 
 CREATE UNIQUE INDEX milestones_number ON milestones USING btree (account_id, contract_id, number);
 
@@ -1559,7 +1563,7 @@ create table sweeps (
   job text not null,
   seen_at timestamp with time zone not null,
   succeeded_at timestamp with time zone,
-  seconds double precision,
+  took_ms integer,
   failed_at timestamp with time zone,
   failures integer default 0 not null,
   error text,

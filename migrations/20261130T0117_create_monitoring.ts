@@ -10,7 +10,7 @@ const sweeps = sql`
     job text primary key,
     seen_at timestamptz not null,
     succeeded_at timestamptz,
-    seconds double precision,
+    took_ms integer,
     failed_at timestamptz,
     failures integer not null default 0 check (failures >= 0),
     error text

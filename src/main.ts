@@ -5,6 +5,7 @@ import { AUDITED, audit } from "./app/audit.ts";
 import { createLogger } from "./app/logger.ts";
 import { describeMigrated, migrateByHand } from "./app/migrate-by-hand.ts";
 import { openPasskey } from "./app/open-passkey.ts";
+import { ops } from "./app/ops.ts";
 import { RECONCILED, reconcile } from "./app/reconcile.ts";
 import { makeResetLink } from "./app/reset-link.ts";
 import { type Parts, type Running, start } from "./app/start.ts";
@@ -15,7 +16,7 @@ import { StartError, StartInterrupted } from "./lib/start-error.ts";
 const STOP_WITHIN = 9_000;
 const COMMANDS: Record<
   string,
-  Parts | "migrate" | "reset-link" | "open-passkey" | "reconcile" | "audit" | "after-restore"
+  Parts | "migrate" | "reset-link" | "open-passkey" | "reconcile" | "audit" | "after-restore" | "ops"
 > = {
   start: { serve: true, work: true },
   serve: { serve: true, work: false },
@@ -26,6 +27,7 @@ const COMMANDS: Record<
   reconcile: "reconcile",
   audit: "audit",
   "after-restore": "after-restore",
+  ops: "ops",
 };
 
 /** How a command ends that could not do what it is there for, where 1 says something else. */
@@ -59,6 +61,10 @@ async function main(name = "start", ...args: string[]): Promise<void> {
   }
   if (command === "audit") {
     process.exitCode = await audit(config, args, (line) => console.log(line));
+    return;
+  }
+  if (command === "ops") {
+    console.log(await ops(config, args));
     return;
   }
   if (command === "after-restore") {

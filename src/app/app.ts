@@ -44,6 +44,7 @@ import { accessRoutes } from "../operator/access-routes.ts";
 import { creditAdjustmentRoute } from "../operator/credit-routes.ts";
 import { operatorFeedRoute } from "../operator/feed-routes.ts";
 import { operatorGate } from "../operator/gate.ts";
+import { ListedApproval, ListedPayment, ListedWebhook } from "../operator/list-schemas.ts";
 import { pauseRoutes } from "../operator/pause-routes.ts";
 import { requestRoutes } from "../operator/request-routes.ts";
 import { operatorRoutes } from "../operator/routes.ts";
@@ -100,6 +101,9 @@ const SHARED_SCHEMAS = [
   Account,
   Member,
   OperatorMilestone,
+  ListedApproval,
+  ListedPayment,
+  ListedWebhook,
   OperatorEvent,
   OperatorUpdates,
   OperatorWebhook,

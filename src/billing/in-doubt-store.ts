@@ -14,6 +14,9 @@ const IN_DOUBT = sql<boolean>`(due_at is not null and (alerted_at is not null
 /** When it came to be. */
 const SINCE = sql<Date>`least(alerted_at, created_at + interval '15 minutes')`;
 
+/** Since when an attempt is in doubt, as a column of a statement that reads `payments` alone: null while it is not. */
+export const inDoubtSince = sql<Date | null>`case when ${IN_DOUBT} then ${SINCE} end`;
+
 /** Told again after so long, for as long as it lasts. */
 const IS_UNTOLD = sql<boolean>`coalesce(alerted_last_at, alerted_at, '-infinity') <= now() - interval '1 hour'`;
 

@@ -11,7 +11,7 @@ export {
   shortenEventWaits,
   takeEvent,
 } from "./event-store.ts";
-export { countInDoubt, listInDoubt, markInDoubt } from "./in-doubt-store.ts";
+export { countInDoubt, inDoubtSince, listInDoubt, markInDoubt } from "./in-doubt-store.ts";
 export {
   closeInvoice,
   markInvoiceRefunded,

@@ -1068,8 +1068,8 @@ export type SweepsTable = {
   /** When a process last reported it. */
   seen_at: Date;
   succeeded_at: Date | null;
-  /** How long the last run that succeeded took. */
-  seconds: number | null;
+  /** How many milliseconds the last run that succeeded took. */
+  took_ms: number | null;
   failed_at: Date | null;
   /** Runs that failed since the last success. */
   failures: Generated<number>;

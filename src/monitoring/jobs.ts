@@ -21,7 +21,7 @@ export function reportSweeps(db: Db, logger: Logger): Loop {
     const reports = states.map(({ job, succeededAt, seconds, failedAt, failures, error }) => ({
       job,
       succeededAgo: ago(succeededAt),
-      seconds: seconds ?? null,
+      tookMs: seconds === undefined ? null : Math.round(seconds * SECOND),
       failedAgo: ago(failedAt),
       failures,
       error: error ?? null,
