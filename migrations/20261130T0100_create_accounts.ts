@@ -29,6 +29,7 @@ const accounts = [
     billing text not null default 'card' check (billing in ('card', 'credits_first')),
     co_sign text not null default 'session' check (co_sign in ('session', 'passkey')),
     second_signer_from_cents bigint check (second_signer_from_cents > 0),
+    amount_typed_from_cents bigint check (amount_typed_from_cents >= 0),
     acts_mailed_at timestamptz,
     frozen boolean not null default false,
     created_at timestamptz not null,

@@ -77,6 +77,7 @@ const ACCOUNT_COLUMNS = [
   "billing",
   "co_sign",
   "second_signer_from_cents",
+  "amount_typed_from_cents",
   "frozen",
   "created_at",
   "updated_at",
@@ -171,6 +172,35 @@ export async function updateAccount(
       co_sign: values.coSign,
       second_signer_from_cents: values.secondSignerFromCents,
       frozen: values.frozen,
+      updated_at: now,
+    })
+    .where("account_id", "=", accountId)
+    .execute();
+}
+
+/** What an account's owners decide about how it is confirmed and what pays. Amounts are cents, of 24 hours. */
+export type Policy = {
+  coSign: CoSign;
+  /** From which sum on a person types the amount; null: from the operator's, which is the most it can be. */
+  amountTypedFromCents: number | null;
+  /** From which sum on a second person signs; null: never. */
+  secondSignerFromCents: number | null;
+  billing: Billing;
+};
+
+export async function updatePolicy(
+  trx: Trx,
+  accountId: string,
+  { coSign, amountTypedFromCents, secondSignerFromCents, billing }: Policy,
+  now: Date,
+): Promise<void> {
+  await trx
+    .updateTable("accounts")
+    .set({
+      co_sign: coSign,
+      amount_typed_from_cents: amountTypedFromCents,
+      second_signer_from_cents: secondSignerFromCents,
+      billing,
       updated_at: now,
     })
     .where("account_id", "=", accountId)

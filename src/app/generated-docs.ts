@@ -36,6 +36,8 @@ const BY_PEOPLE: readonly ProblemName[] = [
   "act_signature_required",
   "own_passkey_required",
   "second_person_missing",
+  "second_decider_missing",
+  "amount_untyped",
   "top_up_ended",
 ];
 /** Problems that only calls of the operator's API meet. */

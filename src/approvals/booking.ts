@@ -12,8 +12,9 @@ export class LeaseLost extends Error {
   override name = "LeaseLost";
 }
 
-/** The ledger's accounts: the processor, and the money held for each milestone. */
+/** The ledger's accounts: the processor, what was taken back for good after the payout, and the money held for each milestone. */
 export const PROCESSOR = "processor";
+export const LOSSES = "losses";
 export const heldFor = (milestoneId: string) => `milestone:${milestoneId}`;
 
 type Decided =

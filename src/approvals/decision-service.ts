@@ -26,7 +26,7 @@ import { approvalEvent } from "./booking.ts";
 import { atBoundary } from "./boundaries.ts";
 import { putChallenge, takeChallenge } from "./challenge-store.ts";
 import * as store from "./human-store.ts";
-import { mailOtherDeciders, readSigning } from "./second-signer-service.ts";
+import { isAmountTyped, mailOtherDeciders, readSigning } from "./second-signer-service.ts";
 import { payingSource } from "./source-rules.ts";
 
 /**
@@ -50,8 +50,11 @@ export type Presence =
 
 type ApprovalKey = { accountId: string; approvalId: string };
 
-/** What the page showed: the decision, its nonce and the digest of its statement. */
-export type Signed = { nonce: string; digest: Buffer };
+/**
+ * What the page showed: the decision, its nonce and the digest of its statement. `untypedBelowCents`: the operator's
+ * amount from which the person types it, where they did not; absent: they did.
+ */
+export type Signed = { nonce: string; digest: Buffer; untypedBelowCents?: number | undefined };
 
 /** The statement that a decision would sign now. */
 export function statementOf(
@@ -114,7 +117,8 @@ export async function issueChallenge(
  * (docs/contract.md §1, docs/design.md Paying). Returns once the outcome is known, or known to be open. If two people
  * must sign, the first signature is stored and nothing else happens; a repeat by the same person changes nothing.
  * @throws Problem not_found, not_permitted, presence_expired, passkey_required, passkey_refused, challenge_expired,
- * statement_stale, already_decided, payment_in_progress, payment_disputed, payments_paused, account_frozen
+ * statement_stale, amount_untyped, already_decided, payment_in_progress, payment_disputed, payments_paused,
+ * account_frozen
  */
 export async function confirmApproval(
   given: PaymentDeps,
@@ -155,6 +159,9 @@ async function writeConfirmation(
   if (!canPay(row)) throw new Problem("statement_stale");
   const statement = statementOf(row, "confirm", signed.nonce);
   assertUnchanged(row, statement, signed);
+  const { untypedBelowCents } = signed;
+  if (untypedBelowCents !== undefined && (await isAmountTyped(trx, row, untypedBelowCents)))
+    throw new Problem("amount_untyped");
   const { required, first } = await readSigning(trx, row, statement);
   if (first?.userId === userId) return {};
   await sign(trx, row, statement, decider, signed, required);

@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { Trx } from "../database/connection.ts";
+import { MILESTONE_DISPUTE, OPEN_DISPUTE } from "./held-terms.ts";
 
 /** A refund in an approval's result. */
 export type RefundResult = {
@@ -75,17 +76,9 @@ export async function isDisputed(
   await sql`select 1 from milestones where account_id = ${accountId} and id = ${milestoneId} for share`.execute(
     trx,
   );
-  const { rows } = await sql`
-    select 1 from payments p
-    join reversals r on r.account_id = p.account_id and r.payment_id = p.id and r.kind in ('refund', 'dispute')
-    where p.account_id = ${accountId} and p.milestone_id = ${milestoneId} and p.kind = 'charge'
-      and p.status = 'succeeded' and (not r.final or ${partly} and r.taken_cents > 0)
-    union all
-    select 1 from credit_entries h
-    join credit_balances b on b.account_id = h.account_id
-    where ${partly} and h.account_id = ${accountId} and h.milestone_id = ${milestoneId} and h.type = 'HOLD'
-      and (b.available_cents < 0 or exists (
-        select from reversals r where r.account_id = h.account_id and r.top_up_id is not null and not r.final))
-    limit 1`.execute(trx);
-  return rows.length > 0;
+  const status = sql.raw(partly ? MILESTONE_DISPUTE : OPEN_DISPUTE);
+  const { rows } = await sql<{ disputed: boolean }>`
+    select ${status} is not null as disputed from milestones m
+    where m.account_id = ${accountId} and m.id = ${milestoneId}`.execute(trx);
+  return rows[0]?.disputed === true;
 }

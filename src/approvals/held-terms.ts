@@ -27,7 +27,11 @@ const creditsOf = (milestone: string) => `
   join credit_balances b on b.account_id = h.account_id
   left join lateral (
     select r.status from reversals r
-    where r.account_id = h.account_id and r.top_up_id is not null and not r.final limit 1
+    where r.account_id = h.account_id and not r.final and (r.top_up_id is not null or exists (
+      select from payments p
+      join credit_entries x on x.account_id = p.account_id and x.milestone_id = p.milestone_id and x.type = 'REFUND'
+      where p.account_id = r.account_id and p.id = r.payment_id
+    )) limit 1
   ) d on true
   where h.account_id = ${milestone}.account_id and h.milestone_id = ${milestone}.id and h.type = 'HOLD'
     and (d.status is not null or b.available_cents < 0)`;
@@ -40,6 +44,9 @@ export const MILESTONE_DISPUTE = `coalesce((
   select r.status ${chargeOf("m")} and (not r.final or r.taken_cents > 0)
   order by r.final, r.created_at limit 1
 ), (select coalesce(d.status, 'credits_below_zero') ${creditsOf("m")}))`;
+
+/** The state of an open dispute about the charge that funded `m`. */
+export const OPEN_DISPUTE = `(select r.status ${chargeOf("m")} and not r.final limit 1)`;
 
 /**
  * The state of an open dispute about money held under `c`. Until it is decided, the amount that is left is unknown.

@@ -31,6 +31,8 @@ export type HumanApprovalRow = Omit<ApprovalRow, "type" | "milestoneId"> &
     coSign: CoSign;
     /** The lower of the limits at the request and now, in cents; null: one person is enough. */
     secondSignerFromCents: number | null;
+    /** The account's own amount from which a confirmation is typed, in cents; null: the operator's. */
+    amountTypedFromCents: number | null;
     frozen: boolean;
     paymentsPaused: boolean;
     termsDigest: Buffer;
@@ -62,7 +64,8 @@ const COLUMNS = sql<HumanApprovalRow>`
   v.executing_at is not null as executing, v.created_at as "createdAt", v.expires_at as "expiresAt",
   v.resolved_at as "resolvedAt",
   case when 'passkey' in (v.co_sign, a.co_sign) then 'passkey' else 'session' end as "coSign",
-  least(v.second_signer_from_cents, a.second_signer_from_cents) as "secondSignerFromCents", v.terms, v.terms_digest as "termsDigest",
+  least(v.second_signer_from_cents, a.second_signer_from_cents) as "secondSignerFromCents",
+  a.amount_typed_from_cents as "amountTypedFromCents", v.terms, v.terms_digest as "termsDigest",
   v.token_name as "tokenName", v.token_preview as "tokenPreview", v.asker,
   c.title as "contractTitle", c.status as "contractStatus", m.name as "milestoneName", m.status as "milestoneStatus",
   case v.type when 'milestone_fund' then ${sql.raw(FUNDING_TERMS)} when 'milestone_approve' then ${sql.raw(RELEASE_TERMS)}

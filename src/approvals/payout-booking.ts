@@ -6,14 +6,8 @@ import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { newId } from "../lib/ids.ts";
 import { linkDecision } from "../receipts/service.ts";
-import {
-  approvalEvent,
-  decidePayment,
-  heldFor,
-  milestoneEvent,
-  PROCESSOR,
-  toExpiredEvent,
-} from "./booking.ts";
+import { approvalEvent, decidePayment, milestoneEvent, toExpiredEvent } from "./booking.ts";
+import { outgoingLines } from "./loss-booking.ts";
 import * as store from "./store.ts";
 
 /**
@@ -21,7 +15,7 @@ import * as store from "./store.ts";
  * @throws LeaseLost
  */
 export async function bookPayout(db: Db, payment: payments.PaymentRow, leaseId: string): Promise<void> {
-  const { accountId, approvalId, milestoneId, amountCents, currency, sentId } = payment;
+  const { accountId, approvalId, milestoneId, currency, sentId } = payment;
   if (sentId === null) throw new TypeError("what has gone out has an id");
   await inTransaction(db, async (trx) => {
     const now = await payments.readClockAfter(trx, payment);
@@ -34,10 +28,7 @@ export async function bookPayout(db: Db, payment: payments.PaymentRow, leaseId: 
     await decidePayment(trx, payment, leaseId, { to: "succeeded", sentId }, now);
     if (payment.sourcePaymentId === null) await captureHold(trx, payment, now);
     await payments.closeInvoice(trx, accountId, approvalId, "paid");
-    const lines = [
-      { account: heldFor(milestoneId), amountCents },
-      { account: PROCESSOR, amountCents: -amountCents },
-    ];
+    const lines = await outgoingLines(trx, payment);
     const movement = { accountId, id: newId(), paymentId: payment.id, currency, lines };
     await payments.insertMovement(trx, movement, now);
     const events = [

@@ -1,8 +1,7 @@
 import { type Grant, readGrant } from "../accounts/service.ts";
 import { memberCredential } from "../accounts/token-service.ts";
 import { byPerson, recordAudit } from "../audit/service.ts";
-import { readClock } from "../database/clock.ts";
-import { inTransaction } from "../database/transaction.ts";
+import type { Trx } from "../database/connection.ts";
 import { isExternalId } from "../lib/ids.ts";
 import type { Origin } from "../lib/origin.ts";
 import { Problem } from "../lib/problems.ts";
@@ -27,9 +26,7 @@ export async function requestFundingInPerson(
   const credential = await openCredential(deps, requester);
   const id = isExternalId(milestoneId) ? milestoneId : null;
   const read = async () => granted(await readFunding(deps.db, credential, id));
-  const approval = await requestMilestoneFunding(deps, milestoneId, await read(), read);
-  await record(deps, requester, approval);
-  return approval;
+  return requestMilestoneFunding(recording(deps, requester), milestoneId, await read(), read);
 }
 
 /**
@@ -42,9 +39,7 @@ export async function requestReleaseInPerson(
   milestoneId: string,
 ): Promise<Approval> {
   const grant = await openGrant(deps, requester);
-  const approval = granted(await requestRelease(holding(deps, requester), grant, milestoneId));
-  await record(deps, requester, approval);
-  return approval;
+  return granted(await requestRelease(holding(deps, requester), grant, milestoneId));
 }
 
 /**
@@ -59,9 +54,7 @@ export async function requestEndInPerson(
   const grant = await openGrant(deps, requester);
   const { actor, name, origin } = requester;
   const person = byPerson({ userId: actor.userId, name });
-  const answer = granted(await requestEnd(holding(deps, requester), grant, contractId, person, origin));
-  if ("approval" in answer) await record(deps, requester, answer.approval);
-  return answer;
+  return granted(await requestEnd(holding(deps, requester), grant, contractId, person, origin));
 }
 
 /**
@@ -84,7 +77,8 @@ async function openGrant(deps: RequestDeps, requester: Requester): Promise<Grant
 }
 
 function holding(deps: RequestDeps, requester: Requester): RequestDeps {
-  return { ...deps, holdPerson: (trx, now) => holdActor(trx, requester.actor, needOf(requester), now) };
+  const holdPerson = (trx: Trx, now: Date) => holdActor(trx, requester.actor, needOf(requester), now);
+  return { ...recording(deps, requester), holdPerson };
 }
 
 /** @throws Problem unavailable if the token was revoked meanwhile; the next request creates another */
@@ -93,15 +87,15 @@ function granted<T>(found: T | undefined): T {
   return found;
 }
 
-function record({ db }: RequestDeps, requester: Requester, { id, type }: Approval): Promise<void> {
-  const { accountId, actor, name, origin } = requester;
-  return inTransaction(db, async (trx) => {
-    const entry = {
-      ...{ accountId, actor: byPerson({ userId: actor.userId, name }), origin },
-      action: "approval_requested" as const,
-      subject: { kind: "approval", id },
-      detail: { type },
-    };
-    await recordAudit(trx, entry, await readClock(trx));
-  });
+function recording(deps: RequestDeps, { accountId, actor, name, origin }: Requester): RequestDeps {
+  const act = { actor: byPerson({ userId: actor.userId, name }), origin };
+  const onRequested: RequestDeps["onRequested"] = (trx, { id, type }, now) => {
+    const subject = { kind: "approval", id };
+    return recordAudit(
+      trx,
+      { accountId, ...act, action: "approval_requested", subject, detail: { type } },
+      now,
+    );
+  };
+  return { ...deps, onRequested };
 }

@@ -13,11 +13,11 @@ import {
   decidePayment,
   heldFor,
   milestoneEvent,
-  PROCESSOR,
   refusedEvent,
   toExpiredEvent,
 } from "./booking.ts";
 import * as escrow from "./escrow-store.ts";
+import { outgoingLines, readResting } from "./loss-booking.ts";
 import * as store from "./store.ts";
 
 /**
@@ -26,15 +26,12 @@ import * as store from "./store.ts";
  * @throws LeaseLost
  */
 export async function bookRefund(db: Db, payment: payments.PaymentRow, leaseId: string): Promise<void> {
-  const { accountId, milestoneId, amountCents, currency, sentId } = payment;
+  const { accountId, currency, sentId } = payment;
   if (sentId === null) throw new TypeError("what has gone back has an id");
   await inTransaction(db, async (trx) => {
     const { now, milestone, events } = await beginBooking(trx, payment);
     await decidePayment(trx, payment, leaseId, { to: "succeeded", sentId }, now);
-    const lines = [
-      { account: heldFor(milestoneId), amountCents },
-      { account: PROCESSOR, amountCents: -amountCents },
-    ];
+    const lines = await outgoingLines(trx, payment);
     const movement = { accountId, id: newId(), paymentId: payment.id, currency, lines };
     await payments.insertMovement(trx, movement, now);
     events.push(...(await writeRefund(trx, payment, milestone, { sentTo: "card", refundId: sentId }, now)));
@@ -58,11 +55,13 @@ export async function bookRefusedRefund(
     const { now, milestone, events } = await beginBooking(trx, payment);
     await decidePayment(trx, payment, leaseId, { to: "refused", refusal: { code, message } }, now);
     events.push(refusedEvent(payment, code));
-    if (goesToCredits(code)) {
-      const money = { ...payment, ...milestone, milestoneId };
+    // A bank may have taken a part of it meanwhile.
+    const amountCents = Math.min(payment.amountCents, (await readResting(trx, payment)).heldCents);
+    if (goesToCredits(code) && amountCents > 0) {
+      const money = { ...payment, ...milestone, milestoneId, amountCents };
       const { entryId: refundId } = await refundToCredits(trx, money, heldFor(milestoneId), now);
       const refund = { sentTo: "credits", refundId } as const;
-      events.push(...(await writeRefund(trx, payment, milestone, refund, now)));
+      events.push(...(await writeRefund(trx, money, milestone, refund, now)));
     }
     await settleEnd(trx, payment, milestone, events, now);
   });

@@ -3,7 +3,7 @@ import { findAsker, holdToken } from "../accounts/token-service.ts";
 import { type Actor, recordAudit } from "../audit/service.ts";
 import { endContract, holdContract, holdMilestone } from "../contracts/service.ts";
 import { readClock, readClockNow } from "../database/clock.ts";
-import type { Db, Trx } from "../database/connection.ts";
+import type { Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { canonicalDigest } from "../lib/canonical.ts";
@@ -17,12 +17,11 @@ import { queueRequests } from "./funding-store.ts";
 import { assertRoom } from "./limits.ts";
 import * as requests from "./request-store.ts";
 import type { Approval } from "./schemas.ts";
+import type { ApprovalDeps } from "./service.ts";
 import * as store from "./store.ts";
 import { hasExpired, toApproval } from "./wire.ts";
 
-export type RequestDeps = {
-  db: Db;
-  config: { publicUrl: string; approvalTtlSeconds: number };
+export type RequestDeps = ApprovalDeps & {
   /** Locks the person who requests, before anything else. */
   holdPerson?: (trx: Trx, now: Date) => Promise<unknown>;
 };
@@ -111,6 +110,7 @@ export function withdrawRequest(
 ): Promise<Approval | undefined> {
   return asToken(deps, grant, async ({ trx, now }) => {
     const { accountId } = grant;
+    const { onRequested } = deps;
     const row = isUuid(approvalId) ? await requests.holdRequest(trx, accountId, approvalId) : undefined;
     if (row === undefined) throw notFound("approvals", "approvalId", approvalId);
     if (row.rootTokenId !== grant.rootTokenId) throw new Problem("made_by_another_key");
@@ -119,6 +119,7 @@ export function withdrawRequest(
     const { status } = toApproval(row, await readClockNow(trx), deps.config.publicUrl);
     if (status === "pending") {
       await requests.withdrawPending(trx, accountId, approvalId, now);
+      await onRequested?.(trx, row, now);
       await appendEvents(trx, accountId, [toExpiredEvent(row)], now);
     } else if (row.result?.reason !== "withdrawn") throw new Problem("already_decided", { status });
     const withdrawn = await requests.holdRequest(trx, accountId, approvalId);
@@ -148,7 +149,7 @@ function assertUndisputed({ disputeStatus: status }: { disputeStatus: string | n
 
 /** The pending approval, or a new one. The caller has serialised the account's requests and locked the subject. */
 async function pendOrCreate(
-  { deps: { config }, trx, grant, now }: Request,
+  { deps: { config, onRequested }, trx, grant, now }: Request,
   subject: requests.RequestedSubject<ApprovalTerms>,
   { type, milestoneId }: { type: "milestone_approve" | "contract_end"; milestoneId: string | null },
 ): Promise<Approval> {
@@ -157,8 +158,10 @@ async function pendOrCreate(
   const { contractId, jobId, terms, pending } = subject;
   const about = { type, contractId, milestoneId, jobId };
   const row = { ...about, status: "pending" as const, result: null, resolvedAt: null };
-  if (pending !== null && !hasExpired({ ...row, ...pending }, await readClockNow(trx)))
+  if (pending !== null && !hasExpired({ ...row, ...pending }, await readClockNow(trx))) {
+    await onRequested?.(trx, { id: pending.id, type }, now);
     return toApproval({ ...row, ...pending }, now, config.publicUrl);
+  }
   const events: AnyEvent[] = [];
   if (pending !== null) {
     const held = await readClockNow(trx);
@@ -179,6 +182,7 @@ async function pendOrCreate(
     expiresAt: addSeconds(now, config.approvalTtlSeconds),
   };
   await requests.insertRequest(trx, accountId, request);
+  await onRequested?.(trx, request, now);
   await appendEvents(trx, accountId, events, now);
   return toApproval({ ...row, ...request, executing: false }, now, config.publicUrl);
 }

@@ -7,7 +7,8 @@ import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { newId } from "../lib/ids.ts";
-import { type AnyEvent, heldFor, milestoneEvent, PROCESSOR, toExpiredEvent } from "./booking.ts";
+import { type AnyEvent, milestoneEvent, PROCESSOR, toExpiredEvent } from "./booking.ts";
+import { creditRest, returnedLines, settleLoss } from "./loss-booking.ts";
 import * as store from "./store.ts";
 
 /**
@@ -46,19 +47,16 @@ async function takeBack(
   milestone: HeldMilestone,
   now: Date,
 ): Promise<AnyEvent[]> {
-  const { accountId, id: paymentId, milestoneId, amountCents, currency, sourcePaymentId } = payment;
+  const { accountId, id: paymentId, milestoneId, currency, sourcePaymentId } = payment;
   const returned = await returnMilestone(trx, accountId, milestoneId, now);
   if (!returned) return giveCredits(trx, payment, milestone, now);
-  const lines = [
-    { account: PROCESSOR, amountCents },
-    { account: heldFor(milestoneId), amountCents: -amountCents },
-  ];
+  const { lines, heldCents } = await returnedLines(trx, payment);
   await payments.insertMovement(trx, { accountId, id: newId(), paymentId, currency, lines }, now);
   const held = milestoneEvent(milestone, "ACTIVE_FUNDED");
   // It could be neither released nor refunded: an ended contract and a closed hold never open again.
-  if (sourcePaymentId === null || milestone.contractStatus === "ended") {
+  if (heldCents === 0 || sourcePaymentId === null || milestone.contractStatus === "ended") {
     await refundMilestone(trx, accountId, milestoneId, now);
-    await refundToCredits(trx, { ...milestone, ...payment }, heldFor(milestoneId), now);
+    await creditRest(trx, { ...milestone, ...payment }, now);
     return [held, milestoneEvent(milestone, "REFUNDED")];
   }
   const other = { reason: "terms_changed", now };
@@ -73,5 +71,6 @@ async function giveCredits(
   now: Date,
 ): Promise<AnyEvent[]> {
   await refundToCredits(trx, { ...milestone, ...payment }, PROCESSOR, now);
+  await settleLoss(trx, payment, now);
   return [];
 }

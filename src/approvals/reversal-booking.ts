@@ -7,13 +7,12 @@ import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
-import { heldFor, milestoneEvent, PROCESSOR, toExpiredEvent } from "./booking.ts";
+import { heldFor, LOSSES, milestoneEvent, PROCESSOR, toExpiredEvent } from "./booking.ts";
+import { creditRest, readResting, settleLoss } from "./loss-booking.ts";
 import * as store from "./store.ts";
 
 /** Ledger account of disputed amounts, until the dispute is decided. */
 const DISPUTES = "disputes";
-/** Ledger account of amounts that were taken back for good after the payout. */
-const LOSSES = "losses";
 
 /**
  * Books the processor's refunds and disputes of a payment: their states, and what they have taken, in the ledger.
@@ -51,46 +50,50 @@ async function book(
   const now = await readClock(trx);
   const milestone = await holdMilestone(trx, accountId, milestoneId);
   const known = await payments.listReversals(trx, accountId, [payment.id]);
-  const standing = new Map<string, Pick<Reversal, "takenCents" | "final">>(known.map((row) => [row.id, row]));
   // An observation dated in the future was made before the clock was set back, so this one is newer.
   const isNewer = (row: payments.ReversalRow) => row.observedAt <= observedAt || row.observedAt > now;
   const changed = reversals.filter((reversal) => {
     const row = known.find(({ id }) => id === reversal.id);
     return row === undefined || (isNewer(row) && differs(row, reversal));
   });
+  if (changed.length === 0) return changed;
+  const gone = goneCents(known, changed);
+  const whole = gone >= payment.amountCents;
+  // Its outcome decides whether anything is left to refund.
+  if (whole && milestone.executing) throw new Problem("payment_in_progress", { milestoneId });
+  const refunded = whole && (await refundMilestone(trx, accountId, milestoneId, now));
+  const ended = [
+    ...(await store.endPending(
+      trx,
+      accountId,
+      { endOf: milestone.contractId },
+      { reason: "terms_changed", now },
+    )),
+    ...(refunded
+      ? await store.endPending(trx, accountId, { milestoneId }, { reason: "milestone_not_funded", now })
+      : []),
+  ];
+  if (whole) await payments.markInvoiceRefunded(trx, accountId, milestoneId);
   for (const reversal of changed) {
     await payments.saveReversal(trx, { accountId, paymentId: payment.id }, reversal, { now, observedAt });
-    const resting = await payments.readResting(trx, payment, { held: heldFor(milestoneId), lost: LOSSES });
-    const lines = movementLines(milestoneId, standing.get(reversal.id), reversal, resting);
-    standing.set(reversal.id, reversal);
-    if (lines.length === 0) continue;
-    const movement = {
-      accountId,
-      id: newId(),
-      paymentId: payment.id,
-      currency: reversal.currency,
-      lines,
-    };
-    await payments.insertMovement(trx, movement, now);
+    const before = known.find(({ id }) => id === reversal.id);
+    const lines = movementLines(milestoneId, before, reversal, await readResting(trx, payment));
+    const { currency } = reversal;
+    const movement = { accountId, id: newId(), paymentId: payment.id, currency, lines };
+    if (lines.length > 0) await payments.insertMovement(trx, movement, now);
   }
-  const gone = [...standing.values()].reduce((sum, one) => sum + (one.final ? one.takenCents : 0), 0);
-  if (changed.length === 0) return changed;
-  const other = { reason: "terms_changed", now };
-  const unended = await store.endPending(trx, accountId, { endOf: milestone.contractId }, other);
-  if (gone < payment.amountCents) {
-    await appendEvents(trx, accountId, unended.map(toExpiredEvent), now);
-    return changed;
-  }
-  // Its outcome decides whether anything is left to refund.
-  if (milestone.executing) throw new Problem("payment_in_progress", { milestoneId });
-  const refunded = await refundMilestone(trx, accountId, milestoneId, now);
-  const end = { reason: "milestone_not_funded", now };
-  const ended = refunded ? await store.endPending(trx, accountId, { milestoneId }, end) : [];
-  await payments.markInvoiceRefunded(trx, accountId, milestoneId);
-  const events = [...unended, ...ended].map(toExpiredEvent);
+  if (refunded || milestone.status === "REFUNDED") await creditRest(trx, { ...milestone, ...payment }, now);
+  await settleLoss(trx, payment, now);
+  const events = ended.map(toExpiredEvent);
   const event = milestoneEvent(milestone, "REFUNDED");
   await appendEvents(trx, accountId, [...events, ...(refunded ? [event] : [])], now);
   return changed;
+}
+
+/** What is gone for good once all of them are as they stand now, in cents. */
+function goneCents(known: readonly payments.ReversalRow[], changed: readonly Reversal[]): number {
+  const standing = new Map<string, Standing>([...known, ...changed].map((one) => [one.id, one]));
+  return [...standing.values()].reduce((sum, one) => sum + finalCents(one), 0);
 }
 
 function differs(row: payments.ReversalRow, reversal: Reversal): boolean {

@@ -16,11 +16,26 @@ export type Signing = { required: 1 | 2; first: store.FirstSignature | undefined
  * @param statement the confirmation as it would be signed now; its nonce does not matter
  */
 export async function readSigning(db: Db, row: HumanApprovalRow, statement: Statement): Promise<Signing> {
-  const { accountId, id, secondSignerFromCents: limit, terms } = row;
+  const { accountId, id, secondSignerFromCents: limit, terms, coSign } = row;
   if (limit === null) return { required: 1, first: undefined };
   if ((await store.sumPaidLately(db, accountId)) + sumOf(terms).amountCents < limit)
     return { required: 1, first: undefined };
-  return { required: 2, first: await store.findFirstSignature(db, accountId, id, statement) };
+  return { required: 2, first: await store.findFirstSignature(db, accountId, id, statement, coSign) };
+}
+
+/**
+ * Whether the person types the amount before they confirm: once what the account confirmed within 24 hours reaches the
+ * policy's amount together with this. To decide by the answer, hold the account.
+ * @param operatorsCents the operator's amount, which is the most that the account's can be
+ */
+export async function isAmountTyped(
+  db: Db,
+  { accountId, amountTypedFromCents, terms }: HumanApprovalRow,
+  operatorsCents: number,
+): Promise<boolean> {
+  const { amountCents } = sumOf(terms);
+  const from = Math.min(amountTypedFromCents ?? operatorsCents, operatorsCents);
+  return amountCents >= from || (await store.sumPaidLately(db, accountId)) + amountCents >= from;
 }
 
 /** Mails the other members who may decide: one person has signed and a second must. */

@@ -1,6 +1,7 @@
 import { sql } from "kysely";
 import { ROLES } from "../accounts/roles.ts";
 import type { Db, Trx } from "../database/connection.ts";
+import type { CoSign } from "../database/schema.ts";
 import type { Statement } from "../lib/statement.ts";
 
 /** A valid confirmation that needs a second person's. */
@@ -21,19 +22,22 @@ export async function sumPaidLately(db: Db, accountId: string): Promise<number> 
 
 /**
  * The oldest confirmation of this statement, with any nonce, by a person who may still decide. Confirmations before
- * the last payment attempt do not count: after a declined card, both people sign again.
+ * the last payment attempt do not count: after a declined card, both people sign again. Nor do confirmations by
+ * password once passkeys are required.
  */
 export async function findFirstSignature(
   db: Db,
   accountId: string,
   approvalId: string,
   statement: Statement,
+  coSign: CoSign,
 ): Promise<FirstSignature | undefined> {
   const { rows } = await sql<FirstSignature>`
     select s.user_id as "userId", m.name, s.statement_digest as digest, s.created_at as "signedAt"
     from signatures s
     join members m on m.account_id = s.account_id and m.user_id = s.user_id and m.status = 'active' and m.role = any(${ROLES.decide})
     where s.account_id = ${accountId} and s.approval_id = ${approvalId} and s.decision = 'confirm'
+      and (${coSign} = 'session' or s.proof ->> 'kind' = 'passkey')
       and s.statement - 'nonce' = ${JSON.stringify(statement)}::jsonb - 'nonce'
       and not exists (
         select from payments p

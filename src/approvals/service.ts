@@ -22,7 +22,14 @@ export type { ApprovalEvent } from "./booking.ts";
 export { readFunding } from "./funding-store.ts";
 export { toApproval } from "./wire.ts";
 
-export type ApprovalDeps = { db: Db; config: { publicUrl: string; approvalTtlSeconds: number } };
+export type ApprovalDeps = {
+  db: Db;
+  config: { publicUrl: string; approvalTtlSeconds: number };
+  /** Records who asked, in the transaction of what they asked for. */
+  onRequested?: RequestObserver;
+};
+/** Told of a request for an approval, new or repeated, or of its withdrawal. */
+export type RequestObserver = (trx: Trx, approval: Pick<Approval, "id" | "type">, now: Date) => Promise<void>;
 
 const TURNS = 3;
 /**
@@ -49,7 +56,13 @@ export async function requestMilestoneFunding(
   for (let turn = 1; turn <= TURNS; turn++) {
     if (turn > 1) row = await again();
     const step = decideFunding(row, asked, config.publicUrl);
-    if (step.kind === "pending") return pendingFunding(row, step.approvalId, config.publicUrl);
+    if (step.kind === "pending") {
+      const approval = pendingFunding(row, step.approvalId, config.publicUrl);
+      const { onRequested } = deps;
+      if (onRequested !== undefined)
+        await inTransaction(db, async (trx) => onRequested(trx, approval, await readClock(trx)));
+      return approval;
+    }
     if (step.kind === "expired") {
       await expireApprovals(db, row.accountId, [step.approvalId]);
       continue;
@@ -65,7 +78,7 @@ export async function requestMilestoneFunding(
  * not: few accounts have that many pending approvals, and those lose one try.
  */
 async function createFunding(
-  { db, config }: ApprovalDeps,
+  { db, config, onRequested }: ApprovalDeps,
   row: FundingRow,
   queued: boolean,
 ): Promise<Approval | undefined> {
@@ -84,19 +97,20 @@ async function createFunding(
     milestoneRevision: row.milestoneRevision,
     contractRevision: row.contractRevision,
   };
-  const created = queued
-    ? await inTransaction(db, async (trx) => {
-        await fundingStore.queueRequests(trx, accountId);
-        await assertRoom(trx, accountId, row.rootTokenId);
-        return fundingStore.insertFundingApproval(trx, accountId, {
-          ...approval,
-          waitingBelow: PENDING_AT_MOST,
-          ofRootBelow: PENDING_OF_ROOT_AT_MOST,
-        });
-      })
-    : await inTurn(row.rootTokenId, () =>
-        fundingStore.insertFundingApproval(db, accountId, { ...approval, ...CROWDED_FROM }),
-      ).catch(falseOnRollback);
+  const record = async (trx: Trx) => {
+    await fundingStore.queueRequests(trx, accountId);
+    await assertRoom(trx, accountId, row.rootTokenId);
+    const limits = { waitingBelow: PENDING_AT_MOST, ofRootBelow: PENDING_OF_ROOT_AT_MOST };
+    if (!(await fundingStore.insertFundingApproval(trx, accountId, { ...approval, ...limits }))) return false;
+    await onRequested?.(trx, { id: approval.id, type: "milestone_fund" }, now);
+    return true;
+  };
+  const created =
+    queued || onRequested !== undefined
+      ? await inTransaction(db, record)
+      : await inTurn(row.rootTokenId, () =>
+          fundingStore.insertFundingApproval(db, accountId, { ...approval, ...CROWDED_FROM }),
+        ).catch(falseOnRollback);
   if (!created) return undefined;
   const { id, createdAt, expiresAt } = approval;
   return pendingFunding(

@@ -51,6 +51,7 @@ export const AUDIT_ACTIONS = [
   "payments_paused",
   "payments_resumed",
   "payout_account_changed",
+  "policy_changed",
   "presence_proved",
   "presence_refused",
   "reset_link_printed",

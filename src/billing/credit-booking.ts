@@ -63,7 +63,7 @@ export function releaseHold(
 }
 
 /**
- * Adds a milestone's money that no bank accepts to the account's credits (`REFUND`), once a milestone.
+ * Adds a milestone's money that no bank accepts to the account's credits (`REFUND`).
  * @param refund.amountCents more than 0
  * @param from the ledger account that the money leaves
  */
@@ -81,9 +81,18 @@ export async function refundToCredits(
   now: Date,
 ): Promise<WrittenEntry> {
   const balance = await store.lockBalance(trx, accountId);
-  const subject = { approvalId, milestoneId, contractId, jobId };
   const lines = movement(from, CREDITS, amountCents);
-  return writeEntry(trx, accountId, balance, { type: "REFUND", amountCents, subject }, lines, now);
+  const subject = { approvalId, milestoneId, contractId, jobId };
+  // A milestone has one `REFUND`: what comes back in parts follows as corrections.
+  const entry = (await store.hasRefund(trx, accountId, milestoneId))
+    ? ({
+        type: "ADJUSTMENT",
+        amountCents,
+        milestoneId,
+        note: "More of this milestone's money came back",
+      } as const)
+    : ({ type: "REFUND", amountCents, subject } as const);
+  return writeEntry(trx, accountId, balance, entry, lines, now);
 }
 
 /**
@@ -104,6 +113,26 @@ export async function adjustCredits(
   const balance = await store.lockBalance(trx, accountId);
   const lines = movement(topUpId === undefined ? "adjustments" : "processor", CREDITS, amountCents);
   return writeEntry(trx, accountId, balance, { type: "ADJUSTMENT", amountCents, note, topUpId }, lines, now);
+}
+
+/**
+ * Corrects the available balance because a bank took back, or returned, money of a milestone that had become credits.
+ * @param adjustment.amountCents signed, not 0
+ * @param from the ledger's account on the other side
+ */
+export async function adjustForMilestone(
+  trx: Trx,
+  {
+    accountId,
+    amountCents,
+    ...about
+  }: { accountId: string; milestoneId: string; amountCents: number; note: string },
+  from: string,
+  now: Date,
+): Promise<WrittenEntry> {
+  const balance = await store.lockBalance(trx, accountId);
+  const lines = movement(from, CREDITS, amountCents);
+  return writeEntry(trx, accountId, balance, { type: "ADJUSTMENT", amountCents, ...about }, lines, now);
 }
 
 /** Adds a paid top-up (`TOP_UP`), once a top-up. */

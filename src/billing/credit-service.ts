@@ -5,6 +5,7 @@ import * as store from "./credit-store.ts";
 
 export {
   adjustCredits,
+  adjustForMilestone,
   captureHold,
   holdCredits,
   refundToCredits,

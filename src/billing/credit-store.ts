@@ -47,6 +47,8 @@ export type NewEntry = {
   reservedCents: number;
   holdEntryId?: string | undefined;
   subject?: CreditSubject | undefined;
+  /** Where no approval is its cause. */
+  milestoneId?: string | undefined;
   topUpId?: string | undefined;
   note?: string | undefined;
 };
@@ -67,7 +69,7 @@ export async function insertEntry(trx: Trx, entry: NewEntry, now: Date): Promise
       approval_id: subject?.approvalId ?? null,
       job_id: subject?.jobId ?? null,
       contract_id: subject?.contractId ?? null,
-      milestone_id: subject?.milestoneId ?? null,
+      milestone_id: subject?.milestoneId ?? entry.milestoneId ?? null,
       top_up_id: entry.topUpId ?? null,
       note: entry.note ?? null,
       created_at: now,
@@ -90,6 +92,18 @@ export async function findOpenHold(
       select from credit_entries e where e.account_id = h.account_id and e.hold_entry_id = h.id
     )`.execute(db);
   return rows[0];
+}
+
+/** Whether money of the milestone has become credits. */
+export async function hasRefund(db: Db, accountId: string, milestoneId: string): Promise<boolean> {
+  const row = await db
+    .selectFrom("credit_entries")
+    .where("account_id", "=", accountId)
+    .where("milestone_id", "=", milestoneId)
+    .where("type", "=", "REFUND")
+    .select("id")
+    .executeTakeFirst();
+  return row !== undefined;
 }
 
 const COLUMNS = [

@@ -335,19 +335,44 @@ export async function insertMovement(
     .execute();
 }
 
-/** What a ledger account holds, and what of a payment is booked as lost, in cents. */
+/** Where a milestone's money rests, in cents. */
+export type Resting = {
+  heldCents: number;
+  /** What its payments have booked as lost. */
+  lostCents: number;
+  /** The same, less what was recovered from the account's credits. Below zero: more was recovered than is lost by now. */
+  unrecoveredCents: number;
+  /** What of it is in the account's credits. */
+  creditedCents: number;
+};
+
+/** @param ledger the ledger's accounts of what is held for the milestone and of what is lost */
 export async function readResting(
   trx: Trx,
-  { accountId, id }: PaymentKey,
-  { held, lost }: { held: string; lost: string },
-): Promise<{ heldCents: number; lostCents: number }> {
-  const { rows } = await sql<{ heldCents: number; lostCents: number }>`
-    select
-      (select coalesce(-sum(amount_cents), 0)::bigint from ledger_entries
-        where account_id = ${accountId} and ledger_account = ${held}) as "heldCents",
-      (select coalesce(sum(amount_cents), 0)::bigint from ledger_entries
-        where account_id = ${accountId} and payment_id = ${id} and ledger_account = ${lost}) as "lostCents"`.execute(
-    trx,
-  );
-  return rows[0] ?? { heldCents: 0, lostCents: 0 };
+  { accountId, milestoneId }: { accountId: string; milestoneId: string },
+  ledger: { held: string; lost: string },
+): Promise<Resting> {
+  const { rows } = await sql<Resting>`
+    select h."heldCents", p."lostCents", p."lostCents" + e."recoveredCents" as "unrecoveredCents", c."creditedCents"
+    from (
+      select coalesce(-sum(amount_cents), 0)::bigint as "heldCents" from ledger_entries
+      where account_id = ${accountId} and ledger_account = ${ledger.held}
+    ) h
+    cross join (
+      select coalesce(sum(l.amount_cents), 0)::bigint as "lostCents" from payments p
+      join ledger_entries l on l.account_id = p.account_id and l.payment_id = p.id and l.ledger_account = ${ledger.lost}
+      where p.account_id = ${accountId} and p.milestone_id = ${milestoneId}
+    ) p
+    cross join (
+      select coalesce(sum(l.amount_cents), 0)::bigint as "recoveredCents" from credit_entries x
+      join ledger_entries l on l.account_id = x.account_id and l.credit_entry_id = x.id and l.ledger_account = ${ledger.lost}
+      where x.account_id = ${accountId} and x.milestone_id = ${milestoneId}
+    ) e
+    cross join (
+      select coalesce(sum(amount_cents), 0)::bigint as "creditedCents" from credit_entries
+      where account_id = ${accountId} and milestone_id = ${milestoneId} and type in ('REFUND', 'ADJUSTMENT')
+    ) c`.execute(trx);
+  const [resting] = rows;
+  if (resting === undefined) throw new TypeError("an aggregate returns a row");
+  return resting;
 }

@@ -43,7 +43,8 @@ export async function readSums(db: Db, accountIds: readonly string[]): Promise<A
       from top_ups where account_id = a.account_id and status = 'COMPLETED'
     ) t
     cross join lateral (
-      select coalesce(sum(x.amount_cents) filter (where x.type = 'ADJUSTMENT' and x.top_up_id is null), 0)::bigint as "adjustments",
+      select coalesce(sum(x.amount_cents) filter (where x.type = 'ADJUSTMENT' and x.top_up_id is null
+          and x.milestone_id is null), 0)::bigint as "adjustments",
         coalesce(sum(x.reserved_cents) filter (where x.type = 'HOLD' and not exists (
           select from credit_entries c where c.account_id = x.account_id and c.hold_entry_id = x.id)), 0)::bigint as "openHolds"
       from credit_entries x where x.account_id = a.account_id

@@ -1,6 +1,6 @@
 import { formatAmount } from "../lib/money.ts";
 import { formatTime } from "../lib/time.ts";
-import { line, type MailLine, named, own, who } from "../mail/line.ts";
+import { line, type MailLine, named, own } from "../mail/line.ts";
 import type { Mail } from "../mail/service.ts";
 
 type Context = { appName: string; publicUrl: string };
@@ -58,29 +58,6 @@ export function creditsAdjustedMail(
     paragraphs: [
       line`Hello,`,
       line`${amount} was ${what} the available credits of the account ${named(accountName)}. ${why}`,
-      own(`${publicUrl}/billing`),
-    ],
-  };
-}
-
-/** To an owner: what fundings are paid from has changed. */
-export function setupChangedMail(
-  { appName, publicUrl }: Context,
-  { email, accountName }: To,
-  by: { name: string; email: string },
-  to: "card" | "credits_first",
-): Mail {
-  const what =
-    to === "card"
-      ? line`the card on file`
-      : line`the account's credits where they cover the whole amount, and else by the card on file`;
-  return {
-    to: email,
-    subject: line`${own(appName)}: what pays in ${named(accountName)} has changed`,
-    paragraphs: [
-      line`Hello,`,
-      line`${who(by)} changed what pays for the fundings of the account ${named(accountName)}: from now on, ${what}.`,
-      line`If that is not right, change it at once:`,
       own(`${publicUrl}/billing`),
     ],
   };

@@ -87,6 +87,8 @@ export type AccountsTable = {
   co_sign: CoSign;
   /** From this sum in 24 hours on, a second person must sign; null: never. */
   second_signer_from_cents: number | null;
+  /** From this sum in 24 hours on, a person types the amount; null: from the operator's. */
+  amount_typed_from_cents: Generated<number | null>;
   /** When the owners were last mailed what tokens did to keys and webhooks. */
   acts_mailed_at: Generated<Date | null>;
   /** While it is, nothing new is asked for, confirmed or added in it. */
@@ -171,7 +173,8 @@ export type PendingRequest =
   | { kind: "invite"; email: string; name: string; role: MemberRole }
   | { kind: "role"; memberId: string; role: MemberRole; shown: string }
   | { kind: "upgrade"; upgradeId: string }
-  | { kind: "consent"; invitationId: string; role: MemberRole };
+  | { kind: "consent"; invitationId: string; role: MemberRole }
+  | { kind: "policy" };
 export type PendingOutcome = "agreed" | "refused" | "withdrawn" | "replaced";
 
 /** A change that takes effect once a second person agrees to it. */

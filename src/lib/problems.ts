@@ -206,7 +206,7 @@ const catalogue = {
   passkey_proof_required: [
     409,
     "CONFLICT",
-    "This account confirms with passkeys only. Sign in with an active passkey before you change its members or passkeys.",
+    "This account confirms with passkeys only. Sign in with an active passkey before you change its members, passkeys or policy.",
     true,
   ],
   act_signature_required: [
@@ -231,7 +231,19 @@ const catalogue = {
   second_person_missing: [
     409,
     "CONFLICT",
-    "In this account two people must agree before a new owner or approver is added, and you’re the only one so far. Ask the operator of this service to add them. Then your consent is enough.",
+    "In this account two people must agree to this change, and you’re the only one so far. Ask the operator of this service to invite another owner or approver. Then your consent to them is enough.",
+    true,
+  ],
+  amount_untyped: [
+    409,
+    "CONFLICT",
+    "Nothing was confirmed. Other payments of this account were confirmed meanwhile, so type the amount to confirm this one.",
+    true,
+  ],
+  second_decider_missing: [
+    409,
+    "CONFLICT",
+    "You’re the only person who can confirm in this account. Invite another owner or approver first: two people could never sign.",
     true,
   ],
   second_signer_loosening: [

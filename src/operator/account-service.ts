@@ -1,16 +1,15 @@
-import { listOwners } from "../accounts/member-service.ts";
 import * as accounts from "../accounts/service.ts";
 import type { Act } from "../audit/service.ts";
 import { makeDue } from "../billing/payment-service.ts";
 import { makeTopUpsDue } from "../billing/top-up-service.ts";
 import { readClock } from "../database/clock.ts";
-import type { Db, Trx } from "../database/connection.ts";
+import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { accountKey, isExternalId } from "../lib/ids.ts";
 import { centsToDollars, formatAmount } from "../lib/money.ts";
-import { notFound, Problem } from "../lib/problems.ts";
+import { notFound } from "../lib/problems.ts";
 import { line, type MailLine, own } from "../mail/line.ts";
-import { findPasskeys } from "../passkeys/presence-service.ts";
+import { assertOwnerHasPasskey } from "../passkeys/ownership-service.ts";
 import { mailOwners, recordAct } from "./act-service.ts";
 import { mergeAccount } from "./merge-rules.ts";
 import type { Account, AccountBody } from "./schemas.ts";
@@ -55,7 +54,8 @@ export async function putAccount(
     );
     const before = change.before && toAccountValues(change.before);
     const entry = { subject: { kind: "account", id }, before, after: toAccountValues(change.after) };
-    if (entry.after.coSign === "passkey" && before?.coSign !== "passkey") await assertPasskey(trx, accountId);
+    if (entry.after.coSign === "passkey" && before?.coSign !== "passkey")
+      await assertOwnerHasPasskey(trx, accountId);
     if (entry.after.frozen && before?.frozen === false) {
       await makeDue(trx, { accountId }, now);
       await makeTopUpsDue(trx, accountId, now);
@@ -67,13 +67,6 @@ export async function putAccount(
     return before === undefined;
   });
   return { created, account: toAccount(await accounts.getAccount(db, accountId, id)) };
-}
-
-/** @throws Problem passkey_missing where no owner could confirm with a passkey */
-async function assertPasskey(trx: Trx, accountId: string): Promise<void> {
-  for (const { userId } of await listOwners(trx, accountId))
-    if (userId !== null && (await findPasskeys(trx, userId)) === "some") return;
-  throw new Problem("passkey_missing");
 }
 
 type AccountEntry = ReturnType<typeof toAccountValues>;

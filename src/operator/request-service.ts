@@ -7,8 +7,6 @@ import { type ApprovalDeps, readFunding, requestMilestoneFunding } from "../appr
 import type { AuditAction } from "../audit/schemas.ts";
 import { type Act, recordAudit } from "../audit/service.ts";
 import { getContract, getMilestone } from "../contracts/service.ts";
-import { readClock } from "../database/clock.ts";
-import { inTransaction } from "../database/transaction.ts";
 import { isUuid } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import type { AccountRef } from "./account-service.ts";
@@ -26,9 +24,7 @@ export async function askFunding(
   await getMilestone(deps.db, accountId, milestoneId);
   const credential = await operatorCredential(deps.db, accountId);
   const read = async () => admit(deps, await readFunding(deps.db, credential, milestoneId));
-  const approval = await requestMilestoneFunding(deps, milestoneId, await read(), read);
-  await record(deps, accountId, "approval_requested", approval, act);
-  return approval;
+  return requestMilestoneFunding(recording(deps, accountId, act), milestoneId, await read(), read);
 }
 
 /**
@@ -43,9 +39,8 @@ export async function askRelease(
 ): Promise<Approval> {
   await getMilestone(deps.db, accountId, milestoneId);
   const grant = await operatorGrant(deps, accountId);
-  const approval = await requestRelease(deps, grant, milestoneId);
+  const approval = await requestRelease(recording(deps, accountId, act), grant, milestoneId);
   if (approval === undefined) throw tokenGone();
-  await record(deps, accountId, "approval_requested", approval, act);
   return approval;
 }
 
@@ -61,9 +56,8 @@ export async function askEnd(
 ): Promise<EndAnswer> {
   await getContract(deps.db, accountId, contractId);
   const grant = await operatorGrant(deps, accountId);
-  const answer = await requestEnd(deps, grant, contractId, act.actor, act.origin);
+  const answer = await requestEnd(recording(deps, accountId, act), grant, contractId, act.actor, act.origin);
   if (answer === undefined) throw tokenGone();
-  if ("approval" in answer) await record(deps, accountId, "approval_requested", answer.approval, act);
   return answer;
 }
 
@@ -80,9 +74,9 @@ export async function withdraw(
   if (!isUuid(approvalId)) throw notFound("approvals", "approvalId", approvalId);
   const credential = await operatorCredential(deps.db, accountId);
   const grant = await readGrant(deps.db, credential);
-  const approval = grant && (await withdrawRequest(deps, grant, approvalId));
+  const recorded = recording(deps, accountId, act, "approval_withdrawn");
+  const approval = grant && (await withdrawRequest(recorded, grant, approvalId));
   if (approval === undefined) throw tokenGone();
-  await record(deps, accountId, "approval_withdrawn", approval, act);
   return approval;
 }
 
@@ -101,15 +95,15 @@ function tokenGone(): Problem {
   return new Problem("unavailable", { retryAfterSeconds: 1 });
 }
 
-function record(
-  { db }: ApprovalDeps,
+function recording(
+  deps: ApprovalDeps,
   accountId: string,
-  action: AuditAction,
-  { id, type }: Approval,
   act: Act,
-): Promise<void> {
-  return inTransaction(db, async (trx) => {
-    const entry = { accountId, ...act, action, subject: { kind: "approval", id }, detail: { type } };
-    await recordAudit(trx, entry, await readClock(trx));
-  });
+  action: AuditAction = "approval_requested",
+): ApprovalDeps {
+  const onRequested: ApprovalDeps["onRequested"] = (trx, { id, type }, now) => {
+    const subject = { kind: "approval", id };
+    return recordAudit(trx, { accountId, ...act, action, subject, detail: { type } }, now);
+  };
+  return { ...deps, onRequested };
 }

@@ -58,8 +58,9 @@ export async function askToSign(
 /**
  * Checks that an active passkey has signed the change, in the transaction that makes it. A recent sign-in is not
  * enough, as a copied cookie has it too. Where no passkey is demanded, or the person has no active one, it takes a
- * proof of presence younger than 5 minutes instead, in a trusted session where passkeys are demanded. A passkey that
- * is added in an untrusted session needs no signature, as it stays inactive until owners consent.
+ * proof of presence younger than 5 minutes instead, in a trusted session where passkeys are demanded; the policy of
+ * such an account changes by a passkey's signature alone. A passkey that is added in an untrusted session needs no
+ * signature, as it stays inactive until owners consent.
  * @returns what the audit entry keeps, with the cookie to set; `undefined` when no signature was needed
  * @throws Problem act_signature_required, presence_expired, passkey_proof_required
  */
@@ -75,7 +76,9 @@ export async function proveAct(
   const mayWait = act.action === "passkey" && !held.trusted && !credential;
   if (mayWait || !(await mustSign(trx, person.userId, act.accountId))) {
     if (!isFresh(held, now)) throw new Problem("presence_expired");
-    if (!mayWait && !held.trusted && (await isDemanded(trx, person.userId, act.accountId)))
+    // Without this, a password alone could end the requirement of passkeys.
+    const trusted = held.trusted && act.action !== "policy";
+    if (!mayWait && !trusted && (await isDemanded(trx, person.userId, act.accountId)))
       throw new Problem("passkey_proof_required");
     return undefined;
   }

@@ -7,29 +7,26 @@ import {
   removeMember as removeMemberOf,
 } from "../accounts/member-service.ts";
 import { mayDecide, raisesRights } from "../accounts/roles.ts";
-import { assertNotFrozen } from "../accounts/service.ts";
 import { listTokensOfUser, revokeWithDescendants } from "../accounts/token-service.ts";
 import type { AuditAction } from "../audit/schemas.ts";
 import { byPerson, type NewEntry, recordAudit } from "../audit/service.ts";
 import type { Trx } from "../database/connection.ts";
-import type { MemberRole, PendingRequest } from "../database/schema.ts";
-import type { Origin } from "../lib/origin.ts";
+import type { MemberRole } from "../database/schema.ts";
 import { Problem } from "../lib/problems.ts";
 import { type Mail, queueMail } from "../mail/service.ts";
 import type { SessionDeps } from "../passkeys/session-deps.ts";
-import {
-  type Act,
-  keptOf,
-  proveAct,
-  recordRefusedActs,
-  type Signature,
-} from "../passkeys/signed-act-service.ts";
-import { type Actor, inSession } from "../sign-in/service.ts";
+import type { Act, Signature } from "../passkeys/signed-act-service.ts";
 import { inviteMail, memberInvitedMail, memberRemovedMail, roleChangedMail } from "./mails.ts";
-import { askForSecondPerson, needsSecondPerson } from "./pending-service.ts";
-
-type Owner = Actor & { email: string; name: string };
-type Account = { accountId: string; accountName: string };
+import {
+  type Account,
+  askSecond,
+  asOwner,
+  type Done,
+  type Owner,
+  PENDING,
+  type Pending,
+  type Step,
+} from "./owner-service.ts";
 
 /** A removal, and what is revoked with it. The caller passes how webhooks end, as they are a higher layer. */
 export type Removal = {
@@ -43,20 +40,6 @@ export type Invited = { email: string; name: string; role: MemberRole };
 type Shown = Pick<MemberRow, "id" | "name" | "email" | "role">;
 /** `shown`: the `updatedAt` of the member who was shown. */
 export type RoleChange = { member: Shown; role: MemberRole; shown: string };
-/** The result, and the cookie to set where a passkey has signed the change. */
-export type Done<T> = { value: T; cookie: string | undefined };
-
-/**
- * A change by an owner. Their passkey signs it where the account confirms with passkeys only; otherwise it needs a
- * proof of presence younger than 5 minutes. Each change records an audit entry with the signature, and may throw what
- * `proveAct` and `holdActor` throw.
- */
-export type Step = { trx: Trx; now: Date; owner: Owner; account: Account; origin: Origin; proof: object };
-
-/** Nothing has changed yet: a second person must agree (docs/contract.md §1, Two people). */
-export const PENDING = "pending";
-export type Pending = typeof PENDING;
-
 /**
  * Invites a person to the account. Needs no consent, as an owner does it. Mails the link to the person, and a mail
  * about it to the other owners.
@@ -203,36 +186,6 @@ export function removalAct(accountId: string, { member, revokeKeys, endWebhooks 
     accountId,
     terms: { subject: { kind: "member", id }, from: { name, email, role }, to },
   };
-}
-
-async function asOwner<T>(
-  deps: SessionDeps,
-  { owner, account, act, signature }: { owner: Owner; account: Account; act: Act; signature: Signature },
-  work: (step: Step) => Promise<T>,
-): Promise<Done<T>> {
-  const need = { changes: "token", account: { id: account.accountId, may: "own", alone: true } } as const;
-  const { origin } = signature;
-  return recordRefusedActs(deps.db, owner, { act, origin }, () =>
-    inSession(deps.db, owner, need, async (trx, now, held) => {
-      const signed = await proveAct(trx, deps, owner, held, { act, signature }, now);
-      const step = { trx, now, owner, account, origin, proof: keptOf(signed) };
-      return { value: await work(step), cookie: signed?.cookie };
-    }),
-  );
-}
-
-/** Leaves a change that adds a decider to a second person, where the account requires two. @returns whether it did */
-async function askSecond(
-  { trx, now, owner, account, origin, proof }: Step,
-  { config }: Pick<SessionDeps, "config">,
-  { act, request }: { act: Act; request: PendingRequest },
-): Promise<boolean> {
-  const { accountId } = account;
-  await assertNotFrozen(trx, accountId);
-  if (!(await needsSecondPerson(trx, accountId, owner.userId, { operatorAsks: false }))) return false;
-  const asked = { account, by: owner, act, request, kept: proof, origin };
-  await askForSecondPerson(trx, config, asked, now);
-  return true;
 }
 
 async function record(

@@ -2,6 +2,7 @@ import type { ChangeTerms } from "../lib/statement.ts";
 import { formatTime } from "../lib/time.ts";
 import { line, type MailLine, named, own, who } from "../mail/line.ts";
 import type { Mail } from "../mail/service.ts";
+import { describeChange } from "./change-terms.ts";
 
 type Context = { appName: string; publicUrl: string };
 type Person = { email: string; name: string };
@@ -13,9 +14,10 @@ export function changeAskedMail(
   {
     by,
     accountName,
+    of,
     terms,
     expiresAt,
-  }: { by: Person; accountName: string; terms: ChangeTerms; expiresAt: Date },
+  }: { by: Person; accountName: string; of: "member" | "policy"; terms: ChangeTerms; expiresAt: Date },
 ): Mail {
   return {
     to: to.email,
@@ -23,9 +25,9 @@ export function changeAskedMail(
     paragraphs: [
       line`Hello,`,
       line`${who(by)} asks for this change in the account ${named(accountName)}:`,
-      ...described(terms),
+      ...describedLines(terms),
       line`Two people must agree to it. It takes effect once another owner or approver agrees, before ${own(formatTime(expiresAt))}. Agree or refuse here:`,
-      own(`${publicUrl}/settings/members`),
+      own(`${publicUrl}/${placeOf(of)}`),
     ],
   };
 }
@@ -37,9 +39,10 @@ export function changeEndedMail(
   {
     by,
     accountName,
+    of,
     terms,
     agreed,
-  }: { by: Person; accountName: string; terms: ChangeTerms; agreed: boolean },
+  }: { by: Person; accountName: string; of: "member" | "policy"; terms: ChangeTerms; agreed: boolean },
 ): Mail {
   const outcome = agreed ? line`agreed to` : line`refused`;
   return {
@@ -48,21 +51,21 @@ export function changeEndedMail(
     paragraphs: [
       line`Hello,`,
       line`${who(by)} ${outcome} the change that you asked for in the account ${named(accountName)}:`,
-      ...described(terms),
-      own(`${publicUrl}/settings/members`),
+      ...describedLines(terms),
+      own(`${publicUrl}/${placeOf(of)}`),
     ],
   };
 }
 
-const NAMES: Record<string, MailLine> = { name: line`name`, email: line`email`, role: line`role` };
+/** Where the change is decided. */
+const placeOf = (of: "member" | "policy") => (of === "policy" ? "settings/policy" : "settings/members");
 
-/** The change, value by value. Each value may be user-supplied. */
-function described({ from, to }: ChangeTerms): MailLine[] {
-  return Object.entries(to).map(([key, value]) => {
-    const label = NAMES[key] ?? named(key);
-    const before = from?.[key];
-    const now = named(String(value));
-    if (before === undefined || before === value) return line`${label}: ${now}`;
-    return line`${label}: ${named(String(before))} → ${now}`;
+/** The change, value by value. */
+export function describedLines(terms: ChangeTerms): MailLine[] {
+  return describeChange(terms).map(({ label, from, to, userSupplied }) => {
+    const value = userSupplied ? named : own;
+    return from === undefined
+      ? line`${own(label)}: ${value(to)}`
+      : line`${own(label)}: ${value(from)} → ${value(to)}`;
   });
 }

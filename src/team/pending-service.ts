@@ -21,7 +21,7 @@ const LASTS_SECONDS = 3 * DAY_SECONDS;
 const ASKED_A_DAY = 20;
 
 /**
- * Whether a second person must agree before a decider is added, as in an account where two people sign large payments
+ * Whether a second person must agree before a decider is added or the policy is loosened, as in an account where two people sign large payments
  * (docs/contract.md §1, Two people). The caller holds the account.
  * @param operatorAsks whether the operator asks for the change: without a second decider, the operator and the owner
  * are the two
@@ -76,7 +76,7 @@ export async function askForSecondPerson(
   const deciders = await listDeciders(trx, accountId);
   const asker = deciders.find(({ userId }) => userId === by.userId);
   if (asker === undefined) return;
-  const said = { by: asker, accountName, terms, expiresAt };
+  const said = { by: asker, accountName, of: action, terms, expiresAt };
   for (const to of deciders.filter(({ userId }) => userId !== by.userId))
     await queueMail(trx, changeAskedMail(config, to, said), now);
 }
@@ -110,6 +110,7 @@ async function listDeciders(db: Db, accountId: string): Promise<MemberRow[]> {
   return members.filter(({ status, role }) => status === "active" && mayDecide(role));
 }
 
-async function listOtherDeciders(db: Db, accountId: string, userId: string): Promise<MemberRow[]> {
+/** The other members who may decide. */
+export async function listOtherDeciders(db: Db, accountId: string, userId: string): Promise<MemberRow[]> {
   return (await listDeciders(db, accountId)).filter((member) => member.userId !== userId);
 }

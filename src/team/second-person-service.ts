@@ -7,10 +7,12 @@ import type { SessionDeps } from "../passkeys/session-deps.ts";
 import { keptOf, proveAct, recordRefusedActs, type Signature } from "../passkeys/signed-act-service.ts";
 import { type Actor, type Held, inSession } from "../sign-in/service.ts";
 import { consentNow } from "./invitation-service.ts";
-import { changeRoleNow, inviteNow, type Step } from "./member-service.ts";
+import { changeRoleNow, inviteNow } from "./member-service.ts";
+import type { Step } from "./owner-service.ts";
 import { changeEndedMail } from "./pending-mails.ts";
 import { findPendingChange, type PendingChange } from "./pending-service.ts";
 import * as store from "./pending-store.ts";
+import { changePolicyNow, policyChangeIn } from "./policy-service.ts";
 import { consentToUpgradeNow } from "./upgrade-service.ts";
 
 type Person = Actor & { email: string; name: string };
@@ -67,7 +69,8 @@ export async function decideChange(
     const invited = agrees ? await carryOut(step, deps, change) : undefined;
     if (!own) {
       const to = { email: change.askedByEmail, name: change.askedByName };
-      const said = { by: person, accountName: account.accountName, terms: change.terms, agreed: agrees };
+      const { action: of, terms } = change;
+      const said = { by: person, accountName: account.accountName, of, terms, agreed: agrees };
       await queueMail(trx, changeEndedMail(deps.config, to, said), now);
     }
     return { decided: true, cookie: signed?.cookie, ...(invited && { invited }) };
@@ -78,7 +81,7 @@ export async function decideChange(
 async function carryOut(
   step: Step,
   deps: SessionDeps,
-  { request, askedBy }: PendingChange,
+  { request, terms, askedBy }: PendingChange,
 ): Promise<ChangeDecided["invited"] | undefined> {
   switch (request.kind) {
     case "invite": {
@@ -92,6 +95,10 @@ async function carryOut(
     case "upgrade": {
       if (!(await consentToUpgradeNow(step, deps.config, request.upgradeId)))
         throw new Problem("statement_stale");
+      return undefined;
+    }
+    case "policy": {
+      await changePolicyNow(step, deps, policyChangeIn(terms));
       return undefined;
     }
     case "consent": {

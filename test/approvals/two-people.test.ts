@@ -1,7 +1,14 @@
 import { randomUUID } from "node:crypto";
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
-import { confirmApproval, type Decider, declineApproval } from "../../src/approvals/decision-service.ts";
+import {
+  confirmApproval,
+  type Decider,
+  declineApproval,
+  statementOf,
+} from "../../src/approvals/decision-service.ts";
+import { listForHuman } from "../../src/approvals/human-store.ts";
+import { readSigning } from "../../src/approvals/second-signer-service.ts";
 import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import type { MemberRole } from "../../src/database/schema.ts";
 import { accountKey } from "../../src/lib/ids.ts";
@@ -186,6 +193,20 @@ describe("the first signature", () => {
     expect(await readOutcome(db, story)).toEqual(WAITING);
     await confirm(story, cara);
     expect(await readOutcome(db, story)).toEqual(PAID);
+  });
+
+  test("by password counts for nothing once passkeys are demanded", async () => {
+    const { story, accountId, hanna, bob } = await createWorld(450);
+    await confirm(story, hanna);
+    const demand = db.updateTable("accounts").set({ co_sign: "passkey" });
+    await demand.where("account_id", "=", accountId).execute();
+    const [row] = await listForHuman(db, [accountId], 1);
+    if (row === undefined) throw new TypeError("there is no approval");
+    expect(await readSigning(db, row, statementOf(row, "confirm", ""))).toEqual({
+      required: 2,
+      first: undefined,
+    });
+    await expect(confirm(story, bob)).rejects.toMatchObject({ problem: "passkey_required" });
   });
 
   test("counts for nothing when another card pays, and the second person's becomes the first", async () => {

@@ -8,10 +8,11 @@ import { createCreditAccount, readCredits } from "../support/top-ups.ts";
 
 const { app, db } = await startService();
 
-const adjust = (account: string, body: unknown) =>
+const adjust = (account: string, body: unknown, headers: Record<string, string> = {}) =>
   call(app, "POST", `/api/operator/v1/accounts/${account}/credits/adjustments`, {
     token: OPERATOR_KEY,
     body,
+    headers,
   });
 
 test("an operator's adjustment moves the available balance, below zero too, audited and mailed", async () => {
@@ -58,4 +59,21 @@ test("an adjustment of nothing, without a note, or of an unknown account is refu
     expect([refused.status, refused.body.details]).toEqual([400, { field }]);
   }
   expect((await adjust("nobody", { amountCents: 1, note: "x" })).status).toBe(404);
+});
+
+test("an adjustment sent again under its Idempotency-Key moves nothing more, and another body is refused", async () => {
+  const fixture = await createCreditAccount(app);
+  const key = { "idempotency-key": "correction-1" };
+  const body = { amountCents: 900, note: "A correction" };
+  const sent = await Promise.all(Array.from({ length: 5 }, () => adjust(fixture.account, body, key)));
+  expect(sent.filter(({ status }) => status !== 201 && status !== 409)).toEqual([]);
+  const again = await adjust(fixture.account, body, key);
+  expect([again.status, again.headers["idempotent-replayed"]]).toEqual([201, "true"]);
+  expect(sent.filter(({ status }) => status === 201).map((one) => one.body)).toContainEqual(again.body);
+  const other = await adjust(fixture.account, { ...body, amountCents: 901 }, key);
+  expect([other.status, other.body.details]).toEqual([422, { field: "Idempotency-Key" }]);
+  expect((await readCredits(app, fixture)).body.credits.availableCents).toBe(900);
+  // Another account's key of the same name is another key.
+  const stranger = await createCreditAccount(app);
+  expect((await adjust(stranger.account, body, key)).headers["idempotent-replayed"]).toBeUndefined();
 });

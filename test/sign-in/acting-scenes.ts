@@ -210,12 +210,6 @@ export const ENTRIES: Record<string, Entry> = {
     const { accountId } = scene;
     return form(scene, "/billing/top-ups", `billing:top-up:${accountId}`, { accountId, amountUsd: "250" });
   },
-  "/billing/setup/sign": (scene) => signing(scene, "/billing/setup"),
-  "/billing/setup": (scene) => {
-    const { accountId: account_id } = scene;
-    const fields = { account_id, from: "card", to: "credits_first" };
-    return form(scene, "/billing/setup", `billing:setup:${account_id}`, fields);
-  },
   "/top-ups/:topUpId/checkout": async (scene) => topUpForm(scene),
   "/top-ups/:topUpId/look": async (scene) => {
     const { path, fields } = await topUpForm(scene);
@@ -329,9 +323,9 @@ export const ENTRIES: Record<string, Entry> = {
     const path = `/settings/members/upgrades/${accountId}/${id}`;
     return form(scene, path, `members:upgrade:${id}`, { decision: "consent" });
   },
-  "/settings/members/changes/:accountId/:changeId/sign": (scene) =>
-    signing(scene, "/settings/members/changes/:accountId/:changeId"),
-  "/settings/members/changes/:accountId/:changeId": async (scene) => {
+  "/settings/changes/:accountId/:changeId/sign": (scene) =>
+    signing(scene, "/settings/changes/:accountId/:changeId"),
+  "/settings/changes/:accountId/:changeId": async (scene) => {
     const { app, db, account, accountId } = scene;
     const { memberId } = await createHuman(app, account, "viewer");
     const other = db.selectFrom("members").where("account_id", "=", accountId).where("role", "=", "owner");
@@ -353,8 +347,17 @@ export const ENTRIES: Record<string, Entry> = {
       insert into pending_changes (account_id, id, action, subject, terms, request, asked_by, asked_at, expires_at)
       values (${accountId}, ${id}, 'member', ${memberId}, ${JSON.stringify(terms)}, ${JSON.stringify(request)}, ${askedBy},
         now(), now() + interval '1 day')`.execute(db);
-    const path = `/settings/members/changes/${accountId}/${id}`;
-    return form(scene, path, `members:change:${id}`, { decision: "agree" });
+    const path = `/settings/changes/${accountId}/${id}`;
+    return form(scene, path, `change:${id}`, { decision: "agree" });
+  },
+  "/settings/policy/sign": (scene) => signing(scene, "/settings/policy"),
+  "/settings/policy": async (scene) => {
+    const path = "/settings/policy";
+    const page = await open(scene.app, path, scene);
+    const names = ["account_id", "shown", "form_token"];
+    const fields = Object.fromEntries(names.map((name) => [name, hiddenValue(page, path, name)]));
+    const asked = { co_sign: "session", typed_from: "500", second_from: "", billing: "card" };
+    return { path, fields: { ...fields, ...asked } };
   },
   "/settings/security/password": (scene) => {
     const fields = { current: PASSWORD, next: "another long password" };

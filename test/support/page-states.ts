@@ -12,6 +12,7 @@ import { createHuman, type HumanFixture, hiddenValue, invite, open, submit } fro
 import { some } from "./long.ts";
 import { passkeyStates } from "./passkey-states.ts";
 import { pendingStates } from "./pending-states.ts";
+import { policyStates } from "./policy-states.ts";
 import { createSubscriber, postMessage, subscribe } from "./webhooks.ts";
 
 /** A page as somebody sees it. */
@@ -102,6 +103,7 @@ export async function createPageStates(site: Site): Promise<PageState[]> {
     coSignStates,
     passkeyStates,
     pendingStates,
+    policyStates,
     receiptStates,
     contractStates,
   ];

@@ -68,7 +68,7 @@ async function giveRole(owner: HumanFixture, { memberId }: HumanFixture, role: M
 /** The path and form of the pending change, from this person's page. */
 async function pendingForm(who: HumanFixture) {
   const page = await open(app, MEMBERS, who);
-  const [path] = /\/settings\/members\/changes\/[0-9a-f-]+\/[0-9a-f-]+/.exec(page.text) ?? [];
+  const [path] = /\/settings\/changes\/[0-9a-f-]+\/[0-9a-f-]+/.exec(page.text) ?? [];
   return path === undefined ? undefined : { page, path, form_token: hiddenValue(page, path) };
 }
 

@@ -1,6 +1,8 @@
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
+import { accountKey } from "../../src/lib/ids.ts";
 import {
+  anotherApproval,
   askChallenge,
   beginCoSign,
   type CoSignOptions,
@@ -168,6 +170,22 @@ describe("a large amount", () => {
     expect(await statusOf(app, story)).toBe("pending");
     const next = { ...(await readForm(app, story)), amount: "1000" };
     expect((await sendForm(app, story, next)).status).toBe(303);
+  });
+
+  test("is typed from the account's own amount on, and once 24 hours reach it, as the page then says", async () => {
+    const story = await begin({ coSign: "session" });
+    await dropPasskeys(db, story);
+    const second = await anotherApproval(app, story);
+    const own = { amount_typed_from_cents: 60_000 };
+    await db.updateTable("accounts").set(own).where("account_id", "=", accountKey(story.account)).execute();
+    const early = await readForm(app, second);
+    expect((await open(app, second.path, second)).text).not.toContain('name="amount"');
+    expect((await sendForm(app, story, await readForm(app, story))).status).toBe(303);
+    const refusal = await sendForm(app, second, early);
+    expect([refusal.status, refusal.text.includes("Type the amount in full")]).toEqual([422, true]);
+    expect(refusal.text).toContain('name="amount"');
+    const typed = { ...(await readForm(app, second)), amount: "450" };
+    expect((await sendForm(app, second, typed)).status).toBe(303);
   });
 
   test("is as large as the operator says", async () => {

@@ -109,16 +109,16 @@ function statusOf(view: ApprovalView): Html {
     case "executing":
       return executing(view);
     case "confirmed":
-      return html`<p class="notice done">${actWords(approval).outcome} Confirmed${by}${at}. The agent can see this, and there
-        is nothing more for you to do.</p>`;
+      return html`<p class="notice done">${actWords(approval).outcome} Confirmed${by}${at}. There is nothing
+        more for you to do.</p>`;
     case "declined":
       return html`<p class="notice"><strong>No money has moved.</strong> Declined${by}${at}.${
         typeof approval.result?.note === "string" &&
         html` They wrote: “${mentioned(approval.result.note, 500)}”.`
-      } The agent can see this, and may ask again.</p>`;
+      } It can be requested again.</p>`;
     default:
       return html`<p class="notice"><strong>No money has moved.</strong> ${endedBecause(approval)} If it is still
-        wanted, the agent can ask again.</p>`;
+        wanted, it can be requested again.</p>`;
   }
 }
 

@@ -11,12 +11,12 @@ import {
   listSignatures,
   type Signature,
 } from "../../approvals/human-service.ts";
-import { readSigning } from "../../approvals/second-signer-service.ts";
+import { isAmountTyped, readSigning } from "../../approvals/second-signer-service.ts";
 import { payingSource } from "../../approvals/source-rules.ts";
 import { findLatestPayment, listReversals } from "../../billing/payment-service.ts";
 import { html } from "../../lib/html.ts";
 import { notFound, Problem, problemRow } from "../../lib/problems.ts";
-import { type Decision, statementDigest, sumOf } from "../../lib/statement.ts";
+import { type Decision, statementDigest } from "../../lib/statement.ts";
 import { findPasskeys } from "../../passkeys/presence-service.ts";
 import type { SessionDeps } from "../../passkeys/session-deps.ts";
 import { formToken } from "../../sign-in/form-token.ts";
@@ -94,7 +94,7 @@ export async function showApproval(
             confirm: form("confirm"),
             decline: form("decline"),
             presence: await presenceAsked(deps, human, approval),
-            typedAmount: isLarge(deps, approval) ? (said?.typedAmount ?? "") : undefined,
+            typedAmount: (await isLarge(deps, approval)) ? (said?.typedAmount ?? "") : undefined,
           }
         : undefined,
     cancelToken: may ? formToken(deps.keys, human, `cancel-payment:${approval.id}`) : undefined,
@@ -127,9 +127,9 @@ export async function presenceAsked(
   return isFresh(human, human.now) ? { by: "session" } : { by: "password", email: human.email };
 }
 
-/** Whether the amount is so large that it is typed before it is confirmed. */
-export function isLarge({ config }: ApprovalPageDeps, { terms }: HumanApproval): boolean {
-  return sumOf(terms).amountCents >= config.confirmAmountFromCents;
+/** Whether the account pays so much that the amount is typed before it is confirmed. */
+export function isLarge({ db, config }: ApprovalPageDeps, approval: HumanApproval): Promise<boolean> {
+  return isAmountTyped(db, approval, config.confirmAmountFromCents);
 }
 
 /** A form that can send one statement alone: the one that the page shows. */

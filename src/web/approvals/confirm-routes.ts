@@ -52,7 +52,7 @@ export function confirmRoutes(app: App, deps: ApprovalPageDeps): void {
   app.post("/approvals/:approvalId/challenge", options, async (request, reply) => {
     const human = gate.human(request);
     const approval = await findOwn(deps, request, human);
-    const fault = amountFault(deps, approval, request.body);
+    const fault = await amountFault(deps, approval, request.body);
     if (fault !== undefined) throw badField("amount", fault);
     const signed = signedOf(request.body);
     const asked =
@@ -78,12 +78,15 @@ export function confirmRoutes(app: App, deps: ApprovalPageDeps): void {
         body.password ? "That password is wrong. Nothing was confirmed." : "Type your password to confirm.",
       );
     }
-    const wrong = amountFault(deps, approval, body);
+    const wrong = await amountFault(deps, approval, body);
     if (wrong !== undefined) return fault("amount", wrong);
     const { acting, presence } = proof;
     const onRenewed = (token: NewToken) => void reply.header("set-cookie", cookieFor(deps, token));
     const decider = { actor: acting, name: human.name, origin: originOf(request), presence, onRenewed };
-    const confirm = () => confirmApproval(deps, keyOf(approval), decider, signedOf(body));
+    const typed = typedAmountFault(body.amount, sumOf(approval.terms)) === undefined;
+    const untypedBelowCents = typed ? undefined : deps.config.confirmAmountFromCents;
+    const signed = { ...signedOf(body), untypedBelowCents };
+    const confirm = () => confirmApproval(deps, keyOf(approval), decider, signed);
     return decide(deps, request, reply, human, approval, () =>
       presence.kind === "passkey" ? byPasskey(deps, request, acting, confirm) : confirm(),
     );
@@ -125,12 +128,12 @@ async function findPresence(
   );
 }
 
-function amountFault(
+async function amountFault(
   deps: ApprovalPageDeps,
   approval: HumanApproval,
   { amount }: ConfirmBody,
-): string | undefined {
-  return isLarge(deps, approval) ? typedAmountFault(amount, sumOf(approval.terms)) : undefined;
+): Promise<string | undefined> {
+  return (await isLarge(deps, approval)) ? typedAmountFault(amount, sumOf(approval.terms)) : undefined;
 }
 
 function keyOf({ accountId, id }: HumanApproval): { accountId: string; approvalId: string } {

@@ -70,9 +70,9 @@ export function decisionForms(view: View, forms: DecisionForms): Html {
   const undone = warning(approval);
   const declining = html`<form class="declining" method="post" action="/approvals/${id}/decline">
           ${hidden(forms.decline)}
-          ${field({ name: "note", label: "Reason (optional, the agent can read it)", type: "text", autocomplete: "off", maxLength: 500, optional: true, fault: view.fault })}
+          ${field({ name: "note", label: "Reason (optional; the account’s members and agents can read it)", type: "text", autocomplete: "off", maxLength: 500, optional: true, fault: view.fault })}
           <button class="second decline" type="submit">Decline</button>
-          <p class="quiet">If you decline, ${words.declined} The agent can see that and may ask again.</p>
+          <p class="quiet">If you decline, ${words.declined} It can be requested again.</p>
         </form>`;
   if (isHalted(approval) || view.hasSigned) return html`<div class="choices">${declining}</div>`;
   if (!canPay(approval)) {

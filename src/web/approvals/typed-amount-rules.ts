@@ -33,6 +33,12 @@ export function typedAmountFault(
   return `You typed ${formatAmount(cents, currency)}, and this payment is ${expected}. Nothing was confirmed.`;
 }
 
+/** The amount that was typed, in cents; `undefined`: it reads as none, or in two ways. */
+export function readAmount(text: string, currency: string): number | undefined {
+  const typed = bare(text, currency);
+  return AMBIGUOUS.test(typed) ? undefined : centsOf(typed);
+}
+
 /** Without the currency, which may stand on either side, and with one kind of space. */
 function bare(text: string, currency: string): string {
   const code = currency.toUpperCase();

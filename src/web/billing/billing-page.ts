@@ -34,7 +34,6 @@ export type BillingView = {
 const NOTICES: Record<string, string> = {
   added: "The card is on file. It pays for what you confirm from now on.",
   removed: "The card is removed, and is not charged again.",
-  setup: "What pays for fundings is set as you chose.",
 };
 
 /** `/billing`: the card on file, how to add, replace and remove it, and the payments made (docs/contract.md §7). */

@@ -1,12 +1,12 @@
 import { Type } from "@sinclair/typebox";
 import type { FastifyReply } from "fastify";
+import { readPolicy } from "../../accounts/policy-service.ts";
 import { may } from "../../accounts/roles.ts";
 import { byPerson } from "../../audit/service.ts";
 import { getCredits } from "../../billing/credit-service.ts";
 import { listPayments, listReversals } from "../../billing/payment-service.ts";
 import { TEST_CARD_NUMBERS } from "../../billing/sandbox-client.ts";
 import { addPaymentMethod, listPaymentMethods, removePaymentMethod } from "../../billing/service.ts";
-import { readSetup } from "../../billing/setup-service.ts";
 import { listTopUps, type TopUpDeps } from "../../billing/top-up-service.ts";
 import type { MemberRole } from "../../database/schema.ts";
 import type { App } from "../../http/app.ts";
@@ -14,13 +14,12 @@ import { originOf } from "../../http/origin.ts";
 import { isUuid } from "../../lib/ids.ts";
 import { Problem } from "../../lib/problems.ts";
 import type { SessionDeps } from "../../passkeys/session-deps.ts";
-import { mustSign } from "../../passkeys/signed-act-service.ts";
 import { formToken } from "../../sign-in/form-token.ts";
 import { type Human, openSessionGate, type SessionGate } from "../../sign-in/gate.ts";
 import type { Fault } from "../kit/forms.ts";
 import { show } from "../kit/site.ts";
 import { type BillingSection, type BillingView, billingPage, numberField } from "./billing-page.ts";
-import { creditFormRoutes, setupPurpose, topUpPurpose } from "./credit-form-routes.ts";
+import { creditFormRoutes, topUpPurpose } from "./credit-form-routes.ts";
 import type { CreditsView } from "./credits-section.ts";
 
 const Uuid = Type.String({ pattern: "^[0-9a-f-]{36}$" });
@@ -145,18 +144,12 @@ async function viewCredits(
   { accountId, role }: { accountId: string; role: MemberRole },
   fault: Fault | undefined,
 ): Promise<CreditsView> {
-  const owns = role === "owner" && {
-    human,
-    signs: await mustSign(db, human.userId, accountId),
-    formToken: formToken(keys, human, setupPurpose(accountId)),
-  };
   return {
     accountId,
     credits: await getCredits(db, accountId),
     topUps: await listTopUps(db, accountId, SHOWN),
-    billing: await readSetup(db, accountId),
+    billing: (await readPolicy(db, accountId)).billing,
     topUpToken: role === "viewer" ? undefined : formToken(keys, human, topUpPurpose(accountId)),
-    setup: owns || undefined,
     fault,
   };
 }

@@ -2,9 +2,7 @@ import type { CreditEntry, Credits } from "../../billing/credit-schemas.ts";
 import type { TopUpRow } from "../../billing/top-up-service.ts";
 import type { Billing } from "../../database/schema.ts";
 import { type Html, html } from "../../lib/html.ts";
-import type { Human } from "../../sign-in/gate.ts";
-import { choice, type Fault, field, hiddenField } from "../kit/forms.ts";
-import { signedForm, signingField, signingNeedsScript } from "../kit/signing.ts";
+import { type Fault, field, hiddenField } from "../kit/forms.ts";
 import { amount, time } from "../kit/wording.ts";
 
 /** What the billing page says of an account's credits. */
@@ -16,28 +14,23 @@ export type CreditsView = {
   billing: Billing;
   /** Absent for a viewer. */
   topUpToken: string | undefined;
-  /** Absent for all but owners. */
-  setup: { human: Human; signs: boolean; formToken: string } | undefined;
   fault: Fault | undefined;
 };
 
-/** The ids of the forms' fields, of which each account has its own. */
-export const creditFields = (accountId: string) => ({
-  amount: `top-up-${accountId}`,
-  password: `setup-password-${accountId}`,
-});
+/** The id of the field for a top-up's amount, of which each account has one. */
+export const amountField = (accountId: string) => `top-up-${accountId}`;
 
-const SETUPS = [
-  ["card", "The card on file"],
-  ["credits_first", "Credits first, the card where they don’t cover the whole amount"],
-] as const;
+const SETUPS: Record<Billing, string> = {
+  card: "the card on file",
+  credits_first: "credits if they cover the whole amount, otherwise the card on file",
+};
 
 export function creditsSection(view: CreditsView, heading: (text: string) => Html): Html {
-  const { accountId, credits, topUps, topUpToken, fault } = view;
+  const { accountId, credits, topUps, billing, topUpToken, fault } = view;
   const pending = topUps.filter(({ status }) => status === "PENDING");
   return html`${heading("Credits")}
       <p>${amount(credits.availableCents, "usd")} available, ${amount(credits.reservedCents, "usd")} reserved for funded milestones.</p>
-      ${setup(view)}
+      <p>Fundings are paid from ${SETUPS[billing]}. Owners choose this in the <a href="/settings/policy">policy</a>.</p>
       ${pending.length > 0 && html`<ul class="rows">${pending.map(pendingRow)}</ul>`}
       ${
         topUpToken !== undefined &&
@@ -46,7 +39,7 @@ export function creditsSection(view: CreditsView, heading: (text: string) => Htm
         ${hiddenField("form_token", topUpToken)}
         ${field({
           name: "amountUsd",
-          id: creditFields(accountId).amount,
+          id: amountField(accountId),
           label: "Add credits, in dollars",
           type: "text",
           autocomplete: "off",
@@ -59,21 +52,6 @@ export function creditsSection(view: CreditsView, heading: (text: string) => Htm
       </form>`
       }
       ${credits.recentEntries.length > 0 && html`<ul class="rows">${credits.recentEntries.map(entryRow)}</ul>`}`;
-}
-
-function setup({ accountId, billing, setup: changing, fault }: CreditsView): Html {
-  const [, words] = SETUPS.find(([value]) => value === billing) ?? SETUPS[0];
-  if (changing === undefined) return html`<p>Fundings are paid from: ${words}.</p>`;
-  const { human, signs, formToken } = changing;
-  return html`<form method="post" action="/billing/setup"${signedForm("/billing/setup", signs)}>
-        ${signingNeedsScript(signs)}
-        ${hiddenField("account_id", accountId)}
-        ${hiddenField("from", billing)}
-        ${hiddenField("form_token", formToken)}
-        ${choice({ name: "to", id: `setup-${accountId}`, label: "Fundings are paid from", options: SETUPS, value: billing })}
-        ${signingField(human, signs, creditFields(accountId).password, fault)}
-        <button class="second" type="submit">Change what pays</button>
-      </form>`;
 }
 
 function pendingRow({ id, amountCents, currency, expiresAt }: TopUpRow): Html {

@@ -140,6 +140,7 @@ const SETTINGS = [
   { path: "/settings/members", name: "Members" },
   { path: "/settings/webhooks", name: "Webhooks" },
   { path: "/settings/security", name: "Security" },
+  { path: "/settings/policy", name: "Policy" },
   { path: "/settings/activity", name: "Activity" },
 ] as const;
 

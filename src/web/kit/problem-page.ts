@@ -30,6 +30,7 @@ export function problemPage(
       <p>Nothing was done. ${problem.message}</p>`,
       };
     case "second_person_missing":
+    case "second_decider_missing":
     case "last_owner":
       return {
         title: "Nothing was done",

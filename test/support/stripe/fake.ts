@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { join } from "node:path";
 import type Stripe from "stripe";
+import { bookTransaction } from "./balance.ts";
 import { BANK_PATH, bankHtml, findAttempt, returnAddress } from "./bank-page.ts";
 import { type Books, type Desk, emptyBooks, look, newId } from "./books.ts";
 import type { Decline } from "./cards.ts";
@@ -33,6 +34,8 @@ export type FakeStripe = {
   notPlayed: string[];
   /** Plans a fault; they strike in the order in which they were planned. */
   plan(fault: Fault): Planned;
+  /** Puts this many cents of the platform's own into its balance, available at once; with a minus takes them out. */
+  addBalance(cents: number): void;
   /** Puts its clock forward: idempotency keys expire, balances become available. */
   advance(seconds: number): void;
   /** What the person does at their bank, whose page `next_action` names, without a browser. */
@@ -138,6 +141,10 @@ export async function startFakeStripe({ from, bankOrigin }: Options = {}): Promi
     deliveries,
     notPlayed,
     plan: (fault) => faults.plan(fault),
+    addBalance(amount) {
+      const own = { id: newId("topup"), currency: "usd" };
+      bookTransaction(desk, own, { type: "adjustment", amount, fee: 0 }).available_on = 0;
+    },
     advance(seconds) {
       books.ahead += seconds * 1_000;
     },

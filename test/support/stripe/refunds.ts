@@ -38,7 +38,8 @@ export function createRefund(desk: Desk, fields: Stripe.RefundCreateParams): Str
   if (left === 0) {
     throw refused(`Charge ${charge.id} has already been refunded.`, { code: "charge_already_refunded" });
   }
-  if (charge.disputed) {
+  const disputes = [...desk.books.disputes.values()].filter((dispute) => dispute.charge === charge.id);
+  if (disputes.some(({ status }) => status !== "won")) {
     throw refused(`Charge ${charge.id} has been charged back; cannot issue a refund.`, {
       code: "charge_disputed",
     });

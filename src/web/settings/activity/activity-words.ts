@@ -64,6 +64,7 @@ export const ACTIONS: Record<AuditAction, readonly [group: Group, did: string]> 
   payments_paused: ["account", "paused all payments"],
   payments_resumed: ["account", "resumed payments"],
   payout_account_changed: ["contracts", "changed a payee’s payout account"],
+  policy_changed: ["account", "changed the policy"],
   presence_proved: ["sign-ins", "confirmed it was them"],
   presence_refused: ["sign-ins", "failed to confirm it was them"],
   reset_link_printed: ["factors", "printed a password reset link"],

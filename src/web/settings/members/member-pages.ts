@@ -8,8 +8,8 @@ import type { Page } from "../../kit/layout.ts";
 import { PASSKEY_SCRIPT, type Prover, presenceScript } from "../../kit/presence.ts";
 import { signedForm, signingField, signingNeedsScript } from "../../kit/signing.ts";
 import { mentioned, named } from "../../kit/wording.ts";
+import { PENDING_NOTICES, type PendingView, pendingRows } from "../changes/pending-pages.ts";
 import { madeWebhooks } from "../webhooks/webhook-pages.ts";
-import { PENDING_NOTICES, type PendingView, pendingRows } from "./pending-pages.ts";
 import { UPGRADE_NOTICES, type UpgradeView, upgradeRows } from "./upgrade-pages.ts";
 
 export const MEMBERS = "/settings/members";

@@ -15,17 +15,18 @@ import {
   changeRole,
   inviteAct,
   inviteByOwner,
-  PENDING,
   removalAct,
   removeMember,
   roleAct,
 } from "../../../team/member-service.ts";
+import { PENDING } from "../../../team/owner-service.ts";
 import { listMadeBy } from "../../../webhooks/by-hand-service.ts";
 import type { Fault } from "../../kit/forms.ts";
 import { accountOf } from "../../kit/memberships.ts";
 import { absentFault, proverOf } from "../../kit/presence.ts";
 import { findActing, setCookie } from "../../kit/signing.ts";
 import { show } from "../../kit/site.ts";
+import { viewPending } from "../changes/pending-routes.ts";
 import {
   draftOf,
   faultIn,
@@ -48,7 +49,6 @@ import {
   PASSWORD_FIELD,
   removePage,
 } from "./member-pages.ts";
-import { viewPending } from "./pending-routes.ts";
 import { viewUpgrades } from "./upgrade-routes.ts";
 
 const Query = Type.Object({ said: Type.Optional(Type.Unsafe<unknown>({})) });
@@ -226,7 +226,7 @@ async function showMembers(
     };
     const members = await listMembers(deps.db, accountId);
     const upgrades = await viewUpgrades(deps, human, account);
-    const pending = await viewPending(deps, human, account);
+    const pending = await viewPending(deps, human, account, "member");
     return {
       accountId,
       accountName,

@@ -1,5 +1,6 @@
 import { type Html, html } from "../../../lib/html.ts";
 import type { ChangeTerms } from "../../../lib/statement.ts";
+import { describeChange } from "../../../team/change-terms.ts";
 import type { PendingChange } from "../../../team/pending-service.ts";
 import { hiddenField } from "../../kit/forms.ts";
 import type { Prover } from "../../kit/presence.ts";
@@ -28,7 +29,7 @@ export const PENDING_NOTICES: Record<string, string> = {
 export function pendingRows(human: Prover, pending: readonly PendingView[]): Html | null {
   if (pending.length === 0) return null;
   return html`<h3>Waiting for a second person</h3>
-      <p>In this account two people must agree before a new owner or approver is added.</p>
+      <p>In this account two people must agree to ${pending[0]?.action === "policy" ? "a looser policy" : "a new owner or approver"}.</p>
       <ul class="rows">${pending.map((change) => row(human, change))}</ul>`;
 }
 
@@ -66,14 +67,11 @@ function row(human: Prover, change: PendingView): Html {
         </li>`;
 }
 
-const NAMES: Record<string, string> = { name: "Name", email: "Email", role: "Role" };
-
 /** Every value that is signed, from what to what. */
-function changed({ from, to }: ChangeTerms): Html[] {
-  return Object.entries(to).map(([key, value]) => {
-    const before = from?.[key];
-    const was = before !== undefined && before !== value && html`${mentioned(String(before))} → `;
+function changed(terms: ChangeTerms): Html[] {
+  return describeChange(terms).map(({ label, from, to, userSupplied }) => {
+    const shown = (text: string) => (userSupplied ? mentioned(text) : text);
     return html`
-            <div><dt>${NAMES[key] ?? key}</dt><dd>${was}<b>${mentioned(String(value))}</b></dd></div>`;
+            <div><dt>${label}</dt><dd>${from !== undefined && html`${shown(from)} → `}<b>${shown(to)}</b></dd></div>`;
   });
 }

@@ -12,8 +12,8 @@ import { decideChange, pendingAct } from "../../../team/second-person-service.ts
 import { accountOf, manages } from "../../kit/memberships.ts";
 import { findActing, setCookie } from "../../kit/signing.ts";
 import { show } from "../../kit/site.ts";
+import { invitedPage } from "../members/member-pages.ts";
 import { Credential } from "../security/passkey-routes.ts";
-import { invitedPage, MEMBERS } from "./member-pages.ts";
 import type { PendingView } from "./pending-pages.ts";
 
 const Params = Type.Object({ accountId: Type.String({ format: "uuid" }), changeId: Type.String() });
@@ -27,20 +27,27 @@ const Body = Type.Object(
   { additionalProperties: false },
 );
 
-const purposeOf = (changeId: string) => `members:change:${changeId}`;
+const CHANGES = "/settings/changes";
+/** The page that lists the changes of each kind. */
+const PLACES = { member: "/settings/members", policy: "/settings/policy" } as const;
+type Kind = keyof typeof PLACES;
 
-/** The changes of one account that wait for a second person, with what each form is bound to. */
+const purposeOf = (changeId: string) => `change:${changeId}`;
+
+/** The changes of that kind that wait for a second person in one account, with what each form is bound to. */
 export async function viewPending(
   { db, keys }: SessionDeps,
   human: Human,
   account: Human["memberships"][number],
+  kind: Kind,
 ): Promise<PendingView[]> {
   const { accountId } = account;
   const signs = await mustSign(db, human.userId, accountId);
-  return (await listPendingChanges(db, accountId)).map((change) => ({
+  const pending = (await listPendingChanges(db, accountId)).filter(({ action }) => action === kind);
+  return pending.map((change) => ({
     ...change,
     formToken: formToken(keys, human, purposeOf(change.id)),
-    path: `${MEMBERS}/changes/${accountId}/${change.id}`,
+    path: `${CHANGES}/${accountId}/${change.id}`,
     as: change.askedBy === human.userId ? "asker" : manages(account) ? "second" : "reader",
     signs,
   }));
@@ -52,10 +59,10 @@ type Deps = SessionDeps & { config: { smtpUrl: string | undefined; demo: boolean
 export function pendingRoutes(app: App, deps: Deps): void {
   const gate = openSessionGate(deps, {
     purpose: (request: FastifyRequest) => purposeOf((request.params as { changeId: string }).changeId),
-    returnTo: () => MEMBERS,
+    returnTo: () => PLACES.member,
   });
   const options = { ...gate.options, schema: { hide: true as const, params: Params, body: Body } };
-  app.post(`${MEMBERS}/changes/:accountId/:changeId/sign`, options, async (request, reply) => {
+  app.post(`${CHANGES}/:accountId/:changeId/sign`, options, async (request, reply) => {
     const human = gate.human(request);
     const { accountId, changeId } = request.params;
     if (!manages(accountOf(human, accountId))) throw new Problem("not_permitted");
@@ -64,13 +71,14 @@ export function pendingRoutes(app: App, deps: Deps): void {
     if (change === undefined) return reply.code(204).send();
     return reply.send(await askToSign(deps, human, pendingAct(change)));
   });
-  app.post(`${MEMBERS}/changes/:accountId/:changeId`, options, async (request, reply) => {
+  app.post(`${CHANGES}/:accountId/:changeId`, options, async (request, reply) => {
     const human = gate.human(request);
     const { accountId, changeId } = request.params;
     const account = accountOf(human, accountId);
     if (!manages(account)) throw new Problem("not_permitted");
     const agrees = request.body.decision === "agree";
-    const say = (said: string) => reply.redirect(`${MEMBERS}?said=${said}`, 303);
+    const place = PLACES[(await findPendingChange(deps.db, accountId, changeId))?.action ?? "member"];
+    const say = (said: string) => reply.redirect(`${place}?said=${said}`, 303);
     const found = agrees
       ? await findActing(deps, request, reply, human, accountId)
       : { acting: human, signature: { credential: undefined, origin: originOf(request) } };

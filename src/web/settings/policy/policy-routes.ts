@@ -1,0 +1,170 @@
+import { type Static, Type } from "@sinclair/typebox";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { listMembers } from "../../../accounts/member-service.ts";
+import { readPolicy, samePolicy } from "../../../accounts/policy-service.ts";
+import { may, mayDecide } from "../../../accounts/roles.ts";
+import type { App } from "../../../http/app.ts";
+import { Problem } from "../../../lib/problems.ts";
+import { findPasskeys } from "../../../passkeys/presence-service.ts";
+import type { SessionDeps } from "../../../passkeys/session-deps.ts";
+import { askToSign, isDemanded, mustSign } from "../../../passkeys/signed-act-service.ts";
+import { formToken } from "../../../sign-in/form-token.ts";
+import { type Human, openSessionGate } from "../../../sign-in/gate.ts";
+import { PENDING } from "../../../team/owner-service.ts";
+import { changePolicy, policyAct } from "../../../team/policy-service.ts";
+import type { Fault } from "../../kit/forms.ts";
+import { accountOf } from "../../kit/memberships.ts";
+import { absentFault, proverOf } from "../../kit/presence.ts";
+import { findActing, setCookie } from "../../kit/signing.ts";
+import { show } from "../../kit/site.ts";
+import { viewPending } from "../changes/pending-routes.ts";
+import { type PolicyDraft, PolicyForm, policyFields, policyOf, shownOf } from "./policy-forms.ts";
+import { POLICY, type PolicySection, policyPage } from "./policy-page.ts";
+
+const Query = Type.Object({ said: Type.Optional(Type.Unsafe<unknown>({})) });
+type Form = Static<typeof PolicyForm>;
+type Account = Human["memberships"][number];
+
+type Deps = SessionDeps & { config: { confirmAmountFromCents: number } };
+
+const purposeOf = ({ account_id, shown }: Pick<Form, "account_id" | "shown">) =>
+  `policy:${account_id}:${shown}`;
+
+/** `/settings/policy` (docs/contract.md §7). Members see it; owners change it. */
+export function policyRoutes(app: App, deps: Deps): void {
+  const pages = openSessionGate(deps);
+  app.get(
+    POLICY,
+    { ...pages.options, schema: { hide: true, querystring: Query } },
+    async (request, reply) => {
+      const { said } = request.query;
+      return showPolicy(deps, reply, pages.human(request), {
+        said: typeof said === "string" ? said : undefined,
+      });
+    },
+  );
+
+  const gate = openSessionGate(deps, {
+    purpose: ({ body }) => purposeOf(body as Form),
+    returnTo: () => POLICY,
+  });
+  const options = { ...gate.options, schema: { hide: true as const, body: PolicyForm } };
+  app.post(`${POLICY}/sign`, options, async (request, reply) => {
+    const human = gate.human(request);
+    const { accountId } = ownedBy(human, request.body.account_id);
+    const change = await changeIn(deps, request.body);
+    // Then the form is sent as it is, and the page says what is wrong with it.
+    if (change === undefined) return reply.code(204).send();
+    return reply.send(await askToSign(deps, human, policyAct(accountId, change)));
+  });
+  app.post(POLICY, options, async (request, reply) =>
+    changeByForm(deps, request as FastifyRequest<{ Body: Form }>, reply, gate.human(request)),
+  );
+}
+
+async function changeByForm(
+  deps: Deps,
+  request: FastifyRequest<{ Body: Form }>,
+  reply: FastifyReply,
+  human: Human,
+): Promise<FastifyReply> {
+  const { body } = request;
+  const account = ownedBy(human, body.account_id);
+  const { accountId } = account;
+  const drafts = { [accountId]: body };
+  const from = await readPolicy(deps.db, accountId);
+  if (shownOf(from) !== body.shown) return showPolicy(deps, reply, human, { stale: true });
+  const to = policyOf(body, accountId, deps.config.confirmAmountFromCents);
+  if ("field" in to) return showPolicy(deps, reply, human, { fault: to, drafts });
+  if (samePolicy(from, to)) return reply.redirect(`${POLICY}?said=same`, 303);
+  const found = await findActing(deps, request, reply, human, accountId);
+  if (found === undefined) {
+    const fault = absentFault(policyFields(accountId).password, body.password);
+    return showPolicy(deps, reply, human, { fault, drafts });
+  }
+  try {
+    const changed = await changePolicy(deps, found.acting, account, { from, to }, found.signature);
+    setCookie(reply, changed.cookie);
+    return reply.redirect(`${POLICY}?said=${changed.value === PENDING ? "second" : "changed"}`, 303);
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    if (error.problem === "statement_stale") return showPolicy(deps, reply, found.acting, { stale: true });
+    const field = FIELDS[error.problem];
+    if (field === undefined) throw error;
+    const fault = { field: policyFields(accountId)[field], message: error.message };
+    return showPolicy(deps, reply, found.acting, { fault, drafts });
+  }
+}
+
+/** The field that a refusal is about. */
+const FIELDS: Partial<Record<Problem["problem"], "coSign" | "secondFrom">> = {
+  passkey_missing: "coSign",
+  passkeys_unavailable: "coSign",
+  second_decider_missing: "secondFrom",
+};
+
+/** The change that a form asks for; `undefined`: it is outdated, wrong, or no change. */
+async function changeIn(deps: Deps, body: Form) {
+  const from = await readPolicy(deps.db, body.account_id);
+  const to = policyOf(body, body.account_id, deps.config.confirmAmountFromCents);
+  if (shownOf(from) !== body.shown || "field" in to || samePolicy(from, to)) return undefined;
+  return { from, to };
+}
+
+type Around = {
+  said?: string | undefined;
+  fault?: Fault;
+  stale?: true;
+  drafts?: Record<string, PolicyDraft>;
+};
+
+async function showPolicy(
+  deps: Deps,
+  reply: FastifyReply,
+  human: Human,
+  around: Around,
+): Promise<FastifyReply> {
+  const sections = await Promise.all(
+    human.memberships.map((account) => viewSection(deps, human, account, around.drafts?.[account.accountId])),
+  );
+  const status = around.stale ? 409 : around.fault === undefined ? 200 : 422;
+  return show(deps, reply, policyPage(await proverOf(deps, human), sections, around), { human, status });
+}
+
+async function viewSection(
+  deps: Deps,
+  human: Human,
+  account: Account,
+  draft: PolicyDraft | undefined,
+): Promise<PolicySection> {
+  const { db, keys, config } = deps;
+  const { accountId, accountName, role } = account;
+  const policy = await readPolicy(db, accountId);
+  const members = (await listMembers(db, accountId)).filter(({ status }) => status === "active");
+  const deciders = members.filter((member) => mayDecide(member.role));
+  const passkeys = await Promise.all(deciders.map(({ userId }) => findPasskeys(db, userId ?? "")));
+  const signs = await mustSign(db, human.userId, accountId);
+  const changing = {
+    formToken: formToken(keys, human, purposeOf({ account_id: accountId, shown: shownOf(policy) })),
+    signs,
+    lacksPasskey: !signs && (await isDemanded(db, human.userId, accountId)),
+    draft,
+  };
+  return {
+    accountId,
+    accountName,
+    policy,
+    mostTypedCents: config.confirmAmountFromCents,
+    pending: await viewPending(deps, human, account, "policy"),
+    owners: members.filter((member) => may(member.role, "own")),
+    deciders: { all: deciders.length, withPasskey: passkeys.filter((some) => some === "some").length },
+    changing: may(role, "own") ? changing : undefined,
+  };
+}
+
+/** @throws Problem not_found for an account that is not theirs, not_permitted for all but its owners */
+function ownedBy(human: Human, accountId: string): Account {
+  const account = accountOf(human, accountId);
+  if (!may(account.role, "own")) throw new Problem("not_permitted");
+  return account;
+}
