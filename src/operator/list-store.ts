@@ -1,14 +1,7 @@
 import { type RawBuilder, sql } from "kysely";
 import { inDoubtSince } from "../billing/payment-service.ts";
 import type { Db } from "../database/connection.ts";
-import type {
-  AccountsTable,
-  ApprovalStatus,
-  ApprovalType,
-  PaymentKind,
-  PaymentStatus,
-  Terms,
-} from "../database/schema.ts";
+import type { ApprovalStatus, ApprovalType, PaymentKind, PaymentStatus, Terms } from "../database/schema.ts";
 import { lowestIdAt } from "../lib/ids.ts";
 import { addSeconds, HOUR_SECONDS } from "../lib/time.ts";
 
@@ -164,8 +157,6 @@ export function listAccounts(db: Db, before: Place | undefined, limit: number) {
     .limit(limit)
     .execute();
 }
-
-export type AccountRow = { [K in keyof AccountsTable]: Awaited<ReturnType<typeof listAccounts>>[number][K] };
 
 /** The pending approvals that expire first: those that have waited longest. */
 export async function listOldestPending(db: Db, limit: number): Promise<ListedApproval[]> {
