@@ -54,7 +54,9 @@ const approvals = [
   `create index approvals_ended_of_account on approvals (account_id, status, id) where status <> 'pending'`,
   `create index approvals_due on approvals (expires_at) where status = 'pending' and executing_at is null`,
   `create index approvals_notify on approvals (notify_at) where status = 'pending' and notify_at is not null`,
-  `create index approvals_declined on approvals (account_id, milestone_id, resolved_at) where status = 'declined'`,
+  // Of what has ended, so that a fund request does not have to write these.
+  `create index approvals_of_subject on approvals (account_id, subject_id, created_at) where status <> 'pending'`,
+  `create index approvals_of_contract on approvals (account_id, contract_id, id desc) where status <> 'pending'`,
   `create trigger approvals_decided before update or delete on approvals
     for each row when (old.status <> 'pending') execute function refuse_change()`,
   `create trigger approvals_terms before update on approvals

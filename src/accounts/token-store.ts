@@ -50,11 +50,12 @@ export function listTokenPage(db: Db, accountId: string, before: string | undefi
 }
 
 function isShown(accountId: string, { now, ended }: Shown) {
-  return sql<boolean>`not t.secretless and (
-    (t.revoked_at is null and (t.expires_at is null or t.expires_at > ${now}))
-    or t.id = any(array(
+  return sql<boolean>`not t.secretless and t.id = any(array(
+    select l.id from tokens l
+    where l.account_id = ${accountId} and l.revoked_at is null and (l.expires_at is null or l.expires_at > ${now})
+    union all (
       select e.id from tokens e
-      where e.account_id = ${accountId} and (e.revoked_at is not null or e.expires_at <= ${now})
+      where e.account_id = ${accountId} and least(e.revoked_at, e.expires_at) <= ${now}
       order by least(e.revoked_at, e.expires_at) desc, e.id desc limit ${ended}
     )))`;
 }

@@ -3,11 +3,12 @@ import { noteSeen, readUntold, searchLostIntents } from "../billing/lost-service
 import { listDuePayments, listInDoubt } from "../billing/payment-service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
+import { sweep, sweepEach } from "../jobs/sweep.ts";
 import { advancePayment, type PaymentDeps } from "./advance-service.ts";
 import { tellInDoubt } from "./booking.ts";
 import { expireApprovals } from "./service.ts";
 import { logFieldsOf } from "./step-service.ts";
-import { listExpired } from "./store.ts";
+import { type ExpiredApproval, listExpired } from "./store.ts";
 
 const BATCH = 500;
 const PAYMENTS_BATCH = 20;
@@ -15,17 +16,26 @@ const PAYMENTS_BATCH = 20;
 const PAYMENTS_TURNS = 100;
 
 /**
- * Expires approvals after their 72 hours, each with its event, one approval a transaction. Several processes may run
- * it at once: each approval is flipped once.
+ * Expires approvals after their 72 hours, each with its event, those of an account in one transaction. Several processes
+ * may run it at once: each approval is flipped once.
  * @returns how many this run flipped
  */
 export async function sweepExpiredApprovals(db: Db): Promise<number> {
-  let flipped = 0;
-  for (;;) {
-    const expired = await listExpired(db, await readClock(db), BATCH);
-    for (const { accountId, id } of expired) flipped += await expireApprovals(db, accountId, [id]);
-    if (expired.length < BATCH) return flipped;
-  }
+  let last: ExpiredApproval | undefined;
+  return sweep(
+    async () => {
+      const expired = await listExpired(db, await readClock(db), last, BATCH);
+      last = expired.at(-1) ?? last;
+      return [...Map.groupBy(expired, ({ accountId }) => accountId)];
+    },
+    ([accountId, ofAccount]) =>
+      expireApprovals(
+        db,
+        accountId,
+        ofAccount.map(({ id }) => id),
+      ),
+    { advances: true },
+  );
 }
 
 /**
@@ -45,12 +55,12 @@ export async function sweepDuePayments(deps: PaymentDeps, logger: Logger): Promi
  * Every process runs it, so a dead `work` silences nothing; the database admits one report an hour.
  */
 export async function alertInDoubt(deps: PaymentDeps, logger: Logger): Promise<void> {
-  for (const key of await listInDoubt(deps.db)) {
+  await sweepEach(await listInDoubt(deps.db), async (key) => {
     const told = await tellInDoubt(deps.db, key);
-    if (told === undefined) continue;
+    if (told === undefined) return;
     const fields = { ...logFieldsOf(deps, told), inDoubtSince: told.inDoubtSince };
     logger.error({ alert: "payment_in_doubt", ...fields }, "the outcome of a payment is unknown");
-  }
+  });
 }
 
 /**

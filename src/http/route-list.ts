@@ -57,6 +57,16 @@ export function allowedMethods(app: App, url: string): string[] {
   ].sort();
 }
 
+/**
+ * The nearest address at or above this one that can be opened: `/approvals/a1` of `/approvals/a1/confirm`. The first page,
+ * if there is none.
+ */
+export function findOpenable(app: App, url: string): string {
+  for (let path = url.split("?", 1)[0] ?? url; path.length > 1; path = path.slice(0, path.lastIndexOf("/")))
+    if (allowedMethods(app, path).includes("GET")) return path;
+  return "/";
+}
+
 function patternOf(url: string): RegExp {
   const source = url
     .split("/")

@@ -19,7 +19,7 @@ import { boundConnections, type ConnectionLimits, connectionLimits } from "./con
 import type { Draining } from "./draining.ts";
 import { sendProblem, toEnvelope, toProblem } from "./errors.ts";
 import { readForwarded } from "./forwarded.ts";
-import { allowedMethods, rememberRoutes } from "./route-list.ts";
+import { allowedMethods, findOpenable, rememberRoutes } from "./route-list.ts";
 import { type SecurityHeaders, securityHeaders } from "./security-headers.ts";
 import { validatorCompiler } from "./validation.ts";
 
@@ -128,17 +128,19 @@ export function createServer({
 
 /**
  * Answers unknown addresses before the body is read: 405 with `Allow` if another method is registered, else 404, as a
- * page for people and as the envelope for programs.
+ * page for people and as the envelope for programs. A person who opens the address that a form is sent to is led to its page.
  */
 export function handleUnknownRoutes(app: App, sendNotFoundPage: (reply: FastifyReply) => FastifyReply): void {
   const refuse = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const methods = allowedMethods(app, request.url);
+    const isPage = pageAudience.deriveConstraint(request.raw) === "page" && !request.url.startsWith("/api/");
+    if (isPage && request.method === "GET" && methods.includes("POST") && !methods.includes("GET"))
+      return reply.redirect(findOpenable(app, request.url), 303);
     if (methods.length > 0 && !methods.includes(request.method)) {
       reply.header("allow", methods.join(", "));
       throw new Problem("method_not_allowed");
     }
-    if (pageAudience.deriveConstraint(request.raw) === "page" && !request.url.startsWith("/api/"))
-      return sendNotFoundPage(reply);
+    if (isPage) return sendNotFoundPage(reply);
     throw new Problem("not_found", { resource: "routes" }, "There is nothing at this address.");
   };
   // Not async: a promise for each request costs more than the look.

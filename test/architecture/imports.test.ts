@@ -27,7 +27,7 @@ const ROLES = {
   outside: words(
     "gate routes jobs page pages view words forms section server tools answers caller calls errors paths",
   ),
-  kit: words("assets layout memberships presence reversals signing site wording zone"),
+  kit: words("assets layout locale memberships presence reversals said signing site wording zone"),
 };
 const FLOORS = [ROLES.texts, ROLES.data, ROLES.parts, ROLES.rules, ROLES.outside];
 /** What a feature keeps to itself. */

@@ -10,13 +10,11 @@ import { Problem } from "../../lib/problems.ts";
 import { openSessionGate } from "../../sign-in/gate.ts";
 import { assertActs } from "../../sign-in/service.ts";
 import { show } from "../kit/site.ts";
-import { mayGiveUp } from "./approval-page.ts";
 import {
   type ApprovalPageDeps,
   accountsOf,
   approvalPath,
   DECISION_FIELDS,
-  decide,
   findOwn,
   idOf,
   lookPurpose,
@@ -29,7 +27,9 @@ import {
   signedOf,
 } from "./approval-view.ts";
 import { confirmRoutes } from "./confirm-routes.ts";
+import { decide } from "./decision-answers.ts";
 import { inboxPage } from "./inbox-page.ts";
+import { mayGiveUp } from "./moving-section.ts";
 
 const DeclineBody = Type.Object(
   {
