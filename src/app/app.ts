@@ -1,13 +1,13 @@
 import type { Logger } from "pino";
 import { accountRoutes } from "../accounts/routes.ts";
-import { Capabilities, Me, TokenMetadata } from "../accounts/schemas.ts";
+import { Capabilities, JobDraftCapabilities, Me, TokenMetadata } from "../accounts/schemas.ts";
 import { revokeTokenRoute, tokenRoutes } from "../accounts/token-routes.ts";
 import type { TokenUses } from "../accounts/token-use-service.ts";
 import { discoveryRoutes } from "../agent-auth/discovery-routes.ts";
 import { agentAuthRoutes } from "../agent-auth/routes.ts";
 import { openAgentAuth } from "../agent-auth/service.ts";
 import { machineDocsRoutes } from "../api-docs/machine-docs.ts";
-import { describeApi, serveApiReference } from "../api-docs/openapi.ts";
+import { describeApi, operatorDescriptionRoute, serveApiReference } from "../api-docs/openapi.ts";
 import { voidSignatures } from "../approvals/advance-service.ts";
 import type { BoundaryObserver } from "../approvals/boundaries.ts";
 import { processorRoutes } from "../approvals/processor-routes.ts";
@@ -77,6 +77,7 @@ export type AppDeps = {
 const SHARED_SCHEMAS = [
   Approval,
   Capabilities,
+  JobDraftCapabilities,
   Budget,
   Charge,
   CreditEntry,
@@ -119,11 +120,12 @@ export async function createApp(given: AppDeps): Promise<App> {
     trustProxy: config.trustProxy,
     publicUrl: config.publicUrl,
     draining: deps.draining,
+    corsOrigins: config.corsOrigins,
   });
   // Requests that wait would hold up the stop.
   app.addHook("preClose", async () => deps.waiters.stop());
   for (const schema of SHARED_SCHEMAS) app.addSchema(schema);
-  await describeApi(app, { publicUrl: config.publicUrl, version: VERSION });
+  await describeApi(app, config);
   handleUnknownRoutes(app, (reply) => sendPage(reply, config.appName, 404, notFoundPage));
 
   await app.register(async (api: App) => publicApi(api, deps), { prefix: "/api/public/v1" });
@@ -142,6 +144,7 @@ export async function createApp(given: AppDeps): Promise<App> {
       operatorWebhookRoutes(api, deps);
       pauseRoutes(api, deps);
       creditAdjustmentRoute(api, deps);
+      operatorDescriptionRoute(api);
       await api.register(async (scope: App) => requestRoutes(scope, deps));
     };
     await app.register(operator, { prefix: "/api/operator/v1" });

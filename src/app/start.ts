@@ -44,7 +44,7 @@ import { sweepUpgrades } from "../team/upgrade-service.ts";
 import { deliverWebhooks, forgetDeliveries, resealSecrets } from "../webhooks/jobs.ts";
 import { deliverOperatorWebhook, resealOperatorSecrets } from "../webhooks/operator-jobs.ts";
 import { createApp } from "./app.ts";
-import { prepareDemo } from "./demo.ts";
+import { giveDemoContracts, prepareDemo } from "./demo.ts";
 import { prepareDatabase } from "./prepare-database.ts";
 import { asStartError, listenForMonitoring } from "./side-server.ts";
 import { shortenWaits } from "./waits.ts";
@@ -207,6 +207,7 @@ function startWork(deps: PartDeps, logger: Logger): Loop[] {
     every(MINUTE, "old rate windows", logger, () => forgetOldWindows(db)),
     every(MINUTE, "old known credentials", logger, () => forgetKnownCredentials(db)),
     reportSweeps(db, logger),
+    ...(config.demo ? [every(5 * SECOND, "contracts to try", logger, () => giveDemoContracts(deps))] : []),
   ];
 }
 

@@ -4,7 +4,7 @@ import { FEATURE_KEYS } from "../lib/scopes.ts";
 import { StartError } from "../lib/start-error.ts";
 import { Environment } from "./environment.ts";
 import { type Logo, readLogo } from "./logo.ts";
-import { readMailFrom, readPrivateHosts, readSmtp, readTrustProxy } from "./network.ts";
+import { readCorsOrigins, readMailFrom, readPrivateHosts, readSmtp, readTrustProxy } from "./network.ts";
 
 export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 
@@ -54,6 +54,8 @@ export type Config = {
   receiptSeeds: readonly Buffer[];
   /** Public keys that have signed receipts, and whose seeds are gone. */
   receiptRetiredKeys: readonly string[];
+  /** Origins whose pages may call the API; empty: none but this service's own. */
+  corsOrigins: readonly string[];
   /** Hosts that webhooks may be sent to though they are not public, and by plain http. */
   webhookPrivateHosts: readonly string[];
   /** Where mail goes out; absent: to the log, or to the demo's mailbox. */
@@ -123,6 +125,7 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
     secretsKeys: env.keyBytes("SECRETS_KEY", { required: databaseUrl !== undefined }),
     receiptSeeds: env.keyBytes("RECEIPT_SIGNING_KEY", { required: databaseUrl !== undefined }),
     receiptRetiredKeys: readRetiredKeys(env),
+    corsOrigins: readCorsOrigins(env),
     webhookPrivateHosts: readPrivateHosts(env),
     ...readSmtp(env),
     mailFrom: readMailFrom(env, appName, publicUrl),

@@ -23,6 +23,16 @@ export function readMailFrom(env: Environment, appName: string, publicUrl: strin
   return from;
 }
 
+/** Origins as browsers send them: nothing after the host and port, and no `*`. */
+export function readCorsOrigins(env: Environment): string[] {
+  const origins = env.list("CORS_ORIGINS");
+  const right = (given: string) => URL.canParse(given) && new URL(given).origin === given && given !== "null";
+  if (!origins.every(right)) {
+    env.fault("CORS_ORIGINS must be origins, such as https://app.example.com,http://localhost:5173");
+  }
+  return origins;
+}
+
 /** Host names and addresses as they stand in a URL, an IPv6 address without its brackets; no ports. */
 export function readPrivateHosts(env: Environment): string[] {
   return env.list("WEBHOOK_PRIVATE_HOSTS").map((given) => {

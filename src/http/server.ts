@@ -16,9 +16,11 @@ import { countRequest } from "../metrics/metrics.ts";
 import type { App } from "./app.ts";
 import { refuseUnstorableText } from "./body.ts";
 import { boundConnections, type ConnectionLimits, connectionLimits } from "./connections.ts";
+import { addVary, allowOrigins } from "./cors.ts";
 import type { Draining } from "./draining.ts";
 import { sendProblem, toEnvelope, toProblem } from "./errors.ts";
 import { readForwarded } from "./forwarded.ts";
+import { SERVICE_DESC } from "./public-document.ts";
 import { allowedMethods, findOpenable, rememberRoutes } from "./route-list.ts";
 import { type SecurityHeaders, securityHeaders } from "./security-headers.ts";
 import { validatorCompiler } from "./validation.ts";
@@ -41,6 +43,8 @@ export type ServerOptions = {
   trustProxy: number | string | false;
   /** Origin at which people reach the service; for https, HSTS is sent. */
   publicUrl?: string;
+  /** Origins whose pages may call the API. */
+  corsOrigins?: readonly string[];
   /** Absent: what this process's file descriptors allow. */
   connections?: ConnectionLimits;
   /** Absent: the server stops at once. */
@@ -55,6 +59,7 @@ export function createServer({
   logger,
   trustProxy,
   publicUrl = "",
+  corsOrigins = [],
   connections,
   draining,
 }: ServerOptions): App {
@@ -99,11 +104,17 @@ export function createServer({
   rememberRoutes(app);
   boundConnections(app.server, connections ?? connectionLimits({ behindProxy: trustProxy !== false }));
   const forwarded = readForwarded(logger, { trusted: trustProxy !== false });
+  const shared = new Set<string | undefined>();
+  app.addHook("onRoute", ({ url, constraints }) => {
+    if (constraints?.audience !== undefined) shared.add(url);
+  });
   app.addHook("onRequest", (request, reply, done) => {
     forwarded(request);
     markReply(always, request, reply);
+    if (shared.has(request.routeOptions.url)) addVary(reply, AUDIENCE_HEADERS);
     done(refuseAddress(request));
   });
+  allowOrigins(app, corsOrigins);
   // Node would answer an expectation that it does not know with an empty 417; RFC 9110 lets it be ignored.
   app.server.on("checkExpectation", (request, response) => app.server.emit("request", request, response));
   // Keep-alive would hold up the stop of the server.
@@ -140,7 +151,9 @@ export function handleUnknownRoutes(app: App, sendNotFoundPage: (reply: FastifyR
       reply.header("allow", methods.join(", "));
       throw new Problem("method_not_allowed");
     }
+    addVary(reply, AUDIENCE_HEADERS);
     if (isPage) return sendNotFoundPage(reply);
+    reply.header("link", SERVICE_DESC);
     throw new Problem("not_found", { resource: "routes" }, "There is nothing at this address.");
   };
   // Not async: a promise for each request costs more than the look.
@@ -152,6 +165,8 @@ export function handleUnknownRoutes(app: App, sendNotFoundPage: (reply: FastifyR
   app.setNotFoundHandler(refuse);
 }
 
+/** What decides between page and API. */
+const AUDIENCE_HEADERS = "Accept, Authorization";
 /** What an address can answer with where it is both; of two that are as welcome, the first. */
 const AUDIENCE_TYPES = ["application/json", "text/html"];
 

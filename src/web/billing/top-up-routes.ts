@@ -66,7 +66,7 @@ async function findOwn(deps: Deps, id: string, { memberships }: Human) {
   const accountIds = memberships.map(({ accountId }) => accountId);
   const topUp = await findTopUpForHuman(deps.db, accountIds, id);
   const membership = memberships.find(({ accountId }) => accountId === topUp?.accountId);
-  if (topUp === undefined || membership === undefined) throw notFound("topUps", "topUpId", id);
+  if (topUp === undefined || membership === undefined) throw notFound("credit-top-ups", "topUpId", id);
   return { topUp, membership };
 }
 
