@@ -34,6 +34,7 @@ import { updatesRoute } from "../events/routes.ts";
 import { Event, OperatorEvent, OperatorUpdates, Updates } from "../events/schemas.ts";
 import type { Waiters } from "../events/waiters.ts";
 import type { App } from "../http/app.ts";
+import type { Draining } from "../http/draining.ts";
 import { openLookups } from "../http/lookups.ts";
 import { createServer, handleUnknownRoutes } from "../http/server.ts";
 import type { RateLimits } from "../http/token-rate-limit.ts";
@@ -43,6 +44,7 @@ import { accessRoutes } from "../operator/access-routes.ts";
 import { creditAdjustmentRoute } from "../operator/credit-routes.ts";
 import { operatorFeedRoute } from "../operator/feed-routes.ts";
 import { operatorGate } from "../operator/gate.ts";
+import { ListedApproval, ListedPayment, ListedWebhook } from "../operator/list-schemas.ts";
 import { pauseRoutes } from "../operator/pause-routes.ts";
 import { requestRoutes } from "../operator/request-routes.ts";
 import { operatorRoutes } from "../operator/routes.ts";
@@ -57,7 +59,7 @@ import { notFoundPage } from "../web/kit/pages.ts";
 import { webRoutes } from "../web/routes.ts";
 import { webhookActionRoutes, webhookRoutes } from "../webhooks/routes.ts";
 import { Delivery, OperatorWebhook, Webhook } from "../webhooks/schemas.ts";
-import { healthRoutes } from "./health.ts";
+import { healthRoutes, metricsRoute } from "./health.ts";
 
 export type AppDeps = {
   config: Config;
@@ -68,6 +70,8 @@ export type AppDeps = {
   processor: Processor;
   boundaries?: BoundaryObserver | undefined;
   logger: Logger;
+  /** Absent: the app stops at once. */
+  draining?: Draining | undefined;
 };
 
 const SHARED_SCHEMAS = [
@@ -98,6 +102,9 @@ const SHARED_SCHEMAS = [
   Account,
   Member,
   OperatorMilestone,
+  ListedApproval,
+  ListedPayment,
+  ListedWebhook,
   OperatorEvent,
   OperatorUpdates,
   OperatorWebhook,
@@ -112,6 +119,7 @@ export async function createApp(given: AppDeps): Promise<App> {
     logger: deps.logger,
     trustProxy: config.trustProxy,
     publicUrl: config.publicUrl,
+    draining: deps.draining,
     corsOrigins: config.corsOrigins,
   });
   // Requests that wait would hold up the stop.
@@ -140,6 +148,10 @@ export async function createApp(given: AppDeps): Promise<App> {
       await api.register(async (scope: App) => requestRoutes(scope, deps));
     };
     await app.register(operator, { prefix: "/api/operator/v1" });
+    await app.register(async (scope: App) => {
+      scope.addHook("onRequest", operatorGate(config.operatorApiKeys, limits));
+      metricsRoute(scope, deps.db, { by: "operator" });
+    });
   }
   mcpRoute(app, { ...deps, version: VERSION });
   const agentAuth = openAgentAuth(deps.db, config, openLookups(limits, "agent-auth"));
@@ -149,7 +161,7 @@ export async function createApp(given: AppDeps): Promise<App> {
     prefix: "/api/agent",
   });
   machineDocsRoutes(app, config);
-  healthRoutes(app, deps.db);
+  healthRoutes(app, deps);
   await app.register(async (webhook: App) => processorRoutes(webhook, deps));
   const sessions = openSessions(deps.db, config, deps.logger);
   app.addHook("onClose", () => sessions.background.settled());
