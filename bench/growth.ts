@@ -9,4 +9,7 @@ const { values } = parseArgs({
   options: { quick: { type: "boolean", default: false }, rows: { type: "string", default: "120000" } },
 });
 const env = { ...process.env, GROWTH_ROWS: values.quick ? "8000" : values.rows, GROWTH_TABLE: "1" };
-await run(process.execPath, ["node_modules/vitest/vitest.mjs", "run", "test/growth/growth.test.ts"], { env, stdout: true });
+await run(process.execPath, ["node_modules/vitest/vitest.mjs", "run", "test/growth/growth.test.ts"], {
+  env,
+  stdout: true,
+});
