@@ -27,12 +27,13 @@ export default defineConfig(async ({ mode }) => {
   return {
     test: {
       globalSetup: ["test/support/global-setup.ts"],
-      // Each file has a database of its own, so files run beside each other; more than two would only queue.
+      // Each file has a database of its own, so files run beside each other. A file waits almost half of its time, for
+      // the database, a browser or a timer: three at once keep two cores busy.
       pool: "forks",
-      maxWorkers: 2,
+      maxWorkers: 3,
       reporters: process.env.CI ? ["default", counts] : ["default"],
       projects: [
-        // To import the program takes a second, so these files share two processes: what one of them opens or changes
+        // To import the program takes a second, so these files share three processes: what one of them opens or changes
         // there must end with it, which `set-up.ts` sees to.
         { test: { ...shared, name: "app", include: files, exclude: alone, isolate: false } },
         // Each of these files has a process of its own, as it changes what a whole process has but once.

@@ -40,6 +40,8 @@ create table accounts (
   constraint accounts_second_signer_from_cents_check CHECK (second_signer_from_cents > 0)
 );
 
+CREATE INDEX accounts_newest ON accounts USING btree (created_at DESC, account_id DESC);
+
 create table account_heads (
   account_id uuid not null,
   first_event bigint default 1 not null,
@@ -102,6 +104,10 @@ CREATE INDEX tokens_minted_by ON tokens USING btree (account_id, minted_by) WHER
 
 CREATE INDEX tokens_ended ON tokens USING btree (LEAST(revoked_at, expires_at));
 
+CREATE INDEX tokens_ended_of_account ON tokens USING btree (account_id, LEAST(revoked_at, expires_at) DESC, id DESC);
+
+CREATE INDEX tokens_live ON tokens USING btree (account_id) WHERE revoked_at IS NULL;
+
 create table token_acts (
   account_id uuid not null,
   id uuid not null,
@@ -125,7 +131,7 @@ create table idempotency_keys (
   constraint idempotency_keys_request_digest_check CHECK (octet_length(request_digest) = 32)
 );
 
-CREATE INDEX idempotency_keys_oldest ON idempotency_keys USING btree (claimed_at);
+CREATE INDEX idempotency_keys_oldest ON idempotency_keys USING btree (claimed_at, account_id);
 
 create unlogged table rate_windows (
   bucket text not null,
@@ -191,6 +197,8 @@ CREATE INDEX sessions_of_user ON auth.sessions USING btree (user_id);
 
 CREATE INDEX sessions_oldest ON auth.sessions USING btree (started_at);
 
+CREATE INDEX sessions_idle ON auth.sessions USING btree (seen_at);
+
 CREATE OR REPLACE FUNCTION auth.note_sign_in()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -221,6 +229,10 @@ create table auth.resets (
 );
 
 CREATE INDEX resets_requested ON auth.resets USING btree (requested_at);
+
+CREATE INDEX resets_expired ON auth.resets USING btree (expires_at);
+
+CREATE INDEX resets_of_user ON auth.resets USING btree (user_id, requested_at);
 
 create table auth.attempts (
   key character varying(255) not null,
@@ -327,6 +339,10 @@ CREATE UNIQUE INDEX members_email ON members USING btree (account_id, email) WHE
 CREATE UNIQUE INDEX members_user ON members USING btree (account_id, user_id) WHERE status <> 'removed'::text;
 
 CREATE INDEX members_of_user ON members USING btree (user_id) WHERE status = 'active'::text;
+
+CREATE INDEX members_active ON members USING btree (account_id, role) WHERE status = 'active'::text;
+
+CREATE INDEX members_ever ON members USING btree (account_id, user_id, created_at DESC);
 
 CREATE OR REPLACE FUNCTION public.refuse_last_owner()
  RETURNS trigger
@@ -454,6 +470,10 @@ create table contracts (
 
 CREATE INDEX contracts_newest ON contracts USING btree (account_id, created_at DESC, id DESC);
 
+CREATE INDEX contracts_of_job ON contracts USING btree (account_id, job_id, created_at DESC, id DESC);
+
+CREATE INDEX contracts_of_payee ON contracts USING btree (account_id, freelancer_user_id);
+
 CREATE OR REPLACE FUNCTION public.refuse_stranding()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -504,6 +524,8 @@ create table milestones (
   constraint milestones_status_check CHECK (status = ANY (ARRAY['NOT_FUNDED'::text, 'ACTIVE_FUNDED'::text, 'PAID'::text, 'REFUNDED'::text, 'CANCELLED'::text])),
   constraint milestones_volume_check CHECK (volume > 0::numeric)
 );
+
+CREATE INDEX milestones_newest ON milestones USING btree (account_id, created_at DESC, id DESC);
 
 CREATE UNIQUE INDEX milestones_number ON milestones USING btree (account_id, contract_id, number);
 
@@ -568,11 +590,19 @@ create table approvals (
 
 CREATE UNIQUE INDEX approvals_pending ON approvals USING btree (account_id, type, subject_id) WHERE status = 'pending'::text;
 
+CREATE INDEX approvals_pending_newest ON approvals USING btree (id) WHERE status = 'pending'::text;
+
+CREATE INDEX approvals_ended ON approvals USING btree (status, id) WHERE status <> 'pending'::text;
+
+CREATE INDEX approvals_ended_of_account ON approvals USING btree (account_id, status, id) WHERE status <> 'pending'::text;
+
 CREATE INDEX approvals_due ON approvals USING btree (expires_at) WHERE status = 'pending'::text AND executing_at IS NULL;
 
 CREATE INDEX approvals_notify ON approvals USING btree (notify_at) WHERE status = 'pending'::text AND notify_at IS NOT NULL;
 
-CREATE INDEX approvals_declined ON approvals USING btree (account_id, milestone_id, resolved_at) WHERE status = 'declined'::text;
+CREATE INDEX approvals_of_subject ON approvals USING btree (account_id, subject_id, created_at) WHERE status <> 'pending'::text;
+
+CREATE INDEX approvals_of_contract ON approvals USING btree (account_id, contract_id, id DESC) WHERE status <> 'pending'::text;
 
 CREATE TRIGGER approvals_decided BEFORE DELETE OR UPDATE ON approvals FOR EACH ROW WHEN (old.status <> 'pending'::text) EXECUTE FUNCTION refuse_change();
 
@@ -662,6 +692,8 @@ create table events (
   constraint events_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(account_id),
   constraint events_number_check CHECK (number >= 1)
 );
+
+CREATE INDEX events_oldest ON events USING btree (created_at, account_id, number);
 
 CREATE TRIGGER events_kept BEFORE UPDATE ON events FOR EACH ROW EXECUTE FUNCTION refuse_change();
 
@@ -777,37 +809,13 @@ create table processor (
   name text not null,
   receipts_since timestamp with time zone default now() not null,
   constraint processor_pkey PRIMARY KEY (id),
+  constraint processor_name_key UNIQUE (name),
   constraint processor_singleton_key UNIQUE (singleton),
   constraint processor_name_check CHECK (name = ANY (ARRAY['sandbox'::text, 'stripe_test'::text, 'stripe_live'::text])),
   constraint processor_singleton_check CHECK (singleton)
 );
 
-CREATE OR REPLACE FUNCTION public.refuse_processor_change()
- RETURNS trigger
- LANGUAGE plpgsql
-AS $function$
-    begin
-      if exists (select from payment_methods) or exists (select from payments) then
-        raise exception 'this database holds another processor''s cards or payments' using errcode = 'restrict_violation';
-      end if;
-      return new;
-    end $function$;
-
-CREATE TRIGGER processor_change BEFORE UPDATE OF name ON processor FOR EACH ROW WHEN (old.name <> new.name) EXECUTE FUNCTION refuse_processor_change();
-
 CREATE TRIGGER processor_kept BEFORE DELETE ON processor FOR EACH ROW EXECUTE FUNCTION refuse_change();
-
-CREATE OR REPLACE FUNCTION public.require_processor()
- RETURNS trigger
- LANGUAGE plpgsql
-AS $function$
-    begin
-      perform from processor where name = new.processor for share;
-      if not found then
-        raise exception 'this database does not belong to the processor %', new.processor using errcode = 'restrict_violation';
-      end if;
-      return new;
-    end $function$;
 
 create table processor_customers (
   account_id uuid not null,
@@ -828,17 +836,20 @@ create table payment_methods (
   processor text default 'sandbox'::text not null,
   created_at timestamp with time zone not null,
   removed_at timestamp with time zone,
+  detached_at timestamp with time zone,
   constraint payment_methods_pkey PRIMARY KEY (account_id, id),
   constraint payment_methods_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(account_id),
+  constraint payment_methods_processor_fkey FOREIGN KEY (processor) REFERENCES processor(name),
   constraint payment_methods_check CHECK (removed_at IS NULL OR NOT is_default),
+  constraint payment_methods_check1 CHECK (detached_at IS NULL OR removed_at IS NOT NULL),
   constraint payment_methods_exp_month_check CHECK (exp_month >= 1 AND exp_month <= 12),
   constraint payment_methods_id_check CHECK (char_length(id) >= 1 AND char_length(id) <= 255),
   constraint payment_methods_last4_check CHECK (last4 ~ '^[0-9]{4}$'::text)
 );
 
-CREATE UNIQUE INDEX payment_methods_default ON payment_methods USING btree (account_id) WHERE is_default;
+CREATE INDEX payment_methods_undetached ON payment_methods USING btree (removed_at) WHERE removed_at IS NOT NULL AND detached_at IS NULL;
 
-CREATE TRIGGER payment_methods_processor BEFORE INSERT OR UPDATE OF processor ON payment_methods FOR EACH ROW EXECUTE FUNCTION require_processor();
+CREATE UNIQUE INDEX payment_methods_default ON payment_methods USING btree (account_id) WHERE is_default;
 
 create table processor_events (
   id text not null,
@@ -907,6 +918,7 @@ create table payments (
   leased_until timestamp with time zone,
   due_at timestamp with time zone,
   alerted_at timestamp with time zone,
+  alerted_last_at timestamp with time zone,
   created_at timestamp with time zone not null,
   updated_at timestamp with time zone not null,
   resolved_at timestamp with time zone,
@@ -915,6 +927,7 @@ create table payments (
   constraint payments_account_id_approval_id_fkey FOREIGN KEY (account_id, approval_id) REFERENCES approvals(account_id, id),
   constraint payments_account_id_milestone_id_fkey FOREIGN KEY (account_id, milestone_id) REFERENCES milestones(account_id, id),
   constraint payments_account_id_source_payment_id_fkey FOREIGN KEY (account_id, source_payment_id) REFERENCES payments(account_id, id),
+  constraint payments_processor_fkey FOREIGN KEY (processor) REFERENCES processor(name),
   constraint payments_amount_cents_check CHECK (amount_cents > 0),
   constraint payments_body_check CHECK (jsonb_typeof(body) = 'object'::text),
   constraint payments_check CHECK ((kind = 'charge'::text) = (card_id IS NOT NULL)),
@@ -950,9 +963,11 @@ CREATE INDEX payments_newest ON payments USING btree (account_id, created_at DES
 
 CREATE INDEX payments_lately ON payments USING btree (account_id, resolved_at) WHERE status <> 'refused'::text;
 
-CREATE INDEX payments_due ON payments USING btree (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX payments_by_status ON payments USING btree (status, id);
 
-CREATE TRIGGER payments_processor BEFORE INSERT OR UPDATE OF processor ON payments FOR EACH ROW EXECUTE FUNCTION require_processor();
+CREATE INDEX payments_by_status_of_account ON payments USING btree (account_id, status, id);
+
+CREATE INDEX payments_due ON payments USING btree (due_at) WHERE due_at IS NOT NULL;
 
 CREATE TRIGGER payments_body BEFORE UPDATE ON payments FOR EACH ROW WHEN (old.account_id IS DISTINCT FROM new.account_id OR old.id IS DISTINCT FROM new.id OR old.kind IS DISTINCT FROM new.kind OR old.approval_id IS DISTINCT FROM new.approval_id OR old.milestone_id IS DISTINCT FROM new.milestone_id OR old.card_id IS DISTINCT FROM new.card_id OR old.source_payment_id IS DISTINCT FROM new.source_payment_id OR old.amount_cents IS DISTINCT FROM new.amount_cents OR old.currency IS DISTINCT FROM new.currency OR old.body IS DISTINCT FROM new.body OR new.key_number < old.key_number) EXECUTE FUNCTION refuse_change();
 
@@ -1035,6 +1050,8 @@ create table refunds (
 
 CREATE INDEX refunds_of_approval ON refunds USING btree (account_id, approval_id);
 
+CREATE INDEX refunds_newest ON refunds USING btree (account_id, created_at DESC);
+
 CREATE TRIGGER refunds_kept BEFORE DELETE OR UPDATE ON refunds FOR EACH ROW EXECUTE FUNCTION refuse_change();
 
 CREATE TRIGGER refunds_emptied BEFORE TRUNCATE ON refunds FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
@@ -1077,6 +1094,7 @@ create table top_ups (
   completed_at timestamp with time zone,
   constraint top_ups_pkey PRIMARY KEY (account_id, id),
   constraint top_ups_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(account_id),
+  constraint top_ups_processor_fkey FOREIGN KEY (processor) REFERENCES processor(name),
   constraint top_ups_amount_cents_check CHECK (amount_cents >= 1000 AND amount_cents <= 1000000),
   constraint top_ups_asked_by_check CHECK (jsonb_typeof(asked_by) = 'object'::text),
   constraint top_ups_check CHECK (expires_at > created_at),
@@ -1097,8 +1115,6 @@ CREATE INDEX top_ups_newest ON top_ups USING btree (account_id, created_at DESC,
 CREATE UNIQUE INDEX top_ups_session ON top_ups USING btree (account_id, session_id) WHERE session_id IS NOT NULL;
 
 CREATE UNIQUE INDEX top_ups_intent ON top_ups USING btree (account_id, intent_id) WHERE intent_id IS NOT NULL;
-
-CREATE TRIGGER top_ups_processor BEFORE INSERT OR UPDATE OF processor ON top_ups FOR EACH ROW EXECUTE FUNCTION require_processor();
 
 CREATE TRIGGER top_ups_kept BEFORE UPDATE ON top_ups FOR EACH ROW WHEN (old.status = 'COMPLETED'::text OR old.status = 'EXPIRED'::text AND new.status = 'PENDING'::text OR old.account_id IS DISTINCT FROM new.account_id OR old.id IS DISTINCT FROM new.id OR old.amount_cents IS DISTINCT FROM new.amount_cents OR old.currency IS DISTINCT FROM new.currency OR old.asked_by IS DISTINCT FROM new.asked_by OR old.created_at IS DISTINCT FROM new.created_at OR old.expires_at IS DISTINCT FROM new.expires_at) EXECUTE FUNCTION refuse_change();
 
@@ -1351,6 +1367,8 @@ create table audit_entries (
 
 CREATE INDEX audit_entries_newest ON audit_entries USING btree (account_id, at DESC, id DESC);
 
+CREATE INDEX audit_entries_by_action ON audit_entries USING btree (account_id, action, at DESC, id DESC);
+
 CREATE TRIGGER audit_entries_kept BEFORE DELETE OR UPDATE ON audit_entries FOR EACH ROW EXECUTE FUNCTION refuse_change();
 
 CREATE TRIGGER audit_entries_emptied BEFORE TRUNCATE ON audit_entries FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
@@ -1404,6 +1422,10 @@ CREATE INDEX webhooks_due ON webhooks USING btree ((slow_since IS NOT NULL), due
 CREATE UNIQUE INDEX webhooks_leased ON webhooks USING btree (account_id, origin) WHERE lease IS NOT NULL;
 
 CREATE INDEX webhooks_deleted ON webhooks USING btree (account_id, id) WHERE status = 'DELETED'::text;
+
+CREATE INDEX webhooks_sealed ON webhooks USING btree (secret_key_id);
+
+CREATE INDEX webhooks_sealed_before ON webhooks USING btree (old_secret_key_id) WHERE old_secret_key_id IS NOT NULL;
 
 create table webhook_deliveries (
   account_id uuid not null,
@@ -1544,4 +1566,22 @@ create table claim_attempts (
   constraint claim_attempts_link_digest_check CHECK (octet_length(link_digest) = 32),
   constraint claim_attempts_page_digest_check CHECK (octet_length(page_digest) = 32),
   constraint claim_attempts_wrong_codes_check CHECK (wrong_codes >= 0 AND wrong_codes <= 5)
+);
+
+create table sweeps (
+  job text not null,
+  seen_at timestamp with time zone not null,
+  succeeded_at timestamp with time zone,
+  took_ms integer,
+  failed_at timestamp with time zone,
+  failures integer default 0 not null,
+  error text,
+  constraint sweeps_pkey PRIMARY KEY (job),
+  constraint sweeps_failures_check CHECK (failures >= 0)
+);
+
+create table write_probes (
+  slot smallint not null,
+  written_at timestamp with time zone not null,
+  constraint write_probes_pkey PRIMARY KEY (slot)
 );

@@ -35,6 +35,7 @@ const accounts = [
     created_at timestamptz not null,
     updated_at timestamptz not null
   )`,
+  `create index accounts_newest on accounts (created_at desc, account_id desc)`,
   // The last number of each sequence of an account: events, invoices, and links of the chain of receipts.
   `create table account_heads (
     account_id uuid primary key references accounts,
@@ -91,6 +92,8 @@ const tokens = [
   `create index tokens_minted_by on tokens (account_id, minted_by) where minted_by is not null`,
   // When a token ended: the earlier of the two times. The sweep reads by it.
   `create index tokens_ended on tokens (least(revoked_at, expires_at))`,
+  `create index tokens_ended_of_account on tokens (account_id, least(revoked_at, expires_at) desc, id desc)`,
+  `create index tokens_live on tokens (account_id) where revoked_at is null`,
   `create table token_acts (
     account_id uuid not null references accounts,
     id uuid not null,
@@ -113,7 +116,7 @@ const calls = [
     primary key (account_id, token_id, key),
     foreign key (account_id, token_id) references tokens (account_id, id)
   )`,
-  `create index idempotency_keys_oldest on idempotency_keys (claimed_at)`,
+  `create index idempotency_keys_oldest on idempotency_keys (claimed_at, account_id)`,
   `create unlogged table rate_windows (
     bucket text not null,
     window_start timestamptz not null,

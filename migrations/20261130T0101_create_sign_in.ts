@@ -41,6 +41,7 @@ const sessions = [
   )`,
   `create index sessions_of_user on auth.sessions (user_id)`,
   `create index sessions_oldest on auth.sessions (started_at)`,
+  `create index sessions_idle on auth.sessions (seen_at)`,
   // The last sign-in outlives the session. A trigger writes it, so no way of signing in can forget it.
   `create function auth.note_sign_in() returns trigger language plpgsql as $$
     begin
@@ -67,6 +68,8 @@ const resets = [
     check ((user_id is null) = (digest is null) and (user_id is null) = (expires_at is null))
   )`,
   `create index resets_requested on auth.resets (requested_at)`,
+  `create index resets_expired on auth.resets (expires_at)`,
+  `create index resets_of_user on auth.resets (user_id, requested_at)`,
   // The columns that rate-limiter-flexible requires.
   `create table auth.attempts (
     key varchar(255) primary key,

@@ -24,6 +24,9 @@ const members = [
   `create unique index members_email on members (account_id, email) where status <> 'removed'`,
   `create unique index members_user on members (account_id, user_id) where status <> 'removed'`,
   `create index members_of_user on members (user_id) where status = 'active'`,
+  `create index members_active on members (account_id, role) where status = 'active'`,
+  // Who a person was, after they were removed.
+  `create index members_ever on members (account_id, user_id, created_at desc)`,
   // An account keeps at least one owner. The lock on the account stops two owners from leaving at once.
   `create function refuse_last_owner() returns trigger language plpgsql as $$
     begin

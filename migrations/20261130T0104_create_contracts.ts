@@ -29,6 +29,8 @@ const contracts = [
     check (updated_at >= created_at and ended_at >= created_at)
   )`,
   `create index contracts_newest on contracts (account_id, created_at desc, id desc)`,
+  `create index contracts_of_job on contracts (account_id, job_id, created_at desc, id desc)`,
+  `create index contracts_of_payee on contracts (account_id, freelancer_user_id)`,
   // Invariant 14: held money always has a way out. A milestone is executing until the moment that it is funded, so one query
   // sees it in one of the two states.
   `create function refuse_stranding() returns trigger language plpgsql as $$
@@ -76,6 +78,7 @@ const milestones = [
     foreign key (account_id, contract_id) references contracts (account_id, id),
     check (updated_at >= created_at)
   )`,
+  `create index milestones_newest on milestones (account_id, created_at desc, id desc)`,
   `create unique index milestones_number on milestones (account_id, contract_id, number)`,
   // Invariant 14, for milestones.
   `create function refuse_change_of_funded() returns trigger language plpgsql as $$

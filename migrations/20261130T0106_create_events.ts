@@ -16,6 +16,8 @@ const statements = [
     created_at timestamptz not null,
     primary key (account_id, number)
   )`,
+  // What retention looks for, in all accounts.
+  `create index events_oldest on events (created_at, account_id, number)`,
   `create trigger events_kept before update on events
     for each row execute function refuse_change()`,
 ];

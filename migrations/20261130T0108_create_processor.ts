@@ -7,35 +7,17 @@ export async function up(db: Kysely<unknown>): Promise<void> {
 }
 
 const processor = [
-  // One row. Its name can change only while the database holds no cards and no payments, and those are accepted only for
-  // that processor: sandbox payments never mix with real ones, nor Stripe's test mode with its live mode. Every decision
+  // One row. Cards and payments refer to its name, so that it can change only while there are none, and none is accepted of
+  // another processor: sandbox payments never mix with real ones, nor Stripe's test mode with its live mode. Every decision
   // since `receipts_since` has a receipt.
   `create table processor (
     id uuid primary key,
     singleton boolean not null default true unique check (singleton),
-    name text not null check (name in ('sandbox', 'stripe_test', 'stripe_live')),
+    name text not null unique check (name in ('sandbox', 'stripe_test', 'stripe_live')),
     receipts_since timestamptz not null default now()
   )`,
   `insert into processor (id, name) values (gen_random_uuid(), 'sandbox')`,
-  `create function refuse_processor_change() returns trigger language plpgsql as $$
-    begin
-      if exists (select from payment_methods) or exists (select from payments) then
-        raise exception 'this database holds another processor''s cards or payments' using errcode = 'restrict_violation';
-      end if;
-      return new;
-    end $$`,
-  `create trigger processor_change before update of name on processor
-    for each row when (old.name <> new.name) execute function refuse_processor_change()`,
   `create trigger processor_kept before delete on processor for each row execute function refuse_change()`,
-  // The trigger of every table with a column `processor`.
-  `create function require_processor() returns trigger language plpgsql as $$
-    begin
-      perform from processor where name = new.processor for share;
-      if not found then
-        raise exception 'this database does not belong to the processor %', new.processor using errcode = 'restrict_violation';
-      end if;
-      return new;
-    end $$`,
 ];
 
 const cards = [
@@ -52,15 +34,17 @@ const cards = [
     exp_month smallint not null check (exp_month between 1 and 12),
     exp_year smallint not null,
     is_default boolean not null,
-    processor text not null default 'sandbox',
+    processor text not null default 'sandbox' references processor (name),
     created_at timestamptz not null,
     removed_at timestamptz,
+    detached_at timestamptz,
     primary key (account_id, id),
-    check (removed_at is null or not is_default)
+    check (removed_at is null or not is_default),
+    check (detached_at is null or removed_at is not null)
   )`,
+  `create index payment_methods_undetached on payment_methods (removed_at)
+    where removed_at is not null and detached_at is null`,
   `create unique index payment_methods_default on payment_methods (account_id) where is_default`,
-  `create trigger payment_methods_processor before insert or update of processor on payment_methods
-    for each row execute function require_processor()`,
 ];
 
 const events = [

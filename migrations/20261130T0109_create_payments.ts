@@ -18,7 +18,7 @@ const payments = [
     source_payment_id uuid,
     amount_cents bigint not null check (amount_cents > 0),
     currency text not null check (currency = 'usd'),
-    processor text not null default 'sandbox',
+    processor text not null default 'sandbox' references processor (name),
     key_number integer not null check (key_number >= 0),
     body jsonb not null check (jsonb_typeof(body) = 'object'),
     status text not null check (
@@ -35,6 +35,7 @@ const payments = [
     leased_until timestamptz,
     due_at timestamptz,
     alerted_at timestamptz,
+    alerted_last_at timestamptz,
     created_at timestamptz not null,
     updated_at timestamptz not null,
     resolved_at timestamptz,
@@ -68,9 +69,10 @@ const payments = [
   `create index payments_newest on payments (account_id, created_at desc)`,
   // What an account has paid lately or is paying now. A second signer's limit is compared with the sum.
   `create index payments_lately on payments (account_id, resolved_at) where status <> 'refused'`,
+  // The operator's lists, newest first: ids are UUIDv7.
+  `create index payments_by_status on payments (status, id)`,
+  `create index payments_by_status_of_account on payments (account_id, status, id)`,
   `create index payments_due on payments (due_at) where due_at is not null`,
-  `create trigger payments_processor before insert or update of processor on payments
-    for each row execute function require_processor()`,
   // A key is always sent with the same body.
   `create trigger payments_body before update on payments
     for each row when (
@@ -168,6 +170,7 @@ const refunds = [
     foreign key (account_id, milestone_id) references milestones (account_id, id)
   )`,
   `create index refunds_of_approval on refunds (account_id, approval_id)`,
+  `create index refunds_newest on refunds (account_id, created_at desc)`,
   `create trigger refunds_kept before update or delete on refunds
     for each row execute function refuse_change()`,
   `create trigger refunds_emptied before truncate on refunds

@@ -16,7 +16,7 @@ const topUps = [
     currency text not null check (currency = 'usd'),
     status text not null check (status in ('PENDING', 'COMPLETED', 'EXPIRED')),
     asked_by jsonb not null check (jsonb_typeof(asked_by) = 'object'),
-    processor text not null,
+    processor text not null references processor (name),
     session_number integer not null default 0 check (session_number >= 0),
     session_id text,
     session_url text,
@@ -35,8 +35,6 @@ const topUps = [
   `create index top_ups_newest on top_ups (account_id, created_at desc, id desc)`,
   `create unique index top_ups_session on top_ups (account_id, session_id) where session_id is not null`,
   `create unique index top_ups_intent on top_ups (account_id, intent_id) where intent_id is not null`,
-  `create trigger top_ups_processor before insert or update of processor on top_ups
-    for each row execute function require_processor()`,
   // The request does not change. An expired top-up may still turn out to be paid; a completed one is final.
   `create trigger top_ups_kept before update on top_ups
     for each row when (

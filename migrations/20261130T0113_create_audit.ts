@@ -29,6 +29,7 @@ const statements = [
     check ((subject_kind is null) = (subject_id is null))
   )`,
   `create index audit_entries_newest on audit_entries (account_id, at desc, id desc)`,
+  `create index audit_entries_by_action on audit_entries (account_id, action, at desc, id desc)`,
   `create trigger audit_entries_kept before update or delete on audit_entries
     for each row execute function refuse_change()`,
   `create trigger audit_entries_emptied before truncate on audit_entries

@@ -50,6 +50,8 @@ const statements = [
   // One process at a time sends to a receiver, for all of its webhooks.
   `create unique index webhooks_leased on webhooks (account_id, origin) where lease is not null`,
   `create index webhooks_deleted on webhooks (account_id, id) where status = 'DELETED'`,
+  `create index webhooks_sealed on webhooks (secret_key_id)`,
+  `create index webhooks_sealed_before on webhooks (old_secret_key_id) where old_secret_key_id is not null`,
   `create table webhook_deliveries (
     account_id uuid not null,
     id uuid not null,

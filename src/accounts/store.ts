@@ -56,17 +56,16 @@ export async function readGrant(db: Db, credential: Credential): Promise<Grant |
   return (await selectGrant(db, credential))[0];
 }
 
-/** Records when tokens were last used, at most once a minute for each. */
+/** Records that tokens were used, with the time of the last use among them; at most once a minute for each. */
 export async function updateLastUsed(
   db: Db,
-  uses: { accountId: string; tokenId: string; at: Date }[],
+  uses: readonly { accountId: string; tokenId: string; at: Date }[],
 ): Promise<void> {
+  const at = new Date(Math.max(...uses.map((use) => use.at.getTime())));
   await sql`
-    update tokens t set last_used_at = u.used_at
-    from unnest(${uses.map((use) => use.accountId)}::uuid[], ${uses.map((use) => use.tokenId)}::uuid[],
-      ${uses.map((use) => use.at)}::timestamptz[]) as u (account_id, id, used_at)
-    where t.account_id = u.account_id and t.id = u.id
-      and (t.last_used_at is null or t.last_used_at < u.used_at - interval '1 minute')`.execute(db);
+    update tokens set last_used_at = ${at}
+    where account_id = any(${uses.map((use) => use.accountId)}::uuid[]) and id = any(${uses.map((use) => use.tokenId)}::uuid[])
+      and (last_used_at is null or last_used_at < ${at}::timestamptz - interval '1 minute')`.execute(db);
 }
 
 const ACCOUNT_COLUMNS = [

@@ -17,9 +17,11 @@ export async function insertAct(
 /** Accounts with lines to mail whose owners were last mailed of such before then. */
 export async function listAccountsWithActs(db: Db, mailedBefore: Date, limit: number): Promise<string[]> {
   const { rows } = await sql<{ accountId: string }>`
-    select a.account_id as "accountId" from accounts a
-    where (a.acts_mailed_at is null or a.acts_mailed_at <= ${mailedBefore})
-      and a.account_id in (select account_id from token_acts)
+    select a.account_id as "accountId" from (select distinct account_id from token_acts) t
+    cross join lateral (
+      select a.account_id from accounts a
+      where a.account_id = t.account_id and (a.acts_mailed_at is null or a.acts_mailed_at <= ${mailedBefore}) offset 0
+    ) a
     limit ${limit}`.execute(db);
   return rows.map(({ accountId }) => accountId);
 }

@@ -36,12 +36,26 @@ export function listTokens(db: Db, accountId: string, shown: Shown) {
     .execute();
 }
 
+/** The account's tokens, ended ones too, newest first. @param before the id at which the page before ended */
+export function listTokenPage(db: Db, accountId: string, before: string | undefined, limit: number) {
+  return db
+    .selectFrom("tokens")
+    .where("account_id", "=", accountId)
+    .where("secretless", "=", false)
+    .$if(before !== undefined, (query) => query.where("id", "<", before ?? ""))
+    .select(TOKEN_COLUMNS)
+    .orderBy("id", "desc")
+    .limit(limit)
+    .execute();
+}
+
 function isShown(accountId: string, { now, ended }: Shown) {
-  return sql<boolean>`not t.secretless and (
-    (t.revoked_at is null and (t.expires_at is null or t.expires_at > ${now}))
-    or t.id = any(array(
+  return sql<boolean>`not t.secretless and t.id = any(array(
+    select l.id from tokens l
+    where l.account_id = ${accountId} and l.revoked_at is null and (l.expires_at is null or l.expires_at > ${now})
+    union all (
       select e.id from tokens e
-      where e.account_id = ${accountId} and (e.revoked_at is not null or e.expires_at <= ${now})
+      where e.account_id = ${accountId} and least(e.revoked_at, e.expires_at) <= ${now}
       order by least(e.revoked_at, e.expires_at) desc, e.id desc limit ${ended}
     )))`;
 }

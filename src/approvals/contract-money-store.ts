@@ -38,9 +38,10 @@ export async function listContracts(
   const beyond =
     after === undefined
       ? sql`true`
-      : sql`(c.created_at, c.account_id, c.id) < (
-          select o.created_at, o.account_id, o.id from contracts o
-          where o.account_id = ${after.accountId} and o.id = ${after.id})`;
+      : sql`c.created_at <= (select created_at from contracts where account_id = ${after.accountId} and id = ${after.id})
+          and (c.created_at, c.account_id, c.id) < (
+            select o.created_at, o.account_id, o.id from contracts o
+            where o.account_id = ${after.accountId} and o.id = ${after.id})`;
   const { rows } = await sql<ContractSummary>`
     select a.account_id as "accountId", a.name as "accountName", c.id, c.title, c.freelancer_name as payee, c.status,
       c.created_at as "createdAt", 'usd' as currency, s.*, (
@@ -48,7 +49,11 @@ export async function listContracts(
         where v.account_id = c.account_id and v.contract_id = c.id and ${PENDING}
       ) as "pendingApprovals"
     from (
-      select * from contracts c where c.account_id = any(${accountIds}::uuid[]) and ${beyond}
+      select c.* from unnest(${accountIds}::uuid[]) as of (account_id)
+      cross join lateral (
+        select * from contracts c where c.account_id = of.account_id and ${beyond}
+        order by c.created_at desc, c.id desc limit ${limit}
+      ) c
       order by c.created_at desc, c.account_id desc, c.id desc limit ${limit}
     ) c
     join accounts a on a.account_id = c.account_id
@@ -214,9 +219,13 @@ export async function listApprovals(
         where s.account_id = v.account_id and s.approval_id = v.id group by s.user_id order by min(s.created_at)
       ) as signers,
       v.result, v.created_at as "createdAt", v.resolved_at as "resolvedAt"
-    from approvals v
+    from (
+      (select * from approvals where account_id = ${accountId} and contract_id = ${contractId} and status <> 'pending'
+        order by id desc limit ${limit})
+      union all
+      select * from approvals where account_id = ${accountId} and contract_id = ${contractId} and status = 'pending'
+    ) v
     left join milestones m on m.account_id = v.account_id and m.id = v.milestone_id
-    where v.account_id = ${accountId} and v.contract_id = ${contractId}
     order by v.id desc limit ${limit}`.execute(db);
   return rows;
 }
@@ -272,28 +281,30 @@ export type MoneyMovement = {
 
 /** The account's movements of money, newest first. */
 export async function listMovements(db: Db, accountId: string, limit: number): Promise<MoneyMovement[]> {
+  // The newest of each kind with all that is said of them: joined afterwards, Postgres read all milestones for each.
   const { rows } = await sql<MoneyMovement>`
-    select x.*, c.freelancer_name as payee, c.title as "contractTitle", m.name as "milestoneName"
-    from (
+    select * from (
       (select i.created_at as at, lower(i.kind) as kind, i.number as "invoiceNumber", i.status,
-        i.amount_cents as "amountCents", i.currency, i.contract_id as "contractId", i.milestone_id as "milestoneId",
-        i.approval_id as "approvalId",
+        i.amount_cents as "amountCents", i.currency, c.freelancer_name as payee, i.contract_id as "contractId",
+        c.title as "contractTitle", i.milestone_id as "milestoneId", m.name as "milestoneName",
         case when i.kind = 'PAYOUT' then coalesce(v.terms -> 'payout' ->> 'account', '')
-          when k.id is null then 'credits' else k.brand || ' ' || k.last4 end as party
+          when k.id is null then 'credits' else k.brand || ' ' || k.last4 end as party,
+        i.approval_id as "approvalId"
       from invoices i
       join approvals v on v.account_id = i.account_id and v.id = i.approval_id
+      join contracts c on c.account_id = i.account_id and c.id = i.contract_id
+      join milestones m on m.account_id = i.account_id and m.id = i.milestone_id
       left join payments p on p.account_id = i.account_id and p.id = i.payment_id
       left join payment_methods k on k.account_id = i.account_id and k.id = p.card_id
       where i.account_id = ${accountId} order by i.number desc limit ${limit})
       union all
-      (select r.created_at, 'refund', null, 'refunded', r.amount_cents, f.currency, f.contract_id, r.milestone_id,
-        r.approval_id, r.sent_to
+      (select r.created_at, 'refund', null, 'refunded', r.amount_cents, m.currency, c.freelancer_name, m.contract_id, c.title,
+        r.milestone_id, m.name, r.sent_to, r.approval_id
       from refunds r
-      join milestones f on f.account_id = r.account_id and f.id = r.milestone_id
+      join milestones m on m.account_id = r.account_id and m.id = r.milestone_id
+      join contracts c on c.account_id = m.account_id and c.id = m.contract_id
       where r.account_id = ${accountId} order by r.created_at desc limit ${limit})
     ) x
-    join contracts c on c.account_id = ${accountId} and c.id = x."contractId"
-    join milestones m on m.account_id = ${accountId} and m.id = x."milestoneId"
-    order by x.at desc, x."approvalId" desc, x."milestoneId" limit ${limit}`.execute(db);
+    order by at desc, "approvalId" desc, "milestoneId" limit ${limit}`.execute(db);
   return rows;
 }

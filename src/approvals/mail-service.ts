@@ -3,6 +3,7 @@ import type { Db, Trx } from "../database/connection.ts";
 import type { Asker } from "../database/schema.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
+import { sweepEach } from "../jobs/sweep.ts";
 import { askerWords } from "../lib/asker.ts";
 import { sumOf } from "../lib/statement.ts";
 import { addSeconds, DAY_SECONDS, formatTime, MINUTE_SECONDS } from "../lib/time.ts";
@@ -14,6 +15,7 @@ import { actWords } from "./mails.ts";
 const BATCH = 500;
 const BETWEEN_MAILS_SECONDS = 10 * MINUTE_SECONDS;
 const NUDGE_BEFORE_SECONDS = DAY_SECONDS;
+const AFTER_FAILURE_SECONDS = MINUTE_SECONDS;
 
 export type ApprovalMailDeps = { db: Db; config: { appName: string; publicUrl: string } };
 
@@ -23,10 +25,16 @@ export type ApprovalMailDeps = { db: Db; config: { appName: string; publicUrl: s
  * The mail links to the page; it contains nothing that decides.
  */
 export async function sendApprovalMails(deps: ApprovalMailDeps): Promise<void> {
-  const due = await store.listDueMails(deps.db, await readClock(deps.db), BATCH);
-  for (const { accountId, ids } of due) {
-    await inTransaction(deps.db, (trx) => notifyAccount(trx, deps.config, accountId, ids));
-  }
+  const now = await readClock(deps.db);
+  await sweepEach(await store.listDueMails(deps.db, now, BATCH), async ({ accountId, ids }) => {
+    try {
+      await inTransaction(deps.db, (trx) => notifyAccount(trx, deps.config, accountId, ids));
+    } catch (error) {
+      // Else accounts that fail would fill each batch, and keep all others from their mail.
+      await store.setNotifyAt(deps.db, accountId, ids, addSeconds(now, AFTER_FAILURE_SECONDS));
+      throw error;
+    }
+  });
 }
 
 async function notifyAccount(

@@ -66,22 +66,26 @@ export type WaitingApproval = {
 /** The account's pending approvals, oldest first. */
 export async function listWaiting(trx: Trx, accountId: string, now: Date): Promise<WaitingApproval[]> {
   // After a decline, the next two requests for the milestone are not mailed for 24 h (docs/contract.md §1).
+  // By the account's own index alone: with more conditions Postgres may read what is due in all accounts.
   const { rows } = await sql<WaitingApproval>`
+    with pending as materialized (
+      select * from approvals where account_id = ${accountId} and status = 'pending'
+    )
     select v.id, v.type, v.contract_id as "contractId", v.milestone_id as "milestoneId", v.job_id as "jobId",
       v.announced_at is not null as announced, v.token_name as "tokenName", v.asker, v.terms, v.created_at as "createdAt", v.expires_at as "expiresAt",
       case when d.resolved_at is not null and (
         select count(*) from approvals o
-        where o.account_id = v.account_id and o.type = v.type and o.subject_id = v.subject_id
+        where o.account_id = v.account_id and o.subject_id = v.subject_id and o.type = v.type and o.status <> 'pending'
           and o.created_at > d.resolved_at and o.created_at <= v.created_at
-      ) <= 2 then d.resolved_at + interval '24 hours' end as "quietUntil"
-    from approvals v
+      ) < 2 then d.resolved_at + interval '24 hours' end as "quietUntil"
+    from pending v
     left join lateral (
       select max(o.resolved_at) as resolved_at from approvals o
       where o.account_id = v.account_id and o.type = v.type and o.subject_id = v.subject_id
         and o.status = 'declined' and o.resolved_at > v.created_at - interval '24 hours'
         and o.resolved_at <= v.created_at
     ) d on true
-    where v.account_id = ${accountId} and v.status = 'pending' and v.executing_at is null and v.expires_at > ${now}
+    where v.executing_at is null and v.expires_at > ${now}
     order by v.created_at, v.id`.execute(trx);
   return rows;
 }
@@ -100,12 +104,12 @@ export async function markAnnounced(
 
 /** Sets when the approvals are next due for mail; null: never. */
 export async function setNotifyAt(
-  trx: Trx,
+  db: Db,
   accountId: string,
   ids: readonly string[],
   at: Date | null,
 ): Promise<void> {
   await sql`
     update approvals set notify_at = ${at}
-    where account_id = ${accountId} and id = any(${ids}::uuid[]) and status = 'pending'`.execute(trx);
+    where account_id = ${accountId} and id = any(${ids}::uuid[]) and status = 'pending'`.execute(db);
 }

@@ -69,6 +69,11 @@ export async function markExpired(
   approvalIds: readonly string[],
   now: Date,
 ): Promise<EndedApproval[]> {
+  // In the order in which all others take an account's approvals.
+  if (approvalIds.length > 1)
+    await sql`
+      select 1 from approvals where account_id = ${accountId} and id = any(${approvalIds}::uuid[])
+      order by id for no key update`.execute(trx);
   const { rows } = await sql<EndedApproval>`
     update approvals set status = 'expired', resolved_at = expires_at
     where account_id = ${accountId} and id = any(${approvalIds}::uuid[])
@@ -115,17 +120,24 @@ export async function endPending(
   return rows;
 }
 
-/** Expired approvals of any account that are still pending, oldest first. */
-export function listExpired(db: Db, now: Date, limit: number) {
-  return db
-    .selectFrom("approvals")
-    .where("status", "=", "pending")
-    .where("executing_at", "is", null)
-    .where("expires_at", "<=", now)
-    .select(["account_id as accountId", "id"])
-    .orderBy("expires_at")
-    .limit(limit)
-    .execute();
+export type ExpiredApproval = { accountId: string; id: string; expiresAt: Date };
+
+/** Expired approvals of any account that are still pending, after one of them, oldest first. */
+export async function listExpired(
+  db: Db,
+  now: Date,
+  after: ExpiredApproval | undefined,
+  limit: number,
+): Promise<ExpiredApproval[]> {
+  const beyond =
+    after === undefined
+      ? sql`true`
+      : sql`(expires_at, id) > (${after.expiresAt}::timestamptz, ${after.id}::uuid)`;
+  const { rows } = await sql<ExpiredApproval>`
+    select account_id as "accountId", id, expires_at as "expiresAt" from approvals
+    where status = 'pending' and executing_at is null and expires_at <= ${now} and ${beyond}
+    order by expires_at, id limit ${limit}`.execute(db);
+  return rows;
 }
 
 /** Whether the approval's time has passed, by the database's clock, even while it is being paid. */

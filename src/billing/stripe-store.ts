@@ -1,8 +1,7 @@
 import { sql } from "kysely";
 import type { Db } from "../database/connection.ts";
+import { isReferredTo } from "../database/transaction.ts";
 import type { ProcessorName } from "./processor.ts";
-
-const RESTRICT_VIOLATION = "23001";
 
 /**
  * Binds this database to a processor. `false`: it holds another's cards or payments; the database never mixes them.
@@ -12,7 +11,7 @@ export async function claimProcessor(db: Db, processor: ProcessorName): Promise<
     await db.updateTable("processor").set({ name: processor }).where("name", "<>", processor).execute();
     return true;
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === RESTRICT_VIOLATION) return false;
+    if (isReferredTo(error)) return false;
     throw error;
   }
 }

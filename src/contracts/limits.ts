@@ -34,6 +34,6 @@ export async function assertListable(
   accountId: string,
   filter: { jobId?: string; status?: ContractStatus },
 ): Promise<void> {
-  if ((await milestoneStore.measureList(db, accountId, filter)) <= LIST_AT_MOST) return;
+  if ((await milestoneStore.measureList(db, accountId, filter, LIST_AT_MOST)) <= LIST_AT_MOST) return;
   throw new Problem("list_too_large", { narrowBy: ["jobId", "status"] });
 }

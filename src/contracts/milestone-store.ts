@@ -31,6 +31,20 @@ export async function listMilestones(
   return rows;
 }
 
+/** The account's milestones of every status, newest first. @param before the place at which the page before ended */
+export async function listMilestonePage(
+  db: Db,
+  accountId: string,
+  before: { at: Date; id: string } | undefined,
+  limit: number,
+): Promise<MilestoneRow[]> {
+  const after = before === undefined ? sql`` : sql`and (m.created_at, m.id) < (${before.at}, ${before.id})`;
+  const { rows } = await sql<MilestoneRow>`
+    select ${MILESTONE_COLUMNS} from milestones m where m.account_id = ${accountId} ${after}
+    order by m.created_at desc, m.id desc limit ${limit}`.execute(db);
+  return rows;
+}
+
 export type Measure = { count: number; bytes: number };
 
 /**
@@ -49,22 +63,29 @@ export async function measureMilestones(trx: Trx, accountId: string, contractId:
 const CONTRACT_BYTES = 1_000;
 const MILESTONE_BYTES = 400;
 
-/** About how many bytes the list of the account's contracts has, with their milestones. */
+/**
+ * About how many bytes the list of the account's contracts has, with their milestones. Reads no more than it takes to say
+ * that they are more than `atMost`.
+ */
 export async function measureList(
   db: Db,
   accountId: string,
-  { jobId = null, status = null }: { jobId?: string | null; status?: ContractStatus | null },
+  { jobId, status }: { jobId?: string; status?: ContractStatus },
+  atMost: number,
 ): Promise<number> {
+  // Each row adds a milestone or a contract. `offset 0`: contract by contract, as Postgres would else read all milestones first.
   const { rows } = await sql<{ bytes: number }>`
-    select coalesce(sum(${CONTRACT_BYTES}::bigint + held.bytes), 0)::bigint as bytes
-    from contracts c
-    cross join lateral (
-      select coalesce(sum(${MILESTONE_BYTES} + octet_length(m.description) + coalesce(octet_length(m.name), 0)), 0) as bytes
-      from milestones m
-      where m.account_id = ${accountId} and m.contract_id = c.id and ${VISIBLE}
-    ) held
-    where c.account_id = ${accountId} and (${jobId}::text is null or c.job_id = ${jobId})
-      and (${status}::text is null or c.status = ${status})`.execute(db);
+    select (${CONTRACT_BYTES}::bigint * count(distinct id) + coalesce(sum(bytes), 0))::bigint as bytes from (
+      select c.id, m.bytes from contracts c
+      left join lateral (
+        select ${MILESTONE_BYTES} + octet_length(m.description) + coalesce(octet_length(m.name), 0) as bytes
+        from milestones m
+        where m.account_id = c.account_id and m.contract_id = c.id and ${VISIBLE} offset 0
+      ) m on true
+      where c.account_id = ${accountId} ${jobId === undefined ? sql`` : sql`and c.job_id = ${jobId}`}
+        ${status === undefined ? sql`` : sql`and c.status = ${status}`}
+      limit ${Math.ceil(atMost / MILESTONE_BYTES) + 1}
+    ) held`.execute(db);
   return rows[0]?.bytes ?? 0;
 }
 
@@ -86,10 +107,11 @@ export async function lockMilestone(
   accountId: string,
   id: string,
 ): Promise<MilestoneRow | undefined> {
-  const { rows } = await sql<MilestoneRow>`
-    select ${MILESTONE_COLUMNS} from milestones m where m.account_id = ${accountId} and m.id = ${id}
-    for no key update of m`.execute(trx);
-  return rows[0];
+  // Read afterwards: Citus refuses a lock in a statement with a subquery.
+  await sql`select 1 from milestones where account_id = ${accountId} and id = ${id} for no key update`.execute(
+    trx,
+  );
+  return findMilestone(trx, accountId, id);
 }
 
 /** Whether money is moving for the milestone, or for any milestone of the contract. */

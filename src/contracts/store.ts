@@ -76,10 +76,10 @@ export async function holdContractOf(
   alone: boolean,
 ): Promise<{ id: string; jobId: string; status: ContractStatus } | undefined> {
   const { rows } = await sql<{ id: string; jobId: string; status: ContractStatus }>`
-    select id, job_id as "jobId", status from contracts
-    where account_id = ${accountId} and id = (
-      select contract_id from milestones where account_id = ${accountId} and id = ${milestoneId}
-    ) for ${alone ? sql`no key update` : sql`share`}`.execute(trx);
+    select c.id, c.job_id as "jobId", c.status from milestones m
+    join contracts c on c.account_id = m.account_id and c.id = m.contract_id
+    where m.account_id = ${accountId} and m.id = ${milestoneId}
+    for ${alone ? sql`no key update` : sql`share`} of c`.execute(trx);
   return rows[0];
 }
 

@@ -41,15 +41,20 @@ export async function insertDeliveries(
   deliveries: readonly NewDelivery[],
   now: Date,
 ): Promise<void> {
-  await sql`
-    insert into webhook_deliveries
-      (account_id, id, webhook_id, event_number, event_type, body, due_at, created_at)
-    select ${accountId}::uuid, d.id, d.webhook_id, d.event_number, d.event_type, d.body, ${now}::timestamptz,
-      ${now}::timestamptz
-    from unnest(${deliveries.map((delivery) => delivery.id)}::uuid[],
-      ${deliveries.map((delivery) => delivery.webhookId)}::uuid[],
-      ${deliveries.map((delivery) => delivery.eventNumber)}::bigint[],
-      ${deliveries.map((delivery) => delivery.eventType)}::text[],
-      ${deliveries.map((delivery) => delivery.body)}::text[])
-      as d (id, webhook_id, event_number, event_type, body)`.execute(trx);
+  await trx
+    .insertInto("webhook_deliveries")
+    .values(
+      deliveries.map(({ id, webhookId, eventNumber, eventType, body }) => ({
+        account_id: accountId,
+        id,
+        webhook_id: webhookId,
+        event_number: eventNumber,
+        event_type: eventType,
+        body,
+        status: "PENDING",
+        due_at: now,
+        created_at: now,
+      })),
+    )
+    .execute();
 }

@@ -7,11 +7,10 @@ import { every, type Loop } from "../jobs/every.ts";
 import { sweep, sweepRows } from "../jobs/sweep.ts";
 import { addSeconds, DAY_SECONDS, SECOND } from "../lib/time.ts";
 import { extendOperatorFeed } from "./operator-service.ts";
-import { deleteOldEvents, deleteOldOperatorEvents, listOldestEvents } from "./retention-store.ts";
+import { deleteOldEvents, deleteOldOperatorEvents, listOldEvents } from "./retention-store.ts";
 import { OPERATOR_FEED } from "./schemas.ts";
 
 const BATCH = 1_000;
-const BEFORE_ALL = "00000000-0000-0000-0000-000000000000";
 
 /** Extends the operator's feed at each change, and every 5 s in case a change was not announced. */
 export function keepOperatorFeed({ db, changeBus }: { db: Db; changeBus: ChangeBus }, logger: Logger): Loop {
@@ -39,15 +38,15 @@ export async function forgetOldEvents(db: Db, before: Date): Promise<number> {
   await extendOperatorFeed(db);
   const remove = (batch: (trx: Trx) => Promise<number>) => sweepRows(BATCH, () => inTransaction(db, batch));
   const ofOperator = await remove((trx) => deleteOldOperatorEvents(trx, before, BATCH));
-  let after = BEFORE_ALL;
+  let last: Awaited<ReturnType<typeof listOldEvents>>[number] | undefined;
   const ofAccounts = await sweep(
     async () => {
-      const accounts = await listOldestEvents(db, after, before, BATCH);
-      after = accounts.at(-1)?.accountId ?? after;
-      return accounts;
+      const old = await listOldEvents(db, last, before, BATCH);
+      last = old.at(-1) ?? last;
+      return [...new Set(old.map(({ accountId }) => accountId))];
     },
-    async ({ accountId, isOld }) =>
-      isOld ? remove((trx) => deleteOldEvents(trx, accountId, before, BATCH)) : 0,
+    (accountId) => remove((trx) => deleteOldEvents(trx, accountId, before, BATCH)),
+    { advances: true },
   );
   return ofOperator + ofAccounts;
 }

@@ -10,10 +10,11 @@ export async function insertIntoOutbox(
   first: number,
   count: number,
 ): Promise<void> {
-  await sql`
-    insert into operator_outbox (account_id, number)
-    select ${accountId}::uuid, number from generate_series(${first}::bigint, ${first + count - 1}::bigint) number
-    order by number`.execute(trx);
+  const numbers = Array.from({ length: count }, (_, i) => first + i);
+  await trx
+    .insertInto("operator_outbox")
+    .values(numbers.map((number) => ({ account_id: accountId, number })))
+    .execute();
 }
 
 /**
@@ -31,13 +32,13 @@ export async function lockLastNumber(trx: Trx): Promise<number> {
   return Math.max(head.last + jump, clock);
 }
 
-export type OutboxRow = { account_id: string; number: number };
+export type OutboxRow = { account_id: string; number: number; position: number };
 
 /** The oldest committed events in the queue. */
 export function listOutbox(trx: Trx, limit: number): Promise<OutboxRow[]> {
   return trx
     .selectFrom("operator_outbox")
-    .select(["account_id", "number"])
+    .select(["account_id", "number", "position"])
     .orderBy("position")
     .limit(limit)
     .execute();
@@ -60,10 +61,9 @@ export async function insertOperatorEvents(
 
 export async function deleteFromOutbox(trx: Trx, rows: readonly OutboxRow[]): Promise<void> {
   await sql`
-    delete from operator_outbox o
-    using unnest(${rows.map((row) => row.account_id)}::uuid[], ${rows.map((row) => row.number)}::bigint[])
-      as t (account_id, number)
-    where o.account_id = t.account_id and o.number = t.number`.execute(trx);
+    delete from operator_outbox
+    where account_id = any(${rows.map((row) => row.account_id)}::uuid[])
+      and position = any(${rows.map((row) => row.position)}::bigint[])`.execute(trx);
 }
 
 export async function updateLastNumber(trx: Trx, last: number): Promise<void> {

@@ -1,24 +1,24 @@
 import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
 
-/** Accounts with events, a page of them by `account_id`, and whether the oldest event kept is from before then. */
-export async function listOldestEvents(
+/** Where an event stands in the order in which they are forgotten. */
+type Place = { createdAt: Date; accountId: string; number: number };
+
+/** Events of all accounts from before then, a page of them, the oldest first. */
+export async function listOldEvents(
   db: Db,
-  after: string,
+  after: Place | undefined,
   before: Date,
   limit: number,
-): Promise<{ accountId: string; isOld: boolean }[]> {
-  const { rows } = await sql<{ accountId: string; isOld: boolean }>`
-    select h.account_id as "accountId", coalesce(e.created_at < ${before}, false) as "isOld"
-    from (
-      select account_id, first_event from account_heads where account_id > ${after} order by account_id limit ${limit}
-    ) h
-    left join lateral (
-      select created_at from events
-      where account_id = h.account_id and number >= h.first_event
-      order by number limit 1
-    ) e on true
-    order by h.account_id`.execute(db);
+): Promise<Place[]> {
+  const beyond =
+    after === undefined
+      ? sql`true`
+      : sql`(created_at, account_id, number) > (${after.createdAt}::timestamptz, ${after.accountId}::uuid, ${after.number}::bigint)`;
+  const { rows } = await sql<Place>`
+    select created_at as "createdAt", account_id as "accountId", number from events
+    where created_at < ${before} and ${beyond}
+    order by created_at, account_id, number limit ${limit}`.execute(db);
   return rows;
 }
 

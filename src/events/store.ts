@@ -56,13 +56,21 @@ export async function insertEvents(
   events: readonly NewEvent[],
   now: Date,
 ): Promise<EventRow[]> {
-  const { rows } = await sql<EventRow>`
-    insert into events (account_id, number, type, resource_id, job_id, data, created_at)
-    select ${accountId}::uuid, ${first}::bigint + e.position - 1, e.type, e.resource_id, e.job_id, e.data, ${now}::timestamptz
-    from unnest(${events.map((event) => event.type)}::text[], ${events.map((event) => event.resourceId)}::text[],
-      ${events.map((event) => event.jobId)}::text[], ${events.map((event) => JSON.stringify(event.data))}::json[])
-      with ordinality as e (type, resource_id, job_id, data, position)
-    returning number, type, resource_id, job_id, data, created_at`.execute(trx);
+  const rows = await trx
+    .insertInto("events")
+    .values(
+      events.map((event, i) => ({
+        account_id: accountId,
+        number: first + i,
+        type: event.type,
+        resource_id: event.resourceId,
+        job_id: event.jobId,
+        data: JSON.stringify(event.data),
+        created_at: now,
+      })),
+    )
+    .returning(["number", "type", "resource_id", "job_id", "data", "created_at"])
+    .execute();
   return rows.sort((a, b) => a.number - b.number);
 }
 

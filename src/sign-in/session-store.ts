@@ -36,7 +36,12 @@ const passwordVouches = sql<boolean>`(u.password_unverified_since is null and no
 
 /** The live sessions whose current or previous token is one of these. */
 export async function findSessions(db: Db, digests: readonly Buffer[]): Promise<SessionRow[]> {
+  // Found by their tokens alone: with more conditions Postgres may read all sessions by their age.
   const { rows } = await sql<SessionRow>`
+    with found as materialized (
+      select * from auth.sessions where token_digest = any(${digests}::bytea[])
+      union select * from auth.sessions where previous_digest = any(${digests}::bytea[])
+    )
     select s.id as "sessionId", u.id as "userId", u.email, u.name, s.seen_at as "seenAt", s.proved_at as "provedAt",
       s.trusted or ${passwordVouches} as trusted,
       case when s.token_digest = any(${digests}::bytea[]) then s.token_digest else s.previous_digest end as "tokenDigest",
@@ -44,9 +49,8 @@ export async function findSessions(db: Db, digests: readonly Buffer[]): Promise<
         when s.replaced_at > now() - make_interval(secs => ${REPLACED_READS_SECONDS}) then 'reads'
         else 'over' end as token,
       date_trunc('milliseconds', now()) as now
-    from auth.sessions s join auth.users u on u.id = s.user_id
-    where (s.token_digest = any(${digests}::bytea[]) or s.previous_digest = any(${digests}::bytea[]))
-      and ${isLive}`.execute(db);
+    from found s join auth.users u on u.id = s.user_id
+    where ${isLive}`.execute(db);
   return rows;
 }
 
@@ -183,7 +187,10 @@ export async function deleteSessions(trx: Trx, userId: string, except: string | 
 }
 
 export async function deleteEndedSessions(db: Db): Promise<void> {
-  await sql`delete from auth.sessions s where not ${isLive}`.execute(db);
+  await sql`
+    delete from auth.sessions
+    where started_at <= now() - make_interval(days => ${SESSION_DAYS})
+      or seen_at <= now() - make_interval(hours => ${IDLE_HOURS})`.execute(db);
 }
 
 /** The person's live sessions, last seen first. */

@@ -6,6 +6,7 @@ import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { UpgradeOutcome } from "../database/schema.ts";
 import { inTransaction } from "../database/transaction.ts";
+import { sweepEach } from "../jobs/sweep.ts";
 import { isUuid, newId } from "../lib/ids.ts";
 import type { Origin } from "../lib/origin.ts";
 import { Problem } from "../lib/problems.ts";
@@ -200,8 +201,8 @@ export function objectToUpgrade(
  * the role after 72 hours, and until then mails all members each day. One account a transaction.
  */
 export async function sweepUpgrades({ db, config }: Deps): Promise<void> {
-  for (const { accountId, id } of await store.listTimed(db, SWEPT_AT_MOST))
-    await inTransaction(db, async (trx) => {
+  await sweepEach(await store.listTimed(db, SWEPT_AT_MOST), ({ accountId, id }) =>
+    inTransaction(db, async (trx) => {
       const now = await readClock(trx);
       await holdAccount(trx, accountId);
       if (await holdFrozen(trx, accountId)) return;
@@ -217,7 +218,8 @@ export async function sweepUpgrades({ db, config }: Deps): Promise<void> {
         await store.markMailed(trx, upgrade, now);
         await mailAsked(trx, config, accountId, saidOf(upgrade, accountName), now);
       }
-    });
+    }),
+  );
 }
 
 async function end(

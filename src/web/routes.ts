@@ -6,6 +6,7 @@ import type { BillingDeps } from "../billing/service.ts";
 import type { Logo } from "../config/logo.ts";
 import type { App } from "../http/app.ts";
 import { toProblem } from "../http/errors.ts";
+import { findOpenable } from "../http/route-list.ts";
 import { problemRow } from "../lib/problems.ts";
 import type { SessionDeps } from "../passkeys/session-deps.ts";
 import { readHuman } from "../sign-in/gate.ts";
@@ -33,7 +34,8 @@ import { show } from "./kit/site.ts";
 import { activityRoutes } from "./settings/activity/activity-routes.ts";
 import { pendingRoutes } from "./settings/changes/pending-routes.ts";
 import { keyRoutes } from "./settings/keys/key-routes.ts";
-import { type MemberPageDeps, memberRoutes } from "./settings/members/member-routes.ts";
+import { memberRoutes } from "./settings/members/member-routes.ts";
+import type { MemberPageDeps } from "./settings/members/member-view.ts";
 import { upgradeRoutes } from "./settings/members/upgrade-routes.ts";
 import { policyRoutes } from "./settings/policy/policy-routes.ts";
 import { passkeyConsentRoutes } from "./settings/security/passkey-consent-routes.ts";
@@ -111,6 +113,9 @@ function refuseWithPages(app: App, deps: SessionDeps): void {
       problemPage(problem, {
         id: request.id,
         changes: request.method !== "GET" && request.method !== "HEAD",
+        // What goes wrong once a decision is recorded is answered by its own route.
+        decides: request.routeOptions.url?.startsWith("/approvals/") === true,
+        back: findOpenable(app, request.url),
       }),
       { status, human },
     );

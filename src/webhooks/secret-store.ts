@@ -21,12 +21,17 @@ export async function listSealedByOthers(
     oldSecret: Buffer | null;
     oldKeyId: string | null;
   }>`
-    select account_id as "accountId", id, secret, secret_key_id as "keyId", old_secret as "oldSecret",
-      old_secret_key_id as "oldKeyId"
-    from webhooks
-    where (secret_key_id <> ${keyId} or old_secret_key_id <> ${keyId})
-      and (${after?.id ?? null}::uuid is null or (account_id, id) > (${after?.accountId ?? null}::uuid, ${after?.id ?? null}::uuid))
-    order by account_id, id limit ${limit}`.execute(db);
+    select w.account_id as "accountId", w.id, w.secret, w.secret_key_id as "keyId", w.old_secret as "oldSecret",
+      w.old_secret_key_id as "oldKeyId"
+    from (
+      select account_id, id from webhooks where secret_key_id < ${keyId}
+      union select account_id, id from webhooks where secret_key_id > ${keyId}
+      union select account_id, id from webhooks where old_secret_key_id < ${keyId}
+      union select account_id, id from webhooks where old_secret_key_id > ${keyId}
+    ) o
+    join webhooks w on w.account_id = o.account_id and w.id = o.id
+    where ${after === undefined ? sql`true` : sql`(w.account_id, w.id) > (${after.accountId}::uuid, ${after.id}::uuid)`}
+    order by w.account_id, w.id limit ${limit}`.execute(db);
   return rows.map(({ accountId, id, secret, keyId, oldSecret, oldKeyId }) => ({
     accountId,
     id,

@@ -25,7 +25,8 @@ export async function confirmUntilDeath(
   { crosses, answer }: Pick<Path, "crosses" | "answer">,
 ): Promise<void> {
   await actUntilDeath(url, rails, human.email, crosses, stories, async (browser, { path }) => {
-    await decideAt(browser, path, "confirm");
+    // A busy machine may make the database refuse one: the person tries again.
+    for (let tries = 0; tries < 5 && (await decideAt(browser, path, "confirm")).status >= 500; tries++);
     if (answer !== undefined) await answerBank(browser, path, answer);
   });
 }

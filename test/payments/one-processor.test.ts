@@ -29,7 +29,7 @@ describe("a database's books", () => {
     expect(await claimProcessor(db, "stripe_test")).toBe(false);
     expect(await claimProcessor(db, "sandbox")).toBe(true);
     await expect(sql`update processor set name = 'stripe_live'`.execute(db)).rejects.toMatchObject({
-      code: "23001",
+      code: "23503",
     });
     // The running role has no right to either; the owner is refused too.
     const owner = ownerOf(db);
@@ -43,14 +43,14 @@ describe("a database's books", () => {
     const { app, db } = await startService({}, undefined, await openStripeRails());
     await createFixture(app);
     await expect(sql`update payment_methods set processor = 'sandbox'`.execute(db)).rejects.toMatchObject({
-      code: "23001",
+      code: "23503",
     });
     await expect(
       sql`insert into payment_methods (account_id, id, brand, last4, exp_month, exp_year, is_default, created_at)
         select account_id, 'pm_other', 'visa', '4242', 1, 2030, false, now() from accounts limit 1`.execute(
         db,
       ),
-    ).rejects.toMatchObject({ code: "23001" });
+    ).rejects.toMatchObject({ code: "23503" });
   });
 
   test("take no payment of another processor", async () => {
@@ -59,7 +59,7 @@ describe("a database's books", () => {
     const { stories } = await createStories(app, rails.cards.pays, 1);
     const mistaken = { ...rails.open(db), name: "sandbox" as const };
     await expect(confirmNow({ db, config, processor: mistaken }, stories[0] as Story)).rejects.toMatchObject({
-      code: "23001",
+      code: "23503",
     });
     expect(rails.stripe.charges().size).toBe(0);
   });

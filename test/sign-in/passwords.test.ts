@@ -1,6 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { passwordFault } from "../../src/sign-in/password-rules.ts";
 import { hashPassword, verifyPassword } from "../../src/sign-in/passwords.ts";
+import { useRealPasswords } from "../support/passwords.ts";
+
+useRealPasswords();
 
 const ADA = { name: "Ada Owner", email: "ada.lovelace@example.com", appName: "Countersign" };
 

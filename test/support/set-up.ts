@@ -1,8 +1,10 @@
 import { afterAll, expect, vi } from "vitest";
 import { closeOpened } from "./closing.ts";
+import { cheapenPasswords } from "./passwords.ts";
 
-// Runs anew for each file, also where files share a process: what a file has changed there ends with it.
+// Runs again for each file, also where files share a process: what a file has changed there ends with it.
 const environment = { ...process.env };
+cheapenPasswords();
 
 afterAll(async () => {
   vi.useRealTimers();

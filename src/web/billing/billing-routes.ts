@@ -2,6 +2,7 @@ import { Type } from "@sinclair/typebox";
 import type { FastifyReply } from "fastify";
 import { readPolicy } from "../../accounts/policy-service.ts";
 import { may } from "../../accounts/roles.ts";
+import { countPendingFundings } from "../../approvals/human-service.ts";
 import { byPerson } from "../../audit/service.ts";
 import { getCredits } from "../../billing/credit-service.ts";
 import { listPayments, listReversals } from "../../billing/payment-service.ts";
@@ -12,37 +13,25 @@ import type { MemberRole } from "../../database/schema.ts";
 import type { App } from "../../http/app.ts";
 import { originOf } from "../../http/origin.ts";
 import { isUuid } from "../../lib/ids.ts";
-import { Problem } from "../../lib/problems.ts";
+import { notFound } from "../../lib/problems.ts";
 import type { SessionDeps } from "../../passkeys/session-deps.ts";
 import { formToken } from "../../sign-in/form-token.ts";
-import { type Human, openSessionGate, type SessionGate } from "../../sign-in/gate.ts";
+import type { Human } from "../../sign-in/gate.ts";
 import type { Fault } from "../kit/forms.ts";
+import { managedBy } from "../kit/memberships.ts";
+import { PASSWORD, personForm, personPage, UUID } from "../kit/person-routes.ts";
+import { absentFault, proveNow, proverOf } from "../kit/presence.ts";
 import { show } from "../kit/site.ts";
-import { type BillingSection, type BillingView, billingPage, numberField } from "./billing-page.ts";
+import {
+  type BillingSection,
+  type BillingView,
+  billingPage,
+  cardProofField,
+  numberField,
+} from "./billing-page.ts";
+import { cardRemovalPage, REMOVAL, REMOVAL_PASSWORD } from "./card-page.ts";
 import { creditFormRoutes, topUpPurpose } from "./credit-form-routes.ts";
 import type { CreditsView } from "./credits-section.ts";
-
-const Uuid = Type.String({ pattern: "^[0-9a-f-]{36}$" });
-const Token = Type.String({ maxLength: 100 });
-const strict = { additionalProperties: false };
-const AddCard = Type.Object(
-  {
-    accountId: Uuid,
-    number: Type.String({ maxLength: 40 }),
-    form_token: Token,
-    /** Where to go back to when the card is on file. */
-    approval: Type.Optional(Uuid),
-  },
-  strict,
-);
-const Query = Type.Object({
-  approval: Type.Optional(Type.Unsafe<unknown>({})),
-  said: Type.Optional(Type.Unsafe<unknown>({})),
-});
-const RemoveCard = Type.Object(
-  { accountId: Uuid, cardId: Type.String({ maxLength: 255 }), form_token: Token },
-  strict,
-);
 
 const SHOWN = 50;
 
@@ -50,67 +39,99 @@ type Deps = SessionDeps & TopUpDeps;
 
 /** `/billing` (docs/contract.md §7): what a `billingUrl` leads to. */
 export function billingRoutes(app: App, deps: Deps): void {
-  const gate = openSessionGate(deps, {
-    purpose: (request) => `billing:${(request.body as { accountId: string }).accountId}`,
+  personPage(app, deps, "/billing", ({ human, query: { approval, said } }, reply) =>
+    showBilling(deps, reply, human, {
+      approval: approval !== undefined && isUuid(approval) ? approval : undefined,
+      said,
+    }),
+  );
+  if (deps.processor.cardForm === undefined) testCardRoute(app, deps);
+  creditFormRoutes(app, deps, (reply, human, fault) => showBilling(deps, reply, human, { fault }));
+
+  const removing = personForm(app, deps, {
+    fields: { accountId: UUID, cardId: Type.String({ maxLength: 255 }), ...PASSWORD },
+    purpose: cardsPurpose,
     returnTo: () => "/billing",
   });
-
-  app.get(
-    "/billing",
-    { ...gate.options, schema: { ...gate.options.schema, querystring: Query } },
-    async (request, reply) => {
-      const { approval, said } = request.query;
-      return showBilling(deps, reply, gate.human(request), {
-        approval: typeof approval === "string" && isUuid(approval) ? approval : undefined,
-        said: typeof said === "string" ? said : undefined,
-      });
-    },
-  );
-
-  if (deps.processor.cardForm === undefined) testCardRoute(app, deps, gate);
-  creditFormRoutes(app, deps, {
-    changer,
-    show: (reply, human, fault) => showBilling(deps, reply, human, { fault }),
+  removing(REMOVAL, async ({ human, body: { accountId, cardId, password }, request }, reply) => {
+    managedBy(human, accountId);
+    const acting = await proveNow(deps, request, reply, human, password);
+    if (acting === undefined) {
+      const fault = absentFault(REMOVAL_PASSWORD, password);
+      return showRemoval(deps, reply, human, { accountId, cardId, fault });
+    }
+    const act = { actor: byPerson(acting), origin: originOf(request) };
+    await removePaymentMethod(deps, accountId, cardId, act, acting);
+    return reply.redirect("/billing?said=removed", 303);
   });
-
-  app.post(
-    "/billing/remove-card",
-    { ...gate.options, schema: { ...gate.options.schema, body: RemoveCard } },
-    async (request, reply) => {
-      const { accountId, cardId } = request.body;
-      const human = changer(gate.human(request), accountId);
-      const act = { actor: byPerson(human), origin: originOf(request) };
-      await removePaymentMethod(deps, accountId, cardId, act, human);
-      return reply.redirect("/billing?said=removed", 303);
-    },
+  personPage(app, deps, REMOVAL, ({ human, query: { accountId = "", cardId = "" } }, reply) =>
+    showRemoval(deps, reply, human, { accountId, cardId }),
   );
+}
+
+/** The page that asks before a card is removed. */
+async function showRemoval(
+  deps: Deps,
+  reply: FastifyReply,
+  human: Human,
+  { accountId, cardId, fault }: { accountId: string; cardId: string; fault?: Fault },
+): Promise<FastifyReply> {
+  const { accountName } = managedBy(human, accountId);
+  const cards = await listPaymentMethods(deps.db, accountId);
+  const card = cards.find(({ id }) => id === cardId);
+  if (card === undefined) throw notFound("paymentMethods", "paymentMethodId", cardId);
+  const page = cardRemovalPage(await proverOf(deps, human), {
+    accountId,
+    accountName,
+    card,
+    next: cards.find(({ id }) => id !== cardId),
+    pending: await countPendingFundings(deps.db, accountId),
+    formToken: formToken(deps.keys, human, cardsPurpose({ body: { accountId } })),
+    fault,
+  });
+  return show(deps, reply, page, { human, fault });
 }
 
 /** Adds a card by the number of a test card: with the sandbox alone, as no real number may ever reach us. */
-function testCardRoute(app: App, deps: Deps, gate: SessionGate): void {
-  app.post(
-    "/billing/add-card",
-    { ...gate.options, schema: { ...gate.options.schema, body: AddCard } },
-    async (request, reply) => {
-      const { accountId, number, approval } = request.body;
-      const human = changer(gate.human(request), accountId);
-      const paymentMethod = TEST_CARD_NUMBERS.get(number.replaceAll(/[\s-]/g, ""));
-      if (paymentMethod === undefined) {
-        const message =
-          "That is not the number of a test card. No card was added; never type a real one here.";
-        return showBilling(deps, reply, human, {
-          approval,
-          fault: { field: numberField(accountId), message },
-        });
-      }
-      const act = { actor: byPerson(human), origin: originOf(request) };
-      await addPaymentMethod(deps, accountId, paymentMethod, act, human);
-      return reply.redirect(approval === undefined ? "/billing?said=added" : `/approvals/${approval}`, 303);
+function testCardRoute(app: App, deps: Deps): void {
+  const form = personForm(app, deps, {
+    fields: {
+      accountId: UUID,
+      number: Type.String({ maxLength: 40 }),
+      ...PASSWORD,
+      /** Where to go back to when the card is on file. */
+      approval: Type.Optional(UUID),
     },
-  );
+    purpose: cardsPurpose,
+    returnTo: () => "/billing",
+  });
+  form("/billing/add-card", async ({ human, body, request }, reply) => {
+    const { accountId, number, approval, password } = body;
+    managedBy(human, accountId);
+    const paymentMethod = TEST_CARD_NUMBERS.get(number.replaceAll(/[\s-]/g, ""));
+    if (paymentMethod === undefined) {
+      const message = "That is not the number of a test card. No card was added; never type a real one here.";
+      const fault = { field: numberField(accountId), message };
+      return showBilling(deps, reply, human, { approval, fault });
+    }
+    const acting = await proveNow(deps, request, reply, human, password);
+    if (acting === undefined) {
+      const fault = absentFault(cardProofField(accountId), password);
+      return showBilling(deps, reply, human, { approval, fault });
+    }
+    const act = { actor: byPerson(acting), origin: originOf(request) };
+    await addPaymentMethod(deps, accountId, paymentMethod, act, acting);
+    return reply.redirect(approval === undefined ? "/billing?said=added" : `/approvals/${approval}`, 303);
+  });
 }
 
-async function showBilling(
+/** The forms of an account's cards share one token. */
+export function cardsPurpose({ body }: { body: { accountId: string } }): string {
+  return `billing:${body.accountId}`;
+}
+
+/** The billing page as it is now, with what is wrong with a form of it. */
+export async function showBilling(
   deps: Deps,
   reply: FastifyReply,
   human: Human,
@@ -126,16 +147,20 @@ async function showBilling(
         cards: await listPaymentMethods(deps.db, accountId),
         payments,
         reversals: await listReversals(deps.db, accountId, ids),
-        formToken: may(role, "decide") ? formToken(deps.keys, human, `billing:${accountId}`) : undefined,
+        formToken: may(role, "decide")
+          ? formToken(deps.keys, human, cardsPurpose({ body: { accountId } }))
+          : undefined,
         credits: await viewCredits(deps, human, { accountId, role }, around.fault),
       };
     }),
   );
   const sandbox = deps.processor.cardForm === undefined;
-  return show(deps, reply, billingPage({ ...around, sandbox, sections }), {
-    human,
-    status: around.fault === undefined ? 200 : 422,
-  });
+  return show(
+    deps,
+    reply,
+    billingPage({ ...around, human: await proverOf(deps, human), sandbox, sections }),
+    { human, fault: around.fault },
+  );
 }
 
 async function viewCredits(
@@ -152,12 +177,4 @@ async function viewCredits(
     topUpToken: role === "viewer" ? undefined : formToken(keys, human, topUpPurpose(accountId)),
     fault,
   };
-}
-
-/** @throws Problem not_found for an account that is not theirs, not_permitted for a viewer */
-export function changer(human: Human, accountId: string): Human {
-  const role = human.memberships.find((membership) => membership.accountId === accountId)?.role;
-  if (role === undefined) throw new Problem("not_found", { resource: "accounts" });
-  if (!may(role, "decide")) throw new Problem("not_permitted");
-  return human;
 }

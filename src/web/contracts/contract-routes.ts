@@ -1,5 +1,5 @@
-import { type Static, Type } from "@sinclair/typebox";
-import type { FastifyReply, FastifyRequest } from "fastify";
+import { Type } from "@sinclair/typebox";
+import type { FastifyReply } from "fastify";
 import {
   type ContractMoney,
   listContractsForHuman,
@@ -17,8 +17,9 @@ import { originOf } from "../../http/origin.ts";
 import { notFound, Problem, problemRow } from "../../lib/problems.ts";
 import type { SessionDeps } from "../../passkeys/session-deps.ts";
 import { formToken } from "../../sign-in/form-token.ts";
-import { type Human, openSessionGate } from "../../sign-in/gate.ts";
+import type { Human } from "../../sign-in/gate.ts";
 import { accountOf, manages } from "../kit/memberships.ts";
+import { type Answer, type Asked, personForm, personPage, UUID } from "../kit/person-routes.ts";
 import { show } from "../kit/site.ts";
 import { type ContractForms, contractPage, endPage } from "./contract-page.ts";
 import { CONTRACTS, contractPath, contractsPage, readPoint } from "./contracts-page.ts";
@@ -27,21 +28,9 @@ import { contractProblem } from "./problem-words.ts";
 
 const PAGE = 50;
 
-const ContractParams = Type.Object({ contractId: Type.String() });
-const MilestoneParams = Type.Object({ contractId: Type.String(), milestoneId: Type.String() });
-// Lenient: a query that cannot be read shows what there is without it.
-const ListQuery = Type.Object({ after: Type.Optional(Type.Unsafe<unknown>({})) });
-const Query = Type.Object({
-  account: Type.Optional(Type.Unsafe<unknown>({})),
-  said: Type.Optional(Type.Unsafe<unknown>({})),
-});
-const Form = Type.Object(
-  {
-    account_id: Type.String({ pattern: "^[0-9a-f-]{36}$" }),
-    form_token: Type.String({ maxLength: 100 }),
-  },
-  { additionalProperties: false },
-);
+const PARAMS = { contractId: Type.String() };
+const MILESTONE_PARAMS = { ...PARAMS, milestoneId: Type.String() };
+const FIELDS = { account_id: UUID };
 
 const PURPOSES = {
   fund: (accountId: string, milestoneId: string) => `contract:fund:${accountId}:${milestoneId}`,
@@ -56,44 +45,30 @@ type Deps = SessionDeps & RequestDeps;
  * confirm on the approval's page.
  */
 export function contractRoutes(app: App, deps: Deps): void {
-  const pages = openSessionGate(deps);
+  personPage(app, deps, CONTRACTS, async ({ human, query }, reply) => {
+    const accountIds = human.memberships.map(({ accountId }) => accountId);
+    const after = readPoint(query.after);
+    const known = after !== undefined && accountIds.includes(after.accountId) ? after : undefined;
+    const page = await listContractsForHuman(deps.db, accountIds, { after: known, limit: PAGE });
+    return show(deps, reply, contractsPage({ ...page, accounts: human.memberships }), { human });
+  });
 
-  app.get(
-    CONTRACTS,
-    { ...pages.options, schema: { ...pages.options.schema, querystring: ListQuery } },
-    async (request, reply) => {
-      const human = pages.human(request);
-      const accountIds = human.memberships.map(({ accountId }) => accountId);
-      const after = readPoint(request.query.after);
-      const known = after !== undefined && accountIds.includes(after.accountId) ? after : undefined;
-      const page = await listContractsForHuman(deps.db, accountIds, { after: known, limit: PAGE });
-      return show(deps, reply, contractsPage({ ...page, accounts: human.memberships }), { human });
-    },
-  );
+  const path = `${CONTRACTS}/:contractId`;
+  const one: Answer<typeof PARAMS> = async ({ human, params, query }, reply) => {
+    const contract = await findOwn(deps, human, params.contractId, query.account);
+    const ended = query.said === "ended" && contract.status === "ended";
+    const page = contractPage({ contract, forms: formsOf(deps, human, contract), ended });
+    return show(deps, reply, page, { human });
+  };
+  personPage(app, deps, path, one, PARAMS);
 
-  app.get(
-    `${CONTRACTS}/:contractId`,
-    { ...pages.options, schema: { ...pages.options.schema, params: ContractParams, querystring: Query } },
-    async (request, reply) => {
-      const human = pages.human(request);
-      const contract = await findOwn(deps, human, request.params.contractId, request.query.account);
-      const ended = request.query.said === "ended" && contract.status === "ended";
-      const page = contractPage({ contract, forms: formsOf(deps, human, contract), ended });
-      return show(deps, reply, page, { human });
-    },
-  );
-
-  app.get(
-    `${CONTRACTS}/:contractId/end`,
-    { ...pages.options, schema: { ...pages.options.schema, params: ContractParams, querystring: Query } },
-    async (request, reply) => {
-      const human = pages.human(request);
-      const contract = await findOwn(deps, human, request.params.contractId, request.query.account);
-      const forms = formsOf(deps, human, contract);
-      if (forms === undefined) throw new Problem("not_permitted");
-      return show(deps, reply, endPage(contract, forms.end), { human });
-    },
-  );
+  const end: Answer<typeof PARAMS> = async ({ human, params, query }, reply) => {
+    const contract = await findOwn(deps, human, params.contractId, query.account);
+    const forms = formsOf(deps, human, contract);
+    if (forms === undefined) throw new Problem("not_permitted");
+    return show(deps, reply, endPage(contract, forms.end), { human });
+  };
+  personPage(app, deps, `${path}/end`, end, PARAMS);
 
   milestoneRoute(app, deps, "fund", requestFundingInPerson);
   milestoneRoute(app, deps, "release", requestReleaseInPerson);
@@ -108,50 +83,37 @@ function milestoneRoute(
   act: "fund" | "release",
   request: typeof requestFundingInPerson,
 ): void {
-  const gate = openSessionGate(deps, {
-    purpose: ({ params, body }) =>
-      PURPOSES[act](
-        (body as Static<typeof Form>).account_id,
-        (params as Static<typeof MilestoneParams>).milestoneId,
-      ),
-    returnTo: contractOf,
+  const form = personForm(app, deps, {
+    params: MILESTONE_PARAMS,
+    fields: FIELDS,
+    purpose: ({ params, body }) => PURPOSES[act](body.account_id, params.milestoneId),
+    returnTo: pathOf,
   });
-  app.post(
-    `${CONTRACTS}/:contractId/milestones/:milestoneId/${act}`,
-    { ...gate.options, schema: { ...gate.options.schema, params: MilestoneParams, body: Form } },
-    async (incoming, reply) => {
-      const human = gate.human(incoming);
-      return answer(deps, incoming, reply, human, async (requester) => {
-        const { id } = await request(deps, requester, incoming.params.milestoneId);
-        return `/approvals/${id}`;
-      });
-    },
+  form(`${CONTRACTS}/:contractId/milestones/:milestoneId/${act}`, (asked, reply) =>
+    answer(deps, asked, reply, async (requester) => {
+      const { id } = await request(deps, requester, asked.params.milestoneId);
+      return `/approvals/${id}`;
+    }),
   );
 }
 
 /** Ends a contract at once, or requests its end, and leads to the approval's page. */
 function endRoute(app: App, deps: Deps): void {
-  const gate = openSessionGate(deps, {
-    purpose: ({ params, body }) =>
-      PURPOSES.end(
-        (body as Static<typeof Form>).account_id,
-        (params as Static<typeof ContractParams>).contractId,
-      ),
-    returnTo: contractOf,
+  const form = personForm(app, deps, {
+    params: PARAMS,
+    fields: FIELDS,
+    purpose: ({ params, body }) => PURPOSES.end(body.account_id, params.contractId),
+    returnTo: pathOf,
   });
-  app.post(
-    `${CONTRACTS}/:contractId/end`,
-    { ...gate.options, schema: { ...gate.options.schema, params: ContractParams, body: Form } },
-    async (request, reply) => {
-      const { contractId: id } = request.params;
-      return answer(deps, request, reply, gate.human(request), async (requester) => {
-        const ended = await requestEndInPerson(deps, requester, id);
-        return "approval" in ended
-          ? `/approvals/${ended.approval.id}`
-          : `${contractPath({ accountId: requester.accountId, id })}&said=ended`;
-      });
-    },
-  );
+  form(`${CONTRACTS}/:contractId/end`, (asked, reply) => {
+    const { contractId: id } = asked.params;
+    return answer(deps, asked, reply, async (requester) => {
+      const ended = await requestEndInPerson(deps, requester, id);
+      return "approval" in ended
+        ? `/approvals/${ended.approval.id}`
+        : `${contractPath({ accountId: requester.accountId, id })}&said=ended`;
+    });
+  });
 }
 
 /**
@@ -160,20 +122,18 @@ function endRoute(app: App, deps: Deps): void {
  */
 async function answer(
   deps: Deps,
-  request: FastifyRequest,
+  { human, params, body, request }: Asked<typeof PARAMS, typeof FIELDS>,
   reply: FastifyReply,
-  human: Human,
   work: (requester: Requester) => Promise<string>,
 ): Promise<FastifyReply> {
-  const { accountId } = accountOf(human, (request.body as Static<typeof Form>).account_id);
+  const { accountId } = accountOf(human, body.account_id);
   const requester = { accountId, actor: human, name: human.name, origin: originOf(request) };
   try {
     return reply.redirect(await work(requester), 303);
   } catch (error) {
     const words = error instanceof Problem ? contractProblem(error) : undefined;
     if (!(error instanceof Problem) || words === undefined) throw error;
-    const { contractId } = request.params as Static<typeof ContractParams>;
-    const contract = await findOwn(deps, human, contractId, accountId);
+    const contract = await findOwn(deps, human, params.contractId, accountId);
     const wait = error.details?.retryAfterSeconds;
     if (typeof wait === "number") reply.header("retry-after", wait);
     const page = contractPage({ contract, forms: formsOf(deps, human, contract), problem: words });
@@ -185,9 +145,14 @@ async function answer(
  * The contract of that id in the named account, or in the first of the person's accounts that has one.
  * @throws Problem not_found, for an account that is not theirs too
  */
-async function findOwn(deps: Deps, human: Human, id: string, account: unknown): Promise<ContractMoney> {
+async function findOwn(
+  deps: Deps,
+  human: Human,
+  id: string,
+  account: string | undefined,
+): Promise<ContractMoney> {
   const all = human.memberships.map(({ accountId }) => accountId);
-  const named = typeof account === "string" ? all.filter((accountId) => accountId === account) : all;
+  const named = account === undefined ? all : all.filter((accountId) => accountId === account);
   const contract = await readContractForHuman(deps.db, named, id);
   if (contract === undefined) throw notFound("contracts", "contractId", id);
   return contract;
@@ -203,7 +168,6 @@ function formsOf({ keys }: Deps, human: Human, { accountId, id }: ContractMoney)
   };
 }
 
-/** Where a person comes back to who had to sign in before. */
-function contractOf({ params }: FastifyRequest): string {
-  return `${CONTRACTS}/${encodeURIComponent((params as Static<typeof ContractParams>).contractId)}`;
+function pathOf({ contractId }: { contractId: string }): string {
+  return `${CONTRACTS}/${encodeURIComponent(contractId)}`;
 }

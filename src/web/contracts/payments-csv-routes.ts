@@ -1,35 +1,27 @@
-import { Type } from "@sinclair/typebox";
 import { stringify } from "csv-stringify/sync";
 import { listMovements, type MoneyMovement } from "../../approvals/contract-money-service.ts";
 import type { App } from "../../http/app.ts";
 import { centsToDollars } from "../../lib/money.ts";
 import { Problem } from "../../lib/problems.ts";
 import type { SessionDeps } from "../../passkeys/session-deps.ts";
-import { openSessionGate } from "../../sign-in/gate.ts";
 import { accountOf } from "../kit/memberships.ts";
+import { personPage } from "../kit/person-routes.ts";
 import { PAYMENTS_CSV } from "./contracts-page.ts";
 
-// Lenient: without an account that can be read it is the person's first.
-const Query = Type.Object({ account: Type.Optional(Type.Unsafe<unknown>({})) });
-
-/** The account's fundings, payouts and refunds as CSV (docs/contract.md §7). Every member sees payments, viewers too. */
+/**
+ * The account's fundings, payouts and refunds as CSV (docs/contract.md §7), by default those of the person's first
+ * account. Every member sees payments, viewers too.
+ */
 export function paymentsCsvRoute(app: App, deps: SessionDeps): void {
-  const pages = openSessionGate(deps);
-  app.get(
-    PAYMENTS_CSV,
-    { ...pages.options, schema: { ...pages.options.schema, querystring: Query } },
-    async (request, reply) => {
-      const human = pages.human(request);
-      const { account } = request.query;
-      const own = typeof account === "string" ? accountOf(human, account) : human.memberships[0];
-      if (own === undefined) throw new Problem("not_found", { resource: "accounts" });
-      const rows = await listMovements(deps.db, own.accountId);
-      return reply
-        .header("content-disposition", 'attachment; filename="payments.csv"')
-        .type("text/csv; charset=utf-8")
-        .send(toCsv(rows, deps.config.publicUrl));
-    },
-  );
+  personPage(app, deps, PAYMENTS_CSV, async ({ human, query: { account } }, reply) => {
+    const own = account === undefined ? human.memberships[0] : accountOf(human, account);
+    if (own === undefined) throw new Problem("not_found", { resource: "accounts" });
+    const rows = await listMovements(deps.db, own.accountId);
+    return reply
+      .header("content-disposition", 'attachment; filename="payments.csv"')
+      .type("text/csv; charset=utf-8")
+      .send(toCsv(rows, deps.config.publicUrl));
+  });
 }
 
 /** One line a movement. A cell that a spreadsheet would run as a formula is escaped. */

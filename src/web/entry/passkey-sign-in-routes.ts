@@ -4,8 +4,8 @@ import { requireSameOrigin } from "../../http/same-origin.ts";
 import type { SessionDeps } from "../../passkeys/session-deps.ts";
 import { askToSignIn, signInWithPasskey } from "../../passkeys/sign-in-service.ts";
 import { safeReturnTo } from "../../sign-in/return-rules.ts";
+import { Credential } from "../kit/person-routes.ts";
 import { callerOf, show } from "../kit/site.ts";
-import { Credential } from "../settings/security/passkey-routes.ts";
 import { signInPage } from "./sign-in-pages.ts";
 
 const OptionsForm = Type.Object({ return_to: Type.Optional(Type.String({ maxLength: 2048 })) });

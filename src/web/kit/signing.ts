@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { originOf } from "../../http/origin.ts";
 import { type Html, html } from "../../lib/html.ts";
 import type { SessionDeps } from "../../passkeys/session-deps.ts";
-import { mustSign, type Signature } from "../../passkeys/signed-act-service.ts";
+import { type Act, askToSign, mustSign, type Signature } from "../../passkeys/signed-act-service.ts";
 import type { Human } from "../../sign-in/gate.ts";
 import { type Fault, hiddenField } from "./forms.ts";
 import { type Prover, presenceField, proveNow } from "./presence.ts";
@@ -35,6 +35,19 @@ export function signingNeedsScript(signs: boolean): Html | false {
     html`<noscript><p class="notice wrong"><strong>This change needs JavaScript.</strong> It’s signed with your passkey, and
         browsers ask for passkeys by script only.</p></noscript>`
   );
+}
+
+/**
+ * Answers a form's script with the options for a passkey to sign the act.
+ * @param act `undefined`: there is nothing to sign; the script sends the form as it is, and its page says why
+ */
+export async function answerSigning(
+  deps: SessionDeps,
+  reply: FastifyReply,
+  human: Human,
+  act: Act | undefined,
+): Promise<FastifyReply> {
+  return act === undefined ? reply.code(204).send() : reply.send(await askToSign(deps, human, act));
 }
 
 /**

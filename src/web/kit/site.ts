@@ -6,17 +6,21 @@ import { rememberDevice } from "../../sign-in/device-cookie.ts";
 import { FORM_TOKEN_FIELD, formToken } from "../../sign-in/form-token.ts";
 import type { Human } from "../../sign-in/gate.ts";
 import type { Caller } from "../../sign-in/service.ts";
-import { hiddenField } from "./forms.ts";
+import { type Fault, hiddenField } from "./forms.ts";
 import { type Page, sendPage, type Visitor } from "./layout.ts";
 
 export const SIGN_OUT = "sign-out";
 
-/** Sends a page, with the signed-in person, if any, in its header. */
+/** Sends a page, with the signed-in person, if any, in its header. Its status is 422 if a form's fault is shown. */
 export function show(
   { config, keys }: Pick<SessionDeps, "config" | "keys">,
   reply: FastifyReply,
   page: Page,
-  { human, status = 200 }: { human?: Human | undefined; status?: number } = {},
+  {
+    human,
+    fault,
+    status = fault === undefined ? 200 : 422,
+  }: { human?: Human | undefined; fault?: Fault | undefined; status?: number } = {},
 ): FastifyReply {
   const visitor: Visitor | undefined = human && {
     name: human.name,

@@ -1,12 +1,12 @@
-import { Type } from "@sinclair/typebox";
 import { stringify } from "csv-stringify/sync";
 import type { AuditEntry } from "../../../audit/schemas.ts";
 import { listAudit } from "../../../audit/service.ts";
 import type { App } from "../../../http/app.ts";
 import { Problem } from "../../../lib/problems.ts";
 import type { SessionDeps } from "../../../passkeys/session-deps.ts";
-import { type Human, openSessionGate } from "../../../sign-in/gate.ts";
-import { accountOf, manages } from "../../kit/memberships.ts";
+import type { Human } from "../../../sign-in/gate.ts";
+import { managedBy, manages } from "../../kit/memberships.ts";
+import { personPage } from "../../kit/person-routes.ts";
 import { show } from "../../kit/site.ts";
 import { ACTIVITY, activityPage } from "./activity-page.ts";
 import { actionsOf } from "./activity-words.ts";
@@ -15,27 +15,16 @@ const PAGE = 50;
 const CSV_PAGE = 200;
 const CSV_AT_MOST = 10_000;
 
-// Lenient: a query that cannot be read shows the newest entries of the first account.
-const Query = Type.Object({
-  account: Type.Optional(Type.Unsafe<unknown>({})),
-  group: Type.Optional(Type.Unsafe<unknown>({})),
-  cursor: Type.Optional(Type.Unsafe<unknown>({})),
-});
-
 /** `/settings/activity` and its CSV, for owners and approvers (docs/contract.md §7). */
 export function activityRoutes(app: App, deps: SessionDeps): void {
-  const pages = openSessionGate(deps);
-  const options = { ...pages.options, schema: { hide: true as const, querystring: Query } };
-
-  app.get(ACTIVITY, options, async (request, reply) => {
-    const human = pages.human(request);
-    const { account, accounts, group, actions, cursor } = readQuery(human, request.query);
+  personPage(app, deps, ACTIVITY, async ({ human, query }, reply) => {
+    const { account, accounts, group, actions, cursor } = readQuery(human, query);
     const page = await listAudit(deps.db, account.accountId, { cursor, limit: PAGE, actions });
     return show(deps, reply, activityPage({ account, accounts, group, ...page }), { human });
   });
 
-  app.get(`${ACTIVITY}.csv`, options, async (request, reply) => {
-    const { account, actions } = readQuery(pages.human(request), request.query);
+  personPage(app, deps, `${ACTIVITY}.csv`, async ({ human, query }, reply) => {
+    const { account, actions } = readQuery(human, query);
     const entries: AuditEntry[] = [];
     let cursor: string | undefined;
     do {
@@ -50,16 +39,17 @@ export function activityRoutes(app: App, deps: SessionDeps): void {
   });
 }
 
-/** @throws Problem not_permitted for a viewer in all accounts, not_found for an account of others */
-function readQuery(human: Human, query: { account?: unknown; group?: unknown; cursor?: unknown }) {
+/**
+ * Lenient: a query that cannot be read shows the newest entries of the first account.
+ * @throws Problem not_permitted for a viewer in all accounts, not_found for an account of others
+ */
+function readQuery(human: Human, { account: wanted, group, cursor }: Record<string, string | undefined>) {
   const accounts = human.memberships.filter(manages);
   const [first] = accounts;
   if (first === undefined) throw new Problem("not_permitted");
-  const account = typeof query.account === "string" ? accountOf(human, query.account) : first;
-  if (!manages(account)) throw new Problem("not_permitted");
-  const group = typeof query.group === "string" && query.group !== "" ? query.group : undefined;
-  const cursor = typeof query.cursor === "string" ? query.cursor : undefined;
-  return { account, accounts, group, actions: actionsOf(group), cursor };
+  const account = wanted === undefined ? first : managedBy(human, wanted);
+  const chosen = group === "" ? undefined : group;
+  return { account, accounts, group: chosen, actions: actionsOf(chosen), cursor };
 }
 
 /** One line an entry. A cell that a spreadsheet would run as a formula is escaped. */

@@ -1,4 +1,4 @@
-import { type Static, Type } from "@sinclair/typebox";
+import { type Static, type TObject, Type } from "@sinclair/typebox";
 import type { FastifyReply } from "fastify";
 import { findKey, type Key, listKeys } from "../../../accounts/token-service.ts";
 import { findWaitingGrant, refuseGrant } from "../../../agent-auth/grant-service.ts";
@@ -12,11 +12,12 @@ import { SCOPES, type Scope } from "../../../lib/scopes.ts";
 import { DAY } from "../../../lib/time.ts";
 import type { SessionDeps } from "../../../passkeys/session-deps.ts";
 import { formToken } from "../../../sign-in/form-token.ts";
-import { type Human, openSessionGate } from "../../../sign-in/gate.ts";
+import type { Human } from "../../../sign-in/gate.ts";
 import { mintKey, revokeKey } from "../../../team/api-key-service.ts";
 import { deleteMadeBy, listMadeBy } from "../../../webhooks/by-hand-service.ts";
 import type { Fault } from "../../kit/forms.ts";
-import { accountOf, manages } from "../../kit/memberships.ts";
+import { managedBy, manages } from "../../kit/memberships.ts";
+import { type Answer, PASSWORD, personForm, personPage, UUID } from "../../kit/person-routes.ts";
 import { absentFault, proveNow, proverOf } from "../../kit/presence.ts";
 import { show } from "../../kit/site.ts";
 import {
@@ -33,27 +34,17 @@ import {
   revokePage,
 } from "./key-pages.ts";
 
-const strict = { additionalProperties: false };
-const token = { form_token: Type.String({ maxLength: 100 }) };
 const ScopeName = Type.Unsafe<Scope>({ type: "string", enum: [...SCOPES] });
-const MakeForm = Type.Object(
-  {
-    ...token,
-    account_id: Type.String({ format: "uuid" }),
-    token_id: Type.String({ format: "uuid" }),
-    name: Type.String({ maxLength: 1_000 }),
-    // A form sends one of a name as text, several as a list, and none not at all.
-    scopes: Type.Optional(Type.Union([ScopeName, Type.Array(ScopeName, { maxItems: SCOPES.length })])),
-    lifetime: Type.String({ enum: LIFETIMES.map(([days]) => days) }),
-    password: Type.Optional(Type.String({ maxLength: 1_024 })),
-  },
-  strict,
-);
-const RevokeForm = Type.Object({ ...token, delete_webhooks: Type.Optional(Type.Literal("yes")) }, strict);
-const RefuseForm = Type.Object(token, strict);
-const Params = Type.Object({ tokenId: Type.String() });
-const AccountParams = Type.Object({ accountId: Type.String() });
-const Query = Type.Object({ said: Type.Optional(Type.Unsafe<unknown>({})) });
+const FIELDS = {
+  account_id: UUID,
+  token_id: UUID,
+  name: Type.String({ maxLength: 1_000 }),
+  // A form sends one of a name as text, several as a list, and none not at all.
+  scopes: Type.Optional(Type.Union([ScopeName, Type.Array(ScopeName, { maxItems: SCOPES.length })])),
+  lifetime: Type.String({ enum: LIFETIMES.map(([days]) => days) }),
+  ...PASSWORD,
+};
+type MakeForm = Pick<Static<TObject<typeof FIELDS>>, "name" | "scopes" | "lifetime">;
 
 const PURPOSES = {
   make: (accountId: string, tokenId: string) => `keys:make:${accountId}:${tokenId}`,
@@ -63,111 +54,90 @@ const PURPOSES = {
 
 /** `/settings/keys` (docs/contract.md §7). Members see an account's keys; owners and approvers make and revoke them. */
 export function keyRoutes(app: App, deps: SessionDeps): void {
-  const pages = openSessionGate(deps);
-  app.get(KEYS, { ...pages.options, schema: { hide: true, querystring: Query } }, async (request, reply) => {
-    const { said } = request.query;
-    return showKeys(deps, reply, pages.human(request), { said: typeof said === "string" ? said : undefined });
-  });
-
-  const making = openSessionGate(deps, {
-    purpose: ({ body }) => {
-      const { account_id, token_id } = body as Static<typeof MakeForm>;
-      return PURPOSES.make(account_id, token_id);
-    },
-    returnTo: () => KEYS,
-  });
-  app.post(
-    `${KEYS}/make`,
-    { ...making.options, schema: { hide: true, body: MakeForm } },
-    async (request, reply) => {
-      const human = making.human(request);
-      const { account_id: accountId, token_id: id, password } = request.body;
-      const account = managedBy(human, accountId);
-      const draft = draftOf(request.body);
-      const complain = (fault: Fault) =>
-        showKeys(deps, reply, human, { fault, drafts: { [accountId]: draft } });
-      const fault = faultIn(draft, accountId);
-      if (fault !== undefined) return complain(fault);
-      const acting = await proveNow(deps, request, reply, human, password);
-      if (acting === undefined) return complain(absentFault(keyFields(accountId).password, password));
-      const { name, scopes, lifetime } = draft;
-      const expiresIn = lifetime === "none" ? null : Number(lifetime) * DAY;
-      const minted = await mintKey(deps, acting, account, { id, name, scopes, expiresIn }, originOf(request));
-      return show(deps, reply, newKeyPage(minted, deps.config.publicUrl), { human, status: 201 });
-    },
+  personPage(app, deps, KEYS, ({ human, query }, reply) =>
+    showKeys(deps, reply, human, { said: query.said }),
   );
-
-  app.get(
-    `${KEYS}/:tokenId/revoke`,
-    { ...pages.options, schema: { hide: true, params: Params } },
-    async (request, reply) => {
-      const human = pages.human(request);
-      const { key, account } = await findManaged(deps, human, request.params.tokenId);
-      const webhooks = await listMadeBy(deps.db, account.accountId, { tokenId: key.id });
-      const page = revokePage(key, webhooks, formToken(deps.keys, human, PURPOSES.revoke(key.id)));
-      return show(deps, reply, page, { human });
-    },
-  );
-
-  const revoking = openSessionGate(deps, {
-    purpose: ({ params }) => PURPOSES.revoke((params as Static<typeof Params>).tokenId),
-    returnTo: () => KEYS,
-  });
-  app.post(
-    `${KEYS}/:tokenId/revoke`,
-    { ...revoking.options, schema: { hide: true, params: Params, body: RevokeForm } },
-    async (request, reply) => {
-      const human = revoking.human(request);
-      const { key, account } = await findManaged(deps, human, request.params.tokenId);
-      const { accountId } = account;
-      const endWebhooks =
-        request.body.delete_webhooks === "yes"
-          ? (trx: Trx) => deleteMadeBy(trx, accountId, { tokenId: key.id })
-          : undefined;
-      await revokeKey(deps, human, account, { id: key.id, endWebhooks }, originOf(request));
-      return reply.redirect(`${KEYS}?said=revoked`, 303);
-    },
-  );
+  makeRoute(app, deps);
+  revokeRoutes(app, deps);
   refuseRoutes(app, deps);
+}
+
+function makeRoute(app: App, deps: SessionDeps): void {
+  const form = personForm(app, deps, {
+    fields: FIELDS,
+    purpose: ({ body: { account_id, token_id } }) => PURPOSES.make(account_id, token_id),
+    returnTo: () => KEYS,
+  });
+  form(`${KEYS}/make`, async ({ human, body, request }, reply) => {
+    const { account_id: accountId, token_id: id, password } = body;
+    const account = managedBy(human, accountId);
+    const draft = draftOf(body);
+    const complain = (fault: Fault) =>
+      showKeys(deps, reply, human, { fault, drafts: { [accountId]: draft } });
+    const fault = faultIn(draft, accountId);
+    if (fault !== undefined) return complain(fault);
+    const acting = await proveNow(deps, request, reply, human, password);
+    if (acting === undefined) return complain(absentFault(keyFields(accountId).password, password));
+    const { name, scopes, lifetime } = draft;
+    const expiresIn = lifetime === "none" ? null : Number(lifetime) * DAY;
+    const minted = await mintKey(deps, acting, account, { id, name, scopes, expiresIn }, originOf(request));
+    return show(deps, reply, newKeyPage(minted, deps.config.publicUrl), { human, status: 201 });
+  });
+}
+
+function revokeRoutes(app: App, deps: SessionDeps): void {
+  const params = { tokenId: Type.String() };
+  const path = `${KEYS}/:tokenId/revoke`;
+  const page: Answer<typeof params> = async ({ human, params: { tokenId } }, reply) => {
+    const { key, account } = await findManaged(deps, human, tokenId);
+    const webhooks = await listMadeBy(deps.db, account.accountId, { tokenId: key.id });
+    const token = formToken(deps.keys, human, PURPOSES.revoke(key.id));
+    return show(deps, reply, revokePage(key, webhooks, token), { human });
+  };
+  personPage(app, deps, path, page, params);
+
+  const form = personForm(app, deps, {
+    params,
+    fields: { delete_webhooks: Type.Optional(Type.Literal("yes")) },
+    purpose: ({ params: { tokenId } }) => PURPOSES.revoke(tokenId),
+    returnTo: () => KEYS,
+  });
+  form(path, async ({ human, params: { tokenId }, body, request }, reply) => {
+    const { key, account } = await findManaged(deps, human, tokenId);
+    const { accountId } = account;
+    const endWebhooks =
+      body.delete_webhooks === "yes"
+        ? (trx: Trx) => deleteMadeBy(trx, accountId, { tokenId: key.id })
+        : undefined;
+    await revokeKey(deps, human, account, { id: key.id, endWebhooks }, originOf(request));
+    return reply.redirect(`${KEYS}?said=revoked`, 303);
+  });
 }
 
 /** What a claim has let an agent do is refused as long as the agent has not fetched its key. */
 function refuseRoutes(app: App, deps: SessionDeps): void {
-  const pages = openSessionGate(deps);
-  app.get(
-    `${KEYS}/waiting/:accountId/refuse`,
-    { ...pages.options, schema: { hide: true, params: AccountParams } },
-    async (request, reply) => {
-      const human = pages.human(request);
-      const { accountId } = managedBy(human, request.params.accountId);
-      const waiting = await findWaitingGrant(deps.db, accountId);
-      if (waiting === undefined) throw notFound("accounts", "accountId", accountId);
-      const page = refusePage(accountId, waiting, formToken(deps.keys, human, PURPOSES.refuse(accountId)));
-      return show(deps, reply, page, { human });
-    },
-  );
+  const params = { accountId: Type.String() };
+  const path = `${KEYS}/waiting/:accountId/refuse`;
+  const page: Answer<typeof params> = async ({ human, params: asked }, reply) => {
+    const { accountId } = managedBy(human, asked.accountId);
+    const waiting = await findWaitingGrant(deps.db, accountId);
+    if (waiting === undefined) throw notFound("accounts", "accountId", accountId);
+    const token = formToken(deps.keys, human, PURPOSES.refuse(accountId));
+    return show(deps, reply, refusePage(accountId, waiting, token), { human });
+  };
+  personPage(app, deps, path, page, params);
 
-  const refusing = openSessionGate(deps, {
-    purpose: ({ params }) => PURPOSES.refuse((params as Static<typeof AccountParams>).accountId),
+  const form = personForm(app, deps, {
+    params,
+    fields: {},
+    purpose: ({ params: { accountId } }) => PURPOSES.refuse(accountId),
     returnTo: () => KEYS,
   });
-  app.post(
-    `${KEYS}/waiting/:accountId/refuse`,
-    { ...refusing.options, schema: { hide: true, params: AccountParams, body: RefuseForm } },
-    async (request, reply) => {
-      const human = refusing.human(request);
-      const { accountId } = managedBy(human, request.params.accountId);
-      const refused = await refuseGrant(deps.db, human, accountId, originOf(request));
-      return reply.redirect(`${KEYS}?said=${refused ? "refused" : "fetched"}`, 303);
-    },
-  );
-}
-
-/** @throws Problem not_found for an account that is not theirs, not_permitted for a viewer */
-function managedBy(human: Human, accountId: string): Human["memberships"][number] {
-  const account = accountOf(human, accountId);
-  if (!manages(account)) throw new Problem("not_permitted");
-  return account;
+  form(path, async ({ human, params, request }, reply) => {
+    const account = managedBy(human, params.accountId);
+    const refused = await refuseGrant(deps, human, account, originOf(request));
+    return reply.redirect(`${KEYS}?said=${refused ? "refused" : "fetched"}`, 303);
+  });
 }
 
 async function showKeys(
@@ -189,8 +159,8 @@ async function showKeys(
     return { accountId, accountName, keys, waiting, making: manages(account) ? making : undefined };
   };
   const sections = await Promise.all(human.memberships.map(section));
-  const status = around.fault === undefined ? 200 : 422;
-  return show(deps, reply, keysPage(await proverOf(deps, human), sections, around), { human, status });
+  const page = keysPage(await proverOf(deps, human), sections, around);
+  return show(deps, reply, page, { human, fault: around.fault });
 }
 
 /**
@@ -211,7 +181,7 @@ async function findManaged(
   throw notFound("tokens", "tokenId", id);
 }
 
-function draftOf({ name, scopes = [], lifetime }: Static<typeof MakeForm>): KeyDraft {
+function draftOf({ name, scopes = [], lifetime }: MakeForm): KeyDraft {
   return { name: name.replaceAll(/\s+/g, " ").trim(), scopes: [scopes].flat(), lifetime };
 }
 

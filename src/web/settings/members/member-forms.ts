@@ -1,4 +1,4 @@
-import { type Static, Type } from "@sinclair/typebox";
+import { type Static, type TObject, Type } from "@sinclair/typebox";
 import type { MemberRow } from "../../../accounts/member-service.ts";
 import type { Trx } from "../../../database/connection.ts";
 import type { MemberRole } from "../../../database/schema.ts";
@@ -6,55 +6,42 @@ import { isVisible } from "../../../lib/names.ts";
 import type { Removal, RoleChange } from "../../../team/member-service.ts";
 import { deleteMadeBy } from "../../../webhooks/by-hand-service.ts";
 import type { Fault } from "../../kit/forms.ts";
-import { Credential } from "../security/passkey-routes.ts";
+import { PROOF, UUID } from "../../kit/person-routes.ts";
 import { type InviteDraft, inviteFields, NAME_AT_MOST, ROLES } from "./member-pages.ts";
 
-const strict = { additionalProperties: false };
-const token = { form_token: Type.String({ maxLength: 100 }) };
-const proof = {
-  password: Type.Optional(Type.String({ maxLength: 1_024 })),
-  credential: Type.Optional(Credential),
-};
 const Role = Type.Unsafe<MemberRole>({ type: "string", enum: ROLES.map(([role]) => role) });
-export const InviteForm = Type.Object(
-  {
-    ...token,
-    ...proof,
-    account_id: Type.String({ format: "uuid" }),
-    email: Type.String({ maxLength: 1_000 }),
-    name: Type.String({ maxLength: 1_000 }),
-    role: Role,
-  },
-  strict,
-);
-export const RoleForm = Type.Object(
-  { ...token, ...proof, role: Role, shown: Type.String({ maxLength: 30 }) },
-  strict,
-);
-export const RemoveForm = Type.Object(
-  {
-    ...token,
-    ...proof,
-    revoke_keys: Type.Optional(Type.Literal("yes")),
-    delete_webhooks: Type.Optional(Type.Literal("yes")),
-  },
-  strict,
-);
-export const Params = Type.Object({ memberId: Type.String() });
+export const INVITE_FIELDS = {
+  ...PROOF,
+  account_id: UUID,
+  email: Type.String({ maxLength: 1_000 }),
+  name: Type.String({ maxLength: 1_000 }),
+  role: Role,
+};
+export const ROLE_FIELDS = { ...PROOF, role: Role, shown: Type.String({ maxLength: 30 }) };
+export const REMOVE_FIELDS = {
+  ...PROOF,
+  revoke_keys: Type.Optional(Type.Literal("yes")),
+  delete_webhooks: Type.Optional(Type.Literal("yes")),
+};
+export const PARAMS = { memberId: Type.String() };
+
+type InviteForm = Static<TObject<typeof INVITE_FIELDS>>;
+type RoleForm = Static<TObject<typeof ROLE_FIELDS>>;
+type RemoveForm = Static<TObject<typeof REMOVE_FIELDS>>;
 
 const EMAIL = /^[a-z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-z0-9-]+(\.[a-z0-9-]+)+$/i;
 const EMAIL_AT_MOST = 254;
 
-/** The change of role that a form asks for. */
-export function roleChangeOf(member: MemberRow, { role, shown }: Static<typeof RoleForm>): RoleChange {
+/** The change of role that a form requests. */
+export function roleChangeOf(member: MemberRow, { role, shown }: RoleForm): RoleChange {
   return { member, role, shown };
 }
 
-/** The removal that a form asks for, with what goes along. */
+/** The removal that a form requests. */
 export function removalOf(
   accountId: string,
   member: MemberRow,
-  { revoke_keys, delete_webhooks }: Static<typeof RemoveForm>,
+  { revoke_keys, delete_webhooks }: RemoveForm,
 ): Removal {
   const endWebhooks =
     delete_webhooks === "yes"
@@ -63,12 +50,12 @@ export function removalOf(
   return { member, revokeKeys: revoke_keys === "yes", endWebhooks };
 }
 
-/** What a form says of whom to invite, without what surrounds it. */
-export function draftOf({ email, name, role }: Static<typeof InviteForm>): InviteDraft {
+/** The invitation of a form, without surrounding white space. */
+export function draftOf({ email, name, role }: InviteForm): InviteDraft {
   return { email: email.trim(), name: name.replaceAll(/\s+/g, " ").trim(), role };
 }
 
-/** What is wrong with it, for the person who invites. */
+/** The fault of an invitation, for the person who invites. */
 export function faultIn({ email, name }: InviteDraft, accountId: string): Fault | undefined {
   const ids = inviteFields(accountId);
   if (!EMAIL.test(email) || email.length > EMAIL_AT_MOST)

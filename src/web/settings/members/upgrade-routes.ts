@@ -1,14 +1,13 @@
 import { Type } from "@sinclair/typebox";
-import type { FastifyRequest } from "fastify";
 import { may } from "../../../accounts/roles.ts";
 import type { MemberRole } from "../../../database/schema.ts";
 import type { App } from "../../../http/app.ts";
 import { originOf } from "../../../http/origin.ts";
 import { Problem } from "../../../lib/problems.ts";
 import type { SessionDeps } from "../../../passkeys/session-deps.ts";
-import { askToSign, mustSign } from "../../../passkeys/signed-act-service.ts";
+import { mustSign } from "../../../passkeys/signed-act-service.ts";
 import { formToken } from "../../../sign-in/form-token.ts";
-import { type Human, openSessionGate } from "../../../sign-in/gate.ts";
+import type { Human } from "../../../sign-in/gate.ts";
 import {
   decideUpgrade,
   findUpgrade,
@@ -17,21 +16,12 @@ import {
   upgradeAct,
 } from "../../../team/upgrade-service.ts";
 import { accountOf } from "../../kit/memberships.ts";
-import { findActing, findPresent, setCookie } from "../../kit/signing.ts";
-import { Credential } from "../security/passkey-routes.ts";
+import { PROOF, personForm, UUID } from "../../kit/person-routes.ts";
+import { answerSigning, findActing, findPresent, setCookie } from "../../kit/signing.ts";
 import { MEMBERS } from "./member-pages.ts";
 import type { UpgradeView } from "./upgrade-pages.ts";
 
-const Params = Type.Object({ accountId: Type.String({ format: "uuid" }), upgradeId: Type.String() });
-const Body = Type.Object(
-  {
-    form_token: Type.String({ maxLength: 100 }),
-    decision: Type.Union([Type.Literal("consent"), Type.Literal("refuse"), Type.Literal("object")]),
-    password: Type.Optional(Type.String({ maxLength: 1_024 })),
-    credential: Type.Optional(Credential),
-  },
-  { additionalProperties: false },
-);
+const PARAMS = { accountId: UUID, upgradeId: Type.String() };
 
 const purposeOf = (upgradeId: string) => `members:upgrade:${upgradeId}`;
 
@@ -53,24 +43,22 @@ export async function viewUpgrades(
 
 /** An owner accepts or refuses a role that the operator requested; any member objects to one that needs no owner. */
 export function upgradeRoutes(app: App, deps: SessionDeps): void {
-  const gate = openSessionGate(deps, {
-    purpose: (request: FastifyRequest) => purposeOf((request.params as { upgradeId: string }).upgradeId),
+  const form = personForm(app, deps, {
+    params: PARAMS,
+    fields: {
+      ...PROOF,
+      decision: Type.Union([Type.Literal("consent"), Type.Literal("refuse"), Type.Literal("object")]),
+    },
+    purpose: ({ params }) => purposeOf(params.upgradeId),
     returnTo: () => MEMBERS,
   });
-  const options = { ...gate.options, schema: { hide: true as const, params: Params, body: Body } };
-  app.post(`${MEMBERS}/upgrades/:accountId/:upgradeId/sign`, options, async (request, reply) => {
-    const { accountId, upgradeId } = request.params;
-    const human = gate.human(request);
+  const path = `${MEMBERS}/upgrades/:accountId/:upgradeId`;
+  form(`${path}/sign`, async ({ human, params: { accountId, upgradeId } }, reply) => {
     accountOf(human, accountId);
     const upgrade = await findUpgrade(deps.db, accountId, upgradeId);
-    // Then the form is sent as it is, and the page says that it is over.
-    if (upgrade === undefined) return reply.code(204).send();
-    return reply.send(await askToSign(deps, human, upgradeAct(upgrade)));
+    return answerSigning(deps, reply, human, upgrade && upgradeAct(upgrade));
   });
-  app.post(`${MEMBERS}/upgrades/:accountId/:upgradeId`, options, async (request, reply) => {
-    const human = gate.human(request);
-    const { accountId, upgradeId } = request.params;
-    const { decision } = request.body;
+  form(path, async ({ human, params: { accountId, upgradeId }, body: { decision }, request }, reply) => {
     const account = accountOf(human, accountId);
     const origin = originOf(request);
     const say = (said: string) => reply.redirect(`${MEMBERS}?said=${said}`, 303);

@@ -1,32 +1,28 @@
-import { Type } from "@sinclair/typebox";
+import { type Static, type TObject, Type } from "@sinclair/typebox";
 import type { Policy } from "../../../accounts/policy-service.ts";
 import type { Billing, CoSign } from "../../../database/schema.ts";
 import { canonicalText } from "../../../lib/canonical.ts";
 import { centsToDollars, formatAmount, MAX_AMOUNT_CENTS, MIN_AMOUNT_CENTS } from "../../../lib/money.ts";
 import { readAmount } from "../../approvals/typed-amount-rules.ts";
 import type { Fault } from "../../kit/forms.ts";
-import { Credential } from "../security/passkey-routes.ts";
+import { PROOF, UUID } from "../../kit/person-routes.ts";
 
 const CURRENCY = "usd";
 
 /** What the form holds, as it was typed. */
 export type PolicyDraft = { co_sign: CoSign; typed_from: string; second_from: string; billing: Billing };
 
-export const PolicyForm = Type.Object(
-  {
-    account_id: Type.String({ format: "uuid" }),
-    form_token: Type.String({ maxLength: 100 }),
-    /** The policy that the page showed. */
-    shown: Type.String({ maxLength: 500 }),
-    co_sign: Type.Unsafe<CoSign>(Type.String({ enum: ["session", "passkey"] })),
-    typed_from: Type.String({ maxLength: 30 }),
-    second_from: Type.String({ maxLength: 30 }),
-    billing: Type.Unsafe<Billing>(Type.String({ enum: ["card", "credits_first"] })),
-    password: Type.Optional(Type.String({ maxLength: 1_024 })),
-    credential: Type.Optional(Credential),
-  },
-  { additionalProperties: false },
-);
+export const POLICY_FIELDS = {
+  ...PROOF,
+  account_id: UUID,
+  /** The policy that the page showed. */
+  shown: Type.String({ maxLength: 500 }),
+  co_sign: Type.Unsafe<CoSign>(Type.String({ enum: ["session", "passkey"] })),
+  typed_from: Type.String({ maxLength: 30 }),
+  second_from: Type.String({ maxLength: 30 }),
+  billing: Type.Unsafe<Billing>(Type.String({ enum: ["card", "credits_first"] })),
+};
+export type PolicyForm = Static<TObject<typeof POLICY_FIELDS>>;
 
 /** The ids of the form's fields, of which each account has its own. */
 export const policyFields = (accountId: string) => ({

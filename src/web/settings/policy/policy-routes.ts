@@ -1,5 +1,4 @@
-import { type Static, Type } from "@sinclair/typebox";
-import type { FastifyReply, FastifyRequest } from "fastify";
+import type { FastifyReply } from "fastify";
 import { listMembers } from "../../../accounts/member-service.ts";
 import { readPolicy, samePolicy } from "../../../accounts/policy-service.ts";
 import { may, mayDecide } from "../../../accounts/roles.ts";
@@ -7,68 +6,56 @@ import type { App } from "../../../http/app.ts";
 import { Problem } from "../../../lib/problems.ts";
 import { findPasskeys } from "../../../passkeys/presence-service.ts";
 import type { SessionDeps } from "../../../passkeys/session-deps.ts";
-import { askToSign, isDemanded, mustSign } from "../../../passkeys/signed-act-service.ts";
+import { isDemanded, mustSign } from "../../../passkeys/signed-act-service.ts";
 import { formToken } from "../../../sign-in/form-token.ts";
-import { type Human, openSessionGate } from "../../../sign-in/gate.ts";
+import type { Human } from "../../../sign-in/gate.ts";
 import { PENDING } from "../../../team/owner-service.ts";
 import { changePolicy, policyAct } from "../../../team/policy-service.ts";
 import type { Fault } from "../../kit/forms.ts";
-import { accountOf } from "../../kit/memberships.ts";
+import { type Membership, ownedBy } from "../../kit/memberships.ts";
+import { type Asked, type None, personForm, personPage } from "../../kit/person-routes.ts";
 import { absentFault, proverOf } from "../../kit/presence.ts";
-import { findActing, setCookie } from "../../kit/signing.ts";
+import { answerSigning, findActing, setCookie } from "../../kit/signing.ts";
 import { show } from "../../kit/site.ts";
 import { viewPending } from "../changes/pending-routes.ts";
-import { type PolicyDraft, PolicyForm, policyFields, policyOf, shownOf } from "./policy-forms.ts";
+import {
+  POLICY_FIELDS,
+  type PolicyDraft,
+  type PolicyForm,
+  policyFields,
+  policyOf,
+  shownOf,
+} from "./policy-forms.ts";
 import { POLICY, type PolicySection, policyPage } from "./policy-page.ts";
-
-const Query = Type.Object({ said: Type.Optional(Type.Unsafe<unknown>({})) });
-type Form = Static<typeof PolicyForm>;
-type Account = Human["memberships"][number];
 
 type Deps = SessionDeps & { config: { confirmAmountFromCents: number } };
 
-const purposeOf = ({ account_id, shown }: Pick<Form, "account_id" | "shown">) =>
+const purposeOf = ({ account_id, shown }: Pick<PolicyForm, "account_id" | "shown">) =>
   `policy:${account_id}:${shown}`;
 
 /** `/settings/policy` (docs/contract.md §7). Members see it; owners change it. */
 export function policyRoutes(app: App, deps: Deps): void {
-  const pages = openSessionGate(deps);
-  app.get(
-    POLICY,
-    { ...pages.options, schema: { hide: true, querystring: Query } },
-    async (request, reply) => {
-      const { said } = request.query;
-      return showPolicy(deps, reply, pages.human(request), {
-        said: typeof said === "string" ? said : undefined,
-      });
-    },
+  personPage(app, deps, POLICY, ({ human, query }, reply) =>
+    showPolicy(deps, reply, human, { said: query.said }),
   );
-
-  const gate = openSessionGate(deps, {
-    purpose: ({ body }) => purposeOf(body as Form),
+  const form = personForm(app, deps, {
+    fields: POLICY_FIELDS,
+    purpose: ({ body }) => purposeOf(body),
     returnTo: () => POLICY,
   });
-  const options = { ...gate.options, schema: { hide: true as const, body: PolicyForm } };
-  app.post(`${POLICY}/sign`, options, async (request, reply) => {
-    const human = gate.human(request);
-    const { accountId } = ownedBy(human, request.body.account_id);
-    const change = await changeIn(deps, request.body);
-    // Then the form is sent as it is, and the page says what is wrong with it.
-    if (change === undefined) return reply.code(204).send();
-    return reply.send(await askToSign(deps, human, policyAct(accountId, change)));
+  form(`${POLICY}/sign`, async ({ human, body }, reply) => {
+    const { accountId } = ownedBy(human, body.account_id);
+    const change = await changeIn(deps, body);
+    return answerSigning(deps, reply, human, change && policyAct(accountId, change));
   });
-  app.post(POLICY, options, async (request, reply) =>
-    changeByForm(deps, request as FastifyRequest<{ Body: Form }>, reply, gate.human(request)),
-  );
+  form(POLICY, (asked, reply) => changeByForm(deps, asked, reply));
 }
 
 async function changeByForm(
   deps: Deps,
-  request: FastifyRequest<{ Body: Form }>,
+  { human, body, request }: Asked<None, typeof POLICY_FIELDS>,
   reply: FastifyReply,
-  human: Human,
 ): Promise<FastifyReply> {
-  const { body } = request;
   const account = ownedBy(human, body.account_id);
   const { accountId } = account;
   const drafts = { [accountId]: body };
@@ -104,7 +91,7 @@ const FIELDS: Partial<Record<Problem["problem"], "coSign" | "secondFrom">> = {
 };
 
 /** The change that a form asks for; `undefined`: it is outdated, wrong, or no change. */
-async function changeIn(deps: Deps, body: Form) {
+async function changeIn(deps: Deps, body: PolicyForm) {
   const from = await readPolicy(deps.db, body.account_id);
   const to = policyOf(body, body.account_id, deps.config.confirmAmountFromCents);
   if (shownOf(from) !== body.shown || "field" in to || samePolicy(from, to)) return undefined;
@@ -127,14 +114,14 @@ async function showPolicy(
   const sections = await Promise.all(
     human.memberships.map((account) => viewSection(deps, human, account, around.drafts?.[account.accountId])),
   );
-  const status = around.stale ? 409 : around.fault === undefined ? 200 : 422;
-  return show(deps, reply, policyPage(await proverOf(deps, human), sections, around), { human, status });
+  const page = policyPage(await proverOf(deps, human), sections, around);
+  return show(deps, reply, page, { human, fault: around.fault, ...(around.stale && { status: 409 }) });
 }
 
 async function viewSection(
   deps: Deps,
   human: Human,
-  account: Account,
+  account: Membership,
   draft: PolicyDraft | undefined,
 ): Promise<PolicySection> {
   const { db, keys, config } = deps;
@@ -160,11 +147,4 @@ async function viewSection(
     deciders: { all: deciders.length, withPasskey: passkeys.filter((some) => some === "some").length },
     changing: may(role, "own") ? changing : undefined,
   };
-}
-
-/** @throws Problem not_found for an account that is not theirs, not_permitted for all but its owners */
-function ownedBy(human: Human, accountId: string): Account {
-  const account = accountOf(human, accountId);
-  if (!may(account.role, "own")) throw new Problem("not_permitted");
-  return account;
 }

@@ -1,4 +1,4 @@
-import { type Static, Type } from "@sinclair/typebox";
+import { Type } from "@sinclair/typebox";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { may } from "../../../accounts/roles.ts";
 import type { App } from "../../../http/app.ts";
@@ -21,35 +21,19 @@ import type { SessionDeps } from "../../../passkeys/session-deps.ts";
 import { askForPresence, proveByPasskey } from "../../../passkeys/sign-in-service.ts";
 import { mustSign } from "../../../passkeys/signed-act-service.ts";
 import { formToken } from "../../../sign-in/form-token.ts";
-import { type Human, openSessionGate } from "../../../sign-in/gate.ts";
+import type { Human } from "../../../sign-in/gate.ts";
 import { safeReturnTo } from "../../../sign-in/return-rules.ts";
 import type { Fault } from "../../kit/forms.ts";
+import { type Answer, Credential, PASSWORD, PROOF, personForm, personPage } from "../../kit/person-routes.ts";
 import { absentFault, presenceByPasskey, proveNow } from "../../kit/presence.ts";
+import { setCookie } from "../../kit/signing.ts";
 import { callerOf, show, tokenField } from "../../kit/site.ts";
 import { newPasskeyPage, PASSKEY_PURPOSES, PASSKEYS, passkeyPage, SECURITY } from "./passkey-pages.ts";
 
 const PASSWORD_FIELD = "password";
 const NO_PASSKEY = "No passkey was added. The prompt was closed, or more than 5 minutes passed. Try again.";
 
-/** What a browser makes of a passkey's answer, as JSON. */
-export const Credential = Type.String({ maxLength: 40_000 });
-const form = { form_token: Type.String({ maxLength: 100 }) };
-const password = { password: Type.Optional(Type.String({ maxLength: 1024 })) };
-const Params = Type.Object({ passkeyId: Type.String() });
-const Query = Type.Object({ return_to: Type.Optional(Type.Unsafe<unknown>({})) });
-const AddForm = Type.Object(
-  {
-    ...form,
-    ...password,
-    credential: Type.Optional(Credential),
-    signature: Type.Optional(Credential),
-    return_to: Type.Optional(Type.String({ maxLength: 2048 })),
-  },
-  { additionalProperties: false },
-);
-const RenameForm = Type.Object({ ...form, name: Type.String({ maxLength: 1024 }) });
-const RemoveForm = Type.Object({ ...form, ...password });
-const PresenceForm = Type.Object({ ...form, credential: Type.Optional(Credential) });
+const PARAMS = { passkeyId: Type.String() };
 
 /** What a person does about their own passkeys (docs/contract.md §7). */
 export function passkeyRoutes(app: App, deps: SessionDeps): void {
@@ -59,42 +43,36 @@ export function passkeyRoutes(app: App, deps: SessionDeps): void {
 }
 
 function addingRoutes(app: App, deps: SessionDeps): void {
-  const page = openSessionGate(deps);
-  app.get(
-    `${PASSKEYS}/new`,
-    { ...page.options, schema: { hide: true, querystring: Query } },
-    async (request, reply) => {
-      const { return_to } = request.query;
-      return showNew(deps, reply, page.human(request), typeof return_to === "string" ? return_to : undefined);
-    },
+  personPage(app, deps, `${PASSKEYS}/new`, ({ human, query }, reply) =>
+    showNew(deps, reply, human, query.return_to),
   );
 
-  const gate = openSessionGate(deps, {
+  const form = personForm(app, deps, {
+    fields: {
+      ...PROOF,
+      signature: Type.Optional(Credential),
+      return_to: Type.Optional(Type.String({ maxLength: 2_048 })),
+    },
     purpose: () => PASSKEY_PURPOSES.add,
     returnTo: () => `${PASSKEYS}/new`,
   });
-  const options = { ...gate.options, schema: { hide: true as const, body: AddForm } };
-  app.post(`${PASSKEYS}/options`, options, async (request, reply) => {
-    const human = gate.human(request);
-    const { password: typed } = request.body;
-    const acting = await findAdding(deps, request, reply, human, typed);
+  form(`${PASSKEYS}/options`, async ({ human, body: { password }, request }, reply) => {
+    const acting = await findAdding(deps, request, reply, human, password);
     if (acting === undefined)
-      return reply.code(422).send({ error: absentFault(PASSWORD_FIELD, typed).message });
+      return reply.code(422).send({ error: absentFault(PASSWORD_FIELD, password).message });
     return reply.send(await askForNewPasskey(deps, acting));
   });
 
-  app.post(`${PASSKEYS}/sign`, options, async (request, reply) => {
-    const { credential = "" } = request.body;
+  form(`${PASSKEYS}/sign`, async ({ human, body: { credential = "" }, request }, reply) => {
     const name = passkeyName(callerOf(request).userAgent);
-    return reply.send(await askToSignNew(deps, gate.human(request), { credential, name }));
+    return reply.send(await askToSignNew(deps, human, { credential, name }));
   });
 
-  app.post(PASSKEYS, options, async (request, reply) => {
-    const human = gate.human(request);
-    const { password: typed, credential = "", signature, return_to: returnTo } = request.body;
+  form(PASSKEYS, async ({ human, body, request }, reply) => {
+    const { password, credential = "", signature, return_to: returnTo } = body;
     const complain = (fault: Fault) => showNew(deps, reply, human, returnTo, fault);
-    const acting = await findAdding(deps, request, reply, human, typed);
-    if (acting === undefined) return complain(absentFault(PASSWORD_FIELD, typed));
+    const acting = await findAdding(deps, request, reply, human, password);
+    if (acting === undefined) return complain(absentFault(PASSWORD_FIELD, password));
     const name = passkeyName(callerOf(request).userAgent);
     const added = await addPasskey(deps, acting, { credential, name, signature }, originOf(request));
     if (added === undefined) return complain({ field: "passkey", message: NO_PASSKEY });
@@ -105,68 +83,56 @@ function addingRoutes(app: App, deps: SessionDeps): void {
 }
 
 function changingRoutes(app: App, deps: SessionDeps): void {
-  const page = openSessionGate(deps);
-  app.get(
-    `${PASSKEYS}/:passkeyId`,
-    { ...page.options, schema: { hide: true, params: Params } },
-    async (request, reply) => {
-      const human = page.human(request);
-      return showOne(deps, reply, human, await findOwn(deps, human, request.params.passkeyId));
-    },
-  );
+  const path = `${PASSKEYS}/:passkeyId`;
+  const page: Answer<typeof PARAMS> = async ({ human, params }, reply) =>
+    showOne(deps, reply, human, await findOwn(deps, human, params.passkeyId));
+  personPage(app, deps, path, page, PARAMS);
+  const common = { params: PARAMS, returnTo: () => SECURITY };
 
-  const gateFor = (purpose: (id: string) => string) =>
-    openSessionGate(deps, { purpose: (request) => purpose(idOf(request)), returnTo: () => SECURITY });
+  const renaming = personForm(app, deps, {
+    ...common,
+    fields: { name: Type.String({ maxLength: 1_024 }) },
+    purpose: ({ params }) => PASSKEY_PURPOSES.rename(params.passkeyId),
+  });
+  renaming(`${path}/name`, async ({ human, params, body }, reply) => {
+    const passkey = await findOwn(deps, human, params.passkeyId);
+    const name = body.name.replaceAll(/\s+/g, " ").trim();
+    if (name === "" || name.length > PASSKEY_NAME_AT_MOST) {
+      const message =
+        name === "" ? "Enter a name." : `Use at most ${PASSKEY_NAME_AT_MOST} characters for the name.`;
+      return showOne(deps, reply, human, passkey, { field: "name", message });
+    }
+    await renamePasskey(deps, human, passkey.id, name);
+    return reply.redirect(`${SECURITY}?said=passkey-renamed`, 303);
+  });
 
-  const renaming = gateFor(PASSKEY_PURPOSES.rename);
-  app.post(
-    `${PASSKEYS}/:passkeyId/name`,
-    { ...renaming.options, schema: { hide: true, params: Params, body: RenameForm } },
-    async (request, reply) => {
-      const human = renaming.human(request);
-      const passkey = await findOwn(deps, human, request.params.passkeyId);
-      const name = request.body.name.replaceAll(/\s+/g, " ").trim();
-      if (name === "" || name.length > PASSKEY_NAME_AT_MOST) {
-        const message =
-          name === "" ? "Enter a name." : `Use at most ${PASSKEY_NAME_AT_MOST} characters for the name.`;
-        return showOne(deps, reply, human, passkey, { field: "name", message });
-      }
-      await renamePasskey(deps, human, passkey.id, name);
-      return reply.redirect(`${SECURITY}?said=passkey-renamed`, 303);
-    },
-  );
-
-  const removing = gateFor(PASSKEY_PURPOSES.remove);
-  app.post(
-    `${PASSKEYS}/:passkeyId/remove`,
-    { ...removing.options, schema: { hide: true, params: Params, body: RemoveForm } },
-    async (request, reply) => {
-      const human = removing.human(request);
-      const passkey = await findOwn(deps, human, request.params.passkeyId);
-      const { password: typed } = request.body;
-      const acting = await proveNow(deps, request, reply, human, typed);
-      if (acting === undefined)
-        return showOne(deps, reply, human, passkey, absentFault(PASSWORD_FIELD, typed));
-      const cookie = await removePasskey(deps, acting, passkey.id, originOf(request));
-      if (cookie !== undefined) reply.header("set-cookie", cookie);
-      return reply.redirect(`${SECURITY}?said=passkey-removed`, 303);
-    },
-  );
+  const removing = personForm(app, deps, {
+    ...common,
+    fields: PASSWORD,
+    purpose: ({ params }) => PASSKEY_PURPOSES.remove(params.passkeyId),
+  });
+  removing(`${path}/remove`, async ({ human, params, body: { password }, request }, reply) => {
+    const passkey = await findOwn(deps, human, params.passkeyId);
+    const acting = await proveNow(deps, request, reply, human, password);
+    if (acting === undefined)
+      return showOne(deps, reply, human, passkey, absentFault(PASSWORD_FIELD, password));
+    setCookie(reply, await removePasskey(deps, acting, passkey.id, originOf(request)));
+    return reply.redirect(`${SECURITY}?said=passkey-removed`, 303);
+  });
 }
 
 /** For a script: a passkey in place of the password, on any page that asks for one. */
 function presenceRoutes(app: App, deps: SessionDeps): void {
-  const gate = openSessionGate(deps, {
+  const form = personForm(app, deps, {
+    fields: { credential: Type.Optional(Credential) },
     purpose: () => PASSKEY_PURPOSES.presence,
     returnTo: () => SECURITY,
   });
-  const options = { ...gate.options, schema: { hide: true as const, body: PresenceForm } };
-  app.post(`${SECURITY}/presence/options`, options, async (request, reply) =>
-    reply.send(await askForPresence(deps, gate.human(request))),
+  form(`${SECURITY}/presence/options`, async ({ human }, reply) =>
+    reply.send(await askForPresence(deps, human)),
   );
-  app.post(`${SECURITY}/presence`, options, async (request, reply) => {
-    const { credential = "" } = request.body;
-    const proved = await proveByPasskey(deps, gate.human(request), credential, originOf(request));
+  form(`${SECURITY}/presence`, async ({ human, body: { credential = "" }, request }, reply) => {
+    const proved = await proveByPasskey(deps, human, credential, originOf(request));
     if (proved === undefined) return reply.code(422).send();
     return reply.header("set-cookie", proved.cookie).code(204).send();
   });
@@ -202,7 +168,7 @@ async function showNew(
     standing: own.some((one) => isActive(one, human.now)) ? "counts" : own.length > 0 ? "waits" : "none",
     fault,
   });
-  return show(deps, reply, page, { human, status: fault === undefined ? 200 : 422 });
+  return show(deps, reply, page, { human, fault });
 }
 
 async function showOne(
@@ -224,7 +190,7 @@ async function showOne(
     last: last.map(({ accountName }) => accountName),
     fault,
   });
-  return show(deps, reply, page, { human, status: fault === undefined ? 200 : 422 });
+  return show(deps, reply, page, { human, fault });
 }
 
 function presenceOf(
@@ -242,8 +208,4 @@ async function findOwn(deps: SessionDeps, human: Human, id: string): Promise<Pas
   const passkey = (await listOwnPasskeys(deps, human.userId)).find((own) => own.id === id);
   if (passkey === undefined) throw notFound("passkeys", "passkeyId", id);
   return passkey;
-}
-
-function idOf(request: FastifyRequest): string {
-  return (request.params as Static<typeof Params>).passkeyId;
 }

@@ -36,5 +36,5 @@ export async function showSecurity(
     said,
     fault,
   });
-  return show(deps, reply, page, { human, status: fault === undefined ? 200 : 422 });
+  return show(deps, reply, page, { human, fault });
 }

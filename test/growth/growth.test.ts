@@ -1,0 +1,58 @@
+import { expect, test, vi } from "vitest";
+import { asAdmin, cloneDatabase } from "../support/clones.ts";
+import { count } from "../support/long.ts";
+import { startService } from "../support/service.ts";
+import { growDatabase } from "./data.ts";
+import { explainEverything, mostOf, Recorder, type Work } from "./plans.ts";
+import { playScenes } from "./scenes.ts";
+
+vi.setConfig({ testTimeout: 600_000, hookTimeout: 600_000 });
+
+/** Enough to fill every page of a list. */
+const SMALL = 2_000;
+const LARGE = Number(process.env.GROWTH_ROWS ?? count(8_000, 120_000));
+/** Pages that a statement may touch more of than in the small database: per tree that it goes down, and for the trees of what it writes. */
+const LEVELS = 2;
+const WRITTEN = 60;
+/** Rows that differ by chance: an account has fewer pending approvals than that. */
+const PENDING = 40;
+const FACTOR = 1.2;
+
+async function grow(n: number, settings?: Record<string, string>): Promise<Map<string, Work>> {
+  const url = await cloneDatabase();
+  const { token } = await growDatabase(asAdmin(url), n);
+  await explainEverything(url, settings);
+  const service = await startService({}, url);
+  const recorder = new Recorder(service.connection);
+  await playScenes({ service, recorder, token, n });
+  return mostOf(recorder.works);
+}
+
+const writes = ({ text }: Work) => /^(insert|update|delete)/i.test(text);
+
+test("no statement of a request or a sweep reads more where there is more", async () => {
+  // In small tables Postgres would read everything, as that is quickest.
+  const indexes = { enable_seqscan: "off" };
+  const small = await grow(SMALL, indexes);
+  const large = await grow(LARGE, LARGE < 100_000 ? indexes : {});
+  const grown = [...large].flatMap(([key, work]) => {
+    const before = small.get(key);
+    if (before === undefined) return [];
+    const rows = before.rows * FACTOR + PENDING;
+    const buffers = before.buffers * FACTOR + LEVELS * work.descents + (writes(work) ? WRITTEN : 5);
+    if (work.rows <= rows && work.buffers <= buffers) return [];
+    return [
+      `${key}\n  rows ${before.rows} → ${work.rows}, buffers ${before.buffers} → ${work.buffers}\n  ${before.shape}\n  ${work.shape}`,
+    ];
+  });
+  if (process.env.GROWTH_TABLE) {
+    for (const [key, work] of large) {
+      const before = small.get(key);
+      console.log(
+        `${key.slice(0, 150)} | rows ${before?.rows ?? "–"} → ${work.rows} | buffers ${before?.buffers ?? "–"} → ${work.buffers}`,
+      );
+    }
+  }
+  expect(grown.join("\n")).toBe("");
+  expect(large.size).toBeGreaterThan(200);
+});
