@@ -15,6 +15,7 @@ import {
 } from "../approvals/jobs.ts";
 import { sendApprovalMails } from "../approvals/mail-service.ts";
 import { forgetProcessorEvents, sweepProcessorEvents } from "../approvals/processor-event-service.ts";
+import { sweepRemovedCards } from "../billing/card-jobs.ts";
 import type { Processor, ProcessorName } from "../billing/processor.ts";
 import { createSandbox } from "../billing/sandbox-client.ts";
 import { createStripe, type StripeAddress } from "../billing/stripe-client.ts";
@@ -222,6 +223,7 @@ function startWork(deps: PartDeps, logger: Logger): Loop[] {
     every(5 * SECOND, "expired approvals", logger, () => sweepExpiredApprovals(db)),
     every(MINUTE, "lost payments", logger, () => sweepLostIntents(deps, logger)),
     every(5 * SECOND, "due payments", logger, () => sweepDuePayments(deps, logger)),
+    every(MINUTE, "removed cards", logger, () => sweepRemovedCards(deps, logger)),
     every(5 * SECOND, "due top-ups", logger, () => sweepDueTopUps(deps, logger)),
     every(5 * SECOND, "events of the processor", logger, () => sweepProcessorEvents({ ...deps, logger })),
     every(10 * MINUTE, "handled events of the processor", logger, () => forgetProcessorEvents(deps)),
