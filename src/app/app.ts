@@ -1,3 +1,4 @@
+import type { FastifyPluginCallback } from "fastify";
 import type { Logger } from "pino";
 import { accountRoutes } from "../accounts/routes.ts";
 import { Capabilities, JobDraftCapabilities, Me, TokenMetadata } from "../accounts/schemas.ts";
@@ -72,6 +73,8 @@ export type AppDeps = {
   logger: Logger;
   /** Absent: the app stops at once. */
   draining?: Draining | undefined;
+  /** Traces each request; absent: none is. */
+  tracePlugin?: FastifyPluginCallback | undefined;
 };
 
 const SHARED_SCHEMAS = [
@@ -122,6 +125,7 @@ export async function createApp(given: AppDeps): Promise<App> {
     draining: deps.draining,
     corsOrigins: config.corsOrigins,
   });
+  if (deps.tracePlugin !== undefined) await app.register(deps.tracePlugin);
   // Requests that wait would hold up the stop.
   app.addHook("preClose", async () => deps.waiters.stop());
   for (const schema of SHARED_SCHEMAS) app.addSchema(schema);
