@@ -836,14 +836,18 @@ create table payment_methods (
   processor text default 'sandbox'::text not null,
   created_at timestamp with time zone not null,
   removed_at timestamp with time zone,
+  detached_at timestamp with time zone,
   constraint payment_methods_pkey PRIMARY KEY (account_id, id),
   constraint payment_methods_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(account_id),
   constraint payment_methods_processor_fkey FOREIGN KEY (processor) REFERENCES processor(name),
   constraint payment_methods_check CHECK (removed_at IS NULL OR NOT is_default),
+  constraint payment_methods_check1 CHECK (detached_at IS NULL OR removed_at IS NOT NULL),
   constraint payment_methods_exp_month_check CHECK (exp_month >= 1 AND exp_month <= 12),
   constraint payment_methods_id_check CHECK (char_length(id) >= 1 AND char_length(id) <= 255),
   constraint payment_methods_last4_check CHECK (last4 ~ '^[0-9]{4}$'::text)
 );
+
+CREATE INDEX payment_methods_undetached ON payment_methods USING btree (removed_at) WHERE removed_at IS NOT NULL AND detached_at IS NULL;
 
 CREATE UNIQUE INDEX payment_methods_default ON payment_methods USING btree (account_id) WHERE is_default;
 

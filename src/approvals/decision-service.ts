@@ -1,4 +1,5 @@
 import { byPerson, recordAudit } from "../audit/service.ts";
+import { atBoundary } from "../billing/boundaries.ts";
 import * as payments from "../billing/payment-service.ts";
 import { readClock, readClockNow } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
@@ -23,7 +24,6 @@ import { type Actor, holdActor, type NewToken, renewSession } from "../sign-in/s
 import { advanceAll, driveNewPayment, type PaymentDeps } from "./advance-service.ts";
 import { type Begun, beginAction } from "./attempt-service.ts";
 import { approvalEvent } from "./booking.ts";
-import { atBoundary } from "./boundaries.ts";
 import { putChallenge, takeChallenge } from "./challenge-store.ts";
 import * as store from "./human-store.ts";
 import { isAmountTyped, mailOtherDeciders, readSigning } from "./second-signer-service.ts";

@@ -301,6 +301,8 @@ export type PaymentMethodsTable = {
   processor: Generated<ProcessorName>;
   created_at: Date;
   removed_at: Date | null;
+  /** When it was detached at the processor; null once it is removed: a sweep does it. */
+  detached_at: Generated<Date | null>;
 };
 
 export type PaymentType = "FIXED_PRICE" | "PAY_PER_HOUR" | "PAY_PER_LABEL";
