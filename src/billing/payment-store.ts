@@ -266,7 +266,7 @@ export async function shortenPaymentWaits(
 }
 
 /**
- * Marks that an attempt waits.
+ * Marks an attempt as in progress.
  * @returns its invoice and subject; `undefined`: it was marked before, or is a refund, which has no invoice
  */
 export async function markPending(
@@ -336,14 +336,14 @@ export async function insertMovement(
     .execute();
 }
 
-/** Where a milestone's money rests, in cents. */
+/** A milestone's money by place, in cents. */
 export type Resting = {
   heldCents: number;
   /** What its payments have booked as lost. */
   lostCents: number;
   /** The same, less what was recovered from the account's credits. Below zero: more was recovered than is lost by now. */
   unrecoveredCents: number;
-  /** What of it is in the account's credits. */
+  /** Refunded to the account's credits. */
   creditedCents: number;
 };
 
