@@ -36,10 +36,18 @@ const ofTable = (before: string) =>
   new RegExp(`${before}\\s+(?:only )?(?:public\\.)?(${tables.join("|")})\\b`);
 
 describe("statements on the accounts' tables", () => {
+  // What a step back of the clock made too long is shortened in all accounts at once.
+  const shortensWaits = (text: string) => /make_interval\(secs => .* \+ \$\d\)/.test(text);
+
   test("name the account", () => {
     expect(statements.length).toBeGreaterThan(150);
     expect(
-      about((text) => ofTable("(?:from|join|update|into)").test(text) && !text.includes("account_id")),
+      about(
+        (text) =>
+          ofTable("(?:from|join|update|into)").test(text) &&
+          !text.includes("account_id") &&
+          !shortensWaits(text),
+      ),
     ).toEqual([]);
   });
 
