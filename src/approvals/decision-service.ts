@@ -26,6 +26,7 @@ import { atBoundary } from "./boundaries.ts";
 import { putChallenge, takeChallenge } from "./challenge-store.ts";
 import * as store from "./human-store.ts";
 import { isAmountTyped, mailOtherDeciders, readSigning } from "./second-signer-service.ts";
+import { insertSignature } from "./signature-store.ts";
 import { payingSource } from "./source-rules.ts";
 
 /**
@@ -228,7 +229,7 @@ async function sign(
   const { actor, name, origin } = decider;
   const { userId } = actor;
   const proof = await provePresence(trx, row, decision, decider, signed, now);
-  const inserted = await store.insertSignature(
+  const inserted = await insertSignature(
     trx,
     { accountId, approvalId, digest: signed.digest, userId, decision, statement, proof, signersRequired },
     now,

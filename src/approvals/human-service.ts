@@ -1,9 +1,10 @@
 import type { Db } from "../database/connection.ts";
 import { isUuid } from "../lib/ids.ts";
 import * as store from "./human-store.ts";
+import { hasSignature } from "./signature-store.ts";
 import { awaitDecision } from "./store.ts";
 
-export { listSignatures, type Signature } from "./human-store.ts";
+export { listSignatures, type Signature } from "./signature-store.ts";
 
 /** An approval as people see it, with its outcome so far. */
 export type HumanApproval = store.HumanApprovalRow & {
@@ -42,7 +43,7 @@ export async function isRecorded(
   digest: Buffer,
 ): Promise<boolean> {
   await awaitDecision(db, accountId, id);
-  return store.hasSignature(db, accountId, id, digest);
+  return hasSignature(db, accountId, id, digest);
 }
 
 const SHOWN = 200;
