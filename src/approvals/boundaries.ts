@@ -1,3 +1,5 @@
+import { traced } from "../metrics/tracing.ts";
+
 /**
  * Every write and every call of a payment, in order. `atBoundary` takes these names only. Tests kill the process
  * before and after each, and fail if one of them has no test.
@@ -33,7 +35,7 @@ export async function atBoundary<T>(
   step: () => Promise<T>,
 ): Promise<T> {
   await observer?.(boundary, "before");
-  const result = await step();
+  const result = await traced(`payment ${boundary}`, {}, step);
   await observer?.(boundary, "after");
   return result;
 }

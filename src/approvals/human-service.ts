@@ -1,9 +1,12 @@
 import type { Db } from "../database/connection.ts";
 import { isUuid } from "../lib/ids.ts";
+import { type PayeeHistory, readPayeeHistory } from "./contract-money-store.ts";
 import * as store from "./human-store.ts";
+import { type PageContext, readContext } from "./page-context-store.ts";
 import { hasSignature } from "./signature-store.ts";
 import { awaitDecision } from "./store.ts";
 
+export { countPendingFundings } from "./human-store.ts";
 export { listSignatures, type Signature } from "./signature-store.ts";
 
 /** An approval as people see it, with its outcome so far. */
@@ -26,6 +29,21 @@ export async function findApprovalForHuman(
   // Expired, unless a decision that began in time is being committed.
   await awaitDecision(db, approval.accountId, approval.id);
   return read();
+}
+
+/** What an approval's page says beside its terms, with what the account has paid the payee before; null: it has no payee. */
+export async function readPageContext(
+  db: Db,
+  approval: HumanApproval,
+): Promise<PageContext & { history: PayeeHistory | null }> {
+  const { accountId, contractId, milestoneId, terms } = approval;
+  const payeeId = "payee" in terms ? terms.payee.userId : null;
+  const subject = { ...approval, subjectId: milestoneId ?? contractId };
+  const [context, history] = await Promise.all([
+    readContext(db, subject, payeeId),
+    payeeId === null ? null : readPayeeHistory(db, accountId, payeeId),
+  ]);
+  return { ...context, history };
 }
 
 /** The accounts' approvals: pending first, then newest. */

@@ -147,6 +147,14 @@ export async function listForHuman(
   return rows;
 }
 
+/** How many fundings are pending in the account and could be confirmed now. */
+export async function countPendingFundings(db: Db, accountId: string): Promise<number> {
+  const { rows } = await sql<{ count: number }>`
+    select count(*) from approvals where account_id = ${accountId} and type = 'milestone_fund' and status = 'pending'
+      and executing_at is null and expires_at > now()`.execute(db);
+  return rows[0]?.count ?? 0;
+}
+
 /**
  * Locks a milestone for this action, or all of a contract's that hold money or may still receive it. `false`: another
  * action is executing on one of them (invariant 1). An executing end of the contract has locked them all.

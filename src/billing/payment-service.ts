@@ -11,6 +11,7 @@ export {
   shortenEventWaits,
   takeEvent,
 } from "./event-store.ts";
+export { countInDoubt, inDoubtSince, listInDoubt, markInDoubt } from "./in-doubt-store.ts";
 export {
   closeInvoice,
   markInvoiceRefunded,
@@ -19,7 +20,7 @@ export {
 } from "./invoice-store.ts";
 export { insertMovement, type LedgerLine, type Resting, readResting } from "./ledger-store.ts";
 export { holdPause, makeDue, type Pause, readPause, setPause } from "./pause-store.ts";
-export { listDuePayments, listInDoubt, markInDoubt, shortenPaymentWaits } from "./payment-due-store.ts";
+export { listDuePayments, shortenPaymentWaits } from "./payment-due-store.ts";
 export {
   findCharge,
   findLatestPayment,

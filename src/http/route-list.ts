@@ -9,6 +9,8 @@ export type KnownRoute = {
   operationId: string | undefined;
   access: Access | undefined;
   body: unknown;
+  /** A public document, which pages of any site may read. */
+  document: boolean;
   matches: RegExp;
 };
 
@@ -41,6 +43,7 @@ function toKnown({ method, url, config, schema }: RouteOptions): KnownRoute[] {
     operationId: schema?.operationId,
     access: config?.access,
     body: schema?.body,
+    document: config?.document === true,
     matches,
   }));
 }
@@ -55,6 +58,16 @@ export function allowedMethods(app: App, url: string): string[] {
         .map((route) => route.method),
     ),
   ].sort();
+}
+
+/**
+ * The nearest address at or above this one that can be opened: `/approvals/a1` of `/approvals/a1/confirm`. The first page,
+ * if there is none.
+ */
+export function findOpenable(app: App, url: string): string {
+  for (let path = url.split("?", 1)[0] ?? url; path.length > 1; path = path.slice(0, path.lastIndexOf("/")))
+    if (allowedMethods(app, path).includes("GET")) return path;
+  return "/";
 }
 
 function patternOf(url: string): RegExp {

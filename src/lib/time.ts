@@ -56,6 +56,11 @@ export function formatDeadline(time: Date, timeZone = "UTC"): string {
   return inUtc(said.replace(/^(\p{L}+),/u, "$1"));
 }
 
+/** A month for people: `March 2026`. */
+export function formatMonth(time: Date, timeZone = "UTC"): string {
+  return new Intl.DateTimeFormat("en-GB", { month: "long", year: "numeric", timeZone }).format(time);
+}
+
 function inUtc(said: string): string {
   return said.replace("GMT", "UTC").replace(/UTC\+0$/, "UTC");
 }

@@ -6,6 +6,7 @@ import type { BillingDeps } from "../billing/service.ts";
 import type { Logo } from "../config/logo.ts";
 import type { App } from "../http/app.ts";
 import { toProblem } from "../http/errors.ts";
+import { findOpenable } from "../http/route-list.ts";
 import { problemRow } from "../lib/problems.ts";
 import type { SessionDeps } from "../passkeys/session-deps.ts";
 import { readHuman } from "../sign-in/gate.ts";
@@ -112,6 +113,9 @@ function refuseWithPages(app: App, deps: SessionDeps): void {
       problemPage(problem, {
         id: request.id,
         changes: request.method !== "GET" && request.method !== "HEAD",
+        // What goes wrong once a decision is recorded is answered by its own route.
+        decides: request.routeOptions.url?.startsWith("/approvals/") === true,
+        back: findOpenable(app, request.url),
       }),
       { status, human },
     );

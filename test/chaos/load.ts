@@ -221,8 +221,9 @@ export async function fundEverything(deps: Deps, world: World): Promise<string[]
 
 /** Decides, with the password where the page asks for it. */
 async function decide(browser: Browser, path: string, decision: "confirm" | "decline"): Promise<number> {
-  const { status } = await decideAt(browser, path, decision);
-  if (status !== 422) return status;
+  const { status, headers } = await decideAt(browser, path, decision);
+  const turnedBack = (headers["set-cookie"] as string[]).some((line) => line.startsWith("countersign-said="));
+  if (!turnedBack || !(await browser.open(path)).text.includes('name="password"')) return status;
   const fields = await readDecision(browser, path, decision);
   return (await browser.submit(`${path}/${decision}`, { ...fields, password: PASSWORD })).status;
 }

@@ -72,7 +72,27 @@ export async function cloneDatabase(): Promise<string> {
   const name = newName();
   await createDatabase(inject("adminUrl"), name, inject("template"));
   await setRun(name);
-  return asRole(databaseUrl(inject("adminUrl"), name), RUNNING_ROLE);
+  return pooledUrl(asRole(databaseUrl(inject("adminUrl"), name), RUNNING_ROLE));
+}
+
+/** The same database through the run's PgBouncer, where it has one (`TEST_PGBOUNCER`). */
+function pooledUrl(url: string): string {
+  const port = inject("poolerPort");
+  if (port === undefined) return url;
+  const pooled = new URL(url);
+  pooled.hostname = "127.0.0.1";
+  pooled.port = port;
+  return pooled.href;
+}
+
+/** The same database, and the same role, without a pooler between. */
+export function directUrl(url: string): string {
+  const direct = URL.parse(url);
+  if (direct === null || direct.port !== inject("poolerPort")) return url;
+  const { hostname, port } = new URL(inject("adminUrl"));
+  direct.hostname = hostname;
+  direct.port = port;
+  return direct.href;
 }
 
 /** A clone of the template has lost nothing. */
@@ -84,7 +104,7 @@ async function setRun(name: string): Promise<void> {
 
 /** The same database as the role that owns its tables, for what the service itself must not be able to do. */
 export function asOwner(url: string): string {
-  return asRole(url, OWNER);
+  return asRole(directUrl(url), OWNER);
 }
 
 /** The same database as the server's superuser. */
@@ -102,7 +122,7 @@ export async function backUpDatabase(url: string): Promise<string> {
   const adminUrl = inject("adminUrl");
   await run(adminUrl, `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${original}'`);
   await createDatabase(adminUrl, name, original);
-  return asRole(databaseUrl(adminUrl, name), RUNNING_ROLE);
+  return pooledUrl(asRole(databaseUrl(adminUrl, name), RUNNING_ROLE));
 }
 
 /** A database of the test's own with nothing in it. */

@@ -14,7 +14,7 @@ import {
   fund,
   operate,
 } from "./fixtures.ts";
-import { createHuman, type HumanFixture, hiddenValue, open, submit } from "./humans.ts";
+import { createHuman, type HumanFixture, hiddenValue, landing, open, submit } from "./humans.ts";
 import { givePasskey, type PasskeyOptions, userIdOf } from "./passkeys.ts";
 
 /** An approval that waits, and a person with a passkey who may decide it. */
@@ -91,6 +91,11 @@ export async function signForm(
 
 export function sendForm(app: App, { path, cookie }: CoSignStory, fields: Fields): Promise<Answer> {
   return submit(app, `${path}/confirm`, fields, { cookie });
+}
+
+/** The page that the form leads to, when nothing may have come of it. */
+export async function landForm(app: App, story: CoSignStory, fields: Fields): Promise<Answer> {
+  return landing(app, await sendForm(app, story, fields), story);
 }
 
 /** The signatures of an approval, as they are stored. */

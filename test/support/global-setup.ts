@@ -1,15 +1,22 @@
 import type { TestProject } from "vitest/node";
+import { RUNNING_ROLE } from "../../src/database/grants.ts";
 import { migrate } from "../../src/database/migrate.ts";
 import { createDatabase, databaseUrl, dropDatabases, onlyOne } from "./clones.ts";
 import { startTestPostgres } from "./database.ts";
+import { openPgbouncer, pgbouncerVersion } from "./pgbouncer.ts";
 import { asRole, createRoles, OWNER } from "./roles.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
     adminUrl: string;
     template: string;
+    /** Of the PgBouncer that stands between all tests and their databases, on loopback. */
+    poolerPort: string | undefined;
   }
 }
+
+/** Fewer connections a database than tests that race have clients; those of finished files are closed soon. */
+const POOLER = { max_client_conn: 2_000, default_pool_size: 20, server_idle_timeout: 5 };
 
 /** One Postgres for the whole run, with a migrated template that each test file clones. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
@@ -21,8 +28,15 @@ export default async function setup(project: TestProject): Promise<() => Promise
   await migrate(asRole(databaseUrl(adminUrl, template), OWNER));
   project.provide("adminUrl", adminUrl);
   project.provide("template", template);
-  console.log(`tests run on a Postgres that is ${postgres.kind}`);
+  const pooler = process.env.TEST_PGBOUNCER
+    ? await openPgbouncer(asRole(databaseUrl(adminUrl, template), RUNNING_ROLE), POOLER)
+    : undefined;
+  project.provide("poolerPort", pooler && new URL(pooler.url).port);
+  console.log(
+    `tests run on a Postgres that is ${postgres.kind}${pooler ? `, behind PgBouncer ${pgbouncerVersion}` : ""}`,
+  );
   return async () => {
+    await pooler?.stop();
     if (postgres.kind === "given") await dropDatabases(adminUrl, template);
     await postgres.stop();
   };

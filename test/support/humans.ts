@@ -65,6 +65,17 @@ export function submit(
   return SIGNS_IN.test(url) || options.copied ? answering : keepCookie(cookie, answering);
 }
 
+/**
+ * The page that an answered form leads to, with what it says of the form. An answer that leads nowhere is returned as it is.
+ */
+export async function landing(app: App, answer: Answer, { cookie }: FormOptions): Promise<Answer> {
+  if (answer.status !== 303) return answer;
+  const said = setCookies(answer).find((line) => line.startsWith("countersign-said="));
+  const cookies = [cookie === undefined ? undefined : cookieNow(cookie), said?.split(";", 1)[0]];
+  const headers = { cookie: cookies.filter((one) => one !== undefined).join("; ") };
+  return open(app, String(answer.headers.location), { headers });
+}
+
 /** The `Set-Cookie` lines of an answer. */
 export function setCookies(answer: Answer): string[] {
   return [answer.headers["set-cookie"] ?? []].flat() as string[];

@@ -7,6 +7,7 @@ import { expire } from "../http/rows.ts";
 import type { Site } from "./browser.ts";
 import { claimStates } from "./claim-states.ts";
 import { coSignStates } from "./co-sign-states.ts";
+import { decisionStates } from "./decision-states.ts";
 import { call, createFixture, createMilestone, type Fixture, fund, operate } from "./fixtures.ts";
 import { createHuman, type HumanFixture, hiddenValue, invite, open, submit } from "./humans.ts";
 import { some } from "./long.ts";
@@ -101,6 +102,7 @@ export async function createPageStates(site: Site): Promise<PageState[]> {
     teamStates,
     claimStates,
     coSignStates,
+    decisionStates,
     passkeyStates,
     pendingStates,
     policyStates,

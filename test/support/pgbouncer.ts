@@ -36,6 +36,16 @@ export async function startPgbouncer(
   url: string,
   settings: Record<string, string | number> = {},
 ): Promise<Pooler> {
+  const pooler = await openPgbouncer(url, settings);
+  onTestFinished(pooler.stop);
+  return pooler;
+}
+
+/** The same, until `stop` is called. Its one user is the one that `url` names; it serves every database. */
+export async function openPgbouncer(
+  url: string,
+  settings: Record<string, string | number> = {},
+): Promise<Pooler & { stop(): Promise<void> }> {
   const folder = await mkdtemp(join(tmpdir(), "countersign-pgbouncer-"));
   await chmod(folder, 0o755);
   const port = await freePort();
@@ -67,12 +77,12 @@ export async function startPgbouncer(
   child.stderr.setEncoding("utf8").on("data", (text: string) => (said += text));
   const letGo = child.pid === undefined ? () => {} : guard(child.pid);
   const ended = once(child, "close");
-  onTestFinished(async () => {
+  const stop = async () => {
     child.kill("SIGKILL");
     await ended;
     letGo();
     await rm(folder, { recursive: true, force: true });
-  });
+  };
   const pooled = new URL(url);
   pooled.hostname = "127.0.0.1";
   pooled.port = String(port);
@@ -91,7 +101,7 @@ export async function startPgbouncer(
     await command("SHOW VERSION");
     return true;
   }, `PgBouncer answers: ${said}`);
-  return { url: pooled.href, command };
+  return { url: pooled.href, command, stop };
 }
 
 const idOf = (flag: string) => Number(execFileSync("id", [flag, "nobody"]));

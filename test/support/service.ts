@@ -10,7 +10,7 @@ import { type Connection, connect } from "../../src/database/connection.ts";
 import { Waiters } from "../../src/events/waiters.ts";
 import type { App } from "../../src/http/app.ts";
 import { type Allowance, RateLimits } from "../../src/http/token-rate-limit.ts";
-import { cloneDatabase } from "./clones.ts";
+import { cloneDatabase, directUrl } from "./clones.ts";
 import { closeAfterFile } from "./closing.ts";
 import { noteAddress } from "./owner.ts";
 import type { Rails } from "./rails.ts";
@@ -24,12 +24,16 @@ const SECRET = SECRETS_KEY.toString("base64");
 export function serviceEnvironment(url: string): Record<string, string> {
   return {
     DATABASE_URL: url,
+    // Waiting for wake-ups does not go through a pooler.
+    ...(directUrl(url) !== url && { DATABASE_DIRECT_URL: directUrl(url) }),
     PUBLIC_URL,
     OPERATOR_API_KEY: OPERATOR_KEY,
     SESSION_SECRET: SECRET,
     SECRETS_KEY: SECRET,
     RECEIPT_SIGNING_KEY: SECRET,
     LOG_LEVEL: "warn",
+    // No proxy is in front, unless a test puts one there.
+    DRAIN_SECONDS: "0",
     // So that only the tests about limits meet one.
     RATE_LIMIT_PER_MINUTE: "1000000",
   };
@@ -80,8 +84,6 @@ export async function startService(
   const config = loadConfig({ ...serviceEnvironment(databaseUrl), ...rails?.env, ...env });
   const connection = connect(databaseUrl, {
     size: 10,
-    statementTimeout: 5_000,
-    lockTimeout: 3_000,
     // The machine may be busy.
     connectTimeout: 30_000,
     onIdleError: () => {},

@@ -51,7 +51,9 @@ export function browserOf(origin: () => string, signedIn: string): Browser {
     },
     submit: async (path, fields) => {
       const answer = await post(origin() + path, fields, { cookie });
-      const [renewed] = answer.headers["set-cookie"] as string[];
+      const renewed = (answer.headers["set-cookie"] as string[]).find((line) =>
+        /^(__Host-)?countersign=/.test(line),
+      );
       if (renewed !== undefined) cookie = renewed.split(";", 1)[0] ?? "";
       return answer;
     },

@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { accountKey } from "../../src/lib/ids.ts";
 import { call, createFixture, type Fixture, fund, operate } from "../support/fixtures.ts";
-import { createHuman, hiddenValue, open, PASSWORD, submit } from "../support/humans.ts";
+import { createHuman, hiddenValue, landing, open, PASSWORD, submit } from "../support/humans.ts";
 import { startService } from "../support/service.ts";
 import { fundingOf } from "../support/terms.ts";
 
@@ -32,6 +32,7 @@ async function fieldsOf(
   return {
     nonce: hiddenValue(page, form, "nonce"),
     digest: hiddenValue(page, form, "digest"),
+    ...(decision === "confirm" && { source: hiddenValue(page, form, "source") }),
     form_token: hiddenValue(page, form),
   };
 }
@@ -177,9 +178,10 @@ describe("the page of an approval", () => {
     await letProofAge(story);
     const fields = await fieldsOf(story, "confirm");
     expect((await open(app, story.path, story)).text).toContain('name="password"');
-    expect((await submit(app, `${story.path}/confirm`, fields, story)).status).toBe(422);
-    const wrong = await submit(app, `${story.path}/confirm`, { ...fields, password: "wrong" }, story);
-    expect(wrong.status).toBe(422);
+    const confirm = async (more: Record<string, string>) =>
+      landing(app, await submit(app, `${story.path}/confirm`, { ...fields, ...more }, story), story);
+    expect((await confirm({})).text).toContain("Type your password to confirm.");
+    expect((await confirm({ password: "wrong" })).text).toContain("That password is wrong.");
     expect(await statusOf(story)).toBe("pending");
     await submit(app, `${story.path}/confirm`, { ...fields, password: PASSWORD }, story);
     expect(await statusOf(story)).toBe("confirmed");
@@ -192,9 +194,11 @@ describe("the page of an approval", () => {
       paymentMethod: "pm_sandbox_slow",
     });
     const answer = await submit(app, `${story.path}/confirm`, fields, story);
-    expect(answer.status).toBe(409);
-    expect(answer.text).toContain("Something changed");
-    expect(answer.text).toContain("ending in 0003");
+    expect([answer.status, answer.headers.location]).toEqual([303, story.path]);
+    const { text } = await landing(app, answer, story);
+    expect(text).toContain("Something changed");
+    expect(text).toContain("it showed that the Visa card ending in 4242 would pay");
+    expect(text).toContain("the Visa card ending in 0003 pays now");
     expect(await statusOf(story)).toBe("pending");
   });
 
@@ -202,8 +206,7 @@ describe("the page of an approval", () => {
     const story = await begin("pm_card_chargeDeclined");
     const fields = await fieldsOf(story, "confirm");
     expect((await submit(app, `${story.path}/confirm`, fields, story)).status).toBe(303);
-    const again = await submit(app, `${story.path}/confirm`, fields, story);
-    expect(again.status).toBe(409);
+    const again = await landing(app, await submit(app, `${story.path}/confirm`, fields, story), story);
     expect(again.text).toContain("sent twice, and counted once");
   });
 
@@ -231,6 +234,8 @@ describe("the page of an approval", () => {
     for (const method of ["GET", "HEAD"] as const) {
       expect((await call(app, method, url, { headers: { cookie: story.cookie } })).status).toBe(405);
     }
+    const opened = await open(app, url, story);
+    expect([opened.status, opened.headers.location]).toEqual([303, story.path]);
     const tries = [
       submit(app, url, fields, { ...story, headers: { "sec-fetch-site": "cross-site" } }),
       submit(app, url, fields, { ...story, headers: { origin: "null" } }),
@@ -287,7 +292,10 @@ describe("the inbox and billing", () => {
     expect(added.status).toBe(303);
     const after = await open(app, "/billing", story);
     expect(after.text).toContain("ending in 9995");
-    const cardId = hiddenValue(after, "/billing/remove-card", "cardId");
+    const [, path = ""] = /href="(\/billing\/remove-card[^"]*)"/.exec(after.text) ?? [];
+    const asked = await open(app, path.replaceAll("&amp;", "&"), story);
+    expect(asked.text).toContain("Remove the Visa card ending in 9995?");
+    const cardId = hiddenValue(asked, "/billing/remove-card", "cardId");
     await submit(app, "/billing/remove-card", { form_token, accountId, cardId }, story);
     expect((await open(app, "/billing", story)).text).not.toContain("ending in 9995");
   });

@@ -41,12 +41,12 @@ describe("the page of an approval that two people must confirm", () => {
     expect((await submit(app, `${story.path}/confirm`, twice, hanna)).status).toBe(303);
     for (const person of [hanna, bob, viewer])
       expect((await open(app, story.path, person)).text).toContain(
-        "1 of 2 confirmations, by “<bdi>Hanna</bdi>”.</strong> Waiting for",
+        "<strong>1 of 2, by “<bdi>Hanna</bdi>”</strong> on",
       );
     const inbox = await open(app, "/approvals", bob);
     expect(inbox.text).toContain("1 of 2, by <bdi>Hanna</bdi>");
     const own = await open(app, story.path, hanna);
-    expect(own.text).toContain("You have confirmed this. Another owner or approver must confirm it too.");
+    expect(own.text).toContain("you have confirmed this. Another owner or approver must confirm it too.");
     expect(own.text).not.toContain(`${story.path}/confirm`);
     expect(own.text).toContain(`${story.path}/decline`);
     const { approval } = (await call(app, "GET", story.path, { token })).body;

@@ -49,8 +49,8 @@ function funding(approval: Of<"milestone_fund">): ActWords {
     button: "Confirm and fund",
     confirmed:
       source?.kind === "credits"
-        ? html`${sum} of the account’s credits is reserved`
-        : html`your card is charged ${sum}`,
+        ? html`${sum} of the account’s credits is reserved now, once, and held in escrow until the work is approved`
+        : html`${sum} is charged now, once, and held in escrow until the work is approved`,
     declined: "nothing is charged.",
     outcome: html`<strong>Funded.</strong>${
       milestoneStatus === "ACTIVE_FUNDED" &&
@@ -68,7 +68,7 @@ function release({ terms, milestoneStatus }: Of<"milestone_approve">): ActWords 
     doing: "Releasing",
     done: "released",
     button: "Confirm and release",
-    confirmed: html`${sum} held in escrow is paid out to ${payee}`,
+    confirmed: html`${sum} held in escrow is paid out now, once, to ${payee}`,
     declined: "the money stays in escrow.",
     outcome: html`<strong>Released.</strong>${
       milestoneStatus === "PAID"
@@ -86,7 +86,7 @@ function end({ terms, contractTitle }: Of<"contract_end">): ActWords {
     doing: "Refunding",
     done: "refunded and the contract ended",
     button: "Confirm, end and refund",
-    confirmed: html`${amount(amountCents, currency)} goes back to where it came from and the contract ${mentioned(contractTitle)} ends`,
+    confirmed: html`${amount(amountCents, currency)} goes back now, once, to where it came from, and the contract ${mentioned(contractTitle)} ends`,
     declined: "the contract goes on and the money stays in escrow.",
     outcome: html`<strong>The contract has ended.</strong> All money that was held in escrow under it has gone back.`,
   };

@@ -1,30 +1,34 @@
 import { canPay } from "../../approvals/decision-service.ts";
-import type { HumanApproval } from "../../approvals/human-service.ts";
+import type { HumanApproval, readPageContext } from "../../approvals/human-service.ts";
 import type { Signing } from "../../approvals/second-signer-service.ts";
 import type { PaymentRow, ReversalRow } from "../../billing/payment-service.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { formatAmount } from "../../lib/money.ts";
 import { type Source, sumOf } from "../../lib/statement.ts";
 import { formatTimeLeft } from "../../lib/time.ts";
-import { type Fault, hiddenField } from "../kit/forms.ts";
+import type { Fault } from "../kit/forms.ts";
 import type { Page } from "../kit/layout.ts";
 import { reversalNotices } from "../kit/reversals.ts";
+import type { Said } from "../kit/said.ts";
 import {
   amount,
   cardName,
   closedWord,
   deadline,
-  fullStopAfter,
   mentioned,
+  sourceName,
   standsBehind,
   time,
 } from "../kit/wording.ts";
 import { actWords, recipient } from "./act-words.ts";
+import { changedTerms } from "./changes-section.ts";
 import { type DecisionForms, decisionForms, haltNotice, isHalted } from "./decision-forms.ts";
+import { isBack, moving } from "./moving-section.ts";
 import { approvalReferences, approvalTerms } from "./terms-section.ts";
 
 export type ApprovalView = {
   approval: HumanApproval;
+  context: Awaited<ReturnType<typeof readPageContext>>;
   payment: PaymentRow | undefined;
   /** What has gone back of it. */
   reversals: readonly ReversalRow[];
@@ -38,37 +42,61 @@ export type ApprovalView = {
   signing: Signing | undefined;
   /** Whether the first signature is this person's own. */
   hasSigned: boolean;
+  /** A confirmation that does not count any more, as something else would pay now. */
+  outdated: { signer: string; source: Source | null } | undefined;
   /** Absent for a viewer, and where nothing can be decided any more. */
   forms: DecisionForms | undefined;
   /** Absent for a viewer. */
   cancelToken: string | undefined;
-  /** What went wrong with the last try, for people. */
-  problem: string | undefined;
+  /** What the last form came to. */
+  said: Said | undefined;
   /** What is wrong with a field of the form. */
   fault: Fault | undefined;
 };
 
 /** The page at `approvalUrl` (docs/contract.md §7): who asks, for what, how much, from which card, to whom. */
 export function approvalPage(view: ApprovalView): Page {
-  const { approval, problem, signed } = view;
+  const { approval, context, said } = view;
   return {
     ...headOf(view),
-    ...(isBack(view) ? { script: "send.js" } : {}),
-    ...(asksPasskey(view) ? { script: "co-sign.js", fetches: true } : {}),
+    ...scriptOf(view),
+    preview: "Approval request",
     body: html`
-      ${problem === undefined ? null : html`<p class="notice wrong" role="alert">${problem}</p>`}
+      ${said && html`<p class="notice${said.calm !== true && " wrong"}" role="alert">${said.message}</p>`}
       ${statusOf(view)}
       ${reversalNotices(view.reversals)}
-      ${approvalTerms(approval, signed?.source ?? null)}
-      ${approval.state === "confirmed" || approval.state === "declined" ? html`<p><a href="/approvals/${approval.id}/receipt">View receipt</a></p>` : null}
-      ${view.forms === undefined ? html`<p><a href="/approvals">All approvals</a></p>` : decisionForms(view, view.forms)}
+      ${
+        view.forms === undefined
+          ? decided(view)
+          : html`<div class="decide">${approvalTerms(approval, context, null)}
+      <div>${decisionForms(view, view.forms)}</div></div>`
+      }
       ${approvalReferences(approval)}`,
   };
+}
+
+/** Where there is nothing to decide. */
+function decided({ approval, context, signed }: ApprovalView): Html {
+  const proved = approval.state === "confirmed" || approval.state === "declined";
+  return html`${approvalTerms(approval, context, signed?.source ?? null)}
+      ${proved && html`<p><a href="/approvals/${approval.id}/receipt">View receipt</a></p>`}
+      <p><a href="/approvals">All approvals</a></p>`;
+}
+
+/** The page's one script: it asks for a passkey, sends a form, or looks again while money moves. */
+function scriptOf(view: ApprovalView): Pick<Page, "script" | "fetches" | "refreshes"> {
+  if (isBack(view)) return { script: "send.js" };
+  if (view.approval.state === "executing") return { script: "watch.js", fetches: true, refreshes: true };
+  if (asksPasskey(view)) return { script: "co-sign.js", fetches: true };
+  return view.forms === undefined ? {} : { script: "watch.js" };
 }
 
 function asksPasskey({ forms, approval, hasSigned }: ApprovalView): boolean {
   return forms?.presence.by === "passkey" && canPay(approval) && !isHalted(approval) && !hasSigned;
 }
+
+/** The code of an attempt that a person gave up, or that was stopped before anything moved. */
+const CANCELLED = "canceled";
 
 function headOf({ approval, payment }: ApprovalView): { title: string; heading: Html } {
   const { amountCents, currency } = sumOf(approval.terms);
@@ -77,7 +105,7 @@ function headOf({ approval, payment }: ApprovalView): { title: string; heading: 
   const sum = amount(amountCents, currency);
   switch (approval.state) {
     case "waiting": {
-      const refused = payment?.status === "refused";
+      const refused = payment?.status === "refused" && payment.refusalCode !== CANCELLED;
       return {
         title: `${refused ? askAgain : ask} ${said} ${recipient(approval).title}?`,
         heading: html`${ask} ${sum} ${recipient(approval).shown}?`,
@@ -107,7 +135,7 @@ function statusOf(view: ApprovalView): Html {
     case "waiting":
       return waiting(view);
     case "executing":
-      return executing(view);
+      return moving(view);
     case "confirmed":
       return html`<p class="notice done">${actWords(approval).outcome} Confirmed${by}${at}. There is nothing
         more for you to do.</p>`;
@@ -115,16 +143,34 @@ function statusOf(view: ApprovalView): Html {
       return html`<p class="notice"><strong>No money has moved.</strong> Declined${by}${at}.${
         typeof approval.result?.note === "string" &&
         html` They wrote: “${mentioned(approval.result.note, 500)}”.`
-      } It can be requested again.</p>`;
+      }${askAgain(view)}</p>`;
     default:
-      return html`<p class="notice"><strong>No money has moved.</strong> ${endedBecause(approval)} If it is still
-        wanted, it can be requested again.</p>`;
+      return html`<div class="notice"><p><strong>No money has moved.</strong> ${endedBecause(approval)}${askAgain(view)}</p>
+        ${approval.result?.reason === "terms_changed" && changedTerms(approval)}</div>`;
   }
 }
 
-function waiting({ approval, payment, forms, signing, hasSigned }: ApprovalView): Html {
+/** Who can ask for the same again, and where; nothing where nobody can. */
+function askAgain({ approval, context, cancelToken }: ApprovalView): Html | null {
+  const { type, asker, accountId, contractId, contractStatus, milestoneStatus, frozen } = approval;
+  if (context.newerId !== null)
+    return html` A newer request for it is pending: <a href="/approvals/${context.newerId}">review it</a>.`;
+  const wanted = type === "milestone_fund" ? "NOT_FUNDED" : "ACTIVE_FUNDED";
+  const asksAnew = contractStatus === "active" && (type === "contract_end" || milestoneStatus === wanted);
+  if (!asksAnew || frozen) return null;
+  // Who has this token may decide, and so ask.
+  const here = html`<a href="/contracts/${contractId}?account=${accountId}">the contract’s page</a>`;
+  if (cancelToken === undefined) return asker?.kind === "member" ? null : html` The agent can ask again.`;
+  return asker?.kind === "member"
+    ? html` You can ask again on ${here}.`
+    : html` The agent can ask again, and so can you, on ${here}.`;
+}
+
+function waiting(view: ApprovalView): Html {
+  const { approval, payment, forms, signing, hasSigned, outdated } = view;
   return html`${requested(approval)}
       ${haltNotice(approval)}
+      ${outdated && outdatedNotice(outdated)}
       ${signing?.first && firstSigned(signing.first, hasSigned)}
       ${payment?.status === "refused" ? refused(approval, payment) : null}
       ${
@@ -147,108 +193,45 @@ function waiting({ approval, payment, forms, signing, hasSigned }: ApprovalView)
 
 /** Until when it can be decided, and who asks: an agent of the account, or a member in person for it. */
 function requested({ accountName, tokenName, asker, now, expiresAt }: HumanApproval): Html {
-  const by = asker?.kind === "member" ? "for" : "an agent of";
   return html`<p><span class="line"><strong>Decide by ${deadline(expiresAt)}</strong> (${formatTimeLeft(expiresAt.getTime() - now.getTime())} left)</span>
-        Requested by <strong>${mentioned(tokenName)}</strong>${
-          asker && html` <span class="quiet">(${standsBehind(asker)})</span>`
-        }, ${by} ${mentioned(accountName)}${fullStopAfter(accountName)}</p>`;
-}
-
-function firstSigned({ name, signedAt }: NonNullable<Signing["first"]>, hasSigned: boolean): Html {
-  return html`<p class="notice" role="status"><strong>1 of 2 confirmations, by “${mentioned(name)}”.</strong> Waiting for
-        another approver. Confirmed on ${time(signedAt)}; nothing has been charged.${
-          hasSigned && " You have confirmed this. Another owner or approver must confirm it too."
+        Requested by <strong>${mentioned(tokenName)}</strong> for ${mentioned(accountName)}${
+          asker && html` <span class="quiet line">${standsBehind(asker)}</span>`
         }</p>`;
 }
 
-function refused({ card, type }: HumanApproval, { cardId, refusalMessage }: PaymentRow): Html {
-  const next =
-    card === null
-      ? null
-      : card.id === cardId
-        ? "Use another card, or confirm again to try the same one."
-        : `Another card is on file now: confirm again to pay with the ${cardName(card)}.`;
+function firstSigned({ name, signedAt }: NonNullable<Signing["first"]>, hasSigned: boolean): Html {
+  return html`<p class="notice" role="status"><strong>1 of 2, by “${mentioned(name)}”</strong> on ${deadline(signedAt)}: ${
+    hasSigned
+      ? "you have confirmed this. Another owner or approver must confirm it too."
+      : "waiting for another approver."
+  } Nothing has been charged.</p>`;
+}
+
+function outdatedNotice({ signer, source }: NonNullable<ApprovalView["outdated"]>): Html {
+  return html`<p class="notice" role="status"><strong>“${mentioned(signer)}” confirmed this</strong> while the ${source && sourceName(source)} would
+        have paid. That has changed: two people must confirm again.</p>`;
+}
+
+function refused({ card, type }: HumanApproval, { cardId, refusalCode, refusalMessage }: PaymentRow): Html {
+  if (refusalCode === CANCELLED)
+    return html`<p class="notice" role="status"><strong>The last payment was cancelled.</strong> No money has moved. You can confirm
+        it again or decline it.</p>`;
+  const other = card !== null && card.id !== cardId && type === "milestone_fund";
   return html`<p class="notice wrong" role="alert"><strong>The last payment was refused.</strong>
-        ${refusalMessage ?? "The card was refused."} No money has moved. ${type === "milestone_fund" && next}</p>`;
-}
-
-/** Whether they come from their bank, and we do not know yet what it said. */
-function isBack({ payment, returned }: ApprovalView): boolean {
-  return returned && payment?.status === "action_required";
-}
-
-function executing(view: ApprovalView): Html {
-  const { payment, cancelToken, approval } = view;
-  if (isBack(view)) {
-    return html`<p class="notice" role="status"><strong>You are back from your bank.</strong> We are checking its
-        answer.</p>
-      ${lookForm(view, "See the result", { sendsItself: true })}`;
-  }
-  if (payment?.status === "created" && approval.paymentsPaused) {
-    return html`<p class="notice" role="status"><strong>Payments are paused.</strong> This one is confirmed and waits until
-        the operator of this service resumes them. No money moves before.</p>
-      <div class="choices">
-        ${lookForm(view, "Look again")}
-        ${mayGiveUp(payment, approval) && giveUpForm(view)}
-      </div>`;
-  }
-  if (payment?.status !== "action_required" || payment.actionUrl === null) {
-    return html`<p class="notice" role="status"><strong>The payment is under way.</strong> The result will appear
-        here, usually within a minute. You may close this page. ${approval.type === "milestone_fund" ? "The card is not charged twice." : "The money does not move twice."}</p>
-      ${lookForm(view, "Look again")}`;
-  }
-  if (cancelToken === undefined) {
-    return html`<p class="notice" role="status"><strong>The bank requires verification.</strong> Whoever confirmed must answer
-        it. Until then no money moves.</p>`;
-  }
-  return html`<p class="notice" role="status"><strong>Your bank needs to verify it’s you.</strong> You’ll return here
-        afterwards. Until then no money moves.</p>
-      <div class="choices">
-        <a class="button" href="${payment.actionUrl}" rel="noreferrer">Continue to my bank</a>
-        ${giveUpForm(view)}
-      </div>`;
-}
-
-/** Whether a person may give a payment up: it waits for their bank, or until payments are resumed. */
-export function mayGiveUp(
-  payment: ApprovalView["payment"],
-  { type, paymentsPaused }: Pick<HumanApproval, "type" | "paymentsPaused">,
-): boolean {
-  // Of a contract's end some may have gone: the others follow.
-  if (type === "contract_end") return false;
-  return payment?.status === "action_required" || (payment?.status === "created" && paymentsPaused);
-}
-
-function giveUpForm({ approval, cancelToken }: ApprovalView): Html | undefined {
-  if (cancelToken === undefined) return undefined;
-  return html`<form method="post" action="/approvals/${approval.id}/cancel-payment">
-          ${hiddenField("form_token", cancelToken)}
-          <button class="second" type="submit">${approval.type === "milestone_fund" ? "Cancel this payment" : "Cancel this payout"}</button>
-        </form>`;
-}
-
-function lookForm(
-  { approval, lookToken }: ApprovalView,
-  label: string,
-  { sendsItself = false }: { sendsItself?: boolean } = {},
-): Html {
-  return html`<form method="post" action="/approvals/${approval.id}/look"${sendsItself && html` data-send`}>
-        ${hiddenField("form_token", lookToken)}
-        <button${!sendsItself && html` class="second"`} type="submit">${label}</button>
-      </form>`;
+        ${refusalMessage ?? "The card was refused."} Nothing was charged.${other && ` The ${cardName(card)} pays now.`}</p>`;
 }
 
 const REASONS: Record<string, string> = {
-  terms_changed: "The terms were changed after the agent had asked.",
+  terms_changed: "The terms were changed after this was requested.",
   contract_ended: "The contract has ended.",
   milestone_cancelled: "The milestone was cancelled.",
   milestone_not_funded: "The money that was held for it has gone back.",
-  withdrawn: "The agent has withdrawn the request.",
+  withdrawn: "The agent has withdrawn its request.",
 };
 
 function endedBecause(approval: HumanApproval): Html {
   const reason = approval.result?.reason;
   return typeof reason === "string"
-    ? html`${REASONS[reason] ?? "It could no longer be carried out as it was asked."}`
-    : html`It expired on ${time(approval.expiresAt)} before anybody confirmed it.`;
+    ? html`${REASONS[reason] ?? "It could no longer be carried out as requested."} It was closed on ${time(approval.resolvedAt ?? approval.expiresAt)}.`
+    : html`It expired on ${time(approval.expiresAt)} before anyone confirmed it.`;
 }

@@ -10,13 +10,11 @@ import { Problem } from "../../lib/problems.ts";
 import { openSessionGate } from "../../sign-in/gate.ts";
 import { assertActs } from "../../sign-in/service.ts";
 import { show } from "../kit/site.ts";
-import { mayGiveUp } from "./approval-page.ts";
 import {
   type ApprovalPageDeps,
   accountsOf,
   approvalPath,
   DECISION_FIELDS,
-  decide,
   findOwn,
   idOf,
   lookPurpose,
@@ -29,7 +27,9 @@ import {
   signedOf,
 } from "./approval-view.ts";
 import { confirmRoutes } from "./confirm-routes.ts";
+import { decide } from "./decision-answers.ts";
 import { inboxPage } from "./inbox-page.ts";
+import { mayGiveUp } from "./moving-section.ts";
 
 const DeclineBody = Type.Object(
   {
@@ -125,7 +125,8 @@ export function approvalPageRoutes(app: App, deps: ApprovalPageDeps): void {
       if (!mayDecide(human, approval)) throw new Problem("not_permitted");
       const payment = await findLatestPayment(deps.db, approval.accountId, approval.id);
       return decide(deps, request, reply, human, approval, async () => {
-        if (payment !== undefined && mayGiveUp(payment, approval)) await cancelPayment(deps, payment, human);
+        if (payment !== undefined && mayGiveUp(payment, approval))
+          await cancelPayment({ ...deps, requestId: request.id }, payment, human);
       });
     },
   );
@@ -146,8 +147,8 @@ function lookRoute(app: App, deps: ApprovalPageDeps): void {
       const human = gate.human(request);
       const approval = await findOwn(deps, request, human);
       await assertActs(deps.db, human, { id: approval.accountId, may: "read" });
-      await lookAt(deps, approval).catch((error: unknown) =>
-        request.log.warn({ err: error }, "the outcome of a payment is not known yet"),
+      await lookAt({ ...deps, requestId: request.id }, approval).catch((error: unknown) =>
+        request.log.warn({ reqId: request.id, err: error }, "the outcome of a payment is not known yet"),
       );
       return reply.redirect(approvalPath(request), 303);
     },

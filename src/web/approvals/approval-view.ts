@@ -7,24 +7,22 @@ import { statementOf } from "../../approvals/decision-service.ts";
 import {
   findApprovalForHuman,
   type HumanApproval,
-  isRecorded,
   listSignatures,
+  readPageContext,
   type Signature,
 } from "../../approvals/human-service.ts";
-import { isAmountTyped, readSigning } from "../../approvals/second-signer-service.ts";
+import { isAmountTyped, readSigning, type Signing } from "../../approvals/second-signer-service.ts";
 import { payingSource } from "../../approvals/source-rules.ts";
 import { findLatestPayment, listReversals } from "../../billing/payment-service.ts";
-import { html } from "../../lib/html.ts";
-import { notFound, Problem, problemRow } from "../../lib/problems.ts";
-import { type Decision, statementDigest } from "../../lib/statement.ts";
+import { notFound } from "../../lib/problems.ts";
+import { type Decision, type Source, statementDigest } from "../../lib/statement.ts";
 import { findPasskeys } from "../../passkeys/presence-service.ts";
 import type { SessionDeps } from "../../passkeys/session-deps.ts";
 import { formToken } from "../../sign-in/form-token.ts";
 import type { Human } from "../../sign-in/gate.ts";
 import { isFresh, type SessionConfig } from "../../sign-in/service.ts";
-import type { Page } from "../kit/layout.ts";
+import { takeSaid } from "../kit/said.ts";
 import { show } from "../kit/site.ts";
-import { sourceName } from "../kit/wording.ts";
 import { type ApprovalView, approvalPage } from "./approval-page.ts";
 import type { DecisionForm, PresenceAsked } from "./decision-forms.ts";
 
@@ -53,26 +51,27 @@ export const DECISION_FIELDS = {
   digest: Type.String({ pattern: "^[0-9a-f]{64}$" }),
   form_token: Type.String({ maxLength: 100 }),
 };
-type Shown = { nonce: string; digest: string };
+/** @property source what the page showed that would pay, as `writeSource` wrote it */
+export type Shown = { nonce: string; digest: string; source?: string };
 
 const NONCE_BYTES = 16;
 
-/** What the page says beyond what it shows; with a field, of that field, whose value comes back if it may. */
-export type Said = { status: number; message: string; field?: string; typedAmount?: string | undefined };
-
-/** The page of an approval as it is now. */
+/** The page of an approval as it is now, with what its last form came to. */
 export async function showApproval(
   deps: ApprovalPageDeps,
   request: FastifyRequest,
   reply: FastifyReply,
   human: Human,
-  said?: Said,
 ): Promise<FastifyReply> {
   const approval = await findOwn(deps, request, human);
-  const payment = await findLatestPayment(deps.db, approval.accountId, approval.id);
+  const said = takeSaid(deps, request, reply, human, approvalPath(request));
+  const [payment, signatures, context] = await Promise.all([
+    findLatestPayment(deps.db, approval.accountId, approval.id),
+    listSignatures(deps.db, approval.accountId, approval.id),
+    readPageContext(deps.db, approval),
+  ]);
   const reversals =
     payment?.status === "succeeded" ? await listReversals(deps.db, approval.accountId, [payment.id]) : [];
-  const signatures = await listSignatures(deps.db, approval.accountId, approval.id);
   const signing =
     approval.state === "waiting"
       ? await readSigning(deps.db, approval, statementOf(approval, "confirm", ""))
@@ -81,6 +80,7 @@ export async function showApproval(
   const form = (decision: Decision): DecisionForm => drawForm(deps, human, approval, decision);
   const page = approvalPage({
     approval,
+    context,
     payment,
     reversals,
     returned: payment?.intentId != null && returnedFrom(request) === payment.intentId,
@@ -88,6 +88,7 @@ export async function showApproval(
     signed: signedView(approval, signatures),
     signing,
     hasSigned: signing?.first?.userId === human.userId,
+    outdated: signing?.required === 2 ? outdatedOf(approval, signatures, signing.first) : undefined,
     forms:
       may && approval.state === "waiting"
         ? {
@@ -98,10 +99,32 @@ export async function showApproval(
           }
         : undefined,
     cancelToken: may ? formToken(deps.keys, human, `cancel-payment:${approval.id}`) : undefined,
-    problem: said?.field === undefined ? said?.message : undefined,
+    said: said?.field === undefined ? said : undefined,
     fault: said?.field === undefined ? undefined : { field: said.field, message: said.message },
   });
-  return show(deps, reply, page, { human, status: said?.status ?? 200 });
+  return show(deps, reply, page, { human });
+}
+
+/** A confirmation that does not count any more, as something else would pay now than its statement says. */
+function outdatedOf(
+  approval: HumanApproval,
+  signatures: readonly Signature[],
+  first: Signing["first"],
+): ApprovalView["outdated"] {
+  if (first !== undefined) return undefined;
+  const now = payingSource(approval);
+  return signatures.find(
+    ({ decision, payment_id, source }) =>
+      decision === "confirm" &&
+      payment_id === null &&
+      source !== null &&
+      now !== null &&
+      !isSame(source, now),
+  );
+}
+
+function isSame(one: Source, other: Source): boolean {
+  return one.kind === other.kind && one.brand === other.brand && one.last4 === other.last4;
 }
 
 /** Who decided: the last to sign, or, of what was paid, everybody whose signature it was paid for. */
@@ -144,6 +167,7 @@ function drawForm(
   return {
     nonce,
     digest,
+    source: decision === "confirm" ? writeSource(payingSource(approval)) : "",
     token: formToken(deps.keys, human, `approval:${approval.id}:${decision}:${digest}`),
   };
 }
@@ -163,117 +187,25 @@ export function isCurrent(approval: HumanApproval, { nonce, digest }: Shown): bo
   return statementDigest(statementOf(approval, "confirm", nonce)).toString("hex") === digest;
 }
 
-/**
- * Runs a decision. Refused: the page as it is now, saying why. If its answer was lost, as when the database fails over
- * just then, the page says whether it was recorded.
- */
-export async function decide(
-  deps: ApprovalPageDeps,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  human: Human,
-  approval: HumanApproval,
-  work: () => Promise<void>,
-): Promise<FastifyReply> {
-  try {
-    await work();
-  } catch (error) {
-    // What the page shows is for those who are signed in.
-    if (error instanceof Problem && error.problem === "session_ended") throw error;
-    if (error instanceof Problem) return refuse(deps, request, reply, human, error);
-    request.log.warn({ reqId: request.id, err: error }, "the outcome of a decision is not known yet");
-    const recorded = await wasRecorded(deps, request, approval);
-    if (recorded !== true) return sayUnrecorded(deps, request, reply, human, recorded);
-  }
-  return reply.redirect(approvalPath(request), 303);
+/** What would pay, as a form carries it: `credits`, or `card visa 4242`; empty: nothing has to. */
+function writeSource(source: Source | null): string {
+  if (source === null) return "";
+  return source.kind === "credits" ? "credits" : `card ${source.brand} ${source.last4}`;
 }
 
-/** `undefined`: nobody can say yet. */
-function wasRecorded(
-  { db }: ApprovalPageDeps,
-  { body }: FastifyRequest,
-  approval: HumanApproval,
-): Promise<boolean | undefined> {
-  const { digest } = body as Partial<Shown>;
-  if (digest === undefined) return Promise.resolve(undefined);
-  return isRecorded(db, approval, Buffer.from(digest, "hex")).catch(() => undefined);
+/** What the page showed that would pay. `undefined`: it does not say, or the digest says something else. */
+export function sourceShown(approval: HumanApproval, { nonce, digest, source }: Shown): Source | undefined {
+  const [kind, brand = "", last4 = ""] = source?.split(" ") ?? [];
+  const shown: Source | undefined =
+    kind === "card"
+      ? { kind, brand, last4 }
+      : kind === "credits"
+        ? { kind, brand: null, last4: null }
+        : undefined;
+  if (shown === undefined) return undefined;
+  const statement = { ...statementOf(approval, "confirm", nonce), source: shown };
+  return statementDigest(statement).toString("hex") === digest ? shown : undefined;
 }
-
-/** The page as it is now, or, while it cannot be read, one that says where to look. */
-async function sayUnrecorded(
-  deps: ApprovalPageDeps,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  human: Human,
-  recorded: false | undefined,
-): Promise<FastifyReply> {
-  const message = recorded === undefined ? UNKNOWN : UNRECORDED;
-  return showApproval(deps, request, reply, human, { status: 503, message }).catch(() =>
-    show(deps, reply, unknownPage(approvalPath(request)), { human, status: 503 }),
-  );
-}
-
-const UNRECORDED =
-  "Nothing was recorded, and nothing was charged: the service was interrupted. Decide again.";
-const UNKNOWN =
-  "The service was interrupted, and we don't know yet whether your answer was recorded. Reload this page in a minute.";
-
-const unknownPage = (path: string): Page => ({
-  title: "We don't know yet",
-  body: html`
-      <p>The service was interrupted. We don't know yet whether your answer was recorded.</p>
-      <p><a href="${path}">Open the approval again</a> in a minute: it shows what was recorded. Nothing is charged
-        twice.</p>`,
-});
-
-/** The page as it is now, saying why a decision was refused. */
-export async function refuse(
-  deps: ApprovalPageDeps,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  human: Human,
-  problem: Problem,
-): Promise<FastifyReply> {
-  const { status } = problemRow(problem.problem);
-  const message = await explain(deps, request, human, problem);
-  return showApproval(deps, request, reply, human, { status, message });
-}
-
-/** What pays now, after the page has shown something else. */
-function sourceNow(approval: HumanApproval): string {
-  const source = payingSource(approval);
-  if (source === null) return "no card is on file any more";
-  if (source.kind === "credits") return "the account’s credits pay now";
-  const short = approval.billing === "credits_first" ? "the available credits don’t cover it, so " : "";
-  return `${short}the ${sourceName(source)} pays now`;
-}
-
-/**
- * Why a decision was refused. While an approval waits its terms stand, so what makes a page stale is another
- * card, credits that do or do not cover it any more, or that the page was sent twice.
- */
-async function explain(
-  deps: ApprovalPageDeps,
-  request: FastifyRequest,
-  human: Human,
-  { problem, message }: Problem,
-): Promise<string> {
-  if (PRESENCE_PROBLEMS.has(problem)) return `Nothing was confirmed. ${message}`;
-  if (problem !== "statement_stale") return message;
-  const approval = await findOwn(deps, request, human);
-  if (approval.state !== "waiting") return message;
-  if (isCurrent(approval, request.body as Shown))
-    return "This page was sent twice, and counted once. Read it again before you decide.";
-  if (approval.type !== "milestone_fund") return message;
-  return `Something changed since you opened this page: ${sourceNow(approval)}. Nothing was confirmed. Read it again before you decide.`;
-}
-
-const PRESENCE_PROBLEMS: ReadonlySet<string> = new Set([
-  "presence_expired",
-  "passkey_required",
-  "passkey_refused",
-  "challenge_expired",
-]);
 
 /**
  * The approval of the address, if it is of an account of this person's.

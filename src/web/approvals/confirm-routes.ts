@@ -14,17 +14,15 @@ import {
   type ApprovalPageDeps,
   approvalPath,
   DECISION_FIELDS,
-  decide,
   findOwn,
   isCurrent,
   isLarge,
   Params,
   presenceAsked,
   purposeOf,
-  refuse,
-  showApproval,
   signedOf,
 } from "./approval-view.ts";
+import { decide, leadBack, reject } from "./decision-answers.ts";
 import { typedAmountFault } from "./typed-amount-rules.ts";
 
 const ConfirmBody = Type.Object(
@@ -33,6 +31,8 @@ const ConfirmBody = Type.Object(
     password: Type.Optional(Type.String({ maxLength: 1024 })),
     /** What the person typed, where the amount is large. */
     amount: Type.Optional(Type.String({ maxLength: 100 })),
+    /** What the page showed that would pay, so that a stale page can say what has changed. */
+    source: Type.Optional(Type.String({ maxLength: 60 })),
     /** What their passkey answered, as JSON; empty when it was asked and nothing came of it. */
     assertion: Type.Optional(Type.String({ maxLength: 20_000 })),
   },
@@ -66,11 +66,11 @@ export function confirmRoutes(app: App, deps: ApprovalPageDeps): void {
     const { body } = request;
     const human = gate.human(request);
     const approval = await findOwn(deps, request, human);
-    // What is there now comes first: it is this that the page which answers shows.
+    // What is there now comes first: it is this that the page shows next.
     const problem = refusalBeforeLock(approval, body);
-    if (problem !== undefined) return refuse(deps, request, reply, human, new Problem(problem));
+    if (problem !== undefined) return reject(deps, request, reply, human, new Problem(problem));
     const fault = (field: string, message: string) =>
-      showApproval(deps, request, reply, human, { status: 422, field, message, typedAmount: body.amount });
+      leadBack(deps, request, reply, human, { field, message, typedAmount: body.amount });
     const proof = await findPresence(deps, request, reply, approval, human);
     if (proof === undefined) {
       return fault(

@@ -11,7 +11,7 @@ import { amount } from "../kit/wording.ts";
 import { actWords, warning } from "./act-words.ts";
 
 /** A decision's form: what it is bound to, and where it goes. */
-export type DecisionForm = { nonce: string; digest: string; token: string };
+export type DecisionForm = { nonce: string; digest: string; source: string; token: string };
 
 /** How whoever confirms shows that they are there. */
 export type PresenceAsked =
@@ -81,9 +81,9 @@ export function decisionForms(view: View, forms: DecisionForms): Html {
         ${declining}
       </div>`;
   }
-  return html`<p><strong>What happens next:</strong> ${isFirstOfTwo(view) && "another owner or approver must confirm too. Then "}${words.confirmed}${!isFirstOfTwo(view) && " now"}, once.${
-    approval.type === "milestone_fund" && " The money is held in escrow until the work is approved."
-  }${undone !== undefined && html` <strong>${undone}</strong>`}</p>
+  return html`<p><strong>What happens next:</strong> ${isFirstOfTwo(view) && "another owner or approver must confirm too. Then "}${words.confirmed}.${
+    undone !== undefined && html` <strong>${undone}</strong>`
+  }</p>
       ${beforehand(forms.presence)}
       <div class="choices decision">
         ${confirming(view, forms)}
@@ -106,12 +106,11 @@ function beforehand(presence: PresenceAsked): Html | undefined {
         with passkeys only, and a browser asks for them by a script. You can decline without.</p></noscript>`
         : undefined;
     case "passkey-to-add":
-      return html`<p class="notice"><strong>This account confirms with passkeys only, and you have none yet.</strong>
-        Adding one takes a moment, by fingerprint, face or PIN, and leads back here.</p>`;
+      return html`<p class="notice"><strong>This account confirms with passkeys only.</strong> You have none yet: add one with your
+        fingerprint, face or PIN, and you’ll return here.</p>`;
     case "passkey-that-waits":
-      return html`<p class="notice"><strong>Your passkey cannot confirm yet.</strong> This account confirms with passkeys
-        only, and yours waits: <a href="/settings/security">Security</a> says for what. Another owner or approver can confirm
-        meanwhile.</p>`;
+      return html`<p class="notice"><strong>Your passkey cannot confirm yet.</strong> <a href="/settings/security">Security</a> says
+        what it waits for. Another owner or approver can confirm meanwhile: this account confirms with passkeys only.</p>`;
     case "nothing-here":
       return html`<p class="notice wrong"><strong>This cannot be confirmed here.</strong> The account confirms with
         passkeys only, and browsers use none at this address. Whoever runs this service can change that: passkeys want
@@ -133,12 +132,12 @@ function confirming(view: View, { confirm, presence, typedAmount }: DecisionForm
   const byPasskey = presence.by === "passkey";
   // A script lets it go; where a password may do, it goes without.
   const waits = byPasskey && presence.elsePassword === undefined;
-  return html`<form method="post" action="/approvals/${id}/confirm"${byPasskey && html` data-co-sign="/approvals/${id}/challenge"`}>
+  return html`<form method="post" action="/approvals/${id}/confirm" data-busy="${isFirstOfTwo(view) ? "Confirming" : `${actWords(approval).doing} ${formatAmount(sum.amountCents, sum.currency)}`}…"${byPasskey && html` data-co-sign="/approvals/${id}/challenge"`}>
           ${hidden(confirm)}
           ${typedAmount !== undefined && amountField(sum, typedAmount, fault)}
           ${presence.by === "password" && presentPassword(presence.email, fault)}
-          ${byPasskey && html`<p class="quiet">Your device asks for your passkey, which signs what stands above.</p>`}
           <button type="submit"${waits && " disabled"}>${verb} ${amount(sum.amountCents, sum.currency)}</button>
+          ${byPasskey && html`<p class="quiet">Your device asks for your passkey, which signs these terms.</p>`}
           ${byPasskey && presence.elsePassword !== undefined && elsePassword(presence.elsePassword, fault)}
         </form>`;
 }
@@ -150,8 +149,7 @@ function amountField(
 ): Html {
   return field({
     name: "amount",
-    label: "Type the amount to confirm it",
-    hint: `This is a large sum: type it in full, as ${formatAmount(terms.amountCents, terms.currency)}.`,
+    label: html`Type the amount to confirm it: ${amount(terms.amountCents, terms.currency)}`,
     type: "text",
     autocomplete: "off",
     digits: "decimal",
@@ -181,6 +179,6 @@ function presentPassword(email: string, fault: Fault | undefined, optional?: tru
   });
 }
 
-function hidden({ nonce, digest, token }: DecisionForm): Html {
-  return html`${hiddenField("nonce", nonce)}${hiddenField("digest", digest)}${hiddenField("form_token", token)}`;
+function hidden({ nonce, digest, source, token }: DecisionForm): Html {
+  return html`${hiddenField("nonce", nonce)}${hiddenField("digest", digest)}${source !== "" && hiddenField("source", source)}${hiddenField("form_token", token)}`;
 }

@@ -1,19 +1,30 @@
-import type { HumanApproval } from "../../approvals/human-service.ts";
+import type { HumanApproval, readPageContext } from "../../approvals/human-service.ts";
 import { payingSource } from "../../approvals/source-rules.ts";
 import { Html, html } from "../../lib/html.ts";
 import { type Source, sumOf } from "../../lib/statement.ts";
-import { amount, named, quote, sourceName, standsBehind, time } from "../kit/wording.ts";
+import {
+  amount,
+  amountAlone,
+  named,
+  payeeHistoryWords,
+  quote,
+  sourceName,
+  standsBehind,
+  time,
+} from "../kit/wording.ts";
+
+type Context = Awaited<ReturnType<typeof readPageContext>>;
 
 /**
  * What is confirmed or declined, as it stood when the agent asked.
  * @param paidFrom what was signed for last; while the approval waits, what would pay is shown
  */
-export function approvalTerms(approval: HumanApproval, paidFrom: Source | null): Html {
+export function approvalTerms(approval: HumanApproval, context: Context, paidFrom: Source | null): Html {
   const { amountCents, currency } = sumOf(approval.terms);
   return html`<dl class="terms">
         ${row("Amount", html`<strong>${amount(amountCents, currency)}</strong>`)}
-        ${approval.type === "contract_end" ? refundRows(approval) : payeeRows(approval)}
-        ${row("Contract", named(approval.contractTitle))}
+        ${approval.type === "contract_end" ? refundRows(approval) : payeeRows(approval, context)}
+        ${row("Contract", contract(approval, context))}
         ${source(approval, paidFrom)}
         ${approval.state !== "waiting" && row("Requested by", html`${named(approval.tokenName)}${behind(approval.asker)}`)}
       </dl>`;
@@ -21,23 +32,47 @@ export function approvalTerms(approval: HumanApproval, paidFrom: Source | null):
 
 type Of<T extends HumanApproval["type"]> = Extract<HumanApproval, { type: T }>;
 
-function payeeRows({ terms, milestoneName }: Of<"milestone_fund" | "milestone_approve">): Html {
-  return html`${row("To", html`<strong>${named(terms.payee.displayName)}</strong>`)}
+/** Its name, which leads to its page, and how much of it is funded. */
+function contract({ contractTitle, contractId, accountId, terms }: HumanApproval, context: Context): Html {
+  const { currency } = sumOf(terms);
+  const funded = context.heldCents + context.paidOutCents;
+  return html`<a href="/contracts/${contractId}?account=${accountId}">${named(contractTitle)}</a>
+          <span class="quiet">${amountAlone(funded)} of ${amount(context.totalCents, currency)} funded</span>`;
+}
+
+function payeeRows(
+  { terms, milestoneName, state }: Of<"milestone_fund" | "milestone_approve">,
+  { country, history }: Context,
+): Html {
+  // What was paid before is for who decides: afterwards this payment would be among it.
+  const before = history !== null && (state === "waiting" || state === "executing");
+  return html`${row("To", html`<strong>${named(terms.payee.displayName)}</strong>${country !== null && html`, ${countryName(country)}`}${before && html`<span class="quiet">${payeeHistoryWords(history)}</span>`}`)}
         ${wideRow(
-          "For",
+          html`For, <span class="quiet">${WRITTEN_BY}</span>`,
           html`${milestoneName !== null && html`<strong>${named(milestoneName)}</strong>`}
-          ${quote(terms.description)}`,
+          ${quote(terms.description, { saysWhose: false })}`,
         )}`;
 }
 
-/** Each refund that is signed, and where it goes. */
+const COUNTRIES = new Intl.DisplayNames("en", { type: "region", fallback: "none" });
+
+/** A country's name by its code; what is no code stays as it is. */
+function countryName(country: string): Html {
+  return named((/^[A-Z]{2}$/.test(country) ? COUNTRIES.of(country) : undefined) ?? country);
+}
+
+const WRITTEN_BY = "as written by the operator or an agent";
+
+/** Each refund that is signed, equal ones together; the references name the milestone of each. */
 function refundRows({ terms, accountName }: Of<"contract_end">): Html {
-  const refunds = terms.refunds.map(
-    ({ milestoneId, amountCents, currency, to }) =>
-      html`<li>${amount(amountCents, currency)} ${to === "card" ? "to the card that paid it" : "to the account’s credits"}${detail("milestone", milestoneId)}</li>`,
-  );
+  const equal = Map.groupBy(terms.refunds, ({ amountCents, to }) => `${amountCents} ${to}`);
+  const refunds = [...equal.values()].map((group) => {
+    const [{ amountCents, currency, to }] = group as [(typeof terms.refunds)[number]];
+    const times = group.length > 1 && `${group.length} × `;
+    return html`<li>${times}${amount(amountCents, currency)} ${to === "card" ? "to the card that paid it" : "to the account’s credits"}</li>`;
+  });
   return html`${row("To", html`<strong>${named(accountName)}</strong>`)}
-        ${wideRow("Refunds", html`<ul>${refunds}</ul><span class="quiet">What a bank takes back no more goes to the account’s credits.</span>`)}`;
+        ${wideRow(html`Refunds`, html`<ul>${refunds}</ul><span class="quiet">If a bank no longer takes one back, it goes to the account’s credits.</span>`)}`;
 }
 
 function source(approval: HumanApproval, paidFrom: Source | null): Html | null {
@@ -64,6 +99,9 @@ export function approvalReferences(approval: HumanApproval): Html {
     "refunds" in terms ? null : detail("payee", terms.payee.userId),
     "refunds" in terms ? null : detail("payout account", payoutAccount(terms)),
     "refunds" in terms ? null : detail("milestone", terms.milestoneId),
+    "refunds" in terms
+      ? terms.refunds.map(({ milestoneId }) => detail("refund of milestone", milestoneId))
+      : null,
     detail("contract", terms.contractId),
     detail("job", terms.jobId),
     detail("invoice", result?.invoiceId),
@@ -84,7 +122,7 @@ function row(name: string, value: Html | string): Html {
   return html`<div><dt>${name}</dt><dd>${value}</dd></div>`;
 }
 
-function wideRow(name: string, value: Html): Html {
+function wideRow(name: Html, value: Html): Html {
   return html`<div class="wide"><dt>${name}</dt><dd>${value}</dd></div>`;
 }
 

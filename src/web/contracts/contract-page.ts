@@ -1,13 +1,12 @@
 import type {
   ContractMoney,
   MilestoneMoney,
-  PayeeHistory,
   PendingApproval,
 } from "../../approvals/contract-money-service.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { hiddenField } from "../kit/forms.ts";
 import type { Page } from "../kit/layout.ts";
-import { amount, cardName, mentioned, named, time } from "../kit/wording.ts";
+import { amount, cardName, mentioned, named, payeeHistoryWords, time } from "../kit/wording.ts";
 import { CONTRACTS } from "./contracts-page.ts";
 import { historyOf } from "./history-page.ts";
 
@@ -76,16 +75,6 @@ export function endPage(contract: ContractMoney, token: string): Page {
       </form>
       <p><a href="${CONTRACTS}/${contract.id}?account=${contract.accountId}">Keep the contract</a></p>`,
   };
-}
-
-/** `First payment to them`, or how much the account has paid them out, and holds for them. */
-export function payeeHistoryWords({ paidOut, paidOutCents, since, held, heldCents }: PayeeHistory): Html {
-  const times = paidOut === 1 ? "once" : `${paidOut} times`;
-  const paid =
-    paidOut === 0
-      ? html`Not paid out before`
-      : html`Paid out ${times}, ${amount(paidOutCents, "usd")}${since && html` since ${time(since)}`}`;
-  return html`${paid}${held > 0 && html`; ${amount(heldCents, "usd")} held in escrow`}`;
 }
 
 function halted({ frozen, paymentsPaused }: ContractMoney): Html | null {

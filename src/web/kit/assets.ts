@@ -13,6 +13,7 @@ const FILES = [
   { file: "co-sign.js", type: SCRIPT },
   { file: "passkeys.js", type: SCRIPT },
   { file: "send.js", type: SCRIPT },
+  { file: "watch.js", type: SCRIPT },
   { file: "zone.js", type: SCRIPT },
 ] as const;
 

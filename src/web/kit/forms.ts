@@ -7,7 +7,7 @@ export type Field = {
   name: string;
   /** Its id, if it is not its name: where a page has several of that name. */
   id?: string;
-  label: string;
+  label: string | Html;
   type: "email" | "text" | "url";
   autocomplete: "username" | "username webauthn" | "email" | "name" | "off";
   value?: string;

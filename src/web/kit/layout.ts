@@ -41,9 +41,13 @@ export type Page = {
   preview?: string;
   /** The script sends requests to this service only. */
   fetches?: true;
+  /** Without script the page is loaded again every few seconds. */
+  refreshes?: true;
   /** Opens the page for Stripe's form, and for nothing else. */
   stripe?: true;
 };
+
+const REFRESH_SECONDS = 8;
 
 /** The preview of a pasted link: the product, and nothing of any account. */
 const DESCRIPTION = "AI agents ask, a person confirms the exact terms, and the money moves once.";
@@ -62,7 +66,7 @@ export function sendPage(
   reply: FastifyReply,
   appName: string,
   status: number,
-  { title, heading, body, script, preview, fetches, stripe }: Page,
+  { title, heading, body, script, preview, fetches, refreshes, stripe }: Page,
   visitor?: Visitor,
 ): FastifyReply {
   const titled = (text: string) => (text === appName ? text : `${text} · ${appName}`);
@@ -83,6 +87,10 @@ export function sendPage(
       stripe &&
       html`
     <script src="${STRIPE_SCRIPT}" defer></script>`
+    }${
+      refreshes &&
+      html`
+    <noscript><meta http-equiv="refresh" content="${REFRESH_SECONDS}"></noscript>`
     }${
       script &&
       html`

@@ -1,10 +1,11 @@
+import type { PayeeHistory } from "../../approvals/contract-money-service.ts";
 import type { Asker } from "../../database/schema.ts";
 import { askerWords } from "../../lib/asker.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { formatAmount } from "../../lib/money.ts";
 import { brief, whole } from "../../lib/names.ts";
 import type { Source } from "../../lib/statement.ts";
-import { formatDeadline, formatTime } from "../../lib/time.ts";
+import { formatDeadline, formatMonth, formatTime } from "../../lib/time.ts";
 
 /** Longer than this, a quoted text may fill more than its box, which then scrolls. */
 const QUOTE_FITS = { characters: 200, lines: 4 };
@@ -37,7 +38,12 @@ export function amount(cents: number, currency: string): Html {
   return html`<span class="amount">${formatAmount(cents, currency)}</span>`;
 }
 
-/** The outcome of an approval that ended without a decision. */
+/** The same without its currency, beside an amount that says it. */
+export function amountAlone(cents: number): Html {
+  return html`<span class="amount">${formatAmount(cents, "usd").replace(/ USD$/, "")}</span>`;
+}
+
+/** What became of an approval that nobody decided. */
 export function closedWord({ result }: { result: Record<string, unknown> | null }): string {
   return typeof result?.reason === "string" ? "Closed" : "Expired";
 }
@@ -49,6 +55,19 @@ export function time(at: Date): Html {
 /** A time to act by, with its weekday: `Thu 3 Dec, 05:50 UTC`. */
 export function deadline(at: Date): Html {
   return html`<time class="deadline" datetime="${at.toISOString()}">${formatDeadline(at)}</time>`;
+}
+
+/** A month of the past: `March 2026`. */
+function month(at: Date): Html {
+  return html`<time class="month" datetime="${at.toISOString()}">${formatMonth(at)}</time>`;
+}
+
+/** `First payment to them`, or how much the account has paid them out, and holds for them. */
+export function payeeHistoryWords({ paidOut, paidOutCents, since, held, heldCents }: PayeeHistory): Html {
+  const escrow = held > 0 && html`; ${amount(heldCents, "usd")} held in escrow for them`;
+  if (paidOut === 0) return html`${held > 0 ? "Not paid out before" : "First payment to them"}${escrow}`;
+  const times = paidOut === 1 ? "once" : `${paidOut} times`;
+  return html`Paid out ${times}, ${amount(paidOutCents, "usd")}${since && html` since ${month(since)}`}${escrow}`;
 }
 
 /** `Visa card ending in 4242`. */
@@ -65,11 +84,14 @@ export function sourceName(source: Source): string {
  * Text that an agent, a payee or the operator wrote: marked as theirs, inert, and in a box that scrolls, so that it
  * cannot push the form out of sight.
  */
-export function quote(text: string): Html {
+export function quote(text: string, { saysWhose = true }: { saysWhose?: boolean } = {}): Html {
   const long = text.length > QUOTE_FITS.characters || text.split("\n").length > QUOTE_FITS.lines;
-  const size = long && html`: ${text.length.toLocaleString("en-US")} characters, scroll to read them all`;
+  const size = long && html`${text.length.toLocaleString("en-US")} characters, scroll to read them all`;
+  const caption = saysWhose
+    ? html`Written by the account’s operator or agent${size && html`: ${size}`}`
+    : size;
   return html`<figure class="quote">
-          <figcaption>Written by the account’s operator or agent${size}</figcaption>
+          ${caption && html`<figcaption>${caption}</figcaption>`}
           <div${long && html` tabindex="0" role="region" aria-label="The description, as it was written"`}><blockquote dir="auto">${whole(text)}</blockquote></div>
         </figure>`;
 }

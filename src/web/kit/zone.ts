@@ -1,7 +1,8 @@
-import { formatDeadline, formatTime } from "../../lib/time.ts";
+import { formatDeadline, formatMonth, formatTime } from "../../lib/time.ts";
 
 const COOKIE = /(?:^|;)\s*zone=([\w+/-]{1,64})\s*(?:;|$)/;
-const TIME = /<time( class="deadline")? datetime="([^"]+)">[^<]*<\/time>/g;
+const TIME = /<time(?: class="(deadline|month)")? datetime="([^"]+)">[^<]*<\/time>/g;
+const FORMATS = { deadline: formatDeadline, month: formatMonth };
 
 /**
  * The zone of the reader's clock, as `zone.js` has named it in a cookie.
@@ -18,8 +19,8 @@ export function readZone(cookies: string | undefined): string {
 
 /** The page with each time as a clock in that zone says it. What people wrote cannot look like one: it is escaped. */
 export function timesIn(page: string, zone: string): string {
-  return page.replaceAll(TIME, (_, deadline: string | undefined, at: string) => {
-    const said = (deadline === undefined ? formatTime : formatDeadline)(new Date(at), zone);
-    return `<time${deadline ?? ""} datetime="${at}">${said}</time>`;
+  return page.replaceAll(TIME, (_, kind: keyof typeof FORMATS | undefined, at: string) => {
+    const said = (kind === undefined ? formatTime : FORMATS[kind])(new Date(at), zone);
+    return `<time${kind === undefined ? "" : ` class="${kind}"`} datetime="${at}">${said}</time>`;
   });
 }

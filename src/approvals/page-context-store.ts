@@ -1,0 +1,42 @@
+import { sql } from "kysely";
+import type { Db } from "../database/connection.ts";
+import type { ApprovalType } from "../database/schema.ts";
+
+/** What an approval's page says of its surroundings; nothing of it is signed. Amounts in cents. */
+export type PageContext = {
+  /** The payee's country as the contract has it now; null: not known, or the contract has another payee now. */
+  country: string | null;
+  /** Of all milestones of the contract that are not cancelled. */
+  totalCents: number;
+  /** Of those, what is held in escrow and what was paid out. */
+  heldCents: number;
+  paidOutCents: number;
+  /** A newer request for the same, which is pending. */
+  newerId: string | null;
+};
+
+/** @param payeeId the payee of the approval's terms; null: it has none */
+export async function readContext(
+  db: Db,
+  approval: { accountId: string; id: string; type: ApprovalType; contractId: string; subjectId: string },
+  payeeId: string | null,
+): Promise<PageContext> {
+  const { accountId, id, type, contractId, subjectId } = approval;
+  const { rows } = await sql<PageContext>`
+    select case when c.freelancer_user_id = ${payeeId} then c.freelancer_country end as country, s.*, (
+        select v.id from approvals v
+        where v.account_id = c.account_id and v.type = ${type} and v.subject_id = ${subjectId} and v.status = 'pending'
+          and v.id <> ${id} and (v.expires_at > now() or v.executing_at is not null)
+      ) as "newerId"
+    from contracts c
+    cross join lateral (
+      select coalesce(sum(m.amount_cents) filter (where m.status <> 'CANCELLED'), 0)::bigint as "totalCents",
+        coalesce(sum(m.amount_cents) filter (where m.status = 'ACTIVE_FUNDED'), 0)::bigint as "heldCents",
+        coalesce(sum(m.amount_cents) filter (where m.status = 'PAID'), 0)::bigint as "paidOutCents"
+      from milestones m where m.account_id = c.account_id and m.contract_id = c.id
+    ) s
+    where c.account_id = ${accountId} and c.id = ${contractId}`.execute(db);
+  const [context] = rows;
+  if (context === undefined) throw new TypeError("the contract of an approval is kept");
+  return context;
+}
