@@ -35,14 +35,14 @@ export async function insertMovement(
     .execute();
 }
 
-/** Where a milestone's money rests, in cents. */
+/** A milestone's money by place, in cents. */
 export type Resting = {
   heldCents: number;
   /** What its payments have booked as lost. */
   lostCents: number;
   /** The same, less what was recovered from the account's credits. Below zero: more was recovered than is lost by now. */
   unrecoveredCents: number;
-  /** What of it is in the account's credits. */
+  /** Refunded to the account's credits. */
   creditedCents: number;
 };
 

@@ -243,7 +243,7 @@ export async function stepPayment(
 }
 
 /**
- * Marks that an attempt waits.
+ * Marks an attempt as in progress.
  * @returns its invoice and subject; `undefined`: it was marked before, or is a refund, which has no invoice
  */
 export async function markPending(
