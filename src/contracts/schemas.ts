@@ -146,7 +146,11 @@ export const NewMilestone = Type.Object(
       }),
     ),
     dueDate: Type.Optional(
-      Type.String({ anyOf: [{ format: "date" }, { format: "date-time" }], examples: ["2026-12-15"] }),
+      Type.String({
+        anyOf: [{ format: "date" }, { format: "date-time" }],
+        description: "A date, or a time in UTC.",
+        examples: ["2026-12-15"],
+      }),
     ),
   },
   { additionalProperties: false },
