@@ -39,7 +39,8 @@ export function toToolSchema(schema: TObject, shared: readonly TSchema[] = []): 
       return simplify(found);
     }
     const kept: Part = {};
-    for (const keyword of TOOL_KEYWORDS) if (rest[keyword] !== undefined) kept[keyword] = rest[keyword];
+    for (const keyword of TOOL_KEYWORDS)
+      if (rest[keyword] !== undefined && keyword !== "anyOf") kept[keyword] = rest[keyword];
     if (rest.properties !== undefined)
       kept.properties = Object.fromEntries(
         Object.entries(rest.properties as Part).map(([name, of]) => [name, simplify(of)]),
@@ -47,9 +48,7 @@ export function toToolSchema(schema: TObject, shared: readonly TSchema[] = []): 
     for (const keyword of ["items", "additionalProperties"])
       if (kept[keyword] !== undefined) kept[keyword] = simplify(kept[keyword]);
     const { anyOf, const: only, patternProperties } = rest;
-    // Alternatives of a text's format say the same as its examples.
-    if (Array.isArray(anyOf) && kept.type === undefined) kept.anyOf = anyOf.map(simplify);
-    else delete kept.anyOf;
+    if (Array.isArray(anyOf)) Object.assign(kept, alternatives(anyOf.map(simplify) as Part[]));
     if (only !== undefined) kept.enum = [only];
     if (patternProperties !== undefined)
       kept.additionalProperties = simplify(Object.values(patternProperties as Part)[0]);
@@ -58,6 +57,12 @@ export function toToolSchema(schema: TObject, shared: readonly TSchema[] = []): 
     return kept;
   };
   return simplify(schema) as TObject;
+}
+
+/** Texts of several formats are text. */
+function alternatives(parts: readonly Part[]): Part {
+  const texts = parts.every(({ type, enum: values }) => type === "string" && values === undefined);
+  return texts ? { type: "string" } : { anyOf: parts };
 }
 
 function describe({ description, exclusiveMinimum, format, examples }: Part): string {
