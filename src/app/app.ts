@@ -1,3 +1,4 @@
+import type { FastifyPluginCallback } from "fastify";
 import type { Logger } from "pino";
 import { accountRoutes } from "../accounts/routes.ts";
 import { Capabilities, JobDraftCapabilities, Me, TokenMetadata } from "../accounts/schemas.ts";
@@ -9,11 +10,11 @@ import { openAgentAuth } from "../agent-auth/service.ts";
 import { machineDocsRoutes } from "../api-docs/machine-docs.ts";
 import { describeApi, operatorDescriptionRoute, serveApiReference } from "../api-docs/openapi.ts";
 import { voidSignatures } from "../approvals/advance-service.ts";
-import type { BoundaryObserver } from "../approvals/boundaries.ts";
 import { processorRoutes } from "../approvals/processor-routes.ts";
 import { approvalRoute, endRoute, fundRoute, releaseRoute, withdrawRoute } from "../approvals/routes.ts";
 import { Approval } from "../approvals/schemas.ts";
 import { AuditEntry } from "../audit/schemas.ts";
+import type { BoundaryObserver } from "../billing/boundaries.ts";
 import { createTopUpRoute, creditRoutes } from "../billing/credit-routes.ts";
 import { CreditEntry, CreditLedger, Credits, TopUp, TopUpAsked } from "../billing/credit-schemas.ts";
 import { pendingPaymentsRoute } from "../billing/pending-routes.ts";
@@ -34,6 +35,7 @@ import { updatesRoute } from "../events/routes.ts";
 import { Event, OperatorEvent, OperatorUpdates, Updates } from "../events/schemas.ts";
 import type { Waiters } from "../events/waiters.ts";
 import type { App } from "../http/app.ts";
+import type { Draining } from "../http/draining.ts";
 import { openLookups } from "../http/lookups.ts";
 import { createServer, handleUnknownRoutes } from "../http/server.ts";
 import type { RateLimits } from "../http/token-rate-limit.ts";
@@ -43,6 +45,7 @@ import { accessRoutes } from "../operator/access-routes.ts";
 import { creditAdjustmentRoute } from "../operator/credit-routes.ts";
 import { operatorFeedRoute } from "../operator/feed-routes.ts";
 import { operatorGate } from "../operator/gate.ts";
+import { ListedApproval, ListedPayment, ListedWebhook } from "../operator/list-schemas.ts";
 import { pauseRoutes } from "../operator/pause-routes.ts";
 import { requestRoutes } from "../operator/request-routes.ts";
 import { operatorRoutes } from "../operator/routes.ts";
@@ -57,7 +60,7 @@ import { notFoundPage } from "../web/kit/pages.ts";
 import { webRoutes } from "../web/routes.ts";
 import { webhookActionRoutes, webhookRoutes } from "../webhooks/routes.ts";
 import { Delivery, OperatorWebhook, Webhook } from "../webhooks/schemas.ts";
-import { healthRoutes } from "./health.ts";
+import { healthRoutes, metricsRoute } from "./health.ts";
 
 export type AppDeps = {
   config: Config;
@@ -68,6 +71,10 @@ export type AppDeps = {
   processor: Processor;
   boundaries?: BoundaryObserver | undefined;
   logger: Logger;
+  /** Absent: the app stops at once. */
+  draining?: Draining | undefined;
+  /** Traces each request; absent: none is. */
+  tracePlugin?: FastifyPluginCallback | undefined;
 };
 
 const SHARED_SCHEMAS = [
@@ -98,6 +105,9 @@ const SHARED_SCHEMAS = [
   Account,
   Member,
   OperatorMilestone,
+  ListedApproval,
+  ListedPayment,
+  ListedWebhook,
   OperatorEvent,
   OperatorUpdates,
   OperatorWebhook,
@@ -112,8 +122,10 @@ export async function createApp(given: AppDeps): Promise<App> {
     logger: deps.logger,
     trustProxy: config.trustProxy,
     publicUrl: config.publicUrl,
+    draining: deps.draining,
     corsOrigins: config.corsOrigins,
   });
+  if (deps.tracePlugin !== undefined) await app.register(deps.tracePlugin);
   // Requests that wait would hold up the stop.
   app.addHook("preClose", async () => deps.waiters.stop());
   for (const schema of SHARED_SCHEMAS) app.addSchema(schema);
@@ -140,6 +152,10 @@ export async function createApp(given: AppDeps): Promise<App> {
       await api.register(async (scope: App) => requestRoutes(scope, deps));
     };
     await app.register(operator, { prefix: "/api/operator/v1" });
+    await app.register(async (scope: App) => {
+      scope.addHook("onRequest", operatorGate(config.operatorApiKeys, limits));
+      metricsRoute(scope, deps.db, { by: "operator" });
+    });
   }
   mcpRoute(app, { ...deps, version: VERSION });
   const agentAuth = openAgentAuth(deps.db, config, openLookups(limits, "agent-auth"));
@@ -149,7 +165,7 @@ export async function createApp(given: AppDeps): Promise<App> {
     prefix: "/api/agent",
   });
   machineDocsRoutes(app, config);
-  healthRoutes(app, deps.db);
+  healthRoutes(app, deps);
   await app.register(async (webhook: App) => processorRoutes(webhook, deps));
   const sessions = openSessions(deps.db, config, deps.logger);
   app.addHook("onClose", () => sessions.background.settled());

@@ -1,11 +1,11 @@
 import { randomBytes } from "node:crypto";
+import type { FastifyPluginCallback } from "fastify";
 import type { Logger } from "pino";
 import { forgetOldKeys } from "../accounts/idempotency-service.ts";
 import { forgetEndedTokens, forgetOldInvitations, mailTokenActs } from "../accounts/jobs.ts";
 import { TokenUses } from "../accounts/token-use-service.ts";
 import { sweepUnclaimed } from "../agent-auth/jobs.ts";
 import type { PaymentDeps } from "../approvals/advance-service.ts";
-import type { BoundaryObserver } from "../approvals/boundaries.ts";
 import {
   alertInDoubt,
   sweepDuePayments,
@@ -14,6 +14,8 @@ import {
 } from "../approvals/jobs.ts";
 import { sendApprovalMails } from "../approvals/mail-service.ts";
 import { forgetProcessorEvents, sweepProcessorEvents } from "../approvals/processor-event-service.ts";
+import type { BoundaryObserver } from "../billing/boundaries.ts";
+import { sweepRemovedCards } from "../billing/card-jobs.ts";
 import type { Processor, ProcessorName } from "../billing/processor.ts";
 import { createSandbox } from "../billing/sandbox-client.ts";
 import { createStripe, type StripeAddress } from "../billing/stripe-client.ts";
@@ -27,6 +29,7 @@ import { type ListeningOptions, startListening } from "../database/listening.ts"
 import { asDatabaseError } from "../database/unusable.ts";
 import { keepOperatorFeed, sweepOldEvents } from "../events/jobs.ts";
 import { Waiters } from "../events/waiters.ts";
+import { Draining } from "../http/draining.ts";
 import { forgetKnownCredentials } from "../http/known-credentials.ts";
 import { forgetOldWindows, RateLimits } from "../http/token-rate-limit.ts";
 import { every, type Loop } from "../jobs/every.ts";
@@ -34,6 +37,8 @@ import { StartError, StartInterrupted } from "../lib/start-error.ts";
 import { HOUR, MINUTE } from "../lib/time.ts";
 import { forgetOldMails, sendDueMails } from "../mail/jobs.ts";
 import { createMailTransport } from "../mail/transport.ts";
+import { measureProcess } from "../metrics/metrics.ts";
+import { reportSweeps } from "../monitoring/jobs.ts";
 import { forgetChallenges } from "../passkeys/jobs.ts";
 import { relyingPartyOf } from "../passkeys/relying-party.ts";
 import { forgetEnded, sweepResets } from "../sign-in/jobs.ts";
@@ -43,10 +48,10 @@ import { deliverOperatorWebhook, resealOperatorSecrets } from "../webhooks/opera
 import { createApp } from "./app.ts";
 import { giveDemoContracts, prepareDemo } from "./demo.ts";
 import { prepareDatabase } from "./prepare-database.ts";
+import { asStartError, listenForMonitoring } from "./side-server.ts";
 import { shortenWaits } from "./waits.ts";
 import { welcome } from "./welcome.ts";
 
-const POOL_SIZE = 10;
 const SECOND = 1_000;
 
 export type Parts = { serve: boolean; work: boolean };
@@ -80,13 +85,16 @@ export async function start(
     for (const part of stops.splice(0).reverse()) await part();
   };
   try {
+    const traces = await openTraces(config, stops);
     const url = await openDatabase(config, stops);
     stopping?.throwIfAborted();
     const connection = connect(url, {
-      size: POOL_SIZE,
+      size: config.databasePoolSize,
+      connectTimeout: config.databaseConnectMs,
       onIdleError: (error) => logger.warn({ err: error }, "a database connection broke"),
     });
     stops.push(() => connection.close());
+    measureProcess(connection.pool, config.databasePoolSize);
     const { db } = connection;
     await prepareDatabase(config, { db, url, logger });
     stopping?.throwIfAborted();
@@ -95,15 +103,40 @@ export async function start(
     const changeBus = new ChangeBus(db);
     if (parts.serve || parts.work) stops.push(await listen(config, { db, changeBus, url, logger }));
     const completed = await withSecrets(config);
-    const deps = { config: completed, db, changeBus, processor, boundaries };
-    if (parts.work) for (const loop of startSweeps(deps, logger)) stops.push(() => loop.stop());
+    const draining = new Draining();
+    const deps = {
+      config: completed,
+      db,
+      changeBus,
+      processor,
+      boundaries,
+      logger,
+      draining,
+      tracePlugin: traces,
+    };
+    for (const loop of startSweeps(deps, parts)) stops.push(() => loop.stop());
     if (parts.serve) await serve(deps, logger, stops);
+    const monitoring = monitoringPort(config, parts);
+    if (monitoring !== undefined) stops.push(await listenForMonitoring(deps, monitoring));
+    if (parts.serve) stops.push(() => draining.run(config.drainSeconds));
     return { stop };
   } catch (error) {
     await stop();
     // Whatever failed may have failed for that: Ctrl-C reaches the programs that a start runs, too.
     throw stopping?.aborted ? new StartInterrupted() : error;
   }
+}
+
+/** @returns what traces the requests of a server; `undefined`: none are, and nothing of it is loaded */
+async function openTraces(
+  { traceEndpoint }: Config,
+  stops: (() => Promise<unknown>)[],
+): Promise<FastifyPluginCallback | undefined> {
+  if (traceEndpoint === undefined) return undefined;
+  const { startTracing } = await import("./tracing.ts");
+  const { plugin, stop } = startTracing(traceEndpoint);
+  stops.push(stop);
+  return plugin;
 }
 
 async function openDatabase(config: Config, stops: (() => Promise<unknown>)[]): Promise<string> {
@@ -147,9 +180,30 @@ export async function assertOwnProcessor(db: Db, { name }: Processor): Promise<v
   );
 }
 
-type PartDeps = PaymentDeps & { config: Config; changeBus: ChangeBus };
+type PartDeps = PaymentDeps & {
+  config: Config;
+  changeBus: ChangeBus;
+  logger: Logger;
+  draining: Draining;
+  tracePlugin: FastifyPluginCallback | undefined;
+};
 
-function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
+/** What serves is asked on PORT whether it is ready; `work` listens on nothing but HEALTH_PORT. */
+function monitoringPort({ healthPort, metricsPort }: Config, { serve }: Parts) {
+  const port = serve ? metricsPort : healthPort;
+  if (port === undefined) return undefined;
+  return { port, setting: serve ? "METRICS_PORT" : "HEALTH_PORT", health: !serve };
+}
+
+/** What every process runs, and the sweeps of `work`. */
+function startSweeps(deps: PartDeps, parts: Parts): Loop[] {
+  const { logger } = deps;
+  if (!parts.serve && !parts.work) return [];
+  const shared = every(MINUTE, "payments in doubt", logger, () => alertInDoubt(deps, logger));
+  return parts.work ? [shared, ...startWork(deps, logger)] : [shared];
+}
+
+function startWork(deps: PartDeps, logger: Logger): Loop[] {
   const { config, db } = deps;
   const transport = createMailTransport(config, logger);
   return [
@@ -169,10 +223,10 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
     every(5 * SECOND, "expired approvals", logger, () => sweepExpiredApprovals(db)),
     every(MINUTE, "lost payments", logger, () => sweepLostIntents(deps, logger)),
     every(5 * SECOND, "due payments", logger, () => sweepDuePayments(deps, logger)),
+    every(MINUTE, "removed cards", logger, () => sweepRemovedCards(deps, logger)),
     every(5 * SECOND, "due top-ups", logger, () => sweepDueTopUps(deps, logger)),
     every(5 * SECOND, "events of the processor", logger, () => sweepProcessorEvents({ ...deps, logger })),
     every(10 * MINUTE, "handled events of the processor", logger, () => forgetProcessorEvents(deps)),
-    every(MINUTE, "payments in doubt", logger, () => alertInDoubt(deps, logger)),
     every(MINUTE, "waits after a step back of the clock", logger, () => shortenWaits({ ...deps, logger })),
     deliverWebhooks(deps, logger),
     deliverOperatorWebhook(deps, logger),
@@ -183,6 +237,7 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
     every(MINUTE, "unclaimed accounts", logger, () => sweepUnclaimed(db)),
     every(MINUTE, "old rate windows", logger, () => forgetOldWindows(db)),
     every(MINUTE, "old known credentials", logger, () => forgetKnownCredentials(db)),
+    reportSweeps(db, logger),
     ...(config.demo ? [every(5 * SECOND, "contracts to try", logger, () => giveDemoContracts(deps))] : []),
   ];
 }
@@ -199,7 +254,7 @@ async function serve(deps: PartDeps, logger: Logger, stops: (() => Promise<unkno
   await limits.share(db);
   const tokenUses = new TokenUses();
   const waiters = new Waiters(db, changeBus);
-  const app = await createApp({ ...deps, limits, tokenUses, waiters, logger });
+  const app = await createApp({ ...deps, limits, tokenUses, waiters });
   const missed = every(10 * SECOND, "missed events", logger, () => waiters.lookForMissed());
   changeBus.subscribe((woken) => {
     if (woken === "all") missed.runNow();
@@ -212,7 +267,7 @@ async function serve(deps: PartDeps, logger: Logger, stops: (() => Promise<unkno
   for (const loop of loops) stops.push(() => loop.stop());
   stops.push(() => app.close());
   await app.listen({ host: config.host, port: config.port }).catch((error: unknown) => {
-    throw asStartError(error, config);
+    throw asStartError(error, { host: config.host, port: config.port, setting: "PORT" });
   });
   if (config.demo) welcome(config, await prepareDemo(deps));
 }
@@ -234,14 +289,4 @@ async function withSecrets(config: Config): Promise<Config> {
     secretsKeys: secretsKeys.length === 0 ? [await keepSecret(dataDir, "secrets-key")] : secretsKeys,
     receiptSeeds: receiptSeeds.length === 0 ? [await keepSecret(dataDir, "receipt-key")] : receiptSeeds,
   };
-}
-
-function asStartError(error: unknown, { host, port }: Config): unknown {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  if (code === "EADDRINUSE")
-    return new StartError(`Port ${port} on ${host} is taken: stop what uses it, or set PORT.`);
-  if (code === "EACCES")
-    return new StartError(`Port ${port} needs rights that this user lacks: set PORT to 1024 or more.`);
-  if (code === "EADDRNOTAVAIL") return new StartError(`HOST ${host} is not an address of this machine.`);
-  return error;
 }

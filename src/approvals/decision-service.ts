@@ -1,4 +1,5 @@
 import { byPerson, recordAudit } from "../audit/service.ts";
+import { atBoundary } from "../billing/boundaries.ts";
 import * as payments from "../billing/payment-service.ts";
 import { readClock, readClockNow } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
@@ -9,7 +10,8 @@ import { canonicalDigest } from "../lib/canonical.ts";
 import type { Origin } from "../lib/origin.ts";
 import { notFound, Problem, paymentsPaused } from "../lib/problems.ts";
 import { type ApprovalType, type Decision, type Statement, statementDigest } from "../lib/statement.ts";
-import { addSeconds } from "../lib/time.ts";
+import { addSeconds, SECOND } from "../lib/time.ts";
+import { observeDecision } from "../metrics/metrics.ts";
 import {
   type Assertion,
   CHALLENGE_SECONDS,
@@ -22,7 +24,6 @@ import { type Actor, holdActor, type NewToken, renewSession } from "../sign-in/s
 import { advanceAll, driveNewPayment, type PaymentDeps } from "./advance-service.ts";
 import { type Begun, beginAction } from "./attempt-service.ts";
 import { approvalEvent } from "./booking.ts";
-import { atBoundary } from "./boundaries.ts";
 import { putChallenge, takeChallenge } from "./challenge-store.ts";
 import * as store from "./human-store.ts";
 import { isAmountTyped, mailOtherDeciders, readSigning } from "./second-signer-service.ts";
@@ -79,7 +80,7 @@ export function statementOf(
   }
 }
 
-/** Whether the approval has something to pay with, if it needs that. */
+/** False if a funding has no card and no credits that cover it. */
 export function canPay({ type, card }: store.HumanApprovalRow): boolean {
   return type !== "milestone_fund" || card !== null;
 }
@@ -113,18 +114,19 @@ export async function issueChallenge(
 
 /**
  * Confirms: one transaction writes the signature, locks the milestones and writes the attempts; then the money moves
- * (docs/contract.md §1, docs/design.md Paying). Returns once the outcome is known, or known to be open. If two people
+ * (docs/contract.md §1, docs/design.md Paying). Returns when the outcome is known, or after the time limit. If two people
  * must sign, the first signature is stored and nothing else happens; a repeat by the same person changes nothing.
  * @throws Problem not_found, not_permitted, presence_expired, passkey_required, passkey_refused, challenge_expired,
  * statement_stale, amount_untyped, already_decided, payment_in_progress, payment_disputed, payments_paused,
  * account_frozen
  */
 export async function confirmApproval(
-  deps: PaymentDeps,
+  given: PaymentDeps,
   key: ApprovalKey,
   decider: Decider,
   signed: Signed,
 ): Promise<void> {
+  const deps = { ...given, requestId: decider.origin.requestId ?? undefined };
   const { token, begun } = await atBoundary(deps, "write-signed-attempt", () =>
     inTransaction(deps.db, (trx) => writeConfirmation(trx, deps, key, decider, signed)),
   );
@@ -163,6 +165,7 @@ async function writeConfirmation(
   const { required, first } = await readSigning(trx, row, statement);
   if (first?.userId === userId) return {};
   await sign(trx, row, statement, decider, signed, required);
+  noteTaken(row, "confirm");
   const signatures = [...(first === undefined ? [] : [first]), { userId, digest: signed.digest }];
   const written: Written = {};
   if (presence.kind === "passkey")
@@ -193,6 +196,7 @@ export async function declineApproval(
     const statement = statementOf(row, "decline", signed.nonce);
     assertUnchanged(row, statement, signed);
     await sign(trx, row, statement, decider, signed, 1);
+    noteTaken(row, "decline");
     if (!(await store.declinePending(trx, accountId, approvalId, note, now)))
       throw new Problem("already_decided");
     await appendEvents(trx, accountId, [approvalEvent(row, "declined")], now);
@@ -247,6 +251,11 @@ async function sign(
     origin,
   };
   await recordAudit(trx, entry, now);
+}
+
+/** Measures how long the person took. A transaction that is tried again measures twice, which no graph shows. */
+function noteTaken({ createdAt, now }: store.HumanApprovalRow, decision: Decision): void {
+  observeDecision(decision, (now.getTime() - createdAt.getTime()) / SECOND);
 }
 
 function assertUnchanged(row: store.HumanApprovalRow, statement: Statement, { digest }: Signed): void {

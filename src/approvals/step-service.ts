@@ -1,3 +1,5 @@
+import type { Logger } from "pino";
+import { atBoundary, type Boundary, type BoundaryObserver } from "../billing/boundaries.ts";
 import * as payments from "../billing/payment-service.ts";
 import type { Processor, Refusal } from "../billing/processor.ts";
 import { readClock } from "../database/clock.ts";
@@ -5,13 +7,16 @@ import type { Db } from "../database/connection.ts";
 import { newId } from "../lib/ids.ts";
 import { addSeconds, SECOND } from "../lib/time.ts";
 import { LeaseLost, writeWaiting } from "./booking.ts";
-import { atBoundary, type Boundary, type BoundaryObserver } from "./boundaries.ts";
 
 export type PaymentDeps = {
   db: Db;
   processor: Processor;
   config: { appName: string; publicUrl: string };
   boundaries?: BoundaryObserver | undefined;
+  /** Told what becomes of each attempt. */
+  logger?: Logger | undefined;
+  /** Of the request that advances the attempt, if one does. */
+  requestId?: string | undefined;
 };
 
 export type Attempt = { payment: payments.PaymentRow; leaseId: string };
@@ -69,6 +74,27 @@ export function isOpen({ status }: payments.PaymentRow): boolean {
   return status !== "succeeded" && status !== "refused";
 }
 
+/** What every log line about an attempt says of it (docs/operations.md, Logs). */
+export function logFieldsOf({ requestId }: Pick<PaymentDeps, "requestId">, payment: payments.PaymentRow) {
+  const {
+    accountId,
+    approvalId,
+    milestoneId,
+    id: paymentId,
+    kind,
+    keyNumber,
+    amountCents,
+    currency,
+  } = payment;
+  const { intentId, sentId } = payment;
+  const processorId = intentId ?? sentId;
+  return {
+    ...(requestId !== undefined && { reqId: requestId }),
+    ...{ accountId, approvalId, milestoneId, paymentId, kind, attempt: keyNumber, amountCents, currency },
+    ...(processorId !== null && { processorId }),
+  };
+}
+
 export function pass<T>({ boundaries }: PaymentDeps, boundary: Boundary, work: () => Promise<T>): Promise<T> {
   return atBoundary({ boundaries }, boundary, work);
 }
@@ -90,7 +116,7 @@ export async function step(
 }
 
 /**
- * Records that an attempt waits and releases its lease. Appends the feed's event the first time.
+ * Records that an attempt is in progress and releases its lease. Appends the feed's event the first time.
  * @throws LeaseLost
  */
 export async function wait(

@@ -4,7 +4,8 @@ import type { Db, Trx } from "../database/connection.ts";
 import type { PaymentKind, PaymentStatus, ProcessorName } from "../database/schema.ts";
 import { isUuid } from "../lib/ids.ts";
 
-const COLUMNS = [
+/** What of an attempt every reader reads. */
+export const COLUMNS = [
   "account_id as accountId",
   "id",
   "kind",
@@ -174,7 +175,7 @@ export async function insertPayment(
 
 export type Lease = { id: string; until: Date };
 
-const UNDECIDED: PaymentStatus[] = ["created", "submitted", "action_required", "unknown"];
+export const UNDECIDED: PaymentStatus[] = ["created", "submitted", "action_required", "unknown"];
 
 /** Takes the lease if it is free. `undefined`: another process holds it, or the attempt is decided. */
 export function takeLease(db: Db, { accountId, id }: PaymentKey, lease: Lease, now: Date) {
@@ -264,36 +265,7 @@ export async function shortenPaymentWaits(
 }
 
 /**
- * Attempts that have been in doubt since before `before` and were not reported. Excludes attempts held back by a
- * pause: reporting them now would hide a doubt later.
- */
-export function listInDoubt(db: Db, before: Date): Promise<PaymentKey[]> {
-  return db
-    .selectFrom("payments")
-    .where("due_at", "is not", null)
-    .where("alerted_at", "is", null)
-    .where("status", "in", ["created", "submitted", "unknown"])
-    .where(sql<boolean>`not (status = 'created' and (select paused from payment_pause))`)
-    .where("created_at", "<=", before)
-    .select(["account_id as accountId", "id"])
-    .execute();
-}
-
-/** Marks an undecided attempt as in doubt. `undefined`: it was marked before, or is decided. */
-export function markInDoubt(trx: Trx, { accountId, id }: PaymentKey, now: Date) {
-  return trx
-    .updateTable("payments")
-    .set({ alerted_at: now })
-    .where("account_id", "=", accountId)
-    .where("id", "=", id)
-    .where("alerted_at", "is", null)
-    .where("status", "in", UNDECIDED)
-    .returning(COLUMNS)
-    .executeTakeFirst();
-}
-
-/**
- * Marks that an attempt waits.
+ * Marks an attempt as in progress.
  * @returns its invoice and subject; `undefined`: it was marked before, or is a refund, which has no invoice
  */
 export async function markPending(
@@ -363,14 +335,14 @@ export async function insertMovement(
     .execute();
 }
 
-/** Where a milestone's money rests, in cents. */
+/** A milestone's money by place, in cents. */
 export type Resting = {
   heldCents: number;
   /** What its payments have booked as lost. */
   lostCents: number;
   /** The same, less what was recovered from the account's credits. Below zero: more was recovered than is lost by now. */
   unrecoveredCents: number;
-  /** What of it is in the account's credits. */
+  /** Refunded to the account's credits. */
   creditedCents: number;
 };
 

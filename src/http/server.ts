@@ -12,10 +12,12 @@ import type { Logger } from "pino";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
 import { MINUTE } from "../lib/time.ts";
+import { countRequest } from "../metrics/metrics.ts";
 import type { App } from "./app.ts";
 import { refuseUnstorableText } from "./body.ts";
 import { boundConnections, type ConnectionLimits, connectionLimits } from "./connections.ts";
 import { addVary, allowOrigins } from "./cors.ts";
+import type { Draining } from "./draining.ts";
 import { sendProblem, toEnvelope, toProblem } from "./errors.ts";
 import { readForwarded } from "./forwarded.ts";
 import { SERVICE_DESC } from "./public-document.ts";
@@ -34,7 +36,7 @@ const IDLE_TIMEOUT = MINUTE;
 /** How long a caller whose request could not be parsed has to read the answer. */
 const LINGER = 1_000;
 /** Polled every few seconds by the operator's monitoring. */
-const HEALTH = new Set(["/livez", "/readyz"]);
+const HEALTH = new Set(["/livez", "/readyz", "/metrics"]);
 
 export type ServerOptions = {
   logger: Logger;
@@ -45,6 +47,8 @@ export type ServerOptions = {
   corsOrigins?: readonly string[];
   /** Absent: what this process's file descriptors allow. */
   connections?: ConnectionLimits;
+  /** Absent: the server stops at once. */
+  draining?: Draining | undefined;
 };
 
 /**
@@ -57,6 +61,7 @@ export function createServer({
   publicUrl = "",
   corsOrigins = [],
   connections,
+  draining,
 }: ServerOptions): App {
   const always = securityHeaders(publicUrl);
   const app = fastify({
@@ -118,7 +123,7 @@ export function createServer({
     stopping = true;
   });
   app.addHook("onSend", (_request, reply, payload, done) => {
-    if (stopping) reply.header("connection", "close");
+    if (stopping || draining?.begun) reply.header("connection", "close");
     done(null, payload);
   });
   app.addHook("preValidation", refuseUnstorableText);
@@ -126,6 +131,7 @@ export function createServer({
   const answers = logger.child({}, { redact: [] });
   app.addHook("onResponse", (request, reply, done) => {
     logAnswer(answers, request, reply);
+    countRequest(request.method, routeOf(request), reply.statusCode, reply.elapsedTime / 1_000);
     done();
   });
   return app;
@@ -220,9 +226,14 @@ function fail(error: unknown, request: FastifyRequest, reply: FastifyReply): Fas
   return sendProblem(request, reply, problem);
 }
 
+/** The route's pattern; `none` for all addresses that are none. */
+function routeOf(request: FastifyRequest): string {
+  return request.routeOptions.url ?? "none";
+}
+
 /** Logs one line for each request, with the route's pattern: the address can hold a secret. */
 function logAnswer(log: Logger, request: FastifyRequest, reply: FastifyReply): void {
-  const route = request.routeOptions.url ?? "none";
+  const route = routeOf(request);
   log[HEALTH.has(route) ? "debug" : "info"](
     {
       reqId: request.id,

@@ -30,7 +30,7 @@ export type Need = {
 /** The actor, as they are while the transaction holds them. */
 export type Held = {
   provedAt: Date;
-  /** Whether the session counts for as much as a passkey. */
+  /** Whether the session is trusted like a passkey. */
   trusted: boolean;
   /** Whether an active passkey was used in this session. */
   byPasskey: boolean;
@@ -104,7 +104,12 @@ export async function renewSession(
   return next;
 }
 
-/** Whether the last proof of presence is younger than 5 minutes. `now` is the database's time. */
+/**
+ * Whether the last proof of presence is younger than 5 minutes. A proof from the future is not: it was made before the
+ * database's clock was set back, and its age is unknown.
+ * @param now the database's time, read after `session`'s proof was recorded
+ */
 export function isFresh(session: { provedAt: Date }, now: Date): boolean {
-  return now.getTime() - session.provedAt.getTime() < PROOF_LASTS;
+  const age = now.getTime() - session.provedAt.getTime();
+  return age >= 0 && age < PROOF_LASTS;
 }

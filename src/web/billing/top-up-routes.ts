@@ -55,7 +55,7 @@ export function topUpRoutes(app: App, deps: Deps): void {
     const { topUp } = await findOwn(deps, topUpId, human);
     await assertActs(deps.db, human, { id: topUp.accountId, may: "read" });
     await advanceTopUp(deps, topUp).catch((error: unknown) =>
-      request.log.warn({ err: error }, "the outcome of a top-up is not known yet"),
+      request.log.warn({ reqId: request.id, err: error }, "the outcome of a top-up is not known yet"),
     );
     return reply.redirect(pathOf(topUpId), 303);
   });
