@@ -2,17 +2,8 @@ import * as payments from "../billing/payment-service.ts";
 import { fundMilestone, holdMilestone } from "../contracts/service.ts";
 import type { Db } from "../database/connection.ts";
 import { inTransaction, together } from "../database/transaction.ts";
-import { appendEvents } from "../events/service.ts";
 import { newId } from "../lib/ids.ts";
-import { linkDecision } from "../receipts/service.ts";
-import {
-  approvalEvent,
-  decidePayment,
-  heldFor,
-  milestoneEvent,
-  PROCESSOR,
-  toExpiredEvent,
-} from "./booking.ts";
+import { announceExecuted, decidePayment, endPendingEnd, heldFor, PROCESSOR } from "./booking.ts";
 import * as store from "./store.ts";
 
 /**
@@ -28,10 +19,9 @@ export async function bookCharge(db: Db, payment: payments.PaymentRow, leaseId: 
       holdMilestone(trx, accountId, milestoneId),
       payments.readOpenInvoice(trx, accountId, approvalId),
     );
-    // The page of a pending contract end showed less held money than there is now.
     const [, ended] = await together(
       fundMilestone(trx, accountId, milestone, invoiceId, now),
-      store.endPending(trx, accountId, { endOf: milestone.contractId }, changed(now)),
+      endPendingEnd(trx, accountId, milestone, now),
     );
     const lines = [
       { account: PROCESSOR, amountCents },
@@ -45,16 +35,6 @@ export async function bookCharge(db: Db, payment: payments.PaymentRow, leaseId: 
       payments.closeInvoice(trx, accountId, approvalId, "paid"),
       payments.insertMovement(trx, movement, now),
     );
-    const events = [
-      approvalEvent({ id: approvalId, jobId: milestone.jobId }, "confirmed"),
-      milestoneEvent(milestone, "ACTIVE_FUNDED"),
-      ...ended.map(toExpiredEvent),
-    ];
-    await appendEvents(trx, accountId, events, now);
-    await linkDecision(trx, accountId, approvalId, now);
+    await announceExecuted(trx, payment, milestone, "ACTIVE_FUNDED", ended, now);
   });
-}
-
-function changed(now: Date) {
-  return { reason: "terms_changed", now };
 }

@@ -3,11 +3,9 @@ import * as payments from "../billing/payment-service.ts";
 import { fundMilestone, holdMilestone } from "../contracts/service.ts";
 import type { Trx } from "../database/connection.ts";
 import { together } from "../database/transaction.ts";
-import { appendEvents } from "../events/service.ts";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
-import { linkDecision } from "../receipts/service.ts";
-import { approvalEvent, milestoneEvent, toExpiredEvent } from "./booking.ts";
+import { announceExecuted, endPendingEnd } from "./booking.ts";
 import { insertCreditSignatures } from "./second-signer-store.ts";
 import * as store from "./store.ts";
 
@@ -29,10 +27,9 @@ export async function bookCredits(
   const milestone = await holdMilestone(trx, accountId, milestoneId);
   const { contractId, jobId } = milestone;
   const invoiceId = newId();
-  const changed = { reason: "terms_changed", now };
   const [, ended] = await together(
     fundMilestone(trx, accountId, milestone, invoiceId, now),
-    store.endPending(trx, accountId, { endOf: contractId }, changed),
+    endPendingEnd(trx, accountId, milestone, now),
   );
   await store.confirmExecuted(trx, accountId, approvalId, { invoiceId, paymentIntentId: null }, now);
   const subject = { approvalId, milestoneId, contractId, jobId };
@@ -44,11 +41,5 @@ export async function bookCredits(
     payments.openInvoice(trx, { ...invoice, kind: "FUNDING", paymentId: null }, now),
   );
   await payments.closeInvoice(trx, accountId, approvalId, "paid");
-  const events = [
-    approvalEvent({ id: approvalId, jobId }, "confirmed"),
-    milestoneEvent(milestone, "ACTIVE_FUNDED"),
-    ...ended.map(toExpiredEvent),
-  ];
-  await appendEvents(trx, accountId, events, now);
-  await linkDecision(trx, accountId, approvalId, now);
+  await announceExecuted(trx, { accountId, approvalId }, milestone, "ACTIVE_FUNDED", ended, now);
 }

@@ -27,6 +27,7 @@ import { approvalEvent } from "./booking.ts";
 import { putChallenge, takeChallenge } from "./challenge-store.ts";
 import * as store from "./human-store.ts";
 import { isAmountTyped, mailOtherDeciders, readSigning } from "./second-signer-service.ts";
+import { insertSignature } from "./signature-store.ts";
 import { payingSource } from "./source-rules.ts";
 
 /**
@@ -265,7 +266,7 @@ async function sign(
     origin,
   };
   const [inserted] = await together(
-    store.insertSignature(
+    insertSignature(
       trx,
       { accountId, approvalId, digest: signed.digest, userId, decision, statement, proof, signersRequired },
       now,

@@ -3,10 +3,8 @@ import * as payments from "../billing/payment-service.ts";
 import { holdMilestone, payMilestone } from "../contracts/service.ts";
 import type { Db } from "../database/connection.ts";
 import { inTransaction, together } from "../database/transaction.ts";
-import { appendEvents } from "../events/service.ts";
 import { newId } from "../lib/ids.ts";
-import { linkDecision } from "../receipts/service.ts";
-import { approvalEvent, decidePayment, milestoneEvent, toExpiredEvent } from "./booking.ts";
+import { announceExecuted, decidePayment, endPendingEnd } from "./booking.ts";
 import { outgoingLines } from "./loss-booking.ts";
 import * as store from "./store.ts";
 
@@ -23,10 +21,9 @@ export async function bookPayout(db: Db, payment: payments.PaymentRow, leaseId: 
       holdMilestone(trx, accountId, milestoneId),
       payments.readOpenInvoice(trx, accountId, approvalId),
     );
-    const changed = { reason: "terms_changed", now };
     const [, ended] = await together(
       payMilestone(trx, accountId, milestone, now),
-      store.endPending(trx, accountId, { endOf: milestone.contractId }, changed),
+      endPendingEnd(trx, accountId, milestone, now),
     );
     const result = { invoiceId, payoutTransactionId: sentId };
     await together(
@@ -40,12 +37,6 @@ export async function bookPayout(db: Db, payment: payments.PaymentRow, leaseId: 
     );
     const movement = { accountId, id: newId(), paymentId: payment.id, currency, lines };
     await payments.insertMovement(trx, movement, now);
-    const events = [
-      approvalEvent({ id: approvalId, jobId: milestone.jobId }, "confirmed"),
-      milestoneEvent(milestone, "PAID"),
-      ...ended.map(toExpiredEvent),
-    ];
-    await appendEvents(trx, accountId, events, now);
-    await linkDecision(trx, accountId, approvalId, now);
+    await announceExecuted(trx, payment, milestone, "PAID", ended, now);
   });
 }
