@@ -1,18 +1,19 @@
 import * as payments from "../billing/payment-service.ts";
 import { fundMilestone, holdMilestone } from "../contracts/service.ts";
-import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { newId } from "../lib/ids.ts";
 import { linkDecision } from "../receipts/service.ts";
 import {
   approvalEvent,
+  type BookingDeps,
   decidePayment,
   heldFor,
   milestoneEvent,
   PROCESSOR,
   toExpiredEvent,
 } from "./booking.ts";
+import { mailOutcome, payeeOf } from "./outcome-mail-service.ts";
 import * as store from "./store.ts";
 
 /**
@@ -20,7 +21,11 @@ import * as store from "./store.ts";
  * that has moved is always booked (docs/contract.md §1).
  * @throws LeaseLost
  */
-export async function bookCharge(db: Db, payment: payments.PaymentRow, leaseId: string): Promise<void> {
+export async function bookCharge(
+  { db, config }: BookingDeps,
+  payment: payments.PaymentRow,
+  leaseId: string,
+): Promise<void> {
   const { accountId, approvalId, milestoneId, amountCents, currency } = payment;
   await inTransaction(db, async (trx) => {
     const now = await payments.readClockAfter(trx, payment);
@@ -44,6 +49,13 @@ export async function bookCharge(db: Db, payment: payments.PaymentRow, leaseId: 
     ];
     const movement = { accountId, id: newId(), paymentId: payment.id, currency, lines };
     await payments.insertMovement(trx, movement, now);
+    await mailOutcome(
+      trx,
+      config,
+      payment,
+      (approval) => ({ kind: "funded", payee: payeeOf(approval), from: "card", amountCents, currency }),
+      now,
+    );
     const events = [
       approvalEvent({ id: approvalId, jobId: milestone.jobId }, "confirmed"),
       milestoneEvent(milestone, "ACTIVE_FUNDED"),

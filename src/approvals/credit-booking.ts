@@ -7,6 +7,7 @@ import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
 import { linkDecision } from "../receipts/service.ts";
 import { approvalEvent, milestoneEvent, toExpiredEvent } from "./booking.ts";
+import { type MailConfig, mailOutcome, payeeOf } from "./outcome-mail-service.ts";
 import { insertCreditSignatures } from "./second-signer-store.ts";
 import * as store from "./store.ts";
 
@@ -21,6 +22,7 @@ type Funding = Record<"accountId" | "approvalId" | "milestoneId" | "currency", s
  */
 export async function bookCredits(
   trx: Trx,
+  config: MailConfig,
   { accountId, approvalId, milestoneId, amountCents, currency }: Funding,
   signatures: readonly { userId: string; digest: Buffer }[],
   now: Date,
@@ -39,6 +41,14 @@ export async function bookCredits(
   const invoice = { accountId, id: invoiceId, approvalId, contractId, milestoneId, amountCents, currency };
   await payments.openInvoice(trx, { ...invoice, kind: "FUNDING", paymentId: null }, now);
   await payments.closeInvoice(trx, accountId, approvalId, "paid");
+  const money = { amountCents, currency };
+  await mailOutcome(
+    trx,
+    config,
+    { accountId, approvalId },
+    (approval) => ({ kind: "funded", payee: payeeOf(approval), from: "credits", ...money }),
+    now,
+  );
   const events = [
     approvalEvent({ id: approvalId, jobId }, "confirmed"),
     milestoneEvent(milestone, "ACTIVE_FUNDED"),

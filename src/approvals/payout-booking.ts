@@ -1,21 +1,25 @@
 import { captureHold } from "../billing/credit-service.ts";
 import * as payments from "../billing/payment-service.ts";
 import { holdMilestone, payMilestone } from "../contracts/service.ts";
-import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { newId } from "../lib/ids.ts";
 import { linkDecision } from "../receipts/service.ts";
-import { approvalEvent, decidePayment, milestoneEvent, toExpiredEvent } from "./booking.ts";
+import { approvalEvent, type BookingDeps, decidePayment, milestoneEvent, toExpiredEvent } from "./booking.ts";
 import { outgoingLines } from "./loss-booking.ts";
+import { mailOutcome, payeeOf } from "./outcome-mail-service.ts";
 import * as store from "./store.ts";
 
 /**
  * Books a payout that succeeded: the milestone is paid and no money is held for it. One transaction.
  * @throws LeaseLost
  */
-export async function bookPayout(db: Db, payment: payments.PaymentRow, leaseId: string): Promise<void> {
-  const { accountId, approvalId, milestoneId, currency, sentId } = payment;
+export async function bookPayout(
+  { db, config }: BookingDeps,
+  payment: payments.PaymentRow,
+  leaseId: string,
+): Promise<void> {
+  const { accountId, approvalId, milestoneId, amountCents, currency, sentId } = payment;
   if (sentId === null) throw new TypeError("what has gone out has an id");
   await inTransaction(db, async (trx) => {
     const now = await payments.readClockAfter(trx, payment);
@@ -31,6 +35,13 @@ export async function bookPayout(db: Db, payment: payments.PaymentRow, leaseId: 
     const lines = await outgoingLines(trx, payment);
     const movement = { accountId, id: newId(), paymentId: payment.id, currency, lines };
     await payments.insertMovement(trx, movement, now);
+    await mailOutcome(
+      trx,
+      config,
+      payment,
+      (approval) => ({ kind: "released", payee: payeeOf(approval), amountCents, currency }),
+      now,
+    );
     const events = [
       approvalEvent({ id: approvalId, jobId: milestone.jobId }, "confirmed"),
       milestoneEvent(milestone, "PAID"),
