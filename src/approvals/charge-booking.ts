@@ -1,17 +1,14 @@
 import * as payments from "../billing/payment-service.ts";
 import { fundMilestone, holdMilestone } from "../contracts/service.ts";
 import { inTransaction } from "../database/transaction.ts";
-import { appendEvents } from "../events/service.ts";
 import { newId } from "../lib/ids.ts";
-import { linkDecision } from "../receipts/service.ts";
 import {
-  approvalEvent,
+  announceExecuted,
   type BookingDeps,
   decidePayment,
+  endPendingEnd,
   heldFor,
-  milestoneEvent,
   PROCESSOR,
-  toExpiredEvent,
 } from "./booking.ts";
 import { mailOutcome, payeeOf } from "./outcome-mail-service.ts";
 import * as store from "./store.ts";
@@ -32,15 +29,9 @@ export async function bookCharge(
     const milestone = await holdMilestone(trx, accountId, milestoneId);
     const invoiceId = await payments.readOpenInvoice(trx, accountId, approvalId);
     await fundMilestone(trx, accountId, milestone, invoiceId, now);
-    // The page of a pending contract end showed less held money than there is now.
-    const ended = await store.endPending(trx, accountId, { endOf: milestone.contractId }, changed(now));
-    await store.confirmExecuted(
-      trx,
-      accountId,
-      approvalId,
-      { invoiceId, paymentIntentId: payment.intentId },
-      now,
-    );
+    const ended = await endPendingEnd(trx, accountId, milestone, now);
+    const result = { invoiceId, paymentIntentId: payment.intentId };
+    await store.confirmExecuted(trx, accountId, approvalId, result, now);
     await decidePayment(trx, payment, leaseId, { to: "succeeded" }, now);
     await payments.closeInvoice(trx, accountId, approvalId, "paid");
     const lines = [
@@ -56,16 +47,6 @@ export async function bookCharge(
       (approval) => ({ kind: "funded", payee: payeeOf(approval), from: "card", amountCents, currency }),
       now,
     );
-    const events = [
-      approvalEvent({ id: approvalId, jobId: milestone.jobId }, "confirmed"),
-      milestoneEvent(milestone, "ACTIVE_FUNDED"),
-      ...ended.map(toExpiredEvent),
-    ];
-    await appendEvents(trx, accountId, events, now);
-    await linkDecision(trx, accountId, approvalId, now);
+    await announceExecuted(trx, payment, milestone, "ACTIVE_FUNDED", ended, now);
   });
-}
-
-function changed(now: Date) {
-  return { reason: "terms_changed", now };
 }

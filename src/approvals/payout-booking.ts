@@ -2,10 +2,8 @@ import { captureHold } from "../billing/credit-service.ts";
 import * as payments from "../billing/payment-service.ts";
 import { holdMilestone, payMilestone } from "../contracts/service.ts";
 import { inTransaction } from "../database/transaction.ts";
-import { appendEvents } from "../events/service.ts";
 import { newId } from "../lib/ids.ts";
-import { linkDecision } from "../receipts/service.ts";
-import { approvalEvent, type BookingDeps, decidePayment, milestoneEvent, toExpiredEvent } from "./booking.ts";
+import { announceExecuted, type BookingDeps, decidePayment, endPendingEnd } from "./booking.ts";
 import { outgoingLines } from "./loss-booking.ts";
 import { mailOutcome, payeeOf } from "./outcome-mail-service.ts";
 import * as store from "./store.ts";
@@ -26,8 +24,7 @@ export async function bookPayout(
     const milestone = await holdMilestone(trx, accountId, milestoneId);
     const invoiceId = await payments.readOpenInvoice(trx, accountId, approvalId);
     await payMilestone(trx, accountId, milestone, now);
-    const changed = { reason: "terms_changed", now };
-    const ended = await store.endPending(trx, accountId, { endOf: milestone.contractId }, changed);
+    const ended = await endPendingEnd(trx, accountId, milestone, now);
     await store.confirmExecuted(trx, accountId, approvalId, { invoiceId, payoutTransactionId: sentId }, now);
     await decidePayment(trx, payment, leaseId, { to: "succeeded", sentId }, now);
     if (payment.sourcePaymentId === null) await captureHold(trx, payment, now);
@@ -42,12 +39,6 @@ export async function bookPayout(
       (approval) => ({ kind: "released", payee: payeeOf(approval), amountCents, currency }),
       now,
     );
-    const events = [
-      approvalEvent({ id: approvalId, jobId: milestone.jobId }, "confirmed"),
-      milestoneEvent(milestone, "PAID"),
-      ...ended.map(toExpiredEvent),
-    ];
-    await appendEvents(trx, accountId, events, now);
-    await linkDecision(trx, accountId, approvalId, now);
+    await announceExecuted(trx, payment, milestone, "PAID", ended, now);
   });
 }

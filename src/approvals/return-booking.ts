@@ -7,10 +7,16 @@ import type { Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { newId } from "../lib/ids.ts";
-import { type AnyEvent, type BookingDeps, milestoneEvent, PROCESSOR, toExpiredEvent } from "./booking.ts";
+import {
+  type AnyEvent,
+  type BookingDeps,
+  endPendingEnd,
+  milestoneEvent,
+  PROCESSOR,
+  toExpiredEvent,
+} from "./booking.ts";
 import { creditRest, readResting, returnedLines, settleLoss } from "./loss-booking.ts";
 import { type MailedApproval, mailOutcome, type Outcome, payeeOf } from "./outcome-mail-service.ts";
-import * as store from "./store.ts";
 
 /**
  * Books, once, that a payout or refund which had succeeded was returned in full. A payout's money is held for its
@@ -79,8 +85,7 @@ async function takeBack(
     await creditRest(trx, { ...milestone, ...payment }, now);
     return [held, milestoneEvent(milestone, "REFUNDED")];
   }
-  const other = { reason: "terms_changed", now };
-  const ended = await store.endPending(trx, accountId, { endOf: milestone.contractId }, other);
+  const ended = await endPendingEnd(trx, accountId, milestone, now);
   return [held, ...ended.map(toExpiredEvent)];
 }
 

@@ -116,7 +116,7 @@ export async function step(
 }
 
 /**
- * Records that an attempt waits and releases its lease. Appends the feed's event the first time.
+ * Records that an attempt is in progress and releases its lease. Appends the feed's event the first time.
  * @throws LeaseLost
  */
 export async function wait(
