@@ -19,10 +19,10 @@ USER 1000:1000
 EXPOSE 3000
 # /livez and not /readyz: orchestrators replace what is unhealthy, which mends a process that hangs but no database
 # that is gone. It answers only after the database was found and migrated, so the first "healthy" means ready too.
-# `work` and `migrate` listen on nothing: run them with --no-healthcheck.
+# `migrate` listens on nothing, `work` on HEALTH_PORT: run them with --no-healthcheck, or with a check of that port.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 CMD ["node", "-e", \
   "fetch(`http://127.0.0.1:${process.env.PORT}/livez`, { signal: AbortSignal.timeout(3000) }).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-# No shell and no init between: Node is process 1, and stops within 9 s of a SIGTERM by itself.
+# No shell and no init between: Node is process 1, and stops by itself within DRAIN_SECONDS (5) and 9 s of a SIGTERM.
 ENTRYPOINT ["node", "src/main.ts"]
 CMD ["start"]
 

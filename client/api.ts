@@ -15,7 +15,7 @@ export interface paths {
         put?: never;
         /**
          * Ask for a milestone to be funded
-         * @description Never moves money. Records a pending approval, which a signed-in human confirms or declines at `approval.approvalUrl`. While one is pending, asking again answers the same approval. It expires after 72 hours; learn the outcome from `GET /approvals/{approvalId}` or `GET /updates`.
+         * @description Never moves money. Records a pending approval, which a signed-in human confirms or declines at `approval.approvalUrl`. While one is pending, asking again answers the same approval. It expires after 3 days; learn the outcome from `GET /approvals/{approvalId}` or `GET /updates`.
          */
         post: operations["requestMilestoneFunding"];
         delete?: never;
@@ -336,8 +336,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What is enabled for this account
-         * @description The features of the account and the scopes of the token. Any valid token will do.
+         * What is enabled for this account, in the form of the compatible API
+         * @description What this service has no calls for is false. Any valid token will do.
          */
         get: operations["getJobDraftCapabilities"];
         put?: never;
@@ -520,8 +520,249 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/agent/identity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Register an agent, and get a token to begin with
+         * @description Creates an account and a token that reads and prepares for 24 hours. It funds nothing: a human claims the account first, and the operator of this service adds its contracts. All fields are optional.
+         */
+        post: operations["registerAgent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agent/identity/claim": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Name the human who is to claim the account
+         * @description Mails them a link, which alone lets them claim. Tell them the `user_code`. A second call replaces the first.
+         */
+        post: operations["startClaim"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agent/oauth/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take the token once the human has claimed the account
+         * @description Poll as often as `interval` says. The token is given once; every token from before the claim is revoked.
+         */
+        post: operations["pollToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agent/oauth/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Revoke a token
+         * @description Revokes a token and those that it minted (RFC 7009). The answer is the same for every token.
+         */
+        post: operations["revokeAccessToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
-export type webhooks = Record<string, never>;
+export interface webhooks {
+    "approval.confirmed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Delivery of approval.confirmed
+         * @description A POST to your URL. Check a signature over the raw bytes before you read the body, and answer within 10 seconds. Deliveries come at least once and in any order: deduplicate by `webhook-id`.
+         */
+        post: operations["receiveApprovalConfirmed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "milestone.status_changed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Delivery of milestone.status_changed
+         * @description A POST to your URL. Check a signature over the raw bytes before you read the body, and answer within 10 seconds. Deliveries come at least once and in any order: deduplicate by `webhook-id`.
+         */
+        post: operations["receiveMilestoneStatusChanged"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "payment.pending": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Delivery of payment.pending
+         * @description A POST to your URL. Check a signature over the raw bytes before you read the body, and answer within 10 seconds. Deliveries come at least once and in any order: deduplicate by `webhook-id`.
+         */
+        post: operations["receivePaymentPending"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "contract.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Delivery of contract.created
+         * @description A POST to your URL. Check a signature over the raw bytes before you read the body, and answer within 10 seconds. Deliveries come at least once and in any order: deduplicate by `webhook-id`.
+         */
+        post: operations["receiveContractCreated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "contract.budget_state_changed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Delivery of contract.budget_state_changed
+         * @description A POST to your URL. Check a signature over the raw bytes before you read the body, and answer within 10 seconds. Deliveries come at least once and in any order: deduplicate by `webhook-id`.
+         */
+        post: operations["receiveContractBudgetStateChanged"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "proposal.received": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Delivery of proposal.received
+         * @description A POST to your URL. Check a signature over the raw bytes before you read the body, and answer within 10 seconds. Deliveries come at least once and in any order: deduplicate by `webhook-id`.
+         */
+        post: operations["receiveProposalReceived"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "proposal.status_changed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Delivery of proposal.status_changed
+         * @description A POST to your URL. Check a signature over the raw bytes before you read the body, and answer within 10 seconds. Deliveries come at least once and in any order: deduplicate by `webhook-id`.
+         */
+        post: operations["receiveProposalStatusChanged"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "message.received": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Delivery of message.received
+         * @description A POST to your URL. Check a signature over the raw bytes before you read the body, and answer within 10 seconds. Deliveries come at least once and in any order: deduplicate by `webhook-id`.
+         */
+        post: operations["receiveMessageReceived"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+}
 export interface components {
     schemas: {
         Approval: {
@@ -571,6 +812,38 @@ export interface components {
             };
             scopes: string[];
             claimed: boolean;
+        };
+        JobDraftCapabilities: {
+            /** @enum {string} */
+            featureKey: "public_api_job_drafting";
+            /** @enum {string} */
+            namespace: "job-drafts";
+            /**
+             * @description `ALLOWLIST`: the operator enables features account by account.
+             * @enum {string}
+             */
+            rolloutMode: "ALL" | "ALLOWLIST";
+            /** @description Always false: no token acts for the operator. */
+            actorIsAdmin: boolean;
+            capabilities: {
+                draftImport: boolean;
+                draftCreate: boolean;
+                draftUpdate: boolean;
+                draftUrlRead: boolean;
+                publish: boolean;
+                hiring: boolean;
+                messagingWrites: boolean;
+                team: boolean;
+                paymentsWrite: boolean;
+                credits: boolean;
+                webhooks: boolean;
+            };
+            /** @description This service drafts no jobs. */
+            draft: null;
+            /** @enum {string} */
+            authBootstrap: "token";
+            /** @enum {boolean} */
+            enabled: true;
         };
         /** @description What is funded. The operator meters its use and reports changes in the feed. */
         Budget: {
@@ -779,26 +1052,11 @@ export interface components {
             };
             /** @description By number. Cancelled and refunded milestones are left out. */
             milestones: components["schemas"]["Milestone"][];
+            /** @description This service has no conversations. */
+            jobDmConversationId: null;
             budget: components["schemas"]["Budget"];
         };
-        Event: {
-            /** @description Digits; goes up with each event of the account: by one, or by far more after a fail-over. */
-            id: string;
-            /** @enum {string} */
-            type: "approval.confirmed" | "milestone.status_changed" | "payment.pending" | "contract.created" | "contract.budget_state_changed" | "proposal.received" | "proposal.status_changed" | "message.received";
-            /** @enum {string} */
-            apiVersion: "v1";
-            /**
-             * Format: date-time
-             * @example 2026-11-23T09:30:00.000Z
-             */
-            createdAt: string;
-            resourceId: string;
-            jobId: string | null;
-            data: {
-                [key: string]: unknown;
-            };
-        };
+        Event: components["schemas"]["ApprovalConfirmedEvent"] | components["schemas"]["MilestoneStatusChangedEvent"] | components["schemas"]["PaymentPendingEvent"] | components["schemas"]["ContractCreatedEvent"] | components["schemas"]["ContractBudgetStateChangedEvent"] | components["schemas"]["ProposalReceivedEvent"] | components["schemas"]["ProposalStatusChangedEvent"] | components["schemas"]["MessageReceivedEvent"];
         Me: {
             /** @description The human behind the account: its first owner. Null fields: the account has no owner yet. */
             actor: {
@@ -1275,6 +1533,186 @@ export interface components {
             /** @description For people: why nothing is sent any more. */
             disabledReason: string | null;
         };
+        ApprovalConfirmedEvent: {
+            /** @description Digits; goes up with each event of the account: by one, or by far more after a fail-over. */
+            id: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "approval.confirmed";
+            /** @constant */
+            apiVersion: "v1";
+            /**
+             * Format: date-time
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            createdAt: string;
+            resourceId: string;
+            jobId: string | null;
+            data: {
+                approvalId: string;
+                /**
+                 * @description The type is sent for each end of an approval: only `confirmed` means that money moved.
+                 * @enum {string}
+                 */
+                status: "confirmed" | "declined" | "expired";
+            };
+        };
+        MilestoneStatusChangedEvent: {
+            /** @description Digits; goes up with each event of the account: by one, or by far more after a fail-over. */
+            id: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "milestone.status_changed";
+            /** @constant */
+            apiVersion: "v1";
+            /**
+             * Format: date-time
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            createdAt: string;
+            resourceId: string;
+            jobId: string | null;
+            data: {
+                milestoneId: string;
+                contractId: string;
+                /** @enum {string} */
+                status: "NOT_FUNDED" | "ACTIVE_FUNDED" | "PAID" | "REFUNDED" | "CANCELLED";
+            };
+        };
+        PaymentPendingEvent: {
+            /** @description Digits; goes up with each event of the account: by one, or by far more after a fail-over. */
+            id: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "payment.pending";
+            /** @constant */
+            apiVersion: "v1";
+            /**
+             * Format: date-time
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            createdAt: string;
+            resourceId: string;
+            jobId: string | null;
+            data: {
+                invoiceId: string;
+                milestoneId: string;
+                contractId: string;
+            };
+        };
+        ContractCreatedEvent: {
+            /** @description Digits; goes up with each event of the account: by one, or by far more after a fail-over. */
+            id: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "contract.created";
+            /** @constant */
+            apiVersion: "v1";
+            /**
+             * Format: date-time
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            createdAt: string;
+            resourceId: string;
+            jobId: string | null;
+            data: {
+                contractId: string;
+                jobId: string;
+                proposalId: string | null;
+            };
+        };
+        ContractBudgetStateChangedEvent: {
+            /** @description Digits; goes up with each event of the account: by one, or by far more after a fail-over. */
+            id: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "contract.budget_state_changed";
+            /** @constant */
+            apiVersion: "v1";
+            /**
+             * Format: date-time
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            createdAt: string;
+            resourceId: string;
+            jobId: string | null;
+            data: {
+                [key: string]: unknown;
+            };
+        };
+        ProposalReceivedEvent: {
+            /** @description Digits; goes up with each event of the account: by one, or by far more after a fail-over. */
+            id: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "proposal.received";
+            /** @constant */
+            apiVersion: "v1";
+            /**
+             * Format: date-time
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            createdAt: string;
+            resourceId: string;
+            jobId: string | null;
+            data: {
+                [key: string]: unknown;
+            };
+        };
+        ProposalStatusChangedEvent: {
+            /** @description Digits; goes up with each event of the account: by one, or by far more after a fail-over. */
+            id: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "proposal.status_changed";
+            /** @constant */
+            apiVersion: "v1";
+            /**
+             * Format: date-time
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            createdAt: string;
+            resourceId: string;
+            jobId: string | null;
+            data: {
+                [key: string]: unknown;
+            };
+        };
+        MessageReceivedEvent: {
+            /** @description Digits; goes up with each event of the account: by one, or by far more after a fail-over. */
+            id: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "message.received";
+            /** @constant */
+            apiVersion: "v1";
+            /**
+             * Format: date-time
+             * @example 2026-11-23T09:30:00.000Z
+             */
+            createdAt: string;
+            resourceId: string;
+            jobId: string | null;
+            data: {
+                [key: string]: unknown;
+            };
+        };
         /** @description The request is not valid. `details.field` names what to correct. */
         BadRequest: {
             /** @description For people: what is wrong, and what to do. */
@@ -1285,6 +1723,10 @@ export interface components {
             details?: {
                 /** @description What to correct. */
                 field?: string;
+                /** @description What `amountUsd` must be: the contract's rate times `volume`. */
+                expectedAmountUsd?: number;
+                unknownScopes?: string[];
+                supportedScopes?: string[];
             };
         };
         /** @description The cursor is beyond the last event. Continue from `details.latestCursor`. */
@@ -1406,7 +1848,7 @@ export interface components {
             requestId: string;
             details: {
                 /** @description Beside it stands the id that was asked for, by its name. */
-                resource: string;
+                resource?: string;
             } & {
                 [key: string]: string;
             };
@@ -1732,11 +2174,348 @@ export interface components {
                 retryAfterSeconds: number;
             };
         };
+        /** @description Every refusal of agent registration, in OAuth's shape (RFC 6749 §5.2). */
+        OAuthError: {
+            /** @enum {string} */
+            error: "invalid_request" | "unsupported_identity_type" | "unsupported_grant_type" | "authorization_pending" | "slow_down" | "expired_token" | "invalid_grant" | "rate_limit_exceeded" | "server_error" | "temporarily_unavailable";
+            /** @description For people. */
+            error_description: string;
+        };
     };
-    responses: never;
-    parameters: never;
+    responses: {
+        /** @description The request is not valid. `details.field` names what to correct. */
+        BadRequest: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["BadRequest"];
+            };
+        };
+        /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
+        Unauthorized: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                Link: components["headers"]["Link"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Unauthorized"];
+            };
+        };
+        /** @description Refused: `scope_missing`, `account_frozen`, `feature_disabled`, `account_claim_required`. */
+        ScopeMissingOrAccountFrozenOrFeatureDisabledOrAccountClaimRequired: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
+            };
+        };
+        /** @description The request body is larger than this call accepts. */
+        BodyTooLarge: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["BodyTooLarge"];
+            };
+        };
+        /** @description Refused: `rate_limited`, `too_many_pending`. */
+        RateLimitedOrTooManyPending: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["RateLimited"] | components["schemas"]["TooManyPending"];
+            };
+        };
+        /** @description Something went wrong on our side. Quote the request id when you report it. */
+        InternalError: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["InternalError"];
+            };
+        };
+        /** @description Refused: `unavailable`, `payments_paused`. */
+        UnavailableOrPaymentsPaused: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Unavailable"] | components["schemas"]["PaymentsPaused"];
+            };
+        };
+        /** @description Not found, or you don’t have access to it. */
+        NotFoundMilestoneId: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["NotFound"];
+            };
+        };
+        /** @description Refused: `scope_missing`, `made_by_another_key`. */
+        ScopeMissingOrMadeByAnotherKey: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["MadeByAnotherKey"];
+            };
+        };
+        /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
+        RateLimited: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["RateLimited"];
+            };
+        };
+        /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
+        Unavailable: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Unavailable"];
+            };
+        };
+        /** @description Not found, or you don’t have access to it. */
+        NotFoundApprovalId: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["NotFound"];
+            };
+        };
+        /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
+        ScopeMissing: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ScopeMissing"];
+            };
+        };
+        /** @description Not found, or you don’t have access to it. */
+        NotFoundContractId: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["NotFound"];
+            };
+        };
+        /** @description Send the body as `Content-Type: application/json`. */
+        UnsupportedMediaType: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["UnsupportedMediaType"];
+            };
+        };
+        /** @description This `Idempotency-Key` was sent with another request. Send a new key with a new request. */
+        IdempotencyKeyReused: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["IdempotencyKeyReused"];
+            };
+        };
+        /** @description Refused: `scope_missing`, `feature_disabled`. */
+        ScopeMissingOrFeatureDisabled: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
+            };
+        };
+        /** @description Not found, or you don’t have access to it. */
+        NotFoundWebhookId: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["NotFound"];
+            };
+        };
+        /** @description Refused: `scope_missing`, `feature_disabled`, `made_by_another_key`. */
+        ScopeMissingOrFeatureDisabledOrMadeByAnotherKey: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
+            };
+        };
+        /** @description This webhook is disabled. Delete it and create a new one. */
+        WebhookDisabled: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["WebhookDisabled"];
+            };
+        };
+        /** @description The request did not arrive whole in time. */
+        RequestTimeout: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["BadRequest"];
+            };
+        };
+        /** @description The request's headers are too large. */
+        HeadersTooLarge: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["BadRequest"];
+            };
+        };
+    };
+    parameters: {
+        /** @description The event's type. */
+        "X-OpenTrain-Event": string;
+        /** @description The delivery's id, the same on every attempt. */
+        "X-OpenTrain-Delivery": string;
+        /** @description `t=<unix seconds>,v1=<hex HMAC-SHA256>` of `<t>.<raw body>`, keyed by the whole secret. For a day after a rotation there are two `v1`. */
+        "X-OpenTrain-Signature": string;
+        /** @description The delivery's id (Standard Webhooks). */
+        "webhook-id": string;
+        /** @description Unix seconds (Standard Webhooks). */
+        "webhook-timestamp": string;
+        /** @description `v1,<base64>`, keyed by the decoded secret (Standard Webhooks). */
+        "webhook-signature": string;
+    };
     requestBodies: never;
-    headers: never;
+    headers: {
+        /**
+         * @description The caller's, if it sent one of at most 128 visible characters; else the service's. Quote it in reports.
+         * @example 01a207bd-a8f2-7b1e-8c55-6e3f9cef9517
+         */
+        "X-Request-Id": string;
+        /** @description Answers of the API are not stored. */
+        "Cache-Control": "no-store";
+        /**
+         * @description The limit that counts this call, as in the IETF draft: `q` requests in `w` seconds.
+         * @example "token";q=600;w=60
+         */
+        "RateLimit-Policy": string;
+        /**
+         * @description What is left of it: `r` requests, for `t` seconds.
+         * @example "token";r=599;t=42
+         */
+        RateLimit: string;
+        /**
+         * @description Seconds to wait before the call is sent again.
+         * @example 12
+         */
+        "Retry-After": number;
+        /** @description How to authenticate (RFC 6750, RFC 9728). `error="invalid_token"` is there if the request had a token. */
+        "WWW-Authenticate": string;
+        /** @description `true`: this is the first answer to the same `Idempotency-Key`, once more. */
+        "Idempotent-Replayed": "true";
+        /** @description Where the API is described (RFC 8631). */
+        Link: string;
+    };
     pathItems: never;
 }
 export type $defs = Record<string, never>;
@@ -1756,6 +2535,10 @@ export interface operations {
             /** @description Ask for a milestone to be funded */
             202: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1765,87 +2548,30 @@ export interface operations {
                     };
                 };
             };
-            /** @description The request is not valid. `details.field` names what to correct. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BadRequest"];
-                };
-            };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing can be requested, confirmed or added until they unfreeze it. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
-                };
-            };
-            /** @description Not found, or you don’t have access to it. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NotFound"];
-                };
-            };
-            /** @description The contract has ended: nothing more can be funded or changed under it. / The milestone was cancelled. / Only a milestone that is NOT_FUNDED can be funded or changed; `details.status` says where this one stands. / There is no card on file. A human can add one at `details.billingUrl`. */
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ScopeMissingOrAccountFrozenOrFeatureDisabledOrAccountClaimRequired"];
+            404: components["responses"]["NotFoundMilestoneId"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description Refused: `contract_ended`, `milestone_cancelled`, `milestone_not_fundable`, `payment_method_required`. */
             409: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["ContractEnded"] | components["schemas"]["MilestoneCancelled"] | components["schemas"]["MilestoneNotFundable"] | components["schemas"]["PaymentMethodRequired"];
                 };
             };
-            /** @description The request body is larger than this call accepts. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BodyTooLarge"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. / Too many approvals of this account are pending. Wait until some are decided. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["TooManyPending"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. / The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"] | components["schemas"]["PaymentsPaused"];
-                };
-            };
+            413: components["responses"]["BodyTooLarge"];
+            429: components["responses"]["RateLimitedOrTooManyPending"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["UnavailableOrPaymentsPaused"];
         };
     };
     requestMilestoneApproval: {
@@ -1863,6 +2589,10 @@ export interface operations {
             /** @description Ask for a milestone's money to be released */
             202: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1872,87 +2602,30 @@ export interface operations {
                     };
                 };
             };
-            /** @description The request is not valid. `details.field` names what to correct. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BadRequest"];
-                };
-            };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing can be requested, confirmed or added until they unfreeze it. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
-                };
-            };
-            /** @description Not found, or you don’t have access to it. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NotFound"];
-                };
-            };
-            /** @description The contract has ended: nothing more can be funded or changed under it. / The milestone was cancelled. / Only a milestone that is ACTIVE_FUNDED can be released; `details.status` says where this one stands. / The payment that funded this is disputed or partly refunded: `details.status`. The money moves once that is decided. / The payee has no payout account yet. The operator of this service sets it. */
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ScopeMissingOrAccountFrozenOrFeatureDisabledOrAccountClaimRequired"];
+            404: components["responses"]["NotFoundMilestoneId"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description Refused: `contract_ended`, `milestone_cancelled`, `milestone_not_funded`, `payment_disputed`, `payout_account_required`. */
             409: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["ContractEnded"] | components["schemas"]["MilestoneCancelled"] | components["schemas"]["MilestoneNotFunded"] | components["schemas"]["PaymentDisputed"] | components["schemas"]["PayoutAccountRequired"];
                 };
             };
-            /** @description The request body is larger than this call accepts. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BodyTooLarge"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. / Too many approvals of this account are pending. Wait until some are decided. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["TooManyPending"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. / The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"] | components["schemas"]["PaymentsPaused"];
-                };
-            };
+            413: components["responses"]["BodyTooLarge"];
+            429: components["responses"]["RateLimitedOrTooManyPending"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["UnavailableOrPaymentsPaused"];
         };
     };
     withdrawApproval: {
@@ -1970,6 +2643,10 @@ export interface operations {
             /** @description Withdraw a request */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1978,87 +2655,30 @@ export interface operations {
                     };
                 };
             };
-            /** @description The request is not valid. `details.field` names what to correct. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BadRequest"];
-                };
-            };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["MadeByAnotherKey"];
-                };
-            };
-            /** @description Not found, or you don’t have access to it. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NotFound"];
-                };
-            };
-            /** @description A payment for this milestone is in progress. Try again when its outcome is known. / This approval was already decided or has expired. */
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ScopeMissingOrMadeByAnotherKey"];
+            404: components["responses"]["NotFoundApprovalId"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description Refused: `payment_in_progress`, `already_decided`. */
             409: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["PaymentInProgress"] | components["schemas"]["AlreadyDecided"];
                 };
             };
-            /** @description The request body is larger than this call accepts. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BodyTooLarge"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
-                };
-            };
+            413: components["responses"]["BodyTooLarge"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
         };
     };
     getApproval: {
@@ -2076,6 +2696,10 @@ export interface operations {
             /** @description Read an approval */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2087,66 +2711,24 @@ export interface operations {
             /** @description The request is not valid. `details.field` names what to correct. */
             400: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["BadRequest"];
                 };
             };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"];
-                };
-            };
-            /** @description Not found, or you don’t have access to it. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NotFound"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
-                };
-            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ScopeMissing"];
+            404: components["responses"]["NotFoundApprovalId"];
+            408: components["responses"]["RequestTimeout"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
         };
     };
     getReceipt: {
@@ -2164,6 +2746,10 @@ export interface operations {
             /** @description Read the receipt of a decided approval */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2175,75 +2761,38 @@ export interface operations {
             /** @description The request is not valid. `details.field` names what to correct. */
             400: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["BadRequest"];
                 };
             };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"];
-                };
-            };
-            /** @description Not found, or you don’t have access to it. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NotFound"];
-                };
-            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ScopeMissing"];
+            404: components["responses"]["NotFoundApprovalId"];
+            408: components["responses"]["RequestTimeout"];
             /** @description This approval has no receipt. It hasn’t been confirmed or declined, or that happened before receipts were kept. */
             409: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["NoReceipt"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
-                };
-            };
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
         };
     };
     listUpdates: {
@@ -2264,66 +2813,36 @@ export interface operations {
             /** @description Read the account's feed */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Updates"];
                 };
             };
-            /** @description The request is not valid. `details.field` names what to correct. / The cursor is beyond the last event. Continue from `details.latestCursor`. / Events after the cursor are no longer kept. Continue from `details.oldestCursor`. */
+            /** @description Refused: `bad_request`, `cursor_ahead`, `cursor_expired`. */
             400: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["BadRequest"] | components["schemas"]["CursorAhead"] | components["schemas"]["CursorExpired"];
                 };
             };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
-                };
-            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ScopeMissing"];
+            408: components["responses"]["RequestTimeout"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
         };
     };
     listContracts: {
@@ -2342,6 +2861,10 @@ export interface operations {
             /** @description List contracts */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2353,66 +2876,37 @@ export interface operations {
             /** @description The request is not valid. `details.field` names what to correct. */
             400: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["BadRequest"];
                 };
             };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"];
-                };
-            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ScopeMissing"];
+            408: components["responses"]["RequestTimeout"];
             /** @description This list is larger than one answer may be. Narrow it by `jobId` or `status`, or read contracts one by one. */
             409: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["ListTooLarge"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
-                };
-            };
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
         };
     };
     getContract: {
@@ -2430,6 +2924,10 @@ export interface operations {
             /** @description Read a contract */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2441,66 +2939,24 @@ export interface operations {
             /** @description The request is not valid. `details.field` names what to correct. */
             400: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["BadRequest"];
                 };
             };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"];
-                };
-            };
-            /** @description Not found, or you don’t have access to it. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NotFound"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
-                };
-            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ScopeMissing"];
+            404: components["responses"]["NotFoundContractId"];
+            408: components["responses"]["RequestTimeout"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
         };
     };
     createMilestone: {
@@ -2538,6 +2994,11 @@ export interface operations {
             /** @description Add a milestone to a contract */
             201: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Idempotent-Replayed": components["headers"]["Idempotent-Replayed"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2549,102 +3010,41 @@ export interface operations {
             /** @description The request is not valid. `details.field` names what to correct. */
             400: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["BadRequest"];
                 };
             };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing can be requested, confirmed or added until they unfreeze it. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
-                };
-            };
-            /** @description Not found, or you don’t have access to it. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NotFound"];
-                };
-            };
-            /** @description The contract has ended: nothing more can be funded or changed under it. / This contract is paid by volume and has no rate yet, so no amount can be worked out. The operator sets the rate. / The contract has reached its limit of milestones or of text in them. The operator can cancel those that are not needed, or create another contract. / A request with this `Idempotency-Key` is still running. Send it again in a moment to learn its answer. */
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ScopeMissingOrAccountFrozenOrFeatureDisabledOrAccountClaimRequired"];
+            404: components["responses"]["NotFoundContractId"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description Refused: `contract_ended`, `contract_rate_missing`, `milestone_limit_reached`, `request_in_progress`. */
             409: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["ContractEnded"] | components["schemas"]["ContractRateMissing"] | components["schemas"]["MilestoneLimitReached"] | components["schemas"]["RequestInProgress"];
                 };
             };
-            /** @description The request body is larger than this call accepts. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BodyTooLarge"];
-                };
-            };
-            /** @description Send the body as `Content-Type: application/json`. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["UnsupportedMediaType"];
-                };
-            };
-            /** @description This `Idempotency-Key` was sent with another request. Send a new key with a new request. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["IdempotencyKeyReused"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
-                };
-            };
+            413: components["responses"]["BodyTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["IdempotencyKeyReused"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
         };
     };
     getCredits: {
@@ -2659,6 +3059,10 @@ export interface operations {
             /** @description Read the account's credits */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2670,57 +3074,23 @@ export interface operations {
             /** @description The request is not valid. `details.field` names what to correct. */
             400: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["BadRequest"];
                 };
             };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
-                };
-            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ScopeMissingOrFeatureDisabled"];
+            408: components["responses"]["RequestTimeout"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
         };
     };
     listCreditLedger: {
@@ -2739,6 +3109,10 @@ export interface operations {
             /** @description List what moved the credits */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2748,57 +3122,23 @@ export interface operations {
             /** @description The request is not valid. `details.field` names what to correct. */
             400: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["BadRequest"];
                 };
             };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
-                };
-            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ScopeMissingOrFeatureDisabled"];
+            408: components["responses"]["RequestTimeout"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
         };
     };
     getTopUp: {
@@ -2816,6 +3156,10 @@ export interface operations {
             /** @description Read a top-up */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2827,66 +3171,36 @@ export interface operations {
             /** @description The request is not valid. `details.field` names what to correct. */
             400: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["BadRequest"];
                 };
             };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
-                };
-            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ScopeMissingOrFeatureDisabled"];
             /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
-                };
-            };
+            408: components["responses"]["RequestTimeout"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
         };
     };
     createTopUp: {
@@ -2919,6 +3233,11 @@ export interface operations {
             /** @description Request a top-up */
             201: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Idempotent-Replayed": components["headers"]["Idempotent-Replayed"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2928,93 +3247,40 @@ export interface operations {
             /** @description The request is not valid. `details.field` names what to correct. */
             400: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["BadRequest"];
                 };
             };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing can be requested, confirmed or added until they unfreeze it. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
-                };
-            };
-            /** @description The account has reached its limit of pending top-ups. Pay for one, or wait until one expires. / A request with this `Idempotency-Key` is still running. Send it again in a moment to learn its answer. */
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ScopeMissingOrAccountFrozenOrFeatureDisabledOrAccountClaimRequired"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description Refused: `top_up_limit_reached`, `request_in_progress`. */
             409: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["TopUpLimitReached"] | components["schemas"]["RequestInProgress"];
                 };
             };
-            /** @description The request body is larger than this call accepts. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BodyTooLarge"];
-                };
-            };
-            /** @description Send the body as `Content-Type: application/json`. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["UnsupportedMediaType"];
-                };
-            };
-            /** @description This `Idempotency-Key` was sent with another request. Send a new key with a new request. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["IdempotencyKeyReused"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
-                };
-            };
+            413: components["responses"]["BodyTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["IdempotencyKeyReused"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
         };
     };
     endContract: {
@@ -3032,6 +3298,10 @@ export interface operations {
             /** @description End a contract */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3047,6 +3317,10 @@ export interface operations {
             /** @description End a contract */
             202: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3056,87 +3330,30 @@ export interface operations {
                     };
                 };
             };
-            /** @description The request is not valid. `details.field` names what to correct. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BadRequest"];
-                };
-            };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / The operator of this service has frozen this account. Nothing can be requested, confirmed or added until they unfreeze it. / This feature is not enabled for the account. The operator of this service can enable it. / A human must claim this account first. Send them to `details.claimUrl`. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["AccountFrozen"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["AccountClaimRequired"];
-                };
-            };
-            /** @description Not found, or you don’t have access to it. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NotFound"];
-                };
-            };
-            /** @description The contract has ended: nothing more can be funded or changed under it. / A payment for this milestone is in progress. Try again when its outcome is known. / The payment that funded this is disputed or partly refunded: `details.status`. The money moves once that is decided. */
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ScopeMissingOrAccountFrozenOrFeatureDisabledOrAccountClaimRequired"];
+            404: components["responses"]["NotFoundContractId"];
+            408: components["responses"]["RequestTimeout"];
+            /** @description Refused: `contract_ended`, `payment_in_progress`, `payment_disputed`. */
             409: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["ContractEnded"] | components["schemas"]["PaymentInProgress"] | components["schemas"]["PaymentDisputed"];
                 };
             };
-            /** @description The request body is larger than this call accepts. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BodyTooLarge"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. / Too many approvals of this account are pending. Wait until some are decided. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"] | components["schemas"]["TooManyPending"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. / The operator of this service has paused all payments. Try again after `details.retryAfterSeconds`. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"] | components["schemas"]["PaymentsPaused"];
-                };
-            };
+            413: components["responses"]["BodyTooLarge"];
+            429: components["responses"]["RateLimitedOrTooManyPending"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["UnavailableOrPaymentsPaused"];
         };
     };
     getMe: {
@@ -3151,6 +3368,10 @@ export interface operations {
             /** @description Who is behind this token */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3160,48 +3381,22 @@ export interface operations {
             /** @description The request is not valid. `details.field` names what to correct. */
             400: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["BadRequest"];
                 };
             };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
-                };
-            };
+            401: components["responses"]["Unauthorized"];
+            408: components["responses"]["RequestTimeout"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
         };
     };
     getCapabilities: {
@@ -3216,6 +3411,10 @@ export interface operations {
             /** @description What is enabled for this account */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3225,48 +3424,22 @@ export interface operations {
             /** @description The request is not valid. `details.field` names what to correct. */
             400: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["BadRequest"];
                 };
             };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
-                };
-            };
+            401: components["responses"]["Unauthorized"];
+            408: components["responses"]["RequestTimeout"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
         };
     };
     getJobDraftCapabilities: {
@@ -3278,60 +3451,38 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What is enabled for this account */
+            /** @description What is enabled for this account, in the form of the compatible API */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Capabilities"];
+                    "application/json": components["schemas"]["JobDraftCapabilities"];
                 };
             };
             /** @description The request is not valid. `details.field` names what to correct. */
             400: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["BadRequest"];
                 };
             };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
-                };
-            };
+            401: components["responses"]["Unauthorized"];
+            408: components["responses"]["RequestTimeout"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
         };
     };
     listPendingPayments: {
@@ -3346,6 +3497,10 @@ export interface operations {
             /** @description List the payments that are pending */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3357,57 +3512,23 @@ export interface operations {
             /** @description The request is not valid. `details.field` names what to correct. */
             400: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["BadRequest"];
                 };
             };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
-                };
-            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ScopeMissing"];
+            408: components["responses"]["RequestTimeout"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
         };
     };
     listTokens: {
@@ -3422,6 +3543,10 @@ export interface operations {
             /** @description List tokens */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3433,48 +3558,22 @@ export interface operations {
             /** @description The request is not valid. `details.field` names what to correct. */
             400: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["BadRequest"];
                 };
             };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
-                };
-            };
+            401: components["responses"]["Unauthorized"];
+            408: components["responses"]["RequestTimeout"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
         };
     };
     createToken: {
@@ -3504,6 +3603,10 @@ export interface operations {
             /** @description Mint a token */
             201: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3519,84 +3622,51 @@ export interface operations {
             /** @description The request is not valid. `details.field` names what to correct. */
             400: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["BadRequest"];
                 };
             };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description The operator of this service has frozen this account. Nothing can be requested, confirmed or added until they unfreeze it. / This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. */
+            401: components["responses"]["Unauthorized"];
+            /** @description Refused: `account_frozen`, `scope_missing`. */
             403: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["AccountFrozen"] | components["schemas"]["ScopeMissing"];
                 };
             };
+            408: components["responses"]["RequestTimeout"];
             /** @description The account has reached its limit of active tokens. Revoke one first. */
             409: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["TokenLimitReached"];
                 };
             };
-            /** @description The request body is larger than this call accepts. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BodyTooLarge"];
-                };
-            };
-            /** @description Send the body as `Content-Type: application/json`. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["UnsupportedMediaType"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
-                };
-            };
+            413: components["responses"]["BodyTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
         };
     };
     revokeToken: {
@@ -3614,6 +3684,10 @@ export interface operations {
             /** @description Revoke a token */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3622,78 +3696,28 @@ export interface operations {
                     };
                 };
             };
-            /** @description The request is not valid. `details.field` names what to correct. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BadRequest"];
-                };
-            };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["MadeByAnotherKey"];
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ScopeMissingOrMadeByAnotherKey"];
             /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description The request body is larger than this call accepts. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BodyTooLarge"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
-                };
-            };
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["BodyTooLarge"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
         };
     };
     listWebhooks: {
@@ -3708,6 +3732,10 @@ export interface operations {
             /** @description List webhooks */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3719,57 +3747,23 @@ export interface operations {
             /** @description The request is not valid. `details.field` names what to correct. */
             400: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["BadRequest"];
                 };
             };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
-                };
-            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ScopeMissingOrFeatureDisabled"];
+            408: components["responses"]["RequestTimeout"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
         };
     };
     createWebhook: {
@@ -3796,6 +3790,10 @@ export interface operations {
             /** @description Subscribe a URL to events */
             201: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3813,84 +3811,39 @@ export interface operations {
             /** @description The request is not valid. `details.field` names what to correct. */
             400: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["BadRequest"];
                 };
             };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
-                };
-            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ScopeMissingOrFeatureDisabled"];
+            408: components["responses"]["RequestTimeout"];
             /** @description The account has reached its limit of webhooks. Delete one first. */
             409: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["WebhookLimitReached"];
                 };
             };
-            /** @description The request body is larger than this call accepts. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BodyTooLarge"];
-                };
-            };
-            /** @description Send the body as `Content-Type: application/json`. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["UnsupportedMediaType"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
-                };
-            };
+            413: components["responses"]["BodyTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
         };
     };
     getWebhook: {
@@ -3908,6 +3861,10 @@ export interface operations {
             /** @description Read a webhook */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3919,66 +3876,24 @@ export interface operations {
             /** @description The request is not valid. `details.field` names what to correct. */
             400: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["BadRequest"];
                 };
             };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
-                };
-            };
-            /** @description Not found, or you don’t have access to it. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NotFound"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
-                };
-            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ScopeMissingOrFeatureDisabled"];
+            404: components["responses"]["NotFoundWebhookId"];
+            408: components["responses"]["RequestTimeout"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
         };
     };
     deleteWebhook: {
@@ -3996,6 +3911,10 @@ export interface operations {
             /** @description Delete a webhook */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4006,78 +3925,16 @@ export interface operations {
                     };
                 };
             };
-            /** @description The request is not valid. `details.field` names what to correct. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BadRequest"];
-                };
-            };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
-                };
-            };
-            /** @description Not found, or you don’t have access to it. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NotFound"];
-                };
-            };
-            /** @description The request body is larger than this call accepts. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BodyTooLarge"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ScopeMissingOrFeatureDisabledOrMadeByAnotherKey"];
+            404: components["responses"]["NotFoundWebhookId"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["BodyTooLarge"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
         };
     };
     listDeliveries: {
@@ -4099,6 +3956,10 @@ export interface operations {
             /** @description List a webhook's deliveries */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4112,66 +3973,24 @@ export interface operations {
             /** @description The request is not valid. `details.field` names what to correct. */
             400: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["BadRequest"];
                 };
             };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"];
-                };
-            };
-            /** @description Not found, or you don’t have access to it. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NotFound"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
-                };
-            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ScopeMissingOrFeatureDisabled"];
+            404: components["responses"]["NotFoundWebhookId"];
+            408: components["responses"]["RequestTimeout"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
         };
     };
     rotateWebhookSecret: {
@@ -4189,6 +4008,10 @@ export interface operations {
             /** @description Replace a webhook's secret */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4202,87 +4025,17 @@ export interface operations {
                     };
                 };
             };
-            /** @description The request is not valid. `details.field` names what to correct. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BadRequest"];
-                };
-            };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
-                };
-            };
-            /** @description Not found, or you don’t have access to it. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NotFound"];
-                };
-            };
-            /** @description This webhook is disabled. Delete it and create a new one. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["WebhookDisabled"];
-                };
-            };
-            /** @description The request body is larger than this call accepts. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BodyTooLarge"];
-                };
-            };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RateLimited"];
-                };
-            };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InternalError"];
-                };
-            };
-            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ScopeMissingOrFeatureDisabledOrMadeByAnotherKey"];
+            404: components["responses"]["NotFoundWebhookId"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["WebhookDisabled"];
+            413: components["responses"]["BodyTooLarge"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
         };
     };
     redeliver: {
@@ -4302,6 +4055,10 @@ export interface operations {
             /** @description Send a delivery again */
             202: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4310,86 +4067,845 @@ export interface operations {
                     };
                 };
             };
-            /** @description The request is not valid. `details.field` names what to correct. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BadRequest"];
-                };
-            };
-            /** @description A valid API token is required: send it as `Authorization: Bearer ot_pat_…`. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Unauthorized"];
-                };
-            };
-            /** @description This token lacks a scope that the call needs. A human can create one that has it at `details.tokensUrl`. / This feature is not enabled for the account. The operator of this service can enable it. / A person or another API key made this. A token can change only what its own root token, or a token that descends from it, made. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ScopeMissing"] | components["schemas"]["FeatureDisabled"] | components["schemas"]["MadeByAnotherKey"];
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["ScopeMissingOrFeatureDisabledOrMadeByAnotherKey"];
             /** @description Not found, or you don’t have access to it. */
             404: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["NotFound"];
                 };
             };
-            /** @description This webhook is disabled. Delete it and create a new one. */
-            409: {
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["WebhookDisabled"];
+            413: components["responses"]["BodyTooLarge"];
+            429: components["responses"]["RateLimited"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    registerAgent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    identity_type?: string;
+                    agent_name?: string;
+                    organization_name?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Register an agent, and get a token to begin with */
+            200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["WebhookDisabled"];
+                    "application/json": {
+                        identity_type: string;
+                        registration_id: string;
+                        access_token: string;
+                        /** @enum {string} */
+                        token_type: "bearer";
+                        scopes: string[];
+                        claim_token: string;
+                        /**
+                         * Format: date-time
+                         * @example 2026-11-23T09:30:00.000Z
+                         */
+                        claim_token_expires_at: string;
+                        claim_endpoint: string;
+                        token_endpoint: string;
+                        /** @enum {string} */
+                        grant_type: "urn:opentrain:agent-auth:grant-type:claim";
+                    };
                 };
             };
-            /** @description The request body is larger than this call accepts. */
+            /** @description Refused: `invalid_request`, `unsupported_identity_type`. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+            408: components["responses"]["RequestTimeout"];
+            /** @description Refused: `invalid_request`. */
             413: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["BodyTooLarge"];
+                    "application/json": components["schemas"]["OAuthError"];
                 };
             };
-            /** @description Too many requests. Wait for `details.retryAfterSeconds`, then try again. */
+            /** @description Refused: `invalid_request`. */
+            415: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+            /** @description Refused: `rate_limit_exceeded`. */
             429: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RateLimited"];
+                    "application/json": components["schemas"]["OAuthError"];
                 };
             };
-            /** @description Something went wrong on our side. Quote the request id when you report it. */
+            431: components["responses"]["HeadersTooLarge"];
+            /** @description Refused: `server_error`. */
             500: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["InternalError"];
+                    "application/json": components["schemas"]["OAuthError"];
                 };
             };
-            /** @description The service is temporarily unavailable. Nothing was lost. Try again shortly. */
+            /** @description Refused: `temporarily_unavailable`. */
             503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+        };
+    };
+    startClaim: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    claim_token: string;
+                    /** Format: email */
+                    email: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Name the human who is to claim the account */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        user_code: string;
+                        verification_uri: string;
+                        expires_in: number;
+                        interval: number;
+                        email_sent: boolean;
+                    };
+                };
+            };
+            /** @description Refused: `invalid_request`. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+            408: components["responses"]["RequestTimeout"];
+            /** @description Refused: `invalid_request`. */
+            413: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+            /** @description Refused: `invalid_request`. */
+            415: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+            /** @description Refused: `rate_limit_exceeded`. */
+            429: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+            431: components["responses"]["HeadersTooLarge"];
+            /** @description Refused: `server_error`. */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+            /** @description Refused: `temporarily_unavailable`. */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+        };
+    };
+    pollToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": {
+                    grant_type: string;
+                    claim_token?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Take the token once the human has claimed the account */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        access_token: string;
+                        /** @enum {string} */
+                        token_type: "bearer";
+                        scopes: string[];
+                    };
+                };
+            };
+            /** @description Refused: `invalid_request`, `unsupported_grant_type`, `authorization_pending`, `slow_down`, `expired_token`, `invalid_grant`. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+            408: components["responses"]["RequestTimeout"];
+            /** @description Refused: `invalid_request`. */
+            413: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+            /** @description Refused: `invalid_request`. */
+            415: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+            /** @description Refused: `rate_limit_exceeded`. */
+            429: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+            431: components["responses"]["HeadersTooLarge"];
+            /** @description Refused: `server_error`. */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+            /** @description Refused: `temporarily_unavailable`. */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+        };
+    };
+    revokeAccessToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": {
+                    token: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Revoke a token */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description Refused: `invalid_request`. */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+            408: components["responses"]["RequestTimeout"];
+            /** @description Refused: `invalid_request`. */
+            413: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+            /** @description Refused: `invalid_request`. */
+            415: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+            /** @description Refused: `rate_limit_exceeded`. */
+            429: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+            431: components["responses"]["HeadersTooLarge"];
+            /** @description Refused: `server_error`. */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+            /** @description Refused: `temporarily_unavailable`. */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+        };
+    };
+    receiveApprovalConfirmed: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The event's type. */
+                "X-OpenTrain-Event": components["parameters"]["X-OpenTrain-Event"];
+                /** @description The delivery's id, the same on every attempt. */
+                "X-OpenTrain-Delivery": components["parameters"]["X-OpenTrain-Delivery"];
+                /** @description `t=<unix seconds>,v1=<hex HMAC-SHA256>` of `<t>.<raw body>`, keyed by the whole secret. For a day after a rotation there are two `v1`. */
+                "X-OpenTrain-Signature": components["parameters"]["X-OpenTrain-Signature"];
+                /** @description The delivery's id (Standard Webhooks). */
+                "webhook-id": components["parameters"]["webhook-id"];
+                /** @description Unix seconds (Standard Webhooks). */
+                "webhook-timestamp": components["parameters"]["webhook-timestamp"];
+                /** @description `v1,<base64>`, keyed by the decoded secret (Standard Webhooks). */
+                "webhook-signature": components["parameters"]["webhook-signature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApprovalConfirmedEvent"];
+            };
+        };
+        responses: {
+            /** @description Disables the webhook at once. */
+            410: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content: {
-                    "application/json": components["schemas"]["Unavailable"];
+                content?: never;
+            };
+            /** @description Delivered. The body is not read. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
                 };
+                content?: never;
+            };
+            /** @description Not delivered: it is sent again, up to nine times in about three days. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    receiveMilestoneStatusChanged: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The event's type. */
+                "X-OpenTrain-Event": components["parameters"]["X-OpenTrain-Event"];
+                /** @description The delivery's id, the same on every attempt. */
+                "X-OpenTrain-Delivery": components["parameters"]["X-OpenTrain-Delivery"];
+                /** @description `t=<unix seconds>,v1=<hex HMAC-SHA256>` of `<t>.<raw body>`, keyed by the whole secret. For a day after a rotation there are two `v1`. */
+                "X-OpenTrain-Signature": components["parameters"]["X-OpenTrain-Signature"];
+                /** @description The delivery's id (Standard Webhooks). */
+                "webhook-id": components["parameters"]["webhook-id"];
+                /** @description Unix seconds (Standard Webhooks). */
+                "webhook-timestamp": components["parameters"]["webhook-timestamp"];
+                /** @description `v1,<base64>`, keyed by the decoded secret (Standard Webhooks). */
+                "webhook-signature": components["parameters"]["webhook-signature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MilestoneStatusChangedEvent"];
+            };
+        };
+        responses: {
+            /** @description Disables the webhook at once. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Delivered. The body is not read. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not delivered: it is sent again, up to nine times in about three days. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    receivePaymentPending: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The event's type. */
+                "X-OpenTrain-Event": components["parameters"]["X-OpenTrain-Event"];
+                /** @description The delivery's id, the same on every attempt. */
+                "X-OpenTrain-Delivery": components["parameters"]["X-OpenTrain-Delivery"];
+                /** @description `t=<unix seconds>,v1=<hex HMAC-SHA256>` of `<t>.<raw body>`, keyed by the whole secret. For a day after a rotation there are two `v1`. */
+                "X-OpenTrain-Signature": components["parameters"]["X-OpenTrain-Signature"];
+                /** @description The delivery's id (Standard Webhooks). */
+                "webhook-id": components["parameters"]["webhook-id"];
+                /** @description Unix seconds (Standard Webhooks). */
+                "webhook-timestamp": components["parameters"]["webhook-timestamp"];
+                /** @description `v1,<base64>`, keyed by the decoded secret (Standard Webhooks). */
+                "webhook-signature": components["parameters"]["webhook-signature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PaymentPendingEvent"];
+            };
+        };
+        responses: {
+            /** @description Disables the webhook at once. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Delivered. The body is not read. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not delivered: it is sent again, up to nine times in about three days. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    receiveContractCreated: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The event's type. */
+                "X-OpenTrain-Event": components["parameters"]["X-OpenTrain-Event"];
+                /** @description The delivery's id, the same on every attempt. */
+                "X-OpenTrain-Delivery": components["parameters"]["X-OpenTrain-Delivery"];
+                /** @description `t=<unix seconds>,v1=<hex HMAC-SHA256>` of `<t>.<raw body>`, keyed by the whole secret. For a day after a rotation there are two `v1`. */
+                "X-OpenTrain-Signature": components["parameters"]["X-OpenTrain-Signature"];
+                /** @description The delivery's id (Standard Webhooks). */
+                "webhook-id": components["parameters"]["webhook-id"];
+                /** @description Unix seconds (Standard Webhooks). */
+                "webhook-timestamp": components["parameters"]["webhook-timestamp"];
+                /** @description `v1,<base64>`, keyed by the decoded secret (Standard Webhooks). */
+                "webhook-signature": components["parameters"]["webhook-signature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ContractCreatedEvent"];
+            };
+        };
+        responses: {
+            /** @description Disables the webhook at once. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Delivered. The body is not read. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not delivered: it is sent again, up to nine times in about three days. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    receiveContractBudgetStateChanged: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The event's type. */
+                "X-OpenTrain-Event": components["parameters"]["X-OpenTrain-Event"];
+                /** @description The delivery's id, the same on every attempt. */
+                "X-OpenTrain-Delivery": components["parameters"]["X-OpenTrain-Delivery"];
+                /** @description `t=<unix seconds>,v1=<hex HMAC-SHA256>` of `<t>.<raw body>`, keyed by the whole secret. For a day after a rotation there are two `v1`. */
+                "X-OpenTrain-Signature": components["parameters"]["X-OpenTrain-Signature"];
+                /** @description The delivery's id (Standard Webhooks). */
+                "webhook-id": components["parameters"]["webhook-id"];
+                /** @description Unix seconds (Standard Webhooks). */
+                "webhook-timestamp": components["parameters"]["webhook-timestamp"];
+                /** @description `v1,<base64>`, keyed by the decoded secret (Standard Webhooks). */
+                "webhook-signature": components["parameters"]["webhook-signature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ContractBudgetStateChangedEvent"];
+            };
+        };
+        responses: {
+            /** @description Disables the webhook at once. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Delivered. The body is not read. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not delivered: it is sent again, up to nine times in about three days. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    receiveProposalReceived: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The event's type. */
+                "X-OpenTrain-Event": components["parameters"]["X-OpenTrain-Event"];
+                /** @description The delivery's id, the same on every attempt. */
+                "X-OpenTrain-Delivery": components["parameters"]["X-OpenTrain-Delivery"];
+                /** @description `t=<unix seconds>,v1=<hex HMAC-SHA256>` of `<t>.<raw body>`, keyed by the whole secret. For a day after a rotation there are two `v1`. */
+                "X-OpenTrain-Signature": components["parameters"]["X-OpenTrain-Signature"];
+                /** @description The delivery's id (Standard Webhooks). */
+                "webhook-id": components["parameters"]["webhook-id"];
+                /** @description Unix seconds (Standard Webhooks). */
+                "webhook-timestamp": components["parameters"]["webhook-timestamp"];
+                /** @description `v1,<base64>`, keyed by the decoded secret (Standard Webhooks). */
+                "webhook-signature": components["parameters"]["webhook-signature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProposalReceivedEvent"];
+            };
+        };
+        responses: {
+            /** @description Disables the webhook at once. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Delivered. The body is not read. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not delivered: it is sent again, up to nine times in about three days. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    receiveProposalStatusChanged: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The event's type. */
+                "X-OpenTrain-Event": components["parameters"]["X-OpenTrain-Event"];
+                /** @description The delivery's id, the same on every attempt. */
+                "X-OpenTrain-Delivery": components["parameters"]["X-OpenTrain-Delivery"];
+                /** @description `t=<unix seconds>,v1=<hex HMAC-SHA256>` of `<t>.<raw body>`, keyed by the whole secret. For a day after a rotation there are two `v1`. */
+                "X-OpenTrain-Signature": components["parameters"]["X-OpenTrain-Signature"];
+                /** @description The delivery's id (Standard Webhooks). */
+                "webhook-id": components["parameters"]["webhook-id"];
+                /** @description Unix seconds (Standard Webhooks). */
+                "webhook-timestamp": components["parameters"]["webhook-timestamp"];
+                /** @description `v1,<base64>`, keyed by the decoded secret (Standard Webhooks). */
+                "webhook-signature": components["parameters"]["webhook-signature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProposalStatusChangedEvent"];
+            };
+        };
+        responses: {
+            /** @description Disables the webhook at once. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Delivered. The body is not read. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not delivered: it is sent again, up to nine times in about three days. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    receiveMessageReceived: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The event's type. */
+                "X-OpenTrain-Event": components["parameters"]["X-OpenTrain-Event"];
+                /** @description The delivery's id, the same on every attempt. */
+                "X-OpenTrain-Delivery": components["parameters"]["X-OpenTrain-Delivery"];
+                /** @description `t=<unix seconds>,v1=<hex HMAC-SHA256>` of `<t>.<raw body>`, keyed by the whole secret. For a day after a rotation there are two `v1`. */
+                "X-OpenTrain-Signature": components["parameters"]["X-OpenTrain-Signature"];
+                /** @description The delivery's id (Standard Webhooks). */
+                "webhook-id": components["parameters"]["webhook-id"];
+                /** @description Unix seconds (Standard Webhooks). */
+                "webhook-timestamp": components["parameters"]["webhook-timestamp"];
+                /** @description `v1,<base64>`, keyed by the decoded secret (Standard Webhooks). */
+                "webhook-signature": components["parameters"]["webhook-signature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MessageReceivedEvent"];
+            };
+        };
+        responses: {
+            /** @description Disables the webhook at once. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Delivered. The body is not read. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not delivered: it is sent again, up to nine times in about three days. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };

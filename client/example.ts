@@ -16,13 +16,13 @@ console.log(`Your human decides at ${data.approval.approvalUrl}`);
 
 // Follow the feed. Each request is held until there is something new, or for 30 seconds.
 const query: { wait: number; cursor?: string } = { wait: 30 };
-for (;;) {
+let status: string | undefined;
+while (status === undefined) {
   const { data: page, error } = await api.GET("/updates", { params: { query } });
   if (error) throw new Error(`${error.error} (request ${error.requestId})`);
-  const outcome = page.events.find(({ resourceId }) => resourceId === data.approval.id);
-  if (outcome) {
-    console.log(`They have: it is ${outcome.data.status}`);
-    break;
-  }
+  for (const event of page.events)
+    if (event.type === "approval.confirmed" && event.data.approvalId === data.approval.id)
+      status = event.data.status;
   query.cursor = page.nextCursor;
 }
+console.log(`They have: it is ${status}`);

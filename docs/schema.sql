@@ -40,6 +40,8 @@ create table accounts (
   constraint accounts_second_signer_from_cents_check CHECK (second_signer_from_cents > 0)
 );
 
+CREATE INDEX accounts_newest ON accounts USING btree (created_at DESC, account_id DESC);
+
 create table account_heads (
   account_id uuid not null,
   first_event bigint default 1 not null,
@@ -523,6 +525,8 @@ create table milestones (
   constraint milestones_volume_check CHECK (volume > 0::numeric)
 );
 
+CREATE INDEX milestones_newest ON milestones USING btree (account_id, created_at DESC, id DESC);
+
 CREATE UNIQUE INDEX milestones_number ON milestones USING btree (account_id, contract_id, number);
 
 CREATE OR REPLACE FUNCTION public.refuse_change_of_funded()
@@ -585,6 +589,12 @@ create table approvals (
 );
 
 CREATE UNIQUE INDEX approvals_pending ON approvals USING btree (account_id, type, subject_id) WHERE status = 'pending'::text;
+
+CREATE INDEX approvals_pending_newest ON approvals USING btree (id) WHERE status = 'pending'::text;
+
+CREATE INDEX approvals_ended ON approvals USING btree (status, id) WHERE status <> 'pending'::text;
+
+CREATE INDEX approvals_ended_of_account ON approvals USING btree (account_id, status, id) WHERE status <> 'pending'::text;
 
 CREATE INDEX approvals_due ON approvals USING btree (expires_at) WHERE status = 'pending'::text AND executing_at IS NULL;
 
@@ -826,14 +836,18 @@ create table payment_methods (
   processor text default 'sandbox'::text not null,
   created_at timestamp with time zone not null,
   removed_at timestamp with time zone,
+  detached_at timestamp with time zone,
   constraint payment_methods_pkey PRIMARY KEY (account_id, id),
   constraint payment_methods_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(account_id),
   constraint payment_methods_processor_fkey FOREIGN KEY (processor) REFERENCES processor(name),
   constraint payment_methods_check CHECK (removed_at IS NULL OR NOT is_default),
+  constraint payment_methods_check1 CHECK (detached_at IS NULL OR removed_at IS NOT NULL),
   constraint payment_methods_exp_month_check CHECK (exp_month >= 1 AND exp_month <= 12),
   constraint payment_methods_id_check CHECK (char_length(id) >= 1 AND char_length(id) <= 255),
   constraint payment_methods_last4_check CHECK (last4 ~ '^[0-9]{4}$'::text)
 );
+
+CREATE INDEX payment_methods_undetached ON payment_methods USING btree (removed_at) WHERE removed_at IS NOT NULL AND detached_at IS NULL;
 
 CREATE UNIQUE INDEX payment_methods_default ON payment_methods USING btree (account_id) WHERE is_default;
 
@@ -904,6 +918,7 @@ create table payments (
   leased_until timestamp with time zone,
   due_at timestamp with time zone,
   alerted_at timestamp with time zone,
+  alerted_last_at timestamp with time zone,
   created_at timestamp with time zone not null,
   updated_at timestamp with time zone not null,
   resolved_at timestamp with time zone,
@@ -947,6 +962,10 @@ CREATE INDEX payments_of_approval ON payments USING btree (account_id, approval_
 CREATE INDEX payments_newest ON payments USING btree (account_id, created_at DESC);
 
 CREATE INDEX payments_lately ON payments USING btree (account_id, resolved_at) WHERE status <> 'refused'::text;
+
+CREATE INDEX payments_by_status ON payments USING btree (status, id);
+
+CREATE INDEX payments_by_status_of_account ON payments USING btree (account_id, status, id);
 
 CREATE INDEX payments_due ON payments USING btree (due_at) WHERE due_at IS NOT NULL;
 
@@ -1547,4 +1566,22 @@ create table claim_attempts (
   constraint claim_attempts_link_digest_check CHECK (octet_length(link_digest) = 32),
   constraint claim_attempts_page_digest_check CHECK (octet_length(page_digest) = 32),
   constraint claim_attempts_wrong_codes_check CHECK (wrong_codes >= 0 AND wrong_codes <= 5)
+);
+
+create table sweeps (
+  job text not null,
+  seen_at timestamp with time zone not null,
+  succeeded_at timestamp with time zone,
+  took_ms integer,
+  failed_at timestamp with time zone,
+  failures integer default 0 not null,
+  error text,
+  constraint sweeps_pkey PRIMARY KEY (job),
+  constraint sweeps_failures_check CHECK (failures >= 0)
+);
+
+create table write_probes (
+  slot smallint not null,
+  written_at timestamp with time zone not null,
+  constraint write_probes_pkey PRIMARY KEY (slot)
 );

@@ -35,6 +35,7 @@ const accounts = [
     created_at timestamptz not null,
     updated_at timestamptz not null
   )`,
+  `create index accounts_newest on accounts (created_at desc, account_id desc)`,
   // The last number of each sequence of an account: events, invoices, and links of the chain of receipts.
   `create table account_heads (
     account_id uuid primary key references accounts,

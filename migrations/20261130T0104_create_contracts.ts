@@ -78,6 +78,7 @@ const milestones = [
     foreign key (account_id, contract_id) references contracts (account_id, id),
     check (updated_at >= created_at)
   )`,
+  `create index milestones_newest on milestones (account_id, created_at desc, id desc)`,
   `create unique index milestones_number on milestones (account_id, contract_id, number)`,
   // Invariant 14, for milestones.
   `create function refuse_change_of_funded() returns trigger language plpgsql as $$

@@ -48,6 +48,10 @@ const approvals = [
   // Invariant 1. The fund request reads, inserts against and counts by this index. Lists need no index of their own: ids
   // are UUIDv7, so the primary key is in the order of creation.
   `create unique index approvals_pending on approvals (account_id, type, subject_id) where status = 'pending'`,
+  // The operator's lists, newest first. A pending one of an account is among 100, so that asking for one writes one of these.
+  `create index approvals_pending_newest on approvals (id) where status = 'pending'`,
+  `create index approvals_ended on approvals (status, id) where status <> 'pending'`,
+  `create index approvals_ended_of_account on approvals (account_id, status, id) where status <> 'pending'`,
   `create index approvals_due on approvals (expires_at) where status = 'pending' and executing_at is null`,
   `create index approvals_notify on approvals (notify_at) where status = 'pending' and notify_at is not null`,
   // Of what has ended, so that a fund request does not have to write these.

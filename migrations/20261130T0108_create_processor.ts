@@ -37,9 +37,13 @@ const cards = [
     processor text not null default 'sandbox' references processor (name),
     created_at timestamptz not null,
     removed_at timestamptz,
+    detached_at timestamptz,
     primary key (account_id, id),
-    check (removed_at is null or not is_default)
+    check (removed_at is null or not is_default),
+    check (detached_at is null or removed_at is not null)
   )`,
+  `create index payment_methods_undetached on payment_methods (removed_at)
+    where removed_at is not null and detached_at is null`,
   `create unique index payment_methods_default on payment_methods (account_id) where is_default`,
 ];
 

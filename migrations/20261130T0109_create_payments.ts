@@ -35,6 +35,7 @@ const payments = [
     leased_until timestamptz,
     due_at timestamptz,
     alerted_at timestamptz,
+    alerted_last_at timestamptz,
     created_at timestamptz not null,
     updated_at timestamptz not null,
     resolved_at timestamptz,
@@ -68,6 +69,9 @@ const payments = [
   `create index payments_newest on payments (account_id, created_at desc)`,
   // What an account has paid lately or is paying now. A second signer's limit is compared with the sum.
   `create index payments_lately on payments (account_id, resolved_at) where status <> 'refused'`,
+  // The operator's lists, newest first: ids are UUIDv7.
+  `create index payments_by_status on payments (status, id)`,
+  `create index payments_by_status_of_account on payments (account_id, status, id)`,
   `create index payments_due on payments (due_at) where due_at is not null`,
   // A key is always sent with the same body.
   `create trigger payments_body before update on payments

@@ -5,16 +5,18 @@ import { AUDITED, audit } from "./app/audit.ts";
 import { createLogger } from "./app/logger.ts";
 import { describeMigrated, migrateByHand } from "./app/migrate-by-hand.ts";
 import { openPasskey } from "./app/open-passkey.ts";
+import { ops } from "./app/ops.ts";
 import { RECONCILED, reconcile } from "./app/reconcile.ts";
 import { makeResetLink } from "./app/reset-link.ts";
 import { type Parts, type Running, start } from "./app/start.ts";
 import { loadConfig, loadMigrateUrl } from "./config/config.ts";
 import { StartError, StartInterrupted } from "./lib/start-error.ts";
 
+/** After the drain, in milliseconds. */
 const STOP_WITHIN = 9_000;
 const COMMANDS: Record<
   string,
-  Parts | "migrate" | "reset-link" | "open-passkey" | "reconcile" | "audit" | "after-restore"
+  Parts | "migrate" | "reset-link" | "open-passkey" | "reconcile" | "audit" | "after-restore" | "ops"
 > = {
   start: { serve: true, work: true },
   serve: { serve: true, work: false },
@@ -25,6 +27,7 @@ const COMMANDS: Record<
   reconcile: "reconcile",
   audit: "audit",
   "after-restore": "after-restore",
+  ops: "ops",
 };
 
 /** How a command ends that could not do what it is there for, where 1 says something else. */
@@ -60,6 +63,10 @@ async function main(name = "start", ...args: string[]): Promise<void> {
     process.exitCode = await audit(config, args, (line) => console.log(line));
     return;
   }
+  if (command === "ops") {
+    console.log(await ops(config, args));
+    return;
+  }
   if (command === "after-restore") {
     console.log(await afterRestore(config, args));
     return;
@@ -70,17 +77,22 @@ async function main(name = "start", ...args: string[]): Promise<void> {
   const asked = { ...config, migrateOnStart: config.migrateOnStart || migrating };
   const starting = start(asked, parts, logger, { stopping: stopping.signal });
   // Before it has started: as process 1 nothing else would heed a signal meanwhile.
-  stopOnSignal(starting, stopping, logger);
+  stopOnSignal(starting, stopping, logger, config.drainSeconds);
   const running = await starting;
   if (!migrating) return;
   await running.stop();
   console.log(describeMigrated([]));
 }
 
-function stopOnSignal(starting: Promise<Running>, stopping: AbortController, logger: Logger): void {
+function stopOnSignal(
+  starting: Promise<Running>,
+  stopping: AbortController,
+  logger: Logger,
+  drainSeconds: number,
+): void {
   const onError = (error: unknown) => logger.fatal({ err: error }, "stopping");
   closeWithGrace(
-    { delay: STOP_WITHIN, skip: ["beforeExit"], logger: { error: onError } },
+    { delay: drainSeconds * 1_000 + STOP_WITHIN, skip: ["beforeExit"], logger: { error: onError } },
     async ({ signal }) => {
       logger.info({ signal }, "stopping");
       stopping.abort();

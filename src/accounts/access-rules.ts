@@ -1,6 +1,6 @@
 import type { TokenAccess } from "../http/access.ts";
 import { Problem } from "../lib/problems.ts";
-import { coversScope } from "../lib/scopes.ts";
+import { coversScope, SCOPES } from "../lib/scopes.ts";
 import type { Grant } from "./store.ts";
 
 const CLAIM_FIRST =
@@ -32,6 +32,24 @@ export function assertAccess(access: TokenAccess, grant: Grant, publicUrl: strin
     throw new Problem("feature_disabled", { featureKey: feature });
   }
   if (claimDetails !== undefined) throw new Problem("account_claim_required", claimDetails);
+}
+
+/**
+ * Asserts that scopes exist, before the schema would refuse the first of them without naming the rest. What is no list of
+ * text is left to the schema.
+ * @throws Problem bad_request {field: "scopes", unknownScopes, supportedScopes}
+ */
+export function assertKnownScopes(scopes: unknown): void {
+  if (!Array.isArray(scopes)) return;
+  const unknownScopes = scopes.filter(
+    (scope) => typeof scope === "string" && !SCOPES.some((one) => one === scope),
+  );
+  if (unknownScopes.length === 0) return;
+  throw new Problem(
+    "bad_request",
+    { field: "scopes", unknownScopes, supportedScopes: SCOPES },
+    "There are no such scopes: `details.unknownScopes`. `details.supportedScopes` lists those that there are.",
+  );
 }
 
 /**

@@ -3,7 +3,7 @@ import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { isUuid } from "../lib/ids.ts";
 import type { Origin } from "../lib/origin.ts";
-import { notFound, Problem } from "../lib/problems.ts";
+import { Problem } from "../lib/problems.ts";
 import { describeScopes } from "../lib/scope-words.ts";
 import { coversScope, type Scope } from "../lib/scopes.ts";
 import { addSeconds, DAY_SECONDS, SECOND } from "../lib/time.ts";
@@ -97,7 +97,8 @@ export async function revokeFromToken(
     const now = await readClock(trx);
     if ((await holdToken(trx, caller, now)) === undefined) return undefined;
     const row = isUuid(id) ? await store.findToken(trx, accountId, id) : undefined;
-    if (row === undefined) throw notFound("tokens", "tokenId", id);
+    // The compatible API names no resource here.
+    if (row === undefined) throw new Problem("not_found", { tokenId: id });
     if (id !== caller.tokenId) {
       assertMadeByOwnRoot(caller, row.root_id);
       assertCovered(caller, row.scopes, publicUrl);

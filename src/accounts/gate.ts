@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { TokenAccess } from "../http/access.ts";
 import { type Lookup, noteLookup, refusedLookup } from "../http/lookups.ts";
+import { SERVICE_DESC } from "../http/public-document.ts";
 import { type RateLimits, rateLimitHeaders } from "../http/token-rate-limit.ts";
 import { Problem, type ProblemName } from "../lib/problems.ts";
 import { type Credential, readSecret } from "../lib/secrets.ts";
@@ -47,6 +48,7 @@ export function openGate<Row extends Grant>(
 ): Gate<Row> {
   const { config, limits, tokenUses } = deps;
   const access = OPERATIONS[operation];
+  const resource = operation === "mcp" ? "/mcp" : "";
   const credentials = new WeakMap<FastifyRequest, Credential>();
   const grants = new WeakMap<FastifyRequest, Row>();
 
@@ -55,7 +57,7 @@ export function openGate<Row extends Grant>(
     if (credential === undefined) throw new TypeError("the route's gates have not run");
     const row = await read(credential, request);
     noteLookup(limits, lookupOf(request, credential), row !== undefined);
-    if (row === undefined) throw unauthorized(config, reply);
+    if (row === undefined) throw unauthorized(config, request, reply, resource);
     if (first) {
       const allowance = limits.hit(`token:${row.rootTokenId}`, config.rateLimitPerMinute);
       reply.headers(rateLimitHeaders("token", allowance));
@@ -73,7 +75,7 @@ export function openGate<Row extends Grant>(
       config: { access, problems },
       onRequest: (request, reply, done) => {
         const credential = readCredential(request);
-        if (credential === undefined) return done(unauthorized(config, reply));
+        if (credential === undefined) return done(unauthorized(config, request, reply, resource));
         credentials.set(request, credential);
         const refused = refusedLookup(limits, lookupOf(request, credential));
         if (refused !== undefined) reply.headers(rateLimitHeaders("address", refused));
@@ -97,12 +99,21 @@ export function openGate<Row extends Grant>(
   };
 }
 
-/** 401, the same for missing, malformed, unknown, expired and revoked tokens. */
-function unauthorized({ publicUrl }: GateDeps["config"], reply: FastifyReply): Problem {
-  reply.header(
-    "www-authenticate",
-    `Bearer resource_metadata="${publicUrl}/.well-known/oauth-protected-resource"`,
-  );
+/**
+ * 401, the same for malformed, unknown, expired and revoked tokens. `error` is there only if the request had a token
+ * (RFC 6750 §3.1); the metadata is that of the resource asked for (RFC 9728 §3.3).
+ */
+function unauthorized(
+  { publicUrl }: GateDeps["config"],
+  { headers }: FastifyRequest,
+  reply: FastifyReply,
+  resource: string,
+): Problem {
+  const error = headers.authorization === undefined ? "" : 'error="invalid_token", ';
+  const metadata = `${publicUrl}/.well-known/oauth-protected-resource${resource}`;
+  reply
+    .header("www-authenticate", `Bearer ${error}resource_metadata="${metadata}"`)
+    .header("link", SERVICE_DESC);
   return new Problem("unauthorized");
 }
 

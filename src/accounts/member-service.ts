@@ -10,7 +10,7 @@ import { may, mayDecide, type Permission, raisesRights } from "./roles.ts";
 import { holdFrozen } from "./store.ts";
 
 export type { MemberRow, Membership } from "./member-store.ts";
-export { listMembers, listMemberships, listOwners } from "./member-store.ts";
+export { listMemberPage, listMembers, listMemberships, listOwners } from "./member-store.ts";
 
 /** In 24 hours, as strangers receive this mail from us. */
 const INVITATIONS_A_DAY = 20;

@@ -38,6 +38,24 @@ export function listMembers(db: Db, accountId: string): Promise<MemberRow[]> {
     .execute();
 }
 
+/** The account's members, invited ones too, newest first. @param before the id at which the page before ended */
+export function listMemberPage(
+  db: Db,
+  accountId: string,
+  before: string | undefined,
+  limit: number,
+): Promise<MemberRow[]> {
+  return db
+    .selectFrom("members")
+    .where("account_id", "=", accountId)
+    .where("status", "<>", "removed")
+    .$if(before !== undefined, (query) => query.where("id", "<", before ?? ""))
+    .select(COLUMNS)
+    .orderBy("id", "desc")
+    .limit(limit)
+    .execute();
+}
+
 /** The account's owners who have accepted, oldest first. */
 export function listOwners(db: Db, accountId: string): Promise<MemberRow[]> {
   return db

@@ -2,8 +2,8 @@ import type { Db } from "../database/connection.ts";
 import type { App } from "../http/app.ts";
 import { ref } from "../lib/schema.ts";
 import { type GateDeps, openGate } from "./gate.ts";
-import { Capabilities, Me } from "./schemas.ts";
-import { describeCapabilities, describeMe, readGrant } from "./service.ts";
+import { Capabilities, JobDraftCapabilities, Me } from "./schemas.ts";
+import { describeCapabilities, describeJobDraftCapabilities, describeMe, readGrant } from "./service.ts";
 
 /** GET /auth/me, GET /capabilities and its older name (docs/contract.md §6). */
 export function accountRoutes(app: App, deps: GateDeps & { db: Db }): void {
@@ -26,23 +26,33 @@ export function accountRoutes(app: App, deps: GateDeps & { db: Db }): void {
     async (request) => describeMe(db, gate.grant(request)),
   );
 
-  for (const [path, operationId] of [
-    ["/capabilities", "getCapabilities"],
-    ["/job-drafts/capabilities", "getJobDraftCapabilities"],
-  ] as const) {
-    app.get(
-      path,
-      {
-        ...gate.options,
-        schema: {
-          operationId,
-          summary: "What is enabled for this account",
-          description: "The features of the account and the scopes of the token. Any valid token will do.",
-          tags: ["Identity"],
-          response: { 200: ref(Capabilities) },
-        },
+  app.get(
+    "/capabilities",
+    {
+      ...gate.options,
+      schema: {
+        operationId: "getCapabilities",
+        summary: "What is enabled for this account",
+        description: "The features of the account and the scopes of the token. Any valid token will do.",
+        tags: ["Identity"],
+        response: { 200: ref(Capabilities) },
       },
-      async (request) => describeCapabilities(gate.grant(request)),
-    );
-  }
+    },
+    async (request) => describeCapabilities(gate.grant(request)),
+  );
+
+  app.get(
+    "/job-drafts/capabilities",
+    {
+      ...gate.options,
+      schema: {
+        operationId: "getJobDraftCapabilities",
+        summary: "What is enabled for this account, in the form of the compatible API",
+        description: "What this service has no calls for is false. Any valid token will do.",
+        tags: ["Identity"],
+        response: { 200: ref(JobDraftCapabilities) },
+      },
+    },
+    async (request) => describeJobDraftCapabilities(gate.grant(request)),
+  );
 }

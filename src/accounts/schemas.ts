@@ -55,6 +55,42 @@ export const Capabilities = Type.Object(
 );
 export type Capabilities = Static<typeof Capabilities>;
 
+/** Families of the compatible API that this service has no calls for (docs/compatibility.md). */
+export const ABSENT_CAPABILITIES = [
+  "draftImport",
+  "draftCreate",
+  "draftUpdate",
+  "draftUrlRead",
+  "publish",
+  "hiring",
+  "messagingWrites",
+  "team",
+] as const;
+type AbsentCapability = (typeof ABSENT_CAPABILITIES)[number];
+
+const absent = Object.fromEntries(ABSENT_CAPABILITIES.map((name) => [name, Type.Boolean()])) as Record<
+  AbsentCapability,
+  ReturnType<typeof Type.Boolean>
+>;
+
+export const JobDraftCapabilities = Type.Object(
+  {
+    featureKey: Type.Literal("public_api_job_drafting"),
+    namespace: Type.Literal("job-drafts"),
+    rolloutMode: Type.String({
+      enum: ["ALL", "ALLOWLIST"],
+      description: "`ALLOWLIST`: the operator enables features account by account.",
+    }),
+    actorIsAdmin: Type.Boolean({ description: "Always false: no token acts for the operator." }),
+    capabilities: Type.Object({ ...absent, ...Capabilities.properties.capabilities.properties }),
+    draft: Type.Null({ description: "This service drafts no jobs." }),
+    authBootstrap: Type.Literal("token"),
+    enabled: Type.Literal(true),
+  },
+  { $id: "JobDraftCapabilities" },
+);
+export type JobDraftCapabilities = Static<typeof JobDraftCapabilities>;
+
 export const TokenMetadata = Type.Object(
   {
     id: Type.String(),

@@ -1,7 +1,7 @@
 import type { Db, Trx } from "../database/connection.ts";
 import { Problem } from "../lib/problems.ts";
 import { listOwners } from "./member-store.ts";
-import type { Capabilities, Me } from "./schemas.ts";
+import { ABSENT_CAPABILITIES, type Capabilities, type JobDraftCapabilities, type Me } from "./schemas.ts";
 import * as store from "./store.ts";
 
 export type { AccountValues, Grant } from "./store.ts";
@@ -55,6 +55,24 @@ export function describeCapabilities(grant: store.Grant): Capabilities {
     features: grant.features,
     scopes: grant.scopes,
     claimed: grant.claimed,
+  };
+}
+
+/** The same for agents that were written for the compatible API: true is only what is enabled and exists here. */
+export function describeJobDraftCapabilities(grant: store.Grant): JobDraftCapabilities {
+  const absent = Object.fromEntries(ABSENT_CAPABILITIES.map((name) => [name, false])) as Record<
+    (typeof ABSENT_CAPABILITIES)[number],
+    boolean
+  >;
+  return {
+    featureKey: "public_api_job_drafting",
+    namespace: "job-drafts",
+    rolloutMode: "ALLOWLIST",
+    actorIsAdmin: false,
+    capabilities: { ...absent, ...describeCapabilities(grant).capabilities },
+    draft: null,
+    authBootstrap: "token",
+    enabled: true,
   };
 }
 

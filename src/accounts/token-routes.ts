@@ -6,6 +6,7 @@ import { refuseIdempotencyKey } from "../http/idempotency.ts";
 import { originOf } from "../http/origin.ts";
 import { timeOf } from "../lib/fields.ts";
 import type { ProblemName } from "../lib/problems.ts";
+import { assertKnownScopes } from "./access-rules.ts";
 import { mintFromToken, revokeFromToken } from "./by-token-service.ts";
 import { type GateDeps, openGate } from "./gate.ts";
 import type { Operation } from "./operations.ts";
@@ -52,6 +53,7 @@ export function tokenRoutes(app: App, deps: Deps): void {
       preValidation: async (request, reply) => {
         await minting.options.preValidation(request, reply);
         if (request.body === undefined) request.body = {};
+        assertKnownScopes((request.body as { scopes?: unknown } | null)?.scopes);
       },
       schema: {
         operationId: "createToken",

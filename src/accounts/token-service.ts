@@ -6,6 +6,7 @@ import { inTransaction } from "../database/transaction.ts";
 import { nameOf } from "../lib/fields.ts";
 import { isUuid, newId } from "../lib/ids.ts";
 import type { Origin } from "../lib/origin.ts";
+import { idCursorOf, PAGE_LIMIT, type PageQuery, toPage } from "../lib/pages.ts";
 import { badField, Problem } from "../lib/problems.ts";
 import { type Credential, newSecret } from "../lib/secrets.ts";
 import { isoOrNull } from "../lib/time.ts";
@@ -181,6 +182,21 @@ export async function listTokens(db: Db, { accountId, organizationId }: Account)
   const now = await readClock(db);
   const rows = await store.listTokens(db, accountId, { now, ended: ENDED_LISTED });
   return rows.map((row) => toTokenMetadata(row, organizationId, now));
+}
+
+/**
+ * A page of the account's tokens, ended ones too, newest first.
+ * @throws Problem bad_request {field: "cursor"}
+ */
+export async function listTokenPage(
+  db: Db,
+  { accountId, organizationId }: Account,
+  { cursor, limit = PAGE_LIMIT }: PageQuery,
+): Promise<{ tokens: TokenMetadata[]; nextCursor: string | null }> {
+  const rows = await store.listTokenPage(db, accountId, idCursorOf(cursor), limit + 1);
+  const { page, nextCursor } = toPage(rows, limit, ({ id }) => id);
+  const now = await readClock(db);
+  return { tokens: page.map((row) => toTokenMetadata(row, organizationId, now)), nextCursor };
 }
 
 /** A token as the account's members see it, with who minted it, by name. */

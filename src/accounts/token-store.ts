@@ -36,6 +36,19 @@ export function listTokens(db: Db, accountId: string, shown: Shown) {
     .execute();
 }
 
+/** The account's tokens, ended ones too, newest first. @param before the id at which the page before ended */
+export function listTokenPage(db: Db, accountId: string, before: string | undefined, limit: number) {
+  return db
+    .selectFrom("tokens")
+    .where("account_id", "=", accountId)
+    .where("secretless", "=", false)
+    .$if(before !== undefined, (query) => query.where("id", "<", before ?? ""))
+    .select(TOKEN_COLUMNS)
+    .orderBy("id", "desc")
+    .limit(limit)
+    .execute();
+}
+
 function isShown(accountId: string, { now, ended }: Shown) {
   return sql<boolean>`not t.secretless and t.id = any(array(
     select l.id from tokens l

@@ -1,9 +1,12 @@
+import { listOwners } from "../accounts/member-service.ts";
 import { byPerson, recordAudit } from "../audit/service.ts";
 import { readClock, readClockNow } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import type { Origin } from "../lib/origin.ts";
+import { queueMail } from "../mail/service.ts";
 import { type Actor, inSession } from "../sign-in/service.ts";
 import { fetchableUntil, isRefused } from "./claim-rules.ts";
+import { grantRefusedMail } from "./mails.ts";
 import * as store from "./store.ts";
 
 /** A token that a claim has granted and that its agent has not fetched yet. */
@@ -19,14 +22,14 @@ export async function findWaitingGrant(db: Db, accountId: string): Promise<Waiti
 }
 
 /**
- * Refuses a grant before the agent has fetched its token.
+ * Refuses a grant before the agent has fetched its token. Records an audit entry and mails the owners.
  * @returns `false`: the token was fetched, or there is no grant
  * @throws as `holdActor`
  */
 export async function refuseGrant(
-  db: Db,
-  person: Actor & { name: string },
-  accountId: string,
+  { db, config }: { db: Db; config: { appName: string; publicUrl: string } },
+  person: Actor & { name: string; email: string },
+  { accountId, accountName }: { accountId: string; accountName: string },
   origin: Origin,
 ): Promise<boolean> {
   const need = { account: { id: accountId, may: "decide", alone: true } } as const;
@@ -37,6 +40,9 @@ export async function refuseGrant(
     const actor = byPerson(person);
     const detail = { registrationId: row.registrationId, scopes: row.scopes };
     await recordAudit(trx, { accountId, actor, action: "grant_refused", detail, origin }, now);
+    const said = { by: person, accountName, agentName: row.agentName };
+    for (const { email } of await listOwners(trx, accountId))
+      await queueMail(trx, grantRefusedMail(config, email, said), now);
     return true;
   });
 }

@@ -1,4 +1,4 @@
-import { line, own } from "../mail/line.ts";
+import { line, named, own, who } from "../mail/line.ts";
 import type { Mail } from "../mail/service.ts";
 
 /** Mails about claims. They contain no text of the agent, as anyone can register one. */
@@ -28,6 +28,28 @@ export function claimedMail({ appName, publicUrl }: Context, email: string, regi
       own(`${publicUrl}/settings/keys`),
       line`If that was not you, ask for a new password at once, and tell the operator of this service:`,
       own(`${publicUrl}/reset`),
+    ],
+  };
+}
+
+/** Tells an owner that a member refused the key which a claim had granted. */
+export function grantRefusedMail(
+  { appName, publicUrl }: Context,
+  email: string,
+  {
+    by,
+    accountName,
+    agentName,
+  }: { by: { name: string; email: string }; accountName: string; agentName: string | null },
+): Mail {
+  const agent = agentName === null ? line`the agent` : line`the agent ${named(agentName)}`;
+  return {
+    to: email,
+    subject: line`${own(appName)}: an agent of ${named(accountName)} gets no API key`,
+    paragraphs: [
+      line`${who(by)} refused the API key that ${agent} was granted when the account ${named(accountName)} was claimed. The agent had not collected it, and no longer can.`,
+      line`If that’s wrong, create an API key for it:`,
+      own(`${publicUrl}/settings/keys`),
     ],
   };
 }

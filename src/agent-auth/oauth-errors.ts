@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { App } from "../http/app.ts";
-import { toProblem } from "../http/errors.ts";
+import { retryAfterOf, toProblem } from "../http/errors.ts";
 import { Problem, problemRow } from "../lib/problems.ts";
 import { Refusal, type RefusalName } from "./refusals.ts";
 
@@ -27,8 +27,8 @@ export function refuseInOAuthShape(app: App): void {
 function toAnswer(error: unknown, request: FastifyRequest, reply: FastifyReply) {
   if (error instanceof Refusal) return { name: error.refusal, status: error.status, message: error.message };
   const problem = toProblem(error);
-  const wait = problem.details?.retryAfterSeconds;
-  if (typeof wait === "number") reply.header("retry-after", wait);
+  const wait = retryAfterOf(problem);
+  if (wait !== undefined) reply.header("retry-after", wait);
   const { status } = problemRow(problem.problem);
   if (problem.problem === "internal_error") {
     request.log.error({ reqId: request.id, err: error }, "unforeseen error");

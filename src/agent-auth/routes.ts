@@ -14,6 +14,7 @@ import {
   IDENTITY_TYPES,
   Identity,
   IdentityBody,
+  Revoked,
   RevokeForm,
   StartedClaim,
   TokenForm,
@@ -21,6 +22,7 @@ import {
 import { type AgentAuthDeps, registerAgent, revokeAccessToken, startClaim } from "./service.ts";
 
 const PUBLIC = { access: { by: "public" as const } };
+const FORM = "application/x-www-form-urlencoded";
 const USER_AGENT_AT_MOST = 300;
 /** Control characters, line breaks and bidi controls. */
 const UNFIT = /[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/u;
@@ -38,7 +40,16 @@ function identityRoutes(app: App, deps: AgentAuthDeps): void {
     "/identity",
     {
       config: PUBLIC,
-      schema: { hide: true, body: IdentityBody, response: { 200: Identity } },
+      schema: {
+        operationId: "registerAgent",
+        summary: "Register an agent, and get a token to begin with",
+        description:
+          "Creates an account and a token that reads and prepares for 24 hours. It funds nothing: a human claims the account " +
+          "first, and the operator of this service adds its contracts. All fields are optional.",
+        tags: ["Registration"],
+        body: IdentityBody,
+        response: { 200: Identity },
+      },
       // All of it is optional.
       preValidation: async (request) => {
         request.body ??= {};
@@ -58,7 +69,18 @@ function identityRoutes(app: App, deps: AgentAuthDeps): void {
 
   app.post(
     "/identity/claim",
-    { config: PUBLIC, schema: { hide: true, body: ClaimBody, response: { 200: StartedClaim } } },
+    {
+      config: PUBLIC,
+      schema: {
+        operationId: "startClaim",
+        summary: "Name the human who is to claim the account",
+        description:
+          "Mails them a link, which alone lets them claim. Tell them the `user_code`. A second call replaces the first.",
+        tags: ["Registration"],
+        body: ClaimBody,
+        response: { 200: StartedClaim },
+      },
+    },
     async (request) => {
       const { claim_token: claimToken, email } = request.body;
       return startClaim(deps, { claimToken, email }, request.ip);
@@ -72,7 +94,19 @@ async function oauthRoutes(app: App, deps: AgentAuthDeps): Promise<void> {
 
   app.post(
     "/oauth/token",
-    { config: PUBLIC, schema: { hide: true, body: TokenForm, response: { 200: ClaimedToken } } },
+    {
+      config: PUBLIC,
+      schema: {
+        operationId: "pollToken",
+        summary: "Take the token once the human has claimed the account",
+        description:
+          "Poll as often as `interval` says. The token is given once; every token from before the claim is revoked.",
+        tags: ["Registration"],
+        consumes: [FORM],
+        body: TokenForm,
+        response: { 200: ClaimedToken },
+      },
+    },
     async (request) => {
       const { grant_type, claim_token } = request.body;
       if (grant_type !== GRANT_TYPE) throw new Refusal("unsupported_grant_type");
@@ -81,11 +115,26 @@ async function oauthRoutes(app: App, deps: AgentAuthDeps): Promise<void> {
     },
   );
 
-  app.post("/oauth/revoke", { config: PUBLIC, schema: { hide: true, body: RevokeForm } }, async (request) => {
-    await revokeAccessToken(deps, request.body.token, originOf(request));
-    // The same answer for every token (RFC 7009 §2.2).
-    return {};
-  });
+  app.post(
+    "/oauth/revoke",
+    {
+      config: PUBLIC,
+      schema: {
+        operationId: "revokeAccessToken",
+        summary: "Revoke a token",
+        description:
+          "Revokes a token and those that it minted (RFC 7009). The answer is the same for every token.",
+        tags: ["Registration"],
+        consumes: [FORM],
+        body: RevokeForm,
+        response: { 200: Revoked },
+      },
+    },
+    async (request) => {
+      await revokeAccessToken(deps, request.body.token, originOf(request));
+      return {};
+    },
+  );
 }
 
 /** A name that an agent chose for itself or its account: one line. */

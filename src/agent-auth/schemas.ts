@@ -87,4 +87,5 @@ export const ClaimedToken = Type.Object({
 });
 export type ClaimedToken = Static<typeof ClaimedToken>;
 
+export const Revoked = Type.Object({});
 export const RevokeForm = Type.Object({ token: Type.String() });

@@ -1,5 +1,14 @@
 import type { Static } from "@sinclair/typebox";
 import type { NewTokenAnswer, NewTokenBody, OneToken, TokenList } from "../accounts/schemas.ts";
+import type { RefusalName } from "../agent-auth/refusals.ts";
+import type {
+  ClaimBody,
+  ClaimedToken,
+  Identity,
+  IdentityBody,
+  StartedClaim,
+  TokenForm,
+} from "../agent-auth/schemas.ts";
 import {
   type ApprovalRequested,
   type ContractEnded,
@@ -26,11 +35,27 @@ import {
 import * as story from "./story.ts";
 import * as credits from "./story-credits.ts";
 import { receipt } from "./story-receipt.ts";
+import * as registration from "./story-registration.ts";
 
 /** Values by a name that says what they show. */
 export type Examples = Record<string, unknown>;
 /** What is wrong with a request: the field if it is one's, and the message. */
 export type Fault = { field?: string; error: string };
+
+/** What calls of agent registration are refused for with 400. */
+export const AGENT_AUTH_REFUSALS: Record<string, readonly RefusalName[]> = {
+  registerAgent: ["invalid_request", "unsupported_identity_type"],
+  startClaim: ["invalid_request"],
+  pollToken: [
+    "invalid_request",
+    "unsupported_grant_type",
+    "authorization_pending",
+    "slow_down",
+    "expired_token",
+    "invalid_grant",
+  ],
+  revokeAccessToken: ["invalid_request"],
+};
 
 export type CallExamples = {
   body?: Examples;
@@ -43,6 +68,8 @@ export type CallExamples = {
 const NEW_TOKEN = "ot_pat_…";
 const NEW_WEBHOOK_SECRET = "whsec_…";
 
+/** Agent registration has refusals of its own: AGENT_AUTH_REFUSALS. */
+const OAUTH: Fault = { error: "" };
 const unreadable: Fault = { error: "The address cannot be read: check its percent-encoding." };
 const bodyGiven: Fault = { field: "amountUsd", error: "`amountUsd` is not a field of this call." };
 const keyGiven: Fault = {
@@ -63,6 +90,26 @@ export const PARAMETER_EXAMPLES: Record<string, string> = {
 
 /** What each call is sent and answers, by its operation id. */
 export const CALL_EXAMPLES: Record<string, CallExamples> = {
+  registerAgent: {
+    body: { named: registration.asked satisfies Static<typeof IdentityBody> },
+    answers: { 200: { registered: registration.registered satisfies Identity } },
+    fault: OAUTH,
+  },
+  startClaim: {
+    body: { human: registration.naming satisfies Static<typeof ClaimBody> },
+    answers: { 200: { mailed: registration.started satisfies StartedClaim } },
+    fault: OAUTH,
+  },
+  pollToken: {
+    body: { poll: registration.poll satisfies Static<typeof TokenForm> },
+    answers: { 200: { claimed: registration.claimed satisfies ClaimedToken } },
+    fault: OAUTH,
+  },
+  revokeAccessToken: {
+    body: { token: { token: NEW_TOKEN } },
+    answers: { 200: { revoked: {} } },
+    fault: OAUTH,
+  },
   requestMilestoneFunding: {
     answers: {
       202: {
@@ -202,7 +249,7 @@ export const CALL_EXAMPLES: Record<string, CallExamples> = {
   },
   getMe: { answers: { 200: { claimed: story.me, unclaimed: story.unclaimed } }, fault: unreadable },
   getCapabilities: { answers: { 200: { claimed: story.capabilities } }, fault: unreadable },
-  getJobDraftCapabilities: { answers: { 200: { claimed: story.capabilities } }, fault: unreadable },
+  getJobDraftCapabilities: { answers: { 200: { claimed: story.jobDraftCapabilities } }, fault: unreadable },
   listTokens: {
     answers: { 200: { two: { tokens: story.tokens } satisfies Static<typeof TokenList> } },
     fault: keyGiven,

@@ -2,19 +2,21 @@ import { claimedScopes, GRANT_TYPE, POLL_INTERVAL, PRE_CLAIM_SCOPES } from "../a
 import { type AgentAuthConfig, canClaim, endpointsOf } from "../agent-auth/service.ts";
 import type { Config } from "../config/config.ts";
 import type { App } from "../http/app.ts";
+import { servePublicDocument } from "../http/public-document.ts";
 import { formatTimeLeft, SECOND } from "../lib/time.ts";
 
 const API = "/api/public/v1";
 
 /** `/llms.txt` and `/auth.md`: what a program that reads needs to know before its first call. */
 export function machineDocsRoutes(app: App, config: Config): void {
-  const options = { config: { access: { by: "public" as const } }, schema: { hide: true } };
-  app.get("/llms.txt", options, async (_request, reply) =>
-    reply.type("text/plain; charset=utf-8").send(describeService(config)),
-  );
-  app.get("/auth.md", options, async (_request, reply) =>
-    reply.type("text/markdown; charset=utf-8").send(describeAuth(config)),
-  );
+  servePublicDocument(app, "/llms.txt", {
+    type: "text/plain; charset=utf-8",
+    write: () => describeService(config),
+  });
+  servePublicDocument(app, "/auth.md", {
+    type: "text/markdown; charset=utf-8",
+    write: () => describeAuth(config),
+  });
 }
 
 /** What this is, and the main job in few calls, as Markdown for a model to read. */
@@ -31,6 +33,8 @@ export function describeService({
 ## The main job
 
 1. Have a token: \`Authorization: Bearer ot_pat_…\`. Without one, register: ${publicUrl}/auth.md
+   Contracts are added by the operator of this service, not by you: an account that you register has none until a human
+   has claimed it and the operator has added one. \`contract.created\` in your updates says so.
 2. See what there is to fund, in \`milestones\` with the status \`NOT_FUNDED\`:
    \`curl ${publicUrl}${API}/contracts -H "Authorization: Bearer $TOKEN"\`
 3. Ask. It never moves money, and asking again while a human is being asked answers the same approval:
@@ -120,7 +124,13 @@ curl -X POST ${token} \\
 
 The token is given **once**. With it you may ${list(always)}, and what was ticked. Every token from before the claim is dead.
 
-## 4. Revoke
+## 4. Wait for a contract
+
+You cannot create contracts. The operator of this service adds them once the account is claimed; until then \`GET
+${publicUrl}${API}/contracts\` is empty. Do not poll it: \`GET ${publicUrl}${API}/updates?wait=30\` answers with
+\`contract.created\` when there is one. If none comes, your human asks the operator.
+
+## 5. Revoke
 
 \`\`\`sh
 curl -X POST ${revocation} --data-urlencode "token=ot_pat_…"

@@ -1,13 +1,12 @@
 import { type TProperties, type TSchema, Type } from "@sinclair/typebox";
 import { Milestone } from "../contracts/schemas.ts";
-import type { TokenAccess } from "../http/access.ts";
 import { type Details, type ProblemName, problemRow } from "../lib/problems.ts";
 import type { Fault } from "./examples.ts";
+import { headersOf } from "./headers.ts";
 import { CONTRACT_ID, ORIGIN, pending } from "./story.ts";
 
 /** What the examples of a call's refusals are made from. */
 export type Call = {
-  access: TokenAccess;
   /** The last id in its address, such as `milestoneId`. */
   idName: string | undefined;
   fault: Fault;
@@ -24,13 +23,13 @@ type DetailsOf = {
 const REQUEST_ID = "01a207bd-a8f2-7b1e-8c55-6e3f9cef9517";
 const UNKNOWN_ID = "01a207bd-0000-7000-8000-000000000000";
 /** Ids that lead to nothing, by their name in an address. */
-const UNKNOWN: Record<string, { resource: string; id: string }> = {
+const UNKNOWN: Record<string, { resource: string | undefined; id: string }> = {
   contractId: { resource: "contracts", id: "contract-8" },
   milestoneId: { resource: "milestones", id: "milestone-8-1" },
   approvalId: { resource: "approvals", id: UNKNOWN_ID },
-  tokenId: { resource: "tokens", id: UNKNOWN_ID },
+  tokenId: { resource: undefined, id: UNKNOWN_ID },
   webhookId: { resource: "webhooks", id: UNKNOWN_ID },
-  topUpId: { resource: "topUps", id: UNKNOWN_ID },
+  topUpId: { resource: "credit-top-ups", id: UNKNOWN_ID },
   deliveryId: { resource: "deliveries", id: UNKNOWN_ID },
 };
 
@@ -40,7 +39,14 @@ const Count = Type.Integer();
 /** What refusals say in their `details`, beside the `reason` where they have one. */
 const DETAILS: Partial<Record<ProblemName, DetailsOf>> = {
   bad_request: {
-    properties: { field: Type.Optional(Type.String({ description: "What to correct." })) },
+    properties: {
+      field: Type.Optional(Type.String({ description: "What to correct." })),
+      expectedAmountUsd: Type.Optional(
+        Type.Number({ description: "What `amountUsd` must be: the contract's rate times `volume`." }),
+      ),
+      unknownScopes: Type.Optional(Type.Array(Text)),
+      supportedScopes: Type.Optional(Type.Array(Text)),
+    },
     optional: true,
     example: ({ fault: { field } }) => (field === undefined ? {} : { field }),
   },
@@ -65,29 +71,34 @@ const DETAILS: Partial<Record<ProblemName, DetailsOf>> = {
       action: Type.Optional(Text),
       claimUrl: Type.Optional(Text),
     },
-    example: ({ access: { scopes = ["payments:write"] } }) => ({
-      requiredScopes: scopes,
-      grantedScopes: [scopes.includes("payments:read") ? "jobs:read" : "payments:read"],
+    example: () => ({
+      requiredScopes: ["payments:write"],
+      grantedScopes: ["payments:read"],
       tokensUrl: `${ORIGIN}/settings/keys`,
     }),
   },
   feature_disabled: {
     properties: { featureKey: Text },
-    example: ({ access }) => ({ featureKey: access.feature }),
+    example: () => ({ featureKey: "public_api_payments_write" }),
   },
   account_claim_required: {
     properties: {
       action: Type.String({ description: "What cannot be done before the claim, for people." }),
       claimUrl: Type.String({ description: "Where a human claims the account." }),
     },
-    example: ({ access }) => ({ action: access.claim, claimUrl: `${ORIGIN}/claim` }),
+    example: () => ({ action: "fund milestones", claimUrl: `${ORIGIN}/claim` }),
   },
   not_found: {
     properties: {
-      resource: Type.String({ description: "Beside it stands the id that was asked for, by its name." }),
+      resource: Type.Optional(
+        Type.String({ description: "Beside it stands the id that was asked for, by its name." }),
+      ),
     },
     others: Text,
-    example: ({ idName = "" }) => ({ resource: UNKNOWN[idName]?.resource, [idName]: UNKNOWN[idName]?.id }),
+    example: ({ idName = "" }) => {
+      const { resource, id } = UNKNOWN[idName] ?? {};
+      return { ...(resource === undefined ? {} : { resource }), [idName]: id };
+    },
   },
   contract_ended: {
     properties: { contractId: Text },
@@ -147,7 +158,7 @@ const DETAILS: Partial<Record<ProblemName, DetailsOf>> = {
 };
 
 /** What a refusal's schema is called, in a generated client too: `payment_method_required` is `PaymentMethodRequired`. */
-export function refusalSchemaName(name: ProblemName): string {
+export function refusalSchemaName(name: string): string {
   return name.replaceAll(/(?:^|_)([a-z])/g, (_match, letter: string) => letter.toUpperCase());
 }
 
@@ -175,7 +186,7 @@ export function refusalSchema(name: ProblemName): TSchema {
 }
 
 /** What a call answers when it is refused like that. */
-export function refusalExample(name: ProblemName, call: Call): { summary: string; value: object } {
+export function refusalExample(name: ProblemName, call: Call): { value: object } {
   const { code, message, hasReason } = problemRow(name);
   const details = { ...(hasReason ? { reason: name } : {}), ...DETAILS[name]?.example(call) };
   const value = {
@@ -184,5 +195,21 @@ export function refusalExample(name: ProblemName, call: Call): { summary: string
     requestId: REQUEST_ID,
     ...(Object.keys(details).length === 0 ? {} : { details }),
   };
-  return { summary: message, value };
+  return { value };
+}
+
+/** Requests that the server cannot read: these answers come before any route, and close the connection. */
+export const UNREADABLE = {
+  RequestTimeout: describeUnreadable("The request did not arrive whole in time."),
+  HeadersTooLarge: describeUnreadable("The request's headers are too large."),
+};
+
+function describeUnreadable(error: string) {
+  const value = { error, code: "BAD_REQUEST", requestId: REQUEST_ID };
+  const schema = { $ref: `#/components/schemas/${refusalSchemaName("bad_request")}` };
+  return {
+    description: error,
+    headers: headersOf({ status: 408, by: "public", keyed: false }),
+    content: { "application/json": { schema, examples: { bad_request: { value } } } },
+  };
 }

@@ -1,4 +1,4 @@
-import type { Capabilities, Me, TokenMetadata } from "../accounts/schemas.ts";
+import type { Capabilities, JobDraftCapabilities, Me, TokenMetadata } from "../accounts/schemas.ts";
 import { PRE_CLAIM_SCOPES } from "../agent-auth/schemas.ts";
 import type { Approval } from "../approvals/schemas.ts";
 import type { PendingPayment } from "../billing/schemas.ts";
@@ -155,6 +155,7 @@ export const contractWithBudget = {
   estimatedTotalUsd: 750,
   hasActiveMilestone: true,
   milestones: [funded, secondBatch],
+  jobDmConversationId: null,
   budget,
 };
 
@@ -233,6 +234,27 @@ export const capabilities: Capabilities = {
   features: { public_api_payments_write: true, public_api_credits: true, public_api_webhooks: true },
   scopes: token.scopes,
   claimed: true,
+};
+
+export const jobDraftCapabilities: JobDraftCapabilities = {
+  featureKey: "public_api_job_drafting",
+  namespace: "job-drafts",
+  rolloutMode: "ALLOWLIST",
+  actorIsAdmin: false,
+  capabilities: {
+    draftImport: false,
+    draftCreate: false,
+    draftUpdate: false,
+    draftUrlRead: false,
+    publish: false,
+    hiring: false,
+    messagingWrites: false,
+    team: false,
+    ...capabilities.capabilities,
+  },
+  draft: null,
+  authBootstrap: "token",
+  enabled: true,
 };
 
 export const webhook: Webhook = {

@@ -1,13 +1,13 @@
 import type { Logger } from "pino";
 import { accountRoutes } from "../accounts/routes.ts";
-import { Capabilities, Me, TokenMetadata } from "../accounts/schemas.ts";
+import { Capabilities, JobDraftCapabilities, Me, TokenMetadata } from "../accounts/schemas.ts";
 import { revokeTokenRoute, tokenRoutes } from "../accounts/token-routes.ts";
 import type { TokenUses } from "../accounts/token-use-service.ts";
 import { discoveryRoutes } from "../agent-auth/discovery-routes.ts";
 import { agentAuthRoutes } from "../agent-auth/routes.ts";
 import { openAgentAuth } from "../agent-auth/service.ts";
 import { machineDocsRoutes } from "../api-docs/machine-docs.ts";
-import { describeApi, serveApiReference } from "../api-docs/openapi.ts";
+import { describeApi, operatorDescriptionRoute, serveApiReference } from "../api-docs/openapi.ts";
 import { voidSignatures } from "../approvals/advance-service.ts";
 import type { BoundaryObserver } from "../approvals/boundaries.ts";
 import { processorRoutes } from "../approvals/processor-routes.ts";
@@ -34,6 +34,7 @@ import { updatesRoute } from "../events/routes.ts";
 import { Event, OperatorEvent, OperatorUpdates, Updates } from "../events/schemas.ts";
 import type { Waiters } from "../events/waiters.ts";
 import type { App } from "../http/app.ts";
+import type { Draining } from "../http/draining.ts";
 import { openLookups } from "../http/lookups.ts";
 import { createServer, handleUnknownRoutes } from "../http/server.ts";
 import type { RateLimits } from "../http/token-rate-limit.ts";
@@ -43,6 +44,7 @@ import { accessRoutes } from "../operator/access-routes.ts";
 import { creditAdjustmentRoute } from "../operator/credit-routes.ts";
 import { operatorFeedRoute } from "../operator/feed-routes.ts";
 import { operatorGate } from "../operator/gate.ts";
+import { ListedApproval, ListedPayment, ListedWebhook } from "../operator/list-schemas.ts";
 import { pauseRoutes } from "../operator/pause-routes.ts";
 import { requestRoutes } from "../operator/request-routes.ts";
 import { operatorRoutes } from "../operator/routes.ts";
@@ -57,7 +59,7 @@ import { notFoundPage } from "../web/kit/pages.ts";
 import { webRoutes } from "../web/routes.ts";
 import { webhookActionRoutes, webhookRoutes } from "../webhooks/routes.ts";
 import { Delivery, OperatorWebhook, Webhook } from "../webhooks/schemas.ts";
-import { healthRoutes } from "./health.ts";
+import { healthRoutes, metricsRoute } from "./health.ts";
 
 export type AppDeps = {
   config: Config;
@@ -68,11 +70,14 @@ export type AppDeps = {
   processor: Processor;
   boundaries?: BoundaryObserver | undefined;
   logger: Logger;
+  /** Absent: the app stops at once. */
+  draining?: Draining | undefined;
 };
 
 const SHARED_SCHEMAS = [
   Approval,
   Capabilities,
+  JobDraftCapabilities,
   Budget,
   Charge,
   CreditEntry,
@@ -97,6 +102,9 @@ const SHARED_SCHEMAS = [
   Account,
   Member,
   OperatorMilestone,
+  ListedApproval,
+  ListedPayment,
+  ListedWebhook,
   OperatorEvent,
   OperatorUpdates,
   OperatorWebhook,
@@ -111,11 +119,13 @@ export async function createApp(given: AppDeps): Promise<App> {
     logger: deps.logger,
     trustProxy: config.trustProxy,
     publicUrl: config.publicUrl,
+    draining: deps.draining,
+    corsOrigins: config.corsOrigins,
   });
   // Requests that wait would hold up the stop.
   app.addHook("preClose", async () => deps.waiters.stop());
   for (const schema of SHARED_SCHEMAS) app.addSchema(schema);
-  await describeApi(app, { publicUrl: config.publicUrl, version: VERSION });
+  await describeApi(app, config);
   handleUnknownRoutes(app, (reply) => sendPage(reply, config.appName, 404, notFoundPage));
 
   await app.register(async (api: App) => publicApi(api, deps), { prefix: "/api/public/v1" });
@@ -134,9 +144,14 @@ export async function createApp(given: AppDeps): Promise<App> {
       operatorWebhookRoutes(api, deps);
       pauseRoutes(api, deps);
       creditAdjustmentRoute(api, deps);
+      operatorDescriptionRoute(api);
       await api.register(async (scope: App) => requestRoutes(scope, deps));
     };
     await app.register(operator, { prefix: "/api/operator/v1" });
+    await app.register(async (scope: App) => {
+      scope.addHook("onRequest", operatorGate(config.operatorApiKeys, limits));
+      metricsRoute(scope, deps.db, { by: "operator" });
+    });
   }
   mcpRoute(app, { ...deps, version: VERSION });
   const agentAuth = openAgentAuth(deps.db, config, openLookups(limits, "agent-auth"));
@@ -146,7 +161,7 @@ export async function createApp(given: AppDeps): Promise<App> {
     prefix: "/api/agent",
   });
   machineDocsRoutes(app, config);
-  healthRoutes(app, deps.db);
+  healthRoutes(app, deps);
   await app.register(async (webhook: App) => processorRoutes(webhook, deps));
   const sessions = openSessions(deps.db, config, deps.logger);
   app.addHook("onClose", () => sessions.background.settled());

@@ -20,9 +20,22 @@ const TOKEN_NAME = "Demo agent";
 const PASSWORD_BYTES = 12;
 const OWNER = { email: "demo@example.com", name: "Demo Owner", role: "owner" as const };
 
+const CONTRACT_VALUES = {
+  title: "Street scenes",
+  jobId: "demo-job",
+  paymentType: "FIXED_PRICE",
+  freelancer: {
+    userId: "demo-freelancer",
+    displayName: "Maria G.",
+    country: "Spain",
+    profilePath: "/profile/maria-g",
+    payoutAccount: "acct_demo",
+  },
+};
+const FIRST_MILESTONE = "demo-milestone-1";
 const MILESTONES = [
   {
-    id: "demo-milestone-1",
+    id: FIRST_MILESTONE,
     name: "First batch",
     description: "Label 5,000 street scenes with bounding boxes",
     amountUsd: 450,
@@ -84,35 +97,42 @@ async function prepareOwner(db: Db, accountId: string): Promise<string> {
   return password;
 }
 
+/**
+ * Gives each account that an agent registered and a person has claimed a contract to try, as the operator would. A
+ * sweep: an account that has one is left alone.
+ */
+export async function giveDemoContracts(deps: DemoDeps): Promise<void> {
+  const claimed = await deps.db
+    .selectFrom("accounts as a")
+    .innerJoin("agent_registrations as r", "r.account_id", "a.account_id")
+    .where("a.claimed_at", "is not", null)
+    .where(({ not, exists, selectFrom }) =>
+      not(exists(selectFrom("contracts as c").select("c.id").whereRef("c.account_id", "=", "a.account_id"))),
+    )
+    .select(["a.account_id as accountId", "a.id as organizationId"])
+    .distinct()
+    .execute();
+  for (const account of claimed) await createContract(deps, account);
+}
+
+/** @returns a milestone of it that can be funded */
+async function createContract(
+  deps: DemoDeps,
+  account: { accountId: string; organizationId: string },
+): Promise<string> {
+  await putContract(deps, account, CONTRACT, CONTRACT_VALUES, BY_SERVICE);
+  for (const { id, ...body } of MILESTONES)
+    await putMilestone(deps, account, id, { ...body, contractId: CONTRACT }, BY_SERVICE);
+  return FIRST_MILESTONE;
+}
+
 async function prepareMilestones(
   deps: DemoDeps,
   account: { accountId: string; organizationId: string },
 ): Promise<string> {
   const contracts = await listContracts(deps.db, account.accountId, {});
   const contract = contracts.find((candidate) => candidate.id === CONTRACT);
-  if (contract === undefined) {
-    await putContract(
-      deps,
-      account,
-      CONTRACT,
-      {
-        title: "Street scenes",
-        jobId: "demo-job",
-        paymentType: "FIXED_PRICE",
-        freelancer: {
-          userId: "demo-freelancer",
-          displayName: "Maria G.",
-          country: "Spain",
-          profilePath: "/profile/maria-g",
-          payoutAccount: "acct_demo",
-        },
-      },
-      BY_SERVICE,
-    );
-    for (const { id, ...body } of MILESTONES)
-      await putMilestone(deps, account, id, { ...body, contractId: CONTRACT }, BY_SERVICE);
-    return "demo-milestone-1";
-  }
+  if (contract === undefined) return createContract(deps, account);
   const fundable = contract.milestones.find((milestone) => milestone.status === "NOT_FUNDED");
   if (fundable !== undefined) return fundable.id;
   const id = `demo-milestone-${Date.now()}`;

@@ -17,7 +17,7 @@ const NO_KEY = Buffer.alloc(32).toString("base64");
 const NO_DATABASE = "postgres://none@127.0.0.1:1/none";
 
 /** Problems that any call of a program can meet, besides those that the OpenAPI document lists with its calls. */
-const BY_ANY_CALL: readonly ProblemName[] = ["method_not_allowed", "origin_refused"];
+const BY_ANY_CALL: readonly ProblemName[] = ["bad_request", "method_not_allowed", "origin_refused"];
 /** Problems that only people meet, on pages. */
 const BY_PEOPLE: readonly ProblemName[] = [
   "session_ended",
@@ -40,32 +40,21 @@ const BY_PEOPLE: readonly ProblemName[] = [
   "amount_untyped",
   "top_up_ended",
 ];
-/** Problems that only calls of the operator's API meet. */
-const BY_OPERATORS: readonly ProblemName[] = [
-  "payment_in_progress",
-  "milestone_funded",
-  "passkey_missing",
-  "co_sign_loosening",
-  "second_signer_loosening",
-  "member_active",
-  "last_owner",
-  "unknown_payment_method",
-];
-
 /**
  * The documents that are generated from the code, by their path in the project. `npm run docs` writes them, and a
  * test fails when one of them is stale. Does not use a database.
  */
 export async function generateDocs(): Promise<Map<string, string>> {
-  const openApi = await describeOpenApi();
+  const { agents, operator } = await describeOpenApi();
   return new Map([
-    ["docs/openapi.json", `${JSON.stringify(openApi, null, 2)}\n`],
-    ["docs/errors.md", describeErrors(openApi)],
+    ["docs/openapi.json", `${JSON.stringify(agents, null, 2)}\n`],
+    ["docs/operator-openapi.json", `${JSON.stringify(operator, null, 2)}\n`],
+    ["docs/errors.md", describeErrors(agents, operator)],
   ]);
 }
 
-/** The OpenAPI 3.1 description of the public API, as a service at an example address would serve it. */
-export async function describeOpenApi(): Promise<object> {
+/** The OpenAPI 3.1 descriptions of the public API and the operator's, as a service at an example address serves them. */
+export async function describeOpenApi(): Promise<{ agents: object; operator: object }> {
   const { db, close } = connect(NO_DATABASE, {
     size: 1,
     statementTimeout: 1,
@@ -76,6 +65,7 @@ export async function describeOpenApi(): Promise<object> {
     config: loadConfig({
       DATABASE_URL: NO_DATABASE,
       PUBLIC_URL: EXAMPLE_ORIGIN,
+      OPERATOR_API_KEY: NO_KEY,
       SESSION_SECRET: NO_KEY,
       SECRETS_KEY: NO_KEY,
       RECEIPT_SIGNING_KEY: NO_KEY,
@@ -89,17 +79,18 @@ export async function describeOpenApi(): Promise<object> {
   });
   await app.ready();
   await loadDescription();
-  const description = app.swagger();
+  const descriptions = { agents: app.swagger(), operator: app.operatorSwagger() };
   await app.close();
   await close();
-  return description;
+  return descriptions;
 }
 
 /** Each problem is in one table: the first that applies of calls in the OpenAPI document, pages, the operator's API. */
-function describeErrors(openApi: object): string {
-  const ofCalls = new Set<string>([...namesInOpenApi(openApi), ...BY_ANY_CALL]);
+function describeErrors(agents: object, operator: object): string {
+  const ofCalls = new Set<string>([...namesInOpenApi(agents), ...BY_ANY_CALL]);
+  const ofOperators = new Set<string>(namesInOpenApi(operator));
   const rest = problemRows.filter(({ name }) => !ofCalls.has(name));
-  const homeless = rest.filter(({ name }) => !BY_PEOPLE.includes(name) && !BY_OPERATORS.includes(name));
+  const homeless = rest.filter(({ name }) => !BY_PEOPLE.includes(name) && !ofOperators.has(name));
   if (homeless.length > 0) {
     const names = homeless.map(({ name }) => name).join(", ");
     throw new TypeError(`Name in src/app/generated-docs.ts who meets ${names}: people, or operators`);
@@ -134,7 +125,7 @@ ${table(rest.filter(({ name }) => BY_PEOPLE.includes(name)))}
 
 Only calls of the operator's API.
 
-${table(rest.filter(({ name }) => BY_OPERATORS.includes(name)))}
+${table(rest.filter(({ name }) => ofOperators.has(name)))}
 
 ## Agent registration
 
@@ -162,18 +153,8 @@ function table(rows: readonly ProblemRow[]): string {
   return ["| status | `code` | `details.reason` | message |", "|---|---|---|---|", ...lines].join("\n");
 }
 
-type Described = {
-  paths: Record<string, Record<string, { responses: Record<string, { content?: Examples }> }>>;
-};
-type Examples = Record<string, { examples?: object }>;
-
-/** The problems of the calls in the OpenAPI document: their examples bear their names. */
+/** The problems of the calls in an OpenAPI document: their examples bear their names. */
 function namesInOpenApi(openApi: object): string[] {
-  const operations = Object.values((openApi as Described).paths).flatMap((path) => Object.values(path));
-  return operations.flatMap(({ responses }) =>
-    Object.entries(responses)
-      .filter(([status]) => Number(status) >= 400)
-      .flatMap(([, { content = {} }]) => Object.values(content))
-      .flatMap(({ examples = {} }) => Object.keys(examples)),
-  );
+  const named = JSON.stringify(openApi).matchAll(/"(\w+)":\{"\$ref":"#\/components\/examples\/\1[_"]/g);
+  return [...new Set([...named].map(([, name = ""]) => name))];
 }

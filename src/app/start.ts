@@ -14,6 +14,7 @@ import {
 } from "../approvals/jobs.ts";
 import { sendApprovalMails } from "../approvals/mail-service.ts";
 import { forgetProcessorEvents, sweepProcessorEvents } from "../approvals/processor-event-service.ts";
+import { sweepRemovedCards } from "../billing/card-jobs.ts";
 import type { Processor, ProcessorName } from "../billing/processor.ts";
 import { createSandbox } from "../billing/sandbox-client.ts";
 import { createStripe, type StripeAddress } from "../billing/stripe-client.ts";
@@ -27,6 +28,7 @@ import { type ListeningOptions, startListening } from "../database/listening.ts"
 import { asDatabaseError } from "../database/unusable.ts";
 import { keepOperatorFeed, sweepOldEvents } from "../events/jobs.ts";
 import { Waiters } from "../events/waiters.ts";
+import { Draining } from "../http/draining.ts";
 import { forgetKnownCredentials } from "../http/known-credentials.ts";
 import { forgetOldWindows, RateLimits } from "../http/token-rate-limit.ts";
 import { every, type Loop } from "../jobs/every.ts";
@@ -34,6 +36,8 @@ import { StartError, StartInterrupted } from "../lib/start-error.ts";
 import { HOUR, MINUTE } from "../lib/time.ts";
 import { forgetOldMails, sendDueMails } from "../mail/jobs.ts";
 import { createMailTransport } from "../mail/transport.ts";
+import { measureProcess } from "../metrics/metrics.ts";
+import { reportSweeps } from "../monitoring/jobs.ts";
 import { forgetChallenges } from "../passkeys/jobs.ts";
 import { relyingPartyOf } from "../passkeys/relying-party.ts";
 import { forgetEnded, sweepResets } from "../sign-in/jobs.ts";
@@ -41,12 +45,12 @@ import { sweepUpgrades } from "../team/upgrade-service.ts";
 import { deliverWebhooks, forgetDeliveries, resealSecrets } from "../webhooks/jobs.ts";
 import { deliverOperatorWebhook, resealOperatorSecrets } from "../webhooks/operator-jobs.ts";
 import { createApp } from "./app.ts";
-import { prepareDemo } from "./demo.ts";
+import { giveDemoContracts, prepareDemo } from "./demo.ts";
 import { prepareDatabase } from "./prepare-database.ts";
+import { asStartError, listenForMonitoring } from "./side-server.ts";
 import { shortenWaits } from "./waits.ts";
 import { welcome } from "./welcome.ts";
 
-const POOL_SIZE = 10;
 const SECOND = 1_000;
 
 export type Parts = { serve: boolean; work: boolean };
@@ -83,10 +87,12 @@ export async function start(
     const url = await openDatabase(config, stops);
     stopping?.throwIfAborted();
     const connection = connect(url, {
-      size: POOL_SIZE,
+      size: config.databasePoolSize,
+      connectTimeout: config.databaseConnectMs,
       onIdleError: (error) => logger.warn({ err: error }, "a database connection broke"),
     });
     stops.push(() => connection.close());
+    measureProcess(connection.pool, config.databasePoolSize);
     const { db } = connection;
     await prepareDatabase(config, { db, url, logger });
     stopping?.throwIfAborted();
@@ -95,9 +101,13 @@ export async function start(
     const changeBus = new ChangeBus(db);
     if (parts.serve || parts.work) stops.push(await listen(config, { db, changeBus, url, logger }));
     const completed = await withSecrets(config);
-    const deps = { config: completed, db, changeBus, processor, boundaries };
-    if (parts.work) for (const loop of startSweeps(deps, logger)) stops.push(() => loop.stop());
+    const draining = new Draining();
+    const deps = { config: completed, db, changeBus, processor, boundaries, logger, draining };
+    for (const loop of startSweeps(deps, parts)) stops.push(() => loop.stop());
     if (parts.serve) await serve(deps, logger, stops);
+    const monitoring = monitoringPort(config, parts);
+    if (monitoring !== undefined) stops.push(await listenForMonitoring(deps, monitoring));
+    if (parts.serve) stops.push(() => draining.run(config.drainSeconds));
     return { stop };
   } catch (error) {
     await stop();
@@ -147,9 +157,24 @@ export async function assertOwnProcessor(db: Db, { name }: Processor): Promise<v
   );
 }
 
-type PartDeps = PaymentDeps & { config: Config; changeBus: ChangeBus };
+type PartDeps = PaymentDeps & { config: Config; changeBus: ChangeBus; logger: Logger; draining: Draining };
 
-function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
+/** What serves is asked on PORT whether it is ready; `work` listens on nothing but HEALTH_PORT. */
+function monitoringPort({ healthPort, metricsPort }: Config, { serve }: Parts) {
+  const port = serve ? metricsPort : healthPort;
+  if (port === undefined) return undefined;
+  return { port, setting: serve ? "METRICS_PORT" : "HEALTH_PORT", health: !serve };
+}
+
+/** What every process runs, and the sweeps of `work`. */
+function startSweeps(deps: PartDeps, parts: Parts): Loop[] {
+  const { logger } = deps;
+  if (!parts.serve && !parts.work) return [];
+  const shared = every(MINUTE, "payments in doubt", logger, () => alertInDoubt(deps, logger));
+  return parts.work ? [shared, ...startWork(deps, logger)] : [shared];
+}
+
+function startWork(deps: PartDeps, logger: Logger): Loop[] {
   const { config, db } = deps;
   const transport = createMailTransport(config, logger);
   return [
@@ -169,10 +194,10 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
     every(5 * SECOND, "expired approvals", logger, () => sweepExpiredApprovals(db)),
     every(MINUTE, "lost payments", logger, () => sweepLostIntents(deps, logger)),
     every(5 * SECOND, "due payments", logger, () => sweepDuePayments(deps, logger)),
+    every(MINUTE, "removed cards", logger, () => sweepRemovedCards(deps, logger)),
     every(5 * SECOND, "due top-ups", logger, () => sweepDueTopUps(deps, logger)),
     every(5 * SECOND, "events of the processor", logger, () => sweepProcessorEvents({ ...deps, logger })),
     every(10 * MINUTE, "handled events of the processor", logger, () => forgetProcessorEvents(deps)),
-    every(MINUTE, "payments in doubt", logger, () => alertInDoubt(deps, logger)),
     every(MINUTE, "waits after a step back of the clock", logger, () => shortenWaits({ ...deps, logger })),
     deliverWebhooks(deps, logger),
     deliverOperatorWebhook(deps, logger),
@@ -183,6 +208,8 @@ function startSweeps(deps: PartDeps, logger: Logger): Loop[] {
     every(MINUTE, "unclaimed accounts", logger, () => sweepUnclaimed(db)),
     every(MINUTE, "old rate windows", logger, () => forgetOldWindows(db)),
     every(MINUTE, "old known credentials", logger, () => forgetKnownCredentials(db)),
+    reportSweeps(db, logger),
+    ...(config.demo ? [every(5 * SECOND, "contracts to try", logger, () => giveDemoContracts(deps))] : []),
   ];
 }
 
@@ -198,7 +225,7 @@ async function serve(deps: PartDeps, logger: Logger, stops: (() => Promise<unkno
   await limits.share(db);
   const tokenUses = new TokenUses();
   const waiters = new Waiters(db, changeBus);
-  const app = await createApp({ ...deps, limits, tokenUses, waiters, logger });
+  const app = await createApp({ ...deps, limits, tokenUses, waiters });
   const missed = every(10 * SECOND, "missed events", logger, () => waiters.lookForMissed());
   changeBus.subscribe((woken) => {
     if (woken === "all") missed.runNow();
@@ -211,7 +238,7 @@ async function serve(deps: PartDeps, logger: Logger, stops: (() => Promise<unkno
   for (const loop of loops) stops.push(() => loop.stop());
   stops.push(() => app.close());
   await app.listen({ host: config.host, port: config.port }).catch((error: unknown) => {
-    throw asStartError(error, config);
+    throw asStartError(error, { host: config.host, port: config.port, setting: "PORT" });
   });
   if (config.demo) welcome(config, await prepareDemo(deps));
 }
@@ -233,14 +260,4 @@ async function withSecrets(config: Config): Promise<Config> {
     secretsKeys: secretsKeys.length === 0 ? [await keepSecret(dataDir, "secrets-key")] : secretsKeys,
     receiptSeeds: receiptSeeds.length === 0 ? [await keepSecret(dataDir, "receipt-key")] : receiptSeeds,
   };
-}
-
-function asStartError(error: unknown, { host, port }: Config): unknown {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  if (code === "EADDRINUSE")
-    return new StartError(`Port ${port} on ${host} is taken: stop what uses it, or set PORT.`);
-  if (code === "EACCES")
-    return new StartError(`Port ${port} needs rights that this user lacks: set PORT to 1024 or more.`);
-  if (code === "EADDRNOTAVAIL") return new StartError(`HOST ${host} is not an address of this machine.`);
-  return error;
 }

@@ -4,6 +4,7 @@ import { readClock } from "../database/clock.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { Problem } from "../lib/problems.ts";
 import { SECOND } from "../lib/time.ts";
+import { countPaymentStep } from "../metrics/metrics.ts";
 import { type Actor, holdActor } from "../sign-in/service.ts";
 import { LeaseLost, tellInDoubt } from "./booking.ts";
 import { bookCharge } from "./charge-booking.ts";
@@ -16,6 +17,7 @@ import {
   type Attempt,
   InDoubt,
   isOpen,
+  logFieldsOf,
   newLease,
   OPEN,
   type Outcome,
@@ -26,7 +28,7 @@ import {
 import { hasSignerLeft, listExecutingOf } from "./store.ts";
 import { findHalt, SubmissionHeld } from "./submission-service.ts";
 
-export { InDoubt, isOpen, type PaymentDeps, shortenWaits } from "./step-service.ts";
+export { isOpen, type PaymentDeps, shortenWaits } from "./step-service.ts";
 
 /**
  * How often, in milliseconds, and how many times a waiting request checks whether another process has the outcome.
@@ -173,11 +175,27 @@ async function guarded(deps: PaymentDeps, attempt: Attempt, work: () => Promise<
     if (error instanceof LeaseLost) return;
     if (error instanceof InDoubt) await tellInDoubt(deps.db, attempt.payment);
     const doubtful = await noteDoubt(deps, attempt);
-    if (doubtful && !(error instanceof SubmissionHeld)) throw error;
+    if (!doubtful || error instanceof SubmissionHeld) return;
+    countPaymentStep(attempt.payment.kind, "failed");
+    const fields = { ...logFieldsOf(deps, attempt.payment), err: error };
+    if (error instanceof InDoubt) deps.logger?.error({ alert: "payment_in_doubt", ...fields }, error.message);
+    else deps.logger?.warn(fields, "a payment could not be advanced; it will be tried again");
+    throw error;
   }
 }
 
 async function settle(deps: PaymentDeps, attempt: Attempt, outcome: Outcome): Promise<void> {
+  await writeOutcome(deps, attempt, outcome);
+  const { payment } = attempt;
+  countPaymentStep(payment.kind, outcome.status);
+  const code = outcome.status === "refused" ? { code: outcome.code } : {};
+  deps.logger?.info(
+    { ...logFieldsOf(deps, payment), outcome: outcome.status, ...code },
+    `payment ${outcome.status}`,
+  );
+}
+
+async function writeOutcome(deps: PaymentDeps, attempt: Attempt, outcome: Outcome): Promise<void> {
   const { payment, leaseId } = attempt;
   switch (outcome.status) {
     case "succeeded":

@@ -4,6 +4,7 @@ import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import type { EventType } from "../events/schemas.ts";
 import { appendEvents, type NewEvent } from "../events/service.ts";
+import { countEnded } from "../metrics/metrics.ts";
 import type { EndedApproval } from "./store.ts";
 
 /** Another process holds the lease of the attempt. Nothing was written. */
@@ -58,19 +59,23 @@ export async function writeWaiting(
 }
 
 /**
- * Appends `payment.in_doubt` to the operator's feed, once an attempt.
- * @returns `false`: it was appended before, or the attempt is decided
+ * Appends `payment.in_doubt` to the operator's feed, once an hour for as long as the attempt is in doubt.
+ * @returns the attempt, to be logged; `undefined`: it was appended within the last hour, or the attempt is decided
  */
-export function tellInDoubt(db: Db, key: payments.PaymentKey): Promise<boolean> {
+export function tellInDoubt(
+  db: Db,
+  key: payments.PaymentKey,
+): Promise<(payments.PaymentRow & { inDoubtSince: Date }) | undefined> {
   return inTransaction(db, async (trx) => {
     const now = await readClock(trx);
     const payment = await payments.markInDoubt(trx, key, now);
-    if (payment === undefined) return false;
+    if (payment === undefined) return undefined;
     const { accountId, id: paymentId, approvalId, milestoneId, amountCents, currency } = payment;
-    const data = { paymentId, approvalId, milestoneId, amountCents, currency };
+    const inDoubtSince = payment.inDoubtSince.toISOString();
+    const data = { paymentId, approvalId, milestoneId, amountCents, currency, inDoubtSince };
     const event = { type: "payment.in_doubt" as const, resourceId: paymentId, jobId: null, data };
     await appendEvents(trx, accountId, [event], now);
-    return true;
+    return payment;
   });
 }
 
@@ -82,6 +87,7 @@ export function approvalEvent(
   { id, jobId }: EndedApproval,
   status: "confirmed" | "declined" | "expired",
 ): ApprovalEvent {
+  countEnded(status);
   return { type: "approval.confirmed", resourceId: id, jobId, data: { approvalId: id, status } };
 }
 

@@ -9,7 +9,8 @@ import { canonicalDigest } from "../lib/canonical.ts";
 import type { Origin } from "../lib/origin.ts";
 import { notFound, Problem, paymentsPaused } from "../lib/problems.ts";
 import { type ApprovalType, type Decision, type Statement, statementDigest } from "../lib/statement.ts";
-import { addSeconds } from "../lib/time.ts";
+import { addSeconds, SECOND } from "../lib/time.ts";
+import { observeDecision } from "../metrics/metrics.ts";
 import {
   type Assertion,
   CHALLENGE_SECONDS,
@@ -120,11 +121,12 @@ export async function issueChallenge(
  * account_frozen
  */
 export async function confirmApproval(
-  deps: PaymentDeps,
+  given: PaymentDeps,
   key: ApprovalKey,
   decider: Decider,
   signed: Signed,
 ): Promise<void> {
+  const deps = { ...given, requestId: decider.origin.requestId ?? undefined };
   const { token, begun } = await atBoundary(deps, "write-signed-attempt", () =>
     inTransaction(deps.db, (trx) => writeConfirmation(trx, deps, key, decider, signed)),
   );
@@ -163,6 +165,7 @@ async function writeConfirmation(
   const { required, first } = await readSigning(trx, row, statement);
   if (first?.userId === userId) return {};
   await sign(trx, row, statement, decider, signed, required);
+  noteTaken(row, "confirm");
   const signatures = [...(first === undefined ? [] : [first]), { userId, digest: signed.digest }];
   const written: Written = {};
   if (presence.kind === "passkey")
@@ -193,6 +196,7 @@ export async function declineApproval(
     const statement = statementOf(row, "decline", signed.nonce);
     assertUnchanged(row, statement, signed);
     await sign(trx, row, statement, decider, signed, 1);
+    noteTaken(row, "decline");
     if (!(await store.declinePending(trx, accountId, approvalId, note, now)))
       throw new Problem("already_decided");
     await appendEvents(trx, accountId, [approvalEvent(row, "declined")], now);
@@ -247,6 +251,11 @@ async function sign(
     origin,
   };
   await recordAudit(trx, entry, now);
+}
+
+/** Measures how long the person took. A transaction that is tried again measures twice, which no graph shows. */
+function noteTaken({ createdAt, now }: store.HumanApprovalRow, decision: Decision): void {
+  observeDecision(decision, (now.getTime() - createdAt.getTime()) / SECOND);
 }
 
 function assertUnchanged(row: store.HumanApprovalRow, statement: Statement, { digest }: Signed): void {

@@ -5,7 +5,7 @@ import * as store from "./human-store.ts";
 import { type PageContext, readContext } from "./page-context-store.ts";
 import { awaitDecision } from "./store.ts";
 
-export { listSignatures, type Signature } from "./human-store.ts";
+export { countPendingFundings, listSignatures, type Signature } from "./human-store.ts";
 
 /** An approval as people see it, with its outcome so far. */
 export type HumanApproval = store.HumanApprovalRow & {

@@ -140,6 +140,14 @@ async function readLastStep(trx: Trx, { accountId, id }: HumanApprovalRow): Prom
   return rows[0]?.after ?? null;
 }
 
+/** How many fundings are pending in the account and could be confirmed now. */
+export async function countPendingFundings(db: Db, accountId: string): Promise<number> {
+  const { rows } = await sql<{ count: number }>`
+    select count(*) from approvals where account_id = ${accountId} and type = 'milestone_fund' and status = 'pending'
+      and executing_at is null and expires_at > now()`.execute(db);
+  return rows[0]?.count ?? 0;
+}
+
 export type Signature = Pick<SignaturesTable, "user_id" | "decision" | "created_at"> & {
   signer: string;
   /** What the signed statement pays from; null for a decline. */

@@ -4,17 +4,16 @@ import { listDuePayments, listInDoubt } from "../billing/payment-service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { sweep, sweepEach } from "../jobs/sweep.ts";
-import { addSeconds, MINUTE_SECONDS } from "../lib/time.ts";
-import { advancePayment, InDoubt, type PaymentDeps } from "./advance-service.ts";
+import { advancePayment, type PaymentDeps } from "./advance-service.ts";
 import { tellInDoubt } from "./booking.ts";
 import { expireApprovals } from "./service.ts";
+import { logFieldsOf } from "./step-service.ts";
 import { type ExpiredApproval, listExpired } from "./store.ts";
 
 const BATCH = 500;
 const PAYMENTS_BATCH = 20;
 /** Batches a sweep at most. What is advanced is due later than now, so few are needed. */
 const PAYMENTS_TURNS = 100;
-const IN_DOUBT_SECONDS = 15 * MINUTE_SECONDS;
 
 /**
  * Expires approvals after their 72 hours, each with its event, those of an account in one transaction. Several processes
@@ -41,31 +40,26 @@ export async function sweepExpiredApprovals(db: Db): Promise<number> {
 
 /**
  * Advances the payments that no process drives: the process died, the answer was lost, or the bank's verification is
- * pending. Several processes may run it at once: the lease admits one.
+ * pending. Several processes may run it at once: the lease admits one. Each outcome is logged where it is written.
  */
 export async function sweepDuePayments(deps: PaymentDeps, logger: Logger): Promise<void> {
   for (let turn = 1; turn <= PAYMENTS_TURNS; turn++) {
     const due = await listDuePayments(deps.db, await readClock(deps.db), PAYMENTS_BATCH);
-    await Promise.all(
-      due.map((key) =>
-        advancePayment(deps, key).catch((error: unknown) => {
-          // A person must look, so each attempt logs an alert.
-          if (error instanceof InDoubt)
-            logger.error({ alert: "payment_in_doubt", ...key, err: error }, error.message);
-          else logger.warn({ err: error, ...key }, "a payment could not be advanced; it will be tried again");
-        }),
-      ),
-    );
+    await Promise.all(due.map((key) => advancePayment({ ...deps, logger }, key).catch(() => {})));
     if (due.length < PAYMENTS_BATCH) return;
   }
 }
 
-/** Logs each payment that has been in doubt for 15 minutes, once. */
-export async function alertInDoubt({ db }: PaymentDeps, logger: Logger): Promise<void> {
-  const now = await readClock(db);
-  await sweepEach(await listInDoubt(db, addSeconds(now, -IN_DOUBT_SECONDS)), async (key) => {
-    if (await tellInDoubt(db, key))
-      logger.error({ alert: "payment_in_doubt", ...key }, "a payment has been in doubt for 15 minutes");
+/**
+ * Reports the payments that have been in doubt for 15 minutes, in the operator's feed and the log, and again each hour.
+ * Every process runs it, so a dead `work` silences nothing; the database admits one report an hour.
+ */
+export async function alertInDoubt(deps: PaymentDeps, logger: Logger): Promise<void> {
+  await sweepEach(await listInDoubt(deps.db), async (key) => {
+    const told = await tellInDoubt(deps.db, key);
+    if (told === undefined) return;
+    const fields = { ...logFieldsOf(deps, told), inDoubtSince: told.inDoubtSince };
+    logger.error({ alert: "payment_in_doubt", ...fields }, "the outcome of a payment is unknown");
   });
 }
 

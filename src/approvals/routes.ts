@@ -5,6 +5,7 @@ import type { App } from "../http/app.ts";
 import { acceptNoBody, NoBody } from "../http/body.ts";
 import { originOf } from "../http/origin.ts";
 import { isExternalId, isUuid } from "../lib/ids.ts";
+import { formatTimeLeft, SECOND } from "../lib/time.ts";
 import { type RequestDeps, requestEnd, requestRelease, withdrawRequest } from "./request-service.ts";
 import {
   ApprovalRequested,
@@ -56,8 +57,9 @@ export function fundRoute(app: App, deps: GateDeps & ApprovalDeps): void {
         summary: "Ask for a milestone to be funded",
         description:
           "Never moves money. Records a pending approval, which a signed-in human confirms or declines at " +
-          "`approval.approvalUrl`. While one is pending, asking again answers the same approval. It expires after " +
-          "72 hours; learn the outcome from `GET /approvals/{approvalId}` or `GET /updates`.",
+          "`approval.approvalUrl`. While one is pending, asking again answers the same approval. It " +
+          `expires after ${formatTimeLeft(deps.config.approvalTtlSeconds * SECOND)}; learn the outcome from ` +
+          "`GET /approvals/{approvalId}` or `GET /updates`.",
         tags: ["Approvals"],
         params: MilestoneParams,
         body: NoBody,

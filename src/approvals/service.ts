@@ -20,6 +20,7 @@ import { hasExpired, toApproval } from "./wire.ts";
 
 export type { ApprovalEvent } from "./booking.ts";
 export { readFunding } from "./funding-store.ts";
+export { toApproval } from "./wire.ts";
 
 export type ApprovalDeps = {
   db: Db;

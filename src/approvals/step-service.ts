@@ -1,3 +1,4 @@
+import type { Logger } from "pino";
 import * as payments from "../billing/payment-service.ts";
 import type { Processor, Refusal } from "../billing/processor.ts";
 import { readClock } from "../database/clock.ts";
@@ -12,6 +13,10 @@ export type PaymentDeps = {
   processor: Processor;
   config: { appName: string; publicUrl: string };
   boundaries?: BoundaryObserver | undefined;
+  /** Told what becomes of each attempt. */
+  logger?: Logger | undefined;
+  /** Of the request that advances the attempt, if one does. */
+  requestId?: string | undefined;
 };
 
 export type Attempt = { payment: payments.PaymentRow; leaseId: string };
@@ -67,6 +72,27 @@ export function keyOf({ kind, accountId, milestoneId, keyNumber }: payments.Paym
 /** Whether an attempt is undecided. */
 export function isOpen({ status }: payments.PaymentRow): boolean {
   return status !== "succeeded" && status !== "refused";
+}
+
+/** What every log line about an attempt says of it (docs/operations.md, Logs). */
+export function logFieldsOf({ requestId }: Pick<PaymentDeps, "requestId">, payment: payments.PaymentRow) {
+  const {
+    accountId,
+    approvalId,
+    milestoneId,
+    id: paymentId,
+    kind,
+    keyNumber,
+    amountCents,
+    currency,
+  } = payment;
+  const { intentId, sentId } = payment;
+  const processorId = intentId ?? sentId;
+  return {
+    ...(requestId !== undefined && { reqId: requestId }),
+    ...{ accountId, approvalId, milestoneId, paymentId, kind, attempt: keyNumber, amountCents, currency },
+    ...(processorId !== null && { processorId }),
+  };
 }
 
 export function pass<T>({ boundaries }: PaymentDeps, boundary: Boundary, work: () => Promise<T>): Promise<T> {

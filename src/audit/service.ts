@@ -1,7 +1,7 @@
 import type { Db, Trx } from "../database/connection.ts";
-import { isUuid, newId } from "../lib/ids.ts";
+import { newId } from "../lib/ids.ts";
 import { NO_ORIGIN, type Origin } from "../lib/origin.ts";
-import { Problem } from "../lib/problems.ts";
+import { ownTimeCursorOf, timeCursor, toPage } from "../lib/pages.ts";
 import type { AuditAction, AuditEntry } from "./schemas.ts";
 import * as store from "./store.ts";
 
@@ -84,10 +84,13 @@ export async function listAudit(
     actions?: readonly AuditAction[] | undefined;
   },
 ): Promise<{ entries: AuditEntry[]; nextCursor: string | null }> {
-  const rows = await store.listEntries(db, accountId, { before: readCursor(cursor), actions }, limit + 1);
-  const page = rows.slice(0, limit);
-  const last = page.at(-1);
-  const nextCursor = rows.length > limit && last !== undefined ? `${last.at.getTime()}.${last.id}` : null;
+  const rows = await store.listEntries(
+    db,
+    accountId,
+    { before: ownTimeCursorOf(cursor), actions },
+    limit + 1,
+  );
+  const { page, nextCursor } = toPage(rows, limit, timeCursor);
   return { entries: page.map(toEntry), nextCursor };
 }
 
@@ -110,15 +113,6 @@ function actorColumns(actor: Actor) {
     case "service":
       return columns;
   }
-}
-
-function readCursor(cursor: string | undefined): { at: Date; id: string } | undefined {
-  if (cursor === undefined) return undefined;
-  const [, at = "", id = ""] = /^(\d{1,15})\.(.+)$/.exec(cursor) ?? [];
-  if (!isUuid(id)) {
-    throw new Problem("bad_request", { field: "cursor" }, "`cursor` must be a `nextCursor` that was given.");
-  }
-  return { at: new Date(Number(at)), id };
 }
 
 function toEntry(row: store.AuditRow): AuditEntry {

@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
 
 export type Pause = { paused: boolean; changedAt: Date | null };
@@ -18,6 +19,9 @@ export async function holdPause(trx: Trx): Promise<boolean> {
 
 /** Pauses or resumes all payments. @returns `false`: unchanged */
 export async function setPause(trx: Trx, paused: boolean, now: Date): Promise<boolean> {
+  // Row locks do not queue: a stream of submissions that share the row could delay this update without end. Locks of a
+  // table do, so later submissions wait for this one.
+  await sql`lock table payment_pause in exclusive mode`.execute(trx);
   const { numUpdatedRows } = await trx
     .updateTable("payment_pause")
     .set({ paused, changed_at: now })

@@ -11,6 +11,7 @@ export {
   shortenEventWaits,
   takeEvent,
 } from "./event-store.ts";
+export { countInDoubt, inDoubtSince, listInDoubt, markInDoubt } from "./in-doubt-store.ts";
 export {
   closeInvoice,
   markInvoiceRefunded,
@@ -29,10 +30,8 @@ export {
   type Lease,
   type LedgerLine,
   listDuePayments,
-  listInDoubt,
   listOpenPayments,
   listPayments,
-  markInDoubt,
   markPending,
   type PaymentKey,
   type PaymentRow,

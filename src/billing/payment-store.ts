@@ -4,7 +4,8 @@ import type { Db, Trx } from "../database/connection.ts";
 import type { PaymentKind, PaymentStatus, ProcessorName } from "../database/schema.ts";
 import { isUuid } from "../lib/ids.ts";
 
-const COLUMNS = [
+/** What of an attempt every reader reads. */
+export const COLUMNS = [
   "account_id as accountId",
   "id",
   "kind",
@@ -174,7 +175,7 @@ export async function insertPayment(
 
 export type Lease = { id: string; until: Date };
 
-const UNDECIDED: PaymentStatus[] = ["created", "submitted", "action_required", "unknown"];
+export const UNDECIDED: PaymentStatus[] = ["created", "submitted", "action_required", "unknown"];
 
 /** Takes the lease if it is free. `undefined`: another process holds it, or the attempt is decided. */
 export function takeLease(db: Db, { accountId, id }: PaymentKey, lease: Lease, now: Date) {
@@ -261,35 +262,6 @@ export async function shortenPaymentWaits(
   const seconds = sql<number>`case when lease is null then ${waitSeconds}::float8 else ${lease} end`;
   await shortenWaits(db, "payments", "leased_until", { pending, seconds: lease });
   await shortenWaits(db, "payments", "due_at", { pending, seconds });
-}
-
-/**
- * Attempts that have been in doubt since before `before` and were not reported. Excludes attempts held back by a
- * pause: reporting them now would hide a doubt later.
- */
-export function listInDoubt(db: Db, before: Date): Promise<PaymentKey[]> {
-  return db
-    .selectFrom("payments")
-    .where("due_at", "is not", null)
-    .where("alerted_at", "is", null)
-    .where("status", "in", ["created", "submitted", "unknown"])
-    .where(sql<boolean>`not (status = 'created' and (select paused from payment_pause))`)
-    .where("created_at", "<=", before)
-    .select(["account_id as accountId", "id"])
-    .execute();
-}
-
-/** Marks an undecided attempt as in doubt. `undefined`: it was marked before, or is decided. */
-export function markInDoubt(trx: Trx, { accountId, id }: PaymentKey, now: Date) {
-  return trx
-    .updateTable("payments")
-    .set({ alerted_at: now })
-    .where("account_id", "=", accountId)
-    .where("id", "=", id)
-    .where("alerted_at", "is", null)
-    .where("status", "in", UNDECIDED)
-    .returning(COLUMNS)
-    .executeTakeFirst();
 }
 
 /**

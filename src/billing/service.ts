@@ -1,16 +1,24 @@
-import { isDecider } from "../accounts/member-service.ts";
-import { holdAccount, holdFrozen, isFrozen } from "../accounts/service.ts";
+import { isDecider, listOwners } from "../accounts/member-service.ts";
+import { getAccount, holdAccount, holdFrozen, isFrozen } from "../accounts/service.ts";
 import { type Act, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
+import { NO_ORIGIN } from "../lib/origin.ts";
 import { notFound, Problem } from "../lib/problems.ts";
-import { type Actor, assertActs, holdActor } from "../sign-in/service.ts";
+import { line, type MailLine, named } from "../mail/line.ts";
+import { queueMail } from "../mail/service.ts";
+import { type Actor, assertActs, findPerson, holdActor } from "../sign-in/service.ts";
+import { cardChangedMail } from "./mails.ts";
 import type { CardSetup, Processor } from "./processor.ts";
 import type { PaymentMethod } from "./schemas.ts";
 import * as store from "./store.ts";
 
-export type BillingDeps = { db: Db; processor: Processor };
+export type BillingDeps = {
+  db: Db;
+  processor: Processor;
+  config: { appName: string; publicUrl: string };
+};
 
 /** The account's cards, the default one first. */
 export async function listPaymentMethods(db: Db, accountId: string): Promise<PaymentMethod[]> {
@@ -24,22 +32,23 @@ export async function listPaymentMethods(db: Db, accountId: string): Promise<Pay
  * @throws Problem account_frozen, unknown_payment_method; as `holdActor`
  */
 export async function addPaymentMethod(
-  { db, processor }: BillingDeps,
+  deps: BillingDeps,
   accountId: string,
   paymentMethod: string,
   act: Act,
   actor?: Actor,
 ): Promise<PaymentMethod> {
+  const { db, processor } = deps;
   if (actor !== undefined) await assertActs(db, actor, { id: accountId, may: "decide" });
   if (await isFrozen(db, accountId)) throw new Problem("account_frozen");
   const card = await processor.attachCard(accountId, paymentMethod);
   if (card === undefined) throw new Problem("unknown_payment_method", { paymentMethod });
   const kept = await inTransaction(db, async (trx) => {
-    const now = await holdChange(trx, accountId, actor);
+    const now = await holdChange(trx, accountId, actor, { fresh: true });
     if (await holdFrozen(trx, accountId)) return undefined;
     await store.clearDefault(trx, accountId);
     const added = await store.insertDefaultCard(trx, accountId, processor.name, card, now);
-    await recordCard(trx, accountId, "card_added", added, act, now);
+    await recordCard(trx, deps, accountId, "card_added", added, act, now);
     return toPaymentMethod(added);
   });
   if (kept !== undefined) return kept;
@@ -47,8 +56,10 @@ export async function addPaymentMethod(
   throw new Problem("account_frozen");
 }
 
-function recordCard(
+/** Records that a card was added or removed, and mails the owners. */
+async function recordCard(
   trx: Trx,
+  { config }: Pick<BillingDeps, "config">,
   accountId: string,
   action: "card_added" | "card_removed",
   { id, brand, last4 }: store.CardRow,
@@ -56,7 +67,18 @@ function recordCard(
   now: Date,
 ): Promise<void> {
   const values = action === "card_added" ? { after: { brand, last4 } } : { before: { brand, last4 } };
-  return recordAudit(trx, { accountId, ...act, action, subject: { kind: "card", id }, ...values }, now);
+  await recordAudit(trx, { accountId, ...act, action, subject: { kind: "card", id }, ...values }, now);
+  const change = action === "card_added" ? ("added" as const) : ("removed" as const);
+  const { name: accountName } = await getAccount(trx, accountId, "");
+  const [pays = null] = await store.listCards(trx, accountId);
+  const said = { by: actorLine(act.actor), accountName, change, brand, last4, pays };
+  for (const { email } of await listOwners(trx, accountId))
+    await queueMail(trx, cardChangedMail(config, email, said), now);
+}
+
+function actorLine(actor: Act["actor"]): MailLine {
+  if (actor.kind === "person") return actor.name === null ? line`A member` : named(actor.name);
+  return actor.kind === "operator" ? line`The operator of this service` : line`This service`;
 }
 
 /**
@@ -68,10 +90,11 @@ function recordCard(
  * @returns the setup, with its card once it is added; `undefined`: none of ours
  */
 export async function keepSetUpCard(
-  { db, processor }: BillingDeps,
+  deps: BillingDeps,
   setupId: string,
   actor?: Actor,
 ): Promise<CardSetup | undefined> {
+  const { db, processor } = deps;
   const setup = await processor.cardForm?.find(setupId);
   if (setup?.card === undefined) return setup;
   const { accountId, userId, card } = setup;
@@ -81,7 +104,10 @@ export async function keepSetUpCard(
     if (await holdFrozen(trx, accountId)) return false;
     if (!(await isDecider(trx, accountId, userId))) return false;
     await store.clearDefault(trx, accountId);
-    await store.insertDefaultCard(trx, accountId, processor.name, card, now);
+    const added = await store.insertDefaultCard(trx, accountId, processor.name, card, now);
+    const { name = null } = (await findPerson(trx, userId)) ?? {};
+    const act: Act = { actor: { kind: "person", userId, name }, origin: NO_ORIGIN };
+    await recordCard(trx, deps, accountId, "card_added", added, act, now);
     return true;
   });
   if (kept) return setup;
@@ -90,35 +116,51 @@ export async function keepSetUpCard(
 }
 
 /**
- * Removes a card. If it was the default, the newest of the others becomes the default.
+ * Removes a card. If it was the default, the newest of the others becomes the default. Then detaches it at the
+ * processor; if that fails, a sweep does it later.
  * @param actor the member; absent: the operator
  * @throws Problem not_found {resource: "paymentMethods", paymentMethodId}; as `holdActor`
  */
 export async function removePaymentMethod(
-  { db, processor }: BillingDeps,
+  deps: BillingDeps,
   accountId: string,
   id: string,
   act: Act,
   actor?: Actor,
 ): Promise<void> {
-  await inTransaction(db, async (trx) => {
-    const now = await holdChange(trx, accountId, actor);
+  await inTransaction(deps.db, async (trx) => {
+    const now = await holdChange(trx, accountId, actor, { fresh: true });
     const cards = await store.listCards(trx, accountId);
     const card = cards.find((candidate) => candidate.id === id);
     if (card === undefined) throw notFound("paymentMethods", "paymentMethodId", id);
     await store.removeCard(trx, accountId, id, now);
     const next = cards.find((candidate) => candidate.id !== id);
     if (card.is_default && next !== undefined) await store.setDefault(trx, accountId, next.id);
-    await recordCard(trx, accountId, "card_removed", card, act, now);
+    await recordCard(trx, deps, accountId, "card_removed", card, act, now);
   });
+  // The sweep tries again, and logs what fails.
+  await detachRemoved(deps, { accountId, id }).catch(() => undefined);
+}
+
+/** Detaches a removed card at the processor, and records it. @throws what the processor throws */
+export async function detachRemoved(
+  { db, processor }: Pick<BillingDeps, "db" | "processor">,
+  { accountId, id }: { accountId: string; id: string },
+): Promise<void> {
   await processor.detachCard(accountId, id);
+  await store.markDetached(db, accountId, id);
 }
 
 /** Locks the member who acts, then the account. @returns the transaction's time */
-async function holdChange(trx: Trx, accountId: string, actor: Actor | undefined): Promise<Date> {
+async function holdChange(
+  trx: Trx,
+  accountId: string,
+  actor: Actor | undefined,
+  need: { fresh?: true } = {},
+): Promise<Date> {
   const now = await readClock(trx);
   const account = { id: accountId, may: "decide", alone: true } as const;
-  if (actor !== undefined) await holdActor(trx, actor, { account }, now);
+  if (actor !== undefined) await holdActor(trx, actor, { ...need, account }, now);
   else await holdAccount(trx, accountId);
   return now;
 }

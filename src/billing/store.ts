@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
 import type { PaymentMethodsTable, ProcessorName } from "../database/schema.ts";
 import type { ProcessorCard } from "./processor.ts";
@@ -70,9 +71,12 @@ export function insertDefaultCard(
       processor,
       created_at: now,
       removed_at: null,
+      detached_at: null,
     })
     .onConflict((conflict) =>
-      conflict.columns(["account_id", "id"]).doUpdateSet({ is_default: true, removed_at: null }),
+      conflict
+        .columns(["account_id", "id"])
+        .doUpdateSet({ is_default: true, removed_at: null, detached_at: null }),
     )
     .returning(COLUMNS)
     .executeTakeFirstOrThrow();
@@ -86,4 +90,23 @@ export async function removeCard(trx: Trx, accountId: string, id: string, now: D
     .where("id", "=", id)
     .where("removed_at", "is", null)
     .execute();
+}
+
+/** Removed cards that are still attached at the processor, the longest removed first. */
+export function listUndetached(db: Db, limit: number): Promise<{ accountId: string; id: string }[]> {
+  return db
+    .selectFrom("payment_methods")
+    .where("removed_at", "is not", null)
+    .where("detached_at", "is", null)
+    .select(["account_id as accountId", "id"])
+    .orderBy("removed_at")
+    .limit(limit)
+    .execute();
+}
+
+/** Records that a removed card is no longer attached at the processor. */
+export async function markDetached(db: Db, accountId: string, id: string): Promise<void> {
+  await sql`
+    update payment_methods set detached_at = now()
+    where account_id = ${accountId} and id = ${id} and removed_at is not null`.execute(db);
 }

@@ -122,11 +122,11 @@ function whoAsked(asker: TopUpAsker) {
 
 /**
  * A top-up of the account (docs/contract.md §5). An expired one is pending until its page was read.
- * @throws Problem not_found {resource: "topUps", topUpId}
+ * @throws Problem not_found {resource: "credit-top-ups", topUpId}
  */
 export async function getTopUp(db: Db, accountId: string, id: string): Promise<TopUp> {
   const row = isUuid(id) ? await store.findTopUp(db, { accountId, id }) : undefined;
-  if (row === undefined) throw notFound("topUps", "topUpId", id);
+  if (row === undefined) throw notFound("credit-top-ups", "topUpId", id);
   return toTopUp(row);
 }
 

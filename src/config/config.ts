@@ -1,13 +1,14 @@
-import { isIP } from "node:net";
 import { resolve } from "node:path";
-import ipaddr from "ipaddr.js";
 import { isLoopback } from "../lib/addresses.ts";
 import { FEATURE_KEYS } from "../lib/scopes.ts";
 import { StartError } from "../lib/start-error.ts";
 import { Environment } from "./environment.ts";
 import { type Logo, readLogo } from "./logo.ts";
+import { readCorsOrigins, readMailFrom, readPrivateHosts, readSmtp, readTrustProxy } from "./network.ts";
 
 export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+
+const PORTS = { min: 1, max: 65_535 };
 
 /** What Stripe knows this service by. All three are of one mode. */
 export type StripeKeys = {
@@ -21,6 +22,12 @@ export type StripeKeys = {
 export type Config = {
   host: string;
   port: number;
+  /** Where `work` answers /livez, /readyz and /metrics; absent: nowhere. */
+  healthPort: number | undefined;
+  /** Where what serves answers /metrics without a key; absent: nowhere. */
+  metricsPort: number | undefined;
+  /** How long a process that was told to stop goes on serving, so that proxies can turn away from it. */
+  drainSeconds: number;
   /** Origin of every link that is handed out; no slash at its end. */
   publicUrl: string;
   /** Absent: a Postgres of our own under `dataDir`. */
@@ -29,6 +36,9 @@ export type Config = {
   databaseDirectUrl: string | undefined;
   /** Leads to Postgres as the role that owns the tables; absent: one role does both. */
   databaseMigrateUrl: string | undefined;
+  /** Connections of each process at most, and how many milliseconds it waits for one. */
+  databasePoolSize: number;
+  databaseConnectMs: number;
   migrateOnStart: boolean;
   dataDir: string;
   appName: string;
@@ -44,6 +54,8 @@ export type Config = {
   receiptSeeds: readonly Buffer[];
   /** Public keys that have signed receipts, and whose seeds are gone. */
   receiptRetiredKeys: readonly string[];
+  /** Origins whose pages may call the API; empty: none but this service's own. */
+  corsOrigins: readonly string[];
   /** Hosts that webhooks may be sent to though they are not public, and by plain http. */
   webhookPrivateHosts: readonly string[];
   /** Where mail goes out; absent: to the log, or to the demo's mailbox. */
@@ -78,7 +90,7 @@ export type Config = {
 export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
   const env = new Environment(variables);
   const host = env.text("HOST", "127.0.0.1");
-  const port = env.integer("PORT", 3000, { min: 1, max: 65_535 });
+  const port = env.integer("PORT", 3000, PORTS);
   const databaseUrl = env.postgres("DATABASE_URL");
   const databaseDirectUrl = env.postgres("DATABASE_DIRECT_URL");
   const databaseMigrateUrl = env.postgres("DATABASE_MIGRATE_URL");
@@ -94,10 +106,16 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
   const config: Config = {
     host,
     port,
+    healthPort: env.optionalInteger("HEALTH_PORT", PORTS),
+    metricsPort: env.optionalInteger("METRICS_PORT", PORTS),
+    // On one's own machine, no proxy looks.
+    drainSeconds: env.integer("DRAIN_SECONDS", demo ? 0 : 5, { min: 0, max: 600 }),
     publicUrl,
     databaseUrl,
     databaseDirectUrl,
     databaseMigrateUrl,
+    databasePoolSize: env.integer("DATABASE_POOL_SIZE", 10, { min: 2, max: 1_000 }),
+    databaseConnectMs: env.integer("DATABASE_CONNECT_TIMEOUT_MS", 3_000, { min: 100, max: 60_000 }),
     migrateOnStart: env.flag("MIGRATE_ON_START", databaseUrl === undefined),
     dataDir: resolve(env.text("DATA_DIR", ".data")),
     appName,
@@ -107,6 +125,7 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
     secretsKeys: env.keyBytes("SECRETS_KEY", { required: databaseUrl !== undefined }),
     receiptSeeds: env.keyBytes("RECEIPT_SIGNING_KEY", { required: databaseUrl !== undefined }),
     receiptRetiredKeys: readRetiredKeys(env),
+    corsOrigins: readCorsOrigins(env),
     webhookPrivateHosts: readPrivateHosts(env),
     ...readSmtp(env),
     mailFrom: readMailFrom(env, appName, publicUrl),
@@ -237,51 +256,4 @@ function readRetiredKeys(env: Environment): string[] {
     env.fault("RECEIPT_RETIRED_KEYS must be public keys, each as `x` stood in /.well-known/jwks.json");
   }
   return keys;
-}
-
-/** Plain connections expose passwords and the links in mails, so SMTP without TLS must be configured explicitly. */
-function readSmtp(env: Environment): Pick<Config, "smtpUrl" | "smtpRequireTls"> {
-  const smtpUrl = env.url("SMTP_URL", ["smtp:", "smtps:"]);
-  const host = smtpUrl === undefined ? "" : new URL(smtpUrl).hostname.toLowerCase();
-  const plaintextHost = env.optional("SMTP_PLAINTEXT_HOST")?.toLowerCase();
-  if (plaintextHost !== undefined && plaintextHost !== host) {
-    env.fault("SMTP_PLAINTEXT_HOST must be the host of SMTP_URL, as it stands there");
-  }
-  return { smtpUrl, smtpRequireTls: !isLoopback(host) && plaintextHost !== host };
-}
-
-function readMailFrom(env: Environment, appName: string, publicUrl: string): string {
-  const host = URL.canParse(publicUrl) ? new URL(publicUrl).hostname : "localhost";
-  const from = env.text("MAIL_FROM", `"${appName.replaceAll(/["\\\r\n]/g, "")}" <no-reply@${host}>`);
-  if (!/^[^\r\n]*[^\s<>@]+@[^\s<>@]+>?$/.test(from)) {
-    env.fault("MAIL_FROM must be an address, or a name and an address: Countersign <pay@example.com>");
-  }
-  return from;
-}
-
-/** Host names and addresses as they stand in a URL, an IPv6 address without its brackets; no ports. */
-function readPrivateHosts(env: Environment): string[] {
-  return env.list("WEBHOOK_PRIVATE_HOSTS").map((given) => {
-    const url = URL.parse(`http://${given.includes("::") ? `[${given}]` : given}`);
-    const host = url?.hostname.replace(/^\[(.*)\]$/, "$1");
-    if (url?.host === url?.hostname && url?.pathname === "/" && host) return host;
-    env.fault(`WEBHOOK_PRIVATE_HOSTS must be host names or addresses alone, not ${given}`);
-    return given;
-  });
-}
-
-function readTrustProxy(env: Environment): number | string | false {
-  const value = env.optional("TRUST_PROXY");
-  if (value === undefined || value === "0") return false;
-  if (/^[1-9]\d?$/.test(value)) return Number(value);
-  if (value.split(",").every((range) => isRange(range.trim()))) return value;
-  env.fault("TRUST_PROXY must be a number of proxies or their address ranges (10.0.0.0/8, …), never all");
-  return false;
-}
-
-/** An address, or a range of them in CIDR form that is not all there are. */
-function isRange(given: string): boolean {
-  const [address = "", bits] = given.split("/");
-  if (isIP(address) === 0 || address.includes("%")) return false;
-  return bits === undefined || (ipaddr.isValidCIDR(given) && ipaddr.parseCIDR(given)[1] > 0);
 }

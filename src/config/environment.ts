@@ -1,9 +1,29 @@
+import { readFileSync } from "node:fs";
+
 const KEY_BYTES = 32;
+
+/** Their values may stand in a file instead, which `NAME_FILE` names, as orchestrators mount secrets (docs/contract.md §8). */
+export const SECRETS: readonly string[] = [
+  "COUNTERSIGN_TOKEN",
+  "DATABASE_DIRECT_URL",
+  "DATABASE_MIGRATE_URL",
+  "DATABASE_URL",
+  "OPERATOR_API_KEY",
+  "RECEIPT_SIGNING_KEY",
+  "SECRETS_KEY",
+  "SESSION_SECRET",
+  "SMTP_URL",
+  "STRIPE_PUBLISHABLE_KEY",
+  "STRIPE_SECRET_KEY",
+  "STRIPE_WEBHOOK_SECRET",
+];
 
 /** Reads variables one by one and collects every fault, so that a start that fails says all of them at once. */
 export class Environment {
   readonly faults: string[] = [];
   readonly #variables: NodeJS.ProcessEnv;
+  /** What the files of secrets hold: each is read once, and its fault noted once. */
+  readonly #contents = new Map<string, string | undefined>();
 
   constructor(variables: NodeJS.ProcessEnv) {
     this.#variables = variables;
@@ -11,13 +31,32 @@ export class Environment {
 
   /** Notes one fault, as a line for the operator. Never put a secret's value into it. */
   fault(line: string): void {
-    this.faults.push(line);
+    this.faults.push(line.replaceAll(/\s+/g, " "));
   }
 
-  /** The variable; an empty one counts as absent, as compose files pass those. */
+  /** The variable, or the content of the file that `NAME_FILE` names; an empty one counts as absent, as compose files pass those. */
   optional(name: string): string | undefined {
-    const value = this.#variables[name]?.trim();
-    return value === "" ? undefined : value;
+    const value = this.#variables[name]?.trim() || undefined;
+    if (!SECRETS.includes(name)) return value;
+    if (!this.#contents.has(name)) this.#contents.set(name, this.#readFile(`${name}_FILE`, value));
+    return value ?? this.#contents.get(name);
+  }
+
+  #readFile(name: string, value: string | undefined): string | undefined {
+    const path = this.#variables[name]?.trim();
+    if (!path) return undefined;
+    if (value !== undefined) {
+      this.fault(`${name} is set beside ${name.replace(/_FILE$/, "")}: remove one of them`);
+      return undefined;
+    }
+    try {
+      const content = readFileSync(path, "utf8").trim();
+      if (content !== "") return content;
+      this.fault(`${name} names an empty file: ${path}`);
+    } catch (error) {
+      this.fault(`${name} cannot be read: ${(error as NodeJS.ErrnoException).code ?? error}, ${path}`);
+    }
+    return undefined;
   }
 
   text(name: string, fallback: string): string {

@@ -6,6 +6,7 @@ import { appendEvents } from "../events/service.ts";
 import { centsOf, nameOf, textOf, timeOf } from "../lib/fields.ts";
 import { isExternalId, newId } from "../lib/ids.ts";
 import { MIN_AMOUNT_CENTS } from "../lib/money.ts";
+import { PAGE_LIMIT, type PageQuery, timeCursor, timeCursorOf, toPage } from "../lib/pages.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import { assertRoom } from "./limits.ts";
 import * as milestoneStore from "./milestone-store.ts";
@@ -13,6 +14,21 @@ import { assertPriced, priceMilestone } from "./pricing-rules.ts";
 import type { Milestone, NewMilestone } from "./schemas.ts";
 import * as store from "./store.ts";
 import { toMilestone } from "./wire.ts";
+
+/**
+ * A page of the account's milestones of every status, newest first.
+ * @throws Problem bad_request {field: "cursor"}
+ */
+export async function listMilestonePage(
+  db: Db,
+  accountId: string,
+  { cursor, limit = PAGE_LIMIT }: PageQuery,
+): Promise<{ milestones: (Milestone & { contractId: string })[]; nextCursor: string | null }> {
+  const rows = await milestoneStore.listMilestonePage(db, accountId, timeCursorOf(cursor), limit + 1);
+  const { page, nextCursor } = toPage(rows, limit, ({ created_at: at, id }) => timeCursor({ at, id }));
+  const milestones = page.map((row) => ({ ...toMilestone(row), contractId: row.contract_id }));
+  return { milestones, nextCursor };
+}
 
 /**
  * Adds an unfunded milestone to a contract (docs/contract.md §4). Moves no money.

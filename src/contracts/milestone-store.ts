@@ -31,6 +31,20 @@ export async function listMilestones(
   return rows;
 }
 
+/** The account's milestones of every status, newest first. @param before the place at which the page before ended */
+export async function listMilestonePage(
+  db: Db,
+  accountId: string,
+  before: { at: Date; id: string } | undefined,
+  limit: number,
+): Promise<MilestoneRow[]> {
+  const after = before === undefined ? sql`` : sql`and (m.created_at, m.id) < (${before.at}, ${before.id})`;
+  const { rows } = await sql<MilestoneRow>`
+    select ${MILESTONE_COLUMNS} from milestones m where m.account_id = ${accountId} ${after}
+    order by m.created_at desc, m.id desc limit ${limit}`.execute(db);
+  return rows;
+}
+
 export type Measure = { count: number; bytes: number };
 
 /**

@@ -87,8 +87,12 @@ export const Budget = Type.Object(
 );
 export type Budget = Static<typeof Budget>;
 
+const conversation = {
+  jobDmConversationId: Type.Null({ description: "This service has no conversations." }),
+};
+
 export const ContractWithBudget = Type.Object(
-  { ...contractFields, budget: ref(Budget) },
+  { ...contractFields, ...conversation, budget: ref(Budget) },
   { $id: "ContractWithBudget" },
 );
 export type ContractWithBudget = Static<typeof ContractWithBudget>;
@@ -106,7 +110,7 @@ export const OperatorContract = Type.Object(
 export type OperatorContract = Static<typeof OperatorContract>;
 
 export const OperatorContractWithBudget = Type.Object(
-  { ...contractFields, ...operatorFields, budget: ref(Budget) },
+  { ...contractFields, ...operatorFields, ...conversation, budget: ref(Budget) },
   { $id: "OperatorContractWithBudget" },
 );
 export type OperatorContractWithBudget = Static<typeof OperatorContractWithBudget>;

@@ -41,7 +41,11 @@ export async function getContract(db: Db, accountId: string, id: string): Promis
   const contract = isExternalId(id) ? await store.findContract(db, accountId, id) : undefined;
   if (contract === undefined) throw notFound("contracts", "contractId", id);
   const milestones = await milestoneStore.listMilestones(db, accountId, [id]);
-  return { ...toContract(contract, milestones), budget: toBudget(contract, milestones) };
+  return {
+    ...toContract(contract, milestones),
+    jobDmConversationId: null,
+    budget: toBudget(contract, milestones),
+  };
 }
 
 /** Adds the payout accounts, which only the operator reads. */

@@ -2,6 +2,7 @@ import { hash } from "node:crypto";
 import { Kysely, PostgresDialect, type Transaction } from "kysely";
 import pg from "pg";
 import { parseExactJson } from "../lib/exact-json.ts";
+import { observePoolWait } from "../metrics/metrics.ts";
 import { SettledClient } from "./client.ts";
 import type { Database } from "./schema.ts";
 
@@ -82,10 +83,24 @@ class NamedStatementClient extends SettledClient {
   }
 }
 
+/** Measures how long callers wait where no connection is free. */
+class MeasuredPool extends pg.Pool {
+  // biome-ignore lint/suspicious/noExplicitAny: pg declares a promise or a callback; Kysely takes the promise
+  override connect(callback?: any): any {
+    if (callback !== undefined || this.idleCount > 0 || this.totalCount < this.options.max)
+      return super.connect(callback);
+    const began = performance.now();
+    const settled = () => observePoolWait((performance.now() - began) / 1_000);
+    const connecting: Promise<pg.PoolClient> = super.connect();
+    connecting.then(settled, settled);
+    return connecting;
+  }
+}
+
 /** Opens a pool on `url`. Nothing is sent until the first statement. */
 export function connect(url: string, options: ConnectionOptions): Connection {
   const { statementTimeout, lockTimeout } = options;
-  const pool = new pg.Pool({
+  const pool = new MeasuredPool({
     Client: NamedStatementClient,
     connectionString: url,
     max: options.size,

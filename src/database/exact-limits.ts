@@ -1,6 +1,7 @@
 import { CompiledQuery } from "kysely";
 import { RateLimiterPostgres, RateLimiterRes } from "rate-limiter-flexible";
 import { Problem } from "../lib/problems.ts";
+import { countRateLimited } from "../metrics/metrics.ts";
 import type { Db } from "./connection.ts";
 
 export type ExactLimit = {
@@ -44,6 +45,7 @@ export function exactLimit(
         return (await limiter.consume(key)).consumedPoints;
       } catch (error) {
         if (!(error instanceof RateLimiterRes)) throw error;
+        countRateLimited(name);
         throw new Problem("rate_limited", { retryAfterSeconds: Math.ceil(error.msBeforeNext / 1_000) });
       }
     },

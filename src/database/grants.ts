@@ -79,6 +79,8 @@ export const GRANTS: Record<keyof Database | Unnamed, readonly Privilege[]> = {
   "sandbox.transfers": KEPT,
   "sandbox.refunds": KEPT,
   audit_entries: PROOF,
+  sweeps: KEPT,
+  write_probes: KEPT,
   mails: FORGOTTEN,
   "auth.users": KEPT,
   "auth.sessions": FORGOTTEN,

@@ -67,6 +67,8 @@ export type Database = {
   "auth.answered_challenges": AnsweredChallengesTable;
   "auth.resets": ResetsTable;
   audit_entries: AuditEntriesTable;
+  sweeps: SweepsTable;
+  write_probes: WriteProbesTable;
 };
 
 /** Written as JSON text: pg would send a JavaScript array as a Postgres array. */
@@ -299,6 +301,8 @@ export type PaymentMethodsTable = {
   processor: Generated<ProcessorName>;
   created_at: Date;
   removed_at: Date | null;
+  /** When it was detached at the processor; null once it is removed: a sweep does it. */
+  detached_at: Generated<Date | null>;
 };
 
 export type PaymentType = "FIXED_PRICE" | "PAY_PER_HOUR" | "PAY_PER_LABEL";
@@ -569,8 +573,9 @@ export type PaymentsTable = {
   leased_until: Date | null;
   /** When it is due next; null once it is decided. */
   due_at: Date | null;
-  /** When the operator was alerted that its outcome is unknown. */
+  /** When the operator was first alerted that its outcome is unknown, and when last. */
   alerted_at: Date | null;
+  alerted_last_at: Generated<Date | null>;
   created_at: Date;
   updated_at: Date;
   resolved_at: Date | null;
@@ -1060,4 +1065,25 @@ export type AuditEntriesTable = {
   detail: Json<Record<string, unknown>>;
   address: string | null;
   request_id: string | null;
+};
+
+/** When each sweep last ran, in whichever process. */
+export type SweepsTable = {
+  job: string;
+  /** When a process last reported it. */
+  seen_at: Date;
+  succeeded_at: Date | null;
+  /** How many milliseconds the last run that succeeded took. */
+  took_ms: number | null;
+  failed_at: Date | null;
+  /** Runs that failed since the last success. */
+  failures: Generated<number>;
+  /** What the last failure said. */
+  error: string | null;
+};
+
+/** Rows that readiness writes, to see that the database takes writes. */
+export type WriteProbesTable = {
+  slot: number;
+  written_at: Date;
 };

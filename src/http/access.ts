@@ -26,5 +26,7 @@ declare module "fastify" {
     access?: Access;
     /** The problems of this route beyond those of every route of its kind. */
     problems?: readonly ProblemName[];
+    /** A public document, which pages of any site may read. */
+    document?: true;
   }
 }

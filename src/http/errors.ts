@@ -1,6 +1,6 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
 import { asUnavailable } from "../database/transaction.ts";
-import { Problem, problemRow } from "../lib/problems.ts";
+import { Problem, type ProblemName, problemRow } from "../lib/problems.ts";
 import { fromValidation } from "./validation.ts";
 
 /** The body of every answer that is not a success (docs/contract.md §0). */
@@ -44,9 +44,22 @@ export function toProblem(error: unknown): Problem {
 /** Answers with a problem: the catalogue's status, the envelope, and its headers. */
 export function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {
   const { status } = problemRow(problem.problem);
-  const wait = problem.details?.retryAfterSeconds;
-  if (typeof wait === "number") reply.header("retry-after", wait);
+  const wait = retryAfterOf(problem);
+  if (wait !== undefined) reply.header("retry-after", wait);
   return reply.code(status).type("application/json; charset=utf-8").send(toEnvelope(problem, request.id));
+}
+
+/** Problems that pass by themselves, soon: when to ask again, in seconds. Others say it in their details. */
+const PASSING: Partial<Record<ProblemName, number>> = {
+  request_in_progress: 1,
+  payment_in_progress: 5,
+  unavailable: 1,
+};
+
+/** What `Retry-After` says of a problem, in seconds. */
+export function retryAfterOf({ problem, details }: Problem): number | undefined {
+  const said = details?.retryAfterSeconds;
+  return typeof said === "number" ? said : PASSING[problem];
 }
 
 function unreadable(code: string | undefined): string {

@@ -1,5 +1,6 @@
 import { addressBucket } from "../lib/addresses.ts";
 import { Problem } from "../lib/problems.ts";
+import { countRateLimited } from "../metrics/metrics.ts";
 import type { Allowance, RateLimits } from "./token-rate-limit.ts";
 
 /** Failed look-ups per address and minute, in each lane. */
@@ -19,6 +20,7 @@ export function refusedLookup(
 ): (Allowance & { problem: Problem }) | undefined {
   const allowance = limits.look(bucketOf(lane, address), FAILED_LOOKUPS_PER_MINUTE);
   if (allowance.allowed || limits.known.has(digest)) return undefined;
+  countRateLimited(`${lane}-lookups`);
   const { resetSeconds } = allowance;
   return { ...allowance, problem: new Problem("rate_limited", { retryAfterSeconds: resetSeconds }) };
 }

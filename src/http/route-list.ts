@@ -9,6 +9,8 @@ export type KnownRoute = {
   operationId: string | undefined;
   access: Access | undefined;
   body: unknown;
+  /** A public document, which pages of any site may read. */
+  document: boolean;
   matches: RegExp;
 };
 
@@ -41,6 +43,7 @@ function toKnown({ method, url, config, schema }: RouteOptions): KnownRoute[] {
     operationId: schema?.operationId,
     access: config?.access,
     body: schema?.body,
+    document: config?.document === true,
     matches,
   }));
 }

@@ -19,14 +19,15 @@ export function requireSameOrigin(publicUrl: string) {
 }
 
 /**
- * For addresses that programs call and no page does: a browser says by `Origin` which site sent it, and only ours may.
+ * For addresses that programs call and no page does: a browser says by `Origin` which site sent it, and only ours may, or one that the operator listed.
  * So a page whose name has been pointed at this machine gets no answer (DNS rebinding).
  * @returns a hook, to run before the token is looked at
  * Passes on: origin_refused
  */
-export function refuseOtherOrigins(publicUrl: string) {
+export function refuseOtherOrigins(publicUrl: string, listed: readonly string[]) {
+  const ours = new Set([publicUrl, ...listed]);
   return ({ headers }: FastifyRequest, _reply: FastifyReply, done: (error?: Problem) => void): void => {
     const { origin } = headers;
-    done(origin === undefined || origin === publicUrl ? undefined : new Problem("origin_refused"));
+    done(origin === undefined || ours.has(origin) ? undefined : new Problem("origin_refused"));
   };
 }

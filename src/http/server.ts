@@ -12,11 +12,15 @@ import type { Logger } from "pino";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
 import { MINUTE } from "../lib/time.ts";
+import { countRequest } from "../metrics/metrics.ts";
 import type { App } from "./app.ts";
 import { refuseUnstorableText } from "./body.ts";
 import { boundConnections, type ConnectionLimits, connectionLimits } from "./connections.ts";
+import { addVary, allowOrigins } from "./cors.ts";
+import type { Draining } from "./draining.ts";
 import { sendProblem, toEnvelope, toProblem } from "./errors.ts";
 import { readForwarded } from "./forwarded.ts";
+import { SERVICE_DESC } from "./public-document.ts";
 import { allowedMethods, findOpenable, rememberRoutes } from "./route-list.ts";
 import { type SecurityHeaders, securityHeaders } from "./security-headers.ts";
 import { validatorCompiler } from "./validation.ts";
@@ -32,22 +36,33 @@ const IDLE_TIMEOUT = MINUTE;
 /** How long a caller whose request could not be parsed has to read the answer. */
 const LINGER = 1_000;
 /** Polled every few seconds by the operator's monitoring. */
-const HEALTH = new Set(["/livez", "/readyz"]);
+const HEALTH = new Set(["/livez", "/readyz", "/metrics"]);
 
 export type ServerOptions = {
   logger: Logger;
   trustProxy: number | string | false;
   /** Origin at which people reach the service; for https, HSTS is sent. */
   publicUrl?: string;
+  /** Origins whose pages may call the API. */
+  corsOrigins?: readonly string[];
   /** Absent: what this process's file descriptors allow. */
   connections?: ConnectionLimits;
+  /** Absent: the server stops at once. */
+  draining?: Draining | undefined;
 };
 
 /**
  * The server before it has routes: request ids, limits, timeouts against slow clients, validation, and one
  * way to fail. Everything that goes wrong is answered with the envelope of docs/contract.md §0.
  */
-export function createServer({ logger, trustProxy, publicUrl = "", connections }: ServerOptions): App {
+export function createServer({
+  logger,
+  trustProxy,
+  publicUrl = "",
+  corsOrigins = [],
+  connections,
+  draining,
+}: ServerOptions): App {
   const always = securityHeaders(publicUrl);
   const app = fastify({
     loggerInstance: logger as FastifyBaseLogger,
@@ -89,11 +104,17 @@ export function createServer({ logger, trustProxy, publicUrl = "", connections }
   rememberRoutes(app);
   boundConnections(app.server, connections ?? connectionLimits({ behindProxy: trustProxy !== false }));
   const forwarded = readForwarded(logger, { trusted: trustProxy !== false });
+  const shared = new Set<string | undefined>();
+  app.addHook("onRoute", ({ url, constraints }) => {
+    if (constraints?.audience !== undefined) shared.add(url);
+  });
   app.addHook("onRequest", (request, reply, done) => {
     forwarded(request);
     markReply(always, request, reply);
+    if (shared.has(request.routeOptions.url)) addVary(reply, AUDIENCE_HEADERS);
     done(refuseAddress(request));
   });
+  allowOrigins(app, corsOrigins);
   // Node would answer an expectation that it does not know with an empty 417; RFC 9110 lets it be ignored.
   app.server.on("checkExpectation", (request, response) => app.server.emit("request", request, response));
   // Keep-alive would hold up the stop of the server.
@@ -102,7 +123,7 @@ export function createServer({ logger, trustProxy, publicUrl = "", connections }
     stopping = true;
   });
   app.addHook("onSend", (_request, reply, payload, done) => {
-    if (stopping) reply.header("connection", "close");
+    if (stopping || draining?.begun) reply.header("connection", "close");
     done(null, payload);
   });
   app.addHook("preValidation", refuseUnstorableText);
@@ -110,6 +131,7 @@ export function createServer({ logger, trustProxy, publicUrl = "", connections }
   const answers = logger.child({}, { redact: [] });
   app.addHook("onResponse", (request, reply, done) => {
     logAnswer(answers, request, reply);
+    countRequest(request.method, routeOf(request), reply.statusCode, reply.elapsedTime / 1_000);
     done();
   });
   return app;
@@ -129,7 +151,9 @@ export function handleUnknownRoutes(app: App, sendNotFoundPage: (reply: FastifyR
       reply.header("allow", methods.join(", "));
       throw new Problem("method_not_allowed");
     }
+    addVary(reply, AUDIENCE_HEADERS);
     if (isPage) return sendNotFoundPage(reply);
+    reply.header("link", SERVICE_DESC);
     throw new Problem("not_found", { resource: "routes" }, "There is nothing at this address.");
   };
   // Not async: a promise for each request costs more than the look.
@@ -141,6 +165,8 @@ export function handleUnknownRoutes(app: App, sendNotFoundPage: (reply: FastifyR
   app.setNotFoundHandler(refuse);
 }
 
+/** What decides between page and API. */
+const AUDIENCE_HEADERS = "Accept, Authorization";
 /** What an address can answer with where it is both; of two that are as welcome, the first. */
 const AUDIENCE_TYPES = ["application/json", "text/html"];
 
@@ -200,9 +226,14 @@ function fail(error: unknown, request: FastifyRequest, reply: FastifyReply): Fas
   return sendProblem(request, reply, problem);
 }
 
+/** The route's pattern; `none` for all addresses that are none. */
+function routeOf(request: FastifyRequest): string {
+  return request.routeOptions.url ?? "none";
+}
+
 /** Logs one line for each request, with the route's pattern: the address can hold a secret. */
 function logAnswer(log: Logger, request: FastifyRequest, reply: FastifyReply): void {
-  const route = request.routeOptions.url ?? "none";
+  const route = routeOf(request);
   log[HEALTH.has(route) ? "debug" : "info"](
     {
       reqId: request.id,

@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { Db } from "../database/connection.ts";
+import { countRateLimited } from "../metrics/metrics.ts";
 import { KnownCredentials } from "./known-credentials.ts";
 
 const WINDOW_SECONDS = 60;
@@ -32,7 +33,10 @@ export class RateLimits {
     const count = this.#count(bucket, now);
     count.total += 1;
     count.unsent += 1;
-    return allowance(count.total, limit, now);
+    const after = allowance(count.total, limit, now);
+    // A bucket is a limit's name and whom it counts.
+    if (!after.allowed) countRateLimited(bucket.slice(0, bucket.indexOf(":")));
+    return after;
   }
 
   /** Whether one more request would be allowed, without counting it. */

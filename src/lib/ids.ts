@@ -20,6 +20,12 @@ export function newId(): string {
   return randomUUIDv7();
 }
 
+/** The lowest UUIDv7 that is made at that time. */
+export function lowestIdAt(time: Date): string {
+  const hex = Math.max(0, time.getTime()).toString(16).padStart(12, "0");
+  return `${hex.slice(0, 8)}-${hex.slice(8)}-7000-8000-000000000000`;
+}
+
 /**
  * The account's internal UUID, derived from the id that the operator uses for it (UUIDv8 over SHA-256).
  * Derived and not drawn, so that `PUT /accounts/{id}` finds its row by primary key: a second unique key

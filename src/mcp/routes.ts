@@ -4,6 +4,7 @@ import type { FastifyRequest } from "fastify";
 import { openGate } from "../accounts/gate.ts";
 import { readGrant } from "../accounts/service.ts";
 import type { App } from "../http/app.ts";
+import { addVary } from "../http/cors.ts";
 import { onHangUp } from "../http/hang-up.ts";
 import { originOf } from "../http/origin.ts";
 import { refuseOtherOrigins } from "../http/same-origin.ts";
@@ -21,7 +22,10 @@ const REVISION_WITH_BATCHES = "2025-03-26";
 
 const PASSED_ON = /^(content-type|mcp-.+)$/;
 
-type McpRouteDeps = { version: string; config: { sessionSecrets: readonly Buffer[] } };
+type McpRouteDeps = {
+  version: string;
+  config: { sessionSecrets: readonly Buffer[]; corsOrigins: readonly string[] };
+};
 
 /**
  * `POST /mcp`: the Model Context Protocol over streamable HTTP, without sessions, in its revision of 2026-07-28 and in
@@ -40,7 +44,7 @@ export function mcpRoute(app: App, deps: McpDeps & McpRouteDeps): void {
     "/mcp",
     {
       ...gates,
-      onRequest: [refuseOtherOrigins(deps.config.publicUrl), onRequest],
+      onRequest: [refuseOtherOrigins(deps.config.publicUrl, deps.config.corsOrigins), onRequest],
       schema: { hide: true, body: Body },
     },
     async (request, reply) => {
@@ -68,6 +72,7 @@ export function mcpRoute(app: App, deps: McpDeps & McpRouteDeps): void {
       );
       const response = await handler.fetch(toWebRequest(request, deps.config.publicUrl), { parsedBody });
       const { accept } = request.headers;
+      addVary(reply, "Accept");
       const { status, type, body } = await writeAnswer(response, { accept, batch });
       if (type !== undefined) reply.type(type);
       return reply.code(status).send(body);

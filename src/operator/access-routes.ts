@@ -1,15 +1,16 @@
 import { Type } from "@sinclair/typebox";
 import { NewTokenAnswer, OneToken, TokenMetadata } from "../accounts/schemas.ts";
-import { listTokens } from "../accounts/token-service.ts";
+import { listTokenPage } from "../accounts/token-service.ts";
 import type { App } from "../http/app.ts";
 import { acceptNoBody, NoBody } from "../http/body.ts";
 import { timeOf } from "../lib/fields.ts";
 import { ref } from "../lib/schema.ts";
 import * as accountService from "./account-service.ts";
 import { operatorOf } from "./gate.ts";
+import { PageQuery, pageOf } from "./list-schemas.ts";
 import * as members from "./member-service.ts";
 import * as schemas from "./schemas.ts";
-import { AccountParams, describe, many, one } from "./schemas.ts";
+import { AccountParams, describe, one } from "./schemas.ts";
 import * as tokens from "./token-service.ts";
 
 const TokenParams = Type.Object({ accountId: Type.String(), tokenId: Type.String() });
@@ -58,11 +59,11 @@ function tokenRoutes(app: App, deps: accountService.OperatorDeps): void {
     "/accounts/:accountId/tokens",
     describe("listAccountTokens", "List an account's API tokens, without their secrets", {
       params: AccountParams,
-      response: { 200: many("tokens", TokenMetadata) },
+      querystring: PageQuery,
+      response: { 200: pageOf("tokens", TokenMetadata) },
     }),
-    async (request) => ({
-      tokens: await listTokens(db, await accountService.findAccount(db, request.params.accountId)),
-    }),
+    async (request) =>
+      listTokenPage(db, await accountService.findAccount(db, request.params.accountId), request.query),
   );
 
   app.register(async (scope: App) => {
@@ -112,11 +113,11 @@ function memberRoutes(app: App, deps: accountService.OperatorDeps, voidSignature
     "/accounts/:accountId/members",
     describe("listAccountMembers", "List an account's members", {
       params: AccountParams,
-      response: { 200: many("members", schemas.Member) },
+      querystring: PageQuery,
+      response: { 200: pageOf("members", schemas.Member) },
     }),
-    async (request) => ({
-      members: await members.listMembers(db, await accountService.findAccount(db, request.params.accountId)),
-    }),
+    async (request) =>
+      members.pageMembers(db, await accountService.findAccount(db, request.params.accountId), request.query),
   );
 
   const Answer = one("member", schemas.Member);

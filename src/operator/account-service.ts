@@ -105,7 +105,7 @@ function toAccountValues(values: accounts.AccountRow | accounts.AccountValues) {
   return { name, claimed: claimedAt !== null, features, billing, coSign, secondSignerFromCents, frozen };
 }
 
-function toAccount(row: accounts.AccountRow): Account {
+export function toAccount(row: accounts.AccountRow): Account {
   return {
     id: row.id,
     name: row.name,

@@ -8,6 +8,7 @@ import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { MemberRole } from "../database/schema.ts";
 import { inTransaction } from "../database/transaction.ts";
+import { idCursorOf, PAGE_LIMIT, type PageQuery, toPage } from "../lib/pages.ts";
 import { notFound } from "../lib/problems.ts";
 import { line, own, who } from "../mail/line.ts";
 import { askForUpgrade, assertOwnerStays, listUpgrades, withdrawUpgrade } from "../team/upgrade-service.ts";
@@ -32,6 +33,18 @@ export async function postMember(
 export async function listMembers(db: Db, { accountId }: AccountRef): Promise<Member[]> {
   const upgrades = await listUpgrades(db, accountId);
   return (await members.listMembers(db, accountId)).map((row) => toMember(row, upgrades));
+}
+
+/** A page of the members, newest first. @throws Problem bad_request {field: "cursor"} */
+export async function pageMembers(
+  db: Db,
+  { accountId }: AccountRef,
+  { cursor, limit = PAGE_LIMIT }: PageQuery,
+): Promise<{ members: Member[]; nextCursor: string | null }> {
+  const rows = await members.listMemberPage(db, accountId, idCursorOf(cursor), limit + 1);
+  const { page, nextCursor } = toPage(rows, limit, ({ id }) => id);
+  const upgrades = await listUpgrades(db, accountId);
+  return { members: page.map((row) => toMember(row, upgrades)), nextCursor };
 }
 
 /** @throws Problem not_found {resource: "members", memberId} */

@@ -14,6 +14,7 @@ import { acceptNoBody, NoBody } from "../http/body.ts";
 import * as accountService from "./account-service.ts";
 import { contractRoutes } from "./contract-routes.ts";
 import { operatorOf } from "./gate.ts";
+import { listRoutes } from "./list-routes.ts";
 import * as schemas from "./schemas.ts";
 import { AccountParams, describe, many, one } from "./schemas.ts";
 
@@ -25,6 +26,7 @@ export function operatorRoutes(app: App, deps: accountService.OperatorDeps & Bil
   cardRoutes(app, deps);
   sandboxRoutes(app, deps);
   contractRoutes(app, deps);
+  listRoutes(app, deps);
 }
 
 function accountRoutes(app: App, deps: accountService.OperatorDeps): void {

@@ -2,6 +2,7 @@ import type { PublicKeyCredentialRequestOptionsJSON } from "@simplewebauthn/serv
 import { readClock } from "../database/clock.ts";
 import { inTransaction } from "../database/transaction.ts";
 import type { RequestOrigin } from "../lib/origin.ts";
+import { countSignIn } from "../metrics/metrics.ts";
 import {
   type Actor,
   type Caller,
@@ -63,7 +64,10 @@ export async function signInWithPasskey(
     const who = { userId: person.id, name: person.name };
     return startSession(trx, who, caller, { by: "passkey", trusted: isActive(passkey, now) }, now);
   });
-  if (token === undefined) return undefined;
+  if (token === undefined) {
+    countSignIn("passkey", "refused");
+    return undefined;
+  }
   await counted.forgive();
   return cookieFor(deps, token);
 }

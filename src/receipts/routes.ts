@@ -1,6 +1,7 @@
 import { Type } from "@sinclair/typebox";
 import { type GateDeps, openGate } from "../accounts/gate.ts";
 import type { App } from "../http/app.ts";
+import { servePublicDocument } from "../http/public-document.ts";
 import { isUuid } from "../lib/ids.ts";
 import { ref } from "../lib/schema.ts";
 import { Receipt } from "./schemas.ts";
@@ -41,9 +42,8 @@ export function receiptRoute(app: App, deps: GateDeps & ReceiptDeps): void {
 
 /** The public keys of all signing keys that ever signed receipts here (RFC 7517), the current one first. */
 export function jwksRoute(app: App, { published }: ReceiptKeys): void {
-  app.get(
-    "/.well-known/jwks.json",
-    { config: { access: { by: "public" } }, schema: { hide: true } },
-    async () => ({ keys: published }),
-  );
+  servePublicDocument(app, "/.well-known/jwks.json", {
+    type: "application/json; charset=utf-8",
+    write: () => JSON.stringify({ keys: published }),
+  });
 }

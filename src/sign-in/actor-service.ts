@@ -104,7 +104,12 @@ export async function renewSession(
   return next;
 }
 
-/** Whether the last proof of presence is younger than 5 minutes. `now` is the database's time. */
+/**
+ * Whether the last proof of presence is younger than 5 minutes. A proof from the future is not: it was made before the
+ * database's clock was set back, and its age is unknown.
+ * @param now the database's time, read after `session`'s proof was recorded
+ */
 export function isFresh(session: { provedAt: Date }, now: Date): boolean {
-  return now.getTime() - session.provedAt.getTime() < PROOF_LASTS;
+  const age = now.getTime() - session.provedAt.getTime();
+  return age >= 0 && age < PROOF_LASTS;
 }

@@ -4,6 +4,7 @@ import { type ExactLimit, exactLimit } from "../database/exact-limits.ts";
 import { addressBucket } from "../lib/addresses.ts";
 import { Problem } from "../lib/problems.ts";
 import { MINUTE_SECONDS } from "../lib/time.ts";
+import { countSignIn } from "../metrics/metrics.ts";
 import type { Device } from "./device-cookie.ts";
 import type { Lane } from "./password-queue.ts";
 
@@ -49,7 +50,7 @@ export function createAttempts(db: Db) {
      * email's attempts. A device that has used up its own attempts counts as a stranger.
      * @throws Problem rate_limited {retryAfterSeconds}
      */
-    async count(email: string, address: string, device?: Device): Promise<Counted> {
+    count: counting("password", async (email: string, address: string, device?: Device) => {
       const key = keyOf(email);
       const known = device?.knows(email) ? await countOwn(devices, `${device.id}:${key}`) : undefined;
       if (known !== undefined) return known;
@@ -60,15 +61,17 @@ export function createAttempts(db: Db) {
         await counted.forgive();
       };
       return { ...counted, forgive };
-    },
+    }),
     /**
      * Counts one attempt with a passkey by address or device: its owner is unknown until it is checked. So failed
      * attempts in a person's name do not lock their passkeys out.
      * @throws Problem rate_limited {retryAfterSeconds}
      */
-    async countPasskey(address: string, device?: Device): Promise<Counted> {
-      return (device && (await countOwn(devices, device.id))) ?? countStranger(address);
-    },
+    countPasskey: counting(
+      "passkey",
+      async (address: string, device?: Device) =>
+        (device && (await countOwn(devices, device.id))) ?? countStranger(address),
+    ),
     /**
      * Counts one proof by a signed-in person.
      * @throws Problem rate_limited {retryAfterSeconds}
@@ -78,6 +81,18 @@ export function createAttempts(db: Db) {
       return { lane: "known", forgive: () => people.forget(userId) };
     },
   };
+}
+
+/** Has the metrics count the sign-ins that a limit refuses. */
+function counting<Args extends unknown[]>(
+  by: "password" | "passkey",
+  count: (...args: Args) => Promise<Counted>,
+): (...args: Args) => Promise<Counted> {
+  return (...args) =>
+    count(...args).catch((error: unknown) => {
+      if (error instanceof Problem && error.problem === "rate_limited") countSignIn(by, "limited");
+      throw error;
+    });
 }
 
 /** Counts under a key of the caller's own. @returns `undefined` when that limit is used up */

@@ -6,6 +6,7 @@ import { inTransaction } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
 import type { RequestOrigin } from "../lib/origin.ts";
 import { queueMail } from "../mail/service.ts";
+import { countSignIn } from "../metrics/metrics.ts";
 import { type Actor, holdActor, inSession, renewSession } from "./actor-service.ts";
 import { type Attempts, createAttempts } from "./attempt-limits.ts";
 import { type Background, createBackground } from "./background.ts";
@@ -132,6 +133,7 @@ function noteRefusedSignIn(
   origin: RequestOrigin,
   now: Date,
 ): void {
+  countSignIn("password", "refused");
   if (person === undefined) {
     logger.info(origin, "sign-in refused: unknown email");
     return;

@@ -6,6 +6,7 @@ import { newId } from "../lib/ids.ts";
 import type { RequestOrigin } from "../lib/origin.ts";
 import { DAY_SECONDS } from "../lib/time.ts";
 import { queueMail } from "../mail/service.ts";
+import { countSignIn } from "../metrics/metrics.ts";
 import { type Actor, holdActor } from "./actor-service.ts";
 import {
   cookieName,
@@ -96,6 +97,7 @@ export async function startSession(
   const { origin, userAgent } = caller;
   const session = { id, digest: token.digest, userId: person.userId, userAgent, trusted: how.trusted };
   await store.insertSession(trx, { ...session, address: origin.address }, now);
+  countSignIn(how.by, "succeeded");
   const subject = { kind: "session", id };
   const entry = { actor: byPerson(person), action: "signed_in", subject, origin } as const;
   await recordAudit(trx, { ...entry, detail: { by: how.by } }, now);

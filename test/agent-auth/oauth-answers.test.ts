@@ -262,6 +262,13 @@ describe("discovery", () => {
     expect(resource.scopes_supported).toContain("payments:write");
   });
 
+  test("/mcp is a resource of its own, at the address that its path gives it, and names no server", async () => {
+    const resource = await read("/.well-known/oauth-protected-resource/mcp");
+    expect(resource).toMatchObject({ resource: `${PUBLIC_URL}/mcp`, resource_name: "Countersign" });
+    // An MCP client takes any that is named for one with an authorization code flow.
+    expect(resource).not.toHaveProperty("authorization_servers");
+  });
+
   test("says how an agent registers, names its human and polls (RFC 8414), and each address takes a POST", async () => {
     const server = await read("/.well-known/oauth-authorization-server");
     expect(server).toMatchObject({

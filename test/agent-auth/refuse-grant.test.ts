@@ -17,6 +17,7 @@ import {
 import { auditOf } from "../support/audit.ts";
 import { type Answer, call, createFixture, operate } from "../support/fixtures.ts";
 import { createHuman, hiddenValue, invite, open, PASSWORD, submit } from "../support/humans.ts";
+import { mailsTo } from "../support/mails.ts";
 import { startService } from "../support/service.ts";
 
 const service = await startService(MAILING);
@@ -76,6 +77,9 @@ describe("the key that a claim has promised to an agent", () => {
     const [trace] = await auditOf(db, email, ["grant_refused"]);
     expect(trace?.detail).toMatchObject({ registrationId: agent.id });
     expect(trace?.detail.scopes).toContain("payments:write");
+    const told = (await mailsTo(db, email)).filter(({ subject }) => subject.includes("gets no API key"));
+    expect(told).toHaveLength(1);
+    expect(told[0]?.body).toContain("the agent “Claude Code”");
   });
 
   test("is either fetched or refused, however close the two come", async () => {
@@ -118,9 +122,10 @@ describe("the key that a claim has promised to an agent", () => {
       .where("email", "=", email)
       .select("id")
       .executeTakeFirstOrThrow();
-    const person = { ...(await createActor(db, user.id)), name: "Ada Owner" };
+    const person = { ...(await createActor(db, user.id)), name: "Ada Owner", email };
+    const account = { accountId: agent.accountId, accountName: "Acme" };
     const before = await digestRows(db);
-    await expect(refuseGrant(db, person, agent.accountId, NO_ORIGIN)).rejects.toThrow("Your role");
+    await expect(refuseGrant(service, person, account, NO_ORIGIN)).rejects.toThrow("Your role");
     const stranger = await createHuman(app, (await createFixture(app)).account);
     for (const path of [refusePath(agent), `${KEYS}/waiting/x/refuse`])
       expect((await open(app, path, stranger)).status).toBe(404);

@@ -7,6 +7,7 @@ import { pending } from "../../src/api-docs/story.ts";
 import { EXAMPLE_KEYS, receipt } from "../../src/api-docs/story-receipt.ts";
 import { describeOpenApi } from "../../src/app/generated-docs.ts";
 import { verifyChain, verifyReceipt } from "../../src/receipts/verifier.ts";
+import { inlineComponents } from "../support/openapi.ts";
 
 type Media = { schema: object; examples?: Record<string, { value: unknown }> };
 type Part = { content: Record<string, Media> };
@@ -17,9 +18,10 @@ type Operation = {
   responses: Record<string, Part>;
 };
 
-const document = (await describeOpenApi()) as { paths: Record<string, Record<string, Operation>> };
+const { agents } = await describeOpenApi();
+const document = inlineComponents(agents) as { paths: Record<string, Record<string, Operation>> };
 const ajv = addFormats.default(new Ajv2020({ strict: true, allErrors: true, validateFormats: true }));
-ajv.addVocabulary(Object.keys(document));
+ajv.addVocabulary([...Object.keys(document), "discriminator"]);
 ajv.addSchema(document, "openapi");
 
 const operations: [string, Operation, string][] = Object.entries(document.paths).flatMap(([path, methods]) =>

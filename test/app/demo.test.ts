@@ -3,14 +3,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { createApp } from "../../src/app/app.ts";
-import { prepareDemo } from "../../src/app/demo.ts";
+import { giveDemoContracts, prepareDemo } from "../../src/app/demo.ts";
 import { createLogger } from "../../src/app/logger.ts";
 import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { keepSecret } from "../../src/config/kept-secret.ts";
 import { inTransaction } from "../../src/database/transaction.ts";
 import { line } from "../../src/mail/line.ts";
 import { listMailbox, queueMail } from "../../src/mail/service.ts";
-import { call } from "../support/fixtures.ts";
+import { call, operate } from "../support/fixtures.ts";
 import { cookieOf, open, signIn } from "../support/humans.ts";
 import { startService } from "../support/service.ts";
 
@@ -33,6 +33,22 @@ test("the demo's owner is made once, with a new password at each start, and stay
   expect((await open(app, "/settings/security", { cookie: cookieOf(session) })).status).toBe(200);
   const members = await db.selectFrom("members").select(["role", "status"]).execute();
   expect(members).toEqual([{ role: "owner", status: "active" }]);
+});
+
+test("an agent that registered itself finds a contract to try, once its account is claimed", async () => {
+  const deps = { db, config, processor: createSandbox(db, "http://localhost:3000") };
+  const { body } = await call(app, "POST", "/api/agent/identity", { body: { agent_name: "Claude Code" } });
+  const list = async () =>
+    (await call(app, "GET", "/api/public/v1/contracts", { token: body.access_token })).body.contracts;
+  await giveDemoContracts(deps);
+  expect(await list()).toEqual([]);
+  await operate(app, "PUT", `/accounts/${body.registration_id}`, { claimed: true });
+  await giveDemoContracts(deps);
+  const contracts = await list();
+  expect(contracts).toMatchObject([{ id: "demo-contract", status: "active" }]);
+  expect(contracts[0].milestones).toHaveLength(3);
+  await giveDemoContracts(deps);
+  expect(await list()).toEqual(contracts);
 });
 
 test("outside the demo there is no mailbox page", async () => {

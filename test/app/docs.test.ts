@@ -5,28 +5,40 @@ import { promisify } from "node:util";
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { describe, expect, test, vi } from "vitest";
 import { generateDocs } from "../../src/app/generated-docs.ts";
-import { listRoutes } from "../../src/http/route-list.ts";
+import { type KnownRoute, listRoutes } from "../../src/http/route-list.ts";
 import { call } from "../support/fixtures.ts";
-import { PUBLIC_URL, startService } from "../support/service.ts";
+import { inlineComponents } from "../support/openapi.ts";
+import { OPERATOR_KEY, PUBLIC_URL, startService } from "../support/service.ts";
 
 const PROJECT = join(import.meta.dirname, "..", "..");
-const { app } = await startService();
+const { app, config } = await startService();
 const generated = await generateDocs();
 const openapi = JSON.parse(generated.get("docs/openapi.json") ?? "");
+const forOperators = JSON.parse(generated.get("docs/operator-openapi.json") ?? "");
 
 type Operation = {
   operationId: string;
   summary: string;
   security: object[];
-  responses: Record<string, { description: string; content: Record<string, { examples?: object }> }>;
+  responses: Record<
+    string,
+    { description: string; headers: object; content: Record<string, { examples?: object }> }
+  >;
 };
-const operations: [string, Operation][] = Object.entries<Record<string, Operation>>(openapi.paths).flatMap(
-  ([path, methods]) =>
+const operationsOf = (document: object): [string, Operation][] =>
+  Object.entries<Record<string, Operation>>(inlineComponents(document).paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]): [string, Operation] => [
       `${method} ${path}`,
       operation,
     ]),
-);
+  );
+const operations = operationsOf(openapi);
+const ofOperators = operationsOf(forOperators);
+const routesOf = (matches: (route: KnownRoute) => boolean) =>
+  listRoutes(app)
+    .filter((route) => matches(route) && route.method !== "HEAD")
+    .map(({ method, url }) => `${method.toLowerCase()} ${url.replaceAll(/:(\w+)/g, "{$1}")}`)
+    .sort();
 
 describe("the documents that are made from the code", () => {
   test.each([...generated.keys()])("%s is as the code makes it: else run `npm run docs`", (path) => {
@@ -40,9 +52,12 @@ describe("the documents that are made from the code", () => {
     await expect(check).resolves.toBeDefined();
   });
 
-  test("the description is valid OpenAPI 3.1", async () => {
+  test.each([
+    ["the public API", openapi],
+    ["the operator's", forOperators],
+  ])("the description of %s is valid OpenAPI 3.1", async (_whose, document) => {
     const validator = new Validator();
-    const { valid, errors } = await validator.validate(openapi);
+    const { valid, errors } = await validator.validate(document);
     expect(errors ?? []).toEqual([]);
     expect(valid).toBe(true);
     expect(validator.version).toBe("3.1");
@@ -61,24 +76,83 @@ describe("the documents that are made from the code", () => {
     written.mockRestore();
   });
 
-  test("it holds every token route under the prefix, and no other", () => {
-    const routes = listRoutes(app)
-      .filter(
-        ({ access, url, method }) => access?.by === "token" && url.startsWith("/api/") && method !== "HEAD",
-      )
-      .map(({ method, url }) => `${method.toLowerCase()} ${url.replaceAll(/:(\w+)/g, "{$1}")}`);
-    expect(operations.map(([name]) => name).sort()).toEqual(routes.sort());
+  test("the operator's is served to the key alone", async () => {
+    const url = "/api/operator/v1/openapi.json";
+    const { status, body } = await call(app, "GET", url, { token: OPERATOR_KEY });
+    expect([status, body]).toEqual([200, { ...forOperators, servers: [{ url: PUBLIC_URL }] }]);
+    expect((await call(app, "GET", url)).status).toBe(401);
   });
 
-  test.each(operations)(
+  test("each holds every route of its callers, and no other", () => {
+    const ofAgents = routesOf(
+      ({ access, url }) =>
+        (access?.by === "token" && url.startsWith("/api/")) || url.startsWith("/api/agent/"),
+    );
+    expect(operations.map(([name]) => name).sort()).toEqual(ofAgents);
+    const documents = ["get /api/operator/v1/openapi.json", "get /metrics"];
+    const ofOperator = routesOf(({ access }) => access?.by === "operator");
+    expect(ofOperators.map(([name]) => name).sort()).toEqual(
+      ofOperator.filter((route) => !documents.includes(route)),
+    );
+  });
+
+  test("every reference in them leads somewhere, and no component is left over", () => {
+    for (const document of [openapi, forOperators]) {
+      const used = new Set(
+        [...JSON.stringify(document).matchAll(/"\$ref":"#\/components\/([^"]+)"/g)].map(([, name]) => name),
+      );
+      const { securitySchemes, ...components } = document.components;
+      const there = Object.entries<object>(components).flatMap(([kind, all]) =>
+        Object.keys(all).map((name) => `${kind}/${name}`),
+      );
+      expect(there.sort()).toEqual([...used].sort());
+    }
+  });
+
+  test("an answer names the headers that come with it", () => {
+    const headersAt = (name: string, status: number) => {
+      const [, operation] = operations.find(([one]) => one === name) ?? [];
+      return Object.keys(operation?.responses[status]?.headers ?? {});
+    };
+    const fund = "post /api/public/v1/milestones/{milestoneId}/fund";
+    const always = ["X-Request-Id", "Cache-Control"];
+    const rated = [...always, "RateLimit-Policy", "RateLimit"];
+    expect(headersAt(fund, 202)).toEqual(rated);
+    expect(headersAt(fund, 401)).toEqual([...always, "WWW-Authenticate", "Link"]);
+    for (const status of [409, 429, 503]) expect(headersAt(fund, status)).toEqual([...rated, "Retry-After"]);
+    expect(headersAt(fund, 431)).toEqual(always);
+    const create = "post /api/public/v1/contracts/{contractId}/milestones";
+    expect(headersAt(create, 201)).toEqual([...rated, "Idempotent-Replayed"]);
+  });
+
+  test("of several scopes each is an alternative, and registration needs nothing", () => {
+    const securityOf = (id: string) =>
+      operations.find(([, { operationId }]) => operationId === id)?.[1].security;
+    expect(securityOf("listUpdates")).toEqual([
+      { bearer: ["proposals:read"] },
+      { bearer: ["messages:read"] },
+      { bearer: ["payments:read"] },
+    ]);
+    expect(securityOf("getMe")).toEqual([{ bearer: [] }]);
+    expect(securityOf("registerAgent")).toEqual([]);
+  });
+
+  test("the lifetimes in it are those of the configuration", async () => {
+    const hasty = await startService({ APPROVAL_TTL_SECONDS: "7200" }, config.databaseUrl);
+    const { text } = await call(hasty.app, "GET", "/api/public/v1/openapi.json");
+    expect(text).toContain("It expires after 2 hours;");
+    expect(JSON.stringify(openapi)).toContain("It expires after 3 days;");
+  });
+
+  test.each([...operations, ...ofOperators])(
     "%s says what it is, who may call it, and every refusal with an example",
     (_name, operation) => {
       expect(operation.operationId).toMatch(/^[a-z][A-Za-z]+$/);
       expect(operation.summary.length).toBeGreaterThan(5);
-      expect(operation.security).toHaveLength(1);
+      expect(operation.security).toBeDefined();
       const refusals = Object.entries(operation.responses).filter(([status]) => Number(status) >= 400);
       expect(refusals.map(([status]) => status)).toEqual(
-        expect.arrayContaining(["401", "429", "500", "503"]),
+        expect.arrayContaining(["400", "408", "429", "431", "500", "503"]),
       );
       for (const [status, { description, content }] of refusals) {
         expect(description, status).not.toBe("");
@@ -88,7 +162,7 @@ describe("the documents that are made from the code", () => {
   );
 
   test("operation ids are unique", () => {
-    const ids = operations.map(([, { operationId }]) => operationId);
+    const ids = [...operations, ...ofOperators].map(([, { operationId }]) => operationId);
     expect(new Set(ids).size).toBe(ids.length);
   });
 

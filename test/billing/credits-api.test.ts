@@ -77,7 +77,7 @@ describe("GET /credits", () => {
     const unknown = await readCredits(app, other, `/top-ups/${crypto.randomUUID()}`);
     const foreign = await readCredits(app, other, `/top-ups/${topUpId}`);
     expect([foreign.status, unknown.status]).toEqual([404, 404]);
-    expect(foreign.body.details).toEqual({ resource: "topUps", topUpId });
+    expect(foreign.body.details).toEqual({ resource: "credit-top-ups", topUpId });
     await unclaim(db, fixture);
     expect((await readCredits(app, fixture)).status).toBe(200);
     expect((await readCredits(app, fixture, `/top-ups/${topUpId}`)).status).toBe(200);

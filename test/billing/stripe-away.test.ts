@@ -142,8 +142,8 @@ async function detaching(): Promise<Scene> {
   const path = `${OPERATOR}/${account}/payment-methods`;
   const { body } = await call(app, "GET", path, { token: OPERATOR_KEY });
   const one = `${path}/${body.paymentMethods[0].id}`;
-  // What Stripe says of it is not read.
-  return { send: () => call(app, "DELETE", one, { token: OPERATOR_KEY }), says: [503, 200] };
+  // It is off file at once, and a sweep detaches it later.
+  return { send: () => call(app, "DELETE", one, { token: OPERATOR_KEY }), says: [200] };
 }
 
 const FAULTS: FaultKind[] = [
@@ -175,10 +175,11 @@ describe.each(SCENES)("%s (%s)", (_what, on, prepare) => {
 });
 
 test("whoever waits for Stripe while it answers nothing at all is answered 503 once its time is over", async () => {
-  const calls = new Map(SCENES.slice(0, 5).map(([, on, prepare]) => [on, prepare]));
+  const waiting = SCENES.filter(([, on]) => !on.endsWith("/detach")).slice(0, 4);
+  const calls = new Map(waiting.map(([, on, prepare]) => [on, prepare]));
   const scenes = await Promise.all([...calls].map(async ([on, prepare]) => [on, await prepare()] as const));
   const faults = scenes.map(([on]) => stripe.plan({ on, does: "timeout", times: 10 }));
   const answers = await Promise.all(scenes.map(([, { send }]) => send()));
   for (const fault of faults) fault.lift();
-  expect(answers.map(({ status }) => status)).toEqual(Array(5).fill(503));
+  expect(answers.map(({ status }) => status)).toEqual(Array(4).fill(503));
 });

@@ -1,5 +1,8 @@
 import Stripe from "stripe";
 import { describe, expect, test } from "vitest";
+import { createLogger } from "../../src/app/logger.ts";
+import { sweepRemovedCards } from "../../src/billing/card-jobs.ts";
+import { listUndetached } from "../../src/billing/store.ts";
 import type { MemberRole } from "../../src/database/schema.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { assetUrl } from "../../src/web/kit/assets.ts";
@@ -75,6 +78,22 @@ describe("a card that the operator puts on file", () => {
     expect([status, headers["retry-after"]]).toEqual([503, "5"]);
     expect(await cardsOf(fixture)).toEqual([]);
     expect((await attach(fixture, "pm_card_visa")).status).toBe(201);
+  });
+
+  test("is removed though Stripe is away, and detached there by a sweep, once", async () => {
+    const fixture = await createFixture(app, { card: false });
+    const { id } = (await attach(fixture, "pm_card_visa")).body.paymentMethod;
+    const path = `/api/operator/v1/accounts/${fixture.account}/payment-methods/${id}`;
+    const detached = () => stripe.books.methods.get(id)?.method.customer === null;
+    const sweep = () => sweepRemovedCards({ db, processor: rails.open(db) }, createLogger("silent"));
+    stripe.plan({ on: "POST /v1/payment_methods/:id/detach", does: "unavailable" });
+    expect((await call(app, "DELETE", path, { token: OPERATOR_KEY })).status).toBe(200);
+    expect([await cardsOf(fixture), detached()]).toEqual([[], false]);
+    await sweep();
+    expect(detached()).toBe(true);
+    const rows = await db.selectFrom("payment_methods").where("id", "=", id).select("detached_at").execute();
+    expect(rows[0]?.detached_at).toBeInstanceOf(Date);
+    expect(await listUndetached(db, 10)).toEqual([]);
   });
 
   test("finds a new customer, should somebody have deleted the account's at Stripe", async () => {

@@ -17,7 +17,8 @@ describe("GET /contracts/{contractId}", () => {
   test("a contract is answered as in the list, plus its budget", async () => {
     const fixture = await createFixture(app);
     const { body } = await read(fixture.token, fixture.contract);
-    const { budget, ...contract } = body.contract;
+    const { budget, jobDmConversationId, ...contract } = body.contract;
+    expect(jobDmConversationId).toBeNull();
     expect(contract).toEqual((await call(app, "GET", "/api/public/v1/contracts", fixture)).body.contracts[0]);
     expect(budget).toStrictEqual({
       contractId: fixture.contract,

@@ -66,6 +66,8 @@ describe("keys", async () => {
     "operator_head",
     "operator_webhook",
     "rate_windows",
+    "sweeps",
+    "write_probes",
     // Which credentials were accepted of late: looked for by digest alone, before any account is.
     "known_credentials",
     // In which run of the server the processor was searched for all accounts' lost payments.

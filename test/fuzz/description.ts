@@ -1,6 +1,7 @@
 import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
 import type { Answer } from "../support/fixtures.ts";
+import { inlineComponents } from "../support/openapi.ts";
 import type { Operation } from "./requests.ts";
 import type { Schema } from "./values.ts";
 
@@ -13,7 +14,8 @@ export class Description {
   readonly #ajv = addFormats.default(new Ajv2020({ strict: false, allErrors: true }));
   readonly #validators = new Map<string, ValidateFunction>();
 
-  constructor(document: any) {
+  constructor(given: any) {
+    const document = inlineComponents(given);
     this.#document = document;
     this.#ajv.addSchema(document, "openapi");
     this.operations = Object.entries<any>(document.paths).flatMap(([path, item]) =>

@@ -51,6 +51,11 @@ describe("every answer", () => {
       files.push(url.replace(/\.[0-9a-f]{12}\./, ".*."));
     }
     expect(files.sort()).toEqual([
+      "/.well-known/jwks.json",
+      "/.well-known/oauth-authorization-server",
+      "/.well-known/oauth-protected-resource",
+      "/.well-known/oauth-protected-resource/mcp",
+      "/api/public/v1/openapi.json",
       "/apple-touch-icon.png",
       "/assets/card.*.js",
       "/assets/co-sign.*.js",
@@ -60,7 +65,9 @@ describe("every answer", () => {
       "/assets/style.*.css",
       "/assets/webauthn.*.js",
       "/assets/zone.*.js",
+      "/auth.md",
       "/favicon.ico",
+      "/llms.txt",
       "/robots.txt",
     ]);
   });

@@ -25,7 +25,8 @@ test("the patterns of the routes are compiled once, not for each unknown address
   expect(listRoutes(app)[0]).toBe(routes[0]);
 });
 
-const METADATA = `Bearer resource_metadata="${PUBLIC_URL}/.well-known/oauth-protected-resource"`;
+const metadataOf = ({ url }: KnownRoute) =>
+  `resource_metadata="${PUBLIC_URL}/.well-known/oauth-protected-resource${url === "/mcp" ? url : ""}"`;
 
 /** Values for every parameter that an address may have. */
 type Ids = Record<
@@ -124,7 +125,6 @@ describe("every route that takes a token", () => {
     await endTokens(db, expired, "expired");
     await endTokens(db, revoked, "revoked");
     const wrong = {
-      missing: undefined,
       malformed: "nonsense",
       truncated: fixture.token.slice(0, -1),
       prolonged: `${fixture.token}A`,
@@ -140,10 +140,14 @@ describe("every route that takes a token", () => {
       const plain = await send(route, ids);
       if (route.method === "HEAD") expect([plain.status, plain.text]).toEqual([401, ""]);
       else expectRefusal(plain, 401, "UNAUTHORIZED");
-      expect(plain.headers["www-authenticate"]).toBe(METADATA);
+      const metadata = metadataOf(route);
+      expect(plain.headers["www-authenticate"]).toBe(`Bearer ${metadata}`);
+      // That a token was there is all that tells them apart (RFC 6750 §3.1).
+      const challenge = `Bearer error="invalid_token", ${metadata}`;
+      const refused = { ...plain, headers: { ...plain.headers, "www-authenticate": challenge } };
       for (const [name, token] of Object.entries(wrong)) {
         const what = `${route.method} ${route.url} with a token that is ${name}`;
-        expect(bytesOf(await send(route, ids, token)), what).toBe(bytesOf(plain));
+        expect(bytesOf(await send(route, ids, token)), what).toBe(bytesOf(refused));
       }
     }
   });

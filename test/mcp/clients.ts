@@ -41,7 +41,8 @@ export async function connectTo(app: App, { era, token, showUrl }: ClientOptions
   return client;
 }
 
-async function inject(app: App, url: string, init: RequestInit = {}): Promise<Response> {
+/** The fetch of a client: asks the app without a socket. */
+export async function inject(app: App, url: string, init: RequestInit = {}): Promise<Response> {
   const { statusCode, headers, rawPayload } = await app.inject({
     method: (init.method ?? "GET") as "POST",
     url: new URL(url).pathname,

@@ -4,6 +4,8 @@ import { createLogger } from "../../src/app/logger.ts";
 import type { PaymentDeps } from "../../src/approvals/advance-service.ts";
 import type { Boundary } from "../../src/approvals/boundaries.ts";
 import { alertInDoubt, sweepDuePayments } from "../../src/approvals/jobs.ts";
+import { holdPause } from "../../src/billing/pause-store.ts";
+import { inTransaction } from "../../src/database/transaction.ts";
 import { cloneDatabase } from "../support/clones.ts";
 import { call, createFixture, fund, operate } from "../support/fixtures.ts";
 import { hiddenValue, landing, open, submit } from "../support/humans.ts";
@@ -24,6 +26,19 @@ const worlds = await Promise.all(
 );
 const logger = createLogger("silent");
 const PAUSED = { reason: "payments_paused", retryAfterSeconds: 60 };
+
+test("a pause waits for submissions that began before it, and later ones wait for the pause", async () => {
+  const [{ db, connection, other }] = worlds as [(typeof worlds)[0]];
+  await using held = await holdLock(connection, "select paused from payment_pause for share");
+  const pausing = operate(other, "PUT", "/pause", { paymentsPaused: true });
+  await waitUntil(async () => (await countWaiting(db)) === 1, "the pause waits");
+  const submitting = inTransaction(db, holdPause);
+  await waitUntil(async () => (await countWaiting(db)) === 2, "the submission waits for the pause");
+  await held.letGo();
+  expect(await pausing).toMatchObject({ paymentsPaused: true });
+  expect(await submitting).toBe(true);
+  await operate(other, "PUT", "/pause", { paymentsPaused: false });
+});
 
 describe.for(worlds)("over the rails of $name", ({ rails, app, db, config, connection, other }) => {
   const deps = (

@@ -292,7 +292,10 @@ describe("the inbox and billing", () => {
     expect(added.status).toBe(303);
     const after = await open(app, "/billing", story);
     expect(after.text).toContain("ending in 9995");
-    const cardId = hiddenValue(after, "/billing/remove-card", "cardId");
+    const [, path = ""] = /href="(\/billing\/remove-card[^"]*)"/.exec(after.text) ?? [];
+    const asked = await open(app, path.replaceAll("&amp;", "&"), story);
+    expect(asked.text).toContain("Remove the Visa card ending in 9995?");
+    const cardId = hiddenValue(asked, "/billing/remove-card", "cardId");
     await submit(app, "/billing/remove-card", { form_token, accountId, cardId }, story);
     expect((await open(app, "/billing", story)).text).not.toContain("ending in 9995");
   });

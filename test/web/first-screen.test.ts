@@ -50,7 +50,7 @@ async function visit(
   viewport: { width: number; height: number },
   look: (page: Page) => Promise<void>,
 ): Promise<void> {
-  const context = await (browser as Browser).newContext({ viewport });
+  const context = await (browser as Browser).newContext({ viewport, locale: "en-GB" });
   const [name = "", value = ""] = cookie.split("=", 2);
   await context.addCookies([{ name, value, url: String(site?.origin) }]);
   try {

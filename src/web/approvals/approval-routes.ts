@@ -146,7 +146,8 @@ export function approvalPageRoutes(app: App, deps: ApprovalPageDeps): void {
       if (!mayDecide(human, approval)) throw new Problem("not_permitted");
       const payment = await findLatestPayment(deps.db, approval.accountId, approval.id);
       return decide(deps, request, reply, human, approval, async () => {
-        if (payment !== undefined && mayGiveUp(payment, approval)) await cancelPayment(deps, payment, human);
+        if (payment !== undefined && mayGiveUp(payment, approval))
+          await cancelPayment({ ...deps, requestId: request.id }, payment, human);
       });
     },
   );
@@ -167,8 +168,8 @@ function lookRoute(app: App, deps: ApprovalPageDeps): void {
       const human = gate.human(request);
       const approval = await findOwn(deps, request, human);
       await assertActs(deps.db, human, { id: approval.accountId, may: "read" });
-      await lookAt(deps, approval).catch((error: unknown) =>
-        request.log.warn({ err: error }, "the outcome of a payment is not known yet"),
+      await lookAt({ ...deps, requestId: request.id }, approval).catch((error: unknown) =>
+        request.log.warn({ reqId: request.id, err: error }, "the outcome of a payment is not known yet"),
       );
       return reply.redirect(approvalPath(request), 303);
     },

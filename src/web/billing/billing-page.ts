@@ -3,6 +3,7 @@ import type { PaymentMethod } from "../../billing/schemas.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { type Fault, faultSummary, field, hiddenField, notice } from "../kit/forms.ts";
 import type { Page } from "../kit/layout.ts";
+import { type Prover, presenceField, presenceScript } from "../kit/presence.ts";
 import { reversalWords } from "../kit/reversals.ts";
 import { amount, cardName, mentioned, time } from "../kit/wording.ts";
 import { type CreditsView, creditsSection } from "./credits-section.ts";
@@ -21,6 +22,7 @@ export type BillingSection = {
 };
 
 export type BillingView = {
+  human: Prover;
   sections: readonly BillingSection[];
   /** Cards are added by the numbers of test cards; else on the processor's own form. */
   sandbox: boolean;
@@ -32,15 +34,16 @@ export type BillingView = {
 };
 
 const NOTICES: Record<string, string> = {
-  added: "The card is on file. It pays for what you confirm from now on.",
-  removed: "The card is removed, and is not charged again.",
+  added: "Card added. It pays for what you confirm from now on. The owners have been notified by email.",
+  removed: "Card removed. It won’t be charged again. The owners have been notified by email.",
 };
 
 /** `/billing`: the card on file, how to add, replace and remove it, and the payments made (docs/contract.md §7). */
 export function billingPage(view: BillingView): Page {
-  const { sections, approval, said, fault } = view;
+  const { human, sections, approval, said, fault } = view;
   return {
     title: "Billing",
+    ...presenceScript(human),
     body: html`
       ${notice(said === undefined ? undefined : NOTICES[said])}
       ${faultSummary(fault)}
@@ -48,6 +51,11 @@ export function billingPage(view: BillingView): Page {
       ${approval === undefined ? null : html`<p><a href="/approvals/${approval}">Back to the approval</a></p>`}
       ${sections.map((section) => account(section, view))}`,
   };
+}
+
+/** The id of the password's field of the form that adds a card. */
+export function cardProofField(accountId: string): string {
+  return `card-password-${accountId}`;
 }
 
 /** The id of the field for a card's number, of which each account has one. */
@@ -76,22 +84,27 @@ function cardList({ cards, accountId, formToken }: BillingSection): Html {
             <span class="quiet">Valid until ${String(card.expMonth).padStart(2, "0")}/${card.expYear}${card.isDefault && html`. <b>Pays for what you confirm</b>`}</span></p>
           ${
             formToken &&
-            html`<form method="post" action="/billing/remove-card">
-            ${hiddenField("accountId", accountId)}
-            ${hiddenField("cardId", card.id)}
-            ${hiddenField("form_token", formToken)}
-            <button class="second" type="submit" aria-label="Remove the ${cardName(card)}">Remove</button>
-          </form>`
+            html`<a class="button second" href="${removalPath(accountId, card.id)}" aria-label="Remove the ${cardName(card)}">Remove</a>`
           }
         </li>`,
   )}</ul>`;
 }
 
-function addCard({ accountId }: BillingSection, formToken: string, { approval }: BillingView): Html {
+/** Asks before a card is removed. */
+export function removalPath(accountId: string, cardId: string): string {
+  return `/billing/remove-card?${new URLSearchParams({ accountId, cardId })}`;
+}
+
+function addCard(
+  { accountId }: BillingSection,
+  formToken: string,
+  { human, approval, fault }: BillingView,
+): Html {
   return html`<form method="post" action="/billing/new-card">
         ${hiddenField("accountId", accountId)}
         ${hiddenField("form_token", formToken)}
         ${approval === undefined ? null : hiddenField("approval", approval)}
+        ${presenceField(human, cardProofField(accountId), fault)}
         <button type="submit">Add a card</button>
       </form>`;
 }
@@ -99,7 +112,7 @@ function addCard({ accountId }: BillingSection, formToken: string, { approval }:
 function addTestCard(
   { accountId }: BillingSection,
   formToken: string,
-  { approval, fault }: BillingView,
+  { human, approval, fault }: BillingView,
 ): Html {
   return html`<form method="post" action="/billing/add-card">
         ${hiddenField("accountId", accountId)}
@@ -116,6 +129,7 @@ function addTestCard(
           hint: testCards,
           fault,
         })}
+        ${presenceField(human, cardProofField(accountId), fault)}
         <button type="submit">Add card and make it the default</button>
       </form>`;
 }

@@ -2,6 +2,7 @@ import { Type } from "@sinclair/typebox";
 import type { FastifyReply } from "fastify";
 import { readPolicy } from "../../accounts/policy-service.ts";
 import { may } from "../../accounts/roles.ts";
+import { countPendingFundings } from "../../approvals/human-service.ts";
 import { byPerson } from "../../audit/service.ts";
 import { getCredits } from "../../billing/credit-service.ts";
 import { listPayments, listReversals } from "../../billing/payment-service.ts";
@@ -12,14 +13,23 @@ import type { MemberRole } from "../../database/schema.ts";
 import type { App } from "../../http/app.ts";
 import { originOf } from "../../http/origin.ts";
 import { isUuid } from "../../lib/ids.ts";
+import { notFound } from "../../lib/problems.ts";
 import type { SessionDeps } from "../../passkeys/session-deps.ts";
 import { formToken } from "../../sign-in/form-token.ts";
 import type { Human } from "../../sign-in/gate.ts";
 import type { Fault } from "../kit/forms.ts";
 import { managedBy } from "../kit/memberships.ts";
-import { personForm, personPage, UUID } from "../kit/person-routes.ts";
+import { PASSWORD, personForm, personPage, UUID } from "../kit/person-routes.ts";
+import { absentFault, proveNow, proverOf } from "../kit/presence.ts";
 import { show } from "../kit/site.ts";
-import { type BillingSection, type BillingView, billingPage, numberField } from "./billing-page.ts";
+import {
+  type BillingSection,
+  type BillingView,
+  billingPage,
+  cardProofField,
+  numberField,
+} from "./billing-page.ts";
+import { cardRemovalPage, REMOVAL, REMOVAL_PASSWORD } from "./card-page.ts";
 import { creditFormRoutes, topUpPurpose } from "./credit-form-routes.ts";
 import type { CreditsView } from "./credits-section.ts";
 
@@ -39,16 +49,47 @@ export function billingRoutes(app: App, deps: Deps): void {
   creditFormRoutes(app, deps, (reply, human, fault) => showBilling(deps, reply, human, { fault }));
 
   const removing = personForm(app, deps, {
-    fields: { accountId: UUID, cardId: Type.String({ maxLength: 255 }) },
+    fields: { accountId: UUID, cardId: Type.String({ maxLength: 255 }), ...PASSWORD },
     purpose: cardsPurpose,
     returnTo: () => "/billing",
   });
-  removing("/billing/remove-card", async ({ human, body: { accountId, cardId }, request }, reply) => {
+  removing(REMOVAL, async ({ human, body: { accountId, cardId, password }, request }, reply) => {
     managedBy(human, accountId);
-    const act = { actor: byPerson(human), origin: originOf(request) };
-    await removePaymentMethod(deps, accountId, cardId, act, human);
+    const acting = await proveNow(deps, request, reply, human, password);
+    if (acting === undefined) {
+      const fault = absentFault(REMOVAL_PASSWORD, password);
+      return showRemoval(deps, reply, human, { accountId, cardId, fault });
+    }
+    const act = { actor: byPerson(acting), origin: originOf(request) };
+    await removePaymentMethod(deps, accountId, cardId, act, acting);
     return reply.redirect("/billing?said=removed", 303);
   });
+  personPage(app, deps, REMOVAL, ({ human, query: { accountId = "", cardId = "" } }, reply) =>
+    showRemoval(deps, reply, human, { accountId, cardId }),
+  );
+}
+
+/** The page that asks before a card is removed. */
+async function showRemoval(
+  deps: Deps,
+  reply: FastifyReply,
+  human: Human,
+  { accountId, cardId, fault }: { accountId: string; cardId: string; fault?: Fault },
+): Promise<FastifyReply> {
+  const { accountName } = managedBy(human, accountId);
+  const cards = await listPaymentMethods(deps.db, accountId);
+  const card = cards.find(({ id }) => id === cardId);
+  if (card === undefined) throw notFound("paymentMethods", "paymentMethodId", cardId);
+  const page = cardRemovalPage(await proverOf(deps, human), {
+    accountId,
+    accountName,
+    card,
+    next: cards.find(({ id }) => id !== cardId),
+    pending: await countPendingFundings(deps.db, accountId),
+    formToken: formToken(deps.keys, human, cardsPurpose({ body: { accountId } })),
+    fault,
+  });
+  return show(deps, reply, page, { human, fault });
 }
 
 /** Adds a card by the number of a test card: with the sandbox alone, as no real number may ever reach us. */
@@ -57,13 +98,15 @@ function testCardRoute(app: App, deps: Deps): void {
     fields: {
       accountId: UUID,
       number: Type.String({ maxLength: 40 }),
+      ...PASSWORD,
       /** Where to go back to when the card is on file. */
       approval: Type.Optional(UUID),
     },
     purpose: cardsPurpose,
     returnTo: () => "/billing",
   });
-  form("/billing/add-card", async ({ human, body: { accountId, number, approval }, request }, reply) => {
+  form("/billing/add-card", async ({ human, body, request }, reply) => {
+    const { accountId, number, approval, password } = body;
     managedBy(human, accountId);
     const paymentMethod = TEST_CARD_NUMBERS.get(number.replaceAll(/[\s-]/g, ""));
     if (paymentMethod === undefined) {
@@ -71,8 +114,13 @@ function testCardRoute(app: App, deps: Deps): void {
       const fault = { field: numberField(accountId), message };
       return showBilling(deps, reply, human, { approval, fault });
     }
-    const act = { actor: byPerson(human), origin: originOf(request) };
-    await addPaymentMethod(deps, accountId, paymentMethod, act, human);
+    const acting = await proveNow(deps, request, reply, human, password);
+    if (acting === undefined) {
+      const fault = absentFault(cardProofField(accountId), password);
+      return showBilling(deps, reply, human, { approval, fault });
+    }
+    const act = { actor: byPerson(acting), origin: originOf(request) };
+    await addPaymentMethod(deps, accountId, paymentMethod, act, acting);
     return reply.redirect(approval === undefined ? "/billing?said=added" : `/approvals/${approval}`, 303);
   });
 }
@@ -82,7 +130,8 @@ export function cardsPurpose({ body }: { body: { accountId: string } }): string 
   return `billing:${body.accountId}`;
 }
 
-async function showBilling(
+/** The billing page as it is now, with what is wrong with a form of it. */
+export async function showBilling(
   deps: Deps,
   reply: FastifyReply,
   human: Human,
@@ -106,7 +155,12 @@ async function showBilling(
     }),
   );
   const sandbox = deps.processor.cardForm === undefined;
-  return show(deps, reply, billingPage({ ...around, sandbox, sections }), { human, fault: around.fault });
+  return show(
+    deps,
+    reply,
+    billingPage({ ...around, human: await proverOf(deps, human), sandbox, sections }),
+    { human, fault: around.fault },
+  );
 }
 
 async function viewCredits(

@@ -1,7 +1,9 @@
 import type { CardSetup } from "../../billing/processor.ts";
+import type { PaymentMethod } from "../../billing/schemas.ts";
 import { type Html, html } from "../../lib/html.ts";
-import { hiddenField } from "../kit/forms.ts";
+import { type Fault, faultSummary, hiddenField } from "../kit/forms.ts";
 import type { Page } from "../kit/layout.ts";
+import { type Prover, presenceField, presenceScript } from "../kit/presence.ts";
 import { cardName, mentioned } from "../kit/wording.ts";
 
 export type CardView = {
@@ -51,6 +53,57 @@ function keepForm({ path, formToken, approval }: CardView, card: NonNullable<Car
       <form method="post" action="${path}" data-send>
         ${hiddenField("form_token", formToken)}
         ${approval === undefined ? null : hiddenField("approval", approval)}
-        <button type="submit">Pay with this card from now on</button>
+        <button type="submit">Add card and make it the default</button>
       </form>`;
+}
+
+export type CardRemoval = {
+  accountId: string;
+  accountName: string;
+  card: PaymentMethod;
+  /** The card that becomes the default; absent: none is left. */
+  next: PaymentMethod | undefined;
+  /** Pending requests that the card on file would pay for. */
+  pending: number;
+  formToken: string;
+  fault?: Fault | undefined;
+};
+
+export const REMOVAL = "/billing/remove-card";
+export const REMOVAL_PASSWORD = "password";
+
+/** `/billing/remove-card`: asks before a card is removed, and says what becomes of what it would pay. */
+export function cardRemovalPage(human: Prover, view: CardRemoval): Page {
+  const { accountId, accountName, card, formToken, fault } = view;
+  return {
+    title: `Remove the ${cardName(card)}?`,
+    ...presenceScript(human),
+    body: html`
+      ${faultSummary(fault)}
+      <p>It’s removed from <strong>${mentioned(accountName)}</strong>, and from the payment processor. ${consequence(view)}</p>
+      <p>A payment that’s already under way isn’t affected. Money that was charged before can still be refunded to the card.</p>
+      <form method="post" action="${REMOVAL}">
+        ${hiddenField("accountId", accountId)}
+        ${hiddenField("cardId", card.id)}
+        ${hiddenField("form_token", formToken)}
+        ${presenceField(human, REMOVAL_PASSWORD, fault)}
+        <div class="choices">
+          <button type="submit">Remove card</button>
+          <a class="button second" href="/billing">Keep card</a>
+        </div>
+        <p class="quiet">The owners will be notified by email.</p>
+      </form>`,
+  };
+}
+
+function consequence({ card, next, pending }: CardRemoval): Html {
+  const requests = pending === 1 ? "1 pending request" : `${pending} pending requests`;
+  if (next === undefined)
+    return html`No other card is on file. Until one is added, agents can’t request payments${
+      pending > 0 && html`, and <b>${requests} can’t be confirmed</b>`
+    }.`;
+  if (!card.isDefault) return html`The ${cardName(next)} goes on paying for what you confirm.`;
+  return html`The <b>${cardName(next)}</b> becomes the default and pays for what you confirm${
+    pending > 0 && html`, ${requests} included. Their pages name it before anyone confirms`
+  }.`;
 }

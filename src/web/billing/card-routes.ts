@@ -1,6 +1,7 @@
 import { Type } from "@sinclair/typebox";
 import type { CardForm, CardSetup } from "../../billing/processor.ts";
 import { type BillingDeps, keepSetUpCard } from "../../billing/service.ts";
+import type { TopUpDeps } from "../../billing/top-up-service.ts";
 import type { App } from "../../http/app.ts";
 import { isUuid } from "../../lib/ids.ts";
 import { notFound } from "../../lib/problems.ts";
@@ -9,14 +10,16 @@ import { formToken } from "../../sign-in/form-token.ts";
 import type { Human } from "../../sign-in/gate.ts";
 import { assertActs } from "../../sign-in/service.ts";
 import { managedBy } from "../kit/memberships.ts";
-import { type Answer, personForm, personPage, UUID } from "../kit/person-routes.ts";
+import { type Answer, PASSWORD, personForm, personPage, UUID } from "../kit/person-routes.ts";
+import { absentFault, proveNow } from "../kit/presence.ts";
 import { show } from "../kit/site.ts";
-import { cardsPurpose } from "./billing-routes.ts";
+import { cardProofField } from "./billing-page.ts";
+import { cardsPurpose, showBilling } from "./billing-routes.ts";
 import { cardPage } from "./card-page.ts";
 
 const PARAMS = { setupId: Type.String({ pattern: "^seti_[A-Za-z0-9]{1,200}$" }) };
 
-type Deps = SessionDeps & BillingDeps;
+type Deps = SessionDeps & BillingDeps & TopUpDeps;
 
 /**
  * How a person adds a card on the processor's own form. It begins with a POST, which creates a setup at the processor.
@@ -25,13 +28,19 @@ type Deps = SessionDeps & BillingDeps;
  */
 export function cardRoutes(app: App, deps: Deps, cardForm: CardForm): void {
   const begin = personForm(app, deps, {
-    fields: { accountId: UUID, approval: Type.Optional(UUID) },
+    fields: { accountId: UUID, approval: Type.Optional(UUID), ...PASSWORD },
     purpose: cardsPurpose,
     returnTo: () => "/billing",
   });
-  begin("/billing/new-card", async ({ human, body: { accountId, approval } }, reply) => {
+  begin("/billing/new-card", async ({ human, body, request }, reply) => {
+    const { accountId, approval, password } = body;
     managedBy(human, accountId);
-    await assertActs(deps.db, human, { id: accountId, may: "decide", unfrozen: true });
+    const acting = await proveNow(deps, request, reply, human, password);
+    if (acting === undefined) {
+      const fault = absentFault(cardProofField(accountId), password);
+      return showBilling(deps, reply, human, { approval, fault });
+    }
+    await assertActs(deps.db, acting, { id: accountId, may: "decide", unfrozen: true });
     return reply.redirect(pagePath(await cardForm.begin(accountId, human.userId), approval), 303);
   });
 

@@ -38,7 +38,7 @@ export function sandboxRoutes(app: App, deps: SessionDeps & PaymentDeps): void {
     await answerAuthentication(deps.db, intentId, answer === "pass");
     // A real processor would send its webhook now.
     const payment = await findLatestPayment(deps.db, subject.accountId, subject.approvalId);
-    if (payment !== undefined) await advancePayment(deps, payment);
+    if (payment !== undefined) await advancePayment({ ...deps, requestId: reply.request.id }, payment);
     return reply.redirect(`/approvals/${subject.approvalId}`, 303);
   });
 }

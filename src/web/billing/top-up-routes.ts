@@ -55,7 +55,7 @@ export function topUpRoutes(app: App, deps: Deps): void {
     const { topUp } = await findOwn(deps, topUpId, human);
     await assertActs(deps.db, human, { id: topUp.accountId, may: "read" });
     await advanceTopUp(deps, topUp).catch((error: unknown) =>
-      request.log.warn({ err: error }, "the outcome of a top-up is not known yet"),
+      request.log.warn({ reqId: request.id, err: error }, "the outcome of a top-up is not known yet"),
     );
     return reply.redirect(pathOf(topUpId), 303);
   });
@@ -66,7 +66,7 @@ async function findOwn(deps: Deps, id: string, { memberships }: Human) {
   const accountIds = memberships.map(({ accountId }) => accountId);
   const topUp = await findTopUpForHuman(deps.db, accountIds, id);
   const membership = memberships.find(({ accountId }) => accountId === topUp?.accountId);
-  if (topUp === undefined || membership === undefined) throw notFound("topUps", "topUpId", id);
+  if (topUp === undefined || membership === undefined) throw notFound("credit-top-ups", "topUpId", id);
   return { topUp, membership };
 }
 

@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { type Html, html } from "../../lib/html.ts";
 import { type AssetFile, assetUrl } from "./assets.ts";
 import { hiddenField } from "./forms.ts";
+import { amountsIn, readLocale } from "./locale.ts";
 import { mentioned } from "./wording.ts";
 import { readZone, timesIn } from "./zone.ts";
 
@@ -126,7 +127,9 @@ ${body}
   };
   const policy = Object.entries(content).map((directive) => directive.join(" "));
   reply.header("content-security-policy", policy.join("; "));
-  const text = timesIn(page.toString(), readZone(reply.request.headers.cookie));
+  const { cookie, "accept-language": languages } = reply.request.headers;
+  const locale = readLocale(languages);
+  const text = amountsIn(timesIn(page.toString(), readZone(cookie), locale), locale);
   return reply.code(status).headers(PAGE_HEADERS).type("text/html; charset=utf-8").send(text);
 }
 

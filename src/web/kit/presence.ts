@@ -52,7 +52,7 @@ export async function proveNow(
   if (proved === undefined) return undefined;
   reply.header("set-cookie", proved.cookie);
   const { provedAt, tokenDigest } = proved;
-  return { ...human, provedAt, tokenDigest };
+  return { ...human, provedAt, tokenDigest, now: provedAt };
 }
 
 /**

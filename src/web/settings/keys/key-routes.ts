@@ -134,8 +134,8 @@ function refuseRoutes(app: App, deps: SessionDeps): void {
     returnTo: () => KEYS,
   });
   form(path, async ({ human, params, request }, reply) => {
-    const { accountId } = managedBy(human, params.accountId);
-    const refused = await refuseGrant(deps.db, human, accountId, originOf(request));
+    const account = managedBy(human, params.accountId);
+    const refused = await refuseGrant(deps, human, account, originOf(request));
     return reply.redirect(`${KEYS}?said=${refused ? "refused" : "fetched"}`, 303);
   });
 }

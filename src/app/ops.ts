@@ -1,0 +1,177 @@
+import { parseArgs } from "node:util";
+import { listAudit } from "../audit/service.ts";
+import type { Config } from "../config/config.ts";
+import { connect, type Db } from "../database/connection.ts";
+import { asDatabaseError } from "../database/unusable.ts";
+import { Problem } from "../lib/problems.ts";
+import { StartError } from "../lib/start-error.ts";
+import { listSweeps, readWorkSeen } from "../monitoring/sweep-store.ts";
+import { findAccount } from "../operator/account-service.ts";
+import {
+  listApprovals,
+  listFailingWebhooks,
+  listPayments,
+  listWaiting,
+  listWebhooks,
+} from "../operator/list-service.ts";
+import { assertMigrated } from "./prepare-database.ts";
+import { type Table, toText } from "./table.ts";
+
+const SHOWN = 50;
+const USAGE = "ops [in-doubt | waiting | sweeps | webhooks | account ID] [--json]";
+
+/** What one part of the answer is called, and its rows. */
+type Section = { title: string; rows: Table };
+
+/**
+ * Shows an operator at a terminal what needs looking at, from the database alone: payments in doubt, the approvals that
+ * have waited longest, sweeps, failing webhooks; or one account with its activity.
+ * @param args a part, and `--json` for programs
+ * @returns the text to print
+ * @throws StartError for what the person at the terminal can correct
+ */
+export async function ops(config: Config, args: readonly string[]): Promise<string> {
+  const { json, part, id } = readArguments(args);
+  if (config.databaseUrl === undefined)
+    throw new StartError(
+      "ops needs DATABASE_URL: the embedded database belongs to the service that runs on it",
+    );
+  const connection = connect(config.databaseUrl, { size: 2, onIdleError: () => {} });
+  try {
+    await assertMigrated(connection.db);
+    const sections = await read(connection.db, config, part, id);
+    return json
+      ? JSON.stringify(Object.fromEntries(sections.map(({ title, rows }) => [title, rows])), null, 2)
+      : sections.map(({ title, rows }) => `${title.toUpperCase()}\n${toText(rows)}`).join("\n\n");
+  } catch (error) {
+    if (error instanceof Problem && error.problem === "not_found")
+      throw new StartError(`There is no account ${id}.`);
+    throw asDatabaseError(error);
+  } finally {
+    await connection.close();
+  }
+}
+
+const PARTS = {
+  "in-doubt": async (db: Db) => {
+    const { payments } = await listPayments(db, { status: "in_doubt", limit: SHOWN });
+    return payments.map(
+      ({ inDoubtSince, accountId, id, kind, status, approvalId, milestoneId, ...rest }) => ({
+        since: inDoubtSince,
+        account: accountId,
+        payment: id,
+        kind,
+        status,
+        amountCents: rest.amountCents,
+        milestone: milestoneId,
+        approval: approvalId,
+        processorId: rest.processorId,
+      }),
+    );
+  },
+  waiting: async (db: Db, { publicUrl }: Config) =>
+    (await listWaiting(db, publicUrl, SHOWN)).map(
+      ({ createdAt, expiresAt, accountId, id, type, ...rest }) => ({
+        askedAt: createdAt,
+        expiresAt,
+        account: accountId,
+        approval: id,
+        type,
+        amountCents: rest.amountCents,
+        askedBy: rest.askedBy,
+        payingSince: rest.executingSince,
+      }),
+    ),
+  sweeps: async (db: Db) => {
+    const seen = await readWorkSeen(db);
+    const rows = (await listSweeps(db)).map(({ job, succeededAt, tookMs, failedAt, failures, error }) => ({
+      sweep: job,
+      succeededAt: succeededAt?.toISOString() ?? null,
+      tookMs,
+      failures,
+      failedAt: failedAt?.toISOString() ?? null,
+      error: failures > 0 ? error : null,
+    }));
+    const work = {
+      sweep: "work was last seen",
+      succeededAt: seen?.at.toISOString() ?? "never",
+      tookMs: null,
+    };
+    return [{ ...work, failures: 0, failedAt: null, error: null }, ...rows];
+  },
+  webhooks: async (db: Db) => listFailingWebhooks(db, SHOWN),
+} satisfies Record<string, (db: Db, config: Config) => Promise<Table>>;
+
+async function read(db: Db, config: Config, part: string | undefined, id: string): Promise<Section[]> {
+  if (part === "account") return readAccount(db, config, id);
+  const wanted = Object.entries(PARTS).filter(([title]) => part === undefined || part === title);
+  const sections: Section[] = [];
+  for (const [title, rows] of wanted) sections.push({ title, rows: await rows(db, config) });
+  return sections;
+}
+
+async function readAccount(db: Db, config: Config, id: string): Promise<Section[]> {
+  const found = await findAccount(db, id);
+  const of = { accountId: id, limit: SHOWN };
+  const { approvals } = await listApprovals(db, config.publicUrl, of);
+  const { payments } = await listPayments(db, of);
+  const { webhooks } = await listWebhooks(db, found, {});
+  const { entries } = await listAudit(db, found.accountId, { limit: SHOWN });
+  const { features, ...account } = found.account;
+  return [
+    {
+      title: "account",
+      rows: [{ ...account, key: found.accountId, features: Object.keys(features).join(" ") }],
+    },
+    {
+      title: "approvals",
+      rows: approvals.map(({ createdAt, id: approval, type, status, amountCents, askedBy, resolvedAt }) => ({
+        askedAt: createdAt,
+        approval,
+        type,
+        status,
+        amountCents,
+        askedBy,
+        resolvedAt,
+      })),
+    },
+    {
+      title: "payments",
+      rows: payments.map(({ accountId: _, currency: __, ...payment }) => payment),
+    },
+    {
+      title: "webhooks",
+      rows: webhooks.map(({ id: webhook, url, status, failures, nextAttemptAt }) => ({
+        webhook,
+        url,
+        status,
+        failures,
+        nextAttemptAt,
+      })),
+    },
+    {
+      title: "activity",
+      rows: entries.map(({ at, action, actor, subject, requestId }) => ({
+        at,
+        action,
+        by: actor.kind,
+        name: actor.name,
+        subject: subject === null ? null : `${subject.kind} ${subject.id}`,
+        requestId,
+      })),
+    },
+  ];
+}
+
+function readArguments(args: readonly string[]): { json: boolean; part: string | undefined; id: string } {
+  let parsed: { values: { json?: boolean }; positionals: string[] };
+  try {
+    parsed = parseArgs({ args: [...args], options: { json: { type: "boolean" } }, allowPositionals: true });
+  } catch (error) {
+    throw new StartError(`${USAGE}: ${error instanceof Error ? error.message : error}`);
+  }
+  const [part, id = "", ...more] = parsed.positionals;
+  const known = part === undefined || part === "account" || part in PARTS;
+  if (!known || more.length > 0 || (part === "account") !== (id !== "")) throw new StartError(USAGE);
+  return { json: parsed.values.json === true, part, id };
+}

@@ -1,0 +1,43 @@
+import { expect, test, vi } from "vitest";
+import { cloneDatabase } from "../support/clones.ts";
+import { operate } from "../support/fixtures.ts";
+import { runProgram } from "../support/process.ts";
+import { serviceEnvironment, startService } from "../support/service.ts";
+import { createStories, type Story } from "../support/stories.ts";
+
+vi.setConfig({ testTimeout: 120_000 });
+
+const url = await cloneDatabase();
+const { app } = await startService({}, url);
+
+test("ops shows an operator what waits and an account with its activity, as tables and as JSON", async () => {
+  const { stories } = await createStories(app, "pm_card_visa", 1);
+  const [story] = stories as [Story];
+  const { approvals } = await operate(app, "GET", "/approvals");
+  const account: string = approvals[0].accountId;
+  await operate(app, "PUT", `/accounts/${account}`, { name: "Evil \u202e\n Inc" });
+  const run = (...args: string[]) => runProgram(["ops", ...args], serviceEnvironment(url));
+
+  const all = await run();
+  expect(all).toMatchObject({ code: 0, stderr: "" });
+  for (const title of ["IN-DOUBT\nnone", "WAITING\naskedAt", "SWEEPS\nsweep", "WEBHOOKS\nnone"])
+    expect(all.stdout).toContain(title);
+  expect(all.stdout).toContain(story.approvalId);
+  expect(all.stdout).toMatch(/^work was last seen +never/m);
+
+  const one = await run("account", account);
+  expect(one.stdout).toContain("Evil    Inc");
+  expect(one.stdout).toMatch(/account_created +operator/);
+
+  const { waiting } = JSON.parse((await run("waiting", "--json")).stdout);
+  expect(waiting).toEqual([expect.objectContaining({ approval: story.approvalId, account })]);
+  for (const [args, said] of [
+    [["account", "nobody"], "There is no account nobody."],
+    [["nonsense"], "ops [in-doubt"],
+    [["account"], "ops [in-doubt"],
+  ] as const) {
+    const ended = await run(...args);
+    expect(ended).toMatchObject({ code: 1, stdout: "", stderr: expect.stringContaining(said) });
+    expect(ended.stderr.trimEnd().split("\n")).toHaveLength(1);
+  }
+});
