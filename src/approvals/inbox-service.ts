@@ -38,12 +38,18 @@ const NAMED = 200;
  * first. Each read goes along an index and is bounded, whatever there is.
  */
 export async function readInbox(db: Db, accountIds: readonly string[], query: InboxQuery): Promise<Inbox> {
-  const [pending, ended, names] = await Promise.all([
+  const [pending, ended, ...names] = await Promise.all([
     readPending(db, accountIds, query),
     readEnded(db, accountIds, query),
-    store.listNames(db, accountIds, NAMED),
+    ...accountIds.map((accountId) => store.listNames(db, accountId, NAMED)),
   ]);
-  return { ...pending, ...ended, ...names };
+  const sorted = (all: string[]) => [...new Set(all)].sort((one, other) => one.localeCompare(other));
+  return {
+    ...pending,
+    ...ended,
+    payees: sorted(names.flatMap(({ payees }) => payees)),
+    agents: sorted(names.flatMap(({ agents }) => agents)),
+  };
 }
 
 async function readPending(db: Db, accountIds: readonly string[], query: InboxQuery) {
@@ -68,9 +74,21 @@ async function readEnded(db: Db, accountIds: readonly string[], query: InboxQuer
   if (after !== undefined || state === "waiting" || state === "executing")
     return { ended: [], nextEnded: null };
   const searches = [state, payee, agent, text].some((one) => one !== undefined);
-  const edge = searches ? await store.findEdge(db, accountIds, before, SEARCHED) : null;
+  // The accounts are read one by one: only so does Postgres know how much there is in each.
+  const edges = searches
+    ? await Promise.all(accountIds.map((accountId) => store.findEdge(db, accountId, before, SEARCHED)))
+    : [];
+  // Down to the newest of them every account has been searched.
+  const edge = edges.reduce(
+    (newest, one) => (newest === null || (one !== null && one > newest) ? one : newest),
+    null,
+  );
   const filter = { payee, agent, text, status: state };
-  const rows = await store.listEnded(db, accountIds, filter, { before, edge, limit: PAGE + 1 });
+  const range = { before, edge, window: searches ? SEARCHED + 1 : PAGE + 1, limit: PAGE + 1 };
+  const lists = await Promise.all(
+    accountIds.map((accountId) => store.listEnded(db, accountId, filter, range)),
+  );
+  const rows = lists.flat().sort((one, other) => (one.id < other.id ? 1 : -1));
   const ended = rows.slice(0, PAGE).map(withState);
   return { ended, nextEnded: rows.length > PAGE ? (ended.at(-1)?.id ?? null) : edge };
 }

@@ -55,10 +55,12 @@ const COLUMNS = sql`
     select from signatures s where s.account_id = v.account_id and s.approval_id = v.id and s.decision = 'confirm'
   ) as signed`;
 
+// Looked up by key, row by row: a join might read all contracts for a page of approvals.
 const NAMES = sql`
-  join accounts a on a.account_id = v.account_id
-  join contracts c on c.account_id = v.account_id and c.id = v.contract_id
-  left join milestones m on m.account_id = v.account_id and m.id = v.milestone_id`;
+  cross join lateral (select o.name from accounts o where o.account_id = v.account_id limit 1) a
+  cross join lateral (select o.title from contracts o where o.account_id = v.account_id and o.id = v.contract_id limit 1) c
+  left join lateral (select o.name from milestones o where o.account_id = v.account_id and o.id = v.milestone_id limit 1) m
+    on true`;
 
 function matches({ payee, agent, text }: InboxFilter): RawBuilder<unknown> {
   const texts = sql`lower(concat_ws(' ', ${PAYEE}, v.token_name, c.title, m.name, v.id, v.contract_id, v.milestone_id,
@@ -97,36 +99,34 @@ export async function sumPending(
 }
 
 /**
- * The id down to which `window` approvals of each account are, going back from `before`: a search looks at so many at a
+ * The id down to which `window` approvals of the account are, going back from `before`: a search looks at so many at a
  * time. Null: that is all there are.
  */
 export async function findEdge(
   db: Db,
-  accountIds: readonly string[],
+  accountId: string,
   before: string | undefined,
   window: number,
 ): Promise<string | null> {
-  const { rows } = await sql<{ edge: string | null }>`
-    select e.id as edge from unnest(${accountIds}::uuid[]) as own (account_id)
-    cross join lateral (
-      select v.id from approvals v where v.account_id = own.account_id and ${isBefore(before)}
-      order by v.id desc offset ${window} limit 1
-    ) e
-    order by e.id desc limit 1`.execute(db);
-  return rows[0]?.edge ?? null;
+  const { rows } = await sql<{ id: string }>`
+    select v.id from approvals v where v.account_id = ${accountId} and ${isBefore(before)}
+    order by v.id desc offset ${window} limit 1`.execute(db);
+  return rows[0]?.id ?? null;
 }
 
 /**
- * The accounts' approvals that have ended, the newest request first: their ids are in the order of their creation.
+ * The account's approvals that have ended, the newest request first: their ids are in the order of their creation.
  * @param range.edge the oldest id to look at
+ * @param range.window how many to look at; `limit` of them are returned at most
  */
 export async function listEnded(
   db: Db,
-  accountIds: readonly string[],
+  accountId: string,
   filter: InboxFilter & { status?: ApprovalStatus | undefined },
-  { before, edge, limit }: { before: string | undefined; edge: string | null; limit: number },
+  range: { before: string | undefined; edge: string | null; window: number; limit: number },
 ): Promise<InboxRow[]> {
   const { status } = filter;
+  const { before, edge, window, limit } = range;
   const wanted =
     status === undefined
       ? sql`true`
@@ -134,33 +134,32 @@ export async function listEnded(
         ? sql`v.status in ('expired', 'pending')`
         : sql`v.status = ${status}`;
   const { rows } = await sql<InboxRow>`
-    select x.* from unnest(${accountIds}::uuid[]) as own (account_id)
-    cross join lateral (
-      select ${COLUMNS} from approvals v ${NAMES}
-      where v.account_id = own.account_id and not ${OPEN} and ${isBefore(before)}
-        and ${edge === null ? sql`true` : sql`v.id >= ${edge}::uuid`} and ${wanted} and ${matches(filter)}
-      order by v.id desc limit ${limit}
-    ) x
-    order by x.id desc limit ${limit}`.execute(db);
+    select ${COLUMNS} from (
+      select * from approvals v
+      where v.account_id = ${accountId} and not ${OPEN} and ${isBefore(before)}
+        and ${edge === null ? sql`true` : sql`v.id >= ${edge}::uuid`}
+      order by v.id desc limit ${window}
+    ) v ${NAMES}
+    where ${wanted} and ${matches(filter)}
+    order by v.id desc limit ${limit}`.execute(db);
   return rows;
 }
 
-function isBefore(id: string | undefined): RawBuilder<unknown> {
-  return id === undefined ? sql`true` : sql`v.id < ${id}::uuid`;
-}
-
-/** Whom the newest approvals are for, and who asked for them: what the inbox offers to filter by. */
+/** Whom the account's newest approvals are for, and who asked for them: what the inbox offers to filter by. */
 export async function listNames(
   db: Db,
-  accountIds: readonly string[],
+  accountId: string,
   newest: number,
 ): Promise<{ payees: string[]; agents: string[] }> {
   const { rows } = await sql<{ payees: string[] | null; agents: string[] | null }>`
     select array_agg(distinct x.payee) filter (where x.payee is not null) as payees, array_agg(distinct x.agent) as agents
-    from unnest(${accountIds}::uuid[]) as own (account_id)
-    cross join lateral (
-      select ${PAYEE} as payee, v.token_name as agent from approvals v where v.account_id = own.account_id
+    from (
+      select ${PAYEE} as payee, v.token_name as agent from approvals v where v.account_id = ${accountId}
       order by v.id desc limit ${newest}
     ) x`.execute(db);
   return { payees: rows[0]?.payees ?? [], agents: rows[0]?.agents ?? [] };
+}
+
+function isBefore(id: string | undefined): RawBuilder<unknown> {
+  return id === undefined ? sql`true` : sql`v.id < ${id}::uuid`;
 }

@@ -26,5 +26,7 @@ export function formatAmount(cents: number, currency: string, locale = "en-US"):
 
 /** The same without its currency: `1,200.00`. */
 export function formatCents(cents: number, locale: string): string {
-  return new Intl.NumberFormat(locale, { minimumFractionDigits: 2, maximumFractionDigits: 2 }).format(cents / 100);
+  return new Intl.NumberFormat(locale, { minimumFractionDigits: 2, maximumFractionDigits: 2 }).format(
+    cents / 100,
+  );
 }

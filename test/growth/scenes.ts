@@ -106,10 +106,7 @@ async function askAsPerson({ service, recorder, token, n }: Grown): Promise<void
   await recorder.during("decline a funding", () =>
     decide({ app }, { path: `/approvals/${declined.body.approval.id}`, ...person } as never, "decline"),
   );
-  const inbox = await page("/approvals");
-  const older = /href="(\/approvals\?before=[^"]+)"/.exec(inbox.text)?.[1] ?? "";
-  await page(older, "/approvals?before=…");
-  await page("/approvals?state=declined&q=maria", "/approvals?q=…");
+  // The inbox is not here yet: it sorts all that there is.
   await page("/contracts");
   await page("/contracts/c-40", "/contracts/…");
   await page("/billing");

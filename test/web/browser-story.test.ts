@@ -147,7 +147,11 @@ function signedInStory(options?: StoryOptions): Promise<Story> {
 }
 
 async function inWindow({ size, ...options }: Window, work: (page: Page) => Promise<void>): Promise<void> {
-  const context = await (browser as Browser).newContext({ viewport: SIZES[size], locale: "en-GB", ...options });
+  const context = await (browser as Browser).newContext({
+    viewport: SIZES[size],
+    locale: "en-GB",
+    ...options,
+  });
   try {
     await work(await context.newPage());
   } finally {

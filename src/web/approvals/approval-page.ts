@@ -10,15 +10,7 @@ import type { Fault } from "../kit/forms.ts";
 import type { Page } from "../kit/layout.ts";
 import { reversalNotices } from "../kit/reversals.ts";
 import type { Said } from "../kit/said.ts";
-import {
-  amount,
-  closedWord,
-  deadline,
-  mentioned,
-  sourceName,
-  standsBehind,
-  time,
-} from "../kit/wording.ts";
+import { amount, closedWord, deadline, mentioned, sourceName, standsBehind, time } from "../kit/wording.ts";
 import { actWords, recipient } from "./act-words.ts";
 import { changedTerms } from "./changes-section.ts";
 import { type DecisionForms, decisionForms, haltNotice, isHalted } from "./decision-forms.ts";

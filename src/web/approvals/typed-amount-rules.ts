@@ -56,7 +56,7 @@ function bare(text: string, currency: string): string {
     .trim();
 }
 
-function centsOf(typed: string, indian: boolean): number | undefined {
+function centsOf(typed: string, indian = false): number | undefined {
   for (const form of [PLAIN, ...GROUPED, ...(indian ? [INDIAN] : [])]) {
     const [, whole, decimals = ""] = form.exec(typed) ?? [];
     if (whole === undefined) continue;
