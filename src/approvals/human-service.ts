@@ -3,9 +3,11 @@ import { isUuid } from "../lib/ids.ts";
 import { type PayeeHistory, readPayeeHistory } from "./contract-money-store.ts";
 import * as store from "./human-store.ts";
 import { type PageContext, readContext } from "./page-context-store.ts";
+import { hasSignature } from "./signature-store.ts";
 import { awaitDecision } from "./store.ts";
 
-export { countPendingFundings, listSignatures, type Signature } from "./human-store.ts";
+export { countPendingFundings } from "./human-store.ts";
+export { listSignatures, type Signature } from "./signature-store.ts";
 
 /** An approval as people see it, with its outcome so far. */
 export type HumanApproval = store.HumanApprovalRow & {
@@ -54,7 +56,7 @@ export async function isRecorded(
   digest: Buffer,
 ): Promise<boolean> {
   await awaitDecision(db, accountId, id);
-  return store.hasSignature(db, accountId, id, digest);
+  return hasSignature(db, accountId, id, digest);
 }
 
 function withState(row: store.HumanApprovalRow): HumanApproval {
