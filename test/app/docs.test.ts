@@ -51,9 +51,13 @@ describe("the documents that are made from the code", () => {
   });
 
   test("packages/client/api.ts is as its generator makes it: else run `npm run docs`", async () => {
-    const check = promisify(execFile)("npm", ["run", "generate", "--workspace", "packages/client", "--", "--check"], {
-      cwd: PROJECT,
-    });
+    const check = promisify(execFile)(
+      "npm",
+      ["run", "generate", "--workspace", "packages/client", "--", "--check"],
+      {
+        cwd: PROJECT,
+      },
+    );
     await expect(check).resolves.toBeDefined();
   });
 
