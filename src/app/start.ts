@@ -6,7 +6,6 @@ import { forgetEndedTokens, forgetOldInvitations, mailTokenActs } from "../accou
 import { TokenUses } from "../accounts/token-use-service.ts";
 import { sweepUnclaimed } from "../agent-auth/jobs.ts";
 import type { PaymentDeps } from "../approvals/advance-service.ts";
-import type { BoundaryObserver } from "../approvals/boundaries.ts";
 import {
   alertInDoubt,
   sweepDuePayments,
@@ -15,6 +14,7 @@ import {
 } from "../approvals/jobs.ts";
 import { sendApprovalMails } from "../approvals/mail-service.ts";
 import { forgetProcessorEvents, sweepProcessorEvents } from "../approvals/processor-event-service.ts";
+import type { BoundaryObserver } from "../billing/boundaries.ts";
 import { sweepRemovedCards } from "../billing/card-jobs.ts";
 import type { Processor, ProcessorName } from "../billing/processor.ts";
 import { createSandbox } from "../billing/sandbox-client.ts";

@@ -21,6 +21,14 @@ export const BOUNDARIES = [
   "write-success",
   "write-refusal",
   "take-lease",
+  "call-open-page",
+  "call-list-pages",
+  "call-read-page",
+  "call-end-page",
+  "write-page",
+  "write-page-dropped",
+  "write-top-up",
+  "write-top-up-expired",
 ] as const;
 
 export type Boundary = (typeof BOUNDARIES)[number];
