@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import type { Browser, BrowserContext, Page } from "playwright-core";
+import type { Browser, BrowserContext, Page, Request } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { launchBrowser, SIZES, type Site, startSite } from "../support/browser.ts";
 import { call, createMilestone, fund } from "../support/fixtures.ts";
@@ -50,9 +50,14 @@ class Person {
   readonly #tabs: Page[];
   readonly #context: BrowserContext;
   readonly #story: Story;
+  /** Pages that are on their way. */
+  readonly #coming = new Set<Request>();
   #at = 0;
 
   constructor(context: BrowserContext, tabs: Page[], story: Story) {
+    context.on("request", (request) => request.isNavigationRequest() && this.#coming.add(request));
+    context.on("requestfinished", (request) => this.#coming.delete(request));
+    context.on("requestfailed", (request) => this.#coming.delete(request));
     this.#context = context;
     this.#tabs = tabs;
     this.#story = story;
@@ -111,6 +116,8 @@ class Person {
       .nth(at % there)
       .click({ timeout: 2_000 })
       .catch(() => {});
+    await this.page.evaluate(() => 0).catch(() => {});
+    await expect.poll(() => this.#coming.size).toBe(0);
     await this.page.waitForLoadState();
   }
 
