@@ -592,7 +592,7 @@ export const FAULTS: readonly Fault[] = [
     find: "last === undefined ? (query.cursor ?? String(from)) : String(last)",
     replace: "String(lastEvent)",
     test: "test/concurrency/feed.test.ts",
-    title: "whoever follows the feed while two processes write",
+    title: "a reader who follows the feed while two processes write",
   },
   {
     file: "src/approvals/decision-service.ts",

@@ -1,4 +1,5 @@
 import { type CallToolResult, Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import type { Approval } from "../../src/approvals/schemas.ts";
 import type { App } from "../../src/http/app.ts";
 import { PUBLIC_URL } from "../support/service.ts";
 
@@ -56,6 +57,11 @@ export async function inject(app: App, url: string, init: RequestInit = {}): Pro
       value === undefined ? [] : [[name, String(value)]],
     ) as [string, string][],
   });
+}
+
+/** The approval that a tool has answered. */
+export function approvalIn({ structuredContent }: { structuredContent?: unknown }): Approval {
+  return (structuredContent as { approval: Approval }).approval;
 }
 
 /** All that a result says to a model. */

@@ -3,7 +3,7 @@ import { formatDeadline, formatTimeLeft } from "../../src/lib/time.ts";
 import { cardName, fullStopAfter, mentioned, named, quote } from "../../src/web/kit/wording.ts";
 import { readZone, timesIn } from "../../src/web/kit/zone.ts";
 
-describe("what somebody else wrote", () => {
+describe("text of another author", () => {
   test("cannot turn around the text that it stands in", () => {
     expect(named("Ma\u202eria").toString()).toBe("<bdi>Maria</bdi>");
     expect(named("مريم").toString()).toBe("<bdi>مريم</bdi>");
