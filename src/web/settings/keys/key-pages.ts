@@ -1,4 +1,5 @@
-import { ACTIVE_TOKENS_AT_MOST, type Key, type MintedToken } from "../../../accounts/token-service.ts";
+import type { Key } from "../../../accounts/key-service.ts";
+import { ACTIVE_TOKENS_AT_MOST, type MintedToken } from "../../../accounts/token-service.ts";
 import type { WaitingGrant } from "../../../agent-auth/grant-service.ts";
 import { type Html, html } from "../../../lib/html.ts";
 import { brief } from "../../../lib/names.ts";
