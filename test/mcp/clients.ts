@@ -59,9 +59,10 @@ export async function inject(app: App, url: string, init: RequestInit = {}): Pro
   });
 }
 
-/** The approval that a tool has answered. */
+/** The approval that a tool has answered, if it has. */
 export function approvalIn({ structuredContent }: { structuredContent?: unknown }): Approval {
-  return (structuredContent as { approval: Approval }).approval;
+  const { approval } = (structuredContent ?? {}) as { approval: Approval };
+  return approval;
 }
 
 /** All that a result says to a model. */
