@@ -66,8 +66,14 @@ describe.skipIf(tools === undefined)("the guide says what it can do here of", ()
     const { run } = tools as FetchedTools;
     const { token, milestone } = await createFixture(app);
     const inspect = async (where: string[], ...what: string[]) => {
-      const said = await run("@modelcontextprotocol/inspector/cli/build/cli.js", "--cli", ...where, ...what);
-      return JSON.parse(said.slice(said.indexOf("{")));
+      const said = await run(
+        "@modelcontextprotocol/inspector/clients/launcher/build/index.js",
+        "--cli",
+        ...where,
+        ...what,
+      );
+      // Its answer, without what else it says.
+      return JSON.parse(/^\{.*?^\}$/ms.exec(said)?.[0] ?? said);
     };
     const status = ["--method", "tools/call", "--tool-name", "opentrain_auth_status"];
     const http = [
