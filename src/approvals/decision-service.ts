@@ -27,6 +27,7 @@ import { approvalEvent } from "./booking.ts";
 import { putChallenge, takeChallenge } from "./challenge-store.ts";
 import * as store from "./human-store.ts";
 import { isAmountTyped, mailOtherDeciders, readSigning } from "./second-signer-service.ts";
+import { insertSignature } from "./signature-store.ts";
 import { payingSource } from "./source-rules.ts";
 
 /**
@@ -232,7 +233,7 @@ async function sign(
   const { actor, name, origin } = decider;
   const { userId } = actor;
   const proof = await provePresence(trx, row, decision, decider, signed, now);
-  const inserted = await store.insertSignature(
+  const inserted = await insertSignature(
     trx,
     { accountId, approvalId, digest: signed.digest, userId, decision, statement, proof, signersRequired },
     now,
