@@ -46,11 +46,6 @@ export async function readPageContext(
   return { ...context, history };
 }
 
-/** The accounts' approvals: pending first, then newest. */
-export async function listApprovalsForHuman(db: Db, accountIds: readonly string[]): Promise<HumanApproval[]> {
-  return (await store.listForHuman(db, accountIds, SHOWN)).map(withState);
-}
-
 /**
  * Whether a decision whose answer was lost is recorded. Waits for its transaction, which may still hold the approval.
  * @param digest of the signed statement
@@ -63,8 +58,6 @@ export async function isRecorded(
   await awaitDecision(db, accountId, id);
   return hasSignature(db, accountId, id, digest);
 }
-
-const SHOWN = 200;
 
 function withState(row: store.HumanApprovalRow): HumanApproval {
   if (row.status !== "pending") return { ...row, state: row.status };

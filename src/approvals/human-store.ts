@@ -132,21 +132,6 @@ async function readLastStep(trx: Trx, { accountId, id }: HumanApprovalRow): Prom
   return rows[0]?.after ?? null;
 }
 
-/** The accounts' approvals: pending first, then newest. */
-export async function listForHuman(
-  db: Db,
-  accountIds: readonly string[],
-  limit: number,
-): Promise<HumanApprovalRow[]> {
-  const { rows } = await sql<HumanApprovalRow>`
-    select ${COLUMNS} from ${TABLES}
-    where v.account_id = any(${accountIds}::uuid[])
-    order by (v.status = 'pending' and (v.executing_at is not null or v.expires_at > now())) desc,
-      v.created_at desc, v.id desc
-    limit ${limit}`.execute(db);
-  return rows;
-}
-
 /** How many fundings are pending in the account and could be confirmed now. */
 export async function countPendingFundings(db: Db, accountId: string): Promise<number> {
   const { rows } = await sql<{ count: number }>`

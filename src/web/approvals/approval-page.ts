@@ -10,16 +10,7 @@ import type { Fault } from "../kit/forms.ts";
 import type { Page } from "../kit/layout.ts";
 import { reversalBanners } from "../kit/reversals.ts";
 import type { Said } from "../kit/said.ts";
-import {
-  amount,
-  cardName,
-  closedWord,
-  deadline,
-  mentioned,
-  sourceName,
-  standsBehind,
-  time,
-} from "../kit/wording.ts";
+import { amount, closedWord, deadline, mentioned, sourceName, standsBehind, time } from "../kit/wording.ts";
 import { actWords, recipient } from "./act-words.ts";
 import { changedTerms } from "./changes-section.ts";
 import { type DecisionForms, decisionForms, haltBanner, isHalted } from "./decision-forms.ts";
@@ -172,7 +163,7 @@ function waiting(view: ApprovalView): Html {
       ${haltBanner(approval)}
       ${outdated && outdatedNotice(outdated)}
       ${signing?.first && firstSigned(signing.first, hasSigned)}
-      ${payment?.status === "refused" ? refused(approval, payment) : null}
+      ${payment?.status === "refused" ? refused(payment) : null}
       ${
         forms !== undefined && !canPay(approval)
           ? html`<p class="notice wrong"><strong>No card is on file.</strong> Add one before you confirm.</p>`
@@ -212,13 +203,12 @@ function outdatedNotice({ signer, source }: NonNullable<ApprovalView["outdated"]
         have paid. That has changed: two people must confirm again.</p>`;
 }
 
-function refused({ card, type }: HumanApproval, { cardId, refusalCode, refusalMessage }: PaymentRow): Html {
+function refused({ refusalCode, refusalMessage }: PaymentRow): Html {
   if (refusalCode === CANCELLED)
     return html`<p class="notice" role="status"><strong>The last payment was cancelled.</strong> No money has moved. You can confirm
         it again or decline it.</p>`;
-  const other = card !== null && card.id !== cardId && type === "milestone_fund";
   return html`<p class="notice wrong" role="alert"><strong>The last payment was refused.</strong>
-        ${refusalMessage ?? "The card was refused."} Nothing was charged.${other && ` The ${cardName(card)} pays now.`}</p>`;
+        ${refusalMessage ?? "The card was refused."} Nothing was charged.</p>`;
 }
 
 const REASONS: Record<string, string> = {
