@@ -80,7 +80,7 @@ export const FAULTS: readonly Fault[] = [
     find: '      changeBus.publish("all");\n',
     replace: "",
     test: "test/database/change-bus.test.ts",
-    title: "comes back when it is killed",
+    title: "reconnects when it is killed",
   },
   {
     file: "src/approvals/decision-service.ts",
@@ -298,7 +298,7 @@ export const FAULTS: readonly Fault[] = [
     find: "    if (!(await isDecider(trx, accountId, userId))) return false;\n",
     replace: "",
     test: "test/billing/stripe-cards.test.ts",
-    title: "is not put on file",
+    title: "is not added for a person who",
   },
   {
     file: "src/http/same-origin.ts",
@@ -592,7 +592,7 @@ export const FAULTS: readonly Fault[] = [
     find: "last === undefined ? (query.cursor ?? String(from)) : String(last)",
     replace: "String(lastEvent)",
     test: "test/concurrency/feed.test.ts",
-    title: "whoever follows the feed while two processes write",
+    title: "a reader who follows the feed while two processes write",
   },
   {
     file: "src/approvals/decision-service.ts",
