@@ -106,7 +106,7 @@ async function askAsPerson({ service, recorder, token, n }: Grown): Promise<void
   await recorder.during("decline a funding", () =>
     decide({ app }, { path: `/approvals/${declined.body.approval.id}`, ...person } as never, "decline"),
   );
-  // The inbox is not here yet: it sorts all that there is.
+  await page("/approvals");
   await page("/contracts");
   await page("/contracts/c-40", "/contracts/…");
   await page("/billing");
