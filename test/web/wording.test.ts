@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { cardName } from "../../src/lib/card-name.ts";
 import { formatDeadline, formatTimeLeft } from "../../src/lib/time.ts";
-import { cardName, fullStopAfter, mentioned, named, quote } from "../../src/web/kit/wording.ts";
+import { fullStopAfter, mentioned, named, quote } from "../../src/web/kit/wording.ts";
 import { readZone, timesIn } from "../../src/web/kit/zone.ts";
 
 describe("what somebody else wrote", () => {

@@ -2,6 +2,7 @@ import { canPay } from "../../approvals/decision-service.ts";
 import type { HumanApproval, readPageContext } from "../../approvals/human-service.ts";
 import type { Signing } from "../../approvals/second-signer-service.ts";
 import type { PaymentRow, ReversalRow } from "../../billing/payment-service.ts";
+import { cardName } from "../../lib/card-name.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { formatAmount } from "../../lib/money.ts";
 import { type Source, sumOf } from "../../lib/statement.ts";
@@ -10,16 +11,7 @@ import type { Fault } from "../kit/forms.ts";
 import type { Page } from "../kit/layout.ts";
 import { reversalNotices } from "../kit/reversals.ts";
 import type { Said } from "../kit/said.ts";
-import {
-  amount,
-  cardName,
-  closedWord,
-  deadline,
-  mentioned,
-  sourceName,
-  standsBehind,
-  time,
-} from "../kit/wording.ts";
+import { amount, closedWord, deadline, mentioned, sourceName, standsBehind, time } from "../kit/wording.ts";
 import { actWords, recipient } from "./act-words.ts";
 import { changedTerms } from "./changes-section.ts";
 import { type DecisionForms, decisionForms, haltNotice, isHalted } from "./decision-forms.ts";
