@@ -1,4 +1,4 @@
-import { line, type MailLine, own } from "../mail/line.ts";
+import { line, type MailLine, named, own } from "../mail/line.ts";
 import type { Mail } from "../mail/service.ts";
 
 /** Mails about a person's sign-in. */
@@ -47,6 +47,24 @@ export function passwordResetMail({ appName, publicUrl }: Context, person: Perso
     subject: line`Your password for ${own(appName)} was reset`,
     paragraphs: [
       line`Your password was reset with the link that we mailed you, and you were signed out everywhere.`,
+      ...NOT_YOU(publicUrl),
+    ],
+  };
+}
+
+/** To a person who signed in with a browser that they had not signed in with before. */
+export function newPlaceMail(
+  { appName, publicUrl }: Context,
+  person: Person,
+  { browser, near, address, at }: { browser: string; near: string | undefined; address: string; at: string },
+): Mail {
+  const where = near === undefined ? line`` : line`, ${own(near)} by its time zone`;
+  return {
+    to: person.email,
+    subject: line`New sign-in to ${own(appName)}: ${named(browser)}`,
+    paragraphs: [
+      line`A browser that we hadn’t seen before signed in as you at ${own(appName)}: ${named(browser)}${where}, from the address ${own(address)}, on ${own(at)}.`,
+      line`If that was you, there’s nothing to do.`,
       ...NOT_YOU(publicUrl),
     ],
   };

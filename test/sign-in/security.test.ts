@@ -32,7 +32,7 @@ describe("changing the password", () => {
     expect((await signIn(app, email, NEXT)).status).toBe(303);
 
     const mails = await db.selectFrom("mails").where("recipient", "=", email).selectAll().execute();
-    expect(mails.map(({ subject }) => subject)).toEqual(["Your password for Countersign was changed"]);
+    expect(mails.at(-1)?.subject).toBe("Your password for Countersign was changed");
     const audit = await auditOf(db, email);
     expect(audit.at(-1)).toMatchObject({
       action: "password_changed",
@@ -88,7 +88,7 @@ describe("sessions", () => {
       }),
     );
     const page = await open(app, PAGE, { cookie });
-    expect(page.text).toContain("Chrome on macOS");
+    expect(page.text).toContain("Chrome on a Mac");
     expect(page.text).toContain("Last active just now · from 127.0.0.1");
     expect(page.text.match(/This browser/g)).toHaveLength(1);
     const form_token = hiddenValue(page, `${PAGE}/sessions`);

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { cardName } from "../../src/lib/card-name.ts";
 import { formatDeadline, formatTimeLeft } from "../../src/lib/time.ts";
+import { readZone } from "../../src/lib/time-zone.ts";
 import { fullStopAfter, mentioned, named, quote } from "../../src/web/kit/wording.ts";
-import { readZone, timesIn } from "../../src/web/kit/zone.ts";
+import { timesIn } from "../../src/web/kit/zone.ts";
 
 describe("what somebody else wrote", () => {
   test("cannot turn around the text that it stands in", () => {
