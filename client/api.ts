@@ -814,9 +814,9 @@ export interface components {
             claimed: boolean;
         };
         JobDraftCapabilities: {
-            /** @enum {string} */
+            /** @constant */
             featureKey: "public_api_job_drafting";
-            /** @enum {string} */
+            /** @constant */
             namespace: "job-drafts";
             /**
              * @description `ALLOWLIST`: the operator enables features account by account.
@@ -840,9 +840,9 @@ export interface components {
             };
             /** @description This service drafts no jobs. */
             draft: null;
-            /** @enum {string} */
+            /** @constant */
             authBootstrap: "token";
-            /** @enum {boolean} */
+            /** @constant */
             enabled: true;
         };
         /** @description What is funded. The operator meters its use and reports changes in the feed. */
@@ -906,7 +906,7 @@ export interface components {
             availableCents: number;
             /** @description Held for funded milestones. */
             reservedCents: number;
-            /** @enum {string} */
+            /** @constant */
             currency: "usd";
             /** @description The newest first. */
             recentEntries: components["schemas"]["CreditEntry"][];
@@ -1065,7 +1065,7 @@ export interface components {
                 firstName: string | null;
                 lastName: string | null;
                 fullName: string | null;
-                /** @enum {string} */
+                /** @constant */
                 userType: "EMPLOYER";
             };
             token: {
@@ -1075,7 +1075,7 @@ export interface components {
                 ownerOrganizationId: string;
             };
             account: {
-                /** @enum {string} */
+                /** @constant */
                 kind: "employer_organization";
                 organizationId: string;
                 ownerUserId: string | null;
@@ -1090,7 +1090,7 @@ export interface components {
             status: "PENDING_FUNDING" | "PENDING_PAYOUT";
             /** @enum {string} */
             invoiceKind: "FUNDING" | "PAYOUT";
-            /** @enum {string} */
+            /** @constant */
             viewerRole: "EMPLOYER";
             amountUsd: number;
             /**
@@ -1110,7 +1110,7 @@ export interface components {
             };
         };
         Receipt: {
-            /** @enum {number} */
+            /** @constant */
             v: 1;
             accountId: string;
             accountName: string;
@@ -1198,11 +1198,11 @@ export interface components {
                 /** @description SHA-256, in hex. */
                 digest: string;
                 statement: {
-                    /** @enum {number} */
+                    /** @constant */
                     v: 1;
                     /**
                      * @description The act that this statement is good for, and no other.
-                     * @enum {string}
+                     * @constant
                      */
                     action: "milestone_fund";
                     accountId: string;
@@ -1224,12 +1224,12 @@ export interface components {
                     };
                     /** @description What pays for a funding. Null for a decline, and where money that is held moves. */
                     source: null | ({
-                        /** @enum {string} */
+                        /** @constant */
                         kind: "card";
                         brand: string;
                         last4: string;
                     } | {
-                        /** @enum {string} */
+                        /** @constant */
                         kind: "credits";
                         brand: null;
                         last4: null;
@@ -1237,11 +1237,11 @@ export interface components {
                     /** @description Drawn for each showing of the page: no two statements are the same. */
                     nonce: string;
                 } | {
-                    /** @enum {number} */
+                    /** @constant */
                     v: 1;
                     /**
                      * @description The act that this statement is good for, and no other.
-                     * @enum {string}
+                     * @constant
                      */
                     action: "milestone_approve";
                     accountId: string;
@@ -1266,12 +1266,12 @@ export interface components {
                     };
                     /** @description What pays for a funding. Null for a decline, and where money that is held moves. */
                     source: null | ({
-                        /** @enum {string} */
+                        /** @constant */
                         kind: "card";
                         brand: string;
                         last4: string;
                     } | {
-                        /** @enum {string} */
+                        /** @constant */
                         kind: "credits";
                         brand: null;
                         last4: null;
@@ -1279,11 +1279,11 @@ export interface components {
                     /** @description Drawn for each showing of the page: no two statements are the same. */
                     nonce: string;
                 } | {
-                    /** @enum {number} */
+                    /** @constant */
                     v: 1;
                     /**
                      * @description The act that this statement is good for, and no other.
-                     * @enum {string}
+                     * @constant
                      */
                     action: "contract_end";
                     accountId: string;
@@ -1306,12 +1306,12 @@ export interface components {
                     };
                     /** @description What pays for a funding. Null for a decline, and where money that is held moves. */
                     source: null | ({
-                        /** @enum {string} */
+                        /** @constant */
                         kind: "card";
                         brand: string;
                         last4: string;
                     } | {
-                        /** @enum {string} */
+                        /** @constant */
                         kind: "credits";
                         brand: null;
                         last4: null;
@@ -1330,7 +1330,7 @@ export interface components {
                  */
                 signedAt: string;
                 proof: {
-                    /** @enum {string} */
+                    /** @constant */
                     kind: "passkey";
                     /**
                      * Format: date-time
@@ -1350,7 +1350,7 @@ export interface components {
                     rpId: string;
                     origin: string;
                 } | {
-                    /** @enum {string} */
+                    /** @constant */
                     kind: "password";
                     /**
                      * Format: date-time
@@ -1358,7 +1358,7 @@ export interface components {
                      */
                     provedAt: string;
                 } | {
-                    /** @enum {string} */
+                    /** @constant */
                     kind: "session";
                     /**
                      * Format: date-time
@@ -2985,8 +2985,11 @@ export interface operations {
                     amountUsd?: number;
                     /** @description Hours or labels. Required in a contract paid by the hour or the label. */
                     volume?: number;
-                    /** @example 2026-12-15 */
-                    dueDate?: string | unknown | unknown;
+                    /**
+                     * @description A date, or a time in UTC.
+                     * @example 2026-12-15
+                     */
+                    dueDate?: string;
                 };
             };
         };
@@ -3306,10 +3309,10 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        /** @enum {boolean} */
+                        /** @constant */
                         ok: true;
                         contractId: string;
-                        /** @enum {string} */
+                        /** @constant */
                         status: "ended";
                     };
                 };
@@ -3613,7 +3616,7 @@ export interface operations {
                     "application/json": {
                         /** @description The secret. It is shown this once. */
                         token: string;
-                        /** @enum {string} */
+                        /** @constant */
                         tokenType: "bearer";
                         metadata: components["schemas"]["TokenMetadata"];
                     };
@@ -3920,7 +3923,7 @@ export interface operations {
                 content: {
                     "application/json": {
                         webhook: components["schemas"]["Webhook"];
-                        /** @enum {boolean} */
+                        /** @constant */
                         deleted: true;
                     };
                 };
@@ -4121,7 +4124,7 @@ export interface operations {
                         identity_type: string;
                         registration_id: string;
                         access_token: string;
-                        /** @enum {string} */
+                        /** @constant */
                         token_type: "bearer";
                         scopes: string[];
                         claim_token: string;
@@ -4132,7 +4135,7 @@ export interface operations {
                         claim_token_expires_at: string;
                         claim_endpoint: string;
                         token_endpoint: string;
-                        /** @enum {string} */
+                        /** @constant */
                         grant_type: "urn:opentrain:agent-auth:grant-type:claim";
                     };
                 };
@@ -4341,7 +4344,7 @@ export interface operations {
                 content: {
                     "application/json": {
                         access_token: string;
-                        /** @enum {string} */
+                        /** @constant */
                         token_type: "bearer";
                         scopes: string[];
                     };

@@ -434,8 +434,8 @@ export const FAULTS: readonly Fault[] = [
     title: "is moved to the slow lane, and back once it answers in time",
   },
   {
-    file: "src/approvals/charge-booking.ts",
-    find: "    await linkDecision(trx, accountId, approvalId, now);\n",
+    file: "src/approvals/booking.ts",
+    find: "  await linkDecision(trx, accountId, approvalId, now);\n",
     replace: "",
     test: "test/receipts/read-receipt.test.ts",
     title: "a receipt verifies for every decision and every kind of proof",
@@ -546,7 +546,7 @@ export const FAULTS: readonly Fault[] = [
     title: "the end of a contract with a funded milestone",
   },
   {
-    file: "src/contracts/service.ts",
+    file: "src/contracts/change-service.ts",
     find: "    if (milestoneIds.length > 0) throw",
     replace: "    if (milestoneIds.length > 1_000) throw",
     test: "test/operator/held-money.test.ts",

@@ -1,4 +1,4 @@
-import type { UpdateObject } from "kysely";
+import { sql, type UpdateObject } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
 import type { CoSign, Database, MemberRole, MemberStatus } from "../database/schema.ts";
 
@@ -130,6 +130,10 @@ export function updateMember(
     .executeTakeFirst();
 }
 
+const PENDING = sql<number>`(
+  select count(*) from approvals v where v.account_id = m.account_id and v.status = 'pending'
+    and v.executing_at is null and v.expires_at > now())`;
+
 /** An active membership of a person, with what their pages need to know of the account. */
 export type Membership = {
   accountId: string;
@@ -142,6 +146,8 @@ export type Membership = {
   coSign: CoSign;
   memberId: string;
   role: MemberRole;
+  /** How many approvals can be decided now. */
+  pending: number;
 };
 
 export function listMemberships(db: Db, userId: string): Promise<Membership[]> {
@@ -158,6 +164,7 @@ export function listMemberships(db: Db, userId: string): Promise<Membership[]> {
       "a.co_sign as coSign",
       "m.id as memberId",
       "m.role",
+      PENDING.as("pending"),
     ])
     .orderBy("a.name")
     .orderBy("a.id")

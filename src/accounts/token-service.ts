@@ -11,12 +11,14 @@ import { badField, Problem } from "../lib/problems.ts";
 import { type Credential, newSecret } from "../lib/secrets.ts";
 import { isoOrNull } from "../lib/time.ts";
 import { line, named, own } from "../mail/line.ts";
+import * as keys from "./key-store.ts";
 import type { TokenMetadata } from "./schemas.ts";
 import { type Grant, lockAccount } from "./store.ts";
 import { recordTokenAct } from "./token-act-service.ts";
 import * as store from "./token-store.ts";
 
-export { type ActingToken, ASKER_COLUMNS } from "./token-store.ts";
+export { ASKER_COLUMNS } from "./key-store.ts";
+export type { ActingToken } from "./token-store.ts";
 export { recordTokenAct };
 
 export const TOKEN_PREFIX = "ot_pat_";
@@ -200,12 +202,12 @@ export async function listTokenPage(
 }
 
 /** A token as the account's members see it, with who minted it, by name. */
-export type Key = TokenMetadata & Pick<store.KeyRow, "minterToken" | "minterUser" | "minterUserId" | "asker">;
+export type Key = TokenMetadata & Pick<keys.KeyRow, "minterToken" | "minterUser" | "minterUserId" | "asker">;
 
 /** The account's tokens for its members, newest first: those that live, and so many of those that ended last. */
 export async function listKeys(db: Db, { accountId, organizationId }: Account, ended = 0): Promise<Key[]> {
   const now = await readClock(db);
-  const rows = await store.listKeys(db, accountId, { now, ended });
+  const rows = await keys.listKeys(db, accountId, { now, ended });
   return rows.map((row) => toKey(row, organizationId, now));
 }
 
@@ -215,13 +217,13 @@ export async function findKey(
   { accountId, organizationId }: Account,
   id: string,
 ): Promise<Key | undefined> {
-  const row = isUuid(id) ? await store.findKey(db, accountId, id) : undefined;
+  const row = isUuid(id) ? await keys.findKey(db, accountId, id) : undefined;
   return row && toKey(row, organizationId, await readClock(db));
 }
 
 /** Who created the account's token of that id. `undefined`: there is no such token. */
 export function findAsker(db: Db, accountId: string, tokenId: string): Promise<Asker | undefined> {
-  return store.findAsker(db, accountId, tokenId);
+  return keys.findAsker(db, accountId, tokenId);
 }
 
 /** The live tokens that a person has minted by hand: those whose secrets they have seen. */
@@ -295,7 +297,7 @@ export function toTokenMetadata(row: store.TokenRow, organizationId: string, now
   };
 }
 
-function toKey(row: store.KeyRow, organizationId: string, now: Date): Key {
+function toKey(row: keys.KeyRow, organizationId: string, now: Date): Key {
   const { minterToken, minterUser, minterUserId, asker } = row;
   return { ...toTokenMetadata(row, organizationId, now), minterToken, minterUser, minterUserId, asker };
 }

@@ -32,6 +32,7 @@ refusal has one shape, says what is missing, and hands out a link that mends it 
     { name: "Updates", description: "The account's feed." },
     { name: "Webhooks", description: "The same events, brought to a URL." },
     { name: "Contracts", description: "What there is to fund." },
+    { name: "Payments", description: "What was confirmed and is pending." },
     { name: "Credits", description: "Money that is paid in ahead, and topping it up." },
     { name: "Identity", description: "Who the token is, and what it may do." },
     { name: "Tokens", description: "Tokens for other programs, and their end." },
@@ -83,19 +84,32 @@ declare module "fastify" {
  * routes validate with. Register it first.
  */
 export async function describeApi(app: App, { publicUrl }: { publicUrl: string }): Promise<void> {
-  await registerDocument(app, "public", { ...PUBLIC_INFO, servers: [{ url: publicUrl }] });
-  await registerDocument(app, "operator", { ...OPERATOR_INFO, servers: [{ url: publicUrl }] });
+  const contact = { name: "The operator of this service", url: publicUrl };
+  for (const [audience, { info, ...parts }] of [
+    ["public", PUBLIC_INFO],
+    ["operator", OPERATOR_INFO],
+  ] as const)
+    await registerDocument(app, audience, {
+      ...parts,
+      info: { ...info, contact },
+      servers: [{ url: publicUrl }],
+    });
 }
 
 async function registerDocument(
   app: App,
   audience: Audience,
-  openapi: (typeof PUBLIC_INFO | typeof OPERATOR_INFO) & { servers: { url: string }[] },
+  openapi: Omit<typeof PUBLIC_INFO | typeof OPERATOR_INFO, "info"> & {
+    info: typeof PUBLIC_INFO.info & { contact: { name: string; url: string } };
+    servers: { url: string }[];
+  },
 ): Promise<void> {
   const routes = new Map<string, DescribedRoute>();
   await app.register(swagger, {
     decorator: audience === "public" ? "swagger" : "operatorSwagger",
     openapi: { openapi: "3.1.0", ...openapi },
+    // An old generator names a type for each enum by its property, and stumbles over one letter (`v`).
+    convertConstToEnum: false,
     refResolver: {
       buildLocalReference: (json, _base, _fragment, i) =>
         typeof json.$id === "string" ? json.$id : `def-${i}`,

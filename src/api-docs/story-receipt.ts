@@ -36,7 +36,8 @@ const statement = {
 };
 
 const { id, type, contractId, milestoneId, jobId, createdAt, expiresAt, resolvedAt, result } = confirmed;
-const content: LinkedContent = {
+/** Of the receipt below, what its chain links. */
+export const linkedContent: LinkedContent = {
   v: 1,
   accountId: statement.accountId,
   accountName: "Acme Research",
@@ -99,6 +100,9 @@ const content: LinkedContent = {
 
 /** The receipt of what Ada confirmed. */
 export const receipt: Receipt = signReceipt(
-  { ...content, chain: { ...content.chain, digest: hash("sha256", canonicalText(content), "hex") } },
+  {
+    ...linkedContent,
+    chain: { ...linkedContent.chain, digest: hash("sha256", canonicalText(linkedContent), "hex") },
+  },
   EXAMPLE_KEYS.signing,
 );

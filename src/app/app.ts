@@ -1,3 +1,4 @@
+import type { FastifyPluginCallback } from "fastify";
 import type { Logger } from "pino";
 import { accountRoutes } from "../accounts/routes.ts";
 import { Capabilities, JobDraftCapabilities, Me, TokenMetadata } from "../accounts/schemas.ts";
@@ -9,11 +10,11 @@ import { openAgentAuth } from "../agent-auth/service.ts";
 import { machineDocsRoutes } from "../api-docs/machine-docs.ts";
 import { describeApi, operatorDescriptionRoute, serveApiReference } from "../api-docs/openapi.ts";
 import { voidSignatures } from "../approvals/advance-service.ts";
-import type { BoundaryObserver } from "../approvals/boundaries.ts";
 import { processorRoutes } from "../approvals/processor-routes.ts";
 import { approvalRoute, endRoute, fundRoute, releaseRoute, withdrawRoute } from "../approvals/routes.ts";
 import { Approval } from "../approvals/schemas.ts";
 import { AuditEntry } from "../audit/schemas.ts";
+import type { BoundaryObserver } from "../billing/boundaries.ts";
 import { createTopUpRoute, creditRoutes } from "../billing/credit-routes.ts";
 import { CreditEntry, CreditLedger, Credits, TopUp, TopUpAsked } from "../billing/credit-schemas.ts";
 import { pendingPaymentsRoute } from "../billing/pending-routes.ts";
@@ -72,6 +73,8 @@ export type AppDeps = {
   logger: Logger;
   /** Absent: the app stops at once. */
   draining?: Draining | undefined;
+  /** Traces each request; absent: none is. */
+  tracePlugin?: FastifyPluginCallback | undefined;
 };
 
 const SHARED_SCHEMAS = [
@@ -122,6 +125,7 @@ export async function createApp(given: AppDeps): Promise<App> {
     draining: deps.draining,
     corsOrigins: config.corsOrigins,
   });
+  if (deps.tracePlugin !== undefined) await app.register(deps.tracePlugin);
   // Requests that wait would hold up the stop.
   app.addHook("preClose", async () => deps.waiters.stop());
   for (const schema of SHARED_SCHEMAS) app.addSchema(schema);

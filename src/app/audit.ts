@@ -1,16 +1,11 @@
 import { open, readFile, rename, rm } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import type { Config } from "../config/config.ts";
-import { connect } from "../database/connection.ts";
-import { asDatabaseError } from "../database/unusable.ts";
 import { StartError } from "../lib/start-error.ts";
-import { MINUTE } from "../lib/time.ts";
 import { type AccountAudit, auditAccounts, show } from "../receipts/audit-service.ts";
 import type { RetainedHead } from "../receipts/verifier.ts";
-import { assertMigrated } from "./prepare-database.ts";
+import { onDatabase, readArguments } from "./by-hand.ts";
 
-const STATEMENT_TIMEOUT = MINUTE;
-const LOCK_TIMEOUT = 3_000;
 const SHOWN = 20;
 
 /** Exit codes of `audit`, for scheduled runs. */
@@ -30,54 +25,36 @@ export async function audit(
   print: (line: string) => void,
 ): Promise<number> {
   const { heads, save } = readOptions(args);
-  if (config.databaseUrl === undefined) {
-    throw new StartError(
-      "audit needs DATABASE_URL: the embedded database belongs to the service that runs on it",
-    );
-  }
   const retained = heads === undefined ? new Map<string, RetainedHead>() : await readHeads(heads);
-  const kept = save === undefined ? undefined : await keepHeads(save);
-  const connection = connect(config.databaseDirectUrl ?? config.databaseUrl, {
-    size: 1,
-    statementTimeout: STATEMENT_TIMEOUT,
-    lockTimeout: LOCK_TIMEOUT,
-    onIdleError: () => {},
-  });
-  try {
-    await assertMigrated(connection.db);
-    const sums = { accounts: 0, receipts: 0, findings: 0 };
-    for await (const one of auditAccounts(connection.db, retained)) {
-      for (const line of describe(one)) print(line);
-      sums.accounts += 1;
-      sums.receipts += one.head.index;
-      sums.findings += one.findings.length;
-      if (one.head.index > 0) await kept?.add(`${one.account} ${show(one.head)}\n`);
+  return onDatabase(config, "audit", async (db) => {
+    const kept = save === undefined ? undefined : await keepHeads(save);
+    try {
+      const sums = { accounts: 0, receipts: 0, findings: 0 };
+      for await (const one of auditAccounts(db, retained)) {
+        for (const line of describe(one)) print(line);
+        sums.accounts += 1;
+        sums.receipts += one.head.index;
+        sums.findings += one.findings.length;
+        if (one.head.index > 0) await kept?.add(`${one.account} ${show(one.head)}\n`);
+      }
+      const whole = sums.findings === 0;
+      print(`Checked ${sums.receipts} receipts of ${sums.accounts} accounts: ${sums.findings} findings.`);
+      await kept?.end(whole);
+      if (kept !== undefined)
+        print(whole ? `The heads are in ${save}.` : "The heads were not kept, as something is wrong.");
+      return whole ? AUDITED.whole : AUDITED.wrong;
+    } catch (error) {
+      await kept?.end(false).catch(() => {});
+      throw error;
     }
-    print(`Checked ${sums.receipts} receipts of ${sums.accounts} accounts: ${sums.findings} findings.`);
-    await kept?.end(sums.findings === 0);
-    if (kept !== undefined)
-      print(
-        sums.findings === 0 ? `The heads are in ${save}.` : "The heads were not kept, as something is wrong.",
-      );
-    return sums.findings === 0 ? AUDITED.whole : AUDITED.wrong;
-  } catch (error) {
-    await kept?.end(false).catch(() => {});
-    throw asDatabaseError(error);
-  } finally {
-    await connection.close();
-  }
+  });
 }
 
 function readOptions(args: readonly string[]): { heads?: string; save?: string } {
-  try {
+  return readArguments("audit [--heads FILE] [--save FILE]", () => {
     const text = { type: "string" } as const;
-    const { values } = parseArgs({ args: [...args], options: { heads: text, save: text } });
-    return values;
-  } catch (error) {
-    throw new StartError(
-      `audit [--heads FILE] [--save FILE]: ${error instanceof Error ? error.message : error}`,
-    );
-  }
+    return parseArgs({ args: [...args], options: { heads: text, save: text } }).values;
+  });
 }
 
 /** One account a line, as `--save` writes them: `acct-1 12:ab34…`. */

@@ -1,6 +1,7 @@
 import { TokenUses } from "../accounts/token-use-service.ts";
 import { refusalRows } from "../agent-auth/refusals.ts";
 import { loadDescription } from "../api-docs/openapi.ts";
+import { writeVectors } from "../api-docs/vectors.ts";
 import { createSandbox } from "../billing/sandbox-client.ts";
 import { loadConfig } from "../config/config.ts";
 import { ChangeBus } from "../database/change-bus.ts";
@@ -50,6 +51,7 @@ export async function generateDocs(): Promise<Map<string, string>> {
     ["docs/openapi.json", `${JSON.stringify(agents, null, 2)}\n`],
     ["docs/operator-openapi.json", `${JSON.stringify(operator, null, 2)}\n`],
     ["docs/errors.md", describeErrors(agents, operator)],
+    ...writeVectors(),
   ]);
 }
 

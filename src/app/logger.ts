@@ -1,4 +1,5 @@
 import { type DestinationStream, type Logger, pino, stdSerializers } from "pino";
+import { traceFields } from "../metrics/tracing.ts";
 
 /** What is never written to a log, wherever it turns up in a logged object. */
 const SECRETS = [
@@ -23,7 +24,7 @@ const TOLD = ["code", "statusCode", "decline_code", "requestId", "responseCode",
 export function createLogger(level: string, destination?: DestinationStream): Logger {
   const paths = SECRETS.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]);
   const redact = { paths, censor: "[secret]" };
-  const options = { level, base: null, redact, serializers: { err: describeError } };
+  const options = { level, base: null, redact, serializers: { err: describeError }, mixin: traceFields };
   return destination === undefined ? pino(options) : pino(options, destination);
 }
 

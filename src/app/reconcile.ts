@@ -1,5 +1,4 @@
 import { parseArgs } from "node:util";
-import Stripe from "stripe";
 import {
   reconcile as compareBooks,
   type Difference,
@@ -7,17 +6,9 @@ import {
 } from "../billing/reconcile-service.ts";
 import type { StripeAddress } from "../billing/stripe-client.ts";
 import type { Config } from "../config/config.ts";
-import { connect } from "../database/connection.ts";
-import { asDatabaseError } from "../database/unusable.ts";
-import { StartError } from "../lib/start-error.ts";
-import { MINUTE } from "../lib/time.ts";
-import { assertMigrated } from "./prepare-database.ts";
-import { assertOwnProcessor, openProcessor } from "./start.ts";
+import { readArguments, withProcessor } from "./by-hand.ts";
 
 const DAYS = 35;
-const STATEMENT_TIMEOUT = MINUTE;
-const LOCK_TIMEOUT = 3_000;
-
 /** Exit codes of `reconcile`, for scheduled runs. */
 export const RECONCILED = { same: 0, different: 1, failed: 2 } as const;
 
@@ -33,53 +24,24 @@ export async function reconcile(
   stripeAt?: StripeAddress,
 ): Promise<{ code: number; text: string }> {
   const options = readOptions(args);
-  if (config.databaseUrl === undefined) {
-    throw new StartError(
-      "reconcile needs DATABASE_URL: the embedded database belongs to the service that runs on it",
-    );
-  }
-  const connection = connect(config.databaseDirectUrl ?? config.databaseUrl, {
-    size: 2,
-    statementTimeout: STATEMENT_TIMEOUT,
-    lockTimeout: LOCK_TIMEOUT,
-    onIdleError: () => {},
-  });
-  try {
-    const { db } = connection;
-    await assertMigrated(connection.db);
-    const processor = openProcessor(db, config, stripeAt);
-    await assertOwnProcessor(db, processor);
-    const result = await compareBooks({ db, processor }, options);
+  return withProcessor(config, "reconcile", stripeAt, async (deps) => {
+    const result = await compareBooks(deps, options);
     const code = result.differences.length === 0 ? RECONCILED.same : RECONCILED.different;
     return { code, text: print(result, options) };
-  } catch (error) {
-    if (error instanceof Stripe.errors.StripeError)
-      throw new StartError(`Stripe cannot be asked: ${error.message}`);
-    throw asDatabaseError(error);
-  } finally {
-    await connection.close();
-  }
+  });
 }
 
 type Options = { days: number; dryRun: boolean };
 
 function readOptions(args: readonly string[]): Options {
-  try {
-    const { values } = parseArgs({
-      args: [...args],
-      options: {
-        days: { type: "string", default: String(DAYS) },
-        "dry-run": { type: "boolean", default: false },
-      },
-    });
+  return readArguments("reconcile [--days N] [--dry-run]", () => {
+    const text = { type: "string", default: String(DAYS) } as const;
+    const flag = { type: "boolean", default: false } as const;
+    const { values } = parseArgs({ args: [...args], options: { days: text, "dry-run": flag } });
     const days = Number(values.days);
     if (!Number.isInteger(days) || days < 1 || days > 3_650) throw new Error("--days must be from 1 to 3650");
     return { days, dryRun: values["dry-run"] };
-  } catch (error) {
-    throw new StartError(
-      `reconcile [--days N] [--dry-run]: ${error instanceof Error ? error.message : error}`,
-    );
-  }
+  });
 }
 
 function print({ since, compared, differences, leftOver }: Reconciliation, { dryRun }: Options): string {

@@ -1,11 +1,11 @@
 import { randomBytes } from "node:crypto";
+import type { FastifyPluginCallback } from "fastify";
 import type { Logger } from "pino";
 import { forgetOldKeys } from "../accounts/idempotency-service.ts";
 import { forgetEndedTokens, forgetOldInvitations, mailTokenActs } from "../accounts/jobs.ts";
 import { TokenUses } from "../accounts/token-use-service.ts";
 import { sweepUnclaimed } from "../agent-auth/jobs.ts";
 import type { PaymentDeps } from "../approvals/advance-service.ts";
-import type { BoundaryObserver } from "../approvals/boundaries.ts";
 import {
   alertInDoubt,
   sweepDuePayments,
@@ -15,6 +15,7 @@ import {
 import { sendApprovalMails } from "../approvals/mail-service.ts";
 import { sendOutcomeMails } from "../approvals/outcome-service.ts";
 import { forgetProcessorEvents, sweepProcessorEvents } from "../approvals/processor-event-service.ts";
+import type { BoundaryObserver } from "../billing/boundaries.ts";
 import { sweepRemovedCards } from "../billing/card-jobs.ts";
 import type { Processor, ProcessorName } from "../billing/processor.ts";
 import { createSandbox } from "../billing/sandbox-client.ts";
@@ -85,6 +86,7 @@ export async function start(
     for (const part of stops.splice(0).reverse()) await part();
   };
   try {
+    const traces = await openTraces(config, stops);
     const url = await openDatabase(config, stops);
     stopping?.throwIfAborted();
     const connection = connect(url, {
@@ -103,7 +105,16 @@ export async function start(
     if (parts.serve || parts.work) stops.push(await listen(config, { db, changeBus, url, logger }));
     const completed = await withSecrets(config);
     const draining = new Draining();
-    const deps = { config: completed, db, changeBus, processor, boundaries, logger, draining };
+    const deps = {
+      config: completed,
+      db,
+      changeBus,
+      processor,
+      boundaries,
+      logger,
+      draining,
+      tracePlugin: traces,
+    };
     for (const loop of startSweeps(deps, parts)) stops.push(() => loop.stop());
     if (parts.serve) await serve(deps, logger, stops);
     const monitoring = monitoringPort(config, parts);
@@ -115,6 +126,18 @@ export async function start(
     // Whatever failed may have failed for that: Ctrl-C reaches the programs that a start runs, too.
     throw stopping?.aborted ? new StartInterrupted() : error;
   }
+}
+
+/** @returns what traces the requests of a server; `undefined`: none are, and nothing of it is loaded */
+async function openTraces(
+  { traceEndpoint }: Config,
+  stops: (() => Promise<unknown>)[],
+): Promise<FastifyPluginCallback | undefined> {
+  if (traceEndpoint === undefined) return undefined;
+  const { startTracing } = await import("./tracing.ts");
+  const { plugin, stop } = startTracing(traceEndpoint);
+  stops.push(stop);
+  return plugin;
 }
 
 async function openDatabase(config: Config, stops: (() => Promise<unknown>)[]): Promise<string> {
@@ -158,7 +181,13 @@ export async function assertOwnProcessor(db: Db, { name }: Processor): Promise<v
   );
 }
 
-type PartDeps = PaymentDeps & { config: Config; changeBus: ChangeBus; logger: Logger; draining: Draining };
+type PartDeps = PaymentDeps & {
+  config: Config;
+  changeBus: ChangeBus;
+  logger: Logger;
+  draining: Draining;
+  tracePlugin: FastifyPluginCallback | undefined;
+};
 
 /** What serves is asked on PORT whether it is ready; `work` listens on nothing but HEALTH_PORT. */
 function monitoringPort({ healthPort, metricsPort }: Config, { serve }: Parts) {

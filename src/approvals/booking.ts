@@ -1,11 +1,13 @@
 import * as payments from "../billing/payment-service.ts";
+import type { HeldMilestone } from "../contracts/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import type { EventType } from "../events/schemas.ts";
 import { appendEvents, type NewEvent } from "../events/service.ts";
 import { countEnded } from "../metrics/metrics.ts";
-import type { EndedApproval } from "./store.ts";
+import { linkDecision } from "../receipts/service.ts";
+import { type EndedApproval, endPending } from "./store.ts";
 
 /** Another process holds the lease of the attempt. Nothing was written. */
 export class LeaseLost extends Error {
@@ -36,7 +38,7 @@ export async function decidePayment(
 }
 
 /**
- * Records that an attempt waits and releases its lease. Appends the feed's event the first time.
+ * Records that an attempt is in progress and releases its lease. Appends the feed's event the first time.
  * @throws LeaseLost
  */
 export async function writeWaiting(
@@ -102,6 +104,38 @@ export function milestoneEvent(
 ): AnyEvent {
   const data = { milestoneId: id, contractId, status };
   return { type: "milestone.status_changed", resourceId: id, jobId, data };
+}
+
+/** Ends a contract's pending end, as its page showed another amount of held money than there is now. */
+export function endPendingEnd(
+  trx: Trx,
+  accountId: string,
+  { contractId }: { contractId: string },
+  now: Date,
+): Promise<EndedApproval[]> {
+  return endPending(trx, accountId, { endOf: contractId }, { reason: "terms_changed", now });
+}
+
+/**
+ * Appends the events of an approval whose milestone's money has moved, and links its receipt. Call it last: it locks the
+ * account's head.
+ * @param ended other approvals that ended because of it
+ */
+export async function announceExecuted(
+  trx: Trx,
+  { accountId, approvalId }: { accountId: string; approvalId: string },
+  milestone: HeldMilestone,
+  status: "ACTIVE_FUNDED" | "PAID",
+  ended: readonly EndedApproval[],
+  now: Date,
+): Promise<void> {
+  const events = [
+    approvalEvent({ id: approvalId, jobId: milestone.jobId }, "confirmed"),
+    milestoneEvent(milestone, status),
+    ...ended.map(toExpiredEvent),
+  ];
+  await appendEvents(trx, accountId, events, now);
+  await linkDecision(trx, accountId, approvalId, now);
 }
 
 /** The operator's event of a refused attempt. */

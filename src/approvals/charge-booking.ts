@@ -2,17 +2,8 @@ import * as payments from "../billing/payment-service.ts";
 import { fundMilestone, holdMilestone } from "../contracts/service.ts";
 import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
-import { appendEvents } from "../events/service.ts";
 import { newId } from "../lib/ids.ts";
-import { linkDecision } from "../receipts/service.ts";
-import {
-  approvalEvent,
-  decidePayment,
-  heldFor,
-  milestoneEvent,
-  PROCESSOR,
-  toExpiredEvent,
-} from "./booking.ts";
+import { announceExecuted, decidePayment, endPendingEnd, heldFor, PROCESSOR } from "./booking.ts";
 import * as store from "./store.ts";
 
 /**
@@ -27,15 +18,9 @@ export async function bookCharge(db: Db, payment: payments.PaymentRow, leaseId: 
     const milestone = await holdMilestone(trx, accountId, milestoneId);
     const invoiceId = await payments.readOpenInvoice(trx, accountId, approvalId);
     await fundMilestone(trx, accountId, milestone, invoiceId, now);
-    // The page of a pending contract end showed less held money than there is now.
-    const ended = await store.endPending(trx, accountId, { endOf: milestone.contractId }, changed(now));
-    await store.confirmExecuted(
-      trx,
-      accountId,
-      approvalId,
-      { invoiceId, paymentIntentId: payment.intentId },
-      now,
-    );
+    const ended = await endPendingEnd(trx, accountId, milestone, now);
+    const result = { invoiceId, paymentIntentId: payment.intentId };
+    await store.confirmExecuted(trx, accountId, approvalId, result, now);
     await decidePayment(trx, payment, leaseId, { to: "succeeded" }, now);
     await payments.closeInvoice(trx, accountId, approvalId, "paid");
     const lines = [
@@ -44,16 +29,6 @@ export async function bookCharge(db: Db, payment: payments.PaymentRow, leaseId: 
     ];
     const movement = { accountId, id: newId(), paymentId: payment.id, currency, lines };
     await payments.insertMovement(trx, movement, now);
-    const events = [
-      approvalEvent({ id: approvalId, jobId: milestone.jobId }, "confirmed"),
-      milestoneEvent(milestone, "ACTIVE_FUNDED"),
-      ...ended.map(toExpiredEvent),
-    ];
-    await appendEvents(trx, accountId, events, now);
-    await linkDecision(trx, accountId, approvalId, now);
+    await announceExecuted(trx, payment, milestone, "ACTIVE_FUNDED", ended, now);
   });
-}
-
-function changed(now: Date) {
-  return { reason: "terms_changed", now };
 }

@@ -1,15 +1,16 @@
 import type { Db } from "../database/connection.ts";
 import { isExternalId } from "../lib/ids.ts";
 import * as store from "./contract-money-store.ts";
+import * as movements from "./movement-store.ts";
 
 export type {
   ContractSummary,
   MilestoneMoney,
-  MoneyMovement,
   PastApproval,
   PayeeHistory,
   PendingApproval,
 } from "./contract-money-store.ts";
+export type { MoneyMovement } from "./movement-store.ts";
 
 /** Cursor of a list of contracts. */
 export type ContractPoint = { accountId: string; id: string };
@@ -60,6 +61,6 @@ export async function readContractForHuman(
 const MOVEMENTS_EXPORTED = 10_000;
 
 /** The account's fundings, payouts and refunds, newest first, at most 10,000. */
-export function listMovements(db: Db, accountId: string): Promise<store.MoneyMovement[]> {
-  return store.listMovements(db, accountId, MOVEMENTS_EXPORTED);
+export function listMovements(db: Db, accountId: string): Promise<movements.MoneyMovement[]> {
+  return movements.listMovements(db, accountId, MOVEMENTS_EXPORTED);
 }

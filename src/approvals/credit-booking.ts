@@ -2,11 +2,9 @@ import { holdCredits } from "../billing/credit-service.ts";
 import * as payments from "../billing/payment-service.ts";
 import { fundMilestone, holdMilestone } from "../contracts/service.ts";
 import type { Trx } from "../database/connection.ts";
-import { appendEvents } from "../events/service.ts";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
-import { linkDecision } from "../receipts/service.ts";
-import { approvalEvent, milestoneEvent, toExpiredEvent } from "./booking.ts";
+import { announceExecuted, endPendingEnd } from "./booking.ts";
 import { insertCreditSignatures } from "./second-signer-store.ts";
 import * as store from "./store.ts";
 
@@ -29,8 +27,7 @@ export async function bookCredits(
   const { contractId, jobId } = milestone;
   const invoiceId = newId();
   await fundMilestone(trx, accountId, milestone, invoiceId, now);
-  const changed = { reason: "terms_changed", now };
-  const ended = await store.endPending(trx, accountId, { endOf: contractId }, changed);
+  const ended = await endPendingEnd(trx, accountId, milestone, now);
   await store.confirmExecuted(trx, accountId, approvalId, { invoiceId, paymentIntentId: null }, now);
   const subject = { approvalId, milestoneId, contractId, jobId };
   const hold = await holdCredits(trx, { accountId, amountCents, ...subject }, now);
@@ -39,11 +36,5 @@ export async function bookCredits(
   const invoice = { accountId, id: invoiceId, approvalId, contractId, milestoneId, amountCents, currency };
   await payments.openInvoice(trx, { ...invoice, kind: "FUNDING", paymentId: null }, now);
   await payments.closeInvoice(trx, accountId, approvalId, "paid");
-  const events = [
-    approvalEvent({ id: approvalId, jobId }, "confirmed"),
-    milestoneEvent(milestone, "ACTIVE_FUNDED"),
-    ...ended.map(toExpiredEvent),
-  ];
-  await appendEvents(trx, accountId, events, now);
-  await linkDecision(trx, accountId, approvalId, now);
+  await announceExecuted(trx, { accountId, approvalId }, milestone, "ACTIVE_FUNDED", ended, now);
 }

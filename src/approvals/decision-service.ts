@@ -1,4 +1,5 @@
 import { byPerson, recordAudit } from "../audit/service.ts";
+import { atBoundary } from "../billing/boundaries.ts";
 import * as payments from "../billing/payment-service.ts";
 import { readClock, readClockNow } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
@@ -23,10 +24,10 @@ import { type Actor, holdActor, type NewToken, renewSession } from "../sign-in/s
 import { advanceAll, driveNewPayment, type PaymentDeps } from "./advance-service.ts";
 import { type Begun, beginAction } from "./attempt-service.ts";
 import { approvalEvent } from "./booking.ts";
-import { atBoundary } from "./boundaries.ts";
 import { putChallenge, takeChallenge } from "./challenge-store.ts";
 import * as store from "./human-store.ts";
 import { isAmountTyped, mailOtherDeciders, readSigning } from "./second-signer-service.ts";
+import { insertSignature } from "./signature-store.ts";
 import { payingSource } from "./source-rules.ts";
 
 /**
@@ -80,7 +81,7 @@ export function statementOf(
   }
 }
 
-/** Whether the approval has something to pay with, if it needs that. */
+/** False if a funding has no card and no credits that cover it. */
 export function canPay({ type, card }: store.HumanApprovalRow): boolean {
   return type !== "milestone_fund" || card !== null;
 }
@@ -114,7 +115,7 @@ export async function issueChallenge(
 
 /**
  * Confirms: one transaction writes the signature, locks the milestones and writes the attempts; then the money moves
- * (docs/contract.md §1, docs/design.md Paying). Returns once the outcome is known, or known to be open. If two people
+ * (docs/contract.md §1, docs/design.md Paying). Returns when the outcome is known, or after the time limit. If two people
  * must sign, the first signature is stored and nothing else happens; a repeat by the same person changes nothing.
  * @throws Problem not_found, not_permitted, presence_expired, passkey_required, passkey_refused, challenge_expired,
  * statement_stale, amount_untyped, already_decided, payment_in_progress, payment_disputed, payments_paused,
@@ -232,7 +233,7 @@ async function sign(
   const { actor, name, origin } = decider;
   const { userId } = actor;
   const proof = await provePresence(trx, row, decision, decider, signed, now);
-  const inserted = await store.insertSignature(
+  const inserted = await insertSignature(
     trx,
     { accountId, approvalId, digest: signed.digest, userId, decision, statement, proof, signersRequired },
     now,

@@ -172,7 +172,7 @@ const insert = inBatches<Insertion, boolean>({
     const inserted = new Set(rows.map(({ id }) => id));
     return insertions.map(({ id }) => inserted.has(id) || undefined);
   },
-  // A statement does not see its own inserts: two of one account would be counted as one.
+  // One insert per account in a batch: a statement does not see its own rows, so the pending limit could be passed.
   groupOf: ({ accountId }) => accountId,
 });
 

@@ -3,9 +3,11 @@ import { isUuid } from "../lib/ids.ts";
 import { type PayeeHistory, readPayeeHistory } from "./contract-money-store.ts";
 import * as store from "./human-store.ts";
 import { type PageContext, readContext } from "./page-context-store.ts";
+import { hasSignature } from "./signature-store.ts";
 import { awaitDecision } from "./store.ts";
 
-export { countPendingFundings, listSignatures, type Signature } from "./human-store.ts";
+export { countPendingFundings } from "./human-store.ts";
+export { listSignatures, type Signature } from "./signature-store.ts";
 
 /** An approval as people see it, with its outcome so far. */
 export type HumanApproval = store.HumanApprovalRow & {
@@ -44,11 +46,6 @@ export async function readPageContext(
   return { ...context, history };
 }
 
-/** The accounts' approvals: pending first, then newest. */
-export async function listApprovalsForHuman(db: Db, accountIds: readonly string[]): Promise<HumanApproval[]> {
-  return (await store.listForHuman(db, accountIds, SHOWN)).map(withState);
-}
-
 /**
  * Whether a decision whose answer was lost is recorded. Waits for its transaction, which may still hold the approval.
  * @param digest of the signed statement
@@ -59,10 +56,8 @@ export async function isRecorded(
   digest: Buffer,
 ): Promise<boolean> {
   await awaitDecision(db, accountId, id);
-  return store.hasSignature(db, accountId, id, digest);
+  return hasSignature(db, accountId, id, digest);
 }
-
-const SHOWN = 200;
 
 function withState(row: store.HumanApprovalRow): HumanApproval {
   if (row.status !== "pending") return { ...row, state: row.status };

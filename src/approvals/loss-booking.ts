@@ -5,7 +5,7 @@ import { heldFor, LOSSES, PROCESSOR } from "./booking.ts";
 
 type Milestone = { accountId: string; milestoneId: string };
 
-/** Where a milestone's money rests, by the ledger. */
+/** A milestone's money by place, as the ledger has it. */
 export function readResting(trx: Trx, { accountId, milestoneId }: Milestone): Promise<payments.Resting> {
   return payments.readResting(trx, { accountId, milestoneId }, { held: heldFor(milestoneId), lost: LOSSES });
 }

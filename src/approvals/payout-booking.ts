@@ -3,10 +3,8 @@ import * as payments from "../billing/payment-service.ts";
 import { holdMilestone, payMilestone } from "../contracts/service.ts";
 import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
-import { appendEvents } from "../events/service.ts";
 import { newId } from "../lib/ids.ts";
-import { linkDecision } from "../receipts/service.ts";
-import { approvalEvent, decidePayment, milestoneEvent, toExpiredEvent } from "./booking.ts";
+import { announceExecuted, decidePayment, endPendingEnd } from "./booking.ts";
 import { outgoingLines } from "./loss-booking.ts";
 import * as store from "./store.ts";
 
@@ -22,8 +20,7 @@ export async function bookPayout(db: Db, payment: payments.PaymentRow, leaseId: 
     const milestone = await holdMilestone(trx, accountId, milestoneId);
     const invoiceId = await payments.readOpenInvoice(trx, accountId, approvalId);
     await payMilestone(trx, accountId, milestone, now);
-    const changed = { reason: "terms_changed", now };
-    const ended = await store.endPending(trx, accountId, { endOf: milestone.contractId }, changed);
+    const ended = await endPendingEnd(trx, accountId, milestone, now);
     await store.confirmExecuted(trx, accountId, approvalId, { invoiceId, payoutTransactionId: sentId }, now);
     await decidePayment(trx, payment, leaseId, { to: "succeeded", sentId }, now);
     if (payment.sourcePaymentId === null) await captureHold(trx, payment, now);
@@ -31,12 +28,6 @@ export async function bookPayout(db: Db, payment: payments.PaymentRow, leaseId: 
     const lines = await outgoingLines(trx, payment);
     const movement = { accountId, id: newId(), paymentId: payment.id, currency, lines };
     await payments.insertMovement(trx, movement, now);
-    const events = [
-      approvalEvent({ id: approvalId, jobId: milestone.jobId }, "confirmed"),
-      milestoneEvent(milestone, "PAID"),
-      ...ended.map(toExpiredEvent),
-    ];
-    await appendEvents(trx, accountId, events, now);
-    await linkDecision(trx, accountId, approvalId, now);
+    await announceExecuted(trx, payment, milestone, "PAID", ended, now);
   });
 }

@@ -7,9 +7,8 @@ import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { newId } from "../lib/ids.ts";
-import { type AnyEvent, milestoneEvent, PROCESSOR, toExpiredEvent } from "./booking.ts";
+import { type AnyEvent, endPendingEnd, milestoneEvent, PROCESSOR, toExpiredEvent } from "./booking.ts";
 import { creditRest, returnedLines, settleLoss } from "./loss-booking.ts";
-import * as store from "./store.ts";
 
 /**
  * Books, once, that a payout or refund which had succeeded was returned in full. A payout's money is held for its
@@ -59,8 +58,7 @@ async function takeBack(
     await creditRest(trx, { ...milestone, ...payment }, now);
     return [held, milestoneEvent(milestone, "REFUNDED")];
   }
-  const other = { reason: "terms_changed", now };
-  const ended = await store.endPending(trx, accountId, { endOf: milestone.contractId }, other);
+  const ended = await endPendingEnd(trx, accountId, milestone, now);
   return [held, ...ended.map(toExpiredEvent)];
 }
 

@@ -7,7 +7,7 @@ import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
-import { heldFor, LOSSES, milestoneEvent, PROCESSOR, toExpiredEvent } from "./booking.ts";
+import { endPendingEnd, heldFor, LOSSES, milestoneEvent, PROCESSOR, toExpiredEvent } from "./booking.ts";
 import { creditRest, readResting, settleLoss } from "./loss-booking.ts";
 import * as store from "./store.ts";
 
@@ -63,12 +63,7 @@ async function book(
   if (whole && milestone.executing) throw new Problem("payment_in_progress", { milestoneId });
   const refunded = whole && (await refundMilestone(trx, accountId, milestoneId, now));
   const ended = [
-    ...(await store.endPending(
-      trx,
-      accountId,
-      { endOf: milestone.contractId },
-      { reason: "terms_changed", now },
-    )),
+    ...(await endPendingEnd(trx, accountId, milestone, now)),
     ...(refunded
       ? await store.endPending(trx, accountId, { milestoneId }, { reason: "milestone_not_funded", now })
       : []),

@@ -35,8 +35,8 @@ const TURNS = 3;
 /**
  * From these counts on, the account's requests are serialised in the database, so that none pass the limit together.
  */
-const CROWDED_FROM = { waitingBelow: 50, ofRootBelow: 40 };
-/** Below them, each process runs so many of one root token at a time: five processes cannot pass 50 from below 40. */
+const CROWDED_FROM = { waitingBelow: PENDING_AT_MOST - 50, ofRootBelow: PENDING_OF_ROOT_AT_MOST - 10 };
+/** Below them, each process runs so many of one root token at a time: five processes cannot pass the limit from there. */
 const inTurn = takeTurnsByKey(2);
 
 /**

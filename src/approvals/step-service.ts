@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import { atBoundary, type Boundary, type BoundaryObserver } from "../billing/boundaries.ts";
 import * as payments from "../billing/payment-service.ts";
 import type { Processor, Refusal } from "../billing/processor.ts";
 import { readClock } from "../database/clock.ts";
@@ -6,7 +7,6 @@ import type { Db } from "../database/connection.ts";
 import { newId } from "../lib/ids.ts";
 import { addSeconds, SECOND } from "../lib/time.ts";
 import { LeaseLost, writeWaiting } from "./booking.ts";
-import { atBoundary, type Boundary, type BoundaryObserver } from "./boundaries.ts";
 
 export type PaymentDeps = {
   db: Db;
@@ -116,7 +116,7 @@ export async function step(
 }
 
 /**
- * Records that an attempt waits and releases its lease. Appends the feed's event the first time.
+ * Records that an attempt is in progress and releases its lease. Appends the feed's event the first time.
  * @throws LeaseLost
  */
 export async function wait(

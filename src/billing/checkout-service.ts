@@ -7,6 +7,7 @@ import { addSeconds, SECOND } from "../lib/time.ts";
 import { line, named } from "../mail/line.ts";
 import { queueMail } from "../mail/service.ts";
 import { type Actor, holdActor } from "../sign-in/service.ts";
+import { atBoundary } from "./boundaries.ts";
 import { adjustCredits, bookTopUpEntry } from "./credit-booking.ts";
 import { holdPause } from "./pause-store.ts";
 import type { CheckoutRecord, Reversal } from "./processor.ts";
@@ -32,22 +33,30 @@ export async function openCheckout(deps: TopUpDeps, key: TopUpKey, actor: Actor)
     const row = await inTransaction(deps.db, (trx) => holdOpenable(trx, key, actor));
     if (row.sessionId !== null) return;
     const { accountId, id, sessionNumber, amountCents, currency } = row;
-    const opened = await deps.processor.checkout.open({
+    const request = {
       accountId,
       topUpId: id,
       key: `top-up:${accountId}:${id}:${sessionNumber}`,
       amountCents,
       currency,
       returnUrl: `${deps.config.publicUrl}/top-ups/${id}?returned`,
-    });
+    };
+    const opened = await atBoundary(deps, "call-open-page", () => deps.processor.checkout.open(request));
     const record = opened.status === "opened" ? opened.record : await findSession(deps, row);
     if (record?.state.status === "open") return keepOpened(deps, row, actor, record.id, record.state.url);
     if (record?.state.status === "complete") return void (await bookCheckout(deps, record));
     if (record?.state.status === "processing") throw new Error(`${record.id} is still being paid`);
     // Under this key no page can be paid any more.
-    await inTransaction(deps.db, (trx) => store.dropSession(trx, row));
+    await dropPage(deps, row);
   }
   throw new Error("the processor has had every key");
+}
+
+/** Gives a page up that can no longer be paid: the next one gets another key. */
+function dropPage(deps: TopUpDeps, row: TopUpRow): Promise<void> {
+  return atBoundary(deps, "write-page-dropped", () =>
+    inTransaction(deps.db, (trx) => store.dropSession(trx, row)),
+  );
 }
 
 /** Locks the actor and a top-up that can still be paid. */
@@ -69,13 +78,14 @@ async function keepOpened(
   sessionId: string,
   url: string,
 ): Promise<void> {
+  const keep = async (trx: Trx) => {
+    await holdOpenable(trx, row, actor);
+    const dueAt = nextLook(row, await readClock(trx));
+    if (!(await store.keepSession(trx, row, { id: sessionId, url, dueAt })))
+      throw new Problem("top_up_ended");
+  };
   try {
-    await inTransaction(deps.db, async (trx) => {
-      await holdOpenable(trx, row, actor);
-      const dueAt = nextLook(row, await readClock(trx));
-      if (!(await store.keepSession(trx, row, { id: sessionId, url, dueAt })))
-        throw new Problem("top_up_ended");
-    });
+    await atBoundary(deps, "write-page", () => inTransaction(deps.db, keep));
   } catch (error) {
     const present = await store.findTopUp(deps.db, row);
     if (present?.sessionId !== sessionId) await deps.processor.checkout.end(sessionId).catch(() => {});
@@ -85,11 +95,13 @@ async function keepOpened(
 
 /** The processor's page of a top-up that has none stored: a paid one before an open one. */
 async function findSession(
-  { processor }: TopUpDeps,
+  deps: TopUpDeps,
   { accountId, id, createdAt }: TopUpKey & { createdAt: Date },
 ): Promise<CheckoutRecord | undefined> {
   const since = addSeconds(createdAt, -SLACK_SECONDS);
-  const records = await Array.fromAsync(processor.checkout.list({ since, accountId }));
+  const records = await atBoundary(deps, "call-list-pages", () =>
+    Array.fromAsync(deps.processor.checkout.list({ since, accountId })),
+  );
   const own = records.filter(({ topUpId }) => topUpId === id);
   const of = (status: CheckoutRecord["state"]["status"]) => own.find(({ state }) => state.status === status);
   return of("complete") ?? of("processing") ?? of("open") ?? own[0];
@@ -108,16 +120,22 @@ export async function advanceTopUp(deps: TopUpDeps, key: TopUpKey): Promise<"twi
   // A page whose address was not stored was never shown to a person.
   if (row.sessionId === null) return over ? expire(deps, row) : undefined;
   const { checkout } = deps.processor;
-  const found = await checkout.find(row.sessionId);
-  const record = found?.state.status === "open" && over ? await checkout.end(row.sessionId) : found;
-  if (record === undefined) throw new Error(`the processor does not know the page ${row.sessionId}`);
+  const { sessionId } = row;
+  const found = await atBoundary(deps, "call-read-page", () => checkout.find(sessionId));
+  const record =
+    found?.state.status === "open" && over
+      ? await atBoundary(deps, "call-end-page", () => checkout.end(sessionId))
+      : found;
+  if (record === undefined) throw new Error(`the processor does not know the page ${sessionId}`);
   if (record.state.status === "complete") return bookCheckout(deps, record);
   if (record.state.status !== "expired") return undefined;
-  return over ? expire(deps, row) : void (await inTransaction(deps.db, (trx) => store.dropSession(trx, row)));
+  return over ? expire(deps, row) : void (await dropPage(deps, row));
 }
 
-async function expire({ db }: TopUpDeps, row: TopUpRow): Promise<undefined> {
-  await inTransaction(db, (trx) => store.expireTopUp(trx, row));
+async function expire(deps: TopUpDeps, row: TopUpRow): Promise<undefined> {
+  await atBoundary(deps, "write-top-up-expired", () =>
+    inTransaction(deps.db, (trx) => store.expireTopUp(trx, row)),
+  );
 }
 
 /** When a top-up with an open page is next read. */
@@ -157,7 +175,7 @@ async function bookCheckout(deps: TopUpDeps, record: CheckoutRecord): Promise<"t
   const { accountId, topUpId: id, state } = record;
   if (accountId === null || id === null || state.status !== "complete") return undefined;
   const { intentId } = state;
-  return inTransaction(deps.db, async (trx) => {
+  const book = async (trx: Trx): Promise<"twice" | undefined> => {
     const now = await readClock(trx);
     const lost = { processor: deps.processor.name, expiresAt: addSeconds(record.createdAt, 1) };
     const row =
@@ -175,7 +193,8 @@ async function bookCheckout(deps: TopUpDeps, record: CheckoutRecord): Promise<"t
     for (const to of await store.listMailed(trx, accountId, ["owner", "approver"]))
       await queueMail(trx, topUpCompletedMail(deps.config, to, row), now);
     return undefined;
-  });
+  };
+  return atBoundary(deps, "write-top-up", () => inTransaction(deps.db, book));
 }
 
 /**

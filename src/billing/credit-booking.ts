@@ -2,7 +2,7 @@ import type { Trx } from "../database/connection.ts";
 import type { CreditEntryType } from "../database/schema.ts";
 import { newId } from "../lib/ids.ts";
 import * as store from "./credit-store.ts";
-import { insertMovement, type LedgerLine } from "./payment-store.ts";
+import { insertMovement, type LedgerLine } from "./ledger-store.ts";
 
 const CURRENCY = "usd";
 /** Ledger account of the account's credits: what the service owes it. */

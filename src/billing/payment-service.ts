@@ -18,28 +18,24 @@ export {
   openInvoice,
   readOpenInvoice,
 } from "./invoice-store.ts";
+export { insertMovement, type LedgerLine, type Resting, readResting } from "./ledger-store.ts";
 export { holdPause, makeDue, type Pause, readPause, setPause } from "./pause-store.ts";
+export { listDuePayments, shortenPaymentWaits } from "./payment-due-store.ts";
 export {
   findCharge,
   findLatestPayment,
   findPayment,
   findPaymentByIntent,
-  insertMovement,
   insertPayment,
   isAttempt,
   type Lease,
-  type LedgerLine,
-  listDuePayments,
   listOpenPayments,
   listPayments,
   markPending,
   type PaymentKey,
   type PaymentRow,
-  type Resting,
   readClockAfter,
   readNames,
-  readResting,
-  shortenPaymentWaits,
   stepPayment,
   takeLease,
 } from "./payment-store.ts";

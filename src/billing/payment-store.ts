@@ -1,10 +1,10 @@
 import { sql } from "kysely";
-import { notBefore, readClock, shortenWaits } from "../database/clock.ts";
+import { notBefore, readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { PaymentKind, PaymentStatus, ProcessorName } from "../database/schema.ts";
 import { isUuid } from "../lib/ids.ts";
 
-/** What of an attempt every reader reads. */
+/** The columns of a `PaymentRow`. */
 export const COLUMNS = [
   "account_id as accountId",
   "id",
@@ -175,6 +175,7 @@ export async function insertPayment(
 
 export type Lease = { id: string; until: Date };
 
+/** The statuses of an attempt whose outcome is not booked. */
 export const UNDECIDED: PaymentStatus[] = ["created", "submitted", "action_required", "unknown"];
 
 /** Takes the lease if it is free. `undefined`: another process holds it, or the attempt is decided. */
@@ -241,31 +242,8 @@ export async function stepPayment(
   return numUpdatedRows === 1n;
 }
 
-/** Undecided attempts of any account that are due, longest first. */
-export function listDuePayments(db: Db, now: Date, limit: number): Promise<PaymentKey[]> {
-  return db
-    .selectFrom("payments")
-    .where("due_at", "<=", now)
-    .select(["account_id as accountId", "id"])
-    .orderBy("due_at")
-    .limit(limit)
-    .execute();
-}
-
-/** Shortens leases and waits that a clock set back has made longer than `leaseSeconds` and `waitSeconds`. */
-export async function shortenPaymentWaits(
-  db: Db,
-  { leaseSeconds, waitSeconds }: { leaseSeconds: number; waitSeconds: number },
-): Promise<void> {
-  const pending = sql<boolean>`due_at is not null`;
-  const lease = sql<number>`${leaseSeconds}::float8`;
-  const seconds = sql<number>`case when lease is null then ${waitSeconds}::float8 else ${lease} end`;
-  await shortenWaits(db, "payments", "leased_until", { pending, seconds: lease });
-  await shortenWaits(db, "payments", "due_at", { pending, seconds });
-}
-
 /**
- * Marks that an attempt waits.
+ * Marks an attempt as in progress.
  * @returns its invoice and subject; `undefined`: it was marked before, or is a refund, which has no invoice
  */
 export async function markPending(
@@ -299,80 +277,4 @@ export function listPayments(db: Db, accountId: string, limit: number): Promise<
     .orderBy("id", "desc")
     .limit(limit)
     .execute();
-}
-
-export type LedgerLine = { account: string; amountCents: number };
-
-/** Inserts all lines of a movement with one statement: the database rejects lines that do not sum to zero. */
-export async function insertMovement(
-  trx: Trx,
-  movement: {
-    accountId: string;
-    id: string;
-    /** Its origin: a payment, a credit entry, or both. */
-    paymentId?: string;
-    creditEntryId?: string;
-    currency: string;
-    lines: readonly LedgerLine[];
-  },
-  now: Date,
-): Promise<void> {
-  await trx
-    .insertInto("ledger_entries")
-    .values(
-      movement.lines.map((line, i) => ({
-        account_id: movement.accountId,
-        transaction_id: movement.id,
-        line: i + 1,
-        ledger_account: line.account,
-        amount_cents: line.amountCents,
-        currency: movement.currency,
-        payment_id: movement.paymentId ?? null,
-        credit_entry_id: movement.creditEntryId ?? null,
-        created_at: now,
-      })),
-    )
-    .execute();
-}
-
-/** Where a milestone's money rests, in cents. */
-export type Resting = {
-  heldCents: number;
-  /** What its payments have booked as lost. */
-  lostCents: number;
-  /** The same, less what was recovered from the account's credits. Below zero: more was recovered than is lost by now. */
-  unrecoveredCents: number;
-  /** What of it is in the account's credits. */
-  creditedCents: number;
-};
-
-/** @param ledger the ledger's accounts of what is held for the milestone and of what is lost */
-export async function readResting(
-  trx: Trx,
-  { accountId, milestoneId }: { accountId: string; milestoneId: string },
-  ledger: { held: string; lost: string },
-): Promise<Resting> {
-  const { rows } = await sql<Resting>`
-    select h."heldCents", p."lostCents", p."lostCents" + e."recoveredCents" as "unrecoveredCents", c."creditedCents"
-    from (
-      select coalesce(-sum(amount_cents), 0)::bigint as "heldCents" from ledger_entries
-      where account_id = ${accountId} and ledger_account = ${ledger.held}
-    ) h
-    cross join (
-      select coalesce(sum(l.amount_cents), 0)::bigint as "lostCents" from payments p
-      join ledger_entries l on l.account_id = p.account_id and l.payment_id = p.id and l.ledger_account = ${ledger.lost}
-      where p.account_id = ${accountId} and p.milestone_id = ${milestoneId}
-    ) p
-    cross join (
-      select coalesce(sum(l.amount_cents), 0)::bigint as "recoveredCents" from credit_entries x
-      join ledger_entries l on l.account_id = x.account_id and l.credit_entry_id = x.id and l.ledger_account = ${ledger.lost}
-      where x.account_id = ${accountId} and x.milestone_id = ${milestoneId}
-    ) e
-    cross join (
-      select coalesce(sum(amount_cents), 0)::bigint as "creditedCents" from credit_entries
-      where account_id = ${accountId} and milestone_id = ${milestoneId} and type in ('REFUND', 'ADJUSTMENT')
-    ) c`.execute(trx);
-  const [resting] = rows;
-  if (resting === undefined) throw new TypeError("an aggregate returns a row");
-  return resting;
 }

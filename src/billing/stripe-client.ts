@@ -2,10 +2,10 @@ import Stripe from "stripe";
 import type { StripeKeys } from "../config/config.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
-import { Problem } from "../lib/problems.ts";
 import { SECOND } from "../lib/time.ts";
 import { refusalOf } from "./decline-rules.ts";
-import type { CardForm, IntentRecord, IntentState, Processor, Refusal, Reversal } from "./processor.ts";
+import type { IntentRecord, IntentState, Processor, Refusal, Reversal } from "./processor.ts";
+import { stripeCards } from "./stripe-card-client.ts";
 import { stripeCheckout } from "./stripe-checkout-client.ts";
 import {
   composePayout,
@@ -19,16 +19,13 @@ import {
   accountOf,
   assertObject,
   disputeToReversal,
-  idOf,
   isKeyTaken,
   isRejection,
   PAGE,
   PATIENT,
   refundToReversal,
-  toCard,
   toIntentState,
   toProcessorEvent,
-  UnreadableAnswer,
   wasStored,
 } from "./stripe-wire.ts";
 
@@ -37,7 +34,6 @@ const API_VERSION = "2026-10-28.endive";
 const TIMEOUT = 8 * SECOND;
 const CONFIRM_TIMEOUT = 20 * SECOND;
 const SIGNATURE_AGE_SECONDS = 300;
-const RETRY_AFTER_SECONDS = 5;
 const KEYS_AT_MOST = 5;
 
 /** A fake Stripe's address, for tests. */
@@ -91,19 +87,6 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
     }
   }
 
-  async function attach(paymentMethod: string, customer: string): Promise<Stripe.PaymentMethod> {
-    try {
-      return await client.paymentMethods.attach(paymentMethod, { customer });
-    } catch (error) {
-      if (!isRejection(error) || error.param === "customer") throw error;
-      // It may be attached already, to this customer.
-      const method = await client.paymentMethods.retrieve(paymentMethod);
-      assertObject(method, "payment_method");
-      if (idOf(method.customer) === customer) return method;
-      throw error;
-    }
-  }
-
   async function read(intentId: string): Promise<IntentState> {
     return toIntentState(await client.paymentIntents.retrieve(intentId));
   }
@@ -139,28 +122,6 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
 
   return {
     name: `stripe_${keys.mode}`,
-
-    attachCard: (accountId, paymentMethod) =>
-      orUnavailable(async () => {
-        try {
-          const method = await asCustomer(accountId, (customer) => attach(paymentMethod, customer));
-          const card = toCard(method);
-          if (card === undefined) await client.paymentMethods.detach(method.id);
-          return card;
-        } catch (error) {
-          if (isRejection(error) || error instanceof Stripe.errors.StripeCardError) return undefined;
-          throw error;
-        }
-      }),
-
-    detachCard: (_accountId, cardId) =>
-      orUnavailable(async () => {
-        try {
-          await client.paymentMethods.detach(cardId);
-        } catch (error) {
-          if (!isRejection(error)) throw error;
-        }
-      }),
 
     composeCharge: ({ accountId, cardId, amountCents, currency, metadata, databaseId, customerId }) => ({
       amount: amountCents,
@@ -249,7 +210,7 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
     },
 
     checkout: stripeCheckout({ client, databaseId, asCustomer }),
-    cardForm: createCardForm(client, keys, asCustomer, isOurs, databaseId),
+    ...stripeCards({ client, databaseId, asCustomer, isOurs }, keys),
 
     readEvent(body, signature) {
       try {
@@ -265,51 +226,6 @@ export function createStripe(db: Db, keys: StripeKeys, address?: StripeAddress):
   };
 }
 
-function createCardForm(
-  client: Stripe,
-  { publishableKey }: StripeKeys,
-  asCustomer: <T>(accountId: string, work: (customer: string) => Promise<T>) => Promise<T>,
-  isOurs: (setup: Stripe.SetupIntent) => Promise<boolean>,
-  databaseId: () => Promise<string>,
-): CardForm {
-  return {
-    publishableKey,
-
-    begin: (accountId, userId) =>
-      orUnavailable(async () => {
-        const metadata = { databaseId: await databaseId(), accountId, userId };
-        const setup = await asCustomer(accountId, (customer) =>
-          client.setupIntents.create({
-            customer,
-            allowed_payment_method_types: ["card"],
-            // It is charged only while the person confirms a payment.
-            usage: "on_session",
-            metadata,
-          }),
-        );
-        assertObject(setup, "setup_intent");
-        return setup.id;
-      }),
-
-    find: (setupId) =>
-      orUnavailable(async () => {
-        try {
-          const setup = await client.setupIntents.retrieve(setupId, { expand: ["payment_method"] });
-          assertObject(setup, "setup_intent");
-          const { accountId, userId } = setup.metadata ?? {};
-          if (!(await isOurs(setup)) || accountId === undefined || userId === undefined) return undefined;
-          if (setup.client_secret === null) return undefined;
-          const method = setup.status === "succeeded" ? setup.payment_method : null;
-          const card = method === null || typeof method === "string" ? undefined : toCard(method);
-          return { id: setup.id, accountId, userId, clientSecret: setup.client_secret, card };
-        } catch (error) {
-          if (isRejection(error)) return undefined;
-          throw error;
-        }
-      }),
-  };
-}
-
 function refusalFrom(error: Stripe.errors.StripeError): Refusal {
   return refusalOf(error.decline_code ?? error.code);
 }
@@ -321,32 +237,6 @@ function knownState(intent: Stripe.PaymentIntent): IntentState {
   } catch {
     return { status: "processing" };
   }
-}
-
-/**
- * For calls that a person waits for and can repeat.
- * @throws Problem unavailable {retryAfterSeconds} if Stripe is unreachable, fails, or sends an unreadable answer
- */
-async function orUnavailable<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!isUnanswered(error)) throw error;
-    const details = { retryAfterSeconds: RETRY_AFTER_SECONDS };
-    const problem = new Problem(
-      "unavailable",
-      details,
-      "Stripe cannot be reached right now. Try again shortly.",
-    );
-    problem.cause = error;
-    throw problem;
-  }
-}
-
-/** Stripe's client throws a TypeError for JSON that is not an object. */
-function isUnanswered(error: unknown): boolean {
-  const { StripeError } = Stripe.errors;
-  return [StripeError, UnreadableAnswer, TypeError].some((kind) => error instanceof kind);
 }
 
 async function* mapped<T>(

@@ -13,6 +13,7 @@ import { addSeconds, DAY_SECONDS, isoOrNull } from "../lib/time.ts";
 import { line, named, own } from "../mail/line.ts";
 import { queueMail } from "../mail/service.ts";
 import { type Actor, holdActor } from "../sign-in/service.ts";
+import type { BoundaryObserver } from "./boundaries.ts";
 import type { NewTopUp, TopUp, TopUpAsked } from "./credit-schemas.ts";
 import type { Processor } from "./processor.ts";
 import { creditsAdjustedMail, topUpAskedMail } from "./top-up-mails.ts";
@@ -25,6 +26,7 @@ export type TopUpDeps = {
   db: Db;
   processor: Processor;
   config: { appName: string; publicUrl: string };
+  boundaries?: BoundaryObserver | undefined;
 };
 
 const MIN_CENTS = 1_000;

@@ -1,5 +1,5 @@
 import { type Selectable, sql } from "kysely";
-import { shortenWaits } from "../database/clock.ts";
+import { listDue, shortenWaits } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { TopUpAsker, TopUpsTable } from "../database/schema.ts";
 import type { CheckoutRecord, ProcessorName } from "./processor.ts";
@@ -209,13 +209,7 @@ export async function takeTopUp(
 
 /** Top-ups of any account that have expired or whose page is due to be read, longest due first. */
 export function listDueTopUps(db: Db, now: Date, limit: number): Promise<TopUpKey[]> {
-  return db
-    .selectFrom("top_ups")
-    .where("due_at", "<=", now)
-    .select(["account_id as accountId", "id"])
-    .orderBy("due_at")
-    .limit(limit)
-    .execute();
+  return listDue(db, "top_ups", now, limit);
 }
 
 /** Shortens waits that a clock set back has made longer: until a top-up expires, or until its page is read. */

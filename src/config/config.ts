@@ -76,6 +76,8 @@ export type Config = {
   rateLimitPerMinute: number;
   /** How many proxies to believe, or which addresses; `false`: none. */
   trustProxy: number | string | false;
+  /** Where traces are sent, by OTLP over HTTP; absent: nothing is traced, and nothing of it is loaded. */
+  traceEndpoint: string | undefined;
   /** Threads of libuv's pool, which hashes passwords and reads files. */
   threadPoolSize: number;
   logLevel: (typeof LOG_LEVELS)[number];
@@ -136,6 +138,7 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
     eventRetentionDays: env.optionalInteger("EVENT_RETENTION_DAYS", { min: 1, max: 36_500 }),
     rateLimitPerMinute: env.integer("RATE_LIMIT_PER_MINUTE", 600, { min: 1, max: 1_000_000 }),
     trustProxy: readTrustProxy(env),
+    traceEndpoint: env.url("OTEL_EXPORTER_OTLP_ENDPOINT", ["http:", "https:"]),
     // libuv's own variable and default.
     threadPoolSize: env.integer("UV_THREADPOOL_SIZE", 4, { min: 1, max: 1024 }),
     logLevel: env.oneOf("LOG_LEVEL", LOG_LEVELS, "info"),

@@ -146,7 +146,10 @@ export const NewMilestone = Type.Object(
       }),
     ),
     dueDate: Type.Optional(
-      Type.String({ anyOf: [{ format: "date" }, { format: "date-time" }], examples: ["2026-12-15"] }),
+      Type.Union([Type.String({ format: "date" }), Type.String({ format: "date-time" })], {
+        description: "A date, or a time in UTC.",
+        examples: ["2026-12-15"],
+      }),
     ),
   },
   { additionalProperties: false },

@@ -54,3 +54,16 @@ async function read(db: Db, clock: RawBuilder<unknown>): Promise<Date> {
   if (now === undefined) throw new TypeError("the database did not tell the time");
   return now;
 }
+
+/** The rows of any account that are due, longest first. */
+export async function listDue(
+  db: Db,
+  table: "payments" | "top_ups",
+  now: Date,
+  limit: number,
+): Promise<{ accountId: string; id: string }[]> {
+  const { rows } = await sql<{ accountId: string; id: string }>`
+    select account_id as "accountId", id from ${sql.table(table)} where due_at <= ${now}
+    order by due_at limit ${limit}`.execute(db);
+  return rows;
+}

@@ -3,6 +3,7 @@ import { Kysely, PostgresDialect, type Transaction } from "kysely";
 import pg from "pg";
 import { parseExactJson } from "../lib/exact-json.ts";
 import { observePoolWait } from "../metrics/metrics.ts";
+import { isTraced, traced } from "../metrics/tracing.ts";
 import { SettledClient } from "./client.ts";
 import type { Database } from "./schema.ts";
 
@@ -69,18 +70,31 @@ function statementName(text: string): string {
 class NamedStatementClient extends SettledClient {
   // biome-ignore lint/suspicious/noExplicitAny: pg declares nine overloads; Kysely calls the one handled here
   override query(text: any, values?: any, callback?: any): any {
-    const named = typeof text === "string" && Array.isArray(values) && values.length > 0;
-    const answer = (
-      named
-        ? super.query({ name: statementName(text), text, values }, callback)
-        : super.query(text, values, callback)
-    ) as Promise<unknown> | undefined;
+    const answer: Promise<unknown> | undefined =
+      isTraced() && typeof text === "string" && callback === undefined
+        ? traced(`pg ${verbOf(text)}`, { "db.system.name": "postgresql", "db.query.text": text }, () =>
+            this.#send(text, values),
+          )
+        : this.#send(text, values, callback);
     // The database's machine may be gone: the next user of this connection would wait as long.
     answer?.catch?.((error: Error) => {
       if (error.message === NO_ANSWER) void this.end();
     });
     return answer;
   }
+
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  #send(text: any, values?: any, callback?: any): any {
+    const named = typeof text === "string" && Array.isArray(values) && values.length > 0;
+    return named
+      ? super.query({ name: statementName(text), text, values }, callback)
+      : super.query(text, values, callback);
+  }
+}
+
+/** A statement's first word. */
+function verbOf(text: string): string {
+  return /\w+/.exec(text)?.[0]?.toUpperCase() ?? "";
 }
 
 /** Measures how long callers wait where no connection is free. */

@@ -16,8 +16,17 @@ export function centsToDollars(cents: number): number {
   return cents / 100;
 }
 
-/** Whole cents → an amount for people that cannot be misread: `$1,200.00 USD`. */
-export function formatAmount(cents: number, currency: string): string {
-  const whole = Math.trunc(cents / 100).toLocaleString("en-US");
-  return `$${whole}.${String(cents % 100).padStart(2, "0")} ${currency.toUpperCase()}`;
+/**
+ * Whole cents → an amount for people that cannot be misread: `$1,200.00 USD`, `$1.200,00 USD`.
+ * @param locale whose signs set thousands and cents apart
+ */
+export function formatAmount(cents: number, currency: string, locale = "en-US"): string {
+  return `$${formatCents(cents, locale)} ${currency.toUpperCase()}`;
+}
+
+/** The same without its currency: `1,200.00`. */
+export function formatCents(cents: number, locale: string): string {
+  return new Intl.NumberFormat(locale, { minimumFractionDigits: 2, maximumFractionDigits: 2 }).format(
+    cents / 100,
+  );
 }

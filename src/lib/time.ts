@@ -37,12 +37,15 @@ const FOR_PEOPLE = {
   timeZoneName: "shortOffset",
 } as const;
 
+/** English, with the day before the month: for readers whose region is not known. */
+export const READER_LOCALE = "en-GB";
+
 /**
  * A time for people, with its zone said: `26 November 2026 at 07:36 UTC`, `26 November 2026 at 08:36 UTC+1`.
  * @param timeZone an IANA name
  */
-export function formatTime(time: Date, timeZone = "UTC"): string {
-  return inUtc(new Intl.DateTimeFormat("en-GB", { ...FOR_PEOPLE, timeZone }).format(time));
+export function formatTime(time: Date, timeZone = "UTC", locale = READER_LOCALE): string {
+  return inUtc(new Intl.DateTimeFormat(locale, { ...FOR_PEOPLE, timeZone }).format(time));
 }
 
 const BY_WEEKDAY = { ...FOR_PEOPLE, weekday: "short", month: "short", year: undefined } as const;
@@ -51,14 +54,14 @@ const BY_WEEKDAY = { ...FOR_PEOPLE, weekday: "short", month: "short", year: unde
  * A time soon to come, for people to act by: `Thu 3 Dec, 05:50 UTC`.
  * @param timeZone an IANA name
  */
-export function formatDeadline(time: Date, timeZone = "UTC"): string {
-  const said = new Intl.DateTimeFormat("en-GB", { ...BY_WEEKDAY, timeZone }).format(time);
+export function formatDeadline(time: Date, timeZone = "UTC", locale = READER_LOCALE): string {
+  const said = new Intl.DateTimeFormat(locale, { ...BY_WEEKDAY, timeZone }).format(time);
   return inUtc(said.replace(/^(\p{L}+),/u, "$1"));
 }
 
 /** A month for people: `March 2026`. */
-export function formatMonth(time: Date, timeZone = "UTC"): string {
-  return new Intl.DateTimeFormat("en-GB", { month: "long", year: "numeric", timeZone }).format(time);
+export function formatMonth(time: Date, timeZone = "UTC", locale = READER_LOCALE): string {
+  return new Intl.DateTimeFormat(locale, { month: "long", year: "numeric", timeZone }).format(time);
 }
 
 function inUtc(said: string): string {

@@ -16,7 +16,7 @@ import { IDEMPOTENCY_KEY_PATTERN } from "../http/idempotency.ts";
 import { ref } from "../lib/schema.ts";
 import { Webhook } from "../webhooks/schemas.ts";
 import { ACCOUNT_INPUTS, ACCOUNT_TOOLS } from "./account-tools.ts";
-import { selfContained } from "./tool-schema.ts";
+import { toToolSchema } from "./tool-schema.ts";
 
 /** A tool as `tools/list` shows it. Descriptions are written for a model, which has nothing else to go by. */
 export type Tool = {
@@ -234,8 +234,8 @@ export const TOOLS: readonly (Tool & { name: ToolName })[] = Object.entries(TOOL
   ([name, tool]) => ({
     name: name as ToolName,
     ...tool,
-    inputSchema: INPUTS[name as ToolName],
-    outputSchema: selfContained(tool.outputSchema, SHARED),
+    inputSchema: toToolSchema(INPUTS[name as ToolName]),
+    outputSchema: toToolSchema(tool.outputSchema, SHARED),
   }),
 );
 

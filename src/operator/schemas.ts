@@ -187,7 +187,11 @@ export const MilestoneBody = Type.Object(
     description: Type.Optional(Type.String({ minLength: 1, maxLength: 5000 })),
     amountUsd: Type.Optional(AmountUsd),
     volume: Type.Optional(nullable(Type.Number({ exclusiveMinimum: 0, maximum: 1_000_000_000 }))),
-    dueDate: Type.Optional(nullable(Type.String({ anyOf: [{ format: "date" }, { format: "date-time" }] }))),
+    dueDate: Type.Optional(
+      Type.Unsafe<string | null>(
+        Type.Union([Type.String({ format: "date" }), Type.String({ format: "date-time" }), Type.Null()]),
+      ),
+    ),
   },
   strict,
 );

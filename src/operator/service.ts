@@ -1,5 +1,6 @@
 import { type ApprovalEvent, endPendingApprovals } from "../approvals/service.ts";
 import type { Act } from "../audit/service.ts";
+import * as changes from "../contracts/change-service.ts";
 import type { Milestone, OperatorContract, OperatorContractWithBudget } from "../contracts/schemas.ts";
 import * as contracts from "../contracts/service.ts";
 import { readClock } from "../database/clock.ts";
@@ -32,7 +33,7 @@ export async function putContract(
   if (!isExternalId(id)) throw notFound("contracts", "contractId", id);
   const created = await inTransaction(db, async (trx) => {
     const now = await readClock(trx);
-    const change = await contracts.saveContract(
+    const change = await changes.saveContract(
       trx,
       accountId,
       id,
@@ -73,7 +74,7 @@ async function recordContract(
   { config }: OperatorDeps,
   account: AccountRef,
   id: string,
-  { before, after }: contracts.ContractChange,
+  { before, after }: changes.ContractChange,
   act: Act,
   now: Date,
 ): Promise<void> {
@@ -109,7 +110,7 @@ export async function putMilestone(
   if (!isExternalId(id)) throw notFound("milestones", "milestoneId", id);
   const created = await inTransaction(db, async (trx) => {
     const now = await readClock(trx);
-    const change = await contracts.saveMilestone(
+    const change = await changes.saveMilestone(
       trx,
       accountId,
       id,
@@ -143,7 +144,7 @@ export async function cancelMilestone(
 ): Promise<Milestone & { contractId: string }> {
   await inTransaction(db, async (trx) => {
     const now = await readClock(trx);
-    const change = await contracts.cancelMilestone(trx, accountId, id, now);
+    const change = await changes.cancelMilestone(trx, accountId, id, now);
     if (!change.cancelled) return;
     const ended: ApprovalEvent[] = await endPendingApprovals(
       trx,

@@ -188,7 +188,7 @@ export async function renamePasskey(
 
 /**
  * Removes a passkey, ends the person's other sessions, mails them and records an audit entry. After an active passkey
- * was removed with no more than the password, the password no longer vouches for the person: a new passkey needs
+ * was removed with no more than the password, the password no longer verifies the person: a new passkey needs
  * consent.
  * @returns the cookie to set; `undefined` when they have no such passkey
  * @throws Problem presence_expired; as `holdActor`

@@ -30,7 +30,7 @@ export type Need = {
 /** The actor, as they are while the transaction holds them. */
 export type Held = {
   provedAt: Date;
-  /** Whether the session counts for as much as a passkey. */
+  /** Whether the session is trusted like a passkey. */
   trusted: boolean;
   /** Whether an active passkey was used in this session. */
   byPasskey: boolean;

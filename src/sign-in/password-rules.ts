@@ -3,9 +3,9 @@ import { adjacencyGraphs, dictionary } from "@zxcvbn-ts/language-common";
 
 export const PASSWORD_AT_LEAST = 12;
 export const PASSWORD_AT_MOST = 128;
-/** Of 0 to 4. At 3, a guesser who knows the word lists needs more than 10^8 guesses. */
+/** The least zxcvbn score, of 0 to 4. At 3, a guesser who knows the word lists needs more than 10^8 guesses. */
 const SCORE_AT_LEAST = 3;
-/** The least number of characters outside the person's own words. */
+/** Minimum characters that are not from the person's name, email or the app's name. */
 const OTHERS_AT_LEAST = 8;
 
 const estimator = new ZxcvbnFactory({ dictionary, graphs: adjacencyGraphs });

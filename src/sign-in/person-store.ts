@@ -96,7 +96,7 @@ export async function lockPerson(trx: Trx, userId: string): Promise<void> {
   await sql`select 1 from auth.users where id = ${userId} for no key update`.execute(trx);
 }
 
-/** Records that neither the person's password alone nor any of their sessions vouches for them any more. */
+/** Records that neither the person's password alone nor any of their sessions verifies them any more. */
 export async function markPasswordUnverified(trx: Trx, userId: string, now: Date): Promise<void> {
   await trx
     .updateTable("auth.sessions")
@@ -111,7 +111,7 @@ export async function markPasswordUnverified(trx: Trx, userId: string, now: Date
     .execute();
 }
 
-/** Records that the password vouches for the person again. */
+/** Records that the password verifies the person again. */
 export async function markPasswordVerified(trx: Trx, userId: string): Promise<void> {
   await trx
     .updateTable("auth.users")

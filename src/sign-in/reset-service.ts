@@ -24,7 +24,7 @@ const LINKS_A_DAY = 10;
 
 /**
  * Records a request for a new password, in one row, whether the email is known or not. The sweep finds that out
- * later, so that neither the answer nor its timing tells.
+ * later, so that neither the response nor its timing reveals whether the email is known.
  * @throws Problem rate_limited {retryAfterSeconds}
  */
 export async function requestReset(

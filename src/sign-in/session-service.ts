@@ -141,7 +141,7 @@ export async function endFormer(trx: Trx, former: store.SessionRow | undefined):
 
 /**
  * Ends the session.
- * @returns the cookie that removes the browser's
+ * @returns the `Set-Cookie` that deletes the session cookie
  * @throws Problem session_replaced; session_ended
  */
 export async function signOut(

@@ -3,7 +3,7 @@ import type { Db, Trx } from "../database/connection.ts";
 
 const IDLE_HOURS = 12;
 const SESSION_DAYS = 7;
-/** How long a replaced token still reads. */
+/** How long a replaced token may still read. */
 const REPLACED_READS_SECONDS = 60;
 
 /** A session that was just looked up, with its person. */
@@ -14,7 +14,7 @@ export type SessionRow = {
   name: string;
   seenAt: Date;
   provedAt: Date;
-  /** Whether it counts for as much as a passkey: one was used in it, or the password vouches for the person. */
+  /** Whether it is trusted like a passkey: one was used in it, or the password verifies the person. */
   trusted: boolean;
   /** SHA-256 of the token that the request carried. */
   tokenDigest: Buffer;
@@ -28,7 +28,7 @@ const isLive = sql<boolean>`(s.started_at > now() - make_interval(days => ${SESS
   and s.seen_at > now() - make_interval(hours => ${IDLE_HOURS}))`;
 
 /**
- * Whether the password of the user `u` vouches for them: no mailed link has set it, and they have no active passkey,
+ * Whether the password of the user `u` verifies them: no mailed link has set it, and they have no active passkey,
  * which they would have to use instead.
  */
 const passwordVouches = sql<boolean>`(u.password_unverified_since is null and not exists (
@@ -79,7 +79,7 @@ export async function lockSessionsOf(trx: Trx, userId: string): Promise<void> {
 }
 
 /**
- * What vouches for a person. A separate statement, so that it sees what was committed while the transaction waited
+ * What verifies a person. A separate statement, so that it sees what was committed while the transaction waited
  * for a lock.
  */
 export async function readVouching(

@@ -1,4 +1,5 @@
 import { type Static, Type } from "@sinclair/typebox";
+import { toToolSchema } from "../mcp/tool-schema.ts";
 import { INSTRUCTIONS, TOOLS, type Tool } from "../mcp/tools.ts";
 import { StartedClaim } from "./token-file.ts";
 
@@ -96,8 +97,8 @@ const OWN_TOOLS_BY_NAME: Record<OwnToolName, Omit<Tool, "name" | "inputSchema" |
 export const OWN_TOOLS: readonly Tool[] = Object.entries(OWN_TOOLS_BY_NAME).map(([name, tool]) => ({
   name,
   ...tool,
-  inputSchema: OWN_INPUTS[name as OwnToolName],
-  outputSchema: Standing,
+  inputSchema: toToolSchema(OWN_INPUTS[name as OwnToolName]),
+  outputSchema: toToolSchema(Standing),
 }));
 
 /** What this program lists: its own tools, and those of `/mcp`, which have their one definition there. */

@@ -1,4 +1,5 @@
 import { SECOND } from "../lib/time.ts";
+import { traced, traceHeaders } from "../metrics/tracing.ts";
 import { type Answer, type DeliveryRequest, exchange, guardedLookup, NOT_PUBLIC } from "./exchange-client.ts";
 import { createResolver, type Resolve } from "./resolver.ts";
 import { checkWebhookUrl, isPublicAddress, mayReach, type TargetRules } from "./target-rules.ts";
@@ -50,7 +51,7 @@ export function createDeliveryClient(
     const answer: Answer =
       checkWebhookUrl(url, options) === undefined
         ? await exchange(
-            { url, headers: { ...HEADERS, ...headers }, body },
+            { url, headers: { ...HEADERS, ...headers, ...traceHeaders() }, body },
             lookup,
             AbortSignal.any([deadline, stop]),
           )
@@ -69,7 +70,7 @@ export function createDeliveryClient(
   return {
     async deliver(request, signal) {
       const stop = signal === undefined ? closing.signal : AbortSignal.any([closing.signal, signal]);
-      const outcome = inTurn(() => attempt(request, stop));
+      const outcome = inTurn(() => traced("webhook delivery", {}, () => attempt(request, stop)));
       underWay.add(outcome);
       return await outcome.finally(() => underWay.delete(outcome));
     },

@@ -7,7 +7,7 @@ import {
   declineApproval,
   statementOf,
 } from "../../src/approvals/decision-service.ts";
-import { listForHuman } from "../../src/approvals/human-store.ts";
+import { findForHuman } from "../../src/approvals/human-store.ts";
 import { readSigning } from "../../src/approvals/second-signer-service.ts";
 import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import type { MemberRole } from "../../src/database/schema.ts";
@@ -202,7 +202,7 @@ describe("the first signature", () => {
     await confirm(story, hanna);
     const demand = db.updateTable("accounts").set({ co_sign: "passkey" });
     await demand.where("account_id", "=", accountId).execute();
-    const [row] = await listForHuman(db, [accountId], 1);
+    const row = await findForHuman(db, [accountId], story.approvalId);
     if (row === undefined) throw new TypeError("there is no approval");
     expect(await readSigning(db, row, statementOf(row, "confirm", ""))).toEqual({
       required: 2,

@@ -31,8 +31,7 @@ export class Description {
     if (answer.status >= 500) faults.push(`answered ${answer.status}`);
     const described = this.#document.paths[path][method].responses[answer.status];
     if (described === undefined) return [...faults, `status ${answer.status} is not described`];
-    if (answer.headers["x-request-id"] === undefined) faults.push("there is no X-Request-Id");
-    if (answer.headers["cache-control"] !== "no-store") faults.push("it could be stored");
+    faults.push(...headerFaults(described.headers ?? {}, answer));
     const media = Object.keys(described.content ?? {})[0];
     if (media === undefined) return answer.text === "" ? faults : [...faults, "a body is not described"];
     if (!String(answer.headers["content-type"]).startsWith(media)) faults.push(`it is no ${media}`);
@@ -72,6 +71,33 @@ export class Description {
     const name = /^#\/components\/schemas\/(.+)$/.exec(schema?.$ref ?? "")?.[1];
     return name === undefined ? schema : this.#document.components.schemas[name];
   }
+}
+
+/** Headers that clients go by: each that comes is described, and each that is promised comes, in its form. */
+const CLIENT_HEADERS = [
+  "RateLimit",
+  "RateLimit-Policy",
+  "Retry-After",
+  "WWW-Authenticate",
+  "Idempotent-Replayed",
+  "Link",
+  "ETag",
+];
+
+function headerFaults(described: Record<string, any>, { headers }: Answer): string[] {
+  const faults = CLIENT_HEADERS.filter(
+    (name) => headers[name.toLowerCase()] !== undefined && !described[name],
+  ).map((name) => `the header ${name} is not described`);
+  for (const [name, { required, schema }] of Object.entries(described)) {
+    const value = headers[name.toLowerCase()];
+    if (value === undefined) {
+      if (required) faults.push(`there is no ${name}`);
+    } else if (
+      schema.type === "integer" ? !/^\d+$/.test(String(value)) : schema.enum?.includes(value) === false
+    )
+      faults.push(`the header ${name} is ${value}`);
+  }
+  return faults;
 }
 
 /** A refusal's code and reason are among those that the document shows for its status. */

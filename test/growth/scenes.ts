@@ -3,7 +3,6 @@ import { forgetEndedTokens, forgetOldInvitations, mailTokenActs } from "../../sr
 import { sweepUnclaimed } from "../../src/agent-auth/jobs.ts";
 import { createLogger } from "../../src/app/logger.ts";
 import { shortenWaits } from "../../src/app/waits.ts";
-import { listMovements } from "../../src/approvals/contract-money-store.ts";
 import {
   alertInDoubt,
   sweepDuePayments,
@@ -11,6 +10,7 @@ import {
   sweepLostIntents,
 } from "../../src/approvals/jobs.ts";
 import { sendApprovalMails } from "../../src/approvals/mail-service.ts";
+import { listMovements } from "../../src/approvals/movement-store.ts";
 import { forgetProcessorEvents, sweepProcessorEvents } from "../../src/approvals/processor-event-service.ts";
 import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { sweepDueTopUps } from "../../src/billing/top-up-jobs.ts";

@@ -1,12 +1,14 @@
 import { describe, expect, test } from "vitest";
 import { OPERATIONS } from "../../src/accounts/operations.ts";
 import { createLogger } from "../../src/app/logger.ts";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import type { App } from "../../src/http/app.ts";
 import { type KnownRoute, listRoutes } from "../../src/http/route-list.ts";
 import { createServer } from "../../src/http/server.ts";
 import { accountKey, isUuid, newId } from "../../src/lib/ids.ts";
 import { coversScope, SCOPES } from "../../src/lib/scopes.ts";
 import { newSecret } from "../../src/lib/secrets.ts";
+import { askEnd, askRelease, createEscrow, readMilestones } from "../support/escrow.ts";
 import { type Answer, call, createFixture, type Fixture, fund, operate } from "../support/fixtures.ts";
 import { OPERATOR_KEY, PUBLIC_URL, startService } from "../support/service.ts";
 import { requestTopUp } from "../support/top-ups.ts";
@@ -266,6 +268,50 @@ describe("nothing that an agent or the operator holds", () => {
       .select("id")
       .execute();
     expect(decided).toEqual([]);
+  });
+
+  test("can release, end or pay a top-up: every form of people's pages answers that nobody is signed in", async () => {
+    const deps = { db, config, processor: createSandbox(db, PUBLIC_URL) };
+    const escrow = await createEscrow(app, deps, { count: 2 });
+    const { fixture, accountId } = escrow;
+    await operate(app, "PUT", `/accounts/${fixture.account}`, { features: FEATURES });
+    const stories = [await askRelease(app, escrow), await askEnd(app, escrow)];
+    const topUpId: string = (await requestTopUp(app, fixture)).body.topUpId;
+    const before = await digestRows(db);
+    const pages = routes.filter(({ access, method }) => access?.by === "session" && method === "POST");
+    expect(pages.length).toBeGreaterThan(10);
+    for (const { approvalId } of stories) {
+      for (const { url } of pages) {
+        const path = url
+          .replace(/^(\/approvals\/):[A-Za-z]+/, `$1${approvalId}`)
+          .replace(/^(\/top-ups\/):[A-Za-z]+/, `$1${topUpId}`)
+          .replace(/^(\/contracts\/):[A-Za-z]+/, `$1${fixture.contract}`)
+          .replaceAll(/:[A-Za-z]+/g, newId());
+        for (const held of [fixture.token, OPERATOR_KEY]) {
+          const cookie = `countersign=${held}; __Host-countersign=${held}`;
+          const headers = {
+            authorization: `Bearer ${held}`,
+            cookie,
+            "sec-fetch-site": "same-origin",
+            accept: "text/html",
+          };
+          const { status } = await call(app, "POST", path, { headers, body: {} });
+          expect([303, 400, 401, 403, 404, 415, 422], path).toContain(status);
+        }
+      }
+    }
+    const after = await digestRows(db);
+    const changed = Object.keys(after).filter((table) => after[table] !== before[table]);
+    expect(changed.filter((table) => !/tokens|rate_windows|known_credentials|attempts/.test(table))).toEqual(
+      [],
+    );
+    expect(await readMilestones(app, escrow)).toEqual(["ACTIVE_FUNDED", "ACTIVE_FUNDED"]);
+    const rows = await db
+      .selectFrom("top_ups")
+      .where("account_id", "=", accountId)
+      .select("status")
+      .execute();
+    expect(rows).toEqual([{ status: "PENDING" }]);
   });
 });
 

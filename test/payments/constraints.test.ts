@@ -1,7 +1,8 @@
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
 import { alertInDoubt } from "../../src/approvals/jobs.ts";
-import { insertMovement, insertPayment } from "../../src/billing/payment-store.ts";
+import { insertMovement } from "../../src/billing/ledger-store.ts";
+import { insertPayment } from "../../src/billing/payment-store.ts";
 import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { newId } from "../../src/lib/ids.ts";
 import { addSeconds } from "../../src/lib/time.ts";

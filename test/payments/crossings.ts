@@ -1,4 +1,4 @@
-import { BOUNDARIES, type Boundary } from "../../src/approvals/boundaries.ts";
+import { BOUNDARIES, type Boundary } from "../../src/billing/boundaries.ts";
 import type { CardKind } from "../support/rails.ts";
 
 /** One side of a boundary. */
@@ -154,3 +154,16 @@ export function crossedBy(kind: OutgoingKind, how: How): Crossing[] {
 export const RESENT: readonly Crossing[] = both("take-lease", "call-search", "call-send", "write-success");
 /** The same where it was sent, and the answer lost. */
 export const FOUND: readonly Crossing[] = both("take-lease", "call-search", "write-success");
+
+/** What becomes of a top-up: a page is opened, its person pays, or does not, or it ends before. */
+export const TOP_UPS = {
+  opens: both("call-open-page", "write-page"),
+  // Where the processor keeps a failure under the first key.
+  "opens again": [
+    ...both("call-open-page", "call-list-pages"),
+    ...both("write-page-dropped", "call-open-page", "write-page"),
+  ],
+  "is paid": both("call-read-page", "write-top-up"),
+  expires: both("call-read-page", "call-end-page", "write-top-up-expired"),
+  "loses its page": both("call-read-page", "write-page-dropped"),
+} as const satisfies Record<string, Crossing[]>;

@@ -1,12 +1,14 @@
 import { describe, expect, test } from "vitest";
-import { confirmApproval } from "../../src/approvals/decision-service.ts";
+import { confirmApproval, type Decider } from "../../src/approvals/decision-service.ts";
 import { adjustCredits, getCredits } from "../../src/billing/credit-service.ts";
 import type { Processor } from "../../src/billing/processor.ts";
 import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { asUnavailable, inTransaction } from "../../src/database/transaction.ts";
 import { canonicalDigest } from "../../src/lib/canonical.ts";
 import { accountKey, newId } from "../../src/lib/ids.ts";
+import { NO_ORIGIN } from "../../src/lib/origin.ts";
 import type { FundingTerms } from "../../src/lib/statement.ts";
+import { createActor } from "../support/actors.ts";
 import { call, createFixture, createMilestone, type Fixture, operate } from "../support/fixtures.ts";
 import { createHuman, open } from "../support/humans.ts";
 import { ownerOf } from "../support/owner.ts";
@@ -66,6 +68,22 @@ async function copyFor(story: Story, milestone: string): Promise<Story> {
   const values = { ...copy, terms: JSON.stringify(terms), terms_digest: digest, result: null };
   await ownerOf(db).insertInto("approvals").values(values).execute();
   return { ...story, approvalId, milestone };
+}
+
+/** Another owner, with a session of their own. */
+async function addSecondPerson(accountId: string): Promise<Decider> {
+  const userId = newId();
+  const actor = await createActor(db, userId);
+  const times = { created_at: new Date(), updated_at: new Date() };
+  await ownerOf(db)
+    .insertInto("members")
+    .values({
+      ...{ account_id: accountId, id: newId(), email: `${userId}@example.com`, name: "Bob", role: "owner" },
+      ...{ status: "active", user_id: userId, ...times },
+    })
+    .execute();
+  const presence = { kind: "password" as const, provedAt: new Date() };
+  return { actor, name: "Bob", origin: NO_ORIGIN, presence };
 }
 
 const adjust = (accountId: string, amountCents: number) =>
@@ -207,6 +225,35 @@ describe("what credits have funded", () => {
     expect(approval.result.refunds).toEqual([
       { milestoneId: story.milestone, amountCents: PRICE, to: "credits", refundId: entries[0].id },
     ]);
+    expect(await findDisagreements(db, SANDBOX)).toEqual([]);
+  });
+
+  test("needs both people where the account asks for two, and holds the credits with the second", async () => {
+    const setup = await createStories(50_000);
+    const { story, fixture, accountId } = setup;
+    await operate(app, "PUT", `/accounts/${fixture.account}`, { secondSignerFromUsd: 450 });
+    const first = await deciderOf(db, story);
+    const confirmBy = async (decider: typeof first) =>
+      confirmApproval(deps, story, decider, await readStatement(db, story, "confirm"));
+    await confirmBy(first);
+    expect(await balance(setup)).toEqual({ availableCents: 50_000, reservedCents: 0 });
+    await confirmBy(first);
+    expect(await balance(setup)).toEqual({ availableCents: 50_000, reservedCents: 0 });
+    // What was signed for is gone meanwhile: the first signature is for another source now.
+    await adjust(accountId, -10_000);
+    const second = await addSecondPerson(accountId);
+    await confirmBy(second);
+    expect(await readOutcome(db, story)).toMatchObject({ approval: "pending" });
+    await adjust(accountId, 10_000);
+    await confirmBy(second);
+    expect(await readOutcome(db, story)).toMatchObject({ approval: "confirmed" });
+    expect(await balance(setup)).toEqual({ availableCents: 5_000, reservedCents: PRICE });
+    const signers = await db
+      .selectFrom("credit_signatures")
+      .where("account_id", "=", accountId)
+      .select("user_id")
+      .execute();
+    expect(new Set(signers.map(({ user_id }) => user_id)).size).toBe(2);
     expect(await findDisagreements(db, SANDBOX)).toEqual([]);
   });
 

@@ -5,11 +5,11 @@ import { cloneDatabase } from "../support/clones.ts";
 import { count, some } from "../support/long.ts";
 import { startProcess, waitUntil } from "../support/process.ts";
 import { findDisagreements, openRails } from "../support/rails.ts";
-import { PUBLIC_URL, startService } from "../support/service.ts";
+import { startService } from "../support/service.ts";
 import { createStories, putCard, readOutcome, type Stories, type Story } from "../support/stories.ts";
 import { answerBank, type Browser, decideAt, signInAt } from "../support/visitor.ts";
 import { type BankAnswer, type Path, REQUESTS } from "./crossings.ts";
-import { confirmUntilDeath, countInDoubt, inParallel, KILLED_MAIN } from "./killing.ts";
+import { confirmUntilDeath, countInDoubt, inParallel, KILLED_ENV, KILLED_MAIN } from "./killing.ts";
 
 const OUT_OF_DOUBT_WITHIN = 60_000;
 // On two cores, more processes only start more slowly.
@@ -66,7 +66,7 @@ describe("whatever boundary a process dies at, with whatever card", () => {
     });
     expect(await countInDoubt(db)).toBeGreaterThan(count(5, 40));
 
-    const restarted = await startProcess("start", url, { ...rails.env, PUBLIC_URL }, KILLED_MAIN);
+    const restarted = await startProcess("start", url, { ...rails.env, ...KILLED_ENV }, KILLED_MAIN);
     const none = async () => (await countInDoubt(db)) === 0;
     await waitUntil(none, "no payment is in doubt", OUT_OF_DOUBT_WITHIN);
 

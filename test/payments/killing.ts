@@ -6,11 +6,13 @@ import { launch, type Program, startProcess } from "../support/process.ts";
 import type { Rails } from "../support/rails.ts";
 import { PUBLIC_URL, serviceEnvironment } from "../support/service.ts";
 import type { Stories } from "../support/stories.ts";
-import { answerBank, decideAt, signInAt } from "../support/visitor.ts";
+import { answerBank, type Browser, decideAt, signInAt } from "../support/visitor.ts";
 import type { Crossing, Path } from "./crossings.ts";
 
 export const KILLED_MAIN = join(import.meta.dirname, "../support/killed-main.ts");
 const DIES_WITHIN = 45_000;
+/** Nobody types amounts here. */
+export const KILLED_ENV = { PUBLIC_URL, CONFIRM_AMOUNT_FROM: "1000000" };
 
 /**
  * Starts the real service, lets a person sign in, confirm everything at once over HTTP and, if there is an
@@ -20,19 +22,33 @@ export async function confirmUntilDeath(
   url: string,
   rails: Pick<Rails, "env">,
   { human, stories }: Stories,
-  { crosses, answer }: Path,
+  { crosses, answer }: Pick<Path, "crosses" | "answer">,
 ): Promise<void> {
-  const env = { ...rails.env, PUBLIC_URL, KILL_AT: crosses.join() };
+  await actUntilDeath(url, rails, human.email, crosses, stories, async (browser, { path }) => {
+    // A busy machine may make the database refuse one: the person tries again.
+    for (let tries = 0; tries < 5 && (await decideAt(browser, path, "confirm")).status >= 500; tries++);
+    if (answer !== undefined) await answerBank(browser, path, answer);
+  });
+}
+
+/** The same of whatever a person does about each of `subjects`, all at once. */
+export async function actUntilDeath<T>(
+  url: string,
+  rails: Pick<Rails, "env">,
+  email: string,
+  crosses: readonly Crossing[],
+  subjects: readonly T[],
+  act: (browser: Browser, subject: T) => Promise<unknown>,
+): Promise<void> {
+  const env = { ...rails.env, ...KILLED_ENV, KILL_AT: crosses.join() };
   const service = await startProcess("serve", url, env, KILLED_MAIN);
-  const browser = await signInAt(`http://127.0.0.1:${service.port}`, human.email);
+  const browser = await signInAt(`http://127.0.0.1:${service.port}`, email);
   // The death cuts all of them off.
-  const cutOff = Promise.allSettled(
-    stories.map(async ({ path }) => {
-      await decideAt(browser, path, "confirm");
-      if (answer !== undefined) await answerBank(browser, path, answer);
-    }),
-  );
-  await expectDeath(service);
+  const cutOff = Promise.allSettled(subjects.map((subject) => act(browser, subject)));
+  await expectDeath(service).catch(async (error: unknown) => {
+    await service.kill9();
+    throw new Error(JSON.stringify(await cutOff), { cause: error });
+  });
   await cutOff;
 }
 

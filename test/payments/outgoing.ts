@@ -3,27 +3,31 @@ import { advancePayment, type PaymentDeps } from "../../src/approvals/advance-se
 import type { Db } from "../../src/database/connection.ts";
 import type { App } from "../../src/http/app.ts";
 import { newId } from "../../src/lib/ids.ts";
+import { cloneDatabase } from "../support/clones.ts";
 import { askEnd, askRelease, createEscrow, type Escrow, setPayoutAccount } from "../support/escrow.ts";
+import { createMilestone, MARIA, operate } from "../support/fixtures.ts";
 import { openRails, type Rails } from "../support/rails.ts";
 import { startService } from "../support/service.ts";
-import { confirmNow, type Story } from "../support/stories.ts";
+import { ask, confirmNow, type Stories, type Story } from "../support/stories.ts";
 import { NO_ACCOUNT } from "../support/stripe/transfers.ts";
 import type { Crossing, How, OutgoingKind } from "./crossings.ts";
 
-export type World = { name: string; rails: Rails; app: App; db: Db; deps: PaymentDeps };
+export type Played = { name: string; rails: Rails; app: App; db: Db; deps: PaymentDeps };
+export type World = Played & { url: string };
 
 /** A service over each of the rails, for the test file alone. */
 export async function openWorlds(): Promise<World[]> {
   return Promise.all(
     (await openRails()).map(async (rails) => {
-      const { app, db, config } = await startService({}, undefined, rails);
-      return { name: rails.name, rails, app, db, deps: { db, config, processor: rails.open(db) } };
+      const url = await cloneDatabase();
+      const { app, db, config } = await startService({}, url, rails);
+      return { name: rails.name, rails, url, app, db, deps: { db, config, processor: rails.open(db) } };
     }),
   );
 }
 
 /** What a rail cannot play: a Transfer is there at once, or not at all. */
-export function isPlayed({ name }: World, kind: OutgoingKind, how: How): boolean {
+export function isPlayed({ name }: Played, kind: OutgoingKind, how: How): boolean {
   return name === "sandbox"
     ? !(kind === "refund" && how === "fails later")
     : kind === "refund" || !/pending|later/.test(how);
@@ -45,7 +49,7 @@ const SANDBOX_CARDS: Partial<Record<How, string>> = {
 
 /** A funded milestone and what is asked of it, at a processor that will behave so. */
 export async function createOutgoing(
-  world: World,
+  world: Played,
   kind: OutgoingKind,
   how: How,
 ): Promise<Escrow & { story: Story }> {
@@ -56,7 +60,43 @@ export async function createOutgoing(
   return { ...escrow, story };
 }
 
-async function spoil({ app, db, rails }: World, escrow: Escrow, kind: OutgoingKind, how: How): Promise<void> {
+/**
+ * So many funded milestones of one account and what its person is asked for each, at a processor that will behave so. A
+ * refund's milestone has a contract of its own.
+ */
+export async function createMany(
+  world: Played,
+  kind: OutgoingKind,
+  how: How,
+  count: number,
+): Promise<Stories> {
+  const { app, deps } = world;
+  const escrow = await createEscrow(app, deps, { count: kind === "payout" ? count : 1 });
+  const { fixture, human } = escrow;
+  const contracts = [escrow];
+  for (let i = 2; kind === "refund" && i <= count; i++) {
+    const next = { ...fixture, contract: `${fixture.contract}-${i}`, milestone: `${fixture.milestone}-${i}` };
+    await operate(app, "PUT", `/accounts/${fixture.account}/contracts/${next.contract}`, {
+      ...{ title: "Street scenes", jobId: "job-1", paymentType: "FIXED_PRICE", freelancer: MARIA },
+    });
+    await createMilestone(app, next, next.milestone);
+    await confirmNow(deps, await ask(app, next, next.milestone));
+    contracts.push({ ...escrow, fixture: next, milestones: [next.milestone] });
+  }
+  await spoil(world, escrow, kind, how);
+  const stories: Story[] = [];
+  if (kind === "payout")
+    for (const i of escrow.milestones.keys()) stories.push(await askRelease(app, escrow, i));
+  else for (const one of contracts) stories.push(await askEnd(app, one));
+  return { fixture, human, stories };
+}
+
+async function spoil(
+  { app, db, rails }: Played,
+  escrow: Escrow,
+  kind: OutgoingKind,
+  how: How,
+): Promise<void> {
   const { fixture, accountId } = escrow;
   const { stripe } = rails;
   if (kind === "payout") {
@@ -76,19 +116,13 @@ async function spoil({ app, db, rails }: World, escrow: Escrow, kind: OutgoingKi
       );
     return;
   }
-  const intent = [...stripe.books.intents.values()].find(
-    (held) => held.intent.metadata.accountId === accountId,
-  )?.intent;
   if (how === "loses")
-    stripe.plan({
-      on: "POST /v1/refunds",
-      does: "reset",
-      when: "after",
-      about: intent?.id ?? "",
-      times: ALWAYS,
-    });
-  const method = stripe.books.methods.get(String(intent?.payment_method));
-  if (method && how !== "loses" && how !== "pays") method.behaves = "pm_card_pendingRefund";
+    stripe.plan({ on: "POST /v1/refunds", does: "reset", when: "after", about: accountId, times: ALWAYS });
+  for (const { intent } of stripe.books.intents.values()) {
+    if (intent.metadata.accountId !== accountId) continue;
+    const method = stripe.books.methods.get(String(intent.payment_method));
+    if (method && how !== "loses" && how !== "pays") method.behaves = "pm_card_pendingRefund";
+  }
 }
 
 /** What a death leaves in the database is what a hold for ever leaves there. */
@@ -133,16 +167,22 @@ function openOf(db: Db, accountId: string): Promise<{ accountId: string; id: str
     .execute();
 }
 
+/** What a bank says at Stripe of the account's refunds that it was asked for. */
+export function answerRefunds({ rails }: Played, accountId: string, how: How): void {
+  for (const refund of rails.stripe?.books.refunds.values() ?? []) {
+    if (refund.metadata?.accountId !== accountId || refund.status !== "pending") continue;
+    if (how === "refused" || how === "fails later") rails.stripe?.failRefund(refund.id);
+    else rails.stripe?.settleRefund(refund.id);
+  }
+}
+
 /** Sweeps until nothing of the account is open; at Stripe a bank answers meanwhile what it was asked. */
-export async function settle({ deps, rails }: World, accountId: string, how: How): Promise<void> {
+export async function settle(world: Played, accountId: string, how: How): Promise<void> {
+  const { deps } = world;
   for (let turn = 1; turn <= 10; turn++) {
     await sweep(deps, accountId);
     if ((await openOf(deps.db, accountId)).length === 0) return;
-    for (const refund of rails.stripe?.books.refunds.values() ?? []) {
-      if (refund.metadata?.accountId !== accountId || refund.status !== "pending") continue;
-      if (how === "refused" || how === "fails later") rails.stripe?.failRefund(refund.id);
-      else rails.stripe?.settleRefund(refund.id);
-    }
+    answerRefunds(world, accountId, how);
   }
   throw new Error("an attempt is still open");
 }
@@ -151,7 +191,7 @@ export { confirmNow };
 
 /** How much the processor has sent for an account, and not had back, by its own record. */
 export async function sentFor(
-  { deps: { processor } }: World,
+  { deps: { processor } }: Played,
   accountId: string,
 ): Promise<{ payouts: number; refunds: number }> {
   const count = async (outgoing: PaymentDeps["processor"]["payouts"]) => {

@@ -4,7 +4,7 @@ import { findLatestPayment } from "../../src/billing/payment-service.ts";
 import { openRails } from "../support/rails.ts";
 import { startService } from "../support/service.ts";
 import { confirmNow, createStories } from "../support/stories.ts";
-import { AFTER_LOSS, EVERY_CROSSING, OUTGOING, RECOVERIES, REQUESTS } from "./crossings.ts";
+import { AFTER_LOSS, EVERY_CROSSING, OUTGOING, RECOVERIES, REQUESTS, TOP_UPS } from "./crossings.ts";
 
 const worlds = await Promise.all(
   (await openRails()).map(async (rails) => ({
@@ -17,7 +17,8 @@ const worlds = await Promise.all(
 describe("the table of crossings, by which the tests kill", () => {
   test("names every boundary of the list, before and after", () => {
     const tabled = [...REQUESTS, ...RECOVERIES, ...Object.values(OUTGOING)].flatMap(({ crosses }) => crosses);
-    expect([...new Set([...tabled, ...AFTER_LOSS])].sort()).toEqual([...EVERY_CROSSING].sort());
+    const others = [...AFTER_LOSS, ...Object.values(TOP_UPS).flat()];
+    expect([...new Set([...tabled, ...others])].sort()).toEqual([...EVERY_CROSSING].sort());
   });
 
   describe.for(worlds)("over the rails of $name", ({ app, db, config, rails }) => {

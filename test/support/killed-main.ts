@@ -1,7 +1,7 @@
 import { writeSync } from "node:fs";
 import { createLogger } from "../../src/app/logger.ts";
 import { start } from "../../src/app/start.ts";
-import type { Boundary } from "../../src/approvals/boundaries.ts";
+import type { Boundary } from "../../src/billing/boundaries.ts";
 import { loadConfig } from "../../src/config/config.ts";
 
 /**

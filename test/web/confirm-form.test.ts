@@ -180,8 +180,8 @@ describe("a large amount", () => {
     const early = await readForm(app, second);
     expect((await open(app, second.path, second)).text).not.toContain('name="amount"');
     expect((await sendForm(app, story, await readForm(app, story))).status).toBe(303);
-    const refusal = await sendForm(app, second, early);
-    expect([refusal.status, refusal.text.includes("Type the amount in full")]).toEqual([422, true]);
+    const refusal = await landForm(app, second, early);
+    expect(refusal.text).toContain("Type the amount in full");
     expect(refusal.text).toContain('name="amount"');
     const typed = { ...(await readForm(app, second)), amount: "450" };
     expect((await sendForm(app, second, typed)).status).toBe(303);

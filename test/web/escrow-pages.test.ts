@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { askEnd, askRelease, createEscrow, readApproval } from "../support/escrow.ts";
-import { hiddenValue, open, submit } from "../support/humans.ts";
+import { createHuman, hiddenValue, open, submit } from "../support/humans.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
 import type { Story } from "../support/stories.ts";
 
@@ -48,6 +48,24 @@ test("The page of a contract's end lists each refund and where it goes, and says
   expect((await open(app, "/approvals", { cookie: escrow.human.cookie })).text).toContain(
     "End the contract and refund",
   );
+});
+
+test("A viewer reads the page of a release and of a contract's end, finds no form there, and decides nothing", async () => {
+  const escrow = await createEscrow(app, deps, { count: 2 });
+  const viewer = await createHuman(app, escrow.fixture.account, "viewer");
+  for (const story of [await askRelease(app, escrow), await askEnd(app, escrow)]) {
+    const page = await open(app, story.path, viewer);
+    expect(page.status).toBe(200);
+    expect(page.text).not.toContain(`action="${story.path}`);
+    const own = await open(app, story.path, { cookie: escrow.human.cookie });
+    for (const verb of ["confirm", "decline"]) {
+      const form = `${story.path}/${verb}`;
+      const names = ["nonce", "digest", "form_token"] as const;
+      const fields = Object.fromEntries(names.map((name) => [name, hiddenValue(own, form, name)]));
+      expect((await submit(app, form, fields, viewer)).status).toBe(403);
+    }
+    expect(await readApproval(app, escrow, story)).toMatchObject({ status: "pending" });
+  }
 });
 
 test("A decline sends the note that the person wrote, and the page shows it", async () => {

@@ -75,6 +75,21 @@ describe("an amount that is typed", () => {
     expect(typedAmountFault(text, THOUSAND)).toContain("does not read as an amount"),
   );
 
+  test("may be grouped as the reader groups, and what they could read in two ways is refused", () => {
+    const fault = (text: string, amountCents: number, locale: string) =>
+      typedAmountFault(text, { amountCents, currency: "usd" }, locale);
+    expect(fault("12,34,567.89", 123_456_789, "en-IN")).toBeUndefined();
+    expect(fault("1,00,000", 10_000_000, "en-IN")).toBeUndefined();
+    expect(fault("1,000", 100_000, "en-IN")).toBeUndefined();
+    expect(fault("1.234.567,89", 123_456_789, "en-DE")).toBeUndefined();
+    expect(fault("1.000,00", 100_000, "en-DE")).toBeUndefined();
+    expect(fault("1'234'567.89", 123_456_789, "en-CH")).toBeUndefined();
+    for (const typed of ["1.000", "1,000"])
+      expect(fault(typed, 100_000, "en-DE")).toMatch(/two ways.*\$1\.000,00 USD/);
+    expect(fault("1.000", 100_000, "en-IN")).toMatch(/two ways/);
+    expect(fault("100", 100_000, "en-IN")).toContain("You typed $100.00 USD");
+  });
+
   test.each([undefined, "", "  ", "$", "USD"])("%j is none", (text) =>
     expect(typedAmountFault(text, THOUSAND)).toMatch(/^Type the amount in full: \$1,000\.00 USD/),
   );

@@ -2,7 +2,8 @@ import { describe, expect, test } from "vitest";
 import { cardName } from "../../src/lib/card-name.ts";
 import { formatDeadline, formatTimeLeft } from "../../src/lib/time.ts";
 import { readZone } from "../../src/lib/time-zone.ts";
-import { fullStopAfter, mentioned, named, quote } from "../../src/web/kit/wording.ts";
+import { amountsIn, readLocale } from "../../src/web/kit/locale.ts";
+import { amount, amountAlone, fullStopAfter, mentioned, named, quote } from "../../src/web/kit/wording.ts";
 import { timesIn } from "../../src/web/kit/zone.ts";
 
 describe("what somebody else wrote", () => {
@@ -45,6 +46,32 @@ test("a time to act by says its weekday, and its zone", () => {
   expect(formatDeadline(at, "America/Los_Angeles")).toBe("Wed 2 Dec, 21:50 UTC-8");
   const page = `<time class="deadline" datetime="${at.toISOString()}">x</time>`;
   expect(timesIn(page, "Asia/Kolkata")).toContain(">Thu 3 Dec, 11:20 UTC+5:30<");
+});
+
+describe("A page in the reader's locale", () => {
+  const at = new Date("2026-12-03T17:50:00Z");
+  const page = `${amount(123_456_789, "usd")} ${amountAlone(5)} <time datetime="${at.toISOString()}">x</time>`;
+
+  test.each([
+    [undefined, "$1,234,567.89 USD", "3 December 2026 at 17:50 UTC"],
+    ["en", "$1,234,567.89 USD", "3 December 2026 at 17:50 UTC"],
+    ["en-US,en;q=0.9", "$1,234,567.89 USD", "December 3, 2026 at 05:50 PM UTC"],
+    ["de-DE", "$1.234.567,89 USD", "3 December 2026 at 17:50 UTC"],
+    ["fr;q=0.5, hi", "$12,34,567.89 USD", "3 December 2026 at 05:50 pm UTC"],
+    ["*", "$1,234,567.89 USD", "3 December 2026 at 17:50 UTC"],
+    ["<b>, x-y-z", "$1,234,567.89 USD", "3 December 2026 at 17:50 UTC"],
+  ])("for %j has amounts and times in its signs, order and clock", (accepted, sum, time) => {
+    const locale = readLocale(accepted);
+    const shown = amountsIn(timesIn(page, "UTC", locale), locale).replaceAll("\u202f", " ");
+    expect(shown).toContain(`>${sum}<`);
+    expect(shown).toContain(`>${time}<`);
+    expect(shown).toMatch(/>\$0[.,]05</);
+  });
+
+  test("leaves alone what people wrote", () => {
+    const text = `&lt;span class="amount"&gt;$1,000.00 USD&lt;/span&gt; $1,000.00 USD`;
+    expect(amountsIn(text, "en-DE")).toBe(text);
+  });
 });
 
 test("a sentence that ends with a name has one full stop", () => {

@@ -164,7 +164,7 @@ function waiting(view: ApprovalView): Html {
       ${haltNotice(approval)}
       ${outdated && outdatedNotice(outdated)}
       ${signing?.first && firstSigned(signing.first, hasSigned)}
-      ${payment?.status === "refused" ? refused(approval, payment) : null}
+      ${payment?.status === "refused" ? refused(payment) : null}
       ${
         forms !== undefined && !canPay(approval)
           ? html`<p class="notice wrong"><strong>No card is on file.</strong> Add one before you confirm.</p>`
@@ -204,13 +204,12 @@ function outdatedNotice({ signer, source }: NonNullable<ApprovalView["outdated"]
         have paid. That has changed: two people must confirm again.</p>`;
 }
 
-function refused({ card, type }: HumanApproval, { cardId, refusalCode, refusalMessage }: PaymentRow): Html {
+function refused({ refusalCode, refusalMessage }: PaymentRow): Html {
   if (refusalCode === CANCELLED)
     return html`<p class="notice" role="status"><strong>The last payment was cancelled.</strong> No money has moved. You can confirm
         it again or decline it.</p>`;
-  const other = card !== null && card.id !== cardId && type === "milestone_fund";
   return html`<p class="notice wrong" role="alert"><strong>The last payment was refused.</strong>
-        ${refusalMessage ?? "The card was refused."} Nothing was charged.${other && ` The ${cardName(card)} pays now.`}</p>`;
+        ${refusalMessage ?? "The card was refused."} Nothing was charged.</p>`;
 }
 
 const REASONS: Record<string, string> = {

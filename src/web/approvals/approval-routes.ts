@@ -1,8 +1,10 @@
 import { Type } from "@sinclair/typebox";
 import type { FastifyRequest } from "fastify";
+import { may } from "../../accounts/roles.ts";
 import { advanceAll, advanceAndWait, cancelPayment } from "../../approvals/advance-service.ts";
 import { type Decider, declineApproval } from "../../approvals/decision-service.ts";
-import { type HumanApproval, listApprovalsForHuman } from "../../approvals/human-service.ts";
+import type { HumanApproval } from "../../approvals/human-service.ts";
+import { type InboxQuery, readInbox } from "../../approvals/inbox-service.ts";
 import { findLatestPayment } from "../../billing/payment-service.ts";
 import type { App } from "../../http/app.ts";
 import { originOf } from "../../http/origin.ts";
@@ -28,8 +30,11 @@ import {
 } from "./approval-view.ts";
 import { confirmRoutes } from "./confirm-routes.ts";
 import { decide } from "./decision-answers.ts";
-import { inboxPage } from "./inbox-page.ts";
+import { inboxPage, readPendingPoint, readState, TEXT_AT_MOST } from "./inbox-page.ts";
 import { mayGiveUp } from "./moving-section.ts";
+
+/** Longer than any name that can be stored. */
+const NAME_AT_MOST = 300;
 
 const DeclineBody = Type.Object(
   {
@@ -43,6 +48,24 @@ const FormBody = Type.Object(
   { form_token: Type.String({ maxLength: 100 }) },
   { additionalProperties: false },
 );
+
+// Lenient: a query that cannot be read shows what there is without it.
+const InboxQueryString = Type.Record(Type.String(), Type.Unsafe<unknown>({}));
+
+function inboxQueryOf(query: Record<string, unknown>): InboxQuery {
+  const text = (name: string): string | undefined => {
+    const value = query[name];
+    return typeof value === "string" && value !== "" && value.length <= NAME_AT_MOST ? value : undefined;
+  };
+  return {
+    state: readState(text("state")),
+    payee: text("payee"),
+    agent: text("agent"),
+    text: text("q")?.trim().slice(0, TEXT_AT_MOST) || undefined,
+    after: readPendingPoint(text("after")),
+    before: text("before"),
+  };
+}
 
 /** What Stripe adds to the address when it sends a person back. */
 const Query = Type.Object({ payment_intent: Type.Optional(Type.Unsafe<unknown>({})) });
@@ -64,21 +87,19 @@ export function approvalPageRoutes(app: App, deps: ApprovalPageDeps): void {
     returnTo: approvalPath,
   });
 
-  app.get("/approvals", pages.options, async (request, reply) => {
-    const human = pages.human(request);
-    const approvals = await listApprovalsForHuman(deps.db, accountsOf(human));
-    return show(
-      deps,
-      reply,
-      inboxPage(approvals, {
-        decides: approvals.some((one) => mayDecide(human, one)),
-        firstSigners: await readFirstSigners(deps, approvals),
-      }),
-      {
-        human,
-      },
-    );
-  });
+  app.get(
+    "/approvals",
+    { ...pages.options, schema: { ...pages.options.schema, querystring: InboxQueryString } },
+    async (request, reply) => {
+      const human = pages.human(request);
+      const query = inboxQueryOf(request.query);
+      const inbox = await readInbox(deps.db, accountsOf(human), query);
+      const firstSigners = await readFirstSigners(deps, inbox.pending);
+      const decides = human.memberships.some(({ role }) => may(role, "decide"));
+      const page = inboxPage({ inbox, query, accounts: human.memberships, decides, firstSigners });
+      return show(deps, reply, page, { human });
+    },
+  );
 
   app.get(
     "/approvals/:approvalId",

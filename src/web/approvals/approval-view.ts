@@ -11,6 +11,7 @@ import {
   readPageContext,
   type Signature,
 } from "../../approvals/human-service.ts";
+import type { InboxItem } from "../../approvals/inbox-service.ts";
 import { isAmountTyped, readSigning, type Signing } from "../../approvals/second-signer-service.ts";
 import { payingSource } from "../../approvals/source-rules.ts";
 import { findLatestPayment, listReversals } from "../../billing/payment-service.ts";
@@ -31,16 +32,17 @@ export type ApprovalPageDeps = SessionDeps &
 
 export const Params = Type.Object({ approvalId: Type.String() });
 
-/** Who has confirmed first, by the approval's id: of the approvals that wait for a second person. */
+/** Who has confirmed first, by the approval's id: of the approvals in the inbox that somebody has signed. */
 export async function readFirstSigners(
   { db }: Pick<ApprovalPageDeps, "db">,
-  approvals: readonly HumanApproval[],
+  items: readonly InboxItem[],
 ): Promise<ReadonlyMap<string, string>> {
   const names = new Map<string, string>();
-  for (const one of approvals) {
-    if (one.state !== "waiting" || one.secondSignerFromCents === null) continue;
-    const { first } = await readSigning(db, one, statementOf(one, "confirm", ""));
-    if (first !== undefined) names.set(one.id, first.name);
+  for (const { accountId, id } of items.filter(({ state, signed }) => state === "waiting" && signed)) {
+    const approval = await findApprovalForHuman(db, [accountId], id);
+    if (approval?.state !== "waiting") continue;
+    const { first } = await readSigning(db, approval, statementOf(approval, "confirm", ""));
+    if (first !== undefined) names.set(id, first.name);
   }
   return names;
 }

@@ -9,6 +9,7 @@ import { sumOf } from "../../lib/statement.ts";
 import { askForPasskey, readAssertion } from "../../passkeys/presence-service.ts";
 import { type Human, openSessionGate } from "../../sign-in/gate.ts";
 import { cookieFor, type NewToken } from "../../sign-in/service.ts";
+import { readLocale } from "../kit/locale.ts";
 import { byPasskey, proveNow } from "../kit/presence.ts";
 import {
   type ApprovalPageDeps,
@@ -52,7 +53,7 @@ export function confirmRoutes(app: App, deps: ApprovalPageDeps): void {
   app.post("/approvals/:approvalId/challenge", options, async (request, reply) => {
     const human = gate.human(request);
     const approval = await findOwn(deps, request, human);
-    const fault = await amountFault(deps, approval, request.body);
+    const fault = await amountFault(deps, request, approval);
     if (fault !== undefined) throw badField("amount", fault);
     const signed = signedOf(request.body);
     const asked =
@@ -78,7 +79,7 @@ export function confirmRoutes(app: App, deps: ApprovalPageDeps): void {
         body.password ? "That password is wrong. Nothing was confirmed." : "Type your password to confirm.",
       );
     }
-    const wrong = await amountFault(deps, approval, body);
+    const wrong = await amountFault(deps, request, approval);
     if (wrong !== undefined) return fault("amount", wrong);
     const { acting, presence } = proof;
     const onRenewed = (token: NewToken) => void reply.header("set-cookie", cookieFor(deps, token));
@@ -130,10 +131,12 @@ async function findPresence(
 
 async function amountFault(
   deps: ApprovalPageDeps,
+  { body, headers }: FastifyRequest,
   approval: HumanApproval,
-  { amount }: ConfirmBody,
 ): Promise<string | undefined> {
-  return (await isLarge(deps, approval)) ? typedAmountFault(amount, sumOf(approval.terms)) : undefined;
+  if (!(await isLarge(deps, approval))) return undefined;
+  const { amount } = body as ConfirmBody;
+  return typedAmountFault(amount, sumOf(approval.terms), readLocale(headers["accept-language"]));
 }
 
 function keyOf({ accountId, id }: HumanApproval): { accountId: string; approvalId: string } {

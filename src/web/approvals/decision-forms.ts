@@ -3,7 +3,6 @@ import type { HumanApproval } from "../../approvals/human-service.ts";
 import type { Signing } from "../../approvals/second-signer-service.ts";
 import type { PaymentRow } from "../../billing/payment-service.ts";
 import { type Html, html } from "../../lib/html.ts";
-import { formatAmount } from "../../lib/money.ts";
 import { sumOf } from "../../lib/statement.ts";
 import { PASSWORD_AT_MOST } from "../../sign-in/service.ts";
 import { type Fault, field, hiddenField, passwordField } from "../kit/forms.ts";
@@ -132,7 +131,7 @@ function confirming(view: View, { confirm, presence, typedAmount }: DecisionForm
   const byPasskey = presence.by === "passkey";
   // A script lets it go; where a password may do, it goes without.
   const waits = byPasskey && presence.elsePassword === undefined;
-  return html`<form method="post" action="/approvals/${id}/confirm" data-busy="${isFirstOfTwo(view) ? "Confirming" : `${actWords(approval).doing} ${formatAmount(sum.amountCents, sum.currency)}`}…"${byPasskey && html` data-co-sign="/approvals/${id}/challenge"`}>
+  return html`<form method="post" action="/approvals/${id}/confirm" data-busy="${isFirstOfTwo(view) ? "Confirming" : actWords(approval).doing}"${byPasskey && html` data-co-sign="/approvals/${id}/challenge"`}>
           ${hidden(confirm)}
           ${typedAmount !== undefined && amountField(sum, typedAmount, fault)}
           ${presence.by === "password" && presentPassword(presence.email, fault)}

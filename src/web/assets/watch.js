@@ -22,14 +22,14 @@ if (shown !== undefined) setTimeout(() => void look(1_500), 1_000);
 
 for (const form of document.querySelectorAll("form[data-busy]")) {
   const button = form.querySelector("button[type=submit]");
-  const label = button.textContent;
+  const label = [...button.childNodes];
   form.addEventListener("submit", () => {
     button.disabled = true;
-    button.textContent = form.dataset.busy;
+    button.textContent = `${form.dataset.busy} ${button.querySelector(".amount")?.textContent ?? ""}…`;
   });
   // A page that is shown again, by Back, is as it was before the click.
   addEventListener("pageshow", () => {
     button.disabled = false;
-    button.textContent = label;
+    button.replaceChildren(...label);
   });
 }

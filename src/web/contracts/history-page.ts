@@ -2,7 +2,8 @@ import type { PastApproval } from "../../approvals/contract-money-service.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { amount, closedWord, mentioned, standsBehind, time } from "../kit/wording.ts";
 
-const ACTS: Record<PastApproval["type"], string> = {
+/** What was requested, before its amount. */
+export const ACTS: Record<PastApproval["type"], string> = {
   milestone_fund: "Fund",
   milestone_approve: "Release",
   contract_end: "End the contract and refund",

@@ -3,6 +3,7 @@ import { type Html, html } from "../../lib/html.ts";
 import { readZone } from "../../lib/time-zone.ts";
 import { type AssetFile, assetUrl } from "./assets.ts";
 import { hiddenField } from "./forms.ts";
+import { amountsIn, readLocale } from "./locale.ts";
 import { mentioned } from "./wording.ts";
 import { timesIn } from "./zone.ts";
 
@@ -58,6 +59,8 @@ export type Visitor = {
   name: string;
   email: string;
   signOutToken: string;
+  /** How many approvals of their accounts can be decided now. */
+  pending: number;
   /** Whether the browser has the token that was replaced: it reads for a minute, and changes nothing. */
   missedRenewal: boolean;
 };
@@ -125,7 +128,9 @@ ${body}
   };
   const policy = Object.entries(content).map((directive) => directive.join(" "));
   reply.header("content-security-policy", policy.join("; "));
-  const text = timesIn(page.toString(), readZone(reply.request.headers.cookie));
+  const { cookie, "accept-language": languages } = reply.request.headers;
+  const locale = readLocale(languages);
+  const text = amountsIn(timesIn(page.toString(), readZone(cookie), locale), locale);
   return reply.code(status).headers(PAGE_HEADERS).type("text/html; charset=utf-8").send(text);
 }
 
@@ -153,20 +158,26 @@ const SETTINGS = [
   { path: "/settings/activity", name: "Activity" },
 ] as const;
 
-function signedIn({ name, email, signOutToken }: Visitor, url: string): Html {
+function signedIn({ name, email, signOutToken, pending }: Visitor, url: string): Html {
+  const count = pending > 0 && html` <span class="count">${pending}<span class="away"> pending</span></span>`;
   return html`      <form class="visitor" method="post" action="/sign-out">
         ${hiddenField("form_token", signOutToken)}
         <span title="${email}">${mentioned(name)}</span>
         <button class="plain" type="submit">Sign out</button>
       </form>
-      ${navigation("Main", SECTIONS, url)}
+      ${navigation("Main", SECTIONS, url, { "/approvals": count })}
       ${url.startsWith("/settings") && navigation("Settings", SETTINGS, url)}`;
 }
 
-function navigation(label: string, places: readonly { path: string; name: string }[], url: string): Html {
+function navigation(
+  label: string,
+  places: readonly { path: string; name: string }[],
+  url: string,
+  counts: Readonly<Record<string, Html | false>> = {},
+): Html {
   return html`<nav aria-label="${label}">${places.map(
     ({ path, name }) => html`
-        <a href="${path}"${url.startsWith(path) && html` aria-current="true"`}>${name}</a>`,
+        <a href="${path}"${url.startsWith(path) && html` aria-current="true"`}>${name}${counts[path]}</a>`,
   )}
       </nav>`;
 }

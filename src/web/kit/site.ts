@@ -27,6 +27,7 @@ export function show(
     email: human.email,
     signOutToken: formToken(keys, human, SIGN_OUT),
     missedRenewal: human.token === "reads",
+    pending: human.memberships.reduce((sum, { pending }) => sum + pending, 0),
   };
   // So that, once they have signed out, strangers' failures do not shut them out of this browser. Only a page that is
   // opened by the session's present token gives it: a copied cookie whose token was replaced earns nothing.

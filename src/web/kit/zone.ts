@@ -4,9 +4,9 @@ const TIME = /<time(?: class="(deadline|month)")? datetime="([^"]+)">[^<]*<\/tim
 const FORMATS = { deadline: formatDeadline, month: formatMonth };
 
 /** The page with each time as a clock in that zone says it. What people wrote cannot look like one: it is escaped. */
-export function timesIn(page: string, zone: string): string {
+export function timesIn(page: string, zone: string, locale?: string): string {
   return page.replaceAll(TIME, (_, kind: keyof typeof FORMATS | undefined, at: string) => {
-    const said = (kind === undefined ? formatTime : FORMATS[kind])(new Date(at), zone);
+    const said = (kind === undefined ? formatTime : FORMATS[kind])(new Date(at), zone, locale);
     return `<time${kind === undefined ? "" : ` class="${kind}"`} datetime="${at}">${said}</time>`;
   });
 }

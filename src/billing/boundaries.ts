@@ -1,3 +1,5 @@
+import { traced } from "../metrics/tracing.ts";
+
 /**
  * Every write and every call of a payment, in order. `atBoundary` takes these names only. Tests kill the process
  * before and after each, and fail if one of them has no test.
@@ -19,6 +21,14 @@ export const BOUNDARIES = [
   "write-success",
   "write-refusal",
   "take-lease",
+  "call-open-page",
+  "call-list-pages",
+  "call-read-page",
+  "call-end-page",
+  "write-page",
+  "write-page-dropped",
+  "write-top-up",
+  "write-top-up-expired",
 ] as const;
 
 export type Boundary = (typeof BOUNDARIES)[number];
@@ -33,7 +43,7 @@ export async function atBoundary<T>(
   step: () => Promise<T>,
 ): Promise<T> {
   await observer?.(boundary, "before");
-  const result = await step();
+  const result = await traced(`payment ${boundary}`, {}, step);
   await observer?.(boundary, "after");
   return result;
 }

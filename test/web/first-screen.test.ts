@@ -1,0 +1,146 @@
+import type { Browser, Page } from "playwright-core";
+import { describe, expect, test } from "vitest";
+import { launchBrowser, SIZES, type Site, startSite } from "../support/browser.ts";
+import { beginCoSign, dropPasskeys, letProofAge } from "../support/co-sign.ts";
+import { decisionStates } from "../support/decision-states.ts";
+import { createFixture, fund, operate } from "../support/fixtures.ts";
+import { createHuman } from "../support/humans.ts";
+import { LONG } from "../support/long.ts";
+import { begin, decide, type PageState, putCard } from "../support/page-states.ts";
+
+const browser = await launchBrowser();
+const site = browser && (await startSite());
+
+/** What a person asks before they confirm, and where the page answers it. */
+const QUESTIONS: Record<string, RegExp> = {
+  "who asks": /Requested by Test agent for Acme/,
+  "what for": /Label 5,000 street scenes/,
+  "how much": /\$450\.00 USD/,
+  "to whom": /Maria G\., Spain/,
+  "from what": /Paid from (Visa card ending in \d{4}|The money held in escrow)/,
+  "until when": /Decide by \w{3} \d{1,2} \w+, \d\d:\d\d UTC/,
+  "what next": /What happens next: .*(charged|paid out) now, once/,
+};
+
+/** Pending approvals that this person can confirm, with all that may push the button down. */
+async function pendingStates(from: Site): Promise<PageState[]> {
+  const plain = await begin(from);
+  const refused = await begin(from, { paymentMethod: "pm_card_chargeDeclinedInsufficientFunds" });
+  await decide(from, refused, "confirm");
+  const another = await begin(from, { paymentMethod: "pm_card_chargeDeclined" });
+  await decide(from, another, "confirm");
+  await putCard(from.app, another, "pm_card_visa");
+  const passkey = await beginCoSign(from, { origin: from.origin });
+  const password = await beginCoSign(from, { coSign: "session", origin: from.origin });
+  await dropPasskeys(from.db, password);
+  await letProofAge(from.db, password);
+  const named = { plain, refused, another, passkey, password };
+  const states = Object.entries(named).map(([name, { path, cookie }]) => ({ name, path, cookie }));
+  // In the long run the states in which two people must confirm, too, and a release.
+  if (!LONG) return states;
+  const more = await decisionStates(from);
+  return [
+    ...states,
+    ...more.filter(({ name }) => /^two-people(-second)?$|cancelled|waiting-release/.test(name)),
+  ];
+}
+
+async function visit(
+  { path, cookie = "" }: Pick<PageState, "path" | "cookie">,
+  viewport: { width: number; height: number },
+  look: (page: Page) => Promise<void>,
+): Promise<void> {
+  const context = await (browser as Browser).newContext({ viewport, locale: "en-GB" });
+  const [name = "", value = ""] = cookie.split("=", 2);
+  await context.addCookies([{ name, value, url: String(site?.origin) }]);
+  try {
+    const page = await context.newPage();
+    await page.goto(`${site?.origin}${path}`);
+    await look(page);
+  } finally {
+    await context.close();
+  }
+}
+
+/** The text that stands within the window, whole. */
+function seenText(page: Page): Promise<string> {
+  return page.evaluate(() => {
+    const seen: string[] = [];
+    const walker = document.createTreeWalker(document.querySelector("main") as Node, NodeFilter.SHOW_TEXT);
+    for (let node = walker.nextNode(); node !== null; node = walker.nextNode()) {
+      const range = document.createRange();
+      range.selectNodeContents(node);
+      const { bottom, height } = range.getBoundingClientRect();
+      if (height === 0 || bottom <= innerHeight) seen.push(node.textContent ?? "");
+    }
+    return seen
+      .join(" ")
+      .replaceAll(/\s+/g, " ")
+      .replaceAll(/ ([.,?])/g, "$1");
+  });
+}
+
+describe.skipIf(browser === undefined)("The first screen of a pending approval", () => {
+  test.each(["desktop", "phone"] as const)(
+    "answers the seven questions and has the button that confirms, on a %s, in every state",
+    async (size) => {
+      for (const state of await pendingStates(site as Site)) {
+        await visit(state, SIZES[size], async (page) => {
+          const text = await seenText(page);
+          for (const [question, answer] of Object.entries(QUESTIONS))
+            expect(text, `${state.name}: ${question}`).toMatch(answer);
+          const button = page.getByRole("button", { name: /^Confirm / }).first();
+          const box = await button.boundingBox();
+          expect(box && box.y + box.height, state.name).toBeLessThanOrEqual(SIZES[size].height);
+        });
+      }
+    },
+  );
+});
+
+describe.skipIf(browser === undefined)("An amount", () => {
+  test.each([
+    [390, "100%"],
+    [390, "150%"],
+    [390, "200%"],
+    [320, "100%"],
+    [320, "200%"],
+    [1280, "200%"],
+  ])("never breaks inside its digits, %d px wide with text at %s", async (width, fontSize) => {
+    const { app } = site as Site;
+    const fixture = await createFixture(app);
+    await operate(app, "PUT", `/accounts/${fixture.account}/milestones/${fixture.milestone}`, {
+      amountUsd: 999_999.99,
+    });
+    const { body } = await fund(app, fixture.token, fixture.milestone);
+    const { cookie } = await createHuman(app, fixture.account);
+    for (const path of [`/approvals/${body.approval.id}`, "/approvals", `/contracts/${fixture.contract}`]) {
+      await visit({ path, cookie }, { width, height: 800 }, async (page) => {
+        await page.evaluate(
+          (size) => document.documentElement.style.setProperty("font-size", size),
+          fontSize,
+        );
+        expect(await brokenAmounts(page), path).toEqual([]);
+      });
+    }
+  });
+});
+
+/** The amounts whose digits stand on more than one line, or beyond the page's edge. */
+function brokenAmounts(page: Page): Promise<string[]> {
+  return page.evaluate(() => {
+    const amounts = [...document.querySelectorAll(".amount")].filter((one) => one.checkVisibility());
+    if (amounts.length === 0) return ["there is none"];
+    return amounts
+      .filter((amount) => {
+        const text = amount.firstChild as Text;
+        const digits = /[\d.,]+/.exec(text.data);
+        const range = document.createRange();
+        range.setStart(text, digits?.index ?? 0);
+        range.setEnd(text, (digits?.index ?? 0) + (digits?.[0].length ?? 0));
+        const { right } = range.getBoundingClientRect();
+        return new Set([...range.getClientRects()].map(({ top }) => top)).size > 1 || right > innerWidth;
+      })
+      .map((amount) => amount.outerHTML);
+  });
+}
