@@ -3,11 +3,12 @@ import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { sweepEach } from "../jobs/sweep.ts";
 import { type Mail, queueMail } from "../mail/service.ts";
-import { findForHuman, listSignatures } from "./human-store.ts";
+import { findForHuman } from "./human-store.ts";
 import type { ApprovalMailDeps } from "./mail-service.ts";
 import { cameBackMail, movedMail, type Paid, refusedMail } from "./outcome-mails.ts";
 import * as store from "./outcome-store.ts";
 import { listDeciders } from "./second-signer-store.ts";
+import { listSignatures } from "./signature-store.ts";
 
 const ACCOUNTS = 100;
 const OUTCOMES = 100;
