@@ -50,10 +50,14 @@ describe("the documents that are made from the code", () => {
     expect(readFileSync(join(PROJECT, path), "utf8")).toBe(generated.get(path));
   });
 
-  test("client/api.ts is as its generator makes it: else run `npm run docs`", async () => {
-    const check = promisify(execFile)("npm", ["run", "generate", "--workspace", "client", "--", "--check"], {
-      cwd: PROJECT,
-    });
+  test("packages/client/api.ts is as its generator makes it: else run `npm run docs`", async () => {
+    const check = promisify(execFile)(
+      "npm",
+      ["run", "generate", "--workspace", "packages/client", "--", "--check"],
+      {
+        cwd: PROJECT,
+      },
+    );
     await expect(check).resolves.toBeDefined();
   });
 

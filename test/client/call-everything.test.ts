@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import type { Middleware } from "../../client/index.ts";
+import type { Middleware } from "../../packages/client/index.ts";
 import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { Description } from "../fuzz/description.ts";

@@ -13,7 +13,7 @@ import { PUBLIC_URL, startService } from "../support/service.ts";
 import { confirmNow } from "../support/stories.ts";
 
 const PROJECT = join(import.meta.dirname, "..", "..");
-const EXAMPLE = join(PROJECT, "client", "example.ts");
+const EXAMPLE = join(PROJECT, "packages/client/example.ts");
 const { app, db, config, waiters } = await startService();
 const origin = await listen(app);
 

@@ -1,5 +1,5 @@
 import type { AddressInfo } from "node:net";
-import { type Client, createClient, type Middleware } from "../../client/index.ts";
+import { type Client, createClient, type Middleware } from "../../packages/client/index.ts";
 import type { App } from "../../src/http/app.ts";
 
 /** Has the app listen on a port of its own. @returns its address */
