@@ -32,6 +32,7 @@ import { keepOperatorFeed, sweepOldEvents } from "../events/jobs.ts";
 import { Waiters } from "../events/waiters.ts";
 import { Draining } from "../http/draining.ts";
 import { forgetKnownCredentials } from "../http/known-credentials.ts";
+import { stopListening } from "../http/stop-listening.ts";
 import { forgetOldWindows, RateLimits } from "../http/token-rate-limit.ts";
 import { every, type Loop } from "../jobs/every.ts";
 import { StartError, StartInterrupted } from "../lib/start-error.ts";
@@ -267,7 +268,11 @@ async function serve(deps: PartDeps, logger: Logger, stops: (() => Promise<unkno
     every(SECOND, "note token uses", logger, () => tokenUses.write(db)),
   ];
   for (const loop of loops) stops.push(() => loop.stop());
-  stops.push(() => app.close());
+  stops.push(async () => {
+    waiters.stop();
+    await stopListening(app.server);
+    await app.close();
+  });
   await app.listen({ host: config.host, port: config.port }).catch((error: unknown) => {
     throw asStartError(error, { host: config.host, port: config.port, setting: "PORT" });
   });
