@@ -2,7 +2,6 @@ import { canPay } from "../../approvals/decision-service.ts";
 import type { HumanApproval, readPageContext } from "../../approvals/human-service.ts";
 import type { Signing } from "../../approvals/second-signer-service.ts";
 import type { PaymentRow, ReversalRow } from "../../billing/payment-service.ts";
-import { cardName } from "../../lib/card-name.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { formatAmount } from "../../lib/money.ts";
 import { type Source, sumOf } from "../../lib/statement.ts";
