@@ -602,4 +602,32 @@ export const FAULTS: readonly Fault[] = [
     test: "test/receipts/link-decisions.test.ts",
     title: "50 decisions at once over two pools make one unbroken chain that ends at the account's head",
   },
+  {
+    file: "src/passkeys/signed-act-service.ts",
+    find: 'held.trusted && act.action !== "policy"',
+    replace: "held.trusted",
+    test: "test/web/policy.test.ts",
+    title: "a password alone changes no policy",
+  },
+  {
+    file: "src/team/policy-service.ts",
+    find: "const loosens = loosensPolicy(change.from, change.to);",
+    replace: "const loosens = false;",
+    test: "test/web/policy.test.ts",
+    title: "takes effect only once a second person agrees",
+  },
+  {
+    file: "src/approvals/decision-service.ts",
+    find: "  if (untypedBelowCents !== undefined && (await isAmountTyped(trx, row, untypedBelowCents)))",
+    replace: "  if (false)",
+    test: "test/approvals/amount-typed.test.ts",
+    title: "is refused for one of two that are confirmed at once",
+  },
+  {
+    file: "src/sign-in/actor-service.ts",
+    find: "return age >= 0 && age < PROOF_LASTS;",
+    replace: "return age < PROOF_LASTS;",
+    test: "test/web/policy.test.ts",
+    title: "is renewed by the password, and a wrong one changes nothing",
+  },
 ];
