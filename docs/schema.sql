@@ -1317,55 +1317,6 @@ CREATE TRIGGER reversals_kept BEFORE DELETE ON reversals FOR EACH ROW EXECUTE FU
 
 CREATE TRIGGER reversals_emptied BEFORE TRUNCATE ON reversals FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
-create table money_outcomes (
-  account_id uuid not null,
-  id uuid default gen_random_uuid() not null,
-  kind text not null,
-  approval_id uuid,
-  payment_id uuid,
-  reversal_id text,
-  created_at timestamp with time zone default now() not null,
-  constraint money_outcomes_pkey PRIMARY KEY (account_id, id),
-  constraint money_outcomes_check CHECK (num_nonnulls(approval_id, payment_id) >= 1),
-  constraint money_outcomes_check1 CHECK ((kind = 'reversed'::text) = (reversal_id IS NOT NULL)),
-  constraint money_outcomes_kind_check CHECK (kind = ANY (ARRAY['confirmed'::text, 'refused'::text, 'reversed'::text]))
-);
-
-CREATE OR REPLACE FUNCTION public.note_confirmed()
- RETURNS trigger
- LANGUAGE plpgsql
-AS $function$
-    begin
-      insert into money_outcomes (account_id, kind, approval_id) values (new.account_id, 'confirmed', new.id);
-      return null;
-    end $function$;
-
-CREATE OR REPLACE FUNCTION public.note_refused()
- RETURNS trigger
- LANGUAGE plpgsql
-AS $function$
-    begin
-      insert into money_outcomes (account_id, kind, approval_id, payment_id)
-        values (new.account_id, 'refused', new.approval_id, new.id);
-      return null;
-    end $function$;
-
-CREATE OR REPLACE FUNCTION public.note_reversed()
- RETURNS trigger
- LANGUAGE plpgsql
-AS $function$
-    begin
-      insert into money_outcomes (account_id, kind, payment_id, reversal_id)
-        values (new.account_id, 'reversed', new.payment_id, new.id);
-      return null;
-    end $function$;
-
-CREATE TRIGGER approvals_outcome AFTER UPDATE ON approvals FOR EACH ROW WHEN (old.status = 'pending'::text AND new.status = 'confirmed'::text) EXECUTE FUNCTION note_confirmed();
-
-CREATE TRIGGER payments_outcome AFTER UPDATE ON payments FOR EACH ROW WHEN (old.status <> 'refused'::text AND new.status = 'refused'::text AND new.kind <> 'refund'::text AND new.refusal_code IS DISTINCT FROM 'canceled'::text) EXECUTE FUNCTION note_refused();
-
-CREATE TRIGGER reversals_outcome AFTER INSERT ON reversals FOR EACH ROW WHEN (new.payment_id IS NOT NULL) EXECUTE FUNCTION note_reversed();
-
 create table receipts (
   account_id uuid not null,
   chain_index bigint not null,

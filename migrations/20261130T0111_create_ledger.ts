@@ -2,7 +2,7 @@ import { type Kysely, sql } from "kysely";
 
 /** The ledger in double entry, and the reversals that begin at the processor: refunds, disputes, returned payouts. */
 export async function up(db: Kysely<unknown>): Promise<void> {
-  for (const statement of [...ledger, ...reversals, ...outcomes]) await sql.raw(statement).execute(db);
+  for (const statement of [...ledger, ...reversals]) await sql.raw(statement).execute(db);
 }
 
 const ledger = [
@@ -82,46 +82,4 @@ const reversals = [
   `create trigger reversals_kept before delete on reversals for each row execute function refuse_change()`,
   `create trigger reversals_emptied before truncate on reversals
     for each statement execute function refuse_change()`,
-];
-
-// What became of money, until the members have been mailed about it. Written by triggers, so that no code path can forget it.
-const outcomes = [
-  `create table money_outcomes (
-    account_id uuid not null,
-    id uuid not null default gen_random_uuid(),
-    kind text not null check (kind in ('confirmed', 'refused', 'reversed')),
-    approval_id uuid,
-    payment_id uuid,
-    reversal_id text,
-    created_at timestamptz not null default now(),
-    primary key (account_id, id),
-    check (num_nonnulls(approval_id, payment_id) >= 1),
-    check ((kind = 'reversed') = (reversal_id is not null))
-  )`,
-  `create function note_confirmed() returns trigger language plpgsql as $$
-    begin
-      insert into money_outcomes (account_id, kind, approval_id) values (new.account_id, 'confirmed', new.id);
-      return null;
-    end $$`,
-  `create function note_refused() returns trigger language plpgsql as $$
-    begin
-      insert into money_outcomes (account_id, kind, approval_id, payment_id)
-        values (new.account_id, 'refused', new.approval_id, new.id);
-      return null;
-    end $$`,
-  `create function note_reversed() returns trigger language plpgsql as $$
-    begin
-      insert into money_outcomes (account_id, kind, payment_id, reversal_id)
-        values (new.account_id, 'reversed', new.payment_id, new.id);
-      return null;
-    end $$`,
-  `create trigger approvals_outcome after update on approvals
-    for each row when (old.status = 'pending' and new.status = 'confirmed') execute function note_confirmed()`,
-  // A refused refund goes to the credits and does not end its approval. What a person cancelled, they know.
-  `create trigger payments_outcome after update on payments
-    for each row when (old.status <> 'refused' and new.status = 'refused' and new.kind <> 'refund'
-      and new.refusal_code is distinct from 'canceled')
-    execute function note_refused()`,
-  `create trigger reversals_outcome after insert on reversals
-    for each row when (new.payment_id is not null) execute function note_reversed()`,
 ];

@@ -13,7 +13,6 @@ import {
   sweepLostIntents,
 } from "../approvals/jobs.ts";
 import { sendApprovalMails } from "../approvals/mail-service.ts";
-import { sendOutcomeMails } from "../approvals/outcome-service.ts";
 import { forgetProcessorEvents, sweepProcessorEvents } from "../approvals/processor-event-service.ts";
 import type { BoundaryObserver } from "../billing/boundaries.ts";
 import { sweepRemovedCards } from "../billing/card-jobs.ts";
@@ -221,7 +220,6 @@ function startWork(deps: PartDeps, logger: Logger): Loop[] {
     every(5 * SECOND, "mail", logger, () => sendDueMails({ db, logger }, transport)),
     every(10 * MINUTE, "ended sessions", logger, () => forgetEnded(db)),
     every(10 * MINUTE, "answered challenges", logger, () => forgetChallenges(db)),
-    every(SECOND, "mail about money", logger, () => sendOutcomeMails({ db, config })),
     every(5 * SECOND, "mail about approvals", logger, () => sendApprovalMails({ db, config })),
     every(5 * SECOND, "expired approvals", logger, () => sweepExpiredApprovals(db)),
     every(MINUTE, "lost payments", logger, () => sweepLostIntents(deps, logger)),

@@ -1,123 +1,133 @@
-import { cardName } from "../lib/card-name.ts";
 import { formatAmount } from "../lib/money.ts";
-import { type ApprovalTerms, type Source, sumOf } from "../lib/statement.ts";
-import { line, type MailLine, named, own } from "../mail/line.ts";
+import { line, type MailLine, named, own, who } from "../mail/line.ts";
 import type { Mail } from "../mail/service.ts";
 
 type Context = { appName: string; publicUrl: string };
+type Sum = { amountCents: number; currency: string };
 
-/** What a mail about money names: the request, its account, who confirmed it and what paid. */
-export type Paid = {
+/** What has become of the money that somebody confirmed, as the account's owners and approvers are told. */
+export type Outcome =
+  | ({ kind: "funded"; payee: string; from: "card" | "credits" } & Sum)
+  | ({ kind: "released"; payee: string } & Sum)
+  | { kind: "ended"; contract: string; refunds: readonly (Sum & { to: "card" | "credits" })[] }
+  | { kind: "partly ended"; contract: string }
+  | ({ kind: "refused"; act: MailLine /** The service's own words. */; why: string } & Sum)
+  | ({ kind: "returned"; payee: string; to: "escrow" | "credits" | "nobody" } & Sum)
+  | ({ kind: "refund failed"; payee: string } & Sum)
+  | ({ kind: "disputed"; payee: string; status: string; open: boolean } & Sum)
+  | ({ kind: "taken back"; payee: string } & Sum);
+
+export type OutcomeContext = {
   approvalId: string;
   accountName: string;
-  type: string;
-  terms: ApprovalTerms;
-  signers: readonly string[];
-  source: Source | null;
+  /** Who confirmed; none for what a bank or the processor did. */
+  signers: readonly { name: string; email: string }[];
 };
 
-const NOT_YOU = (publicUrl: string): MailLine[] => [
-  line`If you didn’t expect this, look at the activity of the account at once:`,
-  own(`${publicUrl}/settings/activity`),
-];
-
-/** Money moved: funded, paid out, or refunded by a contract's end. */
-export function movedMail({ publicUrl }: Context, email: string, paid: Paid): Mail {
-  const { approvalId, accountName, type, terms, signers, source } = paid;
-  const amount = amountOf(terms);
-  const account = named(accountName);
-  const by = signers.length === 0 ? line`` : line` Confirmed by ${joined(signers)}.`;
-  const [subject, did] =
-    "refunds" in terms
-      ? [
-          line`Contract ended: ${amount} refunded`,
-          line`the contract ${named(terms.contractId)} was ended and ${amount} was refunded.`,
-        ]
-      : type === "milestone_approve"
-        ? [
-            line`Paid out: ${amount} to ${payeeOf(terms)}`,
-            line`${amount} was paid out to ${payeeOf(terms)} for ${named(terms.description)}.`,
-          ]
-        : [
-            line`Funded: ${amount} for ${payeeOf(terms)}`,
-            line`${amount} ${paidBy(source)} and is held in escrow for ${payeeOf(terms)}, for ${named(terms.description)}.`,
-          ];
-  return {
-    to: email,
-    subject,
-    paragraphs: [
-      line`In the account ${account}, ${did}${by}`,
-      own(`${publicUrl}/approvals/${approvalId}/receipt`),
-      ...NOT_YOU(publicUrl),
-    ],
-  };
-}
-
-/** A charge or payout was refused, so nothing moved. */
-export function refusedMail(
-  { publicUrl }: Context,
-  email: string,
-  { approvalId, accountName, terms }: Paid,
-  { payout, reason, pending }: { payout: boolean; reason: string | null; pending: boolean },
+/** To an owner or approver: money has moved, was refused, or came back. */
+export function outcomeMail(
+  { appName, publicUrl }: Context,
+  to: string,
+  { approvalId, accountName, signers }: OutcomeContext,
+  outcome: Outcome,
 ): Mail {
-  const amount = amountOf(terms);
-  const what = payout ? line`${amount} to ${payeeOf(terms)}` : line`${amount} for ${payeeOf(terms)}`;
+  const { subject, lines } = wordsOf(outcome);
+  const [first, second] = signers;
+  const by = first && (second ? line`${who(first)} and ${who(second)}` : who(first));
   return {
-    to: email,
-    subject: payout ? line`Not paid out: ${what}` : line`Not funded: ${what}`,
+    to,
+    subject: line`${own(appName)}: ${subject}`,
     paragraphs: [
-      line`In the account ${named(accountName)}, ${what} was refused, and no money moved. ${own(reason ?? "No reason was given.")}`,
-      pending
-        ? line`The request is pending again: confirm it once that is solved, or decline it.`
-        : line`The request has ended.`,
+      line`In the account ${named(accountName)}:`,
+      ...lines,
+      ...(by === undefined ? [] : [line`Confirmed by ${by}.`]),
       own(`${publicUrl}/approvals/${approvalId}`),
     ],
   };
 }
 
-const CAME_BACK = {
-  dispute: [line`Disputed`, line`the bank disputes the payment of`],
-  refund: [line`Refunded at the processor`, line`the payment processor refunded`],
-  failed_refund: [line`Refund returned`, line`the bank did not take the refund, so the credits received`],
-  returned_payout: [line`Payout returned`, line`the payee’s bank returned`],
-} as const;
+function wordsOf(outcome: Outcome): { subject: MailLine; lines: MailLine[] } {
+  if (outcome.kind === "ended") return endWords(outcome);
+  if (outcome.kind === "partly ended")
+    return {
+      subject: line`the contract ${named(outcome.contract)} has not ended yet`,
+      lines: [
+        line`Some refunds of the contract ${named(outcome.contract)} were refused, so it goes on. What was refunded stays refunded. Request its end again once the reason is gone.`,
+      ],
+    };
+  const amount = own(formatAmount(outcome.amountCents, outcome.currency));
+  if (outcome.kind === "refused") {
+    const { why: words } = outcome;
+    return {
+      subject: line`${amount} was refused`,
+      lines: [line`This was refused: ${outcome.act}. No money has moved.`, line`Reason: ${own(words)}`],
+    };
+  }
+  const payee = named(outcome.payee);
+  switch (outcome.kind) {
+    case "funded":
+      return {
+        subject: line`${amount} was funded for ${payee}`,
+        lines: [
+          outcome.from === "card"
+            ? line`The card on file was charged ${amount}. The money is held in escrow for ${payee} until the work is approved.`
+            : line`${amount} of the account's credits is reserved. It is held in escrow for ${payee} until the work is approved.`,
+        ],
+      };
+    case "released":
+      return {
+        subject: line`${amount} was released to ${payee}`,
+        lines: [line`${amount} was paid out to ${payee}. Released money cannot be taken back.`],
+      };
+    case "returned":
+      return {
+        subject: line`a payout of ${amount} to ${payee} came back`,
+        lines: [line`A payout of ${amount} to ${payee} came back. ${RETURNED[outcome.to]}`],
+      };
+    case "refund failed":
+      return {
+        subject: line`a refund of ${amount} came back`,
+        lines: [
+          line`The bank did not accept a refund of ${amount} that was funded for ${payee}. It was added to the account's credits.`,
+        ],
+      };
+    case "disputed":
+      return {
+        subject: line`a payment of ${amount} is disputed`,
+        lines: [
+          line`The cardholder disputes ${amount} that was funded for ${payee}. Status at the processor: ${named(outcome.status)}.`,
+          outcome.open
+            ? line`While the dispute is open, this money can be neither released nor refunded.`
+            : line`The dispute is decided.`,
+        ],
+      };
+    default:
+      return {
+        subject: line`${amount} was refunded at the processor`,
+        lines: [
+          line`${amount} that was funded for ${payee} was refunded at the payment processor, not here.`,
+        ],
+      };
+  }
+}
 
-/** Money came back, or is disputed. */
-export function cameBackMail(
-  { publicUrl }: Context,
-  email: string,
-  { approvalId, accountName, terms }: Paid,
-  { kind, amountCents, currency }: { kind: keyof typeof CAME_BACK; amountCents: number; currency: string },
-): Mail {
-  const amount = own(formatAmount(amountCents, currency));
-  const [word, did] = CAME_BACK[kind];
-  const payee = "refunds" in terms ? line`` : line` for ${payeeOf(terms)}`;
-  return {
-    to: email,
-    subject: line`${word}: ${amount}${payee}`,
-    paragraphs: [
-      line`In the account ${named(accountName)}, ${did} ${amount}${payee}.`,
-      own(`${publicUrl}/approvals/${approvalId}`),
-    ],
+const RETURNED = {
+  escrow: line`The money is held in escrow again: it can be released or refunded.`,
+  credits: line`The money was added to the account's credits.`,
+  nobody: line`It makes up for what the bank had taken back before.`,
+};
+
+function endWords({ contract, refunds }: Extract<Outcome, { kind: "ended" }>) {
+  const total = refunds.reduce((sum, { amountCents }) => sum + amountCents, 0);
+  const amount = own(formatAmount(total, refunds[0]?.currency ?? "usd"));
+  const to = (place: "card" | "credits") => {
+    const some = refunds.filter((refund) => refund.to === place);
+    const sum = some.reduce((cents, { amountCents }) => cents + amountCents, 0);
+    const where = place === "card" ? line`to the card that paid it` : line`to the account's credits`;
+    return some.length === 0 ? [] : [line`${own(formatAmount(sum, some[0]?.currency ?? "usd"))} ${where}`];
   };
-}
-
-function amountOf(terms: ApprovalTerms): MailLine {
-  const { amountCents, currency } = sumOf(terms);
-  return own(formatAmount(amountCents, currency));
-}
-
-function payeeOf(terms: ApprovalTerms): MailLine {
-  return "refunds" in terms ? line`the contract` : named(terms.payee.displayName);
-}
-
-function paidBy(source: Source | null): MailLine {
-  if (source?.kind === "credits") return line`was taken from the credits`;
-  if (source === null) return line`was paid`;
-  return line`was charged to the ${own(cardName(source))}`;
-}
-
-function joined(names: readonly string[]): MailLine {
-  const [first = line``, ...others] = names.map(named);
-  return others.reduce((text, name) => line`${text} and ${name}`, first);
+  return {
+    subject: line`the contract ${named(contract)} has ended and ${amount} was refunded`,
+    lines: [line`The contract ${named(contract)} has ended. Refunded:`, ...to("card"), ...to("credits")],
+  };
 }

@@ -82,7 +82,6 @@ export const GRANTS: Record<keyof Database | Unnamed, readonly Privilege[]> = {
   sweeps: KEPT,
   write_probes: KEPT,
   mails: FORGOTTEN,
-  money_outcomes: FORGOTTEN,
   "auth.users": KEPT,
   "auth.sessions": FORGOTTEN,
   "auth.passwords": KEPT,

@@ -59,7 +59,6 @@ export type Database = {
   "sandbox.transfers": SandboxTransfersTable;
   "sandbox.refunds": SandboxRefundsTable;
   mails: MailsTable;
-  money_outcomes: MoneyOutcomesTable;
   "auth.users": UsersTable;
   "auth.sessions": SessionsTable;
   "auth.passwords": PasswordsTable;
@@ -104,18 +103,6 @@ export type TokenActsTable = {
   id: string;
   line: string;
   created_at: Date;
-};
-
-/** What became of money, until the members have been mailed about it. */
-export type MoneyOutcomesTable = {
-  account_id: string;
-  id: Generated<string>;
-  kind: "confirmed" | "refused" | "reversed";
-  /** Null for a reversal. */
-  approval_id: string | null;
-  payment_id: string | null;
-  reversal_id: string | null;
-  created_at: Generated<Date>;
 };
 
 /** One row: whether the operator has paused all payments. */

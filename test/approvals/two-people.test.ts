@@ -240,7 +240,7 @@ describe("the first signature", () => {
     const { story, hanna, bob } = await createWorld(450);
     await confirm(story, hanna);
     const decider = which === "first" ? hanna : bob;
-    await declineApproval(db, story, decider, await readStatement(db, story, "decline"));
+    await declineApproval({ db, config }, story, decider, await readStatement(db, story, "decline"));
     expect(await readOutcome(db, story)).toEqual({ approval: "declined", payment: undefined });
     await expect(confirm(story, bob)).rejects.toMatchObject({ problem: "already_decided" });
   });

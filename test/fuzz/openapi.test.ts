@@ -93,7 +93,7 @@ async function addDeclined(fixture: Fixture, things: Things): Promise<void> {
   const milestone = `${fixture.milestone}-declined`;
   await createMilestone(app, fixture, milestone);
   const story = await ask(app, fixture, milestone);
-  await declineNow({ db }, story);
+  await declineNow({ db, config }, story);
   things.approvalId?.push(story.approvalId);
   decided.push(story.approvalId);
 }

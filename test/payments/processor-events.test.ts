@@ -394,12 +394,14 @@ describe("money that goes back from Stripe's side", () => {
         yield* seen;
       },
     };
-    const stale = bookReversals({ db, processor: slow }, payment);
+    const stale = bookReversals({ db, config, processor: slow }, payment);
     await asked.promise;
     // The clock's milliseconds tell the two apart.
     await sql`select pg_sleep(0.01)`.execute(db);
     stripe.closeDispute(dispute.id, "won");
-    const changes = await Promise.all([1, 2, 3, 4].map(() => bookReversals({ db, processor }, payment)));
+    const changes = await Promise.all(
+      [1, 2, 3, 4].map(() => bookReversals({ db, config, processor }, payment)),
+    );
     expect(changes.flat()).toMatchObject([{ id: dispute.id, status: "won" }]);
     held.resolve();
     expect(await stale).toEqual([]);

@@ -127,7 +127,7 @@ export function approvalPageRoutes(app: App, deps: ApprovalPageDeps): void {
       };
       return decide(deps, request, reply, human, approval, () =>
         declineApproval(
-          deps.db,
+          deps,
           { accountId: approval.accountId, approvalId: approval.id },
           decider,
           signedOf(request.body),
