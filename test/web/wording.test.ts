@@ -6,7 +6,7 @@ import { amountsIn, readLocale } from "../../src/web/kit/locale.ts";
 import { amount, amountAlone, fullStopAfter, mentioned, named, quote } from "../../src/web/kit/wording.ts";
 import { timesIn } from "../../src/web/kit/zone.ts";
 
-describe("what somebody else wrote", () => {
+describe("text of another author", () => {
   test("cannot turn around the text that it stands in", () => {
     expect(named("Ma\u202eria").toString()).toBe("<bdi>Maria</bdi>");
     expect(named("مريم").toString()).toBe("<bdi>مريم</bdi>");
