@@ -629,6 +629,8 @@ export const FAULTS: readonly Fault[] = [
     replace: "return age < PROOF_LASTS;",
     test: "test/web/policy.test.ts",
     title: "is renewed by the password, and a wrong one changes nothing",
+  },
+  {
     file: "src/http/stop-listening.ts",
     find: "turn < TURNS_AT_MOST && quiet",
     replace: "turn < 0 && quiet",
