@@ -1,5 +1,6 @@
+import { findAsker } from "../accounts/key-service.ts";
 import type { Grant } from "../accounts/service.ts";
-import { findAsker, holdToken } from "../accounts/token-service.ts";
+import { holdToken } from "../accounts/token-service.ts";
 import { type Actor, recordAudit } from "../audit/service.ts";
 import { endContract, holdContract, holdMilestone } from "../contracts/service.ts";
 import { readClock, readClockNow } from "../database/clock.ts";

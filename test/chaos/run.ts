@@ -237,7 +237,7 @@ async function run(): Promise<string[]> {
   const connection = connect(postgres.url, options);
   endings.push(() => connection.close());
   const began = Date.now();
-  // A bank that nobody answers is given up when the approval's time is over, well within this.
+  // An unanswered bank is given up when the approval expires, well within this.
   await untilTrue(
     async () => (await countOpen(connection.db)) === 0,
     "all payments are settled",

@@ -73,7 +73,7 @@ export async function setMilestoneStatus(
     .execute();
 }
 
-/** Makes a claimed account one that nobody has claimed, which no call can do. */
+/** Makes a claimed account unclaimed, which no call can do. */
 export async function unclaim(db: Db, { account }: Fixture): Promise<void> {
   await db
     .updateTable("accounts")

@@ -1,12 +1,14 @@
+import type { MoneyMovement } from "../../approvals/contract-money-service.ts";
 import type { PaymentRow, ReversalRow } from "../../billing/payment-service.ts";
 import type { PaymentMethod } from "../../billing/schemas.ts";
 import { type Html, html } from "../../lib/html.ts";
-import { type Fault, faultSummary, field, hiddenField, notice } from "../kit/forms.ts";
+import { banner, type Fault, faultSummary, field, hiddenField } from "../kit/forms.ts";
 import type { Page } from "../kit/layout.ts";
 import { type Prover, presenceField, presenceScript } from "../kit/presence.ts";
 import { reversalWords } from "../kit/reversals.ts";
 import { amount, cardName, mentioned, time } from "../kit/wording.ts";
 import { type CreditsView, creditsSection } from "./credits-section.ts";
+import { movementsSection } from "./movements-section.ts";
 
 /** One account's part of the billing page. */
 export type BillingSection = {
@@ -14,6 +16,8 @@ export type BillingSection = {
   accountName: string;
   cards: readonly PaymentMethod[];
   payments: readonly PaymentRow[];
+  /** The newest invoices, payouts and refunds. */
+  movements: readonly MoneyMovement[];
   /** What has gone back of them. */
   reversals: readonly ReversalRow[];
   /** Absent for a viewer, who sees and cannot change. */
@@ -28,12 +32,12 @@ export type BillingView = {
   sandbox: boolean;
   /** The approval that the person comes from, and goes back to with another card. */
   approval?: string | undefined;
-  /** Names one of the notices; unknown ones show nothing. */
+  /** Names one of the banners; unknown ones show nothing. */
   said?: string | undefined;
   fault?: Fault | undefined;
 };
 
-const NOTICES: Record<string, string> = {
+const BANNERS: Record<string, string> = {
   added: "Card added. It pays for what you confirm from now on. The owners have been notified by email.",
   removed: "Card removed. It won’t be charged again. The owners have been notified by email.",
 };
@@ -45,7 +49,7 @@ export function billingPage(view: BillingView): Page {
     title: "Billing",
     ...presenceScript(human),
     body: html`
-      ${notice(said === undefined ? undefined : NOTICES[said])}
+      ${banner(said === undefined ? undefined : BANNERS[said])}
       ${faultSummary(fault)}
       <p>A card is charged only after a member has confirmed an approval, and exactly what that approval says.</p>
       ${approval === undefined ? null : html`<p><a href="/approvals/${approval}">Back to the approval</a></p>`}
@@ -73,7 +77,8 @@ function account(section: BillingSection, view: BillingView): Html {
       ${formToken === undefined ? null : html`${heading("Add a card")}${(view.sandbox ? addTestCard : addCard)(section, formToken, view)}`}
       ${creditsSection(section.credits, heading)}
       ${heading("Payments")}
-      ${payments.length === 0 ? html`<p class="quiet">None yet.</p>` : paymentList(section)}`;
+      ${payments.length === 0 ? html`<p class="quiet">None yet.</p>` : paymentList(section)}
+      ${movementsSection(section.movements, section.accountId, heading)}`;
 }
 
 function cardList({ cards, accountId, formToken }: BillingSection): Html {
