@@ -45,6 +45,8 @@ export type Config = {
   databaseMigrateUrl: string | undefined;
   /** Connections of each process at most, and how many milliseconds it waits for one. */
   databasePoolSize: number;
+  /** How many processes serve, where one command runs several. They divide `databasePoolSize` between them. */
+  webConcurrency: number;
   databaseConnectMs: number;
   migrateOnStart: boolean;
   dataDir: string;
@@ -126,6 +128,7 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
     databaseDirectUrl,
     databaseMigrateUrl,
     databasePoolSize: env.integer("DATABASE_POOL_SIZE", 10, { min: 2, max: 1_000 }),
+    webConcurrency: env.integer("WEB_CONCURRENCY", 1, { min: 1, max: 64 }),
     databaseConnectMs: env.integer("DATABASE_CONNECT_TIMEOUT_MS", 3_000, { min: 100, max: 60_000 }),
     migrateOnStart: env.flag("MIGRATE_ON_START", databaseUrl === undefined),
     dataDir: resolve(env.text("DATA_DIR", ".data")),
@@ -154,13 +157,19 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
     logLevel: env.oneOf("LOG_LEVEL", LOG_LEVELS, "info"),
     demo,
   };
-  if (env.optional("DATABASE_URL") === undefined) refuseEmbedded(env, { host, publicUrl });
+  if (env.optional("DATABASE_URL") === undefined)
+    refuseEmbedded(env, { host, publicUrl, webConcurrency: config.webConcurrency });
   if (env.faults.length > 0) throw new StartError(env.faults.join("\n"));
   return config;
 }
 
 /** The embedded database is for trying things out on one machine: its secrets lie beside it, and the demo prints some. */
-function refuseEmbedded(env: Environment, { host, publicUrl }: Pick<Config, "host" | "publicUrl">): void {
+function refuseEmbedded(
+  env: Environment,
+  { host, publicUrl, webConcurrency }: Pick<Config, "host" | "publicUrl" | "webConcurrency">,
+): void {
+  if (webConcurrency > 1)
+    env.fault("WEB_CONCURRENCY needs DATABASE_URL: the embedded database belongs to one process");
   if (!isLoopback(host)) {
     env.fault(
       `HOST ${host} lets other machines in, and the built-in database is for a demo on this one: set DATABASE_URL, or HOST to 127.0.0.1`,

@@ -159,7 +159,9 @@ const SETTINGS = [
 ] as const;
 
 function signedIn({ name, email, signOutToken, pending }: Visitor, url: string): Html {
-  const count = pending > 0 && html` <span class="count">${pending}<span class="away"> pending</span></span>`;
+  const count =
+    pending > 0 &&
+    html` <span class="count"><span>${pending}</span><span class="away"> pending</span></span>`;
   return html`      <form class="visitor" method="post" action="/sign-out">
         ${hiddenField("form_token", signOutToken)}
         <span title="${email}">${mentioned(name)}</span>
