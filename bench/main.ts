@@ -1,5 +1,5 @@
 /** `npm run bench -- <name> [--quick]`: by default `run`, what a fund request costs. */
-const NAMES = ["run", "against", "webhooks", "waiters", "limits"];
+const NAMES = ["run", "against", "growth", "webhooks", "waiters", "limits"];
 
 const [first = ""] = process.argv.slice(2);
 const named = !first.startsWith("-") && first !== "";

@@ -67,6 +67,8 @@ export async function preparePgbench(
   const address = new URL(url);
   const env = { ...process.env, PGPASSWORD: decodeURIComponent(address.password) };
   address.password = "";
+  // Of libpq 17 and later.
+  address.searchParams.delete("sslnegotiation");
   const variables = {
     first_account: FIRST_ACCOUNT,
     last_account: FIRST_ACCOUNT + rows[0].accounts - 1,

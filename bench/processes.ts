@@ -55,9 +55,17 @@ export function startWork(environment: Record<string, string>): Child {
 export async function run(
   program: string,
   args: readonly string[],
-  { cwd = ROOT, env = process.env }: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
+  {
+    cwd = ROOT,
+    env = process.env,
+    stdout = false,
+  }: { cwd?: string; env?: NodeJS.ProcessEnv; stdout?: boolean } = {},
 ): Promise<void> {
-  const child = spawn(program, args, { cwd, env, stdio: ["ignore", "ignore", "inherit"] });
+  const child = spawn(program, args, {
+    cwd,
+    env,
+    stdio: ["ignore", stdout ? "inherit" : "ignore", "inherit"],
+  });
   const [code] = await once(child, "exit");
   if (code !== 0) throw new Error(`${program} ${args.join(" ")} exited with ${code}`);
 }

@@ -2,6 +2,7 @@ import closeWithGrace from "close-with-grace";
 import type { Logger } from "pino";
 import { afterRestore } from "./app/after-restore.ts";
 import { AUDITED, audit } from "./app/audit.ts";
+import { superviseWorkers } from "./app/cluster.ts";
 import { createLogger } from "./app/logger.ts";
 import { describeMigrated, migrateByHand } from "./app/migrate-by-hand.ts";
 import { openPasskey } from "./app/open-passkey.ts";
@@ -69,6 +70,10 @@ async function main(name = "start", ...args: string[]): Promise<void> {
   }
   if (command === "after-restore") {
     console.log(await afterRestore(config, args));
+    return;
+  }
+  if (config.webConcurrency > 1 && command !== "migrate" && command.serve) {
+    process.exitCode = await superviseWorkers(config, name, logger);
     return;
   }
   const migrating = command === "migrate";

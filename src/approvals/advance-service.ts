@@ -77,13 +77,8 @@ async function advanceIfFree(deps: PaymentDeps, key: payments.PaymentKey): Promi
 }
 
 /** Drives an attempt that was just written, under the lease that was written with it. */
-export async function driveNewPayment(
-  deps: PaymentDeps,
-  key: payments.PaymentKey,
-  leaseId: string,
-): Promise<void> {
-  const payment = await payments.findPayment(deps.db, key);
-  if (payment !== undefined) await drive(deps, { payment, leaseId });
+export function driveNewPayment(deps: PaymentDeps, attempt: Attempt): Promise<void> {
+  return drive(deps, attempt);
 }
 
 /**

@@ -3,6 +3,7 @@ import * as payments from "../billing/payment-service.ts";
 import type { Processor } from "../billing/processor.ts";
 import { holdMilestone } from "../contracts/service.ts";
 import type { Trx } from "../database/connection.ts";
+import { together } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
 import type { AnyEvent } from "./booking.ts";
@@ -20,7 +21,7 @@ export type Signatures = readonly { userId: string; digest: Buffer }[];
  * An attempt to drive at once under its lease; `many`: the approval's attempts, which have no lease yet; `done`:
  * credits have paid, no processor is called.
  */
-export type Begun = { paymentId: string; leaseId: string } | "many" | "done";
+export type Begun = { payment: payments.PaymentRow; leaseId: string } | "many" | "done";
 
 type Row<T extends store.HumanApprovalRow["type"]> = Extract<store.HumanApprovalRow, { type: T }>;
 type Beginning = BeginningDeps & { trx: Trx; signatures: Signatures; now: Date };
@@ -41,11 +42,13 @@ export async function beginAction(
   const { accountId, id: approvalId, contractId, milestoneId } = row;
   if (row.disputeStatus !== null) throw new Problem("payment_disputed", { status: row.disputeStatus });
   const subject = milestoneId === null ? { contractId } : { milestoneId };
-  const taken =
-    !(await store.isEnding(trx, accountId, contractId)) &&
-    (await store.takeMilestones(trx, accountId, approvalId, subject, now));
-  if (!taken) throw new Problem("payment_in_progress", subject);
-  if (!(await store.beginExecuting(trx, accountId, approvalId, now))) throw new Problem("already_decided");
+  const [ending, taken, begun] = await together(
+    store.isEnding(trx, accountId, contractId),
+    store.takeMilestones(trx, accountId, approvalId, subject, now),
+    store.beginExecuting(trx, accountId, approvalId, now),
+  );
+  if (ending || !taken) throw new Problem("payment_in_progress", subject);
+  if (!begun) throw new Problem("already_decided");
   const beginning = { trx, processor, config, signatures, now };
   switch (row.type) {
     case "milestone_fund":
@@ -69,14 +72,14 @@ async function beginCharge(beginning: Beginning, row: Row<"milestone_fund">): Pr
   const body = processor.composeCharge({ ...charge, ...names, metadata: { approvalId, milestoneId } });
   const lease = newLease(now);
   const money = { kind: "charge", milestoneId, amountCents, currency, cardId: card.id } as const;
-  const paymentId = await writeAttempt(
+  const payment = await writeAttempt(
     beginning,
     row,
     { ...money, sourcePaymentId: null, compose: () => body },
     lease,
   );
-  await openInvoice(beginning, row, "FUNDING", paymentId);
-  return { paymentId, leaseId: lease.id };
+  await openInvoice(beginning, row, "FUNDING", payment.id);
+  return { payment, leaseId: lease.id };
 }
 
 /** One local transaction; the processor is not called. */
@@ -102,12 +105,14 @@ async function beginPayout(beginning: Beginning, row: Row<"milestone_approve">):
   const { accountId, id: approvalId, milestoneId, terms } = row;
   if (row.milestoneStatus !== "ACTIVE_FUNDED") throw new Problem("statement_stale");
   const { amountCents, currency, payout } = terms;
-  const { databaseId } = await payments.readNames(trx, accountId);
-  const source = await payments.findCharge(trx, accountId, milestoneId);
+  const [{ databaseId }, source] = await together(
+    payments.readNames(trx, accountId),
+    payments.findCharge(trx, accountId, milestoneId),
+  );
   const sourceIntentId = source?.intentId ?? null;
   const lease = newLease(now);
   const money = { kind: "payout", milestoneId, amountCents, currency, cardId: null } as const;
-  const paymentId = await writeAttempt(
+  const payment = await writeAttempt(
     beginning,
     row,
     {
@@ -121,8 +126,8 @@ async function beginPayout(beginning: Beginning, row: Row<"milestone_approve">):
     },
     lease,
   );
-  await openInvoice(beginning, row, "PAYOUT", paymentId);
-  return { paymentId, leaseId: lease.id };
+  await openInvoice(beginning, row, "PAYOUT", payment.id);
+  return { payment, leaseId: lease.id };
 }
 
 /** One attempt for each refund to a card, without a lease yet. Credits are refunded at once. */
@@ -169,12 +174,14 @@ async function writeAttempt(
   { accountId, id: approvalId }: store.HumanApprovalRow,
   { compose, ...money }: Money,
   lease?: payments.Lease,
-): Promise<string> {
+): Promise<payments.PaymentRow> {
   const id = newId();
   const payment = { ...money, accountId, id, approvalId, processor: processor.name, body: compose(id) };
-  await payments.insertPayment(trx, payment, lease, now);
-  await insertPaymentSignatures(trx, payment, signatures);
-  return id;
+  const [written] = await together(
+    payments.insertPayment(trx, payment, lease, now),
+    insertPaymentSignatures(trx, payment, signatures),
+  );
+  return written;
 }
 
 function openInvoice(

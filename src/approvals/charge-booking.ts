@@ -1,6 +1,6 @@
 import * as payments from "../billing/payment-service.ts";
 import { fundMilestone, holdMilestone } from "../contracts/service.ts";
-import { inTransaction } from "../database/transaction.ts";
+import { inTransaction, together } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
 import {
   announceExecuted,
@@ -25,21 +25,27 @@ export async function bookCharge(
 ): Promise<void> {
   const { accountId, approvalId, milestoneId, amountCents, currency } = payment;
   await inTransaction(db, async (trx) => {
-    const now = await payments.readClockAfter(trx, payment);
-    const milestone = await holdMilestone(trx, accountId, milestoneId);
-    const invoiceId = await payments.readOpenInvoice(trx, accountId, approvalId);
-    await fundMilestone(trx, accountId, milestone, invoiceId, now);
-    const ended = await endPendingEnd(trx, accountId, milestone, now);
-    const result = { invoiceId, paymentIntentId: payment.intentId };
-    await store.confirmExecuted(trx, accountId, approvalId, result, now);
-    await decidePayment(trx, payment, leaseId, { to: "succeeded" }, now);
-    await payments.closeInvoice(trx, accountId, approvalId, "paid");
+    const [now, milestone, invoiceId] = await together(
+      payments.readClockAfter(trx, payment),
+      holdMilestone(trx, accountId, milestoneId),
+      payments.readOpenInvoice(trx, accountId, approvalId),
+    );
+    const [, ended] = await together(
+      fundMilestone(trx, accountId, milestone, invoiceId, now),
+      endPendingEnd(trx, accountId, milestone, now),
+    );
     const lines = [
       { account: PROCESSOR, amountCents },
       { account: heldFor(milestoneId), amountCents: -amountCents },
     ];
     const movement = { accountId, id: newId(), paymentId: payment.id, currency, lines };
-    await payments.insertMovement(trx, movement, now);
+    const result = { invoiceId, paymentIntentId: payment.intentId };
+    await together(
+      store.confirmExecuted(trx, accountId, approvalId, result, now),
+      decidePayment(trx, payment, leaseId, { to: "succeeded" }, now),
+      payments.closeInvoice(trx, accountId, approvalId, "paid"),
+      payments.insertMovement(trx, movement, now),
+    );
     await mailOutcome(
       trx,
       config,

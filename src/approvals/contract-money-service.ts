@@ -60,7 +60,11 @@ export async function readContractForHuman(
 /** How many movements an export contains at most. */
 const MOVEMENTS_EXPORTED = 10_000;
 
-/** The account's fundings, payouts and refunds, newest first, at most 10,000. */
-export function listMovements(db: Db, accountId: string): Promise<movements.MoneyMovement[]> {
-  return movements.listMovements(db, accountId, MOVEMENTS_EXPORTED);
+/** The account's fundings, payouts and refunds, newest first. @param limit at most 10,000 */
+export function listMovements(
+  db: Db,
+  accountId: string,
+  limit = MOVEMENTS_EXPORTED,
+): Promise<movements.MoneyMovement[]> {
+  return movements.listMovements(db, accountId, limit);
 }

@@ -2,6 +2,7 @@ import { holdCredits } from "../billing/credit-service.ts";
 import * as payments from "../billing/payment-service.ts";
 import { fundMilestone, holdMilestone } from "../contracts/service.ts";
 import type { Trx } from "../database/connection.ts";
+import { together } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
 import { announceExecuted, endPendingEnd } from "./booking.ts";
@@ -28,15 +29,19 @@ export async function bookCredits(
   const milestone = await holdMilestone(trx, accountId, milestoneId);
   const { contractId, jobId } = milestone;
   const invoiceId = newId();
-  await fundMilestone(trx, accountId, milestone, invoiceId, now);
-  const ended = await endPendingEnd(trx, accountId, milestone, now);
+  const [, ended] = await together(
+    fundMilestone(trx, accountId, milestone, invoiceId, now),
+    endPendingEnd(trx, accountId, milestone, now),
+  );
   await store.confirmExecuted(trx, accountId, approvalId, { invoiceId, paymentIntentId: null }, now);
   const subject = { approvalId, milestoneId, contractId, jobId };
   const hold = await holdCredits(trx, { accountId, amountCents, ...subject }, now);
   if (hold === undefined) throw new Problem("statement_stale");
-  await insertCreditSignatures(trx, { accountId, approvalId, entryId: hold.entryId }, signatures);
   const invoice = { accountId, id: invoiceId, approvalId, contractId, milestoneId, amountCents, currency };
-  await payments.openInvoice(trx, { ...invoice, kind: "FUNDING", paymentId: null }, now);
+  await together(
+    insertCreditSignatures(trx, { accountId, approvalId, entryId: hold.entryId }, signatures),
+    payments.openInvoice(trx, { ...invoice, kind: "FUNDING", paymentId: null }, now),
+  );
   await payments.closeInvoice(trx, accountId, approvalId, "paid");
   const money = { amountCents, currency };
   await mailOutcome(

@@ -1,10 +1,10 @@
 import { byPerson, recordAudit } from "../audit/service.ts";
 import { atBoundary } from "../billing/boundaries.ts";
 import * as payments from "../billing/payment-service.ts";
-import { readClock, readClockNow } from "../database/clock.ts";
+import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { Proof } from "../database/schema.ts";
-import { inTransaction } from "../database/transaction.ts";
+import { inTransaction, together } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { canonicalDigest } from "../lib/canonical.ts";
 import type { Origin } from "../lib/origin.ts";
@@ -102,10 +102,14 @@ export async function issueChallenge(
 ): Promise<void> {
   const { userId, sessionId } = actor;
   await inTransaction(db, async (trx) => {
-    if (await payments.holdPause(trx)) throw paymentsPaused();
+    const begun = await readClock(trx);
     const account = { id: accountId, may: "decide", unfrozen: true } as const;
-    await holdActor(trx, actor, { account }, await readClock(trx));
-    const row = await lockOpen(trx, accountId, approvalId);
+    const [, , subject] = await together(
+      assertNotPaused(trx),
+      holdActor(trx, actor, { account }, begun),
+      store.findSubject(trx, accountId, approvalId),
+    );
+    const row = await lockOpen(trx, accountId, approvalId, subject);
     const { now } = row;
     if (!canPay(row)) throw new Problem("statement_stale");
     assertUnchanged(row, statementOf(row, "confirm", signed.nonce), signed);
@@ -136,8 +140,7 @@ export async function confirmApproval(
   if (token !== undefined) decider.onRenewed?.(token);
   const { accountId, approvalId } = key;
   if (begun === "many") await advanceAll(deps, accountId, approvalId);
-  else if (begun !== undefined && begun !== "done")
-    await driveNewPayment(deps, { accountId, id: begun.paymentId }, begun.leaseId);
+  else if (begun !== undefined && begun !== "done") await driveNewPayment(deps, begun);
 }
 
 type Written = { token?: NewToken | undefined; begun?: Begun };
@@ -153,11 +156,15 @@ async function writeConfirmation(
   const { userId } = actor;
   // A passkey's answer is checked in this transaction; the other proofs were checked before the body was read.
   const proves = presence.kind === "passkey" ? ({ changes: "token" } as const) : { fresh: true };
-  if (await payments.holdPause(trx)) throw paymentsPaused();
+  const begun = await readClock(trx);
   // Exclusive, so that one confirmation at a time sums up what the account pays and adds to it.
   const account = { id: accountId, may: "decide", unfrozen: true, alone: true } as const;
-  await holdActor(trx, actor, { ...proves, account }, await readClock(trx));
-  const row = await lockOpen(trx, accountId, approvalId);
+  const [, , subject] = await together(
+    assertNotPaused(trx),
+    holdActor(trx, actor, { ...proves, account }, begun),
+    store.findSubject(trx, accountId, approvalId),
+  );
+  const row = await lockOpen(trx, accountId, approvalId, subject);
   const { now } = row;
   if (!canPay(row)) throw new Problem("statement_stale");
   const statement = statementOf(row, "confirm", signed.nonce);
@@ -192,9 +199,13 @@ export async function declineApproval(
 ): Promise<void> {
   await announceNow({ db, config }, accountId, approvalId);
   await inTransaction(db, async (trx) => {
+    const begun = await readClock(trx);
     const account = { id: accountId, may: "decide" } as const;
-    await holdActor(trx, decider.actor, { account }, await readClock(trx));
-    const row = await lockOpen(trx, accountId, approvalId);
+    const [, subject] = await together(
+      holdActor(trx, decider.actor, { account }, begun),
+      store.findSubject(trx, accountId, approvalId),
+    );
+    const row = await lockOpen(trx, accountId, approvalId, subject);
     const { now } = row;
     const statement = statementOf(row, "decline", signed.nonce);
     assertUnchanged(row, statement, signed);
@@ -208,14 +219,23 @@ export async function declineApproval(
 }
 
 /** Locks an approval that can still be decided. The caller holds the actor. */
-async function lockOpen(trx: Trx, accountId: string, approvalId: string): Promise<store.HumanApprovalRow> {
-  const row = await store.lockForDecision(trx, accountId, approvalId);
-  if (row === undefined) throw notFound("approvals", "approvalId", approvalId);
+async function lockOpen(
+  trx: Trx,
+  accountId: string,
+  approvalId: string,
+  subject: store.ApprovalSubject | undefined,
+): Promise<store.HumanApprovalRow> {
+  const held = subject && (await store.lockForDecision(trx, accountId, approvalId, subject));
+  if (held === undefined) throw notFound("approvals", "approvalId", approvalId);
+  const { row, heldAt } = held;
   if (row.executing) throw new Problem("payment_in_progress", { approvalId });
   // Read after the lock: a request that reported the approval as expired held the lock before.
-  const held = await readClockNow(trx);
-  if (row.status !== "pending" || row.expiresAt <= held) throw new Problem("already_decided");
+  if (row.status !== "pending" || row.expiresAt <= heldAt) throw new Problem("already_decided");
   return row;
+}
+
+async function assertNotPaused(trx: Trx): Promise<void> {
+  if (await payments.holdPause(trx)) throw paymentsPaused();
 }
 
 /**
@@ -235,12 +255,6 @@ async function sign(
   const { actor, name, origin } = decider;
   const { userId } = actor;
   const proof = await provePresence(trx, row, decision, decider, signed, now);
-  const inserted = await insertSignature(
-    trx,
-    { accountId, approvalId, digest: signed.digest, userId, decision, statement, proof, signersRequired },
-    now,
-  );
-  if (!inserted) throw new Problem("statement_stale");
   const entry = {
     accountId,
     actor: byPerson({ userId, name }),
@@ -253,7 +267,15 @@ async function sign(
     },
     origin,
   };
-  await recordAudit(trx, entry, now);
+  const [inserted] = await together(
+    insertSignature(
+      trx,
+      { accountId, approvalId, digest: signed.digest, userId, decision, statement, proof, signersRequired },
+      now,
+    ),
+    recordAudit(trx, entry, now),
+  );
+  if (!inserted) throw new Problem("statement_stale");
 }
 
 /** Measures how long the person took. A transaction that is tried again measures twice, which no graph shows. */

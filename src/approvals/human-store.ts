@@ -1,7 +1,9 @@
 import { sql } from "kysely";
 import { FUNDING_TERMS, RELEASE_TERMS } from "../contracts/service.ts";
+import { readClockNow } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { Asker, Billing, ContractStatus, CoSign, MilestoneStatus } from "../database/schema.ts";
+import { together } from "../database/transaction.ts";
 import type { ApprovalTerms, EndTerms, FundingTerms, ReleaseTerms } from "../lib/statement.ts";
 import { latest } from "../lib/time.ts";
 import { CONTRACT_DISPUTE, END_TERMS, MILESTONE_DISPUTE } from "./held-terms.ts";
@@ -87,43 +89,54 @@ export async function findForHuman(
 
 /**
  * Locks the approval and all that it depends on: contract and card against change; milestones and approval for the
- * decision, in the lock order (invariant 11). `now` is the time of the decision, never earlier than the steps before
- * it.
+ * decision, in the lock order (invariant 11), in one round trip. The row's `now` is the time of the decision, never
+ * earlier than the steps before it; `heldAt` is the time at which all was locked.
  */
 export async function lockForDecision(
   trx: Trx,
   accountId: string,
   id: string,
-): Promise<HumanApprovalRow | undefined> {
-  const approval = await trx
+  subject: ApprovalSubject,
+): Promise<{ row: HumanApprovalRow; heldAt: Date } | undefined> {
+  const { contractId, milestoneId } = subject;
+  // An end locks the contract exclusively: no payment begins under it meanwhile.
+  const ends = milestoneId === null;
+  const [, , , , row, lastStep, heldAt] = await together(
+    sql`
+      select 1 from contracts where account_id = ${accountId} and id = ${contractId}
+      for ${ends ? sql`no key update` : sql`share`}`.execute(trx),
+    sql`
+      select 1 from milestones where account_id = ${accountId}
+        and ${ends ? sql`contract_id = ${contractId}` : sql`id = ${milestoneId}`}
+      order by id for no key update`.execute(trx),
+    sql`select 1 from approvals where account_id = ${accountId} and id = ${id} for no key update`.execute(
+      trx,
+    ),
+    sql`select 1 from payment_methods where account_id = ${accountId} and is_default for share`.execute(trx),
+    findForHuman(trx, [accountId], id),
+    readLastStep(trx, { accountId, id }),
+    readClockNow(trx),
+  );
+  return row && { row: { ...row, now: latest(row.now, row.createdAt, lastStep) }, heldAt };
+}
+
+/** What an approval is about, which never changes. */
+export type ApprovalSubject = { contractId: string; milestoneId: string | null };
+
+export function findSubject(db: Db, accountId: string, id: string): Promise<ApprovalSubject | undefined> {
+  return db
     .selectFrom("approvals")
     .where("account_id", "=", accountId)
     .where("id", "=", id)
-    .select(["type", "contract_id as contractId", "milestone_id as milestoneId"])
+    .select(["contract_id as contractId", "milestone_id as milestoneId"])
     .executeTakeFirst();
-  if (approval === undefined) return undefined;
-  const { contractId, milestoneId } = approval;
-  // An end locks the contract exclusively: no payment begins under it meanwhile.
-  const ends = approval.type === "contract_end";
-  await sql`
-    select 1 from contracts where account_id = ${accountId} and id = ${contractId}
-    for ${ends ? sql`no key update` : sql`share`}`.execute(trx);
-  await sql`
-    select 1 from milestones where account_id = ${accountId}
-      and ${ends ? sql`contract_id = ${contractId}` : sql`id = ${milestoneId}`}
-    order by id for no key update`.execute(trx);
-  await sql`select 1 from approvals where account_id = ${accountId} and id = ${id} for no key update`.execute(
-    trx,
-  );
-  await sql`select 1 from payment_methods where account_id = ${accountId} and is_default for share`.execute(
-    trx,
-  );
-  const row = await findForHuman(trx, [accountId], id);
-  return row && { ...row, now: latest(row.now, row.createdAt, await readLastStep(trx, row)) };
 }
 
 /** One millisecond after the approval's last signature or payment step: receipts list them in this order. */
-async function readLastStep(trx: Trx, { accountId, id }: HumanApprovalRow): Promise<Date | null> {
+async function readLastStep(
+  trx: Trx,
+  { accountId, id }: { accountId: string; id: string },
+): Promise<Date | null> {
   const { rows } = await sql<{ after: Date | null }>`
     select greatest(
       (select max(created_at) from signatures where account_id = ${accountId} and approval_id = ${id}),

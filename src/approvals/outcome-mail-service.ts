@@ -1,4 +1,5 @@
 import type { Trx } from "../database/connection.ts";
+import { together } from "../database/transaction.ts";
 import { queueMail } from "../mail/service.ts";
 import * as store from "./mail-store.ts";
 import { type Outcome, outcomeMail } from "./outcome-mails.ts";
@@ -26,8 +27,8 @@ export async function mailOutcome(
   const approval = await store.readMailed(trx, accountId, approvalId);
   const { accountName, signers } = approval;
   const context = { approvalId, accountName, signers: confirmed ? signers : [] };
-  for (const email of approval.recipients)
-    await queueMail(trx, outcomeMail(config, email, context, outcomeOf(approval)), now);
+  const mails = approval.recipients.map((email) => outcomeMail(config, email, context, outcomeOf(approval)));
+  await together(...mails.map((mail) => queueMail(trx, mail, now)));
 }
 
 /** The payee of an approval's terms; of a contract's end its contract's. */

@@ -1,7 +1,7 @@
 import { captureHold } from "../billing/credit-service.ts";
 import * as payments from "../billing/payment-service.ts";
 import { holdMilestone, payMilestone } from "../contracts/service.ts";
-import { inTransaction } from "../database/transaction.ts";
+import { inTransaction, together } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
 import { announceExecuted, type BookingDeps, decidePayment, endPendingEnd } from "./booking.ts";
 import { outgoingLines } from "./loss-booking.ts";
@@ -20,16 +20,25 @@ export async function bookPayout(
   const { accountId, approvalId, milestoneId, amountCents, currency, sentId } = payment;
   if (sentId === null) throw new TypeError("what has gone out has an id");
   await inTransaction(db, async (trx) => {
-    const now = await payments.readClockAfter(trx, payment);
-    const milestone = await holdMilestone(trx, accountId, milestoneId);
-    const invoiceId = await payments.readOpenInvoice(trx, accountId, approvalId);
-    await payMilestone(trx, accountId, milestone, now);
-    const ended = await endPendingEnd(trx, accountId, milestone, now);
-    await store.confirmExecuted(trx, accountId, approvalId, { invoiceId, payoutTransactionId: sentId }, now);
-    await decidePayment(trx, payment, leaseId, { to: "succeeded", sentId }, now);
+    const [now, milestone, invoiceId] = await together(
+      payments.readClockAfter(trx, payment),
+      holdMilestone(trx, accountId, milestoneId),
+      payments.readOpenInvoice(trx, accountId, approvalId),
+    );
+    const [, ended] = await together(
+      payMilestone(trx, accountId, milestone, now),
+      endPendingEnd(trx, accountId, milestone, now),
+    );
+    const result = { invoiceId, payoutTransactionId: sentId };
+    await together(
+      store.confirmExecuted(trx, accountId, approvalId, result, now),
+      decidePayment(trx, payment, leaseId, { to: "succeeded", sentId }, now),
+    );
     if (payment.sourcePaymentId === null) await captureHold(trx, payment, now);
-    await payments.closeInvoice(trx, accountId, approvalId, "paid");
-    const lines = await outgoingLines(trx, payment);
+    const [, lines] = await together(
+      payments.closeInvoice(trx, accountId, approvalId, "paid"),
+      outgoingLines(trx, payment),
+    );
     const movement = { accountId, id: newId(), paymentId: payment.id, currency, lines };
     await payments.insertMovement(trx, movement, now);
     await mailOutcome(

@@ -3,7 +3,7 @@ import { goesToCredits } from "../billing/decline-rules.ts";
 import * as payments from "../billing/payment-service.ts";
 import { endContract, type HeldMilestone, holdMilestone, refundMilestone } from "../contracts/service.ts";
 import type { Trx } from "../database/connection.ts";
-import { inTransaction } from "../database/transaction.ts";
+import { inTransaction, together } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { newId } from "../lib/ids.ts";
 import { sumOf } from "../lib/statement.ts";
@@ -79,9 +79,11 @@ type Booking = { now: Date; milestone: HeldMilestone; events: AnyEvent[] };
 /** Locks the contract exclusively, so that one refund at a time checks whether it is the last. */
 async function beginBooking(trx: Trx, payment: payments.PaymentRow): Promise<Booking> {
   const { accountId, approvalId, milestoneId } = payment;
-  const now = await payments.readClockAfter(trx, payment);
-  const milestone = await holdMilestone(trx, accountId, milestoneId, { alone: true });
-  await escrow.holdApproval(trx, accountId, approvalId);
+  const [now, milestone] = await together(
+    payments.readClockAfter(trx, payment),
+    holdMilestone(trx, accountId, milestoneId, { alone: true }),
+    escrow.holdApproval(trx, accountId, approvalId),
+  );
   return { now, milestone, events: [] };
 }
 
@@ -96,13 +98,17 @@ export async function writeRefund(
   now: Date,
 ): Promise<AnyEvent[]> {
   const { id: milestoneId } = milestone;
-  if (!(await refundMilestone(trx, accountId, milestoneId, now)))
-    throw new TypeError("a milestone that is being refunded is funded");
   const reason = { reason: "milestone_not_funded", now };
-  const ended = await store.endPending(trx, accountId, { milestoneId }, reason);
+  const [refunded, ended] = await together(
+    refundMilestone(trx, accountId, milestoneId, now),
+    store.endPending(trx, accountId, { milestoneId }, reason),
+  );
+  if (!refunded) throw new TypeError("a milestone that is being refunded is funded");
   const refund = { accountId, approvalId, milestoneId, sentTo, refundId, amountCents };
-  await escrow.insertRefund(trx, refund, now);
-  await payments.markInvoiceRefunded(trx, accountId, milestoneId);
+  await together(
+    escrow.insertRefund(trx, refund, now),
+    payments.markInvoiceRefunded(trx, accountId, milestoneId),
+  );
   return [milestoneEvent(milestone, "REFUNDED"), ...ended.map(toExpiredEvent)];
 }
 

@@ -11,6 +11,7 @@ import { readClockNow } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { ApprovalStatus, ApprovalType } from "../database/schema.ts";
 import { batchedRead } from "../database/statements.ts";
+import { together } from "../database/transaction.ts";
 import type { Credential } from "../lib/secrets.ts";
 
 /** An approval, as every statement reads it. */
@@ -180,7 +181,7 @@ export async function confirmExecuted(
   result: Record<string, unknown>,
   now: Date,
 ): Promise<void> {
-  await trx
+  const confirmed = trx
     .updateTable("approvals")
     .set({ status: "confirmed", executing_at: null, result: JSON.stringify(result), resolved_at: now })
     .where("account_id", "=", accountId)
@@ -188,7 +189,7 @@ export async function confirmExecuted(
     .where("status", "=", "pending")
     .where("executing_at", "is not", null)
     .execute();
-  await freeMilestones(trx, accountId, id);
+  await together(confirmed, freeMilestones(trx, accountId, id));
 }
 
 /** Ends an execution that failed: the approval is pending again, or expired if its time has passed. */

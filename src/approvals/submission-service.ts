@@ -1,8 +1,8 @@
-import { holdFrozen, isFrozen } from "../accounts/service.ts";
+import { holdFrozen } from "../accounts/service.ts";
 import * as payments from "../billing/payment-service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
-import { inTransaction } from "../database/transaction.ts";
+import { inTransaction, together } from "../database/transaction.ts";
 import { LeaseLost } from "./booking.ts";
 import { isDisputed } from "./escrow-store.ts";
 import { type Attempt, leaseEnd, type PaymentDeps, pass } from "./step-service.ts";
@@ -17,8 +17,9 @@ export class SubmissionHeld extends Error {
 
 /** What forbids submitting the account's attempts, read without a lock. */
 export async function findHalt(db: Db, accountId: string): Promise<Halt | undefined> {
-  if (await isFrozen(db, accountId)) return "frozen";
-  return (await payments.readPause(db)).paused ? "paused" : undefined;
+  const { frozen, paused } = await payments.readHalt(db, accountId);
+  if (frozen) return "frozen";
+  return paused ? "paused" : undefined;
 }
 
 /**
@@ -67,7 +68,7 @@ async function writeSubmitted<Reason extends string>(
 }
 
 async function holdHalt(trx: Trx, accountId: string): Promise<Halt | undefined> {
-  const paused = await payments.holdPause(trx);
-  if (await holdFrozen(trx, accountId)) return "frozen";
+  const [paused, frozen] = await together(payments.holdPause(trx), holdFrozen(trx, accountId));
+  if (frozen) return "frozen";
   return paused ? "paused" : undefined;
 }

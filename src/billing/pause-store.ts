@@ -11,6 +11,15 @@ export function readPause(db: Db): Promise<Pause> {
     .executeTakeFirstOrThrow();
 }
 
+/** What forbids submitting the account's attempts, read without a lock. */
+export async function readHalt(db: Db, accountId: string): Promise<{ frozen: boolean; paused: boolean }> {
+  const { rows } = await sql<{ frozen: boolean; paused: boolean }>`
+    select a.frozen, (select paused from payment_pause) as paused from accounts a where a.account_id = ${accountId}`.execute(
+    db,
+  );
+  return rows[0] ?? { frozen: false, paused: false };
+}
+
 /** Reads the pause and locks it until the transaction ends: a submission commits before a pause, or not at all. */
 export async function holdPause(trx: Trx): Promise<boolean> {
   const row = await trx.selectFrom("payment_pause").select("paused").forShare().executeTakeFirstOrThrow();

@@ -19,7 +19,7 @@ export {
   readOpenInvoice,
 } from "./invoice-store.ts";
 export { insertMovement, type LedgerLine, type Resting, readResting } from "./ledger-store.ts";
-export { holdPause, makeDue, type Pause, readPause, setPause } from "./pause-store.ts";
+export { holdPause, makeDue, type Pause, readHalt, readPause, setPause } from "./pause-store.ts";
 export { listDuePayments, shortenPaymentWaits } from "./payment-due-store.ts";
 export {
   findCharge,

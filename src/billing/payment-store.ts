@@ -120,11 +120,14 @@ export async function readNames(
   trx: Trx,
   accountId: string,
 ): Promise<{ databaseId: string; customerId: string | null }> {
-  return trx
-    .selectFrom("processor as p")
-    .leftJoin("processor_customers as c", (join) => join.on("c.account_id", "=", accountId))
-    .select(["p.id as databaseId", "c.customer_id as customerId"])
-    .executeTakeFirstOrThrow();
+  const { rows } = await sql<{ databaseId: string; customerId: string | null }>`
+    select (select id from processor) as "databaseId",
+      (select customer_id from processor_customers where account_id = ${accountId}) as "customerId"`.execute(
+    trx,
+  );
+  const [names] = rows;
+  if (names === undefined) throw new TypeError("a select without tables returns a row");
+  return names;
 }
 
 /**
@@ -136,8 +139,8 @@ export async function insertPayment(
   payment: NewPayment,
   lease: Lease | undefined,
   now: Date,
-): Promise<void> {
-  await trx
+): Promise<PaymentRow> {
+  return trx
     .insertInto("payments")
     .values({
       account_id: payment.accountId,
@@ -170,7 +173,8 @@ export async function insertPayment(
       updated_at: now,
       resolved_at: null,
     })
-    .execute();
+    .returning(COLUMNS)
+    .executeTakeFirstOrThrow();
 }
 
 export type Lease = { id: string; until: Date };

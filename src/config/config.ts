@@ -4,7 +4,14 @@ import { FEATURE_KEYS } from "../lib/scopes.ts";
 import { StartError } from "../lib/start-error.ts";
 import { Environment } from "./environment.ts";
 import { type Logo, readLogo } from "./logo.ts";
-import { readCorsOrigins, readMailFrom, readPrivateHosts, readSmtp, readTrustProxy } from "./network.ts";
+import {
+  readCorsOrigins,
+  readMailFrom,
+  readPrivateHosts,
+  readSecurityContact,
+  readSmtp,
+  readTrustProxy,
+} from "./network.ts";
 
 export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 
@@ -38,6 +45,8 @@ export type Config = {
   databaseMigrateUrl: string | undefined;
   /** Connections of each process at most, and how many milliseconds it waits for one. */
   databasePoolSize: number;
+  /** How many processes serve, where one command runs several. They divide `databasePoolSize` between them. */
+  webConcurrency: number;
   databaseConnectMs: number;
   migrateOnStart: boolean;
   dataDir: string;
@@ -76,6 +85,8 @@ export type Config = {
   rateLimitPerMinute: number;
   /** How many proxies to believe, or which addresses; `false`: none. */
   trustProxy: number | string | false;
+  /** Where weaknesses are reported to, for /.well-known/security.txt; absent: there is none. */
+  securityContact: string | undefined;
   /** Where traces are sent, by OTLP over HTTP; absent: nothing is traced, and nothing of it is loaded. */
   traceEndpoint: string | undefined;
   /** Threads of libuv's pool, which hashes passwords and reads files. */
@@ -117,6 +128,7 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
     databaseDirectUrl,
     databaseMigrateUrl,
     databasePoolSize: env.integer("DATABASE_POOL_SIZE", 10, { min: 2, max: 1_000 }),
+    webConcurrency: env.integer("WEB_CONCURRENCY", 1, { min: 1, max: 64 }),
     databaseConnectMs: env.integer("DATABASE_CONNECT_TIMEOUT_MS", 3_000, { min: 100, max: 60_000 }),
     migrateOnStart: env.flag("MIGRATE_ON_START", databaseUrl === undefined),
     dataDir: resolve(env.text("DATA_DIR", ".data")),
@@ -138,19 +150,26 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
     eventRetentionDays: env.optionalInteger("EVENT_RETENTION_DAYS", { min: 1, max: 36_500 }),
     rateLimitPerMinute: env.integer("RATE_LIMIT_PER_MINUTE", 600, { min: 1, max: 1_000_000 }),
     trustProxy: readTrustProxy(env),
+    securityContact: readSecurityContact(env),
     traceEndpoint: env.url("OTEL_EXPORTER_OTLP_ENDPOINT", ["http:", "https:"]),
     // libuv's own variable and default.
     threadPoolSize: env.integer("UV_THREADPOOL_SIZE", 4, { min: 1, max: 1024 }),
     logLevel: env.oneOf("LOG_LEVEL", LOG_LEVELS, "info"),
     demo,
   };
-  if (env.optional("DATABASE_URL") === undefined) refuseEmbedded(env, { host, publicUrl });
+  if (env.optional("DATABASE_URL") === undefined)
+    refuseEmbedded(env, { host, publicUrl, webConcurrency: config.webConcurrency });
   if (env.faults.length > 0) throw new StartError(env.faults.join("\n"));
   return config;
 }
 
 /** The embedded database is for trying things out on one machine: its secrets lie beside it, and the demo prints some. */
-function refuseEmbedded(env: Environment, { host, publicUrl }: Pick<Config, "host" | "publicUrl">): void {
+function refuseEmbedded(
+  env: Environment,
+  { host, publicUrl, webConcurrency }: Pick<Config, "host" | "publicUrl" | "webConcurrency">,
+): void {
+  if (webConcurrency > 1)
+    env.fault("WEB_CONCURRENCY needs DATABASE_URL: the embedded database belongs to one process");
   if (!isLoopback(host)) {
     env.fault(
       `HOST ${host} lets other machines in, and the built-in database is for a demo on this one: set DATABASE_URL, or HOST to 127.0.0.1`,

@@ -2,6 +2,7 @@ import { sql } from "kysely";
 import { notBefore } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { ContractStatus, MilestoneStatus, MilestonesTable } from "../database/schema.ts";
+import { together } from "../database/transaction.ts";
 
 export type MilestoneRow = Omit<MilestonesTable, "account_id"> & { pending_approval: boolean };
 
@@ -108,10 +109,13 @@ export async function lockMilestone(
   id: string,
 ): Promise<MilestoneRow | undefined> {
   // Read afterwards: Citus refuses a lock in a statement with a subquery.
-  await sql`select 1 from milestones where account_id = ${accountId} and id = ${id} for no key update`.execute(
-    trx,
+  const [, row] = await together(
+    sql`select 1 from milestones where account_id = ${accountId} and id = ${id} for no key update`.execute(
+      trx,
+    ),
+    findMilestone(trx, accountId, id),
   );
-  return findMilestone(trx, accountId, id);
+  return row;
 }
 
 /** Whether money is moving for the milestone, or for any milestone of the contract. */

@@ -1,5 +1,6 @@
 import type { Db, Trx } from "../database/connection.ts";
 import type { ContractStatus, MilestoneStatus } from "../database/schema.ts";
+import { together } from "../database/transaction.ts";
 import { isExternalId } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import { assertListable } from "./limits.ts";
@@ -96,10 +97,12 @@ export async function holdMilestone(
   id: string,
   { alone = false }: { alone?: boolean } = {},
 ): Promise<HeldMilestone> {
-  const contract = await store.holdContractOf(trx, accountId, id, alone);
-  const row = contract && (await milestoneStore.lockMilestone(trx, accountId, id));
+  const [contract, row, executing] = await together(
+    store.holdContractOf(trx, accountId, id, alone),
+    milestoneStore.lockMilestone(trx, accountId, id),
+    milestoneStore.isExecuting(trx, accountId, { milestoneId: id }),
+  );
   if (row === undefined || contract === undefined) throw notFound("milestones", "milestoneId", id);
-  const executing = await milestoneStore.isExecuting(trx, accountId, { milestoneId: id });
   const { id: contractId, status: contractStatus, jobId } = contract;
   return { id, status: row.status, contractId, contractStatus, jobId, executing };
 }

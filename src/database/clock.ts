@@ -1,13 +1,24 @@
 import { type RawBuilder, sql } from "kysely";
-import type { Db } from "./connection.ts";
+import { type Db, type Trx, transact } from "./connection.ts";
 import type { Database } from "./schema.ts";
+
+const CLOCK = "select date_trunc('milliseconds', now()) as now";
+const clocks = new WeakMap<Db, Date>();
+
+/** Begins a transaction and reads its time, in one round trip. @throws what `work` throws */
+export function withClock<T>(db: Db, work: (trx: Trx) => Promise<T>): Promise<T> {
+  return transact<{ now: Date }, T>(db, CLOCK, (trx, [row]) => {
+    if (row !== undefined) clocks.set(trx, row.now);
+    return work(trx);
+  });
+}
 
 /**
  * The database's time, to the millisecond. Only this clock decides (invariant 12): a transaction reads it
  * with its first statement and hands it to the others as a parameter.
  */
-export function readClock(db: Db): Promise<Date> {
-  return read(db, sql`now()`);
+export async function readClock(db: Db): Promise<Date> {
+  return clocks.get(db) ?? read(db, sql`now()`);
 }
 
 /**

@@ -1,5 +1,6 @@
 import pg from "pg";
 import { Problem } from "../lib/problems.ts";
+import { withClock } from "./clock.ts";
 import type { Db, Trx } from "./connection.ts";
 
 const ATTEMPTS = 3;
@@ -37,21 +38,29 @@ export async function inTransaction<T>(db: Db, work: (trx: Trx) => Promise<T>): 
   for (let attempt = 1; ; attempt++) {
     try {
       let changes: ReadonlySet<string> | undefined;
-      const result = await db
-        .transaction()
-        // Said in the statement that begins, so it holds whatever the server's default is.
-        .setIsolationLevel("read committed")
-        .execute(async (trx) => {
-          const done = await work(trx);
-          changes = changesOf.get(trx);
-          return done;
-        });
+      const result = await withClock(db, async (trx) => {
+        const done = await work(trx);
+        changes = changesOf.get(trx);
+        return done;
+      });
       if (changes !== undefined) for (const listener of listenersOf.get(db) ?? []) listener(changes);
       return result;
     } catch (error) {
       if (attempt === ATTEMPTS || !(isRollback(error) || isTaken(error))) throw error;
     }
   }
+}
+
+/**
+ * Waits for what was sent at once. Statements of one transaction that do not need each other's answers share a round trip so;
+ * Postgres runs them in the order in which they were sent, and takes their locks in it.
+ * @throws what the first of them throws that fails, by that order
+ */
+export async function together<T extends readonly unknown[]>(
+  ...sent: { [K in keyof T]: Promise<T[K]> | T[K] }
+): Promise<T> {
+  await Promise.allSettled(sent);
+  return (await Promise.all(sent)) as unknown as T;
 }
 
 /** Notes that readers of `name`, an account by its `account_id`, will have something new when `trx` commits. */

@@ -1,5 +1,5 @@
 import type { Db, Trx } from "../database/connection.ts";
-import { noteChange } from "../database/transaction.ts";
+import { noteChange, together } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
 import { coversScope, type Scope } from "../lib/scopes.ts";
 import { insertDeliveries, type Subscriber, wakeSubscribers } from "./delivery-store.ts";
@@ -32,10 +32,15 @@ export async function appendEvents(
 ): Promise<Event[]> {
   if (events.length === 0) return [];
   const types = [...new Set(events.map(({ type }) => type))];
-  const subscribers = await wakeSubscribers(trx, accountId, types, now);
-  const first = await takeEventNumbers(trx, accountId, events.length, now);
-  const appended = (await insertEvents(trx, accountId, first, events, now)).map(toEvent);
-  await insertIntoOutbox(trx, accountId, first, events.length);
+  const [subscribers, first] = await together(
+    wakeSubscribers(trx, accountId, types, now),
+    takeEventNumbers(trx, accountId, events.length, now),
+  );
+  const [rows] = await together(
+    insertEvents(trx, accountId, first, events, now),
+    insertIntoOutbox(trx, accountId, first, events.length),
+  );
+  const appended = rows.map(toEvent);
   if (subscribers.length > 0) {
     await queueDeliveries(trx, accountId, subscribers, appended, now);
     noteChange(trx, DELIVERIES);

@@ -1,5 +1,6 @@
 import { hash } from "node:crypto";
 import type { Db, Trx } from "../database/connection.ts";
+import { together } from "../database/transaction.ts";
 import { canonicalText } from "../lib/canonical.ts";
 import { isUuid } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
@@ -30,9 +31,11 @@ export async function linkDecision(
   const digest = hash("sha256", body, "buffer");
   const previousIndex = head.index === 0 ? null : head.index;
   const receipt = { accountId, approvalId, index, previousIndex, previousDigest: head.digest, digest, body };
-  await store.insertReceipt(trx, receipt, now);
-  if (!(await store.advanceChain(trx, accountId, head.index, { index, digest })))
-    throw new TypeError("the account's head was not locked");
+  const [, advanced] = await together(
+    store.insertReceipt(trx, receipt, now),
+    store.advanceChain(trx, accountId, head.index, { index, digest }),
+  );
+  if (!advanced) throw new TypeError("the account's head was not locked");
 }
 
 /**

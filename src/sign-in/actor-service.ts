@@ -3,7 +3,7 @@ import type { Permission } from "../accounts/roles.ts";
 import { assertNotFrozen, holdAccount } from "../accounts/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
-import { inTransaction } from "../database/transaction.ts";
+import { inTransaction, together } from "../database/transaction.ts";
 import { Problem } from "../lib/problems.ts";
 import { MINUTE } from "../lib/time.ts";
 import { type NewToken, newToken } from "./cookie.ts";
@@ -51,17 +51,28 @@ export async function holdActor(trx: Trx, actor: Actor, need: Need, now: Date): 
     await lockPerson(trx, actor.userId);
     await sessions.lockSessionsOf(trx, actor.userId);
   }
-  const session = await sessions.lockSession(trx, actor, { alone: need.changes !== undefined });
+  const { account } = need;
+  const [{ provedAt, trusted }, , , , { vouched, passwordByLink }] = await together(
+    holdSession(trx, actor, need, now),
+    account?.alone ? holdAccount(trx, account.id) : undefined,
+    account?.unfrozen ? assertNotFrozen(trx, account.id) : undefined,
+    account === undefined ? undefined : assertMember(trx, account.id, actor.userId, account.may),
+    sessions.readVouching(trx, actor.userId),
+  );
+  return { provedAt, trusted: trusted || vouched, byPasskey: trusted, passwordByLink };
+}
+
+async function holdSession(
+  trx: Trx,
+  actor: Actor,
+  { fresh, changes }: Need,
+  now: Date,
+): Promise<sessions.LockedSession> {
+  const session = await sessions.lockSession(trx, actor, { alone: changes !== undefined });
   if (session === undefined) throw new Problem("session_ended");
   if (!session.tokenDigest.equals(actor.tokenDigest)) throw new Problem("session_replaced");
-  if (need.fresh === true && !isFresh(session, now)) throw new Problem("presence_expired");
-  const { account } = need;
-  if (account?.alone) await holdAccount(trx, account.id);
-  if (account?.unfrozen) await assertNotFrozen(trx, account.id);
-  if (account !== undefined) await assertMember(trx, account.id, actor.userId, account.may);
-  const { vouched, passwordByLink } = await sessions.readVouching(trx, actor.userId);
-  const { provedAt, trusted } = session;
-  return { provedAt, trusted: trusted || vouched, byPasskey: trusted, passwordByLink };
+  if (fresh === true && !isFresh(session, now)) throw new Problem("presence_expired");
+  return session;
 }
 
 /** Runs `work` in a transaction that holds the actor. @throws as `holdActor` and `work` */

@@ -5,7 +5,8 @@ import { createHuman, hiddenValue, open, submit } from "../support/humans.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
 import type { Story } from "../support/stories.ts";
 
-const { app, db, config } = await startService();
+// No amount is typed here.
+const { app, db, config } = await startService({ CONFIRM_AMOUNT_FROM: "1000000" });
 const deps = { db, config, processor: createSandbox(db, PUBLIC_URL) };
 
 async function confirm(story: Story, cookie: string) {
@@ -66,6 +67,28 @@ test("A viewer reads the page of a release and of a contract's end, finds no for
     }
     expect(await readApproval(app, escrow, story)).toMatchObject({ status: "pending" });
   }
+});
+
+test("The billing page lists each invoice and payout with its number, payee, source and receipt", async () => {
+  const escrow = await createEscrow(app, deps, { count: 2 });
+  const { cookie } = escrow.human;
+  const { approvalId, path } = await askRelease(app, escrow);
+  await confirm({ accountId: escrow.accountId, approvalId, milestone: "", path }, cookie);
+  const { text } = await open(app, "/billing", { cookie });
+  const rows = text.slice(text.indexOf("Invoices and payouts")).split("<li>").slice(1);
+  const read = rows.map((row) =>
+    row
+      .replaceAll(/<[^>]*>/g, "")
+      .replaceAll(/\s+/g, " ")
+      .trim(),
+  );
+  expect(read).toHaveLength(3);
+  expect(read[0]).toContain("Invoice 3 $450.00 USD Payout to Maria G.");
+  expect(read[0]).toContain("to acct_1Maria. paid");
+  expect(read[2]).toContain("Invoice 1 $450.00 USD Funding for Maria G.");
+  expect(read[2]).toContain("from visa 4242. paid");
+  expect(rows[0]).toContain(`/approvals/${approvalId}/receipt`);
+  expect(text).toContain(`/contracts.csv?account=${escrow.accountId}`);
 });
 
 test("A decline sends the note that the person wrote, and the page shows it", async () => {

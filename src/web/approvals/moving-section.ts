@@ -31,7 +31,7 @@ export function moving(view: ApprovalView): Html {
     return html`<p class="notice" role="status"${stateOf(view)}><strong>The payment is under way.</strong> The result will appear
         here, usually within a minute. You may close this page. ${approval.type === "milestone_fund" ? "The card is not charged twice." : "The money does not move twice."}</p>
       <div class="choices">
-        <button type="button" disabled>${actWords(approval).doing} ${sumText(approval)}…</button>
+        <button class="busy" type="button" disabled>${actWords(approval).doing} ${sumText(approval)}…</button>
         ${lookForm(view, "Look again")}
       </div>`;
   }

@@ -11,6 +11,8 @@ export type ReceiptView = {
   receipt: Receipt;
   /** Who stands behind the key that asked, as far as is known; the receipt itself holds the key alone. */
   asker: Asker | null;
+  /** What the contract and its milestone are called now; the receipt itself holds their ids alone. */
+  names: { contract: string; milestone: string | null } | undefined;
   /** The thumbprint of the key that signs. */
   kid: string;
 };
@@ -18,7 +20,7 @@ export type ReceiptView = {
 const DONE = { milestone_fund: "funded", milestone_approve: "released", contract_end: "refunded" } as const;
 
 /** `/approvals/{id}/receipt`: what was decided and what proves it, to read and to print. */
-export function receiptPage({ receipt, asker, kid }: ReceiptView): Page {
+export function receiptPage({ receipt, asker, names, kid }: ReceiptView): Page {
   const { approval, terms, chain } = receipt;
   const { amountCents, currency } = sumOf(terms);
   const sum = amount(amountCents, currency);
@@ -28,7 +30,7 @@ export function receiptPage({ receipt, asker, kid }: ReceiptView): Page {
     title: `Receipt: ${formatAmount(amountCents, currency)} ${word}`,
     heading: html`Receipt: ${sum} ${word}`,
     body: html`
-      ${decided(receipt, asker)}
+      ${decided(receipt, asker, names)}
       <h2>Who signed</h2>
       <dl class="terms">${receipt.statements.map((one) => signature(one, cameToNothing(one, receipt)))}</dl>
       ${receipt.payments.length > 0 && payments(receipt)}
@@ -56,7 +58,11 @@ export function fileName({ approval, chain }: Receipt): string {
   return `receipt-${chain.index}-${approval.id}.json`;
 }
 
-function decided({ approval, terms, accountId, accountName, askedBy }: Receipt, asker: Asker | null): Html {
+function decided(
+  { approval, terms, accountId, accountName, askedBy }: Receipt,
+  asker: Asker | null,
+  names: ReceiptView["names"],
+): Html {
   const { amountCents, currency } = sumOf(terms);
   const outcome =
     approval.status === "confirmed"
@@ -67,6 +73,7 @@ function decided({ approval, terms, accountId, accountName, askedBy }: Receipt, 
         ${row("Amount", html`<strong>${amount(amountCents, currency)}</strong>`)}
         ${row("From", html`<strong>${named(accountName)}</strong>${detail("account", code(accountId))}`)}
         ${"refunds" in terms ? refundRows(terms.refunds) : payeeRows(terms)}
+        ${names && row("Contract", html`${named(names.contract)}${names.milestone !== null && html`, ${named(names.milestone)}`}<span class="quiet">as named today, not signed</span>`)}
         ${row("Requested by", html`${named(askedBy.name)}${asker && html`<span class="quiet">${standsBehind(asker)}</span>`}${detail("key", code(askedBy.preview))}${detail("on", at(approval.createdAt))}`)}
         ${row("References", references(approval, terms), "wide")}
       </dl>`;

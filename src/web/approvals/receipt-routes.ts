@@ -27,7 +27,9 @@ export function receiptPageRoutes(app: App, deps: ReceiptPageDeps): void {
       const receipt = await findOwn(deps, request, human);
       const kid = deps.receiptKeys.published[0]?.kid ?? "";
       const approval = await findApproval(deps, request, human);
-      return show(deps, reply, receiptPage({ receipt, asker: approval?.asker ?? null, kid }), { human });
+      const names = approval && { contract: approval.contractTitle, milestone: approval.milestoneName };
+      const page = receiptPage({ receipt, asker: approval?.asker ?? null, names, kid });
+      return show(deps, reply, page, { human });
     },
   );
 

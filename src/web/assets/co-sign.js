@@ -24,12 +24,9 @@ function start() {
     });
   });
 
-  // A page that is shown again, by Back, is as it was before the click.
+  // A page that Back shows again may have been decided since.
   addEventListener("pageshow", ({ persisted }) => {
-    if (!persisted) return;
-    asking = false;
-    form.elements.namedItem("assertion")?.remove();
-    if (password) password.disabled = false;
+    if (persisted) location.reload();
   });
 }
 

@@ -22,14 +22,15 @@ if (shown !== undefined) setTimeout(() => void look(1_500), 1_000);
 
 for (const form of document.querySelectorAll("form[data-busy]")) {
   const button = form.querySelector("button[type=submit]");
-  const label = [...button.childNodes];
   form.addEventListener("submit", () => {
+    const sum = button.querySelector(".amount")?.textContent ?? "";
     button.disabled = true;
-    button.textContent = `${form.dataset.busy} ${button.querySelector(".amount")?.textContent ?? ""}…`;
-  });
-  // A page that is shown again, by Back, is as it was before the click.
-  addEventListener("pageshow", () => {
-    button.disabled = false;
-    button.replaceChildren(...label);
+    button.classList.add("busy");
+    button.textContent = `${form.dataset.busy} ${sum}…`;
   });
 }
+
+// A page that Back shows again may have been decided since.
+addEventListener("pageshow", ({ persisted }) => {
+  if (persisted) location.reload();
+});

@@ -1,12 +1,15 @@
+import type { MoneyMovement } from "../../approvals/contract-money-service.ts";
 import type { PaymentRow, ReversalRow } from "../../billing/payment-service.ts";
 import type { PaymentMethod } from "../../billing/schemas.ts";
+import { cardName } from "../../lib/card-name.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { banner, type Fault, faultSummary, field, hiddenField } from "../kit/forms.ts";
 import type { Page } from "../kit/layout.ts";
 import { type Prover, presenceField, presenceScript } from "../kit/presence.ts";
 import { reversalWords } from "../kit/reversals.ts";
-import { amount, cardName, mentioned, time } from "../kit/wording.ts";
+import { amount, mentioned, time } from "../kit/wording.ts";
 import { type CreditsView, creditsSection } from "./credits-section.ts";
+import { movementsSection } from "./movements-section.ts";
 
 /** One account's part of the billing page. */
 export type BillingSection = {
@@ -14,6 +17,8 @@ export type BillingSection = {
   accountName: string;
   cards: readonly PaymentMethod[];
   payments: readonly PaymentRow[];
+  /** The newest invoices, payouts and refunds. */
+  movements: readonly MoneyMovement[];
   /** What has gone back of them. */
   reversals: readonly ReversalRow[];
   /** Absent for a viewer, who sees and cannot change. */
@@ -73,7 +78,8 @@ function account(section: BillingSection, view: BillingView): Html {
       ${formToken === undefined ? null : html`${heading("Add a card")}${(view.sandbox ? addTestCard : addCard)(section, formToken, view)}`}
       ${creditsSection(section.credits, heading)}
       ${heading("Payments")}
-      ${payments.length === 0 ? html`<p class="quiet">None yet.</p>` : paymentList(section)}`;
+      ${payments.length === 0 ? html`<p class="quiet">None yet.</p>` : paymentList(section)}
+      ${movementsSection(section.movements, section.accountId, heading)}`;
 }
 
 function cardList({ cards, accountId, formToken }: BillingSection): Html {

@@ -2,6 +2,7 @@ import { Type } from "@sinclair/typebox";
 import type { FastifyReply } from "fastify";
 import { readPolicy } from "../../accounts/policy-service.ts";
 import { may } from "../../accounts/roles.ts";
+import { listMovements } from "../../approvals/contract-money-service.ts";
 import { countPendingFundings } from "../../approvals/human-service.ts";
 import { byPerson } from "../../audit/service.ts";
 import { getCredits } from "../../billing/credit-service.ts";
@@ -146,6 +147,7 @@ export async function showBilling(
         accountName,
         cards: await listPaymentMethods(deps.db, accountId),
         payments,
+        movements: await listMovements(deps.db, accountId, SHOWN),
         reversals: await listReversals(deps.db, accountId, ids),
         formToken: may(role, "decide")
           ? formToken(deps.keys, human, cardsPurpose({ body: { accountId } }))

@@ -1,10 +1,11 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { type Html, html } from "../../lib/html.ts";
+import { readZone } from "../../lib/time-zone.ts";
 import { type AssetFile, assetUrl } from "./assets.ts";
 import { hiddenField } from "./forms.ts";
 import { amountsIn, readLocale } from "./locale.ts";
 import { mentioned } from "./wording.ts";
-import { readZone, timesIn } from "./zone.ts";
+import { timesIn } from "./zone.ts";
 
 /** Pages take nothing from elsewhere, run no script, and cannot be framed (docs/contract.md §7). */
 const CONTENT = {
@@ -158,7 +159,9 @@ const SETTINGS = [
 ] as const;
 
 function signedIn({ name, email, signOutToken, pending }: Visitor, url: string): Html {
-  const count = pending > 0 && html` <span class="count">${pending}<span class="away"> pending</span></span>`;
+  const count =
+    pending > 0 &&
+    html` <span class="count"><span>${pending}</span><span class="away"> pending</span></span>`;
   return html`      <form class="visitor" method="post" action="/sign-out">
         ${hiddenField("form_token", signOutToken)}
         <span title="${email}">${mentioned(name)}</span>
