@@ -180,6 +180,7 @@ create table auth.sessions (
   user_id text not null,
   address text,
   user_agent text,
+  zone text,
   started_at timestamp with time zone not null,
   seen_at timestamp with time zone not null,
   proved_at timestamp with time zone not null,

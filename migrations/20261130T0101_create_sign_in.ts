@@ -33,6 +33,7 @@ const sessions = [
     user_id text not null references auth.users on delete cascade,
     address text,
     user_agent text,
+    zone text,
     started_at timestamptz not null,
     seen_at timestamptz not null,
     proved_at timestamptz not null,

@@ -18,7 +18,6 @@ export function actsMail(
     to: to.email,
     subject: line`${own(appName)}: an agent changed API keys or webhooks of ${named(accountName)}`,
     paragraphs: [
-      line`Hello,`,
       line`Agents changed API keys or webhooks of the account ${named(accountName)}:`,
       ...lines.slice(0, LINES_AT_MOST),
       ...(more > 0 ? [line`There were ${more} more changes.`] : []),

@@ -1,16 +1,14 @@
+import { getAccount } from "../accounts/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
-import type { Asker } from "../database/schema.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { sweepEach } from "../jobs/sweep.ts";
-import { askerWords } from "../lib/asker.ts";
 import { sumOf } from "../lib/statement.ts";
-import { addSeconds, DAY_SECONDS, formatTime, MINUTE_SECONDS } from "../lib/time.ts";
-import { line, type MailLine, named, own } from "../mail/line.ts";
-import { type Mail, queueMail } from "../mail/service.ts";
+import { addSeconds, DAY_SECONDS, MINUTE_SECONDS } from "../lib/time.ts";
+import { queueMail } from "../mail/service.ts";
 import * as store from "./mail-store.ts";
-import { actWords } from "./mails.ts";
+import { pendingMail } from "./mails.ts";
 
 const BATCH = 500;
 const BETWEEN_MAILS_SECONDS = 10 * MINUTE_SECONDS;
@@ -47,10 +45,13 @@ async function notifyAccount(
   const members = await store.lockDeciders(trx, accountId);
   const waiting = await store.listWaiting(trx, accountId, now);
   const audible = waiting.filter(({ quietUntil }) => quietUntil === null || quietUntil <= now);
+  const { name: accountName } = await getAccount(trx, accountId, "");
   const mailed: string[] = [];
   for (const member of members) {
     if (mayMailFrom(member) > now || !audible.some((approval) => isNews(approval, member, now))) continue;
-    await queueMail(trx, approvalMail(config, member, audible), now);
+    const expiresSoon = audible.some((approval) => isDue(nudgeTime(approval), now));
+    const to = { email: member.email, accountName, expiresSoon };
+    await queueMail(trx, pendingMail(config, to, audible), now);
     mailed.push(member.id);
   }
   if (mailed.length > 0) await store.markMailed(trx, accountId, mailed, now);
@@ -109,7 +110,7 @@ function isNews(approval: store.WaitingApproval, { mailedAt }: store.MailableMem
   const nudgeAt = nudgeTime(approval);
   const announced =
     mailedAt !== null && mailedAt >= approval.createdAt && mailedAt >= (approval.quietUntil ?? mailedAt);
-  return !announced || (nudgeAt !== null && nudgeAt <= now && mailedAt < nudgeAt);
+  return !announced || (nudgeAt !== null && isDue(nudgeAt, now) && mailedAt < nudgeAt);
 }
 
 function nextLook(
@@ -130,41 +131,12 @@ function mayMailFrom({ mailedAt }: store.MailableMember): Date {
   return mailedAt === null ? new Date(0) : addSeconds(mailedAt, BETWEEN_MAILS_SECONDS);
 }
 
+function isDue(at: Date | null, now: Date): boolean {
+  return at !== null && at <= now;
+}
+
 /** A day before it expires; null if it is pending for less. */
 function nudgeTime({ createdAt, expiresAt }: store.WaitingApproval): Date | null {
   const at = addSeconds(expiresAt, -NUDGE_BEFORE_SECONDS);
   return at > createdAt ? at : null;
-}
-
-/** The person behind the token that requested it. */
-function behind(asker: Asker | null): MailLine {
-  if (asker === null) return line``;
-  const { words, name } = askerWords(asker);
-  return line` (${own(words)}${name === null ? line`` : named(name)})`;
-}
-
-function approvalMail(
-  { appName, publicUrl }: ApprovalMailDeps["config"],
-  member: store.MailableMember,
-  waiting: readonly store.WaitingApproval[],
-): Mail {
-  const one = waiting.length === 1;
-  const lines = waiting.map(({ type, tokenName, asker, terms, expiresAt }) => {
-    const until = own(formatTime(expiresAt));
-    return line`${actWords({ type, terms })}, asked for by ${named(tokenName)}${behind(asker)}, open until ${until}`;
-  });
-  return {
-    to: member.email,
-    routine: true,
-    subject: one
-      ? line`${own(appName)}: an approval waits for you`
-      : line`${own(appName)}: ${waiting.length} approvals wait for you`,
-    paragraphs: [
-      line`Hello,`,
-      one ? line`An agent asks you to:` : line`Agents ask you to:`,
-      ...lines,
-      line`Nothing moves unless you sign in, read the terms and confirm. A request that no one confirms expires.`,
-      own(one ? `${publicUrl}/approvals/${waiting[0]?.id}` : `${publicUrl}/approvals`),
-    ],
-  };
 }

@@ -38,10 +38,9 @@ export function outcomeMail(
     to,
     subject: line`${own(appName)}: ${subject}`,
     paragraphs: [
-      line`Hello,`,
+      line`In the account ${named(accountName)}:`,
       ...lines,
       ...(by === undefined ? [] : [line`Confirmed by ${by}.`]),
-      line`Account: ${named(accountName)}`,
       own(`${publicUrl}/approvals/${approvalId}`),
     ],
   };

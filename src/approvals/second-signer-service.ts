@@ -1,6 +1,6 @@
 import type { Db, Trx } from "../database/connection.ts";
 import { type Statement, sumOf } from "../lib/statement.ts";
-import { formatTime } from "../lib/time.ts";
+import { formatDeadline } from "../lib/time.ts";
 import { line, named, own, who } from "../mail/line.ts";
 import { queueMail } from "../mail/service.ts";
 import type { HumanApprovalRow } from "./human-store.ts";
@@ -41,7 +41,7 @@ export async function isAmountTyped(
 /** Mails the other members who may decide: one person has signed and a second must. */
 export async function mailOtherDeciders(
   trx: Trx,
-  { appName, publicUrl }: { appName: string; publicUrl: string },
+  { publicUrl }: { publicUrl: string },
   row: HumanApprovalRow,
   signerId: string,
   now: Date,
@@ -53,11 +53,10 @@ export async function mailOtherDeciders(
     const mail = {
       to: email,
       routine: true as const,
-      subject: line`${own(appName)}: a payment needs a second confirmation`,
+      subject: line`Second confirmation: ${actWords(row)}`,
       paragraphs: [
-        line`Hello,`,
         line`${who(signer)} has confirmed for the account ${named(row.accountName)}: ${actWords(row)}. Two people must confirm it.`,
-        line`Nothing moves until another owner or approver confirms it too. You can confirm or decline it until ${own(formatTime(row.expiresAt))}.`,
+        line`Nothing moves until another owner or approver confirms it too. You can confirm or decline it until ${own(formatDeadline(row.expiresAt))}.`,
         own(`${publicUrl}/approvals/${row.id}`),
       ],
     };

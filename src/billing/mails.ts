@@ -1,3 +1,4 @@
+import { cardName } from "../lib/card-name.ts";
 import { line, type MailLine, named, own } from "../mail/line.ts";
 import type { Mail } from "../mail/service.ts";
 
@@ -22,7 +23,7 @@ export function cardChangedMail(
     pays: { brand: string; last4: string } | null;
   },
 ): Mail {
-  const card = cardLine({ brand, last4 });
+  const card = own(cardName({ brand, last4 }));
   const did = change === "added" ? line`added the ${card} to` : line`removed the ${card} from`;
   return {
     to: email,
@@ -34,14 +35,9 @@ export function cardChangedMail(
       line`${by} ${did} the account ${named(accountName)}.`,
       pays === null
         ? line`No card is on file any more. Until one is added, agents can’t request payments and pending requests can’t be confirmed.`
-        : line`The ${cardLine(pays)} pays for what is confirmed from now on. A card is charged only after a member has confirmed a request.`,
+        : line`The ${own(cardName(pays))} pays for what is confirmed from now on. A card is charged only after a member has confirmed a request.`,
       line`If that’s wrong, change it at once:`,
       own(`${publicUrl}/billing`),
     ],
   };
-}
-
-function cardLine({ brand, last4 }: { brand: string; last4: string }): MailLine {
-  const name = brand.charAt(0).toUpperCase() + brand.slice(1);
-  return line`${own(name)} card ending in ${own(last4)}`;
 }

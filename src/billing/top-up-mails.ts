@@ -19,7 +19,6 @@ export function topUpAskedMail(
     routine: true,
     subject: line`${own(appName)}: a top-up of ${amount} was requested for ${named(accountName)}`,
     paragraphs: [
-      line`Hello,`,
       line`${by} requested a top-up of ${amount} for the credits of the account ${named(accountName)}. Nothing is paid until an owner or approver pays for it on this page, by ${own(formatTime(expiresAt))}:`,
       own(`${publicUrl}/top-ups/${id}`),
     ],
@@ -37,7 +36,6 @@ export function topUpCompletedMail(
     to: email,
     subject: line`${own(appName)}: ${amount} was added to the credits of ${named(accountName)}`,
     paragraphs: [
-      line`Hello,`,
       line`A top-up of ${amount} was paid, and its credits are available in the account ${named(accountName)}.`,
       own(`${publicUrl}/billing`),
     ],
@@ -56,7 +54,6 @@ export function creditsAdjustedMail(
     to: email,
     subject: line`${own(appName)}: ${amount} was ${what} the credits of ${named(accountName)}`,
     paragraphs: [
-      line`Hello,`,
       line`${amount} was ${what} the available credits of the account ${named(accountName)}. ${why}`,
       own(`${publicUrl}/billing`),
     ],

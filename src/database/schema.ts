@@ -985,6 +985,8 @@ export type SessionsTable = {
   user_id: string;
   address: string | null;
   user_agent: string | null;
+  /** The time zone that the browser named when it signed in. */
+  zone: Generated<string | null>;
   started_at: Date;
   seen_at: Date;
   /** When the person last proved that it is them. */

@@ -14,7 +14,6 @@ export function operatorActMail(
     to: to.email,
     subject: line`${own(appName)}: the operator has changed ${named(accountName)}`,
     paragraphs: [
-      line`Hello,`,
       line`The operator of this service has changed the account ${named(accountName)}:`,
       ...what,
       line`If you did not expect this, ask the operator before you confirm anything. Your approvals:`,

@@ -15,7 +15,6 @@ export function passkeyAddedMail(
     to: person.email,
     subject: line`A passkey for ${own(appName)} was added`,
     paragraphs: [
-      line`Hello,`,
       line`The passkey ${named(name)} signs you in from now on. You were signed out everywhere else.`,
       ...(trusted
         ? [
@@ -39,7 +38,6 @@ export function passkeyRemovedMail(
     to: person.email,
     subject: line`A passkey for ${own(appName)} was removed`,
     paragraphs: [
-      line`Hello,`,
       line`The passkey ${named(name)} does not sign you in any more. You were signed out everywhere else.`,
       line`If that wasn’t you, reset your password at once:`,
       own(`${publicUrl}/reset`),
@@ -57,7 +55,6 @@ export function passkeyWaitsMail(
     to: owner.email,
     subject: line`${own(appName)}: a new passkey in ${named(accountName)} needs your consent`,
     paragraphs: [
-      line`Hello,`,
       line`${who(member)}, a member of ${named(accountName)}, has added a passkey. Only their password or a mailed link vouches for it, so it can’t confirm payments until an owner agrees to it.`,
       line`Ask them in person or call them: anyone who can read their email or knows their password could have added it. Then agree, or leave it as it is:`,
       own(`${publicUrl}/settings/security`),
@@ -70,7 +67,6 @@ export function passkeyTrustedMail({ appName, publicUrl }: Context, person: Pers
     to: person.email,
     subject: line`Your passkey for ${own(appName)} is active`,
     paragraphs: [
-      line`Hello,`,
       line`The owners of your accounts agreed that the passkey you added is yours. You can confirm payments with it now.`,
       line`If you didn’t add a passkey, reset your password at once and tell an owner of your account:`,
       own(`${publicUrl}/reset`),
@@ -92,7 +88,6 @@ export function passkeyOpenedMail(
       ? line`Your new passkey for ${own(appName)} becomes active tomorrow`
       : line`${own(appName)}: ${named(member.name)} can confirm with a new passkey from tomorrow`,
     paragraphs: [
-      line`Hello,`,
       line`The operator of this service has verified the passkey that ${isOwn ? line`you` : who(member)} added. It can confirm payments from ${own(formatTime(from))}.`,
       line`If that’s wrong, an owner can stop it before then, under Settings → Security:`,
       own(`${publicUrl}/settings/security`),

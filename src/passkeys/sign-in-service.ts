@@ -12,6 +12,7 @@ import {
   holdFormer,
   inSession,
   lockPerson,
+  mailNewPlace,
   type Proved,
   readDevice,
   readSession,
@@ -62,6 +63,7 @@ export async function signInWithPasskey(
     if (passkey === undefined || person === undefined) return undefined;
     await endFormer(trx, former);
     const who = { userId: person.id, name: person.name };
+    await mailNewPlace(trx, deps, person, caller, now);
     return startSession(trx, who, caller, { by: "passkey", trusted: isActive(passkey, now) }, now);
   });
   if (token === undefined) {

@@ -22,6 +22,7 @@ import {
   cookieFor,
   endFormer,
   endSessions,
+  mailNewPlace,
   readSession,
   startSession,
 } from "./session-service.ts";
@@ -49,6 +50,7 @@ export {
   endSessions,
   holdFormer,
   listOpenSessions,
+  mailNewPlace,
   type OpenSession,
   readSession,
   signOut,
@@ -116,6 +118,7 @@ export async function signIn(
     if (!(await people.holdPassword(trx, person.id, checked))) return undefined;
     await endFormer(trx, former);
     const who = { userId: person.id, name: person.name };
+    await mailNewPlace(trx, deps, person, caller, now);
     return startSession(trx, who, caller, { by: "password", trusted: false }, now);
   });
   if (token === undefined) return undefined;

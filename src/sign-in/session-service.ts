@@ -2,9 +2,11 @@ import { byPerson, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
+import { browserName } from "../lib/browser-name.ts";
 import { newId } from "../lib/ids.ts";
 import type { RequestOrigin } from "../lib/origin.ts";
-import { DAY_SECONDS } from "../lib/time.ts";
+import { DAY_SECONDS, formatTime } from "../lib/time.ts";
+import { placeOf, readZone } from "../lib/time-zone.ts";
 import { queueMail } from "../mail/service.ts";
 import { countSignIn } from "../metrics/metrics.ts";
 import { type Actor, holdActor } from "./actor-service.ts";
@@ -17,7 +19,8 @@ import {
   sessionCookie,
   tokenDigest,
 } from "./cookie.ts";
-import { sessionCopiedMail } from "./mails.ts";
+import { readDevice } from "./device-cookie.ts";
+import { newPlaceMail, sessionCopiedMail } from "./mails.ts";
 import type { SessionKeys } from "./session-keys.ts";
 import * as store from "./session-store.ts";
 
@@ -88,20 +91,42 @@ async function endCopied(
 export async function startSession(
   trx: Trx,
   person: Person,
-  caller: Pick<Caller, "origin" | "userAgent">,
+  caller: Caller,
   how: { by: "password" | "passkey" | "invitation" | "claim"; trusted: boolean },
   now: Date,
 ): Promise<NewToken> {
   const token = newToken();
   const id = newId();
   const { origin, userAgent } = caller;
-  const session = { id, digest: token.digest, userId: person.userId, userAgent, trusted: how.trusted };
+  const zone = readZone(caller.cookie);
+  const session = { id, digest: token.digest, userId: person.userId, userAgent, zone, trusted: how.trusted };
   await store.insertSession(trx, { ...session, address: origin.address }, now);
   countSignIn(how.by, "succeeded");
   const subject = { kind: "session", id };
   const entry = { actor: byPerson(person), action: "signed_in", subject, origin } as const;
   await recordAudit(trx, { ...entry, detail: { by: how.by } }, now);
   return token;
+}
+
+/**
+ * Mails a person that a browser which they had not signed in with before has. The caller has started the session, and
+ * does not call this when they join.
+ */
+export async function mailNewPlace(
+  trx: Trx,
+  deps: Pick<Deps, "config" | "keys">,
+  person: { email: string; name: string },
+  caller: Caller,
+  now: Date,
+): Promise<void> {
+  if (readDevice(deps, caller.cookie)?.knows(person.email)) return;
+  const zone = readZone(caller.cookie);
+  const place = {
+    browser: browserName(caller.userAgent),
+    near: placeOf(zone),
+    address: caller.origin.address,
+  };
+  await queueMail(trx, newPlaceMail(deps.config, person, { ...place, at: formatTime(now, zone) }), now);
 }
 
 /** Locks the session that a browser brought to its next sign-in. */
@@ -158,6 +183,7 @@ export function endSessions(trx: Trx, userId: string, except: string | null): Pr
 export type OpenSession = {
   current: boolean;
   userAgent: string;
+  zone: string;
   address: string;
   startedAt: Date;
   seenAt: Date;
@@ -171,6 +197,7 @@ export async function listOpenSessions(
   return (await store.listSessions(db, person.userId)).map((row) => ({
     current: row.id === person.sessionId,
     userAgent: row.user_agent ?? "",
+    zone: row.zone ?? "UTC",
     address: row.address ?? "",
     startedAt: row.started_at,
     seenAt: row.seen_at,

@@ -100,6 +100,7 @@ export async function insertSession(
     userId: string;
     address: string;
     userAgent: string;
+    zone: string;
     trusted: boolean;
   },
   now: Date,
@@ -114,6 +115,7 @@ export async function insertSession(
       user_id: session.userId,
       address: session.address,
       user_agent: session.userAgent,
+      zone: session.zone,
       started_at: now,
       seen_at: now,
       proved_at: now,
@@ -199,7 +201,7 @@ export function listSessions(db: Db, userId: string) {
     .selectFrom("auth.sessions as s")
     .where("s.user_id", "=", userId)
     .where(isLive)
-    .select(["s.id", "s.user_agent", "s.address", "s.started_at", "s.seen_at"])
+    .select(["s.id", "s.user_agent", "s.zone", "s.address", "s.started_at", "s.seen_at"])
     .orderBy("s.seen_at", "desc")
     .execute();
 }

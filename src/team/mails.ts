@@ -28,7 +28,6 @@ export function inviteMail(
     routine: true,
     subject: line`${own(appName)}: an invitation to ${named(accountName)}`,
     paragraphs: [
-      line`Hello,`,
       line`${who(by)} invites you to the account ${named(accountName)}, as ${A_ROLE[role]}.`,
       line`This link is for you alone. It works once, within 24 hours:`,
       own(`${publicUrl}/invite?token=${secret}`),
@@ -46,7 +45,6 @@ export function keyMintedMail(
     to: to.email,
     subject: line`${own(appName)}: a new API key for ${named(accountName)}`,
     paragraphs: [
-      line`Hello,`,
       line`${who(by)} created the API key ${named(keyName)} (${own(preview)}) for the account ${named(accountName)}. It may ${own(may)}.`,
       ...NOT_RIGHT(publicUrl, "keys"),
     ],
@@ -69,7 +67,6 @@ export function keyRevokedMail(
     to: to.email,
     subject: line`${own(appName)}: an API key of ${named(accountName)} was revoked`,
     paragraphs: [
-      line`Hello,`,
       line`${who(by)} revoked the API key ${named(keyName)} (${own(preview)}) of the account ${named(accountName)}.`,
       ...(ended > 1 ? [line`The keys that it had created were revoked too: ${ended} in all.`] : []),
       ...(webhooksEnded > 0 ? [line`Webhooks that they had created were deleted: ${webhooksEnded}.`] : []),
@@ -87,7 +84,6 @@ export function memberInvitedMail(
     to: to.email,
     subject: line`${own(appName)}: a person was invited to ${named(accountName)}`,
     paragraphs: [
-      line`Hello,`,
       line`${who(by)} invited ${who(member)} to the account ${named(accountName)}, as ${A_ROLE[role]}.`,
       ...NOT_RIGHT(publicUrl, "members"),
     ],
@@ -106,7 +102,6 @@ export function roleChangedMail(
       ? line`${own(appName)}: your role in ${named(accountName)} has changed`
       : line`${own(appName)}: a role in ${named(accountName)} has changed`,
     paragraphs: [
-      line`Hello,`,
       line`${who(by)} made ${isOwn ? line`you` : who(member)} ${A_ROLE[role]} of the account ${named(accountName)}.`,
       ...NOT_RIGHT(publicUrl, "members"),
     ],
@@ -125,7 +120,6 @@ export function memberRemovedMail(
       ? line`${own(appName)}: you are no longer in ${named(accountName)}`
       : line`${own(appName)}: a member of ${named(accountName)} was removed`,
     paragraphs: [
-      line`Hello,`,
       line`${who(by)} removed ${isOwn ? line`you` : who(member)} from the account ${named(accountName)}.`,
       ...(isOwn
         ? [line`You no longer have access to it. If you didn’t expect this, ask an owner of the account.`]

@@ -23,7 +23,6 @@ export function changeAskedMail(
     to: to.email,
     subject: line`${own(appName)}: a change in ${named(accountName)} needs a second person`,
     paragraphs: [
-      line`Hello,`,
       line`${who(by)} asks for this change in the account ${named(accountName)}:`,
       ...describedLines(terms),
       line`Two people must agree to it. It takes effect once another owner or approver agrees, before ${own(formatTime(expiresAt))}. Agree or refuse here:`,
@@ -49,7 +48,6 @@ export function changeEndedMail(
     to: to.email,
     subject: line`${own(appName)}: a change in ${named(accountName)} was ${outcome}`,
     paragraphs: [
-      line`Hello,`,
       line`${who(by)} ${outcome} the change that you asked for in the account ${named(accountName)}:`,
       ...describedLines(terms),
       own(`${publicUrl}/${placeOf(of)}`),

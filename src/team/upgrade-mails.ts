@@ -17,7 +17,6 @@ export function upgradeAskedMail(
     to: to.email,
     subject: line`${own(appName)}: the operator asks for a new ${own(role)} in ${named(accountName)}`,
     paragraphs: [
-      line`Hello,`,
       line`The operator of this service asks to make ${who(member)} an ${own(role)} of the account ${named(accountName)}.`,
       effectiveAt === null
         ? line`It takes effect once an owner consents.`
@@ -43,7 +42,6 @@ export function upgradeEndedMail(
       ? line`${own(appName)}: ${named(accountName)} has a new ${own(role)}`
       : line`${own(appName)}: no new ${own(role)} in ${named(accountName)}`,
     paragraphs: [
-      line`Hello,`,
       line`${who(member)} ${outcome} ${named(accountName)}. The operator of this service had asked for it.`,
       line`See the members:`,
       own(`${publicUrl}/settings/members`),

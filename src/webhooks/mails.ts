@@ -20,7 +20,6 @@ export function webhookAddedMail(
     to: to.email,
     subject: line`${own(appName)}: a new webhook for ${named(accountName)}`,
     paragraphs: [
-      line`Hello,`,
       line`${who(by)} has added a webhook to the account ${named(accountName)}. Its events are sent to ${named(host)} from now on.`,
       ...NOT_RIGHT(publicUrl),
     ],
@@ -36,7 +35,6 @@ export function webhookDeletedMail(
     to: to.email,
     subject: line`${own(appName)}: a webhook of ${named(accountName)} was deleted`,
     paragraphs: [
-      line`Hello,`,
       line`${who(by)} has deleted a webhook of the account ${named(accountName)}. Nothing is sent to ${named(host)} any more.`,
       line`If that is not right, add it again, and see who the members are:`,
       own(`${publicUrl}/settings/webhooks`),
@@ -53,7 +51,6 @@ export function webhookSecretMail(
     to: to.email,
     subject: line`${own(appName)}: a webhook of ${named(accountName)} has another secret`,
     paragraphs: [
-      line`Hello,`,
       line`${who(by)} has replaced the secret of a webhook of the account ${named(accountName)}, which sends to ${named(host)}. Anyone who has the new secret can sign events as this service does.`,
       ...NOT_RIGHT(publicUrl),
     ],

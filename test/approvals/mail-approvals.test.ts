@@ -127,7 +127,7 @@ describe("mail about approvals that wait", () => {
     await sweep();
     const mails = await mailsTo(watched);
     expect(mails).toHaveLength(2);
-    expect(mails[1]?.subject).toContain("3 approvals");
+    expect(mails[1]?.subject).toBe("3 requests to confirm in “Acme”");
   });
 
   test("after a decline the next two requests for the milestone are quiet for 24 hours, the third is not", async () => {

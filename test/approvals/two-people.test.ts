@@ -156,7 +156,9 @@ describe("the first signature", () => {
     await confirm(story, hanna);
     await confirm(story, hanna);
     const mails = await mailsTo(db, bob.email);
-    const second = mails.filter(({ subject }) => subject.includes("needs a second confirmation"));
+    const second = mails.filter(
+      ({ subject }) => subject === "Second confirmation: fund $450.00 USD for “Maria G.”",
+    );
     expect(second).toHaveLength(1);
     expect(second[0]?.body).toContain(
       `“Hanna” (${hanna.email}) has confirmed for the account “Acme”: fund $450.00 USD for “Maria G.”`,

@@ -77,7 +77,7 @@ describe("a mail", () => {
     });
     expect(uses.length).toBeGreaterThan(20);
     const OURS =
-      /^(?:appName|(?:before\.|asker\.)?preview|tokenPreview|may|role|describeScopes\(scopes\)|(?:to|from) \?\? "\(none\)"|registrationId|words|format(?:Amount|Time)\([^()]*\)|`\$\{publicUrl\}[^`]*`|one \? `\$\{publicUrl\}[^`]*` : `\$\{publicUrl\}[^`]*`)$/;
+      /^(?:appName|(?:before\.|asker\.)?preview|tokenPreview|may|role|describeScopes\(scopes\)|(?:to|from) \?\? "\(none\)"|registrationId|words|format(?:Amount|Time|Deadline)\([^()]*\)|cardName\([^()]*\)|label|near|address|at|reason \?\? "[^"]*"|`\$\{publicUrl\}[^`]*`|(?:one|count === 1) \? `\$\{publicUrl\}[^`]*` : `\$\{publicUrl\}[^`]*`)$/;
     expect(uses.filter((value) => !OURS.test(value))).toEqual([]);
   });
 });

@@ -29,6 +29,21 @@ describe("a tool's schema", () => {
     expect(schema).not.toHaveProperty("anyOf");
   });
 
+  test("of none has what a vendor is known to refuse", () => {
+    const refused = [
+      "$ref",
+      "$defs",
+      "format",
+      "pattern",
+      "exclusiveMinimum",
+      "exclusiveMaximum",
+      "const",
+      "oneOf",
+      "allOf",
+    ];
+    expect(TOOL_KEYWORDS.filter((keyword) => refused.includes(keyword))).toEqual([]);
+  });
+
   test("of arguments gives each one type, and says in words what a keyword may not", () => {
     for (const { name, inputSchema } of STDIO_TOOLS)
       for (const [path, { type }] of partsOf(inputSchema, name))

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { auditOf } from "../support/audit.ts";
 import { createFixture } from "../support/fixtures.ts";
 import { cookieOf, createHuman, hiddenValue, open, PASSWORD, signIn, submit } from "../support/humans.ts";
+import { subjectsTo } from "../support/mails.ts";
 import { startService } from "../support/service.ts";
 
 const { app, db } = await startService();
@@ -31,8 +32,7 @@ describe("changing the password", () => {
     expect((await signIn(app, email, PASSWORD)).status).toBe(422);
     expect((await signIn(app, email, NEXT)).status).toBe(303);
 
-    const mails = await db.selectFrom("mails").where("recipient", "=", email).selectAll().execute();
-    expect(mails.map(({ subject }) => subject)).toEqual(["Your password for Countersign was changed"]);
+    expect(await subjectsTo(db, email)).toEqual(["Your password for Countersign was changed"]);
     const audit = await auditOf(db, email);
     expect(audit.at(-1)).toMatchObject({
       action: "password_changed",
@@ -88,7 +88,7 @@ describe("sessions", () => {
       }),
     );
     const page = await open(app, PAGE, { cookie });
-    expect(page.text).toContain("Chrome on macOS");
+    expect(page.text).toContain("Chrome on a Mac");
     expect(page.text).toContain("Last active just now · from 127.0.0.1");
     expect(page.text.match(/This browser/g)).toHaveLength(1);
     const form_token = hiddenValue(page, `${PAGE}/sessions`);

@@ -16,7 +16,11 @@ export async function createActor(db: Db, userId: string): Promise<Actor> {
       .onConflict((conflict) => conflict.doNothing())
       .execute();
     const where = { address: "127.0.0.1", userAgent: "test" };
-    await insertSession(trx, { id: sessionId, digest, userId, ...where, trusted: false }, new Date());
+    await insertSession(
+      trx,
+      { id: sessionId, digest, userId, ...where, zone: "UTC", trusted: false },
+      new Date(),
+    );
   });
   return { userId, sessionId, tokenDigest: digest };
 }

@@ -99,7 +99,7 @@ export function hiddenValue(page: Answer, form: string, name = "form_token"): st
   const part = start < 0 ? "" : page.text.slice(start, page.text.indexOf("</form>", start));
   const value = new RegExp(`name="${name}" value="([^"]*)"`).exec(part)?.[1];
   expect(value, `${name} in the form ${form} of ${page.text}`).toBeDefined();
-  return value ?? "";
+  return (value ?? "").replaceAll("&quot;", '"').replaceAll("&amp;", "&");
 }
 
 export type HumanFixture = { email: string; name: string; cookie: string; memberId: string };

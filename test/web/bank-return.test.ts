@@ -41,7 +41,7 @@ describe.for(worlds)("back from the bank, over the rails of $name", ({ app, db, 
       const { story, human, back, answer } = await createAsked();
       await answer(passed);
       const page = await open(app, back, human);
-      expect(page.text).toContain("You are back from your bank.");
+      expect(page.text).toContain("You’re back from your bank.");
       expect(page.text).toContain(`action="${story.path}/look" data-send`);
       expect(page.text).toMatch(/<script type="module" src="\/assets\/send\.[0-9a-f]{12}\.js"><\/script>/);
       expect(String(page.headers["content-security-policy"])).toContain("script-src 'self'");

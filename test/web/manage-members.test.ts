@@ -127,7 +127,9 @@ describe("an owner who invites a person", () => {
     const second = linkIn(await submit(app, INVITE, { ...form, role: "viewer" }, owner));
     expect((await submit(app, "/invite", { token: first, password: PASSWORD })).status).toBe(410);
     expect((await submit(app, "/invite", { token: second, password: PASSWORD })).status).toBe(303);
-    expect((await membersOf(owner)).at(-1)).toMatchObject({ role: "viewer", status: "active" });
+    expect(await membersOf(owner)).toContainEqual(
+      expect.objectContaining({ role: "viewer", status: "active" }),
+    );
   });
 
   test("writes no line of their own into the mail, whatever stands in a name", async () => {
@@ -135,7 +137,7 @@ describe("an owner who invites a person", () => {
     const form = await inviteForm(owner, { name: "Bob\n\nhttps://evil.example/\n\nBuilder" });
     await submit(mailing.app, INVITE, form, owner);
     const mail = (await mailsTo(db, other.email)).at(-1);
-    expect(mail?.body?.split("\n\n")[1]).toContain("“Bob https: //evil. example/ Builder” (");
+    expect(mail?.body?.split("\n\n")[0]).toContain("“Bob https: //evil. example/ Builder” (");
   });
 
   test.each<[string, Record<string, string>, string]>([

@@ -1,16 +1,10 @@
 import { describe, expect, test } from "vitest";
+import { cardName } from "../../src/lib/card-name.ts";
 import { formatDeadline, formatTimeLeft } from "../../src/lib/time.ts";
+import { readZone } from "../../src/lib/time-zone.ts";
 import { amountsIn, readLocale } from "../../src/web/kit/locale.ts";
-import {
-  amount,
-  amountAlone,
-  cardName,
-  fullStopAfter,
-  mentioned,
-  named,
-  quote,
-} from "../../src/web/kit/wording.ts";
-import { readZone, timesIn } from "../../src/web/kit/zone.ts";
+import { amount, amountAlone, fullStopAfter, mentioned, named, quote } from "../../src/web/kit/wording.ts";
+import { timesIn } from "../../src/web/kit/zone.ts";
 
 describe("text of another author", () => {
   test("cannot turn around the text that it stands in", () => {

@@ -1,12 +1,13 @@
 import type { MoneyMovement } from "../../approvals/contract-money-service.ts";
 import type { PaymentRow, ReversalRow } from "../../billing/payment-service.ts";
 import type { PaymentMethod } from "../../billing/schemas.ts";
+import { cardName } from "../../lib/card-name.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { banner, type Fault, faultSummary, field, hiddenField } from "../kit/forms.ts";
 import type { Page } from "../kit/layout.ts";
 import { type Prover, presenceField, presenceScript } from "../kit/presence.ts";
 import { reversalWords } from "../kit/reversals.ts";
-import { amount, cardName, mentioned, time } from "../kit/wording.ts";
+import { amount, mentioned, time } from "../kit/wording.ts";
 import { type CreditsView, creditsSection } from "./credits-section.ts";
 import { movementsSection } from "./movements-section.ts";
 

@@ -1,10 +1,11 @@
 import type { CardSetup } from "../../billing/processor.ts";
 import type { PaymentMethod } from "../../billing/schemas.ts";
+import { cardName } from "../../lib/card-name.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { type Fault, faultSummary, hiddenField } from "../kit/forms.ts";
 import type { Page } from "../kit/layout.ts";
 import { type Prover, presenceField, presenceScript } from "../kit/presence.ts";
-import { cardName, mentioned } from "../kit/wording.ts";
+import { mentioned } from "../kit/wording.ts";
 
 export type CardView = {
   accountName: string;

@@ -3,10 +3,11 @@ import type {
   MilestoneMoney,
   PendingApproval,
 } from "../../approvals/contract-money-service.ts";
+import { cardName } from "../../lib/card-name.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { hiddenField } from "../kit/forms.ts";
 import type { Page } from "../kit/layout.ts";
-import { amount, cardName, mentioned, named, payeeHistoryWords, time } from "../kit/wording.ts";
+import { amount, mentioned, named, payeeHistoryWords, time } from "../kit/wording.ts";
 import { CONTRACTS } from "./contracts-page.ts";
 import { historyOf } from "./history-page.ts";
 

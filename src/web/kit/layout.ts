@@ -1,10 +1,11 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { type Html, html } from "../../lib/html.ts";
+import { readZone } from "../../lib/time-zone.ts";
 import { type AssetFile, assetUrl } from "./assets.ts";
 import { hiddenField } from "./forms.ts";
 import { amountsIn, readLocale } from "./locale.ts";
 import { mentioned } from "./wording.ts";
-import { readZone, timesIn } from "./zone.ts";
+import { timesIn } from "./zone.ts";
 
 /** Pages take nothing from elsewhere, run no script, and cannot be framed (docs/contract.md §7). */
 const CONTENT = {

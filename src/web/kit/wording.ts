@@ -1,6 +1,7 @@
 import type { PayeeHistory } from "../../approvals/contract-money-service.ts";
 import type { Asker } from "../../database/schema.ts";
 import { askerWords } from "../../lib/asker.ts";
+import { cardName } from "../../lib/card-name.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { formatAmount } from "../../lib/money.ts";
 import { brief, whole } from "../../lib/names.ts";
@@ -9,7 +10,6 @@ import { formatDeadline, formatMonth, formatTime } from "../../lib/time.ts";
 
 /** Longer than this, a quoted text may fill more than its box, which then scrolls. */
 const QUOTE_FITS = { characters: 200, lines: 4 };
-const BRANDS: Record<string, string> = { amex: "American Express", unionpay: "UnionPay", jcb: "JCB" };
 
 /** A user-supplied name in full, isolated so that it cannot reorder the text around it. */
 export function named(name: string): Html {
@@ -68,11 +68,6 @@ export function payeeHistoryWords({ paidOut, paidOutCents, since, held, heldCent
   if (paidOut === 0) return html`${held > 0 ? "Not paid out before" : "First payment to them"}${escrow}`;
   const times = paidOut === 1 ? "once" : `${paidOut} times`;
   return html`Paid out ${times}, ${amount(paidOutCents, "usd")}${since && html` since ${month(since)}`}${escrow}`;
-}
-
-/** `Visa card ending in 4242`. */
-export function cardName({ brand, last4 }: { brand: string; last4: string }): string {
-  return `${BRANDS[brand] ?? brand.charAt(0).toUpperCase() + brand.slice(1)} card ending in ${last4}`;
 }
 
 /** What pays, or has paid: `Visa card ending in 4242`, or the credits. */

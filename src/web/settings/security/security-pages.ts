@@ -1,6 +1,7 @@
-import Bowser from "bowser";
+import { browserName } from "../../../lib/browser-name.ts";
 import { type Html, html } from "../../../lib/html.ts";
 import { HOUR, MINUTE } from "../../../lib/time.ts";
+import { placeOf } from "../../../lib/time-zone.ts";
 import type { WaitingPasskey } from "../../../passkeys/activation-service.ts";
 import type { Human } from "../../../sign-in/gate.ts";
 import { type OpenSession, PASSWORD_AT_LEAST, PASSWORD_AT_MOST } from "../../../sign-in/service.ts";
@@ -117,19 +118,14 @@ export function securityPage(parts: Parts): Page {
   };
 }
 
-function sessionRow(now: Date, { current, userAgent, address, startedAt, seenAt }: OpenSession): Html {
+function sessionRow(now: Date, { current, userAgent, zone, address, startedAt, seenAt }: OpenSession): Html {
+  const near = placeOf(zone);
   return html`
         <li>
-          <strong>${mentioned(browserName(userAgent))}</strong>${current && html` <b>This browser</b>`}
+          <strong>${mentioned(browserName(userAgent))}${near && `, ${near}`}</strong>${current && html` <b>This browser</b>`}
           <span class="quiet">${current ? "Active now" : `Last active ${ago(seenAt, now)}`}${address !== "" && ` · from ${address}`}</span>
           <span class="quiet">Signed in ${time(startedAt)}</span>
         </li>`;
-}
-
-/** `Chrome on macOS`, as far as the browser says. */
-function browserName(userAgent: string): string {
-  const { browser, os } = Bowser.parse(userAgent || "-");
-  return [browser.name || "Unknown browser", os.name].filter(Boolean).join(" on ");
 }
 
 /** `3 hours ago`. A session ends after 12 idle hours, so no greater unit is needed. */
