@@ -1,17 +1,15 @@
 import { randomBytes } from "node:crypto";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
-import type { Asker } from "../database/schema.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { nameOf } from "../lib/fields.ts";
-import { isUuid, newId } from "../lib/ids.ts";
+import { newId } from "../lib/ids.ts";
 import type { Origin } from "../lib/origin.ts";
 import { idCursorOf, PAGE_LIMIT, type PageQuery, toPage } from "../lib/pages.ts";
 import { badField, Problem } from "../lib/problems.ts";
 import { type Credential, newSecret } from "../lib/secrets.ts";
 import { isoOrNull } from "../lib/time.ts";
 import { line, named, own } from "../mail/line.ts";
-import * as keys from "./key-store.ts";
 import type { TokenMetadata } from "./schemas.ts";
 import { type Grant, lockAccount } from "./store.ts";
 import { recordTokenAct } from "./token-act-service.ts";
@@ -28,7 +26,7 @@ export const MINTED_TOKENS_AT_MOST = 20;
 const ENDED_LISTED = 100;
 const DIGEST_BYTES = 32;
 
-type Account = { accountId: string; organizationId: string };
+export type Account = { accountId: string; organizationId: string };
 export type TokenRequest = { name: string; scopes: readonly string[]; expiresAt: Date | null; id?: string };
 /**
  * Who mints a token: another token, with the one whose limits it counts against, a person, or an agent that registers or
@@ -201,31 +199,6 @@ export async function listTokenPage(
   return { tokens: page.map((row) => toTokenMetadata(row, organizationId, now)), nextCursor };
 }
 
-/** A token as the account's members see it, with who minted it, by name. */
-export type Key = TokenMetadata & Pick<keys.KeyRow, "minterToken" | "minterUser" | "minterUserId" | "asker">;
-
-/** The account's tokens for its members, newest first: those that live, and so many of those that ended last. */
-export async function listKeys(db: Db, { accountId, organizationId }: Account, ended = 0): Promise<Key[]> {
-  const now = await readClock(db);
-  const rows = await keys.listKeys(db, accountId, { now, ended });
-  return rows.map((row) => toKey(row, organizationId, now));
-}
-
-/** One of them. */
-export async function findKey(
-  db: Db,
-  { accountId, organizationId }: Account,
-  id: string,
-): Promise<Key | undefined> {
-  const row = isUuid(id) ? await keys.findKey(db, accountId, id) : undefined;
-  return row && toKey(row, organizationId, await readClock(db));
-}
-
-/** Who created the account's token of that id. `undefined`: there is no such token. */
-export function findAsker(db: Db, accountId: string, tokenId: string): Promise<Asker | undefined> {
-  return keys.findAsker(db, accountId, tokenId);
-}
-
 /** The live tokens that a person has minted by hand: those whose secrets they have seen. */
 export function listTokensOfUser(db: Db, accountId: string, userId: string): Promise<string[]> {
   return store.listLiveTokensOfUser(db, accountId, userId);
@@ -295,9 +268,4 @@ export function toTokenMetadata(row: store.TokenRow, organizationId: string, now
     expiresAt: isoOrNull(row.expires_at),
     revokedAt: isoOrNull(row.revoked_at),
   };
-}
-
-function toKey(row: keys.KeyRow, organizationId: string, now: Date): Key {
-  const { minterToken, minterUser, minterUserId, asker } = row;
-  return { ...toTokenMetadata(row, organizationId, now), minterToken, minterUser, minterUserId, asker };
 }

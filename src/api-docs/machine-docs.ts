@@ -3,7 +3,7 @@ import { type AgentAuthConfig, canClaim, endpointsOf } from "../agent-auth/servi
 import type { Config } from "../config/config.ts";
 import type { App } from "../http/app.ts";
 import { servePublicDocument } from "../http/public-document.ts";
-import { formatTimeLeft, SECOND } from "../lib/time.ts";
+import { DAY, formatTimeLeft, HOUR, SECOND } from "../lib/time.ts";
 
 const API = "/api/public/v1";
 
@@ -17,6 +17,19 @@ export function machineDocsRoutes(app: App, config: Config): void {
     type: "text/markdown; charset=utf-8",
     write: () => describeAuth(config),
   });
+  const { securityContact, publicUrl } = config;
+  if (securityContact === undefined) return;
+  servePublicDocument(app, "/.well-known/security.txt", {
+    type: "text/plain; charset=utf-8",
+    write: () => describeContact(securityContact, publicUrl, new Date()),
+  });
+}
+
+/** How to report a weakness (RFC 9116). It expires a year after it was first asked for: a process seldom lives as long. */
+function describeContact(contact: string, publicUrl: string, now: Date): string {
+  const expires = new Date(now.getTime() + 365 * DAY - HOUR).toISOString();
+  const canonical = `${publicUrl}/.well-known/security.txt`;
+  return `Contact: ${contact}\nExpires: ${expires}\nPreferred-Languages: en\nCanonical: ${canonical}\n`;
 }
 
 /** What this is, and the main job in few calls, as Markdown for a model to read. */

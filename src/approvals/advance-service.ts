@@ -199,10 +199,10 @@ async function writeOutcome(deps: PaymentDeps, attempt: Attempt, outcome: Outcom
   const { payment, leaseId } = attempt;
   switch (outcome.status) {
     case "succeeded":
-      return pass(deps, "write-success", () => BOOKINGS[payment.kind].success(deps.db, payment, leaseId));
+      return pass(deps, "write-success", () => BOOKINGS[payment.kind].success(deps, payment, leaseId));
     case "refused":
       return pass(deps, "write-refusal", () =>
-        BOOKINGS[payment.kind].refusal(deps.db, payment, leaseId, outcome),
+        BOOKINGS[payment.kind].refusal(deps, payment, leaseId, outcome),
       );
     case "action_required": {
       const { actionUrl } = outcome;

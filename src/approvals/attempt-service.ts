@@ -23,7 +23,8 @@ export type Signatures = readonly { userId: string; digest: Buffer }[];
 export type Begun = { paymentId: string; leaseId: string } | "many" | "done";
 
 type Row<T extends store.HumanApprovalRow["type"]> = Extract<store.HumanApprovalRow, { type: T }>;
-type Beginning = { trx: Trx; processor: Processor; signatures: Signatures; now: Date };
+type Beginning = BeginningDeps & { trx: Trx; signatures: Signatures; now: Date };
+type BeginningDeps = { processor: Processor; config: { appName: string; publicUrl: string } };
 
 /**
  * Locks the approval's milestones for this action and writes the attempts that execute it, in the transaction that
@@ -32,7 +33,7 @@ type Beginning = { trx: Trx; processor: Processor; signatures: Signatures; now: 
  */
 export async function beginAction(
   trx: Trx,
-  processor: Processor,
+  { processor, config }: BeginningDeps,
   row: store.HumanApprovalRow,
   signatures: Signatures,
   now: Date,
@@ -45,7 +46,7 @@ export async function beginAction(
     (await store.takeMilestones(trx, accountId, approvalId, subject, now));
   if (!taken) throw new Problem("payment_in_progress", subject);
   if (!(await store.beginExecuting(trx, accountId, approvalId, now))) throw new Problem("already_decided");
-  const beginning = { trx, processor, signatures, now };
+  const beginning = { trx, processor, config, signatures, now };
   switch (row.type) {
     case "milestone_fund":
       return payingSource(row)?.kind === "credits"
@@ -80,13 +81,19 @@ async function beginCharge(beginning: Beginning, row: Row<"milestone_fund">): Pr
 
 /** One local transaction; the processor is not called. */
 async function fundByCredits(
-  { trx, signatures, now }: Beginning,
+  { trx, config, signatures, now }: Beginning,
   row: Row<"milestone_fund">,
 ): Promise<Begun> {
   if (row.milestoneStatus !== "NOT_FUNDED") throw new Problem("statement_stale");
   const { accountId, id: approvalId, milestoneId, terms } = row;
   const { amountCents, currency } = terms;
-  await bookCredits(trx, { accountId, approvalId, milestoneId, amountCents, currency }, signatures, now);
+  await bookCredits(
+    trx,
+    config,
+    { accountId, approvalId, milestoneId, amountCents, currency },
+    signatures,
+    now,
+  );
   return "done";
 }
 
@@ -120,7 +127,7 @@ async function beginPayout(beginning: Beginning, row: Row<"milestone_approve">):
 
 /** One attempt for each refund to a card, without a lease yet. Credits are refunded at once. */
 async function beginRefunds(beginning: Beginning, row: Row<"contract_end">): Promise<Begun> {
-  const { trx, processor, signatures, now } = beginning;
+  const { trx, processor, config, signatures, now } = beginning;
   const { accountId, id: approvalId, contractId, jobId, terms } = row;
   const { databaseId } = await payments.readNames(trx, accountId);
   const events: AnyEvent[] = [];
@@ -148,7 +155,7 @@ async function beginRefunds(beginning: Beginning, row: Row<"contract_end">): Pro
         }),
     });
   }
-  await settleEnd(trx, { accountId, approvalId }, { contractId, jobId }, events, now);
+  await settleEnd(trx, config, { accountId, approvalId }, { contractId, jobId }, events, now);
   return "many";
 }
 

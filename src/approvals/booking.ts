@@ -19,6 +19,9 @@ export const PROCESSOR = "processor";
 export const LOSSES = "losses";
 export const heldFor = (milestoneId: string) => `milestone:${milestoneId}`;
 
+/** What a booking works with. */
+export type BookingDeps = { db: Db; config: { appName: string; publicUrl: string } };
+
 type Decided =
   | { to: "succeeded"; sentId?: string }
   | { to: "refused"; refusal: { code: string; message: string } };

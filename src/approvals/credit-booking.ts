@@ -5,6 +5,7 @@ import type { Trx } from "../database/connection.ts";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
 import { announceExecuted, endPendingEnd } from "./booking.ts";
+import { type MailConfig, mailOutcome, payeeOf } from "./outcome-mail-service.ts";
 import { insertCreditSignatures } from "./second-signer-store.ts";
 import * as store from "./store.ts";
 
@@ -19,6 +20,7 @@ type Funding = Record<"accountId" | "approvalId" | "milestoneId" | "currency", s
  */
 export async function bookCredits(
   trx: Trx,
+  config: MailConfig,
   { accountId, approvalId, milestoneId, amountCents, currency }: Funding,
   signatures: readonly { userId: string; digest: Buffer }[],
   now: Date,
@@ -36,5 +38,13 @@ export async function bookCredits(
   const invoice = { accountId, id: invoiceId, approvalId, contractId, milestoneId, amountCents, currency };
   await payments.openInvoice(trx, { ...invoice, kind: "FUNDING", paymentId: null }, now);
   await payments.closeInvoice(trx, accountId, approvalId, "paid");
+  const money = { amountCents, currency };
+  await mailOutcome(
+    trx,
+    config,
+    { accountId, approvalId },
+    (approval) => ({ kind: "funded", payee: payeeOf(approval), from: "credits", ...money }),
+    now,
+  );
   await announceExecuted(trx, { accountId, approvalId }, milestone, "ACTIVE_FUNDED", ended, now);
 }

@@ -26,6 +26,7 @@ import { type Begun, beginAction } from "./attempt-service.ts";
 import { approvalEvent } from "./booking.ts";
 import { putChallenge, takeChallenge } from "./challenge-store.ts";
 import * as store from "./human-store.ts";
+import { announceNow } from "./mail-service.ts";
 import { isAmountTyped, mailOtherDeciders, readSigning } from "./second-signer-service.ts";
 import { insertSignature } from "./signature-store.ts";
 import { payingSource } from "./source-rules.ts";
@@ -128,6 +129,7 @@ export async function confirmApproval(
   signed: Signed,
 ): Promise<void> {
   const deps = { ...given, requestId: decider.origin.requestId ?? undefined };
+  await announceNow(deps, key.accountId, key.approvalId);
   const { token, begun } = await atBoundary(deps, "write-signed-attempt", () =>
     inTransaction(deps.db, (trx) => writeConfirmation(trx, deps, key, decider, signed)),
   );
@@ -171,8 +173,7 @@ async function writeConfirmation(
   const written: Written = {};
   if (presence.kind === "passkey")
     written.token = await renewSession(trx, actor, { proved: true, trusted: true }, now);
-  if (signatures.length === required)
-    written.begun = await beginAction(trx, deps.processor, row, signatures, now);
+  if (signatures.length === required) written.begun = await beginAction(trx, deps, row, signatures, now);
   else await mailOtherDeciders(trx, deps.config, row, userId, now);
   return written;
 }
@@ -183,12 +184,13 @@ async function writeConfirmation(
  * @throws Problem not_found, not_permitted, statement_stale, already_decided, payment_in_progress
  */
 export async function declineApproval(
-  db: Db,
+  { db, config }: { db: Db; config: { publicUrl: string } },
   { accountId, approvalId }: ApprovalKey,
   decider: Decider,
   signed: Signed,
   note?: string,
 ): Promise<void> {
+  await announceNow({ db, config }, accountId, approvalId);
   await inTransaction(db, async (trx) => {
     const account = { id: accountId, may: "decide" } as const;
     await holdActor(trx, decider.actor, { account }, await readClock(trx));

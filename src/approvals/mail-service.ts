@@ -67,23 +67,31 @@ async function notifyAccount(
   await announce(trx, config, accountId, waiting, now);
 }
 
+/** Appends a request to the operator's feed before it is decided, if the sweep has not yet. */
+export async function announceNow(
+  { db, config }: { db: Db; config: { publicUrl: string } },
+  accountId: string,
+  approvalId: string,
+): Promise<void> {
+  if (!(await store.isUnannounced(db, accountId, approvalId))) return;
+  await inTransaction(db, async (trx) =>
+    announce(trx, config, accountId, [{ id: approvalId, announced: false }], await readClock(trx)),
+  );
+}
+
 /** Appends each request to the operator's feed once, with what the operator needs to notify people in other ways. */
 async function announce(
   trx: Trx,
-  { publicUrl }: ApprovalMailDeps["config"],
+  { publicUrl }: { publicUrl: string },
   accountId: string,
-  waiting: readonly store.WaitingApproval[],
+  waiting: readonly Pick<store.WaitingApproval, "id" | "announced">[],
   now: Date,
 ): Promise<void> {
-  const fresh = waiting.filter(({ announced }) => !announced);
+  const fresh = waiting.filter(({ announced }) => !announced).map(({ id }) => id);
   if (fresh.length === 0) return;
-  await store.markAnnounced(
-    trx,
-    accountId,
-    fresh.map(({ id }) => id),
-    now,
-  );
-  const events = fresh.map(({ id, type, contractId, milestoneId, jobId, terms }) => ({
+  // One that was decided meanwhile was announced before.
+  const marked = await store.markAnnounced(trx, accountId, fresh, now);
+  const events = marked.map(({ id, type, contractId, milestoneId, jobId, terms }) => ({
     type: "approval.requested" as const,
     resourceId: id,
     jobId,

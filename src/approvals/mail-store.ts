@@ -96,10 +96,32 @@ export async function markAnnounced(
   accountId: string,
   ids: readonly string[],
   now: Date,
-): Promise<void> {
-  await sql`
+): Promise<RequestedApproval[]> {
+  const { rows } = await sql<RequestedApproval>`
     update approvals set announced_at = ${now}
-    where account_id = ${accountId} and id = any(${ids}::uuid[]) and status = 'pending'`.execute(trx);
+    where account_id = ${accountId} and id = any(${ids}::uuid[]) and status = 'pending' and announced_at is null
+    returning id, type, contract_id as "contractId", milestone_id as "milestoneId", job_id as "jobId", terms`.execute(
+    trx,
+  );
+  return rows;
+}
+
+export type RequestedApproval = Pick<
+  WaitingApproval,
+  "id" | "type" | "contractId" | "milestoneId" | "jobId" | "terms"
+>;
+
+/** Whether the operator's feed has not reported a pending approval yet. */
+export async function isUnannounced(db: Db, accountId: string, id: string): Promise<boolean> {
+  const row = await db
+    .selectFrom("approvals")
+    .where("account_id", "=", accountId)
+    .where("id", "=", id)
+    .where("status", "=", "pending")
+    .where("announced_at", "is", null)
+    .select("id")
+    .executeTakeFirst();
+  return row !== undefined;
 }
 
 /** Sets when the approvals are next due for mail; null: never. */
@@ -112,4 +134,39 @@ export async function setNotifyAt(
   await sql`
     update approvals set notify_at = ${at}
     where account_id = ${accountId} and id = any(${ids}::uuid[]) and status = 'pending'`.execute(db);
+}
+
+/** An approval whose outcome is mailed. */
+export type MailedApproval = {
+  type: ApprovalType;
+  terms: Terms;
+  accountName: string;
+  /** The contract's payee now. */
+  payee: string;
+  contractTitle: string;
+  /** Who has confirmed it last, by their names in the account. */
+  signers: { name: string; email: string; of: number }[];
+  /** The addresses of the owners and approvers. */
+  recipients: string[];
+};
+
+export async function readMailed(trx: Trx, accountId: string, id: string): Promise<MailedApproval> {
+  const { rows } = await sql<MailedApproval>`
+    select v.type, v.terms, a.name as "accountName", c.freelancer_name as payee, c.title as "contractTitle",
+      (select coalesce(jsonb_agg(jsonb_build_object('name', s.name, 'email', s.email, 'of', s.of) order by s.at desc), '[]') from (
+        select m.name, m.email, max(s.created_at) as at, max(s.signers_required) as of from signatures s
+        join members m on m.account_id = s.account_id and m.user_id = s.user_id and m.status <> 'removed'
+        where s.account_id = v.account_id and s.approval_id = v.id and s.decision = 'confirm'
+        group by m.name, m.email order by at desc limit 2
+      ) s) as signers,
+      array(select m.email from members m where m.account_id = v.account_id and m.status = 'active'
+        and m.role = any(${ROLES.decide}) order by m.id) as recipients
+    from approvals v
+    join accounts a on a.account_id = v.account_id
+    join contracts c on c.account_id = v.account_id and c.id = v.contract_id
+    where v.account_id = ${accountId} and v.id = ${id}`.execute(trx);
+  const [row] = rows;
+  if (row === undefined) throw new TypeError("an approval whose money moved is there");
+  // Those who signed a statement that was refused before signed for another attempt.
+  return { ...row, signers: row.signers.slice(0, row.signers[0]?.of).reverse() };
 }

@@ -96,7 +96,7 @@ async function attendSent(
   const whole = record.returnedCents === record.amountCents;
   const details = { alert: `${kind}_returned`, ...key, sentId: id, returnedCents: record.returnedCents };
   if (!whole) logger.error(details, "a part of something that was sent has come back: a person must look");
-  else if (await bookReturn(db, payment, record))
+  else if (await bookReturn(deps, payment, record))
     logger.error(details, "something that was sent has come back after it had succeeded");
 }
 

@@ -2,14 +2,16 @@ import { refundToCredits } from "../billing/credit-service.ts";
 import { goesToCredits } from "../billing/decline-rules.ts";
 import * as payments from "../billing/payment-service.ts";
 import { endContract, type HeldMilestone, holdMilestone, refundMilestone } from "../contracts/service.ts";
-import type { Db, Trx } from "../database/connection.ts";
+import type { Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { newId } from "../lib/ids.ts";
+import { sumOf } from "../lib/statement.ts";
 import { linkDecision } from "../receipts/service.ts";
 import {
   type AnyEvent,
   approvalEvent,
+  type BookingDeps,
   decidePayment,
   heldFor,
   milestoneEvent,
@@ -18,6 +20,7 @@ import {
 } from "./booking.ts";
 import * as escrow from "./escrow-store.ts";
 import { outgoingLines, readResting } from "./loss-booking.ts";
+import { type MailConfig, type MailedApproval, mailOutcome, type Outcome } from "./outcome-mail-service.ts";
 import * as store from "./store.ts";
 
 /**
@@ -25,7 +28,11 @@ import * as store from "./store.ts";
  * ends the contract.
  * @throws LeaseLost
  */
-export async function bookRefund(db: Db, payment: payments.PaymentRow, leaseId: string): Promise<void> {
+export async function bookRefund(
+  { db, config }: BookingDeps,
+  payment: payments.PaymentRow,
+  leaseId: string,
+): Promise<void> {
   const { accountId, currency, sentId } = payment;
   if (sentId === null) throw new TypeError("what has gone back has an id");
   await inTransaction(db, async (trx) => {
@@ -35,7 +42,7 @@ export async function bookRefund(db: Db, payment: payments.PaymentRow, leaseId: 
     const movement = { accountId, id: newId(), paymentId: payment.id, currency, lines };
     await payments.insertMovement(trx, movement, now);
     events.push(...(await writeRefund(trx, payment, milestone, { sentTo: "card", refundId: sentId }, now)));
-    await settleEnd(trx, payment, milestone, events, now);
+    await settleEnd(trx, config, payment, milestone, events, now);
   });
 }
 
@@ -45,7 +52,7 @@ export async function bookRefund(db: Db, payment: payments.PaymentRow, leaseId: 
  * @throws LeaseLost
  */
 export async function bookRefusedRefund(
-  db: Db,
+  { db, config }: BookingDeps,
   payment: payments.PaymentRow,
   leaseId: string,
   { code, message }: { code: string; message: string },
@@ -63,7 +70,7 @@ export async function bookRefusedRefund(
       const refund = { sentTo: "credits", refundId } as const;
       events.push(...(await writeRefund(trx, money, milestone, refund, now)));
     }
-    await settleEnd(trx, payment, milestone, events, now);
+    await settleEnd(trx, config, payment, milestone, events, now);
   });
 }
 
@@ -105,6 +112,7 @@ export async function writeRefund(
  */
 export async function settleEnd(
   trx: Trx,
+  config: MailConfig,
   { accountId, approvalId }: Ending,
   { contractId, jobId }: { contractId: string; jobId: string },
   events: AnyEvent[],
@@ -117,6 +125,7 @@ export async function settleEnd(
     await store.confirmExecuted(trx, accountId, approvalId, { contractEnded: true, refunds }, now);
     const ended = await store.endPending(trx, accountId, { contractId }, { reason: "contract_ended", now });
     await endContract(trx, accountId, contractId, now);
+    await mailOutcome(trx, config, { accountId, approvalId }, toEnded(refunds), now);
     events.push(...ended.map(toExpiredEvent), approvalEvent(approval, "confirmed"));
     await appendEvents(trx, accountId, events, now);
     await linkDecision(trx, accountId, approvalId, now);
@@ -126,5 +135,15 @@ export async function settleEnd(
     refunds.length > 0
       ? await store.endExecuting(trx, accountId, approvalId, { reason: "terms_changed" }, now)
       : await store.releaseExecuting(trx, accountId, approvalId, now);
+  const toOutcome = ({ contractTitle: contract }: MailedApproval) =>
+    ({ kind: "partly ended", contract }) as const;
+  await mailOutcome(trx, config, { accountId, approvalId }, toOutcome, now);
   await appendEvents(trx, accountId, [...events, ...expired.map(toExpiredEvent)], now);
+}
+
+function toEnded(refunds: readonly escrow.RefundResult[]) {
+  return ({ contractTitle: contract, terms }: MailedApproval): Outcome => {
+    const { currency } = sumOf(terms);
+    return { kind: "ended", contract, refunds: refunds.map((refund) => ({ ...refund, currency })) };
+  };
 }

@@ -1,8 +1,9 @@
 import * as payments from "../billing/payment-service.ts";
-import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
-import { decidePayment, refusedEvent, toExpiredEvent } from "./booking.ts";
+import { type BookingDeps, decidePayment, refusedEvent, toExpiredEvent } from "./booking.ts";
+import { actWords } from "./mails.ts";
+import { type MailedApproval, mailOutcome } from "./outcome-mail-service.ts";
 import * as store from "./store.ts";
 
 /**
@@ -11,7 +12,7 @@ import * as store from "./store.ts";
  * @throws LeaseLost
  */
 export async function bookRefusal(
-  db: Db,
+  { db, config }: BookingDeps,
   payment: payments.PaymentRow,
   leaseId: string,
   refusal: { code: string; message: string },
@@ -23,6 +24,12 @@ export async function bookRefusal(
     const expired = await store.releaseExecuting(trx, accountId, approvalId, now);
     await decidePayment(trx, payment, leaseId, { to: "refused", refusal: { code, message } }, now);
     await payments.closeInvoice(trx, accountId, approvalId, "void");
+    const { amountCents, currency } = payment;
+    const sum = { amountCents, currency };
+    const refused = (approval: MailedApproval) =>
+      ({ kind: "refused", act: actWords(approval), why: message, ...sum }) as const;
+    // Who gave it up knows.
+    if (code !== "canceled") await mailOutcome(trx, config, payment, refused, now);
     await appendEvents(trx, accountId, [...expired.map(toExpiredEvent), refusedEvent(payment, code)], now);
   });
 }

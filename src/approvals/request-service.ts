@@ -1,5 +1,6 @@
+import { findAsker } from "../accounts/key-service.ts";
 import type { Grant } from "../accounts/service.ts";
-import { findAsker, holdToken } from "../accounts/token-service.ts";
+import { holdToken } from "../accounts/token-service.ts";
 import { type Actor, recordAudit } from "../audit/service.ts";
 import { endContract, holdContract, holdMilestone } from "../contracts/service.ts";
 import { readClock, readClockNow } from "../database/clock.ts";
@@ -15,6 +16,7 @@ import { addSeconds } from "../lib/time.ts";
 import { type AnyEvent, toExpiredEvent } from "./booking.ts";
 import { queueRequests } from "./funding-store.ts";
 import { assertRoom } from "./limits.ts";
+import { announceNow } from "./mail-service.ts";
 import * as requests from "./request-store.ts";
 import type { Approval } from "./schemas.ts";
 import type { ApprovalDeps } from "./service.ts";
@@ -103,11 +105,12 @@ export function requestEnd(
  * @returns `undefined` if the token has ended meanwhile
  * @throws Problem not_found, made_by_another_key, payment_in_progress, already_decided {status}
  */
-export function withdrawRequest(
+export async function withdrawRequest(
   deps: RequestDeps,
   grant: Grant,
   approvalId: string,
 ): Promise<Approval | undefined> {
+  if (isUuid(approvalId)) await announceNow(deps, grant.accountId, approvalId);
   return asToken(deps, grant, async ({ trx, now }) => {
     const { accountId } = grant;
     const { onRequested } = deps;

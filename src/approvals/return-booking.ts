@@ -3,12 +3,20 @@ import * as payments from "../billing/payment-service.ts";
 import type { SentRecord } from "../billing/processor.ts";
 import { type HeldMilestone, holdMilestone, refundMilestone, returnMilestone } from "../contracts/service.ts";
 import { readClock } from "../database/clock.ts";
-import type { Db, Trx } from "../database/connection.ts";
+import type { Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { newId } from "../lib/ids.ts";
-import { type AnyEvent, endPendingEnd, milestoneEvent, PROCESSOR, toExpiredEvent } from "./booking.ts";
-import { creditRest, returnedLines, settleLoss } from "./loss-booking.ts";
+import {
+  type AnyEvent,
+  type BookingDeps,
+  endPendingEnd,
+  milestoneEvent,
+  PROCESSOR,
+  toExpiredEvent,
+} from "./booking.ts";
+import { creditRest, readResting, returnedLines, settleLoss } from "./loss-booking.ts";
+import { type MailedApproval, mailOutcome, type Outcome, payeeOf } from "./outcome-mail-service.ts";
 
 /**
  * Books, once, that a payout or refund which had succeeded was returned in full. A payout's money is held for its
@@ -17,7 +25,11 @@ import { creditRest, returnedLines, settleLoss } from "./loss-booking.ts";
  * @returns whether it was booked now
  * @throws what the database threw
  */
-export function bookReturn(db: Db, payment: payments.PaymentRow, record: SentRecord): Promise<boolean> {
+export function bookReturn(
+  { db, config }: BookingDeps,
+  payment: payments.PaymentRow,
+  record: SentRecord,
+): Promise<boolean> {
   const { accountId, id: paymentId, milestoneId, kind, amountCents, currency } = payment;
   return inTransaction(db, async (trx) => {
     const now = await readClock(trx);
@@ -32,11 +44,26 @@ export function bookReturn(db: Db, payment: payments.PaymentRow, record: SentRec
       kind === "payout"
         ? await takeBack(trx, payment, milestone, now)
         : await giveCredits(trx, payment, milestone, now);
+    const to = await restingPlace(trx, payment);
+    const outcome = (approval: MailedApproval): Outcome => {
+      const money = { payee: payeeOf(approval), amountCents, currency };
+      return kind === "payout" ? { kind: "returned", to, ...money } : { kind: "refund failed", ...money };
+    };
+    await mailOutcome(trx, config, payment, outcome, now, { confirmed: false });
     const data = { paymentId, milestoneId, kind: returned, amountCents, currency };
     events.push({ type: "payment.reversed", resourceId: paymentId, jobId: milestone.jobId, data });
     await appendEvents(trx, accountId, events, now);
     return true;
   });
+}
+
+async function restingPlace(
+  trx: Trx,
+  payment: payments.PaymentRow,
+): Promise<"escrow" | "credits" | "nobody"> {
+  const { heldCents, creditedCents } = await readResting(trx, payment);
+  if (heldCents > 0) return "escrow";
+  return creditedCents > 0 ? "credits" : "nobody";
 }
 
 /** Holds a returned payout again, as if it had not been sent, if a card had funded it and the contract goes on. */

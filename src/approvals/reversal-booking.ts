@@ -2,13 +2,22 @@ import * as payments from "../billing/payment-service.ts";
 import type { Processor, Reversal } from "../billing/processor.ts";
 import { holdMilestone, refundMilestone } from "../contracts/service.ts";
 import { readClock } from "../database/clock.ts";
-import type { Db, Trx } from "../database/connection.ts";
+import type { Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
-import { endPendingEnd, heldFor, LOSSES, milestoneEvent, PROCESSOR, toExpiredEvent } from "./booking.ts";
+import {
+  type BookingDeps,
+  endPendingEnd,
+  heldFor,
+  LOSSES,
+  milestoneEvent,
+  PROCESSOR,
+  toExpiredEvent,
+} from "./booking.ts";
 import { creditRest, readResting, settleLoss } from "./loss-booking.ts";
+import { type MailedApproval, mailOutcome, type Outcome, payeeOf } from "./outcome-mail-service.ts";
 import * as store from "./store.ts";
 
 /** Ledger account of disputed amounts, until the dispute is decided. */
@@ -22,7 +31,7 @@ const DISPUTES = "disputes";
  * @throws Problem payment_in_progress while another action executes on the milestone; what the processor threw
  */
 export async function bookReversals(
-  { db, processor }: { db: Db; processor: Processor },
+  { db, processor, config }: BookingDeps & { processor: Processor },
   payment: payments.PaymentRow,
 ): Promise<Reversal[]> {
   const { intentId } = payment;
@@ -37,11 +46,12 @@ export async function bookReversals(
     if (!own) reversals.push(reversal);
   }
   if (reversals.length === 0) return [];
-  return inTransaction(db, (trx) => book(trx, payment, reversals, observedAt));
+  return inTransaction(db, (trx) => book(trx, config, payment, reversals, observedAt));
 }
 
 async function book(
   trx: Trx,
+  config: BookingDeps["config"],
   payment: payments.PaymentRow,
   reversals: readonly Reversal[],
   observedAt: Date,
@@ -79,10 +89,21 @@ async function book(
   }
   if (refunded || milestone.status === "REFUNDED") await creditRest(trx, { ...milestone, ...payment }, now);
   await settleLoss(trx, payment, now);
+  for (const reversal of changed)
+    await mailOutcome(trx, config, payment, toOutcome(reversal), now, { confirmed: false });
   const events = ended.map(toExpiredEvent);
   const event = milestoneEvent(milestone, "REFUNDED");
   await appendEvents(trx, accountId, [...events, ...(refunded ? [event] : [])], now);
   return changed;
+}
+
+function toOutcome({ kind, status, amountCents, currency, final }: Reversal) {
+  return (approval: MailedApproval): Outcome => {
+    const money = { payee: payeeOf(approval), amountCents, currency };
+    return kind === "dispute"
+      ? { kind: "disputed", status, open: !final, ...money }
+      : { kind: "taken back", ...money };
+  };
 }
 
 /** What is gone for good once all of them are as they stand now, in cents. */

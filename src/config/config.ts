@@ -4,7 +4,14 @@ import { FEATURE_KEYS } from "../lib/scopes.ts";
 import { StartError } from "../lib/start-error.ts";
 import { Environment } from "./environment.ts";
 import { type Logo, readLogo } from "./logo.ts";
-import { readCorsOrigins, readMailFrom, readPrivateHosts, readSmtp, readTrustProxy } from "./network.ts";
+import {
+  readCorsOrigins,
+  readMailFrom,
+  readPrivateHosts,
+  readSecurityContact,
+  readSmtp,
+  readTrustProxy,
+} from "./network.ts";
 
 export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 
@@ -76,6 +83,8 @@ export type Config = {
   rateLimitPerMinute: number;
   /** How many proxies to believe, or which addresses; `false`: none. */
   trustProxy: number | string | false;
+  /** Where weaknesses are reported to, for /.well-known/security.txt; absent: there is none. */
+  securityContact: string | undefined;
   /** Where traces are sent, by OTLP over HTTP; absent: nothing is traced, and nothing of it is loaded. */
   traceEndpoint: string | undefined;
   /** Threads of libuv's pool, which hashes passwords and reads files. */
@@ -138,6 +147,7 @@ export function loadConfig(variables: NodeJS.ProcessEnv = process.env): Config {
     eventRetentionDays: env.optionalInteger("EVENT_RETENTION_DAYS", { min: 1, max: 36_500 }),
     rateLimitPerMinute: env.integer("RATE_LIMIT_PER_MINUTE", 600, { min: 1, max: 1_000_000 }),
     trustProxy: readTrustProxy(env),
+    securityContact: readSecurityContact(env),
     traceEndpoint: env.url("OTEL_EXPORTER_OTLP_ENDPOINT", ["http:", "https:"]),
     // libuv's own variable and default.
     threadPoolSize: env.integer("UV_THREADPOOL_SIZE", 4, { min: 1, max: 1024 }),

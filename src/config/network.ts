@@ -33,6 +33,16 @@ export function readCorsOrigins(env: Environment): string[] {
   return origins;
 }
 
+/** As RFC 9116 has it: a mail address or a page, as a URI. */
+export function readSecurityContact(env: Environment): string | undefined {
+  const contact = env.optional("SECURITY_CONTACT");
+  if (contact !== undefined && !/^(mailto:[^\s@]+@[^\s@]+|https:\/\/\S+)$/.test(contact))
+    env.fault(
+      "SECURITY_CONTACT must be mailto:security@example.com, or a page: https://example.com/security",
+    );
+  return contact;
+}
+
 /** Host names and addresses as they stand in a URL, an IPv6 address without its brackets; no ports. */
 export function readPrivateHosts(env: Environment): string[] {
   return env.list("WEBHOOK_PRIVATE_HOSTS").map((given) => {

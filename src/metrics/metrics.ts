@@ -94,7 +94,7 @@ const sweepSuccess = new Gauge({
 
 const poolWaits = new Histogram({
   name: "countersign_database_pool_wait_seconds",
-  help: "How long whoever found no free database connection waited for one.",
+  help: "How long queries waited for a free database connection.",
   buckets: [0.001, 0.005, 0.025, 0.1, 0.5, 1, 3],
   registers,
 });

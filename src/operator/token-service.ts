@@ -1,3 +1,4 @@
+import { findKey } from "../accounts/key-service.ts";
 import type { TokenMetadata } from "../accounts/schemas.ts";
 import * as accounts from "../accounts/service.ts";
 import * as tokens from "../accounts/token-service.ts";
@@ -50,10 +51,10 @@ export function revokeToken(
   return inTransaction(db, async (trx) => {
     const now = await readClock(trx);
     await accounts.holdAccount(trx, accountId);
-    const before = await tokens.findKey(trx, account, id);
+    const before = await findKey(trx, account, id);
     if (before === undefined) throw notFound("tokens", "tokenId", id);
     const revoked = await tokens.revokeWithDescendants(trx, accountId, [id], now);
-    const after = (await tokens.findKey(trx, account, id)) ?? before;
+    const after = (await findKey(trx, account, id)) ?? before;
     if (revoked === 0) return after;
     const values = {
       before: { status: before.status },

@@ -1,6 +1,6 @@
+import { findKey } from "../accounts/key-service.ts";
 import { listOwners } from "../accounts/member-service.ts";
 import {
-  findKey,
   type MintedToken,
   mintToken,
   revokeWithDescendants,

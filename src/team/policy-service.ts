@@ -37,7 +37,7 @@ export function policyChangeIn({ from, to }: ChangeTerms): PolicyChange {
  * people sign large payments. Records an audit entry with the signature, and mails the owners.
  * @returns `PENDING` where a second person must agree first
  * @throws Problem statement_stale when the policy is no longer `from`; passkeys_unavailable, passkey_missing,
- * second_decider_missing when nobody could confirm by it; second_person_missing, account_frozen for a loosening; as
+ * second_decider_missing when no one could confirm by it; second_person_missing, account_frozen for a loosening; as
  * `proveAct` and `holdActor`
  */
 export async function changePolicy(

@@ -95,3 +95,19 @@ describe("what machines read first", () => {
     expect((await read("/auth.md")).text).not.toContain("sends no mail");
   });
 });
+
+test("/.well-known/security.txt says where to report a weakness, for less than a year, where that is set", async () => {
+  const { status, text, headers } = await call(
+    (await startService({ SECURITY_CONTACT: "mailto:security@example.com" })).app,
+    "GET",
+    "/.well-known/security.txt",
+  );
+  expect([status, headers["content-type"]]).toEqual([200, "text/plain; charset=utf-8"]);
+  const [contact, expires = "", , canonical] = text.trimEnd().split("\n");
+  expect(contact).toBe("Contact: mailto:security@example.com");
+  expect(canonical).toBe(`Canonical: ${PUBLIC_URL}/.well-known/security.txt`);
+  const left = Date.parse(expires.replace("Expires: ", "")) - Date.now();
+  expect(left / 86_400_000).toBeGreaterThan(363);
+  expect(left / 86_400_000).toBeLessThan(365);
+  expect((await call(app, "GET", "/.well-known/security.txt")).status).toBe(404);
+});

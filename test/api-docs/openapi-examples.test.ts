@@ -48,7 +48,7 @@ function mediaOf({ requestBody, responses }: Operation, at: string): [string, Me
   );
 }
 
-/** What scanners of repositories take for a secret that somebody has lost. */
+/** What scanners of repositories take for a leaked secret. */
 const SECRETS = [
   /\b(?:ot_[a-z]{3}|whsec|sk|rk|pk)_(?:live_|test_)?[A-Za-z0-9+/=_-]{8,}/,
   /\beyJ[A-Za-z0-9_-]{10,}\./,

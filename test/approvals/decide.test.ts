@@ -95,7 +95,7 @@ test("each decision leaves an audit entry with who decided, from where, and whic
   const [confirmed, declined] = [await createWaiting(), await createWaiting()];
   const page = await showPage(confirmed, "confirm");
   await confirmApproval(deps, confirmed, confirmed.decider, page);
-  await declineApproval(db, declined, declined.decider, await showPage(declined, "decline"));
+  await declineApproval({ db, config }, declined, declined.decider, await showPage(declined, "decline"));
   for (const [waiting, action] of [
     [confirmed, "approval_confirmed"],
     [declined, "approval_declined"],
@@ -211,7 +211,7 @@ describe("a human declines", () => {
   test("nothing moves, the agent learns of it, and it cannot be confirmed after that", async () => {
     const waiting = await createWaiting();
     const confirm = await showPage(waiting, "confirm");
-    await declineApproval(db, waiting, waiting.decider, await showPage(waiting, "decline"));
+    await declineApproval({ db, config }, waiting, waiting.decider, await showPage(waiting, "decline"));
     const { approval, events, charges } = await readAll(waiting);
     expect(approval).toMatchObject({ status: "declined", result: null });
     expect(events.at(-1)).toMatchObject({ type: "approval.confirmed", data: { status: "declined" } });

@@ -99,7 +99,7 @@ describe.each(worlds)("a contract's end over the rails of $name", ({ rails, app,
       for (const held of stripe.books.methods.values()) held.behaves = "pm_card_visa";
     }
     const approval = await readApproval(app, escrow, story);
-    expect(approval.result.refunds.map(({ to }: any) => to)).toEqual(["credits", "credits"]);
+    expect(approval.result.refunds.map(({ to }) => to)).toEqual(["credits", "credits"]);
     expect(await readMilestones(app, escrow)).toEqual(["REFUNDED", "REFUNDED"]);
     expect(await findDisagreements(db, rails)).toEqual([]);
   });

@@ -64,7 +64,7 @@ async function decline(watched: Watched): Promise<void> {
 }
 
 describe("mail about approvals that wait", () => {
-  test("goes to whoever may decide, once, says what is asked, and leads to the page that decides", async () => {
+  test("goes once to each member who may decide, says what is asked, and leads to the page that decides", async () => {
     const watched = await begin();
     const { body } = await fund(app, watched.token, watched.milestone);
     await Promise.all([sweep(), sweep()]);

@@ -48,7 +48,7 @@ describe("GET /approvals/{approvalId}", () => {
     expect(prefixed.text).toBe(answer.text);
   });
 
-  test("works for an account that nobody has claimed, and needs payments:read", async () => {
+  test("works for an unclaimed account, and needs payments:read", async () => {
     const { fixture, approval } = await createPending();
     await unclaim(db, fixture);
     const mint = (scopes: string[]) =>
@@ -73,7 +73,7 @@ describe("GET /approvals/{approvalId}", () => {
     }
   });
 
-  test("is a page for a browser without a token, the API for whoever brings one, and 401 for the rest", async () => {
+  test("is a page for a browser without a token, the API for a caller with a token, and 401 for the rest", async () => {
     const { fixture, approval } = await createPending();
     const accept = { accept: "text/html,application/xhtml+xml,*/*;q=0.8" };
     const open = (id: string, headers: Record<string, string> = accept) =>
@@ -195,7 +195,7 @@ describe("an approval that can no longer execute as it was asked", () => {
     expect(fundingOf((await readApprovalRow(db, fixture, approval.id)).terms).amountCents).toBe(45_000);
   });
 
-  test("outlives changes of what nobody signs, of the same values, and of a sister milestone", async () => {
+  test("outlives changes of unsigned fields, of the same values, and of a sister milestone", async () => {
     const { fixture, approval } = await createPending();
     const sister = { ...fixture, milestone: `${fixture.milestone}.2` };
     await createMilestone(app, fixture, sister.milestone);

@@ -86,7 +86,7 @@ describe("POST /milestones/{milestoneId}/fund refuses, and writes nothing", () =
       "FORBIDDEN",
       { featureKey: "public_api_payments_write" },
     ],
-    ["an account that nobody has claimed", { claimed: false }, 403, "FORBIDDEN", claim],
+    ["an unclaimed account", { claimed: false }, 403, "FORBIDDEN", claim],
     ["an account without a card", { card: false }, 409, "CONFLICT", noCard],
   ])("%s", async (_name, options, status, code, details) => {
     const fixture = await createFixture(app, options);

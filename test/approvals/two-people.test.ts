@@ -238,7 +238,7 @@ describe("the first signature", () => {
     const { story, hanna, bob } = await createWorld(450);
     await confirm(story, hanna);
     const decider = which === "first" ? hanna : bob;
-    await declineApproval(db, story, decider, await readStatement(db, story, "decline"));
+    await declineApproval({ db, config }, story, decider, await readStatement(db, story, "decline"));
     expect(await readOutcome(db, story)).toEqual({ approval: "declined", payment: undefined });
     await expect(confirm(story, bob)).rejects.toMatchObject({ problem: "already_decided" });
   });
@@ -290,7 +290,7 @@ describe("at once", () => {
   test("two approvals that reach the limit together are not both paid on one person's word each", async () => {
     const { stories, accountId, hanna, bob } = await createWorld(900, 2);
     const [first, second] = stories as [Story, Story];
-    // Nobody can write an attempt until both have got as far as they can.
+    // No attempt can be written until both have got as far as they can.
     const confirmed = await ownerOf(db)
       .transaction()
       .execute(async (trx) => {

@@ -69,7 +69,13 @@ test("A decline holds the note that the person wrote, for the agent to read", as
   const { id: approvalId } = (await fund(app, token, milestone)).body.approval;
   const subject = { accountId: accountKey(account), approvalId };
   const signed = await readStatement(db, subject, "decline");
-  await declineApproval(db, subject, await deciderOf(db, subject), signed, "Too early: ask again in May.");
+  await declineApproval(
+    { db, config },
+    subject,
+    await deciderOf(db, subject),
+    signed,
+    "Too early: ask again in May.",
+  );
   const { approval } = (await call(app, "GET", `/approvals/${approvalId}`, { token })).body;
   expect(approval).toMatchObject({ status: "declined", result: { note: "Too early: ask again in May." } });
   expect(await findDisagreements(db, SANDBOX)).toEqual([]);

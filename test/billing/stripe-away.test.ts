@@ -174,7 +174,7 @@ describe.each(SCENES)("%s (%s)", (_what, on, prepare) => {
   );
 });
 
-test("whoever waits for Stripe while it answers nothing at all is answered 503 once its time is over", async () => {
+test("a caller who waits for Stripe gets 503 once Stripe's time is over", async () => {
   const waiting = SCENES.filter(([, on]) => !on.endsWith("/detach")).slice(0, 4);
   const calls = new Map(waiting.map(([, on, prepare]) => [on, prepare]));
   const scenes = await Promise.all([...calls].map(async ([on, prepare]) => [on, await prepare()] as const));

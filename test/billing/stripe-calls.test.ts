@@ -64,7 +64,7 @@ describe("an intent at Stripe", () => {
   test("is one for one attempt, however often it is asked for", async () => {
     const request = await createRequest();
     const ids = await Promise.all([1, 2, 3].map(() => prepare(request)));
-    // Two at once may find the key taken: then there is one more, and nobody confirms it.
+    // Two at once may find the key taken: then there is one more, which is never confirmed.
     expect(await prepare(request)).toBe(ids.sort()[0] ?? "");
     expect(new Set(ids).size).toBe(1);
   });

@@ -96,7 +96,7 @@ describe("a card that the operator puts on file", () => {
     expect(await listUndetached(db, 10)).toEqual([]);
   });
 
-  test("finds a new customer, should somebody have deleted the account's at Stripe", async () => {
+  test("creates a new customer if the account's was deleted at Stripe", async () => {
     const fixture = await createFixture(app, { card: false });
     await attach(fixture, "pm_card_visa");
     const [customer] = customersOf(fixture);
@@ -107,7 +107,7 @@ describe("a card that the operator puts on file", () => {
     expect(customersOf(fixture)[0]?.id).not.toBe(customer?.id);
   });
 
-  test("is let go of at Stripe when it is removed", async () => {
+  test("is detached at Stripe when it is removed", async () => {
     const fixture = await createFixture(app, { card: false });
     const { id } = (await attach(fixture, "pm_card_visa")).body.paymentMethod;
     await operate(app, "DELETE", `/accounts/${fixture.account}/payment-methods/${id}`);
@@ -214,7 +214,7 @@ describe("a card that a person adds on the billing page", () => {
     ["was removed", { status: "removed" as const }],
     ["became a viewer", { role: "viewer" as const }],
   ])(
-    "is not put on file for somebody who %s meanwhile, by no notice and no form; Stripe lets go of it",
+    "is not added for a person who %s meanwhile, by event or form, and is detached at Stripe",
     async (_what, change) => {
       const { fixture, cookie, address, path, id, memberId } = await beginSetup("approver");
       const setup = await browser.setupIntents.confirm(id, { payment_method: "pm_card_visa", ...BACK });

@@ -68,7 +68,7 @@ describe.for([SANDBOX, await openStripeRails()])("a top-up paid over $name", asy
     expect(after.text).toContain("Paid.");
   });
 
-  test("opens one page, whoever asks at once and whatever answer was lost", async () => {
+  test("opens one page for concurrent requests and after a lost answer", async () => {
     const topUp = await createTopUp(app);
     stripe?.plan({ on: "POST /v1/checkout/sessions", does: "reset", when: "after", about: topUp.id });
     await press(app, topUp, "checkout", 4);
@@ -77,7 +77,7 @@ describe.for([SANDBOX, await openStripeRails()])("a top-up paid over $name", asy
     expect((await rowOf(db, topUp)).sessionId).toBe(page?.id);
   });
 
-  test("is found by the sweep when nobody comes back from the page", async () => {
+  test("is found by the sweep when the person never returns from the page", async () => {
     const topUp = await createTopUp(app);
     await payPage(db, stripe, await openPage(topUp));
     await later(60, sweep);

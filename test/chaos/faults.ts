@@ -14,7 +14,7 @@ export type Weather = {
 };
 
 const STOPPED = { from: 200, to: 6_000 };
-/** By how much the database's clock is off, in seconds: as between servers whose clocks nobody watches. */
+/** By how much the database's clock is off, in seconds: as between servers without clock synchronisation. */
 const CLOCK = { from: -10, to: 10 };
 const BEHIND = { from: 50, to: 1_500 };
 

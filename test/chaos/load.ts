@@ -44,7 +44,7 @@ export type World = {
   contract: string;
   /** What each milestone that was ever created is worth, in dollars. */
   amounts: Map<string, number>;
-  /** Approvals that an agent holds a 202 for, by id, and how each ended, as far as anybody was told. */
+  /** Approvals that an agent holds a 202 for, by id, and how each ended, as far as any answer said. */
   seen: Map<string, { milestone: string; ended: string | undefined }>;
   /** The last event of the feed that was read, and the numbers of all. */
   events: number;

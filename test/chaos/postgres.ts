@@ -78,7 +78,7 @@ export async function startFragilePostgres(
       await postgres.stop();
       await rm(dataDir, { recursive: true, force: true, maxRetries: 10 });
       await promote(node.postgres.url);
-      // What it was told while it was a standby: it waits for nobody now.
+      // Settings of its time as a standby: it waits for no other server now.
       await setSynchronous(node.postgres.url, false);
       primary = node;
       proxy.accept();
@@ -110,7 +110,7 @@ function kill({ pid, letGo }: Node): void {
 }
 
 async function restart({ postgres, dataDir }: Node): Promise<Node> {
-  // Its folder is let go of; what is dead need not be stopped.
+  // Its folder is released; a dead server need not be stopped.
   await postgres.stop();
   return startNode(dataDir);
 }

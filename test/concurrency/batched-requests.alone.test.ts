@@ -148,7 +148,7 @@ describe("requests that meet", () => {
     expect(Math.max(...sizes)).toBeGreaterThan(5);
   });
 
-  test("a contract that somebody holds keeps no other account's request waiting", async () => {
+  test("a locked contract keeps no other account's request waiting", async () => {
     const [held, ...others] = (await fixtures(20)) as [Fixture, ...Fixture[]];
     const sizes = watchBatches();
     await using lock = await holdLock(

@@ -86,7 +86,7 @@ test("no fund request leaves an approval behind on what is cancelled, ended or c
 
   const accounts = new Set(scenes.map(({ world }) => world.accountId));
   expect(await findViolations(db, [...accounts])).toEqual([]);
-  // Nobody was turned away, and the requests did meet: some before, some after.
+  // No request was refused, and the requests did meet: some before, some after.
   expect([...outcomes.keys()].sort()).toEqual([
     "200",
     "202",

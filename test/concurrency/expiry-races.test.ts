@@ -38,7 +38,7 @@ async function endEvents(world: World): Promise<unknown[]> {
 }
 
 describe("an approval whose 72 hours have passed", () => {
-  test("flips once, with one event and one successor, whoever asks and sweeps in several processes at once", async () => {
+  test("flips once, with one event and one successor, however many processes ask and sweep at once", async () => {
     const processes = await Promise.all([
       startProcess("serve", url, { PUBLIC_URL }),
       startProcess("serve", url, { PUBLIC_URL }),
@@ -142,7 +142,7 @@ test("a fund request never answers an approval that had expired when it was sent
       const { id, status: state, expiresAt } = body.approval;
       expect(state).toBe("pending");
       expect(new Date(expiresAt).getTime()).toBeGreaterThan(sent.getTime());
-      // UUIDv7 goes up with time: nobody is ever shown an older one again.
+      // UUIDv7 goes up with time: an older one is never shown again.
       expect(id >= latest).toBe(true);
       latest = id;
       generations.get(milestone)?.add(id);

@@ -36,7 +36,7 @@ async function write({ name, url, seed, accounts, writers, transactions }: Write
   const { db } = connection;
   const changeBus = new ChangeBus(db);
   const start = () => startListening({ db, changeBus, url, logger: createLogger("silent") });
-  // Whoever ends such connections at random may end this one while it is being made: it is not what is tested.
+  // A test that ends such connections at random may end this one while it opens: that is not tested here.
   const listening = await start().catch(start).catch(start);
 
   async function writeOnce(id: string): Promise<void> {

@@ -112,7 +112,7 @@ async function follow(
   }
 }
 
-test("whoever follows the feed while two processes write sees every event once, in order, none rolled back", async () => {
+test("a reader who follows the feed while two processes write sees every event once, in order, none rolled back", async () => {
   const ended = await operate(0, "PUT", `/contracts/${world.milestones.at(-1)?.contract}`, {
     status: "ended",
   });

@@ -4,7 +4,7 @@ import { canonicalDigest } from "../../src/lib/canonical.ts";
 import type { FundingTerms } from "../../src/lib/statement.ts";
 
 /**
- * What must hold in the tables when nobody is writing, whatever has happened before (docs/design.md, invariants).
+ * What must hold in the tables while nothing is written, whatever has happened before (docs/design.md, invariants).
  * @returns a line for every row that breaks one
  */
 export async function findViolations(db: Db, accountIds: readonly string[]): Promise<string[]> {
@@ -35,7 +35,7 @@ async function deadPending(db: Db, accountIds: readonly string[]): Promise<strin
   return rows.map((row) => `${row.id} pends on a ${row.milestone} milestone of an ${row.contract} contract`);
 }
 
-/** Whoever signs must sign what stands there now. */
+/** A signature must be for the current terms. */
 async function changedTerms(db: Db, accountIds: readonly string[]): Promise<string[]> {
   type Row = Omit<FundingTerms, "payee"> &
     FundingTerms["payee"] & { id: string; terms: FundingTerms; digest: Buffer };

@@ -70,7 +70,7 @@ async function checkFeed(run: Run, clients: readonly Client[]): Promise<void> {
   }
 }
 
-/** What stands in the rows is what whoever reads it now is told, and is added to what was seen. */
+/** Adds the rows, which a reader would get now, to what was seen. */
 async function checkApprovals(run: Run): Promise<void> {
   const rows = await db
     .selectFrom("approvals")

@@ -145,7 +145,7 @@ export async function createWorld(
 
 /**
  * Records for each milestone an approval whose 72 hours ended a second ago and which no sweep has seen. The
- * database lets nobody edit an expiry, so that it has to be born like that.
+ * database refuses to edit an expiry, so it is inserted like that.
  * @returns the approvals' ids, in the milestones' order
  */
 export async function insertExpired(db: Db, world: World): Promise<string[]> {

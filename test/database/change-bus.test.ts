@@ -46,7 +46,7 @@ const countOf = (heard: readonly Woken[], name: string) =>
 const hears = ({ heard }: Party, name: string) =>
   waitUntil(() => countOf(heard, name) > 0, `${name} was heard of`);
 
-/** What is sent on the channel of `names` or of everybody, as a stranger hears it: what tests before have sent may still come. */
+/** What is sent on the channel of `names` or of all, as a stranger hears it: what tests before have sent may still come. */
 async function overhear(names: readonly string[]): Promise<string[]> {
   const wanted = new Set(["*", ...names]);
   const client = new pg.Client({ connectionString: url });
@@ -145,14 +145,14 @@ describe("a connection that listens", () => {
     sql`select pg_terminate_backend(pid) from pg_stat_activity
       where datname = current_database() and application_name = 'countersign changes'`.execute(db);
 
-  test("comes back when it is killed, wakes everybody for what it may have missed, and hears again", async () => {
+  test("reconnects when it is killed, wakes all for what it may have missed, and hears again", async () => {
     mine.heard.length = 0;
     theirs.heard.length = 0;
     await kill(mine.db);
     const meanwhile = newId();
     await commit(mine.db, [meanwhile]);
     for (const { heard } of [mine, theirs])
-      await waitUntil(() => heard.includes("all"), "everybody is woken, as nobody knows what was missed");
+      await waitUntil(() => heard.includes("all"), "all are woken, as it is unknown what was missed");
     const after = newId();
     await commit(mine.db, [after]);
     await hears(theirs, after);

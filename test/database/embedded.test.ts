@@ -81,7 +81,7 @@ describe("a start", () => {
     await second.stop();
   });
 
-  it("opens Postgres to this machine alone, and to nobody without the password", async () => {
+  it("opens Postgres to this machine alone, and only with the password", async () => {
     const dataDir = await usedFolder();
     const postgres = await start(dataDir, { max_connections: "17", application_name: `it's "$HOME"` });
     const settings = await ask(

@@ -16,7 +16,7 @@ import { serviceEnvironment, startService } from "../support/service.ts";
 
 vi.setConfig({ testTimeout: 120_000 });
 
-/** Sends statements one by one, as whoever the address names. */
+/** Sends statements one by one, as the role that the address names. */
 async function run(url: string, ...statements: string[]): Promise<void> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();

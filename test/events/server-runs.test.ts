@@ -104,7 +104,7 @@ describe("after a restore that lost what was committed last", () => {
     const [first, second, third] = [await read(stories[0]), await read(stories[2]), await read(stories[3])];
     expect(second.chain.index).toBeGreaterThan(BILLION);
     expect(third.chain).toMatchObject({ index: second.chain.index + 1, previousDigest: second.chain.digest });
-    // Nobody is accused of a fork, and what is there holds together.
+    // No fork is reported, and the present chain is whole.
     expect(verifyChain([first, lost as Receipt, second, third])).toHaveLength(2);
     expect(verifyChain([first, second, third])).toHaveLength(1);
     expect(await findings(restored.db)).toEqual([]);

@@ -18,7 +18,7 @@ await app.listen({ host: "127.0.0.1", port: 0 });
 const { port } = app.server.address() as AddressInfo;
 afterEach(async () => {
   vi.restoreAllMocks();
-  expect(waiters.count, "nobody is left waiting").toBe(0);
+  expect(waiters.count, "no request is left waiting").toBe(0);
 });
 
 const read = (token: string, query: string, prefix = ""): Promise<Answer> =>
@@ -325,7 +325,7 @@ describe("requests that wait", () => {
     await areHeld(30);
     for (let i = 0; i < 3; i++) service.changeBus.publish(new Set([feed]));
     for (let looked = 0; looked < 30; ) {
-      await waitUntil(() => letGo.length > 0, "somebody looks");
+      await waitUntil(() => letGo.length > 0, "a request looks");
       expect(letGo.length).toBeLessThanOrEqual(4);
       for (const go of letGo.splice(0)) {
         looked += 1;

@@ -87,13 +87,13 @@ async function begin(options: FixtureOptions): Promise<{ fixture: Fixture; thing
 /** What people have decided in the preparation. No request decides anything. */
 const decided: string[] = [];
 
-/** An approval that somebody has declined: it has a receipt. */
+/** A declined approval: it has a receipt. */
 async function addDeclined(fixture: Fixture, things: Things): Promise<void> {
   await createHuman(app, fixture.account);
   const milestone = `${fixture.milestone}-declined`;
   await createMilestone(app, fixture, milestone);
   const story = await ask(app, fixture, milestone);
-  await declineNow({ db }, story);
+  await declineNow({ db, config }, story);
   things.approvalId?.push(story.approvalId);
   decided.push(story.approvalId);
 }
@@ -168,11 +168,11 @@ function idOf(name: string, part: Part | undefined, own: Things, foreign: Things
   return from[index] ?? "none";
 }
 
-/** Nobody has the patience to wait 30 s for the 500th time. */
+/** Not to wait 30 s for the 500th time. */
 const keepWaitShort = (name: string, value: string) =>
   name === "wait" && Number(value) > 1 && Number(value) <= 30 ? "1" : value;
 
-/** Percent-encoding, that of half a surrogate pair included, which is no UTF-8 that anybody could read. */
+/** Percent-encoding, that of half a surrogate pair included, which is not valid UTF-8. */
 const encode = (text: string) => (text.isWellFormed() ? encodeURIComponent(text) : "%ED%A0%80");
 
 async function send(operation: Operation, plan: Plan, world: World): Promise<Answer> {

@@ -22,7 +22,7 @@ export const SENDERS = [
 ] as const;
 export type Sender = (typeof SENDERS)[number];
 
-/** A path parameter: the nth thing of its kind that is known by then, somebody else's, or whatever. */
+/** A path parameter: the nth thing of its kind that is known by then, another account's, or anything. */
 export type Part = { known: number } | { foreign: true } | { text: string };
 
 export type Plan = {

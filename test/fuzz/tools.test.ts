@@ -22,7 +22,7 @@ test(`no call of ${CALLS} to a tool of /mcp breaks it, whatever the arguments`, 
   const known = { milestoneId: milestone, contractId: contract, approvalId: approval.id };
   const calls = (Object.keys(INPUTS) as ToolName[]).map((name) => {
     const { properties, ...schema } = INPUTS[name] as Schema;
-    // Nobody has the patience to wait 30 s each time.
+    // Not to wait 30 s each time.
     const short = Object.entries(properties ?? {}).filter(([key]) => !/^wait/.test(key));
     const described = { ...schema, properties: Object.fromEntries(short) };
     const right = valid(described).map((args) => {
@@ -53,7 +53,7 @@ test(`no call of ${CALLS} to a tool of /mcp breaks it, whatever the arguments`, 
     const outcome = await client.callTool({ name, arguments: args }).then(
       (result) =>
         result.isError ? (/^REFUSED \((\d+)/.exec(textOf(result))?.[1] ?? textOf(result)) : "done",
-      // What cannot be stored, or would change what objects are, is refused before anybody has looked what it is for.
+      // What cannot be stored, or would change what objects are, is refused before it is read further.
       (error: unknown) => (String(error).includes("BAD_REQUEST") ? "unreadable" : `broken: ${error}`),
     );
     outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);

@@ -20,7 +20,7 @@ export type Schema = {
   examples?: unknown[];
 };
 
-/** Text that has broken somebody's service. */
+/** Text that has broken a service before. */
 const HOSTILE_TEXTS = [
   "",
   " ",

@@ -63,6 +63,7 @@ describe("every answer", () => {
       "/assets/passkeys.*.js",
       "/assets/send.*.js",
       "/assets/style.*.css",
+      "/assets/watch.*.js",
       "/assets/webauthn.*.js",
       "/assets/zone.*.js",
       "/auth.md",

@@ -90,15 +90,15 @@ describe("connections", () => {
     for (const [text] of await Promise.all(waiting)) expect(text).toMatch(/^HTTP\/1\.1 200 /);
   });
 
-  test("are let go of after a 408, though the caller never closes theirs", async () => {
+  test("are closed after a 408, even if the caller never closes theirs", async () => {
     const { app, port } = await openServer();
     Object.assign(app.server, { requestTimeout: 100, headersTimeout: 100, connectionsCheckingInterval: 20 });
     for (let i = 0; i < 20; i++) await open(port, "POST /livez HTTP/1.1\r\nHost: localhost\r\n");
-    await waitUntil(async () => (await countOf(app)) === 0, "the server has let go of every socket");
+    await waitUntil(async () => (await countOf(app)) === 0, "the server has closed every socket");
     expect(sockets.size).toBe(20);
   });
 
-  test("whose caller takes no answer are let go of after a minute without a byte", async () => {
+  test("whose caller reads no answer are closed after a minute without a byte", async () => {
     const { app } = await openServer();
     expect(app.server.timeout).toBe(60_000);
   });

@@ -20,7 +20,7 @@ export function expectRefusal(
   });
 }
 
-/** The answer is a refusal that anybody may get: the envelope, nothing beside it, and never a 500. */
+/** The answer is a refusal that any caller may get: the envelope alone, and never a 500. */
 export function expectEnvelope(answer: Answer): void {
   expect(answer.status, answer.text).toBeGreaterThanOrEqual(400);
   expect(answer.status, answer.text).not.toBe(500);

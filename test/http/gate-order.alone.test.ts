@@ -44,7 +44,7 @@ async function fail(faults: readonly Gate[], unreadable = UNREADABLE.malformed):
   return call(target, "POST", `/milestones/${milestone}/fund`, { token, body });
 }
 
-/** Somebody else's milestone, in a state that would be refused if it were the caller's own. */
+/** Another account's milestone, in a state that would be refused if it were the caller's own. */
 async function findForeign(faults: readonly Gate[]): Promise<string> {
   if (!faults.includes("state")) return newId();
   const theirs: Fixture = await createFixture(app);

@@ -96,7 +96,7 @@ describe("a token", () => {
   });
 });
 
-/** A token of the right form that nobody was ever given. */
+/** A well-formed token that was never issued. */
 const falseToken = () => newSecret("ot_pat_", accountKey("nobody")).value;
 
 /** Uses up what an address may cost in look-ups that find nothing. */

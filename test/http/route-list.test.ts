@@ -78,7 +78,7 @@ const revokesAnother = ({ method, url }: KnownRoute) =>
   method === "DELETE" && url.endsWith("/tokens/:tokenId");
 let callers = 0;
 
-/** Calls a route from an address that nobody has called from. */
+/** Calls a route from a new address. */
 function send(route: KnownRoute, ids: Ids, token?: string, options: { body?: unknown; app?: App } = {}) {
   callers += 1;
   const headers = { "x-forwarded-for": `10.0.${callers >> 8}.${callers & 255}` };
@@ -168,7 +168,7 @@ describe("every route that takes a token", () => {
     for (const route of withIds) {
       const what = `${route.method} ${route.url}`;
       const { status } = await send(route, own, fixture.token);
-      // What nobody has decided has no receipt yet, what nobody has funded is not released, and both are there.
+      // An undecided approval has no receipt yet, an unfunded milestone is not released, and both exist.
       if (/\/(receipt|approve)$/.test(route.url)) expect(status, what).toBe(409);
       // So is a key that another one's root made, or the operator.
       else if (revokesAnother(route)) expect(status, what).toBe(403);

@@ -2,7 +2,7 @@ import { connect } from "node:net";
 import type { Answer } from "../support/fixtures.ts";
 
 /**
- * Sends bytes over a socket of its own, and reads until the server lets go of it. Ask it to, with
+ * Sends bytes over a socket of its own, and reads until the server closes it. Ask it to, with
  * `Connection: close`, unless it does so by itself.
  * @param options.end whether to close our half once all is sent
  */
@@ -14,7 +14,9 @@ export function sendRaw(
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
-    socket.setTimeout(10_000, () => socket.destroy(new Error("the server neither answered nor let go")));
+    socket.setTimeout(10_000, () =>
+      socket.destroy(new Error("the server neither answered nor closed the socket")),
+    );
     socket.on("data", (chunk: Buffer) => chunks.push(chunk));
     socket.on("end", () => socket.end());
     socket.on("error", (error: Error & { code?: string }) => {

@@ -3,7 +3,7 @@ import addFormats from "ajv-formats";
 import { describe, expect, test } from "vitest";
 import { call, createFixture } from "../support/fixtures.ts";
 import { startService } from "../support/service.ts";
-import { connectTo, ERAS, textOf } from "./clients.ts";
+import { approvalIn, connectTo, ERAS, textOf } from "./clients.ts";
 
 const { app } = await startService();
 const PREFIX = "/api/public/v1";
@@ -70,7 +70,7 @@ describe.each(ERAS)("the official client, %s protocol", (era) => {
       return result;
     };
     const asked = await run("opentrain_request_milestone_funding", { milestoneId: milestone });
-    const { approval } = asked.structuredContent as any;
+    const approval = approvalIn(asked);
     expect(approval).toEqual((await route(`/approvals/${approval.id}`)).approval);
     expect(textOf(asked)).toContain(`PENDING: not decided yet, and nothing has been charged`);
     expect(textOf(asked)).toContain(approval.approvalUrl);
@@ -86,7 +86,7 @@ describe.each(ERAS)("the official client, %s protocol", (era) => {
     const repeated = await run("opentrain_create_milestone", added);
     expect(repeated.structuredContent).toEqual(made.structuredContent);
     const { milestones } = (await route(`/contracts/${contract}`)).contract;
-    expect(milestones[1]).toEqual((made.structuredContent as any).milestone);
+    expect(milestones[1]).toEqual((made.structuredContent as { milestone: unknown }).milestone);
     expect(milestones).toHaveLength(2);
     for (const [name, args, path] of [
       ["opentrain_auth_status", {}, "/auth/me"],

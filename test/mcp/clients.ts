@@ -1,4 +1,5 @@
 import { type CallToolResult, Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import type { Approval } from "../../src/approvals/schemas.ts";
 import type { App } from "../../src/http/app.ts";
 import { PUBLIC_URL } from "../support/service.ts";
 
@@ -56,6 +57,12 @@ export async function inject(app: App, url: string, init: RequestInit = {}): Pro
       value === undefined ? [] : [[name, String(value)]],
     ) as [string, string][],
   });
+}
+
+/** The approval that a tool has answered, if it has. */
+export function approvalIn({ structuredContent }: { structuredContent?: unknown }): Approval {
+  const { approval } = (structuredContent ?? {}) as { approval: Approval };
+  return approval;
 }
 
 /** All that a result says to a model. */

@@ -3,7 +3,7 @@ import { unclaim } from "../http/rows.ts";
 import { createFixture, fund, operate } from "../support/fixtures.ts";
 import { begin, decide, putCard } from "../support/page-states.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
-import { connectTo, type ShowUrl, textOf } from "./clients.ts";
+import { approvalIn, connectTo, type ShowUrl, textOf } from "./clients.ts";
 
 const service = await startService();
 const { app, db } = service;
@@ -20,7 +20,7 @@ async function ask({ token, milestone }: { token: string; milestone: string }, h
     },
   });
   const result = await client.callTool({ name: FUND, arguments: { milestoneId: milestone } });
-  return { shown, result, text: textOf(result), approval: (result.structuredContent as any)?.approval };
+  return { shown, result, text: textOf(result), approval: approvalIn(result) };
 }
 
 describe("a client that can show a page", () => {
@@ -126,6 +126,6 @@ describe("a client that cannot", () => {
     const { token, milestone } = await createFixture(app);
     const client = await connectTo(app, { era, token });
     const result = await client.callTool({ name: FUND, arguments: { milestoneId: milestone } });
-    expect(textOf(result)).toContain((result.structuredContent as any).approval.approvalUrl);
+    expect(textOf(result)).toContain(approvalIn(result).approvalUrl);
   });
 });

@@ -6,13 +6,13 @@ import { createFixture, operate } from "../support/fixtures.ts";
 import { begin, decide, type Story } from "../support/page-states.ts";
 import { waitUntil } from "../support/process.ts";
 import { startService } from "../support/service.ts";
-import { connectTo, textOf } from "./clients.ts";
+import { approvalIn, connectTo, textOf } from "./clients.ts";
 
 const service = await startService();
 const { app, db, waiters } = service;
 afterEach(() => {
   vi.restoreAllMocks();
-  expect(waiters.count, "nobody is left waiting").toBe(0);
+  expect(waiters.count, "no request is left waiting").toBe(0);
 });
 
 /** A tool call that waits for the approval. Its answer comes boxed, or it would be awaited here. */
@@ -27,7 +27,7 @@ async function hold({ token, approvalId }: Story, waitSeconds = 30) {
 
 const approvalOf = async ({ result }: Awaited<ReturnType<typeof hold>>) => {
   const answer = await result;
-  return { text: textOf(answer), ...(answer.structuredContent as any).approval };
+  return { text: textOf(answer), ...approvalIn(answer) };
 };
 
 describe("opentrain_wait_for_approval", () => {
@@ -36,7 +36,7 @@ describe("opentrain_wait_for_approval", () => {
     const held = await hold(story);
     await decide(service, story, "confirm");
     const { status, result, text } = await approvalOf(held);
-    expect([status, result.invoiceId]).toEqual(["confirmed", expect.any(String)]);
+    expect([status, result?.invoiceId]).toEqual(["confirmed", expect.any(String)]);
     expect(text).toMatch(/^CONFIRMED: a human confirmed it, and the action has been executed/);
   });
 

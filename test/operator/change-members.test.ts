@@ -170,7 +170,7 @@ describe("PATCH and DELETE /accounts/{id}/members/{memberId}", () => {
     const path = `/accounts/${team.fixture.account}/members/${present.memberId}`;
     for (const answer of [await ask(app, "DELETE", path), await patch(team, present, { role: "viewer" })])
       expectRefusal(answer, 409, "CONFLICT", { reason: "last_owner" });
-    // Whoever is away may go.
+    // A member who is away may be removed.
     expect((await patch(team, team.owner, { role: "viewer" })).status).toBe(200);
   });
 

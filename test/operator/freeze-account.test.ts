@@ -73,7 +73,7 @@ test("people of a frozen account confirm nothing and are told why, and may decli
   expect(await readOutcome(db, story)).toEqual({ approval: "declined", payment: undefined });
 });
 
-test("nothing is added to a frozen account: no key, card or member, by anybody", async () => {
+test("nothing is added to a frozen account: no key, card or member", async () => {
   const fixture = await createFixture(app);
   const { account } = fixture;
   const owner = await createHuman(app, account);

@@ -38,7 +38,7 @@ export function trustScenes(service: TestService) {
 
   /**
    * An account that confirms with passkeys only: Ada, who has one, and whose approval waits; and Bob, an owner too.
-   * Anybody who reads Ada's mail can do what `comeByLink` does.
+   * A reader of Ada's mail can do what `comeByLink` does.
    */
   async function begin(options: { coSign?: "session" | "passkey" } = {}): Promise<Scene> {
     const story = await beginCoSign(service, options);

@@ -6,7 +6,7 @@ export type Crossing = `${Boundary}:${"before" | "after"}`;
 
 export type BankAnswer = "pass" | "fail" | "give-up";
 
-/** How a payment ends when nobody dies: the money has moved, it was refused, or the bank is waited for. */
+/** How a payment ends when no process dies: the money has moved, it was refused, or the bank is waited for. */
 export type End = "confirmed" | "refused" | "action_required";
 
 export const both = (...boundaries: Boundary[]): Crossing[] =>
@@ -20,7 +20,7 @@ const EXECUTE = both("call-execute");
 /** What a request crosses: the confirmation or, if there is an answer to the bank, that answer's. */
 export type Path = { card: CardKind; answer?: BankAnswer; crosses: Crossing[]; end: End };
 
-/** Every card's path while nobody has died: that of the person's own requests. */
+/** Every card's path while no process dies: that of the person's own requests. */
 export const REQUESTS: readonly Path[] = [
   { card: "pays", crosses: [...SUBMIT, ...EXECUTE, ...both("write-success")], end: "confirmed" },
   { card: "slow", crosses: [...SUBMIT, ...EXECUTE, ...both("write-success")], end: "confirmed" },
@@ -118,7 +118,7 @@ export const RECOVERIES: readonly Recovery[] = [
     end: "confirmed",
   },
   {
-    // Nobody has answered the bank, and the approval's time has passed.
+    // The bank was not answered, and the approval has expired.
     card: "authenticates",
     died: "write-action-required:after",
     crosses: [...REREAD, ...both("call-cancel", "write-refusal")],

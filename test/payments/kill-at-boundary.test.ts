@@ -54,7 +54,7 @@ async function expectOutcomes(db: Db, { path, stories }: Killed): Promise<void> 
 
 describe("whatever boundary a process dies at, with whatever card", () => {
   const promise =
-    "over the rails of $name: in 60 s after a restart, with nobody's help, no payment is in doubt and the books agree";
+    "over the rails of $name: in 60 s after a restart, without help, no payment is in doubt and the books agree";
   // Mostly they wait.
   test.concurrent.for(worlds)(promise, { timeout: 300_000 }, async ({ rails, url, app, db }) => {
     const faults = () => findDisagreements(db, rails);

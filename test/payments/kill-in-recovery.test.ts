@@ -62,7 +62,7 @@ beforeAll(async () => {
       if (recovery.end === "expired") for (const story of stories) await expire(world.db, story);
       dead.get(world)?.set(recovery, stories);
     });
-    // Nobody may be connected to what is copied.
+    // The copied database must have no connections.
     const name = new URL(world.base).pathname.slice(1);
     await query(`select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`);
   }
@@ -75,7 +75,7 @@ async function query(text: string): Promise<void> {
   await client.end();
 }
 
-/** Puts the end of an approval into the past, which the database lets nobody do who does not switch it off. */
+/** Puts the end of an approval into the past, which the database refuses unless its trigger is off. */
 async function expire(db: Db, { accountId, approvalId }: Story): Promise<void> {
   await ownerOf(db)
     .transaction()

@@ -68,7 +68,7 @@ async function expectDeath(program: Program): Promise<void> {
   expect(ended?.signal, `it did not die everywhere: ${program.output()}`).toBe("SIGKILL");
 }
 
-/** How many attempts nobody knows the outcome of, of all accounts or of one. */
+/** How many attempts have an unknown outcome, of all accounts or of one. */
 export async function countInDoubt(db: Db, accountId?: string): Promise<number> {
   let query = db.selectFrom("payments").where("status", "in", ["created", "submitted", "unknown"]);
   if (accountId !== undefined) query = query.where("account_id", "=", accountId);

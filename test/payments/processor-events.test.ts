@@ -133,7 +133,7 @@ describe("a message to the webhook", () => {
     }
   });
 
-  test("that is unsigned is logged once and then counted, so that nobody can fill the log", async () => {
+  test("that is unsigned is logged once and then counted, so that no caller can fill the log", async () => {
     const warned = vi.spyOn(app.log, "warn");
     for (let i = 0; i < 20; i++) await call(app, "POST", PATH, { body: body() });
     expect(warned.mock.calls.length).toBeLessThanOrEqual(1);
@@ -193,7 +193,7 @@ describe("what Stripe tells of an intent", () => {
     expect([row.attempts, row.due_at, row.handled_at !== null]).toEqual([1, null, true]);
   });
 
-  test("of a payment that nobody here knows of, and of other services on that account, changes nothing", async () => {
+  test("of a payment that is unknown here, and of other services on that account, changes nothing", async () => {
     for (const type of ["payment_intent.succeeded", "charge.dispute.created", "refund.created"]) {
       const object = {
         id: "pi_other",
@@ -394,12 +394,14 @@ describe("money that goes back from Stripe's side", () => {
         yield* seen;
       },
     };
-    const stale = bookReversals({ db, processor: slow }, payment);
+    const stale = bookReversals({ db, config, processor: slow }, payment);
     await asked.promise;
     // The clock's milliseconds tell the two apart.
     await sql`select pg_sleep(0.01)`.execute(db);
     stripe.closeDispute(dispute.id, "won");
-    const changes = await Promise.all([1, 2, 3, 4].map(() => bookReversals({ db, processor }, payment)));
+    const changes = await Promise.all(
+      [1, 2, 3, 4].map(() => bookReversals({ db, config, processor }, payment)),
+    );
     expect(changes.flat()).toMatchObject([{ id: dispute.id, status: "won" }]);
     held.resolve();
     expect(await stale).toEqual([]);

@@ -162,7 +162,7 @@ describe("over Stripe's", async () => {
     expect((await compare()).leftOver).toEqual([]);
   });
 
-  test("what Stripe no longer lets be cancelled, as somebody was quicker, is a difference", async () => {
+  test("an intent that was paid before it could be cancelled is a difference", async () => {
     const paid = await pay("pays");
     const id = await prepareUnknown(db, processor, paid, String(intentOf(paid.intentId).payment_method));
     intentOf(id).created -= 7 * HOUR;

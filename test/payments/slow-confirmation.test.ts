@@ -47,7 +47,7 @@ describe.for(worlds)("over the rails of $name", ({ rails, app, db, config, conne
   }
 
   describe("a confirmation that begins before its time is over", () => {
-    test("and succeeds after it is confirmed once, reads pending meanwhile, and keeps everybody else off", async () => {
+    test("and succeeds after it is confirmed once, reads pending meanwhile, and keeps all others off", async () => {
       const stories = await createStories(app, rails.cards.slow, 1);
       const { fixture, human } = stories;
       const story = stories.stories[0] as Story;
@@ -143,7 +143,7 @@ describe.for(worlds)("over the rails of $name", ({ rails, app, db, config, conne
       expect(await terminalEvents(stories)).toEqual(["confirmed"]);
     });
 
-    test("but gets the approval only when somebody has seen it expired is too late", async () => {
+    test("but locks the approval only after it was seen as expired is too late", async () => {
       const stories = await createStories(app, rails.cards.pays, 1);
       const story = stories.stories[0] as Story;
       const hold = `select from approvals where id = '${story.approvalId}' for share`;
@@ -160,7 +160,7 @@ describe.for(worlds)("over the rails of $name", ({ rails, app, db, config, conne
       expect((await readApproval(stories, story)).status).toBe("expired");
     });
 
-    test("and waits for a bank that nobody answers is given up when its time is over", async () => {
+    test("and waits for an unanswered bank is given up when its time is over", async () => {
       const stories = await createStories(app, rails.cards.authenticates, 1);
       const story = stories.stories[0] as Story;
       const deps = { db, config, processor: rails.open(db) };

@@ -92,7 +92,7 @@ describe("after a restore that lost a payment", () => {
     expect(await faultsIn(restored, story)).toEqual([]);
   });
 
-  test("and its approval, the agent asks anew, and the payment is booked on the new approval", async () => {
+  test("and its approval, the agent asks again, and the payment is booked on the new approval", async () => {
     const { restored, stories, story } = await loseAfter(
       (service, { story: one }) => confirmNow(depsOf(service), one),
       { approval: "lost" },
@@ -145,7 +145,7 @@ describe("after a restore that lost a payment", () => {
   });
 
   test.for(["freezes the account", "cancels the payment"])(
-    "and that it was submitted, the payment is booked though somebody %s",
+    "and that it was submitted, the payment is booked even if a person %s",
     async (why) => {
       const url = await cloneDatabase();
       const service = await startService({}, url, rails);
@@ -192,7 +192,7 @@ describe("after a restore that lost a payment", () => {
     expect(rows).toEqual([{ ahead: false }]);
   });
 
-  test("somebody is told, once, though nobody confirms again", async () => {
+  test("the operator is told once, even without another confirmation", async () => {
     const { restored, story } = await loseAfter((service, { story: one }) =>
       confirmNow(depsOf(service), one),
     );
@@ -330,26 +330,29 @@ describe("a key that the processor has already", () => {
     expect(intentsFor(story).filter(({ intent }) => intent.status === "requires_confirmation")).toEqual([]);
   });
 
-  test.for(AFTER_LOSS)("is followed by the next one by whoever goes on after a death at %s", async (died) => {
-    const service = await startService({}, undefined, rails);
-    const { stories } = await createStories(service.app, rails.cards.pays, 1);
-    const [story] = stories as [Story];
-    stripe.plan({ on: CREATE, does: "error", about: story.approvalId });
-    await confirmNow(depsOf(service), story).catch(() => {});
-    await makeDue(service);
-    const stands = Promise.withResolvers<void>();
-    const boundaries = (boundary: string, moment: string) => {
-      if (`${boundary}:${moment}` !== died) return undefined;
-      stands.resolve();
-      return new Promise<never>(() => {});
-    };
-    void sweepDuePayments({ ...depsOf(service), boundaries }, quiet);
-    await stands.promise;
-    await makeDue(service);
-    await sweepDuePayments(depsOf(service), quiet);
-    expect(await readOutcome(service.db, story)).toEqual(PAID);
-    expect(chargesFor(story)).toHaveLength(1);
-  });
+  test.for(AFTER_LOSS)(
+    "is followed by the next one by the process that goes on after a death at %s",
+    async (died) => {
+      const service = await startService({}, undefined, rails);
+      const { stories } = await createStories(service.app, rails.cards.pays, 1);
+      const [story] = stories as [Story];
+      stripe.plan({ on: CREATE, does: "error", about: story.approvalId });
+      await confirmNow(depsOf(service), story).catch(() => {});
+      await makeDue(service);
+      const stands = Promise.withResolvers<void>();
+      const boundaries = (boundary: string, moment: string) => {
+        if (`${boundary}:${moment}` !== died) return undefined;
+        stands.resolve();
+        return new Promise<never>(() => {});
+      };
+      void sweepDuePayments({ ...depsOf(service), boundaries }, quiet);
+      await stands.promise;
+      await makeDue(service);
+      await sweepDuePayments(depsOf(service), quiet);
+      expect(await readOutcome(service.db, story)).toEqual(PAID);
+      expect(chargesFor(story)).toHaveLength(1);
+    },
+  );
 
   async function makeDue({ db }: TestService): Promise<void> {
     await sql`update payments set due_at = now() - interval '1 second', leased_until = now() - interval '1 second' where due_at is not null`.execute(

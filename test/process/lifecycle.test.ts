@@ -25,7 +25,7 @@ async function countConnections(): Promise<number> {
   return (rows[0]?.count ?? 0) - connection.pool.totalCount;
 }
 
-/** Holds a contract's row until told to let go, so that whoever funds under it waits; or until the test ends. */
+/** Holds a contract's row until it is released, so that a fund request under it waits; or until the test ends. */
 async function holdContract(id: string): Promise<() => Promise<void>> {
   const trx = await db.startTransaction().execute();
   const letGo = async () => {
@@ -66,7 +66,7 @@ describe("SIGTERM", () => {
   }
 });
 
-test("SIGTERM answers whoever waits for events at once, with an empty page", async () => {
+test("SIGTERM answers waiting requests for events at once, with an empty page", async () => {
   const { token, account } = await createFixture(app);
   const service = await startProcess("serve", url);
   const held = service.call("GET", "/updates?cursor=2&wait=30", { token });
@@ -239,7 +239,7 @@ describe("a start that cannot succeed ends with exit code 1 and", () => {
     ).toEqual(names.sort());
   });
 
-  longTest("one line that names the direct address, when that is where nobody answers", async () => {
+  longTest("one line that names the direct address, when that one does not answer", async () => {
     const nowhere = `postgres://user:pa55word@127.0.0.1:${await freePort()}/pay`;
     const ended = await runProgram(["work"], { ...serviceEnvironment(url), DATABASE_DIRECT_URL: nowhere });
     expect(ended).toMatchObject({ code: 1, signal: null, stdout: "" });

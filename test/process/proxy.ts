@@ -7,7 +7,7 @@ export type Proxy = {
   url: string;
   /** Breaks every connection and refuses new ones. */
   cut(): Promise<void>;
-  /** Lets nothing through any more, in neither direction, and tells nobody: as when a machine has vanished. */
+  /** Lets nothing through any more, in neither direction, and reports nothing: as when a machine has vanished. */
   block(): void;
   /** Opens the way again. What was blocked goes on. */
   restore(): Promise<void>;

@@ -35,7 +35,7 @@ function faultsOf(env: Record<string, string>): string[] {
 }
 
 describe("SIGTERM during a first start", () => {
-  test("ends it in one line, serves nobody, leaves nothing running, and the next start goes on", async () => {
+  test("ends it in one line, serves no request, leaves nothing running, and the next start goes on", async () => {
     const DATA_DIR = await newDataDir();
     const env = { DATA_DIR, LOG_LEVEL: "fatal" };
     const program = launch(["start"], env);

@@ -124,7 +124,7 @@ describe.each(some(ERAS, 1))("the stdio program, %s protocol", (era) => {
     await waitUntil(() => waiters.count === 1, "the call waits at the service");
     giveUp.abort();
     await expect(held).rejects.toThrow();
-    await waitUntil(() => waiters.count === 0, "nobody waits", BEFORE_IT_ENDS_BY_ITSELF);
+    await waitUntil(() => waiters.count === 0, "no request waits", BEFORE_IT_ENDS_BY_ITSELF);
   });
 });
 

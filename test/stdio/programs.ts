@@ -49,7 +49,7 @@ export type ClientOfProgram = {
     name: string,
     args?: Record<string, unknown>,
   ): Promise<{ text: string; isError: boolean; body: Answer["body"] }>;
-  /** All that it has said to anybody: on standard error, and in every answer so far. */
+  /** All that it has written: on standard error, and in every answer so far. */
   said(): string;
   stderr(): string;
   close(): Promise<void>;

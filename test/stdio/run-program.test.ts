@@ -93,7 +93,7 @@ describe("a program that is told to end in the middle of a wait", () => {
       end(child);
       expect(await ended).toEqual({ code: 0, signal: null });
       expect(printed.stdout.split("\n").filter(Boolean)).toHaveLength(1);
-      await waitUntil(() => service.waiters.count === 0, "nobody waits");
+      await waitUntil(() => service.waiters.count === 0, "no request waits");
     },
     // The wait itself lasts 30 seconds.
     20_000,

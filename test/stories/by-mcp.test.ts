@@ -40,7 +40,7 @@ describe.skipIf(browser === undefined)("from nothing but the service's address, 
     const me = (await call("opentrain_auth_status")).body;
     const contractId = await giveContract(origin, me.account.organizationId);
     const wish = { contractId, description: "Label 5,000 street scenes", amountUsd: 450 };
-    // Nobody is named yet: the page tells the human what their agent has to do first.
+    // No human is named yet: the page tells the human what their agent has to do first.
     const early = await call("opentrain_create_milestone", wish);
     expect(early.text).toMatch(/REFUSED \(403 .*account_claim_required/);
     expect(early.text).toContain(`${origin}/claim`);

@@ -78,7 +78,7 @@ describe.skipIf(browser === undefined)("from nothing but the service's address",
     const [issuer] = (await send(metadata ?? "")).body.authorization_servers;
     const endpoints = (await send(`${issuer}/.well-known/oauth-authorization-server`)).body;
 
-    // Registration, and the first refusal: an account that nobody has claimed.
+    // Registration, and the first refusal: an unclaimed account.
     const named = { agent_name: "Claude Code", organization_name: "Acme Research" };
     const registered = await sendJson(endpoints.agent_auth.identity_endpoint, named);
     expect(registered.status, JSON.stringify(registered.body)).toBe(200);

@@ -77,7 +77,7 @@ describe("a fault", () => {
     expect(await statusOf(id)).toBe("requires_confirmation");
   });
 
-  test("that is a 500 is given again to whoever asks with the same key, and hides what was done", async () => {
+  test("that is a 500 is given again for the same key, and hides what was done", async () => {
     for (const when of ["before", "after"] as const) {
       const id = await createIntent();
       const options = { idempotencyKey: randomUUID() };
@@ -110,7 +110,7 @@ describe("a fault", () => {
     expect((await client.charges.list({ payment_intent: id })).data).toHaveLength(1);
   });
 
-  test("that holds a request keeps its key taken, until it is let go", async () => {
+  test("that holds a request keeps its key taken, until it is released", async () => {
     const id = await createIntent();
     const options = { idempotencyKey: randomUUID() };
     const held = fake.plan({ on: CONFIRM, does: "hold", about: id });
@@ -257,7 +257,7 @@ describe("the bank's page", () => {
     }
   });
 
-  test("does nothing once nothing waits for it: answered, cancelled, or confirmed anew", async () => {
+  test("does nothing once nothing waits for it: answered, cancelled, or confirmed again", async () => {
     const [answered, cancelled, anew] = await Promise.all([challenge(), challenge(), challenge()]);
     await answer(answered.url, "fail");
     await client.paymentIntents.cancel(cancelled.id);
@@ -354,7 +354,7 @@ describe("events", () => {
     expect(received.map((event) => event.id)).toEqual([...made.toReversed(), ...made.toReversed()]);
   });
 
-  test("that nobody took are sent again", async () => {
+  test("that were not received are sent again", async () => {
     let status = 500;
     const { stripe, its, received } = await startListening(() => status);
     await its.paymentIntents.create(USD);

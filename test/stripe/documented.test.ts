@@ -59,7 +59,7 @@ test("what docs/stripe.md says leads to a payment at Stripe, pasted as it stands
   const setup = String(begun.headers.location).split("/").at(-1) ?? "";
   const client = new Stripe(stripe.secretKey, stripe.at);
   await client.setupIntents.confirm(setup, { payment_method: "pm_card_visa", return_url: origin });
-  // Nobody comes back: Stripe's event puts the card on file.
+  // The person never returns: Stripe's event puts the card on file.
   await waitUntil(
     async () => (await browser.open("/billing")).text.includes("ending in 4242"),
     "the card is on file",

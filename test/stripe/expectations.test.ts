@@ -4,7 +4,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { startFakeStripe } from "../support/stripe/fake.ts";
 
 /**
- * What is expected of Stripe, by whoever relies on the counterpart in `test/support/stripe`: asked of it, and of
+ * What is expected of Stripe, by the tests that use the counterpart in `test/support/stripe`: asked of it, and of
  * Stripe's own test mode when there is a key to it, so that the one is held to the other.
  */
 

@@ -6,7 +6,7 @@ import { accountKey } from "../../src/lib/ids.ts";
 import { type Answer, call } from "./fixtures.ts";
 import { cookieOf, hiddenValue, newEmail, open, PASSWORD, submit } from "./humans.ts";
 
-/** Without it nobody could claim. Nothing listens there, and nothing sends in these tests. */
+/** Without it no one could claim. Nothing listens there, and nothing sends in these tests. */
 export const MAILING = { SMTP_URL: "smtp://127.0.0.1:1", TRUST_PROXY: "1" };
 export const GRANT_TYPE = "urn:opentrain:agent-auth:grant-type:claim";
 

@@ -5,7 +5,7 @@ import { PUBLIC_URL } from "./service.ts";
 
 /** What a test may have an authenticator, or the browser before it, say otherwise than an honest one. */
 export type Lies = {
-  /** Whether somebody touched it, and whether it knows that it was its owner. */
+  /** Whether a person touched it, and whether it knows that it was its owner. */
   userPresent?: boolean;
   userVerified?: boolean;
   origin?: string;

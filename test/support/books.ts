@@ -10,7 +10,7 @@ const FAULTS: Record<string, string> = {
     select p.id from payments p where p.kind = 'charge' and p.status = 'succeeded' and 1 <> (
       select count(*) from charges c where c.account_id = p.account_id and c.intent_id = p.intent_id
         and c.status = 'succeeded' and c.gross_cents = p.amount_cents and c.currency = p.currency)`,
-  "a charge that nobody has booked or will book": `
+  "a charge that is not booked and never will be": `
     select c.id from charges c where c.status = 'succeeded' and c.amount_cents > 0 and not exists (
       select from payments p where p.account_id = c.account_id and p.intent_id = c.intent_id
         and p.status <> 'refused' and p.amount_cents = c.gross_cents) and not exists (
@@ -131,7 +131,7 @@ const FAULTS: Record<string, string> = {
     select m.id from milestones m where m.status = 'ACTIVE_FUNDED' and 1 <> (
       select count(*) from approvals v where v.account_id = m.account_id and v.milestone_id = m.id
         and v.type = 'milestone_fund' and v.status = 'confirmed')`,
-  "a confirmation that nobody signed": `
+  "a confirmation without a signature": `
     select v.id from approvals v where v.status = 'confirmed' and not exists (
       select from signatures s where s.account_id = v.account_id and s.approval_id = v.id and s.decision = 'confirm')`,
   "a payment attempt without all the signatures that it needed": `

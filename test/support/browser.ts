@@ -14,7 +14,7 @@ export const SIZES = {
   phone: { width: 390, height: 844 },
 } as const;
 
-/** Quiet: nothing here may look for updates or talk to anybody but the service. */
+/** Quiet: nothing here may look for updates or call anything but the service. */
 const FLAGS = [
   "--no-sandbox",
   "--disable-gpu",
@@ -76,7 +76,7 @@ async function unpack(): Promise<string> {
     if (TMPDIR === undefined) delete process.env.TMPDIR;
     else process.env.TMPDIR = TMPDIR;
   });
-  // Made for one user alone; whoever runs the tests next may be another.
+  // Created for one user; the next run may be another's.
   await chmod(folder, 0o755);
   // Another test file may have been first.
   await rename(folder, CACHE).catch(() => rm(folder, { recursive: true, force: true }));

@@ -1,4 +1,4 @@
-// For tests alone: an authority that nobody trusts, and a certificate of it for `receiver.example`, both until 2120.
+// For tests alone: an untrusted authority, and a certificate of it for `receiver.example`, both until 2120.
 // Made with `openssl ca` on P-256; the authority's key was thrown away.
 
 export const TEST_AUTHORITY = `-----BEGIN CERTIFICATE-----

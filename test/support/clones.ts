@@ -114,7 +114,7 @@ export function asAdmin(url: string): string {
 
 /**
  * A copy of a database as it is now, to go on with as if it had been restored from a backup. Breaks the connections to the
- * original, as a copy is made of what nobody uses.
+ * original, as only an unused database can be copied.
  */
 export async function backUpDatabase(url: string): Promise<string> {
   const original = new URL(url).pathname.slice(1);

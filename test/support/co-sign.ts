@@ -147,7 +147,7 @@ export async function dropPasskeys(db: Db, { userId }: CoSignStory): Promise<voi
   await sql`delete from auth.passkeys where user_id = ${userId}`.execute(db);
 }
 
-/** What became of a person's place in the account; somebody else is an owner then, as it keeps one. */
+/** What became of a person's place in the account; another person is an owner then, as the account keeps one. */
 export async function changeMember(
   db: Db,
   { account, memberId }: CoSignStory,

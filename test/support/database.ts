@@ -116,7 +116,7 @@ export async function roomiestFolder(): Promise<string> {
   }
 }
 
-/** Ends and removes what killed runs have left, told by its lock: nobody holds it. */
+/** Ends and removes what killed runs have left, told by its lock, which no process holds. */
 async function removeAbandoned(parent: string): Promise<void> {
   const names = (await readdir(parent)).filter((name) => name.startsWith(PREFIX));
   await Promise.all(

@@ -1,5 +1,7 @@
 import { expect } from "vitest";
 import type { PaymentDeps } from "../../src/approvals/advance-service.ts";
+import type { RefundResult } from "../../src/approvals/escrow-store.ts";
+import type { Approval } from "../../src/approvals/schemas.ts";
 import type { App } from "../../src/http/app.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import {
@@ -82,8 +84,16 @@ export async function askEnd(app: App, { fixture }: Escrow): Promise<Story> {
   return storyOf(fixture, await endContract(app, fixture.token, fixture.contract), "");
 }
 
-/** How an approval stands for the agent. */
-export async function readApproval(app: App, { fixture }: Escrow, { approvalId }: Story): Promise<any> {
+/** An approval as the agent reads it; `refunds` are those of a contract's end. */
+type ReadApproval = Omit<Approval, "result"> & {
+  result: { refunds: RefundResult[] } & Record<string, unknown>;
+};
+
+export async function readApproval(
+  app: App,
+  { fixture }: Escrow,
+  { approvalId }: Story,
+): Promise<ReadApproval> {
   return (await call(app, "GET", `/approvals/${approvalId}`, { token: fixture.token })).body.approval;
 }
 

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 
 /**
  * Ends process `pid` should this one die without the chance to: a shell that reads our end of a pipe, which
- * closes however we end. Returns how to let go of it.
+ * closes however we end. Returns how to release it.
  */
 export function guard(pid: number): () => void {
   if (process.platform === "win32") return () => {};

@@ -6,7 +6,7 @@ import { PASSWORD, SAME_ORIGIN } from "./visitor.ts";
 
 export { PASSWORD, SAME_ORIGIN } from "./visitor.ts";
 
-/** `copied`: the cookie is sent as it is, by somebody who has a copy of it, and not by the browser that it came from. */
+/** `copied`: the cookie is sent as it is, by a person with a copy of it, not by the browser that it came from. */
 type FormOptions = {
   cookie?: string | undefined;
   headers?: Record<string, string>;

@@ -12,7 +12,7 @@ export type CommitLosingProxy = {
   /** Breaks every connection, and takes no new one until `accept` is called. */
   refuse(): void;
   accept(): void;
-  /** Lets nothing through any more, in neither direction, and tells nobody. */
+  /** Lets nothing through any more, in neither direction, and reports nothing. */
   hold(): void;
   close(): Promise<void>;
 };

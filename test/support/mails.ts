@@ -1,6 +1,6 @@
 import type { Db } from "../../src/database/connection.ts";
 
-/** What somebody was mailed, the oldest first. */
+/** The mails to an address, oldest first. */
 export function mailsTo(db: Db, email: string): Promise<{ subject: string; body: string | null }[]> {
   return db
     .selectFrom("mails")

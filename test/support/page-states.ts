@@ -16,11 +16,11 @@ import { pendingStates } from "./pending-states.ts";
 import { policyStates } from "./policy-states.ts";
 import { createSubscriber, postMessage, subscribe } from "./webhooks.ts";
 
-/** A page as somebody sees it. */
+/** A page as a person sees it. */
 export type PageState = {
   name: string;
   path: string;
-  /** Whoever is signed in. */
+  /** The session of the signed-in person. */
   cookie?: string;
   /** What the person does there to see it. */
   act?: (page: Page) => Promise<void>;

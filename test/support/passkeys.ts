@@ -11,7 +11,7 @@ import { PUBLIC_URL } from "./service.ts";
 export const SECURITY = "/settings/security";
 export const PASSKEYS = `${SECURITY}/passkeys`;
 
-/** The user id of whoever signs in with that e-mail. */
+/** The user id of that email. */
 export async function userIdOf(db: Db, email: string): Promise<string> {
   const row = db.selectFrom("auth.users").where("email", "=", email).select("id");
   return (await row.executeTakeFirstOrThrow()).id;

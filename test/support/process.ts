@@ -110,13 +110,13 @@ export async function startProcess(
     if (await becomesReady(program, origin)) {
       return { ...program, port, call: (...request) => callOrigin(origin, ...request) };
     }
-    // Between our look and its start somebody else took the port.
+    // Between our look and its start another process took the port.
     const { stderr } = await program.ended;
     if (!stderr.includes("is taken") || tried === PORTS_TRIED) throw new Error(`${command} ended: ${stderr}`);
   }
 }
 
-/** A port that nobody listens on just now. */
+/** A free port. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");

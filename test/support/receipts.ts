@@ -53,11 +53,11 @@ export async function decideEveryWay(deps: Deps) {
   };
 }
 
-export async function declineNow(deps: Pick<PaymentDeps, "db">, story: Story): Promise<void> {
+export async function declineNow(deps: Pick<PaymentDeps, "db" | "config">, story: Story): Promise<void> {
   const decider = await deciderOf(deps.db, story);
   const presence = { kind: "session", provedAt: new Date() } as const;
   await declineApproval(
-    deps.db,
+    deps,
     story,
     { ...decider, presence },
     await readStatement(deps.db, story, "decline"),

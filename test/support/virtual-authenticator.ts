@@ -6,7 +6,7 @@ export type VirtualAuthenticator = {
   add(passkey: Authenticator, userId: string): Promise<void>;
   /** Whether it recognises its owner. */
   recognise(owner: boolean): Promise<void>;
-  /** Whether somebody answers its prompts, or lets them be. */
+  /** Whether its prompts are answered. */
   answer(prompts: boolean): Promise<void>;
   /** How often it has answered a prompt so far. */
   answered(): number;
@@ -60,7 +60,7 @@ export async function plugIn(
           signCount: 0,
         },
       });
-      // Adding it by hand is nobody's answer.
+      // Adding it by hand answers no prompt.
       answered = 0;
     },
     recognise: async (isUserVerified) => {

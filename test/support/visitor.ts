@@ -111,7 +111,7 @@ export async function answerBank(
   const location = headers.location === undefined ? undefined : new URL(String(headers.location));
   const back = await browser.open(location === undefined ? path : location.pathname + location.search);
   const look = `${path}/look`;
-  // Somebody else may have found out meanwhile.
+  // Another caller may have read the outcome meanwhile.
   if (!back.text.includes(`action="${look}"`)) return back;
   return browser.submit(look, { form_token: fieldOf(back, look) });
 }

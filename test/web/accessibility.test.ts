@@ -11,7 +11,7 @@ import { createPageStates, type PageState } from "../support/page-states.ts";
 
 const WEIGHT_LIMIT = 50 * 1024;
 const TOUCH = 44;
-/** What nobody sees until it is unfolded. */
+/** Hidden until it is unfolded. */
 const FOLDED = "details:not([open]) :not(summary)";
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 /** The rules that look at how a page is drawn; the others see the same at each width and in each scheme. */

@@ -184,7 +184,7 @@ describe.skipIf(browser === undefined)("a person with a passkey, in a browser", 
     });
   });
 
-  longTest("confirms nothing with somebody else's, even if a script lets any be used", async () => {
+  longTest("confirms nothing with another person's, even if a script lets any be used", async () => {
     const { app, db, origin } = live();
     await visit({}, async ({ story, page, context }) => {
       const other = await createHuman(app, story.account, "viewer");
@@ -271,7 +271,7 @@ describe.skipIf(browser === undefined)("a person with a passkey, in a browser", 
     });
   });
 
-  longTest("pays once, whoever goes back and presses again", async () => {
+  longTest("pays once, even if the person goes back and presses again", async () => {
     await visit({}, async ({ story, page, authenticator }) => {
       await page.goto(`${live().origin}/approvals`);
       await page.getByRole("link", { name: "$450.00 USD for Maria G." }).click();

@@ -52,7 +52,7 @@ async function setChallenge({ account }: CoSignStory, change: RawBuilder<unknown
 
 const refusals: Record<string, Refusal> = {
   "no user verification": { between: withLies({ userVerified: false }), status: 200, says: NO_PASSKEY },
-  "nobody there": { between: withLies({ userPresent: false }), status: 200, says: NO_PASSKEY },
+  "no person present": { between: withLies({ userPresent: false }), status: 200, says: NO_PASSKEY },
   "another origin": { between: withLies({ origin: "https://evil.example" }), status: 200, says: NO_PASSKEY },
   "another relying party": { between: withLies({ rpId: "evil.example" }), status: 200, says: NO_PASSKEY },
   "a frame of another site": { between: withLies({ crossOrigin: true }), status: 200, says: NO_PASSKEY },
@@ -62,7 +62,7 @@ const refusals: Record<string, Refusal> = {
     status: 200,
     says: NO_PASSKEY,
   },
-  "a challenge of somebody's own choice": {
+  "a chosen challenge": {
     between: (story, fields) => ({
       ...fields,
       assertion: JSON.stringify(story.passkey.assert(Buffer.alloc(32, 7))),

@@ -31,7 +31,7 @@ const { app, db } = service;
 const begin = (options?: CoSignOptions) => beginCoSign(service, options);
 
 describe("a passkey's answer to the statement that the page showed", () => {
-  test("confirms, and is kept whole: whoever has the row can check it for ever", async () => {
+  test("confirms, and is stored in full: the row can be verified for ever", async () => {
     const story = await begin();
     const answer = await sendForm(app, story, await signForm(app, story));
     expect([answer.status, answer.headers.location]).toEqual([303, story.path]);
@@ -115,7 +115,7 @@ describe("a passkey's answer to the statement that the page showed", () => {
     expect(await chargesOf(app, story)).toHaveLength(1);
   });
 
-  test("given after a prompt that was cancelled, confirms: the same page may ask anew", async () => {
+  test("given after a prompt that was cancelled, confirms: the same page may ask again", async () => {
     const story = await begin();
     const fields = await readForm(app, story);
     await askChallenge(app, story, fields);
@@ -179,7 +179,7 @@ describe("what a passkey is asked", () => {
     expect((await refused(db, () => askChallenge(app, story, fields))).status).toBe(409);
   });
 
-  test("is asked of nobody who may not decide, or has no passkey", async () => {
+  test("is not asked of people who may not decide, or have no passkey", async () => {
     const story = await begin();
     const fields = await readForm(app, story);
     await dropPasskeys(db, story);

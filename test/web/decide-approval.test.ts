@@ -225,7 +225,7 @@ describe("the page of an approval", () => {
     expect(plain(foreign.text)).toBe(plain(unknown.text));
   });
 
-  test("nobody decides without the page: GET, HEAD, another site, no token, a foreign or a decline's token", async () => {
+  test("no decision works without the page: GET, HEAD, another site, no token, a foreign or a decline's token", async () => {
     const story = await begin();
     const stranger = await begin();
     const fields = await fieldsOf(story, "confirm");

@@ -66,7 +66,7 @@ describe("when the answer to a decision's commit is lost", () => {
     expect((await open(app, story.path, { cookie })).text).not.toContain(`${story.path}/decline`);
   });
 
-  test("and the database is away, the page says that nobody knows yet, and where to look", async () => {
+  test("and the database is away, the page says that the outcome is unknown, and where to look", async () => {
     const { story, send } = await begin("decline");
     const lost = proxy.loseNext("after").then(() => proxy.refuse());
     const [answer] = await Promise.all([send(), lost]);

@@ -106,7 +106,7 @@ describe("a person who makes a key", () => {
   });
 
   test("is mailed, as are the other owners, and leaves a trace", async () => {
-    // Nobody has to consent while there is no owner.
+    // No consent is needed while there is no owner.
     const approver = await begin("approver");
     const scene = { ...approver, ...(await createHuman(app, approver.account)) };
     await make(approver, await makeForm(approver));

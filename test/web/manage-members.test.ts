@@ -89,7 +89,7 @@ const lastSubject = async (email: string) => (await mailsTo(db, email)).at(-1)?.
 
 const lastEntry = async (email: string) => (await auditOf(db, email)).at(-1);
 
-describe("an owner who invites somebody", () => {
+describe("an owner who invites a person", () => {
   test("is shown the link this once where no mail goes out; it lets them in without another's consent", async () => {
     const { owner, other } = await beginWith("owner");
     const form = await inviteForm(owner);
@@ -109,7 +109,7 @@ describe("an owner who invites somebody", () => {
     });
   });
 
-  test("is not shown it where mail goes out: only whoever reads that mail can accept", async () => {
+  test("is not shown it where mail goes out: only the reader of that mail can accept", async () => {
     const owner = await begin();
     const form = await inviteForm(owner, { email: newEmail().toUpperCase() });
     const answer = await submit(mailing.app, INVITE, form, owner);
@@ -155,7 +155,7 @@ describe("an owner who invites somebody", () => {
     expect(await digestRows(db)).toEqual(before);
   });
 
-  test("is told that somebody is in the account already", async () => {
+  test("is told that the person is in the account already", async () => {
     const { owner, other } = await beginWith("viewer");
     const form = await inviteForm(owner, { email: other.email });
     const { status, text } = await submit(app, INVITE, form, owner);
@@ -218,7 +218,7 @@ describe("an owner who changes a role", () => {
       );
       expect(text).toMatch(new RegExp(`value="${role}" selected`));
     }
-    // Nor by one whose hidden fields somebody has put together.
+    // Nor by one with forged hidden fields.
     const { shown } = await tokenOf(owner, other.memberId, "role");
     expect((await submit(app, path, { ...stale, shown: String(shown) }, owner)).status).toBe(403);
     expect((await change(owner, other.memberId, "owner")).status).toBe(303);
@@ -375,7 +375,7 @@ describe("an owner who removes a member", () => {
     },
   );
 
-  test("withdraws an invitation: its link is over, and nobody is signed out", async () => {
+  test("withdraws an invitation: its link has expired, and no one is signed out", async () => {
     const owner = await begin();
     const { token, memberId, email } = await invite(app, owner.account, "viewer");
     const answer = await act(owner, memberId, "remove");
@@ -464,7 +464,7 @@ describe("who may", () => {
     expect((await submit(app, `${HERE}/${stranger.memberId}/role`, form, owner)).status).toBe(403);
   });
 
-  test("only whoever proves that they are there: each change asks for the password after 5 minutes", async () => {
+  test("only with a proof of presence: each change asks for the password after 5 minutes", async () => {
     const { owner, other } = await beginWith("viewer");
     await letProofAge({ db }, owner);
     const inviting = await inviteForm(owner);

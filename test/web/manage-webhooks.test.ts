@@ -348,7 +348,7 @@ describe("a person who manages webhooks", () => {
     expect((await open(app, `${HERE}/${theirs.id}/delete`, scene)).status).toBe(403);
   });
 
-  test("finds what somebody wrote into a URL as text", async () => {
+  test("shows markup in a URL as text", async () => {
     const scene = await begin();
     const { id } = await subscribe(app, scene.token, `https://example.com/"><script>alert(1)</script>`);
     for (const path of [HERE, `${HERE}/${id}`, `${HERE}/${id}/delete`]) {
@@ -367,7 +367,7 @@ describe("a person who manages webhooks", () => {
   });
 });
 
-describe("whoever may not manage webhooks", () => {
+describe("a person who may not manage webhooks", () => {
   test("sees them as a viewer, with nothing to press", async () => {
     const scene = await begin("viewer");
     const { id } = await subscribe(app, scene.token, URL);
@@ -424,7 +424,7 @@ describe("whoever may not manage webhooks", () => {
       ];
       expect([foreign.status, foreign.text]).toEqual([404, none.text]);
     }
-    // A form of their own page, turned to somebody else's account or webhook.
+    // A form of their own page, turned to another person's account or webhook.
     const form = new Map(await addForm(stranger));
     form.set("account_id", accountKey(scene.account));
     expect((await submit(app, ADD, [...form], stranger)).status).toBe(403);

@@ -34,7 +34,7 @@ describe("the page of a receipt", () => {
       "The card was declined.",
       "This is receipt 1 of Acme",
       `npx --no verify-receipt receipt-1-${paid.approvalId}.json --key jwks.json`,
-      "That a password was typed, or somebody was signed in, is the service’s word",
+      "That a password was typed, or a person was signed in, is the service’s word",
     ])
       expect(words).toContain(said);
     // Every time says its zone.

@@ -198,7 +198,7 @@ async function inWindow<T>(
   }
 }
 
-/** Opens the approval as its agent passed it on: by way of sign-in, where nobody is signed in yet. */
+/** Opens the approval as its agent passed it on: by way of sign-in, if no one is signed in yet. */
 async function arrive(page: Page, { path, email }: Story): Promise<void> {
   await page.goto(live().origin + path);
   if (new URL(page.url()).pathname !== "/sign-in") return;
@@ -250,7 +250,7 @@ async function textOf(locator: Locator): Promise<string> {
   return ((await locator.textContent()) ?? "").replaceAll(/\s+/g, " ").trim();
 }
 
-/** As if so many seconds had passed for this story alone, which the database lets nobody do who does not say so. */
+/** As if so many seconds had passed for this story alone, which the database refuses unless told. */
 async function passTime({ account }: Story, seconds: number): Promise<void> {
   const of = accountKey(account);
   const ago = sql`make_interval(secs => ${seconds})`;

@@ -12,7 +12,7 @@ import {
 } from "../../src/web/kit/wording.ts";
 import { readZone, timesIn } from "../../src/web/kit/zone.ts";
 
-describe("what somebody else wrote", () => {
+describe("text of another author", () => {
   test("cannot turn around the text that it stands in", () => {
     expect(named("Ma\u202eria").toString()).toBe("<bdi>Maria</bdi>");
     expect(named("مريم").toString()).toBe("<bdi>مريم</bdi>");

@@ -214,7 +214,7 @@ describe("the operator's webhook", () => {
     await append(fixture, 120);
     await extendOperatorFeed(db);
     await Promise.all(Array.from({ length: 5 }, () => send()));
-    // Whoever came too late found the lease taken; what it would have sent was sent.
+    // The later process found the lease taken; what it would have sent was sent.
     await send();
     expect(idsOf(receiver.received)).toEqual(Array.from({ length: 120 }, (_, i) => cursor + 1 + i));
     expect(receiver.mostOpen).toBe(1);

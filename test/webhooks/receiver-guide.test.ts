@@ -179,7 +179,7 @@ describe.each(LANGUAGES)("the guide's receiver in %s", (language, command, file,
       await expect.poll(receiver.cursor).toBe("6");
       await receiver.stop();
 
-      // While it is down nobody rings; once it is back it goes on where it stopped.
+      // While it is down nothing is sent; once it is back it continues where it stopped.
       ledger.append();
       const again = await run(command, file, ledger.url);
       await expect.poll(again.handled).toEqual([7]);

@@ -98,7 +98,7 @@ export function warning({ type }: HumanApproval): string | undefined {
   return type === "contract_end" ? "A contract that has ended cannot be opened again." : undefined;
 }
 
-/** Whom the money is for: the payee, or whoever paid it; for a page, and for its title. */
+/** The recipient of the money: the payee, or the payer; for a page and its title. */
 export function recipient(approval: HumanApproval): { shown: Html; title: string } {
   const before = approval.type === "milestone_fund" ? "for" : "to";
   const name = approval.type === "contract_end" ? approval.accountName : approval.terms.payee.displayName;

@@ -8,12 +8,12 @@ import { type Source, sumOf } from "../../lib/statement.ts";
 import { formatTimeLeft } from "../../lib/time.ts";
 import type { Fault } from "../kit/forms.ts";
 import type { Page } from "../kit/layout.ts";
-import { reversalNotices } from "../kit/reversals.ts";
+import { reversalBanners } from "../kit/reversals.ts";
 import type { Said } from "../kit/said.ts";
 import { amount, closedWord, deadline, mentioned, sourceName, standsBehind, time } from "../kit/wording.ts";
 import { actWords, recipient } from "./act-words.ts";
 import { changedTerms } from "./changes-section.ts";
-import { type DecisionForms, decisionForms, haltNotice, isHalted } from "./decision-forms.ts";
+import { type DecisionForms, decisionForms, haltBanner, isHalted } from "./decision-forms.ts";
 import { isBack, moving } from "./moving-section.ts";
 import { approvalReferences, approvalTerms } from "./terms-section.ts";
 
@@ -55,7 +55,7 @@ export function approvalPage(view: ApprovalView): Page {
     body: html`
       ${said && html`<p class="notice${said.calm !== true && " wrong"}" role="alert">${said.message}</p>`}
       ${statusOf(view)}
-      ${reversalNotices(view.reversals)}
+      ${reversalBanners(view.reversals)}
       ${
         view.forms === undefined
           ? decided(view)
@@ -141,7 +141,7 @@ function statusOf(view: ApprovalView): Html {
   }
 }
 
-/** Who can ask for the same again, and where; nothing where nobody can. */
+/** Who can request the same again, and where; nothing if no one can. */
 function askAgain({ approval, context, cancelToken }: ApprovalView): Html | null {
   const { type, asker, accountId, contractId, contractStatus, milestoneStatus, frozen } = approval;
   if (context.newerId !== null)
@@ -160,7 +160,7 @@ function askAgain({ approval, context, cancelToken }: ApprovalView): Html | null
 function waiting(view: ApprovalView): Html {
   const { approval, payment, forms, signing, hasSigned, outdated } = view;
   return html`${requested(approval)}
-      ${haltNotice(approval)}
+      ${haltBanner(approval)}
       ${outdated && outdatedNotice(outdated)}
       ${signing?.first && firstSigned(signing.first, hasSigned)}
       ${payment?.status === "refused" ? refused(payment) : null}

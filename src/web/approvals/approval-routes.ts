@@ -127,7 +127,7 @@ export function approvalPageRoutes(app: App, deps: ApprovalPageDeps): void {
       };
       return decide(deps, request, reply, human, approval, () =>
         declineApproval(
-          deps.db,
+          deps,
           { accountId: approval.accountId, approvalId: approval.id },
           decider,
           signedOf(request.body),
@@ -156,8 +156,8 @@ export function approvalPageRoutes(app: App, deps: ApprovalPageDeps): void {
 }
 
 /**
- * Asks for the outcome of a payment now: to open the page asks nobody, as that may be a preview or a prefetch.
- * Whoever comes back from their bank sends this form, by script or by hand.
+ * Reads the outcome of a payment now. Opening the page makes no call, as that may be a preview or a prefetch. A person
+ * who returns from their bank sends this form, by script or by hand.
  */
 function lookRoute(app: App, deps: ApprovalPageDeps): void {
   const gate = openSessionGate(deps, { purpose: lookPurpose, returnTo: approvalPath });
@@ -176,7 +176,7 @@ function lookRoute(app: App, deps: ApprovalPageDeps): void {
   );
 }
 
-/** A contract's end has many attempts; the others have one at a time, which somebody else may just look at. */
+/** A contract's end has many attempts; the others have one at a time, which another process may be reading. */
 async function lookAt(deps: ApprovalPageDeps, { accountId, id, type }: HumanApproval): Promise<void> {
   if (type === "contract_end") return advanceAll(deps, accountId, id);
   const payment = await findLatestPayment(deps.db, accountId, id);

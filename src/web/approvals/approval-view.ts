@@ -129,7 +129,7 @@ function isSame(one: Source, other: Source): boolean {
   return one.kind === other.kind && one.brand === other.brand && one.last4 === other.last4;
 }
 
-/** Who decided: the last to sign, or, of what was paid, everybody whose signature it was paid for. */
+/** The people who decided: the last to sign, or all whose signatures a payment used. */
 function signedView({ state }: HumanApproval, signatures: readonly Signature[]): ApprovalView["signed"] {
   const [last] = signatures;
   if (last === undefined) return undefined;

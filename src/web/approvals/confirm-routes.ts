@@ -121,7 +121,7 @@ async function findPresence(
   // A password would not do: it is not asked for, and the decision refuses what there is.
   if (approval.coSign === "passkey")
     return { acting: human, presence: { kind: "session", provedAt: human.provedAt } };
-  // Whoever has a passkey shows it now, or types their password: their sign-in, as fresh as it is, may be in other hands.
+  // A person with a passkey uses it now, or types the password: even a recent session may be in other hands.
   if (!password && (await presenceAsked(deps, human, approval)).by === "passkey") return undefined;
   const acting = await proveNow(deps, request, reply, human, password);
   return (

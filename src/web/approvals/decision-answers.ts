@@ -72,7 +72,7 @@ export async function reject(
   return leadBack(deps, request, reply, human, explain(approval, request, problem));
 }
 
-/** `undefined`: nobody can say yet. */
+/** `undefined`: not known yet. */
 function wasRecorded(
   { db }: ApprovalPageDeps,
   { body }: FastifyRequest,

@@ -12,7 +12,7 @@ import { actWords, warning } from "./act-words.ts";
 /** A decision's form: what it is bound to, and where it goes. */
 export type DecisionForm = { nonce: string; digest: string; source: string; token: string };
 
-/** How whoever confirms shows that they are there. */
+/** How the person who confirms proves their presence. */
 export type PresenceAsked =
   | { by: "session" }
   | { by: "password"; email: string }
@@ -46,13 +46,13 @@ function isFirstOfTwo({ signing }: View): boolean {
   return signing?.required === 2 && signing.first === undefined;
 }
 
-/** Whether the operator keeps everybody from confirming, here or anywhere. */
+/** Whether the operator has stopped all confirmations, of this account or of all. */
 export function isHalted({ frozen, paymentsPaused }: HumanApproval): boolean {
   return frozen || paymentsPaused;
 }
 
 /** What a page that would pay says while it is so. */
-export function haltNotice(approval: HumanApproval): Html | null {
+export function haltBanner(approval: HumanApproval): Html | null {
   if (!isHalted(approval)) return null;
   return approval.frozen
     ? html`<p class="notice wrong"><strong>This account is frozen.</strong> The operator of this service has frozen it: nothing
@@ -112,8 +112,8 @@ function beforehand(presence: PresenceAsked): Html | undefined {
         what it waits for. Another owner or approver can confirm meanwhile: this account confirms with passkeys only.</p>`;
     case "nothing-here":
       return html`<p class="notice wrong"><strong>This cannot be confirmed here.</strong> The account confirms with
-        passkeys only, and browsers use none at this address. Whoever runs this service can change that: passkeys want
-        https and a name. You can decline.</p>`;
+        passkeys only, and browsers use none at this address. The operator of this service can change that: passkeys need
+        https and a domain name. You can decline.</p>`;
     default:
       return undefined;
   }
@@ -158,7 +158,7 @@ function amountField(
   });
 }
 
-/** In place of the passkey, for whoever has it elsewhere. */
+/** In place of the passkey, for people who have it on another device. */
 function elsePassword(email: string, fault: Fault | undefined): Html {
   return html`<details${fault?.field === "password" && " open"}>
             <summary>Use your password instead</summary>

@@ -36,8 +36,8 @@ export function moving(view: ApprovalView): Html {
       </div>`;
   }
   if (cancelToken === undefined) {
-    return html`<p class="notice" role="status"${stateOf(view)}><strong>The bank requires verification.</strong> Whoever confirmed must answer
-        it. Until then no money moves.</p>`;
+    return html`<p class="notice" role="status"${stateOf(view)}><strong>The bank requires verification.</strong> The person who confirmed must
+        answer it. Until then no money moves.</p>`;
   }
   return html`<p class="notice" role="status"${stateOf(view)}><strong>Your bank needs to verify it’s you.</strong> You’ll return here
         afterwards. Until then no money moves.</p>

@@ -40,8 +40,8 @@ export function receiptPage({ receipt, asker, kid }: ReceiptView): Page {
         ${chain.index > 1 && row("The one before", code(chain.previousDigest))}
         ${row("Signed with", code(kid))}
       </dl>
-      <p>Keep the file, and the service’s <a href="/.well-known/jwks.json">public keys</a>. Whoever has both and Countersign’s
-        source can check them, without this service:</p>
+      <p>Keep the file, and the service’s <a href="/.well-known/jwks.json">public keys</a>. With both and Countersign’s
+        source, anyone can check them without this service:</p>
       <p><code>npx --no verify-receipt ${fileName(receipt)} --key jwks.json</code></p>
       ${proofs(receipt)}
       <p class="choices">
@@ -150,12 +150,12 @@ function proofs({ statements, payments: attempts }: Receipt): Html {
         <li>This service has stated exactly this, and nothing in it was changed since.</li>
         ${
           kinds.includes("passkey") &&
-          html`<li>Whoever holds the passkey signed exactly these terms, and their device had recognised them. That the passkey
+          html`<li>The holder of the passkey signed exactly these terms, and their device had recognised them. That the passkey
           is theirs is the service’s word.</li>`
         }
         ${
           kinds.some((kind) => kind !== "passkey") &&
-          html`<li>That a password was typed, or somebody was signed in, is the service’s word: it leaves nothing that others
+          html`<li>That a password was typed, or a person was signed in, is the service’s word: it leaves nothing that others
           could check.</li>`
         }
         ${

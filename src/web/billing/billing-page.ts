@@ -1,7 +1,7 @@
 import type { PaymentRow, ReversalRow } from "../../billing/payment-service.ts";
 import type { PaymentMethod } from "../../billing/schemas.ts";
 import { type Html, html } from "../../lib/html.ts";
-import { type Fault, faultSummary, field, hiddenField, notice } from "../kit/forms.ts";
+import { banner, type Fault, faultSummary, field, hiddenField } from "../kit/forms.ts";
 import type { Page } from "../kit/layout.ts";
 import { type Prover, presenceField, presenceScript } from "../kit/presence.ts";
 import { reversalWords } from "../kit/reversals.ts";
@@ -28,12 +28,12 @@ export type BillingView = {
   sandbox: boolean;
   /** The approval that the person comes from, and goes back to with another card. */
   approval?: string | undefined;
-  /** Names one of the notices; unknown ones show nothing. */
+  /** Names one of the banners; unknown ones show nothing. */
   said?: string | undefined;
   fault?: Fault | undefined;
 };
 
-const NOTICES: Record<string, string> = {
+const BANNERS: Record<string, string> = {
   added: "Card added. It pays for what you confirm from now on. The owners have been notified by email.",
   removed: "Card removed. It won’t be charged again. The owners have been notified by email.",
 };
@@ -45,7 +45,7 @@ export function billingPage(view: BillingView): Page {
     title: "Billing",
     ...presenceScript(human),
     body: html`
-      ${notice(said === undefined ? undefined : NOTICES[said])}
+      ${banner(said === undefined ? undefined : BANNERS[said])}
       ${faultSummary(fault)}
       <p>A card is charged only after a member has confirmed an approval, and exactly what that approval says.</p>
       ${approval === undefined ? null : html`<p><a href="/approvals/${approval}">Back to the approval</a></p>`}

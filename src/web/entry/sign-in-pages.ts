@@ -1,16 +1,16 @@
 import { html } from "../../lib/html.ts";
-import { type Fault, faultSummary, field, hiddenField, notice, passwordField } from "../kit/forms.ts";
+import { banner, type Fault, faultSummary, field, hiddenField, passwordField } from "../kit/forms.ts";
 import type { Page } from "../kit/layout.ts";
 import { PASSKEY_SCRIPT } from "../kit/presence.ts";
 
-const NOTICES: Record<string, string> = {
+const BANNERS: Record<string, string> = {
   reset: "Your password has been changed. Sign in with the new one.",
   "signed-out": "You’ve been signed out.",
   "session-ended":
     "You were signed out: your session has ended, or this browser missed its renewal. Sign in to continue. If your last request got no answer, you'll see what became of it.",
 };
 
-/** Where people sign in. `said` names one of the notices; unknown ones show nothing. */
+/** Where people sign in. `said` names one of the banners; unknown ones show nothing. */
 export function signInPage({
   email,
   returnTo,
@@ -30,7 +30,7 @@ export function signInPage({
     ...(returnTo.startsWith("/approvals/") && { preview: "Approval request" }),
     ...(passkeys && PASSKEY_SCRIPT),
     body: html`
-      ${notice(said === undefined ? undefined : NOTICES[said])}
+      ${banner(said === undefined ? undefined : BANNERS[said])}
       ${faultSummary(fault)}
       <form method="post" action="/sign-in">
         ${hiddenField("return_to", returnTo)}

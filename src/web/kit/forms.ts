@@ -116,6 +116,6 @@ export function faultSummary(fault: Fault | undefined): Html | undefined {
 }
 
 /** Something that went well, or that one should know. */
-export function notice(text: string | undefined): Html | undefined {
+export function banner(text: string | undefined): Html | undefined {
   return text === undefined ? undefined : html`<p class="notice" role="status">${text}</p>`;
 }

@@ -3,7 +3,7 @@ import { type Html, html } from "../../lib/html.ts";
 import { amount, time } from "./wording.ts";
 
 /** What became of money that went back from the processor's side, each as a notice on the approval's page. */
-export function reversalNotices(reversals: readonly ReversalRow[]): Html[] {
+export function reversalBanners(reversals: readonly ReversalRow[]): Html[] {
   return reversals.map((reversal) => {
     const { strong, rest } = says(reversal);
     return html`<p class="notice${reversal.takenCents > 0 && html` wrong`}"><strong>${strong}</strong> ${rest}

@@ -20,7 +20,7 @@ const NAME = "countersign-said";
 const COOKIE = new RegExp(`(?:^|;)\\s*${NAME}=([\\w-]+)\\.([\\w-]+)\\s*(?:;|$)`);
 const LASTS_SECONDS = 60;
 
-/** Keeps the words for the next page at `path`, signed for this session, so that nobody else puts words on it. */
+/** Keeps the words for the next page at `path`, signed for this session, so that no one else puts words on it. */
 export function keepSaid(deps: Deps, reply: FastifyReply, human: Human, path: string, said: Said): void {
   const words = Buffer.from(JSON.stringify(said)).toString("base64url");
   const value = `${words}.${formToken(deps.keys, human, purposeOf(path, words))}`;

@@ -43,7 +43,7 @@ export function amountAlone(cents: number): Html {
   return html`<span class="amount">${formatAmount(cents, "usd").replace(/ USD$/, "")}</span>`;
 }
 
-/** What became of an approval that nobody decided. */
+/** The outcome of an approval that ended without a decision. */
 export function closedWord({ result }: { result: Record<string, unknown> | null }): string {
   return typeof result?.reason === "string" ? "Closed" : "Expired";
 }

@@ -166,7 +166,7 @@ const removeCard: Action = async (run, _client, { which, app }) => {
   const { answer, during } = await run.operate(app, "DELETE", `/payment-methods/${card.id}`);
   write.end = during.end;
   if (answer.status === 200) return;
-  // Somebody else has removed it.
+  // Another client has removed it.
   card.onFile.undo(write);
   assertAllowed(answer.status === 404 && card.onFile.allows(false, during), "card", answer);
 };

@@ -11,7 +11,7 @@ export type Interval = { start: number; end: number };
 export type Write<T> = Interval & { value: T };
 
 /**
- * Something that is set by requests whose moment of effect nobody sees: it lies between sending and answer. So
+ * Something that is set by requests whose moment of effect is unknown: it lies between sending and answer. So
  * a request may have met what one at the same time set, or what was set last before it, and nothing older.
  */
 export class Register<T> {

@@ -92,7 +92,7 @@ export async function decideNow(
   const key = { accountId, approvalId };
   await attempt(run, `${decision} ${row.type} ${approvalId}`, () =>
     decision === "decline"
-      ? declineApproval(lane.db, key, decider, signed, "No")
+      ? declineApproval(lane.deps, key, decider, signed, "No")
       : untilDeath(fields, (boundaries) =>
           confirmApproval({ ...lane.deps, boundaries }, key, decider, signed),
         ),

@@ -122,7 +122,7 @@ function succeed(desk: Desk, held: Held, method: HeldMethod): void {
   if (behaviourOf(method).disputes) openDispute(desk, charge, "fraudulent");
 }
 
-/** The bank has said no. @returns the refusal to throw where somebody waits for the answer */
+/** The bank has said no. @returns the refusal to throw where a caller waits for the answer */
 function declineHeld(desk: Desk, held: Held, method: HeldMethod, decline: Decline): Refusal {
   const charge = makeCharge(desk, held.intent, method, decline);
   held.intent.latest_charge = charge.id;

@@ -63,7 +63,7 @@ export class Deliveries {
     return this.#send(event, to);
   }
 
-  /** Sends again what nobody has taken. */
+  /** Sends again what was not received. */
   async retry(): Promise<void> {
     const taken = new Set(this.#log.filter(wasTaken).map(({ event }) => event.id));
     const open = new Map(this.#log.map(({ event }) => [event.id, event]));

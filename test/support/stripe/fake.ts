@@ -47,7 +47,7 @@ export type FakeStripe = {
   /** What a cardholder does at their bank: takes back what a charge, or an intent's charge, has moved. */
   dispute(id: string, reason?: string): Stripe.Dispute;
   closeDispute(id: string, status: "won" | "lost"): Stripe.Dispute;
-  /** What somebody does at Stripe's dashboard. */
+  /** What a person does at Stripe's dashboard. */
   refund(intentId: string, amount?: number): Stripe.Refund;
   failRefund(id: string): Stripe.Refund;
   /** What the bank says of a refund that is pending. */

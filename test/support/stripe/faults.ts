@@ -6,7 +6,7 @@ export type FaultKind =
   | "lock_timeout"
   /** 401 */
   | "unauthorized"
-  /** 500, kept under the key like any answer: whoever asks again gets it again. */
+  /** 500, kept under the key like any answer: a repeat gets it again. */
   | "error"
   /** 503 from something in between: not kept. */
   | "unavailable"
@@ -24,7 +24,7 @@ export type FaultKind =
   | "nothing"
   /** The object that was asked for, all but empty, with status 200. */
   | "hollow"
-  /** Waits until it is let go, then goes on as ever. */
+  /** Waits until it is released, then continues. */
   | "hold"
   /** Takes three seconds, then goes on as ever. */
   | "delay"
@@ -49,7 +49,7 @@ export type Planned = {
   struck(): number;
   /** Resolves when it has struck for the first time. */
   reached: Promise<void>;
-  /** Lets go of what it holds, and takes it away. */
+  /** Releases what it holds, and removes it. */
   lift(): void;
 };
 

@@ -84,7 +84,7 @@ export function createTransfer(desk: Desk, fields: Stripe.TransferCreateParams):
   return transfer;
 }
 
-/** What happens when the money comes back, whole: somebody reverses it, or the connected account is closed. */
+/** What happens when the money comes back, whole: a person reverses it, or the connected account is closed. */
 export function reverseTransfer(desk: Desk, id: string): Stripe.Transfer {
   const transfer = look(desk, "transfers", id);
   Object.assign(transfer, { amount_reversed: transfer.amount, reversed: true });

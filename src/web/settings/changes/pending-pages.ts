@@ -16,7 +16,7 @@ export type PendingView = PendingChange & {
   signs: boolean;
 };
 
-export const PENDING_NOTICES: Record<string, string> = {
+export const PENDING_BANNERS: Record<string, string> = {
   second:
     "Nothing has changed yet. Another owner or approver must agree first. They’ve been notified by email.",
   change_agreed: "You agreed. The change has taken effect.",

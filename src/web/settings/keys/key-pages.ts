@@ -1,10 +1,11 @@
-import { ACTIVE_TOKENS_AT_MOST, type Key, type MintedToken } from "../../../accounts/token-service.ts";
+import type { Key } from "../../../accounts/key-service.ts";
+import { ACTIVE_TOKENS_AT_MOST, type MintedToken } from "../../../accounts/token-service.ts";
 import type { WaitingGrant } from "../../../agent-auth/grant-service.ts";
 import { type Html, html } from "../../../lib/html.ts";
 import { brief } from "../../../lib/names.ts";
 import { describeScopes, SCOPE_WORDS } from "../../../lib/scope-words.ts";
 import type { Webhook } from "../../../webhooks/schemas.ts";
-import { choice, type Fault, faultSummary, field, hiddenField, notice } from "../../kit/forms.ts";
+import { banner, choice, type Fault, faultSummary, field, hiddenField } from "../../kit/forms.ts";
 import type { Page } from "../../kit/layout.ts";
 import { type Prover, presenceField, presenceScript } from "../../kit/presence.ts";
 import { mentioned, named, standsBehind, time } from "../../kit/wording.ts";
@@ -37,7 +38,7 @@ export type KeySection = {
   making: { tokenId: string; formToken: string; draft?: KeyDraft | undefined } | undefined;
 };
 
-const NOTICES: Record<string, string> = {
+const BANNERS: Record<string, string> = {
   refused: "You refused the key. The agent can’t get it any more. To give it one later, create a key here.",
   fetched: "Nothing was done. The agent may already have its key: if it’s listed below, you can revoke it.",
   revoked: "Key revoked. It no longer works.",
@@ -60,7 +61,7 @@ export function keysPage(
     title: "API keys",
     ...(sections.some(({ making }) => making !== undefined) && presenceScript(human)),
     body: html`
-      ${notice(said === undefined ? undefined : NOTICES[said])}
+      ${banner(said === undefined ? undefined : BANNERS[said])}
       ${faultSummary(fault)}
       <p>Agents authenticate with an API key. Its permissions decide what they may do. No key can confirm a payment: only a
         person can.</p>

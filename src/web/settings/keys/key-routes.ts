@@ -1,6 +1,6 @@
 import { type Static, type TObject, Type } from "@sinclair/typebox";
 import type { FastifyReply } from "fastify";
-import { findKey, type Key, listKeys } from "../../../accounts/token-service.ts";
+import { findKey, type Key, listKeys } from "../../../accounts/key-service.ts";
 import { findWaitingGrant, refuseGrant } from "../../../agent-auth/grant-service.ts";
 import type { Trx } from "../../../database/connection.ts";
 import type { App } from "../../../http/app.ts";

@@ -3,14 +3,14 @@ import type { MemberRole } from "../../../database/schema.ts";
 import { type Html, html } from "../../../lib/html.ts";
 import { brief } from "../../../lib/names.ts";
 import type { Webhook } from "../../../webhooks/schemas.ts";
-import { choice, type Fault, faultSummary, field, hiddenField, notice } from "../../kit/forms.ts";
+import { banner, choice, type Fault, faultSummary, field, hiddenField } from "../../kit/forms.ts";
 import type { Page } from "../../kit/layout.ts";
 import { PASSKEY_SCRIPT, type Prover, presenceScript } from "../../kit/presence.ts";
 import { signedForm, signingField, signingNeedsScript } from "../../kit/signing.ts";
 import { mentioned, named } from "../../kit/wording.ts";
-import { PENDING_NOTICES, type PendingView, pendingRows } from "../changes/pending-pages.ts";
+import { PENDING_BANNERS, type PendingView, pendingRows } from "../changes/pending-pages.ts";
 import { madeWebhooks } from "../webhooks/webhook-pages.ts";
-import { UPGRADE_NOTICES, type UpgradeView, upgradeRows } from "./upgrade-pages.ts";
+import { UPGRADE_BANNERS, type UpgradeView, upgradeRows } from "./upgrade-pages.ts";
 
 export const MEMBERS = "/settings/members";
 export const NAME_AT_MOST = 100;
@@ -39,9 +39,9 @@ export type MemberSection = {
   inviting: { formToken: string; signs: boolean; draft?: InviteDraft | undefined } | undefined;
 };
 
-const NOTICES: Record<string, string> = {
-  ...UPGRADE_NOTICES,
-  ...PENDING_NOTICES,
+const BANNERS: Record<string, string> = {
+  ...UPGRADE_BANNERS,
+  ...PENDING_BANNERS,
   invited: "Invitation sent. The link works once, for 24 hours.",
   role: "Role changed. They’ve been notified by email.",
   removed: "Member removed. They’ve been notified by email.",
@@ -73,7 +73,7 @@ export function membersPage(
     title: "Members",
     ...(sections.some(signsSomething) ? PASSKEY_SCRIPT : presenceScript(human)),
     body: html`
-      ${notice(said === undefined ? undefined : NOTICES[said])}
+      ${banner(said === undefined ? undefined : BANNERS[said])}
       ${faultSummary(fault)}
       <p>Members see agents’ requests. Owners and approvers also confirm or decline them.</p>
       ${sections.map((section) => account(human, section, sections.length > 1, fault))}`,

@@ -1,7 +1,7 @@
 import type { FastifyReply } from "fastify";
+import { listKeys } from "../../../accounts/key-service.ts";
 import { findMember, listMembers, type MemberRow } from "../../../accounts/member-service.ts";
 import { may } from "../../../accounts/roles.ts";
-import { listKeys } from "../../../accounts/token-service.ts";
 import type { PaymentDeps } from "../../../approvals/advance-service.ts";
 import type { MemberRole } from "../../../database/schema.ts";
 import { notFound } from "../../../lib/problems.ts";

@@ -8,7 +8,7 @@ import { mentioned, time } from "../../kit/wording.ts";
 /** What the operator asks for, as a member may decide it: owners consent or refuse, every member may object. */
 export type UpgradeView = Upgrade & { formToken: string; path: string; decides: boolean; signs: boolean };
 
-export const UPGRADE_NOTICES: Record<string, string> = {
+export const UPGRADE_BANNERS: Record<string, string> = {
   upgrade_consented: "You agreed. The new role is active now. All members have been notified by email.",
   upgrade_ended: "The role doesn’t change. All members have been notified by email.",
   upgrade_over: "Nothing was done. The request was already decided or withdrawn.",

@@ -2,12 +2,12 @@ import type { MemberRow } from "../../../accounts/member-service.ts";
 import type { Policy } from "../../../accounts/policy-service.ts";
 import type { Billing, CoSign } from "../../../database/schema.ts";
 import { type Html, html } from "../../../lib/html.ts";
-import { choice, type Fault, faultSummary, field, hiddenField, notice } from "../../kit/forms.ts";
+import { banner, choice, type Fault, faultSummary, field, hiddenField } from "../../kit/forms.ts";
 import type { Page } from "../../kit/layout.ts";
 import { PASSKEY_SCRIPT, type Prover, presenceScript } from "../../kit/presence.ts";
 import { signedForm, signingField, signingNeedsScript } from "../../kit/signing.ts";
 import { amount, mentioned } from "../../kit/wording.ts";
-import { PENDING_NOTICES, type PendingView, pendingRows } from "../changes/pending-pages.ts";
+import { PENDING_BANNERS, type PendingView, pendingRows } from "../changes/pending-pages.ts";
 import { draftOf, type PolicyDraft, policyFields, shownOf } from "./policy-forms.ts";
 
 export const POLICY = "/settings/policy";
@@ -42,8 +42,8 @@ const BILLING: Record<Billing, string> = {
 };
 const entries = <K extends string>(words: Record<K, string>) => Object.entries(words) as [K, string][];
 
-const NOTICES: Record<string, string> = {
-  ...PENDING_NOTICES,
+const BANNERS: Record<string, string> = {
+  ...PENDING_BANNERS,
   changed: "Policy changed. The owners have been notified by email.",
   same: "Nothing was changed: this is the policy already.",
 };
@@ -65,7 +65,7 @@ export function policyPage(
     title: "Policy",
     ...(signs ? PASSKEY_SCRIPT : presenceScript(human)),
     body: html`
-      ${notice(said === undefined ? undefined : NOTICES[said])}
+      ${banner(said === undefined ? undefined : BANNERS[said])}
       ${faultSummary(fault)}
       ${
         stale &&
@@ -154,7 +154,7 @@ function aboutPasskeys({ deciders: { all, withPasskey } }: PolicySection): Html 
     withPasskey === all
       ? "Everyone who can confirm has an active passkey."
       : withPasskey === 0
-        ? html`Nobody who can confirm has an active passkey yet: an owner must <a href="/settings/security">add one</a> first.`
+        ? html`No one who can confirm has an active passkey yet: an owner must <a href="/settings/security">add one</a> first.`
         : html`${withPasskey} of ${all} people who can confirm have an active passkey. The others can’t confirm until they have
             one.`
   }`;

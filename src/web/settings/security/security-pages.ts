@@ -6,7 +6,7 @@ import type { Human } from "../../../sign-in/gate.ts";
 import { type OpenSession, PASSWORD_AT_LEAST, PASSWORD_AT_MOST } from "../../../sign-in/service.ts";
 import type { Invitation } from "../../../team/invitation-service.ts";
 import { ROLE_WORDS } from "../../entry/invite-pages.ts";
-import { type Fault, faultSummary, hiddenField, notice, passwordField } from "../../kit/forms.ts";
+import { banner, type Fault, faultSummary, hiddenField, passwordField } from "../../kit/forms.ts";
 import type { Page } from "../../kit/layout.ts";
 import { PASSKEY_SCRIPT, type Prover } from "../../kit/presence.ts";
 import { signedForm, signingField } from "../../kit/signing.ts";
@@ -16,7 +16,7 @@ import { type PasskeyView, passkeysPart } from "./passkey-pages.ts";
 
 const AGO = new Intl.RelativeTimeFormat("en-GB");
 
-const NOTICES: Record<string, string> = {
+const BANNERS: Record<string, string> = {
   password: "Your password has been changed. You’ve been signed out everywhere else.",
   sessions: "You’ve been signed out everywhere else.",
   consented: "You agreed. They can accept the invitation now.",
@@ -77,7 +77,7 @@ export function securityPage(parts: Parts): Page {
       waitingPasskeys.length + waiting.length > 0 &&
       PASSKEY_SCRIPT),
     body: html`
-      ${notice(said === undefined ? undefined : NOTICES[said])}
+      ${banner(said === undefined ? undefined : BANNERS[said])}
       ${faultSummary(fault)}
       ${waiting.length > 0 && waitingPart(parts)}
       ${waitingPasskeys.length > 0 && consentsPart(human, waitingPasskeys, parts)}

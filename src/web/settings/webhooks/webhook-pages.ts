@@ -3,7 +3,7 @@ import type { AccountEventType } from "../../../events/schemas.ts";
 import { type Html, html } from "../../../lib/html.ts";
 import { WEBHOOKS_AT_MOST, type Webhook } from "../../../webhooks/schemas.ts";
 import type { MemberWebhook } from "../../../webhooks/service.ts";
-import { type Fault, faultSummary, field, hiddenField, notice } from "../../kit/forms.ts";
+import { banner, type Fault, faultSummary, field, hiddenField } from "../../kit/forms.ts";
 import type { Page } from "../../kit/layout.ts";
 import { type Prover, presenceField, presenceScript } from "../../kit/presence.ts";
 import { mentioned, named, standsBehind, time } from "../../kit/wording.ts";
@@ -36,7 +36,7 @@ export type WebhookSection = {
   adding: { webhookId: string; formToken: string; draft?: Draft | undefined } | undefined;
 };
 
-const NOTICES: Record<string, string> = {
+const BANNERS: Record<string, string> = {
   deleted: "Webhook deleted. No more events will be sent to it.",
 };
 
@@ -63,7 +63,7 @@ export function webhooksPage(
     title: "Webhooks",
     ...(sections.some(({ enabled, adding }) => enabled && adding !== undefined) && presenceScript(human)),
     body: html`
-      ${notice(said === undefined ? undefined : NOTICES[said])}
+      ${banner(said === undefined ? undefined : BANNERS[said])}
       ${faultSummary(fault)}
       <p>Webhooks send the account’s events to your own programs as they happen. Each request is signed, so your program can
         verify that it came from here.</p>
@@ -157,7 +157,7 @@ export type WebhookView = DeliveryPage & {
   fault?: Fault | undefined;
 };
 
-const ONE_NOTICES: Record<string, string> = {
+const ONE_BANNERS: Record<string, string> = {
   again: "Resending. Reload this page in a moment to see the result.",
 };
 
@@ -169,7 +169,7 @@ export function webhookPage(human: Prover, view: WebhookView): Page {
     heading: html`Webhook`,
     ...(rotating && presenceScript(human)),
     body: html`
-      ${notice(said === undefined ? undefined : ONE_NOTICES[said])}
+      ${banner(said === undefined ? undefined : ONE_BANNERS[said])}
       ${faultSummary(fault)}
       ${webhook.status === "DISABLED" && disabledNotice(webhook)}
       <dl class="terms">

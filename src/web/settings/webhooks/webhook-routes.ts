@@ -1,6 +1,6 @@
 import { Type } from "@sinclair/typebox";
 import type { FastifyReply } from "fastify";
-import { findAsker } from "../../../accounts/token-service.ts";
+import { findAsker } from "../../../accounts/key-service.ts";
 import type { AccountEventType } from "../../../events/schemas.ts";
 import type { App } from "../../../http/app.ts";
 import { originOf } from "../../../http/origin.ts";
