@@ -9,7 +9,7 @@ import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { connect } from "../../src/database/connection.ts";
 import { accountKey, newId } from "../../src/lib/ids.ts";
 import { expire, setMilestoneStatus } from "../http/rows.ts";
-import { cloneDatabase } from "../support/clones.ts";
+import { cloneDatabase, directUrl } from "../support/clones.ts";
 import {
   type Answer,
   call,
@@ -32,7 +32,7 @@ afterEach(() => vi.restoreAllMocks());
 
 /** The same app on a pool of its own. */
 async function startOn(pool: { size: number; statementTimeout: number; lockTimeout: number }) {
-  const connection = connect(url, { ...pool, onIdleError: () => {} });
+  const connection = connect(directUrl(url), { ...pool, onIdleError: () => {} });
   const processor = createSandbox(connection.db, PUBLIC_URL);
   const started = await createApp({
     ...service,

@@ -5,7 +5,7 @@ import { createApp } from "../../src/app/app.ts";
 import { createLogger } from "../../src/app/logger.ts";
 import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { connect } from "../../src/database/connection.ts";
-import { cloneDatabase } from "../support/clones.ts";
+import { cloneDatabase, directUrl } from "../support/clones.ts";
 import { type Answer, call, createFixture, fund } from "../support/fixtures.ts";
 import { startService } from "../support/service.ts";
 import { createWorld, insertExpired } from "./world.ts";
@@ -13,7 +13,12 @@ import { createWorld, insertExpired } from "./world.ts";
 const url = await cloneDatabase();
 const service = await startService({}, url);
 // A second app on a pool of one connection, so that what Postgres holds prepared can be looked at.
-const single = connect(url, { size: 1, statementTimeout: 5_000, lockTimeout: 3_000, onIdleError: () => {} });
+const single = connect(directUrl(url), {
+  size: 1,
+  statementTimeout: 5_000,
+  lockTimeout: 3_000,
+  onIdleError: () => {},
+});
 const app = await createApp({
   ...service,
   db: single.db,

@@ -7,11 +7,12 @@ import { connect, type Db } from "../../src/database/connection.ts";
 import { type Listening, startListening } from "../../src/database/listening.ts";
 import { inTransaction, noteChange } from "../../src/database/transaction.ts";
 import { newId } from "../../src/lib/ids.ts";
-import { cloneDatabase } from "../support/clones.ts";
+import { cloneDatabase, directUrl } from "../support/clones.ts";
 import { closeAfterFile } from "../support/closing.ts";
 import { waitUntil } from "../support/process.ts";
 
-const url = await cloneDatabase();
+// LISTEN does not go through a pooler.
+const url = directUrl(await cloneDatabase());
 
 /** What a process has for its wake-ups: a pool, a hub, and the connection that listens. */
 type Party = { db: Db; changeBus: ChangeBus; heard: Woken[]; listening: Listening };

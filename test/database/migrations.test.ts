@@ -18,8 +18,6 @@ afterAll(() => Promise.all(open.map((connection) => connection.close())));
 function openDatabase(url: string): Db {
   const connection = connect(url, {
     size: 5,
-    statementTimeout: 5_000,
-    lockTimeout: 3_000,
     onIdleError: () => {},
   });
   open.push(connection);

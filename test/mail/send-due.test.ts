@@ -17,8 +17,6 @@ import { waitUntil } from "../support/process.ts";
 
 const { db, close } = connect(await cloneDatabase(), {
   size: 10,
-  statementTimeout: 5_000,
-  lockTimeout: 3_000,
   onIdleError: () => {},
 });
 afterAll(close);
