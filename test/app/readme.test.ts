@@ -33,7 +33,16 @@ const inDocuments = (pattern: RegExp) =>
 
 describe("what the documents name", () => {
   test("every npm script that a document names exists", () => {
-    const known = new Set([...Object.keys(scripts), "ci", "run", "install", "brought", "brings", "scripts", "pack"]);
+    const known = new Set([
+      ...Object.keys(scripts),
+      "ci",
+      "run",
+      "install",
+      "brought",
+      "brings",
+      "scripts",
+      "pack",
+    ]);
     const named = inDocuments(/npm (?:run )?(start|test|[a-z:]+)\b/g);
     expect(named.filter(({ name }) => !known.has(name))).toEqual([]);
   });

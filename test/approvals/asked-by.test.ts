@@ -52,7 +52,7 @@ describe("the name that an agent gave itself", () => {
     const path = `/approvals/${body.approval.id}`;
     const marked = "named itself; its API key descends from one created by Ada Owner";
 
-    expect(textOf(await open(app, path, story))).toContain(`${CLAIMED} (${marked})`);
+    expect(textOf(await open(app, path, story))).toContain(`${CLAIMED} for Acme ${marked}`);
     expect(textOf(await open(app, "/approvals", story))).toContain(`Requested by ${CLAIMED}, ${marked}`);
     expect(textOf(await open(app, "/settings/keys", story))).toContain(marked);
     await sendApprovalMails({ db, config });
@@ -93,10 +93,10 @@ test("a name that the operator or a person gave is not marked, and says who gave
   const human = { ...(await createHuman(app, fixture.account)), account: fixture.account };
   const { body: first } = await fund(app, fixture.token, fixture.milestone);
   const byOperator = textOf(await open(app, `/approvals/${first.approval.id}`, human));
-  expect(byOperator).toContain("Test agent (API key created by the operator)");
+  expect(byOperator).toContain("Test agent for Acme API key created by the operator");
   await createMilestone(app, fixture, `${fixture.milestone}-2`);
   const { body } = await fund(app, await mintAs(human, "Buyer"), `${fixture.milestone}-2`);
   const byPerson = textOf(await open(app, `/approvals/${body.approval.id}`, human));
-  expect(byPerson).toContain("Buyer (API key created by Ada Owner)");
+  expect(byPerson).toContain("Buyer for Acme API key created by Ada Owner");
   for (const page of [byOperator, byPerson]) expect(page).not.toContain("named itself");
 });

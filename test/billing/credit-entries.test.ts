@@ -77,12 +77,17 @@ describe("credit entries", () => {
     expect(await ledger(subject.accountId)).toEqual({ adjustments: 45_000, credits: -45_000 });
   });
 
-  test("give a milestone's money that no bank takes back to the available balance, once", async () => {
+  test("give a milestone's money that no bank takes back to the available balance, once, and more of it later as a correction", async () => {
     const subject = await createSubject(await createFixture(app));
-    const refund = () =>
-      write((trx, now) => credits.refundToCredits(trx, { ...subject, amountCents: 45_000 }, "losses", now));
-    await refund();
-    await expect(refund()).rejects.toMatchObject({ code: "23505" });
+    const refund = (amountCents: number) =>
+      write((trx, now) => credits.refundToCredits(trx, { ...subject, amountCents }, "losses", now));
+    await refund(40_000);
+    await refund(5_000);
+    const { recentEntries } = await credits.getCredits(db, subject.accountId);
+    expect(recentEntries).toMatchObject([
+      { type: "ADJUSTMENT", amountCents: 5_000, milestoneId: subject.milestoneId },
+      { type: "REFUND", amountCents: 40_000, milestoneId: subject.milestoneId },
+    ]);
     expect(await balance(subject.accountId)).toEqual({ availableCents: 45_000, reservedCents: 0 });
     expect(await ledger(subject.accountId)).toEqual({
       credits: -45_000,
@@ -134,7 +139,7 @@ describe("the database itself", () => {
     expect((await balance(accountId)).availableCents).toBe(1_000);
   });
 
-  test("takes no entry out of turn, of a wrong sign, or that takes more than is available", async () => {
+  test("takes no entry out of turn, of a wrong sign, that takes more than is available, or a second of a milestone", async () => {
     const subject = await createSubject(await createFixture(app));
     const { accountId } = subject;
     await give(accountId, 1_000);
@@ -150,7 +155,9 @@ describe("the database itself", () => {
     await expect(insert(2, "CAPTURE", 0, -500)).rejects.toMatchObject(CHECK);
     await insert(2, "HOLD", -500, 500);
     await expect(insert(3, "HOLD", -500, 500)).rejects.toMatchObject(UNIQUE);
-    expect(await balance(accountId)).toEqual({ availableCents: 500, reservedCents: 500 });
+    await insert(3, "REFUND", 100, 0);
+    await expect(insert(4, "REFUND", 100, 0)).rejects.toMatchObject(UNIQUE);
+    expect(await balance(accountId)).toEqual({ availableCents: 600, reservedCents: 500 });
   });
 
   test("ends a hold once, whole, and only a hold", async () => {

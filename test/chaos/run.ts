@@ -94,6 +94,8 @@ async function startInstances(url: string, folder: string, stripe?: FakeStripe):
     LOG_LEVEL: "warn",
     RATE_LIMIT_PER_MINUTE: "1000000",
     APPROVAL_TTL_SECONDS: TTL_SECONDS,
+    // Nothing here types amounts.
+    CONFIRM_AMOUNT_FROM: "999999",
     NODE_COMPILE_CACHE: join(folder, "compiled"),
     ...(stripe && environmentOf(stripe)),
   };

@@ -181,7 +181,9 @@ describe("a token whose request waits", () => {
     expectRefusal(await vain.answer, 401, "UNAUTHORIZED");
     await post(fixture);
     expectRefusal(await woken.answer, 401, "UNAUTHORIZED");
-    expect((await woken.answer).headers["www-authenticate"]).toMatch(/^Bearer resource_metadata=/);
+    expect((await woken.answer).headers["www-authenticate"]).toMatch(
+      /^Bearer error="invalid_token", resource_metadata=/,
+    );
   });
 
   test("is given what its scopes are by then, and refused without any", async () => {

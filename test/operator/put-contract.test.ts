@@ -46,9 +46,9 @@ describe("PUT /accounts/{id}/contracts/{contractId}", () => {
       },
       milestones: [],
     });
-    const { budget, ...contract } = await get(account, "c-1");
+    const { budget, jobDmConversationId, ...contract } = await get(account, "c-1");
     expect(contract).toEqual(body.contract);
-    expect(budget.contractId).toBe("c-1");
+    expect([budget.contractId, jobDmConversationId]).toEqual(["c-1", null]);
     expect((await operate(app, "GET", `/accounts/${account}/contracts?jobId=job-1`)).contracts).toEqual([
       contract,
     ]);

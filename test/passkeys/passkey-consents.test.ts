@@ -49,8 +49,8 @@ describe("an owner's consent", () => {
     expect(page.text).toContain("Passkeys waiting for your consent");
     const answer = await agree(owner, id, own);
     expect(answer.headers.location).toBe(`${SECURITY}?said=passkey-agreed`);
-    expect(await confirms(ada, authenticator)).toBe(true);
     expect((await subjectsTo(db, story.email)).at(-1)).toBe("Your passkey for Countersign is active");
+    expect(await confirms(ada, authenticator)).toBe(true);
 
     const [trace] = (await tracesOf(owner.userId)).filter(({ action }) => action === "passkey_consented");
     if (trace === undefined) throw new Error("it left no trace");

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { accountKey } from "../../src/lib/ids.ts";
 import { createResetLink } from "../../src/sign-in/reset-service.ts";
 import { Authenticator } from "../support/authenticator.ts";
-import { anotherApproval, refused, sendForm, signForm, statusOf } from "../support/co-sign.ts";
+import { alertOf, anotherApproval, landForm, refused, signForm, statusOf } from "../support/co-sign.ts";
 import { createFixture, operate } from "../support/fixtures.ts";
 import {
   cookieOf,
@@ -50,8 +50,8 @@ describe("a person who came in by a mailed link", () => {
     const second = await add(again);
     expect(await confirms(again, second.authenticator)).toBe(false);
     const fields = await signForm(app, again, { passkey: added.authenticator });
-    const answer = await refused(db, () => sendForm(app, again, fields));
-    expect(answer.status).toBe(409);
+    const answer = await refused(db, () => landForm(app, again, fields));
+    expect(alertOf(answer)).toContain("Nothing was confirmed. That passkey wasn’t accepted.");
     expect(await statusOf(app, story)).toBe("pending");
 
     expect(await subjectsTo(db, owner.email)).toContain(

@@ -300,9 +300,9 @@ describe("a passkey of one's own", () => {
     const [{ id: own } = { id: "" }] = await passkeysOf(stranger.userId);
     expect((await open(app, `${PASSKEYS}/${id}`, stranger)).status).toBe(404);
     const page = await open(app, `${PASSKEYS}/${own}`, stranger);
-    for (const what of ["name", "remove"]) {
+    for (const [what, more] of Object.entries({ name: { name: "Mine" }, remove: {} })) {
       const form_token = hiddenValue(page, `${PASSKEYS}/${own}/${what}`);
-      const fields = { form_token, name: "Mine" };
+      const fields = { form_token, ...more };
       // The token of another passkey's form is refused.
       expect((await submit(app, `${PASSKEYS}/${id}/${what}`, fields, stranger)).status).toBe(403);
     }

@@ -1,3 +1,4 @@
+import { readClock } from "../../src/database/clock.ts";
 import type { Db } from "../../src/database/connection.ts";
 import { inTransaction } from "../../src/database/transaction.ts";
 import { newId } from "../../src/lib/ids.ts";
@@ -19,7 +20,7 @@ export async function createActor(db: Db, userId: string): Promise<Actor> {
     await insertSession(
       trx,
       { id: sessionId, digest, userId, ...where, zone: "UTC", trusted: false },
-      new Date(),
+      await readClock(trx),
     );
   });
   return { userId, sessionId, tokenDigest: digest };

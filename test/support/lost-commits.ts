@@ -18,11 +18,13 @@ export type CommitLosingProxy = {
 };
 
 /** A simple query, as Postgres's protocol has it: `Q`, its length, its text, a zero. */
-const COMMIT = /^Q....commit\0/is;
+const COMMIT = "Q\0\0\0\x0bcommit\0";
+/** The answer to it. */
+const COMMITTED = "C\0\0\0\x0bCOMMIT\0";
 
 /**
- * Stands between a service and the Postgres at `url`. pg sends COMMIT as a message of its own, so that a chunk from the
- * service is one, or is none.
+ * Stands between a service and the Postgres at `url`. A COMMIT may come in one chunk with statements before it, and be sent before
+ * they are answered.
  */
 export async function startCommitLosingProxy(url: string | (() => string)): Promise<CommitLosingProxy> {
   const addressNow = () => new URL(typeof url === "string" ? url : url());
@@ -39,7 +41,7 @@ export async function startCommitLosingProxy(url: string | (() => string)): Prom
       far.destroy();
     };
     near.on("data", (bytes) => {
-      if (next !== undefined && COMMIT.test(bytes.toString("latin1"))) {
+      if (next !== undefined && bytes.toString("latin1").includes(COMMIT)) {
         const { where, lost } = next;
         next = undefined;
         if (where === "before") {
@@ -51,7 +53,8 @@ export async function startCommitLosingProxy(url: string | (() => string)): Prom
       far.write(bytes);
     });
     far.on("data", (bytes) => {
-      if (losing === undefined) return void near.write(bytes);
+      if (losing === undefined || !bytes.toString("latin1").includes(COMMITTED))
+        return void near.write(bytes);
       end();
       losing();
     });

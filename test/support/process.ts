@@ -58,9 +58,11 @@ export function launchWith(
   return run("/bin/sh", ["-c", script, process.execPath, MAIN, ...args], env);
 }
 
+const CHEAP_PASSWORDS = new URL("./cheap-passwords.ts", import.meta.url).href;
+
 function run(command: string, args: readonly string[], env: Environment): Program {
   const child = spawn(command, args, {
-    env: { ...programEnvironment(), ...env },
+    env: { ...programEnvironment(), NODE_OPTIONS: `--import=${CHEAP_PASSWORDS}`, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const { pid } = child;
