@@ -9,7 +9,7 @@ import { begin, decide, type Story } from "../support/page-states.ts";
 const browser = await launchBrowser();
 const site = browser && (await startSite());
 
-const RUNS = Number(process.env.FC_RUNS ?? count(3, 500));
+const RUNS = Number(process.env.FC_RUNS ?? count(2, 60));
 const CARDS = ["pm_card_visa", "pm_card_chargeDeclined", "pm_card_authenticationRequired"] as const;
 /** What can be pressed, but for what leaves the pages, saves a file, or signs out. */
 const PRESSABLE =
