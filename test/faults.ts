@@ -596,11 +596,18 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     file: "src/approvals/decision-service.ts",
-    find: '    await appendEvents(trx, accountId, [approvalEvent(row, "declined")], now);\n    await linkDecision(trx, accountId, approvalId, now);\n',
+    find: '    await appendEvents(trx, accountId, [...requested, approvalEvent(row, "declined")], now);\n    await linkDecision(trx, accountId, approvalId, now);\n',
     replace:
-      '    await linkDecision(trx, accountId, approvalId, now);\n    await appendEvents(trx, accountId, [approvalEvent(row, "declined")], now);\n',
+      '    await linkDecision(trx, accountId, approvalId, now);\n    await appendEvents(trx, accountId, [...requested, approvalEvent(row, "declined")], now);\n',
     test: "test/receipts/link-decisions.test.ts",
     title: "50 decisions at once over two pools make one unbroken chain that ends at the account's head",
+  },
+  {
+    file: "src/approvals/attempt-service.ts",
+    find: "  await appendEvents(trx, accountId, requested, now);\n",
+    replace: "  void requested;\n",
+    test: "test/approvals/outcome-mails.test.ts",
+    title: "that is decided at once, before its decision, and once",
   },
   {
     file: "src/passkeys/signed-act-service.ts",

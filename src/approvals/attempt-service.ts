@@ -4,6 +4,7 @@ import type { Processor } from "../billing/processor.ts";
 import { holdMilestone } from "../contracts/service.ts";
 import type { Trx } from "../database/connection.ts";
 import { together } from "../database/transaction.ts";
+import { appendEvents } from "../events/service.ts";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
 import type { AnyEvent } from "./booking.ts";
@@ -24,12 +25,18 @@ export type Signatures = readonly { userId: string; digest: Buffer }[];
 export type Begun = { payment: payments.PaymentRow; leaseId: string } | "many" | "done";
 
 type Row<T extends store.HumanApprovalRow["type"]> = Extract<store.HumanApprovalRow, { type: T }>;
-type Beginning = BeginningDeps & { trx: Trx; signatures: Signatures; now: Date };
+type Beginning = BeginningDeps & {
+  trx: Trx;
+  signatures: Signatures;
+  requested: readonly AnyEvent[];
+  now: Date;
+};
 type BeginningDeps = { processor: Processor; config: { appName: string; publicUrl: string } };
 
 /**
  * Locks the approval's milestones for this action and writes the attempts that execute it, in the transaction that
  * holds the approval. Call it last: it locks the account's head.
+ * @param requested the request's own event, if the feed has not reported it yet: it is appended before all others
  * @throws Problem statement_stale, payment_in_progress, payment_disputed {status}, already_decided
  */
 export async function beginAction(
@@ -37,6 +44,7 @@ export async function beginAction(
   { processor, config }: BeginningDeps,
   row: store.HumanApprovalRow,
   signatures: Signatures,
+  requested: readonly AnyEvent[],
   now: Date,
 ): Promise<Begun> {
   const { accountId, id: approvalId, contractId, milestoneId } = row;
@@ -49,7 +57,7 @@ export async function beginAction(
   );
   if (ending || !taken) throw new Problem("payment_in_progress", subject);
   if (!begun) throw new Problem("already_decided");
-  const beginning = { trx, processor, config, signatures, now };
+  const beginning = { trx, processor, config, signatures, requested, now };
   switch (row.type) {
     case "milestone_fund":
       return payingSource(row)?.kind === "credits"
@@ -84,7 +92,7 @@ async function beginCharge(beginning: Beginning, row: Row<"milestone_fund">): Pr
 
 /** One local transaction; the processor is not called. */
 async function fundByCredits(
-  { trx, config, signatures, now }: Beginning,
+  { trx, config, signatures, requested, now }: Beginning,
   row: Row<"milestone_fund">,
 ): Promise<Begun> {
   if (row.milestoneStatus !== "NOT_FUNDED") throw new Problem("statement_stale");
@@ -95,6 +103,7 @@ async function fundByCredits(
     config,
     { accountId, approvalId, milestoneId, amountCents, currency },
     signatures,
+    requested,
     now,
   );
   return "done";
@@ -132,10 +141,10 @@ async function beginPayout(beginning: Beginning, row: Row<"milestone_approve">):
 
 /** One attempt for each refund to a card, without a lease yet. Credits are refunded at once. */
 async function beginRefunds(beginning: Beginning, row: Row<"contract_end">): Promise<Begun> {
-  const { trx, processor, config, signatures, now } = beginning;
+  const { trx, processor, config, signatures, requested, now } = beginning;
   const { accountId, id: approvalId, contractId, jobId, terms } = row;
   const { databaseId } = await payments.readNames(trx, accountId);
-  const events: AnyEvent[] = [];
+  const events = [...requested];
   for (const { milestoneId, amountCents, currency, to } of terms.refunds) {
     const source = await payments.findCharge(trx, accountId, milestoneId);
     if (to === "credits") {
@@ -184,8 +193,9 @@ async function writeAttempt(
   return written;
 }
 
-function openInvoice(
-  { trx, now }: Beginning,
+/** Appends the request's event, too, as the invoice's number locks the account's head. */
+async function openInvoice(
+  { trx, requested, now }: Beginning,
   row: Row<"milestone_fund" | "milestone_approve">,
   kind: "FUNDING" | "PAYOUT",
   paymentId: string | null,
@@ -193,5 +203,6 @@ function openInvoice(
   const { accountId, id: approvalId, contractId, milestoneId, terms } = row;
   const { amountCents, currency } = terms;
   const subject = { accountId, id: newId(), approvalId, contractId, milestoneId };
-  return payments.openInvoice(trx, { ...subject, kind, paymentId, amountCents, currency }, now);
+  await appendEvents(trx, accountId, requested, now);
+  await payments.openInvoice(trx, { ...subject, kind, paymentId, amountCents, currency }, now);
 }

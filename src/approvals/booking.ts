@@ -122,17 +122,19 @@ export function endPendingEnd(
 /**
  * Appends the events of an approval whose milestone's money has moved, and links its receipt. Call it last: it locks the
  * account's head.
- * @param ended other approvals that ended because of it
+ * @param others `requested`: the request's own event, if the feed has not reported it yet; `ended`: other approvals that
+ * ended because of it
  */
 export async function announceExecuted(
   trx: Trx,
   { accountId, approvalId }: { accountId: string; approvalId: string },
   milestone: HeldMilestone,
   status: "ACTIVE_FUNDED" | "PAID",
-  ended: readonly EndedApproval[],
+  { requested = [], ended }: { requested?: readonly AnyEvent[]; ended: readonly EndedApproval[] },
   now: Date,
 ): Promise<void> {
   const events = [
+    ...requested,
     approvalEvent({ id: approvalId, jobId: milestone.jobId }, "confirmed"),
     milestoneEvent(milestone, status),
     ...ended.map(toExpiredEvent),

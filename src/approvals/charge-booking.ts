@@ -53,6 +53,6 @@ export async function bookCharge(
       (approval) => ({ kind: "funded", payee: payeeOf(approval), from: "card", amountCents, currency }),
       now,
     );
-    await announceExecuted(trx, payment, milestone, "ACTIVE_FUNDED", ended, now);
+    await announceExecuted(trx, payment, milestone, "ACTIVE_FUNDED", { ended }, now);
   });
 }

@@ -5,7 +5,7 @@ import type { Trx } from "../database/connection.ts";
 import { together } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
-import { announceExecuted, endPendingEnd } from "./booking.ts";
+import { type AnyEvent, announceExecuted, endPendingEnd } from "./booking.ts";
 import { type MailConfig, mailOutcome, payeeOf } from "./outcome-mail-service.ts";
 import { insertCreditSignatures } from "./second-signer-store.ts";
 import * as store from "./store.ts";
@@ -24,6 +24,7 @@ export async function bookCredits(
   config: MailConfig,
   { accountId, approvalId, milestoneId, amountCents, currency }: Funding,
   signatures: readonly { userId: string; digest: Buffer }[],
+  requested: readonly AnyEvent[],
   now: Date,
 ): Promise<void> {
   const milestone = await holdMilestone(trx, accountId, milestoneId);
@@ -51,5 +52,6 @@ export async function bookCredits(
     (approval) => ({ kind: "funded", payee: payeeOf(approval), from: "credits", ...money }),
     now,
   );
-  await announceExecuted(trx, { accountId, approvalId }, milestone, "ACTIVE_FUNDED", ended, now);
+  const others = { requested, ended };
+  await announceExecuted(trx, { accountId, approvalId }, milestone, "ACTIVE_FUNDED", others, now);
 }

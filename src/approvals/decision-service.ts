@@ -26,7 +26,7 @@ import { type Begun, beginAction } from "./attempt-service.ts";
 import { approvalEvent } from "./booking.ts";
 import { putChallenge, takeChallenge } from "./challenge-store.ts";
 import * as store from "./human-store.ts";
-import { announceNow } from "./mail-service.ts";
+import { takeRequested } from "./mail-service.ts";
 import { isAmountTyped, mailOtherDeciders, readSigning } from "./second-signer-service.ts";
 import { insertSignature } from "./signature-store.ts";
 import { payingSource } from "./source-rules.ts";
@@ -133,7 +133,6 @@ export async function confirmApproval(
   signed: Signed,
 ): Promise<void> {
   const deps = { ...given, requestId: decider.origin.requestId ?? undefined };
-  await announceNow(deps, key.accountId, key.approvalId);
   const { token, begun } = await atBoundary(deps, "write-signed-attempt", () =>
     inTransaction(deps.db, (trx) => writeConfirmation(trx, deps, key, decider, signed)),
   );
@@ -174,14 +173,21 @@ async function writeConfirmation(
     throw new Problem("amount_untyped");
   const { required, first } = await readSigning(trx, row, statement);
   if (first?.userId === userId) return {};
-  await sign(trx, row, statement, decider, signed, required);
+  const [, requested] = await together(
+    sign(trx, row, statement, decider, signed, required),
+    takeRequested(trx, deps.config, accountId, [approvalId], now),
+  );
   noteTaken(row, "confirm");
   const signatures = [...(first === undefined ? [] : [first]), { userId, digest: signed.digest }];
   const written: Written = {};
   if (presence.kind === "passkey")
     written.token = await renewSession(trx, actor, { proved: true, trusted: true }, now);
-  if (signatures.length === required) written.begun = await beginAction(trx, deps, row, signatures, now);
-  else await mailOtherDeciders(trx, deps.config, row, userId, now);
+  if (signatures.length === required)
+    written.begun = await beginAction(trx, deps, row, signatures, requested, now);
+  else {
+    await mailOtherDeciders(trx, deps.config, row, userId, now);
+    await appendEvents(trx, accountId, requested, now);
+  }
   return written;
 }
 
@@ -197,7 +203,6 @@ export async function declineApproval(
   signed: Signed,
   note?: string,
 ): Promise<void> {
-  await announceNow({ db, config }, accountId, approvalId);
   await inTransaction(db, async (trx) => {
     const begun = await readClock(trx);
     const account = { id: accountId, may: "decide" } as const;
@@ -209,11 +214,14 @@ export async function declineApproval(
     const { now } = row;
     const statement = statementOf(row, "decline", signed.nonce);
     assertUnchanged(row, statement, signed);
-    await sign(trx, row, statement, decider, signed, 1);
+    const [, requested] = await together(
+      sign(trx, row, statement, decider, signed, 1),
+      takeRequested(trx, config, accountId, [approvalId], now),
+    );
     noteTaken(row, "decline");
     if (!(await store.declinePending(trx, accountId, approvalId, note, now)))
       throw new Problem("already_decided");
-    await appendEvents(trx, accountId, [approvalEvent(row, "declined")], now);
+    await appendEvents(trx, accountId, [...requested, approvalEvent(row, "declined")], now);
     await linkDecision(trx, accountId, approvalId, now);
   });
 }

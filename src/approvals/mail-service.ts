@@ -7,6 +7,7 @@ import { sweepEach } from "../jobs/sweep.ts";
 import { sumOf } from "../lib/statement.ts";
 import { addSeconds, DAY_SECONDS, MINUTE_SECONDS } from "../lib/time.ts";
 import { queueMail } from "../mail/service.ts";
+import type { AnyEvent } from "./booking.ts";
 import * as store from "./mail-store.ts";
 import { pendingMail } from "./mails.ts";
 
@@ -65,34 +66,26 @@ async function notifyAccount(
       approval === undefined ? null : nextLook(approval, after, now),
     );
   }
-  await announce(trx, config, accountId, waiting, now);
+  const fresh = waiting.filter(({ announced }) => !announced).map(({ id }) => id);
+  if (fresh.length === 0) return;
+  await appendEvents(trx, accountId, await takeRequested(trx, config, accountId, fresh, now), now);
 }
 
-/** Appends a request to the operator's feed before it is decided, if the sweep has not yet. */
-export async function announceNow(
-  { db, config }: { db: Db; config: { publicUrl: string } },
-  accountId: string,
-  approvalId: string,
-): Promise<void> {
-  if (!(await store.isUnannounced(db, accountId, approvalId))) return;
-  await inTransaction(db, async (trx) =>
-    announce(trx, config, accountId, [{ id: approvalId, announced: false }], await readClock(trx)),
-  );
-}
-
-/** Appends each request to the operator's feed once, with what the operator needs to notify people in other ways. */
-async function announce(
+/**
+ * The events of requests that the operator's feed has not reported yet, with what the operator needs to notify people in
+ * other ways. The caller appends them in the same transaction. Who decides a request appends them before the decision's
+ * own, while the request is still pending: so each is reported once, before it is decided, and a decision that is rejected
+ * reports nothing.
+ */
+export async function takeRequested(
   trx: Trx,
   { publicUrl }: { publicUrl: string },
   accountId: string,
-  waiting: readonly Pick<store.WaitingApproval, "id" | "announced">[],
+  approvalIds: readonly string[],
   now: Date,
-): Promise<void> {
-  const fresh = waiting.filter(({ announced }) => !announced).map(({ id }) => id);
-  if (fresh.length === 0) return;
-  // One that was decided meanwhile was announced before.
-  const marked = await store.markAnnounced(trx, accountId, fresh, now);
-  const events = marked.map(({ id, type, contractId, milestoneId, jobId, terms }) => ({
+): Promise<AnyEvent[]> {
+  const marked = await store.markAnnounced(trx, accountId, approvalIds, now);
+  return marked.map(({ id, type, contractId, milestoneId, jobId, terms }) => ({
     type: "approval.requested" as const,
     resourceId: id,
     jobId,
@@ -102,7 +95,6 @@ async function announce(
       approvalUrl: `${publicUrl}/approvals/${id}`,
     },
   }));
-  await appendEvents(trx, accountId, events, now);
 }
 
 /** Whether the member has not been mailed about it: that it is pending, or that it expires soon. */

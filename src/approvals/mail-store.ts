@@ -111,19 +111,6 @@ export type RequestedApproval = Pick<
   "id" | "type" | "contractId" | "milestoneId" | "jobId" | "terms"
 >;
 
-/** Whether the operator's feed has not reported a pending approval yet. */
-export async function isUnannounced(db: Db, accountId: string, id: string): Promise<boolean> {
-  const row = await db
-    .selectFrom("approvals")
-    .where("account_id", "=", accountId)
-    .where("id", "=", id)
-    .where("status", "=", "pending")
-    .where("announced_at", "is", null)
-    .select("id")
-    .executeTakeFirst();
-  return row !== undefined;
-}
-
 /** Sets when the approvals are next due for mail; null: never. */
 export async function setNotifyAt(
   db: Db,

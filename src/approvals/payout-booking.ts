@@ -48,6 +48,6 @@ export async function bookPayout(
       (approval) => ({ kind: "released", payee: payeeOf(approval), amountCents, currency }),
       now,
     );
-    await announceExecuted(trx, payment, milestone, "PAID", ended, now);
+    await announceExecuted(trx, payment, milestone, "PAID", { ended }, now);
   });
 }

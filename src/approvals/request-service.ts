@@ -16,7 +16,7 @@ import { addSeconds } from "../lib/time.ts";
 import { type AnyEvent, toExpiredEvent } from "./booking.ts";
 import { queueRequests } from "./funding-store.ts";
 import { assertRoom } from "./limits.ts";
-import { announceNow } from "./mail-service.ts";
+import { takeRequested } from "./mail-service.ts";
 import * as requests from "./request-store.ts";
 import type { Approval } from "./schemas.ts";
 import type { ApprovalDeps } from "./service.ts";
@@ -110,7 +110,6 @@ export async function withdrawRequest(
   grant: Grant,
   approvalId: string,
 ): Promise<Approval | undefined> {
-  if (isUuid(approvalId)) await announceNow(deps, grant.accountId, approvalId);
   return asToken(deps, grant, async ({ trx, now }) => {
     const { accountId } = grant;
     const { onRequested } = deps;
@@ -121,9 +120,10 @@ export async function withdrawRequest(
     // Read after the lock: a request that reported the approval as expired held the lock before.
     const { status } = toApproval(row, await readClockNow(trx), deps.config.publicUrl);
     if (status === "pending") {
+      const requested = await takeRequested(trx, deps.config, accountId, [approvalId], now);
       await requests.withdrawPending(trx, accountId, approvalId, now);
       await onRequested?.(trx, row, now);
-      await appendEvents(trx, accountId, [toExpiredEvent(row)], now);
+      await appendEvents(trx, accountId, [...requested, toExpiredEvent(row)], now);
     } else if (row.result?.reason !== "withdrawn") throw new Problem("already_decided", { status });
     const withdrawn = await requests.holdRequest(trx, accountId, approvalId);
     if (withdrawn === undefined) throw new TypeError("what is held is there");

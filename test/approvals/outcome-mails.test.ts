@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
+import { sendApprovalMails } from "../../src/approvals/mail-service.ts";
 import { receiveProcessorEvent } from "../../src/approvals/processor-event-service.ts";
 import { extendOperatorFeed, readOperatorUpdates } from "../../src/events/operator-service.ts";
 import { newId } from "../../src/lib/ids.ts";
@@ -123,12 +124,25 @@ describe("the account's owners and approvers are mailed, before all other mail",
   });
 });
 
-test("The operator's feed reports a request that is decided at once, before its decision, and once", async () => {
-  const escrow = await createEscrow(app, deps);
-  const { approvalId } = await askRelease(app, escrow);
-  await confirmNow(deps, { accountId: escrow.accountId, approvalId });
-  await extendOperatorFeed(db);
-  const { events } = await readOperatorUpdates(db, { limit: 200 });
-  const told = events.filter(({ resourceId }) => resourceId === approvalId).map(({ type }) => type);
-  expect(told).toEqual(["approval.requested", "approval.confirmed"]);
-});
+test.each(["funding", "release", "end"])(
+  "The operator's feed reports a %s that is decided at once, before its decision, and once",
+  async (kind) => {
+    const escrow = await createEscrow(app, deps);
+    const more = `${escrow.fixture.milestone}-more`;
+    const asked = {
+      funding: async () => {
+        await createMilestone(app, escrow.fixture, more);
+        return ask(app, escrow.fixture, more);
+      },
+      release: () => askRelease(app, escrow),
+      end: () => askEnd(app, escrow),
+    }[kind];
+    const { approvalId } = (await asked?.()) ?? expect.fail();
+    await confirmNow(deps, { accountId: escrow.accountId, approvalId });
+    await sendApprovalMails(deps);
+    await extendOperatorFeed(db);
+    const { events } = await readOperatorUpdates(db, { limit: 200 });
+    const told = events.filter(({ resourceId }) => resourceId === approvalId).map(({ type }) => type);
+    expect(told).toEqual(["approval.requested", "approval.confirmed"]);
+  },
+);

@@ -7,7 +7,7 @@ import { deriveKeys } from "../../src/sign-in/session-keys.ts";
 import { digestRows } from "../http/rows.ts";
 import { auditOf } from "../support/audit.ts";
 import type { Lies } from "../support/authenticator.ts";
-import { askChallenge, beginCoSign, readForm, sendForm } from "../support/co-sign.ts";
+import { alertOf, askChallenge, beginCoSign, landForm, readForm } from "../support/co-sign.ts";
 import { createFixture, operate } from "../support/fixtures.ts";
 import {
   cookieNow,
@@ -97,7 +97,7 @@ test("a passkey's refused signature of a payment is audited", async () => {
   const asked = await askChallenge(app, story, fields);
   const lies = { origin: "https://elsewhere.example" };
   const assertion = JSON.stringify(story.passkey.assert(asked.body.challenge, lies));
-  expect((await sendForm(app, story, { ...fields, assertion })).status).toBe(409);
+  expect(alertOf(await landForm(app, story, { ...fields, assertion }))).toContain("Nothing was confirmed.");
   expect(await auditOf(db, story.email, ["presence_refused"])).toMatchObject([{ detail: { by: "passkey" } }]);
 });
 

@@ -1,8 +1,17 @@
 import { connect } from "node:net";
 import type { App } from "../../src/http/app.ts";
 
-/** `setsCookie`: a session's. That of a device opens nothing, and goes out with each page. */
-export type RawAnswer = { status: number; setsCookie: boolean; text: string };
+/**
+ * `setsCookie`: a session's. That of a device opens nothing, and goes out with each page. `leadsTo`: of a redirect, the path;
+ * `said`: the cookie by which the page there says what the form came to.
+ */
+export type RawAnswer = {
+  status: number;
+  setsCookie: boolean;
+  leadsTo: string | undefined;
+  said: string | undefined;
+  text: string;
+};
 
 /**
  * Sends a form over a socket of its own, its headers and half of its body first. Once the server has looked at the
@@ -48,5 +57,7 @@ export function sendHeld(
 function parse(raw: string): RawAnswer {
   const [head = "", ...rest] = raw.split("\r\n\r\n");
   const setsCookie = /^set-cookie: (__Host-)?countersign=/im.test(head);
-  return { status: Number(head.split(" ")[1]), setsCookie, text: rest.join("\r\n\r\n") };
+  const leadsTo = /^location: (.*)$/im.exec(head)?.[1];
+  const said = /^set-cookie: (countersign-said=[^;]+)/im.exec(head)?.[1];
+  return { status: Number(head.split(" ")[1]), setsCookie, leadsTo, said, text: rest.join("\r\n\r\n") };
 }

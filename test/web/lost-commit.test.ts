@@ -1,5 +1,4 @@
 import { afterAll, describe, expect, test } from "vitest";
-import { sendApprovalMails } from "../../src/approvals/mail-service.ts";
 import { cloneDatabase } from "../support/clones.ts";
 import { call } from "../support/fixtures.ts";
 import { hiddenValue, landing, open, submit } from "../support/humans.ts";
@@ -19,8 +18,6 @@ async function begin(decision: "confirm" | "decline") {
   const { fixture, human, stories } = await createStories(calm.app, "pm_card_visa", 1);
   const [story] = stories;
   if (story === undefined) throw new Error("one was made");
-  // The operator has been told of the request: a decision that comes sooner commits that first.
-  await sendApprovalMails({ db: calm.db, config: calm.config });
   const { cookie } = human;
   const page = await open(app, story.path, { cookie });
   const form = `${story.path}/${decision}`;
