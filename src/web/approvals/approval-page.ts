@@ -27,7 +27,7 @@ export type ApprovalView = {
   returned: boolean;
   /** For the form that asks for the outcome now. */
   lookToken: string;
-  /** The people who decided, by their names in the account, and what they signed for to pay. */
+  /** The signers' names, and the funding source that they signed. */
   signed: { signers: readonly string[]; source: Source | null } | undefined;
   /** How many people must sign, and who has; absent where nothing can be decided any more. */
   signing: Signing | undefined;

@@ -72,11 +72,11 @@ const Query = Type.Object({ payment_intent: Type.Optional(Type.Unsafe<unknown>({
 
 /**
  * The pages where a person reads what an agent asks for, and decides (docs/contract.md §7). GET shows, POST
- * decides; only a session of a member gets here, and no token ever does.
+ * decides; requires a member's session; tokens are rejected.
  */
 export function approvalPageRoutes(app: App, deps: ApprovalPageDeps): void {
   const pages = openSessionGate(deps);
-  // The address that a bank leads back to holds a secret, which sign-in need not see.
+  // The bank's return URL contains a secret. It is left out of the address that sign-in returns to.
   const page = openSessionGate(deps, { returnTo: (request) => approvalPath(request) + returnOf(request) });
   const decline = openSessionGate(deps, {
     purpose: (request) => purposeOf(request, "decline"),

@@ -138,7 +138,7 @@ function signedView({ state }: HumanApproval, signatures: readonly Signature[]):
   return { signers: counted.map(({ signer }) => signer).reverse(), source: last.source };
 }
 
-/** How this person shows that they are there, if they confirm: as the account demands it, with what they have. */
+/** The proof of presence to request, from the account's policy and the person's passkeys. */
 export async function presenceAsked(
   { db, relyingParty }: ApprovalPageDeps,
   human: Human,
@@ -152,12 +152,12 @@ export async function presenceAsked(
   return isFresh(human, human.now) ? { by: "session" } : { by: "password", email: human.email };
 }
 
-/** Whether the account pays so much that the amount is typed before it is confirmed. */
+/** Whether the person must type the amount. */
 export function isLarge({ db, config }: ApprovalPageDeps, approval: HumanApproval): Promise<boolean> {
   return isAmountTyped(db, approval, config.confirmAmountFromCents);
 }
 
-/** A form that can send one statement alone: the one that the page shows. */
+/** Creates a form whose token is valid only for the statement on this page. */
 function drawForm(
   deps: ApprovalPageDeps,
   human: Human,
@@ -184,7 +184,7 @@ export function signedOf({ nonce, digest }: Shown) {
   return { nonce, digest: Buffer.from(digest, "hex") };
 }
 
-/** Whether a confirmation of what the page showed would be one of what is there now. */
+/** Whether the statement that the page showed is still the current one. */
 export function isCurrent(approval: HumanApproval, { nonce, digest }: Shown): boolean {
   return statementDigest(statementOf(approval, "confirm", nonce)).toString("hex") === digest;
 }
@@ -195,7 +195,7 @@ function writeSource(source: Source | null): string {
   return source.kind === "credits" ? "credits" : `card ${source.brand} ${source.last4}`;
 }
 
-/** What the page showed that would pay. `undefined`: it does not say, or the digest says something else. */
+/** The funding source that the page showed. `undefined`: it does not say, or the digest says something else. */
 export function sourceShown(approval: HumanApproval, { nonce, digest, source }: Shown): Source | undefined {
   const [kind, brand = "", last4 = ""] = source?.split(" ") ?? [];
   const shown: Source | undefined =
@@ -245,7 +245,7 @@ export function approvalPath(request: FastifyRequest): string {
   return `/approvals/${encodeURIComponent(idOf(request))}`;
 }
 
-/** The intent that the person's bank was asked about, if it is from there that they come. */
+/** The intent id in the bank's return URL, if there is one. */
 export function returnedFrom({ query }: FastifyRequest): string | undefined {
   const { payment_intent: intentId } = query as { payment_intent?: unknown };
   return typeof intentId === "string" && /^\w{1,100}$/.test(intentId) ? intentId : undefined;

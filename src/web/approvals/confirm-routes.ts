@@ -34,14 +34,14 @@ const ConfirmBody = Type.Object(
     amount: Type.Optional(Type.String({ maxLength: 100 })),
     /** What the page showed that would pay, so that a stale page can say what has changed. */
     source: Type.Optional(Type.String({ maxLength: 60 })),
-    /** What their passkey answered, as JSON; empty when it was asked and nothing came of it. */
+    /** The passkey's assertion as JSON; empty if the person cancelled or the device failed. */
     assertion: Type.Optional(Type.String({ maxLength: 20_000 })),
   },
   { additionalProperties: false },
 );
 type ConfirmBody = Static<typeof ConfirmBody>;
 
-/** Confirming: what a passkey is asked on the click, and the form that carries its answer, or a password. */
+/** The routes of a confirmation: the passkey challenge, and the form with its assertion or a password. */
 export function confirmRoutes(app: App, deps: ApprovalPageDeps): void {
   const gate = openSessionGate(deps, {
     purpose: (request) => purposeOf(request, "confirm"),
@@ -49,7 +49,7 @@ export function confirmRoutes(app: App, deps: ApprovalPageDeps): void {
   });
   const options = { ...gate.options, schema: { ...gate.options.schema, params: Params, body: ConfirmBody } };
 
-  // Answers a script, which sends the form to the next route for the page that says what is wrong, if anything is.
+  // Called by script. On an error the script submits the form to `/confirm`, whose page explains the problem.
   app.post("/approvals/:approvalId/challenge", options, async (request, reply) => {
     const human = gate.human(request);
     const approval = await findOwn(deps, request, human);
@@ -67,7 +67,7 @@ export function confirmRoutes(app: App, deps: ApprovalPageDeps): void {
     const { body } = request;
     const human = gate.human(request);
     const approval = await findOwn(deps, request, human);
-    // What is there now comes first: it is this that the page shows next.
+    // Checks the current state before the form's fields, because the next page shows that state.
     const problem = refusalBeforeLock(approval, body);
     if (problem !== undefined) return reject(deps, request, reply, human, new Problem(problem));
     const fault = (field: string, message: string) =>
@@ -94,7 +94,7 @@ export function confirmRoutes(app: App, deps: ApprovalPageDeps): void {
   });
 }
 
-/** Why there is nothing to confirm, as far as can be seen without holding it. */
+/** The problem that a read without a lock already shows; `undefined`: none. */
 function refusalBeforeLock(approval: HumanApproval, body: ConfirmBody): ProblemName | undefined {
   if (approval.state === "executing") return "payment_in_progress";
   if (approval.state !== "waiting") return "already_decided";
@@ -103,7 +103,7 @@ function refusalBeforeLock(approval: HumanApproval, body: ConfirmBody): ProblemN
   return isCurrent(approval, body) ? undefined : "statement_stale";
 }
 
-/** What the form brings to show that the person is there, and as whom they act then. `undefined`: a password is wanted. */
+/** The form's proof of presence, and the person with the session token that follows it. `undefined`: a password is wanted. */
 async function findPresence(
   deps: ApprovalPageDeps,
   request: FastifyRequest,
@@ -118,7 +118,7 @@ async function findPresence(
     const presence = { kind: "passkey" as const, checking, assertion: readAssertion(assertion) };
     return { acting: human, presence };
   }
-  // A password would not do: it is not asked for, and the decision refuses what there is.
+  // The account requires a passkey and the form has none. Confirming throws `passkey_required`.
   if (approval.coSign === "passkey")
     return { acting: human, presence: { kind: "session", provedAt: human.provedAt } };
   // A person with a passkey uses it now, or types the password: even a recent session may be in other hands.

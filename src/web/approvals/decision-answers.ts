@@ -18,8 +18,9 @@ import {
 } from "./approval-view.ts";
 
 /**
- * Runs a decision and leads back to the approval's page, so that Back and reload repeat nothing. Rejected: the page says
- * why. If its answer was lost, as when the database fails over just then, the page says whether it was recorded.
+ * Runs a decision and leads back to the approval's page, so that Back and reload repeat nothing. If the decision is
+ * rejected, the page says why. If the commit's answer was lost (fail-over), the page says whether the decision was
+ * recorded.
  * @throws Problem not_found, session_ended
  */
 export async function decide(
@@ -101,7 +102,7 @@ const NOT_CONFIRMED: ReadonlySet<ProblemName> = new Set([
   "challenge_expired",
 ]);
 
-/** What the page says of a rejected decision; `undefined`: what it shows says it all. */
+/** The message for a rejected decision; `undefined`: the page already shows the reason. */
 function explain(
   approval: HumanApproval,
   request: FastifyRequest,
@@ -115,7 +116,7 @@ function explain(
     case "already_decided":
       return { message: decidedWords(approval, confirms), calm: true };
     case "payment_in_progress":
-      // Of a second click, too: the page says that the payment is under way.
+      // Also a second click on Confirm: the page already shows that the payment is in progress.
       return confirms ? undefined : { message: UNDER_WAY, calm: true };
     case "account_frozen":
     case "payments_paused":

@@ -16,11 +16,11 @@ export type DecisionForm = { nonce: string; digest: string; source: string; toke
 export type PresenceAsked =
   | { by: "session" }
   | { by: "password"; email: string }
-  /** With the e-mail, the password of that person may do in its place. */
+  /** If set, that person's password can replace the passkey. */
   | { by: "passkey"; elsePassword: string | undefined }
   /** The account demands a passkey, and they have none. */
   | { by: "passkey-to-add" }
-  /** The same, and what they have waits for an owner, or for its time. */
+  /** The account requires a passkey, and the person's passkeys are inactive. */
   | { by: "passkey-that-waits" }
   /** The account demands a passkey, and none can be used at this service's address. */
   | { by: "nothing-here" };
@@ -51,7 +51,7 @@ export function isHalted({ frozen, paymentsPaused }: HumanApproval): boolean {
   return frozen || paymentsPaused;
 }
 
-/** What a page that would pay says while it is so. */
+/** The banner of a page that would pay while the account is frozen or payments are paused. */
 export function haltBanner(approval: HumanApproval): Html | null {
   if (!isHalted(approval)) return null;
   return approval.frozen
@@ -61,7 +61,7 @@ export function haltBanner(approval: HumanApproval): Html | null {
         nothing can be confirmed until they resume. You can still decline.</p>`;
 }
 
-/** What the person decides by. Without a card, or a passkey that is demanded, there is only a no. */
+/** The confirm and decline forms. Without a card, or a required passkey, only decline. */
 export function decisionForms(view: View, forms: DecisionForms): Html {
   const { approval, payment } = view;
   const { id, card } = approval;
@@ -129,7 +129,7 @@ function confirming(view: View, { confirm, presence, typedAmount }: DecisionForm
     return html`<a class="button" href="/settings/security/passkeys/new?return_to=/approvals/${id}">Add a passkey</a>`;
   }
   const byPasskey = presence.by === "passkey";
-  // A script lets it go; where a password may do, it goes without.
+  // Disabled until the passkey script enables it. If a password can replace the passkey, the form works without script.
   const waits = byPasskey && presence.elsePassword === undefined;
   return html`<form method="post" action="/approvals/${id}/confirm" data-busy="${isFirstOfTwo(view) ? "Confirming" : actWords(approval).doing}"${byPasskey && html` data-co-sign="/approvals/${id}/challenge"`}>
           ${hidden(confirm)}

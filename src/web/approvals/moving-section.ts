@@ -11,7 +11,7 @@ export function isBack({ payment, returned }: ApprovalView): boolean {
   return returned && payment?.status === "action_required";
 }
 
-/** An approval whose money is moving, or waits to: for the bank, or until payments are resumed. */
+/** The section for a payment in progress, at the bank, or held back by a pause. */
 export function moving(view: ApprovalView): Html {
   const { payment, cancelToken, approval } = view;
   if (isBack(view)) {
@@ -62,7 +62,7 @@ export function mayGiveUp(
   payment: ApprovalView["payment"],
   { type, paymentsPaused }: Pick<HumanApproval, "type" | "paymentsPaused">,
 ): boolean {
-  // Of a contract's end some may have gone: the others follow.
+  // A contract's end cannot be cancelled: some refunds may already have been sent.
   if (type === "contract_end") return false;
   return payment?.status === "action_required" || (payment?.status === "created" && paymentsPaused);
 }

@@ -44,7 +44,7 @@ function payeeRows(
   { terms, milestoneName, state }: Of<"milestone_fund" | "milestone_approve">,
   { country, history }: Context,
 ): Html {
-  // What was paid before is for who decides: afterwards this payment would be among it.
+  // Shows earlier payments to the payee only while the approval is open: later the sum would include this payment.
   const before = history !== null && (state === "waiting" || state === "executing");
   return html`${row("To", html`<strong>${named(terms.payee.displayName)}</strong>${country !== null && html`, ${countryName(country)}`}${before && html`<span class="quiet">${payeeHistoryWords(history)}</span>`}`)}
         ${wideRow(
@@ -88,7 +88,7 @@ function source(approval: HumanApproval, paidFrom: Source | null): Html | null {
   return row("Paid from", sourceName(paidFrom));
 }
 
-/** What people need who look it up elsewhere, out of the way of those who decide; so that all is shown that is signed. */
+/** Ids for looking the approval up elsewhere. Collapsed, but on the page, because every signed term must be shown. */
 export function approvalReferences(approval: HumanApproval): Html {
   const { id, organizationId, terms, result, tokenPreview, createdAt } = approval;
   const ids = [

@@ -18,7 +18,7 @@ const AMBIGUOUS_TO_COMMAS = /^\d{1,3}[.,]\d{3}$/;
 
 /**
  * What is wrong with the amount that a person typed for a large payment, for them to read; `undefined`: nothing.
- * It is read for what it says, never for what it should say.
+ * The expected amount does not influence how the text is parsed.
  * @param locale the reader's, whose thousands may be set apart as their page does
  */
 export function typedAmountFault(
