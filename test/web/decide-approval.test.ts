@@ -207,7 +207,7 @@ describe("the page of an approval", () => {
     const fields = await fieldsOf(story, "confirm");
     expect((await submit(app, `${story.path}/confirm`, fields, story)).status).toBe(303);
     const again = await landing(app, await submit(app, `${story.path}/confirm`, fields, story), story);
-    expect(again.text).toContain("sent twice, and counted once");
+    expect(again.text).toContain("sent twice and recorded once");
   });
 
   test("a viewer sees it, without a form; a foreign member and a stranger get the page of an unknown id", async () => {

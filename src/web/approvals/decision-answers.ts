@@ -150,7 +150,7 @@ function decidedWords({ state, result }: HumanApproval, confirms: boolean): stri
 function staleWords(approval: HumanApproval, shown: Shown): string | undefined {
   if (approval.state !== "waiting") return undefined;
   if (isCurrent(approval, shown))
-    return "This page was sent twice, and counted once. Read it again before you decide.";
+    return "This form was sent twice and recorded once. Read the page again before you decide.";
   if (approval.type !== "milestone_fund") return undefined;
   const before = sourceShown(approval, shown);
   const showed = before === undefined ? "" : `it showed that the ${sourceName(before)} would pay, and `;
