@@ -339,6 +339,8 @@ CREATE UNIQUE INDEX members_email ON members USING btree (account_id, email) WHE
 
 CREATE UNIQUE INDEX members_user ON members USING btree (account_id, user_id) WHERE status <> 'removed'::text;
 
+CREATE INDEX members_present ON members USING btree (account_id, id) WHERE status <> 'removed'::text;
+
 CREATE INDEX members_of_user ON members USING btree (user_id) WHERE status = 'active'::text;
 
 CREATE INDEX members_active ON members USING btree (account_id, role) WHERE status = 'active'::text;
@@ -473,7 +475,7 @@ CREATE INDEX contracts_newest ON contracts USING btree (account_id, created_at D
 
 CREATE INDEX contracts_of_job ON contracts USING btree (account_id, job_id, created_at DESC, id DESC);
 
-CREATE INDEX contracts_of_payee ON contracts USING btree (account_id, freelancer_user_id);
+CREATE INDEX contracts_of_payee ON contracts USING btree (freelancer_user_id, account_id);
 
 CREATE OR REPLACE FUNCTION public.refuse_stranding()
  RETURNS trigger

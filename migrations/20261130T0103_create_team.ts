@@ -23,6 +23,7 @@ const members = [
   )`,
   `create unique index members_email on members (account_id, email) where status <> 'removed'`,
   `create unique index members_user on members (account_id, user_id) where status <> 'removed'`,
+  `create index members_present on members (account_id, id) where status <> 'removed'`,
   `create index members_of_user on members (user_id) where status = 'active'`,
   `create index members_active on members (account_id, role) where status = 'active'`,
   // Who a person was, after they were removed.

@@ -65,7 +65,7 @@ export type Stretch = { accountId: string; from: number; to: number };
  * @throws Refused
  */
 export function verifyChain(receipts: readonly Receipt[], head?: RetainedHead): Stretch[] {
-  const accounts = Map.groupBy(receipts, ({ accountId }) => accountId);
+  const accounts = groupBy(receipts, ({ accountId }) => accountId);
   if (head !== undefined && accounts.size !== 1)
     throw new Refused("a retained head is of one account, and these receipts are not");
   return [...accounts.values()].flatMap((own) => {
@@ -77,12 +77,19 @@ export function verifyChain(receipts: readonly Receipt[], head?: RetainedHead): 
   });
 }
 
+/** As `Map.groupBy`, which Node 20 does not have: the verifier is installed there, too. */
+function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) groups.set(keyOf(item), [...(groups.get(keyOf(item)) ?? []), item]);
+  return groups;
+}
+
 /**
  * Refuses a second decision of one approval. The holder of the service's key could link one, and the chain alone does
  * not show it.
  */
 function assertDecidedOnce(links: readonly Receipt[]): void {
-  for (const [approvalId, own] of Map.groupBy(links, ({ approval }) => approval.id)) {
+  for (const [approvalId, own] of groupBy(links, ({ approval }) => approval.id)) {
     const [first, second] = new Set(own.map(({ chain }) => chain.index));
     if (second !== undefined)
       throw new Refused(`receipts ${first} and ${second} are both of approval ${approvalId}`);

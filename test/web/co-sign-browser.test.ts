@@ -120,7 +120,7 @@ function sendAgain(page: Page, url: string, form: URLSearchParams): Promise<{ te
     async ([to, body]) => {
       const answer = await fetch(to, {
         method: "POST",
-        headers: { "content-type": "application/x-www-form-urlencoded" },
+        headers: { accept: "text/html", "content-type": "application/x-www-form-urlencoded" },
         body,
       });
       return { text: await answer.text() };
