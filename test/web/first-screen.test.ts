@@ -89,7 +89,7 @@ describe.skipIf(browser === undefined)("The first screen of a pending approval",
           const text = await seenText(page);
           for (const [question, answer] of Object.entries(QUESTIONS))
             expect(text, `${state.name}: ${question}`).toMatch(answer);
-          const button = page.getByRole("button", { name: /^Confirm / }).first();
+          const button = page.getByRole("button", { name: /^Confirm\b/ }).first();
           const box = await button.boundingBox();
           expect(box && box.y + box.height, state.name).toBeLessThanOrEqual(SIZES[size].height);
         });
