@@ -64,6 +64,20 @@ export async function readProgress(
 }
 
 /**
+ * Whether money is held under the contract that its executing end does not refund: a payout has come back meanwhile. The
+ * caller has locked the contract exclusively.
+ */
+export async function isHeldAgain(trx: Trx, accountId: string, contractId: string): Promise<boolean> {
+  const { rows } = await sql`
+    select 1 from milestones m
+    left join executing_milestones x on x.account_id = m.account_id and x.milestone_id = m.id
+    where m.account_id = ${accountId} and m.contract_id = ${contractId} and m.status = 'ACTIVE_FUNDED'
+      and x.milestone_id is null
+    limit 1`.execute(trx);
+  return rows.length > 0;
+}
+
+/**
  * Whether a dispute is open about a milestone's money; with `partly` also whether a part of it has been refunded.
  * Locks the milestone, so that no dispute is booked until the transaction ends.
  */

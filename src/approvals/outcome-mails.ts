@@ -10,7 +10,7 @@ export type Outcome =
   | ({ kind: "funded"; payee: string; from: "card" | "credits" } & Sum)
   | ({ kind: "released"; payee: string } & Sum)
   | { kind: "ended"; contract: string; refunds: readonly (Sum & { to: "card" | "credits" })[] }
-  | { kind: "partly ended"; contract: string }
+  | { kind: "partly ended"; contract: string; cause: "refused" | "returned" }
   | ({ kind: "refused"; act: MailLine /** The service's own words. */; why: string } & Sum)
   | ({ kind: "returned"; payee: string; to: "escrow" | "credits" | "nobody" } & Sum)
   | ({ kind: "refund failed"; payee: string } & Sum)
@@ -52,7 +52,9 @@ function wordsOf(outcome: Outcome): { subject: MailLine; lines: MailLine[] } {
     return {
       subject: line`the contract ${named(outcome.contract)} has not ended yet`,
       lines: [
-        line`Some refunds of the contract ${named(outcome.contract)} were refused, so it goes on. What was refunded stays refunded. Request its end again once the reason is gone.`,
+        outcome.cause === "refused"
+          ? line`Some refunds of the contract ${named(outcome.contract)} were refused, so it goes on. What was refunded stays refunded. Request its end again once the reason is gone.`
+          : line`A payout of the contract ${named(outcome.contract)} came back while it ended, so it goes on: that money is held again. What was refunded stays refunded. Request its end again to refund the rest.`,
       ],
     };
   const amount = own(formatAmount(outcome.amountCents, outcome.currency));

@@ -113,8 +113,9 @@ export async function writeRefund(
 }
 
 /**
- * Finishes a contract's end once none of its refunds is open. If all succeeded, it is confirmed and the contract
- * ends. Otherwise the refunded milestones stay refunded and the rest needs a new request.
+ * Finishes a contract's end once none of its refunds is open. If all succeeded and no payout came back meanwhile, it is
+ * confirmed and the contract ends. Otherwise the refunded milestones stay refunded and the rest needs a new request. The
+ * caller has locked the contract exclusively.
  */
 export async function settleEnd(
   trx: Trx,
@@ -127,7 +128,8 @@ export async function settleEnd(
   const { open, wanted, refunds } = await escrow.readProgress(trx, accountId, approvalId);
   if (open > 0) return void (await appendEvents(trx, accountId, events, now));
   const approval = { id: approvalId, jobId };
-  if (refunds.length === wanted) {
+  const returned = await escrow.isHeldAgain(trx, accountId, contractId);
+  if (refunds.length === wanted && !returned) {
     await store.confirmExecuted(trx, accountId, approvalId, { contractEnded: true, refunds }, now);
     const ended = await store.endPending(trx, accountId, { contractId }, { reason: "contract_ended", now });
     await endContract(trx, accountId, contractId, now);
@@ -138,11 +140,11 @@ export async function settleEnd(
     return;
   }
   const expired =
-    refunds.length > 0
+    refunds.length > 0 || returned
       ? await store.endExecuting(trx, accountId, approvalId, { reason: "terms_changed" }, now)
       : await store.releaseExecuting(trx, accountId, approvalId, now);
   const toOutcome = ({ contractTitle: contract }: MailedApproval) =>
-    ({ kind: "partly ended", contract }) as const;
+    ({ kind: "partly ended", contract, cause: refunds.length === wanted ? "returned" : "refused" }) as const;
   await mailOutcome(trx, config, { accountId, approvalId }, toOutcome, now);
   await appendEvents(trx, accountId, [...events, ...expired.map(toExpiredEvent)], now);
 }

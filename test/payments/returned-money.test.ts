@@ -21,6 +21,7 @@ import {
   release,
   setPayoutAccount,
 } from "../support/escrow.ts";
+import { mailsTo } from "../support/mails.ts";
 import { findDisagreements, openStripeRails } from "../support/rails.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
 import { confirmNow, readOutcome } from "../support/stories.ts";
@@ -139,6 +140,63 @@ describe("money that comes back after it was booked", () => {
     expect(await readApproval(app, escrow, again)).toMatchObject({ status: "confirmed" });
     expect(await readMilestones(app, escrow)).toEqual(["PAID"]);
     expect(sentBy(stripe.books.transfers, escrow).filter(({ reversed }) => !reversed)).toHaveLength(1);
+  });
+});
+
+describe("a payout that comes back while its contract ends", () => {
+  /** Two milestones, of which one was released: its payout comes back as the other's refund is under way. */
+  async function endMeanwhile(also: (escrow: Escrow) => Promise<void> = async () => {}) {
+    const escrow = await createEscrow(app, deps, { count: 2 });
+    await confirmNow(deps, await askRelease(app, escrow));
+    const [transfer] = sentBy(stripe.books.transfers, escrow);
+    const asked = await askEnd(app, escrow);
+    const boundaries = async (boundary: string, moment: string) => {
+      if (`${boundary}:${moment}` !== "call-search:after") return;
+      stripe.reverseTransfer(transfer?.id ?? "");
+      const sent = { kind: "payout", id: transfer?.id ?? "" } as const;
+      await tell({ type: "transfer.reversed", sent, accountId: escrow.accountId });
+      await also(escrow);
+    };
+    await confirmNow({ ...deps, boundaries }, asked);
+    expect(await readApproval(app, escrow, asked)).toMatchObject({
+      status: "expired",
+      result: { reason: "terms_changed" },
+    });
+    return escrow;
+  }
+
+  test("is held again, the refund is booked, and the contract goes on until its end is confirmed again", async () => {
+    const escrow = await endMeanwhile();
+    expect(await readMilestones(app, escrow)).toEqual(["ACTIVE_FUNDED", "REFUNDED"]);
+    const mails = await mailsTo(db, escrow.human.email);
+    expect(mails.at(-1)?.body).toContain("came back while it ended, so it goes on");
+    const again = await askEnd(app, escrow);
+    await confirmNow(deps, again);
+    expect(await readApproval(app, escrow, again)).toMatchObject({
+      status: "confirmed",
+      result: { refunds: [{ milestoneId: escrow.milestones[0], to: "card" }] },
+    });
+    expect(await readMilestones(app, escrow)).toEqual(["REFUNDED", "REFUNDED"]);
+    expect(await findDisagreements(db, rails)).toEqual([]);
+  });
+
+  test("leaves no request for another sum pending where the refund is refused", async () => {
+    const intentOfSecond = ({ milestones }: Escrow) =>
+      [...stripe.books.intents.values()].find(({ intent }) => intent.metadata.milestoneId === milestones[1])
+        ?.intent.id ?? "";
+    const disputes: string[] = [];
+    const escrow = await endMeanwhile(async (ending) => {
+      const intentId = intentOfSecond(ending);
+      disputes.push(stripe.dispute(intentId).id);
+      await tell({ type: "charge.dispute.created", intentId, accountId: ending.accountId });
+    });
+    expect(await readMilestones(app, escrow)).toEqual(["ACTIVE_FUNDED", "ACTIVE_FUNDED"]);
+    for (const id of disputes) stripe.closeDispute(id, "won");
+    const { accountId } = escrow;
+    await tell({ type: "charge.dispute.closed", intentId: intentOfSecond(escrow), accountId });
+    await confirmNow(deps, await askEnd(app, escrow));
+    expect(await readMilestones(app, escrow)).toEqual(["REFUNDED", "REFUNDED"]);
+    expect(await findDisagreements(db, rails)).toEqual([]);
   });
 });
 

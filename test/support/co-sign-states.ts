@@ -55,7 +55,7 @@ export async function coSignStates(site: Site): Promise<PageState[]> {
       { amountUsd: 12_345.67 },
       {
         act: async (page) => {
-          await page.getByLabel("Type the amount").fill("12.345");
+          await page.getByLabel(/^Type .* to confirm$/).fill("12.345");
           await confirm(page);
           await page.getByText("can be read in two ways").waitFor();
         },

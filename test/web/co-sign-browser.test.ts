@@ -302,7 +302,7 @@ describe.skipIf(browser === undefined)("a person with a passkey, in a browser", 
 
   longTest("types a large amount, and is not asked for the passkey before it is right", async () => {
     await visit({ amountUsd: 1234.5 }, async ({ story, page, authenticator }) => {
-      const amount = page.getByLabel("Type the amount");
+      const amount = page.getByLabel(/^Type .* to confirm$/);
       await amount.fill("1234");
       await press(page, "Confirm and fund $1,234.50 USD");
       await expect.poll(() => textOf(page.getByRole("main"))).toContain("You typed $1,234.00 USD");

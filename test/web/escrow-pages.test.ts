@@ -33,6 +33,7 @@ test("The page of a release says to whom it pays, that it cannot be taken back, 
     "Confirm and release",
   ])
     expect(before).toContain(said);
+  expect(before).toMatch(/is paid out now, once, to <bdi>Maria G\.<\/bdi> <strong>Released/);
   expect(after).toContain("Released.");
   expect(after).toMatch(/\$450\.00 USD<\/span> was paid out to <bdi>Maria G\.<\/bdi> /);
   const receipt = await open(app, `${story.path}/receipt`, { cookie: escrow.human.cookie });

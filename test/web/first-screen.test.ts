@@ -14,12 +14,12 @@ const site = browser && (await startSite());
 /** What a person asks before they confirm, and where the page answers it. */
 const QUESTIONS: Record<string, RegExp> = {
   "who asks": /Requested by Test agent for Acme/,
-  "what for": /Label 5,000 street scenes/,
-  "how much": /\$450\.00 USD/,
-  "to whom": /Maria G\., Spain/,
+  "what for": /Label 5,000 street scenes|End the contract/,
+  "how much": /(Fund|Release) \$450\.00 USD|refund \$900\.00 USD/,
+  "to whom": /Maria G\., Spain|To Acme/,
   "from what": /Paid from (Visa card ending in \d{4}|The money held in escrow)/,
   "until when": /Decide by \w{3} \d{1,2} \w+, \d\d:\d\d UTC/,
-  "what next": /What happens next: .*(charged|paid out) now, once/,
+  "what next": /What happens next: .*(charged|paid out|goes back) now, once/,
 };
 
 /** Pending approvals that this person can confirm, with all that may push the button down. */
@@ -36,12 +36,12 @@ async function pendingStates(from: Site): Promise<PageState[]> {
   await letProofAge(from.db, password);
   const named = { plain, refused, another, passkey, password };
   const states = Object.entries(named).map(([name, { path, cookie }]) => ({ name, path, cookie }));
-  // In the long run the states in which two people must confirm, too, and a release.
+  // In the long run the states in which two people must confirm, too, a release and an end.
   if (!LONG) return states;
   const more = await decisionStates(from);
   return [
     ...states,
-    ...more.filter(({ name }) => /^two-people(-second)?$|cancelled|waiting-release/.test(name)),
+    ...more.filter(({ name }) => /^two-people(-second)?$|cancelled|waiting-(release|end)/.test(name)),
   ];
 }
 
@@ -89,7 +89,7 @@ describe.skipIf(browser === undefined)("The first screen of a pending approval",
           const text = await seenText(page);
           for (const [question, answer] of Object.entries(QUESTIONS))
             expect(text, `${state.name}: ${question}`).toMatch(answer);
-          const button = page.getByRole("button", { name: /^Confirm / }).first();
+          const button = page.getByRole("button", { name: /^Confirm\b/ }).first();
           const box = await button.boundingBox();
           expect(box && box.y + box.height, state.name).toBeLessThanOrEqual(SIZES[size].height);
         });

@@ -16,7 +16,7 @@ export type ActWords = {
   done: string;
   /** On the button, before the amount. */
   button: string;
-  /** What confirming does, as a sentence without its end. */
+  /** What confirming does, as a sentence. */
   confirmed: Html;
   /** After "If you decline, ". */
   declined: string;
@@ -49,8 +49,8 @@ function funding(approval: Of<"milestone_fund">): ActWords {
     button: "Confirm and fund",
     confirmed:
       source?.kind === "credits"
-        ? html`${sum} of the account’s credits is reserved now, once, and held in escrow until the work is approved`
-        : html`${sum} is charged now, once, and held in escrow until the work is approved`,
+        ? html`${sum} of the account’s credits is reserved now, once, and held in escrow until the work is approved.`
+        : html`${sum} is charged now, once, and held in escrow until the work is approved.`,
     declined: "nothing is charged.",
     outcome: html`<strong>Funded.</strong>${
       milestoneStatus === "ACTIVE_FUNDED" &&
@@ -68,7 +68,7 @@ function release({ terms, milestoneStatus }: Of<"milestone_approve">): ActWords 
     doing: "Releasing",
     done: "released",
     button: "Confirm and release",
-    confirmed: html`${sum} held in escrow is paid out now, once, to ${payee}`,
+    confirmed: html`${sum} is paid out now, once, to ${payee}${fullStopAfter(terms.payee.displayName)}`,
     declined: "the money stays in escrow.",
     outcome: html`<strong>Released.</strong>${
       milestoneStatus === "PAID"
@@ -78,7 +78,7 @@ function release({ terms, milestoneStatus }: Of<"milestone_approve">): ActWords 
   };
 }
 
-function end({ terms, contractTitle }: Of<"contract_end">): ActWords {
+function end({ terms }: Of<"contract_end">): ActWords {
   const { amountCents, currency } = sumOf(terms);
   return {
     ask: "End the contract and refund",
@@ -86,16 +86,16 @@ function end({ terms, contractTitle }: Of<"contract_end">): ActWords {
     doing: "Refunding",
     done: "refunded and the contract ended",
     button: "Confirm, end and refund",
-    confirmed: html`${amount(amountCents, currency)} goes back now, once, to where it came from, and the contract ${mentioned(contractTitle)} ends`,
+    confirmed: html`${amount(amountCents, currency)} goes back now, once, and the contract ends.`,
     declined: "the contract goes on and the money stays in escrow.",
     outcome: html`<strong>The contract has ended.</strong> All money that was held in escrow under it has gone back.`,
   };
 }
 
-/** What confirming cannot undo. */
+/** What confirming cannot undo; stands after what it does. */
 export function warning({ type }: HumanApproval): string | undefined {
   if (type === "milestone_approve") return "Released money cannot be taken back.";
-  return type === "contract_end" ? "A contract that has ended cannot be opened again." : undefined;
+  return type === "contract_end" ? "It cannot be opened again." : undefined;
 }
 
 /** The recipient of the money: the payee, or the payer; for a page and its title. */

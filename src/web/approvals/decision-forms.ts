@@ -80,7 +80,7 @@ export function decisionForms(view: View, forms: DecisionForms): Html {
         ${declining}
       </div>`;
   }
-  return html`<p><strong>What happens next:</strong> ${isFirstOfTwo(view) && "another owner or approver must confirm too. Then "}${words.confirmed}.${
+  return html`<p><strong>What happens next:</strong> ${isFirstOfTwo(view) && "another owner or approver must confirm too. Then "}${words.confirmed}${
     undone !== undefined && html` <strong>${undone}</strong>`
   }</p>
       ${beforehand(forms.presence)}
@@ -148,7 +148,7 @@ function amountField(
 ): Html {
   return field({
     name: "amount",
-    label: html`Type the amount to confirm it: ${amount(terms.amountCents, terms.currency)}`,
+    label: html`Type ${amount(terms.amountCents, terms.currency)} to confirm`,
     type: "text",
     autocomplete: "off",
     digits: "decimal",

@@ -32,12 +32,11 @@ export function approvalTerms(approval: HumanApproval, context: Context, paidFro
 
 type Of<T extends HumanApproval["type"]> = Extract<HumanApproval, { type: T }>;
 
-/** Its name, which leads to its page, and how much of it is funded. */
-function contract({ contractTitle, contractId, accountId, terms }: HumanApproval, context: Context): Html {
-  const { currency } = sumOf(terms);
+/** Its name, which leads to its page, and how much of it is funded, in the currency of the amount above it. */
+function contract({ contractTitle, contractId, accountId }: HumanApproval, context: Context): Html {
   const funded = context.heldCents + context.paidOutCents;
   return html`<a href="/contracts/${contractId}?account=${accountId}">${named(contractTitle)}</a>
-          <span class="quiet">${amountAlone(funded)} of ${amount(context.totalCents, currency)} funded</span>`;
+          <span class="quiet">${amountAlone(funded)} of ${amountAlone(context.totalCents)} funded</span>`;
 }
 
 function payeeRows(
@@ -72,7 +71,7 @@ function refundRows({ terms, accountName }: Of<"contract_end">): Html {
     return html`<li>${times}${amount(amountCents, currency)} ${to === "card" ? "to the card that paid it" : "to the account’s credits"}</li>`;
   });
   return html`${row("To", html`<strong>${named(accountName)}</strong>`)}
-        ${wideRow(html`Refunds`, html`<ul>${refunds}</ul><span class="quiet">If a bank no longer takes one back, it goes to the account’s credits.</span>`)}`;
+        ${wideRow(html`Refunds`, html`<ul>${refunds}</ul><span class="quiet">A refund that a bank rejects becomes credits.</span>`)}`;
 }
 
 function source(approval: HumanApproval, paidFrom: Source | null): Html | null {

@@ -64,7 +64,7 @@ function month(at: Date): Html {
 
 /** `First payment to them`, or how much the account has paid them out, and holds for them. */
 export function payeeHistoryWords({ paidOut, paidOutCents, since, held, heldCents }: PayeeHistory): Html {
-  const escrow = held > 0 && html`; ${amount(heldCents, "usd")} held in escrow for them`;
+  const escrow = held > 0 && html`; ${amount(heldCents, "usd")} held in escrow`;
   if (paidOut === 0) return html`${held > 0 ? "Not paid out before" : "First payment to them"}${escrow}`;
   const times = paidOut === 1 ? "once" : `${paidOut} times`;
   return html`Paid out ${times}, ${amount(paidOutCents, "usd")}${since && html` since ${month(since)}`}${escrow}`;
