@@ -13,7 +13,7 @@ const SMALL = 2_000;
 const LARGE = Number(process.env.GROWTH_ROWS ?? count(8_000, 100_000));
 /** Pages that a statement may touch more of than in the small database: per tree that it goes down, and what a new page or a cold catalogue costs. */
 const LEVELS = 2;
-const BY_CHANCE = { write: 200, read: 60 };
+const BY_CHANCE = { write: 200, read: 100 };
 /** An account has fewer pending approvals: by which index one of them is found is left to Postgres. */
 const PENDING = 100;
 const FACTOR = 1.2;
