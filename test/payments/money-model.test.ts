@@ -8,7 +8,8 @@ import { comeToRest, findMoneyFaults, leave } from "./model/rest.ts";
 import { createRun, type Lane, openLane, type Run, type Setting } from "./model/world.ts";
 
 const RUNS = Number(process.env.FC_RUNS ?? count(18, 300));
-const SEED = Number(process.env.FC_SEED ?? Math.floor(Math.random() * 2 ** 31));
+/** The same programs in every run, so that a red one tells of a change; `FC_SEED` searches on with others. */
+const SEED = Number(process.env.FC_SEED ?? 1_431_006_409);
 const CLIENTS = 3;
 const COMMANDS = { minLength: 8, maxLength: 14 };
 
@@ -20,7 +21,8 @@ const lanes = await Promise.all(
 async function check(run: Run, left: boolean): Promise<void> {
   const { db, rails } = run.lane;
   const all = await (left ? findDisagreements(db, rails) : findFaults(db, rails.books()));
-  expect([...(await findMoneyFaults(run, { left })), ...all]).toEqual([]);
+  // In the message, as an error within another is printed without its difference.
+  expect([...(await findMoneyFaults(run, { left })), ...all].join("\n")).toBe("");
 }
 
 async function checkRun(lane: Lane, setting: Setting, programs: readonly Command[][]): Promise<void> {
