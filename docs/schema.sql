@@ -475,7 +475,7 @@ CREATE INDEX contracts_newest ON contracts USING btree (account_id, created_at D
 
 CREATE INDEX contracts_of_job ON contracts USING btree (account_id, job_id, created_at DESC, id DESC);
 
-CREATE INDEX contracts_of_payee ON contracts USING btree (freelancer_user_id, account_id);
+CREATE INDEX contracts_of_payee ON contracts USING btree (account_id, freelancer_user_id);
 
 CREATE OR REPLACE FUNCTION public.refuse_stranding()
  RETURNS trigger

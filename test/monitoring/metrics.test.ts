@@ -83,7 +83,8 @@ describe("labels", () => {
     const text = await scrape();
     expect(seriesOf(text).length).toBe(before);
     expect(text).not.toMatch(/method="(PROPFIND|LOCK|REPORT|OPTIONS)"/);
-    expect(before).toBeLessThan(5_000);
+    // Every route with every status that the files before this one have met in this process.
+    expect(before).toBeLessThan(10_000);
   });
 });
 
