@@ -1,4 +1,3 @@
-import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { assertDailyLimit } from "../lib/daily-limit.ts";
@@ -43,8 +42,7 @@ export async function mintFromToken(
   origin: Origin,
 ): Promise<MintedToken | undefined> {
   assertCovered(minter, scopes, publicUrl);
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(db, async (trx, now) => {
     // Locks the minter: its descendants must end with it.
     const held = await holdToken(trx, minter, now);
     if (held === undefined) return undefined;
@@ -85,8 +83,7 @@ export async function revokeFromToken(
   origin: Origin,
 ): Promise<TokenMetadata | undefined> {
   const { accountId, organizationId } = caller;
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(db, async (trx, now) => {
     if ((await holdToken(trx, caller, now)) === undefined) return undefined;
     const row = isUuid(id) ? await store.findToken(trx, accountId, id) : undefined;
     // The compatible API names no resource here.

@@ -48,10 +48,9 @@ export async function mailTokenActs({ db, config }: { db: Db; config: MailConfig
   return sweep(
     () => acts.listAccountsWithActs(db, mailedBefore, MAILED_AT_ONCE),
     (accountId) =>
-      inTransaction(db, async (trx) => {
+      inTransaction(db, async (trx, now) => {
         const account = await acts.lockMailable(trx, accountId, mailedBefore);
         if (account === undefined) return 0;
-        const now = await readClock(trx);
         const lines = await acts.takeActs(trx, accountId);
         for (const owner of await listOwners(trx, accountId))
           await queueMail(trx, actsMail(config, owner, account.name, lines.map(own)), now);

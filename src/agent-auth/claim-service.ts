@@ -96,8 +96,8 @@ export async function claimAccount(
   if ("userId" in claimant && claimant.email !== email) return "over";
   const hash = "password" in claimant ? await hashInTurn(deps, "stranger", claimant.password) : undefined;
   const { accountId } = credential;
-  return inTransaction(db, async (trx): Promise<ClaimOutcome> => {
-    if ("userId" in claimant) await holdActor(trx, claimant, {}, await readClock(trx));
+  return inTransaction(db, async (trx, begun): Promise<ClaimOutcome> => {
+    if ("userId" in claimant) await holdActor(trx, claimant, {}, begun);
     await holdAccount(trx, accountId);
     await assertNotFrozen(trx, accountId);
     const now = await readClockNow(trx);

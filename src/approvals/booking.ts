@@ -1,6 +1,5 @@
 import * as payments from "../billing/payment-service.ts";
 import type { HeldMilestone } from "../contracts/service.ts";
-import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import type { EventType } from "../events/schemas.ts";
@@ -71,8 +70,7 @@ export function tellInDoubt(
   db: Db,
   key: payments.PaymentKey,
 ): Promise<(payments.PaymentRow & { inDoubtSince: Date }) | undefined> {
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(db, async (trx, now) => {
     const payment = await payments.markInDoubt(trx, key, now);
     if (payment === undefined) return undefined;
     const { accountId, id: paymentId, approvalId, milestoneId, amountCents, currency } = payment;

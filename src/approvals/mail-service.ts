@@ -27,7 +27,7 @@ export async function sendApprovalMails(deps: ApprovalMailDeps): Promise<void> {
   const now = await readClock(deps.db);
   await sweepEach(await store.listDueMails(deps.db, now, BATCH), async ({ accountId, ids }) => {
     try {
-      await inTransaction(deps.db, (trx) => notifyAccount(trx, deps.config, accountId, ids));
+      await inTransaction(deps.db, (trx, at) => notifyAccount(trx, deps.config, accountId, ids, at));
     } catch (error) {
       // Else accounts that fail would fill each batch, and keep all others from their mail.
       await store.setNotifyAt(deps.db, accountId, ids, addSeconds(now, AFTER_FAILURE_SECONDS));
@@ -41,8 +41,8 @@ async function notifyAccount(
   config: ApprovalMailDeps["config"],
   accountId: string,
   ids: readonly string[],
+  now: Date,
 ): Promise<void> {
-  const now = await readClock(trx);
   const members = await store.lockDeciders(trx, accountId);
   const waiting = await store.listWaiting(trx, accountId, now);
   const audible = waiting.filter(({ quietUntil }) => quietUntil === null || quietUntil <= now);

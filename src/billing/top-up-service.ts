@@ -58,8 +58,7 @@ export function requestTopUp<T>(
   keep: (trx: Trx, answer: TopUpAsked) => Promise<T>,
 ): Promise<T> {
   const { accountId, tokenId, tokenName: name, tokenPreview: preview, rootTokenId: rootId } = grant;
-  return inTransaction(deps.db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(deps.db, async (trx, now) => {
     if ((await holdToken(trx, grant, now)) === undefined)
       throw new Problem("unavailable", { retryAfterSeconds: 1 });
     await assertNotFrozen(trx, accountId);
@@ -82,8 +81,7 @@ export function makeTopUp(
   actor: Actor & { name: string },
   act: Act,
 ): Promise<string> {
-  return inTransaction(deps.db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(deps.db, async (trx, now) => {
     const account = { id: accountId, may: "decide", alone: true, unfrozen: true } as const;
     await holdActor(trx, actor, { account }, now);
     const askedBy = { kind: "person", userId: actor.userId, name: actor.name } as const;

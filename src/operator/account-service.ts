@@ -2,7 +2,6 @@ import * as accounts from "../accounts/service.ts";
 import type { Act } from "../audit/service.ts";
 import { makeDue } from "../billing/payment-service.ts";
 import { makeTopUpsDue } from "../billing/top-up-service.ts";
-import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { accountKey, isExternalId } from "../lib/ids.ts";
@@ -43,8 +42,7 @@ export async function putAccount(
 ): Promise<{ created: boolean; account: Account }> {
   if (!isExternalId(id)) throw notFound("accounts", "accountId", id);
   const accountId = accountKey(id);
-  const created = await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  const created = await inTransaction(db, async (trx, now) => {
     const change = await accounts.saveAccount(
       trx,
       accountId,

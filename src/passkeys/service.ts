@@ -105,8 +105,7 @@ export async function addPasskey(
   const registration = readRegistration(credential);
   if (registration === undefined || relyingParty === undefined) return refuse("unreadable");
   const act = addingAct({ credentialId: registration.id, name });
-  const add = async (trx: Trx) => {
-    const now = await readClock(trx);
+  const add = async (trx: Trx, now: Date) => {
     const { clientDataJSON } = registration.response;
     const challenge = readChallenge(keys, addingIn(person), clientDataJSON, now);
     if (challenge === undefined) return refuse("challenge_unknown_or_expired");

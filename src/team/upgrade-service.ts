@@ -2,7 +2,6 @@ import { findMember, listMembers, listOwners, type MemberRow, setRole } from "..
 import { type DecidingRole, raisesRights } from "../accounts/roles.ts";
 import { getAccount, holdAccount, holdFrozen } from "../accounts/service.ts";
 import { type Act, BY_SERVICE, byPerson, recordAudit } from "../audit/service.ts";
-import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { UpgradeOutcome } from "../database/schema.ts";
 import { inTransaction } from "../database/transaction.ts";
@@ -202,8 +201,7 @@ export function objectToUpgrade(
  */
 export async function sweepUpgrades({ db, config }: Deps): Promise<void> {
   await sweepEach(await store.listTimed(db, SWEPT_AT_MOST), ({ accountId, id }) =>
-    inTransaction(db, async (trx) => {
-      const now = await readClock(trx);
+    inTransaction(db, async (trx, now) => {
       await holdAccount(trx, accountId);
       if (await holdFrozen(trx, accountId)) return;
       const upgrade = await store.findOpen(trx, accountId, id);
