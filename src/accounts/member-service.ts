@@ -5,6 +5,7 @@ import { nameOf } from "../lib/fields.ts";
 import { isUuid } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import { addSeconds, DAY_SECONDS } from "../lib/time.ts";
+import { type Addressee, type Mail, queueMail } from "../mail/service.ts";
 import * as invitations from "./invitation-store.ts";
 import * as store from "./member-store.ts";
 import { may, mayDecide, type Permission, raisesRights } from "./roles.ts";
@@ -142,4 +143,16 @@ export async function assertMember(
 export async function isDecider(trx: Trx, accountId: string, userId: string): Promise<boolean> {
   const member = await store.lockMemberOfUser(trx, accountId, userId);
   return member !== undefined && mayDecide(member.role);
+}
+
+/** Mails the person who acts, then the account's other owners. */
+export async function mailWithOwners(
+  trx: Trx,
+  accountId: string,
+  person: Addressee & { userId: string },
+  mail: (to: Addressee) => Mail,
+  now: Date,
+): Promise<void> {
+  const others = (await store.listOwners(trx, accountId)).filter(({ userId }) => userId !== person.userId);
+  for (const to of [person, ...others]) await queueMail(trx, mail(to), now);
 }

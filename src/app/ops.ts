@@ -1,8 +1,7 @@
 import { parseArgs } from "node:util";
 import { listAudit } from "../audit/service.ts";
 import type { Config } from "../config/config.ts";
-import { connect, type Db } from "../database/connection.ts";
-import { asDatabaseError } from "../database/unusable.ts";
+import type { Db } from "../database/connection.ts";
 import { Problem } from "../lib/problems.ts";
 import { StartError } from "../lib/start-error.ts";
 import { listSweeps, readWorkSeen } from "../monitoring/sweep-store.ts";
@@ -14,7 +13,7 @@ import {
   listWaiting,
   listWebhooks,
 } from "../operator/list-service.ts";
-import { assertMigrated } from "./prepare-database.ts";
+import { onDatabase, readArguments } from "./by-hand.ts";
 import { type Table, toText } from "./table.ts";
 
 const SHOWN = 50;
@@ -31,25 +30,16 @@ type Section = { title: string; rows: Table };
  * @throws StartError for what the person at the terminal can correct
  */
 export async function ops(config: Config, args: readonly string[]): Promise<string> {
-  const { json, part, id } = readArguments(args);
-  if (config.databaseUrl === undefined)
-    throw new StartError(
-      "ops needs DATABASE_URL: the embedded database belongs to the service that runs on it",
-    );
-  const connection = connect(config.databaseUrl, { size: 2, onIdleError: () => {} });
-  try {
-    await assertMigrated(connection.db);
-    const sections = await read(connection.db, config, part, id);
+  const { json, part, id } = readOptions(args);
+  return onDatabase(config, "ops", async (db) => {
+    const sections = await read(db, config, part, id).catch((error: unknown) => {
+      if (!(error instanceof Problem && error.problem === "not_found")) throw error;
+      throw new StartError(`There is no account ${id}.`);
+    });
     return json
       ? JSON.stringify(Object.fromEntries(sections.map(({ title, rows }) => [title, rows])), null, 2)
       : sections.map(({ title, rows }) => `${title.toUpperCase()}\n${toText(rows)}`).join("\n\n");
-  } catch (error) {
-    if (error instanceof Problem && error.problem === "not_found")
-      throw new StartError(`There is no account ${id}.`);
-    throw asDatabaseError(error);
-  } finally {
-    await connection.close();
-  }
+  });
 }
 
 const PARTS = {
@@ -163,15 +153,12 @@ async function readAccount(db: Db, config: Config, id: string): Promise<Section[
   ];
 }
 
-function readArguments(args: readonly string[]): { json: boolean; part: string | undefined; id: string } {
-  let parsed: { values: { json?: boolean }; positionals: string[] };
-  try {
-    parsed = parseArgs({ args: [...args], options: { json: { type: "boolean" } }, allowPositionals: true });
-  } catch (error) {
-    throw new StartError(`${USAGE}: ${error instanceof Error ? error.message : error}`);
-  }
-  const [part, id = "", ...more] = parsed.positionals;
+function readOptions(args: readonly string[]): { json: boolean; part: string | undefined; id: string } {
+  const { values, positionals } = readArguments(USAGE, () =>
+    parseArgs({ args: [...args], options: { json: { type: "boolean" } }, allowPositionals: true }),
+  );
+  const [part, id = "", ...more] = positionals;
   const known = part === undefined || part === "account" || part in PARTS;
   if (!known || more.length > 0 || (part === "account") !== (id !== "")) throw new StartError(USAGE);
-  return { json: parsed.values.json === true, part, id };
+  return { json: values.json === true, part, id };
 }

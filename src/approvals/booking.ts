@@ -4,6 +4,7 @@ import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import type { EventType } from "../events/schemas.ts";
 import { appendEvents, type NewEvent } from "../events/service.ts";
+import type { MailConfig } from "../mail/service.ts";
 import { countEnded } from "../metrics/metrics.ts";
 import { linkDecision } from "../receipts/service.ts";
 import { type EndedApproval, endPending } from "./store.ts";
@@ -19,7 +20,7 @@ export const LOSSES = "losses";
 export const heldFor = (milestoneId: string) => `milestone:${milestoneId}`;
 
 /** What a booking works with. */
-export type BookingDeps = { db: Db; config: { appName: string; publicUrl: string } };
+export type BookingDeps = { db: Db; config: MailConfig };
 
 type Decided =
   | { to: "succeeded"; sentId?: string }

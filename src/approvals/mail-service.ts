@@ -6,7 +6,7 @@ import { appendEvents } from "../events/service.ts";
 import { sweepEach } from "../jobs/sweep.ts";
 import { sumOf } from "../lib/statement.ts";
 import { addSeconds, DAY_SECONDS, MINUTE_SECONDS } from "../lib/time.ts";
-import { queueMail } from "../mail/service.ts";
+import { type MailConfig, queueMail } from "../mail/service.ts";
 import type { AnyEvent } from "./booking.ts";
 import * as store from "./mail-store.ts";
 import { pendingMail } from "./mails.ts";
@@ -16,7 +16,7 @@ const BETWEEN_MAILS_SECONDS = 10 * MINUTE_SECONDS;
 const NUDGE_BEFORE_SECONDS = DAY_SECONDS;
 const AFTER_FAILURE_SECONDS = MINUTE_SECONDS;
 
-export type ApprovalMailDeps = { db: Db; config: { appName: string; publicUrl: string } };
+export type ApprovalMailDeps = { db: Db; config: MailConfig };
 
 /**
  * Mails members who may decide about pending approvals, and again a day before one expires (docs/contract.md §1). A

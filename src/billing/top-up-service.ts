@@ -11,7 +11,7 @@ import type { Origin } from "../lib/origin.ts";
 import { badField, notFound, Problem } from "../lib/problems.ts";
 import { addSeconds, DAY_SECONDS, isoOrNull } from "../lib/time.ts";
 import { line, named, own } from "../mail/line.ts";
-import { queueMail } from "../mail/service.ts";
+import { type MailConfig, queueMail } from "../mail/service.ts";
 import { type Actor, holdActor } from "../sign-in/service.ts";
 import type { BoundaryObserver } from "./boundaries.ts";
 import type { NewTopUp, TopUp, TopUpAsked } from "./credit-schemas.ts";
@@ -25,7 +25,7 @@ export { makeTopUpsDue } from "./top-up-store.ts";
 export type TopUpDeps = {
   db: Db;
   processor: Processor;
-  config: { appName: string; publicUrl: string };
+  config: MailConfig;
   boundaries?: BoundaryObserver | undefined;
 };
 

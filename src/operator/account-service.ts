@@ -8,12 +8,13 @@ import { accountKey, isExternalId } from "../lib/ids.ts";
 import { centsToDollars, formatAmount } from "../lib/money.ts";
 import { notFound } from "../lib/problems.ts";
 import { line, type MailLine, own } from "../mail/line.ts";
+import type { MailConfig } from "../mail/service.ts";
 import { assertOwnerHasPasskey } from "../passkeys/ownership-service.ts";
 import { mailOwners, recordAct } from "./act-service.ts";
 import { mergeAccount } from "./merge-rules.ts";
 import type { Account, AccountBody } from "./schemas.ts";
 
-export type OperatorDeps = { db: Db; config: { appName: string; publicUrl: string } };
+export type OperatorDeps = { db: Db; config: MailConfig };
 
 /** An account in the operator's words: the id that they use, and the key that ours begin with. */
 export type AccountRef = { accountId: string; organizationId: string };

@@ -4,7 +4,7 @@ import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
 import type { RequestOrigin } from "../lib/origin.ts";
-import { queueMail } from "../mail/service.ts";
+import { type Addressee, queueMail } from "../mail/service.ts";
 import { countSignIn } from "../metrics/metrics.ts";
 import { type Actor, holdActor, inSession, renewSession } from "./actor-service.ts";
 import { type Attempts, createAttempts } from "./attempt-limits.ts";
@@ -167,7 +167,7 @@ export async function addPerson(
 }
 
 /** A signed-in person. */
-export type Person = Actor & { email: string; name: string };
+export type Person = Actor & Addressee;
 
 /** A proof of presence: its time, and the token that the session has from then on. */
 export type Proved = { provedAt: Date; tokenDigest: Buffer; cookie: string };

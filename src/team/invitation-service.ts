@@ -23,6 +23,7 @@ import {
   type Held,
   hashInTurn,
   inSession,
+  type Person,
   startSession,
 } from "../sign-in/service.ts";
 import { askForSecondPerson, needsSecondPerson } from "./pending-service.ts";
@@ -104,7 +105,7 @@ async function join(
 export async function acceptAsMember(
   { db }: SessionDeps,
   secret: string,
-  person: Actor & { email: string; name: string },
+  person: Person,
   origin: Origin,
 ): Promise<invitations.Invitation | undefined> {
   const named = await invitations.readInvitation(db, secret);

@@ -11,7 +11,7 @@ import type { Origin } from "../lib/origin.ts";
 import { Problem } from "../lib/problems.ts";
 import type { Change } from "../lib/statement.ts";
 import { addSeconds, DAY_SECONDS } from "../lib/time.ts";
-import { queueMail } from "../mail/service.ts";
+import { type MailConfig, queueMail } from "../mail/service.ts";
 import { changeAskedMail } from "./pending-mails.ts";
 import * as store from "./pending-store.ts";
 
@@ -48,7 +48,7 @@ export async function needsSecondPerson(
  */
 export async function askForSecondPerson(
   trx: Trx,
-  config: { appName: string; publicUrl: string },
+  config: MailConfig,
   asked: {
     account: { accountId: string; accountName: string };
     by: { userId: string; name: string; email?: string };

@@ -10,7 +10,7 @@ import { isUuid, newId } from "../lib/ids.ts";
 import type { Origin } from "../lib/origin.ts";
 import { Problem } from "../lib/problems.ts";
 import { addSeconds, DAY_SECONDS } from "../lib/time.ts";
-import { queueMail } from "../mail/service.ts";
+import { type MailConfig, queueMail } from "../mail/service.ts";
 import type { SessionDeps } from "../passkeys/session-deps.ts";
 import {
   keptOf,
@@ -25,7 +25,7 @@ import { type UpgradeSaid, upgradeAskedMail, upgradeEndedMail } from "./upgrade-
 import * as store from "./upgrade-store.ts";
 
 export type Upgrade = store.UpgradeRow;
-type Deps = { db: Db; config: { appName: string; publicUrl: string } };
+type Deps = { db: Db; config: MailConfig };
 type Account = { accountId: string; accountName: string };
 type Person = Actor & { name: string };
 

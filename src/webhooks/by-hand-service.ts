@@ -1,11 +1,11 @@
-import { listOwners } from "../accounts/member-service.ts";
+import { mailWithOwners } from "../accounts/member-service.ts";
 import { listFamily } from "../accounts/token-service.ts";
 import { byPerson, type NewEntry, recordAudit } from "../audit/service.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { Origin } from "../lib/origin.ts";
 import { SCOPES } from "../lib/scopes.ts";
-import { type Mail, queueMail } from "../mail/service.ts";
-import { type Actor, inSession } from "../sign-in/service.ts";
+import type { Addressee, Mail } from "../mail/service.ts";
+import { inSession, type Person } from "../sign-in/service.ts";
 import { webhookAddedMail, webhookDeletedMail, webhookSecretMail } from "./mails.ts";
 import type { Webhook, WebhookBody } from "./schemas.ts";
 import {
@@ -21,7 +21,7 @@ import {
 type Deps = WebhookDeps & { config: { appName: string } };
 /** The person, the account and the request's origin. Their proof of presence must be younger than 5 minutes. */
 export type Hand = {
-  person: Actor & { email: string; name: string };
+  person: Person;
   account: { accountId: string; accountName: string };
   origin: Origin;
 };
@@ -117,10 +117,9 @@ async function tell(
   trx: Trx,
   { person, account: { accountId }, origin }: Hand,
   entry: Pick<NewEntry, "action" | "subject" | "before" | "after" | "detail">,
-  mail: (to: { email: string; name: string }) => Mail,
+  mail: (to: Addressee) => Mail,
   now: Date,
 ): Promise<void> {
   await recordAudit(trx, { accountId, actor: byPerson(person), ...entry, origin }, now);
-  const others = (await listOwners(trx, accountId)).filter(({ userId }) => userId !== person.userId);
-  for (const to of [person, ...others]) await queueMail(trx, mail(to), now);
+  await mailWithOwners(trx, accountId, person, mail, now);
 }
