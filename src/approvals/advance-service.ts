@@ -76,11 +76,6 @@ async function advanceIfFree(deps: PaymentDeps, key: payments.PaymentKey): Promi
   return true;
 }
 
-/** Drives an attempt that was just written, under the lease that was written with it. */
-export function driveNewPayment(deps: PaymentDeps, attempt: Attempt): Promise<void> {
-  return drive(deps, attempt);
-}
-
 /**
  * Advances the open attempts of an approval for up to 10 seconds. There may be hundreds; the sweep advances the rest.
  * @throws the first error, after all attempts have been tried
@@ -140,7 +135,8 @@ export async function voidSignatures(
     await advanceAll(deps, accountId, approvalId).catch(() => {});
 }
 
-function drive(deps: PaymentDeps, attempt: Attempt): Promise<void> {
+/** Drives an attempt as far as it goes, under the lease that it has. */
+export function drive(deps: PaymentDeps, attempt: Attempt): Promise<void> {
   const { payment } = attempt;
   return guarded(deps, attempt, async () => {
     if (await hasSignerLeft(deps.db, payment.accountId, payment.id)) {

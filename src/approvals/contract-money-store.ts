@@ -12,6 +12,13 @@ import { CONTRACT_DISPUTE, MILESTONE_DISPUTE } from "./held-terms.ts";
 /** Approvals that a person can still decide, or whose money is moving. */
 const PENDING = sql`v.status = 'pending' and (v.expires_at > now() or v.executing_at is not null)`;
 
+/** What the milestones of the contract `c` sum up to: all that are not cancelled, held in escrow, and paid out. */
+export const CONTRACT_SUMS = sql`
+  select coalesce(sum(m.amount_cents) filter (where m.status <> 'CANCELLED'), 0)::bigint as "totalCents",
+    coalesce(sum(m.amount_cents) filter (where m.status = 'ACTIVE_FUNDED'), 0)::bigint as "heldCents",
+    coalesce(sum(m.amount_cents) filter (where m.status = 'PAID'), 0)::bigint as "paidOutCents"
+  from milestones m where m.account_id = c.account_id and m.contract_id = c.id`;
+
 /** A contract in the list for people; amounts in cents. */
 export type ContractSummary = {
   accountId: string;
@@ -57,12 +64,7 @@ export async function listContracts(
       order by c.created_at desc, c.account_id desc, c.id desc limit ${limit}
     ) c
     join accounts a on a.account_id = c.account_id
-    cross join lateral (
-      select coalesce(sum(m.amount_cents) filter (where m.status <> 'CANCELLED'), 0)::bigint as "totalCents",
-        coalesce(sum(m.amount_cents) filter (where m.status = 'ACTIVE_FUNDED'), 0)::bigint as "heldCents",
-        coalesce(sum(m.amount_cents) filter (where m.status = 'PAID'), 0)::bigint as "paidOutCents"
-      from milestones m where m.account_id = c.account_id and m.contract_id = c.id
-    ) s
+    cross join lateral (${CONTRACT_SUMS}) s
     order by c.created_at desc, c.account_id desc, c.id desc`.execute(db);
   return rows;
 }

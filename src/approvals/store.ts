@@ -142,7 +142,7 @@ export async function listExpired(
 }
 
 /** Whether the approval's time has passed, by the database's clock, even while it is being paid. */
-export async function hasExpired(db: Db, accountId: string, id: string): Promise<boolean> {
+export async function isOverdue(db: Db, accountId: string, id: string): Promise<boolean> {
   const row = await db
     .selectFrom("approvals")
     .where("account_id", "=", accountId)

@@ -1,11 +1,16 @@
 import { assertAccess } from "../accounts/access-rules.ts";
 import { type Grant, readGrant } from "../accounts/service.ts";
 import { operatorCredential } from "../accounts/token-service.ts";
-import { type EndAnswer, requestEnd, requestRelease, withdrawRequest } from "../approvals/request-service.ts";
+import {
+  type EndAnswer,
+  recordRequests,
+  requestEnd,
+  requestRelease,
+  withdrawRequest,
+} from "../approvals/request-service.ts";
 import type { Approval } from "../approvals/schemas.ts";
 import { type ApprovalDeps, readFunding, requestMilestoneFunding } from "../approvals/service.ts";
-import type { AuditAction } from "../audit/schemas.ts";
-import { type Act, recordAudit } from "../audit/service.ts";
+import type { Act } from "../audit/service.ts";
 import { getContract, getMilestone } from "../contracts/service.ts";
 import { isUuid } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
@@ -24,7 +29,7 @@ export async function askFunding(
   await getMilestone(deps.db, accountId, milestoneId);
   const credential = await operatorCredential(deps.db, accountId);
   const read = async () => admit(deps, await readFunding(deps.db, credential, milestoneId));
-  return requestMilestoneFunding(recording(deps, accountId, act), milestoneId, await read(), read);
+  return requestMilestoneFunding(recordRequests(deps, accountId, act), milestoneId, await read(), read);
 }
 
 /**
@@ -39,7 +44,7 @@ export async function askRelease(
 ): Promise<Approval> {
   await getMilestone(deps.db, accountId, milestoneId);
   const grant = await operatorGrant(deps, accountId);
-  const approval = await requestRelease(recording(deps, accountId, act), grant, milestoneId);
+  const approval = await requestRelease(recordRequests(deps, accountId, act), grant, milestoneId);
   if (approval === undefined) throw tokenGone();
   return approval;
 }
@@ -56,7 +61,13 @@ export async function askEnd(
 ): Promise<EndAnswer> {
   await getContract(deps.db, accountId, contractId);
   const grant = await operatorGrant(deps, accountId);
-  const answer = await requestEnd(recording(deps, accountId, act), grant, contractId, act.actor, act.origin);
+  const answer = await requestEnd(
+    recordRequests(deps, accountId, act),
+    grant,
+    contractId,
+    act.actor,
+    act.origin,
+  );
   if (answer === undefined) throw tokenGone();
   return answer;
 }
@@ -74,7 +85,7 @@ export async function withdraw(
   if (!isUuid(approvalId)) throw notFound("approvals", "approvalId", approvalId);
   const credential = await operatorCredential(deps.db, accountId);
   const grant = await readGrant(deps.db, credential);
-  const recorded = recording(deps, accountId, act, "approval_withdrawn");
+  const recorded = recordRequests(deps, accountId, act, "approval_withdrawn");
   const approval = grant && (await withdrawRequest(recorded, grant, approvalId));
   if (approval === undefined) throw tokenGone();
   return approval;
@@ -93,17 +104,4 @@ function admit<T extends Grant>({ config }: ApprovalDeps, grant: T | undefined):
 
 function tokenGone(): Problem {
   return new Problem("unavailable", { retryAfterSeconds: 1 });
-}
-
-function recording(
-  deps: ApprovalDeps,
-  accountId: string,
-  act: Act,
-  action: AuditAction = "approval_requested",
-): ApprovalDeps {
-  const onRequested: ApprovalDeps["onRequested"] = (trx, { id, type }, now) => {
-    const subject = { kind: "approval", id };
-    return recordAudit(trx, { accountId, ...act, action, subject, detail: { type } }, now);
-  };
-  return { ...deps, onRequested };
 }
