@@ -93,11 +93,7 @@ export type ContractHead = {
 export type PendingApproval = { id: string; type: ApprovalType; executing: boolean };
 
 /** The contract of that id in the first of the accounts that has one. */
-export async function findContract(
-  db: Db,
-  accountIds: readonly string[],
-  id: string,
-): Promise<ContractHead | undefined> {
+export async function findContract(db: Db, accountIds: readonly string[], id: string) {
   const { rows } = await sql<ContractHead>`
     select a.account_id as "accountId", a.name as "accountName", a.frozen,
       (select paused from payment_pause) as "paymentsPaused", c.id, c.title, c.job_id as "jobId", c.status,
@@ -140,12 +136,7 @@ export type MilestoneMoney = {
 const DESCRIPTION_SHOWN = 300;
 
 /** The contract's milestones in their order, cancelled and refunded ones too. */
-export async function listMilestones(
-  db: Db,
-  accountId: string,
-  contractId: string,
-  limit: number,
-): Promise<MilestoneMoney[]> {
+export async function listMilestones(db: Db, accountId: string, contractId: string, limit: number) {
   const { rows } = await sql<MilestoneMoney>`
     select m.id, m.number, m.name, left(m.description, ${DESCRIPTION_SHOWN}) as description,
       m.amount_cents as "amountCents", m.currency, m.due_at as "dueAt", m.status,
@@ -201,12 +192,7 @@ export type PastApproval = {
 };
 
 /** The contract's approvals, newest first. Ids sort by creation. */
-export async function listApprovals(
-  db: Db,
-  accountId: string,
-  contractId: string,
-  limit: number,
-): Promise<PastApproval[]> {
+export async function listApprovals(db: Db, accountId: string, contractId: string, limit: number) {
   const { rows } = await sql<PastApproval>`
     select v.id, v.type, v.status, v.executing_at is not null as executing,
       v.status = 'pending' and v.executing_at is null and v.expires_at <= now() as expired,

@@ -76,11 +76,7 @@ const TABLES = sql`approvals v
   left join payment_methods p on p.account_id = v.account_id and p.is_default`;
 
 /** The approval with that id in any of the accounts. */
-export async function findForHuman(
-  db: Db,
-  accountIds: readonly string[],
-  id: string,
-): Promise<HumanApprovalRow | undefined> {
+export async function findForHuman(db: Db, accountIds: readonly string[], id: string) {
   const { rows } = await sql<HumanApprovalRow>`
     select ${COLUMNS} from ${TABLES}
     where v.account_id = any(${accountIds}::uuid[]) and v.id = ${id}`.execute(db);

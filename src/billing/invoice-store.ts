@@ -92,11 +92,7 @@ export type PendingInvoice = Pick<NewInvoice, "id" | "kind" | "amountCents" | "m
 };
 
 /** The account's confirmed payments that wait, newest first. */
-export async function listPendingInvoices(
-  db: Db,
-  accountId: string,
-  limit: number,
-): Promise<PendingInvoice[]> {
+export async function listPendingInvoices(db: Db, accountId: string, limit: number) {
   const { rows } = await sql<PendingInvoice>`
     select i.id, i.number, i.kind, i.amount_cents as "amountCents", i.milestone_id as "milestoneId",
       i.created_at as "createdAt", c.job_id as "jobId", m.name as "milestoneName"

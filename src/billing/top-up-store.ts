@@ -45,7 +45,7 @@ export async function insertTopUp(
     expiresAt: Date;
   },
   now: Date,
-): Promise<TopUpRow> {
+) {
   return trx
     .insertInto("top_ups")
     .values({
@@ -78,11 +78,7 @@ export function findTopUp(db: Db, { accountId, id }: TopUpKey): Promise<TopUpRow
 }
 
 /** The top-up with that id in any of the accounts. */
-export function findTopUpOfAny(
-  db: Db,
-  accountIds: readonly string[],
-  id: string,
-): Promise<TopUpRow | undefined> {
+export function findTopUpOfAny(db: Db, accountIds: readonly string[], id: string) {
   return db
     .selectFrom("top_ups")
     .where("account_id", "=", sql<string>`any(${accountIds}::uuid[])`)
@@ -249,11 +245,7 @@ export async function insertLostTopUp(
 }
 
 /** The recipients of mail about an account's money, and the account's name. */
-export function listMailed(
-  db: Db,
-  accountId: string,
-  roles: readonly ("owner" | "approver")[],
-): Promise<{ email: string; name: string; accountName: string }[]> {
+export function listMailed(db: Db, accountId: string, roles: readonly ("owner" | "approver")[]) {
   return db
     .selectFrom("members as m")
     .innerJoin("accounts as a", "a.account_id", "m.account_id")

@@ -15,12 +15,7 @@ export type Leased = WebhookKey & { lease: string };
  * Due webhooks of one lane without a lease, the longest waiting first. Excludes those whose account has a lease on another
  * webhook of the same receiver, and those whose account has the feature off.
  */
-export async function listDueWebhooks(
-  db: Db,
-  slow: boolean,
-  now: Date,
-  limit: number,
-): Promise<WebhookKey[]> {
+export async function listDueWebhooks(db: Db, slow: boolean, now: Date, limit: number) {
   const { rows } = await sql<WebhookKey>`
     select w.account_id as "accountId", w.id from webhooks w join accounts a on a.account_id = w.account_id
     where w.due_at <= ${now} and w.lease is null and (w.slow_since is not null) = ${slow}
