@@ -3,7 +3,7 @@ import pg from "pg";
 import { notBefore, shortenWaits } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { DeliveryStatus } from "../database/schema.ts";
-import type { Sealed } from "../lib/sealed.ts";
+import { type SecretColumns, type Secrets, toSecrets } from "./secret-store.ts";
 
 const UNIQUE_VIOLATION = "23505";
 
@@ -80,7 +80,7 @@ export async function dropLease(trx: Trx, { accountId, id, lease }: Leased, now:
 }
 
 /** A delivery, with everything that sending it needs. */
-export type TakenDelivery = {
+export type TakenDelivery = Secrets & {
   /** The database's time. */
   now: Date;
   id: string;
@@ -88,8 +88,6 @@ export type TakenDelivery = {
   body: string;
   attempts: number;
   url: string;
-  /** Encrypted, the newest first; two while a rotation lasts. */
-  secrets: Sealed[];
   /** Deliveries that failed since the last success. */
   failures: number;
 };
@@ -106,13 +104,7 @@ export async function findNextDelivery(
   underWay: readonly string[],
   seconds: number,
 ): Promise<TakenDelivery | undefined> {
-  type Row = Omit<TakenDelivery, "secrets"> & {
-    secret: Buffer;
-    keyId: string;
-    oldSecret: Buffer | null;
-    oldKeyId: string | null;
-  };
-  const { rows } = await sql<Row>`
+  const { rows } = await sql<Omit<TakenDelivery, keyof Secrets> & SecretColumns>`
     select date_trunc('milliseconds', now()) as now, d.id, d.event_type as "eventType", d.body, d.attempts, w.url,
       w.failures, w.secret, w.secret_key_id as "keyId",
       case when w.old_secret_until > now() then w.old_secret end as "oldSecret", w.old_secret_key_id as "oldKeyId"
@@ -127,9 +119,7 @@ export async function findNextDelivery(
   const [row] = rows;
   if (row === undefined) return undefined;
   const { secret, keyId, oldSecret, oldKeyId, ...delivery } = row;
-  const secrets = [{ keyId, bytes: secret }];
-  if (oldSecret !== null && oldKeyId !== null) secrets.push({ keyId: oldKeyId, bytes: oldSecret });
-  return { ...delivery, secrets };
+  return { ...delivery, ...toSecrets({ secret, keyId, oldSecret, oldKeyId }) };
 }
 
 /**
