@@ -30,9 +30,7 @@ import { findHalt, SubmissionHeld } from "./submission-service.ts";
 
 export { isOpen, type PaymentDeps, shortenWaits } from "./step-service.ts";
 
-/**
- * How often, in milliseconds, and how many times a waiting request checks whether another process has the outcome.
- */
+/** How often, in milliseconds, and how many times a waiting request checks whether another process has the outcome. */
 const LOOK = { every: 250, times: 12 };
 /** How long a request advances the attempts of an approval, and how many at a time. The sweep does the rest. */
 const REQUEST = { within: 10 * SECOND, atOnce: 5 };

@@ -1,5 +1,6 @@
 import type { Db } from "../database/connection.ts";
 import { isUuid } from "../lib/ids.ts";
+import { toPage } from "../lib/pages.ts";
 import * as store from "./inbox-store.ts";
 import { type ApprovalState, withState } from "./wire.ts";
 
@@ -63,11 +64,8 @@ async function readPending(db: Db, accountIds: readonly string[], query: InboxQu
     store.listPending(db, accountIds, query, { after, limit: PAGE + 1 }),
     store.sumPending(db, accountIds, query),
   ]);
-  const found = rows.slice(0, PAGE);
-  const last = found.at(-1);
-  const nextPending =
-    rows.length > PAGE && last !== undefined ? { expiresAt: last.expiresAt, id: last.id } : null;
-  return { pending: found.map(withState), ...sum, nextPending };
+  const { page, nextCursor: nextPending } = toPage(rows, PAGE, ({ expiresAt, id }) => ({ expiresAt, id }));
+  return { pending: page.map(withState), ...sum, nextPending };
 }
 
 async function readEnded(db: Db, accountIds: readonly string[], query: InboxQuery) {

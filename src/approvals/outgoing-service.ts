@@ -17,9 +17,7 @@ import {
 import { isOverdue } from "./store.ts";
 import { type Halt, SubmissionHeld, submitOutgoing } from "./submission-service.ts";
 
-/**
- * The processor keeps keys for a day. A request repeated under a key that it has forgotten would move money twice.
- */
+/** The processor keeps keys for a day. A request repeated under a key that it has forgotten would move money twice. */
 const KEY_KEPT_SECONDS = 23 * 60 * 60;
 
 /**

@@ -4,11 +4,11 @@ import { byPerson } from "../audit/service.ts";
 import type { Trx } from "../database/connection.ts";
 import { isExternalId } from "../lib/ids.ts";
 import type { Origin } from "../lib/origin.ts";
-import { Problem } from "../lib/problems.ts";
 import type { Credential } from "../lib/secrets.ts";
 import { type Actor, holdActor, inSession } from "../sign-in/service.ts";
 import {
   type EndAnswer,
+  granted,
   type RequestDeps,
   recordRequests,
   requestEnd,
@@ -85,12 +85,6 @@ async function openGrant(deps: RequestDeps, requester: Requester): Promise<Grant
 function holding(deps: RequestDeps, requester: Requester): RequestDeps {
   const holdPerson = (trx: Trx, now: Date) => holdActor(trx, requester.actor, needOf(requester), now);
   return { ...recording(deps, requester), holdPerson };
-}
-
-/** @throws Problem unavailable if the token was revoked meanwhile; the next request creates another */
-function granted<T>(found: T | undefined): T {
-  if (found === undefined) throw new Problem("unavailable", { retryAfterSeconds: 1 });
-  return found;
 }
 
 function recording(deps: RequestDeps, { accountId, actor, name, origin }: Requester): RequestDeps {

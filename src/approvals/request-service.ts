@@ -131,6 +131,15 @@ export async function withdrawRequest(
   });
 }
 
+/**
+ * What was requested under a token that members or the operator use without its secret.
+ * @throws Problem unavailable if the token was revoked meanwhile; the next request creates another
+ */
+export function granted<T>(found: T | undefined): T {
+  if (found === undefined) throw new Problem("unavailable", { retryAfterSeconds: 1 });
+  return found;
+}
+
 /** Has the request, or its withdrawal, recorded as an act of this actor. */
 export function recordRequests<D extends ApprovalDeps>(
   deps: D,

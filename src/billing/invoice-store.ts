@@ -15,9 +15,7 @@ export type NewInvoice = {
   currency: string;
 };
 
-/**
- * Opens an invoice under the account's next number. Locks the account's head: lock nothing after it (invariant 11).
- */
+/** Opens an invoice under the account's next number. Locks the account's head: lock nothing after it (invariant 11). */
 export async function openInvoice(trx: Trx, invoice: NewInvoice, now: Date): Promise<void> {
   const { last_invoice: number } = await trx
     .updateTable("account_heads")

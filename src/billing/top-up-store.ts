@@ -119,9 +119,7 @@ export async function countPending(trx: Trx, accountId: string): Promise<number>
   return count;
 }
 
-/**
- * Stores the page of a pending top-up under its present key. `false`: it has another page, or is no longer pending.
- */
+/** Stores the page of a pending top-up under its present key. `false`: it has another page, or is no longer pending. */
 export async function keepSession(
   trx: Trx,
   { accountId, id, sessionNumber }: TopUpRow,

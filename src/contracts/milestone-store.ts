@@ -149,9 +149,7 @@ export type MilestoneValues = {
   dueAt: Date | null;
 };
 
-/**
- * The next number of the contract's milestones. The caller holds the contract, so that no two get the same number.
- */
+/** The next number of the contract's milestones. The caller holds the contract, so that no two get the same number. */
 export async function nextMilestoneNumber(trx: Trx, accountId: string, contractId: string): Promise<number> {
   const { last } = await trx
     .selectFrom("milestones")

@@ -169,9 +169,7 @@ const selectReceipt = statementForOne<typeof PARAMETERS, GrantWithReceipt>(
     where ${grantCondition(names)}`,
 );
 
-/**
- * Reads an approval's receipt together with the requesting token. @returns `undefined` when there is no such token
- */
+/** Reads an approval's receipt together with the requesting token. @returns `undefined` when there is no such token */
 export async function readReceipt(
   db: Db,
   credential: Credential,
