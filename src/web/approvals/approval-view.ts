@@ -12,7 +12,12 @@ import {
   type Signature,
 } from "../../approvals/human-service.ts";
 import type { InboxItem } from "../../approvals/inbox-service.ts";
-import { isAmountTyped, readSigning, type Signing } from "../../approvals/second-signer-service.ts";
+import {
+  findTypedFrom,
+  readSigning,
+  type Signing,
+  type TypedFrom,
+} from "../../approvals/second-signer-service.ts";
 import { payingSource } from "../../approvals/source-rules.ts";
 import { findLatestPayment, listReversals } from "../../billing/payment-service.ts";
 import { notFound } from "../../lib/problems.ts";
@@ -97,7 +102,8 @@ export async function showApproval(
             confirm: form("confirm"),
             decline: form("decline"),
             presence: await presenceAsked(deps, human, approval),
-            typedAmount: (await isLarge(deps, approval)) ? (said?.typedAmount ?? "") : undefined,
+            typedFrom: await typedFromOf(deps, approval),
+            typedAmount: said?.typedAmount,
           }
         : undefined,
     cancelToken: may ? formToken(deps.keys, human, `cancel-payment:${approval.id}`) : undefined,
@@ -152,9 +158,12 @@ export async function presenceAsked(
   return isFresh(human, human.now) ? { by: "session" } : { by: "password", email: human.email };
 }
 
-/** Whether the person must type the amount. */
-export function isLarge({ db, config }: ApprovalPageDeps, approval: HumanApproval): Promise<boolean> {
-  return isAmountTyped(db, approval, config.confirmAmountFromCents);
+/** Whether the person must type the amount, and why; `undefined`: they need not. */
+export function typedFromOf(
+  { db, config }: ApprovalPageDeps,
+  approval: HumanApproval,
+): Promise<TypedFrom | undefined> {
+  return findTypedFrom(db, approval, config.confirmAmountFromCents);
 }
 
 /** Creates a form whose token is valid only for the statement on this page. */

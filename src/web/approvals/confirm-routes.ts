@@ -17,11 +17,11 @@ import {
   DECISION_FIELDS,
   findOwn,
   isCurrent,
-  isLarge,
   Params,
   presenceAsked,
   purposeOf,
   signedOf,
+  typedFromOf,
 } from "./approval-view.ts";
 import { decide, leadBack, reject } from "./decision-answers.ts";
 import { typedAmountFault } from "./typed-amount-rules.ts";
@@ -134,7 +134,7 @@ async function amountFault(
   { body, headers }: FastifyRequest,
   approval: HumanApproval,
 ): Promise<string | undefined> {
-  if (!(await isLarge(deps, approval))) return undefined;
+  if ((await typedFromOf(deps, approval)) === undefined) return undefined;
   const { amount } = body as ConfirmBody;
   return typedAmountFault(amount, sumOf(approval.terms), readLocale(headers["accept-language"]));
 }
