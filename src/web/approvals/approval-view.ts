@@ -27,7 +27,7 @@ import type { SessionDeps } from "../../passkeys/session-deps.ts";
 import { formToken } from "../../sign-in/form-token.ts";
 import type { Human } from "../../sign-in/gate.ts";
 import { isFresh, type SessionConfig } from "../../sign-in/service.ts";
-import { takeSaid } from "../kit/said.ts";
+import { takeFault } from "../kit/said.ts";
 import { show } from "../kit/site.ts";
 import { type ApprovalView, approvalPage } from "./approval-page.ts";
 import type { DecisionForm, PresenceAsked } from "./decision-forms.ts";
@@ -71,7 +71,7 @@ export async function showApproval(
   human: Human,
 ): Promise<FastifyReply> {
   const approval = await findOwn(deps, request, human);
-  const said = takeSaid(deps, request, reply, human, approvalPath(request));
+  const { fault, draft: typedAmount } = takeFault<string>(deps, request, reply, human);
   const [payment, signatures, context] = await Promise.all([
     findLatestPayment(deps.db, approval.accountId, approval.id),
     listSignatures(deps.db, approval.accountId, approval.id),
@@ -103,12 +103,11 @@ export async function showApproval(
             decline: form("decline"),
             presence: await presenceAsked(deps, human, approval),
             typedFrom: await typedFromOf(deps, approval),
-            typedAmount: said?.typedAmount,
+            typedAmount,
           }
         : undefined,
     cancelToken: may ? formToken(deps.keys, human, `cancel-payment:${approval.id}`) : undefined,
-    said: said?.field === undefined ? said : undefined,
-    fault: said?.field === undefined ? undefined : { field: said.field, message: said.message },
+    fault,
   });
   return show(deps, reply, page, { human });
 }

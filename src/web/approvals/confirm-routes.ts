@@ -71,7 +71,7 @@ export function confirmRoutes(app: App, deps: ApprovalPageDeps): void {
     const problem = refusalBeforeLock(approval, body);
     if (problem !== undefined) return reject(deps, request, reply, human, new Problem(problem));
     const fault = (field: string, message: string) =>
-      leadBack(deps, request, reply, human, { field, message, typedAmount: body.amount });
+      leadBack(deps, request, reply, human, { field, message, draft: body.amount });
     const proof = await findPresence(deps, request, reply, approval, human);
     if (proof === undefined) {
       return fault(
