@@ -1,8 +1,7 @@
 import { parseArgs } from "node:util";
 import { listAudit } from "../audit/service.ts";
-import type { Config } from "../config/config.ts";
-import { connect, type Db } from "../database/connection.ts";
-import { asDatabaseError } from "../database/unusable.ts";
+import type { DatabaseAddress } from "../config/config.ts";
+import type { Db } from "../database/connection.ts";
 import { Problem } from "../lib/problems.ts";
 import { StartError } from "../lib/start-error.ts";
 import { listSweeps, readWorkSeen } from "../monitoring/sweep-store.ts";
@@ -14,10 +13,12 @@ import {
   listWaiting,
   listWebhooks,
 } from "../operator/list-service.ts";
-import { assertMigrated } from "./prepare-database.ts";
+import { onDatabase } from "./by-hand.ts";
 import { type Table, toText } from "./table.ts";
 
 const SHOWN = 50;
+/** The addresses of approvals are not shown: the operator cannot decide. */
+const NO_ORIGIN = "";
 const USAGE = "ops [in-doubt | waiting | sweeps | webhooks | account ID] [--json]";
 
 /** What one part of the answer is called, and its rows. */
@@ -30,26 +31,14 @@ type Section = { title: string; rows: Table };
  * @returns the text to print
  * @throws StartError for what the person at the terminal can correct
  */
-export async function ops(config: Config, args: readonly string[]): Promise<string> {
+export async function ops(database: DatabaseAddress, args: readonly string[]): Promise<string> {
   const { json, part, id } = readArguments(args);
-  if (config.databaseUrl === undefined)
-    throw new StartError(
-      "ops needs DATABASE_URL: the embedded database belongs to the service that runs on it",
-    );
-  const connection = connect(config.databaseUrl, { size: 2, onIdleError: () => {} });
-  try {
-    await assertMigrated(connection.db);
-    const sections = await read(connection.db, config, part, id);
+  return onDatabase(database, "ops", async (db) => {
+    const sections = await read(db, part, id);
     return json
       ? JSON.stringify(Object.fromEntries(sections.map(({ title, rows }) => [title, rows])), null, 2)
       : sections.map(({ title, rows }) => `${title.toUpperCase()}\n${toText(rows)}`).join("\n\n");
-  } catch (error) {
-    if (error instanceof Problem && error.problem === "not_found")
-      throw new StartError(`There is no account ${id}.`);
-    throw asDatabaseError(error);
-  } finally {
-    await connection.close();
-  }
+  });
 }
 
 const PARTS = {
@@ -69,8 +58,8 @@ const PARTS = {
       }),
     );
   },
-  waiting: async (db: Db, { publicUrl }: Config) =>
-    (await listWaiting(db, publicUrl, SHOWN)).map(
+  waiting: async (db: Db) =>
+    (await listWaiting(db, NO_ORIGIN, SHOWN)).map(
       ({ createdAt, expiresAt, accountId, id, type, ...rest }) => ({
         askedAt: createdAt,
         expiresAt,
@@ -100,20 +89,23 @@ const PARTS = {
     return [{ ...work, failures: 0, failedAt: null, error: null }, ...rows];
   },
   webhooks: async (db: Db) => listFailingWebhooks(db, SHOWN),
-} satisfies Record<string, (db: Db, config: Config) => Promise<Table>>;
+} satisfies Record<string, (db: Db) => Promise<Table>>;
 
-async function read(db: Db, config: Config, part: string | undefined, id: string): Promise<Section[]> {
-  if (part === "account") return readAccount(db, config, id);
+async function read(db: Db, part: string | undefined, id: string): Promise<Section[]> {
+  if (part === "account") return readAccount(db, id);
   const wanted = Object.entries(PARTS).filter(([title]) => part === undefined || part === title);
   const sections: Section[] = [];
-  for (const [title, rows] of wanted) sections.push({ title, rows: await rows(db, config) });
+  for (const [title, rows] of wanted) sections.push({ title, rows: await rows(db) });
   return sections;
 }
 
-async function readAccount(db: Db, config: Config, id: string): Promise<Section[]> {
-  const found = await findAccount(db, id);
+async function readAccount(db: Db, id: string): Promise<Section[]> {
+  const found = await findAccount(db, id).catch((error: unknown) => {
+    const unknown = error instanceof Problem && error.problem === "not_found";
+    throw unknown ? new StartError(`There is no account ${id}.`) : error;
+  });
   const of = { accountId: id, limit: SHOWN };
-  const { approvals } = await listApprovals(db, config.publicUrl, of);
+  const { approvals } = await listApprovals(db, NO_ORIGIN, of);
   const { payments } = await listPayments(db, of);
   const { webhooks } = await listWebhooks(db, found, {});
   const { entries } = await listAudit(db, found.accountId, { limit: SHOWN });
