@@ -139,9 +139,7 @@ test("the version before runs on this version's schema: through the upgrade, bes
   // What is written is read again by the sweeps: the operator's feed has every approval that was confirmed.
   await waitUntil(async () => {
     const { events } = await operate(old, "GET", "/updates?limit=100");
-    return (
-      events.filter(({ type }: { type: string }) => type === "approval.confirmed").length === 6
-    );
+    return events.filter(({ type }: { type: string }) => type === "approval.confirmed").length === 6;
   }, "the operator's feed tells of all");
   const audited = await run(before, "audit");
   expect(audited.code, audited.stdout + audited.stderr).toBe(0);
