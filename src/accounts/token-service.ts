@@ -82,10 +82,8 @@ export async function holdToken(
 
 /** The credential of the token under which the operator requests approvals (docs/contract.md §8). Created at its first use. */
 export function operatorCredential(db: Db, accountId: string): Promise<Credential> {
-  return inTransaction(db, async (trx) => {
-    const own = { name: "The operator", preview: "operator", userId: null };
-    return openSecretless(trx, accountId, own, await readClock(trx));
-  });
+  const own = { name: "The operator", preview: "operator", userId: null };
+  return inTransaction(db, (trx, now) => openSecretless(trx, accountId, own, now));
 }
 
 /**
@@ -168,8 +166,7 @@ export async function revokeWithDescendants(
 /** Revokes the live tokens of that name and mints a new one under it, in one transaction. */
 export async function replaceToken(db: Db, account: Account, request: TokenRequest): Promise<MintedToken> {
   const { accountId } = account;
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(db, async (trx, now) => {
     await lockAccount(trx, accountId);
     const former = await store.listLiveTokensNamed(trx, accountId, request.name);
     await revokeWithDescendants(trx, accountId, former, now);

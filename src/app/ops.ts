@@ -16,7 +16,7 @@ import {
   listWebhooks,
 } from "../operator/list-service.ts";
 import { listMembers } from "../operator/member-service.ts";
-import { onDatabase } from "./by-hand.ts";
+import { onDatabase, readArguments } from "./by-hand.ts";
 import { type Table, toText } from "./table.ts";
 
 const SHOWN = 50;
@@ -35,7 +35,7 @@ type Section = { title: string; rows: Table };
  * @throws StartError for what the person at the terminal can correct
  */
 export async function ops(database: DatabaseAddress, args: readonly string[]): Promise<string> {
-  const { json, part, id } = readArguments(args);
+  const { json, part, id } = readOptions(args);
   return onDatabase(database, "ops", async (db) => {
     const sections = await read(db, part, id);
     return json
@@ -202,15 +202,12 @@ async function readAccount(db: Db, id: string): Promise<Section[]> {
   ];
 }
 
-function readArguments(args: readonly string[]): { json: boolean; part: string | undefined; id: string } {
-  let parsed: { values: { json?: boolean }; positionals: string[] };
-  try {
-    parsed = parseArgs({ args: [...args], options: { json: { type: "boolean" } }, allowPositionals: true });
-  } catch (error) {
-    throw new StartError(`${USAGE}: ${error instanceof Error ? error.message : error}`);
-  }
-  const [part, id = "", ...more] = parsed.positionals;
+function readOptions(args: readonly string[]): { json: boolean; part: string | undefined; id: string } {
+  const { values, positionals } = readArguments(USAGE, () =>
+    parseArgs({ args: [...args], options: { json: { type: "boolean" } }, allowPositionals: true }),
+  );
+  const [part, id = "", ...more] = positionals;
   const known = part === undefined || part === "account" || part in PARTS;
   if (!known || more.length > 0 || (part === "account") !== (id !== "")) throw new StartError(USAGE);
-  return { json: parsed.values.json === true, part, id };
+  return { json: values.json === true, part, id };
 }
