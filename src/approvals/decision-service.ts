@@ -101,8 +101,7 @@ export async function issueChallenge(
   signed: Signed,
 ): Promise<void> {
   const { userId, sessionId } = actor;
-  await inTransaction(db, async (trx) => {
-    const begun = await readClock(trx);
+  await inTransaction(db, async (trx, begun) => {
     const account = { id: accountId, may: "decide", unfrozen: true } as const;
     const [, , subject] = await together(
       assertNotPaused(trx),
@@ -203,8 +202,7 @@ export async function declineApproval(
   signed: Signed,
   note?: string,
 ): Promise<void> {
-  await inTransaction(db, async (trx) => {
-    const begun = await readClock(trx);
+  await inTransaction(db, async (trx, begun) => {
     const account = { id: accountId, may: "decide" } as const;
     const [, subject] = await together(
       holdActor(trx, decider.actor, { account }, begun),

@@ -95,3 +95,11 @@ export function quote(text: string, { saysWhose = true }: { saysWhose?: boolean 
           <div${long && html` tabindex="0" role="region" aria-label="The description, as it was written"`}><blockquote dir="auto">${whole(text)}</blockquote></div>
         </figure>`;
 }
+
+/** Makes a section's heading. */
+export type Heading = (text: string) => Html;
+
+/** The headings inside one account's part of a page: below the account's name, where the page shows several. */
+export function headingsIn(several: boolean): Heading {
+  return (text) => (several ? html`<h3>${text}</h3>` : html`<h2>${text}</h2>`);
+}

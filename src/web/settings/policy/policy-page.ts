@@ -6,7 +6,7 @@ import { banner, choice, type Fault, faultSummary, field, hiddenField } from "..
 import type { Page } from "../../kit/layout.ts";
 import { PASSKEY_SCRIPT, type Prover, presenceScript } from "../../kit/presence.ts";
 import { signedForm, signingField, signingNeedsScript } from "../../kit/signing.ts";
-import { amount, mentioned } from "../../kit/wording.ts";
+import { amount, headingsIn, mentioned } from "../../kit/wording.ts";
 import { PENDING_BANNERS, type PendingView, pendingRows } from "../changes/pending-pages.ts";
 import { draftOf, type PolicyDraft, policyFields, shownOf } from "./policy-forms.ts";
 
@@ -71,9 +71,10 @@ export function policyPage(
 
 function account(human: Prover, section: PolicySection, several: boolean, fault: Fault | undefined): Html {
   const { accountName, pending, changing } = section;
+  const heading = headingsIn(several);
   return html`${several && html`<h2>${mentioned(accountName)}</h2>`}
-      ${pendingRows(human, pending)}
-      ${pending.length > 0 && html`<h3>The policy now</h3>`}
+      ${pendingRows(human, pending, heading)}
+      ${pending.length > 0 && heading("The policy now")}
       ${changing === undefined ? readOnly(section) : form(human, section, changing, fault)}`;
 }
 
