@@ -625,7 +625,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     file: "src/approvals/decision-service.ts",
-    find: "  if (untypedBelowCents !== undefined && (await isAmountTyped(trx, row, untypedBelowCents)))",
+    find: "  if (untypedBelowCents !== undefined && (await findTypedFrom(trx, row, untypedBelowCents)) !== undefined)",
     replace: "  if (false)",
     test: "test/approvals/amount-typed.test.ts",
     title: "is refused for one of two that are confirmed at once",

@@ -109,8 +109,7 @@ export async function cancelPayment(
   actor?: Actor,
 ): Promise<void> {
   const { payment, lease } = await pass(deps, "take-lease", () =>
-    inTransaction(deps.db, async (trx) => {
-      const now = await readClock(trx);
+    inTransaction(deps.db, async (trx, now) => {
       const account = { id: key.accountId, may: "decide" } as const;
       if (actor !== undefined) await holdActor(trx, actor, { account }, now);
       const lease = newLease(now);

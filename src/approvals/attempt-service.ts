@@ -7,6 +7,7 @@ import { together } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
+import type { MailConfig } from "../mail/service.ts";
 import { type AnyEvent, heldFor } from "./booking.ts";
 import { bookCredits } from "./credit-booking.ts";
 import * as store from "./human-store.ts";
@@ -31,7 +32,7 @@ type Beginning = BeginningDeps & {
   requested: readonly AnyEvent[];
   now: Date;
 };
-type BeginningDeps = { processor: Processor; config: { appName: string; publicUrl: string } };
+type BeginningDeps = { processor: Processor; config: MailConfig };
 
 /**
  * Locks the approval's milestones for this action and writes the attempts that execute it, in the transaction that

@@ -3,7 +3,7 @@ import type { Grant } from "../accounts/service.ts";
 import { holdToken } from "../accounts/token-service.ts";
 import { type Actor, recordAudit } from "../audit/service.ts";
 import { endContract, holdContract, holdMilestone } from "../contracts/service.ts";
-import { readClock, readClockNow } from "../database/clock.ts";
+import { readClockNow } from "../database/clock.ts";
 import type { Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
@@ -138,8 +138,7 @@ function asToken<T>(
   grant: Grant,
   work: (request: Request) => Promise<T>,
 ): Promise<T | undefined> {
-  return inTransaction(deps.db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(deps.db, async (trx, now) => {
     await deps.holdPerson?.(trx, now);
     if ((await holdToken(trx, grant, now)) === undefined) return undefined;
     return work({ deps, trx, grant, now });

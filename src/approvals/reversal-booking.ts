@@ -46,18 +46,17 @@ export async function bookReversals(
     if (!own) reversals.push(reversal);
   }
   if (reversals.length === 0) return [];
-  return inTransaction(db, (trx) => book(trx, config, payment, reversals, observedAt));
+  return inTransaction(db, (trx, now) => book(trx, config, payment, { reversals, observedAt }, now));
 }
 
 async function book(
   trx: Trx,
   config: BookingDeps["config"],
   payment: payments.PaymentRow,
-  reversals: readonly Reversal[],
-  observedAt: Date,
+  { reversals, observedAt }: { reversals: readonly Reversal[]; observedAt: Date },
+  now: Date,
 ): Promise<Reversal[]> {
   const { accountId, milestoneId } = payment;
-  const now = await readClock(trx);
   const milestone = await holdMilestone(trx, accountId, milestoneId);
   const known = await payments.listReversals(trx, accountId, [payment.id]);
   // An observation dated in the future was made before the clock was set back, so this one is newer.

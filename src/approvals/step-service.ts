@@ -6,12 +6,13 @@ import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { newId } from "../lib/ids.ts";
 import { addSeconds, SECOND } from "../lib/time.ts";
+import type { MailConfig } from "../mail/service.ts";
 import { LeaseLost, writeWaiting } from "./booking.ts";
 
 export type PaymentDeps = {
   db: Db;
   processor: Processor;
-  config: { appName: string; publicUrl: string };
+  config: MailConfig;
   boundaries?: BoundaryObserver | undefined;
   /** Told what becomes of each attempt. */
   logger?: Logger | undefined;

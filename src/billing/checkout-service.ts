@@ -30,7 +30,7 @@ const LOST_SECONDS = 2 * 24 * 60 * 60;
  */
 export async function openCheckout(deps: TopUpDeps, key: TopUpKey, actor: Actor): Promise<void> {
   for (let turn = 1; turn <= KEYS_A_TURN; turn++) {
-    const row = await inTransaction(deps.db, (trx) => holdOpenable(trx, key, actor));
+    const row = await inTransaction(deps.db, (trx, now) => holdOpenable(trx, key, actor, now));
     if (row.sessionId !== null) return;
     const { accountId, id, sessionNumber, amountCents, currency } = row;
     const request = {
@@ -60,9 +60,8 @@ function dropPage(deps: TopUpDeps, row: TopUpRow): Promise<void> {
 }
 
 /** Locks the actor and a top-up that can still be paid. */
-async function holdOpenable(trx: Trx, key: TopUpKey, actor: Actor): Promise<TopUpRow> {
+async function holdOpenable(trx: Trx, key: TopUpKey, actor: Actor, now: Date): Promise<TopUpRow> {
   if (await holdPause(trx)) throw paymentsPaused();
-  const now = await readClock(trx);
   const account = { id: key.accountId, may: "decide", unfrozen: true } as const;
   await holdActor(trx, actor, { account }, now);
   const row = await store.lockTopUp(trx, key);
@@ -78,9 +77,9 @@ async function keepOpened(
   sessionId: string,
   url: string,
 ): Promise<void> {
-  const keep = async (trx: Trx) => {
-    await holdOpenable(trx, row, actor);
-    const dueAt = nextLook(row, await readClock(trx));
+  const keep = async (trx: Trx, now: Date) => {
+    await holdOpenable(trx, row, actor, now);
+    const dueAt = nextLook(row, now);
     if (!(await store.keepSession(trx, row, { id: sessionId, url, dueAt })))
       throw new Problem("top_up_ended");
   };
@@ -175,8 +174,7 @@ async function bookCheckout(deps: TopUpDeps, record: CheckoutRecord): Promise<"t
   const { accountId, topUpId: id, state } = record;
   if (accountId === null || id === null || state.status !== "complete") return undefined;
   const { intentId } = state;
-  const book = async (trx: Trx): Promise<"twice" | undefined> => {
-    const now = await readClock(trx);
+  const book = async (trx: Trx, now: Date): Promise<"twice" | undefined> => {
     const lost = { processor: deps.processor.name, expiresAt: addSeconds(record.createdAt, 1) };
     const row =
       (await store.lockTopUp(trx, { accountId, id })) ??
@@ -208,8 +206,7 @@ async function bookTopUpReversals(deps: TopUpDeps, row: TopUpRow): Promise<boole
   const observedAt = await readClock(deps.db);
   const reversals = await Array.fromAsync(deps.processor.listReversals({ intentId }));
   if (reversals.length === 0) return false;
-  return inTransaction(deps.db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(deps.db, async (trx, now) => {
     await store.lockTopUp(trx, row);
     const known = await listTopUpReversals(trx, accountId, topUpId);
     let changed = false;

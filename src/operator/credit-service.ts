@@ -5,7 +5,6 @@ import { type Act, recordAudit } from "../audit/service.ts";
 import type { CreditEntry } from "../billing/credit-schemas.ts";
 import { adjustCredits, getCreditEntry } from "../billing/credit-service.ts";
 import { mailAdjusted } from "../billing/top-up-service.ts";
-import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { textOf } from "../lib/fields.ts";
@@ -39,8 +38,7 @@ export async function postAdjustment(
   const { amountCents } = asked;
   if (amountCents === 0) throw badField("amountCents", "`amountCents` must not be 0.");
   const note = textOf("note", asked.note);
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(db, async (trx, now) => {
     await holdAccount(trx, accountId);
     const { entryId } = await adjustCredits(trx, { accountId, amountCents, note }, now);
     const subject = { kind: "credit_entry", id: entryId };

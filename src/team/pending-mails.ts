@@ -1,23 +1,20 @@
 import type { ChangeTerms } from "../lib/statement.ts";
 import { formatTime } from "../lib/time.ts";
 import { line, type MailLine, named, own, who } from "../mail/line.ts";
-import type { Mail } from "../mail/service.ts";
+import type { Addressee, Mail, MailConfig } from "../mail/service.ts";
 import { describeChange } from "./change-terms.ts";
-
-type Context = { appName: string; publicUrl: string };
-type Person = { email: string; name: string };
 
 /** Mails a decider that a change needs their agreement. */
 export function changeAskedMail(
-  { appName, publicUrl }: Context,
-  to: Person,
+  { appName, publicUrl }: MailConfig,
+  to: Addressee,
   {
     by,
     accountName,
     of,
     terms,
     expiresAt,
-  }: { by: Person; accountName: string; of: "member" | "policy"; terms: ChangeTerms; expiresAt: Date },
+  }: { by: Addressee; accountName: string; of: "member" | "policy"; terms: ChangeTerms; expiresAt: Date },
 ): Mail {
   return {
     to: to.email,
@@ -33,15 +30,15 @@ export function changeAskedMail(
 
 /** Mails the person who asked for a change that it was agreed to or refused. */
 export function changeEndedMail(
-  { appName, publicUrl }: Context,
-  to: Person,
+  { appName, publicUrl }: MailConfig,
+  to: Addressee,
   {
     by,
     accountName,
     of,
     terms,
     agreed,
-  }: { by: Person; accountName: string; of: "member" | "policy"; terms: ChangeTerms; agreed: boolean },
+  }: { by: Addressee; accountName: string; of: "member" | "policy"; terms: ChangeTerms; agreed: boolean },
 ): Mail {
   const outcome = agreed ? line`agreed to` : line`refused`;
   return {

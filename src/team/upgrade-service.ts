@@ -2,7 +2,6 @@ import { findMember, listMembers, listOwners, type MemberRow, setRole } from "..
 import { type DecidingRole, raisesRights } from "../accounts/roles.ts";
 import { getAccount, holdAccount, holdFrozen } from "../accounts/service.ts";
 import { type Act, BY_SERVICE, byPerson, recordAudit } from "../audit/service.ts";
-import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { UpgradeOutcome } from "../database/schema.ts";
 import { inTransaction } from "../database/transaction.ts";
@@ -11,7 +10,7 @@ import { isUuid, newId } from "../lib/ids.ts";
 import type { Origin } from "../lib/origin.ts";
 import { Problem } from "../lib/problems.ts";
 import { addSeconds, DAY_SECONDS } from "../lib/time.ts";
-import { queueMail } from "../mail/service.ts";
+import { type MailConfig, queueMail } from "../mail/service.ts";
 import type { SessionDeps } from "../passkeys/session-deps.ts";
 import {
   keptOf,
@@ -26,7 +25,7 @@ import { type UpgradeSaid, upgradeAskedMail, upgradeEndedMail } from "./upgrade-
 import * as store from "./upgrade-store.ts";
 
 export type Upgrade = store.UpgradeRow;
-type Deps = { db: Db; config: { appName: string; publicUrl: string } };
+type Deps = { db: Db; config: MailConfig };
 type Account = { accountId: string; accountName: string };
 type Person = Actor & { name: string };
 
@@ -202,8 +201,7 @@ export function objectToUpgrade(
  */
 export async function sweepUpgrades({ db, config }: Deps): Promise<void> {
   await sweepEach(await store.listTimed(db, SWEPT_AT_MOST), ({ accountId, id }) =>
-    inTransaction(db, async (trx) => {
-      const now = await readClock(trx);
+    inTransaction(db, async (trx, now) => {
       await holdAccount(trx, accountId);
       if (await holdFrozen(trx, accountId)) return;
       const upgrade = await store.findOpen(trx, accountId, id);

@@ -164,8 +164,7 @@ async function recordOutcome(
   const verdict = judge(delivery.attempts, outcome);
   const { status, waitSeconds, slow } = verdict;
   const telling = status === "FAILED" || slow !== wasSlow || (outcome.ok && delivery.failures > 0);
-  const reason = await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  const reason = await inTransaction(db, async (trx, now) => {
     if (telling) await store.holdWebhook(trx, key);
     const values = {
       status,
@@ -191,8 +190,7 @@ function endOf(gone: boolean, failures: number, { error }: Outcome): string | un
 
 /** Releases a lease, unless it was taken over meanwhile. */
 async function release(db: Db, leased: store.Leased): Promise<void> {
-  await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  await inTransaction(db, async (trx, now) => {
     if (await store.lockLeased(trx, leased)) await store.dropLease(trx, leased, now);
   });
 }

@@ -83,9 +83,8 @@ async function sendEvent(
     { event: event.id, attempts, error, wait },
     "an event could not be delivered to the operator's webhook",
   );
-  await inTransaction(db, async (trx) => {
-    const dueAt = addSeconds(await readClock(trx), wait);
-    await store.postponeEvent(trx, attempt, { attempts, error, dueAt });
-  });
+  await inTransaction(db, (trx, now) =>
+    store.postponeEvent(trx, attempt, { attempts, error, dueAt: addSeconds(now, wait) }),
+  );
   return false;
 }

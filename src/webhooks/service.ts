@@ -3,13 +3,13 @@ import { holdAccount } from "../accounts/service.ts";
 import type { ActingToken } from "../accounts/token-service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
-import { inTransaction, noteChange } from "../database/transaction.ts";
+import { noteChange } from "../database/transaction.ts";
 import { DELIVERIES } from "../events/schemas.ts";
 import { isUuid } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import { seal } from "../lib/sealed.ts";
 import { addSeconds, isoOrNull } from "../lib/time.ts";
-import { type Actor, holdActor } from "../sign-in/service.ts";
+import { type Actor, inSession } from "../sign-in/service.ts";
 import {
   type Deliveries,
   type DeliveriesQuery,
@@ -65,9 +65,9 @@ export async function addWebhook(
   { accountId, ...maker }: Maker,
   id: string,
   { url, eventTypes }: WebhookBody,
+  now: Date,
 ): Promise<Disclosed> {
   assertSendable(url, targetRules(config));
-  const now = await readClock(trx);
   await holdAccount(trx, accountId);
   if ((await store.countWebhooks(trx, accountId)) >= WEBHOOKS_AT_MOST) {
     throw new Problem("webhook_limit_reached", { limit: WEBHOOKS_AT_MOST });
@@ -200,10 +200,10 @@ export function redeliver(
   deliveryId: string,
   actor: Actor,
 ): Promise<Delivery> {
-  return inTransaction(db, async (trx) => {
-    await holdDecider(trx, reader.accountId, actor);
-    return restartDelivery(trx, config, reader, webhookId, deliveryId);
-  });
+  const need = { account: { id: reader.accountId, may: "decide" } } as const;
+  return inSession(db, actor, need, (trx, now) =>
+    restartDelivery(trx, config, reader, webhookId, deliveryId, now),
+  );
 }
 
 /** The same within the caller's transaction. */
@@ -213,8 +213,8 @@ export async function restartDelivery(
   reader: Reader,
   webhookId: string,
   deliveryId: string,
+  now: Date,
 ): Promise<Delivery> {
-  const now = await readClock(trx);
   const webhook = await lockActive(trx, reader, webhookId, config.publicUrl);
   const delivery = isUuid(deliveryId)
     ? await store.restartDelivery(trx, reader.accountId, webhookId, deliveryId, now)
@@ -222,10 +222,6 @@ export async function restartDelivery(
   if (delivery === undefined) throw notFound("deliveries", "deliveryId", deliveryId);
   noteChange(trx, DELIVERIES);
   return toDelivery(delivery, webhook);
-}
-
-async function holdDecider(trx: Trx, accountId: string, actor: Actor): Promise<void> {
-  await holdActor(trx, actor, { account: { id: accountId, may: "decide" } }, await readClock(trx));
 }
 
 async function lockActive(
