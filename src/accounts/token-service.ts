@@ -7,7 +7,7 @@ import { newId } from "../lib/ids.ts";
 import type { Origin } from "../lib/origin.ts";
 import { idCursorOf, PAGE_LIMIT, type PageQuery, toPage } from "../lib/pages.ts";
 import { badField, Problem } from "../lib/problems.ts";
-import { type Credential, newSecret } from "../lib/secrets.ts";
+import { type Credential, newSecret, readSecret } from "../lib/secrets.ts";
 import { isoOrNull } from "../lib/time.ts";
 import { line, named, own } from "../mail/line.ts";
 import type { TokenMetadata } from "./schemas.ts";
@@ -194,6 +194,12 @@ export async function listTokenPage(
   const { page, nextCursor } = toPage(rows, limit, ({ id }) => id);
   const now = await readClock(db);
   return { tokens: page.map((row) => toTokenMetadata(row, organizationId, now)), nextCursor };
+}
+
+/** The id of the token that a secret is, an ended one's too; `undefined` if it is none. */
+export async function findTokenId(db: Db, secret: string): Promise<string | undefined> {
+  const credential = readSecret(TOKEN_PREFIX, secret);
+  return credential && (await store.findTokenOf(db, credential))?.id;
 }
 
 /** The live tokens that a person has minted by hand: those whose secrets they have seen. */

@@ -71,6 +71,16 @@ export function findToken(db: Db, accountId: string, id: string): Promise<TokenR
     .executeTakeFirst();
 }
 
+/** The token of that secret, an ended one too. */
+export function findTokenOf(db: Db, { accountId, digest }: Credential): Promise<TokenRow | undefined> {
+  return db
+    .selectFrom("tokens")
+    .where("account_id", "=", accountId)
+    .where("digest", "=", digest)
+    .select(TOKEN_COLUMNS)
+    .executeTakeFirst();
+}
+
 /** The token of that secret, unless it was revoked. */
 export async function findLiveToken(
   trx: Trx,

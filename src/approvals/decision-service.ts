@@ -27,7 +27,7 @@ import { approvalEvent } from "./booking.ts";
 import { putChallenge, takeChallenge } from "./challenge-store.ts";
 import * as store from "./human-store.ts";
 import { takeRequested } from "./mail-service.ts";
-import { isAmountTyped, mailOtherDeciders, readSigning } from "./second-signer-service.ts";
+import { findTypedFrom, mailOtherDeciders, readSigning } from "./second-signer-service.ts";
 import { insertSignature } from "./signature-store.ts";
 import { payingSource } from "./source-rules.ts";
 
@@ -168,7 +168,7 @@ async function writeConfirmation(
   const statement = statementOf(row, "confirm", signed.nonce);
   assertUnchanged(row, statement, signed);
   const { untypedBelowCents } = signed;
-  if (untypedBelowCents !== undefined && (await isAmountTyped(trx, row, untypedBelowCents)))
+  if (untypedBelowCents !== undefined && (await findTypedFrom(trx, row, untypedBelowCents)) !== undefined)
     throw new Problem("amount_untyped");
   const { required, first } = await readSigning(trx, row, statement);
   if (first?.userId === userId) return {};

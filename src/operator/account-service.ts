@@ -1,12 +1,14 @@
 import * as accounts from "../accounts/service.ts";
+import { TOKEN_PREFIX } from "../accounts/token-service.ts";
 import type { Act } from "../audit/service.ts";
 import { makeDue } from "../billing/payment-service.ts";
 import { makeTopUpsDue } from "../billing/top-up-service.ts";
 import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
-import { accountKey, isExternalId } from "../lib/ids.ts";
+import { accountKey, isExternalId, isUuid } from "../lib/ids.ts";
 import { centsToDollars, formatAmount } from "../lib/money.ts";
 import { notFound } from "../lib/problems.ts";
+import { readSecret } from "../lib/secrets.ts";
 import { line, type MailLine, own } from "../mail/line.ts";
 import type { MailConfig } from "../mail/service.ts";
 import { assertOwnerHasPasskey } from "../passkeys/ownership-service.ts";
@@ -27,6 +29,17 @@ export async function findAccount(db: Db, id: string): Promise<AccountRef & { ac
   if (!isExternalId(id)) throw notFound("accounts", "accountId", id);
   const accountId = accountKey(id);
   return { accountId, organizationId: id, account: toAccount(await accounts.getAccount(db, accountId, id)) };
+}
+
+/**
+ * The account that a person at a terminal has a trace of.
+ * @param trace its id, its key in the log, or one of its tokens
+ * @throws Problem not_found {resource: "accounts", accountId}
+ */
+export async function traceAccount(db: Db, trace: string): Promise<AccountRef & { account: Account }> {
+  const key = readSecret(TOKEN_PREFIX, trace)?.accountId ?? (isUuid(trace) ? trace : undefined);
+  const found = key === undefined ? undefined : await accounts.findAccount(db, key);
+  return findAccount(db, found?.id ?? trace);
 }
 
 /**

@@ -132,6 +132,27 @@ export async function listPayments(
   return rows;
 }
 
+/** What was confirmed and is not decided. */
+const UNDER_WAY = ["created", "submitted", "unknown", "action_required"] satisfies PaymentStatus[];
+
+export type PaymentUnderWay = ListedPayment & {
+  /** When it is read again; null: when the person or the bank has answered. */
+  dueAt: Date | null;
+};
+
+/** The payment attempts that are not decided, the oldest first. */
+export async function listUnderWay(db: Db, limit: number): Promise<PaymentUnderWay[]> {
+  const parts = UNDER_WAY.map(
+    (status) => sql`(select ${PAYMENT_COLUMNS}, due_at as "dueAt" from payments
+      where status = ${sql.lit(status)} order by id limit ${limit})`,
+  );
+  const { rows } = await sql<PaymentUnderWay>`
+    select a.id as "organizationId", l.* from (${sql.join(parts, sql` union all `)}) as l
+    join accounts a on a.account_id = l.account_id
+    order by l.id limit ${limit}`.execute(db);
+  return rows;
+}
+
 type Place = { at: Date; id: string };
 
 /** Accounts, newest first. @param before where the page before ended: when the account was created, and its key */
