@@ -6,7 +6,7 @@ import { type Html, html } from "../../lib/html.ts";
 import { formatAmount } from "../../lib/money.ts";
 import { brief, whole } from "../../lib/names.ts";
 import type { Source } from "../../lib/statement.ts";
-import { formatDeadline, formatMonth, formatTime } from "../../lib/time.ts";
+import { formatDeadline, formatMonth, formatTime, formatTimeLeft } from "../../lib/time.ts";
 
 /** Longer than this, a quoted text may fill more than its box, which then scrolls. */
 const QUOTE_FITS = { characters: 200, lines: 4 };
@@ -55,6 +55,11 @@ export function time(at: Date): Html {
 /** A time to act by, with its weekday: `Thu 3 Dec, 05:50 UTC`. */
 export function deadline(at: Date): Html {
   return html`<time class="deadline" datetime="${at.toISOString()}">${formatDeadline(at)}</time>`;
+}
+
+/** How long is left to act by it, in brackets that keep together: `(3 days left)`. */
+export function timeLeft(until: Date, now: Date): Html {
+  return html`<span class="whole">(${formatTimeLeft(until.getTime() - now.getTime())} left)</span>`;
 }
 
 /** A month of the past: `March 2026`. */

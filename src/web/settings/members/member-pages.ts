@@ -151,13 +151,13 @@ export type MemberView = {
   /** Whether the owner's passkey signs what is changed. */
   signs: boolean;
   formToken: string;
-  role?: MemberRole;
+  role?: MemberRole | undefined;
   fault?: Fault | undefined;
 };
 
 /** `/settings/members/{id}`: another role, and the way out. */
-export function memberPage(human: Prover, view: MemberView & { shown: string; stale?: true }): Page {
-  const { member, accountName, you, signs, formToken, role, fault, shown, stale } = view;
+export function memberPage(human: Prover, view: MemberView & { shown: string }): Page {
+  const { member, accountName, you, signs, formToken, role, fault, shown } = view;
   const { id, email, name, status } = member;
   const invited = status === "invited";
   return {
@@ -166,11 +166,6 @@ export function memberPage(human: Prover, view: MemberView & { shown: string; st
     ...(signs ? PASSKEY_SCRIPT : presenceScript(human)),
     body: html`
       ${faultSummary(fault)}
-      ${
-        stale &&
-        html`<p class="notice wrong" role="alert"><b>Nothing was done.</b> Someone else changed this member’s role after you opened the page. The
-        role is now <b>${ROLE_NAMES[member.role]}</b>. Check it and choose again.</p>`
-      }
       <dl class="terms">
         <div><dt>Email</dt><dd>${email}</dd></div>
         <div><dt>Account</dt><dd>${named(accountName)}</dd></div>

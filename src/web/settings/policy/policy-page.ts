@@ -52,11 +52,7 @@ const BANNERS: Record<string, string> = {
 export function policyPage(
   human: Prover,
   sections: readonly PolicySection[],
-  {
-    said,
-    fault,
-    stale,
-  }: { said?: string | undefined; fault?: Fault | undefined; stale?: true | undefined } = {},
+  { said, fault }: { said?: string | undefined; fault?: Fault | undefined } = {},
 ): Page {
   const signs = sections.some(
     ({ changing, pending }) => changing?.signs === true || pending.some((one) => one.signs),
@@ -67,11 +63,6 @@ export function policyPage(
     body: html`
       ${banner(said === undefined ? undefined : BANNERS[said])}
       ${faultSummary(fault)}
-      ${
-        stale &&
-        html`<p class="notice wrong" role="alert"><b>Nothing was changed.</b> Someone else changed the policy after you opened this page.
-        It’s shown below as it is now. Check it and choose again.</p>`
-      }
       <p>What it takes to confirm a payment. The amounts count everything confirmed in the account within 24 hours. Requests that
         are pending when a rule on passkeys or a second person is loosened keep the stricter rule.</p>
       ${sections.map((section) => account(human, section, sections.length > 1, fault))}`,
