@@ -2,8 +2,7 @@
 const form = document.querySelector("form");
 const said = document.querySelector("[role=alert]");
 
-form.addEventListener("submit", async (event) => {
-  event.preventDefault();
+async function open() {
   const key = new FormData(form).get("key").trim();
   said.textContent = "";
   const answer = await fetch("/api/operator/v1/openapi.json", {
@@ -21,5 +20,12 @@ form.addEventListener("submit", async (event) => {
     deepLinking: true,
     defaultModelsExpandDepth: 0,
     onComplete: () => ui.preauthorizeApiKey("operatorKey", key),
+  });
+}
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  open().catch(() => {
+    said.textContent = "The service didn't answer. Try again.";
   });
 });
