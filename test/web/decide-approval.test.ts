@@ -72,7 +72,7 @@ describe("the page of an approval", () => {
       /Fund \$450\.00 USD for Maria G\.\? Decide by [A-Z][a-z]{2} \d{1,2} [A-Z][a-z]{2,3}, \d\d:\d\d UTC \(3 days left\)/,
     );
     // The reason goes with the decline, below what confirms.
-    const places = ["Confirm and fund", "Reason (optional", "Decline</button>", "References</summary>"].map(
+    const places = ["Confirm and fund", ">Reason</label>", "Decline</button>", "References</summary>"].map(
       (one) => text.indexOf(one),
     );
     expect(places).toEqual(places.toSorted((one, other) => one - other));
