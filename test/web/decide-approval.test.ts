@@ -196,9 +196,8 @@ describe("the page of an approval", () => {
     const answer = await submit(app, `${story.path}/confirm`, fields, story);
     expect([answer.status, answer.headers.location]).toEqual([303, story.path]);
     const { text } = await landing(app, answer, story);
-    expect(text).toContain("Something changed");
-    expect(text).toContain("it showed that the Visa card ending in 4242 would pay");
-    expect(text).toContain("the Visa card ending in 0003 pays now");
+    expect(text).toContain("Nothing was confirmed");
+    expect(text).toContain("the Visa card ending in 0003 pays now, not the Visa card ending in 4242.");
     expect(await statusOf(story)).toBe("pending");
   });
 
