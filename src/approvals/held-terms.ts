@@ -10,13 +10,18 @@ const chargeOf = (milestone: string) => `
   where p.account_id = ${milestone}.account_id and p.milestone_id = ${milestone}.id and p.kind = 'charge'
     and p.status = 'succeeded'`;
 
-/** The terms of the end of `c`: the money of each funded milestone and where it came from. */
+/**
+ * The terms of the end of `c`: the money of each funded milestone, and where it goes: where it came from, or to the
+ * account's credits where a bank has taken back a part, as it takes no refund of such a payment.
+ */
 export const END_TERMS = `jsonb_build_object('contractId', c.id, 'jobId', c.job_id, 'refunds', (
   select coalesce(jsonb_agg(jsonb_build_object('milestoneId', f.id, 'currency', f.currency,
     'amountCents', f.amount_cents - coalesce((select sum(r.taken_cents) ${chargeOf("f")}), 0),
     'to', case when exists (
       select from payments p where p.account_id = f.account_id and p.milestone_id = f.id and p.kind = 'charge'
         and p.status = 'succeeded'
+    ) and not exists (
+      select ${chargeOf("f")} and r.kind = 'dispute' and r.final and r.taken_cents > 0
     ) then 'card' else 'credits' end) order by f.number), '[]')
   from milestones f
   where f.account_id = c.account_id and f.contract_id = c.id and f.status = 'ACTIVE_FUNDED'))`;
@@ -48,9 +53,7 @@ export const MILESTONE_DISPUTE = `coalesce((
 /** The state of an open dispute about the charge that funded `m`. */
 export const OPEN_DISPUTE = `(select r.status ${chargeOf("m")} and not r.final limit 1)`;
 
-/**
- * The state of an open dispute about money held under `c`. Until it is decided, the amount that is left is unknown.
- */
+/** The state of an open dispute about money held under `c`. Until it is decided, the amount that is left is unknown. */
 export const CONTRACT_DISPUTE = `(
   select d.status from milestones f
   cross join lateral (select r.status ${chargeOf("f")} and not r.final limit 1) d

@@ -4,7 +4,6 @@ import type { Signing, TypedFrom } from "../../approvals/second-signer-service.t
 import type { PaymentRow } from "../../billing/payment-service.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { sumOf } from "../../lib/statement.ts";
-import { PASSWORD_AT_MOST } from "../../sign-in/service.ts";
 import { type Fault, field, hiddenField, passwordField } from "../kit/forms.ts";
 import { amount, amountAlone, mentioned } from "../kit/wording.ts";
 import { actWords, warning } from "./act-words.ts";
@@ -185,7 +184,6 @@ function presentPassword(email: string, fault: Fault | undefined, optional?: tru
     name: "password",
     label: "Confirm with your password",
     autocomplete: "current-password",
-    maxLength: PASSWORD_AT_MOST,
     ...(optional ? { optional } : { hint: "You won’t be asked again for 5 minutes." }),
     fault,
   });
