@@ -34,12 +34,7 @@ export function listMembers(db: Db, accountId: string): Promise<MemberRow[]> {
 }
 
 /** The account's members, invited ones too, newest first. @param before the id at which the page before ended */
-export function listMemberPage(
-  db: Db,
-  accountId: string,
-  before: string | undefined,
-  limit: number,
-): Promise<MemberRow[]> {
+export function listMemberPage(db: Db, accountId: string, before: string | undefined, limit: number) {
   return selectMembers(db, accountId)
     .$if(before !== undefined, (query) => query.where("id", "<", before ?? ""))
     .orderBy("id", "desc")
@@ -78,7 +73,7 @@ export function insertMember(
   accountId: string,
   member: Pick<MemberRow, "id" | "email" | "name" | "role">,
   now: Date,
-): Promise<MemberRow> {
+) {
   return trx
     .insertInto("members")
     .values({
@@ -103,7 +98,7 @@ export function updateMember(
   states: readonly MemberStatus[],
   values: Values,
   now: Date,
-): Promise<MemberRow | undefined> {
+) {
   return trx
     .updateTable("members")
     .set({ ...values, updated_at: now })

@@ -30,9 +30,7 @@ import { findHalt, SubmissionHeld } from "./submission-service.ts";
 
 export { isOpen, type PaymentDeps, shortenWaits } from "./step-service.ts";
 
-/**
- * How often, in milliseconds, and how many times a waiting request checks whether another process has the outcome.
- */
+/** How often, in milliseconds, and how many times a waiting request checks whether another process has the outcome. */
 const LOOK = { every: 250, times: 12 };
 /** How long a request advances the attempts of an approval, and how many at a time. The sweep does the rest. */
 const REQUEST = { within: 10 * SECOND, atOnce: 5 };
@@ -74,11 +72,6 @@ async function advanceIfFree(deps: PaymentDeps, key: payments.PaymentKey): Promi
   if (payment === undefined) return false;
   await drive(deps, { payment, leaseId: lease.id });
   return true;
-}
-
-/** Drives an attempt that was just written, under the lease that was written with it. */
-export function driveNewPayment(deps: PaymentDeps, attempt: Attempt): Promise<void> {
-  return drive(deps, attempt);
 }
 
 /**
@@ -140,7 +133,8 @@ export async function voidSignatures(
     await advanceAll(deps, accountId, approvalId).catch(() => {});
 }
 
-function drive(deps: PaymentDeps, attempt: Attempt): Promise<void> {
+/** Drives an attempt as far as it goes, under the lease that it has. */
+export function drive(deps: PaymentDeps, attempt: Attempt): Promise<void> {
   const { payment } = attempt;
   return guarded(deps, attempt, async () => {
     if (await hasSignerLeft(deps.db, payment.accountId, payment.id)) {

@@ -12,6 +12,13 @@ import { CONTRACT_DISPUTE, MILESTONE_DISPUTE } from "./held-terms.ts";
 /** Approvals that a person can still decide, or whose money is moving. */
 const PENDING = sql`v.status = 'pending' and (v.expires_at > now() or v.executing_at is not null)`;
 
+/** What the milestones of the contract `c` sum up to: all that are not cancelled, held in escrow, and paid out. */
+export const CONTRACT_SUMS = sql`
+  select coalesce(sum(m.amount_cents) filter (where m.status <> 'CANCELLED'), 0)::bigint as "totalCents",
+    coalesce(sum(m.amount_cents) filter (where m.status = 'ACTIVE_FUNDED'), 0)::bigint as "heldCents",
+    coalesce(sum(m.amount_cents) filter (where m.status = 'PAID'), 0)::bigint as "paidOutCents"
+  from milestones m where m.account_id = c.account_id and m.contract_id = c.id`;
+
 /** A contract in the list for people; amounts in cents. */
 export type ContractSummary = {
   accountId: string;
@@ -57,12 +64,7 @@ export async function listContracts(
       order by c.created_at desc, c.account_id desc, c.id desc limit ${limit}
     ) c
     join accounts a on a.account_id = c.account_id
-    cross join lateral (
-      select coalesce(sum(m.amount_cents) filter (where m.status <> 'CANCELLED'), 0)::bigint as "totalCents",
-        coalesce(sum(m.amount_cents) filter (where m.status = 'ACTIVE_FUNDED'), 0)::bigint as "heldCents",
-        coalesce(sum(m.amount_cents) filter (where m.status = 'PAID'), 0)::bigint as "paidOutCents"
-      from milestones m where m.account_id = c.account_id and m.contract_id = c.id
-    ) s
+    cross join lateral (${CONTRACT_SUMS}) s
     order by c.created_at desc, c.account_id desc, c.id desc`.execute(db);
   return rows;
 }
@@ -91,11 +93,7 @@ export type ContractHead = {
 export type PendingApproval = { id: string; type: ApprovalType; executing: boolean };
 
 /** The contract of that id in the first of the accounts that has one. */
-export async function findContract(
-  db: Db,
-  accountIds: readonly string[],
-  id: string,
-): Promise<ContractHead | undefined> {
+export async function findContract(db: Db, accountIds: readonly string[], id: string) {
   const { rows } = await sql<ContractHead>`
     select a.account_id as "accountId", a.name as "accountName", a.frozen,
       (select paused from payment_pause) as "paymentsPaused", c.id, c.title, c.job_id as "jobId", c.status,
@@ -138,12 +136,7 @@ export type MilestoneMoney = {
 const DESCRIPTION_SHOWN = 300;
 
 /** The contract's milestones in their order, cancelled and refunded ones too. */
-export async function listMilestones(
-  db: Db,
-  accountId: string,
-  contractId: string,
-  limit: number,
-): Promise<MilestoneMoney[]> {
+export async function listMilestones(db: Db, accountId: string, contractId: string, limit: number) {
   const { rows } = await sql<MilestoneMoney>`
     select m.id, m.number, m.name, left(m.description, ${DESCRIPTION_SHOWN}) as description,
       m.amount_cents as "amountCents", m.currency, m.due_at as "dueAt", m.status,
@@ -199,12 +192,7 @@ export type PastApproval = {
 };
 
 /** The contract's approvals, newest first. Ids sort by creation. */
-export async function listApprovals(
-  db: Db,
-  accountId: string,
-  contractId: string,
-  limit: number,
-): Promise<PastApproval[]> {
+export async function listApprovals(db: Db, accountId: string, contractId: string, limit: number) {
   const { rows } = await sql<PastApproval>`
     select v.id, v.type, v.status, v.executing_at is not null as executing,
       v.status = 'pending' and v.executing_at is null and v.expires_at <= now() as expired,

@@ -21,7 +21,7 @@ import {
 } from "../passkeys/presence-service.ts";
 import { linkDecision } from "../receipts/service.ts";
 import { type Actor, holdActor, type NewToken, renewSession } from "../sign-in/service.ts";
-import { advanceAll, driveNewPayment, type PaymentDeps } from "./advance-service.ts";
+import { advanceAll, drive, type PaymentDeps } from "./advance-service.ts";
 import { type Begun, beginAction } from "./attempt-service.ts";
 import { approvalEvent } from "./booking.ts";
 import { putChallenge, takeChallenge } from "./challenge-store.ts";
@@ -138,7 +138,7 @@ export async function confirmApproval(
   if (token !== undefined) decider.onRenewed?.(token);
   const { accountId, approvalId } = key;
   if (begun === "many") await advanceAll(deps, accountId, approvalId);
-  else if (begun !== undefined && begun !== "done") await driveNewPayment(deps, begun);
+  else if (begun !== undefined && begun !== "done") await drive(deps, begun);
 }
 
 type Written = { token?: NewToken | undefined; begun?: Begun };

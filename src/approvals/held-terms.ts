@@ -53,9 +53,7 @@ export const MILESTONE_DISPUTE = `coalesce((
 /** The state of an open dispute about the charge that funded `m`. */
 export const OPEN_DISPUTE = `(select r.status ${chargeOf("m")} and not r.final limit 1)`;
 
-/**
- * The state of an open dispute about money held under `c`. Until it is decided, the amount that is left is unknown.
- */
+/** The state of an open dispute about money held under `c`. Until it is decided, the amount that is left is unknown. */
 export const CONTRACT_DISPUTE = `(
   select d.status from milestones f
   cross join lateral (select r.status ${chargeOf("f")} and not r.final limit 1) d

@@ -1,7 +1,7 @@
 import { findAsker } from "../accounts/key-service.ts";
 import type { Grant } from "../accounts/service.ts";
 import { holdToken } from "../accounts/token-service.ts";
-import { type Actor, recordAudit } from "../audit/service.ts";
+import { type Act, type Actor, recordAudit } from "../audit/service.ts";
 import { endContract, holdContract, holdMilestone } from "../contracts/service.ts";
 import { readClockNow } from "../database/clock.ts";
 import type { Trx } from "../database/connection.ts";
@@ -129,6 +129,29 @@ export async function withdrawRequest(
     if (withdrawn === undefined) throw new TypeError("what is held is there");
     return toApproval(withdrawn, now, deps.config.publicUrl);
   });
+}
+
+/**
+ * What was requested under a token that members or the operator use without its secret.
+ * @throws Problem unavailable if the token was revoked meanwhile; the next request creates another
+ */
+export function granted<T>(found: T | undefined): T {
+  if (found === undefined) throw new Problem("unavailable", { retryAfterSeconds: 1 });
+  return found;
+}
+
+/** Has the request, or its withdrawal, recorded as an act of this actor. */
+export function recordRequests<D extends ApprovalDeps>(
+  deps: D,
+  accountId: string,
+  act: Act,
+  action: "approval_requested" | "approval_withdrawn" = "approval_requested",
+): D {
+  const onRequested: ApprovalDeps["onRequested"] = (trx, { id, type }, now) => {
+    const subject = { kind: "approval", id };
+    return recordAudit(trx, { accountId, ...act, action, subject, detail: { type } }, now);
+  };
+  return { ...deps, onRequested };
 }
 
 type Request = { deps: RequestDeps; trx: Trx; grant: Grant; now: Date };

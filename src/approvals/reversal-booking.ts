@@ -1,5 +1,6 @@
 import * as payments from "../billing/payment-service.ts";
 import type { Processor, Reversal } from "../billing/processor.ts";
+import { hasChanged } from "../billing/reversal-rules.ts";
 import { holdMilestone, refundMilestone } from "../contracts/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Trx } from "../database/connection.ts";
@@ -63,7 +64,7 @@ async function book(
   const isNewer = (row: payments.ReversalRow) => row.observedAt <= observedAt || row.observedAt > now;
   const changed = reversals.filter((reversal) => {
     const row = known.find(({ id }) => id === reversal.id);
-    return row === undefined || (isNewer(row) && differs(row, reversal));
+    return row === undefined || (isNewer(row) && hasChanged(row, reversal));
   });
   if (changed.length === 0) return changed;
   const gone = goneCents(known, changed);
@@ -109,15 +110,6 @@ function toOutcome({ kind, status, amountCents, currency, final }: Reversal) {
 function goneCents(known: readonly payments.ReversalRow[], changed: readonly Reversal[]): number {
   const standing = new Map<string, Standing>([...known, ...changed].map((one) => [one.id, one]));
   return [...standing.values()].reduce((sum, one) => sum + finalCents(one), 0);
-}
-
-function differs(row: payments.ReversalRow, reversal: Reversal): boolean {
-  return (
-    row.status !== reversal.status ||
-    row.takenCents !== reversal.takenCents ||
-    row.final !== reversal.final ||
-    row.amountCents !== reversal.amountCents
-  );
 }
 
 type Standing = Pick<Reversal, "takenCents" | "final">;

@@ -19,6 +19,7 @@ import { hasExpired, toApproval } from "./wire.ts";
 
 export type { ApprovalEvent } from "./booking.ts";
 export { readFunding } from "./funding-store.ts";
+export type { ApprovalRow } from "./store.ts";
 export { toApproval } from "./wire.ts";
 
 export type ApprovalDeps = {

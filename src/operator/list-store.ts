@@ -1,7 +1,8 @@
 import { type RawBuilder, sql } from "kysely";
+import type { ApprovalRow } from "../approvals/service.ts";
 import { inDoubtSince } from "../billing/payment-service.ts";
 import type { Db } from "../database/connection.ts";
-import type { ApprovalStatus, ApprovalType, PaymentKind, PaymentStatus, Terms } from "../database/schema.ts";
+import type { ApprovalStatus, PaymentKind, PaymentStatus, Terms } from "../database/schema.ts";
 import { lowestIdAt } from "../lib/ids.ts";
 import { addSeconds, HOUR_SECONDS } from "../lib/time.ts";
 
@@ -12,22 +13,11 @@ export type Bounds = {
   before?: string | undefined;
 };
 
-export type ListedApproval = {
+export type ListedApproval = ApprovalRow & {
   organizationId: string;
-  id: string;
-  type: ApprovalType;
-  status: ApprovalStatus;
-  contractId: string;
-  milestoneId: string | null;
-  jobId: string;
-  result: Record<string, unknown> | null;
   terms: Terms;
   tokenName: string;
-  executing: boolean;
   executingAt: Date | null;
-  createdAt: Date;
-  expiresAt: Date;
-  resolvedAt: Date | null;
 };
 
 const APPROVAL_COLUMNS = sql`account_id, id, type, status, contract_id as "contractId",

@@ -266,9 +266,7 @@ async function isAgreed(trx: Trx, { id, userId }: consents.WaitingRow): Promise<
   return true;
 }
 
-/**
- * The passkeys to which a current owner of the account has consented. A consent of a former owner no longer counts.
- */
+/** The passkeys to which a current owner of the account has consented. A consent of a former owner no longer counts. */
 async function listStanding(db: Db, accountId: string, passkeyIds: readonly string[]): Promise<Set<string>> {
   const owners = new Set((await listOwners(db, accountId)).map(({ userId }) => userId));
   const given = await consents.listConsents(db, passkeyIds);

@@ -4,17 +4,13 @@ import { line, type MailLine, named, own, who } from "../mail/line.ts";
 import type { Addressee, Mail, MailConfig } from "../mail/service.ts";
 import { describeChange } from "./change-terms.ts";
 
+type Change = { by: Addressee; accountName: string; of: "member" | "policy"; terms: ChangeTerms };
+
 /** Mails a decider that a change needs their agreement. */
 export function changeAskedMail(
   { appName, publicUrl }: MailConfig,
   to: Addressee,
-  {
-    by,
-    accountName,
-    of,
-    terms,
-    expiresAt,
-  }: { by: Addressee; accountName: string; of: "member" | "policy"; terms: ChangeTerms; expiresAt: Date },
+  { by, accountName, of, terms, expiresAt }: Change & { expiresAt: Date },
 ): Mail {
   return {
     to: to.email,
@@ -32,13 +28,7 @@ export function changeAskedMail(
 export function changeEndedMail(
   { appName, publicUrl }: MailConfig,
   to: Addressee,
-  {
-    by,
-    accountName,
-    of,
-    terms,
-    agreed,
-  }: { by: Addressee; accountName: string; of: "member" | "policy"; terms: ChangeTerms; agreed: boolean },
+  { by, accountName, of, terms, agreed }: Change & { agreed: boolean },
 ): Mail {
   const outcome = agreed ? line`agreed to` : line`refused`;
   return {

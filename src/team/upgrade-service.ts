@@ -20,6 +20,7 @@ import {
   type Act as SignedAct,
 } from "../passkeys/signed-act-service.ts";
 import { type Actor, type Held, inSession } from "../sign-in/service.ts";
+import type { Step } from "./owner-service.ts";
 import { askForSecondPerson, needsSecondPerson } from "./pending-service.ts";
 import { type UpgradeSaid, upgradeAskedMail, upgradeEndedMail } from "./upgrade-mails.ts";
 import * as store from "./upgrade-store.ts";
@@ -156,14 +157,7 @@ export async function decideUpgrade(
  * @returns `false` when it has ended
  */
 export async function consentToUpgradeNow(
-  step: {
-    trx: Trx;
-    now: Date;
-    owner: Pick<Person, "userId" | "name">;
-    account: Account;
-    origin: Origin;
-    proof: object;
-  },
+  step: Step,
   config: Deps["config"],
   upgradeId: string,
 ): Promise<boolean> {

@@ -3,13 +3,12 @@ import type { Logger } from "pino";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
-import { open } from "../lib/sealed.ts";
 import { addSeconds, SECOND } from "../lib/time.ts";
 import type { DeliveryClient, Outcome } from "./delivery-client.ts";
 import * as store from "./dispatch-store.ts";
 import { judge } from "./retry-rules.ts";
 import { secretContext } from "./service.ts";
-import { signatureHeaders } from "./signature.ts";
+import { openSecrets, signatureHeaders } from "./signature.ts";
 
 /** Concurrent deliveries to one receiver. */
 const PER_RECEIVER = 2;
@@ -142,10 +141,9 @@ function sign(
   { accountId, id }: store.WebhookKey,
   delivery: store.TakenDelivery,
 ): Record<string, string> | undefined {
-  const { body, eventType, now, secrets } = delivery;
+  const { body, eventType, now } = delivery;
   try {
-    const context = secretContext(accountId, id);
-    const opened = secrets.map((secret) => open(config.secretsKeys, secret, context));
+    const opened = openSecrets(config.secretsKeys, delivery, secretContext(accountId, id));
     return signatureHeaders(opened, { id: delivery.id, eventType, timestamp: now, body });
   } catch (error) {
     logger.error({ err: error, webhookId: id }, "a webhook's secret cannot be opened: look at SECRETS_KEY");

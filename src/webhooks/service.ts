@@ -6,6 +6,7 @@ import type { Db, Trx } from "../database/connection.ts";
 import { noteChange } from "../database/transaction.ts";
 import { DELIVERIES } from "../events/schemas.ts";
 import { isUuid } from "../lib/ids.ts";
+import { toPage } from "../lib/pages.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import { seal } from "../lib/sealed.ts";
 import { addSeconds, isoOrNull } from "../lib/time.ts";
@@ -134,9 +135,7 @@ export async function holdWebhook(trx: Trx, accountId: string, id: string): Prom
   return toWebhook(await lockOr404(trx, accountId, id));
 }
 
-/**
- * Deletes a webhook and its pending deliveries, within the caller's transaction. Idempotent.
- */
+/** Deletes a webhook and its pending deliveries, within the caller's transaction. Idempotent. */
 export function removeWebhook(trx: Trx, accountId: string, id: string): Promise<void> {
   return store.markDeleted(trx, accountId, id);
 }
@@ -181,12 +180,8 @@ export async function listDeliveries(
   assertMayRead(reader, webhook.event_types, config.publicUrl);
   const before = cursor === undefined ? null : Number(cursor);
   const rows = await store.listDeliveries(db, accountId, webhookId, before, limit + 1);
-  const page = rows.slice(0, limit);
-  const last = page.at(-1);
-  return {
-    deliveries: page.map((row) => toDelivery(row, webhook)),
-    nextCursor: rows.length > limit && last !== undefined ? String(last.event_number) : null,
-  };
+  const { page, nextCursor } = toPage(rows, limit, ({ event_number }) => String(event_number));
+  return { deliveries: page.map((row) => toDelivery(row, webhook)), nextCursor };
 }
 
 /**

@@ -4,7 +4,6 @@ import type { Signing, TypedFrom } from "../../approvals/second-signer-service.t
 import type { PaymentRow } from "../../billing/payment-service.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { sumOf } from "../../lib/statement.ts";
-import { PASSWORD_AT_MOST } from "../../sign-in/service.ts";
 import { type Fault, field, hiddenField, passwordField } from "../kit/forms.ts";
 import { amount, amountAlone, mentioned } from "../kit/wording.ts";
 import { actWords, warning } from "./act-words.ts";
@@ -71,7 +70,7 @@ export function decisionForms(view: View, forms: DecisionForms): Html {
   const undone = warning(approval);
   const declining = html`<form class="declining" method="post" action="/approvals/${id}/decline">
           ${hidden(forms.decline)}
-          ${field({ name: "note", label: "Reason (optional; the account’s members and agents can read it)", type: "text", autocomplete: "off", maxLength: 500, optional: true, fault: view.fault })}
+          ${field({ name: "note", label: "Reason", hint: "Optional. The account’s members and agents can read it.", type: "text", autocomplete: "off", maxLength: 500, optional: true, fault: view.fault })}
           <button class="second decline" type="submit">Decline</button>
           <p class="quiet">If you decline, ${words.declined} It can be requested again.</p>
         </form>`;
@@ -185,8 +184,7 @@ function presentPassword(email: string, fault: Fault | undefined, optional?: tru
     name: "password",
     label: "Confirm with your password",
     autocomplete: "current-password",
-    maxLength: PASSWORD_AT_MOST,
-    ...(optional && { optional }),
+    ...(optional ? { optional } : { hint: "You won’t be asked again for 5 minutes." }),
     fault,
   });
 }
