@@ -74,6 +74,7 @@ describe("the page of a receipt", () => {
     expect((await open(app, waiting.path, decided.human)).text).not.toContain(link(waiting));
     const { status, text } = await open(app, `${waiting.path}/receipt`, decided.human);
     expect([status, text.includes("This approval has no receipt")]).toEqual([409, true]);
+    expect(text).toContain(`<a href="${waiting.path}">Back to the approval</a>`);
   });
 
   test("gives a file that the verifier believes, the same that an agent is answered", async () => {
