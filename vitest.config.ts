@@ -5,6 +5,17 @@ import { defineConfig } from "vitest/config";
 
 const ALONE = ".alone.test.ts";
 const LONG = ".long.test.ts";
+/** Contract, human, money, feed and receipts. */
+const ON_CITUS = [
+  "accounts",
+  "approvals",
+  "billing",
+  "contracts",
+  "events",
+  "payments",
+  "receipts",
+  "stories",
+].map((folder) => `test/${folder}/*.test.ts`);
 /** What spawned programs were compiled to, for the next ones. */
 const COMPILED = join(import.meta.dirname, "node_modules/.cache/countersign-compiled");
 
@@ -24,6 +35,17 @@ export default defineConfig(async ({ mode }) => {
     mode === "long" ? triesMore : (file) => !file.endsWith(LONG),
   );
   const alone = files.filter((file) => file.endsWith(ALONE));
+  // The same tests, on a cluster over whose nodes the accounts' tables are distributed.
+  const citus = {
+    test: {
+      ...shared,
+      name: "citus",
+      include: ON_CITUS,
+      exclude: alone,
+      isolate: false,
+      globalSetup: ["test/support/citus-setup.ts"],
+    },
+  };
   return {
     test: {
       globalSetup: ["test/support/global-setup.ts"],
@@ -38,6 +60,7 @@ export default defineConfig(async ({ mode }) => {
         { test: { ...shared, name: "app", include: files, exclude: alone, isolate: false } },
         // Each of these files has a process of its own, as it changes what a whole process has but once.
         { test: { ...shared, name: "alone", include: alone } },
+        ...(process.env.CITUS_DATABASE_URL ? [citus] : []),
       ],
     },
   };

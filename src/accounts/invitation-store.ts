@@ -50,9 +50,10 @@ export type InvitationRow = {
   hasOwner: boolean;
 };
 
-function selectInvitations(db: Db) {
+function selectInvitations(db: Db, accountId: string) {
   return db
     .selectFrom("invitations as i")
+    .where("i.account_id", "=", accountId)
     .innerJoin("members as m", (join) =>
       join.onRef("m.account_id", "=", "i.account_id").onRef("m.id", "=", "i.member_id"),
     )
@@ -73,7 +74,7 @@ function selectInvitations(db: Db) {
         .exists(
           select
             .selectFrom("members as o")
-            .whereRef("o.account_id", "=", "i.account_id")
+            .where("o.account_id", "=", accountId)
             .where("o.status", "=", "active")
             .where("o.role", "=", "owner")
             .select("o.id"),
@@ -87,16 +88,12 @@ export function findInvitation(
   db: Db,
   { accountId, digest }: Credential,
 ): Promise<InvitationRow | undefined> {
-  return selectInvitations(db)
-    .where("i.account_id", "=", accountId)
-    .where("i.digest", "=", digest)
-    .executeTakeFirst();
+  return selectInvitations(db, accountId).where("i.digest", "=", digest).executeTakeFirst();
 }
 
 /** Invitations of the account that are neither accepted nor replaced nor expired, oldest first. */
 export function listOpenInvitations(db: Db, accountId: string, now: Date): Promise<InvitationRow[]> {
-  return selectInvitations(db)
-    .where("i.account_id", "=", accountId)
+  return selectInvitations(db, accountId)
     .where("i.used_at", "is", null)
     .where("i.expires_at", ">", now)
     .where("m.status", "=", "invited")

@@ -25,7 +25,7 @@ export async function readContext(
   const { rows } = await sql<PageContext>`
     select case when c.freelancer_user_id = ${payeeId} then c.freelancer_country end as country, s.*, (
         select v.id from approvals v
-        where v.account_id = c.account_id and v.type = ${type} and v.subject_id = ${subjectId} and v.status = 'pending'
+        where v.account_id = ${accountId} and v.type = ${type} and v.subject_id = ${subjectId} and v.status = 'pending'
           and v.id <> ${id} and (v.expires_at > now() or v.executing_at is not null)
       ) as "newerId"
     from contracts c
@@ -33,7 +33,7 @@ export async function readContext(
       select coalesce(sum(m.amount_cents) filter (where m.status <> 'CANCELLED'), 0)::bigint as "totalCents",
         coalesce(sum(m.amount_cents) filter (where m.status = 'ACTIVE_FUNDED'), 0)::bigint as "heldCents",
         coalesce(sum(m.amount_cents) filter (where m.status = 'PAID'), 0)::bigint as "paidOutCents"
-      from milestones m where m.account_id = c.account_id and m.contract_id = c.id
+      from milestones m where m.account_id = ${accountId} and m.contract_id = c.id
     ) s
     where c.account_id = ${accountId} and c.id = ${contractId}`.execute(db);
   const [context] = rows;

@@ -31,6 +31,21 @@ beforeAll(async () => {
   tables = rows.map(({ name }) => name);
 });
 
+/** What is between a statement's brackets and begins with `select`, each without those within it. */
+function subqueriesOf(text: string): string[] {
+  const open: string[] = [];
+  const found: string[] = [];
+  for (const char of text) {
+    if (char === "(") open.push("");
+    else if (char === ")") {
+      const own = open.pop() ?? "";
+      if (/^\s*select\b/.test(own)) found.push(own);
+    }
+    if (char !== "(" && open.length > 0) open[open.length - 1] += char;
+  }
+  return found;
+}
+
 const about = (found: (text: string) => unknown) => statements.filter((text) => found(text));
 const ofTable = (before: string) =>
   new RegExp(`${before}\\s+(?:only )?(?:public\\.)?(${tables.join("|")})\\b`);
@@ -67,6 +82,19 @@ describe("statements on the accounts' tables", () => {
         .map(([join]) => join),
     );
     expect(wrong).toEqual([]);
+  });
+
+  test("name the account by a parameter in each subquery, as a node is chosen by it", () => {
+    const wrong = statements
+      .filter((text) => /account_id = \$\d/.test(text))
+      .flatMap((text) => subqueriesOf(text))
+      .filter((own) => ofTable("(?:from|join)").test(own) && !/account_id = (?:any\()?\$\d/.test(own));
+    expect(wrong).toEqual([]);
+  });
+
+  test("have no part that changes rows beside others: a cluster runs such parts one after the other", () => {
+    const parts = /\bas (?:materialized )?\(\s*(?:insert|update|delete)/;
+    expect(about((text) => parts.test(text) && ofTable("(?:into|update|from)").test(text))).toEqual([]);
   });
 
   test("take locks without a subquery", () => {
