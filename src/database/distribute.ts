@@ -97,6 +97,8 @@ async function onCoordinator(url: string, work: (db: Db) => Promise<void>): Prom
   try {
     await sql`set search_path to public`.execute(db);
     await assertCoordinator(db);
+    // Keys to tables that are copied to every node need one shard after the other.
+    await sql`set citus.multi_shard_modify_mode to 'sequential'`.execute(db);
     // Shards get the triggers of their table: each reads only its account's rows, which are on the same node.
     await sql`set citus.enable_unsafe_triggers to on`.execute(db);
     // Foreign keys to a table that is copied to every node would else make local tables of Citus' own kind of those that have them.
@@ -198,8 +200,6 @@ function parentsFirst(tables: readonly Table[]): Table[] {
 /** The triggers bind what the service writes. Rows that are moved were written before. */
 async function withoutTriggers(db: Db, name: string, move: ReturnType<typeof sql>): Promise<void> {
   await db.transaction().execute(async (trx) => {
-    // Keys to tables that are copied to every node need one shard after the other.
-    await sql`set local citus.multi_shard_modify_mode to 'sequential'`.execute(trx);
     await sql`alter table ${sql.table(name)} disable trigger user`.execute(trx);
     await move.execute(trx);
     await sql`alter table ${sql.table(name)} enable trigger user`.execute(trx);

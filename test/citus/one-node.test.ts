@@ -30,7 +30,7 @@ test("no call of an agent asks several shards", async () => {
   const { approval } = (await fund(app, token, milestone)).body;
   await Promise.all(Array.from({ length: 30 }, () => fund(app, token, milestone)));
   await Promise.all(Array.from({ length: 30 }, () => api("GET", `/approvals/${approval.id}`)));
-  await api("GET", "/me");
+  await api("GET", "/capabilities");
   await api("GET", "/updates?cursor=0");
   await api("GET", "/contracts");
   await api("GET", `/contracts/${contract}`);
@@ -41,12 +41,14 @@ test("no call of an agent asks several shards", async () => {
 test("no confirmation asks several shards: of a funding, a release, and a contract's end", async () => {
   const deps = { db, config, processor: createSandbox(db, config.publicUrl) };
   const escrow = await createEscrow(arranging, deps, { count: 2 });
-  for (const story of [await askRelease(app, escrow), await askEnd(app, escrow)]) {
+  for (const asked of [askRelease, askEnd]) {
+    const story = await asked(app, escrow);
     await confirmNow(deps, story);
     expect(await readOutcome(db, story)).toEqual({ approval: "confirmed", payment: "succeeded" });
   }
   const { token } = escrow.fixture;
   const { events } = (await call(app, "GET", "/updates?limit=200", { token })).body;
-  const ids = events.map(({ id }: { id: string }) => id);
-  expect(ids).toEqual(ids.map((_: string, i: number) => String(i + 1)));
+  expect(events.length).toBeGreaterThan(5);
+  // A head that took itself for one of another server would have jumped by a billion.
+  expect(Number(events.at(-1).id)).toBeLessThan(1_000);
 });
