@@ -11,7 +11,7 @@ import { ops } from "./app/ops.ts";
 import { RECONCILED, reconcile } from "./app/reconcile.ts";
 import { makeResetLink } from "./app/reset-link.ts";
 import { type Parts, type Running, start } from "./app/start.ts";
-import { loadConfig, loadMigrateUrl } from "./config/config.ts";
+import { loadConfig, loadDatabaseAddress, loadMigrateUrl } from "./config/config.ts";
 import { StartError, StartInterrupted } from "./lib/start-error.ts";
 
 /** After the drain, in milliseconds. */
@@ -58,6 +58,14 @@ async function main(name = "start", ...args: string[]): Promise<void> {
     await distributeByHand(loadMigrateUrl(), args, (line) => console.log(line));
     return;
   }
+  if (command === "audit") {
+    process.exitCode = await audit(loadDatabaseAddress(), args, (line) => console.log(line));
+    return;
+  }
+  if (command === "ops") {
+    console.log(await ops(loadDatabaseAddress(), args));
+    return;
+  }
   const config = loadConfig();
   const logger = createLogger(config.logLevel);
   if (command === "reset-link") {
@@ -72,14 +80,6 @@ async function main(name = "start", ...args: string[]): Promise<void> {
     const { code, text } = await reconcile(config, args);
     console.log(text);
     process.exitCode = code;
-    return;
-  }
-  if (command === "audit") {
-    process.exitCode = await audit(config, args, (line) => console.log(line));
-    return;
-  }
-  if (command === "ops") {
-    console.log(await ops(config, args));
     return;
   }
   if (command === "after-restore") {

@@ -225,7 +225,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     file: "src/accounts/retention-store.ts",
-    find: "  and not exists (select from idempotency_keys k where k.account_id = t.account_id and k.token_id = t.id offset 0)\n",
+    find: "  and not exists (select from idempotency_keys k where k.account_id = ${accountId} and k.token_id = t.id offset 0)\n",
     replace: "",
     test: "test/accounts/forget-ended.test.ts",
     title: "stay for as long as something refers to them",
@@ -625,7 +625,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     file: "src/approvals/decision-service.ts",
-    find: "  if (untypedBelowCents !== undefined && (await isAmountTyped(trx, row, untypedBelowCents)))",
+    find: "  if (untypedBelowCents !== undefined && (await findTypedFrom(trx, row, untypedBelowCents)) !== undefined)",
     replace: "  if (false)",
     test: "test/approvals/amount-typed.test.ts",
     title: "is refused for one of two that are confirmed at once",
@@ -685,5 +685,12 @@ export const FAULTS: readonly Fault[] = [
     replace: "sql`false`",
     test: "test/operator/list-everything.test.ts",
     title: "one that has expired under that status",
+  },
+  {
+    file: "src/approvals/held-terms-store.ts",
+    find: " and r.kind = 'dispute' and r.final and r.taken_cents > 0\n",
+    replace: " and false\n",
+    test: "test/payments/charged-back.test.ts",
+    title: "goes to the credits, as the terms say",
   },
 ];

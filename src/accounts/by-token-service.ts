@@ -1,12 +1,12 @@
-import { readClock } from "../database/clock.ts";
-import type { Db, Trx } from "../database/connection.ts";
+import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
+import { assertDailyLimit } from "../lib/daily-limit.ts";
 import { isUuid } from "../lib/ids.ts";
 import type { Origin } from "../lib/origin.ts";
 import { Problem } from "../lib/problems.ts";
 import { describeScopes } from "../lib/scope-words.ts";
 import { coversScope, type Scope } from "../lib/scopes.ts";
-import { addSeconds, DAY_SECONDS, SECOND } from "../lib/time.ts";
+import { addSeconds, DAY_SECONDS } from "../lib/time.ts";
 import { line, named, own } from "../mail/line.ts";
 import { assertMadeByOwnRoot } from "./access-rules.ts";
 import type { TokenMetadata } from "./schemas.ts";
@@ -24,6 +24,7 @@ import * as store from "./token-store.ts";
 
 /** Limit per account in 24 hours, as each token is kept for 30 days after its end. */
 const MINTED_A_DAY = 2_000;
+const MINT_LIMIT = `The tokens of this account have minted ${MINTED_A_DAY} in 24 hours. Use one for longer.`;
 const DEFAULT_NAME = "API token";
 
 /**
@@ -41,12 +42,12 @@ export async function mintFromToken(
   origin: Origin,
 ): Promise<MintedToken | undefined> {
   assertCovered(minter, scopes, publicUrl);
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(db, async (trx, now) => {
     // Locks the minter: its descendants must end with it.
     const held = await holdToken(trx, minter, now);
     if (held === undefined) return undefined;
-    await assertMayMint(trx, minter.accountId, now);
+    const recent = await store.countMinted(trx, minter.accountId, addSeconds(now, -DAY_SECONDS));
+    assertDailyLimit(recent, MINTED_A_DAY, now, MINT_LIMIT);
     const end = expiresAt ?? held.expires_at;
     if (held.expires_at !== null && end !== null && !(end <= held.expires_at)) {
       throw new Problem(
@@ -68,17 +69,6 @@ export async function mintFromToken(
   });
 }
 
-async function assertMayMint(trx: Trx, accountId: string, now: Date): Promise<void> {
-  const { count, first } = await store.countMinted(trx, accountId, addSeconds(now, -DAY_SECONDS));
-  if (count < MINTED_A_DAY) return;
-  const free = addSeconds(first ?? now, DAY_SECONDS);
-  throw new Problem(
-    "rate_limited",
-    { retryAfterSeconds: Math.ceil((free.getTime() - now.getTime()) / SECOND) },
-    `The tokens of this account have minted ${MINTED_A_DAY} in 24 hours. Use one for longer.`,
-  );
-}
-
 /**
  * An agent revokes a token and its descendants. Idempotent. A token may revoke itself, and those of its own root that it
  * could have minted (docs/contract.md §0).
@@ -93,8 +83,7 @@ export async function revokeFromToken(
   origin: Origin,
 ): Promise<TokenMetadata | undefined> {
   const { accountId, organizationId } = caller;
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(db, async (trx, now) => {
     if ((await holdToken(trx, caller, now)) === undefined) return undefined;
     const row = isUuid(id) ? await store.findToken(trx, accountId, id) : undefined;
     // The compatible API names no resource here.

@@ -1,5 +1,7 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
+import type { Db } from "../database/connection.ts";
 import type { TokenAccess } from "../http/access.ts";
+import { refuseIdempotencyKey } from "../http/idempotency.ts";
 import { type Lookup, noteLookup, refusedLookup } from "../http/lookups.ts";
 import { SERVICE_DESC } from "../http/public-document.ts";
 import { type RateLimits, rateLimitHeaders } from "../http/token-rate-limit.ts";
@@ -7,7 +9,7 @@ import { Problem, type ProblemName } from "../lib/problems.ts";
 import { type Credential, readSecret } from "../lib/secrets.ts";
 import { assertAccess } from "./access-rules.ts";
 import { OPERATIONS, type Operation } from "./operations.ts";
-import type { Grant } from "./store.ts";
+import { type Grant, readGrant } from "./store.ts";
 import { TOKEN_PREFIX } from "./token-service.ts";
 import type { TokenUses } from "./token-use-service.ts";
 
@@ -97,6 +99,21 @@ export function openGate<Row extends Grant>(
       throw new Problem("unavailable", { retryAfterSeconds: 1 });
     },
   };
+}
+
+/** The gates of a route that needs the token alone. */
+export function openGrantGate(
+  deps: GateDeps & { db: Db },
+  operation: Operation,
+  problems: readonly ProblemName[] = [],
+): Gate<Grant> {
+  return openGate(deps, operation, problems, (credential) => readGrant(deps.db, credential));
+}
+
+/** The same for a call without an `Idempotency-Key`, as its answer is not kept for repeats. */
+export function openUnkeyedGate(...given: Parameters<typeof openGrantGate>) {
+  const gate = openGrantGate(...given);
+  return { ...gate, options: { ...gate.options, preHandler: refuseIdempotencyKey } };
 }
 
 /**

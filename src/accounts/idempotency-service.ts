@@ -42,7 +42,7 @@ export async function answerOnce<T extends object>(
 ): Promise<T> {
   if (request === undefined) return (await work(async (_trx, answer) => asKept(answer))).answer;
   const attempt = newId();
-  const stored = await inTransaction(db, (trx) => claimKey(trx, request, attempt));
+  const stored = await inTransaction(db, (trx, now) => claimKey(trx, request, attempt, now));
   if (stored !== undefined) {
     request.onReplay();
     return stored as T;
@@ -72,8 +72,12 @@ export async function forgetOldKeys(db: Db): Promise<number> {
 }
 
 /** @returns the stored answer; `undefined`: this attempt now holds the key */
-async function claimKey(trx: Trx, request: KeyedRequest, attempt: string): Promise<object | undefined> {
-  const now = await readClock(trx);
+async function claimKey(
+  trx: Trx,
+  request: KeyedRequest,
+  attempt: string,
+  now: Date,
+): Promise<object | undefined> {
   const claim = { digest: request.digest, attempt, now };
   if (await store.insertKey(trx, request, claim)) return undefined;
   const known = await store.findKey(trx, request);

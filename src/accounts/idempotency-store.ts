@@ -5,14 +5,14 @@ import type { Db, Trx } from "../database/connection.ts";
 export type KeyRef = { accountId: string; tokenId: string; key: string };
 export type Claim = { digest: Buffer; attempt: string; now: Date };
 
+const rowOf = ({ accountId, tokenId, key }: KeyRef) => ({ account_id: accountId, token_id: tokenId, key });
+
 /** `false`: the key is known. */
 export async function insertKey(trx: Trx, ref: KeyRef, claim: Claim): Promise<boolean> {
   const { numInsertedOrUpdatedRows } = await trx
     .insertInto("idempotency_keys")
     .values({
-      account_id: ref.accountId,
-      token_id: ref.tokenId,
-      key: ref.key,
+      ...rowOf(ref),
       request_digest: claim.digest,
       attempt: claim.attempt,
       claimed_at: claim.now,
@@ -26,9 +26,7 @@ export async function insertKey(trx: Trx, ref: KeyRef, claim: Claim): Promise<bo
 export function findKey(trx: Trx, ref: KeyRef) {
   return trx
     .selectFrom("idempotency_keys")
-    .where("account_id", "=", ref.accountId)
-    .where("token_id", "=", ref.tokenId)
-    .where("key", "=", ref.key)
+    .where((where) => where.and(rowOf(ref)))
     .select(["request_digest as digest", "attempt", "claimed_at as claimedAt", "answer"])
     .executeTakeFirst();
 }
@@ -43,9 +41,7 @@ export async function takeOver(
   const { numUpdatedRows } = await trx
     .updateTable("idempotency_keys")
     .set({ request_digest: claim.digest, attempt: claim.attempt, claimed_at: claim.now, answer: null })
-    .where("account_id", "=", ref.accountId)
-    .where("token_id", "=", ref.tokenId)
-    .where("key", "=", ref.key)
+    .where((where) => where.and(rowOf(ref)))
     .where("attempt", "=", seen.attempt)
     .where("answer", seen.answered ? "is not" : "is", null)
     .executeTakeFirstOrThrow();
@@ -57,9 +53,7 @@ export async function insertAnswer(db: Db, ref: KeyRef, attempt: string, answer:
   const { numUpdatedRows } = await db
     .updateTable("idempotency_keys")
     .set({ answer: JSON.stringify(answer) })
-    .where("account_id", "=", ref.accountId)
-    .where("token_id", "=", ref.tokenId)
-    .where("key", "=", ref.key)
+    .where((where) => where.and(rowOf(ref)))
     .where("attempt", "=", attempt)
     .where("answer", "is", null)
     .executeTakeFirstOrThrow();
@@ -70,9 +64,7 @@ export async function insertAnswer(db: Db, ref: KeyRef, attempt: string, answer:
 export async function releaseKey(db: Db, ref: KeyRef, attempt: string): Promise<void> {
   await db
     .deleteFrom("idempotency_keys")
-    .where("account_id", "=", ref.accountId)
-    .where("token_id", "=", ref.tokenId)
-    .where("key", "=", ref.key)
+    .where((where) => where.and(rowOf(ref)))
     .where("attempt", "=", attempt)
     .where("answer", "is", null)
     .execute();

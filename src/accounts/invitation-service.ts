@@ -30,8 +30,7 @@ export async function inviteMember(
   person: { email: string; name: string; role: MemberRole },
   act: Act,
 ): Promise<{ member: members.MemberRow; secret: string }> {
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(db, async (trx, now) => {
     await lockAccount(trx, accountId);
     const invited = await insertInvitation(trx, accountId, person, undefined, now);
     const { id, email, name, role } = invited.member;

@@ -1,5 +1,4 @@
 import type { Db, Trx } from "../database/connection.ts";
-import type { MemberRole, MemberStatus } from "../database/schema.ts";
 import type { Credential } from "../lib/secrets.ts";
 
 /** Uses up the account's open invitations, which the caller narrows further. */
@@ -33,22 +32,8 @@ export async function replaceInvitation(
     .execute();
 }
 
-/** An invitation, with what its page shows. */
-export type InvitationRow = {
-  accountId: string;
-  accountName: string;
-  invitationId: string;
-  memberId: string;
-  email: string;
-  name: string;
-  role: MemberRole;
-  status: MemberStatus;
-  expiresAt: Date;
-  usedAt: Date | null;
-  consentedAt: Date | null;
-  /** Whether the account has an active owner. */
-  hasOwner: boolean;
-};
+/** An invitation, with what its page shows, and whether the account has an active owner. */
+export type InvitationRow = Awaited<ReturnType<typeof listOpenInvitations>>[number];
 
 function selectInvitations(db: Db, accountId: string) {
   return db
@@ -84,15 +69,12 @@ function selectInvitations(db: Db, accountId: string) {
     ]);
 }
 
-export function findInvitation(
-  db: Db,
-  { accountId, digest }: Credential,
-): Promise<InvitationRow | undefined> {
+export function findInvitation(db: Db, { accountId, digest }: Credential) {
   return selectInvitations(db, accountId).where("i.digest", "=", digest).executeTakeFirst();
 }
 
 /** Invitations of the account that are neither accepted nor replaced nor expired, oldest first. */
-export function listOpenInvitations(db: Db, accountId: string, now: Date): Promise<InvitationRow[]> {
+export function listOpenInvitations(db: Db, accountId: string, now: Date) {
   return selectInvitations(db, accountId)
     .where("i.used_at", "is", null)
     .where("i.expires_at", ">", now)
@@ -159,11 +141,7 @@ export async function clearConsent(trx: Trx, accountId: string, memberId: string
 }
 
 /** How many invitations the account has sent since then, and when the first of them was. */
-export async function countInvitations(
-  trx: Trx,
-  accountId: string,
-  since: Date,
-): Promise<{ count: number; first: Date | null }> {
+export function countInvitations(trx: Trx, accountId: string, since: Date) {
   return trx
     .selectFrom("invitations")
     .where("account_id", "=", accountId)

@@ -4,8 +4,8 @@ import { inTransaction } from "../database/transaction.ts";
 import { sweep } from "../jobs/sweep.ts";
 import { addSeconds, DAY_SECONDS, MINUTE_SECONDS } from "../lib/time.ts";
 import { own } from "../mail/line.ts";
-import { queueMail } from "../mail/service.ts";
-import { actsMail, type MailConfig } from "./mails.ts";
+import { type MailConfig, queueMail } from "../mail/service.ts";
+import { actsMail } from "./mails.ts";
 import { listOwners } from "./member-store.ts";
 import * as store from "./retention-store.ts";
 import * as acts from "./token-act-store.ts";
@@ -48,10 +48,9 @@ export async function mailTokenActs({ db, config }: { db: Db; config: MailConfig
   return sweep(
     () => acts.listAccountsWithActs(db, mailedBefore, MAILED_AT_ONCE),
     (accountId) =>
-      inTransaction(db, async (trx) => {
+      inTransaction(db, async (trx, now) => {
         const account = await acts.lockMailable(trx, accountId, mailedBefore);
         if (account === undefined) return 0;
-        const now = await readClock(trx);
         const lines = await acts.takeActs(trx, accountId);
         for (const owner of await listOwners(trx, accountId))
           await queueMail(trx, actsMail(config, owner, account.name, lines.map(own)), now);

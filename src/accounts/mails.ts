@@ -1,7 +1,5 @@
 import { line, type MailLine, named, own } from "../mail/line.ts";
-import type { Mail } from "../mail/service.ts";
-
-export type MailConfig = { appName: string; publicUrl: string };
+import type { Addressee, Mail, MailConfig } from "../mail/service.ts";
 
 /** Lines about acts in one mail. */
 const LINES_AT_MOST = 20;
@@ -9,7 +7,7 @@ const LINES_AT_MOST = 20;
 /** Tells an owner what tokens did to API keys and webhooks. */
 export function actsMail(
   { appName, publicUrl }: MailConfig,
-  to: { email: string; name: string },
+  to: Addressee,
   accountName: string,
   lines: readonly MailLine[],
 ): Mail {

@@ -1,9 +1,11 @@
 import type { Db, Trx } from "../database/connection.ts";
 import type { MemberRole } from "../database/schema.ts";
+import { assertDailyLimit } from "../lib/daily-limit.ts";
 import { nameOf } from "../lib/fields.ts";
 import { isUuid } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
-import { addSeconds, DAY_SECONDS, SECOND } from "../lib/time.ts";
+import { addSeconds, DAY_SECONDS } from "../lib/time.ts";
+import { type Addressee, type Mail, queueMail } from "../mail/service.ts";
 import * as invitations from "./invitation-store.ts";
 import * as store from "./member-store.ts";
 import { may, mayDecide, type Permission, raisesRights } from "./roles.ts";
@@ -112,12 +114,8 @@ export async function removeMember(
  * @throws Problem rate_limited {retryAfterSeconds}
  */
 export async function assertMayInvite(trx: Trx, accountId: string, now: Date): Promise<void> {
-  const { count, first } = await invitations.countInvitations(trx, accountId, addSeconds(now, -DAY_SECONDS));
-  if (count < INVITATIONS_A_DAY) return;
-  const free = addSeconds(first ?? now, DAY_SECONDS);
-  throw new Problem("rate_limited", {
-    retryAfterSeconds: Math.ceil((free.getTime() - now.getTime()) / SECOND),
-  });
+  const recent = await invitations.countInvitations(trx, accountId, addSeconds(now, -DAY_SECONDS));
+  assertDailyLimit(recent, INVITATIONS_A_DAY, now);
 }
 
 /** @throws Problem last_owner when there is no other owner; held by a trigger, too */
@@ -145,4 +143,16 @@ export async function assertMember(
 export async function isDecider(trx: Trx, accountId: string, userId: string): Promise<boolean> {
   const member = await store.lockMemberOfUser(trx, accountId, userId);
   return member !== undefined && mayDecide(member.role);
+}
+
+/** Mails the person who acts, then the account's other owners. */
+export async function mailWithOwners(
+  trx: Trx,
+  accountId: string,
+  person: Addressee & { userId: string },
+  mail: (to: Addressee) => Mail,
+  now: Date,
+): Promise<void> {
+  const others = (await store.listOwners(trx, accountId)).filter(({ userId }) => userId !== person.userId);
+  for (const to of [person, ...others]) await queueMail(trx, mail(to), now);
 }

@@ -15,42 +15,28 @@ const COLUMNS = [
 
 export type MemberRow = NonNullable<Awaited<ReturnType<typeof findMember>>>;
 
-/** A member of the account, invited ones too, removed ones not. */
-export function findMember(db: Db, accountId: string, id: string) {
+/** The account's members, invited ones too, removed ones not. */
+function selectMembers(db: Db, accountId: string) {
   return db
     .selectFrom("members")
     .where("account_id", "=", accountId)
-    .where("id", "=", id)
     .where("status", "<>", "removed")
-    .select(COLUMNS)
-    .executeTakeFirst();
+    .select(COLUMNS);
+}
+
+export function findMember(db: Db, accountId: string, id: string) {
+  return selectMembers(db, accountId).where("id", "=", id).executeTakeFirst();
 }
 
 /** The account's members, oldest first, invited ones too. */
 export function listMembers(db: Db, accountId: string): Promise<MemberRow[]> {
-  return db
-    .selectFrom("members")
-    .where("account_id", "=", accountId)
-    .where("status", "<>", "removed")
-    .select(COLUMNS)
-    .orderBy("created_at")
-    .orderBy("id")
-    .execute();
+  return selectMembers(db, accountId).orderBy("created_at").orderBy("id").execute();
 }
 
 /** The account's members, invited ones too, newest first. @param before the id at which the page before ended */
-export function listMemberPage(
-  db: Db,
-  accountId: string,
-  before: string | undefined,
-  limit: number,
-): Promise<MemberRow[]> {
-  return db
-    .selectFrom("members")
-    .where("account_id", "=", accountId)
-    .where("status", "<>", "removed")
+export function listMemberPage(db: Db, accountId: string, before: string | undefined, limit: number) {
+  return selectMembers(db, accountId)
     .$if(before !== undefined, (query) => query.where("id", "<", before ?? ""))
-    .select(COLUMNS)
     .orderBy("id", "desc")
     .limit(limit)
     .execute();
@@ -58,43 +44,36 @@ export function listMemberPage(
 
 /** The account's owners who have accepted, oldest first. */
 export function listOwners(db: Db, accountId: string): Promise<MemberRow[]> {
-  return db
-    .selectFrom("members")
-    .where("account_id", "=", accountId)
-    .where("status", "=", "active")
+  return selectActive(db, accountId)
     .where("role", "=", "owner")
-    .select(COLUMNS)
     .orderBy("created_at")
     .orderBy("id")
     .execute();
 }
 
-/** The active member behind a sign-in, locked against removal until the transaction ends. */
-export function lockMemberOfUser(trx: Trx, accountId: string, userId: string) {
-  return trx
+function selectActive(db: Db, accountId: string) {
+  return db
     .selectFrom("members")
     .where("account_id", "=", accountId)
-    .where("user_id", "=", userId)
     .where("status", "=", "active")
-    .select(COLUMNS)
-    .forShare()
-    .executeTakeFirst();
+    .select(COLUMNS);
+}
+
+/** The active member behind a sign-in, locked against removal until the transaction ends. */
+export function lockMemberOfUser(trx: Trx, accountId: string, userId: string) {
+  return selectActive(trx, accountId).where("user_id", "=", userId).forShare().executeTakeFirst();
 }
 
 export function findMemberByEmail(trx: Trx, accountId: string, email: string) {
-  return trx
-    .selectFrom("members")
-    .where("account_id", "=", accountId)
-    .where("email", "=", email)
-    .where("status", "<>", "removed")
-    .select(COLUMNS)
-    .forNoKeyUpdate()
-    .executeTakeFirst();
+  return selectMembers(trx, accountId).where("email", "=", email).forNoKeyUpdate().executeTakeFirst();
 }
 
-export type NewMember = { id: string; email: string; name: string; role: MemberRole };
-
-export function insertMember(trx: Trx, accountId: string, member: NewMember, now: Date): Promise<MemberRow> {
+export function insertMember(
+  trx: Trx,
+  accountId: string,
+  member: Pick<MemberRow, "id" | "email" | "name" | "role">,
+  now: Date,
+) {
   return trx
     .insertInto("members")
     .values({
@@ -119,7 +98,7 @@ export function updateMember(
   states: readonly MemberStatus[],
   values: Values,
   now: Date,
-): Promise<MemberRow | undefined> {
+) {
   return trx
     .updateTable("members")
     .set({ ...values, updated_at: now })

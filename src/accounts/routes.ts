@@ -1,14 +1,14 @@
 import type { Db } from "../database/connection.ts";
 import type { App } from "../http/app.ts";
 import { ref } from "../lib/schema.ts";
-import { type GateDeps, openGate } from "./gate.ts";
+import { type GateDeps, openGrantGate } from "./gate.ts";
 import { Capabilities, JobDraftCapabilities, Me } from "./schemas.ts";
-import { describeCapabilities, describeJobDraftCapabilities, describeMe, readGrant } from "./service.ts";
+import { describeCapabilities, describeJobDraftCapabilities, describeMe } from "./service.ts";
 
 /** GET /auth/me, GET /capabilities and its older name (docs/contract.md §6). */
 export function accountRoutes(app: App, deps: GateDeps & { db: Db }): void {
   const { db } = deps;
-  const gate = openGate(deps, "getMe", [], (credential) => readGrant(db, credential));
+  const gate = openGrantGate(deps, "getMe");
 
   app.get(
     "/auth/me",

@@ -79,6 +79,11 @@ export function describeJobDraftCapabilities(grant: store.Grant): JobDraftCapabi
 /** An account as the operator sees it. */
 export type AccountRow = NonNullable<Awaited<ReturnType<typeof store.findAccount>>>;
 
+/** The account with that key; `undefined`: there is none. */
+export function findAccount(db: Db, accountId: string): Promise<AccountRow | undefined> {
+  return store.findAccount(db, accountId);
+}
+
 /**
  * Reads an account.
  * @throws Problem not_found {resource: "accounts", accountId: the operator's id}

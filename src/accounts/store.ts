@@ -121,6 +121,18 @@ export type AccountValues = {
   frozen: boolean;
 };
 
+function accountColumns(values: AccountValues) {
+  return {
+    name: values.name,
+    claimed_at: values.claimedAt,
+    features: JSON.stringify(values.features),
+    billing: values.billing,
+    co_sign: values.coSign,
+    second_signer_from_cents: values.secondSignerFromCents,
+    frozen: values.frozen,
+  };
+}
+
 /** Creates an account and its head. `false`: the account exists already. */
 export async function insertAccount(
   trx: Trx,
@@ -131,19 +143,7 @@ export async function insertAccount(
 ) {
   const { numInsertedOrUpdatedRows } = await trx
     .insertInto("accounts")
-    .values({
-      account_id: accountId,
-      id,
-      name: values.name,
-      claimed_at: values.claimedAt,
-      features: JSON.stringify(values.features),
-      billing: values.billing,
-      co_sign: values.coSign,
-      second_signer_from_cents: values.secondSignerFromCents,
-      frozen: values.frozen,
-      created_at: now,
-      updated_at: now,
-    })
+    .values({ account_id: accountId, id, ...accountColumns(values), created_at: now, updated_at: now })
     .onConflict((conflict) => conflict.column("account_id").doNothing())
     .executeTakeFirstOrThrow();
   if (numInsertedOrUpdatedRows === 0n) return false;
@@ -163,16 +163,7 @@ export async function updateAccount(
 ): Promise<void> {
   await trx
     .updateTable("accounts")
-    .set({
-      name: values.name,
-      claimed_at: values.claimedAt,
-      features: JSON.stringify(values.features),
-      billing: values.billing,
-      co_sign: values.coSign,
-      second_signer_from_cents: values.secondSignerFromCents,
-      frozen: values.frozen,
-      updated_at: now,
-    })
+    .set({ ...accountColumns(values), updated_at: now })
     .where("account_id", "=", accountId)
     .execute();
 }

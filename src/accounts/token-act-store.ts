@@ -27,11 +27,7 @@ export async function listAccountsWithActs(db: Db, mailedBefore: Date, limit: nu
 }
 
 /** The account, held. `undefined`: its owners were mailed meanwhile. */
-export function lockMailable(
-  trx: Trx,
-  accountId: string,
-  mailedBefore: Date,
-): Promise<{ name: string } | undefined> {
+export function lockMailable(trx: Trx, accountId: string, mailedBefore: Date) {
   return trx
     .selectFrom("accounts")
     .where("account_id", "=", accountId)

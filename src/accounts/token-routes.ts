@@ -2,32 +2,23 @@ import { Type } from "@sinclair/typebox";
 import type { Db } from "../database/connection.ts";
 import type { App } from "../http/app.ts";
 import { acceptEmptyJson, acceptNoBody, NoBody } from "../http/body.ts";
-import { refuseIdempotencyKey } from "../http/idempotency.ts";
 import { originOf } from "../http/origin.ts";
 import { timeOf } from "../lib/fields.ts";
-import type { ProblemName } from "../lib/problems.ts";
 import { assertKnownScopes } from "./access-rules.ts";
 import { mintFromToken, revokeFromToken } from "./by-token-service.ts";
-import { type GateDeps, openGate } from "./gate.ts";
-import type { Operation } from "./operations.ts";
+import { type GateDeps, openUnkeyedGate } from "./gate.ts";
 import { NewTokenAnswer, NewTokenBody, OneToken, TokenList } from "./schemas.ts";
-import { readGrant } from "./service.ts";
 import { listTokens } from "./token-service.ts";
 
 const TokenParams = Type.Object({ tokenId: Type.String() });
 
 type Deps = GateDeps & { db: Db };
 
-function openTokenGate(deps: Deps, operation: Operation, problems: readonly ProblemName[]) {
-  const gate = openGate(deps, operation, problems, (credential) => readGrant(deps.db, credential));
-  return { ...gate, options: { ...gate.options, preHandler: refuseIdempotencyKey } };
-}
-
 /** GET /tokens and POST /tokens (docs/contract.md §6). Any valid token will do, before the claim too. */
 export function tokenRoutes(app: App, deps: Deps): void {
   acceptEmptyJson(app);
   const { db, config } = deps;
-  const listing = openTokenGate(deps, "listTokens", ["bad_request"]);
+  const listing = openUnkeyedGate(deps, "listTokens", ["bad_request"]);
   app.get(
     "/tokens",
     {
@@ -45,7 +36,7 @@ export function tokenRoutes(app: App, deps: Deps): void {
     async (request) => ({ tokens: await listTokens(db, listing.grant(request)) }),
   );
 
-  const minting = openTokenGate(deps, "createToken", ["scope_missing", "token_limit_reached"]);
+  const minting = openUnkeyedGate(deps, "createToken", ["scope_missing", "token_limit_reached"]);
   app.post(
     "/tokens",
     {
@@ -82,7 +73,7 @@ export function tokenRoutes(app: App, deps: Deps): void {
 export function revokeTokenRoute(app: App, deps: Deps): void {
   acceptNoBody(app);
   const { db, config } = deps;
-  const gate = openTokenGate(deps, "revokeToken", ["scope_missing", "made_by_another_key", "not_found"]);
+  const gate = openUnkeyedGate(deps, "revokeToken", ["scope_missing", "made_by_another_key", "not_found"]);
   app.delete(
     "/tokens/:tokenId",
     {

@@ -7,7 +7,7 @@ import { newId } from "../lib/ids.ts";
 import type { Origin } from "../lib/origin.ts";
 import { idCursorOf, PAGE_LIMIT, type PageQuery, toPage } from "../lib/pages.ts";
 import { badField, Problem } from "../lib/problems.ts";
-import { type Credential, newSecret } from "../lib/secrets.ts";
+import { type Credential, newSecret, readSecret } from "../lib/secrets.ts";
 import { isoOrNull } from "../lib/time.ts";
 import { line, named, own } from "../mail/line.ts";
 import type { TokenMetadata } from "./schemas.ts";
@@ -82,10 +82,8 @@ export async function holdToken(
 
 /** The credential of the token under which the operator requests approvals (docs/contract.md §8). Created at its first use. */
 export function operatorCredential(db: Db, accountId: string): Promise<Credential> {
-  return inTransaction(db, async (trx) => {
-    const own = { name: "The operator", preview: "operator", userId: null };
-    return openSecretless(trx, accountId, own, await readClock(trx));
-  });
+  const own = { name: "The operator", preview: "operator", userId: null };
+  return inTransaction(db, (trx, now) => openSecretless(trx, accountId, own, now));
 }
 
 /**
@@ -168,8 +166,7 @@ export async function revokeWithDescendants(
 /** Revokes the live tokens of that name and mints a new one under it, in one transaction. */
 export async function replaceToken(db: Db, account: Account, request: TokenRequest): Promise<MintedToken> {
   const { accountId } = account;
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(db, async (trx, now) => {
     await lockAccount(trx, accountId);
     const former = await store.listLiveTokensNamed(trx, accountId, request.name);
     await revokeWithDescendants(trx, accountId, former, now);
@@ -197,6 +194,12 @@ export async function listTokenPage(
   const { page, nextCursor } = toPage(rows, limit, ({ id }) => id);
   const now = await readClock(db);
   return { tokens: page.map((row) => toTokenMetadata(row, organizationId, now)), nextCursor };
+}
+
+/** The id of the token that a secret is, an ended one's too; `undefined` if it is none. */
+export async function findTokenId(db: Db, secret: string): Promise<string | undefined> {
+  const credential = readSecret(TOKEN_PREFIX, secret);
+  return credential && (await store.findTokenOf(db, credential))?.id;
 }
 
 /** The live tokens that a person has minted by hand: those whose secrets they have seen. */

@@ -71,6 +71,16 @@ export function findToken(db: Db, accountId: string, id: string): Promise<TokenR
     .executeTakeFirst();
 }
 
+/** The token of that secret, an ended one too. */
+export function findTokenOf(db: Db, { accountId, digest }: Credential): Promise<TokenRow | undefined> {
+  return db
+    .selectFrom("tokens")
+    .where("account_id", "=", accountId)
+    .where("digest", "=", digest)
+    .select(TOKEN_COLUMNS)
+    .executeTakeFirst();
+}
+
 /** The token of that secret, unless it was revoked. */
 export async function findLiveToken(
   trx: Trx,
@@ -97,11 +107,7 @@ export async function findLiveToken(
 }
 
 /** How many active tokens the account has, and how many of them tokens minted. */
-export function countActiveTokens(
-  trx: Trx,
-  accountId: string,
-  now: Date,
-): Promise<{ all: number; byTokens: number }> {
+export function countActiveTokens(trx: Trx, accountId: string, now: Date) {
   return trx
     .selectFrom("tokens")
     .where("account_id", "=", accountId)
@@ -116,11 +122,7 @@ export function countActiveTokens(
 }
 
 /** How many tokens the account's tokens have minted since then, and when the first of them was. */
-export async function countMinted(
-  trx: Trx,
-  accountId: string,
-  since: Date,
-): Promise<{ count: number; first: Date | null }> {
+export function countMinted(trx: Trx, accountId: string, since: Date) {
   return trx
     .selectFrom("tokens")
     .where("account_id", "=", accountId)
@@ -211,27 +213,21 @@ export async function openSecretless(
 
 /** The live tokens that a person has minted by hand. */
 export async function listLiveTokensOfUser(db: Db, accountId: string, userId: string): Promise<string[]> {
-  const rows = await db
-    .selectFrom("tokens")
-    .where("account_id", "=", accountId)
-    .where("minted_by_user", "=", userId)
-    .where("secretless", "=", false)
-    .where("revoked_at", "is", null)
-    .select("id")
-    .execute();
-  return rows.map(({ id }) => id);
+  return idsOf(await selectTokensOfUser(db, accountId, userId).where("revoked_at", "is", null).execute());
 }
 
 /** The tokens that a person has minted by hand, ended ones too. */
 export async function listTokensOfUser(db: Db, accountId: string, userId: string): Promise<string[]> {
-  const rows = await db
+  return idsOf(await selectTokensOfUser(db, accountId, userId).execute());
+}
+
+function selectTokensOfUser(db: Db, accountId: string, userId: string) {
+  return db
     .selectFrom("tokens")
     .where("account_id", "=", accountId)
     .where("minted_by_user", "=", userId)
     .where("secretless", "=", false)
-    .select("id")
-    .execute();
-  return rows.map(({ id }) => id);
+    .select("id");
 }
 
 /** The account's live tokens of that name. */
@@ -243,6 +239,10 @@ export async function listLiveTokensNamed(trx: Trx, accountId: string, name: str
     .where("revoked_at", "is", null)
     .select("id")
     .execute();
+  return idsOf(rows);
+}
+
+function idsOf(rows: readonly { id: string }[]): string[] {
   return rows.map(({ id }) => id);
 }
 
@@ -259,7 +259,7 @@ export async function listWithDescendants(
       select t.id from tokens t join family f on t.minted_by = f.id where t.account_id = ${accountId}
     )
     select id from family`.execute(db);
-  return rows.map(({ id }) => id);
+  return idsOf(rows);
 }
 
 /** @returns how many were live until now */

@@ -7,13 +7,13 @@ import { inTransaction } from "../database/transaction.ts";
 import { readSecret } from "../lib/secrets.ts";
 import { queueMail } from "../mail/service.ts";
 import {
-  type Actor,
   addPerson,
   type Caller,
   cookieFor,
   findPersonByEmail,
   hashInTurn,
   holdActor,
+  type Person,
   type SignInDeps,
   startSession,
 } from "../sign-in/service.ts";
@@ -64,7 +64,7 @@ export async function viewClaim({ db }: AgentAuthDeps, secret: string): Promise<
 }
 
 /** The person who claims: signed in under the named e-mail, or new. */
-export type Claimant = (Actor & { email: string; name: string }) | { name: string; password: string };
+export type Claimant = Person | { name: string; password: string };
 
 /** The outcome of a claim. `known`: the e-mail has a sign-in by now. The cookie signs a new person in. */
 export type ClaimOutcome =
@@ -96,8 +96,8 @@ export async function claimAccount(
   if ("userId" in claimant && claimant.email !== email) return "over";
   const hash = "password" in claimant ? await hashInTurn(deps, "stranger", claimant.password) : undefined;
   const { accountId } = credential;
-  return inTransaction(db, async (trx): Promise<ClaimOutcome> => {
-    if ("userId" in claimant) await holdActor(trx, claimant, {}, await readClock(trx));
+  return inTransaction(db, async (trx, begun): Promise<ClaimOutcome> => {
+    if ("userId" in claimant) await holdActor(trx, claimant, {}, begun);
     await holdAccount(trx, accountId);
     await assertNotFrozen(trx, accountId);
     const now = await readClockNow(trx);

@@ -3,7 +3,7 @@ import { byPerson, recordAudit } from "../audit/service.ts";
 import { readClock, readClockNow } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import type { Origin } from "../lib/origin.ts";
-import { queueMail } from "../mail/service.ts";
+import { type MailConfig, queueMail } from "../mail/service.ts";
 import { type Actor, inSession } from "../sign-in/service.ts";
 import { fetchableUntil, isRefused } from "./claim-rules.ts";
 import { grantRefusedMail } from "./mails.ts";
@@ -27,7 +27,7 @@ export async function findWaitingGrant(db: Db, accountId: string): Promise<Waiti
  * @throws as `holdActor`
  */
 export async function refuseGrant(
-  { db, config }: { db: Db; config: { appName: string; publicUrl: string } },
+  { db, config }: { db: Db; config: MailConfig },
   person: Actor & { name: string; email: string },
   { accountId, accountName }: { accountId: string; accountName: string },
   origin: Origin,

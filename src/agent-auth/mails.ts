@@ -1,10 +1,9 @@
 import { line, named, own, who } from "../mail/line.ts";
-import type { Mail } from "../mail/service.ts";
+import type { Mail, MailConfig } from "../mail/service.ts";
 
 /** Mails about claims. They contain no text of the agent, as anyone can register one. */
-type Context = { appName: string; publicUrl: string };
 
-export function claimMail({ appName, publicUrl }: Context, email: string, secret: string): Mail {
+export function claimMail({ appName, publicUrl }: MailConfig, email: string, secret: string): Mail {
   return {
     to: email,
     routine: true,
@@ -18,7 +17,7 @@ export function claimMail({ appName, publicUrl }: Context, email: string, secret
   };
 }
 
-export function claimedMail({ appName, publicUrl }: Context, email: string, registrationId: string): Mail {
+export function claimedMail({ appName, publicUrl }: MailConfig, email: string, registrationId: string): Mail {
   return {
     to: email,
     subject: line`You own an account at ${own(appName)} now`,
@@ -34,7 +33,7 @@ export function claimedMail({ appName, publicUrl }: Context, email: string, regi
 
 /** Tells an owner that a member refused the key which a claim had granted. */
 export function grantRefusedMail(
-  { appName, publicUrl }: Context,
+  { appName, publicUrl }: MailConfig,
   email: string,
   {
     by,

@@ -9,9 +9,7 @@ const UNSPEAKABLE = /[^\x20-\x21\x23-\x5b\x5d-\x7e]/g;
 const MEDIA =
   "Send the identity calls as application/json, and the oauth calls as application/x-www-form-urlencoded.";
 
-/**
- * Makes `app` answer all errors in OAuth's shape (docs/contract.md §6), 404 and 405 too.
- */
+/** Makes `app` answer all errors in OAuth's shape (docs/contract.md §6), 404 and 405 too. */
 export function refuseInOAuthShape(app: App): void {
   app.setErrorHandler(async (error, request, reply) => {
     const { name, status, message } = toAnswer(error, request, reply);

@@ -87,8 +87,7 @@ export async function registerAgent(
   const id = newId();
   const accountId = accountKey(id);
   const claim = newSecret(CLAIM_PREFIX, accountId);
-  const { token, expiresAt } = await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  const { token, expiresAt } = await inTransaction(db, async (trx, now) => {
     const window = addSeconds(now, WINDOW_SECONDS);
     const values = {
       name: agent.organizationName ?? agent.agentName ?? UNNAMED,
@@ -228,8 +227,8 @@ export async function revokeAccessToken(
   const credential = readSecret(TOKEN_PREFIX, token);
   if (credential === undefined) return;
   const revoked = await lookups.find(credential, origin.address, () =>
-    inTransaction(db, async (trx) =>
-      (await revokeSecret(trx, credential, origin, await readClock(trx))) ? true : undefined,
+    inTransaction(db, async (trx, now) =>
+      (await revokeSecret(trx, credential, origin, now)) ? true : undefined,
     ),
   );
   if (revoked) lookups.reject(credential);

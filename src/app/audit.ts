@@ -1,6 +1,6 @@
 import { open, readFile, rename, rm } from "node:fs/promises";
 import { parseArgs } from "node:util";
-import type { Config } from "../config/config.ts";
+import type { DatabaseAddress } from "../config/config.ts";
 import { StartError } from "../lib/start-error.ts";
 import { type AccountAudit, auditAccounts, show } from "../receipts/audit-service.ts";
 import type { RetainedHead } from "../receipts/verifier.ts";
@@ -20,13 +20,13 @@ export const AUDITED = { whole: 0, wrong: 1, failed: 2 } as const;
  * @throws StartError for whatever the person at the terminal can mend
  */
 export async function audit(
-  config: Config,
+  database: DatabaseAddress,
   args: readonly string[],
   print: (line: string) => void,
 ): Promise<number> {
   const { heads, save } = readOptions(args);
   const retained = heads === undefined ? new Map<string, RetainedHead>() : await readHeads(heads);
-  return onDatabase(config, "audit", async (db) => {
+  return onDatabase(database, "audit", async (db) => {
     const kept = save === undefined ? undefined : await keepHeads(save);
     try {
       const sums = { accounts: 0, receipts: 0, findings: 0 };

@@ -1,7 +1,7 @@
 import Stripe from "stripe";
 import type { Processor } from "../billing/processor.ts";
 import type { StripeAddress } from "../billing/stripe-client.ts";
-import type { Config } from "../config/config.ts";
+import type { Config, DatabaseAddress } from "../config/config.ts";
 import { connect, type Db } from "../database/connection.ts";
 import { asDatabaseError } from "../database/unusable.ts";
 import { StartError } from "../lib/start-error.ts";
@@ -19,7 +19,7 @@ const NEEDS_URL = "needs DATABASE_URL: the embedded database belongs to the serv
  * @throws StartError without DATABASE_URL, or for what that person can mend at the database
  */
 export async function onDatabase<T>(
-  { databaseUrl, databaseDirectUrl = databaseUrl }: Config,
+  { databaseUrl, databaseDirectUrl = databaseUrl }: DatabaseAddress,
   command: string,
   work: (db: Db) => Promise<T>,
 ): Promise<T> {

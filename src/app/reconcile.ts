@@ -7,6 +7,7 @@ import {
 import type { StripeAddress } from "../billing/stripe-client.ts";
 import type { Config } from "../config/config.ts";
 import { readArguments, withProcessor } from "./by-hand.ts";
+import { toText } from "./table.ts";
 
 const DAYS = 35;
 /** Exit codes of `reconcile`, for scheduled runs. */
@@ -54,29 +55,9 @@ function print({ since, compared, differences, leftOver }: Reconciliation, { dry
     );
   }
   if (differences.length === 0) return [...lines, "No differences."].join("\n");
-  return [...lines, ...table(differences), `${differences.length} differences.`].join("\n");
+  return [...lines, toText(differences.map(toRow)), `${differences.length} differences.`].join("\n");
 }
 
-function table(differences: readonly Difference[]): string[] {
-  const rows = [
-    ["difference", "id", "processor", "our books", "payment", "account"],
-    ...differences.map((one) => [
-      one.kind,
-      one.id,
-      one.processor,
-      one.books,
-      one.paymentId ?? "-",
-      one.accountId ?? "-",
-    ]),
-  ];
-  const widths = rows.reduce(
-    (all, row) => row.map((cell, i) => Math.max(cell.length, all[i] ?? 0)),
-    [] as number[],
-  );
-  return rows.map((row) =>
-    row
-      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
-      .join("  ")
-      .trimEnd(),
-  );
+function toRow({ kind, id, processor, books, paymentId, accountId }: Difference) {
+  return { difference: kind, id, processor, "our books": books, payment: paymentId, account: accountId };
 }

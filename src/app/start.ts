@@ -35,7 +35,7 @@ import { stopListening } from "../http/stop-listening.ts";
 import { forgetOldWindows, RateLimits } from "../http/token-rate-limit.ts";
 import { every, type Loop } from "../jobs/every.ts";
 import { StartError, StartInterrupted } from "../lib/start-error.ts";
-import { HOUR, MINUTE } from "../lib/time.ts";
+import { HOUR, MINUTE, SECOND } from "../lib/time.ts";
 import { forgetOldMails, sendDueMails } from "../mail/jobs.ts";
 import { createMailTransport } from "../mail/transport.ts";
 import { measureProcess } from "../metrics/metrics.ts";
@@ -52,8 +52,6 @@ import { prepareDatabase } from "./prepare-database.ts";
 import { asStartError, listenForMonitoring } from "./side-server.ts";
 import { shortenWaits } from "./waits.ts";
 import { welcome } from "./welcome.ts";
-
-const SECOND = 1_000;
 
 export type Parts = { serve: boolean; work: boolean };
 

@@ -30,9 +30,7 @@ import { findHalt, SubmissionHeld } from "./submission-service.ts";
 
 export { isOpen, type PaymentDeps, shortenWaits } from "./step-service.ts";
 
-/**
- * How often, in milliseconds, and how many times a waiting request checks whether another process has the outcome.
- */
+/** How often, in milliseconds, and how many times a waiting request checks whether another process has the outcome. */
 const LOOK = { every: 250, times: 12 };
 /** How long a request advances the attempts of an approval, and how many at a time. The sweep does the rest. */
 const REQUEST = { within: 10 * SECOND, atOnce: 5 };
@@ -76,11 +74,6 @@ async function advanceIfFree(deps: PaymentDeps, key: payments.PaymentKey): Promi
   return true;
 }
 
-/** Drives an attempt that was just written, under the lease that was written with it. */
-export function driveNewPayment(deps: PaymentDeps, attempt: Attempt): Promise<void> {
-  return drive(deps, attempt);
-}
-
 /**
  * Advances the open attempts of an approval for up to 10 seconds. There may be hundreds; the sweep advances the rest.
  * @throws the first error, after all attempts have been tried
@@ -109,8 +102,7 @@ export async function cancelPayment(
   actor?: Actor,
 ): Promise<void> {
   const { payment, lease } = await pass(deps, "take-lease", () =>
-    inTransaction(deps.db, async (trx) => {
-      const now = await readClock(trx);
+    inTransaction(deps.db, async (trx, now) => {
       const account = { id: key.accountId, may: "decide" } as const;
       if (actor !== undefined) await holdActor(trx, actor, { account }, now);
       const lease = newLease(now);
@@ -141,7 +133,8 @@ export async function voidSignatures(
     await advanceAll(deps, accountId, approvalId).catch(() => {});
 }
 
-function drive(deps: PaymentDeps, attempt: Attempt): Promise<void> {
+/** Drives an attempt as far as it goes, under the lease that it has. */
+export function drive(deps: PaymentDeps, attempt: Attempt): Promise<void> {
   const { payment } = attempt;
   return guarded(deps, attempt, async () => {
     if (await hasSignerLeft(deps.db, payment.accountId, payment.id)) {

@@ -1,4 +1,4 @@
-import { releaseHold } from "../billing/credit-service.ts";
+import { refundToCredits, releaseHold } from "../billing/credit-service.ts";
 import * as payments from "../billing/payment-service.ts";
 import type { Processor } from "../billing/processor.ts";
 import { holdMilestone } from "../contracts/service.ts";
@@ -7,7 +7,8 @@ import { together } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
-import type { AnyEvent } from "./booking.ts";
+import type { MailConfig } from "../mail/service.ts";
+import { type AnyEvent, heldFor } from "./booking.ts";
 import { bookCredits } from "./credit-booking.ts";
 import * as store from "./human-store.ts";
 import { settleEnd, writeRefund } from "./refund-booking.ts";
@@ -31,7 +32,7 @@ type Beginning = BeginningDeps & {
   requested: readonly AnyEvent[];
   now: Date;
 };
-type BeginningDeps = { processor: Processor; config: { appName: string; publicUrl: string } };
+type BeginningDeps = { processor: Processor; config: MailConfig };
 
 /**
  * Locks the approval's milestones for this action and writes the attempts that execute it, in the transaction that
@@ -150,7 +151,15 @@ async function beginRefunds(beginning: Beginning, row: Row<"contract_end">): Pro
     if (to === "credits") {
       const milestone = await holdMilestone(trx, accountId, milestoneId, { alone: true });
       const held = { accountId, approvalId, milestoneId };
-      const { entryId } = await releaseHold(trx, held, now);
+      const { entryId } =
+        source === undefined
+          ? await releaseHold(trx, held, now)
+          : await refundToCredits(
+              trx,
+              { ...held, contractId, jobId, amountCents },
+              heldFor(milestoneId),
+              now,
+            );
       await insertCreditSignatures(trx, { accountId, approvalId, entryId }, signatures);
       const refund = { sentTo: "credits", refundId: entryId } as const;
       events.push(...(await writeRefund(trx, { ...held, amountCents }, milestone, refund, now)));

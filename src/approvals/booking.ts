@@ -1,10 +1,10 @@
 import * as payments from "../billing/payment-service.ts";
 import type { HeldMilestone } from "../contracts/service.ts";
-import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import type { EventType } from "../events/schemas.ts";
 import { appendEvents, type NewEvent } from "../events/service.ts";
+import type { MailConfig } from "../mail/service.ts";
 import { countEnded } from "../metrics/metrics.ts";
 import { linkDecision } from "../receipts/service.ts";
 import { type EndedApproval, endPending } from "./store.ts";
@@ -20,7 +20,7 @@ export const LOSSES = "losses";
 export const heldFor = (milestoneId: string) => `milestone:${milestoneId}`;
 
 /** What a booking works with. */
-export type BookingDeps = { db: Db; config: { appName: string; publicUrl: string } };
+export type BookingDeps = { db: Db; config: MailConfig };
 
 type Decided =
   | { to: "succeeded"; sentId?: string }
@@ -71,8 +71,7 @@ export function tellInDoubt(
   db: Db,
   key: payments.PaymentKey,
 ): Promise<(payments.PaymentRow & { inDoubtSince: Date }) | undefined> {
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(db, async (trx, now) => {
     const payment = await payments.markInDoubt(trx, key, now);
     if (payment === undefined) return undefined;
     const { accountId, id: paymentId, approvalId, milestoneId, amountCents, currency } = payment;

@@ -13,7 +13,7 @@ import {
   pass,
   step,
 } from "./step-service.ts";
-import { hasExpired } from "./store.ts";
+import { isOverdue } from "./store.ts";
 import { type Halt, SubmissionHeld, submitAttempt } from "./submission-service.ts";
 
 /** How long a request may search for lost payments, in milliseconds. The sweep continues the search without it. */
@@ -42,7 +42,7 @@ export async function driveCharge(
     return halt === undefined ? execute(deps, payment, intentId) : stopCharge(deps, payment, halt);
   const abandoned =
     state.status === "action_required" &&
-    (halt === "frozen" || (await hasExpired(deps.db, payment.accountId, payment.approvalId)));
+    (halt === "frozen" || (await isOverdue(deps.db, payment.accountId, payment.approvalId)));
   return abandoned ? cancelCharge(deps, payment) : state;
 }
 
@@ -66,7 +66,7 @@ export async function stopCharge(
   halt: Halt,
 ): Promise<IntentState> {
   const { accountId, approvalId } = payment;
-  if (halt === "frozen" || (await hasExpired(deps.db, accountId, approvalId)))
+  if (halt === "frozen" || (await isOverdue(deps.db, accountId, approvalId)))
     return cancelCharge(deps, payment);
   throw new SubmissionHeld("payments are paused");
 }

@@ -1,5 +1,6 @@
 import type { Db } from "../database/connection.ts";
 import { isExternalId } from "../lib/ids.ts";
+import { toPage } from "../lib/pages.ts";
 import * as store from "./contract-money-store.ts";
 import * as movements from "./movement-store.ts";
 
@@ -34,9 +35,10 @@ export async function listContractsForHuman(
   { after, limit }: { after: ContractPoint | undefined; limit: number },
 ): Promise<{ contracts: store.ContractSummary[]; next: ContractPoint | null }> {
   const rows = await store.listContracts(db, accountIds, { after, limit: limit + 1 });
-  const contracts = rows.slice(0, limit);
-  const last = contracts.at(-1);
-  const next = rows.length > limit && last !== undefined ? { accountId: last.accountId, id: last.id } : null;
+  const { page: contracts, nextCursor: next } = toPage(rows, limit, ({ accountId, id }) => ({
+    accountId,
+    id,
+  }));
   return { contracts, next };
 }
 

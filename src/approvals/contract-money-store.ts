@@ -1,5 +1,6 @@
-import { sql } from "kysely";
+import { type RawBuilder, sql } from "kysely";
 import type { Db } from "../database/connection.ts";
+import { isDistributed } from "../database/distribution.ts";
 import type {
   ApprovalStatus,
   ApprovalType,
@@ -11,6 +12,13 @@ import { contractDispute, milestoneDispute } from "./held-terms-store.ts";
 
 /** Approvals that a person can still decide, or whose money is moving. */
 const PENDING = sql`v.status = 'pending' and (v.expires_at > now() or v.executing_at is not null)`;
+
+/** What the milestones of the contract `c` sum up to: all that are not cancelled, held in escrow, and paid out. */
+export const contractSums = (accountId: string | RawBuilder<unknown>) => sql`
+  select coalesce(sum(m.amount_cents) filter (where m.status <> 'CANCELLED'), 0)::bigint as "totalCents",
+    coalesce(sum(m.amount_cents) filter (where m.status = 'ACTIVE_FUNDED'), 0)::bigint as "heldCents",
+    coalesce(sum(m.amount_cents) filter (where m.status = 'PAID'), 0)::bigint as "paidOutCents"
+  from milestones m where m.account_id = ${accountId} and m.contract_id = c.id`;
 
 /** A contract in the list for people; amounts in cents. */
 export type ContractSummary = {
@@ -29,12 +37,28 @@ export type ContractSummary = {
   pendingApprovals: number;
 };
 
+type ContractsPage = { after: { accountId: string; id: string } | undefined; limit: number };
+
 /** The accounts' contracts after one of them, newest first. */
 export async function listContracts(
   db: Db,
   accountIds: readonly string[],
-  { after, limit }: { after: { accountId: string; id: string } | undefined; limit: number },
+  page: ContractsPage,
 ): Promise<ContractSummary[]> {
+  const [only, ...others] = accountIds;
+  if (only !== undefined && others.length === 0)
+    return readContracts(db, newestOf(sql`${only}`, page), sql`${only}`);
+  if (isDistributed(db)) {
+    const lists = await Promise.all(accountIds.map((id) => listContracts(db, [id], page)));
+    return lists.flat().sort(newestFirst).slice(0, page.limit);
+  }
+  const newest = sql`select c.* from unnest(${accountIds}::uuid[]) as of (account_id)
+    cross join lateral (${newestOf(sql`of.account_id`, page)}) c
+    order by c.created_at desc, c.account_id desc, c.id desc limit ${page.limit}`;
+  return readContracts(db, newest, sql`c.account_id`);
+}
+
+function newestOf(account: RawBuilder<unknown>, { after, limit }: ContractsPage): RawBuilder<unknown> {
   const beyond =
     after === undefined
       ? sql`true`
@@ -42,29 +66,33 @@ export async function listContracts(
           and (c.created_at, c.account_id, c.id) < (
             select o.created_at, o.account_id, o.id from contracts o
             where o.account_id = ${after.accountId} and o.id = ${after.id})`;
+  return sql`select * from contracts c where c.account_id = ${account} and ${beyond}
+    order by c.created_at desc, c.id desc limit ${limit}`;
+}
+
+/** @param account what each subquery names the account by */
+async function readContracts(
+  db: Db,
+  newest: RawBuilder<unknown>,
+  account: RawBuilder<unknown>,
+): Promise<ContractSummary[]> {
   const { rows } = await sql<ContractSummary>`
     select a.account_id as "accountId", a.name as "accountName", c.id, c.title, c.freelancer_name as payee, c.status,
       c.created_at as "createdAt", 'usd' as currency, s.*, (
         select count(*) from approvals v
-        where v.account_id = c.account_id and v.contract_id = c.id and ${PENDING}
+        where v.account_id = ${account} and v.contract_id = c.id and ${PENDING}
       ) as "pendingApprovals"
-    from (
-      select c.* from unnest(${accountIds}::uuid[]) as of (account_id)
-      cross join lateral (
-        select * from contracts c where c.account_id = of.account_id and ${beyond}
-        order by c.created_at desc, c.id desc limit ${limit}
-      ) c
-      order by c.created_at desc, c.account_id desc, c.id desc limit ${limit}
-    ) c
+    from (${newest}) c
     join accounts a on a.account_id = c.account_id
-    cross join lateral (
-      select coalesce(sum(m.amount_cents) filter (where m.status <> 'CANCELLED'), 0)::bigint as "totalCents",
-        coalesce(sum(m.amount_cents) filter (where m.status = 'ACTIVE_FUNDED'), 0)::bigint as "heldCents",
-        coalesce(sum(m.amount_cents) filter (where m.status = 'PAID'), 0)::bigint as "paidOutCents"
-      from milestones m where m.account_id = c.account_id and m.contract_id = c.id
-    ) s
+    cross join lateral (${contractSums(account)}) s
     order by c.created_at desc, c.account_id desc, c.id desc`.execute(db);
   return rows;
+}
+
+function newestFirst(a: ContractSummary, b: ContractSummary): number {
+  const order = b.createdAt.getTime() - a.createdAt.getTime();
+  if (order !== 0) return order;
+  return `${a.accountId} ${a.id}` < `${b.accountId} ${b.id}` ? 1 : -1;
 }
 
 /** A contract on its page. */
@@ -91,11 +119,7 @@ export type ContractHead = {
 export type PendingApproval = { id: string; type: ApprovalType; executing: boolean };
 
 /** The contract of that id in the first of the accounts that has one. */
-export async function findContract(
-  db: Db,
-  accountIds: readonly string[],
-  id: string,
-): Promise<ContractHead | undefined> {
+export async function findContract(db: Db, accountIds: readonly string[], id: string) {
   const [only, ...others] = accountIds;
   const accountId = others.length === 0 ? only : await findAccountOf(db, accountIds, id);
   if (accountId === undefined) return undefined;
@@ -147,12 +171,7 @@ export type MilestoneMoney = {
 const DESCRIPTION_SHOWN = 300;
 
 /** The contract's milestones in their order, cancelled and refunded ones too. */
-export async function listMilestones(
-  db: Db,
-  accountId: string,
-  contractId: string,
-  limit: number,
-): Promise<MilestoneMoney[]> {
+export async function listMilestones(db: Db, accountId: string, contractId: string, limit: number) {
   const { rows } = await sql<MilestoneMoney>`
     select m.id, m.number, m.name, left(m.description, ${DESCRIPTION_SHOWN}) as description,
       m.amount_cents as "amountCents", m.currency, m.due_at as "dueAt", m.status,
@@ -208,12 +227,7 @@ export type PastApproval = {
 };
 
 /** The contract's approvals, newest first. Ids sort by creation. */
-export async function listApprovals(
-  db: Db,
-  accountId: string,
-  contractId: string,
-  limit: number,
-): Promise<PastApproval[]> {
+export async function listApprovals(db: Db, accountId: string, contractId: string, limit: number) {
   const { rows } = await sql<PastApproval>`
     select v.id, v.type, v.status, v.executing_at is not null as executing,
       v.status = 'pending' and v.executing_at is null and v.expires_at <= now() as expired,

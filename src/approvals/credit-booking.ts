@@ -5,8 +5,9 @@ import type { Trx } from "../database/connection.ts";
 import { together } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
 import { Problem } from "../lib/problems.ts";
+import type { MailConfig } from "../mail/service.ts";
 import { type AnyEvent, announceExecuted, endPendingEnd } from "./booking.ts";
-import { type MailConfig, mailOutcome, payeeOf } from "./outcome-mail-service.ts";
+import { mailOutcome, payeeOf } from "./outcome-mail-service.ts";
 import { insertCreditSignatures } from "./second-signer-store.ts";
 import * as store from "./store.ts";
 

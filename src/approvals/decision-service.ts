@@ -21,13 +21,13 @@ import {
 } from "../passkeys/presence-service.ts";
 import { linkDecision } from "../receipts/service.ts";
 import { type Actor, holdActor, type NewToken, renewSession } from "../sign-in/service.ts";
-import { advanceAll, driveNewPayment, type PaymentDeps } from "./advance-service.ts";
+import { advanceAll, drive, type PaymentDeps } from "./advance-service.ts";
 import { type Begun, beginAction } from "./attempt-service.ts";
 import { approvalEvent } from "./booking.ts";
 import { putChallenge, takeChallenge } from "./challenge-store.ts";
 import * as store from "./human-store.ts";
 import { takeRequested } from "./mail-service.ts";
-import { isAmountTyped, mailOtherDeciders, readSigning } from "./second-signer-service.ts";
+import { findTypedFrom, mailOtherDeciders, readSigning } from "./second-signer-service.ts";
 import { insertSignature } from "./signature-store.ts";
 import { payingSource } from "./source-rules.ts";
 
@@ -101,8 +101,7 @@ export async function issueChallenge(
   signed: Signed,
 ): Promise<void> {
   const { userId, sessionId } = actor;
-  await inTransaction(db, async (trx) => {
-    const begun = await readClock(trx);
+  await inTransaction(db, async (trx, begun) => {
     const account = { id: accountId, may: "decide", unfrozen: true } as const;
     const [, , subject] = await together(
       assertNotPaused(trx),
@@ -139,7 +138,7 @@ export async function confirmApproval(
   if (token !== undefined) decider.onRenewed?.(token);
   const { accountId, approvalId } = key;
   if (begun === "many") await advanceAll(deps, accountId, approvalId);
-  else if (begun !== undefined && begun !== "done") await driveNewPayment(deps, begun);
+  else if (begun !== undefined && begun !== "done") await drive(deps, begun);
 }
 
 type Written = { token?: NewToken | undefined; begun?: Begun };
@@ -169,7 +168,7 @@ async function writeConfirmation(
   const statement = statementOf(row, "confirm", signed.nonce);
   assertUnchanged(row, statement, signed);
   const { untypedBelowCents } = signed;
-  if (untypedBelowCents !== undefined && (await isAmountTyped(trx, row, untypedBelowCents)))
+  if (untypedBelowCents !== undefined && (await findTypedFrom(trx, row, untypedBelowCents)) !== undefined)
     throw new Problem("amount_untyped");
   const { required, first } = await readSigning(trx, row, statement);
   if (first?.userId === userId) return {};
@@ -203,8 +202,7 @@ export async function declineApproval(
   signed: Signed,
   note?: string,
 ): Promise<void> {
-  await inTransaction(db, async (trx) => {
-    const begun = await readClock(trx);
+  await inTransaction(db, async (trx, begun) => {
     const account = { id: accountId, may: "decide" } as const;
     const [, subject] = await together(
       holdActor(trx, decider.actor, { account }, begun),

@@ -13,7 +13,10 @@ const chargeOf = (milestone: string, accountId: string) => sql`
   where p.account_id = ${accountId} and p.milestone_id = ${sql.ref(`${milestone}.id`)} and p.kind = 'charge'
     and p.status = 'succeeded'`;
 
-/** The terms of the end of `c`: the money of each funded milestone and where it came from. */
+/**
+ * The terms of the end of `c`: the money of each funded milestone, and where it goes: where it came from, or to the
+ * account's credits where a bank has taken back a part, as it takes no refund of such a payment.
+ */
 export const endTerms: OfAccount = (
   accountId,
 ) => sql`jsonb_build_object('contractId', c.id, 'jobId', c.job_id, 'refunds', (
@@ -22,6 +25,8 @@ export const endTerms: OfAccount = (
     'to', case when exists (
       select from payments p where p.account_id = ${accountId} and p.milestone_id = f.id and p.kind = 'charge'
         and p.status = 'succeeded'
+    ) and not exists (
+      select ${chargeOf("f", accountId)} and r.kind = 'dispute' and r.final and r.taken_cents > 0
     ) then 'card' else 'credits' end) order by f.number), '[]')
   from milestones f
   where f.account_id = ${accountId} and f.contract_id = c.id and f.status = 'ACTIVE_FUNDED'))`;
@@ -54,9 +59,7 @@ export const milestoneDispute: OfAccount = (accountId) => sql`coalesce((
 export const openDispute: OfAccount = (accountId) =>
   sql`(select r.status ${chargeOf("m", accountId)} and not r.final limit 1)`;
 
-/**
- * The state of an open dispute about money held under `c`. Until it is decided, the amount that is left is unknown.
- */
+/** The state of an open dispute about money held under `c`. Until it is decided, the amount that is left is unknown. */
 export const contractDispute: OfAccount = (accountId) => sql`(
   select d.status from milestones f
   cross join lateral (select r.status ${chargeOf("f", accountId)} and not r.final limit 1) d

@@ -5,13 +5,14 @@ import * as store from "./human-store.ts";
 import { type PageContext, readContext } from "./page-context-store.ts";
 import { hasSignature } from "./signature-store.ts";
 import { awaitDecision } from "./store.ts";
+import { type ApprovalState, withState } from "./wire.ts";
 
 export { countPendingFundings } from "./human-store.ts";
 export { listSignatures, type Signature } from "./signature-store.ts";
 
 /** An approval as people see it, with its outcome so far. */
 export type HumanApproval = store.HumanApprovalRow & {
-  state: "waiting" | "executing" | "confirmed" | "declined" | "expired";
+  state: ApprovalState;
 };
 
 /** The approval with that id, if it belongs to one of the person's accounts. */
@@ -57,11 +58,4 @@ export async function isRecorded(
 ): Promise<boolean> {
   await awaitDecision(db, accountId, id);
   return hasSignature(db, accountId, id, digest);
-}
-
-function withState(row: store.HumanApprovalRow): HumanApproval {
-  if (row.status !== "pending") return { ...row, state: row.status };
-  if (row.executing) return { ...row, state: "executing" };
-  if (row.expiresAt > row.now) return { ...row, state: "waiting" };
-  return { ...row, state: "expired", resolvedAt: row.expiresAt };
 }

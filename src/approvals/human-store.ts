@@ -1,8 +1,15 @@
-import { sql } from "kysely";
+import { sql, type UpdateObject } from "kysely";
 import { FUNDING_TERMS, RELEASE_TERMS } from "../contracts/service.ts";
 import { readClockNow } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
-import type { Asker, Billing, ContractStatus, CoSign, MilestoneStatus } from "../database/schema.ts";
+import type {
+  Asker,
+  Billing,
+  ContractStatus,
+  CoSign,
+  Database,
+  MilestoneStatus,
+} from "../database/schema.ts";
 import { together } from "../database/transaction.ts";
 import type { ApprovalTerms, EndTerms, FundingTerms, ReleaseTerms } from "../lib/statement.ts";
 import { latest } from "../lib/time.ts";
@@ -76,11 +83,7 @@ const TABLES = sql`approvals v
   left join payment_methods p on p.account_id = v.account_id and p.is_default`;
 
 /** The approval with that id in any of the accounts. */
-export async function findForHuman(
-  db: Db,
-  accountIds: readonly string[],
-  id: string,
-): Promise<HumanApprovalRow | undefined> {
+export async function findForHuman(db: Db, accountIds: readonly string[], id: string) {
   const [only, ...others] = accountIds;
   const accountId = others.length === 0 ? only : await findAccountOf(db, accountIds, id);
   if (accountId === undefined) return undefined;
@@ -201,21 +204,12 @@ export async function isEnding(trx: Trx, accountId: string, contractId: string):
 }
 
 /** Marks the approval's payment as under way. `false`: it is no longer pending, or another request was first. */
-export async function beginExecuting(trx: Trx, accountId: string, id: string, now: Date): Promise<boolean> {
-  const { numUpdatedRows } = await trx
-    .updateTable("approvals")
-    .set({ executing_at: now })
-    .where("account_id", "=", accountId)
-    .where("id", "=", id)
-    .where("status", "=", "pending")
-    .where("executing_at", "is", null)
-    .where("expires_at", ">", now)
-    .executeTakeFirstOrThrow();
-  return numUpdatedRows === 1n;
+export function beginExecuting(trx: Trx, accountId: string, id: string, now: Date): Promise<boolean> {
+  return updateOpen(trx, accountId, id, { executing_at: now }, now);
 }
 
 /** @param note why, for the agent @returns `false`: it is no longer pending, is being paid, or has expired */
-export async function declinePending(
+export function declinePending(
   trx: Trx,
   accountId: string,
   id: string,
@@ -223,9 +217,20 @@ export async function declinePending(
   now: Date,
 ): Promise<boolean> {
   const result = note === undefined ? null : JSON.stringify({ note });
+  return updateOpen(trx, accountId, id, { status: "declined", result, resolved_at: now }, now);
+}
+
+/** Changes an approval that can still be decided. @returns whether it can */
+async function updateOpen(
+  trx: Trx,
+  accountId: string,
+  id: string,
+  values: UpdateObject<Database, "approvals">,
+  now: Date,
+): Promise<boolean> {
   const { numUpdatedRows } = await trx
     .updateTable("approvals")
-    .set({ status: "declined", result, resolved_at: now })
+    .set(values)
     .where("account_id", "=", accountId)
     .where("id", "=", id)
     .where("status", "=", "pending")

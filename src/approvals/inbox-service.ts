@@ -1,8 +1,11 @@
 import type { Db } from "../database/connection.ts";
 import { isUuid } from "../lib/ids.ts";
+import { toPage } from "../lib/pages.ts";
 import * as store from "./inbox-store.ts";
+import { type ApprovalState, withState } from "./wire.ts";
 
-export type ApprovalState = "waiting" | "executing" | "confirmed" | "declined" | "expired";
+export type { ApprovalState };
+
 export type InboxItem = store.InboxRow & { state: ApprovalState };
 export type PendingPoint = store.PendingPoint;
 
@@ -61,11 +64,8 @@ async function readPending(db: Db, accountIds: readonly string[], query: InboxQu
     store.listPending(db, accountIds, query, { after, limit: PAGE + 1 }),
     store.sumPending(db, accountIds, query),
   ]);
-  const found = rows.slice(0, PAGE);
-  const last = found.at(-1);
-  const nextPending =
-    rows.length > PAGE && last !== undefined ? { expiresAt: last.expiresAt, id: last.id } : null;
-  return { pending: found.map(withState), ...sum, nextPending };
+  const { page, nextCursor: nextPending } = toPage(rows, PAGE, ({ expiresAt, id }) => ({ expiresAt, id }));
+  return { pending: page.map(withState), ...sum, nextPending };
 }
 
 async function readEnded(db: Db, accountIds: readonly string[], query: InboxQuery) {
@@ -91,11 +91,4 @@ async function readEnded(db: Db, accountIds: readonly string[], query: InboxQuer
   const rows = lists.flat().sort((one, other) => (one.id < other.id ? 1 : -1));
   const ended = rows.slice(0, PAGE).map(withState);
   return { ended, nextEnded: rows.length > PAGE ? (ended.at(-1)?.id ?? null) : edge };
-}
-
-function withState(row: store.InboxRow): InboxItem {
-  if (row.status !== "pending") return { ...row, state: row.status };
-  if (row.executing) return { ...row, state: "executing" };
-  if (row.expiresAt > row.now) return { ...row, state: "waiting" };
-  return { ...row, state: "expired", resolvedAt: row.expiresAt };
 }

@@ -6,7 +6,7 @@ import { appendEvents } from "../events/service.ts";
 import { sweepEach } from "../jobs/sweep.ts";
 import { sumOf } from "../lib/statement.ts";
 import { addSeconds, DAY_SECONDS, MINUTE_SECONDS } from "../lib/time.ts";
-import { queueMail } from "../mail/service.ts";
+import { type MailConfig, queueMail } from "../mail/service.ts";
 import type { AnyEvent } from "./booking.ts";
 import * as store from "./mail-store.ts";
 import { pendingMail } from "./mails.ts";
@@ -16,7 +16,7 @@ const BETWEEN_MAILS_SECONDS = 10 * MINUTE_SECONDS;
 const NUDGE_BEFORE_SECONDS = DAY_SECONDS;
 const AFTER_FAILURE_SECONDS = MINUTE_SECONDS;
 
-export type ApprovalMailDeps = { db: Db; config: { appName: string; publicUrl: string } };
+export type ApprovalMailDeps = { db: Db; config: MailConfig };
 
 /**
  * Mails members who may decide about pending approvals, and again a day before one expires (docs/contract.md §1). A
@@ -27,7 +27,7 @@ export async function sendApprovalMails(deps: ApprovalMailDeps): Promise<void> {
   const now = await readClock(deps.db);
   await sweepEach(await store.listDueMails(deps.db, now, BATCH), async ({ accountId, ids }) => {
     try {
-      await inTransaction(deps.db, (trx) => notifyAccount(trx, deps.config, accountId, ids));
+      await inTransaction(deps.db, (trx, at) => notifyAccount(trx, deps.config, accountId, ids, at));
     } catch (error) {
       // Else accounts that fail would fill each batch, and keep all others from their mail.
       await store.setNotifyAt(deps.db, accountId, ids, addSeconds(now, AFTER_FAILURE_SECONDS));
@@ -41,8 +41,8 @@ async function notifyAccount(
   config: ApprovalMailDeps["config"],
   accountId: string,
   ids: readonly string[],
+  now: Date,
 ): Promise<void> {
-  const now = await readClock(trx);
   const members = await store.lockDeciders(trx, accountId);
   const waiting = await store.listWaiting(trx, accountId, now);
   const audible = waiting.filter(({ quietUntil }) => quietUntil === null || quietUntil <= now);

@@ -4,11 +4,7 @@ import type { Db, Trx } from "../database/connection.ts";
 import type { ApprovalType, Asker, Terms } from "../database/schema.ts";
 
 /** Accounts with a pending approval whose mail is due, with those approvals. */
-export async function listDueMails(
-  db: Db,
-  now: Date,
-  limit: number,
-): Promise<{ accountId: string; ids: string[] }[]> {
+export async function listDueMails(db: Db, now: Date, limit: number) {
   const { rows } = await sql<{ accountId: string; ids: string[] }>`
     select account_id as "accountId", array_agg(id) as ids from (
       select account_id, id from approvals
@@ -91,12 +87,7 @@ export async function listWaiting(trx: Trx, accountId: string, now: Date): Promi
 }
 
 /** Records that the operator's feed has the events of these requests. */
-export async function markAnnounced(
-  trx: Trx,
-  accountId: string,
-  ids: readonly string[],
-  now: Date,
-): Promise<RequestedApproval[]> {
+export async function markAnnounced(trx: Trx, accountId: string, ids: readonly string[], now: Date) {
   const { rows } = await sql<RequestedApproval>`
     update approvals set announced_at = ${now}
     where account_id = ${accountId} and id = any(${ids}::uuid[]) and status = 'pending' and announced_at is null

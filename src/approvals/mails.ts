@@ -4,9 +4,7 @@ import { formatAmount } from "../lib/money.ts";
 import { type ApprovalTerms, sumOf } from "../lib/statement.ts";
 import { formatDeadline } from "../lib/time.ts";
 import { line, type MailLine, named, own } from "../mail/line.ts";
-import type { Mail } from "../mail/service.ts";
-
-type Context = { appName: string; publicUrl: string };
+import type { Mail, MailConfig } from "../mail/service.ts";
 
 /** Requests that one mail lists. */
 const LISTED_AT_MOST = 20;
@@ -37,7 +35,7 @@ export function actWords({ type, terms }: { type: string; terms: ApprovalTerms }
  * @param to.expiresSoon whether the first one expires within a day
  */
 export function pendingMail(
-  { publicUrl }: Context,
+  { publicUrl }: MailConfig,
   to: { email: string; accountName: string; expiresSoon: boolean },
   pending: readonly PendingRequest[],
 ): Mail {

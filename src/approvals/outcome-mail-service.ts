@@ -1,12 +1,10 @@
 import type { Trx } from "../database/connection.ts";
 import { together } from "../database/transaction.ts";
-import { queueMail } from "../mail/service.ts";
+import { type MailConfig, queueMail } from "../mail/service.ts";
 import * as store from "./mail-store.ts";
 import { type Outcome, outcomeMail } from "./outcome-mails.ts";
 
 export type { Outcome } from "./outcome-mails.ts";
-
-export type MailConfig = { appName: string; publicUrl: string };
 
 /** What an approval is about, for the mail of its outcome. */
 export type MailedApproval = store.MailedApproval;

@@ -1,8 +1,7 @@
 import { formatAmount } from "../lib/money.ts";
 import { line, type MailLine, named, own, who } from "../mail/line.ts";
-import type { Mail } from "../mail/service.ts";
+import type { Mail, MailConfig } from "../mail/service.ts";
 
-type Context = { appName: string; publicUrl: string };
 type Sum = { amountCents: number; currency: string };
 
 /** What has become of the money that somebody confirmed, as the account's owners and approvers are told. */
@@ -26,7 +25,7 @@ export type OutcomeContext = {
 
 /** To an owner or approver: money has moved, was refused, or came back. */
 export function outcomeMail(
-  { appName, publicUrl }: Context,
+  { appName, publicUrl }: MailConfig,
   to: string,
   { approvalId, accountName, signers }: OutcomeContext,
   outcome: Outcome,

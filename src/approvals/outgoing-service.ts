@@ -14,12 +14,10 @@ import {
   pass,
   step,
 } from "./step-service.ts";
-import { hasExpired } from "./store.ts";
+import { isOverdue } from "./store.ts";
 import { type Halt, SubmissionHeld, submitOutgoing } from "./submission-service.ts";
 
-/**
- * The processor keeps keys for a day. A request repeated under a key that it has forgotten would move money twice.
- */
+/** The processor keeps keys for a day. A request repeated under a key that it has forgotten would move money twice. */
 const KEY_KEPT_SECONDS = 23 * 60 * 60;
 
 /**
@@ -71,7 +69,7 @@ async function submit(deps: PaymentDeps, attempt: Attempt): Promise<Outcome | un
   if (written === "disputed") return sendRefusalOf("payment_disputed");
   const { accountId, approvalId } = attempt.payment;
   // As for a charge: no payout is sent days after the confirmation.
-  if (written === "frozen" || (written === "paused" && (await hasExpired(deps.db, accountId, approvalId))))
+  if (written === "frozen" || (written === "paused" && (await isOverdue(deps.db, accountId, approvalId))))
     return sendRefusalOf("canceled");
   if (written === "paused") throw new SubmissionHeld("payments are paused");
   attempt.payment.status = "submitted";

@@ -1,6 +1,7 @@
 import { sql } from "kysely";
 import type { Db } from "../database/connection.ts";
 import type { ApprovalType } from "../database/schema.ts";
+import { contractSums } from "./contract-money-store.ts";
 
 /** What an approval's page says of its surroundings; nothing of it is signed. Amounts in cents. */
 export type PageContext = {
@@ -29,12 +30,7 @@ export async function readContext(
           and v.id <> ${id} and (v.expires_at > now() or v.executing_at is not null)
       ) as "newerId"
     from contracts c
-    cross join lateral (
-      select coalesce(sum(m.amount_cents) filter (where m.status <> 'CANCELLED'), 0)::bigint as "totalCents",
-        coalesce(sum(m.amount_cents) filter (where m.status = 'ACTIVE_FUNDED'), 0)::bigint as "heldCents",
-        coalesce(sum(m.amount_cents) filter (where m.status = 'PAID'), 0)::bigint as "paidOutCents"
-      from milestones m where m.account_id = ${accountId} and m.contract_id = c.id
-    ) s
+    cross join lateral (${contractSums(accountId)}) s
     where c.account_id = ${accountId} and c.id = ${contractId}`.execute(db);
   const [context] = rows;
   if (context === undefined) throw new TypeError("the contract of an approval is kept");

@@ -1,13 +1,19 @@
 import { type Grant, readGrant } from "../accounts/service.ts";
 import { memberCredential } from "../accounts/token-service.ts";
-import { byPerson, recordAudit } from "../audit/service.ts";
+import { byPerson } from "../audit/service.ts";
 import type { Trx } from "../database/connection.ts";
 import { isExternalId } from "../lib/ids.ts";
 import type { Origin } from "../lib/origin.ts";
-import { Problem } from "../lib/problems.ts";
 import type { Credential } from "../lib/secrets.ts";
 import { type Actor, holdActor, inSession } from "../sign-in/service.ts";
-import { type EndAnswer, type RequestDeps, requestEnd, requestRelease } from "./request-service.ts";
+import {
+  type EndAnswer,
+  granted,
+  type RequestDeps,
+  recordRequests,
+  requestEnd,
+  requestRelease,
+} from "./request-service.ts";
 import type { Approval } from "./schemas.ts";
 import { readFunding, requestMilestoneFunding } from "./service.ts";
 
@@ -81,21 +87,6 @@ function holding(deps: RequestDeps, requester: Requester): RequestDeps {
   return { ...recording(deps, requester), holdPerson };
 }
 
-/** @throws Problem unavailable if the token was revoked meanwhile; the next request creates another */
-function granted<T>(found: T | undefined): T {
-  if (found === undefined) throw new Problem("unavailable", { retryAfterSeconds: 1 });
-  return found;
-}
-
 function recording(deps: RequestDeps, { accountId, actor, name, origin }: Requester): RequestDeps {
-  const act = { actor: byPerson({ userId: actor.userId, name }), origin };
-  const onRequested: RequestDeps["onRequested"] = (trx, { id, type }, now) => {
-    const subject = { kind: "approval", id };
-    return recordAudit(
-      trx,
-      { accountId, ...act, action: "approval_requested", subject, detail: { type } },
-      now,
-    );
-  };
-  return { ...deps, onRequested };
+  return recordRequests(deps, accountId, { actor: byPerson({ userId: actor.userId, name }), origin });
 }

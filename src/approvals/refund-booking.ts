@@ -7,6 +7,7 @@ import { inTransaction, together } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
 import { newId } from "../lib/ids.ts";
 import { sumOf } from "../lib/statement.ts";
+import type { MailConfig } from "../mail/service.ts";
 import { linkDecision } from "../receipts/service.ts";
 import {
   type AnyEvent,
@@ -20,7 +21,7 @@ import {
 } from "./booking.ts";
 import * as escrow from "./escrow-store.ts";
 import { outgoingLines, readResting } from "./loss-booking.ts";
-import { type MailConfig, type MailedApproval, mailOutcome, type Outcome } from "./outcome-mail-service.ts";
+import { type MailedApproval, mailOutcome, type Outcome } from "./outcome-mail-service.ts";
 import * as store from "./store.ts";
 
 /**

@@ -1,9 +1,9 @@
 import { findAsker } from "../accounts/key-service.ts";
 import type { Grant } from "../accounts/service.ts";
 import { holdToken } from "../accounts/token-service.ts";
-import { type Actor, recordAudit } from "../audit/service.ts";
+import { type Act, type Actor, recordAudit } from "../audit/service.ts";
 import { endContract, holdContract, holdMilestone } from "../contracts/service.ts";
-import { readClock, readClockNow } from "../database/clock.ts";
+import { readClockNow } from "../database/clock.ts";
 import type { Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
@@ -131,6 +131,29 @@ export async function withdrawRequest(
   });
 }
 
+/**
+ * What was requested under a token that members or the operator use without its secret.
+ * @throws Problem unavailable if the token was revoked meanwhile; the next request creates another
+ */
+export function granted<T>(found: T | undefined): T {
+  if (found === undefined) throw new Problem("unavailable", { retryAfterSeconds: 1 });
+  return found;
+}
+
+/** Has the request, or its withdrawal, recorded as an act of this actor. */
+export function recordRequests<D extends ApprovalDeps>(
+  deps: D,
+  accountId: string,
+  act: Act,
+  action: "approval_requested" | "approval_withdrawn" = "approval_requested",
+): D {
+  const onRequested: ApprovalDeps["onRequested"] = (trx, { id, type }, now) => {
+    const subject = { kind: "approval", id };
+    return recordAudit(trx, { accountId, ...act, action, subject, detail: { type } }, now);
+  };
+  return { ...deps, onRequested };
+}
+
 type Request = { deps: RequestDeps; trx: Trx; grant: Grant; now: Date };
 
 function asToken<T>(
@@ -138,8 +161,7 @@ function asToken<T>(
   grant: Grant,
   work: (request: Request) => Promise<T>,
 ): Promise<T | undefined> {
-  return inTransaction(deps.db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(deps.db, async (trx, now) => {
     await deps.holdPerson?.(trx, now);
     if ((await holdToken(trx, grant, now)) === undefined) return undefined;
     return work({ deps, trx, grant, now });

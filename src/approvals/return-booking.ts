@@ -2,7 +2,6 @@ import { refundToCredits } from "../billing/credit-service.ts";
 import * as payments from "../billing/payment-service.ts";
 import type { SentRecord } from "../billing/processor.ts";
 import { type HeldMilestone, holdMilestone, refundMilestone, returnMilestone } from "../contracts/service.ts";
-import { readClock } from "../database/clock.ts";
 import type { Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
@@ -31,8 +30,7 @@ export function bookReturn(
   record: SentRecord,
 ): Promise<boolean> {
   const { accountId, id: paymentId, milestoneId, kind, amountCents, currency } = payment;
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(db, async (trx, now) => {
     const milestone = await holdMilestone(trx, accountId, milestoneId);
     const known = await payments.listReversals(trx, accountId, [paymentId]);
     if (known.some(({ id }) => id === record.id)) return false;

@@ -1,5 +1,6 @@
 import * as payments from "../billing/payment-service.ts";
 import type { Processor, Reversal } from "../billing/processor.ts";
+import { hasChanged } from "../billing/reversal-rules.ts";
 import { holdMilestone, refundMilestone } from "../contracts/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Trx } from "../database/connection.ts";
@@ -46,25 +47,24 @@ export async function bookReversals(
     if (!own) reversals.push(reversal);
   }
   if (reversals.length === 0) return [];
-  return inTransaction(db, (trx) => book(trx, config, payment, reversals, observedAt));
+  return inTransaction(db, (trx, now) => book(trx, config, payment, { reversals, observedAt }, now));
 }
 
 async function book(
   trx: Trx,
   config: BookingDeps["config"],
   payment: payments.PaymentRow,
-  reversals: readonly Reversal[],
-  observedAt: Date,
+  { reversals, observedAt }: { reversals: readonly Reversal[]; observedAt: Date },
+  now: Date,
 ): Promise<Reversal[]> {
   const { accountId, milestoneId } = payment;
-  const now = await readClock(trx);
   const milestone = await holdMilestone(trx, accountId, milestoneId);
   const known = await payments.listReversals(trx, accountId, [payment.id]);
   // An observation dated in the future was made before the clock was set back, so this one is newer.
   const isNewer = (row: payments.ReversalRow) => row.observedAt <= observedAt || row.observedAt > now;
   const changed = reversals.filter((reversal) => {
     const row = known.find(({ id }) => id === reversal.id);
-    return row === undefined || (isNewer(row) && differs(row, reversal));
+    return row === undefined || (isNewer(row) && hasChanged(row, reversal));
   });
   if (changed.length === 0) return changed;
   const gone = goneCents(known, changed);
@@ -110,15 +110,6 @@ function toOutcome({ kind, status, amountCents, currency, final }: Reversal) {
 function goneCents(known: readonly payments.ReversalRow[], changed: readonly Reversal[]): number {
   const standing = new Map<string, Standing>([...known, ...changed].map((one) => [one.id, one]));
   return [...standing.values()].reduce((sum, one) => sum + finalCents(one), 0);
-}
-
-function differs(row: payments.ReversalRow, reversal: Reversal): boolean {
-  return (
-    row.status !== reversal.status ||
-    row.takenCents !== reversal.takenCents ||
-    row.final !== reversal.final ||
-    row.amountCents !== reversal.amountCents
-  );
 }
 
 type Standing = Pick<Reversal, "takenCents" | "final">;

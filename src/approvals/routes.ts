@@ -1,6 +1,5 @@
 import { Type } from "@sinclair/typebox";
-import { type GateDeps, openGate } from "../accounts/gate.ts";
-import { readGrant } from "../accounts/service.ts";
+import { type GateDeps, openGate, openGrantGate } from "../accounts/gate.ts";
 import type { App } from "../http/app.ts";
 import { acceptNoBody, NoBody } from "../http/body.ts";
 import { originOf } from "../http/origin.ts";
@@ -81,21 +80,16 @@ export function fundRoute(app: App, deps: GateDeps & ApprovalDeps): void {
 /** POST /milestones/{milestoneId}/approve (docs/contract.md §1). Records a pending approval; never moves money. */
 export function releaseRoute(app: App, deps: GateDeps & RequestDeps): void {
   acceptNoBody(app);
-  const gate = openGate(
-    deps,
-    "requestMilestoneApproval",
-    [
-      "not_found",
-      "contract_ended",
-      "milestone_cancelled",
-      "milestone_not_funded",
-      "payment_disputed",
-      "payout_account_required",
-      "payments_paused",
-      "too_many_pending",
-    ],
-    (credential) => readGrant(deps.db, credential),
-  );
+  const gate = openGrantGate(deps, "requestMilestoneApproval", [
+    "not_found",
+    "contract_ended",
+    "milestone_cancelled",
+    "milestone_not_funded",
+    "payment_disputed",
+    "payout_account_required",
+    "payments_paused",
+    "too_many_pending",
+  ]);
   app.post(
     "/milestones/:milestoneId/approve",
     {
@@ -127,19 +121,14 @@ export function releaseRoute(app: App, deps: GateDeps & RequestDeps): void {
  */
 export function endRoute(app: App, deps: GateDeps & RequestDeps): void {
   acceptNoBody(app);
-  const gate = openGate(
-    deps,
-    "endContract",
-    [
-      "not_found",
-      "contract_ended",
-      "payment_in_progress",
-      "payment_disputed",
-      "payments_paused",
-      "too_many_pending",
-    ],
-    (credential) => readGrant(deps.db, credential),
-  );
+  const gate = openGrantGate(deps, "endContract", [
+    "not_found",
+    "contract_ended",
+    "payment_in_progress",
+    "payment_disputed",
+    "payments_paused",
+    "too_many_pending",
+  ]);
   app.post(
     "/contracts/:contractId/end",
     {
@@ -173,12 +162,12 @@ export function endRoute(app: App, deps: GateDeps & RequestDeps): void {
 /** POST /approvals/{approvalId}/withdraw (docs/contract.md §1). */
 export function withdrawRoute(app: App, deps: GateDeps & RequestDeps): void {
   acceptNoBody(app);
-  const gate = openGate(
-    deps,
-    "withdrawApproval",
-    ["not_found", "made_by_another_key", "payment_in_progress", "already_decided"],
-    (credential) => readGrant(deps.db, credential),
-  );
+  const gate = openGrantGate(deps, "withdrawApproval", [
+    "not_found",
+    "made_by_another_key",
+    "payment_in_progress",
+    "already_decided",
+  ]);
   app.post(
     "/approvals/:approvalId/withdraw",
     {

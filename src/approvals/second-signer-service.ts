@@ -23,19 +23,23 @@ export async function readSigning(db: Db, row: HumanApprovalRow, statement: Stat
   return { required: 2, first: await store.findFirstSignature(db, accountId, id, statement, coSign) };
 }
 
+/** Why an amount is typed: from which sum on, and what the account has confirmed within 24 hours before this, in cents. */
+export type TypedFrom = { fromCents: number; latelyCents: number };
+
 /**
- * Whether the person types the amount before they confirm: once what the account confirmed within 24 hours reaches the
- * policy's amount together with this. To decide by the answer, hold the account.
+ * Whether the person types the amount before they confirm, and why: once what the account confirmed within 24 hours
+ * reaches the policy's amount together with this. To decide by the answer, hold the account.
  * @param operatorsCents the operator's amount, which is the most that the account's can be
+ * @returns `undefined`: it is not typed
  */
-export async function isAmountTyped(
+export async function findTypedFrom(
   db: Db,
   { accountId, amountTypedFromCents, terms }: HumanApprovalRow,
   operatorsCents: number,
-): Promise<boolean> {
-  const { amountCents } = sumOf(terms);
-  const from = Math.min(amountTypedFromCents ?? operatorsCents, operatorsCents);
-  return amountCents >= from || (await store.sumPaidLately(db, accountId)) + amountCents >= from;
+): Promise<TypedFrom | undefined> {
+  const fromCents = Math.min(amountTypedFromCents ?? operatorsCents, operatorsCents);
+  const latelyCents = await store.sumPaidLately(db, accountId);
+  return latelyCents + sumOf(terms).amountCents < fromCents ? undefined : { fromCents, latelyCents };
 }
 
 /** Mails the other members who may decide: one person has signed and a second must. */

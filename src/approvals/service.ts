@@ -1,5 +1,4 @@
 import { readFundingTerms } from "../contracts/service.ts";
-import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction, isRollback } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
@@ -20,6 +19,7 @@ import { hasExpired, toApproval } from "./wire.ts";
 
 export type { ApprovalEvent } from "./booking.ts";
 export { readFunding } from "./funding-store.ts";
+export type { ApprovalRow } from "./store.ts";
 export { toApproval } from "./wire.ts";
 
 export type ApprovalDeps = {
@@ -59,8 +59,7 @@ export async function requestMilestoneFunding(
     if (step.kind === "pending") {
       const approval = pendingFunding(row, step.approvalId, config.publicUrl);
       const { onRequested } = deps;
-      if (onRequested !== undefined)
-        await inTransaction(db, async (trx) => onRequested(trx, approval, await readClock(trx)));
+      if (onRequested !== undefined) await inTransaction(db, (trx, now) => onRequested(trx, approval, now));
       return approval;
     }
     if (step.kind === "expired") {
@@ -175,8 +174,7 @@ export async function readApproval(
 
 /** Expires the approvals of `ids` whose time has passed, each with its event, in one transaction. */
 export async function expireApprovals(db: Db, accountId: string, ids: readonly string[]): Promise<number> {
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(db, async (trx, now) => {
     const ended = await store.markExpired(trx, accountId, ids, now);
     await appendEvents(trx, accountId, ended.map(toExpiredEvent), now);
     return ended.length;

@@ -1,17 +1,19 @@
 import type { Logger } from "pino";
 import { atBoundary, type Boundary, type BoundaryObserver } from "../billing/boundaries.ts";
+import { LOOK_AGAIN_AT_MOST, lookAgainIn } from "../billing/look-rules.ts";
 import * as payments from "../billing/payment-service.ts";
 import type { Processor, Refusal } from "../billing/processor.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { newId } from "../lib/ids.ts";
-import { addSeconds, SECOND } from "../lib/time.ts";
+import { addSeconds } from "../lib/time.ts";
+import type { MailConfig } from "../mail/service.ts";
 import { LeaseLost, writeWaiting } from "./booking.ts";
 
 export type PaymentDeps = {
   db: Db;
   processor: Processor;
-  config: { appName: string; publicUrl: string };
+  config: MailConfig;
   boundaries?: BoundaryObserver | undefined;
   /** Told what becomes of each attempt. */
   logger?: Logger | undefined;
@@ -45,18 +47,15 @@ export const OPEN = ["created", "submitted", "unknown", "action_required"] as co
  * shorter than the minute within which an attempt must be out of doubt after a crash.
  */
 const LEASE_SECONDS = 40;
-/** A waiting attempt is read again after a tenth of its age, within these bounds, in seconds. */
-const LOOK_AGAIN = { share: 0.1, atLeast: 5, atMost: 600 };
 
 /** Shortens waits that a clock set back has made too long. Several processes may run it at once. */
 export function shortenWaits({ db }: PaymentDeps): Promise<void> {
-  const { atMost: waitSeconds } = LOOK_AGAIN;
-  return payments.shortenPaymentWaits(db, { leaseSeconds: LEASE_SECONDS, waitSeconds });
+  return payments.shortenPaymentWaits(db, { leaseSeconds: LEASE_SECONDS, waitSeconds: LOOK_AGAIN_AT_MOST });
 }
 
 /** A new lease. Taken before the processor is called. */
 export function newLease(now: Date): payments.Lease {
-  return { id: newId(), until: addSeconds(now, LEASE_SECONDS) };
+  return { id: newId(), until: leaseEnd(now) };
 }
 
 /** When a lease taken at `now` expires. */
@@ -76,21 +75,20 @@ export function isOpen({ status }: payments.PaymentRow): boolean {
 
 /** What every log line about an attempt says of it (docs/operations.md, Logs). */
 export function logFieldsOf({ requestId }: Pick<PaymentDeps, "requestId">, payment: payments.PaymentRow) {
-  const {
-    accountId,
-    approvalId,
-    milestoneId,
-    id: paymentId,
-    kind,
-    keyNumber,
-    amountCents,
-    currency,
-  } = payment;
-  const { intentId, sentId } = payment;
-  const processorId = intentId ?? sentId;
+  const { accountId, approvalId, milestoneId, id: paymentId, kind, amountCents, currency } = payment;
+  const processorId = payment.intentId ?? payment.sentId;
   return {
     ...(requestId !== undefined && { reqId: requestId }),
-    ...{ accountId, approvalId, milestoneId, paymentId, kind, attempt: keyNumber, amountCents, currency },
+    ...{
+      accountId,
+      approvalId,
+      milestoneId,
+      paymentId,
+      kind,
+      attempt: payment.keyNumber,
+      amountCents,
+      currency,
+    },
     ...(processorId !== null && { processorId }),
   };
 }
@@ -126,12 +124,6 @@ export async function wait(
   change: Change,
 ): Promise<void> {
   const now = await readClock(deps.db);
-  const dueAt = addSeconds(now, lookAgainIn(payment, now));
+  const dueAt = addSeconds(now, lookAgainIn(payment.createdAt, now));
   await pass(deps, boundary, () => writeWaiting(deps.db, payment, leaseId, { ...change, now, dueAt }));
-}
-
-/** Less often the longer it has waited: a person may take a day to answer their bank. */
-function lookAgainIn({ createdAt }: payments.PaymentRow, now: Date): number {
-  const age = (now.getTime() - createdAt.getTime()) / SECOND;
-  return Math.min(Math.max(age * LOOK_AGAIN.share, LOOK_AGAIN.atLeast), LOOK_AGAIN.atMost);
 }

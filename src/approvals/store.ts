@@ -64,12 +64,7 @@ export async function awaitDecision(db: Db, accountId: string, id: string): Prom
 export type EndedApproval = { id: string; jobId: string };
 
 /** Expires pending approvals whose time has passed, except those that are being paid. */
-export async function markExpired(
-  trx: Trx,
-  accountId: string,
-  approvalIds: readonly string[],
-  now: Date,
-): Promise<EndedApproval[]> {
+export async function markExpired(trx: Trx, accountId: string, approvalIds: readonly string[], now: Date) {
   // In the order in which all others take an account's approvals.
   if (approvalIds.length > 1)
     await sql`
@@ -124,12 +119,7 @@ export async function endPending(
 export type ExpiredApproval = { accountId: string; id: string; expiresAt: Date };
 
 /** Expired approvals of any account that are still pending, after one of them, oldest first. */
-export async function listExpired(
-  db: Db,
-  now: Date,
-  after: ExpiredApproval | undefined,
-  limit: number,
-): Promise<ExpiredApproval[]> {
+export async function listExpired(db: Db, now: Date, after: ExpiredApproval | undefined, limit: number) {
   const beyond =
     after === undefined
       ? sql`true`
@@ -142,7 +132,7 @@ export async function listExpired(
 }
 
 /** Whether the approval's time has passed, by the database's clock, even while it is being paid. */
-export async function hasExpired(db: Db, accountId: string, id: string): Promise<boolean> {
+export async function isOverdue(db: Db, accountId: string, id: string): Promise<boolean> {
   const row = await db
     .selectFrom("approvals")
     .where("account_id", "=", accountId)

@@ -1,6 +1,5 @@
 import { holdFrozen } from "../accounts/service.ts";
 import * as payments from "../billing/payment-service.ts";
-import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction, together } from "../database/transaction.ts";
 import { LeaseLost } from "./booking.ts";
@@ -56,8 +55,7 @@ async function writeSubmitted<Reason extends string>(
   prepare: (trx: Trx) => Promise<Reason | { intentId?: string; keyUsed?: true }>,
 ): Promise<Reason | "submitted"> {
   return pass(deps, "write-submitted", () =>
-    inTransaction(deps.db, async (trx) => {
-      const now = await readClock(trx);
+    inTransaction(deps.db, async (trx, now) => {
       const change = await prepare(trx);
       if (typeof change === "string") return change;
       const step = { ...change, now, dueAt: leaseEnd(now), from: ["created"], to: "submitted" } as const;

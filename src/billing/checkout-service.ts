@@ -3,22 +3,22 @@ import { readClock } from "../database/clock.ts";
 import type { Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { Problem, paymentsPaused } from "../lib/problems.ts";
-import { addSeconds, SECOND } from "../lib/time.ts";
+import { addSeconds } from "../lib/time.ts";
 import { line, named } from "../mail/line.ts";
 import { queueMail } from "../mail/service.ts";
 import { type Actor, holdActor } from "../sign-in/service.ts";
 import { atBoundary } from "./boundaries.ts";
 import { adjustCredits, bookTopUpEntry } from "./credit-booking.ts";
+import { lookAgainIn } from "./look-rules.ts";
 import { holdPause } from "./pause-store.ts";
 import type { CheckoutRecord, Reversal } from "./processor.ts";
+import { hasChanged } from "./reversal-rules.ts";
 import { listTopUpReversals, saveReversal } from "./reversal-store.ts";
 import { creditsAdjustedMail, topUpCompletedMail } from "./top-up-mails.ts";
 import type { TopUpDeps, TopUpKey, TopUpRow } from "./top-up-service.ts";
 import * as store from "./top-up-store.ts";
 
 const KEYS_A_TURN = 5;
-/** An open page is read again after a tenth of the top-up's age, within these bounds, in seconds. */
-export const LOOK_AGAIN = { share: 0.1, atLeast: 5, atMost: 600 };
 /** How far our clock and the processor's may differ, in seconds. */
 const SLACK_SECONDS = 60 * 60;
 const LOST_SECONDS = 2 * 24 * 60 * 60;
@@ -30,7 +30,7 @@ const LOST_SECONDS = 2 * 24 * 60 * 60;
  */
 export async function openCheckout(deps: TopUpDeps, key: TopUpKey, actor: Actor): Promise<void> {
   for (let turn = 1; turn <= KEYS_A_TURN; turn++) {
-    const row = await inTransaction(deps.db, (trx) => holdOpenable(trx, key, actor));
+    const row = await inTransaction(deps.db, (trx, now) => holdOpenable(trx, key, actor, now));
     if (row.sessionId !== null) return;
     const { accountId, id, sessionNumber, amountCents, currency } = row;
     const request = {
@@ -60,9 +60,8 @@ function dropPage(deps: TopUpDeps, row: TopUpRow): Promise<void> {
 }
 
 /** Locks the actor and a top-up that can still be paid. */
-async function holdOpenable(trx: Trx, key: TopUpKey, actor: Actor): Promise<TopUpRow> {
+async function holdOpenable(trx: Trx, key: TopUpKey, actor: Actor, now: Date): Promise<TopUpRow> {
   if (await holdPause(trx)) throw paymentsPaused();
-  const now = await readClock(trx);
   const account = { id: key.accountId, may: "decide", unfrozen: true } as const;
   await holdActor(trx, actor, { account }, now);
   const row = await store.lockTopUp(trx, key);
@@ -78,9 +77,9 @@ async function keepOpened(
   sessionId: string,
   url: string,
 ): Promise<void> {
-  const keep = async (trx: Trx) => {
-    await holdOpenable(trx, row, actor);
-    const dueAt = nextLook(row, await readClock(trx));
+  const keep = async (trx: Trx, now: Date) => {
+    await holdOpenable(trx, row, actor, now);
+    const dueAt = nextLook(row, now);
     if (!(await store.keepSession(trx, row, { id: sessionId, url, dueAt })))
       throw new Problem("top_up_ended");
   };
@@ -140,9 +139,7 @@ async function expire(deps: TopUpDeps, row: TopUpRow): Promise<undefined> {
 
 /** When a top-up with an open page is next read. */
 export function nextLook({ createdAt, expiresAt }: TopUpRow, now: Date): Date {
-  const age = (now.getTime() - createdAt.getTime()) / SECOND;
-  const wait = Math.min(Math.max(age * LOOK_AGAIN.share, LOOK_AGAIN.atLeast), LOOK_AGAIN.atMost);
-  const next = addSeconds(now, wait);
+  const next = addSeconds(now, lookAgainIn(createdAt, now));
   return next > expiresAt && expiresAt > now ? expiresAt : next;
 }
 
@@ -175,8 +172,7 @@ async function bookCheckout(deps: TopUpDeps, record: CheckoutRecord): Promise<"t
   const { accountId, topUpId: id, state } = record;
   if (accountId === null || id === null || state.status !== "complete") return undefined;
   const { intentId } = state;
-  const book = async (trx: Trx): Promise<"twice" | undefined> => {
-    const now = await readClock(trx);
+  const book = async (trx: Trx, now: Date): Promise<"twice" | undefined> => {
     const lost = { processor: deps.processor.name, expiresAt: addSeconds(record.createdAt, 1) };
     const row =
       (await store.lockTopUp(trx, { accountId, id })) ??
@@ -208,14 +204,13 @@ async function bookTopUpReversals(deps: TopUpDeps, row: TopUpRow): Promise<boole
   const observedAt = await readClock(deps.db);
   const reversals = await Array.fromAsync(deps.processor.listReversals({ intentId }));
   if (reversals.length === 0) return false;
-  return inTransaction(deps.db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(deps.db, async (trx, now) => {
     await store.lockTopUp(trx, row);
     const known = await listTopUpReversals(trx, accountId, topUpId);
     let changed = false;
     for (const reversal of reversals) {
       const before = known.find(({ id }) => id === reversal.id);
-      if (before !== undefined && (before.observedAt > observedAt || !differs(before, reversal))) continue;
+      if (before !== undefined && (before.observedAt > observedAt || !hasChanged(before, reversal))) continue;
       changed = true;
       await saveReversal(trx, { accountId, topUpId }, reversal, { now, observedAt });
       const amountCents = (before?.takenCents ?? 0) - reversal.takenCents;
@@ -237,16 +232,4 @@ async function adjust(
   const why = line`A ${named(kind)} of a top-up's payment is ${named(status)}.`;
   for (const to of await store.listMailed(trx, accountId, ["owner", "approver"]))
     await queueMail(trx, creditsAdjustedMail(config, to, { amountCents, currency, why }), now);
-}
-
-function differs(
-  row: Pick<Reversal, "status" | "takenCents" | "final" | "amountCents">,
-  reversal: Reversal,
-): boolean {
-  return (
-    row.status !== reversal.status ||
-    row.takenCents !== reversal.takenCents ||
-    row.final !== reversal.final ||
-    row.amountCents !== reversal.amountCents
-  );
 }

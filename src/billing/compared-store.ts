@@ -90,7 +90,7 @@ export async function listCompletedTopUps(
   since: Date,
   after: KeyedPayment | undefined,
   limit: number,
-): Promise<KeyedPayment[]> {
+) {
   const { rows } = await sql<KeyedPayment>`
     select ${TOP_UPS}, t.intent_id as "intentId", t.completed_at as "createdAt" from top_ups t
     where t.status = 'COMPLETED' and t.completed_at >= ${since}

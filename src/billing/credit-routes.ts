@@ -1,12 +1,10 @@
 import { Type } from "@sinclair/typebox";
-import { type GateDeps, openGate } from "../accounts/gate.ts";
+import { type GateDeps, openGrantGate } from "../accounts/gate.ts";
 import { answerOnce } from "../accounts/idempotency-service.ts";
-import { readGrant } from "../accounts/service.ts";
 import type { App } from "../http/app.ts";
 import { IdempotencyHeaders, readIdempotencyKey } from "../http/idempotency.ts";
 import { originOf } from "../http/origin.ts";
 import { ref } from "../lib/schema.ts";
-import type { Credential } from "../lib/secrets.ts";
 import {
   CreditLedger,
   CreditLedgerQuery,
@@ -23,10 +21,9 @@ type Deps = GateDeps & TopUpDeps;
 /** GET /credits, GET /credits/ledger and GET /credits/top-ups/{topUpId} (docs/contract.md §5). */
 export function creditRoutes(app: App, deps: Deps): void {
   const { db } = deps;
-  const read = (credential: Credential) => readGrant(db, credential);
-  const reading = openGate(deps, "getCredits", [], read);
-  const listing = openGate(deps, "listCreditLedger", [], read);
-  const finding = openGate(deps, "getTopUp", ["not_found"], read);
+  const reading = openGrantGate(deps, "getCredits");
+  const listing = openGrantGate(deps, "listCreditLedger");
+  const finding = openGrantGate(deps, "getTopUp", ["not_found"]);
 
   app.get(
     "/credits",
@@ -86,12 +83,11 @@ export function creditRoutes(app: App, deps: Deps): void {
 /** POST /credits/top-ups (docs/contract.md §5). Takes an `Idempotency-Key`. */
 export function createTopUpRoute(app: App, deps: Deps): void {
   const { db } = deps;
-  const gate = openGate(
-    deps,
-    "createTopUp",
-    ["top_up_limit_reached", "request_in_progress", "idempotency_key_reused"],
-    (credential) => readGrant(db, credential),
-  );
+  const gate = openGrantGate(deps, "createTopUp", [
+    "top_up_limit_reached",
+    "request_in_progress",
+    "idempotency_key_reused",
+  ]);
   app.post(
     "/credits/top-ups",
     {

@@ -1,4 +1,5 @@
 import type { Db } from "../database/connection.ts";
+import { toPage } from "../lib/pages.ts";
 import { badField } from "../lib/problems.ts";
 import type { CreditEntry, CreditLedger, CreditLedgerQuery, Credits } from "./credit-schemas.ts";
 import * as store from "./credit-store.ts";
@@ -36,9 +37,7 @@ export async function listCreditLedger(
     throw badField("cursor", "`cursor` must be a `nextCursor` that was given.");
   const before = cursor === undefined ? undefined : Number(cursor);
   const rows = await store.listEntries(db, accountId, { before, limit: limit + 1 });
-  const page = rows.slice(0, limit);
-  const last = page.at(-1);
-  const nextCursor = rows.length > limit && last !== undefined ? String(last.number) : null;
+  const { page, nextCursor } = toPage(rows, limit, ({ number }) => String(number));
   return { entries: page.map(toEntry), nextCursor };
 }
 

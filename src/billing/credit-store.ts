@@ -80,11 +80,7 @@ export async function insertEntry(trx: Trx, entry: NewEntry, now: Date): Promise
 export type Hold = { id: string; amountCents: number; contractId: string; jobId: string };
 
 /** A milestone's open hold. */
-export async function findOpenHold(
-  db: Db,
-  accountId: string,
-  milestoneId: string,
-): Promise<Hold | undefined> {
+export async function findOpenHold(db: Db, accountId: string, milestoneId: string) {
   const { rows } = await sql<Hold>`
     select h.id, h.reserved_cents as "amountCents", h.contract_id as "contractId", h.job_id as "jobId"
     from credit_entries h
@@ -120,21 +116,9 @@ const COLUMNS = [
   "created_at as createdAt",
 ] as const;
 
-export type EntryRow = {
-  id: string;
-  number: number;
-  type: CreditEntryType;
-  amountCents: number;
-  holdEntryId: string | null;
-  jobId: string | null;
-  contractId: string | null;
-  milestoneId: string | null;
-  topUpId: string | null;
-  note: string | null;
-  createdAt: Date;
-};
+export type EntryRow = NonNullable<Awaited<ReturnType<typeof findEntry>>>;
 
-export function findEntry(db: Db, accountId: string, id: string): Promise<EntryRow | undefined> {
+export function findEntry(db: Db, accountId: string, id: string) {
   return db
     .selectFrom("credit_entries")
     .where("account_id", "=", accountId)

@@ -15,9 +15,7 @@ export type NewInvoice = {
   currency: string;
 };
 
-/**
- * Opens an invoice under the account's next number. Locks the account's head: lock nothing after it (invariant 11).
- */
+/** Opens an invoice under the account's next number. Locks the account's head: lock nothing after it (invariant 11). */
 export async function openInvoice(trx: Trx, invoice: NewInvoice, now: Date): Promise<void> {
   const { last_invoice: number } = await trx
     .updateTable("account_heads")
@@ -92,11 +90,7 @@ export type PendingInvoice = Pick<NewInvoice, "id" | "kind" | "amountCents" | "m
 };
 
 /** The account's confirmed payments that wait, newest first. */
-export async function listPendingInvoices(
-  db: Db,
-  accountId: string,
-  limit: number,
-): Promise<PendingInvoice[]> {
+export async function listPendingInvoices(db: Db, accountId: string, limit: number) {
   const { rows } = await sql<PendingInvoice>`
     select i.id, i.number, i.kind, i.amount_cents as "amountCents", i.milestone_id as "milestoneId",
       i.created_at as "createdAt", c.job_id as "jobId", m.name as "milestoneName"

@@ -57,10 +57,7 @@ export async function keepLost(db: Db, intents: readonly IntentRecord[], now: Da
 }
 
 /** Stored intents of this milestone, or of any. */
-export async function listLost(
-  db: Db,
-  of?: { accountId: string; milestoneId: string },
-): Promise<{ accountId: string; intentId: string }[]> {
+export async function listLost(db: Db, of?: { accountId: string; milestoneId: string }) {
   const { rows } = await sql<{ accountId: string; intentId: string }>`
     select l.account_id as "accountId", l.intent_id as "intentId" from lost_intents l
     where ${of === undefined ? sql`true` : sql`l.account_id = ${of.accountId} and l.milestone_id = ${of.milestoneId}`}

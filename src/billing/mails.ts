@@ -1,10 +1,10 @@
 import { cardName } from "../lib/card-name.ts";
 import { line, type MailLine, named, own } from "../mail/line.ts";
-import type { Mail } from "../mail/service.ts";
+import type { Mail, MailConfig } from "../mail/service.ts";
 
 /** Tells an owner that a card was put on file or removed. */
 export function cardChangedMail(
-  { appName, publicUrl }: { appName: string; publicUrl: string },
+  { appName, publicUrl }: MailConfig,
   email: string,
   {
     by,

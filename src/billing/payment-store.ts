@@ -50,11 +50,7 @@ export async function readClockAfter(trx: Trx, { accountId, id }: PaymentKey): P
 }
 
 /** The attempt with this intent. */
-export function findPaymentByIntent(
-  db: Db,
-  accountId: string,
-  intentId: string,
-): Promise<PaymentRow | undefined> {
+export function findPaymentByIntent(db: Db, accountId: string, intentId: string) {
   return db
     .selectFrom("payments")
     .where("account_id", "=", accountId)
@@ -76,11 +72,7 @@ export function findCharge(db: Db, accountId: string, milestoneId: string): Prom
 }
 
 /** The newest attempt of an approval, which its page shows. */
-export function findLatestPayment(
-  db: Db,
-  accountId: string,
-  approvalId: string,
-): Promise<PaymentRow | undefined> {
+export function findLatestPayment(db: Db, accountId: string, approvalId: string) {
   return db
     .selectFrom("payments")
     .where("account_id", "=", accountId)
@@ -135,12 +127,7 @@ export async function readNames(
  * Inserts an attempt. Its key takes the next number of its milestone and kind.
  * @param lease of the process that drives it at once; absent: it is due for any process
  */
-export async function insertPayment(
-  trx: Trx,
-  payment: NewPayment,
-  lease: Lease | undefined,
-  now: Date,
-): Promise<PaymentRow> {
+export async function insertPayment(trx: Trx, payment: NewPayment, lease: Lease | undefined, now: Date) {
   const leasedUntil = lease?.until ?? null;
   return trx
     .insertInto("payments")
@@ -250,11 +237,7 @@ export async function stepPayment(
  * Marks an attempt as in progress.
  * @returns its invoice and subject; `undefined`: it was marked before, or is a refund, which has no invoice
  */
-export async function markPending(
-  trx: Trx,
-  { accountId, id }: PaymentKey,
-  now: Date,
-): Promise<{ id: string; contractId: string; jobId: string } | undefined> {
+export async function markPending(trx: Trx, { accountId, id }: PaymentKey, now: Date) {
   const [marked, invoice] = await together(
     sql`
       update payments set pending_at = ${now} where account_id = ${accountId} and id = ${id} and pending_at is null

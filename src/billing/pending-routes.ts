@@ -1,5 +1,4 @@
-import { type GateDeps, openGate } from "../accounts/gate.ts";
-import { readGrant } from "../accounts/service.ts";
+import { type GateDeps, openGrantGate } from "../accounts/gate.ts";
 import type { Db } from "../database/connection.ts";
 import type { App } from "../http/app.ts";
 import { listPendingPayments } from "./payment-service.ts";
@@ -7,7 +6,7 @@ import { PendingPayments } from "./schemas.ts";
 
 /** GET /payments/pending (docs/contract.md §5): confirmed payments that wait. */
 export function pendingPaymentsRoute(app: App, deps: GateDeps & { db: Db }): void {
-  const gate = openGate(deps, "listPendingPayments", [], (credential) => readGrant(deps.db, credential));
+  const gate = openGrantGate(deps, "listPendingPayments");
   app.get(
     "/payments/pending",
     {

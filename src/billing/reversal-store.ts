@@ -17,26 +17,10 @@ const COLUMNS = [
 ] as const;
 
 /** A refund or dispute as recorded here. */
-export type ReversalRow = {
-  id: string;
-  paymentId: string;
-  kind: ReversalsTable["kind"];
-  status: string;
-  amountCents: number;
-  currency: string;
-  takenCents: number;
-  final: boolean;
-  observedAt: Date;
-  createdAt: Date;
-  updatedAt: Date;
-};
+export type ReversalRow = Awaited<ReturnType<typeof listReversals>>[number];
 
 /** The reversals of the account's payments, oldest first. */
-export function listReversals(
-  db: Db,
-  accountId: string,
-  paymentIds: readonly string[],
-): Promise<ReversalRow[]> {
+export function listReversals(db: Db, accountId: string, paymentIds: readonly string[]) {
   return db
     .selectFrom("reversals")
     .where("account_id", "=", accountId)
@@ -48,11 +32,7 @@ export function listReversals(
 }
 
 /** The reversals of a top-up's payment. */
-export function listTopUpReversals(
-  db: Db,
-  accountId: string,
-  topUpId: string,
-): Promise<Omit<ReversalRow, "paymentId">[]> {
+export function listTopUpReversals(db: Db, accountId: string, topUpId: string) {
   return db
     .selectFrom("reversals")
     .where("account_id", "=", accountId)

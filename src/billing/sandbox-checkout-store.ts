@@ -18,12 +18,7 @@ const COLUMNS = [
 export type SessionRow = Pick<Selectable<SandboxCheckoutSessionsTable>, (typeof COLUMNS)[number]>;
 
 /** Creates a page. A repeated key returns the existing one. */
-export async function insertSession(
-  db: Db,
-  id: string,
-  request: CheckoutRequest,
-  now: Date,
-): Promise<SessionRow> {
+export async function insertSession(db: Db, id: string, request: CheckoutRequest, now: Date) {
   return db
     .insertInto("sandbox.checkout_sessions")
     .values({

@@ -109,18 +109,6 @@ export async function settleRefunds(db: Db): Promise<void> {
   await sql`update sandbox.refunds set status = 'succeeded' where status = 'pending'`.execute(db);
 }
 
-/** Fails a refund after it succeeded, as a bank may days later. */
-export async function failRefund(db: Db, id: string, failureCode: string): Promise<void> {
-  await sql`update sandbox.refunds set status = 'failed', failure_code = ${failureCode} where id = ${id}`.execute(
-    db,
-  );
-}
-
-/** Reverses a transfer in full. */
-export async function reverseTransfer(db: Db, id: string): Promise<void> {
-  await sql`update sandbox.transfers set reversed_cents = amount_cents where id = ${id}`.execute(db);
-}
-
 export const listTransfers = (db: Db, of: SentFilter | { id: string }) =>
   list(db, sql`sandbox.transfers`, TRANSFER, of);
 export const listRefunds = (db: Db, of: SentFilter | { id: string }) =>

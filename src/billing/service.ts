@@ -7,7 +7,7 @@ import { inTransaction } from "../database/transaction.ts";
 import { NO_ORIGIN } from "../lib/origin.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import { line, type MailLine, named } from "../mail/line.ts";
-import { queueMail } from "../mail/service.ts";
+import { type MailConfig, queueMail } from "../mail/service.ts";
 import { type Actor, assertActs, findPerson, holdActor } from "../sign-in/service.ts";
 import { cardChangedMail } from "./mails.ts";
 import type { CardSetup, Processor } from "./processor.ts";
@@ -17,7 +17,7 @@ import * as store from "./store.ts";
 export type BillingDeps = {
   db: Db;
   processor: Processor;
-  config: { appName: string; publicUrl: string };
+  config: MailConfig;
 };
 
 /** The account's cards, the default one first. */

@@ -57,7 +57,7 @@ export function insertDefaultCard(
   processor: ProcessorName,
   card: ProcessorCard,
   now: Date,
-): Promise<CardRow> {
+) {
   return trx
     .insertInto("payment_methods")
     .values({

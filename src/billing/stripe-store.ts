@@ -3,9 +3,7 @@ import type { Db } from "../database/connection.ts";
 import { isReferredTo } from "../database/transaction.ts";
 import type { ProcessorName } from "./processor.ts";
 
-/**
- * Binds this database to a processor. `false`: it holds another's cards or payments; the database never mixes them.
- */
+/** Binds this database to a processor. `false`: it holds another's cards or payments; the database never mixes them. */
 export async function claimProcessor(db: Db, processor: ProcessorName): Promise<boolean> {
   try {
     await db.updateTable("processor").set({ name: processor }).where("name", "<>", processor).execute();

@@ -12,9 +12,7 @@ export function topUpsOf(db: Db, records: readonly IntentRecord[]): Promise<Map<
   );
 }
 
-/**
- * Completed top-ups whose intent the processor has not listed, each with its record; none: the processor has none.
- */
+/** Completed top-ups whose intent the processor has not listed, each with its record; none: the processor has none. */
 export async function* untoldTopUps(
   { db, processor }: { db: Db; processor: Processor },
   { since, seen }: { since: Date; seen: ReadonlyMap<string, IntentRecord> },

@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import { readClock } from "../database/clock.ts";
-import { advanceTopUp, LOOK_AGAIN, nextLook } from "./checkout-service.ts";
+import { advanceTopUp, nextLook } from "./checkout-service.ts";
+import { LOOK_AGAIN_AT_MOST } from "./look-rules.ts";
 import { type TopUpDeps, TTL_SECONDS } from "./top-up-service.ts";
 import { findTopUp, listDueTopUps, shortenTopUpWaits, takeTopUp } from "./top-up-store.ts";
 
@@ -31,7 +32,7 @@ export async function sweepDueTopUps(deps: TopUpDeps, logger: Logger): Promise<v
 
 /** Shortens waits that a clock set back has made too long. Several processes may run it at once. */
 export function shortenWaits({ db }: Pick<TopUpDeps, "db">): Promise<void> {
-  return shortenTopUpWaits(db, { lastsSeconds: TTL_SECONDS, waitSeconds: LOOK_AGAIN.atMost });
+  return shortenTopUpWaits(db, { lastsSeconds: TTL_SECONDS, waitSeconds: LOOK_AGAIN_AT_MOST });
 }
 
 function alertPaidTwice(logger: Logger, { accountId, id }: { accountId: string; id: string }): void {

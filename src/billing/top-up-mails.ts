@@ -1,15 +1,14 @@
 import { formatAmount } from "../lib/money.ts";
 import { formatTime } from "../lib/time.ts";
 import { line, type MailLine, named, own } from "../mail/line.ts";
-import type { Mail } from "../mail/service.ts";
+import type { Mail, MailConfig } from "../mail/service.ts";
 
-type Context = { appName: string; publicUrl: string };
 type To = { email: string; accountName: string };
 type Money = { amountCents: number; currency: string };
 
 /** To an owner: an agent requested a top-up. */
 export function topUpAskedMail(
-  { appName, publicUrl }: Context,
+  { appName, publicUrl }: MailConfig,
   { email, accountName }: To,
   { id, by, expiresAt, ...money }: Money & { id: string; by: MailLine; expiresAt: Date },
 ): Mail {
@@ -27,7 +26,7 @@ export function topUpAskedMail(
 
 /** To a member: a top-up was paid. */
 export function topUpCompletedMail(
-  { appName, publicUrl }: Context,
+  { appName, publicUrl }: MailConfig,
   { email, accountName }: To,
   { amountCents, currency }: Money,
 ): Mail {
@@ -44,7 +43,7 @@ export function topUpCompletedMail(
 
 /** To a member: the available credits were corrected. @param change.amountCents signed */
 export function creditsAdjustedMail(
-  { appName, publicUrl }: Context,
+  { appName, publicUrl }: MailConfig,
   { email, accountName }: To,
   { amountCents, currency, why }: Money & { why: MailLine },
 ): Mail {

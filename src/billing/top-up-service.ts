@@ -11,7 +11,7 @@ import type { Origin } from "../lib/origin.ts";
 import { badField, notFound, Problem } from "../lib/problems.ts";
 import { addSeconds, DAY_SECONDS, isoOrNull } from "../lib/time.ts";
 import { line, named, own } from "../mail/line.ts";
-import { queueMail } from "../mail/service.ts";
+import { type MailConfig, queueMail } from "../mail/service.ts";
 import { type Actor, holdActor } from "../sign-in/service.ts";
 import type { BoundaryObserver } from "./boundaries.ts";
 import type { NewTopUp, TopUp, TopUpAsked } from "./credit-schemas.ts";
@@ -25,7 +25,7 @@ export { makeTopUpsDue } from "./top-up-store.ts";
 export type TopUpDeps = {
   db: Db;
   processor: Processor;
-  config: { appName: string; publicUrl: string };
+  config: MailConfig;
   boundaries?: BoundaryObserver | undefined;
 };
 
@@ -58,8 +58,7 @@ export function requestTopUp<T>(
   keep: (trx: Trx, answer: TopUpAsked) => Promise<T>,
 ): Promise<T> {
   const { accountId, tokenId, tokenName: name, tokenPreview: preview, rootTokenId: rootId } = grant;
-  return inTransaction(deps.db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(deps.db, async (trx, now) => {
     if ((await holdToken(trx, grant, now)) === undefined)
       throw new Problem("unavailable", { retryAfterSeconds: 1 });
     await assertNotFrozen(trx, accountId);
@@ -82,8 +81,7 @@ export function makeTopUp(
   actor: Actor & { name: string },
   act: Act,
 ): Promise<string> {
-  return inTransaction(deps.db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(deps.db, async (trx, now) => {
     const account = { id: accountId, may: "decide", alone: true, unfrozen: true } as const;
     await holdActor(trx, actor, { account }, now);
     const askedBy = { kind: "person", userId: actor.userId, name: actor.name } as const;

@@ -45,7 +45,7 @@ export async function insertTopUp(
     expiresAt: Date;
   },
   now: Date,
-): Promise<TopUpRow> {
+) {
   return trx
     .insertInto("top_ups")
     .values({
@@ -78,11 +78,7 @@ export function findTopUp(db: Db, { accountId, id }: TopUpKey): Promise<TopUpRow
 }
 
 /** The top-up with that id in any of the accounts. */
-export function findTopUpOfAny(
-  db: Db,
-  accountIds: readonly string[],
-  id: string,
-): Promise<TopUpRow | undefined> {
+export function findTopUpOfAny(db: Db, accountIds: readonly string[], id: string) {
   return db
     .selectFrom("top_ups")
     .where("account_id", "=", sql<string>`any(${accountIds}::uuid[])`)
@@ -123,9 +119,7 @@ export async function countPending(trx: Trx, accountId: string): Promise<number>
   return count;
 }
 
-/**
- * Stores the page of a pending top-up under its present key. `false`: it has another page, or is no longer pending.
- */
+/** Stores the page of a pending top-up under its present key. `false`: it has another page, or is no longer pending. */
 export async function keepSession(
   trx: Trx,
   { accountId, id, sessionNumber }: TopUpRow,
@@ -249,11 +243,7 @@ export async function insertLostTopUp(
 }
 
 /** The recipients of mail about an account's money, and the account's name. */
-export function listMailed(
-  db: Db,
-  accountId: string,
-  roles: readonly ("owner" | "approver")[],
-): Promise<{ email: string; name: string; accountName: string }[]> {
+export function listMailed(db: Db, accountId: string, roles: readonly ("owner" | "approver")[]) {
   return db
     .selectFrom("members as m")
     .innerJoin("accounts as a", "a.account_id", "m.account_id")

@@ -199,6 +199,21 @@ export function loadMigrateUrl(variables: NodeJS.ProcessEnv = process.env): stri
   return url;
 }
 
+/** Where the database is: all that a command needs which only reads it. */
+export type DatabaseAddress = Pick<Config, "databaseUrl" | "databaseDirectUrl">;
+
+/**
+ * The addresses of the database alone, for `ops` and `audit`: they run where no secret of the service is.
+ * @throws StartError when one cannot be read
+ */
+export function loadDatabaseAddress(variables: NodeJS.ProcessEnv = process.env): DatabaseAddress {
+  const env = new Environment(variables);
+  const databaseUrl = env.postgres("DATABASE_URL");
+  const databaseDirectUrl = env.postgres("DATABASE_DIRECT_URL");
+  if (env.faults.length > 0) throw new StartError(env.faults.join("\n"));
+  return { databaseUrl, databaseDirectUrl };
+}
+
 function readPublicUrl(env: Environment, port: number, secure: boolean): string {
   const given = env.url("PUBLIC_URL", ["http:", "https:"]);
   if (given === undefined) {

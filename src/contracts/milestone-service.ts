@@ -1,5 +1,4 @@
 import type { Keep, Kept } from "../accounts/idempotency-service.ts";
-import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { appendEvents } from "../events/service.ts";
@@ -50,8 +49,7 @@ export async function createMilestone(
     asked.amountUsd === undefined ? null : centsOf("amountUsd", asked.amountUsd, MIN_AMOUNT_CENTS);
   const dueAt = asked.dueDate === undefined ? null : timeOf("dueDate", asked.dueDate);
   if (!isExternalId(contractId)) throw notFound("contracts", "contractId", contractId);
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(db, async (trx, now) => {
     const contract = await store.lockContract(trx, accountId, contractId);
     if (contract === undefined) throw notFound("contracts", "contractId", contractId);
     const priced = { paymentType: contract.payment_type, rateCents: contract.rate_cents };

@@ -20,11 +20,7 @@ const columnsOf = (accountId: string) => sql<MilestoneRow>`
 const VISIBLE = sql`m.status not in ('CANCELLED', 'REFUNDED')`;
 
 /** The visible milestones of the contracts, by number. */
-export async function listMilestones(
-  db: Db,
-  accountId: string,
-  contractIds: readonly string[],
-): Promise<MilestoneRow[]> {
+export async function listMilestones(db: Db, accountId: string, contractIds: readonly string[]) {
   const { rows } = await sql<MilestoneRow>`
     select ${columnsOf(accountId)} from milestones m
     where m.account_id = ${accountId} and m.contract_id = any(${contractIds}::text[]) and ${VISIBLE}
@@ -90,11 +86,7 @@ export async function measureList(
   return rows[0]?.bytes ?? 0;
 }
 
-export async function findMilestone(
-  db: Db,
-  accountId: string,
-  id: string,
-): Promise<MilestoneRow | undefined> {
+export async function findMilestone(db: Db, accountId: string, id: string) {
   const { rows } = await sql<MilestoneRow>`
     select ${columnsOf(accountId)} from milestones m where m.account_id = ${accountId} and m.id = ${id}`.execute(
     db,
@@ -157,9 +149,7 @@ export type MilestoneValues = {
   dueAt: Date | null;
 };
 
-/**
- * The next number of the contract's milestones. The caller holds the contract, so that no two get the same number.
- */
+/** The next number of the contract's milestones. The caller holds the contract, so that no two get the same number. */
 export async function nextMilestoneNumber(trx: Trx, accountId: string, contractId: string): Promise<number> {
   const { last } = await trx
     .selectFrom("milestones")

@@ -1,12 +1,10 @@
 import { Type } from "@sinclair/typebox";
-import { type GateDeps, openGate } from "../accounts/gate.ts";
+import { type GateDeps, openGrantGate } from "../accounts/gate.ts";
 import { answerOnce } from "../accounts/idempotency-service.ts";
-import { readGrant } from "../accounts/service.ts";
 import type { Db } from "../database/connection.ts";
 import type { App } from "../http/app.ts";
 import { IdempotencyHeaders, readIdempotencyKey } from "../http/idempotency.ts";
 import { ref } from "../lib/schema.ts";
-import type { Credential } from "../lib/secrets.ts";
 import { createMilestone } from "./milestone-service.ts";
 import { Contract, ContractsQuery, ContractWithBudget, Milestone, NewMilestone } from "./schemas.ts";
 import { getContract, listContracts } from "./service.ts";
@@ -19,9 +17,8 @@ const OneMilestone = Type.Object({ milestone: ref(Milestone) });
 /** GET /contracts and GET /contracts/{contractId} (docs/contract.md §4). */
 export function contractRoutes(app: App, deps: GateDeps & { db: Db }): void {
   const { db } = deps;
-  const read = (credential: Credential) => readGrant(db, credential);
-  const listing = openGate(deps, "listContracts", ["list_too_large"], read);
-  const reading = openGate(deps, "getContract", ["not_found"], read);
+  const listing = openGrantGate(deps, "listContracts", ["list_too_large"]);
+  const reading = openGrantGate(deps, "getContract", ["not_found"]);
 
   app.get(
     "/contracts",
@@ -66,19 +63,14 @@ export function contractRoutes(app: App, deps: GateDeps & { db: Db }): void {
 /** POST /contracts/{contractId}/milestones (docs/contract.md §4). Takes an `Idempotency-Key`. */
 export function createMilestoneRoute(app: App, deps: GateDeps & { db: Db }): void {
   const { db } = deps;
-  const gate = openGate(
-    deps,
-    "createMilestone",
-    [
-      "not_found",
-      "contract_ended",
-      "contract_rate_missing",
-      "milestone_limit_reached",
-      "request_in_progress",
-      "idempotency_key_reused",
-    ],
-    (credential) => readGrant(db, credential),
-  );
+  const gate = openGrantGate(deps, "createMilestone", [
+    "not_found",
+    "contract_ended",
+    "contract_rate_missing",
+    "milestone_limit_reached",
+    "request_in_progress",
+    "idempotency_key_reused",
+  ]);
 
   app.post(
     "/contracts/:contractId/milestones",

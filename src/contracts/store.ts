@@ -69,12 +69,7 @@ export function lockContract(trx: Trx, accountId: string, id: string): Promise<C
 }
 
 /** Locks a milestone's contract: shared, against its end and changes of its terms, or exclusively. */
-export async function holdContractOf(
-  trx: Trx,
-  accountId: string,
-  milestoneId: string,
-  alone: boolean,
-): Promise<{ id: string; jobId: string; status: ContractStatus } | undefined> {
+export async function holdContractOf(trx: Trx, accountId: string, milestoneId: string, alone: boolean) {
   const { rows } = await sql<{ id: string; jobId: string; status: ContractStatus }>`
     select c.id, c.job_id as "jobId", c.status from milestones m
     join contracts c on c.account_id = m.account_id and c.id = m.contract_id

@@ -6,10 +6,11 @@ const CLOCK = "select date_trunc('milliseconds', now()) as now";
 const clocks = new WeakMap<Db, Date>();
 
 /** Begins a transaction and reads its time, in one round trip. @throws what `work` throws */
-export function withClock<T>(db: Db, work: (trx: Trx) => Promise<T>): Promise<T> {
+export function withClock<T>(db: Db, work: (trx: Trx, now: Date) => Promise<T>): Promise<T> {
   return transact<{ now: Date }, T>(db, CLOCK, (trx, [row]) => {
-    if (row !== undefined) clocks.set(trx, row.now);
-    return work(trx);
+    if (row === undefined) throw new TypeError("the database did not tell the time");
+    clocks.set(trx, row.now);
+    return work(trx, row.now);
   });
 }
 

@@ -33,13 +33,14 @@ const listenersOf = new WeakMap<Db, CommitListener[]>();
  * Runs `work` in one transaction. After a deadlock, a serialization failure or a number that another transaction took,
  * tries again, three times in all. Postgres has rolled everything back then, so `work` must do nothing outside its
  * transaction. After the commit, notifies the listeners of `db` about the changes that `work` noted with `noteChange`.
+ * @param work gets the transaction's time, which the database read as it began
  */
-export async function inTransaction<T>(db: Db, work: (trx: Trx) => Promise<T>): Promise<T> {
+export async function inTransaction<T>(db: Db, work: (trx: Trx, now: Date) => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       let changes: ReadonlySet<string> | undefined;
-      const result = await withClock(db, async (trx) => {
-        const done = await work(trx);
+      const result = await withClock(db, async (trx, now) => {
+        const done = await work(trx, now);
         changes = changesOf.get(trx);
         return done;
       });

@@ -16,12 +16,7 @@ export type NewDelivery = {
  * Marks the account's webhooks that subscribe to one of the types as due, and locks them until the transaction ends. A
  * sender that finds nothing left waits for this lock, and looks again. None while the feature is off.
  */
-export async function wakeSubscribers(
-  trx: Trx,
-  accountId: string,
-  types: readonly string[],
-  now: Date,
-): Promise<Subscriber[]> {
+export async function wakeSubscribers(trx: Trx, accountId: string, types: readonly string[], now: Date) {
   // Locked in the order of their ids, so that two of these cannot deadlock.
   const { rows } = await sql<Subscriber>`
     update webhooks set due_at = least(due_at, ${now}::timestamptz)

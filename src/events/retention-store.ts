@@ -5,12 +5,7 @@ import type { Db, Trx } from "../database/connection.ts";
 type Place = { createdAt: Date; accountId: string; number: number };
 
 /** Events of all accounts from before then, a page of them, the oldest first. */
-export async function listOldEvents(
-  db: Db,
-  after: Place | undefined,
-  before: Date,
-  limit: number,
-): Promise<Place[]> {
+export async function listOldEvents(db: Db, after: Place | undefined, before: Date, limit: number) {
   const beyond =
     after === undefined
       ? sql`true`

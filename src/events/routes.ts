@@ -1,5 +1,4 @@
-import { type GateDeps, openGate } from "../accounts/gate.ts";
-import { readGrant } from "../accounts/service.ts";
+import { type GateDeps, openGrantGate } from "../accounts/gate.ts";
 import type { Db } from "../database/connection.ts";
 import type { App } from "../http/app.ts";
 import { onHangUp } from "../http/hang-up.ts";
@@ -11,9 +10,7 @@ import type { Waiters } from "./waiters.ts";
 /** GET /updates (docs/contract.md §2). Works before the claim. */
 export function updatesRoute(app: App, deps: GateDeps & { db: Db; waiters: Waiters }): void {
   const { db, waiters } = deps;
-  const gate = openGate(deps, "listUpdates", ["cursor_ahead", "cursor_expired"], (credential) =>
-    readGrant(db, credential),
-  );
+  const gate = openGrantGate(deps, "listUpdates", ["cursor_ahead", "cursor_expired"]);
 
   app.get(
     "/updates",

@@ -75,10 +75,7 @@ export async function insertEvents(
 }
 
 /** How far the accounts' feeds go. */
-export function readLastEvents(
-  db: Db,
-  accountIds: readonly string[],
-): Promise<{ accountId: string; lastEvent: number }[]> {
+export function readLastEvents(db: Db, accountIds: readonly string[]) {
   return db
     .selectFrom("account_heads")
     .where("account_id", "=", sql<string>`any(${accountIds}::uuid[])`)

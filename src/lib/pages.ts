@@ -11,11 +11,11 @@ export const PAGE_LIMIT = 50;
  * @param rows one more than `limit`, if there are
  * @param cursorOf where the next page begins: after the last row of this one
  */
-export function toPage<Row>(
+export function toPage<Row, Cursor>(
   rows: readonly Row[],
   limit: number,
-  cursorOf: (last: Row) => string,
-): { page: Row[]; nextCursor: string | null } {
+  cursorOf: (last: Row) => Cursor,
+): { page: Row[]; nextCursor: Cursor | null } {
   const page = rows.slice(0, limit);
   const last = page.at(-1);
   return { page, nextCursor: rows.length > limit && last !== undefined ? cursorOf(last) : null };

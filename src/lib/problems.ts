@@ -164,7 +164,7 @@ const catalogue = {
   passkey_required: [
     409,
     "CONFLICT",
-    "This account confirms with passkeys only. Turn on JavaScript, reload the page and confirm with your passkey.",
+    "This account confirms with passkeys only. Turn on JavaScript and confirm with your passkey.",
     true,
   ],
   passkey_refused: [
@@ -194,7 +194,7 @@ const catalogue = {
   presence_expired: [
     409,
     "CONFLICT",
-    "More than 5 minutes have passed since you last confirmed with your password or passkey. Reload the page.",
+    "More than 5 minutes have passed since you last confirmed with your password or passkey. Try again.",
     true,
   ],
   session_replaced: [
@@ -212,7 +212,7 @@ const catalogue = {
   act_signature_required: [
     409,
     "CONFLICT",
-    "This account confirms with passkeys only, so you must sign this change with your passkey. Go back, turn on JavaScript, reload the page and try again. Lost all your passkeys? Remove them under Settings → Security first.",
+    "This account confirms with passkeys only, so you must sign this change with your passkey. Turn on JavaScript and try again. Lost all your passkeys? Remove them under Settings → Security first.",
     true,
   ],
   own_passkey_required: [

@@ -15,8 +15,7 @@ const TAG_BYTES = 16;
  * @param context what the secret belongs to, such as its account and row: it opens nowhere else
  */
 export function seal(keys: readonly Buffer[], plaintext: string, context: string): Sealed {
-  const [root] = keys;
-  if (root === undefined) throw new TypeError("there is no key to seal with");
+  const root = newestOf(keys);
   const nonce = randomBytes(NONCE_BYTES);
   const cipher = createCipheriv(CIPHER, derive(root, "sealing", KEY_BYTES), nonce);
   cipher.setAAD(Buffer.from(context));
@@ -41,6 +40,16 @@ export function open(keys: readonly Buffer[], { keyId, bytes }: Sealed, context:
   decipher.setAuthTag(bytes.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES));
   const plaintext = [decipher.update(bytes.subarray(NONCE_BYTES + TAG_BYTES)), decipher.final()];
   return Buffer.concat(plaintext).toString("utf8");
+}
+
+/** The id of the key that `seal` uses: the newest. */
+export function newestKeyId(keys: readonly Buffer[]): string {
+  return keyIdOf(newestOf(keys));
+}
+
+function newestOf([newest]: readonly Buffer[]): Buffer {
+  if (newest === undefined) throw new TypeError("there is no key to seal with");
+  return newest;
 }
 
 /** Tells keys apart in a row and in a log, and says nothing of them. */

@@ -1,4 +1,5 @@
 import { type Html, html } from "../lib/html.ts";
+import type { MailConfig } from "./service.ts";
 
 /** A mail's paragraphs as escaped markup; a paragraph that is a URL of `origin` becomes a link. */
 export function mailMarkup(paragraphs: readonly string[], origin: string): Html {
@@ -48,7 +49,7 @@ const DARK = `@media (prefers-color-scheme: dark) {
 export function mailPage(
   subject: string,
   paragraphs: readonly string[],
-  { appName, publicUrl }: { appName: string; publicUrl: string },
+  { appName, publicUrl }: MailConfig,
 ): Html {
   const body = paragraphs.map((text) =>
     isLink(text, publicUrl)

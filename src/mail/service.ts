@@ -11,6 +11,10 @@ const MAILBOX_SHOWS = 50;
  * goes before all other: `routine` is what strangers and agents can have sent, such as requests, invitations and links.
  */
 export type Mail = { to: string; subject: MailLine; paragraphs: readonly MailLine[]; routine?: true };
+/** Who gets a mail about the account, and how they are named in it. */
+export type Addressee = { email: string; name: string };
+/** What mails say of this service: its name, and where its pages are. */
+export type MailConfig = { appName: string; publicUrl: string };
 export type KeptMail = { id: string; to: string; subject: string; paragraphs: string[]; createdAt: Date };
 
 /**

@@ -161,7 +161,7 @@ function memberRoutes(app: App, deps: accountService.OperatorDeps, voidSignature
         {
           params: MemberParams,
           body: NoBody,
-          response: { 200: Type.Object({ deleted: Type.Literal(true) }) },
+          response: { 200: schemas.Deleted },
         },
         ["last_owner"],
       ),

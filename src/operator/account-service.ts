@@ -1,20 +1,22 @@
 import * as accounts from "../accounts/service.ts";
+import { TOKEN_PREFIX } from "../accounts/token-service.ts";
 import type { Act } from "../audit/service.ts";
 import { makeDue } from "../billing/payment-service.ts";
 import { makeTopUpsDue } from "../billing/top-up-service.ts";
-import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
-import { accountKey, isExternalId } from "../lib/ids.ts";
+import { accountKey, isExternalId, isUuid } from "../lib/ids.ts";
 import { centsToDollars, formatAmount } from "../lib/money.ts";
 import { notFound } from "../lib/problems.ts";
+import { readSecret } from "../lib/secrets.ts";
 import { line, type MailLine, own } from "../mail/line.ts";
+import type { MailConfig } from "../mail/service.ts";
 import { assertOwnerHasPasskey } from "../passkeys/ownership-service.ts";
 import { mailOwners, recordAct } from "./act-service.ts";
 import { mergeAccount } from "./merge-rules.ts";
 import type { Account, AccountBody } from "./schemas.ts";
 
-export type OperatorDeps = { db: Db; config: { appName: string; publicUrl: string } };
+export type OperatorDeps = { db: Db; config: MailConfig };
 
 /** An account in the operator's words: the id that they use, and the key that ours begin with. */
 export type AccountRef = { accountId: string; organizationId: string };
@@ -27,6 +29,17 @@ export async function findAccount(db: Db, id: string): Promise<AccountRef & { ac
   if (!isExternalId(id)) throw notFound("accounts", "accountId", id);
   const accountId = accountKey(id);
   return { accountId, organizationId: id, account: toAccount(await accounts.getAccount(db, accountId, id)) };
+}
+
+/**
+ * The account that a person at a terminal has a trace of.
+ * @param trace its id, its key in the log, or one of its tokens
+ * @throws Problem not_found {resource: "accounts", accountId}
+ */
+export async function traceAccount(db: Db, trace: string): Promise<AccountRef & { account: Account }> {
+  const key = readSecret(TOKEN_PREFIX, trace)?.accountId ?? (isUuid(trace) ? trace : undefined);
+  const found = key === undefined ? undefined : await accounts.findAccount(db, key);
+  return findAccount(db, found?.id ?? trace);
 }
 
 /**
@@ -43,8 +56,7 @@ export async function putAccount(
 ): Promise<{ created: boolean; account: Account }> {
   if (!isExternalId(id)) throw notFound("accounts", "accountId", id);
   const accountId = accountKey(id);
-  const created = await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  const created = await inTransaction(db, async (trx, now) => {
     const change = await accounts.saveAccount(
       trx,
       accountId,

@@ -4,7 +4,7 @@ import type { AuditAction } from "../audit/schemas.ts";
 import { type Act, recordAudit } from "../audit/service.ts";
 import type { Trx } from "../database/connection.ts";
 import type { MailLine } from "../mail/line.ts";
-import { queueMail } from "../mail/service.ts";
+import { type Addressee, type MailConfig, queueMail } from "../mail/service.ts";
 import { operatorActMail } from "./mails.ts";
 
 type Values = Record<string, unknown>;
@@ -47,11 +47,11 @@ export async function recordAct(
  */
 export async function mailOwners(
   trx: Trx,
-  config: { appName: string; publicUrl: string },
+  config: MailConfig,
   { accountId, organizationId }: { accountId: string; organizationId: string },
   what: readonly MailLine[],
   now: Date,
-  concerned?: { email: string; name: string },
+  concerned?: Addressee,
 ): Promise<void> {
   const { name } = await getAccount(trx, accountId, organizationId);
   const people = [...(await listOwners(trx, accountId)), ...(concerned === undefined ? [] : [concerned])];

@@ -1,15 +1,15 @@
 import type { Keep, Kept } from "../accounts/idempotency-service.ts";
 import { holdAccount, readGrant } from "../accounts/service.ts";
 import { operatorCredential } from "../accounts/token-service.ts";
+import { granted } from "../approvals/request-service.ts";
 import { type Act, recordAudit } from "../audit/service.ts";
 import type { CreditEntry } from "../billing/credit-schemas.ts";
 import { adjustCredits, getCreditEntry } from "../billing/credit-service.ts";
 import { mailAdjusted } from "../billing/top-up-service.ts";
-import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { textOf } from "../lib/fields.ts";
-import { badField, Problem } from "../lib/problems.ts";
+import { badField } from "../lib/problems.ts";
 import type { OperatorDeps } from "./account-service.ts";
 
 /** Under which token the operator's idempotency keys are kept: the account's own for the operator. */
@@ -17,9 +17,8 @@ export async function operatorKeyRef(
   db: Db,
   accountId: string,
 ): Promise<{ accountId: string; tokenId: string }> {
-  const grant = await readGrant(db, await operatorCredential(db, accountId));
-  if (grant === undefined) throw new Problem("unavailable", { retryAfterSeconds: 1 });
-  return { accountId, tokenId: grant.tokenId };
+  const { tokenId } = granted(await readGrant(db, await operatorCredential(db, accountId)));
+  return { accountId, tokenId };
 }
 
 /**
@@ -39,8 +38,7 @@ export async function postAdjustment(
   const { amountCents } = asked;
   if (amountCents === 0) throw badField("amountCents", "`amountCents` must not be 0.");
   const note = textOf("note", asked.note);
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(db, async (trx, now) => {
     await holdAccount(trx, accountId);
     const { entryId } = await adjustCredits(trx, { accountId, amountCents, note }, now);
     const subject = { kind: "credit_entry", id: entryId };

@@ -68,6 +68,14 @@ export async function listPayments(
   return { payments: page.map(toListedPayment), nextCursor };
 }
 
+/** The payment attempts that are not decided, the oldest first, and when each is read again; at most `limit`. */
+export async function listUnderWay(db: Db, limit: number) {
+  return (await store.listUnderWay(db, limit)).map((row) => ({
+    ...toListedPayment(row),
+    dueAt: isoOrNull(row.dueAt),
+  }));
+}
+
 /** An account's webhooks, newest first, with how they stand. @throws Problem bad_request {field: "cursor"} */
 export async function listWebhooks(
   db: Db,

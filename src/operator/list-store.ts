@@ -1,7 +1,8 @@
 import { type RawBuilder, sql } from "kysely";
+import type { ApprovalRow } from "../approvals/service.ts";
 import { inDoubtSince } from "../billing/payment-service.ts";
 import type { Db } from "../database/connection.ts";
-import type { ApprovalStatus, ApprovalType, PaymentKind, PaymentStatus, Terms } from "../database/schema.ts";
+import type { ApprovalStatus, PaymentKind, PaymentStatus, Terms } from "../database/schema.ts";
 import { lowestIdAt } from "../lib/ids.ts";
 import { addSeconds, HOUR_SECONDS } from "../lib/time.ts";
 
@@ -12,22 +13,11 @@ export type Bounds = {
   before?: string | undefined;
 };
 
-export type ListedApproval = {
+export type ListedApproval = ApprovalRow & {
   organizationId: string;
-  id: string;
-  type: ApprovalType;
-  status: ApprovalStatus;
-  contractId: string;
-  milestoneId: string | null;
-  jobId: string;
-  result: Record<string, unknown> | null;
   terms: Terms;
   tokenName: string;
-  executing: boolean;
   executingAt: Date | null;
-  createdAt: Date;
-  expiresAt: Date;
-  resolvedAt: Date | null;
 };
 
 const APPROVAL_COLUMNS = sql`account_id, id, type, status, contract_id as "contractId",
@@ -139,6 +129,27 @@ export async function listPayments(
     select a.id as "organizationId", l.* from (${sql.join(parts, sql` union all `)}) as l
     join accounts a on a.account_id = l.account_id
     order by l.id desc limit ${limit}`.execute(db);
+  return rows;
+}
+
+/** What was confirmed and is not decided. */
+const UNDER_WAY = ["created", "submitted", "unknown", "action_required"] satisfies PaymentStatus[];
+
+export type PaymentUnderWay = ListedPayment & {
+  /** When it is read again; null: when the person or the bank has answered. */
+  dueAt: Date | null;
+};
+
+/** The payment attempts that are not decided, the oldest first. */
+export async function listUnderWay(db: Db, limit: number): Promise<PaymentUnderWay[]> {
+  const parts = UNDER_WAY.map(
+    (status) => sql`(select ${PAYMENT_COLUMNS}, due_at as "dueAt" from payments
+      where status = ${sql.lit(status)} order by id limit ${limit})`,
+  );
+  const { rows } = await sql<PaymentUnderWay>`
+    select a.id as "organizationId", l.* from (${sql.join(parts, sql` union all `)}) as l
+    join accounts a on a.account_id = l.account_id
+    order by l.id limit ${limit}`.execute(db);
   return rows;
 }
 

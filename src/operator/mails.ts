@@ -1,13 +1,11 @@
 import { line, type MailLine, named, own } from "../mail/line.ts";
-import type { Mail } from "../mail/service.ts";
+import type { Addressee, Mail, MailConfig } from "../mail/service.ts";
 
 /** What members are mailed about the operator's acts. */
-type Context = { appName: string; publicUrl: string };
-type Person = { email: string; name: string };
 
 export function operatorActMail(
-  { appName, publicUrl }: Context,
-  to: Person,
+  { appName, publicUrl }: MailConfig,
+  to: Addressee,
   { accountName, what }: { accountName: string; what: readonly MailLine[] },
 ): Mail {
   return {

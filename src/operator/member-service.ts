@@ -4,7 +4,6 @@ import { mayDecide, raisesRights } from "../accounts/roles.ts";
 import * as accounts from "../accounts/service.ts";
 import type { AuditAction } from "../audit/schemas.ts";
 import type { Act } from "../audit/service.ts";
-import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { MemberRole } from "../database/schema.ts";
 import { inTransaction } from "../database/transaction.ts";
@@ -72,8 +71,7 @@ export async function patchMember(
   onLessRights: (userId: string | null) => Promise<void>,
 ): Promise<Member> {
   const { accountId } = account;
-  const member = await inTransaction(deps.db, async (trx) => {
-    const now = await readClock(trx);
+  const member = await inTransaction(deps.db, async (trx, now) => {
     await accounts.holdAccount(trx, accountId);
     const found = await members.findMember(trx, accountId, id);
     if (found === undefined) throw notFound("members", "memberId", id);
@@ -135,8 +133,7 @@ export async function deleteMember(
   onLessRights: (userId: string | null) => Promise<void>,
 ): Promise<void> {
   const { accountId } = account;
-  const member = await inTransaction(deps.db, async (trx) => {
-    const now = await readClock(trx);
+  const member = await inTransaction(deps.db, async (trx, now) => {
     await accounts.holdAccount(trx, accountId);
     const found = await members.findMember(trx, accountId, id);
     if (found !== undefined) await assertOwnerStays(trx, accountId, found, now);

@@ -1,6 +1,5 @@
 import { type Act, recordAudit, SERVICE_ACCOUNT } from "../audit/service.ts";
 import { makeDue, type Pause, readPause, setPause } from "../billing/payment-service.ts";
-import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { isoOrNull } from "../lib/time.ts";
@@ -16,8 +15,7 @@ export async function getPause(db: Db): Promise<PauseState> {
  * any process; what was confirmed before and not submitted waits, and is due again when payments resume.
  */
 export async function putPause(db: Db, paused: boolean, act: Act): Promise<PauseState> {
-  await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  await inTransaction(db, async (trx, now) => {
     if (!(await setPause(trx, paused, now))) return;
     if (!paused) await makeDue(trx, "held back", now);
     const action = paused ? "payments_paused" : "payments_resumed";

@@ -1,14 +1,20 @@
 import { assertAccess } from "../accounts/access-rules.ts";
 import { type Grant, readGrant } from "../accounts/service.ts";
 import { operatorCredential } from "../accounts/token-service.ts";
-import { type EndAnswer, requestEnd, requestRelease, withdrawRequest } from "../approvals/request-service.ts";
+import {
+  type EndAnswer,
+  granted,
+  recordRequests,
+  requestEnd,
+  requestRelease,
+  withdrawRequest,
+} from "../approvals/request-service.ts";
 import type { Approval } from "../approvals/schemas.ts";
 import { type ApprovalDeps, readFunding, requestMilestoneFunding } from "../approvals/service.ts";
-import type { AuditAction } from "../audit/schemas.ts";
-import { type Act, recordAudit } from "../audit/service.ts";
+import type { Act } from "../audit/service.ts";
 import { getContract, getMilestone } from "../contracts/service.ts";
 import { isUuid } from "../lib/ids.ts";
-import { notFound, Problem } from "../lib/problems.ts";
+import { notFound } from "../lib/problems.ts";
 import type { AccountRef } from "./account-service.ts";
 
 /**
@@ -24,7 +30,7 @@ export async function askFunding(
   await getMilestone(deps.db, accountId, milestoneId);
   const credential = await operatorCredential(deps.db, accountId);
   const read = async () => admit(deps, await readFunding(deps.db, credential, milestoneId));
-  return requestMilestoneFunding(recording(deps, accountId, act), milestoneId, await read(), read);
+  return requestMilestoneFunding(recordRequests(deps, accountId, act), milestoneId, await read(), read);
 }
 
 /**
@@ -39,9 +45,7 @@ export async function askRelease(
 ): Promise<Approval> {
   await getMilestone(deps.db, accountId, milestoneId);
   const grant = await operatorGrant(deps, accountId);
-  const approval = await requestRelease(recording(deps, accountId, act), grant, milestoneId);
-  if (approval === undefined) throw tokenGone();
-  return approval;
+  return granted(await requestRelease(recordRequests(deps, accountId, act), grant, milestoneId));
 }
 
 /**
@@ -56,9 +60,8 @@ export async function askEnd(
 ): Promise<EndAnswer> {
   await getContract(deps.db, accountId, contractId);
   const grant = await operatorGrant(deps, accountId);
-  const answer = await requestEnd(recording(deps, accountId, act), grant, contractId, act.actor, act.origin);
-  if (answer === undefined) throw tokenGone();
-  return answer;
+  const recorded = recordRequests(deps, accountId, act);
+  return granted(await requestEnd(recorded, grant, contractId, act.actor, act.origin));
 }
 
 /**
@@ -72,12 +75,9 @@ export async function withdraw(
   act: Act,
 ): Promise<Approval> {
   if (!isUuid(approvalId)) throw notFound("approvals", "approvalId", approvalId);
-  const credential = await operatorCredential(deps.db, accountId);
-  const grant = await readGrant(deps.db, credential);
-  const recorded = recording(deps, accountId, act, "approval_withdrawn");
-  const approval = grant && (await withdrawRequest(recorded, grant, approvalId));
-  if (approval === undefined) throw tokenGone();
-  return approval;
+  const grant = granted(await readGrant(deps.db, await operatorCredential(deps.db, accountId)));
+  const recorded = recordRequests(deps, accountId, act, "approval_withdrawn");
+  return granted(await withdrawRequest(recorded, grant, approvalId));
 }
 
 async function operatorGrant(deps: ApprovalDeps, accountId: string): Promise<Grant> {
@@ -85,25 +85,8 @@ async function operatorGrant(deps: ApprovalDeps, accountId: string): Promise<Gra
 }
 
 /** The operator needs no scope, feature or claim; a frozen account asks for nothing. */
-function admit<T extends Grant>({ config }: ApprovalDeps, grant: T | undefined): T {
-  if (grant === undefined) throw tokenGone();
+function admit<T extends Grant>({ config }: ApprovalDeps, found: T | undefined): T {
+  const grant = granted(found);
   assertAccess({ by: "token", asks: true }, grant, config.publicUrl);
   return grant;
-}
-
-function tokenGone(): Problem {
-  return new Problem("unavailable", { retryAfterSeconds: 1 });
-}
-
-function recording(
-  deps: ApprovalDeps,
-  accountId: string,
-  act: Act,
-  action: AuditAction = "approval_requested",
-): ApprovalDeps {
-  const onRequested: ApprovalDeps["onRequested"] = (trx, { id, type }, now) => {
-    const subject = { kind: "approval", id };
-    return recordAudit(trx, { accountId, ...act, action, subject, detail: { type } }, now);
-  };
-  return { ...deps, onRequested };
 }

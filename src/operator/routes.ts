@@ -124,7 +124,7 @@ function removeCardRoute(app: App, deps: BillingDeps): void {
     describe("removePaymentMethod", "Take a card off file", {
       params: CardParams,
       body: NoBody,
-      response: { 200: Type.Object({ deleted: Type.Literal(true) }) },
+      response: { 200: schemas.Deleted },
     }),
     async (request) => {
       const { accountId } = await accountService.findAccount(deps.db, request.params.accountId);

@@ -220,6 +220,8 @@ export type EventBody = Static<typeof EventBody>;
 
 export const AccountParams = Type.Object({ accountId: Type.String() });
 
+export const Deleted = Type.Object({ deleted: Type.Literal(true) });
+
 /** An answer that holds one thing, or many, by name. */
 export const one = <K extends string, T extends TSchema>(key: K, schema: T) =>
   Type.Object({ [key]: ref(schema) } as Record<K, ReturnType<typeof ref<T>>>);

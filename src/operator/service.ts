@@ -3,7 +3,6 @@ import type { Act } from "../audit/service.ts";
 import * as changes from "../contracts/change-service.ts";
 import type { Milestone, OperatorContract, OperatorContractWithBudget } from "../contracts/schemas.ts";
 import * as contracts from "../contracts/service.ts";
-import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import type { Event, EventType } from "../events/schemas.ts";
@@ -31,8 +30,7 @@ export async function putContract(
   const { db } = deps;
   const { accountId } = account;
   if (!isExternalId(id)) throw notFound("contracts", "contractId", id);
-  const created = await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  const created = await inTransaction(db, async (trx, now) => {
     const change = await changes.saveContract(
       trx,
       accountId,
@@ -108,8 +106,7 @@ export async function putMilestone(
   act: Act,
 ): Promise<{ created: boolean; milestone: Milestone & { contractId: string } }> {
   if (!isExternalId(id)) throw notFound("milestones", "milestoneId", id);
-  const created = await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  const created = await inTransaction(db, async (trx, now) => {
     const change = await changes.saveMilestone(
       trx,
       accountId,
@@ -142,8 +139,7 @@ export async function cancelMilestone(
   id: string,
   act: Act,
 ): Promise<Milestone & { contractId: string }> {
-  await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  await inTransaction(db, async (trx, now) => {
     const change = await changes.cancelMilestone(trx, accountId, id, now);
     if (!change.cancelled) return;
     const ended: ApprovalEvent[] = await endPendingApprovals(
@@ -168,8 +164,7 @@ export async function postEvent(
   body: EventBody,
   act: Act,
 ): Promise<Event> {
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(db, async (trx, now) => {
     const event = {
       type: body.type as EventType,
       resourceId: body.resourceId,

@@ -3,7 +3,6 @@ import type { TokenMetadata } from "../accounts/schemas.ts";
 import * as accounts from "../accounts/service.ts";
 import * as tokens from "../accounts/token-service.ts";
 import type { Act } from "../audit/service.ts";
-import { readClock } from "../database/clock.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { notFound } from "../lib/problems.ts";
 import { line, named, own } from "../mail/line.ts";
@@ -20,8 +19,7 @@ export function mintToken(
   request: tokens.TokenRequest,
   act: Act,
 ): Promise<tokens.MintedToken> {
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(db, async (trx, now) => {
     const minted = await tokens.mintToken(trx, account, request, undefined, now);
     const { id, name, preview, scopes, expiresAt } = minted.metadata;
     const entry = { action: "key_minted", subject: { kind: "token", id } } as const;
@@ -48,8 +46,7 @@ export function revokeToken(
   act: Act,
 ): Promise<TokenMetadata> {
   const { accountId } = account;
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(db, async (trx, now) => {
     await accounts.holdAccount(trx, accountId);
     const before = await findKey(trx, account, id);
     if (before === undefined) throw notFound("tokens", "tokenId", id);

@@ -3,7 +3,6 @@ import { listMembers, listMemberships, listOwners } from "../accounts/member-ser
 import { may } from "../accounts/roles.ts";
 import { assertNotFrozen } from "../accounts/service.ts";
 import { byPerson, recordAudit } from "../audit/service.ts";
-import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { MemberRole } from "../database/schema.ts";
 import { inTransaction } from "../database/transaction.ts";
@@ -200,8 +199,7 @@ export async function openPasskeys(
   { db, config }: { db: Db; config: SessionConfig },
   email: string,
 ): Promise<Opened | undefined> {
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(db, async (trx, now) => {
     const person = await findPersonByEmail(trx, email);
     const waiting = person === undefined ? [] : await consents.listWaiting(trx, [person.id]);
     const closed = waiting.filter(({ opensAt }) => opensAt === null);
@@ -268,9 +266,7 @@ async function isAgreed(trx: Trx, { id, userId }: consents.WaitingRow): Promise<
   return true;
 }
 
-/**
- * The passkeys to which a current owner of the account has consented. A consent of a former owner no longer counts.
- */
+/** The passkeys to which a current owner of the account has consented. A consent of a former owner no longer counts. */
 async function listStanding(db: Db, accountId: string, passkeyIds: readonly string[]): Promise<Set<string>> {
   const owners = new Set((await listOwners(db, accountId)).map(({ userId }) => userId));
   const given = await consents.listConsents(db, passkeyIds);

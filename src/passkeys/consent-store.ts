@@ -49,10 +49,7 @@ export async function insertConsent(
 }
 
 /** The consents to these passkeys. Does not check whether the consenting person still owns the account. */
-export async function listConsents(
-  db: Db,
-  passkeyIds: readonly string[],
-): Promise<{ accountId: string; passkeyId: string; userId: string }[]> {
+export async function listConsents(db: Db, passkeyIds: readonly string[]) {
   const { rows } = await sql<{ accountId: string; passkeyId: string; userId: string }>`
     select account_id as "accountId", passkey_id as "passkeyId", consented_by as "userId" from auth.passkey_consents
     where passkey_id = any(${passkeyIds}::uuid[])`.execute(db);

@@ -1,14 +1,10 @@
 import { formatTime } from "../lib/time.ts";
 import { line, named, own, who } from "../mail/line.ts";
-import type { Mail } from "../mail/service.ts";
-
-/** Mails about passkeys: the person's own, and those that need an owner's consent. */
-type Context = { appName: string; publicUrl: string };
-type Person = { email: string; name: string };
+import type { Addressee, Mail, MailConfig } from "../mail/service.ts";
 
 export function passkeyAddedMail(
-  { appName, publicUrl }: Context,
-  person: Person,
+  { appName, publicUrl }: MailConfig,
+  person: Addressee,
   { name, trusted }: { name: string; trusted: boolean },
 ): Mail {
   return {
@@ -30,8 +26,8 @@ export function passkeyAddedMail(
 }
 
 export function passkeyRemovedMail(
-  { appName, publicUrl }: Context,
-  person: Person,
+  { appName, publicUrl }: MailConfig,
+  person: Addressee,
   { name }: { name: string },
 ): Mail {
   return {
@@ -46,9 +42,9 @@ export function passkeyRemovedMail(
 }
 
 export function passkeyWaitsMail(
-  { appName, publicUrl }: Context,
-  owner: Person,
-  member: Person,
+  { appName, publicUrl }: MailConfig,
+  owner: Addressee,
+  member: Addressee,
   accountName: string,
 ): Mail {
   return {
@@ -62,7 +58,7 @@ export function passkeyWaitsMail(
   };
 }
 
-export function passkeyTrustedMail({ appName, publicUrl }: Context, person: Person): Mail {
+export function passkeyTrustedMail({ appName, publicUrl }: MailConfig, person: Addressee): Mail {
   return {
     to: person.email,
     subject: line`Your passkey for ${own(appName)} is active`,
@@ -76,9 +72,9 @@ export function passkeyTrustedMail({ appName, publicUrl }: Context, person: Pers
 
 /** To the person and all owners, when the operator has opened the passkey. */
 export function passkeyOpenedMail(
-  { appName, publicUrl }: Context,
-  to: Person,
-  member: Person,
+  { appName, publicUrl }: MailConfig,
+  to: Addressee,
+  member: Addressee,
   from: Date,
 ): Mail {
   const isOwn = to.email === member.email;

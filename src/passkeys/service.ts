@@ -15,12 +15,12 @@ import { badField, Problem } from "../lib/problems.ts";
 import { SECOND } from "../lib/time.ts";
 import { queueMail } from "../mail/service.ts";
 import {
-  type Actor,
   cookieFor,
   endSessions,
   holdActor,
   inSession,
   markPasswordUnverified,
+  type Person,
   renewSession,
 } from "../sign-in/service.ts";
 import { isActive, useChallenge, userHandleOf } from "./answer-service.ts";
@@ -46,8 +46,6 @@ export const PASSKEY_NAME_AT_MOST = 60;
 const ADDING = "passkey:add";
 /** What changing a factor needs: held from the start, so that no reset and no end of the session intervenes. */
 const CHANGING = { fresh: true, changes: "factors" } as const;
-
-export type Person = Actor & { email: string; name: string };
 
 /** All passkeys of the person, inactive ones too, oldest first. */
 export function listOwnPasskeys({ db }: SessionDeps, userId: string): Promise<passkeys.PasskeyRow[]> {
@@ -105,8 +103,7 @@ export async function addPasskey(
   const registration = readRegistration(credential);
   if (registration === undefined || relyingParty === undefined) return refuse("unreadable");
   const act = addingAct({ credentialId: registration.id, name });
-  const add = async (trx: Trx) => {
-    const now = await readClock(trx);
+  const add = async (trx: Trx, now: Date) => {
     const { clientDataJSON } = registration.response;
     const challenge = readChallenge(keys, addingIn(person), clientDataJSON, now);
     if (challenge === undefined) return refuse("challenge_unknown_or_expired");

@@ -1,5 +1,4 @@
 import type { PublicKeyCredentialRequestOptionsJSON } from "@simplewebauthn/server";
-import { readClock } from "../database/clock.ts";
 import { inTransaction } from "../database/transaction.ts";
 import type { RequestOrigin } from "../lib/origin.ts";
 import { countSignIn } from "../metrics/metrics.ts";
@@ -51,8 +50,7 @@ export async function signInWithPasskey(
   const counted = await attempts.countPasskey(caller.origin.address, readDevice(deps, caller.cookie));
   const assertion = readAssertion(credential);
   const former = await readSession(deps, caller.cookie, caller.origin);
-  const token = await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  const token = await inTransaction(db, async (trx, now) => {
     const signingIn = { ceremony: SIGNING_IN, origin: caller.origin };
     // Invariant 11: the person and the session that the browser brought are locked before the passkey.
     const owner = assertion && (await findOwner(trx, Buffer.from(assertion.id, "base64url")));

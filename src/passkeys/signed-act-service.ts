@@ -1,7 +1,6 @@
 import type { PublicKeyCredentialRequestOptionsJSON } from "@simplewebauthn/server";
 import { listMemberships } from "../accounts/member-service.ts";
 import { byPerson, recordAudit } from "../audit/service.ts";
-import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { canonicalText } from "../lib/canonical.ts";
@@ -117,8 +116,8 @@ export async function recordRefusedActs<T>(
       const { action, accountId, terms } = act;
       const detail = { act: action, terms, reason: error.problem };
       const entry = { ...(accountId !== undefined && { accountId }), actor: byPerson(person), origin };
-      await inTransaction(db, async (trx) =>
-        recordAudit(trx, { ...entry, action: "act_signature_refused", detail }, await readClock(trx)),
+      await inTransaction(db, (trx, now) =>
+        recordAudit(trx, { ...entry, action: "act_signature_refused", detail }, now),
       );
     }
     throw error;

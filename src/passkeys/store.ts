@@ -118,11 +118,7 @@ export async function renamePasskey(db: Db, userId: string, id: string, name: st
 }
 
 /** @returns the deleted passkey; `undefined` when they have no such passkey */
-export function deletePasskey(
-  trx: Trx,
-  userId: string,
-  id: string,
-): Promise<Pick<PasskeyRow, "name" | "active_from"> | undefined> {
+export function deletePasskey(trx: Trx, userId: string, id: string) {
   return trx
     .deleteFrom("auth.passkeys")
     .where("user_id", "=", userId)

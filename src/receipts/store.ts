@@ -169,9 +169,7 @@ const selectReceipt = statementForOne<typeof PARAMETERS, GrantWithReceipt>(
     where ${grantCondition(names)}`,
 );
 
-/**
- * Reads an approval's receipt together with the requesting token. @returns `undefined` when there is no such token
- */
+/** Reads an approval's receipt together with the requesting token. @returns `undefined` when there is no such token */
 export async function readReceipt(
   db: Db,
   credential: Credential,
@@ -181,11 +179,7 @@ export async function readReceipt(
 }
 
 /** The receipt of that approval in any of the accounts. */
-export function findReceiptForHuman(
-  db: Db,
-  accountIds: readonly string[],
-  approvalId: string,
-): Promise<ReceiptRow | undefined> {
+export function findReceiptForHuman(db: Db, accountIds: readonly string[], approvalId: string) {
   return db
     .selectFrom("receipts")
     .where("account_id", "=", sql<string>`any(${accountIds}::uuid[])`)
@@ -236,10 +230,7 @@ export async function listLinks(
 }
 
 /** Decided approvals of these accounts without a receipt; `before`: decided before the service wrote receipts. */
-export async function listUnlinked(
-  db: Db,
-  accountIds: readonly string[],
-): Promise<{ accountId: string; approvalId: string; before: boolean }[]> {
+export async function listUnlinked(db: Db, accountIds: readonly string[]) {
   const { rows } = await sql<{ accountId: string; approvalId: string; before: boolean }>`
     select v.account_id as "accountId", v.id as "approvalId", v.resolved_at < p.receipts_since as before
     from approvals v

@@ -1,7 +1,6 @@
 import { assertMember } from "../accounts/member-service.ts";
 import type { Permission } from "../accounts/roles.ts";
 import { assertNotFrozen, holdAccount } from "../accounts/service.ts";
-import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction, together } from "../database/transaction.ts";
 import { Problem } from "../lib/problems.ts";
@@ -82,8 +81,7 @@ export function inSession<T>(
   need: Need,
   work: (trx: Trx, now: Date, held: Held) => Promise<T>,
 ): Promise<T> {
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(db, async (trx, now) => {
     return work(trx, now, await holdActor(trx, actor, need, now));
   });
 }

@@ -1,16 +1,14 @@
 import { line, type MailLine, named, own } from "../mail/line.ts";
-import type { Mail } from "../mail/service.ts";
+import type { Addressee, Mail, MailConfig } from "../mail/service.ts";
 
 /** Mails about a person's sign-in. */
-type Context = { appName: string; publicUrl: string };
-type Person = { email: string; name: string };
 
 const NOT_YOU = (publicUrl: string): MailLine[] => [
   line`If that wasn’t you, reset your password at once:`,
   own(`${publicUrl}/reset`),
 ];
 
-export function resetMail({ appName, publicUrl }: Context, person: Person, secret: string): Mail {
+export function resetMail({ appName, publicUrl }: MailConfig, person: Addressee, secret: string): Mail {
   return {
     to: person.email,
     routine: true,
@@ -24,8 +22,8 @@ export function resetMail({ appName, publicUrl }: Context, person: Person, secre
 }
 
 export function passwordChangedMail(
-  { appName, publicUrl }: Context,
-  person: Person,
+  { appName, publicUrl }: MailConfig,
+  person: Addressee,
   { passkeysRemoved }: { passkeysRemoved: number },
 ): Mail {
   return {
@@ -41,7 +39,7 @@ export function passwordChangedMail(
   };
 }
 
-export function passwordResetMail({ appName, publicUrl }: Context, person: Person): Mail {
+export function passwordResetMail({ appName, publicUrl }: MailConfig, person: Addressee): Mail {
   return {
     to: person.email,
     subject: line`Your password for ${own(appName)} was reset`,
@@ -54,8 +52,8 @@ export function passwordResetMail({ appName, publicUrl }: Context, person: Perso
 
 /** To a person who signed in with a browser that they had not signed in with before. */
 export function newPlaceMail(
-  { appName, publicUrl }: Context,
-  person: Person,
+  { appName, publicUrl }: MailConfig,
+  person: Addressee,
   { browser, near, address, at }: { browser: string; near: string | undefined; address: string; at: string },
 ): Mail {
   const where = near === undefined ? line`` : line`, ${own(near)} by its time zone`;
@@ -71,7 +69,7 @@ export function newPlaceMail(
 }
 
 /** To a person whose session was ended because a replaced cookie of it was used. */
-export function sessionCopiedMail({ appName, publicUrl }: Context, person: Person): Mail {
+export function sessionCopiedMail({ appName, publicUrl }: MailConfig, person: Addressee): Mail {
   return {
     to: person.email,
     subject: line`You were signed out of ${own(appName)}: an old cookie was used`,

@@ -43,8 +43,7 @@ export async function requestReset(
  */
 export async function sweepResets({ db, config }: { db: Db; config: SessionConfig }): Promise<number> {
   for (let made = 0; ; ) {
-    const done = await inTransaction(db, async (trx) => {
-      const now = await readClock(trx);
+    const done = await inTransaction(db, async (trx, now) => {
       const request = await resets.takeRequest(trx);
       if (request === undefined) return undefined;
       const user = await people.findPersonByEmail(trx, request.email);
@@ -77,8 +76,7 @@ export async function createResetLink(
   { db, config }: { db: Db; config: SessionConfig },
   email: string,
 ): Promise<string | undefined> {
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(db, async (trx, now) => {
     const user = await people.findPersonByEmail(trx, email);
     if (user === undefined) return undefined;
     const { secret, digest } = newResetSecret();
@@ -122,8 +120,7 @@ export async function resetPassword(
   const person = await findResetPerson(deps, secret);
   if (person === undefined) return false;
   const hash = await hashInTurn(deps, "stranger", next);
-  return inTransaction(deps.db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(deps.db, async (trx, now) => {
     const userId = person.id;
     await people.lockPerson(trx, userId);
     if (!(await resets.useReset(trx, digestOf(secret), now))) return false;

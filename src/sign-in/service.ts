@@ -1,11 +1,10 @@
 import type { Logger } from "pino";
 import { byPerson, recordAudit } from "../audit/service.ts";
-import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
 import type { RequestOrigin } from "../lib/origin.ts";
-import { queueMail } from "../mail/service.ts";
+import { type Addressee, queueMail } from "../mail/service.ts";
 import { countSignIn } from "../metrics/metrics.ts";
 import { type Actor, holdActor, inSession, renewSession } from "./actor-service.ts";
 import { type Attempts, createAttempts } from "./attempt-limits.ts";
@@ -111,8 +110,7 @@ export async function signIn(
     return undefined;
   }
   const former = await readSession(deps, caller.cookie, origin);
-  const token = await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  const token = await inTransaction(db, async (trx, now) => {
     // A trigger records the sign-in with the person, who is locked first (invariant 11).
     await people.lockPerson(trx, person.id);
     if (!(await people.holdPassword(trx, person.id, checked))) return undefined;
@@ -169,7 +167,7 @@ export async function addPerson(
 }
 
 /** A signed-in person. */
-export type Person = Actor & { email: string; name: string };
+export type Person = Actor & Addressee;
 
 /** A proof of presence: its time, and the token that the session has from then on. */
 export type Proved = { provedAt: Date; tokenDigest: Buffer; cookie: string };
@@ -187,8 +185,7 @@ export async function provePassword(
 ): Promise<Proved | undefined> {
   const checked = await checkOwnPassword(deps, person, password, origin);
   if (checked === undefined) return undefined;
-  return inTransaction(deps.db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(deps.db, async (trx, now) => {
     if (!(await people.holdPassword(trx, person.userId, checked))) return undefined;
     await holdActor(trx, person, { changes: "token" }, now);
     const token = await renewSession(trx, person, { proved: true, trusted: false }, now);
@@ -255,8 +252,7 @@ export async function changePassword(
   const expected = await checkOwnPassword(deps, person, current, origin);
   if (expected === undefined) return undefined;
   const hash = await hashInTurn(deps, "known", next);
-  return inTransaction(deps.db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(deps.db, async (trx, now) => {
     await people.lockPerson(trx, person.userId);
     if (!(await people.updatePassword(trx, person.userId, { hash, expected }, now))) return undefined;
     // Blocks adding a passkey, and signing in with one that is deleted here, until the transaction ends.
@@ -275,9 +271,7 @@ export async function changePassword(
 /** Sets a person's password without the current one: the demo does, at each start. */
 export async function setPassword(db: Db, userId: string, next: string): Promise<void> {
   const hash = await hashPassword(next);
-  await inTransaction(db, async (trx) => {
-    await people.updatePassword(trx, userId, { hash }, await readClock(trx));
-  });
+  await inTransaction(db, (trx, now) => people.updatePassword(trx, userId, { hash }, now));
 }
 
 /**

@@ -1,5 +1,4 @@
 import { byPerson, recordAudit } from "../audit/service.ts";
-import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { browserName } from "../lib/browser-name.ts";
@@ -74,8 +73,7 @@ async function endCopied(
   { sessionId, userId, email, name, tokenDigest: previous }: store.SessionRow,
   origin: RequestOrigin,
 ): Promise<void> {
-  await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  await inTransaction(db, async (trx, now) => {
     if (!(await store.deleteReplaced(trx, sessionId, previous))) return;
     const subject = { kind: "person", id: userId };
     const entry = { actor: { kind: "service" }, ofUser: userId, action: "session_copied" } as const;
@@ -149,8 +147,7 @@ export async function signOut(
   person: Person & Actor,
   origin: RequestOrigin,
 ): Promise<string> {
-  await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  await inTransaction(db, async (trx, now) => {
     await holdActor(trx, person, { changes: "token" }, now);
     await store.deleteSession(trx, person.sessionId);
     const subject = { kind: "session", id: person.sessionId };
@@ -165,8 +162,7 @@ export async function endOtherSessions(
   person: Person & Actor,
   origin: RequestOrigin,
 ): Promise<void> {
-  await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  await inTransaction(db, async (trx, now) => {
     await holdActor(trx, person, { changes: "factors" }, now);
     const detail = { sessionsEnded: await store.deleteSessions(trx, person.userId, person.sessionId) };
     await recordAudit(trx, { actor: byPerson(person), action: "sessions_ended", detail, origin }, now);

@@ -1,5 +1,5 @@
 import { findKey } from "../accounts/key-service.ts";
-import { listOwners } from "../accounts/member-service.ts";
+import { mailWithOwners } from "../accounts/member-service.ts";
 import {
   type MintedToken,
   mintToken,
@@ -11,12 +11,11 @@ import type { Db, Trx } from "../database/connection.ts";
 import type { Origin } from "../lib/origin.ts";
 import { notFound } from "../lib/problems.ts";
 import { describeScopes } from "../lib/scope-words.ts";
-import { type Mail, queueMail } from "../mail/service.ts";
-import { type Actor, inSession } from "../sign-in/service.ts";
+import type { MailConfig } from "../mail/service.ts";
+import { inSession, type Person } from "../sign-in/service.ts";
 import { keyMintedMail, keyRevokedMail } from "./mails.ts";
 
-type Deps = { db: Db; config: { appName: string; publicUrl: string } };
-type Person = Actor & { email: string; name: string };
+type Deps = { db: Db; config: MailConfig };
 type Account = { accountId: string; organizationId: string; accountName: string };
 
 /**
@@ -76,16 +75,4 @@ export async function revokeKey(
     const said = { by: person, accountName, keyName, preview, ended, webhooksEnded };
     await mailWithOwners(trx, accountId, person, (to) => keyRevokedMail(config, to, said), now);
   });
-}
-
-/** Mails the person who acts and the account's other owners. */
-async function mailWithOwners(
-  trx: Trx,
-  accountId: string,
-  person: Person,
-  mail: (to: { email: string; name: string }) => Mail,
-  now: Date,
-): Promise<void> {
-  const others = (await listOwners(trx, accountId)).filter(({ userId }) => userId !== person.userId);
-  for (const to of [person, ...others]) await queueMail(trx, mail(to), now);
 }

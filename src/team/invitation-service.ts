@@ -1,7 +1,6 @@
 import * as invitations from "../accounts/invitation-service.ts";
 import { may } from "../accounts/roles.ts";
 import { byPerson, type NewEntry, recordAudit } from "../audit/service.ts";
-import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { MemberRole } from "../database/schema.ts";
 import { inTransaction } from "../database/transaction.ts";
@@ -24,6 +23,7 @@ import {
   type Held,
   hashInTurn,
   inSession,
+  type Person,
   startSession,
 } from "../sign-in/service.ts";
 import { askForSecondPerson, needsSecondPerson } from "./pending-service.ts";
@@ -62,8 +62,7 @@ export async function acceptAsNewPerson(
   const view = await viewInvitation(deps, secret);
   if (view === undefined || view.known || view.invitation.waitsForConsent) return undefined;
   const hash = await hashInTurn(deps, "stranger", password);
-  return inTransaction(deps.db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(deps.db, async (trx, now) => {
     const person = await join(trx, secret, hash, caller.origin, now);
     if (person === undefined) return undefined;
     const token = await startSession(trx, person, caller, { by: "invitation", trusted: false }, now);
@@ -76,8 +75,7 @@ export async function acceptAsNewPerson(
  * @param hash of their password
  */
 export async function joinWithPassword(db: Db, secret: string, hash: string, origin: Origin): Promise<void> {
-  const work = async (trx: Trx) => join(trx, secret, hash, origin, await readClock(trx));
-  await inTransaction(db, work).catch(unlessKnown);
+  await inTransaction(db, (trx, now) => join(trx, secret, hash, origin, now)).catch(unlessKnown);
 }
 
 /** @throws AlreadyKnown when two invitations of one person are accepted at once, and the other one was first */
@@ -107,7 +105,7 @@ async function join(
 export async function acceptAsMember(
   { db }: SessionDeps,
   secret: string,
-  person: Actor & { email: string; name: string },
+  person: Person,
   origin: Origin,
 ): Promise<invitations.Invitation | undefined> {
   const named = await invitations.readInvitation(db, secret);

@@ -1,11 +1,9 @@
 import type { MemberRole } from "../database/schema.ts";
 import { line, type MailLine, named, own, who } from "../mail/line.ts";
-import type { Mail } from "../mail/service.ts";
+import type { Addressee, Mail, MailConfig } from "../mail/service.ts";
 
-/** Mails about API keys and members of an account. */
-type Context = { appName: string; publicUrl: string };
-type Person = { email: string; name: string };
-type Change = { by: Person; accountName: string };
+/** What is said of a change of an API key or a member. */
+type Change = { by: Addressee; accountName: string };
 
 const A_ROLE: Record<MemberRole, MailLine> = {
   owner: line`an owner`,
@@ -19,8 +17,8 @@ const NOT_RIGHT = (publicUrl: string, place: "keys" | "members"): MailLine[] => 
 ];
 
 export function inviteMail(
-  { appName, publicUrl }: Context,
-  to: Person,
+  { appName, publicUrl }: MailConfig,
+  to: Addressee,
   { by, accountName, role, secret }: Change & { role: MemberRole; secret: string },
 ): Mail {
   return {
@@ -37,8 +35,8 @@ export function inviteMail(
 }
 
 export function keyMintedMail(
-  { appName, publicUrl }: Context,
-  to: Person,
+  { appName, publicUrl }: MailConfig,
+  to: Addressee,
   { by, accountName, keyName, preview, may }: Change & { keyName: string; preview: string; may: string },
 ): Mail {
   return {
@@ -52,8 +50,8 @@ export function keyMintedMail(
 }
 
 export function keyRevokedMail(
-  { appName, publicUrl }: Context,
-  to: Person,
+  { appName, publicUrl }: MailConfig,
+  to: Addressee,
   {
     by,
     accountName,
@@ -76,9 +74,9 @@ export function keyRevokedMail(
 }
 
 export function memberInvitedMail(
-  { appName, publicUrl }: Context,
-  to: Person,
-  { by, accountName, member, role }: Change & { member: Person; role: MemberRole },
+  { appName, publicUrl }: MailConfig,
+  to: Addressee,
+  { by, accountName, member, role }: Change & { member: Addressee; role: MemberRole },
 ): Mail {
   return {
     to: to.email,
@@ -91,9 +89,9 @@ export function memberInvitedMail(
 }
 
 export function roleChangedMail(
-  { appName, publicUrl }: Context,
-  to: Person,
-  { by, accountName, member, role }: Change & { member: Person; role: MemberRole },
+  { appName, publicUrl }: MailConfig,
+  to: Addressee,
+  { by, accountName, member, role }: Change & { member: Addressee; role: MemberRole },
 ): Mail {
   const isOwn = to.email === member.email;
   return {
@@ -109,9 +107,9 @@ export function roleChangedMail(
 }
 
 export function memberRemovedMail(
-  { appName, publicUrl }: Context,
-  to: Person,
-  { by, accountName, member }: Change & { member: Person },
+  { appName, publicUrl }: MailConfig,
+  to: Addressee,
+  { by, accountName, member }: Change & { member: Addressee },
 ): Mail {
   const isOwn = to.email === member.email;
   return {

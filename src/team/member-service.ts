@@ -13,7 +13,7 @@ import { byPerson, type NewEntry, recordAudit } from "../audit/service.ts";
 import type { Trx } from "../database/connection.ts";
 import type { MemberRole } from "../database/schema.ts";
 import { Problem } from "../lib/problems.ts";
-import { type Mail, queueMail } from "../mail/service.ts";
+import { type Addressee, type Mail, queueMail } from "../mail/service.ts";
 import type { SessionDeps } from "../passkeys/session-deps.ts";
 import type { Act, Signature } from "../passkeys/signed-act-service.ts";
 import { inviteMail, memberInvitedMail, memberRemovedMail, roleChangedMail } from "./mails.ts";
@@ -204,7 +204,7 @@ async function record(
 /** Mails the member concerned, then the other owners; not the owner who made the change. */
 async function mailOwners(
   { trx, now, owner, account }: Step,
-  mail: (to: { email: string; name: string }) => Mail,
+  mail: (to: Addressee) => Mail,
   concerned?: MemberRow,
 ): Promise<void> {
   const owners = await listOwners(trx, account.accountId);

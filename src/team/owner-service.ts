@@ -10,10 +10,10 @@ import {
   recordRefusedActs,
   type Signature,
 } from "../passkeys/signed-act-service.ts";
-import { type Actor, inSession } from "../sign-in/service.ts";
+import { inSession, type Person } from "../sign-in/service.ts";
 import { askForSecondPerson, needsSecondPerson } from "./pending-service.ts";
 
-export type Owner = Actor & { email: string; name: string };
+export type Owner = Person;
 export type Account = { accountId: string; accountName: string };
 
 /** The result, and the cookie to set where a passkey has signed the change. */

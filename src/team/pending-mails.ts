@@ -1,23 +1,16 @@
 import type { ChangeTerms } from "../lib/statement.ts";
 import { formatTime } from "../lib/time.ts";
 import { line, type MailLine, named, own, who } from "../mail/line.ts";
-import type { Mail } from "../mail/service.ts";
+import type { Addressee, Mail, MailConfig } from "../mail/service.ts";
 import { describeChange } from "./change-terms.ts";
 
-type Context = { appName: string; publicUrl: string };
-type Person = { email: string; name: string };
+type Change = { by: Addressee; accountName: string; of: "member" | "policy"; terms: ChangeTerms };
 
 /** Mails a decider that a change needs their agreement. */
 export function changeAskedMail(
-  { appName, publicUrl }: Context,
-  to: Person,
-  {
-    by,
-    accountName,
-    of,
-    terms,
-    expiresAt,
-  }: { by: Person; accountName: string; of: "member" | "policy"; terms: ChangeTerms; expiresAt: Date },
+  { appName, publicUrl }: MailConfig,
+  to: Addressee,
+  { by, accountName, of, terms, expiresAt }: Change & { expiresAt: Date },
 ): Mail {
   return {
     to: to.email,
@@ -33,15 +26,9 @@ export function changeAskedMail(
 
 /** Mails the person who asked for a change that it was agreed to or refused. */
 export function changeEndedMail(
-  { appName, publicUrl }: Context,
-  to: Person,
-  {
-    by,
-    accountName,
-    of,
-    terms,
-    agreed,
-  }: { by: Person; accountName: string; of: "member" | "policy"; terms: ChangeTerms; agreed: boolean },
+  { appName, publicUrl }: MailConfig,
+  to: Addressee,
+  { by, accountName, of, terms, agreed }: Change & { agreed: boolean },
 ): Mail {
   const outcome = agreed ? line`agreed to` : line`refused`;
   return {

@@ -5,12 +5,13 @@ import { byPerson, recordAudit } from "../audit/service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { PendingRequest } from "../database/schema.ts";
+import { assertDailyLimit } from "../lib/daily-limit.ts";
 import { isUuid, newId } from "../lib/ids.ts";
 import type { Origin } from "../lib/origin.ts";
 import { Problem } from "../lib/problems.ts";
 import type { Change } from "../lib/statement.ts";
-import { addSeconds, DAY_SECONDS, SECOND } from "../lib/time.ts";
-import { queueMail } from "../mail/service.ts";
+import { addSeconds, DAY_SECONDS } from "../lib/time.ts";
+import { type MailConfig, queueMail } from "../mail/service.ts";
 import { changeAskedMail } from "./pending-mails.ts";
 import * as store from "./pending-store.ts";
 
@@ -47,7 +48,7 @@ export async function needsSecondPerson(
  */
 export async function askForSecondPerson(
   trx: Trx,
-  config: { appName: string; publicUrl: string },
+  config: MailConfig,
   asked: {
     account: { accountId: string; accountName: string };
     by: { userId: string; name: string; email?: string };
@@ -62,7 +63,7 @@ export async function askForSecondPerson(
   const { accountId, accountName } = account;
   const { action, terms } = act;
   if (action === "passkey") throw new TypeError("a passkey change needs no second person");
-  await assertMayAsk(trx, accountId, now);
+  assertDailyLimit(await store.countAsked(trx, accountId, addSeconds(now, -DAY_SECONDS)), ASKED_A_DAY, now);
   const subject = `${terms.subject.kind}:${terms.subject.id}`;
   await store.endChange(trx, { accountId, subject }, "replaced", by.userId, now);
   const id = newId();
@@ -95,14 +96,6 @@ export async function findPendingChange(
   id: string,
 ): Promise<store.PendingChange | undefined> {
   return isUuid(id) ? store.findOpen(db, accountId, id, await readClock(db)) : undefined;
-}
-
-async function assertMayAsk(trx: Trx, accountId: string, now: Date): Promise<void> {
-  const { count, first } = await store.countAsked(trx, accountId, addSeconds(now, -DAY_SECONDS));
-  if (count < ASKED_A_DAY) return;
-  const free = addSeconds(first ?? now, DAY_SECONDS);
-  const retryAfterSeconds = Math.ceil((free.getTime() - now.getTime()) / SECOND);
-  throw new Problem("rate_limited", { retryAfterSeconds });
 }
 
 async function listDeciders(db: Db, accountId: string): Promise<MemberRow[]> {

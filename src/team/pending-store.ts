@@ -1,18 +1,7 @@
 import type { Db, Trx } from "../database/connection.ts";
-import type { PendingOutcome, PendingRequest } from "../database/schema.ts";
-import type { Change, ChangeTerms } from "../lib/statement.ts";
+import type { PendingOutcome } from "../database/schema.ts";
 
-export type PendingChange = {
-  accountId: string;
-  id: string;
-  action: Exclude<Change["action"], "passkey">;
-  terms: ChangeTerms;
-  request: PendingRequest;
-  askedBy: string;
-  askedByName: string;
-  askedByEmail: string;
-  expiresAt: Date;
-};
+export type PendingChange = Awaited<ReturnType<typeof listOpen>>[number];
 
 /** Open, unexpired changes of the account that were asked for by a person who still owns it. */
 function selectOpen(db: Db, accountId: string, now: Date) {
@@ -40,16 +29,11 @@ function selectOpen(db: Db, accountId: string, now: Date) {
 }
 
 /** The account's open changes, oldest first. */
-export function listOpen(db: Db, accountId: string, now: Date): Promise<PendingChange[]> {
+export function listOpen(db: Db, accountId: string, now: Date) {
   return selectOpen(db, accountId, now).orderBy("p.asked_at").orderBy("p.id").execute();
 }
 
-export function findOpen(
-  db: Db,
-  accountId: string,
-  id: string,
-  now: Date,
-): Promise<PendingChange | undefined> {
+export function findOpen(db: Db, accountId: string, id: string, now: Date) {
   return selectOpen(db, accountId, now).where("p.id", "=", id).executeTakeFirst();
 }
 
@@ -97,11 +81,7 @@ export async function endChange(
 }
 
 /** How many changes were asked for in the account since then, and when the first one was. */
-export function countAsked(
-  trx: Trx,
-  accountId: string,
-  since: Date,
-): Promise<{ count: number; first: Date | null }> {
+export function countAsked(trx: Trx, accountId: string, since: Date) {
   return trx
     .selectFrom("pending_changes")
     .where("account_id", "=", accountId)

@@ -1,16 +1,13 @@
 import type { ChangeTerms } from "../lib/statement.ts";
 import { line, named, own, who } from "../mail/line.ts";
-import type { Mail } from "../mail/service.ts";
+import type { Addressee, Mail, MailConfig } from "../mail/service.ts";
 import { describedLines } from "./pending-mails.ts";
-
-type Context = { appName: string; publicUrl: string };
-type Person = { email: string; name: string };
 
 /** Tells an owner what has changed in the account's policy. */
 export function policyChangedMail(
-  { appName, publicUrl }: Context,
-  to: Person,
-  { by, accountName, terms }: { by: Person; accountName: string; terms: ChangeTerms },
+  { appName, publicUrl }: MailConfig,
+  to: Addressee,
+  { by, accountName, terms }: { by: Addressee; accountName: string; terms: ChangeTerms },
 ): Mail {
   return {
     to: to.email,

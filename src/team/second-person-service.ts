@@ -5,7 +5,7 @@ import type { Change } from "../lib/statement.ts";
 import { queueMail } from "../mail/service.ts";
 import type { SessionDeps } from "../passkeys/session-deps.ts";
 import { keptOf, proveAct, recordRefusedActs, type Signature } from "../passkeys/signed-act-service.ts";
-import { type Actor, type Held, inSession } from "../sign-in/service.ts";
+import { type Held, inSession, type Person } from "../sign-in/service.ts";
 import { consentNow } from "./invitation-service.ts";
 import { changeRoleNow, inviteNow } from "./member-service.ts";
 import type { Step } from "./owner-service.ts";
@@ -14,8 +14,6 @@ import { findPendingChange, type PendingChange } from "./pending-service.ts";
 import * as store from "./pending-store.ts";
 import { changePolicyNow, policyChangeIn } from "./policy-service.ts";
 import { consentToUpgradeNow } from "./upgrade-service.ts";
-
-type Person = Actor & { email: string; name: string };
 
 /** The outcome of a change; `invited`: the person whom it invited, with the secret of the invitation. */
 export type ChangeDecided = {

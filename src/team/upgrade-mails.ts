@@ -1,16 +1,13 @@
 import { formatTime } from "../lib/time.ts";
 import { line, named, own, who } from "../mail/line.ts";
-import type { Mail } from "../mail/service.ts";
+import type { Addressee, Mail, MailConfig } from "../mail/service.ts";
 
-type Context = { appName: string; publicUrl: string };
-type Person = { email: string; name: string };
-
-export type UpgradeSaid = { accountName: string; member: Person; role: string; effectiveAt: Date | null };
+export type UpgradeSaid = { accountName: string; member: Addressee; role: string; effectiveAt: Date | null };
 
 /** Mails a member that the operator asks for more rights for a member, and how to stop it. */
 export function upgradeAskedMail(
-  { appName, publicUrl }: Context,
-  to: Person,
+  { appName, publicUrl }: MailConfig,
+  to: Addressee,
   { accountName, member, role, effectiveAt }: UpgradeSaid,
 ): Mail {
   return {
@@ -29,8 +26,8 @@ export function upgradeAskedMail(
 
 /** Mails a member how an upgrade ended. */
 export function upgradeEndedMail(
-  { appName, publicUrl }: Context,
-  to: Person,
+  { appName, publicUrl }: MailConfig,
+  to: Addressee,
   { accountName, member, role, given }: Omit<UpgradeSaid, "effectiveAt"> & { given: boolean },
 ): Mail {
   const outcome = given

@@ -2,7 +2,6 @@ import { findMember, listMembers, listOwners, type MemberRow, setRole } from "..
 import { type DecidingRole, raisesRights } from "../accounts/roles.ts";
 import { getAccount, holdAccount, holdFrozen } from "../accounts/service.ts";
 import { type Act, BY_SERVICE, byPerson, recordAudit } from "../audit/service.ts";
-import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { UpgradeOutcome } from "../database/schema.ts";
 import { inTransaction } from "../database/transaction.ts";
@@ -11,7 +10,7 @@ import { isUuid, newId } from "../lib/ids.ts";
 import type { Origin } from "../lib/origin.ts";
 import { Problem } from "../lib/problems.ts";
 import { addSeconds, DAY_SECONDS } from "../lib/time.ts";
-import { queueMail } from "../mail/service.ts";
+import { type MailConfig, queueMail } from "../mail/service.ts";
 import type { SessionDeps } from "../passkeys/session-deps.ts";
 import {
   keptOf,
@@ -21,12 +20,13 @@ import {
   type Act as SignedAct,
 } from "../passkeys/signed-act-service.ts";
 import { type Actor, type Held, inSession } from "../sign-in/service.ts";
+import type { Step } from "./owner-service.ts";
 import { askForSecondPerson, needsSecondPerson } from "./pending-service.ts";
 import { type UpgradeSaid, upgradeAskedMail, upgradeEndedMail } from "./upgrade-mails.ts";
 import * as store from "./upgrade-store.ts";
 
 export type Upgrade = store.UpgradeRow;
-type Deps = { db: Db; config: { appName: string; publicUrl: string } };
+type Deps = { db: Db; config: MailConfig };
 type Account = { accountId: string; accountName: string };
 type Person = Actor & { name: string };
 
@@ -157,14 +157,7 @@ export async function decideUpgrade(
  * @returns `false` when it has ended
  */
 export async function consentToUpgradeNow(
-  step: {
-    trx: Trx;
-    now: Date;
-    owner: Pick<Person, "userId" | "name">;
-    account: Account;
-    origin: Origin;
-    proof: object;
-  },
+  step: Step,
   config: Deps["config"],
   upgradeId: string,
 ): Promise<boolean> {
@@ -202,8 +195,7 @@ export function objectToUpgrade(
  */
 export async function sweepUpgrades({ db, config }: Deps): Promise<void> {
   await sweepEach(await store.listTimed(db, SWEPT_AT_MOST), ({ accountId, id }) =>
-    inTransaction(db, async (trx) => {
-      const now = await readClock(trx);
+    inTransaction(db, async (trx, now) => {
       await holdAccount(trx, accountId);
       if (await holdFrozen(trx, accountId)) return;
       const upgrade = await store.findOpen(trx, accountId, id);

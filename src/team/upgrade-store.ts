@@ -1,21 +1,10 @@
 import { sql } from "kysely";
 import type { DecidingRole } from "../accounts/roles.ts";
 import type { Db, Trx } from "../database/connection.ts";
-import type { MemberRole, UpgradeOutcome } from "../database/schema.ts";
+import type { UpgradeOutcome } from "../database/schema.ts";
 
-export type UpgradeRow = {
-  accountId: string;
-  id: string;
-  memberId: string;
-  memberName: string;
-  memberEmail: string;
-  memberRole: MemberRole;
-  role: DecidingRole;
-  askedAt: Date;
-  /** Null: it needs an owner's consent. */
-  effectiveAt: Date | null;
-  mailedAt: Date;
-};
+/** An upgrade of an active member; `effectiveAt` null: it needs an owner's consent. */
+export type UpgradeRow = Awaited<ReturnType<typeof listOpen>>[number];
 
 function selectOpen(db: Db, accountId: string) {
   return db
@@ -41,11 +30,11 @@ function selectOpen(db: Db, accountId: string) {
 }
 
 /** The account's open upgrades of active members, oldest first. */
-export function listOpen(db: Db, accountId: string): Promise<UpgradeRow[]> {
+export function listOpen(db: Db, accountId: string) {
   return selectOpen(db, accountId).orderBy("u.asked_at").orderBy("u.id").execute();
 }
 
-export function findOpen(db: Db, accountId: string, id: string): Promise<UpgradeRow | undefined> {
+export function findOpen(db: Db, accountId: string, id: string) {
   return selectOpen(db, accountId).where("u.id", "=", id).executeTakeFirst();
 }
 

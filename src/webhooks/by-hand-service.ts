@@ -1,12 +1,11 @@
-import { listOwners } from "../accounts/member-service.ts";
+import { mailWithOwners } from "../accounts/member-service.ts";
 import { listFamily } from "../accounts/token-service.ts";
 import { byPerson, type NewEntry, recordAudit } from "../audit/service.ts";
-import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { Origin } from "../lib/origin.ts";
 import { SCOPES } from "../lib/scopes.ts";
-import { type Mail, queueMail } from "../mail/service.ts";
-import { type Actor, inSession } from "../sign-in/service.ts";
+import type { Addressee, Mail } from "../mail/service.ts";
+import { inSession, type Person } from "../sign-in/service.ts";
 import { webhookAddedMail, webhookDeletedMail, webhookSecretMail } from "./mails.ts";
 import type { Webhook, WebhookBody } from "./schemas.ts";
 import {
@@ -22,7 +21,7 @@ import {
 type Deps = WebhookDeps & { config: { appName: string } };
 /** The person, the account and the request's origin. Their proof of presence must be younger than 5 minutes. */
 export type Hand = {
-  person: Actor & { email: string; name: string };
+  person: Person;
   account: { accountId: string; accountName: string };
   origin: Origin;
 };
@@ -37,14 +36,14 @@ export async function addByHand(deps: Deps, hand: Hand, id: string, body: Webhoo
   const { person, account } = hand;
   const { accountId } = account;
   const need = { fresh: true, account: { id: accountId, may: "decide", alone: true } } as const;
-  return inSession(deps.db, person, need, async (trx) => {
+  return inSession(deps.db, person, need, async (trx, now) => {
     const maker = { accountId, tokenId: null, rootId: null, userId: person.userId, makerName: person.name };
-    const disclosed = await addWebhook(trx, deps.config, maker, id, body);
+    const disclosed = await addWebhook(trx, deps.config, maker, id, body, now);
     const { host } = new URL(body.url);
     const said = { by: person, accountName: account.accountName, host };
     const after = { host, eventTypes: body.eventTypes };
     const entry = { action: "webhook_added", subject: { kind: "webhook", id }, after } as const;
-    await tell(trx, hand, entry, (to) => webhookAddedMail(deps.config, to, said));
+    await tell(trx, hand, entry, (to) => webhookAddedMail(deps.config, to, said), now);
     return disclosed;
   });
 }
@@ -63,13 +62,13 @@ export async function rotateByHand(
   const { person, account } = hand;
   const { accountId } = account;
   const need = { fresh: true, account: { id: accountId, may: "decide", alone: true } } as const;
-  return inSession(deps.db, person, need, async (trx) => {
+  return inSession(deps.db, person, need, async (trx, now) => {
     const disclosed = await replaceSecret(trx, deps.config, { accountId, scopes: SCOPES }, id, shown);
     const { host } = new URL(disclosed.webhook.url);
     const said = { by: person, accountName: account.accountName, host };
     const subject = { kind: "webhook", id };
     const entry = { action: "webhook_secret_replaced", subject, detail: { host } } as const;
-    await tell(trx, hand, entry, (to) => webhookSecretMail(deps.config, to, said));
+    await tell(trx, hand, entry, (to) => webhookSecretMail(deps.config, to, said), now);
     return disclosed;
   });
 }
@@ -83,14 +82,14 @@ export async function deleteByHand(deps: Deps, hand: Hand, id: string): Promise<
   const { person, account } = hand;
   const { accountId } = account;
   const need = { fresh: true, account: { id: accountId, may: "decide", alone: true } } as const;
-  await inSession(deps.db, person, need, async (trx) => {
+  await inSession(deps.db, person, need, async (trx, now) => {
     const { url, eventTypes } = await holdWebhook(trx, accountId, id);
     await removeWebhook(trx, accountId, id);
     const { host } = new URL(url);
     const said = { by: person, accountName: account.accountName, host };
     const subject = { kind: "webhook", id };
     const entry = { action: "webhook_deleted", subject, before: { host, eventTypes } } as const;
-    await tell(trx, hand, entry, (to) => webhookDeletedMail(deps.config, to, said));
+    await tell(trx, hand, entry, (to) => webhookDeletedMail(deps.config, to, said), now);
   });
 }
 
@@ -118,10 +117,9 @@ async function tell(
   trx: Trx,
   { person, account: { accountId }, origin }: Hand,
   entry: Pick<NewEntry, "action" | "subject" | "before" | "after" | "detail">,
-  mail: (to: { email: string; name: string }) => Mail,
+  mail: (to: Addressee) => Mail,
+  now: Date,
 ): Promise<void> {
-  const now = await readClock(trx);
   await recordAudit(trx, { accountId, actor: byPerson(person), ...entry, origin }, now);
-  const others = (await listOwners(trx, accountId)).filter(({ userId }) => userId !== person.userId);
-  for (const to of [person, ...others]) await queueMail(trx, mail(to), now);
+  await mailWithOwners(trx, accountId, person, mail, now);
 }

@@ -1,6 +1,5 @@
 import { type ActingToken, holdToken, recordTokenAct } from "../accounts/token-service.ts";
 import type { AuditAction } from "../audit/schemas.ts";
-import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { newId } from "../lib/ids.ts";
@@ -38,8 +37,8 @@ export async function addByToken(
   assertMayRead(caller, body.eventTypes, config.publicUrl);
   const { accountId, tokenId, rootTokenId: rootId, tokenName } = caller;
   const maker = { accountId, tokenId, rootId, userId: null, makerName: tokenName };
-  return actAsToken(db, caller, origin, async (trx) => {
-    const disclosed = await addWebhook(trx, config, maker, newId(), body);
+  return actAsToken(db, caller, origin, async (trx, now) => {
+    const disclosed = await addWebhook(trx, config, maker, newId(), body, now);
     const { webhook } = disclosed;
     return { result: disclosed, webhook, action: "webhook_added", said: line`added a webhook` };
   });
@@ -100,10 +99,10 @@ export function redeliverByToken(
   webhookId: string,
   deliveryId: string,
 ): Promise<Delivery | undefined> {
-  return inTransaction(db, async (trx) => {
-    if ((await holdToken(trx, caller, await readClock(trx))) === undefined) return undefined;
+  return inTransaction(db, async (trx, now) => {
+    if ((await holdToken(trx, caller, now)) === undefined) return undefined;
     await lockOwn(trx, caller, webhookId);
-    return restartDelivery(trx, config, caller, webhookId, deliveryId);
+    return restartDelivery(trx, config, caller, webhookId, deliveryId, now);
   });
 }
 
@@ -117,12 +116,11 @@ function actAsToken<T>(
   db: Db,
   caller: Caller,
   origin: Origin,
-  work: (trx: Trx) => Promise<Act<T>>,
+  work: (trx: Trx, now: Date) => Promise<Act<T>>,
 ): Promise<T | undefined> {
-  return inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  return inTransaction(db, async (trx, now) => {
     if ((await holdToken(trx, caller, now)) === undefined) return undefined;
-    const { result, webhook, action, said } = await work(trx);
+    const { result, webhook, action, said } = await work(trx, now);
     const { host } = new URL(webhook.url);
     const act = {
       action,

@@ -3,13 +3,12 @@ import type { Logger } from "pino";
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
-import { open } from "../lib/sealed.ts";
 import { addSeconds, SECOND } from "../lib/time.ts";
 import type { DeliveryClient, Outcome } from "./delivery-client.ts";
 import * as store from "./dispatch-store.ts";
 import { judge } from "./retry-rules.ts";
 import { secretContext } from "./service.ts";
-import { signatureHeaders } from "./signature.ts";
+import { openSecrets, signatureHeaders } from "./signature.ts";
 
 /** Concurrent deliveries to one receiver. */
 const PER_RECEIVER = 2;
@@ -142,10 +141,9 @@ function sign(
   { accountId, id }: store.WebhookKey,
   delivery: store.TakenDelivery,
 ): Record<string, string> | undefined {
-  const { body, eventType, now, secrets } = delivery;
+  const { body, eventType, now } = delivery;
   try {
-    const context = secretContext(accountId, id);
-    const opened = secrets.map((secret) => open(config.secretsKeys, secret, context));
+    const opened = openSecrets(config.secretsKeys, delivery, secretContext(accountId, id));
     return signatureHeaders(opened, { id: delivery.id, eventType, timestamp: now, body });
   } catch (error) {
     logger.error({ err: error, webhookId: id }, "a webhook's secret cannot be opened: look at SECRETS_KEY");
@@ -164,8 +162,7 @@ async function recordOutcome(
   const verdict = judge(delivery.attempts, outcome);
   const { status, waitSeconds, slow } = verdict;
   const telling = status === "FAILED" || slow !== wasSlow || (outcome.ok && delivery.failures > 0);
-  const reason = await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  const reason = await inTransaction(db, async (trx, now) => {
     if (telling) await store.holdWebhook(trx, key);
     const values = {
       status,
@@ -191,8 +188,7 @@ function endOf(gone: boolean, failures: number, { error }: Outcome): string | un
 
 /** Releases a lease, unless it was taken over meanwhile. */
 async function release(db: Db, leased: store.Leased): Promise<void> {
-  await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  await inTransaction(db, async (trx, now) => {
     if (await store.lockLeased(trx, leased)) await store.dropLease(trx, leased, now);
   });
 }

@@ -3,7 +3,7 @@ import pg from "pg";
 import { notBefore, shortenWaits } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { DeliveryStatus } from "../database/schema.ts";
-import type { Sealed } from "../lib/sealed.ts";
+import { type SecretColumns, type Secrets, toSecrets } from "./secret-store.ts";
 
 const UNIQUE_VIOLATION = "23505";
 
@@ -15,12 +15,7 @@ export type Leased = WebhookKey & { lease: string };
  * Due webhooks of one lane without a lease, the longest waiting first. Excludes those whose account has a lease on another
  * webhook of the same receiver, and those whose account has the feature off.
  */
-export async function listDueWebhooks(
-  db: Db,
-  slow: boolean,
-  now: Date,
-  limit: number,
-): Promise<WebhookKey[]> {
+export async function listDueWebhooks(db: Db, slow: boolean, now: Date, limit: number) {
   const { rows } = await sql<WebhookKey>`
     select w.account_id as "accountId", w.id from webhooks w join accounts a on a.account_id = w.account_id
     where w.due_at <= ${now} and w.lease is null and (w.slow_since is not null) = ${slow}
@@ -85,7 +80,7 @@ export async function dropLease(trx: Trx, { accountId, id, lease }: Leased, now:
 }
 
 /** A delivery, with everything that sending it needs. */
-export type TakenDelivery = {
+export type TakenDelivery = Secrets & {
   /** The database's time. */
   now: Date;
   id: string;
@@ -93,8 +88,6 @@ export type TakenDelivery = {
   body: string;
   attempts: number;
   url: string;
-  /** Encrypted, the newest first; two while a rotation lasts. */
-  secrets: Sealed[];
   /** Deliveries that failed since the last success. */
   failures: number;
 };
@@ -111,13 +104,7 @@ export async function findNextDelivery(
   underWay: readonly string[],
   seconds: number,
 ): Promise<TakenDelivery | undefined> {
-  type Row = Omit<TakenDelivery, "secrets"> & {
-    secret: Buffer;
-    keyId: string;
-    oldSecret: Buffer | null;
-    oldKeyId: string | null;
-  };
-  const { rows } = await sql<Row>`
+  const { rows } = await sql<Omit<TakenDelivery, keyof Secrets> & SecretColumns>`
     select date_trunc('milliseconds', now()) as now, d.id, d.event_type as "eventType", d.body, d.attempts, w.url,
       w.failures, w.secret, w.secret_key_id as "keyId",
       case when w.old_secret_until > now() then w.old_secret end as "oldSecret", w.old_secret_key_id as "oldKeyId"
@@ -132,9 +119,7 @@ export async function findNextDelivery(
   const [row] = rows;
   if (row === undefined) return undefined;
   const { secret, keyId, oldSecret, oldKeyId, ...delivery } = row;
-  const secrets = [{ keyId, bytes: secret }];
-  if (oldSecret !== null && oldKeyId !== null) secrets.push({ keyId: oldKeyId, bytes: oldSecret });
-  return { ...delivery, secrets };
+  return { ...delivery, ...toSecrets({ secret, keyId, oldSecret, oldKeyId }) };
 }
 
 /**

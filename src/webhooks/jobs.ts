@@ -5,7 +5,7 @@ import type { Db } from "../database/connection.ts";
 import { DELIVERIES } from "../events/schemas.ts";
 import { every, type Loop } from "../jobs/every.ts";
 import { sweep } from "../jobs/sweep.ts";
-import { keyIdOf, open, type Sealed, seal } from "../lib/sealed.ts";
+import { newestKeyId } from "../lib/sealed.ts";
 import { addSeconds, DAY_SECONDS, SECOND } from "../lib/time.ts";
 import { createDeliveryClient } from "./delivery-client.ts";
 import {
@@ -19,6 +19,7 @@ import * as store from "./retention-store.ts";
 import { WAITS } from "./retry-rules.ts";
 import { listSealedByOthers, type StoredSecrets, writeResealed } from "./secret-store.ts";
 import { secretContext, type WebhookDeps } from "./service.ts";
+import { resealPair } from "./signature.ts";
 import { targetRules } from "./target-rules.ts";
 
 const KEPT_SECONDS = 30 * DAY_SECONDS;
@@ -79,21 +80,14 @@ export async function forgetDeliveries(db: Db): Promise<number> {
  * secret that no key opens is left as it is and logged.
  */
 export async function resealSecrets({ db, config }: WebhookDeps, logger: Logger): Promise<void> {
-  const [newest] = config.secretsKeys;
-  if (newest === undefined) throw new TypeError("there is no key to seal with");
+  const { secretsKeys } = config;
   let batch: StoredSecrets[] = [];
   do {
-    batch = await listSealedByOthers(db, keyIdOf(newest), batch.at(-1), BATCH);
+    batch = await listSealedByOthers(db, newestKeyId(secretsKeys), batch.at(-1), BATCH);
     for (const stored of batch) {
       const context = secretContext(stored.accountId, stored.id);
-      const reseal = (sealed: Sealed) =>
-        seal(config.secretsKeys, open(config.secretsKeys, sealed, context), context);
       try {
-        const { secret, oldSecret } = stored;
-        await writeResealed(db, stored, {
-          secret: reseal(secret),
-          oldSecret: oldSecret === null ? null : reseal(oldSecret),
-        });
+        await writeResealed(db, stored, resealPair(secretsKeys, stored, context));
       } catch (error) {
         logger.error(
           { err: error, webhookId: stored.id },

@@ -1,10 +1,7 @@
 import { line, type MailLine, named, own, who } from "../mail/line.ts";
-import type { Mail } from "../mail/service.ts";
+import type { Addressee, Mail, MailConfig } from "../mail/service.ts";
 
-/** Mails about webhooks. */
-type Context = { appName: string; publicUrl: string };
-type Person = { email: string; name: string };
-type Change = { by: Person; accountName: string; host: string };
+type Change = { by: Addressee; accountName: string; host: string };
 
 const NOT_RIGHT = (publicUrl: string): MailLine[] => [
   line`If you don't expect this, delete it at once: its receiver can read what happens in the account.`,
@@ -12,8 +9,8 @@ const NOT_RIGHT = (publicUrl: string): MailLine[] => [
 ];
 
 export function webhookAddedMail(
-  { appName, publicUrl }: Context,
-  to: Person,
+  { appName, publicUrl }: MailConfig,
+  to: Addressee,
   { by, accountName, host }: Change,
 ): Mail {
   return {
@@ -27,8 +24,8 @@ export function webhookAddedMail(
 }
 
 export function webhookDeletedMail(
-  { appName, publicUrl }: Context,
-  to: Person,
+  { appName, publicUrl }: MailConfig,
+  to: Addressee,
   { by, accountName, host }: Change,
 ): Mail {
   return {
@@ -43,8 +40,8 @@ export function webhookDeletedMail(
 }
 
 export function webhookSecretMail(
-  { appName, publicUrl }: Context,
-  to: Person,
+  { appName, publicUrl }: MailConfig,
+  to: Addressee,
   { by, accountName, host }: Change,
 ): Mail {
   return {

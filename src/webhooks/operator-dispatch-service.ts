@@ -5,12 +5,11 @@ import type { Db } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { readOperatorUpdates } from "../events/operator-service.ts";
 import type { OperatorEvent } from "../events/schemas.ts";
-import { open } from "../lib/sealed.ts";
 import { addSeconds } from "../lib/time.ts";
 import type { DeliveryClient } from "./delivery-client.ts";
 import { OPERATOR_SECRET } from "./operator-service.ts";
 import * as store from "./operator-store.ts";
-import { signatureHeaders } from "./signature.ts";
+import { openSecrets, signatureHeaders } from "./signature.ts";
 
 export const LEASE_SECONDS = 30;
 /** An exchange takes 10 s at most; none begins that could outlive the lease. */
@@ -67,7 +66,7 @@ async function sendEvent(
   let status: number | null = null;
   let error: string | null = UNSIGNED;
   try {
-    const secrets = target.secrets.map((sealed) => open(config.secretsKeys, sealed, OPERATOR_SECRET));
+    const secrets = openSecrets(config.secretsKeys, target, OPERATOR_SECRET);
     const message = { id: `operator-${event.id}`, eventType: event.type, timestamp: at, body };
     ({ status, error } = await client.deliver({ url, headers: signatureHeaders(secrets, message), body }));
   } catch (fault) {
@@ -83,9 +82,8 @@ async function sendEvent(
     { event: event.id, attempts, error, wait },
     "an event could not be delivered to the operator's webhook",
   );
-  await inTransaction(db, async (trx) => {
-    const dueAt = addSeconds(await readClock(trx), wait);
-    await store.postponeEvent(trx, attempt, { attempts, error, dueAt });
-  });
+  await inTransaction(db, (trx, now) =>
+    store.postponeEvent(trx, attempt, { attempts, error, dueAt: addSeconds(now, wait) }),
+  );
   return false;
 }

@@ -3,13 +3,14 @@ import type { ChangeBus } from "../database/change-bus.ts";
 import type { Db } from "../database/connection.ts";
 import { OPERATOR_FEED } from "../events/schemas.ts";
 import { every, type Loop } from "../jobs/every.ts";
-import { keyIdOf, open, type Sealed, seal } from "../lib/sealed.ts";
+import { newestKeyId } from "../lib/sealed.ts";
 import { SECOND } from "../lib/time.ts";
 import { createDeliveryClient } from "./delivery-client.ts";
 import { LEASE_SECONDS, LONGEST_WAIT, sendOperatorEvents } from "./operator-dispatch-service.ts";
 import { OPERATOR_SECRET } from "./operator-service.ts";
 import * as store from "./operator-store.ts";
 import type { WebhookDeps } from "./service.ts";
+import { resealPair } from "./signature.ts";
 import { targetRules } from "./target-rules.ts";
 
 /** How long a stop waits for attempts under way before it aborts them. */
@@ -49,14 +50,7 @@ export function shortenOperatorWaits(db: Db): Promise<void> {
 /** Seals the webhook's secrets with the newest SECRETS_KEY after a rotation, so that older keys can be taken out. */
 export async function resealOperatorSecrets({ db, config }: WebhookDeps): Promise<void> {
   const { secretsKeys } = config;
-  const [newest] = secretsKeys;
-  if (newest === undefined) throw new TypeError("there is no key to seal with");
-  const stored = await store.findSealedByOther(db, keyIdOf(newest));
+  const stored = await store.findSealedByOther(db, newestKeyId(secretsKeys));
   if (stored === undefined) return;
-  const reseal = (sealed: Sealed) =>
-    seal(secretsKeys, open(secretsKeys, sealed, OPERATOR_SECRET), OPERATOR_SECRET);
-  await store.writeOperatorResealed(db, stored.secret, {
-    secret: reseal(stored.secret),
-    oldSecret: stored.oldSecret === null ? null : reseal(stored.oldSecret),
-  });
+  await store.writeOperatorResealed(db, stored.secret, resealPair(secretsKeys, stored, OPERATOR_SECRET));
 }

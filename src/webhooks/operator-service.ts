@@ -1,5 +1,4 @@
 import { type Act, recordAudit, SERVICE_ACCOUNT } from "../audit/service.ts";
-import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import { inTransaction } from "../database/transaction.ts";
 import { Problem } from "../lib/problems.ts";
@@ -27,8 +26,7 @@ export async function putOperatorWebhook(
 ): Promise<{ webhook: OperatorWebhook; secret?: string }> {
   assertSendable(url, targetRules(config));
   const secret = newWebhookSecret();
-  const created = await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  const created = await inTransaction(db, async (trx, now) => {
     const sealed = seal(config.secretsKeys, secret, OPERATOR_SECRET);
     if (await store.insertOperatorWebhook(trx, url, sealed, now)) {
       await record(trx, act, { action: "operator_webhook_changed", after: { url } }, now);
@@ -71,8 +69,7 @@ export async function rotateOperatorSecret(
 ): Promise<{ webhook: OperatorWebhook; secret: string }> {
   const secret = newWebhookSecret();
   const sealed = seal(config.secretsKeys, secret, OPERATOR_SECRET);
-  const replaced = await inTransaction(db, async (trx) => {
-    const now = await readClock(trx);
+  const replaced = await inTransaction(db, async (trx, now) => {
     const until = addSeconds(now, OLD_SECRET_SECONDS);
     if (!(await store.replaceOperatorSecret(trx, sealed, until))) return false;
     await record(trx, act, { action: "operator_webhook_secret_replaced" }, now);
@@ -84,10 +81,10 @@ export async function rotateOperatorSecret(
 
 /** @throws Problem not_found */
 export async function deleteOperatorWebhook(db: Db, act: Act): Promise<void> {
-  await inTransaction(db, async (trx) => {
+  await inTransaction(db, async (trx, now) => {
     const url = await store.deleteOperatorWebhook(trx);
     if (url === undefined) throw noWebhook();
-    await record(trx, act, { action: "operator_webhook_deleted", before: { url } }, await readClock(trx));
+    await record(trx, act, { action: "operator_webhook_deleted", before: { url } }, now);
   });
 }
 

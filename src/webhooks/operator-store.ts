@@ -2,6 +2,7 @@ import { sql } from "kysely";
 import { shortenWaits } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { Sealed } from "../lib/sealed.ts";
+import { type SecretColumns, type Secrets, toSecrets } from "./secret-store.ts";
 
 const COLUMNS = [
   "url",
@@ -74,14 +75,12 @@ export async function takeOperatorLease(db: Db, lease: string, now: Date, until:
 }
 
 /** What sending needs, read for each event. */
-export type OperatorTarget = {
+export type OperatorTarget = Secrets & {
   /** The database's time. */
   now: Date;
   url: string;
   cursor: number;
   attempts: number;
-  /** Encrypted, the newest first; two while a rotation lasts. */
-  secrets: Sealed[];
 };
 
 /**
@@ -93,13 +92,7 @@ export async function findLeasedTarget(
   lease: string,
   seconds: number,
 ): Promise<OperatorTarget | undefined> {
-  type Row = Omit<OperatorTarget, "secrets"> & {
-    secret: Buffer;
-    keyId: string;
-    oldSecret: Buffer | null;
-    oldKeyId: string | null;
-  };
-  const { rows } = await sql<Row>`
+  const { rows } = await sql<Omit<OperatorTarget, keyof Secrets> & SecretColumns>`
     select date_trunc('milliseconds', now()) as now, url, cursor, attempts, secret, secret_key_id as "keyId",
       case when old_secret_until > now() then old_secret end as "oldSecret", old_secret_key_id as "oldKeyId"
     from operator_webhook
@@ -107,9 +100,7 @@ export async function findLeasedTarget(
   const [row] = rows;
   if (row === undefined) return undefined;
   const { secret, keyId, oldSecret, oldKeyId, ...target } = row;
-  const secrets = [{ keyId, bytes: secret }];
-  if (oldSecret !== null && oldKeyId !== null) secrets.push({ keyId: oldKeyId, bytes: oldSecret });
-  return { ...target, secrets };
+  return { ...target, ...toSecrets({ secret, keyId, oldSecret, oldKeyId }) };
 }
 
 /** The outcome of an attempt at the event after `cursor`. */
@@ -180,31 +171,20 @@ export async function dropOperatorLease(db: Db, lease: string): Promise<void> {
 }
 
 /** The secrets as they are stored, if another key than this one sealed any of them. */
-export async function findSealedByOther(
-  db: Db,
-  keyId: string,
-): Promise<{ secret: Sealed; oldSecret: Sealed | null } | undefined> {
+export async function findSealedByOther(db: Db, keyId: string): Promise<Secrets | undefined> {
   const row = await db
     .selectFrom("operator_webhook")
-    .select(["secret", "secret_key_id", "old_secret", "old_secret_key_id"])
+    .select(["secret", "secret_key_id as keyId", "old_secret as oldSecret", "old_secret_key_id as oldKeyId"])
     .where((or) => or.or([or("secret_key_id", "<>", keyId), or("old_secret_key_id", "<>", keyId)]))
     .executeTakeFirst();
-  if (row === undefined) return undefined;
-  const { secret, secret_key_id, old_secret, old_secret_key_id } = row;
-  return {
-    secret: { keyId: secret_key_id, bytes: secret },
-    oldSecret:
-      old_secret === null || old_secret_key_id === null
-        ? null
-        : { keyId: old_secret_key_id, bytes: old_secret },
-  };
+  return row && toSecrets(row);
 }
 
 /** Writes the secrets sealed with another key, unless they have changed since they were read. */
 export async function writeOperatorResealed(
   db: Db,
   present: Sealed,
-  { secret, oldSecret }: { secret: Sealed; oldSecret: Sealed | null },
+  { secret, oldSecret }: Secrets,
 ): Promise<void> {
   await db
     .updateTable("operator_webhook")

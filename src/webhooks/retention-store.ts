@@ -3,11 +3,7 @@ import type { Db } from "../database/connection.ts";
 import type { WebhookKey } from "./dispatch-store.ts";
 
 /** Deliveries of all accounts from before then, the oldest first. */
-export async function listOldDeliveries(
-  db: Db,
-  before: Date,
-  limit: number,
-): Promise<{ accountId: string; ids: string[] }[]> {
+export async function listOldDeliveries(db: Db, before: Date, limit: number) {
   const { rows } = await sql<{ accountId: string; ids: string[] }>`
     select account_id as "accountId", array_agg(id) as ids from (
       select account_id, id from webhook_deliveries where created_at < ${before} order by created_at limit ${limit}

@@ -1,12 +1,8 @@
 import { Type } from "@sinclair/typebox";
-import { type Gate, type GateDeps, openGate } from "../accounts/gate.ts";
-import type { Operation } from "../accounts/operations.ts";
-import { type Grant, readGrant } from "../accounts/service.ts";
+import { type GateDeps, openUnkeyedGate } from "../accounts/gate.ts";
 import type { App } from "../http/app.ts";
 import { acceptNoBody, NoBody } from "../http/body.ts";
-import { refuseIdempotencyKey } from "../http/idempotency.ts";
 import { originOf } from "../http/origin.ts";
-import type { ProblemName } from "../lib/problems.ts";
 import { addByToken, deleteByToken, redeliverByToken, rotateByToken } from "./by-token-service.ts";
 import {
   Deliveries,
@@ -27,23 +23,12 @@ const DeliveryParams = Type.Object({ webhookId: Type.String(), deliveryId: Type.
 const OWN_ROOT = "Only for webhooks that the token's own root token, or one that descends from it, made.";
 const READ_SCOPES = "The token needs the scope to read each of the webhook's event types, too.";
 
-function openWebhookGate(
-  deps: GateDeps & WebhookDeps,
-  operation: Operation,
-  problems: readonly ProblemName[],
-): Omit<Gate<Grant>, "options"> & {
-  options: Gate<Grant>["options"] & { preHandler: typeof refuseIdempotencyKey };
-} {
-  const gate = openGate(deps, operation, problems, (credential) => readGrant(deps.db, credential));
-  return { ...gate, options: { ...gate.options, preHandler: refuseIdempotencyKey } };
-}
-
 /** POST /webhooks, GET /webhooks, GET /webhooks/{id} and its deliveries (docs/contract.md §3). */
 export function webhookRoutes(app: App, deps: GateDeps & WebhookDeps): void {
   const { db } = deps;
-  const creating = openWebhookGate(deps, "createWebhook", ["webhook_limit_reached"]);
-  const listing = openWebhookGate(deps, "listWebhooks", ["bad_request"]);
-  const reading = openWebhookGate(deps, "getWebhook", ["bad_request", "not_found"]);
+  const creating = openUnkeyedGate(deps, "createWebhook", ["webhook_limit_reached"]);
+  const listing = openUnkeyedGate(deps, "listWebhooks", ["bad_request"]);
+  const reading = openUnkeyedGate(deps, "getWebhook", ["bad_request", "not_found"]);
 
   app.post(
     "/webhooks",
@@ -123,8 +108,8 @@ export function webhookRoutes(app: App, deps: GateDeps & WebhookDeps): void {
 export function webhookActionRoutes(app: App, deps: GateDeps & WebhookDeps): void {
   acceptNoBody(app);
   const { db } = deps;
-  const deleting = openWebhookGate(deps, "deleteWebhook", ["made_by_another_key", "not_found"]);
-  const acting = openWebhookGate(deps, "redeliver", ["made_by_another_key", "not_found", "webhook_disabled"]);
+  const deleting = openUnkeyedGate(deps, "deleteWebhook", ["made_by_another_key", "not_found"]);
+  const acting = openUnkeyedGate(deps, "redeliver", ["made_by_another_key", "not_found", "webhook_disabled"]);
 
   app.post(
     "/webhooks/:webhookId/rotate-secret",

@@ -1,10 +1,27 @@
 import { sql } from "kysely";
 import type { Db } from "../database/connection.ts";
 import type { Sealed } from "../lib/sealed.ts";
-import type { WebhookKey } from "./dispatch-store.ts";
 
+/** The secrets of a webhook: the one that signs, and the one that it has replaced. */
+export type Secrets = { secret: Sealed; oldSecret: Sealed | null };
+/** The same as columns. */
+export type SecretColumns = {
+  secret: Buffer;
+  keyId: string;
+  oldSecret: Buffer | null;
+  oldKeyId: string | null;
+};
+
+export function toSecrets({ secret, keyId, oldSecret, oldKeyId }: SecretColumns): Secrets {
+  return {
+    secret: { keyId, bytes: secret },
+    oldSecret: oldSecret === null || oldKeyId === null ? null : { keyId: oldKeyId, bytes: oldSecret },
+  };
+}
+
+type WebhookKey = { accountId: string; id: string };
 /** A webhook's secrets as they are stored. */
-export type StoredSecrets = WebhookKey & { secret: Sealed; oldSecret: Sealed | null };
+export type StoredSecrets = WebhookKey & Secrets;
 
 /** Webhooks with a secret that another key has sealed, in the order of their keys, after `after`. */
 export async function listSealedByOthers(
@@ -13,14 +30,7 @@ export async function listSealedByOthers(
   after: WebhookKey | undefined,
   limit: number,
 ): Promise<StoredSecrets[]> {
-  const { rows } = await sql<{
-    accountId: string;
-    id: string;
-    secret: Buffer;
-    keyId: string;
-    oldSecret: Buffer | null;
-    oldKeyId: string | null;
-  }>`
+  const { rows } = await sql<WebhookKey & SecretColumns>`
     select w.account_id as "accountId", w.id, w.secret, w.secret_key_id as "keyId", w.old_secret as "oldSecret",
       w.old_secret_key_id as "oldKeyId"
     from (
@@ -32,19 +42,14 @@ export async function listSealedByOthers(
     join webhooks w on w.account_id = o.account_id and w.id = o.id
     where ${after === undefined ? sql`true` : sql`(w.account_id, w.id) > (${after.accountId}::uuid, ${after.id}::uuid)`}
     order by w.account_id, w.id limit ${limit}`.execute(db);
-  return rows.map(({ accountId, id, secret, keyId, oldSecret, oldKeyId }) => ({
-    accountId,
-    id,
-    secret: { keyId, bytes: secret },
-    oldSecret: oldSecret === null || oldKeyId === null ? null : { keyId: oldKeyId, bytes: oldSecret },
-  }));
+  return rows.map(({ accountId, id, ...columns }) => ({ accountId, id, ...toSecrets(columns) }));
 }
 
 /** Writes the secrets sealed with another key, unless they have changed since they were read. */
 export async function writeResealed(
   db: Db,
   stored: StoredSecrets,
-  { secret, oldSecret }: { secret: Sealed; oldSecret: Sealed | null },
+  { secret, oldSecret }: Secrets,
 ): Promise<void> {
   await sql`
     update webhooks set secret = ${secret.bytes}, secret_key_id = ${secret.keyId},

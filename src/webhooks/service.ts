@@ -3,13 +3,14 @@ import { holdAccount } from "../accounts/service.ts";
 import type { ActingToken } from "../accounts/token-service.ts";
 import { readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
-import { inTransaction, noteChange } from "../database/transaction.ts";
+import { noteChange } from "../database/transaction.ts";
 import { DELIVERIES } from "../events/schemas.ts";
 import { isUuid } from "../lib/ids.ts";
+import { toPage } from "../lib/pages.ts";
 import { notFound, Problem } from "../lib/problems.ts";
 import { seal } from "../lib/sealed.ts";
 import { addSeconds, isoOrNull } from "../lib/time.ts";
-import { type Actor, holdActor } from "../sign-in/service.ts";
+import { type Actor, inSession } from "../sign-in/service.ts";
 import {
   type Deliveries,
   type DeliveriesQuery,
@@ -65,9 +66,9 @@ export async function addWebhook(
   { accountId, ...maker }: Maker,
   id: string,
   { url, eventTypes }: WebhookBody,
+  now: Date,
 ): Promise<Disclosed> {
   assertSendable(url, targetRules(config));
-  const now = await readClock(trx);
   await holdAccount(trx, accountId);
   if ((await store.countWebhooks(trx, accountId)) >= WEBHOOKS_AT_MOST) {
     throw new Problem("webhook_limit_reached", { limit: WEBHOOKS_AT_MOST });
@@ -134,9 +135,7 @@ export async function holdWebhook(trx: Trx, accountId: string, id: string): Prom
   return toWebhook(await lockOr404(trx, accountId, id));
 }
 
-/**
- * Deletes a webhook and its pending deliveries, within the caller's transaction. Idempotent.
- */
+/** Deletes a webhook and its pending deliveries, within the caller's transaction. Idempotent. */
 export function removeWebhook(trx: Trx, accountId: string, id: string): Promise<void> {
   return store.markDeleted(trx, accountId, id);
 }
@@ -181,12 +180,8 @@ export async function listDeliveries(
   assertMayRead(reader, webhook.event_types, config.publicUrl);
   const before = cursor === undefined ? null : Number(cursor);
   const rows = await store.listDeliveries(db, accountId, webhookId, before, limit + 1);
-  const page = rows.slice(0, limit);
-  const last = page.at(-1);
-  return {
-    deliveries: page.map((row) => toDelivery(row, webhook)),
-    nextCursor: rows.length > limit && last !== undefined ? String(last.event_number) : null,
-  };
+  const { page, nextCursor } = toPage(rows, limit, ({ event_number }) => String(event_number));
+  return { deliveries: page.map((row) => toDelivery(row, webhook)), nextCursor };
 }
 
 /**
@@ -200,10 +195,10 @@ export function redeliver(
   deliveryId: string,
   actor: Actor,
 ): Promise<Delivery> {
-  return inTransaction(db, async (trx) => {
-    await holdDecider(trx, reader.accountId, actor);
-    return restartDelivery(trx, config, reader, webhookId, deliveryId);
-  });
+  const need = { account: { id: reader.accountId, may: "decide" } } as const;
+  return inSession(db, actor, need, (trx, now) =>
+    restartDelivery(trx, config, reader, webhookId, deliveryId, now),
+  );
 }
 
 /** The same within the caller's transaction. */
@@ -213,8 +208,8 @@ export async function restartDelivery(
   reader: Reader,
   webhookId: string,
   deliveryId: string,
+  now: Date,
 ): Promise<Delivery> {
-  const now = await readClock(trx);
   const webhook = await lockActive(trx, reader, webhookId, config.publicUrl);
   const delivery = isUuid(deliveryId)
     ? await store.restartDelivery(trx, reader.accountId, webhookId, deliveryId, now)
@@ -222,10 +217,6 @@ export async function restartDelivery(
   if (delivery === undefined) throw notFound("deliveries", "deliveryId", deliveryId);
   noteChange(trx, DELIVERIES);
   return toDelivery(delivery, webhook);
-}
-
-async function holdDecider(trx: Trx, accountId: string, actor: Actor): Promise<void> {
-  await holdActor(trx, actor, { account: { id: accountId, may: "decide" } }, await readClock(trx));
 }
 
 async function lockActive(

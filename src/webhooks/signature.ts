@@ -1,5 +1,7 @@
 import { createHmac, randomBytes } from "node:crypto";
+import { open, type Sealed, seal } from "../lib/sealed.ts";
 import { DAY_SECONDS } from "../lib/time.ts";
+import type { Secrets } from "./secret-store.ts";
 
 const PREFIX = "whsec_";
 const SECRET_BYTES = 32;
@@ -12,6 +14,26 @@ export type SignedMessage = { id: string; eventType: string; timestamp: Date; bo
 /** A new signing secret, `whsec_…`: shown once, kept sealed. */
 export function newWebhookSecret(): string {
   return `${PREFIX}${randomBytes(SECRET_BYTES).toString("base64")}`;
+}
+
+/** The secrets that sign now, the newest first: two while a rotation lasts. @throws as `open` */
+export function openSecrets(
+  keys: readonly Buffer[],
+  { secret, oldSecret }: Secrets,
+  context: string,
+): string[] {
+  const sealed = oldSecret === null ? [secret] : [secret, oldSecret];
+  return sealed.map((one) => open(keys, one, context));
+}
+
+/** The same secrets, sealed with the newest key. @throws as `open` */
+export function resealPair(
+  keys: readonly Buffer[],
+  { secret, oldSecret }: Secrets,
+  context: string,
+): Secrets {
+  const reseal = (sealed: Sealed) => seal(keys, open(keys, sealed, context), context);
+  return { secret: reseal(secret), oldSecret: oldSecret && reseal(oldSecret) };
 }
 
 /**

@@ -78,12 +78,7 @@ export type NewWebhook = {
 };
 
 /** Writes a webhook; `undefined` when there is one of that id. */
-export function insertWebhook(
-  trx: Trx,
-  accountId: string,
-  webhook: NewWebhook,
-  now: Date,
-): Promise<WebhookRow | undefined> {
+export function insertWebhook(trx: Trx, accountId: string, webhook: NewWebhook, now: Date) {
   return trx
     .insertInto("webhooks")
     .values({

@@ -6,7 +6,7 @@ import { sweepDueTopUps } from "../../src/billing/top-up-jobs.ts";
 import { ownClock } from "../support/clock.ts";
 import { asAdmin, cloneDatabase } from "../support/clones.ts";
 import { call, operate } from "../support/fixtures.ts";
-import { createHuman, open, submit } from "../support/humans.ts";
+import { createHuman, open, refusalOf, submit } from "../support/humans.ts";
 import { subjectsTo } from "../support/mails.ts";
 import { openStripeRails, SANDBOX } from "../support/rails.ts";
 import { startService } from "../support/service.ts";
@@ -144,7 +144,7 @@ describe.for([SANDBOX, await openStripeRails()])("a top-up paid over $name", asy
     )?.[1];
     const refused = await submit(app, `${path}/checkout`, { form_token: form_token ?? "" }, { cookie });
     await operate(app, "PUT", "/pause", { paymentsPaused: false });
-    expect(refused.status).toBe(503);
+    expect(refusalOf(refused)).toMatch(/paused/);
     expect(await pages(topUp)).toEqual([]);
   });
 

@@ -165,6 +165,7 @@ test("each list reads its page by an index, however much there is", async () => 
   const reads: [string, (db: Db) => Promise<unknown>][] = [
     ["accounts", (spy) => lists.listAccounts(spy, place, 51)],
     ["waiting", (spy) => lists.listOldestPending(spy, 51)],
+    ["paying", (spy) => lists.listUnderWay(spy, 51)],
     ["webhooks", (spy) => lists.listFailingWebhooks(spy, 51)],
   ];
   for (const bounds of [{}, { before }, { accountId }, { accountId, before }, { since }]) {

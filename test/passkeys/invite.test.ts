@@ -14,6 +14,7 @@ import {
   newEmail,
   open,
   PASSWORD,
+  refusalOf,
   setCookies,
   signIn,
   submit,
@@ -301,8 +302,8 @@ describe("once an account has an owner", () => {
     const fields = consentFields(stale, "consent");
     const send = (more: object) =>
       submit(app, "/settings/security/consent", { ...fields, ...more }, { cookie: owner.cookie });
-    expect((await send({})).status).toBe(422);
-    expect((await send({ password: "not the password" })).status).toBe(422);
+    expect(refusalOf(await send({}))).toBeDefined();
+    expect(refusalOf(await send({ password: "not the password" }))).toBeDefined();
     expect((await open(app, `/invite?token=${token}`)).text).toContain("must agree first");
     expect((await send({ password: PASSWORD })).headers.location).toContain("said=consented");
     expect((await open(app, `/invite?token=${token}`)).text).not.toContain("must agree first");

@@ -10,6 +10,7 @@ import {
   hiddenValue,
   open,
   PASSWORD,
+  refusalOf,
   signIn,
   submit,
 } from "../support/humans.ts";
@@ -127,7 +128,7 @@ describe("adding a passkey", () => {
     const credential = JSON.stringify(new Authenticator().register(options.challenge));
     await age(human.email, "5 minutes");
     const late = await submit(app, PASSKEYS, { form_token, credential }, human);
-    expect([late.status, late.text.includes("Enter your password")]).toEqual([422, true]);
+    expect(refusalOf(late)).toContain("Enter your password");
     const asked = await askToAdd(app, human);
     expect([asked.answer.status, asked.options]).toEqual([
       422,
@@ -154,7 +155,7 @@ describe("adding a passkey", () => {
     };
     for (const [what, lies] of Object.entries(wrong)) {
       const { answer } = await addPasskey(app, human, { lies });
-      expect([answer.status, answer.text.includes("No passkey was added")], what).toEqual([422, true]);
+      expect(refusalOf(answer), what).toContain("No passkey was added");
     }
     expect(await passkeysOf(human.userId)).toEqual([]);
     expect(await subjectsTo(db, human.email)).toEqual([]);
@@ -166,7 +167,7 @@ describe("adding a passkey", () => {
     const form_token = hiddenValue(await open(app, `${PASSKEYS}/new`, human), PASSKEYS);
     const attempt = async (challenge: string) => {
       const credential = JSON.stringify(new Authenticator().register(challenge));
-      return (await submit(app, PASSKEYS, { form_token, credential }, human)).status;
+      return refusalOf(await submit(app, PASSKEYS, { form_token, credential }, human));
     };
     const second = { cookie: cookieOf(await signIn(app, human.email)) };
     const wrong = {
@@ -176,11 +177,12 @@ describe("adding a passkey", () => {
       "one that was never issued": Buffer.alloc(54, 7).toString("base64url"),
       "an empty one": "",
     };
-    for (const [what, challenge] of Object.entries(wrong)) expect(await attempt(challenge), what).toBe(422);
+    for (const [what, challenge] of Object.entries(wrong))
+      expect(await attempt(challenge), what).toContain("No passkey was added");
 
     const { options } = await askToAdd(app, human);
-    expect(await attempt(options.challenge)).toBe(303);
-    expect(await attempt(options.challenge)).toBe(422);
+    expect(await attempt(options.challenge)).toBeUndefined();
+    expect(await attempt(options.challenge)).toContain("No passkey was added");
     expect(await passkeysOf(human.userId)).toHaveLength(1);
   });
 
@@ -201,7 +203,7 @@ describe("adding a passkey", () => {
     const [human, stranger] = [await begin(), await begin()];
     const { authenticator } = await addPasskey(app, human);
     for (const who of [human, stranger])
-      expect((await addPasskey(app, who, { authenticator })).answer.status).toBe(422);
+      expect(refusalOf((await addPasskey(app, who, { authenticator })).answer)).toBeDefined();
     expect(await passkeysOf(stranger.userId)).toEqual([]);
     expect(await passkeysOf(human.userId)).toHaveLength(1);
   });
@@ -243,7 +245,7 @@ describe("adding a passkey", () => {
     ];
     for (const credential of bad) {
       const fields = credential === undefined ? { form_token } : { form_token, credential };
-      expect((await submit(app, PASSKEYS, fields, human)).status, credential).toBe(422);
+      expect(refusalOf(await submit(app, PASSKEYS, fields, human)), credential).toBeDefined();
     }
     expect(await passkeysOf(human.userId)).toEqual([]);
   });
@@ -259,8 +261,8 @@ describe("a passkey of one's own", () => {
       const form_token = hiddenValue(await open(app, page, human), `${page}/name`);
       return submit(app, `${page}/name`, { form_token, name }, human);
     };
-    expect((await rename("  ")).status).toBe(422);
-    expect((await rename("x".repeat(61))).status).toBe(422);
+    expect(refusalOf(await rename("  "))).toBeDefined();
+    expect(refusalOf(await rename("x".repeat(61)))).toBeDefined();
     expect((await rename(" My <b>blue</b>\n key ")).headers.location).toBe(
       `${SECURITY}?said=passkey-renamed`,
     );
@@ -275,9 +277,9 @@ describe("a passkey of one's own", () => {
     const page = `${PASSKEYS}/${id}`;
     await age(human.email, "5 minutes");
     const form_token = hiddenValue(await open(app, page, human), `${page}/remove`);
-    expect((await submit(app, `${page}/remove`, { form_token }, human)).status).toBe(422);
+    expect(refusalOf(await submit(app, `${page}/remove`, { form_token }, human))).toBeDefined();
     const wrong = { form_token, password: "not the password" };
-    expect((await submit(app, `${page}/remove`, wrong, human)).status).toBe(422);
+    expect(refusalOf(await submit(app, `${page}/remove`, wrong, human))).toBeDefined();
     expect(await passkeysOf(human.userId)).toHaveLength(1);
 
     const done = await submit(app, `${page}/remove`, { form_token, password: PASSWORD }, human);

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
+import { findForHuman } from "../../src/approvals/human-store.ts";
 import { receiveProcessorEvent } from "../../src/approvals/processor-event-service.ts";
 import { getCredits } from "../../src/billing/credit-service.ts";
 import { newId } from "../../src/lib/ids.ts";
@@ -10,6 +11,7 @@ import {
   type Escrow,
   endContract,
   PAYOUT_ACCOUNT,
+  readApproval,
   readMilestones,
   release,
   setPayoutAccount,
@@ -101,6 +103,64 @@ describe("a card that is charged back after its money became credits", () => {
     stripe.addBalance(45_000);
     await confirmNow(deps, await askRelease(app, escrow));
     expect(await readMilestones(app, escrow)).toEqual(["PAID"]);
+    expect(await findDisagreements(db, rails)).toEqual([]);
+  });
+});
+
+describe("what a bank left of a payment that it took back in part", () => {
+  const takeBack: [string, (escrow: Escrow) => Promise<void>][] = [
+    [
+      "a dispute about a part",
+      async (escrow) => {
+        const dispute = stripe.dispute(intentOf(escrow), "fraudulent", 35_000);
+        stripe.closeDispute(dispute.id, "lost");
+      },
+    ],
+    [
+      "a dispute about the rest, after a refund that then failed",
+      async (escrow) => {
+        const refund = stripe.refund(intentOf(escrow), 10_000);
+        await tellOfCharge(escrow, "charge.refunded");
+        stripe.closeDispute(stripe.dispute(intentOf(escrow)).id, "lost");
+        stripe.failRefund(refund.id);
+      },
+    ],
+  ];
+  test.each(takeBack)("by %s, goes to the credits, as the terms say", async (_, take) => {
+    const escrow = await createEscrow(app, deps);
+    await take(escrow);
+    await tellOfCharge(escrow, "charge.dispute.closed");
+    const { token, milestone } = escrow.fixture;
+    expect((await release(app, token, milestone)).body.details.reason).toBe("payment_disputed");
+    const end = await askEnd(app, escrow);
+    const asked = await findForHuman(db, [escrow.accountId], end.approvalId);
+    expect(asked?.terms).toMatchObject({ refunds: [{ amountCents: 10_000, to: "credits" }] });
+    await confirmNow(deps, end);
+    expect(await readApproval(app, escrow, end)).toMatchObject({
+      status: "confirmed",
+      result: {
+        contractEnded: true,
+        refunds: [{ milestoneId: milestone, amountCents: 10_000, to: "credits" }],
+      },
+    });
+    expect(await readMilestones(app, escrow)).toEqual(["REFUNDED"]);
+    expect(await available(escrow)).toBe(10_000);
+    expect(await findDisagreements(db, rails)).toEqual([]);
+  });
+
+  test("is not signed for by those who agreed to an end before", async () => {
+    const escrow = await createEscrow(app, deps);
+    const end = await askEnd(app, escrow);
+    const dispute = stripe.dispute(intentOf(escrow), "fraudulent", 35_000);
+    await tellOfCharge(escrow, "charge.dispute.created");
+    await expect(confirmNow(deps, end)).rejects.toMatchObject({ problem: "already_decided" });
+    stripe.closeDispute(dispute.id, "lost");
+    await tellOfCharge(escrow, "charge.dispute.closed");
+    const again = await askEnd(app, escrow);
+    expect(again).not.toEqual(end);
+    expect(await readApproval(app, escrow, end)).toMatchObject({ status: "expired" });
+    await confirmNow(deps, again);
+    expect(await available(escrow)).toBe(10_000);
     expect(await findDisagreements(db, rails)).toEqual([]);
   });
 });

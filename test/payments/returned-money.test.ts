@@ -3,12 +3,7 @@ import { createLogger } from "../../src/app/logger.ts";
 import { receiveProcessorEvent } from "../../src/approvals/processor-event-service.ts";
 import type { ProcessorEvent } from "../../src/billing/processor.ts";
 import { createSandbox } from "../../src/billing/sandbox-client.ts";
-import {
-  failRefund,
-  listRefunds,
-  listTransfers,
-  reverseTransfer,
-} from "../../src/billing/sandbox-outgoing-store.ts";
+import { listRefunds, listTransfers } from "../../src/billing/sandbox-outgoing-store.ts";
 import { newId } from "../../src/lib/ids.ts";
 import {
   askEnd,
@@ -23,6 +18,7 @@ import {
 } from "../support/escrow.ts";
 import { mailsTo } from "../support/mails.ts";
 import { findDisagreements, openStripeRails } from "../support/rails.ts";
+import { failRefund, reverseTransfer } from "../support/sandbox-bank.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
 import { confirmNow, readOutcome } from "../support/stories.ts";
 

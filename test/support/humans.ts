@@ -76,6 +76,13 @@ export async function landing(app: App, answer: Answer, { cookie }: FormOptions)
   return open(app, String(answer.headers.location), { headers });
 }
 
+/** What a refused form says on the page that it leads back to; `undefined`: it was not refused, or has a page of its own. */
+export function refusalOf(answer: Answer): string | undefined {
+  const said = setCookies(answer).find((line) => line.startsWith("countersign-said="));
+  const [, words] = /=([\w-]+)\./.exec(said ?? "") ?? [];
+  return words === undefined ? undefined : JSON.parse(Buffer.from(words, "base64url").toString()).message;
+}
+
 /** The `Set-Cookie` lines of an answer. */
 export function setCookies(answer: Answer): string[] {
   return [answer.headers["set-cookie"] ?? []].flat() as string[];

@@ -97,15 +97,27 @@ class Person {
         await this.#context.setOffline(true);
         await this.press(0).catch(() => {});
         await this.#context.setOffline(false);
-        return void (await page.goto(`${site?.origin}${path}`));
+        return this.#open(path);
       case "colleague":
         await decide(site as Site, this.#story, move.says).catch(() => {});
         return void (await page.reload());
       default: {
         const to = { approval: path, inbox: "/approvals", address: `${path}/confirm` }[move.do];
-        return void (await page.goto(`${site?.origin}${to}`));
+        return this.#open(to);
       }
     }
+  }
+
+  /** Types an address: again, where the page went on by itself in between. */
+  async #open(path: string): Promise<void> {
+    await expect
+      .poll(() =>
+        this.page.goto(`${site?.origin}${path}`).then(
+          () => "",
+          (error: unknown) => String(error),
+        ),
+      )
+      .not.toContain("ERR_ABORTED");
   }
 
   async press(at: number): Promise<void> {

@@ -130,7 +130,8 @@ describe("a service at whose address browsers use no passkeys", async () => {
 describe("a large amount", () => {
   test("is typed in full before it is confirmed, by passkey", async () => {
     const story = await begin({ amountUsd: 1000 });
-    expect((await open(app, story.path, story)).text).toContain('name="amount"');
+    const { text } = await open(app, story.path, story);
+    expect(hintOf(text)).toBe("From $1,000.00 on, the amount is typed.");
     const fields = await readForm(app, story);
     for (const amount of [undefined, "", "100", "1.000", "1000.01"]) {
       const typed: Fields = amount === undefined ? fields : { ...fields, amount };
@@ -171,7 +172,7 @@ describe("a large amount", () => {
     expect((await sendForm(app, story, next)).status).toBe(303);
   });
 
-  test("is typed from the account's own amount on, and once 24 hours reach it, as the page then says", async () => {
+  test("is typed from the account's own amount on, and once 24 hours reach it, and the page says why", async () => {
     const story = await begin({ coSign: "session" });
     await dropPasskeys(db, story);
     const second = await anotherApproval(app, story);
@@ -183,6 +184,9 @@ describe("a large amount", () => {
     const refusal = await landForm(app, second, early);
     expect(refusal.text).toContain("Type the amount in full");
     expect(refusal.text).toContain('name="amount"');
+    expect(hintOf(refusal.text)).toBe(
+      "With this, Acme confirms $900.00 within 24 hours, releases and refunds included. From $600.00 on, the amount is typed.",
+    );
     const typed = { ...(await readForm(app, second)), amount: "450" };
     expect((await sendForm(app, second, typed)).status).toBe(303);
   });
@@ -193,3 +197,10 @@ describe("a large amount", () => {
     expect((await open(strict.app, story.path, story)).text).toContain('name="amount"');
   });
 });
+
+/** What is said under the label of the amount's field, which is tied to it. */
+function hintOf(page: string): string | undefined {
+  expect(page).toMatch(/<input id="amount"[^>]*aria-describedby="amount-hint/);
+  const [, hint] = /id="amount-hint">([\s\S]*?)<\/div>/.exec(page) ?? [];
+  return hint?.replaceAll(/<[^>]*>/g, "").replaceAll(/\s+/g, " ");
+}

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { getCredits } from "../../src/billing/credit-service.ts";
 import { createFixture } from "../support/fixtures.ts";
-import { createHuman, hiddenValue, open, submit } from "../support/humans.ts";
+import { createHuman, hiddenValue, open, refusalOf, submit } from "../support/humans.ts";
 import { startService } from "../support/service.ts";
 
 const { app, db } = await startService();
@@ -19,7 +19,8 @@ describe("the billing page", () => {
     const accountId = hiddenValue(page, "/billing/top-ups", "accountId");
     const make = (amountUsd: string) =>
       submit(app, "/billing/top-ups", { accountId, form_token, amountUsd }, scene);
-    for (const amount of ["9.99", "10000.01", "10,50", "x"]) expect((await make(amount)).status).toBe(422);
+    for (const amount of ["9.99", "10000.01", "10,50", "x"])
+      expect(refusalOf(await make(amount))).toBeDefined();
     const made = await make("250");
     expect(made.headers.location).toMatch(/^\/top-ups\//);
     expect((await open(app, String(made.headers.location), scene)).text).toContain("$250.00 USD");

@@ -5,12 +5,19 @@ import type { PaymentRow, ReversalRow } from "../../billing/payment-service.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { formatAmount } from "../../lib/money.ts";
 import { type Source, sumOf } from "../../lib/statement.ts";
-import { formatTimeLeft } from "../../lib/time.ts";
 import type { Fault } from "../kit/forms.ts";
 import type { Page } from "../kit/layout.ts";
 import { reversalBanners } from "../kit/reversals.ts";
-import type { Said } from "../kit/said.ts";
-import { amount, closedWord, deadline, mentioned, sourceName, standsBehind, time } from "../kit/wording.ts";
+import {
+  amount,
+  closedWord,
+  deadline,
+  mentioned,
+  sourceName,
+  standsBehind,
+  time,
+  timeLeft,
+} from "../kit/wording.ts";
 import { actWords, recipient } from "./act-words.ts";
 import { changedTerms } from "./changes-section.ts";
 import { type DecisionForms, decisionForms, haltBanner, isHalted } from "./decision-forms.ts";
@@ -39,21 +46,18 @@ export type ApprovalView = {
   forms: DecisionForms | undefined;
   /** Absent for a viewer. */
   cancelToken: string | undefined;
-  /** What the last form came to. */
-  said: Said | undefined;
   /** What is wrong with a field of the form. */
   fault: Fault | undefined;
 };
 
 /** The page at `approvalUrl` (docs/contract.md §7): who asks, for what, how much, from which card, to whom. */
 export function approvalPage(view: ApprovalView): Page {
-  const { approval, context, said } = view;
+  const { approval, context } = view;
   return {
     ...headOf(view),
     ...scriptOf(view),
     preview: "Approval request",
     body: html`
-      ${said && html`<p class="notice${said.calm !== true && " wrong"}" role="alert">${said.message}</p>`}
       ${statusOf(view)}
       ${reversalBanners(view.reversals)}
       ${
@@ -184,7 +188,7 @@ function waiting(view: ApprovalView): Html {
 
 /** Until when it can be decided, and who asks: an agent of the account, or a member in person for it. */
 function requested({ accountName, tokenName, asker, now, expiresAt }: HumanApproval): Html {
-  return html`<p><span class="line"><strong>Decide by ${deadline(expiresAt)}</strong> (${formatTimeLeft(expiresAt.getTime() - now.getTime())} left)</span>
+  return html`<p><span class="line"><strong>Decide by ${deadline(expiresAt)}</strong> ${timeLeft(expiresAt, now)}</span>
         Requested by <strong>${mentioned(tokenName)}</strong> for ${mentioned(accountName)}${
           asker && html` <span class="quiet line">${standsBehind(asker)}</span>`
         }</p>`;

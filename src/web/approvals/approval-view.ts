@@ -12,7 +12,12 @@ import {
   type Signature,
 } from "../../approvals/human-service.ts";
 import type { InboxItem } from "../../approvals/inbox-service.ts";
-import { isAmountTyped, readSigning, type Signing } from "../../approvals/second-signer-service.ts";
+import {
+  findTypedFrom,
+  readSigning,
+  type Signing,
+  type TypedFrom,
+} from "../../approvals/second-signer-service.ts";
 import { payingSource } from "../../approvals/source-rules.ts";
 import { findLatestPayment, listReversals } from "../../billing/payment-service.ts";
 import { notFound } from "../../lib/problems.ts";
@@ -22,7 +27,7 @@ import type { SessionDeps } from "../../passkeys/session-deps.ts";
 import { formToken } from "../../sign-in/form-token.ts";
 import type { Human } from "../../sign-in/gate.ts";
 import { isFresh, type SessionConfig } from "../../sign-in/service.ts";
-import { takeSaid } from "../kit/said.ts";
+import { takeFault } from "../kit/said.ts";
 import { show } from "../kit/site.ts";
 import { type ApprovalView, approvalPage } from "./approval-page.ts";
 import type { DecisionForm, PresenceAsked } from "./decision-forms.ts";
@@ -66,7 +71,7 @@ export async function showApproval(
   human: Human,
 ): Promise<FastifyReply> {
   const approval = await findOwn(deps, request, human);
-  const said = takeSaid(deps, request, reply, human, approvalPath(request));
+  const { fault, draft: typedAmount } = takeFault<string>(deps, request, reply, human);
   const [payment, signatures, context] = await Promise.all([
     findLatestPayment(deps.db, approval.accountId, approval.id),
     listSignatures(deps.db, approval.accountId, approval.id),
@@ -97,12 +102,12 @@ export async function showApproval(
             confirm: form("confirm"),
             decline: form("decline"),
             presence: await presenceAsked(deps, human, approval),
-            typedAmount: (await isLarge(deps, approval)) ? (said?.typedAmount ?? "") : undefined,
+            typedFrom: await typedFromOf(deps, approval),
+            typedAmount,
           }
         : undefined,
     cancelToken: may ? formToken(deps.keys, human, `cancel-payment:${approval.id}`) : undefined,
-    said: said?.field === undefined ? said : undefined,
-    fault: said?.field === undefined ? undefined : { field: said.field, message: said.message },
+    fault,
   });
   return show(deps, reply, page, { human });
 }
@@ -152,9 +157,12 @@ export async function presenceAsked(
   return isFresh(human, human.now) ? { by: "session" } : { by: "password", email: human.email };
 }
 
-/** Whether the person must type the amount. */
-export function isLarge({ db, config }: ApprovalPageDeps, approval: HumanApproval): Promise<boolean> {
-  return isAmountTyped(db, approval, config.confirmAmountFromCents);
+/** Whether the person must type the amount, and why; `undefined`: they need not. */
+export function typedFromOf(
+  { db, config }: ApprovalPageDeps,
+  approval: HumanApproval,
+): Promise<TypedFrom | undefined> {
+  return findTypedFrom(db, approval, config.confirmAmountFromCents);
 }
 
 /** Creates a form whose token is valid only for the statement on this page. */

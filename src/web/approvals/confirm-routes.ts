@@ -17,11 +17,11 @@ import {
   DECISION_FIELDS,
   findOwn,
   isCurrent,
-  isLarge,
   Params,
   presenceAsked,
   purposeOf,
   signedOf,
+  typedFromOf,
 } from "./approval-view.ts";
 import { decide, leadBack, reject } from "./decision-answers.ts";
 import { typedAmountFault } from "./typed-amount-rules.ts";
@@ -71,7 +71,7 @@ export function confirmRoutes(app: App, deps: ApprovalPageDeps): void {
     const problem = refusalBeforeLock(approval, body);
     if (problem !== undefined) return reject(deps, request, reply, human, new Problem(problem));
     const fault = (field: string, message: string) =>
-      leadBack(deps, request, reply, human, { field, message, typedAmount: body.amount });
+      leadBack(deps, request, reply, human, { field, message, draft: body.amount });
     const proof = await findPresence(deps, request, reply, approval, human);
     if (proof === undefined) {
       return fault(
@@ -134,7 +134,7 @@ async function amountFault(
   { body, headers }: FastifyRequest,
   approval: HumanApproval,
 ): Promise<string | undefined> {
-  if (!(await isLarge(deps, approval))) return undefined;
+  if ((await typedFromOf(deps, approval)) === undefined) return undefined;
   const { amount } = body as ConfirmBody;
   return typedAmountFault(amount, sumOf(approval.terms), readLocale(headers["accept-language"]));
 }

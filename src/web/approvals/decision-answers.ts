@@ -5,7 +5,7 @@ import { html } from "../../lib/html.ts";
 import { Problem, type ProblemName } from "../../lib/problems.ts";
 import type { Human } from "../../sign-in/gate.ts";
 import type { Page } from "../kit/layout.ts";
-import { keepSaid, type Said } from "../kit/said.ts";
+import { leadTo, type Said } from "../kit/said.ts";
 import { show } from "../kit/site.ts";
 import { sourceName } from "../kit/wording.ts";
 import {
@@ -52,9 +52,7 @@ export function leadBack(
   human: Human,
   said?: Said,
 ): FastifyReply {
-  const path = approvalPath(request);
-  if (said !== undefined) keepSaid(deps, reply, human, path, said);
-  return reply.redirect(path, 303);
+  return leadTo(deps, reply, human, approvalPath(request), said);
 }
 
 /**

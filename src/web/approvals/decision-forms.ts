@@ -1,12 +1,11 @@
 import { canPay } from "../../approvals/decision-service.ts";
 import type { HumanApproval } from "../../approvals/human-service.ts";
-import type { Signing } from "../../approvals/second-signer-service.ts";
+import type { Signing, TypedFrom } from "../../approvals/second-signer-service.ts";
 import type { PaymentRow } from "../../billing/payment-service.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { sumOf } from "../../lib/statement.ts";
-import { PASSWORD_AT_MOST } from "../../sign-in/service.ts";
 import { type Fault, field, hiddenField, passwordField } from "../kit/forms.ts";
-import { amount } from "../kit/wording.ts";
+import { amount, amountAlone, mentioned } from "../kit/wording.ts";
 import { actWords, warning } from "./act-words.ts";
 
 /** A decision's form: what it is bound to, and where it goes. */
@@ -29,7 +28,9 @@ export type DecisionForms = {
   confirm: DecisionForm;
   decline: DecisionForm;
   presence: PresenceAsked;
-  /** Present where the amount is typed: what was typed last, or nothing yet. */
+  /** Why the amount is typed; absent where it is not. */
+  typedFrom: TypedFrom | undefined;
+  /** What was typed last. */
   typedAmount: string | undefined;
 };
 
@@ -119,7 +120,7 @@ function beforehand(presence: PresenceAsked): Html | undefined {
   }
 }
 
-function confirming(view: View, { confirm, presence, typedAmount }: DecisionForms): Html | null {
+function confirming(view: View, { confirm, presence, typedFrom, typedAmount }: DecisionForms): Html | null {
   const { approval, fault } = view;
   const { id } = approval;
   const sum = sumOf(approval.terms);
@@ -133,7 +134,7 @@ function confirming(view: View, { confirm, presence, typedAmount }: DecisionForm
   const waits = byPasskey && presence.elsePassword === undefined;
   return html`<form method="post" action="/approvals/${id}/confirm" data-busy="${isFirstOfTwo(view) ? "Confirming" : actWords(approval).doing}"${byPasskey && html` data-co-sign="/approvals/${id}/challenge"`}>
           ${hidden(confirm)}
-          ${typedAmount !== undefined && amountField(sum, typedAmount, fault)}
+          ${typedFrom !== undefined && amountField(approval, typedFrom, typedAmount, fault)}
           ${presence.by === "password" && presentPassword(presence.email, fault)}
           <button type="submit"${waits && " disabled"}>${verb} ${amount(sum.amountCents, sum.currency)}</button>
           ${byPasskey && html`<p class="quiet">Your device asks for your passkey, which signs these terms.</p>`}
@@ -142,20 +143,31 @@ function confirming(view: View, { confirm, presence, typedAmount }: DecisionForm
 }
 
 function amountField(
-  terms: { amountCents: number; currency: string },
-  value: string,
+  { terms, accountName }: HumanApproval,
+  typedFrom: TypedFrom,
+  value: string | undefined,
   fault: Fault | undefined,
 ): Html {
+  const { amountCents, currency } = sumOf(terms);
   return field({
     name: "amount",
-    label: html`Type ${amount(terms.amountCents, terms.currency)} to confirm`,
+    label: html`Type ${amount(amountCents, currency)} to confirm`,
+    hint: whyTyped(accountName, amountCents, typedFrom),
     type: "text",
     autocomplete: "off",
     digits: "decimal",
     maxLength: 100,
-    value,
+    value: value ?? "",
     fault,
   });
+}
+
+/** Why the amount is typed: from which sum on, and how the account reaches it. */
+function whyTyped(accountName: string, cents: number, { fromCents, latelyCents }: TypedFrom): Html {
+  const rule = html`From ${amountAlone(fromCents)} on, the amount is typed.`;
+  if (latelyCents === 0) return rule;
+  return html`With this, ${mentioned(accountName)} confirms ${amountAlone(latelyCents + cents)} within 24 hours, releases and refunds
+            included. ${rule}`;
 }
 
 /** In place of the passkey, for people who have it on another device. */
@@ -172,7 +184,6 @@ function presentPassword(email: string, fault: Fault | undefined, optional?: tru
     name: "password",
     label: "Confirm with your password",
     autocomplete: "current-password",
-    maxLength: PASSWORD_AT_MOST,
     ...(optional && { optional }),
     fault,
   });

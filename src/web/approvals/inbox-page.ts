@@ -6,12 +6,11 @@ import type {
   PendingPoint,
 } from "../../approvals/inbox-service.ts";
 import { type Html, html } from "../../lib/html.ts";
-import { formatTimeLeft } from "../../lib/time.ts";
 import { PAYMENTS_CSV } from "../contracts/contracts-page.ts";
 import { ACTS } from "../contracts/history-page.ts";
 import { choice, field } from "../kit/forms.ts";
 import type { Page } from "../kit/layout.ts";
-import { amount, closedWord, deadline, mentioned, standsBehind, time } from "../kit/wording.ts";
+import { amount, closedWord, deadline, mentioned, standsBehind, time, timeLeft } from "../kit/wording.ts";
 
 const INBOX = "/approvals";
 
@@ -143,7 +142,7 @@ function outcome(one: InboxItem): Html {
   const { state, now, expiresAt } = one;
   switch (state) {
     case "waiting":
-      return html`<b class="state pending">Pending</b> Decide by ${deadline(expiresAt)} (${formatTimeLeft(expiresAt.getTime() - now.getTime())} left)`;
+      return html`<b class="state pending">Pending</b> Decide by ${deadline(expiresAt)} ${timeLeft(expiresAt, now)}`;
     case "executing":
       return html`<b class="state moving">Payment under way</b>`;
     case "confirmed":

@@ -22,6 +22,7 @@ import type { Fault } from "../kit/forms.ts";
 import { managedBy } from "../kit/memberships.ts";
 import { PASSWORD, personForm, personPage, UUID } from "../kit/person-routes.ts";
 import { absentFault, proveNow, proverOf } from "../kit/presence.ts";
+import { leadToFault, takeFault } from "../kit/said.ts";
 import { show } from "../kit/site.ts";
 import {
   type BillingSection,
@@ -40,14 +41,15 @@ type Deps = SessionDeps & TopUpDeps;
 
 /** `/billing` (docs/contract.md §7): what a `billingUrl` leads to. */
 export function billingRoutes(app: App, deps: Deps): void {
-  personPage(app, deps, "/billing", ({ human, query: { approval, said } }, reply) =>
+  personPage(app, deps, "/billing", ({ human, query: { approval, said }, request }, reply) =>
     showBilling(deps, reply, human, {
       approval: approval !== undefined && isUuid(approval) ? approval : undefined,
       said,
+      fault: takeFault(deps, request, reply, human).fault,
     }),
   );
   if (deps.processor.cardForm === undefined) testCardRoute(app, deps);
-  creditFormRoutes(app, deps, (reply, human, fault) => showBilling(deps, reply, human, { fault }));
+  creditFormRoutes(app, deps);
 
   const removing = personForm(app, deps, {
     fields: { accountId: UUID, cardId: Type.String({ maxLength: 255 }), ...PASSWORD },
@@ -58,16 +60,17 @@ export function billingRoutes(app: App, deps: Deps): void {
     managedBy(human, accountId);
     const acting = await proveNow(deps, request, reply, human, password);
     if (acting === undefined) {
-      const fault = absentFault(REMOVAL_PASSWORD, password);
-      return showRemoval(deps, reply, human, { accountId, cardId, fault });
+      const address = `${REMOVAL}?${new URLSearchParams({ accountId, cardId })}`;
+      return leadToFault(deps, reply, human, address, absentFault(REMOVAL_PASSWORD, password));
     }
     const act = { actor: byPerson(acting), origin: originOf(request) };
     await removePaymentMethod(deps, accountId, cardId, act, acting);
     return reply.redirect("/billing?said=removed", 303);
   });
-  personPage(app, deps, REMOVAL, ({ human, query: { accountId = "", cardId = "" } }, reply) =>
-    showRemoval(deps, reply, human, { accountId, cardId }),
-  );
+  personPage(app, deps, REMOVAL, ({ human, query: { accountId = "", cardId = "" }, request }, reply) => {
+    const { fault } = takeFault(deps, request, reply, human);
+    return showRemoval(deps, reply, human, { accountId, cardId, fault });
+  });
 }
 
 /** The page that asks before a card is removed. */
@@ -75,7 +78,7 @@ async function showRemoval(
   deps: Deps,
   reply: FastifyReply,
   human: Human,
-  { accountId, cardId, fault }: { accountId: string; cardId: string; fault?: Fault },
+  { accountId, cardId, fault }: { accountId: string; cardId: string; fault: Fault | undefined },
 ): Promise<FastifyReply> {
   const { accountName } = managedBy(human, accountId);
   const cards = await listPaymentMethods(deps.db, accountId);
@@ -90,7 +93,7 @@ async function showRemoval(
     formToken: formToken(deps.keys, human, cardsPurpose({ body: { accountId } })),
     fault,
   });
-  return show(deps, reply, page, { human, fault });
+  return show(deps, reply, page, { human });
 }
 
 /** Adds a card by the number of a test card: with the sandbox alone, as no real number may ever reach us. */
@@ -113,17 +116,22 @@ function testCardRoute(app: App, deps: Deps): void {
     if (paymentMethod === undefined) {
       const message = "That is not the number of a test card. No card was added; never type a real one here.";
       const fault = { field: numberField(accountId), message };
-      return showBilling(deps, reply, human, { approval, fault });
+      return leadToFault(deps, reply, human, billingPath(approval), fault);
     }
     const acting = await proveNow(deps, request, reply, human, password);
     if (acting === undefined) {
       const fault = absentFault(cardProofField(accountId), password);
-      return showBilling(deps, reply, human, { approval, fault });
+      return leadToFault(deps, reply, human, billingPath(approval), fault);
     }
     const act = { actor: byPerson(acting), origin: originOf(request) };
     await addPaymentMethod(deps, accountId, paymentMethod, act, acting);
     return reply.redirect(approval === undefined ? "/billing?said=added" : `/approvals/${approval}`, 303);
   });
+}
+
+/** @param approval where its forms lead when a card is on file */
+export function billingPath(approval: string | undefined): string {
+  return approval === undefined ? "/billing" : `/billing?approval=${approval}`;
 }
 
 /** The forms of an account's cards share one token. */
@@ -132,7 +140,7 @@ export function cardsPurpose({ body }: { body: { accountId: string } }): string 
 }
 
 /** The billing page as it is now, with what is wrong with a form of it. */
-export async function showBilling(
+async function showBilling(
   deps: Deps,
   reply: FastifyReply,
   human: Human,
@@ -161,7 +169,7 @@ export async function showBilling(
     deps,
     reply,
     billingPage({ ...around, human: await proverOf(deps, human), sandbox, sections }),
-    { human, fault: around.fault },
+    { human },
   );
 }
 

@@ -12,9 +12,10 @@ import { assertActs } from "../../sign-in/service.ts";
 import { managedBy } from "../kit/memberships.ts";
 import { type Answer, PASSWORD, personForm, personPage, UUID } from "../kit/person-routes.ts";
 import { absentFault, proveNow } from "../kit/presence.ts";
+import { leadToFault } from "../kit/said.ts";
 import { show } from "../kit/site.ts";
 import { cardProofField } from "./billing-page.ts";
-import { cardsPurpose, showBilling } from "./billing-routes.ts";
+import { billingPath, cardsPurpose } from "./billing-routes.ts";
 import { cardPage } from "./card-page.ts";
 
 const PARAMS = { setupId: Type.String({ pattern: "^seti_[A-Za-z0-9]{1,200}$" }) };
@@ -38,7 +39,7 @@ export function cardRoutes(app: App, deps: Deps, cardForm: CardForm): void {
     const acting = await proveNow(deps, request, reply, human, password);
     if (acting === undefined) {
       const fault = absentFault(cardProofField(accountId), password);
-      return showBilling(deps, reply, human, { approval, fault });
+      return leadToFault(deps, reply, human, billingPath(approval), fault);
     }
     await assertActs(deps.db, acting, { id: accountId, may: "decide", unfrozen: true });
     return reply.redirect(pagePath(await cardForm.begin(accountId, human.userId), approval), 303);

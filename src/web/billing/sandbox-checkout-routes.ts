@@ -9,6 +9,7 @@ import type { Human } from "../../sign-in/gate.ts";
 import { assertActs } from "../../sign-in/service.ts";
 import { managedBy } from "../kit/memberships.ts";
 import { type Answer, personForm, personPage } from "../kit/person-routes.ts";
+import { leadToFault, takeFault } from "../kit/said.ts";
 import { show, tokenField } from "../kit/site.ts";
 import { sandboxCheckoutPage } from "./top-up-page.ts";
 
@@ -35,10 +36,11 @@ export function sandboxCheckoutRoutes(app: App, deps: SessionDeps & TopUpDeps): 
     return { session, shown, topUp: { accountId: session.account_id, id: topUpId } };
   }
 
-  const page: Answer<typeof PARAMS> = async ({ human, params: { sessionId } }, reply) => {
+  const page: Answer<typeof PARAMS> = async ({ human, params: { sessionId }, request }, reply) => {
     const { shown } = await findOwn(sessionId, human);
     const token = tokenField(deps, human, purpose(sessionId));
-    return show(deps, reply, sandboxCheckoutPage(shown, token, undefined), { human });
+    const { fault } = takeFault(deps, request, reply, human);
+    return show(deps, reply, sandboxCheckoutPage(shown, token, fault), { human });
   };
   personPage(app, deps, path, page, PARAMS, returnTo);
 
@@ -48,7 +50,7 @@ export function sandboxCheckoutRoutes(app: App, deps: SessionDeps & TopUpDeps): 
     purpose: ({ params }) => purpose(params.sessionId),
     returnTo,
   });
-  form(path, async ({ human, params: { sessionId }, body }, reply) => {
+  form(path, async ({ human, params: { sessionId }, body, request }, reply) => {
     const { session, shown, topUp } = await findOwn(sessionId, human);
     await assertActs(deps.db, human, { id: session.account_id, may: "decide" });
     const paymentMethod = TEST_CARD_NUMBERS.get(body.number.replaceAll(/[\s-]/g, ""));
@@ -56,11 +58,8 @@ export function sandboxCheckoutRoutes(app: App, deps: SessionDeps & TopUpDeps): 
       paymentMethod === undefined
         ? "That is not the number of a test card. Nothing was paid; never type a real one here."
         : await payCheckout(deps.db, session, paymentMethod);
-    if (message !== undefined) {
-      const fault = { field: "number", message };
-      const token = tokenField(deps, human, purpose(sessionId));
-      return show(deps, reply, sandboxCheckoutPage(shown, token, fault), { human, fault });
-    }
+    if (message !== undefined)
+      return leadToFault(deps, reply, human, request.url, { field: "number", message });
     // A real processor would send its event now.
     await advanceTopUp(deps, topUp);
     return reply.redirect(shown.returnPath, 303);

@@ -14,12 +14,13 @@ import {
 import type { RequestDeps } from "../../approvals/request-service.ts";
 import type { App } from "../../http/app.ts";
 import { originOf } from "../../http/origin.ts";
-import { notFound, Problem, problemRow } from "../../lib/problems.ts";
+import { notFound, Problem } from "../../lib/problems.ts";
 import type { SessionDeps } from "../../passkeys/session-deps.ts";
 import { formToken } from "../../sign-in/form-token.ts";
 import type { Human } from "../../sign-in/gate.ts";
 import { accountOf, manages } from "../kit/memberships.ts";
 import { type Answer, type Asked, personForm, personPage, UUID } from "../kit/person-routes.ts";
+import { leadTo, takeSaid } from "../kit/said.ts";
 import { show } from "../kit/site.ts";
 import { type ContractForms, contractPage, endPage } from "./contract-page.ts";
 import { CONTRACTS, contractPath, contractsPage, readPoint } from "./contracts-page.ts";
@@ -54,11 +55,13 @@ export function contractRoutes(app: App, deps: Deps): void {
   });
 
   const path = `${CONTRACTS}/:contractId`;
-  const one: Answer<typeof PARAMS> = async ({ human, params, query }, reply) => {
+  const one: Answer<typeof PARAMS> = async ({ human, params, query, request }, reply) => {
     const contract = await findOwn(deps, human, params.contractId, query.account);
     const ended = query.said === "ended" && contract.status === "ended";
-    const page = contractPage({ contract, forms: formsOf(deps, human, contract), ended });
-    return show(deps, reply, page, { human });
+    const said = takeSaid(deps, request, reply, human);
+    const problem = said?.problem && contractProblem(said.problem);
+    const page = contractPage({ contract, forms: formsOf(deps, human, contract), problem, ended });
+    return show(deps, reply, page, { human, said: problem === undefined ? said : undefined });
   };
   personPage(app, deps, path, one, PARAMS);
 
@@ -117,7 +120,7 @@ function endRoute(app: App, deps: Deps): void {
 }
 
 /**
- * Runs a request and redirects to where it leads. A rejected one shows the contract as it is now, and what is missing.
+ * Runs a request and leads to its approval. A rejected one leads back to the contract, which says what is missing.
  * @throws Problem not_found, not_permitted, and what is not about the contract
  */
 async function answer(
@@ -131,13 +134,10 @@ async function answer(
   try {
     return reply.redirect(await work(requester), 303);
   } catch (error) {
-    const words = error instanceof Problem ? contractProblem(error) : undefined;
-    if (!(error instanceof Problem) || words === undefined) throw error;
-    const contract = await findOwn(deps, human, params.contractId, accountId);
-    const wait = error.details?.retryAfterSeconds;
-    if (typeof wait === "number") reply.header("retry-after", wait);
-    const page = contractPage({ contract, forms: formsOf(deps, human, contract), problem: words });
-    return show(deps, reply, page, { human, status: problemRow(error.problem).status });
+    if (!(error instanceof Problem) || contractProblem(error.problem) === undefined) throw error;
+    const { problem, message } = error;
+    const address = contractPath({ accountId, id: params.contractId });
+    return leadTo(deps, reply, human, address, { problem, message });
   }
 }
 

@@ -1,5 +1,5 @@
 import { type Html, html } from "../../lib/html.ts";
-import type { Problem, ProblemName } from "../../lib/problems.ts";
+import type { ProblemName } from "../../lib/problems.ts";
 
 /** Why a request on a contract's page was rejected, and what the person can do next. */
 const WORDS: Partial<Record<ProblemName, Html>> = {
@@ -19,6 +19,6 @@ const WORDS: Partial<Record<ProblemName, Html>> = {
 };
 
 /** `undefined`: the problem is not about the contract, and has a page of its own. */
-export function contractProblem({ problem }: Problem): Html | undefined {
+export function contractProblem(problem: ProblemName): Html | undefined {
   return WORDS[problem];
 }

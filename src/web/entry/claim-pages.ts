@@ -2,7 +2,7 @@ import type { ClaimView } from "../../agent-auth/claim-service.ts";
 import { claimedScopes, type Permissions } from "../../agent-auth/schemas.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { describeScopes, SCOPE_WORDS } from "../../lib/scope-words.ts";
-import { PASSWORD_AT_LEAST, PASSWORD_AT_MOST } from "../../sign-in/service.ts";
+import { PASSWORD_AT_LEAST } from "../../sign-in/service.ts";
 import { type Fault, faultSummary, field, hiddenField, passwordField } from "../kit/forms.ts";
 import type { Page } from "../kit/layout.ts";
 import { named, time } from "../kit/wording.ts";
@@ -197,11 +197,8 @@ function newPersonPart(email: string, name: string, fault: Fault | undefined): H
         ${passwordField(email, {
           name: "password",
           label: "Choose a password",
-
           autocomplete: "new-password",
           hint: `At least ${PASSWORD_AT_LEAST} characters. You sign in with ${email}.`,
-          minLength: PASSWORD_AT_LEAST,
-          maxLength: PASSWORD_AT_MOST,
           fault,
         })}`;
 }

@@ -1,6 +1,6 @@
 import { type Html, html } from "../../lib/html.ts";
 import { brief } from "../../lib/names.ts";
-import { PASSWORD_AT_LEAST, PASSWORD_AT_MOST } from "../../sign-in/service.ts";
+import { PASSWORD_AT_LEAST } from "../../sign-in/service.ts";
 import type { InvitationView } from "../../team/invitation-service.ts";
 import { type Fault, faultSummary, hiddenField, passwordField } from "../kit/forms.ts";
 import type { Page } from "../kit/layout.ts";
@@ -90,11 +90,8 @@ const strangerPart = (token: string, email: string, fault: Fault | undefined): H
         ${passwordField(email, {
           name: "password",
           label: "Choose a password",
-
           autocomplete: "new-password",
           hint: `At least ${PASSWORD_AT_LEAST} characters.`,
-          minLength: PASSWORD_AT_LEAST,
-          maxLength: PASSWORD_AT_MOST,
           fault,
         })}
         <button type="submit">Accept and sign in</button>

@@ -1,5 +1,5 @@
 import { html } from "../../lib/html.ts";
-import { PASSWORD_AT_LEAST, PASSWORD_AT_MOST } from "../../sign-in/service.ts";
+import { PASSWORD_AT_LEAST } from "../../sign-in/service.ts";
 import { type Fault, faultSummary, field, hiddenField, passwordField } from "../kit/forms.ts";
 import type { Page } from "../kit/layout.ts";
 
@@ -34,11 +34,8 @@ export function newPasswordPage(token: string, email: string, fault?: Fault): Pa
         ${passwordField(email, {
           name: "password",
           label: "New password",
-
           autocomplete: "new-password",
           hint: `At least ${PASSWORD_AT_LEAST} characters. You’ll be signed out everywhere.`,
-          minLength: PASSWORD_AT_LEAST,
-          maxLength: PASSWORD_AT_MOST,
           fault,
         })}
         <button type="submit">Set new password</button>

@@ -45,9 +45,7 @@ export function signInPage({
         ${passwordField(undefined, {
           name: "password",
           label: "Password",
-
           autocomplete: "current-password",
-          maxLength: 128,
           fault,
         })}
         <button type="submit">Sign in</button>

@@ -1,4 +1,5 @@
 import { type Html, html } from "../../lib/html.ts";
+import { PASSWORD_AT_LEAST, PASSWORD_AT_MOST } from "../../sign-in/service.ts";
 
 /** What is wrong with a form: the field's id, and a sentence for the person. */
 export type Fault = { field: string; message: string };
@@ -26,7 +27,7 @@ export function field(options: Field): Html {
   return labelled(options);
 }
 
-export type PasswordField = Omit<Field, "type" | "autocomplete"> & {
+export type PasswordField = Omit<Field, "type" | "autocomplete" | "minLength" | "maxLength"> & {
   autocomplete: "current-password" | "new-password";
 };
 
@@ -39,10 +40,20 @@ export function passwordField(email: string | undefined, options: PasswordField)
     email !== undefined &&
     html`<input class="away" type="email" autocomplete="username" value="${email}" readonly tabindex="-1"
           aria-hidden="true">`
-  }${labelled({ ...options, type: "password" })}`;
+  }${labelled({
+    ...options,
+    type: "password",
+    ...(options.autocomplete === "new-password" && { minLength: PASSWORD_AT_LEAST }),
+    maxLength: PASSWORD_AT_MOST,
+  })}`;
 }
 
-function labelled(options: Field | (PasswordField & { type: "password" })): Html {
+type AnyField = Omit<Field, "type" | "autocomplete"> & {
+  type: Field["type"] | "password";
+  autocomplete: Field["autocomplete"] | PasswordField["autocomplete"];
+};
+
+function labelled(options: AnyField): Html {
   const {
     name,
     id = name,

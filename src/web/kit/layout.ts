@@ -4,6 +4,7 @@ import { readZone } from "../../lib/time-zone.ts";
 import { type AssetFile, assetUrl } from "./assets.ts";
 import { hiddenField } from "./forms.ts";
 import { amountsIn, readLocale } from "./locale.ts";
+import type { Said } from "./said.ts";
 import { mentioned } from "./wording.ts";
 import { timesIn } from "./zone.ts";
 
@@ -65,13 +66,16 @@ export type Visitor = {
   missedRenewal: boolean;
 };
 
-/** Sends a page in the one layout that all pages have. */
+/**
+ * Sends a page in the one layout that all pages have.
+ * @param around.said what the form came to that led here
+ */
 export function sendPage(
   reply: FastifyReply,
   appName: string,
   status: number,
   { title, heading, body, script, preview, fetches, refreshes, stripe }: Page,
-  visitor?: Visitor,
+  { visitor, said }: { visitor?: Visitor | undefined; said?: Said | undefined } = {},
 ): FastifyReply {
   const titled = (text: string) => (text === appName ? text : `${text} · ${appName}`);
   const page = html`<!doctype html>
@@ -114,7 +118,7 @@ ${visitor === undefined ? html`      <a href="/sign-in">Sign in</a>` : signedIn(
     <main id="main">
 ${visitor?.missedRenewal && missedRenewal(reply.request)}
       <h1>${heading ?? title}</h1>
-${body}
+${said && html`      <p class="notice${said.calm !== true && " wrong"}" role="alert">${said.message}</p>\n`}${body}
     </main>
   </body>
 </html>

@@ -1,8 +1,10 @@
 import { type Static, type TObject, type TProperties, Type } from "@sinclair/typebox";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { App } from "../../http/app.ts";
+import { Problem, type ProblemName } from "../../lib/problems.ts";
 import { type Human, openSessionGate } from "../../sign-in/gate.ts";
 import { PASSWORD_AT_MOST, type SignInDeps } from "../../sign-in/service.ts";
+import { leadTo } from "./said.ts";
 
 /** Fields that several forms have. */
 export const UUID = Type.String({ format: "uuid" });
@@ -59,11 +61,40 @@ export function personPage<P extends TProperties = None>(
   );
 }
 
+/** Why a form was refused, where its page can say so and shows what there is now; the others have a page of their own. */
+const SAID_THERE: ReadonlySet<ProblemName> = new Set([
+  "account_frozen",
+  "act_signature_required",
+  "last_owner",
+  "own_passkey_required",
+  "passkey_limit_reached",
+  "passkey_missing",
+  "passkey_proof_required",
+  "passkey_refused",
+  "passkeys_unavailable",
+  "payments_paused",
+  "presence_expired",
+  "second_decider_missing",
+  "second_person_missing",
+  "statement_stale",
+  "token_limit_reached",
+  "top_up_ended",
+  "top_up_limit_reached",
+  "webhook_disabled",
+  "webhook_limit_reached",
+]);
+
+/** In place of a message that speaks to programs. */
+const FOR_PEOPLE: Partial<Record<ProblemName, string>> = {
+  payments_paused: "The operator of this service has paused all payments. Try again later.",
+  token_limit_reached: "The account has reached its limit of active API keys. Revoke one first.",
+};
+
 /**
- * Takes forms of signed-in people (docs/contract.md §7).
+ * Takes forms of signed-in people (docs/contract.md §7). What is refused leads back to the form's page, which says why.
  * @param form.fields beside the form token; any other field is rejected
  * @param form.purpose what the form does and to what, as its page passed it to `formToken`
- * @param form.returnTo where a person who must sign in first returns to
+ * @param form.returnTo the form's page: where a refusal leads, and a person who must sign in first
  * @returns adds a route: forms that differ in their path alone, such as `/sign`, share the rest
  */
 export function personForm<B extends TProperties, P extends TProperties = None>(
@@ -85,9 +116,16 @@ export function personForm<B extends TProperties, P extends TProperties = None>(
   const body = Type.Object({ ...token, ...fields }, { additionalProperties: false });
   const schema = { hide: true, body, ...(params && { params: Type.Object(params) }) };
   return (path, answer) => {
-    app.post(path, { ...gate.options, schema }, (request, reply) =>
-      answer(askedOf(request, gate.human(request)), reply),
-    );
+    app.post(path, { ...gate.options, schema }, async (request, reply) => {
+      const asked = askedOf<P, B>(request, gate.human(request));
+      try {
+        return await answer(asked, reply);
+      } catch (error) {
+        if (!(error instanceof Problem) || !SAID_THERE.has(error.problem)) throw error;
+        const said = { message: `Nothing was done. ${FOR_PEOPLE[error.problem] ?? error.message}` };
+        return leadTo(deps, reply, asked.human, returnTo(asked.params), said);
+      }
+    });
   };
 }
 

@@ -6,13 +6,7 @@ import { listOwnPasskeys } from "../../passkeys/service.ts";
 import type { SessionDeps } from "../../passkeys/session-deps.ts";
 import { formToken } from "../../sign-in/form-token.ts";
 import type { Human } from "../../sign-in/gate.ts";
-import {
-  isFresh,
-  PASSWORD_AT_MOST,
-  provePassword,
-  recordRefusedPasskey,
-  type SignInDeps,
-} from "../../sign-in/service.ts";
+import { isFresh, provePassword, recordRefusedPasskey, type SignInDeps } from "../../sign-in/service.ts";
 import { type Fault, passwordField } from "./forms.ts";
 
 /** What a form token is for that lets a passkey prove presence. */
@@ -86,7 +80,6 @@ export function presenceField(human: Prover, id: string, fault: Fault | undefine
     id,
     label: "Confirm with your password",
     autocomplete: "current-password",
-    maxLength: PASSWORD_AT_MOST,
     fault,
   });
   return human.presenceToken === undefined

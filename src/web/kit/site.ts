@@ -6,21 +6,27 @@ import { rememberDevice } from "../../sign-in/device-cookie.ts";
 import { FORM_TOKEN_FIELD, formToken } from "../../sign-in/form-token.ts";
 import type { Human } from "../../sign-in/gate.ts";
 import type { Caller } from "../../sign-in/service.ts";
-import { type Fault, hiddenField } from "./forms.ts";
+import { hiddenField } from "./forms.ts";
 import { type Page, sendPage, type Visitor } from "./layout.ts";
+import { type Said, takeSaid } from "./said.ts";
 
 export const SIGN_OUT = "sign-out";
 
-/** Sends a page, with the signed-in person, if any, in its header. Its status is 422 if a form's fault is shown. */
+/** Sends a page, with the signed-in person, if any, in its header, and with what the form came to that led to it. */
 export function show(
   { config, keys }: Pick<SessionDeps, "config" | "keys">,
   reply: FastifyReply,
   page: Page,
   {
     human,
-    fault,
-    status = fault === undefined ? 200 : 422,
-  }: { human?: Human | undefined; fault?: Fault | undefined; status?: number } = {},
+    status = 200,
+    said,
+  }: {
+    human?: Human | undefined;
+    status?: number;
+    /** What the page's route has taken of it already. */
+    said?: Said | undefined;
+  } = {},
 ): FastifyReply {
   const visitor: Visitor | undefined = human && {
     name: human.name,
@@ -35,7 +41,9 @@ export function show(
   const opens = method === "GET" && human?.token === "current";
   const device = opens ? rememberDevice({ config, keys }, headers.cookie, human.email) : undefined;
   if (device !== undefined) reply.header("set-cookie", device);
-  return sendPage(reply, config.appName, status, page, visitor);
+  const opened = method === "GET" && human !== undefined;
+  const words = said ?? (opened ? takeSaid({ config, keys }, reply.request, reply, human) : undefined);
+  return sendPage(reply, config.appName, status, page, { visitor, said: words });
 }
 
 /** The hidden field that lets a form be sent from the page of this session alone, for this purpose. */

@@ -6,7 +6,7 @@ import { type Html, html } from "../../lib/html.ts";
 import { formatAmount } from "../../lib/money.ts";
 import { brief, whole } from "../../lib/names.ts";
 import type { Source } from "../../lib/statement.ts";
-import { formatDeadline, formatMonth, formatTime } from "../../lib/time.ts";
+import { formatDeadline, formatMonth, formatTime, formatTimeLeft } from "../../lib/time.ts";
 
 /** Longer than this, a quoted text may fill more than its box, which then scrolls. */
 const QUOTE_FITS = { characters: 200, lines: 4 };
@@ -57,6 +57,11 @@ export function deadline(at: Date): Html {
   return html`<time class="deadline" datetime="${at.toISOString()}">${formatDeadline(at)}</time>`;
 }
 
+/** How long is left to act by it, in brackets that keep together: `(3 days left)`. */
+export function timeLeft(until: Date, now: Date): Html {
+  return html`<span class="whole">(${formatTimeLeft(until.getTime() - now.getTime())} left)</span>`;
+}
+
 /** A month of the past: `March 2026`. */
 function month(at: Date): Html {
   return html`<time class="month" datetime="${at.toISOString()}">${formatMonth(at)}</time>`;
@@ -89,4 +94,12 @@ export function quote(text: string, { saysWhose = true }: { saysWhose?: boolean 
           ${caption && html`<figcaption>${caption}</figcaption>`}
           <div${long && html` tabindex="0" role="region" aria-label="The description, as it was written"`}><blockquote dir="auto">${whole(text)}</blockquote></div>
         </figure>`;
+}
+
+/** Makes a section's heading. */
+export type Heading = (text: string) => Html;
+
+/** The headings inside one account's part of a page: below the account's name, where the page shows several. */
+export function headingsIn(several: boolean): Heading {
+  return (text) => (several ? html`<h3>${text}</h3>` : html`<h2>${text}</h2>`);
 }

@@ -1,15 +1,11 @@
 import type Stripe from "stripe";
 import { sweepDuePayments } from "../../../src/approvals/jobs.ts";
 import { sweepProcessorEvents } from "../../../src/approvals/processor-event-service.ts";
-import {
-  failRefund,
-  listRefunds,
-  listTransfers,
-  reverseTransfer,
-} from "../../../src/billing/sandbox-outgoing-store.ts";
+import { listRefunds, listTransfers } from "../../../src/billing/sandbox-outgoing-store.ts";
 import { sweepDueTopUps } from "../../../src/billing/top-up-jobs.ts";
 import { call } from "../../support/fixtures.ts";
 import { SANDBOX } from "../../support/rails.ts";
+import { failRefund, reverseTransfer } from "../../support/sandbox-bank.ts";
 import { putCard } from "../../support/stories.ts";
 import { signatureHeader } from "../../support/stripe/deliveries.ts";
 import type { FaultKind } from "../../support/stripe/faults.ts";

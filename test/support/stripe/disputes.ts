@@ -7,9 +7,13 @@ import { refused } from "./refusals.ts";
 const FEE = 1_500;
 
 /** What a cardholder does at their bank: the money is taken back at once, until it is decided. */
-export function openDispute(desk: Desk, charge: Stripe.Charge, reason: string): Stripe.Dispute {
+export function openDispute(
+  desk: Desk,
+  charge: Stripe.Charge,
+  reason: string,
+  amount = charge.amount - charge.amount_refunded,
+): Stripe.Dispute {
   const { currency } = charge;
-  const amount = charge.amount - charge.amount_refunded;
   const id = newId("du");
   const withdrawn = bookTransaction(
     desk,

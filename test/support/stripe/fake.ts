@@ -45,7 +45,7 @@ export type FakeStripe = {
   /** What becomes of an intent that a fault has left `processing`. */
   settle(intentId: string, decline?: Decline): void;
   /** What a cardholder does at their bank: takes back what a charge, or an intent's charge, has moved. */
-  dispute(id: string, reason?: string): Stripe.Dispute;
+  dispute(id: string, reason?: string, amount?: number): Stripe.Dispute;
   closeDispute(id: string, status: "won" | "lost"): Stripe.Dispute;
   /** What a person does at Stripe's dashboard. */
   refund(intentId: string, amount?: number): Stripe.Refund;
@@ -155,10 +155,10 @@ export async function startFakeStripe({ from, bankOrigin }: Options = {}): Promi
     },
     payCheckout: (id, card = "pm_card_visa") => paySession(desk, id, card),
     settle: (id, decline) => settleProcessing(desk, id, decline),
-    dispute(id, reason = "fraudulent") {
+    dispute(id, reason = "fraudulent", amount) {
       const charge = books.charges.get(id) ?? fake.charges().get(id);
       if (charge === undefined) throw new TypeError(`no money has moved for ${id}`);
-      return openDispute(desk, charge, reason);
+      return openDispute(desk, charge, reason, amount);
     },
     closeDispute: (id, status) => closeDispute(desk, id, status),
     refund: (intentId, amount) =>

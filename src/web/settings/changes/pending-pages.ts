@@ -5,7 +5,7 @@ import type { PendingChange } from "../../../team/pending-service.ts";
 import { hiddenField } from "../../kit/forms.ts";
 import type { Prover } from "../../kit/presence.ts";
 import { signedForm, signingField } from "../../kit/signing.ts";
-import { mentioned, time } from "../../kit/wording.ts";
+import { type Heading, mentioned, time } from "../../kit/wording.ts";
 
 /** A change that waits for a second person, as a member may decide it. */
 export type PendingView = PendingChange & {
@@ -26,9 +26,9 @@ export const PENDING_BANNERS: Record<string, string> = {
 };
 
 /** The changes that wait for a second person, with their forms. */
-export function pendingRows(human: Prover, pending: readonly PendingView[]): Html | null {
+export function pendingRows(human: Prover, pending: readonly PendingView[], heading: Heading): Html | null {
   if (pending.length === 0) return null;
-  return html`<h3>Waiting for a second person</h3>
+  return html`${heading("Waiting for a second person")}
       <p>In this account two people must agree to ${pending[0]?.action === "policy" ? "a looser policy" : "a new owner or approver"}.</p>
       <ul class="rows">${pending.map((change) => row(human, change))}</ul>`;
 }

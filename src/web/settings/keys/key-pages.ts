@@ -8,7 +8,7 @@ import type { Webhook } from "../../../webhooks/schemas.ts";
 import { banner, choice, type Fault, faultSummary, field, hiddenField } from "../../kit/forms.ts";
 import type { Page } from "../../kit/layout.ts";
 import { type Prover, presenceField, presenceScript } from "../../kit/presence.ts";
-import { mentioned, named, standsBehind, time } from "../../kit/wording.ts";
+import { headingsIn, mentioned, named, standsBehind, time } from "../../kit/wording.ts";
 import { madeWebhooks } from "../webhooks/webhook-pages.ts";
 
 export const KEYS = "/settings/keys";
@@ -71,7 +71,7 @@ export function keysPage(
 
 function account(human: Prover, section: KeySection, several: boolean, fault: Fault | undefined): Html {
   const { accountName, keys, waiting, making } = section;
-  const heading = (text: string): Html => (several ? html`<h3>${text}</h3>` : html`<h2>${text}</h2>`);
+  const heading = headingsIn(several);
   const active = keys.filter(({ status }) => status === "active");
   const ended = keys.filter(({ status }) => status !== "active");
   const full = active.length >= ACTIVE_TOKENS_AT_MOST;

@@ -19,6 +19,7 @@ import type { Fault } from "../../kit/forms.ts";
 import { managedBy, manages } from "../../kit/memberships.ts";
 import { type Answer, PASSWORD, personForm, personPage, UUID } from "../../kit/person-routes.ts";
 import { absentFault, proveNow, proverOf } from "../../kit/presence.ts";
+import { leadToFault, takeFault } from "../../kit/said.ts";
 import { show } from "../../kit/site.ts";
 import {
   ENDED_SHOWN,
@@ -54,8 +55,11 @@ const PURPOSES = {
 
 /** `/settings/keys` (docs/contract.md §7). Members see an account's keys; owners and approvers make and revoke them. */
 export function keyRoutes(app: App, deps: SessionDeps): void {
-  personPage(app, deps, KEYS, ({ human, query }, reply) =>
-    showKeys(deps, reply, human, { said: query.said }),
+  personPage(app, deps, KEYS, ({ human, query, request }, reply) =>
+    showKeys(deps, reply, human, {
+      said: query.said,
+      ...takeFault<Record<string, KeyDraft>>(deps, request, reply, human),
+    }),
   );
   makeRoute(app, deps);
   revokeRoutes(app, deps);
@@ -72,8 +76,7 @@ function makeRoute(app: App, deps: SessionDeps): void {
     const { account_id: accountId, token_id: id, password } = body;
     const account = managedBy(human, accountId);
     const draft = draftOf(body);
-    const complain = (fault: Fault) =>
-      showKeys(deps, reply, human, { fault, drafts: { [accountId]: draft } });
+    const complain = (fault: Fault) => leadToFault(deps, reply, human, KEYS, fault, { [accountId]: draft });
     const fault = faultIn(draft, accountId);
     if (fault !== undefined) return complain(fault);
     const acting = await proveNow(deps, request, reply, human, password);
@@ -144,7 +147,7 @@ async function showKeys(
   deps: SessionDeps,
   reply: FastifyReply,
   human: Human,
-  around: { said?: string | undefined; fault?: Fault; drafts?: Record<string, KeyDraft> },
+  around: { said: string | undefined; fault?: Fault; draft?: Record<string, KeyDraft> },
 ): Promise<FastifyReply> {
   const section = async (account: Human["memberships"][number]): Promise<KeySection> => {
     const { accountId, accountName } = account;
@@ -152,7 +155,7 @@ async function showKeys(
     const making = {
       tokenId,
       formToken: formToken(deps.keys, human, PURPOSES.make(accountId, tokenId)),
-      draft: around.drafts?.[accountId],
+      draft: around.draft?.[accountId],
     };
     const keys = await listKeys(deps.db, account, ENDED_SHOWN);
     const waiting = await findWaitingGrant(deps.db, accountId);
@@ -160,7 +163,7 @@ async function showKeys(
   };
   const sections = await Promise.all(human.memberships.map(section));
   const page = keysPage(await proverOf(deps, human), sections, around);
-  return show(deps, reply, page, { human, fault: around.fault });
+  return show(deps, reply, page, { human });
 }
 
 /**

@@ -7,7 +7,7 @@ import { banner, choice, type Fault, faultSummary, field, hiddenField } from "..
 import type { Page } from "../../kit/layout.ts";
 import { PASSKEY_SCRIPT, type Prover, presenceScript } from "../../kit/presence.ts";
 import { signedForm, signingField, signingNeedsScript } from "../../kit/signing.ts";
-import { mentioned, named } from "../../kit/wording.ts";
+import { headingsIn, mentioned, named } from "../../kit/wording.ts";
 import { PENDING_BANNERS, type PendingView, pendingRows } from "../changes/pending-pages.ts";
 import { madeWebhooks } from "../webhooks/webhook-pages.ts";
 import { UPGRADE_BANNERS, type UpgradeView, upgradeRows } from "./upgrade-pages.ts";
@@ -86,12 +86,12 @@ function signsSomething({ inviting, pending, upgrades }: MemberSection): boolean
 
 function account(human: Prover, section: MemberSection, several: boolean, fault: Fault | undefined): Html {
   const { accountName, members, upgrades, pending, inviting } = section;
-  const heading = (text: string): Html => (several ? html`<h3>${text}</h3>` : html`<h2>${text}</h2>`);
+  const heading = headingsIn(several);
   return html`${several && html`<h2>${mentioned(accountName)}</h2>`}
       ${heading("In the account")}
       <ul class="rows">${members.map((member) => row(human, member, inviting !== undefined))}</ul>
-      ${pendingRows(human, pending)}
-      ${upgradeRows(human, upgrades)}
+      ${pendingRows(human, pending, heading)}
+      ${upgradeRows(human, upgrades, heading)}
       ${
         inviting === undefined
           ? html`<p class="quiet">Owners can invite, change and remove members.</p>`
@@ -151,13 +151,13 @@ export type MemberView = {
   /** Whether the owner's passkey signs what is changed. */
   signs: boolean;
   formToken: string;
-  role?: MemberRole;
+  role?: MemberRole | undefined;
   fault?: Fault | undefined;
 };
 
 /** `/settings/members/{id}`: another role, and the way out. */
-export function memberPage(human: Prover, view: MemberView & { shown: string; stale?: true }): Page {
-  const { member, accountName, you, signs, formToken, role, fault, shown, stale } = view;
+export function memberPage(human: Prover, view: MemberView & { shown: string }): Page {
+  const { member, accountName, you, signs, formToken, role, fault, shown } = view;
   const { id, email, name, status } = member;
   const invited = status === "invited";
   return {
@@ -166,11 +166,6 @@ export function memberPage(human: Prover, view: MemberView & { shown: string; st
     ...(signs ? PASSKEY_SCRIPT : presenceScript(human)),
     body: html`
       ${faultSummary(fault)}
-      ${
-        stale &&
-        html`<p class="notice wrong" role="alert"><b>Nothing was done.</b> Someone else changed this member’s role after you opened the page. The
-        role is now <b>${ROLE_NAMES[member.role]}</b>. Check it and choose again.</p>`
-      }
       <dl class="terms">
         <div><dt>Email</dt><dd>${email}</dd></div>
         <div><dt>Account</dt><dd>${named(accountName)}</dd></div>

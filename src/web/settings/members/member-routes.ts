@@ -1,6 +1,7 @@
 import type { FastifyReply } from "fastify";
 import { may } from "../../../accounts/roles.ts";
 import { voidSignatures } from "../../../approvals/advance-service.ts";
+import type { MemberRole } from "../../../database/schema.ts";
 import type { App } from "../../../http/app.ts";
 import { Problem } from "../../../lib/problems.ts";
 import {
@@ -16,6 +17,7 @@ import type { Fault } from "../../kit/forms.ts";
 import { ownedBy } from "../../kit/memberships.ts";
 import { type Answer, personForm, personPage } from "../../kit/person-routes.ts";
 import { absentFault } from "../../kit/presence.ts";
+import { leadTo, leadToFault, takeFault } from "../../kit/said.ts";
 import { answerSigning, findActing, setCookie } from "../../kit/signing.ts";
 import { show } from "../../kit/site.ts";
 import {
@@ -28,7 +30,7 @@ import {
   removalOf,
   roleChangeOf,
 } from "./member-forms.ts";
-import { invitedPage, inviteFields, MEMBERS, PASSWORD_FIELD } from "./member-pages.ts";
+import { type InviteDraft, invitedPage, inviteFields, MEMBERS, PASSWORD_FIELD } from "./member-pages.ts";
 import {
   findOwn,
   type MemberPageDeps,
@@ -39,18 +41,34 @@ import {
 } from "./member-view.ts";
 
 const MEMBER = `${MEMBERS}/:memberId`;
+const pathOf = ({ id }: { id: string }): string => `${MEMBERS}/${id}`;
+
+/** What goes with a member who is removed; all of it, unless the person has chosen. */
+type Ticked = { revokeKeys: boolean; deleteWebhooks: boolean };
+const ALL: Ticked = { revokeKeys: true, deleteWebhooks: true };
+
+const STALE =
+  "Nothing was done. Someone else changed this member’s role after you opened the page. It’s shown below as it is now: check " +
+  "it and choose again.";
 
 /** `/settings/members` (docs/contract.md §7). Members see each other; owners invite, change and remove. */
 export function memberRoutes(app: App, deps: MemberPageDeps): void {
-  personPage(app, deps, MEMBERS, ({ human, query }, reply) =>
-    showMembers(deps, reply, human, { said: query.said }),
+  personPage(app, deps, MEMBERS, ({ human, query, request }, reply) =>
+    showMembers(deps, reply, human, {
+      said: query.said,
+      ...takeFault<Record<string, InviteDraft>>(deps, request, reply, human),
+    }),
   );
-  const one: Answer<typeof PARAMS> = async ({ human, params }, reply) =>
-    showMember(deps, reply, human, await findOwn(deps, human, params.memberId));
+  const one: Answer<typeof PARAMS> = async ({ human, params, request }, reply) => {
+    const own = await findOwn(deps, human, params.memberId);
+    const { fault, draft: role } = takeFault<MemberRole>(deps, request, reply, human);
+    return showMember(deps, reply, human, own, { role, fault });
+  };
   personPage(app, deps, MEMBER, one, PARAMS);
-  const removal: Answer<typeof PARAMS> = async ({ human, params }, reply) => {
-    const all = { revokeKeys: true, deleteWebhooks: true };
-    return showRemoval(deps, reply, human, await findOwn(deps, human, params.memberId), all);
+  const removal: Answer<typeof PARAMS> = async ({ human, params, request }, reply) => {
+    const own = await findOwn(deps, human, params.memberId);
+    const { fault, draft: ticked = ALL } = takeFault<Ticked>(deps, request, reply, human);
+    return showRemoval(deps, reply, human, own, { ...ticked, fault });
   };
   personPage(app, deps, `${MEMBER}/remove`, removal, PARAMS);
 
@@ -77,7 +95,7 @@ function inviteRoutes(app: App, deps: MemberPageDeps): void {
     const { accountId } = account;
     const draft = draftOf(body);
     const complain = (fault: Fault) =>
-      showMembers(deps, reply, human, { fault, drafts: { [accountId]: draft } });
+      leadToFault(deps, reply, human, MEMBERS, fault, { [accountId]: draft });
     const fault = faultIn(draft, accountId);
     if (fault !== undefined) return complain(fault);
     const ids = inviteFields(accountId);
@@ -115,8 +133,9 @@ function roleRoutes(app: App, deps: MemberPageDeps): void {
     const { accountId } = own.account;
     const { role, password } = body;
     const found = await findActing(deps, request, reply, human, accountId);
+    const address = pathOf(own.member);
     if (found === undefined)
-      return showMember(deps, reply, human, own, { role, fault: absentFault(PASSWORD_FIELD, password) });
+      return leadToFault(deps, reply, human, address, absentFault(PASSWORD_FIELD, password), role);
     try {
       const change = roleChangeOf(own.member, body);
       const changed = await changeRole(deps, found.acting, own.account, change, found.signature);
@@ -126,7 +145,7 @@ function roleRoutes(app: App, deps: MemberPageDeps): void {
       return said(reply, "role");
     } catch (error) {
       if (!(error instanceof Problem) || error.problem !== "statement_stale") throw error;
-      return showMember(deps, reply, human, await findOwn(deps, human, own.member.id), { stale: true });
+      return leadTo(deps, reply, human, address, { message: STALE });
     }
   });
 }
@@ -148,12 +167,12 @@ function removeRoutes(app: App, deps: MemberPageDeps): void {
     const { accountId } = own.account;
     const found = await findActing(deps, request, reply, human, accountId);
     if (found === undefined) {
-      const ticked = {
+      const ticked: Ticked = {
         revokeKeys: body.revoke_keys === "yes",
         deleteWebhooks: body.delete_webhooks === "yes",
       };
       const fault = absentFault(PASSWORD_FIELD, body.password);
-      return showRemoval(deps, reply, human, own, { ...ticked, fault });
+      return leadToFault(deps, reply, human, `${pathOf(own.member)}/remove`, fault, ticked);
     }
     const removal = removalOf(accountId, own.member, body);
     const removed = await removeMember(deps, found.acting, own.account, removal, found.signature);

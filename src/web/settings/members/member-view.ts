@@ -44,14 +44,14 @@ export async function showMembers(
   deps: MemberPageDeps,
   reply: FastifyReply,
   human: Human,
-  around: { said?: string | undefined; fault?: Fault; drafts?: Record<string, InviteDraft> },
+  around: { said: string | undefined; fault?: Fault; draft?: Record<string, InviteDraft> },
 ): Promise<FastifyReply> {
   const section = async (account: Membership): Promise<MemberSection> => {
     const { accountId, accountName, role } = account;
     const inviting = {
       signs: await mustSign(deps.db, human.userId, accountId),
       formToken: formToken(deps.keys, human, PURPOSES.invite(accountId)),
-      draft: around.drafts?.[accountId],
+      draft: around.draft?.[accountId],
     };
     const members = await listMembers(deps.db, accountId);
     const upgrades = await viewUpgrades(deps, human, account);
@@ -67,7 +67,7 @@ export async function showMembers(
   };
   const sections = await Promise.all(human.memberships.map(section));
   const page = membersPage(await proverOf(deps, human), sections, around);
-  return show(deps, reply, page, { human, fault: around.fault });
+  return show(deps, reply, page, { human });
 }
 
 /** The page of one member, on which an owner changes their role. */
@@ -76,12 +76,12 @@ export async function showMember(
   reply: FastifyReply,
   human: Human,
   own: Own,
-  around: { role?: MemberRole; fault?: Fault; stale?: true } = {},
+  around: { role: MemberRole | undefined; fault: Fault | undefined },
 ): Promise<FastifyReply> {
   const shown = own.member.updatedAt.toISOString();
   const view = { ...(await viewOf(deps, human, own, (id) => PURPOSES.role(id, shown))), ...around, shown };
   const page = memberPage(await proverOf(deps, human), view);
-  return show(deps, reply, page, { human, fault: around.fault, ...(around.stale && { status: 409 }) });
+  return show(deps, reply, page, { human });
 }
 
 /** The page on which an owner removes a member. */
@@ -90,7 +90,7 @@ export async function showRemoval(
   reply: FastifyReply,
   human: Human,
   own: Own,
-  around: { revokeKeys: boolean; deleteWebhooks: boolean; fault?: Fault },
+  around: { revokeKeys: boolean; deleteWebhooks: boolean; fault: Fault | undefined },
 ): Promise<FastifyReply> {
   const { userId } = own.member;
   const keys = (await listKeys(deps.db, own.account)).filter(
@@ -99,7 +99,7 @@ export async function showRemoval(
   const webhooks = userId === null ? [] : await listMadeBy(deps.db, own.account.accountId, { userId });
   const view = { ...(await viewOf(deps, human, own, PURPOSES.remove)), ...around, keys, webhooks };
   const page = removePage(await proverOf(deps, human), view);
-  return show(deps, reply, page, { human, fault: around.fault });
+  return show(deps, reply, page, { human });
 }
 
 async function viewOf(

@@ -3,7 +3,7 @@ import type { Upgrade } from "../../../team/upgrade-service.ts";
 import { hiddenField } from "../../kit/forms.ts";
 import type { Prover } from "../../kit/presence.ts";
 import { signedForm, signingField } from "../../kit/signing.ts";
-import { mentioned, time } from "../../kit/wording.ts";
+import { type Heading, mentioned, time } from "../../kit/wording.ts";
 
 /** What the operator asks for, as a member may decide it: owners consent or refuse, every member may object. */
 export type UpgradeView = Upgrade & { formToken: string; path: string; decides: boolean; signs: boolean };
@@ -16,9 +16,9 @@ export const UPGRADE_BANNERS: Record<string, string> = {
 };
 
 /** The operator's open requests for more rights, with their forms. */
-export function upgradeRows(human: Prover, upgrades: readonly UpgradeView[]): Html | null {
+export function upgradeRows(human: Prover, upgrades: readonly UpgradeView[], heading: Heading): Html | null {
   if (upgrades.length === 0) return null;
-  return html`<h3>Requested by the operator</h3>
+  return html`${heading("Requested by the operator")}
       <ul class="rows">${upgrades.map((upgrade) => row(human, upgrade))}</ul>`;
 }
 

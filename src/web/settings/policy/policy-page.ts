@@ -6,7 +6,7 @@ import { banner, choice, type Fault, faultSummary, field, hiddenField } from "..
 import type { Page } from "../../kit/layout.ts";
 import { PASSKEY_SCRIPT, type Prover, presenceScript } from "../../kit/presence.ts";
 import { signedForm, signingField, signingNeedsScript } from "../../kit/signing.ts";
-import { amount, mentioned } from "../../kit/wording.ts";
+import { amount, headingsIn, mentioned } from "../../kit/wording.ts";
 import { PENDING_BANNERS, type PendingView, pendingRows } from "../changes/pending-pages.ts";
 import { draftOf, type PolicyDraft, policyFields, shownOf } from "./policy-forms.ts";
 
@@ -52,11 +52,7 @@ const BANNERS: Record<string, string> = {
 export function policyPage(
   human: Prover,
   sections: readonly PolicySection[],
-  {
-    said,
-    fault,
-    stale,
-  }: { said?: string | undefined; fault?: Fault | undefined; stale?: true | undefined } = {},
+  { said, fault }: { said?: string | undefined; fault?: Fault | undefined } = {},
 ): Page {
   const signs = sections.some(
     ({ changing, pending }) => changing?.signs === true || pending.some((one) => one.signs),
@@ -67,11 +63,6 @@ export function policyPage(
     body: html`
       ${banner(said === undefined ? undefined : BANNERS[said])}
       ${faultSummary(fault)}
-      ${
-        stale &&
-        html`<p class="notice wrong" role="alert"><b>Nothing was changed.</b> Someone else changed the policy after you opened this page.
-        It’s shown below as it is now. Check it and choose again.</p>`
-      }
       <p>What it takes to confirm a payment. The amounts count everything confirmed in the account within 24 hours. Requests that
         are pending when a rule on passkeys or a second person is loosened keep the stricter rule.</p>
       ${sections.map((section) => account(human, section, sections.length > 1, fault))}`,
@@ -80,9 +71,10 @@ export function policyPage(
 
 function account(human: Prover, section: PolicySection, several: boolean, fault: Fault | undefined): Html {
   const { accountName, pending, changing } = section;
+  const heading = headingsIn(several);
   return html`${several && html`<h2>${mentioned(accountName)}</h2>`}
-      ${pendingRows(human, pending)}
-      ${pending.length > 0 && html`<h3>The policy now</h3>`}
+      ${pendingRows(human, pending, heading)}
+      ${pending.length > 0 && heading("The policy now")}
       ${changing === undefined ? readOnly(section) : form(human, section, changing, fault)}`;
 }
 

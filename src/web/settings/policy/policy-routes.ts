@@ -15,6 +15,7 @@ import type { Fault } from "../../kit/forms.ts";
 import { type Membership, ownedBy } from "../../kit/memberships.ts";
 import { type Asked, type None, personForm, personPage } from "../../kit/person-routes.ts";
 import { absentFault, proverOf } from "../../kit/presence.ts";
+import { leadTo, leadToFault, type Said, takeFault } from "../../kit/said.ts";
 import { answerSigning, findActing, setCookie } from "../../kit/signing.ts";
 import { show } from "../../kit/site.ts";
 import { viewPending } from "../changes/pending-routes.ts";
@@ -35,8 +36,11 @@ const purposeOf = ({ account_id, shown }: Pick<PolicyForm, "account_id" | "shown
 
 /** `/settings/policy` (docs/contract.md §7). Members see it; owners change it. */
 export function policyRoutes(app: App, deps: Deps): void {
-  personPage(app, deps, POLICY, ({ human, query }, reply) =>
-    showPolicy(deps, reply, human, { said: query.said }),
+  personPage(app, deps, POLICY, ({ human, query, request }, reply) =>
+    showPolicy(deps, reply, human, {
+      said: query.said,
+      ...takeFault<Record<string, PolicyDraft>>(deps, request, reply, human),
+    }),
   );
   const form = personForm(app, deps, {
     fields: POLICY_FIELDS,
@@ -58,28 +62,28 @@ async function changeByForm(
 ): Promise<FastifyReply> {
   const account = ownedBy(human, body.account_id);
   const { accountId } = account;
-  const drafts = { [accountId]: body };
+  const { co_sign, typed_from, second_from, billing } = body;
+  const complain = (fault: Fault) => {
+    const draft: PolicyDraft = { co_sign, typed_from, second_from, billing };
+    return leadToFault(deps, reply, human, POLICY, fault, { [accountId]: draft });
+  };
   const from = await readPolicy(deps.db, accountId);
-  if (shownOf(from) !== body.shown) return showPolicy(deps, reply, human, { stale: true });
+  if (shownOf(from) !== body.shown) return leadTo(deps, reply, human, POLICY, STALE);
   const to = policyOf(body, accountId, deps.config.confirmAmountFromCents);
-  if ("field" in to) return showPolicy(deps, reply, human, { fault: to, drafts });
+  if ("field" in to) return complain(to);
   if (samePolicy(from, to)) return reply.redirect(`${POLICY}?said=same`, 303);
   const found = await findActing(deps, request, reply, human, accountId);
-  if (found === undefined) {
-    const fault = absentFault(policyFields(accountId).password, body.password);
-    return showPolicy(deps, reply, human, { fault, drafts });
-  }
+  if (found === undefined) return complain(absentFault(policyFields(accountId).password, body.password));
   try {
     const changed = await changePolicy(deps, found.acting, account, { from, to }, found.signature);
     setCookie(reply, changed.cookie);
     return reply.redirect(`${POLICY}?said=${changed.value === PENDING ? "second" : "changed"}`, 303);
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
-    if (error.problem === "statement_stale") return showPolicy(deps, reply, found.acting, { stale: true });
+    if (error.problem === "statement_stale") return leadTo(deps, reply, human, POLICY, STALE);
     const field = FIELDS[error.problem];
     if (field === undefined) throw error;
-    const fault = { field: policyFields(accountId)[field], message: error.message };
-    return showPolicy(deps, reply, found.acting, { fault, drafts });
+    return complain({ field: policyFields(accountId)[field], message: error.message });
   }
 }
 
@@ -98,12 +102,13 @@ async function changeIn(deps: Deps, body: PolicyForm) {
   return { from, to };
 }
 
-type Around = {
-  said?: string | undefined;
-  fault?: Fault;
-  stale?: true;
-  drafts?: Record<string, PolicyDraft>;
+const STALE: Said = {
+  message:
+    "Nothing was changed. Someone else changed the policy after you opened this page. It’s shown below as it is now: check " +
+    "it and choose again.",
 };
+
+type Around = { said: string | undefined; fault?: Fault; draft?: Record<string, PolicyDraft> };
 
 async function showPolicy(
   deps: Deps,
@@ -112,10 +117,10 @@ async function showPolicy(
   around: Around,
 ): Promise<FastifyReply> {
   const sections = await Promise.all(
-    human.memberships.map((account) => viewSection(deps, human, account, around.drafts?.[account.accountId])),
+    human.memberships.map((account) => viewSection(deps, human, account, around.draft?.[account.accountId])),
   );
   const page = policyPage(await proverOf(deps, human), sections, around);
-  return show(deps, reply, page, { human, fault: around.fault, ...(around.stale && { status: 409 }) });
+  return show(deps, reply, page, { human });
 }
 
 async function viewSection(

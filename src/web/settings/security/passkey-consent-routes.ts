@@ -10,10 +10,10 @@ import {
 import type { SessionDeps } from "../../../passkeys/session-deps.ts";
 import { PROOF, personForm, UUID } from "../../kit/person-routes.ts";
 import { absentFault, byPasskey, proveNow } from "../../kit/presence.ts";
+import { leadToFault } from "../../kit/said.ts";
 import { setCookie } from "../../kit/signing.ts";
 import { CONSENT_PURPOSES, CONSENTS, consentField } from "./passkey-consent-pages.ts";
 import { SECURITY } from "./passkey-pages.ts";
-import { showSecurity } from "./security-view.ts";
 
 const STOP_FIELDS = { account_id: UUID, passkey_id: UUID };
 
@@ -35,7 +35,7 @@ export function passkeyConsentRoutes(app: App, deps: SessionDeps): void {
     const signs = await consentsByPasskey(deps, human);
     const acting = signs ? human : await proveNow(deps, request, reply, human, password);
     if (acting === undefined)
-      return showSecurity(deps, reply, human, { fault: absentFault(consentField(consent), password) });
+      return leadToFault(deps, reply, human, SECURITY, absentFault(consentField(consent), password));
     const agree = () => consentToPasskey(deps, acting, consent, credential, originOf(request));
     const done = await (signs ? byPasskey(deps, request, acting, agree) : agree());
     setCookie(reply, done?.cookie);

@@ -26,10 +26,12 @@ import { safeReturnTo } from "../../../sign-in/return-rules.ts";
 import type { Fault } from "../../kit/forms.ts";
 import { type Answer, Credential, PASSWORD, PROOF, personForm, personPage } from "../../kit/person-routes.ts";
 import { absentFault, presenceByPasskey, proveNow } from "../../kit/presence.ts";
+import { leadToFault, takeFault } from "../../kit/said.ts";
 import { setCookie } from "../../kit/signing.ts";
 import { callerOf, show, tokenField } from "../../kit/site.ts";
 import { newPasskeyPage, PASSKEY_PURPOSES, PASSKEYS, passkeyPage, SECURITY } from "./passkey-pages.ts";
 
+const NEW = `${PASSKEYS}/new`;
 const PASSWORD_FIELD = "password";
 const NO_PASSKEY = "No passkey was added. The prompt was closed, or more than 5 minutes passed. Try again.";
 
@@ -43,8 +45,8 @@ export function passkeyRoutes(app: App, deps: SessionDeps): void {
 }
 
 function addingRoutes(app: App, deps: SessionDeps): void {
-  personPage(app, deps, `${PASSKEYS}/new`, ({ human, query }, reply) =>
-    showNew(deps, reply, human, query.return_to),
+  personPage(app, deps, NEW, ({ human, query, request }, reply) =>
+    showNew(deps, reply, human, query.return_to, takeFault(deps, request, reply, human).fault),
   );
 
   const form = personForm(app, deps, {
@@ -54,7 +56,7 @@ function addingRoutes(app: App, deps: SessionDeps): void {
       return_to: Type.Optional(Type.String({ maxLength: 2_048 })),
     },
     purpose: () => PASSKEY_PURPOSES.add,
-    returnTo: () => `${PASSKEYS}/new`,
+    returnTo: () => NEW,
   });
   form(`${PASSKEYS}/options`, async ({ human, body: { password }, request }, reply) => {
     const acting = await findAdding(deps, request, reply, human, password);
@@ -70,7 +72,8 @@ function addingRoutes(app: App, deps: SessionDeps): void {
 
   form(PASSKEYS, async ({ human, body, request }, reply) => {
     const { password, credential = "", signature, return_to: returnTo } = body;
-    const complain = (fault: Fault) => showNew(deps, reply, human, returnTo, fault);
+    const query = returnTo === undefined ? "" : `?${new URLSearchParams({ return_to: returnTo })}`;
+    const complain = (fault: Fault) => leadToFault(deps, reply, human, NEW + query, fault);
     const acting = await findAdding(deps, request, reply, human, password);
     if (acting === undefined) return complain(absentFault(PASSWORD_FIELD, password));
     const name = passkeyName(callerOf(request).userAgent);
@@ -84,8 +87,10 @@ function addingRoutes(app: App, deps: SessionDeps): void {
 
 function changingRoutes(app: App, deps: SessionDeps): void {
   const path = `${PASSKEYS}/:passkeyId`;
-  const page: Answer<typeof PARAMS> = async ({ human, params }, reply) =>
-    showOne(deps, reply, human, await findOwn(deps, human, params.passkeyId));
+  const page: Answer<typeof PARAMS> = async ({ human, params, request }, reply) => {
+    const passkey = await findOwn(deps, human, params.passkeyId);
+    return showOne(deps, reply, human, passkey, takeFault(deps, request, reply, human).fault);
+  };
   personPage(app, deps, path, page, PARAMS);
   const common = { params: PARAMS, returnTo: () => SECURITY };
 
@@ -100,7 +105,7 @@ function changingRoutes(app: App, deps: SessionDeps): void {
     if (name === "" || name.length > PASSKEY_NAME_AT_MOST) {
       const message =
         name === "" ? "Enter a name." : `Use at most ${PASSKEY_NAME_AT_MOST} characters for the name.`;
-      return showOne(deps, reply, human, passkey, { field: "name", message });
+      return leadToFault(deps, reply, human, `${PASSKEYS}/${passkey.id}`, { field: "name", message });
     }
     await renamePasskey(deps, human, passkey.id, name);
     return reply.redirect(`${SECURITY}?said=passkey-renamed`, 303);
@@ -114,8 +119,10 @@ function changingRoutes(app: App, deps: SessionDeps): void {
   removing(`${path}/remove`, async ({ human, params, body: { password }, request }, reply) => {
     const passkey = await findOwn(deps, human, params.passkeyId);
     const acting = await proveNow(deps, request, reply, human, password);
-    if (acting === undefined)
-      return showOne(deps, reply, human, passkey, absentFault(PASSWORD_FIELD, password));
+    if (acting === undefined) {
+      const fault = absentFault(PASSWORD_FIELD, password);
+      return leadToFault(deps, reply, human, `${PASSKEYS}/${passkey.id}`, fault);
+    }
     setCookie(reply, await removePasskey(deps, acting, passkey.id, originOf(request)));
     return reply.redirect(`${SECURITY}?said=passkey-removed`, 303);
   });
@@ -155,7 +162,7 @@ async function showNew(
   reply: FastifyReply,
   human: Human,
   wanted: string | undefined,
-  fault?: Fault,
+  fault: Fault | undefined,
 ): Promise<FastifyReply> {
   if (deps.relyingParty === undefined) throw new Problem("passkeys_unavailable");
   const own = await listOwnPasskeys(deps, human.userId);
@@ -168,7 +175,7 @@ async function showNew(
     standing: own.some((one) => isActive(one, human.now)) ? "counts" : own.length > 0 ? "waits" : "none",
     fault,
   });
-  return show(deps, reply, page, { human, fault });
+  return show(deps, reply, page, { human });
 }
 
 async function showOne(
@@ -176,7 +183,7 @@ async function showOne(
   reply: FastifyReply,
   human: Human,
   passkey: PasskeyRow,
-  fault?: Fault,
+  fault: Fault | undefined,
 ): Promise<FastifyReply> {
   const own = await listOwnPasskeys(deps, human.userId);
   const counting = own.filter((one) => isActive(one, human.now));
@@ -190,7 +197,7 @@ async function showOne(
     last: last.map(({ accountName }) => accountName),
     fault,
   });
-  return show(deps, reply, page, { human, fault });
+  return show(deps, reply, page, { human });
 }
 
 function presenceOf(

@@ -4,7 +4,7 @@ import { HOUR, MINUTE } from "../../../lib/time.ts";
 import { placeOf } from "../../../lib/time-zone.ts";
 import type { WaitingPasskey } from "../../../passkeys/activation-service.ts";
 import type { Human } from "../../../sign-in/gate.ts";
-import { type OpenSession, PASSWORD_AT_LEAST, PASSWORD_AT_MOST } from "../../../sign-in/service.ts";
+import { type OpenSession, PASSWORD_AT_LEAST } from "../../../sign-in/service.ts";
 import type { Invitation } from "../../../team/invitation-service.ts";
 import { ROLE_WORDS } from "../../entry/invite-pages.ts";
 import { banner, type Fault, faultSummary, hiddenField, passwordField } from "../../kit/forms.ts";
@@ -89,19 +89,14 @@ export function securityPage(parts: Parts): Page {
         ${passwordField(human.email, {
           name: "current",
           label: "Current password",
-
           autocomplete: "current-password",
-          maxLength: PASSWORD_AT_MOST,
           fault,
         })}
         ${passwordField(undefined, {
           name: "next",
           label: "New password",
-
           autocomplete: "new-password",
           hint: `At least ${PASSWORD_AT_LEAST} characters. You’ll be signed out everywhere else and notified by email.`,
-          minLength: PASSWORD_AT_LEAST,
-          maxLength: PASSWORD_AT_MOST,
           fault,
         })}
         <button type="submit">Change password</button>

@@ -12,6 +12,7 @@ import type { Fault } from "../../kit/forms.ts";
 import { accountOf } from "../../kit/memberships.ts";
 import { PROOF, personForm, personPage, UUID } from "../../kit/person-routes.ts";
 import { absentFault } from "../../kit/presence.ts";
+import { leadToFault, takeFault } from "../../kit/said.ts";
 import { answerSigning, findActing, findPresent, setCookie } from "../../kit/signing.ts";
 import { PURPOSES } from "./security-pages.ts";
 import { showSecurity } from "./security-view.ts";
@@ -31,12 +32,13 @@ const CONSENT_FIELDS = {
 /** `/settings/security` (docs/contract.md §7): what a person changes about their own sign-in. */
 export function securityRoutes(app: App, deps: SessionDeps): void {
   const complain = (reply: FastifyReply, human: Human, fault: Fault) =>
-    showSecurity(deps, reply, human, { fault });
+    leadToFault(deps, reply, human, HERE, fault);
   const returnTo = () => HERE;
 
-  personPage(app, deps, HERE, ({ human, query }, reply) =>
-    showSecurity(deps, reply, human, { said: query.said }),
-  );
+  personPage(app, deps, HERE, ({ human, query, request }, reply) => {
+    const { fault } = takeFault(deps, request, reply, human);
+    return showSecurity(deps, reply, human, { said: query.said, fault });
+  });
 
   const password = personForm(app, deps, {
     fields: { current: Type.String({ maxLength: 1_024 }), next: Type.String({ maxLength: 1_024 }) },

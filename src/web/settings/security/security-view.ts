@@ -10,12 +10,12 @@ import { proverOf } from "../../kit/presence.ts";
 import { show, tokenField } from "../../kit/site.ts";
 import { securityPage } from "./security-pages.ts";
 
-/** `/settings/security`, as it is now: its own forms and those of its parts answer with it when they refuse. */
+/** `/settings/security`, as it is now. */
 export async function showSecurity(
   deps: SessionDeps,
   reply: FastifyReply,
   human: Human,
-  { said, fault }: { said?: string | undefined; fault?: Fault | undefined } = {},
+  { said, fault }: { said: string | undefined; fault: Fault | undefined },
 ): Promise<FastifyReply> {
   const [passkeys, byPasskey, sessions, waiting, waitingPasskeys] = await Promise.all([
     listOwnPasskeys(deps, human.userId),
@@ -36,5 +36,5 @@ export async function showSecurity(
     said,
     fault,
   });
-  return show(deps, reply, page, { human, fault });
+  return show(deps, reply, page, { human });
 }

@@ -6,7 +6,7 @@ import type { MemberWebhook } from "../../../webhooks/service.ts";
 import { banner, type Fault, faultSummary, field, hiddenField } from "../../kit/forms.ts";
 import type { Page } from "../../kit/layout.ts";
 import { type Prover, presenceField, presenceScript } from "../../kit/presence.ts";
-import { mentioned, named, standsBehind, time } from "../../kit/wording.ts";
+import { headingsIn, mentioned, named, standsBehind, time } from "../../kit/wording.ts";
 import { type DeliveryPage, deliveryList } from "./deliveries-section.ts";
 import { WEBHOOKS, webhookPath } from "./webhook-paths.ts";
 
@@ -73,7 +73,7 @@ export function webhooksPage(
 
 function account(human: Prover, section: WebhookSection, several: boolean, fault: Fault | undefined): Html {
   const { accountName, enabled, webhooks, adding } = section;
-  const heading = (text: string): Html => (several ? html`<h3>${text}</h3>` : html`<h2>${text}</h2>`);
+  const heading = headingsIn(several);
   return html`${several && html`<h2>${mentioned(accountName)}</h2>`}
       ${!enabled && html`<p class="notice">Webhooks aren’t enabled for this account, so no events are sent. Ask the operator of this service to enable them.</p>`}
       ${heading("Where events are sent")}

@@ -25,6 +25,7 @@ import type { Fault } from "../../kit/forms.ts";
 import { accountOf, type Membership, managedBy, manages } from "../../kit/memberships.ts";
 import { type Answer, PASSWORD, personForm, personPage, UUID } from "../../kit/person-routes.ts";
 import { absentFault, proveNow, proverOf } from "../../kit/presence.ts";
+import { leadToFault, takeFault } from "../../kit/said.ts";
 import { show } from "../../kit/site.ts";
 import {
   type Draft,
@@ -63,15 +64,23 @@ const PURPOSES = {
 
 /** `/settings/webhooks` (docs/contract.md §7). Members see an account's webhooks; owners and approvers manage them. */
 export function webhookPageRoutes(app: App, deps: Deps): void {
-  personPage(app, deps, WEBHOOKS, ({ human, query }, reply) =>
-    showList(deps, reply, human, { said: query.said }),
+  personPage(app, deps, WEBHOOKS, ({ human, query, request }, reply) =>
+    showList(deps, reply, human, {
+      said: query.said,
+      ...takeFault<Record<string, Draft>>(deps, request, reply, human),
+    }),
   );
   const path = `${WEBHOOKS}/:webhookId`;
-  const one: Answer<typeof PARAMS> = async ({ human, params, query: { said, before } }, reply) =>
-    showOne(deps, reply, human, await find(deps, human, params.webhookId), { said, before });
+  const one: Answer<typeof PARAMS> = async ({ human, params, query: { said, before }, request }, reply) => {
+    const webhook = await find(deps, human, params.webhookId);
+    const { fault } = takeFault(deps, request, reply, human);
+    return showOne(deps, reply, human, webhook, { said, before, fault });
+  };
   personPage(app, deps, path, one, PARAMS);
-  const deletion: Answer<typeof PARAMS> = async ({ human, params }, reply) =>
-    showDeletion(deps, reply, human, await findManaged(deps, human, params.webhookId));
+  const deletion: Answer<typeof PARAMS> = async ({ human, params, request }, reply) => {
+    const webhook = await findManaged(deps, human, params.webhookId);
+    return showDeletion(deps, reply, human, webhook, takeFault(deps, request, reply, human).fault);
+  };
   personPage(app, deps, `${path}/delete`, deletion, PARAMS);
 
   addRoute(app, deps);
@@ -89,7 +98,7 @@ function addRoute(app: App, deps: Deps): void {
     if (!isEnabled(managedBy(human, accountId))) throw new Problem("feature_disabled");
     const draft = { url: url.trim(), eventTypes: [event_types].flat() };
     const complain = (fault: Fault) =>
-      showList(deps, reply, human, { fault, drafts: { [accountId]: draft } });
+      leadToFault(deps, reply, human, WEBHOOKS, fault, { [accountId]: draft });
     if (draft.eventTypes.length === 0)
       return complain({ field: fieldIds(accountId).types, message: "Choose at least one event." });
     const acting = await proveNow(deps, request, reply, human, password);
@@ -118,8 +127,10 @@ function actionRoutes(app: App, deps: Deps, path: string): void {
   rotating(`${path}/rotate-secret`, async ({ human, params, body: { shown, password }, request }, reply) => {
     const webhook = await findManaged(deps, human, params.webhookId);
     const acting = await proveNow(deps, request, reply, human, password);
-    if (acting === undefined)
-      return showOne(deps, reply, human, webhook, { fault: absentFault(PASSWORD_FIELD, password) });
+    if (acting === undefined) {
+      const fault = absentFault(PASSWORD_FIELD, password);
+      return leadToFault(deps, reply, human, webhookPath(webhook.id), fault);
+    }
     const hand = handOf(acting, webhook.accountId, originOf(request));
     const disclosed = await rotateByHand(deps, hand, webhook.id, { oldSecretUntil: shown || null });
     return show(deps, reply, secretPage(disclosed, false), { human });
@@ -144,8 +155,10 @@ function actionRoutes(app: App, deps: Deps, path: string): void {
   deleting(`${path}/delete`, async ({ human, params, body: { password }, request }, reply) => {
     const webhook = await findManaged(deps, human, params.webhookId);
     const acting = await proveNow(deps, request, reply, human, password);
-    if (acting === undefined)
-      return showDeletion(deps, reply, human, webhook, absentFault(PASSWORD_FIELD, password));
+    if (acting === undefined) {
+      const fault = absentFault(PASSWORD_FIELD, password);
+      return leadToFault(deps, reply, human, `${webhookPath(webhook.id)}/delete`, fault);
+    }
     await deleteByHand(deps, handOf(acting, webhook.accountId, originOf(request)), webhook.id);
     return reply.redirect(`${WEBHOOKS}?said=deleted`, 303);
   });
@@ -155,7 +168,7 @@ async function showList(
   deps: Deps,
   reply: FastifyReply,
   human: Human,
-  around: { said?: string | undefined; fault?: Fault; drafts?: Record<string, Draft> },
+  around: { said: string | undefined; fault?: Fault; draft?: Record<string, Draft> },
 ): Promise<FastifyReply> {
   const section = async (account: Membership): Promise<WebhookSection> => {
     const { accountId, accountName } = account;
@@ -167,13 +180,13 @@ async function showList(
       enabled: isEnabled(account),
       webhooks: await listWebhooks(deps.db, accountId),
       adding: manages(account)
-        ? { webhookId, formToken: token, draft: around.drafts?.[accountId] }
+        ? { webhookId, formToken: token, draft: around.draft?.[accountId] }
         : undefined,
     };
   };
   const sections = await Promise.all(human.memberships.map(section));
   const page = webhooksPage(await proverOf(deps, human), sections, around);
-  return show(deps, reply, page, { human, fault: around.fault });
+  return show(deps, reply, page, { human });
 }
 
 async function showOne(
@@ -181,7 +194,7 @@ async function showOne(
   reply: FastifyReply,
   human: Human,
   webhook: MemberWebhook,
-  { said, before, fault }: { said?: string | undefined; before?: string | undefined; fault?: Fault },
+  { said, before, fault }: { said: string | undefined; before: string | undefined; fault: Fault | undefined },
 ): Promise<FastifyReply> {
   const { id, accountId, oldSecretUntil } = webhook;
   const account = accountOf(human, accountId);
@@ -207,7 +220,7 @@ async function showOne(
     deletes: manages(account),
     fault,
   };
-  return show(deps, reply, webhookPage(await proverOf(deps, human), view), { human, fault });
+  return show(deps, reply, webhookPage(await proverOf(deps, human), view), { human });
 }
 
 async function showDeletion(
@@ -215,11 +228,11 @@ async function showDeletion(
   reply: FastifyReply,
   human: Human,
   webhook: MemberWebhook,
-  fault?: Fault,
+  fault: Fault | undefined,
 ): Promise<FastifyReply> {
   const token = formToken(deps.keys, human, PURPOSES.delete(webhook.id));
   const page = deletePage(await proverOf(deps, human), webhook, token, fault);
-  return show(deps, reply, page, { human, fault });
+  return show(deps, reply, page, { human });
 }
 
 /** @throws Problem not_found for a webhook of none of the person's accounts */
