@@ -45,6 +45,7 @@ function selectInvitations(db: Db, accountId: string) {
     .innerJoin("accounts as a", "a.account_id", "i.account_id")
     .select((select) => [
       "i.account_id as accountId",
+      "a.id as organizationId",
       "a.name as accountName",
       "i.id as invitationId",
       "m.id as memberId",

@@ -31,7 +31,7 @@ type Turn = Stories & { story: Story; fields: Record<"confirm" | "decline", Reco
 /** What the page that a person's answer leads to says of it, and the problem that this stands for. */
 const BANNERS: [RegExp, string][] = [
   [/came after that, and nothing was charged/, "already_decided"],
-  [/Something changed since you opened this page/, "statement_stale"],
+  [/Nothing was confirmed: (?:.* pays? now|no card is on file)/, "statement_stale"],
   [/The payment is under way, so this can’t be declined/, "payment_in_progress"],
 ];
 

@@ -9,7 +9,7 @@ import { claimStates } from "./claim-states.ts";
 import { coSignStates } from "./co-sign-states.ts";
 import { decisionStates } from "./decision-states.ts";
 import { call, createFixture, createMilestone, type Fixture, fund, operate } from "./fixtures.ts";
-import { createHuman, type HumanFixture, hiddenValue, invite, open, submit } from "./humans.ts";
+import { createHuman, type HumanFixture, hiddenValue, invite, open, PASSWORD, submit } from "./humans.ts";
 import { some } from "./long.ts";
 import { passkeyStates } from "./passkey-states.ts";
 import { pendingStates } from "./pending-states.ts";
@@ -61,14 +61,18 @@ async function removeCards(app: Site["app"], { account }: Fixture): Promise<void
     await operate(app, "DELETE", `/accounts/${account}/payment-methods/${id}`);
 }
 
-/** Confirms or declines without a browser. */
+/** Confirms or declines without a browser, with all that the page asks for. */
 export async function decide({ app }: Pick<Site, "app">, story: Story, decision: "confirm" | "decline") {
   const form = `${story.path}/${decision}`;
   const page = await open(app, story.path, story);
   const fields = Object.fromEntries(
     ["nonce", "digest", "form_token"].map((name) => [name, hiddenValue(page, form, name)]),
   );
-  return submit(app, form, fields, story);
+  if (decision === "decline") return submit(app, form, fields, story);
+  const [, amount] = /Type <span class="amount">(.*?)<\/span> to confirm/.exec(page.text) ?? [];
+  const password = page.text.includes('id="password"');
+  const asked = { ...(amount && { amount }), ...(password && { password: PASSWORD }) };
+  return submit(app, form, { ...fields, ...asked }, story);
 }
 
 /** As if the person had signed in a while ago. */

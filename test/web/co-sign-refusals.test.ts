@@ -38,7 +38,7 @@ type Refusal = {
 
 const NO_PASSKEY = /Nothing was confirmed\. That passkey wasn’t accepted/;
 const LAPSED = /Nothing was confirmed\. This passkey request has expired or was replaced by a newer one/;
-const CHANGED = /Something changed since you opened this page: .*the Visa card ending in 0002 pays now/;
+const CHANGED = /Nothing was confirmed: the Visa card ending in 0002 pays now/;
 
 const withLies =
   (lies: Parameters<CoSignStory["passkey"]["assert"]>[1]) => (story: CoSignStory, fields: Fields) => ({

@@ -72,7 +72,7 @@ describe("the page of an approval", () => {
       /Fund \$450\.00 USD for Maria G\.\? Decide by [A-Z][a-z]{2} \d{1,2} [A-Z][a-z]{2,3}, \d\d:\d\d UTC \(3 days left\)/,
     );
     // The reason goes with the decline, below what confirms.
-    const places = ["Confirm and fund", "Reason (optional", "Decline</button>", "References</summary>"].map(
+    const places = ["Confirm and fund", ">Reason</label>", "Decline</button>", "References</summary>"].map(
       (one) => text.indexOf(one),
     );
     expect(places).toEqual(places.toSorted((one, other) => one - other));
@@ -196,9 +196,8 @@ describe("the page of an approval", () => {
     const answer = await submit(app, `${story.path}/confirm`, fields, story);
     expect([answer.status, answer.headers.location]).toEqual([303, story.path]);
     const { text } = await landing(app, answer, story);
-    expect(text).toContain("Something changed");
-    expect(text).toContain("it showed that the Visa card ending in 4242 would pay");
-    expect(text).toContain("the Visa card ending in 0003 pays now");
+    expect(text).toContain("Nothing was confirmed");
+    expect(text).toContain("the Visa card ending in 0003 pays now, not the Visa card ending in 4242.");
     expect(await statusOf(story)).toBe("pending");
   });
 

@@ -1,5 +1,6 @@
 import type { Browser, Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
+import { accountKey } from "../../src/lib/ids.ts";
 import { launchBrowser, SIZES, type Site, startSite } from "../support/browser.ts";
 import { beginCoSign, dropPasskeys, letProofAge } from "../support/co-sign.ts";
 import { decisionStates } from "../support/decision-states.ts";
@@ -25,6 +26,7 @@ const QUESTIONS: Record<string, RegExp> = {
 /** Pending approvals that this person can confirm, with all that may push the button down. */
 async function pendingStates(from: Site): Promise<PageState[]> {
   const plain = await begin(from);
+  const stale = await begin(from);
   const refused = await begin(from, { paymentMethod: "pm_card_chargeDeclinedInsufficientFunds" });
   await decide(from, refused, "confirm");
   const another = await begin(from, { paymentMethod: "pm_card_chargeDeclined" });
@@ -34,8 +36,22 @@ async function pendingStates(from: Site): Promise<PageState[]> {
   const password = await beginCoSign(from, { coSign: "session", origin: from.origin });
   await dropPasskeys(from.db, password);
   await letProofAge(from.db, password);
-  const named = { plain, refused, another, passkey, password };
-  const states = Object.entries(named).map(([name, { path, cookie }]) => ({ name, path, cookie }));
+  const typed = await begin(from);
+  await from.db
+    .updateTable("accounts")
+    .set({ amount_typed_from_cents: 10_000 })
+    .where("account_id", "=", accountKey(typed.account))
+    .execute();
+  const named = { plain, refused, another, passkey, password, typed };
+  const changed = async (page: Page) => {
+    await putCard(from.app, stale, "pm_card_chargeDeclined");
+    await page.getByRole("button", { name: /^Confirm/ }).click();
+    await page.getByRole("alert").waitFor();
+  };
+  const states: PageState[] = [
+    ...Object.entries(named).map(([name, { path, cookie }]) => ({ name, path, cookie })),
+    { name: "stale", path: stale.path, cookie: stale.cookie, act: changed },
+  ];
   // In the long run the states in which two people must confirm, too, a release and an end.
   if (!LONG) return states;
   const more = await decisionStates(from);
@@ -46,7 +62,7 @@ async function pendingStates(from: Site): Promise<PageState[]> {
 }
 
 async function visit(
-  { path, cookie = "" }: Pick<PageState, "path" | "cookie">,
+  { path, cookie = "", act }: Pick<PageState, "path" | "cookie" | "act">,
   viewport: { width: number; height: number },
   look: (page: Page) => Promise<void>,
 ): Promise<void> {
@@ -56,6 +72,7 @@ async function visit(
   try {
     const page = await context.newPage();
     await page.goto(`${site?.origin}${path}`);
+    await act?.(page);
     await look(page);
   } finally {
     await context.close();
@@ -92,6 +109,38 @@ describe.skipIf(browser === undefined)("The first screen of a pending approval",
           const button = page.getByRole("button", { name: /^Confirm\b/ }).first();
           const box = await button.boundingBox();
           expect(box && box.y + box.height, state.name).toBeLessThanOrEqual(SIZES[size].height);
+        });
+      }
+    },
+  );
+});
+
+/** The same where money moves already: what was confirmed, and what the person does now. */
+const MOVING: Record<string, RegExp> = {
+  "who asks": /Requested by Test agent/,
+  "what for": /Label 5,000 street scenes/,
+  "how much": /\$450\.00 USD/,
+  "to whom": /To Maria G\., Spain/,
+  "from what": /Paid from Visa card ending in \d{4}/,
+};
+const NEXT = {
+  paying: /The result will appear here, usually within a minute\./,
+  bank: /You’ll return here afterwards\. Until then no money moves\..*Continue to my bank/,
+};
+
+describe.skipIf(browser === undefined)("The first screen of a payment under way", () => {
+  test.each(["desktop", "phone"] as const)(
+    "answers what is being paid and what happens next, on a %s, while it pays and while the bank asks",
+    async (size) => {
+      const paying = await begin(site as Site, { paymentMethod: "pm_sandbox_timeout" });
+      const bank = await begin(site as Site, { paymentMethod: "pm_card_authenticationRequired" });
+      for (const [name, story] of Object.entries({ paying, bank })) {
+        await decide(site as Site, story, "confirm");
+        await visit(story, SIZES[size], async (page) => {
+          const text = await seenText(page);
+          for (const [question, answer] of Object.entries(MOVING))
+            expect(text, `${name}: ${question}`).toMatch(answer);
+          expect(text, name).toMatch(NEXT[name as keyof typeof NEXT]);
         });
       }
     },

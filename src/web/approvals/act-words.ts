@@ -95,7 +95,7 @@ function end({ terms }: Of<"contract_end">): ActWords {
 /** What confirming cannot undo; stands after what it does. */
 export function warning({ type }: HumanApproval): string | undefined {
   if (type === "milestone_approve") return "Released money cannot be taken back.";
-  return type === "contract_end" ? "It cannot be opened again." : undefined;
+  return type === "contract_end" ? "A contract that has ended cannot be opened again." : undefined;
 }
 
 /** The recipient of the money: the payee, or the payer; for a page and its title. */

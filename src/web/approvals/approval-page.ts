@@ -48,6 +48,10 @@ export type ApprovalView = {
   cancelToken: string | undefined;
   /** What is wrong with a field of the form. */
   fault: Fault | undefined;
+  /** A passkey, for a person who has just confirmed without one. */
+  passkeyOffer: Html | undefined;
+  /** How many other approvals of their accounts this person could decide now. */
+  pending: number;
 };
 
 /** The page at `approvalUrl` (docs/contract.md §7): who asks, for what, how much, from which card, to whom. */
@@ -71,11 +75,13 @@ export function approvalPage(view: ApprovalView): Page {
 }
 
 /** Where there is nothing to decide. */
-function decided({ approval, context, signed }: ApprovalView): Html {
+function decided({ approval, context, signed, passkeyOffer, pending }: ApprovalView): Html {
   const proved = approval.state === "confirmed" || approval.state === "declined";
+  const waiting = pending === 1 ? "1 more is pending" : `${pending} more are pending`;
   return html`${approvalTerms(approval, context, signed?.source ?? null)}
       ${proved && html`<p><a href="/approvals/${approval.id}/receipt">View receipt</a></p>`}
-      <p><a href="/approvals">All approvals</a></p>`;
+      <p><a href="/approvals">All approvals</a>${pending > 0 && html` <span class="whole">(${waiting})</span>`}</p>
+      ${passkeyOffer}`;
 }
 
 /** The page's one script: it asks for a passkey, sends a form, or looks again while money moves. */

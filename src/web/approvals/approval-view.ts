@@ -27,6 +27,7 @@ import type { SessionDeps } from "../../passkeys/session-deps.ts";
 import { formToken } from "../../sign-in/form-token.ts";
 import type { Human } from "../../sign-in/gate.ts";
 import { isFresh, type SessionConfig } from "../../sign-in/service.ts";
+import { passkeyOffer } from "../kit/presence.ts";
 import { takeFault } from "../kit/said.ts";
 import { show } from "../kit/site.ts";
 import { type ApprovalView, approvalPage } from "./approval-page.ts";
@@ -108,8 +109,22 @@ export async function showApproval(
         : undefined,
     cancelToken: may ? formToken(deps.keys, human, `cancel-payment:${approval.id}`) : undefined,
     fault,
+    passkeyOffer: hasConfirmed(human, approval, signatures)
+      ? await passkeyOffer(deps, human, approvalPath(request))
+      : undefined,
+    pending: human.memberships.reduce((sum, membership) => sum + membership.pending, 0),
   });
   return show(deps, reply, page, { human });
+}
+
+function hasConfirmed(
+  { userId }: Human,
+  { state }: HumanApproval,
+  signatures: readonly Signature[],
+): boolean {
+  return (
+    state === "confirmed" && signatures.some((one) => one.user_id === userId && one.decision === "confirm")
+  );
 }
 
 /** A confirmation that does not count any more, as something else would pay now than its statement says. */

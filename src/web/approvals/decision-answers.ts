@@ -3,6 +3,7 @@ import { type HumanApproval, isRecorded } from "../../approvals/human-service.ts
 import { payingSource } from "../../approvals/source-rules.ts";
 import { html } from "../../lib/html.ts";
 import { Problem, type ProblemName } from "../../lib/problems.ts";
+import type { Source } from "../../lib/statement.ts";
 import type { Human } from "../../sign-in/gate.ts";
 import type { Page } from "../kit/layout.ts";
 import { leadTo, type Said } from "../kit/said.ts";
@@ -150,16 +151,15 @@ function staleWords(approval: HumanApproval, shown: Shown): string | undefined {
   if (isCurrent(approval, shown))
     return "This form was sent twice and recorded once. Read the page again before you decide.";
   if (approval.type !== "milestone_fund") return undefined;
-  const before = sourceShown(approval, shown);
-  const showed = before === undefined ? "" : `it showed that the ${sourceName(before)} would pay, and `;
-  return `Something changed since you opened this page: ${showed}${sourceNow(approval)}. Nothing was confirmed. Read it again before you decide.`;
+  return `Nothing was confirmed: ${sourceNow(approval, sourceShown(approval, shown))}. Read it again before you decide.`;
 }
 
-/** What pays now, after the page has shown something else. */
-function sourceNow(approval: HumanApproval): string {
+/** What pays now, and not what the page has shown. */
+function sourceNow(approval: HumanApproval, before: Source | undefined): string {
   const source = payingSource(approval);
   if (source === null) return "no card is on file any more";
-  if (source.kind === "credits") return "the account’s credits pay now";
+  const not = before === undefined ? "" : `, not the ${sourceName(before)}`;
+  if (source.kind === "credits") return `the account’s credits pay now${not}`;
   const short = approval.billing === "credits_first" ? "the available credits don’t cover it, so " : "";
-  return `${short}the ${sourceName(source)} pays now`;
+  return `${short}the ${sourceName(source)} pays now${not}`;
 }

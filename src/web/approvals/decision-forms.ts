@@ -70,7 +70,7 @@ export function decisionForms(view: View, forms: DecisionForms): Html {
   const undone = warning(approval);
   const declining = html`<form class="declining" method="post" action="/approvals/${id}/decline">
           ${hidden(forms.decline)}
-          ${field({ name: "note", label: "Reason (optional; the account’s members and agents can read it)", type: "text", autocomplete: "off", maxLength: 500, optional: true, fault: view.fault })}
+          ${field({ name: "note", label: "Reason", hint: "Optional. The account’s members and agents can read it.", type: "text", autocomplete: "off", maxLength: 500, optional: true, fault: view.fault })}
           <button class="second decline" type="submit">Decline</button>
           <p class="quiet">If you decline, ${words.declined} It can be requested again.</p>
         </form>`;
@@ -184,7 +184,7 @@ function presentPassword(email: string, fault: Fault | undefined, optional?: tru
     name: "password",
     label: "Confirm with your password",
     autocomplete: "current-password",
-    ...(optional && { optional }),
+    ...(optional ? { optional } : { hint: "You won’t be asked again for 5 minutes." }),
     fault,
   });
 }

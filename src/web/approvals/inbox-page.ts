@@ -153,6 +153,6 @@ function outcome(one: InboxItem): Html {
         html` <span class="quiet">“${mentioned(one.result.note)}”</span>`
       }`;
     default:
-      return html`<b class="state">${one.result?.reason === "withdrawn" ? "Withdrawn" : closedWord(one)}</b> ${time(one.resolvedAt ?? expiresAt)}`;
+      return html`<b class="state">${closedWord(one)}</b> ${time(one.resolvedAt ?? expiresAt)}`;
   }
 }

@@ -45,7 +45,8 @@ export function amountAlone(cents: number): Html {
 
 /** The outcome of an approval that ended without a decision. */
 export function closedWord({ result }: { result: Record<string, unknown> | null }): string {
-  return typeof result?.reason === "string" ? "Closed" : "Expired";
+  if (typeof result?.reason !== "string") return "Expired";
+  return result.reason === "withdrawn" ? "Withdrawn" : "Closed";
 }
 
 export function time(at: Date): Html {
@@ -70,7 +71,8 @@ function month(at: Date): Html {
 /** `First payment to them`, or how much the account has paid them out, and holds for them. */
 export function payeeHistoryWords({ paidOut, paidOutCents, since, held, heldCents }: PayeeHistory): Html {
   const escrow = held > 0 && html`; ${amount(heldCents, "usd")} held in escrow`;
-  if (paidOut === 0) return html`${held > 0 ? "Not paid out before" : "First payment to them"}${escrow}`;
+  if (paidOut === 0)
+    return html`<b>${held > 0 ? "Not paid out before" : "First payment to them"}</b>${escrow}`;
   const times = paidOut === 1 ? "once" : `${paidOut} times`;
   return html`Paid out ${times}, ${amount(paidOutCents, "usd")}${since && html` since ${month(since)}`}${escrow}`;
 }
