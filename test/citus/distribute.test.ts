@@ -34,7 +34,11 @@ async function newDatabase(): Promise<{ admin: string; owner: string; app: strin
 
 async function withDatabase<T>(url: string, work: (db: Db) => Promise<T>): Promise<T> {
   const { db, close } = connect(url, { size: 1, statementTimeout: 60_000, onIdleError: () => {} });
-  return work(db).finally(close);
+  try {
+    return await work(db);
+  } finally {
+    await close();
+  }
 }
 
 /** Ends what a service holds, as if it had been stopped. */
