@@ -225,7 +225,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     file: "src/accounts/retention-store.ts",
-    find: "  and not exists (select from idempotency_keys k where k.account_id = ${accountId} and k.token_id = t.id offset 0)\n",
+    find: "  and not exists (select from idempotency_keys k where k.account_id = t.account_id and k.token_id = t.id offset 0)\n",
     replace: "",
     test: "test/accounts/forget-ended.test.ts",
     title: "stay for as long as something refers to them",
