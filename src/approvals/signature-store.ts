@@ -1,9 +1,9 @@
 import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
-import type { Proof, SignaturesTable } from "../database/schema.ts";
+import type { Database, Proof } from "../database/schema.ts";
 import type { Source } from "../lib/statement.ts";
 
-export type Signature = Pick<SignaturesTable, "user_id" | "decision" | "created_at"> & {
+export type Signature = Pick<Database["signatures"], "user_id" | "decision" | "created_at"> & {
   signer: string;
   /** What the signed statement pays from; null for a decline. */
   source: Source | null;

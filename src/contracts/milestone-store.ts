@@ -1,10 +1,10 @@
 import { sql } from "kysely";
 import { notBefore } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
-import type { ContractStatus, MilestoneStatus, MilestonesTable } from "../database/schema.ts";
+import type { ContractStatus, Database, MilestoneStatus } from "../database/schema.ts";
 import { together } from "../database/transaction.ts";
 
-export type MilestoneRow = Omit<MilestonesTable, "account_id"> & { pending_approval: boolean };
+export type MilestoneRow = Omit<Database["milestones"], "account_id"> & { pending_approval: boolean };
 
 const columnsOf = (accountId: string) => sql<MilestoneRow>`
   m.id, m.contract_id, m.number, m.name, m.description, m.amount_cents, m.currency, m.volume, m.due_at, m.status,
