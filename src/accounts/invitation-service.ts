@@ -85,7 +85,7 @@ export async function insertInvitation(
 /** An invitation that can be accepted, now or once an owner has consented. */
 export type Invitation = Pick<
   invitations.InvitationRow,
-  "accountId" | "accountName" | "invitationId" | "memberId" | "email" | "name" | "role"
+  "accountId" | "organizationId" | "accountName" | "invitationId" | "memberId" | "email" | "name" | "role"
 > & {
   /** Once an account has an owner, new owners and approvers wait for an owner's consent (docs/contract.md §8). */
   waitsForConsent: boolean;
@@ -108,7 +108,8 @@ export async function readInvitation(db: Db, secret: string): Promise<Invitation
  * §6), which revokes the tokens that an agent has held until then. Locks the account, so that two acceptances cannot both
  * skip the owner's consent.
  * @param userId the person's sign-in, which `trx` may have created
- * @returns the accepted invitation; `undefined` when it is no longer open, or waits for consent
+ * @returns the accepted invitation, and whether it claimed the account; `undefined` when it is no longer open, or waits
+ * for consent
  * @throws Problem account_frozen
  */
 export async function acceptInvitation(
@@ -116,7 +117,7 @@ export async function acceptInvitation(
   secret: string,
   userId: string,
   now: Date,
-): Promise<Invitation | undefined> {
+): Promise<(Invitation & { claimed: boolean }) | undefined> {
   const credential = readSecret(INVITATION_PREFIX, secret);
   if (credential === undefined) return undefined;
   const { accountId } = credential;
@@ -135,8 +136,9 @@ export async function acceptInvitation(
     now,
   );
   if (member === undefined) throw new TypeError("the member was not locked");
-  if (may(row.role, "own") && !row.hasOwner) await claimByInvitation(trx, accountId, now);
-  return invitation;
+  const claimed = may(row.role, "own") && !row.hasOwner;
+  if (claimed) await claimByInvitation(trx, accountId, now);
+  return { ...invitation, claimed };
 }
 
 /** Revokes the token that an agent registered with, and its descendants. Tokens that the operator minted stay. */
@@ -184,7 +186,17 @@ export async function decideInvitation(
 
 function toOpenInvitation(row: invitations.InvitationRow, now: Date): Invitation | undefined {
   if (row.usedAt !== null || row.expiresAt <= now || row.status !== "invited") return undefined;
-  const { accountId, accountName, invitationId, memberId, email, name, role } = row;
+  const { accountId, organizationId, accountName, invitationId, memberId, email, name, role } = row;
   const waitsForConsent = row.hasOwner && mayDecide(role) && row.consentedAt === null;
-  return { accountId, accountName, invitationId, memberId, email, name, role, waitsForConsent };
+  return {
+    accountId,
+    organizationId,
+    accountName,
+    invitationId,
+    memberId,
+    email,
+    name,
+    role,
+    waitsForConsent,
+  };
 }

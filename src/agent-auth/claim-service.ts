@@ -17,6 +17,7 @@ import {
   type SignInDeps,
   startSession,
 } from "../sign-in/service.ts";
+import { announceMember } from "../team/joining-service.ts";
 import { type ClaimState, claimState, isCode, LINK_PREFIX, PAGE_PREFIX } from "./claim-rules.ts";
 import { claimedMail } from "./mails.ts";
 import { claimedScopes, type Permissions } from "./schemas.ts";
@@ -119,10 +120,17 @@ export async function claimAccount(
     const detail = { registrationId, scopes };
     await recordAudit(trx, { accountId, actor, action: "account_claimed", subject, detail, origin }, now);
     await queueMail(trx, claimedMail(config, email, registrationId), now);
-    if ("userId" in claimant) return { claimed: true, cookie: undefined };
-    const person = { userId, name: claimant.name };
-    const token = await startSession(trx, person, caller, { by: "claim", trusted: false }, now);
-    return { claimed: true, cookie: cookieFor(deps, token) };
+    const { name } = claimant;
+    const cookie =
+      "userId" in claimant
+        ? undefined
+        : cookieFor(
+            deps,
+            await startSession(trx, { userId, name }, caller, { by: "claim", trusted: false }, now),
+          );
+    const member = { memberId, email, name, role: "owner" };
+    await announceMember(trx, { accountId, organizationId: registrationId, ...member, claimed: true }, now);
+    return { claimed: true, cookie };
   });
 }
 

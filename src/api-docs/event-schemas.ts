@@ -15,6 +15,7 @@ const Status = (...values: string[]) => Type.String({ enum: values });
 const Cents = Type.Integer({ description: "In cents of `currency`." });
 /** What the operator writes, passed on as it is. */
 const Anything = Type.Unsafe<Record<string, unknown>>({ type: "object", additionalProperties: true });
+const member = { memberId: Id, email: Type.String(), name: Type.String() };
 const payment = { paymentId: Id, milestoneId: nullable(Id), amountCents: Cents, currency: Type.String() };
 
 /** What the `data` of each type of event holds (docs/contract.md §2, §8). */
@@ -37,6 +38,7 @@ const DATA: Record<EventType, TSchema> = {
   "proposal.received": Anything,
   "proposal.status_changed": Anything,
   "message.received": Anything,
+  "account.claimed": Type.Object(member),
   "account.registered": Type.Object({
     agentName: nullable(Type.String()),
     organizationName: nullable(Type.String()),
@@ -51,6 +53,7 @@ const DATA: Record<EventType, TSchema> = {
     payee: nullable(Anything),
     approvalUrl: Type.String(),
   }),
+  "member.joined": Type.Object({ ...member, role: Status("owner", "approver", "viewer") }),
   "payment.in_doubt": Type.Object({ ...payment, approvalId: nullable(Id) }),
   "payment.refused": Type.Object({
     ...payment,

@@ -12,7 +12,7 @@ const JSON_TYPE = "application/json";
 const DOCUMENT_TYPE = "application/json; charset=utf-8";
 
 /** The reference is drawn by its own script, so it may run that; nothing inline, nothing from elsewhere. */
-const REFERENCE_CSP =
+export const REFERENCE_CSP =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
   "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

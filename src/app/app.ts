@@ -9,6 +9,7 @@ import { agentAuthRoutes } from "../agent-auth/routes.ts";
 import { openAgentAuth } from "../agent-auth/service.ts";
 import { machineDocsRoutes } from "../api-docs/machine-docs.ts";
 import { describeApi, operatorDescriptionRoute, serveApiReference } from "../api-docs/openapi.ts";
+import { operatorPageRoute } from "../api-docs/operator-page.ts";
 import { voidSignatures } from "../approvals/advance-service.ts";
 import { processorRoutes } from "../approvals/processor-routes.ts";
 import { approvalRoute, endRoute, fundRoute, releaseRoute, withdrawRoute } from "../approvals/routes.ts";
@@ -172,6 +173,7 @@ export async function createApp(given: AppDeps): Promise<App> {
   const pageDeps = { ...sessions, ...agentAuth, ...deps, links: openLookups(limits, "link") };
   await app.register(async (pages: App) => webRoutes(pages, pageDeps, config));
   await serveApiReference(app);
+  if (config.operatorApiKeys.length > 0) operatorPageRoute(app);
   return app;
 }
 

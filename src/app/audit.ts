@@ -33,7 +33,7 @@ export async function audit(
       for await (const one of auditAccounts(db, retained)) {
         for (const line of describe(one)) print(line);
         sums.accounts += 1;
-        sums.receipts += one.head.index;
+        sums.receipts += one.receipts;
         sums.findings += one.findings.length;
         if (one.head.index > 0) await kept?.add(`${one.account} ${show(one.head)}\n`);
       }

@@ -10,6 +10,7 @@ import { ASKER_COLUMNS } from "../accounts/token-service.ts";
 import { FUNDING_TERMS_COLUMNS } from "../contracts/service.ts";
 import { inBatches } from "../database/batches.ts";
 import type { Db, Trx } from "../database/connection.ts";
+import { isDistributed } from "../database/distribution.ts";
 import type { Asker, ContractStatus, CoSign, MilestoneStatus } from "../database/schema.ts";
 import { batchedRead, statementForMany, statementForOne } from "../database/statements.ts";
 import type { Credential } from "../lib/secrets.ts";
@@ -175,6 +176,8 @@ const insert = inBatches<Insertion, boolean>({
   },
   // One insert per account in a batch: a statement does not see its own rows, so the pending limit could be passed.
   groupOf: ({ accountId }) => accountId,
+  // Of several accounts, each goes to its own node.
+  fits: (db) => !isDistributed(db),
 });
 
 /** Inserts a pending approval. `false`: a row has changed, another request was first, or too many are pending. */

@@ -16,8 +16,10 @@ export const EVENT_SCOPES = {
 
 /** The types that the operator's feed alone shows (docs/contract.md §6): no scope reads them. */
 export const UNSCOPED_TYPES = [
+  "account.claimed",
   "account.registered",
   "approval.requested",
+  "member.joined",
   "payment.in_doubt",
   "payment.refused",
   "payment.reversed",

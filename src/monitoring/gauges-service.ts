@@ -1,5 +1,6 @@
 import { countInDoubt } from "../billing/payment-service.ts";
 import type { Db } from "../database/connection.ts";
+import { probeWrites } from "../database/write-probe.ts";
 import { SECOND } from "../lib/time.ts";
 import { registry } from "../metrics/metrics.ts";
 import * as gauges from "./gauges-store.ts";
@@ -76,6 +77,17 @@ async function readGauges(db: Db): Promise<Reading[]> {
   ];
 }
 
+async function readDatabase(db: Db): Promise<Reading[]> {
+  const readings = await readGauges(db);
+  const writable = await probeWrites(db).then(
+    () => 1,
+    () => 0,
+  );
+  const help =
+    "Whether the database took a write at the last scrape; a full disk and a read-only server do not.";
+  return [...readings, one("database_writable", help, writable)];
+}
+
 /**
  * Describes this process and the database in Prometheus's text format.
  * @returns a function that writes it; where the database does not answer, it says so and leaves out what is read there
@@ -84,7 +96,7 @@ export function openMetrics(db: Db): () => Promise<string> {
   let kept: { at: number; readings: Promise<Reading[]> } | undefined;
   const read = (): Promise<Reading[]> => {
     const now = performance.now();
-    if (kept === undefined || now - kept.at >= KEPT) kept = { at: now, readings: readGauges(db) };
+    if (kept === undefined || now - kept.at >= KEPT) kept = { at: now, readings: readDatabase(db) };
     return kept.readings;
   };
   return async () => {

@@ -16,6 +16,8 @@ const LINKS_AT_ONCE = 100;
 export type AccountAudit = {
   /** The operator's id for it. */
   account: string;
+  /** How many receipts its chain has. Their numbers jump after a fail-over or a restart of the database. */
+  receipts: number;
   /** The end of its chain, to be kept. */
   head: RetainedHead;
   /** What is wrong, as text for people; empty when nothing is. */
@@ -53,6 +55,7 @@ export async function* auditAccounts(
   for (const [account, head] of missing)
     yield {
       account,
+      receipts: 0,
       head,
       findings: ["the account is missing, and a head of its chain was kept"],
       unlinkedBefore: 0,
@@ -66,6 +69,7 @@ async function auditAccount(
   unlinked: readonly { approvalId: string; before: boolean }[],
 ): Promise<AccountAudit> {
   const findings: string[] = [];
+  let receipts = 0;
   let index = 0;
   let digest = NO_LINK;
   let isKept = kept === undefined || kept.index === 0;
@@ -74,6 +78,7 @@ async function auditAccount(
     for (const link of page) {
       const faults = await linkFaults(link, { index, digest }, organizationId);
       findings.push(...faults.map((fault) => `receipt ${link.index}: ${fault}`));
+      receipts += 1;
       ({ index } = link);
       digest = link.digest.toString("hex");
       isKept ||= kept?.index === index;
@@ -96,7 +101,7 @@ async function auditAccount(
   for (const { approvalId, before } of unlinked)
     if (!before) findings.push(`approval ${approvalId} was decided and has no receipt`);
   const unlinkedBefore = unlinked.filter(({ before }) => before).length;
-  return { account: organizationId, head: { index, digest }, findings, unlinkedBefore };
+  return { account: organizationId, receipts, head: { index, digest }, findings, unlinkedBefore };
 }
 
 /** `index:digest`, the form in which heads are kept. */

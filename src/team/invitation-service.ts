@@ -26,6 +26,7 @@ import {
   type Person,
   startSession,
 } from "../sign-in/service.ts";
+import { announceMember } from "./joining-service.ts";
 import { askForSecondPerson, needsSecondPerson } from "./pending-service.ts";
 
 export type { Invitation } from "../accounts/invitation-service.ts";
@@ -63,11 +64,11 @@ export async function acceptAsNewPerson(
   if (view === undefined || view.known || view.invitation.waitsForConsent) return undefined;
   const hash = await hashInTurn(deps, "stranger", password);
   return inTransaction(deps.db, async (trx, now) => {
-    const person = await join(trx, secret, hash, caller.origin, now);
-    if (person === undefined) return undefined;
+    const { person, invitation } = await join(trx, secret, hash, caller.origin, now);
     const token = await startSession(trx, person, caller, { by: "invitation", trusted: false }, now);
+    await announceMember(trx, invitation, now);
     return cookieFor(deps, token);
-  }).catch(unlessKnown);
+  }).catch(unlessOver);
 }
 
 /**
@@ -75,26 +76,24 @@ export async function acceptAsNewPerson(
  * @param hash of their password
  */
 export async function joinWithPassword(db: Db, secret: string, hash: string, origin: Origin): Promise<void> {
-  await inTransaction(db, (trx, now) => join(trx, secret, hash, origin, now)).catch(unlessKnown);
+  await inTransaction(db, async (trx, now) => {
+    const { invitation } = await join(trx, secret, hash, origin, now);
+    await announceMember(trx, invitation, now);
+  }).catch(unlessOver);
 }
 
-/** @throws AlreadyKnown when two invitations of one person are accepted at once, and the other one was first */
-async function join(
-  trx: Trx,
-  secret: string,
-  hash: string,
-  origin: Origin,
-  now: Date,
-): Promise<{ userId: string; name: string } | undefined> {
+/** @throws InvitationOver when it is no longer open, or two invitations of one person are accepted at once */
+async function join(trx: Trx, secret: string, hash: string, origin: Origin, now: Date) {
   const invited = await invitations.readInvitation(trx, secret);
-  if (invited === undefined) return undefined;
+  if (invited === undefined) throw new InvitationOver();
   const { email, name } = invited;
   const userId = await addPerson(trx, { email, name, hash }, now);
-  if (userId === undefined) throw new AlreadyKnown();
+  if (userId === undefined) throw new InvitationOver();
   const invitation = await invitations.acceptInvitation(trx, secret, userId, now);
-  if (invitation === undefined) throw new AlreadyKnown();
-  await recordAudit(trx, joined(invitation, { userId, name }, origin), now);
-  return { userId, name };
+  if (invitation === undefined) throw new InvitationOver();
+  const person = { userId, name };
+  await recordAudit(trx, joined(invitation, person, origin), now);
+  return { person, invitation };
 }
 
 /**
@@ -115,6 +114,7 @@ export async function acceptAsMember(
     if (invitation === undefined) return undefined;
     await assertPasskeysAreTheirs(trx, held, person.userId);
     await recordAudit(trx, joined(invitation, person, origin), now);
+    await announceMember(trx, invitation, now);
     return invitation;
   });
 }
@@ -229,10 +229,10 @@ export function consentAct({ accountId, invitationId: id, name, email, role }: i
   return { action: "member", accountId, terms };
 }
 
-class AlreadyKnown extends Error {}
+class InvitationOver extends Error {}
 
-function unlessKnown(error: unknown): undefined {
-  if (error instanceof AlreadyKnown) return undefined;
+function unlessOver(error: unknown): undefined {
+  if (error instanceof InvitationOver) return undefined;
   throw error;
 }
 

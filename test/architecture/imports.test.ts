@@ -8,7 +8,7 @@ const words = (text: string) => text.split(" ");
 
 /** From the ground up: a file imports from its own folder and from those before it. */
 const FOLDERS = words(
-  "lib metrics config database jobs mail http audit accounts sign-in passkeys team events contracts billing receipts " +
+  "lib metrics config database jobs mail http audit accounts events sign-in passkeys team contracts billing receipts " +
     "approvals webhooks agent-auth mcp monitoring operator web api-docs app main.ts countersign.mjs stdio verify-receipt.ts",
 );
 const FEATURES = FOLDERS.slice(FOLDERS.indexOf("audit"), FOLDERS.indexOf("api-docs"));

@@ -60,6 +60,7 @@ describe("every answer", () => {
       "/assets/card.*.js",
       "/assets/co-sign.*.js",
       "/assets/logo",
+      "/assets/operator-docs.*.js",
       "/assets/passkeys.*.js",
       "/assets/send.*.js",
       "/assets/style.*.css",

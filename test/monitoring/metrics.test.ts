@@ -127,6 +127,7 @@ test("a payment in doubt shows with its age, and what waits shows in its queue",
   expect(countOf(text, 'countersign_queue_oldest_due_seconds{queue="payments"}')).toBeGreaterThanOrEqual(120);
   expect(countOf(text, 'countersign_approvals{state="executing"}')).toBe(1);
   expect(countOf(text, "countersign_database_up")).toBe(1);
+  expect(countOf(text, "countersign_database_writable")).toBe(1);
 });
 
 test("what is read from the database is found by an index, however much there is", async () => {

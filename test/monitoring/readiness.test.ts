@@ -4,7 +4,7 @@ import { connect } from "../../src/database/connection.ts";
 import { asAdmin, cloneDatabase } from "../support/clones.ts";
 import { call } from "../support/fixtures.ts";
 import { ownerOf } from "../support/owner.ts";
-import { startService } from "../support/service.ts";
+import { OPERATOR_KEY, startService } from "../support/service.ts";
 
 test("a database that refuses to write is not ready, says why by its code, and is ready again at once after it", async () => {
   const { app, db } = await startService();
@@ -27,6 +27,10 @@ test("a database that refuses to write is not ready, says why by its code, and i
     ]);
   }
   expect((await call(app, "GET", "/livez")).status).toBe(200);
+  const metrics = await call(app, "GET", "/metrics", { token: OPERATOR_KEY });
+  // What can be read is shown all the same.
+  for (const line of ["database_up 1", "database_writable 0", 'approvals{state="pending"} 0'])
+    expect(metrics.text).toContain(`countersign_${line}\n`);
   await sql`drop trigger full_disk on write_probes`.execute(ownerOf(db));
   const { status, body } = await call(app, "GET", "/readyz");
   expect([status, body]).toEqual([200, { status: "ready", workSeenAt: null }]);

@@ -11,8 +11,9 @@ import { operate } from "../support/fixtures.ts";
 import { some } from "../support/long.ts";
 import { ownerOf } from "../support/owner.ts";
 import { runProgram } from "../support/process.ts";
-import { decideEveryWay } from "../support/receipts.ts";
+import { decideEveryWay, declineNow } from "../support/receipts.ts";
 import { PUBLIC_URL, serviceEnvironment, startService } from "../support/service.ts";
+import { confirmNow, createStories, type Story } from "../support/stories.ts";
 import { fundingOf } from "../support/terms.ts";
 
 const folder = await mkdtemp(join(tmpdir(), "countersign-audit-"));
@@ -91,6 +92,22 @@ describe("audit", () => {
     ]);
     expect(await readFile(saved, "utf8")).toBe(`${fixture.account} 4:${digest}\n`);
     expect((await run("--heads", saved, "--save", saved)).code).toBe(0);
+  });
+
+  test("the audit counts receipts, whose numbers jump with the database's server", async () => {
+    const service = await startService();
+    const { stories } = await createStories(service.app, "pm_card_visa", 2);
+    const deps = { ...service, processor: createSandbox(service.db, PUBLIC_URL) };
+    await confirmNow(deps, stories[0] as Story);
+    await sql`
+      create or replace function server_run() returns text language sql stable as $$ select 'another' $$`.execute(
+      ownerOf(service.db),
+    );
+    await declineNow(deps, stories[1] as Story);
+    const lines: string[] = [];
+    expect(await audit(service.config, [], (line) => lines.push(line))).toBe(0);
+    expect(lines[0]).toMatch(/: ok, head \d{7,}:/);
+    expect(lines[1]).toBe("Checked 2 receipts of 1 accounts: 0 findings.");
   });
 
   test("the audit names each row that was changed under a receipt", async () => {

@@ -11,6 +11,7 @@ const FILES = [
   { file: "style.css", type: CSS },
   { file: "card.js", type: SCRIPT },
   { file: "co-sign.js", type: SCRIPT },
+  { file: "operator-docs.js", type: SCRIPT },
   { file: "passkeys.js", type: SCRIPT },
   { file: "send.js", type: SCRIPT },
   { file: "watch.js", type: SCRIPT },
