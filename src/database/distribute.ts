@@ -208,21 +208,28 @@ async function withoutTriggers(db: Db, name: string, move: ReturnType<typeof sql
 
 /** What a table held before stays on the coordinator, unseen, until it is truncated. */
 async function removeLocalRows(db: Db, say: Say): Promise<void> {
-  const tables = [...(await listAccountTables(db)), ...(await listTables(db, COPIED))];
-  const names = tables.map(({ name }) => name);
-  const { rows } = await sql<{ bytes: number }>`
-    select coalesce(sum(pg_relation_size(name::regclass)), 0) as bytes from unnest(${names}::text[]) as name
-    where name <> all(${COPIED}::text[])`.execute(db);
-  if (rows[0]?.bytes === 0) return;
+  const names = (await listAccountTables(db)).map(({ name }) => name);
+  const holdsRows = async (on: Db, name: string) => {
+    const { rows } = await sql<{ held: boolean }>`
+      select pg_relation_size(${name}::regclass) > 0 as held`.execute(on);
+    return rows[0]?.held === true;
+  };
+  let removed = false;
   await db.transaction().execute(async (trx) => {
     // On the coordinator alone: the shards keep their triggers, and their rows.
-    await sql`set local citus.enable_ddl_propagation to off`.execute(trx);
+    const alone = sql`set local citus.enable_ddl_propagation to off`;
+    await alone.execute(trx);
     for (const name of names) await sql`alter table ${sql.table(name)} disable trigger user`.execute(trx);
-    await sql`select truncate_local_data_after_distributing_table(${FIRST})`.execute(trx);
-    await sql`set local citus.enable_ddl_propagation to off`.execute(trx);
+    for (const name of names) {
+      // Tables that refer to one are emptied with it.
+      if (!(await holdsRows(trx, name))) continue;
+      await sql`select truncate_local_data_after_distributing_table(${name})`.execute(trx);
+      await alone.execute(trx);
+      removed = true;
+    }
     for (const name of names) await sql`alter table ${sql.table(name)} enable trigger user`.execute(trx);
   });
-  say("The rows that were moved are removed from the coordinator's own tables.");
+  if (removed) say("The rows that were moved are removed from the coordinator's own tables.");
 }
 
 async function describeCluster(db: Db): Promise<string> {
