@@ -586,6 +586,8 @@ create table approvals (
   token_preview text not null,
   root_token_id uuid not null,
   asker jsonb,
+  contract_title text,
+  milestone_name text,
   executing_at timestamp with time zone,
   notify_at timestamp with time zone,
   announced_at timestamp with time zone,
@@ -629,7 +631,7 @@ CREATE INDEX approvals_of_contract ON approvals USING btree (account_id, contrac
 
 CREATE TRIGGER approvals_decided BEFORE DELETE OR UPDATE ON approvals FOR EACH ROW WHEN (old.status <> 'pending'::text) EXECUTE FUNCTION refuse_change();
 
-CREATE TRIGGER approvals_terms BEFORE UPDATE ON approvals FOR EACH ROW WHEN (old.account_id IS DISTINCT FROM new.account_id OR old.id IS DISTINCT FROM new.id OR old.type IS DISTINCT FROM new.type OR old.contract_id IS DISTINCT FROM new.contract_id OR old.milestone_id IS DISTINCT FROM new.milestone_id OR old.job_id IS DISTINCT FROM new.job_id OR old.terms IS DISTINCT FROM new.terms OR old.terms_digest IS DISTINCT FROM new.terms_digest OR old.co_sign IS DISTINCT FROM new.co_sign OR old.second_signer_from_cents IS DISTINCT FROM new.second_signer_from_cents OR old.token_id IS DISTINCT FROM new.token_id OR old.token_name IS DISTINCT FROM new.token_name OR old.token_preview IS DISTINCT FROM new.token_preview OR old.root_token_id IS DISTINCT FROM new.root_token_id OR old.asker IS DISTINCT FROM new.asker OR old.created_at IS DISTINCT FROM new.created_at OR old.expires_at IS DISTINCT FROM new.expires_at) EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER approvals_terms BEFORE UPDATE ON approvals FOR EACH ROW WHEN (old.account_id IS DISTINCT FROM new.account_id OR old.id IS DISTINCT FROM new.id OR old.type IS DISTINCT FROM new.type OR old.contract_id IS DISTINCT FROM new.contract_id OR old.milestone_id IS DISTINCT FROM new.milestone_id OR old.job_id IS DISTINCT FROM new.job_id OR old.terms IS DISTINCT FROM new.terms OR old.terms_digest IS DISTINCT FROM new.terms_digest OR old.co_sign IS DISTINCT FROM new.co_sign OR old.second_signer_from_cents IS DISTINCT FROM new.second_signer_from_cents OR old.token_id IS DISTINCT FROM new.token_id OR old.token_name IS DISTINCT FROM new.token_name OR old.token_preview IS DISTINCT FROM new.token_preview OR old.root_token_id IS DISTINCT FROM new.root_token_id OR old.asker IS DISTINCT FROM new.asker OR old.contract_title IS DISTINCT FROM new.contract_title OR old.milestone_name IS DISTINCT FROM new.milestone_name OR old.created_at IS DISTINCT FROM new.created_at OR old.expires_at IS DISTINCT FROM new.expires_at) EXECUTE FUNCTION refuse_change();
 
 CREATE TRIGGER approvals_emptied BEFORE TRUNCATE ON approvals FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 

@@ -44,6 +44,9 @@ export type HumanApprovalRow = Omit<ApprovalRow, "type" | "milestoneId"> &
     contractTitle: string;
     contractStatus: ContractStatus;
     milestoneName: string | null;
+    /** What they were called at the request; null: not known, or the milestone had no name. */
+    contractTitleThen: string | null;
+    milestoneNameThen: string | null;
     /** Null for a contract's end. */
     milestoneStatus: MilestoneStatus | null;
     /** The terms as they are now. They equal the approval's, or the approval has ended. */
@@ -68,6 +71,7 @@ const columnsOf = (accountId: string) => sql<HumanApprovalRow>`
   least(v.second_signer_from_cents, a.second_signer_from_cents) as "secondSignerFromCents",
   a.amount_typed_from_cents as "amountTypedFromCents", v.terms, v.terms_digest as "termsDigest",
   v.token_name as "tokenName", v.token_preview as "tokenPreview", v.asker,
+  v.contract_title as "contractTitleThen", v.milestone_name as "milestoneNameThen",
   c.title as "contractTitle", c.status as "contractStatus", m.name as "milestoneName", m.status as "milestoneStatus",
   case v.type when 'milestone_fund' then ${sql.raw(FUNDING_TERMS)} when 'milestone_approve' then ${sql.raw(RELEASE_TERMS)}
     else ${endTerms(accountId)} end as "presentTerms",

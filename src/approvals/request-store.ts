@@ -123,6 +123,8 @@ export async function insertRequest(trx: Trx, accountId: string, request: NewReq
       token_preview: token.preview,
       root_token_id: token.rootId,
       asker: asker === undefined ? null : JSON.stringify(asker),
+      contract_title: sql`(select title from contracts where account_id = ${accountId} and id = ${request.contractId})`,
+      milestone_name: sql`(select name from milestones where account_id = ${accountId} and id = ${request.milestoneId})`,
       executing_at: null,
       notify_at: request.createdAt,
       result: null,
