@@ -91,7 +91,7 @@ export async function createWorld(deps: Deps): Promise<World> {
   const invited = await operate(deps, "POST", `${path}/members`, person);
   const invitation = new URL(invited.body.inviteUrl).searchParams.get("token") ?? "";
   const cookie = await acceptAt(deps.origin(), invitation);
-  const browser = browserOf(deps.origin, cookie);
+  const browser = browserOf(deps.origin, cookie, person.email);
   return {
     account,
     token: minted.body.token,

@@ -151,9 +151,10 @@ type OpenPayment = { id: string; [column: string]: unknown };
 
 async function readOpen(db: Db): Promise<OpenPayment[]> {
   const { rows } = await sql<OpenPayment>`
-    select id, kind, status, approval_id, milestone_id, key_number, intent_id, sent_id, created_at, key_used_at, due_at,
-      leased_until, alerted_at, now()
-    from payments where status not in ('succeeded', 'refused')`.execute(db);
+    select p.id, p.kind, p.status, p.approval_id, p.milestone_id, p.key_number, p.intent_id, p.sent_id, p.created_at,
+      p.key_used_at, p.due_at, p.leased_until, p.alerted_at, now(), v.status as approval, v.executing_at, v.expires_at
+    from payments p left join approvals v on v.account_id = p.account_id and v.id = p.approval_id
+    where p.status not in ('succeeded', 'refused')`.execute(db);
   return rows;
 }
 

@@ -41,13 +41,22 @@ export function fieldOf({ text }: Answer, form: string, name = "form_token"): st
   return value;
 }
 
-/** A browser that has signed in before. Each request goes to the instance that `origin` names then. */
-export function browserOf(origin: () => string, signedIn: string): Browser {
+/**
+ * A browser that has signed in before. Each request goes to the instance that `origin` names then.
+ * @param email whose person signs in again where a page leads there: a new cookie may be lost with its answer
+ */
+export function browserOf(origin: () => string, signedIn: string, email?: string): Browser {
   let cookie = signedIn;
+  const open = async (path: string): Promise<Answer> => {
+    const request = { headers: { ...ACCEPT, cookie }, redirect: "manual" as const, signal: patience() };
+    return toAnswer(await fetch(origin() + path, request));
+  };
   return {
     open: async (path) => {
-      const request = { headers: { ...ACCEPT, cookie }, redirect: "manual" as const, signal: patience() };
-      return toAnswer(await fetch(origin() + path, request));
+      const answer = await open(path);
+      if (email === undefined || !String(answer.headers.location).startsWith("/sign-in")) return answer;
+      cookie = cookieIn(await post(`${origin()}/sign-in`, { email, password: PASSWORD }, {}));
+      return open(path);
     },
     submit: async (path, fields) => {
       const answer = await post(origin() + path, fields, { cookie });
