@@ -687,7 +687,7 @@ export const FAULTS: readonly Fault[] = [
     title: "one that has expired under that status",
   },
   {
-    file: "src/approvals/held-terms.ts",
+    file: "src/approvals/held-terms-store.ts",
     find: " and r.kind = 'dispute' and r.final and r.taken_cents > 0\n",
     replace: " and false\n",
     test: "test/payments/charged-back.test.ts",

@@ -18,7 +18,7 @@ export async function listSignatures(db: Db, accountId: string, approvalId: stri
       nullif(s.statement -> 'source', 'null') as source,
       coalesce(u.payment_id, (
         select c.entry_id from credit_signatures c
-        where c.account_id = s.account_id and c.approval_id = s.approval_id and c.statement_digest = s.statement_digest
+        where c.account_id = ${accountId} and c.approval_id = s.approval_id and c.statement_digest = s.statement_digest
           and c.user_id = s.user_id limit 1
       )) as payment_id
     from signatures s

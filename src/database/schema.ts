@@ -262,6 +262,9 @@ export type Database = {
     root_token_id: string;
     /** Who stands behind that token; null: not known. */
     asker: Json<Asker> | null;
+    /** What the contract and the milestone were called at the request, for receipts; not part of what is signed. */
+    contract_title: Generated<string | null>;
+    milestone_name: Generated<string | null>;
     /** Since when its payment is under way; such an approval does not expire. */
     executing_at: Date | null;
     /** When the sweep that mails should look at it next. */
