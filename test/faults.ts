@@ -693,4 +693,32 @@ export const FAULTS: readonly Fault[] = [
     test: "test/payments/charged-back.test.ts",
     title: "goes to the credits, as the terms say",
   },
+  {
+    file: "src/receipts/audit-service.ts",
+    find: "      receipts += 1;\n",
+    replace: "      receipts = link.index;\n",
+    test: "test/receipts/audit.test.ts",
+    title: "counts receipts, whose numbers jump",
+  },
+  {
+    file: "src/monitoring/gauges-service.ts",
+    find: "  const writable = await probeWrites(db).then(",
+    replace: "  const writable = await readGauges(db).then(",
+    test: "test/monitoring/readiness.test.ts",
+    title: "a database that refuses to write is not ready",
+  },
+  {
+    file: "src/app/logger.ts",
+    find: "countAlert(String(fields.alert));",
+    replace: "void countAlert;",
+    test: "test/monitoring/metrics.test.ts",
+    title: "a log line that needs a person counts",
+  },
+  {
+    file: "packages/release.ts",
+    find: "hashOf(join(folder, name)) !== hash)\n",
+    replace: 'hash === "")\n',
+    test: "test/packages/release.test.ts",
+    title: "a released migration that is changed or deleted",
+  },
 ];
