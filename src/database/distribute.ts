@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import { StartError } from "../lib/start-error.ts";
 import { DAY } from "../lib/time.ts";
-import { APPLICATION, connect, type Db } from "./connection.ts";
+import { APPLICATION, connect, type Db, type Trx } from "./connection.ts";
 import { grantToRunningRole } from "./grants.ts";
 import { migrate } from "./migrate.ts";
 
@@ -68,7 +68,9 @@ export function undistribute(url: string, say: Say): Promise<void> {
       const tables = [...(await listAccountTables(db)), ...(await listTables(db, COPIED))];
       const next = tables.find(({ distributed }) => distributed);
       if (next === undefined) break;
-      await sql`select undistribute_table(${next.name}, cascade_via_foreign_keys => true)`.execute(db);
+      await inMove(db, async (trx) => {
+        await sql`select undistribute_table(${next.name}, cascade_via_foreign_keys => true)`.execute(trx);
+      });
       say(`${next.name} is now on the coordinator alone, with the tables that refer to it.`);
     }
     await renewRuns(db);
@@ -95,18 +97,25 @@ async function onCoordinator(url: string, work: (db: Db) => Promise<void>): Prom
     onIdleError: () => {},
   });
   try {
-    await sql`set search_path to public`.execute(db);
     await assertCoordinator(db);
-    // Keys to tables that are copied to every node need one shard after the other.
-    await sql`set citus.multi_shard_modify_mode to 'sequential'`.execute(db);
-    // Shards get the triggers of their table: each reads only its account's rows, which are on the same node.
-    await sql`set citus.enable_unsafe_triggers to on`.execute(db);
-    // Foreign keys to a table that is copied to every node would else make local tables of Citus' own kind of those that have them.
-    await sql`set citus.enable_local_reference_table_foreign_keys to off`.execute(db);
     await work(db);
   } finally {
     await close();
   }
+}
+
+/** Runs what moves tables in one transaction, with what Citus needs for it: the pool's connection may have been replaced. */
+function inMove(db: Db, work: (trx: Trx) => Promise<void>): Promise<void> {
+  return db.transaction().execute(async (trx) => {
+    await sql`set local search_path to public`.execute(trx);
+    // Keys to tables that are copied to every node need one shard after the other.
+    await sql`set local citus.multi_shard_modify_mode to 'sequential'`.execute(trx);
+    // Shards get the triggers of their table: each reads only its account's rows, which are on the same node.
+    await sql`set local citus.enable_unsafe_triggers to on`.execute(trx);
+    // Foreign keys to a table that is copied to every node would else make local tables of Citus' own kind of those that have them.
+    await sql`set local citus.enable_local_reference_table_foreign_keys to off`.execute(trx);
+    await work(trx);
+  });
 }
 
 async function assertCoordinator(db: Db): Promise<void> {
@@ -199,7 +208,7 @@ function parentsFirst(tables: readonly Table[]): Table[] {
 
 /** The triggers bind what the service writes. Rows that are moved were written before. */
 async function withoutTriggers(db: Db, name: string, move: ReturnType<typeof sql>): Promise<void> {
-  await db.transaction().execute(async (trx) => {
+  await inMove(db, async (trx) => {
     await sql`alter table ${sql.table(name)} disable trigger user`.execute(trx);
     await move.execute(trx);
     await sql`alter table ${sql.table(name)} enable trigger user`.execute(trx);
@@ -208,21 +217,28 @@ async function withoutTriggers(db: Db, name: string, move: ReturnType<typeof sql
 
 /** What a table held before stays on the coordinator, unseen, until it is truncated. */
 async function removeLocalRows(db: Db, say: Say): Promise<void> {
-  const tables = [...(await listAccountTables(db)), ...(await listTables(db, COPIED))];
-  const names = tables.map(({ name }) => name);
-  const { rows } = await sql<{ bytes: number }>`
-    select coalesce(sum(pg_relation_size(name::regclass)), 0) as bytes from unnest(${names}::text[]) as name
-    where name <> all(${COPIED}::text[])`.execute(db);
-  if (rows[0]?.bytes === 0) return;
-  await db.transaction().execute(async (trx) => {
+  const names = (await listAccountTables(db)).map(({ name }) => name);
+  const holdsRows = async (on: Db, name: string) => {
+    const { rows } = await sql<{ held: boolean }>`
+      select pg_relation_size(${name}::regclass) > 0 as held`.execute(on);
+    return rows[0]?.held === true;
+  };
+  let removed = false;
+  await inMove(db, async (trx) => {
     // On the coordinator alone: the shards keep their triggers, and their rows.
-    await sql`set local citus.enable_ddl_propagation to off`.execute(trx);
+    const alone = sql`set local citus.enable_ddl_propagation to off`;
+    await alone.execute(trx);
     for (const name of names) await sql`alter table ${sql.table(name)} disable trigger user`.execute(trx);
-    await sql`select truncate_local_data_after_distributing_table(${FIRST})`.execute(trx);
-    await sql`set local citus.enable_ddl_propagation to off`.execute(trx);
+    for (const name of names) {
+      // Tables that refer to one are emptied with it.
+      if (!(await holdsRows(trx, name))) continue;
+      await sql`select truncate_local_data_after_distributing_table(${name})`.execute(trx);
+      await alone.execute(trx);
+      removed = true;
+    }
     for (const name of names) await sql`alter table ${sql.table(name)} enable trigger user`.execute(trx);
   });
-  say("The rows that were moved are removed from the coordinator's own tables.");
+  if (removed) say("The rows that were moved are removed from the coordinator's own tables.");
 }
 
 async function describeCluster(db: Db): Promise<string> {
