@@ -694,6 +694,27 @@ export const FAULTS: readonly Fault[] = [
     title: "goes to the credits, as the terms say",
   },
   {
+    file: "src/web/kit/person-routes.ts",
+    find: "if (!(error instanceof Problem) || !SAID_THERE.has(error.problem)) throw error;",
+    replace: "throw error;",
+    test: "test/web/form-answers.test.ts",
+    title: "answers with a redirect, and says on its page why it was refused",
+  },
+  {
+    file: "src/web/kit/said.ts",
+    find: "whole.length > WORDS_AT_MOST ? encode({ ...said, draft: undefined }) : whole",
+    replace: "whole",
+    test: "test/web/form-answers.test.ts",
+    title: "keeps what was filled in, unless it is too long for a cookie",
+  },
+  {
+    file: "src/approvals/human-store.ts",
+    find: 'v.contract_title as "contractTitleThen"',
+    replace: 'c.title as "contractTitleThen"',
+    test: "test/web/read-receipt.test.ts",
+    title: "as they were called at the request, whatever they are called now",
+  },
+  {
     file: "src/receipts/audit-service.ts",
     find: "      receipts += 1;\n",
     replace: "      receipts = link.index;\n",

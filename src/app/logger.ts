@@ -39,11 +39,23 @@ export function createLogger(level: string, destination?: DestinationStream): Lo
   return destination === undefined ? pino(options) : pino(options, destination);
 }
 
+/**
+ * Why a call of Stripe's client found no answer, as code and message: the name was not found, the certificate is another's.
+ * Its own message says only that there was none. Postgres's errors have a text there that holds rows.
+ */
+export function connectionFault(error: object): string | undefined {
+  const { detail } = error as { detail?: unknown };
+  if (!(detail instanceof Error)) return undefined;
+  return ["code" in detail && detail.code, detail.message].filter(Boolean).join(": ");
+}
+
 function describeError(error: unknown): unknown {
   if (!(error instanceof Error))
     return typeof error === "string" ? { message: error } : { type: typeof error };
   const { type, message, stack } = stdSerializers.err(error);
   const told = TOLD.filter((name) => name in error).map((name) => [name, Reflect.get(error, name)]);
   const several = error instanceof AggregateError && { aggregateErrors: error.errors.map(describeError) };
-  return { type, message, stack, ...Object.fromEntries(told), ...several };
+  const fault = connectionFault(error);
+  const found = Object.fromEntries(told);
+  return { type, message, ...(fault !== undefined && { fault }), stack, ...found, ...several };
 }
