@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import type { Browser, BrowserContext, Page, Request } from "playwright-core";
 import { describe, expect, test } from "vitest";
+import { begin, decide, type Story } from "../support/approval-scene.ts";
 import { launchBrowser, SIZES, type Site, startSite } from "../support/browser.ts";
 import { call, createMilestone, fund } from "../support/fixtures.ts";
 import { count } from "../support/long.ts";
-import { begin, decide, type Story } from "../support/page-states.ts";
 
 const browser = await launchBrowser();
 const site = browser && (await startSite());
