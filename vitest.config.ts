@@ -11,6 +11,7 @@ const ON_CITUS =
 /** They copy the database of one server, or switch all triggers off. */
 const NOT_ON_CITUS = [
   "test/payments/{survive-loss,kill-in-recovery}.test.ts",
+  "test/events/server-runs.test.ts",
   "test/approvals/two-people.test.ts",
 ];
 const OF_CITUS = "test/citus/*.test.ts";
