@@ -5,6 +5,10 @@ import { defineConfig } from "vitest/config";
 
 const ALONE = ".alone.test.ts";
 const LONG = ".long.test.ts";
+/** Contract, human, money, feed and receipts; and what is of a cluster alone. */
+const ON_CITUS =
+  "test/{accounts,approvals,billing,citus,contracts,events,payments,receipts,stories}/*.test.ts";
+const OF_CITUS = "test/citus/*.test.ts";
 /** What spawned programs were compiled to, for the next ones. */
 const COMPILED = join(import.meta.dirname, "node_modules/.cache/countersign-compiled");
 
@@ -24,6 +28,17 @@ export default defineConfig(async ({ mode }) => {
     mode === "long" ? triesMore : (file) => !file.endsWith(LONG),
   );
   const alone = files.filter((file) => file.endsWith(ALONE));
+  // The same tests, on a cluster over whose nodes the accounts' tables are distributed.
+  const citus = {
+    test: {
+      ...shared,
+      name: "citus",
+      include: [ON_CITUS],
+      exclude: alone,
+      isolate: false,
+      globalSetup: ["test/support/citus-setup.ts"],
+    },
+  };
   return {
     test: {
       globalSetup: ["test/support/global-setup.ts"],
@@ -35,9 +50,10 @@ export default defineConfig(async ({ mode }) => {
       projects: [
         // To import the program takes a second, so these files share three processes: what one of them opens or changes
         // there must end with it, which `set-up.ts` sees to.
-        { test: { ...shared, name: "app", include: files, exclude: alone, isolate: false } },
+        { test: { ...shared, name: "app", include: files, exclude: [...alone, OF_CITUS], isolate: false } },
         // Each of these files has a process of its own, as it changes what a whole process has but once.
         { test: { ...shared, name: "alone", include: alone } },
+        ...(process.env.CITUS_DATABASE_URL ? [citus] : []),
       ],
     },
   };

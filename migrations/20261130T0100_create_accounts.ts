@@ -12,6 +12,17 @@ const functions = [
   `create function server_run() returns text language sql stable as $$
     select extract(epoch from pg_postmaster_start_time()) || '/' || oid from pg_database where datname = current_database()
   $$`,
+  // The same of the server that has the account's rows: in a distributed database each node has its own. Called immutable,
+  // which it is for as long as a connection lives: statements that change rows leave only such functions to the node.
+  `create function server_run_at(account_id uuid) returns text language plpgsql immutable as $$
+    begin
+      return server_run();
+    end $$`,
+  `create function note_server_run() returns trigger language plpgsql as $$
+    begin
+      new.run := server_run();
+      return new;
+    end $$`,
   // Invariant 2: triggers call it, so no code path can forget it.
   `create function refuse_change() returns trigger language plpgsql as $$
     begin
@@ -47,6 +58,9 @@ const accounts = [
     chain_floor bigint not null default 0 check (chain_floor >= 0),
     run text not null default server_run()
   )`,
+  // An empty run: numbers of an account of this id may have been lost.
+  `create trigger account_heads_run before insert on account_heads
+    for each row when (new.run <> '') execute function note_server_run()`,
   // The head of a chain moves only to the next link, beyond all links that may have been lost.
   `create trigger account_heads_chain before update on account_heads
     for each row when (

@@ -25,6 +25,8 @@ const approvals = [
     token_preview text not null,
     root_token_id uuid not null,
     asker jsonb,
+    contract_title text,
+    milestone_name text,
     executing_at timestamptz,
     notify_at timestamptz,
     announced_at timestamptz,
@@ -63,11 +65,11 @@ const approvals = [
     for each row when (
       (old.account_id, old.id, old.type, old.contract_id, old.milestone_id, old.job_id, old.terms,
         old.terms_digest, old.co_sign, old.second_signer_from_cents, old.token_id, old.token_name, old.token_preview,
-        old.root_token_id, old.asker, old.created_at, old.expires_at)
+        old.root_token_id, old.asker, old.contract_title, old.milestone_name, old.created_at, old.expires_at)
       is distinct from
       (new.account_id, new.id, new.type, new.contract_id, new.milestone_id, new.job_id, new.terms,
         new.terms_digest, new.co_sign, new.second_signer_from_cents, new.token_id, new.token_name, new.token_preview,
-        new.root_token_id, new.asker, new.created_at, new.expires_at)
+        new.root_token_id, new.asker, new.contract_title, new.milestone_name, new.created_at, new.expires_at)
     ) execute function refuse_change()`,
   // Row triggers do not fire on TRUNCATE.
   `create trigger approvals_emptied before truncate on approvals

@@ -8,10 +8,12 @@ export async function up(db: Kysely<unknown>): Promise<void> {
 const feed = [
   // Events that the operator's feed has not taken over yet. A position is drawn while the account's head is locked, so
   // the events of one account are in order. The foreign key keeps an event until it is taken over.
+  // Not an identity column: a distributed table with one could not be moved back to one Postgres.
+  `create sequence operator_positions`,
   `create table operator_outbox (
     account_id uuid not null,
     number bigint not null,
-    position bigint generated always as identity,
+    position bigint not null default nextval('operator_positions'),
     primary key (account_id, number),
     foreign key (account_id, number) references events (account_id, number)
   )`,

@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import { afterRestore } from "./app/after-restore.ts";
 import { AUDITED, audit } from "./app/audit.ts";
 import { superviseWorkers } from "./app/cluster.ts";
+import { distributeByHand } from "./app/distribute-by-hand.ts";
 import { createLogger } from "./app/logger.ts";
 import { describeMigrated, migrateByHand } from "./app/migrate-by-hand.ts";
 import { openPasskey } from "./app/open-passkey.ts";
@@ -17,12 +18,21 @@ import { StartError, StartInterrupted } from "./lib/start-error.ts";
 const STOP_WITHIN = 9_000;
 const COMMANDS: Record<
   string,
-  Parts | "migrate" | "reset-link" | "open-passkey" | "reconcile" | "audit" | "after-restore" | "ops"
+  | Parts
+  | "migrate"
+  | "distribute"
+  | "reset-link"
+  | "open-passkey"
+  | "reconcile"
+  | "audit"
+  | "after-restore"
+  | "ops"
 > = {
   start: { serve: true, work: true },
   serve: { serve: true, work: false },
   work: { serve: false, work: true },
   migrate: "migrate",
+  distribute: "distribute",
   "reset-link": "reset-link",
   "open-passkey": "open-passkey",
   reconcile: "reconcile",
@@ -42,6 +52,10 @@ async function main(name = "start", ...args: string[]): Promise<void> {
   const migrateUrl = command === "migrate" ? loadMigrateUrl() : undefined;
   if (migrateUrl !== undefined) {
     console.log(await migrateByHand(migrateUrl));
+    return;
+  }
+  if (command === "distribute") {
+    await distributeByHand(loadMigrateUrl(), args, (line) => console.log(line));
     return;
   }
   if (command === "audit") {

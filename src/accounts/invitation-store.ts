@@ -35,9 +35,10 @@ export async function replaceInvitation(
 /** An invitation, with what its page shows, and whether the account has an active owner. */
 export type InvitationRow = Awaited<ReturnType<typeof listOpenInvitations>>[number];
 
-function selectInvitations(db: Db) {
+function selectInvitations(db: Db, accountId: string) {
   return db
     .selectFrom("invitations as i")
+    .where("i.account_id", "=", accountId)
     .innerJoin("members as m", (join) =>
       join.onRef("m.account_id", "=", "i.account_id").onRef("m.id", "=", "i.member_id"),
     )
@@ -59,7 +60,7 @@ function selectInvitations(db: Db) {
         .exists(
           select
             .selectFrom("members as o")
-            .whereRef("o.account_id", "=", "i.account_id")
+            .where("o.account_id", "=", accountId)
             .where("o.status", "=", "active")
             .where("o.role", "=", "owner")
             .select("o.id"),
@@ -70,16 +71,12 @@ function selectInvitations(db: Db) {
 }
 
 export function findInvitation(db: Db, { accountId, digest }: Credential) {
-  return selectInvitations(db)
-    .where("i.account_id", "=", accountId)
-    .where("i.digest", "=", digest)
-    .executeTakeFirst();
+  return selectInvitations(db, accountId).where("i.digest", "=", digest).executeTakeFirst();
 }
 
 /** Invitations of the account that are neither accepted nor replaced nor expired, oldest first. */
 export function listOpenInvitations(db: Db, accountId: string, now: Date) {
-  return selectInvitations(db)
-    .where("i.account_id", "=", accountId)
+  return selectInvitations(db, accountId)
     .where("i.used_at", "is", null)
     .where("i.expires_at", ">", now)
     .where("m.status", "=", "invited")

@@ -41,7 +41,7 @@ function selectKeys(db: Db, accountId: string) {
       sql<Asker>`${sql.raw(ASKER)}`.as("asker"),
       select
         .selectFrom("members as u")
-        .whereRef("u.account_id", "=", "t.account_id")
+        .where("u.account_id", "=", accountId)
         .whereRef("u.user_id", "=", "t.minted_by_user")
         // A person who was removed and came back has several.
         .orderBy("u.created_at", "desc")

@@ -149,33 +149,38 @@ export type NewToken = {
 };
 
 export function insertToken(trx: Trx, accountId: string, token: NewToken, now: Date): Promise<TokenRow> {
-  const { mintedBy, maker } = token;
-  // The account is held: the minter stays.
-  const ofMinter = <T>(column: "maker_kind" | "maker_name", own: T) =>
-    mintedBy === null
-      ? sql<T>`${own}`
-      : sql<T>`(select ${sql.ref(column)} from tokens where account_id = ${accountId} and id = ${mintedBy})`;
-  return trx
-    .insertInto("tokens")
-    .values({
-      account_id: accountId,
-      id: token.id,
-      name: token.name,
-      digest: token.secret.digest,
-      preview: token.secret.preview,
-      scopes: [...token.scopes],
-      minted_by: token.mintedBy,
-      root_id: token.rootId,
-      minted_by_user: token.mintedByUser,
-      maker_kind: ofMinter("maker_kind", maker.kind),
-      maker_name: ofMinter("maker_name", maker.name),
-      created_at: now,
-      last_used_at: null,
-      expires_at: token.expiresAt,
-      revoked_at: null,
-    })
-    .returning(TOKEN_COLUMNS)
-    .executeTakeFirstOrThrow();
+  const { secret, mintedBy, maker } = token;
+  const own = sql`${token.id}::uuid, ${token.name}::text, ${secret.digest}::bytea, ${secret.preview}::text,
+    ${[...token.scopes]}::text[], ${mintedBy}::uuid, ${token.rootId}::uuid, ${token.mintedByUser}::text,
+    ${token.expiresAt}::timestamptz, ${now}::timestamptz`;
+  return (
+    trx
+      .insertInto("tokens")
+      .columns([
+        "account_id",
+        "id",
+        "name",
+        "digest",
+        "preview",
+        "scopes",
+        "minted_by",
+        "root_id",
+        "minted_by_user",
+        "expires_at",
+        "created_at",
+        "maker_kind",
+        "maker_name",
+      ])
+      // The account is held: the minter stays.
+      .expression(
+        mintedBy === null
+          ? sql`values (${accountId}::uuid, ${own}, ${maker.kind}::text, ${maker.name}::text)`
+          : sql`select t.account_id, ${own}, t.maker_kind, t.maker_name
+              from tokens t where t.account_id = ${accountId} and t.id = ${mintedBy}`,
+      )
+      .returning(TOKEN_COLUMNS)
+      .executeTakeFirstOrThrow()
+  );
 }
 
 export type Secretless = {

@@ -131,7 +131,7 @@ export async function createApp(given: AppDeps): Promise<App> {
   app.addHook("preClose", async () => deps.waiters.stop());
   for (const schema of SHARED_SCHEMAS) app.addSchema(schema);
   await describeApi(app, config);
-  handleUnknownRoutes(app, (reply) => sendPage(reply, config.appName, 404, notFoundPage));
+  handleUnknownRoutes(app, (reply) => sendPage(reply, config.appName, 404, notFoundPage()));
 
   await app.register(async (api: App) => publicApi(api, deps), { prefix: "/api/public/v1" });
   await app.register(async (bare: App) => {

@@ -6,6 +6,7 @@ import { connect, type Db } from "../database/connection.ts";
 import { asDatabaseError } from "../database/unusable.ts";
 import { StartError } from "../lib/start-error.ts";
 import { MINUTE } from "../lib/time.ts";
+import { connectionFault } from "./logger.ts";
 import { assertMigrated } from "./prepare-database.ts";
 import { assertOwnProcessor, openProcessor } from "./start.ts";
 
@@ -50,7 +51,7 @@ export function withProcessor<T>(
     await assertOwnProcessor(db, processor);
     return work({ db, processor }).catch((error: unknown) => {
       if (!(error instanceof Stripe.errors.StripeError)) throw error;
-      throw new StartError(`Stripe cannot be asked: ${error.message}`);
+      throw new StartError(`Stripe cannot be asked: ${connectionFault(error) ?? error.message}`);
     });
   });
 }

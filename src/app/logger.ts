@@ -1,4 +1,5 @@
-import { type DestinationStream, type Logger, pino, stdSerializers } from "pino";
+import { type DestinationStream, type Logger, type LoggerOptions, pino, stdSerializers } from "pino";
+import { countAlert } from "../metrics/metrics.ts";
 import { traceFields } from "../metrics/tracing.ts";
 
 /** What is never written to a log, wherever it turns up in a logged object. */
@@ -20,12 +21,32 @@ const SECRETS = [
  */
 const TOLD = ["code", "statusCode", "decline_code", "requestId", "responseCode", "constraint", "syscall"];
 
+/** Counts what needs a person, so that it can be alerted on without reading the log. */
+const hooks: NonNullable<LoggerOptions["hooks"]> = {
+  logMethod(args, method) {
+    const [fields] = args as unknown[];
+    if (typeof fields === "object" && fields !== null && "alert" in fields) countAlert(String(fields.alert));
+    method.apply(this, args);
+  },
+};
+
 /** The log: one JSON object a line, with secrets taken out. */
 export function createLogger(level: string, destination?: DestinationStream): Logger {
   const paths = SECRETS.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]);
   const redact = { paths, censor: "[secret]" };
-  const options = { level, base: null, redact, serializers: { err: describeError }, mixin: traceFields };
+  const serializers = { err: describeError };
+  const options = { level, base: null, redact, serializers, mixin: traceFields, hooks };
   return destination === undefined ? pino(options) : pino(options, destination);
+}
+
+/**
+ * Why a call of Stripe's client found no answer, as code and message: the name was not found, the certificate is another's.
+ * Its own message says only that there was none. Postgres's errors have a text there that holds rows.
+ */
+export function connectionFault(error: object): string | undefined {
+  const { detail } = error as { detail?: unknown };
+  if (!(detail instanceof Error)) return undefined;
+  return ["code" in detail && detail.code, detail.message].filter(Boolean).join(": ");
 }
 
 function describeError(error: unknown): unknown {
@@ -34,5 +55,7 @@ function describeError(error: unknown): unknown {
   const { type, message, stack } = stdSerializers.err(error);
   const told = TOLD.filter((name) => name in error).map((name) => [name, Reflect.get(error, name)]);
   const several = error instanceof AggregateError && { aggregateErrors: error.errors.map(describeError) };
-  return { type, message, stack, ...Object.fromEntries(told), ...several };
+  const fault = connectionFault(error);
+  const found = Object.fromEntries(told);
+  return { type, message, ...(fault !== undefined && { fault }), stack, ...found, ...several };
 }

@@ -2,6 +2,7 @@ import type { Logger } from "pino";
 import type { Config } from "../config/config.ts";
 import { behind, findFaults, findServerFaults } from "../database/checks.ts";
 import type { Db } from "../database/connection.ts";
+import { noteDistribution } from "../database/distribution.ts";
 import { type Migrated, migrate, pendingMigrations } from "../database/migrate.ts";
 import { assertNamedStatements } from "../database/pooler.ts";
 import { settleRole } from "../database/settings.ts";
@@ -26,6 +27,7 @@ export async function prepareDatabase(
       if (ran.length > 0) logger.info({ migrations: ran }, "schema migrated");
     }
     refuse(await findFaults(db));
+    await noteDistribution(db);
     await assertNamedStatements(url);
   } catch (error) {
     throw asDatabaseError(error);

@@ -1,5 +1,6 @@
-import { sql } from "kysely";
+import { type RawBuilder, sql } from "kysely";
 import type { Db } from "../database/connection.ts";
+import { isDistributed } from "../database/distribution.ts";
 import type {
   ApprovalStatus,
   ApprovalType,
@@ -7,17 +8,17 @@ import type {
   ContractStatus,
   MilestoneStatus,
 } from "../database/schema.ts";
-import { CONTRACT_DISPUTE, MILESTONE_DISPUTE } from "./held-terms.ts";
+import { contractDispute, milestoneDispute } from "./held-terms-store.ts";
 
 /** Approvals that a person can still decide, or whose money is moving. */
 const PENDING = sql`v.status = 'pending' and (v.expires_at > now() or v.executing_at is not null)`;
 
 /** What the milestones of the contract `c` sum up to: all that are not cancelled, held in escrow, and paid out. */
-export const CONTRACT_SUMS = sql`
+export const contractSums = (accountId: string | RawBuilder<unknown>) => sql`
   select coalesce(sum(m.amount_cents) filter (where m.status <> 'CANCELLED'), 0)::bigint as "totalCents",
     coalesce(sum(m.amount_cents) filter (where m.status = 'ACTIVE_FUNDED'), 0)::bigint as "heldCents",
     coalesce(sum(m.amount_cents) filter (where m.status = 'PAID'), 0)::bigint as "paidOutCents"
-  from milestones m where m.account_id = c.account_id and m.contract_id = c.id`;
+  from milestones m where m.account_id = ${accountId} and m.contract_id = c.id`;
 
 /** A contract in the list for people; amounts in cents. */
 export type ContractSummary = {
@@ -36,12 +37,28 @@ export type ContractSummary = {
   pendingApprovals: number;
 };
 
+type ContractsPage = { after: { accountId: string; id: string } | undefined; limit: number };
+
 /** The accounts' contracts after one of them, newest first. */
 export async function listContracts(
   db: Db,
   accountIds: readonly string[],
-  { after, limit }: { after: { accountId: string; id: string } | undefined; limit: number },
+  page: ContractsPage,
 ): Promise<ContractSummary[]> {
+  const [only, ...others] = accountIds;
+  if (only !== undefined && others.length === 0)
+    return readContracts(db, newestOf(sql`${only}`, page), sql`${only}`);
+  if (isDistributed(db)) {
+    const lists = await Promise.all(accountIds.map((id) => listContracts(db, [id], page)));
+    return lists.flat().sort(newestFirst).slice(0, page.limit);
+  }
+  const newest = sql`select c.* from unnest(${accountIds}::uuid[]) as of (account_id)
+    cross join lateral (${newestOf(sql`of.account_id`, page)}) c
+    order by c.created_at desc, c.account_id desc, c.id desc limit ${page.limit}`;
+  return readContracts(db, newest, sql`c.account_id`);
+}
+
+function newestOf(account: RawBuilder<unknown>, { after, limit }: ContractsPage): RawBuilder<unknown> {
   const beyond =
     after === undefined
       ? sql`true`
@@ -49,24 +66,33 @@ export async function listContracts(
           and (c.created_at, c.account_id, c.id) < (
             select o.created_at, o.account_id, o.id from contracts o
             where o.account_id = ${after.accountId} and o.id = ${after.id})`;
+  return sql`select * from contracts c where c.account_id = ${account} and ${beyond}
+    order by c.created_at desc, c.id desc limit ${limit}`;
+}
+
+/** @param account what each subquery names the account by */
+async function readContracts(
+  db: Db,
+  newest: RawBuilder<unknown>,
+  account: RawBuilder<unknown>,
+): Promise<ContractSummary[]> {
   const { rows } = await sql<ContractSummary>`
     select a.account_id as "accountId", a.name as "accountName", c.id, c.title, c.freelancer_name as payee, c.status,
       c.created_at as "createdAt", 'usd' as currency, s.*, (
         select count(*) from approvals v
-        where v.account_id = c.account_id and v.contract_id = c.id and ${PENDING}
+        where v.account_id = ${account} and v.contract_id = c.id and ${PENDING}
       ) as "pendingApprovals"
-    from (
-      select c.* from unnest(${accountIds}::uuid[]) as of (account_id)
-      cross join lateral (
-        select * from contracts c where c.account_id = of.account_id and ${beyond}
-        order by c.created_at desc, c.id desc limit ${limit}
-      ) c
-      order by c.created_at desc, c.account_id desc, c.id desc limit ${limit}
-    ) c
+    from (${newest}) c
     join accounts a on a.account_id = c.account_id
-    cross join lateral (${CONTRACT_SUMS}) s
+    cross join lateral (${contractSums(account)}) s
     order by c.created_at desc, c.account_id desc, c.id desc`.execute(db);
   return rows;
+}
+
+function newestFirst(a: ContractSummary, b: ContractSummary): number {
+  const order = b.createdAt.getTime() - a.createdAt.getTime();
+  if (order !== 0) return order;
+  return `${a.accountId} ${a.id}` < `${b.accountId} ${b.id}` ? 1 : -1;
 }
 
 /** A contract on its page. */
@@ -94,6 +120,9 @@ export type PendingApproval = { id: string; type: ApprovalType; executing: boole
 
 /** The contract of that id in the first of the accounts that has one. */
 export async function findContract(db: Db, accountIds: readonly string[], id: string) {
+  const [only, ...others] = accountIds;
+  const accountId = others.length === 0 ? only : await findAccountOf(db, accountIds, id);
+  if (accountId === undefined) return undefined;
   const { rows } = await sql<ContractHead>`
     select a.account_id as "accountId", a.name as "accountName", a.frozen,
       (select paused from payment_pause) as "paymentsPaused", c.id, c.title, c.job_id as "jobId", c.status,
@@ -101,15 +130,21 @@ export async function findContract(db: Db, accountIds: readonly string[], id: st
       jsonb_build_object('userId', c.freelancer_user_id, 'name', c.freelancer_name, 'country', c.freelancer_country,
         'payoutAccount', c.payout_account) as payee,
       case when p.id is null then null else jsonb_build_object('brand', p.brand, 'last4', p.last4) end as card,
-      ${sql.raw(CONTRACT_DISPUTE)} as "disputeStatus",
+      ${contractDispute(accountId)} as "disputeStatus",
       (select jsonb_build_object('id', v.id, 'type', v.type, 'executing', v.executing_at is not null) from approvals v
-        where v.account_id = c.account_id and v.type = 'contract_end' and v.subject_id = c.id and ${PENDING}) as ending
+        where v.account_id = ${accountId} and v.type = 'contract_end' and v.subject_id = c.id and ${PENDING}) as ending
     from contracts c
     join accounts a on a.account_id = c.account_id
     left join payment_methods p on p.account_id = c.account_id and p.is_default
-    where c.account_id = any(${accountIds}::uuid[]) and c.id = ${id}
-    order by array_position(${accountIds}::uuid[], c.account_id) limit 1`.execute(db);
+    where c.account_id = ${accountId} and c.id = ${id}`.execute(db);
   return rows[0];
+}
+
+async function findAccountOf(db: Db, accountIds: readonly string[], id: string): Promise<string | undefined> {
+  const { rows } = await sql<{ accountId: string }>`
+    select account_id as "accountId" from contracts where account_id = any(${accountIds}::uuid[]) and id = ${id}
+    order by array_position(${accountIds}::uuid[], account_id) limit 1`.execute(db);
+  return rows[0]?.accountId;
 }
 
 /** A milestone and where its money is. Amounts in cents. */
@@ -144,25 +179,25 @@ export async function listMilestones(db: Db, accountId: string, contractId: stri
       i.created_at as "fundedAt", o.resolved_at as "paidOutAt",
       case when r.milestone_id is null then null
         else jsonb_build_object('to', r.sent_to, 'amountCents', r.amount_cents) end as refund,
-      ${sql.raw(MILESTONE_DISPUTE)} as "disputeStatus", w.pending
+      ${milestoneDispute(accountId)} as "disputeStatus", w.pending
     from milestones m
     left join lateral (
-      select p.card_id from payments p where p.account_id = m.account_id and p.milestone_id = m.id
+      select p.card_id from payments p where p.account_id = ${accountId} and p.milestone_id = m.id
         and p.kind = 'charge' and p.status = 'succeeded' order by p.resolved_at desc limit 1
     ) f on true
     left join payment_methods k on k.account_id = m.account_id and k.id = f.card_id
     left join lateral (
-      select n.created_at from invoices n where n.account_id = m.account_id and n.milestone_id = m.id
+      select n.created_at from invoices n where n.account_id = ${accountId} and n.milestone_id = m.id
         and n.kind = 'FUNDING' and n.status in ('paid', 'refunded') order by n.created_at desc limit 1
     ) i on true
     left join lateral (
-      select p.resolved_at from payments p where p.account_id = m.account_id and p.milestone_id = m.id
+      select p.resolved_at from payments p where p.account_id = ${accountId} and p.milestone_id = m.id
         and p.kind = 'payout' and p.status = 'succeeded' order by p.resolved_at desc limit 1
     ) o on true
     left join refunds r on r.account_id = m.account_id and r.milestone_id = m.id
     left join lateral (
       select jsonb_build_object('id', v.id, 'type', v.type, 'executing', v.executing_at is not null) as pending
-      from approvals v where v.account_id = m.account_id and v.subject_id = m.id
+      from approvals v where v.account_id = ${accountId} and v.subject_id = m.id
         and v.type in ('milestone_fund', 'milestone_approve') and ${PENDING}
       order by v.executing_at is null, v.created_at desc limit 1
     ) w on true
@@ -204,7 +239,7 @@ export async function listApprovals(db: Db, accountId: string, contractId: strin
       array(
         select coalesce(max(u.name), 'a former member') from signatures s
         left join members u on u.account_id = s.account_id and u.user_id = s.user_id and u.status <> 'removed'
-        where s.account_id = v.account_id and s.approval_id = v.id group by s.user_id order by min(s.created_at)
+        where s.account_id = ${accountId} and s.approval_id = v.id group by s.user_id order by min(s.created_at)
       ) as signers,
       v.result, v.created_at as "createdAt", v.resolved_at as "resolvedAt"
     from (
@@ -239,7 +274,7 @@ export async function readPayeeHistory(db: Db, accountId: string, userId: string
     from contracts c
     join milestones m on m.account_id = c.account_id and m.contract_id = c.id
     left join lateral (
-      select max(p.resolved_at) as resolved_at from payments p where p.account_id = m.account_id
+      select max(p.resolved_at) as resolved_at from payments p where p.account_id = ${accountId}
         and p.milestone_id = m.id and p.kind = 'payout' and p.status = 'succeeded'
     ) o on true
     where c.account_id = ${accountId} and c.freelancer_user_id = ${userId}`.execute(db);

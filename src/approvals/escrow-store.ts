@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import type { Trx } from "../database/connection.ts";
-import { MILESTONE_DISPUTE, OPEN_DISPUTE } from "./held-terms.ts";
+import { milestoneDispute, openDispute } from "./held-terms-store.ts";
 
 /** A refund in an approval's result. */
 export type RefundResult = {
@@ -50,13 +50,13 @@ export async function readProgress(
 ): Promise<{ open: number; wanted: number; refunds: RefundResult[] }> {
   const { rows } = await sql<{ open: number; wanted: number; refunds: RefundResult[] }>`
     select
-      (select count(*) from payments p where p.account_id = v.account_id and p.approval_id = v.id
+      (select count(*) from payments p where p.account_id = ${accountId} and p.approval_id = v.id
         and p.status not in ('succeeded', 'refused')) as open,
       jsonb_array_length(v.terms -> 'refunds') as wanted,
       (select coalesce(jsonb_agg(jsonb_build_object('milestoneId', r.milestone_id, 'amountCents', r.amount_cents,
           'to', r.sent_to, 'refundId', r.refund_id) order by m.number), '[]')
         from refunds r join milestones m on m.account_id = r.account_id and m.id = r.milestone_id
-        where r.account_id = v.account_id and r.approval_id = v.id) as refunds
+        where r.account_id = ${accountId} and r.approval_id = v.id) as refunds
     from approvals v where v.account_id = ${accountId} and v.id = ${approvalId}`.execute(trx);
   const [progress] = rows;
   if (progress === undefined) throw new TypeError("an approval that is executing is there");
@@ -90,7 +90,7 @@ export async function isDisputed(
   await sql`select 1 from milestones where account_id = ${accountId} and id = ${milestoneId} for share`.execute(
     trx,
   );
-  const status = sql.raw(partly ? MILESTONE_DISPUTE : OPEN_DISPUTE);
+  const status = (partly ? milestoneDispute : openDispute)(accountId);
   const { rows } = await sql<{ disputed: boolean }>`
     select ${status} is not null as disputed from milestones m
     where m.account_id = ${accountId} and m.id = ${milestoneId}`.execute(trx);

@@ -10,6 +10,7 @@ import { ASKER_COLUMNS } from "../accounts/token-service.ts";
 import { FUNDING_TERMS_COLUMNS } from "../contracts/service.ts";
 import { inBatches } from "../database/batches.ts";
 import type { Db, Trx } from "../database/connection.ts";
+import { isDistributed } from "../database/distribution.ts";
 import type { Asker, ContractStatus, CoSign, MilestoneStatus } from "../database/schema.ts";
 import { batchedRead, statementForMany, statementForOne } from "../database/statements.ts";
 import type { Credential } from "../lib/secrets.ts";
@@ -120,7 +121,8 @@ type Insertion = { [K in keyof typeof INSERT_PARAMETERS]: unknown } & { accountI
 const newApproval = (names: Record<keyof typeof INSERT_PARAMETERS, string>) => `
   select c.account_id, ${names.id}, 'milestone_fund', c.id, m.id, c.job_id, ${names.terms}, ${names.termsDigest},
     ${names.coSign}, ${names.tokenId}, ${names.tokenName}, ${names.tokenPreview}, ${names.rootTokenId},
-    ${names.createdAt}, ${names.expiresAt}, ${names.createdAt}, ${names.asker}, ${names.secondSignerFromCents}
+    ${names.createdAt}, ${names.expiresAt}, ${names.createdAt}, ${names.asker}, ${names.secondSignerFromCents},
+    c.title, m.name
   from contracts c
   join milestones m on m.account_id = c.account_id and m.id = ${names.milestoneId}
   join payment_methods p on p.account_id = c.account_id and p.is_default
@@ -135,7 +137,7 @@ const newApproval = (names: Record<keyof typeof INSERT_PARAMETERS, string>) => `
 const insertApprovals = (select: string) => `
   insert into approvals (account_id, id, type, contract_id, milestone_id, job_id, terms, terms_digest,
     co_sign, token_id, token_name, token_preview, root_token_id,
-    created_at, expires_at, notify_at, asker, second_signer_from_cents)
+    created_at, expires_at, notify_at, asker, second_signer_from_cents, contract_title, milestone_name)
   ${select}
   on conflict (account_id, type, subject_id) where status = 'pending' do nothing
   returning id`;
@@ -174,6 +176,8 @@ const insert = inBatches<Insertion, boolean>({
   },
   // One insert per account in a batch: a statement does not see its own rows, so the pending limit could be passed.
   groupOf: ({ accountId }) => accountId,
+  // Of several accounts, each goes to its own node.
+  fits: (db) => !isDistributed(db),
 });
 
 /** Inserts a pending approval. `false`: a row has changed, another request was first, or too many are pending. */

@@ -13,7 +13,7 @@ import type {
 import { together } from "../database/transaction.ts";
 import type { ApprovalTerms, EndTerms, FundingTerms, ReleaseTerms } from "../lib/statement.ts";
 import { latest } from "../lib/time.ts";
-import { CONTRACT_DISPUTE, END_TERMS, MILESTONE_DISPUTE } from "./held-terms.ts";
+import { contractDispute, endTerms, milestoneDispute } from "./held-terms-store.ts";
 import type { ApprovalRow } from "./store.ts";
 
 /** The subject of an approval, as of the request. */
@@ -44,6 +44,9 @@ export type HumanApprovalRow = Omit<ApprovalRow, "type" | "milestoneId"> &
     contractTitle: string;
     contractStatus: ContractStatus;
     milestoneName: string | null;
+    /** What they were called at the request; null: not known, or the milestone had no name. */
+    contractTitleThen: string | null;
+    milestoneNameThen: string | null;
     /** Null for a contract's end. */
     milestoneStatus: MilestoneStatus | null;
     /** The terms as they are now. They equal the approval's, or the approval has ended. */
@@ -56,10 +59,10 @@ export type HumanApprovalRow = Omit<ApprovalRow, "type" | "milestoneId"> &
     card: { id: string; brand: string; last4: string; expMonth: number; expYear: number } | null;
   };
 
-const COLUMNS = sql<HumanApprovalRow>`
+const columnsOf = (accountId: string) => sql<HumanApprovalRow>`
   date_trunc('milliseconds', now()) as now, a.account_id as "accountId", a.id as "organizationId", a.name as "accountName",
   a.frozen, a.billing, coalesce((
-    select b.available_cents from credit_balances b where b.account_id = v.account_id), 0)::bigint as "availableCents",
+    select b.available_cents from credit_balances b where b.account_id = ${accountId}), 0)::bigint as "availableCents",
   (select paused from payment_pause) as "paymentsPaused",
   v.id, v.type, v.status, v.contract_id as "contractId", v.milestone_id as "milestoneId", v.job_id as "jobId", v.result,
   v.executing_at is not null as executing, v.created_at as "createdAt", v.expires_at as "expiresAt",
@@ -68,11 +71,12 @@ const COLUMNS = sql<HumanApprovalRow>`
   least(v.second_signer_from_cents, a.second_signer_from_cents) as "secondSignerFromCents",
   a.amount_typed_from_cents as "amountTypedFromCents", v.terms, v.terms_digest as "termsDigest",
   v.token_name as "tokenName", v.token_preview as "tokenPreview", v.asker,
+  v.contract_title as "contractTitleThen", v.milestone_name as "milestoneNameThen",
   c.title as "contractTitle", c.status as "contractStatus", m.name as "milestoneName", m.status as "milestoneStatus",
   case v.type when 'milestone_fund' then ${sql.raw(FUNDING_TERMS)} when 'milestone_approve' then ${sql.raw(RELEASE_TERMS)}
-    else ${sql.raw(END_TERMS)} end as "presentTerms",
-  case v.type when 'milestone_approve' then ${sql.raw(MILESTONE_DISPUTE)}
-    when 'contract_end' then ${sql.raw(CONTRACT_DISPUTE)} end as "disputeStatus",
+    else ${endTerms(accountId)} end as "presentTerms",
+  case v.type when 'milestone_approve' then ${milestoneDispute(accountId)}
+    when 'contract_end' then ${contractDispute(accountId)} end as "disputeStatus",
   case when p.id is null then null else jsonb_build_object('id', p.id, 'brand', p.brand, 'last4', p.last4,
     'expMonth', p.exp_month, 'expYear', p.exp_year) end as card`;
 
@@ -84,10 +88,23 @@ const TABLES = sql`approvals v
 
 /** The approval with that id in any of the accounts. */
 export async function findForHuman(db: Db, accountIds: readonly string[], id: string) {
+  const [only, ...others] = accountIds;
+  const accountId = others.length === 0 ? only : await findAccountOf(db, accountIds, id);
+  if (accountId === undefined) return undefined;
   const { rows } = await sql<HumanApprovalRow>`
-    select ${COLUMNS} from ${TABLES}
-    where v.account_id = any(${accountIds}::uuid[]) and v.id = ${id}`.execute(db);
+    select ${columnsOf(accountId)} from ${TABLES}
+    where v.account_id = ${accountId} and v.id = ${id}`.execute(db);
   return rows[0];
+}
+
+async function findAccountOf(db: Db, accountIds: readonly string[], id: string): Promise<string | undefined> {
+  const found = await db
+    .selectFrom("approvals")
+    .where("account_id", "=", sql<string>`any(${accountIds}::uuid[])`)
+    .where("id", "=", id)
+    .select("account_id as accountId")
+    .executeTakeFirst();
+  return found?.accountId;
 }
 
 /**
@@ -171,16 +188,15 @@ export async function takeMilestones(
     "milestoneId" in subject
       ? sql`m.id = ${subject.milestoneId}`
       : sql`m.contract_id = ${subject.contractId} and m.status in ('NOT_FUNDED', 'ACTIVE_FUNDED')`;
-  const { rows } = await sql<{ all: boolean }>`
-    with wanted as (
-      select m.account_id, m.id from milestones m where m.account_id = ${accountId} and ${taken}
-    ), taken as (
+  const [wanted, inserted] = await together(
+    sql`select m.id from milestones m where m.account_id = ${accountId} and ${taken}`.execute(trx),
+    sql`
       insert into executing_milestones (account_id, milestone_id, approval_id, started_at)
-      select account_id, id, ${approvalId}::uuid, ${now}::timestamptz from wanted order by id
-      on conflict (account_id, milestone_id) do nothing returning milestone_id
-    )
-    select (select count(*) from wanted) = (select count(*) from taken) as "all"`.execute(trx);
-  return rows[0]?.all === true;
+      select m.account_id, m.id, ${approvalId}::uuid, ${now}::timestamptz
+      from milestones m where m.account_id = ${accountId} and ${taken} order by m.id
+      on conflict (account_id, milestone_id) do nothing returning milestone_id`.execute(trx),
+  );
+  return wanted.rows.length === inserted.rows.length;
 }
 
 /** Whether the contract's end is executing. It also blocks milestones that were added since. */

@@ -45,22 +45,33 @@ const PAYEE = sql`v.terms -> 'payee' ->> 'displayName'`;
 /** It can still be decided, or its money is moving. */
 const OPEN = sql`(v.status = 'pending' and (v.executing_at is not null or v.expires_at > now()))`;
 
-const COLUMNS = sql`
+/** Which of the accounts: by itself if it is one alone, so that in a distributed database the statement goes to one node. */
+const isOf = (column: string, accountIds: readonly string[]) => {
+  const [only, ...others] = accountIds;
+  return only !== undefined && others.length === 0
+    ? sql`${sql.ref(column)} = ${only}`
+    : sql`${sql.ref(column)} = any(${accountIds}::uuid[])`;
+};
+
+const columnsOf = (accountIds: readonly string[]) => sql`
   date_trunc('milliseconds', now()) as now, v.account_id as "accountId", a.name as "accountName", v.id, v.type, v.status,
   v.executing_at is not null as executing, v.created_at as "createdAt", v.expires_at as "expiresAt",
   v.resolved_at as "resolvedAt", v.result, ${AMOUNT} as "amountCents",
   coalesce(v.terms ->> 'currency', v.terms -> 'refunds' -> 0 ->> 'currency', 'usd') as currency, ${PAYEE} as payee,
   c.title as "contractTitle", m.name as "milestoneName", v.token_name as "tokenName", v.asker,
   v.status = 'pending' and exists (
-    select from signatures s where s.account_id = v.account_id and s.approval_id = v.id and s.decision = 'confirm'
+    select from signatures s
+    where s.account_id = v.account_id and ${isOf("s.account_id", accountIds)} and s.approval_id = v.id and s.decision = 'confirm'
   ) as signed`;
 
 // Looked up by key, row by row: a join might read all contracts for a page of approvals.
-const NAMES = sql`
-  cross join lateral (select o.name from accounts o where o.account_id = v.account_id limit 1) a
-  cross join lateral (select o.title from contracts o where o.account_id = v.account_id and o.id = v.contract_id limit 1) c
-  left join lateral (select o.name from milestones o where o.account_id = v.account_id and o.id = v.milestone_id limit 1) m
-    on true`;
+const namesOf = (accountIds: readonly string[]) => {
+  const own = sql`o.account_id = v.account_id and ${isOf("o.account_id", accountIds)}`;
+  return sql`
+    cross join lateral (select o.name from accounts o where ${own} limit 1) a
+    cross join lateral (select o.title from contracts o where ${own} and o.id = v.contract_id limit 1) c
+    left join lateral (select o.name from milestones o where ${own} and o.id = v.milestone_id limit 1) m on true`;
+};
 
 function matches({ payee, agent, text }: InboxFilter): RawBuilder<unknown> {
   const texts = sql`lower(concat_ws(' ', ${PAYEE}, v.token_name, c.title, m.name, v.id, v.contract_id, v.milestone_id,
@@ -80,8 +91,8 @@ export async function listPending(
   const beyond =
     after === undefined ? sql`true` : sql`(v.expires_at, v.id) > (${after.expiresAt}, ${after.id}::uuid)`;
   const { rows } = await sql<InboxRow>`
-    select ${COLUMNS} from approvals v ${NAMES}
-    where v.account_id = any(${accountIds}::uuid[]) and ${OPEN} and ${beyond} and ${matches(filter)}
+    select ${columnsOf(accountIds)} from approvals v ${namesOf(accountIds)}
+    where ${isOf("v.account_id", accountIds)} and ${OPEN} and ${beyond} and ${matches(filter)}
     order by v.expires_at, v.id limit ${limit}`.execute(db);
   return rows;
 }
@@ -93,8 +104,8 @@ export async function sumPending(
   filter: InboxFilter,
 ): Promise<{ count: number; amountCents: number }> {
   const { rows } = await sql<{ count: number; amountCents: number }>`
-    select count(*) as count, coalesce(sum(${AMOUNT}), 0)::bigint as "amountCents" from approvals v ${NAMES}
-    where v.account_id = any(${accountIds}::uuid[]) and ${OPEN} and ${matches(filter)}`.execute(db);
+    select count(*) as count, coalesce(sum(${AMOUNT}), 0)::bigint as "amountCents" from approvals v ${namesOf(accountIds)}
+    where ${isOf("v.account_id", accountIds)} and ${OPEN} and ${matches(filter)}`.execute(db);
   return rows[0] ?? { count: 0, amountCents: 0 };
 }
 
@@ -134,12 +145,12 @@ export async function listEnded(
         ? sql`v.status in ('expired', 'pending')`
         : sql`v.status = ${status}`;
   const { rows } = await sql<InboxRow>`
-    select ${COLUMNS} from (
+    select ${columnsOf([accountId])} from (
       select * from approvals v
       where v.account_id = ${accountId} and not ${OPEN} and ${isBefore(before)}
         and ${edge === null ? sql`true` : sql`v.id >= ${edge}::uuid`}
       order by v.id desc limit ${window}
-    ) v ${NAMES}
+    ) v ${namesOf([accountId])}
     where ${wanted} and ${matches(filter)}
     order by v.id desc limit ${limit}`.execute(db);
   return rows;

@@ -71,13 +71,13 @@ export async function listWaiting(trx: Trx, accountId: string, now: Date): Promi
       v.announced_at is not null as announced, v.token_name as "tokenName", v.asker, v.terms, v.created_at as "createdAt", v.expires_at as "expiresAt",
       case when d.resolved_at is not null and (
         select count(*) from approvals o
-        where o.account_id = v.account_id and o.subject_id = v.subject_id and o.type = v.type and o.status <> 'pending'
+        where o.account_id = ${accountId} and o.subject_id = v.subject_id and o.type = v.type and o.status <> 'pending'
           and o.created_at > d.resolved_at and o.created_at <= v.created_at
       ) < 2 then d.resolved_at + interval '24 hours' end as "quietUntil"
     from pending v
     left join lateral (
       select max(o.resolved_at) as resolved_at from approvals o
-      where o.account_id = v.account_id and o.type = v.type and o.subject_id = v.subject_id
+      where o.account_id = ${accountId} and o.type = v.type and o.subject_id = v.subject_id
         and o.status = 'declined' and o.resolved_at > v.created_at - interval '24 hours'
         and o.resolved_at <= v.created_at
     ) d on true
@@ -134,10 +134,10 @@ export async function readMailed(trx: Trx, accountId: string, id: string): Promi
       (select coalesce(jsonb_agg(jsonb_build_object('name', s.name, 'email', s.email, 'of', s.of) order by s.at desc), '[]') from (
         select m.name, m.email, max(s.created_at) as at, max(s.signers_required) as of from signatures s
         join members m on m.account_id = s.account_id and m.user_id = s.user_id and m.status <> 'removed'
-        where s.account_id = v.account_id and s.approval_id = v.id and s.decision = 'confirm'
+        where s.account_id = ${accountId} and s.approval_id = v.id and s.decision = 'confirm'
         group by m.name, m.email order by at desc limit 2
       ) s) as signers,
-      array(select m.email from members m where m.account_id = v.account_id and m.status = 'active'
+      array(select m.email from members m where m.account_id = ${accountId} and m.status = 'active'
         and m.role = any(${ROLES.decide}) order by m.id) as recipients
     from approvals v
     join accounts a on a.account_id = v.account_id

@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import type { Db } from "../database/connection.ts";
 import type { ApprovalType } from "../database/schema.ts";
-import { CONTRACT_SUMS } from "./contract-money-store.ts";
+import { contractSums } from "./contract-money-store.ts";
 
 /** What an approval's page says of its surroundings; nothing of it is signed. Amounts in cents. */
 export type PageContext = {
@@ -26,11 +26,11 @@ export async function readContext(
   const { rows } = await sql<PageContext>`
     select case when c.freelancer_user_id = ${payeeId} then c.freelancer_country end as country, s.*, (
         select v.id from approvals v
-        where v.account_id = c.account_id and v.type = ${type} and v.subject_id = ${subjectId} and v.status = 'pending'
+        where v.account_id = ${accountId} and v.type = ${type} and v.subject_id = ${subjectId} and v.status = 'pending'
           and v.id <> ${id} and (v.expires_at > now() or v.executing_at is not null)
       ) as "newerId"
     from contracts c
-    cross join lateral (${CONTRACT_SUMS}) s
+    cross join lateral (${contractSums(accountId)}) s
     where c.account_id = ${accountId} and c.id = ${contractId}`.execute(db);
   const [context] = rows;
   if (context === undefined) throw new TypeError("the contract of an approval is kept");

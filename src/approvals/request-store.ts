@@ -3,7 +3,7 @@ import { RELEASE_TERMS } from "../contracts/service.ts";
 import type { Trx } from "../database/connection.ts";
 import type { ApprovalType, Asker, ContractStatus, CoSign, MilestoneStatus } from "../database/schema.ts";
 import type { ApprovalTerms, EndTerms, ReleaseTerms } from "../lib/statement.ts";
-import { CONTRACT_DISPUTE, END_TERMS, MILESTONE_DISPUTE } from "./held-terms.ts";
+import { contractDispute, endTerms, milestoneDispute } from "./held-terms-store.ts";
 import type { ApprovalRow } from "./store.ts";
 
 /** What the rules of a request need of its subject, which is locked. */
@@ -42,7 +42,7 @@ export async function readRelease(
 ): Promise<RequestedSubject<ReleaseTerms>> {
   return read<ReleaseTerms>(
     trx,
-    sql`select ${SHARED}, m.status as "milestoneStatus", ${sql.raw(MILESTONE_DISPUTE)} as "disputeStatus",
+    sql`select ${SHARED}, m.status as "milestoneStatus", ${milestoneDispute(accountId)} as "disputeStatus",
       ${sql.raw(RELEASE_TERMS)} as terms, x.milestone_id is not null as executing
     from milestones m
     join contracts c on c.account_id = m.account_id and c.id = m.contract_id
@@ -61,11 +61,11 @@ export async function readEnd(
 ): Promise<RequestedSubject<EndTerms>> {
   return read<EndTerms>(
     trx,
-    sql`select ${SHARED}, null as "milestoneStatus", ${sql.raw(CONTRACT_DISPUTE)} as "disputeStatus",
-      ${sql.raw(END_TERMS)} as terms, exists (
+    sql`select ${SHARED}, null as "milestoneStatus", ${contractDispute(accountId)} as "disputeStatus",
+      ${endTerms(accountId)} as terms, exists (
         select from executing_milestones x
         join milestones m on m.account_id = x.account_id and m.id = x.milestone_id
-        where x.account_id = c.account_id and m.contract_id = c.id
+        where x.account_id = ${accountId} and m.contract_id = c.id
       ) as executing
     from contracts c
     left join approvals v on v.account_id = c.account_id and v.type = 'contract_end' and v.subject_id = c.id
@@ -123,6 +123,8 @@ export async function insertRequest(trx: Trx, accountId: string, request: NewReq
       token_preview: token.preview,
       root_token_id: token.rootId,
       asker: asker === undefined ? null : JSON.stringify(asker),
+      contract_title: sql`(select title from contracts where account_id = ${accountId} and id = ${request.contractId})`,
+      milestone_name: sql`(select name from milestones where account_id = ${accountId} and id = ${request.milestoneId})`,
       executing_at: null,
       notify_at: request.createdAt,
       result: null,

@@ -1,9 +1,9 @@
 import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
-import type { Proof, SignaturesTable } from "../database/schema.ts";
+import type { Database, Proof } from "../database/schema.ts";
 import type { Source } from "../lib/statement.ts";
 
-export type Signature = Pick<SignaturesTable, "user_id" | "decision" | "created_at"> & {
+export type Signature = Pick<Database["signatures"], "user_id" | "decision" | "created_at"> & {
   signer: string;
   /** What the signed statement pays from; null for a decline. */
   source: Source | null;
@@ -18,7 +18,7 @@ export async function listSignatures(db: Db, accountId: string, approvalId: stri
       nullif(s.statement -> 'source', 'null') as source,
       coalesce(u.payment_id, (
         select c.entry_id from credit_signatures c
-        where c.account_id = s.account_id and c.approval_id = s.approval_id and c.statement_digest = s.statement_digest
+        where c.account_id = ${accountId} and c.approval_id = s.approval_id and c.statement_digest = s.statement_digest
           and c.user_id = s.user_id limit 1
       )) as payment_id
     from signatures s

@@ -1,11 +1,11 @@
 import { type Insertable, type Selectable, sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
-import type { AuditEntriesTable } from "../database/schema.ts";
+import type { Database } from "../database/schema.ts";
 
-export type AuditRow = Selectable<AuditEntriesTable>;
+export type AuditRow = Selectable<Database["audit_entries"]>;
 
 /** What an entry holds beside its account and its id. Values are JSON text. */
-export type NewAuditRow = Omit<Insertable<AuditEntriesTable>, "account_id" | "id">;
+export type NewAuditRow = Omit<Insertable<Database["audit_entries"]>, "account_id" | "id">;
 
 export async function insertEntries(
   trx: Trx,

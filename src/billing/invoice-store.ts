@@ -1,11 +1,11 @@
 import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
-import type { InvoicesTable } from "../database/schema.ts";
+import type { Database } from "../database/schema.ts";
 
 export type NewInvoice = {
   accountId: string;
   id: string;
-  kind: InvoicesTable["kind"];
+  kind: Database["invoices"]["kind"];
   approvalId: string;
   /** The attempt that pays it; null: credits pay. */
   paymentId: string | null;

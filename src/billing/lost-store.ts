@@ -61,7 +61,8 @@ export async function listLost(db: Db, of?: { accountId: string; milestoneId: st
   const { rows } = await sql<{ accountId: string; intentId: string }>`
     select l.account_id as "accountId", l.intent_id as "intentId" from lost_intents l
     where ${of === undefined ? sql`true` : sql`l.account_id = ${of.accountId} and l.milestone_id = ${of.milestoneId}`}
-      and not exists (select from payments p where p.account_id = l.account_id and p.intent_id = l.intent_id)
+      and not exists (
+        select from payments p where p.account_id = ${of?.accountId ?? sql`l.account_id`} and p.intent_id = l.intent_id)
     order by l.account_id, l.intent_id`.execute(db);
   return rows;
 }

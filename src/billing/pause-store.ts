@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
+import { together } from "../database/transaction.ts";
 
 export type Pause = { paused: boolean; changedAt: Date | null };
 
@@ -20,17 +21,24 @@ export async function readHalt(db: Db, accountId: string): Promise<{ frozen: boo
   return rows[0] ?? { frozen: false, paused: false };
 }
 
-/** Reads the pause and locks it until the transaction ends: a submission commits before a pause, or not at all. */
+/**
+ * Any number. What is held is this, and not the row: sharers of a row's lock do not queue, so a stream of submissions could
+ * delay a pause without end; and in a distributed database, two that share the lock of a row that every node has can deadlock.
+ */
+export const PAUSING = 1_129_270_869;
+
+/** Reads the pause and holds it until the transaction ends: a submission commits before a pause, or not at all. */
 export async function holdPause(trx: Trx): Promise<boolean> {
-  const row = await trx.selectFrom("payment_pause").select("paused").forShare().executeTakeFirstOrThrow();
-  return row.paused;
+  const [, { paused }] = await together(
+    sql`select pg_advisory_xact_lock_shared(${PAUSING})`.execute(trx),
+    readPause(trx),
+  );
+  return paused;
 }
 
 /** Pauses or resumes all payments. @returns `false`: unchanged */
 export async function setPause(trx: Trx, paused: boolean, now: Date): Promise<boolean> {
-  // Row locks do not queue: a stream of submissions that share the row could delay this update without end. Locks of a
-  // table do, so later submissions wait for this one.
-  await sql`lock table payment_pause in exclusive mode`.execute(trx);
+  await sql`select pg_advisory_xact_lock(${PAUSING})`.execute(trx);
   const { numUpdatedRows } = await trx
     .updateTable("payment_pause")
     .set({ paused, changed_at: now })

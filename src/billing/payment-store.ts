@@ -2,6 +2,7 @@ import { sql } from "kysely";
 import { notBefore, readClock } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
 import type { PaymentKind, PaymentStatus, ProcessorName } from "../database/schema.ts";
+import { together } from "../database/transaction.ts";
 import { isUuid } from "../lib/ids.ts";
 
 /** The columns of a `PaymentRow`. */
@@ -127,39 +128,38 @@ export async function readNames(
  * @param lease of the process that drives it at once; absent: it is due for any process
  */
 export async function insertPayment(trx: Trx, payment: NewPayment, lease: Lease | undefined, now: Date) {
+  const leasedUntil = lease?.until ?? null;
   return trx
     .insertInto("payments")
-    .values({
-      account_id: payment.accountId,
-      id: payment.id,
-      kind: payment.kind,
-      approval_id: payment.approvalId,
-      milestone_id: payment.milestoneId,
-      card_id: payment.cardId,
-      source_payment_id: payment.sourcePaymentId,
-      amount_cents: payment.amountCents,
-      currency: payment.currency,
-      key_number: sql<number>`(
-        select coalesce(max(key_number) + 1, 0) from payments
-        where account_id = ${payment.accountId} and milestone_id = ${payment.milestoneId} and kind = ${payment.kind}
-      )`,
-      body: JSON.stringify(payment.body),
-      processor: payment.processor,
-      status: "created",
-      intent_id: null,
-      sent_id: null,
-      key_used_at: null,
-      action_url: null,
-      refusal_code: null,
-      refusal_message: null,
-      lease: lease?.id ?? null,
-      leased_until: lease?.until ?? null,
-      due_at: lease?.until ?? now,
-      alerted_at: null,
-      created_at: now,
-      updated_at: now,
-      resolved_at: null,
-    })
+    .columns([
+      "account_id",
+      "id",
+      "kind",
+      "approval_id",
+      "milestone_id",
+      "card_id",
+      "source_payment_id",
+      "amount_cents",
+      "currency",
+      "key_number",
+      "body",
+      "processor",
+      "status",
+      "lease",
+      "leased_until",
+      "due_at",
+      "created_at",
+      "updated_at",
+    ])
+    .expression(
+      sql`select m.account_id, ${payment.id}::uuid, ${payment.kind}::text, ${payment.approvalId}::uuid, m.id,
+        ${payment.cardId}::text, ${payment.sourcePaymentId}::uuid, ${payment.amountCents}::bigint, ${payment.currency}::text,
+        (select coalesce(max(p.key_number) + 1, 0) from payments p
+          where p.account_id = ${payment.accountId} and p.milestone_id = m.id and p.kind = ${payment.kind}),
+        ${JSON.stringify(payment.body)}::jsonb, ${payment.processor}::text, 'created', ${lease?.id ?? null}::uuid,
+        ${leasedUntil}::timestamptz, ${leasedUntil ?? now}::timestamptz, ${now}::timestamptz, ${now}::timestamptz
+      from milestones m where m.account_id = ${payment.accountId} and m.id = ${payment.milestoneId}`,
+    )
     .returning(COLUMNS)
     .executeTakeFirstOrThrow();
 }
@@ -238,15 +238,16 @@ export async function stepPayment(
  * @returns its invoice and subject; `undefined`: it was marked before, or is a refund, which has no invoice
  */
 export async function markPending(trx: Trx, { accountId, id }: PaymentKey, now: Date) {
-  const { rows } = await sql<{ id: string; contractId: string; jobId: string }>`
-    with marked as (
+  const [marked, invoice] = await together(
+    sql`
       update payments set pending_at = ${now} where account_id = ${accountId} and id = ${id} and pending_at is null
-      returning account_id, id
-    )
-    select i.id, i.contract_id as "contractId", c.job_id as "jobId" from marked
-    join invoices i on i.account_id = marked.account_id and i.payment_id = marked.id
-    join contracts c on c.account_id = i.account_id and c.id = i.contract_id`.execute(trx);
-  return rows[0];
+      returning id`.execute(trx),
+    sql<{ id: string; contractId: string; jobId: string }>`
+      select i.id, i.contract_id as "contractId", c.job_id as "jobId" from invoices i
+      join contracts c on c.account_id = i.account_id and c.id = i.contract_id
+      where i.account_id = ${accountId} and i.payment_id = ${id}`.execute(trx),
+  );
+  return marked.rows.length === 0 ? undefined : invoice.rows[0];
 }
 
 /** Whether the account has this attempt. */

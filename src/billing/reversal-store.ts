@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
-import type { ReversalsTable } from "../database/schema.ts";
+import type { Database } from "../database/schema.ts";
 import type { Reversal } from "./processor.ts";
 
 const COLUMNS = [
@@ -46,7 +46,7 @@ export async function saveReversal(
   trx: Trx,
   subject: { accountId: string } & ({ paymentId: string } | { topUpId: string }),
   reversal: Pick<Reversal, "id" | "status" | "amountCents" | "currency" | "takenCents" | "final"> & {
-    kind: ReversalsTable["kind"];
+    kind: Database["reversals"]["kind"];
   },
   { now, observedAt }: { now: Date; observedAt: Date },
 ): Promise<void> {

@@ -1,6 +1,6 @@
 import { type Selectable, sql } from "kysely";
 import type { Db } from "../database/connection.ts";
-import type { SandboxCheckoutSessionsTable } from "../database/schema.ts";
+import type { Database } from "../database/schema.ts";
 import type { CheckoutRequest } from "./processor.ts";
 
 const COLUMNS = [
@@ -15,7 +15,7 @@ const COLUMNS = [
   "created_at",
 ] as const;
 
-export type SessionRow = Pick<Selectable<SandboxCheckoutSessionsTable>, (typeof COLUMNS)[number]>;
+export type SessionRow = Pick<Selectable<Database["sandbox.checkout_sessions"]>, (typeof COLUMNS)[number]>;
 
 /** Creates a page. A repeated key returns the existing one. */
 export async function insertSession(db: Db, id: string, request: CheckoutRequest, now: Date) {

@@ -1,6 +1,6 @@
 import { type Selectable, sql } from "kysely";
 import type { Db } from "../database/connection.ts";
-import type { SandboxIntentStatus, SandboxIntentsTable } from "../database/schema.ts";
+import type { Database, SandboxIntentStatus } from "../database/schema.ts";
 import type { ProcessorCard } from "./processor.ts";
 
 /** The sandbox's record of intents. Only the sandbox reads and writes it. */
@@ -85,7 +85,7 @@ const RECORD = [
   "created_at",
 ] as const;
 
-export type IntentRow = Pick<Selectable<SandboxIntentsTable>, (typeof RECORD)[number]>;
+export type IntentRow = Pick<Selectable<Database["sandbox.intents"]>, (typeof RECORD)[number]>;
 
 /** The intent with that id, or all that were created since then. */
 export function readIntents(

@@ -1,11 +1,11 @@
 import { sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
-import type { PaymentMethodsTable, ProcessorName } from "../database/schema.ts";
+import type { Database, ProcessorName } from "../database/schema.ts";
 import type { ProcessorCard } from "./processor.ts";
 
 const COLUMNS = ["id", "brand", "last4", "exp_month", "exp_year", "is_default", "created_at"] as const;
 
-export type CardRow = Pick<PaymentMethodsTable, (typeof COLUMNS)[number]>;
+export type CardRow = Pick<Database["payment_methods"], (typeof COLUMNS)[number]>;
 
 /** The account's cards, the default one first. */
 export function listCards(db: Db, accountId: string): Promise<CardRow[]> {

@@ -1,7 +1,7 @@
 import { type Selectable, sql } from "kysely";
 import { listDue, shortenWaits } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
-import type { TopUpAsker, TopUpsTable } from "../database/schema.ts";
+import type { Database, TopUpAsker } from "../database/schema.ts";
 import type { CheckoutRecord, ProcessorName } from "./processor.ts";
 
 const COLUMNS = [
@@ -24,7 +24,7 @@ export type TopUpKey = { accountId: string; id: string };
 export type TopUpRow = TopUpKey & {
   amountCents: number;
   currency: string;
-  status: Selectable<TopUpsTable>["status"];
+  status: Selectable<Database["top_ups"]>["status"];
   askedBy: TopUpAsker;
   sessionNumber: number;
   sessionId: string | null;

@@ -1,17 +1,17 @@
 import { sql } from "kysely";
 import { notBefore } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
-import type { ContractStatus, MilestoneStatus, MilestonesTable } from "../database/schema.ts";
+import type { ContractStatus, Database, MilestoneStatus } from "../database/schema.ts";
 import { together } from "../database/transaction.ts";
 
-export type MilestoneRow = Omit<MilestonesTable, "account_id"> & { pending_approval: boolean };
+export type MilestoneRow = Omit<Database["milestones"], "account_id"> & { pending_approval: boolean };
 
-const MILESTONE_COLUMNS = sql<MilestoneRow>`
+const columnsOf = (accountId: string) => sql<MilestoneRow>`
   m.id, m.contract_id, m.number, m.name, m.description, m.amount_cents, m.currency, m.volume, m.due_at, m.status,
   m.invoice_id, m.revision, m.created_at, m.updated_at,
   exists (
     select from approvals a
-    where a.account_id = m.account_id and a.subject_id = m.id and a.status = 'pending'
+    where a.account_id = ${accountId} and a.subject_id = m.id and a.status = 'pending'
       and a.type in ('milestone_fund', 'milestone_approve')
       and (a.expires_at > now() or a.executing_at is not null)
   ) as pending_approval`;
@@ -22,7 +22,7 @@ const VISIBLE = sql`m.status not in ('CANCELLED', 'REFUNDED')`;
 /** The visible milestones of the contracts, by number. */
 export async function listMilestones(db: Db, accountId: string, contractIds: readonly string[]) {
   const { rows } = await sql<MilestoneRow>`
-    select ${MILESTONE_COLUMNS} from milestones m
+    select ${columnsOf(accountId)} from milestones m
     where m.account_id = ${accountId} and m.contract_id = any(${contractIds}::text[]) and ${VISIBLE}
     order by m.contract_id, m.number`.execute(db);
   return rows;
@@ -37,7 +37,7 @@ export async function listMilestonePage(
 ): Promise<MilestoneRow[]> {
   const after = before === undefined ? sql`` : sql`and (m.created_at, m.id) < (${before.at}, ${before.id})`;
   const { rows } = await sql<MilestoneRow>`
-    select ${MILESTONE_COLUMNS} from milestones m where m.account_id = ${accountId} ${after}
+    select ${columnsOf(accountId)} from milestones m where m.account_id = ${accountId} ${after}
     order by m.created_at desc, m.id desc limit ${limit}`.execute(db);
   return rows;
 }
@@ -77,7 +77,7 @@ export async function measureList(
       left join lateral (
         select ${MILESTONE_BYTES} + octet_length(m.description) + coalesce(octet_length(m.name), 0) as bytes
         from milestones m
-        where m.account_id = c.account_id and m.contract_id = c.id and ${VISIBLE} offset 0
+        where m.account_id = ${accountId} and m.contract_id = c.id and ${VISIBLE} offset 0
       ) m on true
       where c.account_id = ${accountId} ${jobId === undefined ? sql`` : sql`and c.job_id = ${jobId}`}
         ${status === undefined ? sql`` : sql`and c.status = ${status}`}
@@ -88,7 +88,7 @@ export async function measureList(
 
 export async function findMilestone(db: Db, accountId: string, id: string) {
   const { rows } = await sql<MilestoneRow>`
-    select ${MILESTONE_COLUMNS} from milestones m where m.account_id = ${accountId} and m.id = ${id}`.execute(
+    select ${columnsOf(accountId)} from milestones m where m.account_id = ${accountId} and m.id = ${id}`.execute(
     db,
   );
   return rows[0];

@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import { notBefore } from "../database/clock.ts";
 import type { Db, Trx } from "../database/connection.ts";
-import type { ContractStatus, ContractsTable, PaymentType } from "../database/schema.ts";
+import type { ContractStatus, Database, PaymentType } from "../database/schema.ts";
 
 const CONTRACT_COLUMNS = [
   "id",
@@ -22,7 +22,7 @@ const CONTRACT_COLUMNS = [
   "ended_at",
 ] as const;
 
-export type ContractRow = Pick<ContractsTable, (typeof CONTRACT_COLUMNS)[number]>;
+export type ContractRow = Pick<Database["contracts"], (typeof CONTRACT_COLUMNS)[number]>;
 
 export function listContracts(
   db: Db,

@@ -1,7 +1,7 @@
-import type { ContractsTable, MilestonesTable } from "../database/schema.ts";
+import type { Database } from "../database/schema.ts";
 import type { FundingTerms } from "../lib/statement.ts";
 
-type Column = `m.${keyof MilestonesTable}` | `c.${keyof ContractsTable}`;
+type Column = `m.${keyof Database["milestones"]}` | `c.${keyof Database["contracts"]}`;
 type ColumnsOf<T> = { [K in keyof T]: T[K] extends object ? ColumnsOf<T[K]> : Column };
 
 /**

@@ -16,6 +16,8 @@ export type Batching<Request, Answer> = {
   alone(db: Db, request: Request): Promise<Answer>;
   /** Requests of one group never stand in the same batch. */
   groupOf?(request: Request): string;
+  /** Whether a request may stand in a batch that begins with `first`; absent: always. */
+  fits?(db: Db, first: Request, request: Request): boolean;
 };
 
 type Waiting<Request, Answer> = {
@@ -84,15 +86,21 @@ class Lanes<Request, Answer> {
     const groups = new Set<string | number>();
     const batch: Waiting<Request, Answer>[] = [];
     const left: Waiting<Request, Answer>[] = [];
+    const first = this.#waiting[0];
     for (const [i, waiting] of this.#waiting.entries()) {
       const group = this.#batching.groupOf?.(waiting.request) ?? i;
-      const fits = batch.length < SIZE && !groups.has(group);
+      const fits =
+        batch.length < SIZE && !groups.has(group) && (waiting === first || this.#fits(first, waiting));
       groups.add(group);
       (fits ? batch : left).push(waiting);
     }
     this.#waiting = left;
     for (const { timer } of batch) clearTimeout(timer);
     return batch;
+  }
+
+  #fits(first: Waiting<Request, Answer> | undefined, { request }: Waiting<Request, Answer>): boolean {
+    return first === undefined || (this.#batching.fits?.(this.#db, first.request, request) ?? true);
   }
 
   async #sendBatch(batch: readonly Waiting<Request, Answer>[]): Promise<void> {

@@ -40,6 +40,8 @@ export type ConnectionOptions = {
   onIdleError: (error: Error) => void;
 };
 
+/** What `pg_stat_activity` calls the service's connections. */
+export const APPLICATION = "countersign";
 /** Postgres ends a statement of the running role that takes longer, in milliseconds. */
 export const STATEMENT_TIMEOUT = 5_000;
 const CONNECT_TIMEOUT = 3_000;
@@ -180,7 +182,7 @@ export function connect(url: string, options: ConnectionOptions): Connection {
     query_timeout: (statementTimeout ?? STATEMENT_TIMEOUT) + ANSWER_GRACE,
     ...(statementTimeout === undefined ? {} : { statement_timeout: statementTimeout }),
     ...(lockTimeout === undefined ? {} : { lock_timeout: lockTimeout }),
-    application_name: "countersign",
+    application_name: APPLICATION,
     keepAlive: true,
     // Statements that are sent before the one before is answered share a round trip (`together`).
     pipeline: true,

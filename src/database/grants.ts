@@ -110,6 +110,7 @@ export async function grantToRunningRole(db: Db): Promise<void> {
   await inTransaction(db, async (trx) => {
     await sql`select pg_advisory_xact_lock(${GRANTING})`.execute(trx);
     await sql`grant usage on schema public, auth, sandbox to ${role}`.execute(trx);
+    await sql`grant usage on sequence operator_positions to ${role}`.execute(trx);
     for (const [table, privileges] of Object.entries(GRANTS)) {
       await sql`revoke all on ${sql.table(table)} from ${role}`.execute(trx);
       await sql`grant ${sql.raw(privileges.join(", "))} on ${sql.table(table)} to ${role}`.execute(trx);

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import pg from "pg";
 import { StartError } from "../lib/start-error.ts";
 import { SettledClient } from "./client.ts";
+import { APPLICATION } from "./connection.ts";
 
 const CONNECT_TIMEOUT = 3_000;
 /** A pooler with one connection to the server would have the other client wait. */
@@ -58,7 +59,7 @@ export async function backendOf(client: pg.Client): Promise<{ pid: number; poole
 async function open(url: string): Promise<pg.Client> {
   const client = new SettledClient({
     connectionString: url,
-    application_name: "countersign",
+    application_name: APPLICATION,
     connectionTimeoutMillis: CONNECT_TIMEOUT,
     query_timeout: ANSWER_TIMEOUT,
   });

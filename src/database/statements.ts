@@ -1,6 +1,7 @@
 import { CompiledQuery } from "kysely";
 import { inBatches } from "./batches.ts";
 import type { Db } from "./connection.ts";
+import { isDistributed } from "./distribution.ts";
 
 /** What a statement takes: each parameter's name, with the type that Postgres has for it. */
 type Parameters = Readonly<Record<string, string>>;
@@ -28,49 +29,57 @@ export function statementForOne<P extends Parameters, Row>(
  * A statement for many requests at once.
  * @param text joins LATERAL to `requests`, a table with a row for each request, in their order; its `r.position` counts from 1.
  * Joined flat, Postgres once began with the other tables.
+ * @param shared a parameter that all requests have alike: it stands in the text by itself
  */
 export function statementForMany<P extends Parameters, Row>(
   parameters: P,
   text: (names: Names<P>, requests: string) => string,
+  shared?: keyof P & string,
 ): (db: Db, requests: readonly Values<P>[]) => Promise<Row[]> {
-  const keys = Object.keys(parameters);
+  const keys = Object.keys(parameters).filter((key) => key !== shared);
   // Read by a subquery, so that Postgres plans for as many requests as it always assumes, and keeps the plan: it would
   // else plan each short batch again, which takes longer than the batch.
   const arrays = keys.map((key, i) => `(select $${i + 1}::${parameters[key]}[])`);
   const columns = keys.map((key) => `"${key}"`);
   const table = `unnest(${arrays.join(", ")}) with ordinality as r (${columns.join(", ")}, position)`;
   const compiled = text(
-    toNames(parameters, (key) => `r."${key}"`),
+    toNames(parameters, (key) => (key === shared ? `$${keys.length + 1}::${parameters[key]}` : `r."${key}"`)),
     table,
   );
   return async (db, requests) => {
+    const lists: unknown[] = keys.map((key) => requests.map((values) => values[key]));
     const query = CompiledQuery.raw(
       compiled,
-      keys.map((key) => requests.map((values) => values[key])),
+      shared === undefined ? lists : [...lists, requests[0]?.[shared]],
     );
     return (await db.executeQuery<Row>(query)).rows;
   };
 }
 
-/** A read that takes no lock, and that requests send together when they meet (`inBatches`). */
-export function batchedRead<P extends Parameters, Row>(
+/**
+ * A read that takes no lock, and that requests send together when they meet (`inBatches`): all of them, or, where the accounts are
+ * distributed, those of one account.
+ */
+export function batchedRead<P extends Parameters & { accountId: string }, Row>(
   parameters: P,
   text: (names: Names<P>) => string,
 ): (db: Db, values: Values<P>) => Promise<Row[]> {
   const alone = statementForOne<P, Row>(parameters, text);
-  const many = statementForMany<P, Row & { position: number }>(
-    parameters,
-    (names, requests) => `select r.position, x.* from ${requests} cross join lateral (${text(names)}) x`,
-  );
+  const lateral = (names: Names<P>, requests: string) =>
+    `select r.position, x.* from ${requests} cross join lateral (${text(names)}) x`;
+  const many = statementForMany<P, Row & { position: number }>(parameters, lateral);
+  const manyOfOne = statementForMany<P, Row & { position: number }>(parameters, lateral, "accountId");
   return inBatches<Values<P>, Row[]>({
     alone,
     async together(db, requests) {
       const [only, ...others] = requests;
       if (only !== undefined && others.length === 0) return [await alone(db, only)];
       const answers: Row[][] = requests.map(() => []);
-      for (const row of await many(db, requests)) answers[row.position - 1]?.push(row);
+      const read = isDistributed(db) ? manyOfOne : many;
+      for (const row of await read(db, requests)) answers[row.position - 1]?.push(row);
       return answers;
     },
+    fits: (db, first, request) => !isDistributed(db) || first.accountId === request.accountId,
   });
 }
 

@@ -19,7 +19,7 @@ const KINDS: readonly Kind[] = [
   {
     known: /^(08P01|0A000).*(startup|parameter|transaction blocks)/,
     advice: () =>
-      "A pooler must be in transaction or session mode; docs/database.md says how to set up PgBouncer.",
+      "A pooler must be in transaction or session mode, and commands go past it, by DATABASE_DIRECT_URL; docs/database.md says how to set up PgBouncer.",
   },
   {
     known: /SSL|TLS|CERT|EPROTO|(un)?self.signed|^UNABLE_TO|\bENOENT\b.*\bopen\b/i,

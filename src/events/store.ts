@@ -31,14 +31,14 @@ export async function takeEventNumbers(
 ): Promise<number> {
   const taken = await sql<{ last: number }>`
     update account_heads set last_event = last_event + ${count}
-    where account_id = ${accountId} and run = server_run()
+    where account_id = ${accountId} and run = server_run_at(account_id)
     returning last_event as last`.execute(trx);
   const { jump, clock } = drawJump(now);
   const jumped =
     taken.rows.length > 0
       ? taken
       : await sql<{ last: number }>`
-          update account_heads set run = server_run(),
+          update account_heads set run = server_run_at(account_id),
             last_event = greatest(last_event + ${jump}::bigint, ${clock}::bigint) + ${count},
             chain_floor = greatest(chain_index + ${jump}::bigint, ${clock}::bigint)
           where account_id = ${accountId}
@@ -103,11 +103,11 @@ export async function readEventPage(
       [K in keyof EventRow]: EventRow[K] | null;
     }
   >`
-    select h.first_event, h.last_event, h.run <> server_run() as moved, e.number, e.type, e.resource_id, e.job_id, e.data, e.created_at
+    select h.first_event, h.last_event, h.run <> server_run_at(h.account_id) as moved, e.number, e.type, e.resource_id, e.job_id, e.data, e.created_at
     from account_heads h
     left join lateral (
       select number, type, resource_id, job_id, data, created_at from events
-      where account_id = h.account_id and number > coalesce(${cursor}::bigint, h.first_event - 1)
+      where account_id = ${accountId} and number > coalesce(${cursor}::bigint, h.first_event - 1)
       order by number limit ${limit}
     ) e on true
     where h.account_id = ${accountId}

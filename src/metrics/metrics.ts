@@ -99,6 +99,32 @@ const poolWaits = new Histogram({
   registers,
 });
 
+/** What log lines with an `alert` name (docs/stripe.md, When something goes wrong). */
+export const ALERTS = [
+  "charge_not_booked",
+  "payment_disputed",
+  "payment_in_doubt",
+  "payment_refunded",
+  "payout_returned",
+  "refund_returned",
+  "top_up_paid_twice",
+  "top_up_reversed",
+] as const;
+
+const alerts = new Counter({
+  name: "countersign_alerts_total",
+  help: "Log lines that need a person, by their `alert`.",
+  labelNames: ["alert"],
+  registers,
+});
+// A series that begins with 1 has no increase.
+for (const alert of ALERTS) alerts.inc({ alert }, 0);
+
+/** Counts a log line that needs a person. */
+export function countAlert(alert: string): void {
+  alerts.inc({ alert: ALERTS.some((known) => known === alert) ? alert : "other" });
+}
+
 /** What a request may be called by; a client can send any of 35 methods to an address that does not exist. */
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]);
 

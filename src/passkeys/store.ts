@@ -1,8 +1,8 @@
 import { type Insertable, type Selectable, sql } from "kysely";
 import type { Db, Trx } from "../database/connection.ts";
-import type { PasskeysTable } from "../database/schema.ts";
+import type { Database } from "../database/schema.ts";
 
-export type PasskeyRow = Selectable<PasskeysTable>;
+export type PasskeyRow = Selectable<Database["auth.passkeys"]>;
 
 const COLUMNS = [
   "id",
@@ -22,7 +22,10 @@ const COLUMNS = [
 ] as const;
 
 /** @returns `false` when that credential is known already */
-export async function insertPasskey(trx: Trx, passkey: Insertable<PasskeysTable>): Promise<boolean> {
+export async function insertPasskey(
+  trx: Trx,
+  passkey: Insertable<Database["auth.passkeys"]>,
+): Promise<boolean> {
   const { numInsertedOrUpdatedRows } = await trx
     .insertInto("auth.passkeys")
     .values(passkey)

@@ -23,7 +23,7 @@ type OpenChain = ChainHead & { next: number };
  * The content of the receipt of an approval `v` of the account `a`, from the rows as they are now. Signers have the
  * names that the account has for them now, which may change or disappear later.
  */
-const CONTENT = sql<ReceiptContent>`jsonb_build_object(
+const contentOf = (accountId: string) => sql<ReceiptContent>`jsonb_build_object(
     'v', 1, 'accountId', a.id, 'accountName', a.name,
     'approval', jsonb_build_object('id', v.id, 'type', v.type, 'status', v.status, 'coSign', v.co_sign,
       'secondSignerFromCents', v.second_signer_from_cents, 'contractId', v.contract_id, 'milestoneId', v.milestone_id, 'jobId', v.job_id,
@@ -39,10 +39,10 @@ const CONTENT = sql<ReceiptContent>`jsonb_build_object(
         order by s.created_at, s.statement_digest), '[]')
       from signatures s
       left join lateral (
-        select name, email from members where account_id = s.account_id and user_id = s.user_id
+        select name, email from members where account_id = ${accountId} and user_id = s.user_id
         order by status = 'removed', updated_at desc limit 1
       ) m on true
-      where s.account_id = v.account_id and s.approval_id = v.id),
+      where s.account_id = ${accountId} and s.approval_id = v.id),
     'payments', (
       select coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'kind', p.kind,
         'milestoneId', p.milestone_id, 'sentId', p.sent_id, 'status', p.status, 'amountCents', p.amount_cents,
@@ -55,9 +55,9 @@ const CONTENT = sql<ReceiptContent>`jsonb_build_object(
           from payment_signatures u
           join signatures s on s.account_id = u.account_id and s.approval_id = u.approval_id
             and s.statement_digest = u.statement_digest and s.user_id = u.user_id
-          where u.account_id = p.account_id and u.payment_id = p.id))
+          where u.account_id = ${accountId} and u.payment_id = p.id))
         order by p.created_at, p.id), '[]')
-      from payments p where p.account_id = v.account_id and p.approval_id = v.id),
+      from payments p where p.account_id = ${accountId} and p.approval_id = v.id),
     'credits', (
       select coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'type', e.type, 'milestoneId', e.milestone_id,
         'amountCents', e.amount_cents, 'createdAt', ${time(sql`e.created_at`)},
@@ -66,19 +66,19 @@ const CONTENT = sql<ReceiptContent>`jsonb_build_object(
           from credit_signatures u
           join signatures s on s.account_id = u.account_id and s.approval_id = u.approval_id
             and s.statement_digest = u.statement_digest and s.user_id = u.user_id
-          where u.account_id = e.account_id and u.entry_id = e.id))
+          where u.account_id = ${accountId} and u.entry_id = e.id))
         order by e.number), '[]')
-      from credit_entries e where e.account_id = v.account_id and e.approval_id = v.id),
+      from credit_entries e where e.account_id = ${accountId} and e.approval_id = v.id),
     'ledger', (
       select coalesce(jsonb_agg(jsonb_build_object('transactionId', l.transaction_id, 'line', l.line,
         'account', l.ledger_account, 'amountCents', l.amount_cents, 'currency', l.currency)
         order by l.created_at, l.transaction_id, l.line), '[]')
       from (
         select b.* from payments p join ledger_entries b on b.account_id = p.account_id and b.payment_id = p.id
-        where p.account_id = v.account_id and p.approval_id = v.id
+        where p.account_id = ${accountId} and p.approval_id = v.id
         union
         select b.* from credit_entries e join ledger_entries b on b.account_id = e.account_id and b.credit_entry_id = e.id
-        where e.account_id = v.account_id and e.approval_id = v.id
+        where e.account_id = ${accountId} and e.approval_id = v.id
       ) l)
   )`;
 
@@ -92,7 +92,7 @@ export async function readDecision(
   approvalId: string,
 ): Promise<{ content: ReceiptContent; head: OpenChain }> {
   const { rows } = await sql<OpenChain & { content: ReceiptContent }>`
-    select h.chain_index as index, h.chain_digest as digest, greatest(h.chain_index, h.chain_floor) + 1 as next, ${CONTENT} as content
+    select h.chain_index as index, h.chain_digest as digest, greatest(h.chain_index, h.chain_floor) + 1 as next, ${contentOf(accountId)} as content
     from approvals v
     join accounts a on a.account_id = v.account_id
     join account_heads h on h.account_id = v.account_id
@@ -220,7 +220,7 @@ export async function listLinks(
 ): Promise<AuditedLink[]> {
   const { rows } = await sql<AuditedLink>`
     select r.chain_index as index, r.approval_id as "approvalId", r.previous_digest as "previousDigest", r.digest,
-      r.body, ${CONTENT} as present
+      r.body, ${contentOf(accountId)} as present
     from receipts r
     join approvals v on v.account_id = r.account_id and v.id = r.approval_id
     join accounts a on a.account_id = r.account_id

@@ -116,6 +116,7 @@ function refuseWithPages(app: App, deps: SessionDeps): void {
         // What goes wrong once a decision is recorded is answered by its own route.
         decides: request.routeOptions.url?.startsWith("/approvals/") === true,
         back: findOpenable(app, request.url),
+        email: human?.email,
       }),
       { status, human },
     );

@@ -59,6 +59,22 @@ test("a refusal of Stripe's is logged with its codes, and without the intent and
   });
 });
 
+test("a call that Stripe did not answer is logged with what failed: the name, the port, the certificate", async () => {
+  const stripe = await startFakeStripe();
+  await stripe.close();
+  const cases = [
+    [{ host: "127.0.0.1", port: stripe.at.port, protocol: "http" }, /^ECONNREFUSED/],
+    [{ host: "stripe.invalid", port: 443, protocol: "https" }, /^(ENOTFOUND|EAI_AGAIN)/],
+  ] as const;
+  for (const [at, fault] of cases) {
+    const client = new Stripe(stripe.secretKey, { ...at, maxNetworkRetries: 0 });
+    const error = await client.balance.retrieve().catch((thrown: unknown) => thrown);
+    const { err } = JSON.parse(lineOf(error));
+    expect(err).toMatchObject({ type: "StripeConnectionError", fault: expect.stringMatching(fault) });
+    expect(lineOf(error)).not.toContain(stripe.secretKey);
+  }
+});
+
 test("a refusal of the database's is logged without the row that it is about", () => {
   const error = Object.assign(new Error("duplicate key value violates unique constraint"), {
     code: "23505",

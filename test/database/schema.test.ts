@@ -64,25 +64,25 @@ const UNTYPED = "auth.attempts";
 /** The columns that `src/database/schema.ts` declares, by `table.column`. */
 async function readTypes(): Promise<Map<string, Known>> {
   const source = (await readFile(TYPES, "utf8")).replaceAll(/^ *\/\*\*[\s\S]*?\*\/\n/gm, "");
-  const members = (type: string) => {
-    const body = new RegExp(`^export type ${type} = \\{\\n(.*?)\\n\\};$`, "ms").exec(source)?.[1];
-    if (body === undefined) throw new Error(`schema.ts declares no ${type}`);
-    return body.split("\n").map((line) => {
-      const [, name, what] = /^ {2}"?([\w.]+)"?: (.+);$/.exec(line) ?? [];
-      if (name === undefined || what === undefined) throw new Error(`not a member in one line: ${line}`);
-      return { name, what };
-    });
-  };
-  const columns = members("Database").flatMap((table) =>
-    members(table.what).map(({ name, what }): [string, Known] => [
-      `${table.name}.${name}`,
-      {
-        kind: KINDS.find(([pattern]) => pattern.test(what))?.[1] ?? "text",
-        nullable: /\| null(>|, |$)/.test(what),
-        optional: /^Generated<|, never, never>$/.test(what),
-      },
-    ]),
-  );
+  const body = /^export type Database = \{\n(.*?)\n\};$/ms.exec(source)?.[1];
+  if (body === undefined) throw new Error("schema.ts declares no Database");
+  const columns: [string, Known][] = [];
+  let table: string | undefined;
+  for (const line of body.split("\n")) {
+    const [, opened] = /^ {2}"?([\w.]+)"?: \{$/.exec(line) ?? [];
+    const [, name, what] = /^ {4}(\w+): (.+);$/.exec(line) ?? [];
+    if (opened !== undefined) table = opened;
+    else if (table !== undefined && name !== undefined && what !== undefined)
+      columns.push([
+        `${table}.${name}`,
+        {
+          kind: KINDS.find(([pattern]) => pattern.test(what))?.[1] ?? "text",
+          nullable: /\| null(>|, |$)/.test(what),
+          optional: /^Generated<|, never, never>$/.test(what),
+        },
+      ]);
+    else if (line !== "  };") throw new Error(`neither a table nor a column in one line: ${line}`);
+  }
   return new Map(columns);
 }
 

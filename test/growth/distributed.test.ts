@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test, vi } from "vitest";
 import { asAdmin, cloneDatabase } from "../support/clones.ts";
 import { startService } from "../support/service.ts";
 import { growDatabase } from "./data.ts";
-import { explainEverything, Recorder } from "./plans.ts";
+import { explainEverything, Recorder, type Work } from "./plans.ts";
 import { playScenes } from "./scenes.ts";
 
 vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
@@ -12,6 +12,8 @@ vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
 const ROWS = 2_000;
 let statements: string[] = [];
 let tables: string[] = [];
+/** Without what sweeps alone send, which may ask every node. */
+let ofRequests: string[] = [];
 
 beforeAll(async () => {
   const url = await cloneDatabase();
@@ -20,7 +22,11 @@ beforeAll(async () => {
   const service = await startService({}, url);
   const recorder = new Recorder(service.connection);
   await playScenes({ service, recorder, token, n: ROWS });
-  statements = [...new Set(recorder.works.map(({ text }) => text.toLowerCase().replaceAll('"', "")))];
+  const textsOf = (works: readonly Work[]) => [
+    ...new Set(works.map(({ text }) => text.toLowerCase().replaceAll('"', ""))),
+  ];
+  statements = textsOf(recorder.works);
+  ofRequests = textsOf(recorder.works.filter(({ scene }) => !scene.startsWith("sweep")));
   const { rows } = await sql<{ name: string }>`
     select c.relname as name from pg_index i
     join pg_class c on c.oid = i.indrelid
@@ -30,6 +36,21 @@ beforeAll(async () => {
   );
   tables = rows.map(({ name }) => name);
 });
+
+/** What is between a statement's brackets and begins with `select`, each without those within it. */
+function subqueriesOf(text: string): string[] {
+  const open: string[] = [];
+  const found: string[] = [];
+  for (const char of text) {
+    if (char === "(") open.push("");
+    else if (char === ")") {
+      const own = open.pop() ?? "";
+      if (/^\s*select\b/.test(own)) found.push(own);
+    }
+    if (char !== "(" && open.length > 0) open[open.length - 1] += char;
+  }
+  return found;
+}
 
 const about = (found: (text: string) => unknown) => statements.filter((text) => found(text));
 const ofTable = (before: string) =>
@@ -67,6 +88,20 @@ describe("statements on the accounts' tables", () => {
         .map(([join]) => join),
     );
     expect(wrong).toEqual([]);
+  });
+
+  test("name the account by a parameter in each subquery, as a node is chosen by it", () => {
+    expect(ofRequests.length).toBeGreaterThan(100);
+    const wrong = ofRequests
+      .filter((text) => /account_id = \$\d/.test(text))
+      .flatMap((text) => subqueriesOf(text))
+      .filter((own) => ofTable("(?:from|join)").test(own) && !/account_id = (?:any\()?\$\d/.test(own));
+    expect(wrong).toEqual([]);
+  });
+
+  test("have no part that changes rows beside others: a cluster runs such parts one after the other", () => {
+    const parts = /\bas (?:materialized )?\(\s*(?:insert|update|delete)/;
+    expect(about((text) => parts.test(text) && ofTable("(?:into|update|from)").test(text))).toEqual([]);
   });
 
   test("take locks without a subquery", () => {

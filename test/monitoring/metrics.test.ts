@@ -1,7 +1,11 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
+import { createLogger } from "../../src/app/logger.ts";
 import { countInDoubt } from "../../src/billing/payment-service.ts";
 import { createSandbox } from "../../src/billing/sandbox-client.ts";
+import { ALERTS } from "../../src/metrics/metrics.ts";
 import { readApprovals, readFeed, readOpenPayments, readQueues } from "../../src/monitoring/gauges-store.ts";
 import { expectRefusal } from "../http/expectations.ts";
 import { call, createFixture, fund } from "../support/fixtures.ts";
@@ -110,6 +114,21 @@ test("a payment and its decision count by what became of them", async () => {
   const { stories } = await createStories(app, "pm_card_visa", 1);
   await confirmNow(deps, stories[0] as Story);
   expect(await read()).toEqual(before.map((count) => count + 1));
+});
+
+test("a log line that needs a person counts under its name, and each name is explained", async () => {
+  const logger = createLogger("error", { write: () => {} });
+  const series = (alert: string) => `countersign_alerts_total{alert="${alert}"}`;
+  const before = await scrape();
+  logger.error({ alert: "payment_disputed" }, "a payment is disputed");
+  logger.error({ alert: "acme" }, "not one of those");
+  logger.error("no alert");
+  const after = await scrape();
+  const rise = (alert: string) => countOf(after, series(alert)) - (countOf(before, series(alert)) || 0);
+  expect([rise("payment_disputed"), rise("other"), rise("payment_refunded")]).toEqual([1, 1, 0]);
+
+  const explained = readFileSync(join(import.meta.dirname, "../../docs/stripe.md"), "utf8");
+  for (const alert of ALERTS) expect(explained).toContain(`\`${alert}\``);
 });
 
 test("a payment in doubt shows with its age, and what waits shows in its queue", async () => {

@@ -96,7 +96,7 @@ afterAll(async () => {
 async function copyBase({ base, rails }: World): Promise<{ url: string; db: Db; rails: Rails }> {
   const adminUrl = inject("adminUrl");
   const name = newName();
-  await createDatabase(adminUrl, name, new URL(base).pathname.slice(1));
+  await createDatabase([adminUrl], name, new URL(base).pathname.slice(1));
   const url = asRole(databaseUrl(adminUrl, name), RUNNING_ROLE);
   const options = { size: 3, statementTimeout: 5_000, lockTimeout: 3_000, onIdleError: () => {} };
   const connection = connect(url, options);

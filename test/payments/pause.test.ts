@@ -4,7 +4,7 @@ import { createLogger } from "../../src/app/logger.ts";
 import type { PaymentDeps } from "../../src/approvals/advance-service.ts";
 import { alertInDoubt, sweepDuePayments } from "../../src/approvals/jobs.ts";
 import type { Boundary } from "../../src/billing/boundaries.ts";
-import { holdPause } from "../../src/billing/pause-store.ts";
+import { holdPause, PAUSING } from "../../src/billing/pause-store.ts";
 import { inTransaction } from "../../src/database/transaction.ts";
 import { cloneDatabase } from "../support/clones.ts";
 import { call, createFixture, fund, operate } from "../support/fixtures.ts";
@@ -29,7 +29,7 @@ const PAUSED = { reason: "payments_paused", retryAfterSeconds: 60 };
 
 test("a pause waits for submissions that began before it, and later ones wait for the pause", async () => {
   const [{ db, connection, other }] = worlds as [(typeof worlds)[0]];
-  await using held = await holdLock(connection, "select paused from payment_pause for share");
+  await using held = await holdLock(connection, `select pg_advisory_xact_lock_shared(${PAUSING})`);
   const pausing = operate(other, "PUT", "/pause", { paymentsPaused: true });
   await waitUntil(async () => (await countWaiting(db)) === 1, "the pause waits");
   const submitting = inTransaction(db, holdPause);
@@ -223,7 +223,7 @@ describe.for(worlds)("over the rails of $name", ({ rails, app, db, config, conne
 
   test("a pause waits for what is being submitted, and nothing is submitted after it", async () => {
     const [story] = (await createStories(app, rails.cards.pays, 1)).stories as [Story];
-    await using held = await holdLock(connection, `select paused from payment_pause for no key update`);
+    await using held = await holdLock(connection, `select pg_advisory_xact_lock(${PAUSING})`);
     const confirming = confirmNow(deps(), story);
     await waitUntil(async () => (await countWaiting(db)) > 0, "the confirmation waits for the pause");
     expect(await readOutcome(db, story)).toEqual({ approval: "pending", payment: undefined });

@@ -11,12 +11,19 @@ export function databaseUrl(adminUrl: string, name: string): string {
   return url.href;
 }
 
-/** Makes a database, empty or as a copy of `template`. */
-export async function createDatabase(adminUrl: string, name: string, template?: string): Promise<void> {
-  await run(
-    adminUrl,
-    `create database ${name}${template === undefined ? "" : ` template ${template} strategy file_copy`}`,
-  );
+/** Makes a database, empty or as a copy of `template`, on each of these servers. */
+export async function createDatabase(
+  adminUrls: readonly string[],
+  name: string,
+  template?: string,
+): Promise<void> {
+  const from = template === undefined ? "" : ` template ${template} strategy file_copy`;
+  await Promise.all(adminUrls.map((url) => run(url, `create database ${name}${from}`)));
+}
+
+/** Every server that has a part of a test's database: one, or all nodes of a Citus cluster. */
+function servers(): string[] {
+  return [inject("adminUrl"), ...inject("workers")];
 }
 
 /** Drops the template of a run and all databases that its tests have made. */
@@ -54,7 +61,8 @@ export function newName(): string {
   return `${inject("template")}_${randomBytes(6).toString("hex")}`;
 }
 
-async function run(url: string, statement: string): Promise<void> {
+/** Runs one statement on a connection of its own. */
+export async function run(url: string, statement: string): Promise<void> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {
@@ -70,7 +78,7 @@ async function run(url: string, statement: string): Promise<void> {
  */
 export async function cloneDatabase(): Promise<string> {
   const name = newName();
-  await createDatabase(inject("adminUrl"), name, inject("template"));
+  await createDatabase(servers(), name, inject("template"));
   await setRun(name);
   return pooledUrl(asRole(databaseUrl(inject("adminUrl"), name), RUNNING_ROLE));
 }
@@ -121,13 +129,13 @@ export async function backUpDatabase(url: string): Promise<string> {
   const name = newName();
   const adminUrl = inject("adminUrl");
   await run(adminUrl, `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${original}'`);
-  await createDatabase(adminUrl, name, original);
+  await createDatabase([adminUrl], name, original);
   return pooledUrl(asRole(databaseUrl(adminUrl, name), RUNNING_ROLE));
 }
 
 /** A database of the test's own with nothing in it. */
 export async function emptyDatabase(): Promise<string> {
   const name = newName();
-  await createDatabase(inject("adminUrl"), name);
+  await createDatabase([inject("adminUrl")], name);
   return databaseUrl(inject("adminUrl"), name);
 }

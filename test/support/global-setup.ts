@@ -9,6 +9,8 @@ import { asRole, createRoles, OWNER } from "./roles.ts";
 declare module "vitest" {
   interface ProvidedContext {
     adminUrl: string;
+    /** The same of each worker, where tests run on a Citus cluster. */
+    workers: readonly string[];
     template: string;
     /** Of the PgBouncer that stands between all tests and their databases, on loopback. */
     poolerPort: string | undefined;
@@ -23,10 +25,11 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const postgres = await startTestPostgres();
   const { adminUrl } = postgres;
   const template = `countersign_test_${process.pid}`;
-  await createDatabase(adminUrl, template);
+  await createDatabase([adminUrl], template);
   await onlyOne(adminUrl, () => createRoles(databaseUrl(adminUrl, template)));
   await migrate(asRole(databaseUrl(adminUrl, template), OWNER));
   project.provide("adminUrl", adminUrl);
+  project.provide("workers", []);
   project.provide("template", template);
   const pooler = process.env.TEST_PGBOUNCER
     ? await openPgbouncer(asRole(databaseUrl(adminUrl, template), RUNNING_ROLE), POOLER)
@@ -34,6 +37,11 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide("poolerPort", pooler && new URL(pooler.url).port);
   console.log(
     `tests run on a Postgres that is ${postgres.kind}${pooler ? `, behind PgBouncer ${pgbouncerVersion}` : ""}`,
+  );
+  console.log(
+    process.env.CITUS_DATABASE_URL
+      ? "the project `citus` runs on the cluster of CITUS_DATABASE_URL too"
+      : "nothing runs on a Citus cluster, as CITUS_DATABASE_URL is not set",
   );
   return async () => {
     await pooler?.stop();

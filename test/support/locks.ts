@@ -1,4 +1,5 @@
 import { sql } from "kysely";
+import { inject } from "vitest";
 import type { Connection, Db } from "../../src/database/connection.ts";
 
 /** A lock that others wait for; it goes with its block, however the test ends. */
@@ -21,8 +22,9 @@ export async function holdLock({ pool }: Connection, statement: string): Promise
 
 /** How many statements of this database wait for a lock. */
 export async function countWaiting(db: Db): Promise<number> {
+  const activity = sql.table(inject("workers").length > 0 ? "citus_stat_activity" : "pg_stat_activity");
   const { rows } = await sql<{ count: number }>`
-    select count(*) from pg_stat_activity
+    select count(*) from ${activity}
     where datname = current_database() and wait_event_type = 'Lock'`.execute(db);
   return rows[0]?.count ?? 0;
 }

@@ -1,6 +1,6 @@
 import { sql, type Updateable } from "kysely";
 import type { Page } from "playwright-core";
-import type { WebhookDeliveriesTable } from "../../src/database/schema.ts";
+import type { Database } from "../../src/database/schema.ts";
 import { EVENT_SCOPES } from "../../src/events/schemas.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { expire } from "../http/rows.ts";
@@ -338,7 +338,7 @@ async function webhookStates(site: Site): Promise<PageState[]> {
   const gone = await subscribe(app, fixture.token, `https://example.com/${"w".repeat(200)}?key=מפתח`, all);
   const { id } = await subscribe(app, fixture.token, "https://hooks.example.com/countersign", all);
   for (let i = 1; i <= 12; i++) await postMessage(app, fixture, `message-${i}`);
-  const write = (values: Partial<Updateable<WebhookDeliveriesTable>>, event: number) =>
+  const write = (values: Partial<Updateable<Database["webhook_deliveries"]>>, event: number) =>
     db
       .updateTable("webhook_deliveries")
       .set({ attempted_at: new Date(), ...values })

@@ -47,6 +47,10 @@ export async function describeSchema(db: Db): Promise<string> {
     select oid::regclass::text, oid, case relpersistence when 'u' then 'create unlogged table ' else 'create table ' end
     from pg_class where relnamespace in ${SCHEMAS} and relkind = 'r' and relname not in ${KYSELYS}
     union all
+    select null, oid, 'create sequence ' || oid::regclass
+    from pg_class c where relnamespace in ${SCHEMAS} and relkind = 'S'
+      and not exists (select from pg_depend where objid = c.oid and deptype = 'i')
+    union all
     select null, indexrelid, pg_get_indexdef(indexrelid, 0, true)
     from pg_index i join pg_class c on c.oid = i.indexrelid
     where c.relnamespace in ${SCHEMAS} and not exists (select from pg_constraint where conindid = i.indexrelid)

@@ -1,4 +1,4 @@
-import { vi } from "vitest";
+import { inject, vi } from "vitest";
 import { TokenUses } from "../../src/accounts/token-use-service.ts";
 import { createApp } from "../../src/app/app.ts";
 import { createLogger } from "../../src/app/logger.ts";
@@ -7,6 +7,7 @@ import { claimProcessor } from "../../src/billing/stripe-store.ts";
 import { type Config, loadConfig } from "../../src/config/config.ts";
 import { ChangeBus } from "../../src/database/change-bus.ts";
 import { type Connection, connect } from "../../src/database/connection.ts";
+import { noteDistribution } from "../../src/database/distribution.ts";
 import { Waiters } from "../../src/events/waiters.ts";
 import type { App } from "../../src/http/app.ts";
 import { type Allowance, RateLimits } from "../../src/http/token-rate-limit.ts";
@@ -90,6 +91,7 @@ export async function startService(
   });
   const { db } = connection;
   noteAddress(db, databaseUrl);
+  if (inject("workers").length > 0) await noteDistribution(db);
   const limits = new StillRateLimits();
   const tokenUses = new TokenUses();
   const changeBus = new ChangeBus(db);

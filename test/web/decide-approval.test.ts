@@ -220,6 +220,8 @@ describe("the page of an approval", () => {
       cookie: other.cookie,
     });
     expect(foreign.status).toBe(404);
+    // Whoever follows a colleague's link reads by which email they are here.
+    expect(foreign.text).toMatch(/You’re signed in as <strong>person-[^<]+@example\.com<\/strong>/);
     const plain = (text: string): string => text.replaceAll(/form_token" value="[^"]*"/g, "");
     expect(plain(foreign.text)).toBe(plain(unknown.text));
   });

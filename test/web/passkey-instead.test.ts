@@ -31,11 +31,6 @@ describe("A passkey is offered", () => {
     const { text } = await landing(app, await decide(service, story, "decline"), story);
     expect(text).not.toContain(OFFER);
   });
-
-  test("to a person who has just joined", async () => {
-    const { cookie } = await begin(service);
-    expect((await open(app, "/invite?said=joined", { cookie })).text).toContain(OFFER);
-  });
 });
 
 /** Each page with a form that asks for proof; what is asked on the approval's page, its own script answers. */

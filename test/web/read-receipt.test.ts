@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { createSandbox } from "../../src/billing/sandbox-client.ts";
+import { operate } from "../support/fixtures.ts";
 import { createHuman, open } from "../support/humans.ts";
 import { confirmByPasskey, declineNow, judge } from "../support/receipts.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
@@ -42,6 +43,20 @@ describe("the page of a receipt", () => {
     expect(text).toContain(`href="${paid.path}/receipt.json" download`);
   });
 
+  test("names the contract and the milestone as they were called at the request, whatever they are called now", async () => {
+    const { contract } = decided.fixture;
+    const path = `/accounts/${account}/contracts/${contract}`;
+    const { title, ...terms } = (await operate(app, "GET", path)).contract;
+    const { freelancer } = terms;
+    await operate(app, "PUT", path, { title: "Another title", freelancer });
+    for (const story of [paid, declined]) {
+      const words = (await open(app, `${story.path}/receipt`, decided.human)).text.replaceAll(/<[^>]*>/g, "");
+      expect(words).toMatch(new RegExp(`${title}.*as named at the request, not signed`, "s"));
+      expect(words).not.toContain("Another title");
+    }
+    expect((await open(app, paid.path, decided.human)).text).toContain("Another title");
+  });
+
   test("tells a passkey from a word of ours, and a decline from a payment", async () => {
     const byPasskey = (await open(app, `${signed.path}/receipt`, decided.human)).text;
     expect(byPasskey).toContain(`on ${PUBLIC_URL}`);
@@ -59,6 +74,7 @@ describe("the page of a receipt", () => {
     expect((await open(app, waiting.path, decided.human)).text).not.toContain(link(waiting));
     const { status, text } = await open(app, `${waiting.path}/receipt`, decided.human);
     expect([status, text.includes("This approval has no receipt")]).toEqual([409, true]);
+    expect(text).toContain(`<a href="${waiting.path}">Back to the approval</a>`);
   });
 
   test("gives a file that the verifier believes, the same that an agent is answered", async () => {

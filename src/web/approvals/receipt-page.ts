@@ -11,8 +11,8 @@ export type ReceiptView = {
   receipt: Receipt;
   /** Who stands behind the key that asked, as far as is known; the receipt itself holds the key alone. */
   asker: Asker | null;
-  /** What the contract and its milestone are called now; the receipt itself holds their ids alone. */
-  names: { contract: string; milestone: string | null } | undefined;
+  /** What the contract and its milestone were called at the request; the receipt itself holds their ids alone. */
+  names: { contract: string | null; milestone: string | null } | undefined;
   /** The thumbprint of the key that signs. */
   kid: string;
 };
@@ -73,7 +73,7 @@ function decided(
         ${row("Amount", html`<strong>${amount(amountCents, currency)}</strong>`)}
         ${row("From", html`<strong>${named(accountName)}</strong>${detail("account", code(accountId))}`)}
         ${"refunds" in terms ? refundRows(terms.refunds) : payeeRows(terms)}
-        ${names && row("Contract", html`${named(names.contract)}${names.milestone !== null && html`, ${named(names.milestone)}`}<span class="quiet">as named today, not signed</span>`)}
+        ${names !== undefined && names.contract !== null && row("Contract", html`${named(names.contract)}${names.milestone !== null && html`, ${named(names.milestone)}`}<span class="quiet">as named at the request, not signed</span>`)}
         ${row("Requested by", html`${named(askedBy.name)}${asker && html`<span class="quiet">${standsBehind(asker)}</span>`}${detail("key", code(askedBy.preview))}${detail("on", at(approval.createdAt))}`)}
         ${row("References", references(approval, terms), "wide")}
       </dl>`;

@@ -27,7 +27,10 @@ export function receiptPageRoutes(app: App, deps: ReceiptPageDeps): void {
       const receipt = await findOwn(deps, request, human);
       const kid = deps.receiptKeys.published[0]?.kid ?? "";
       const approval = await findApproval(deps, request, human);
-      const names = approval && { contract: approval.contractTitle, milestone: approval.milestoneName };
+      const names = approval && {
+        contract: approval.contractTitleThen,
+        milestone: approval.milestoneNameThen,
+      };
       const page = receiptPage({ receipt, asker: approval?.asker ?? null, names, kid });
       return show(deps, reply, page, { human });
     },

@@ -2,7 +2,7 @@
 const form = document.querySelector("form");
 const said = document.querySelector("[role=alert]");
 
-async function open() {
+async function draw() {
   const key = new FormData(form).get("key").trim();
   said.textContent = "";
   const answer = await fetch("/api/operator/v1/openapi.json", {
@@ -25,7 +25,7 @@ async function open() {
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  open().catch(() => {
+  draw().catch(() => {
     said.textContent = "The service didn't answer. Try again.";
   });
 });

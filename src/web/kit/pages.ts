@@ -44,9 +44,11 @@ export const signUpPage: Page = {
       <p>Already have a password? <a href="/sign-in">Sign in</a>.</p>`,
 };
 
-export const notFoundPage: Page = {
+/** The same for what is not there and for what is another account's. @param email of the person who is signed in */
+export const notFoundPage = (email?: string): Page => ({
   title: "Page not found",
   body: html`
       <p>The address may be mistyped, or you may not have access to this page.</p>
+      ${email !== undefined && html`<p>You’re signed in as <strong>${email}</strong>. If you use another email for this, sign out, then open the link again.</p>`}
       <p><a href="/approvals">Go to your approvals</a></p>`,
-};
+});

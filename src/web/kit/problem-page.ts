@@ -8,12 +8,16 @@ import { notFoundPage } from "./pages.ts";
  * @param request.changes whether the request was to change something, so that its outcome may be unknown
  * @param request.decides whether it was on an approval's page, and so failed before anything was recorded
  * @param request.back the address of the page that it came from
+ * @param request.email of the person who is signed in
  */
-export function problemPage(problem: Problem, { id: requestId, changes, decides, back }: Failed): Page {
+export function problemPage(
+  problem: Problem,
+  { id: requestId, changes, decides, back, email }: Failed,
+): Page {
   const again = changes && goBack(back);
   switch (problem.problem) {
     case "not_found":
-      return notFoundPage;
+      return notFoundPage(email);
     case "form_refused":
       return {
         title: "Nothing was done",
@@ -78,7 +82,7 @@ export function problemPage(problem: Problem, { id: requestId, changes, decides,
         title: "No receipt",
         body: html`
       <p>${problem.message}</p>
-      <p><a href="/approvals">Go to your approvals</a></p>`,
+      <p><a href="/approvals/${String(problem.details?.approvalId)}">Back to the approval</a></p>`,
       };
     case "rate_limited":
       return {
@@ -108,7 +112,7 @@ export function problemPage(problem: Problem, { id: requestId, changes, decides,
   }
 }
 
-type Failed = { id: string; changes: boolean; decides: boolean; back: string };
+type Failed = { id: string; changes: boolean; decides: boolean; back: string; email?: string | undefined };
 
 const goToApprovals = html`<p><a href="/approvals">Go to your approvals</a></p>`;
 const goBack = (page: string): Html => html`<p><a href="${page}">Go back to the page</a></p>`;
