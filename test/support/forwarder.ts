@@ -28,6 +28,9 @@ export async function startForwarder(
     asked.pipe(passedOn);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  closeAfterFile(() => new Promise((resolve) => server.close(() => resolve(undefined))));
+  closeAfterFile(() => {
+    server.closeAllConnections();
+    return new Promise((resolve) => server.close(() => resolve(undefined)));
+  });
   return (server.address() as AddressInfo).port;
 }
