@@ -8,7 +8,7 @@ import {
   RELEASE_REQUESTED,
 } from "../approvals/schemas.ts";
 import type { AuditPage } from "../audit/schemas.ts";
-import type { OperatorUpdates, Updates } from "../events/schemas.ts";
+import type { OperatorUpdates } from "../events/schemas.ts";
 import type {
   AccountBody,
   AdjustmentBody,
@@ -96,10 +96,13 @@ export const OPERATOR_EXAMPLES: Record<string, { body?: Examples; answers: Recor
     answers: {
       200: {
         news: {
-          events: [story.confirmation, story.funding, operator.message],
+          events: [story.confirmation, story.funding, operator.message].map((event) => ({
+            ...event,
+            accountId: operator.account.id,
+          })),
           nextCursor: operator.message.id,
           hasMore: false,
-        } satisfies Updates,
+        } satisfies OperatorUpdates,
       },
     },
   },
