@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import type { Trx } from "../database/connection.ts";
-import { milestoneDispute, openDispute } from "./held-terms-store.ts";
+import { endTerms, milestoneDispute, openDispute } from "./held-terms-store.ts";
 
 /** A refund in an approval's result. */
 export type RefundResult = {
@@ -75,6 +75,15 @@ export async function isHeldAgain(trx: Trx, accountId: string, contractId: strin
       and x.milestone_id is null
     limit 1`.execute(trx);
   return rows.length > 0;
+}
+
+/** Whether a contract's end would refund something else by now than what was signed. */
+export async function haveTermsChanged(trx: Trx, accountId: string, approvalId: string): Promise<boolean> {
+  const { rows } = await sql<{ changed: boolean }>`
+    select v.terms is distinct from ${endTerms(accountId)} as changed
+    from approvals v join contracts c on c.account_id = v.account_id and c.id = v.contract_id
+    where v.account_id = ${accountId} and v.id = ${approvalId}`.execute(trx);
+  return rows[0]?.changed === true;
 }
 
 /**

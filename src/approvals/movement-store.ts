@@ -4,7 +4,7 @@ import type { Db } from "../database/connection.ts";
 /** Money that moved or is moving: an invoice, or a refund at a contract's end. Amounts in cents. */
 export type MoneyMovement = {
   at: Date;
-  kind: "funding" | "payout" | "refund";
+  kind: "FUNDING" | "PAYOUT" | "REFUND";
   /** Null for a refund, which has no invoice of its own. */
   invoiceNumber: number | null;
   status: string;
@@ -25,7 +25,7 @@ export async function listMovements(db: Db, accountId: string, limit: number): P
   // The newest of each kind with all that is said of them: joined afterwards, Postgres read all milestones for each.
   const { rows } = await sql<MoneyMovement>`
     select * from (
-      (select i.created_at as at, lower(i.kind) as kind, i.number as "invoiceNumber", i.status,
+      (select i.created_at as at, i.kind, i.number as "invoiceNumber", i.status,
         i.amount_cents as "amountCents", i.currency, c.freelancer_name as payee, i.contract_id as "contractId",
         c.title as "contractTitle", i.milestone_id as "milestoneId", m.name as "milestoneName",
         case when i.kind = 'PAYOUT' then coalesce(v.terms -> 'payout' ->> 'account', '')
@@ -39,7 +39,7 @@ export async function listMovements(db: Db, accountId: string, limit: number): P
       left join payment_methods k on k.account_id = i.account_id and k.id = p.card_id
       where i.account_id = ${accountId} order by i.number desc limit ${limit})
       union all
-      (select r.created_at, 'refund', null, 'refunded', r.amount_cents, m.currency, c.freelancer_name, m.contract_id, c.title,
+      (select r.created_at, 'REFUND', null, 'refunded', r.amount_cents, m.currency, c.freelancer_name, m.contract_id, c.title,
         r.milestone_id, m.name, r.sent_to, r.approval_id
       from refunds r
       join milestones m on m.account_id = r.account_id and m.id = r.milestone_id

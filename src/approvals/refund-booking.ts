@@ -115,7 +115,8 @@ export async function writeRefund(
 
 /**
  * Finishes a contract's end once none of its refunds is open. If all succeeded and no payout came back meanwhile, it is
- * confirmed and the contract ends. Otherwise the refunded milestones stay refunded and the rest needs a new request. The
+ * confirmed and the contract ends. Otherwise the refunded milestones stay refunded, and the rest needs a new request, unless
+ * the approval still says what is left. The
  * caller has locked the contract exclusively.
  */
 export async function settleEnd(
@@ -140,10 +141,9 @@ export async function settleEnd(
     await linkDecision(trx, accountId, approvalId, now);
     return;
   }
-  const expired =
-    refunds.length > 0 || returned
-      ? await store.endExecuting(trx, accountId, approvalId, { reason: "terms_changed" }, now)
-      : await store.releaseExecuting(trx, accountId, approvalId, now);
+  const expired = (await escrow.haveTermsChanged(trx, accountId, approvalId))
+    ? await store.endExecuting(trx, accountId, approvalId, { reason: "terms_changed" }, now)
+    : await store.releaseExecuting(trx, accountId, approvalId, now);
   const toOutcome = ({ contractTitle: contract }: MailedApproval) =>
     ({ kind: "partly ended", contract, cause: refunds.length === wanted ? "returned" : "refused" }) as const;
   await mailOutcome(trx, config, { accountId, approvalId }, toOutcome, now);

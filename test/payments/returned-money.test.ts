@@ -196,6 +196,29 @@ describe("a payout that comes back while its contract ends", () => {
   });
 });
 
+test("money that is refunded at the dashboard while its contract ends: no request for the old sum is left", async () => {
+  const escrow = await createEscrow(app, deps);
+  const intentId = intentOf(escrow);
+  const asked = await askEnd(app, escrow);
+  const boundaries = async (boundary: string, moment: string) => {
+    if (`${boundary}:${moment}` !== "call-search:after") return;
+    stripe.refund(intentId, 10_000);
+    await tell({ type: "charge.refunded", intentId, accountId: escrow.accountId });
+  };
+  await confirmNow({ ...deps, boundaries }, asked);
+  expect(await readApproval(app, escrow, asked)).toMatchObject({
+    status: "expired",
+    result: { reason: "terms_changed" },
+  });
+  const again = await askEnd(app, escrow);
+  await confirmNow(deps, again);
+  expect(await readApproval(app, escrow, again)).toMatchObject({
+    status: "confirmed",
+    result: { refunds: [{ amountCents: 35_000, to: "card" }] },
+  });
+  expect(await findDisagreements(db, rails)).toEqual([]);
+});
+
 test("The sandbox plays both: a refund and a payout that come back after they had succeeded", async () => {
   const service = await startService();
   const sandbox = {

@@ -21,6 +21,22 @@ export async function createDatabase(
   await Promise.all(adminUrls.map((url) => run(url, `create database ${name}${from}`)));
 }
 
+/**
+ * Makes an empty database whose language is Turkish, if the server knows that: there `lower('I')` is not `i`, and no rule
+ * may depend on it.
+ */
+export async function createTurkishDatabase(adminUrl: string, name: string): Promise<void> {
+  const client = new pg.Client({ connectionString: adminUrl });
+  await client.connect();
+  try {
+    const { rows } = await client.query("select from pg_collation where collname = 'tr-x-icu'");
+    const turkish = " template template0 locale_provider icu icu_locale 'tr-TR'";
+    await client.query(`create database ${name}${rows.length === 0 ? "" : turkish}`);
+  } finally {
+    await client.end();
+  }
+}
+
 /** Every server that has a part of a test's database: one, or all nodes of a Citus cluster. */
 function servers(): string[] {
   return [inject("adminUrl"), ...inject("workers")];

@@ -1,7 +1,7 @@
 import type { TestProject } from "vitest/node";
 import { RUNNING_ROLE } from "../../src/database/grants.ts";
 import { migrate } from "../../src/database/migrate.ts";
-import { createDatabase, databaseUrl, dropDatabases, onlyOne } from "./clones.ts";
+import { createTurkishDatabase, databaseUrl, dropDatabases, onlyOne } from "./clones.ts";
 import { startTestPostgres } from "./database.ts";
 import { openPgbouncer, pgbouncerVersion } from "./pgbouncer.ts";
 import { asRole, createRoles, OWNER } from "./roles.ts";
@@ -25,7 +25,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const postgres = await startTestPostgres();
   const { adminUrl } = postgres;
   const template = `countersign_test_${process.pid}`;
-  await createDatabase([adminUrl], template);
+  await createTurkishDatabase(adminUrl, template);
   await onlyOne(adminUrl, () => createRoles(databaseUrl(adminUrl, template)));
   await migrate(asRole(databaseUrl(adminUrl, template), OWNER));
   project.provide("adminUrl", adminUrl);

@@ -3,9 +3,9 @@ import { type Html, html } from "../../lib/html.ts";
 import { amount, mentioned, time } from "../kit/wording.ts";
 
 const KINDS: Record<MoneyMovement["kind"], { what: string; party: string }> = {
-  funding: { what: "Funding for", party: "from" },
-  payout: { what: "Payout to", party: "to" },
-  refund: { what: "Refund of money for", party: "to" },
+  FUNDING: { what: "Funding for", party: "from" },
+  PAYOUT: { what: "Payout to", party: "to" },
+  REFUND: { what: "Refund of money for", party: "to" },
 };
 
 const STATUSES: Record<string, string> = {

@@ -28,7 +28,7 @@ export function paymentsCsvRoute(app: App, deps: SessionDeps): void {
 function toCsv(rows: readonly MoneyMovement[], publicUrl: string): string {
   const lines = rows.map((row) => ({
     time: row.at.toISOString(),
-    kind: row.kind,
+    kind: row.kind.toLowerCase(),
     invoice_number: row.invoiceNumber,
     status: row.status,
     amount: centsToDollars(row.amountCents).toFixed(2),
