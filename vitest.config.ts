@@ -8,6 +8,12 @@ const LONG = ".long.test.ts";
 /** Contract, human, money, feed and receipts; and what is of a cluster alone. */
 const ON_CITUS =
   "test/{accounts,approvals,billing,citus,contracts,events,payments,receipts,stories}/*.test.ts";
+/** They copy the database of one server, or switch all triggers off. */
+const NOT_ON_CITUS = [
+  "test/payments/{survive-loss,kill-in-recovery}.test.ts",
+  "test/events/server-runs.test.ts",
+  "test/approvals/two-people.test.ts",
+];
 const OF_CITUS = "test/citus/*.test.ts";
 /** What spawned programs were compiled to, for the next ones. */
 const COMPILED = join(import.meta.dirname, "node_modules/.cache/countersign-compiled");
@@ -34,7 +40,7 @@ export default defineConfig(async ({ mode }) => {
       ...shared,
       name: "citus",
       include: [ON_CITUS],
-      exclude: alone,
+      exclude: [...alone, ...NOT_ON_CITUS],
       isolate: false,
       globalSetup: ["test/support/citus-setup.ts"],
     },

@@ -135,7 +135,7 @@ function unauthorized(
 }
 
 function lookupOf(request: FastifyRequest, { digest }: Credential): Lookup {
-  return { lane: "token", address: request.ip, digest };
+  return { kind: "token", address: request.ip, digest };
 }
 
 function readCredential(request: FastifyRequest): Credential | undefined {

@@ -1,10 +1,11 @@
 import { readClock } from "../database/clock.ts";
 import type { Db } from "../database/connection.ts";
-import type { Asker } from "../database/schema.ts";
 import { isUuid } from "../lib/ids.ts";
 import * as store from "./key-store.ts";
 import type { TokenMetadata } from "./schemas.ts";
 import { type Account, toTokenMetadata } from "./token-service.ts";
+
+export { findAsker } from "./key-store.ts";
 
 /** A token as the account's members see it, with who minted it, by name. */
 export type Key = TokenMetadata & Pick<store.KeyRow, "minterToken" | "minterUser" | "minterUserId" | "asker">;
@@ -24,11 +25,6 @@ export async function findKey(
 ): Promise<Key | undefined> {
   const row = isUuid(id) ? await store.findKey(db, accountId, id) : undefined;
   return row && toKey(row, organizationId, await readClock(db));
-}
-
-/** Who created the account's token of that id. `undefined`: there is no such token. */
-export function findAsker(db: Db, accountId: string, tokenId: string): Promise<Asker | undefined> {
-  return store.findAsker(db, accountId, tokenId);
 }
 
 function toKey(row: store.KeyRow, organizationId: string, now: Date): Key {

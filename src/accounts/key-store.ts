@@ -60,6 +60,7 @@ const ASKER = `jsonb_build_object('kind', t.maker_kind, 'name', t.maker_name, 'n
 /** The same as plain columns, for the statement of a fund request. */
 export const ASKER_COLUMNS = `t.maker_kind as "askerKind", t.maker_name as "askerName", ${NAMED_ITSELF} as "askerNamedItself"`;
 
+/** Who created the account's token of that id. `undefined`: there is no such token. */
 export async function findAsker(db: Db, accountId: string, tokenId: string): Promise<Asker | undefined> {
   const row = db
     .selectFrom("tokens as t")

@@ -6,6 +6,7 @@ import * as store from "./store.ts";
 
 export type { AccountValues, Grant } from "./store.ts";
 export {
+  findAccount,
   GRANT_COLUMNS,
   GRANT_PARAMETERS,
   GRANT_TABLES,
@@ -78,11 +79,6 @@ export function describeJobDraftCapabilities(grant: store.Grant): JobDraftCapabi
 
 /** An account as the operator sees it. */
 export type AccountRow = NonNullable<Awaited<ReturnType<typeof store.findAccount>>>;
-
-/** The account with that key; `undefined`: there is none. */
-export function findAccount(db: Db, accountId: string): Promise<AccountRow | undefined> {
-  return store.findAccount(db, accountId);
-}
 
 /**
  * Reads an account.

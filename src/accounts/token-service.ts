@@ -16,7 +16,7 @@ import { recordTokenAct } from "./token-act-service.ts";
 import * as store from "./token-store.ts";
 
 export { ASKER_COLUMNS } from "./key-store.ts";
-export type { ActingToken } from "./token-store.ts";
+export { type ActingToken, listLiveTokensOfUser } from "./token-store.ts";
 export { recordTokenAct };
 
 export const TOKEN_PREFIX = "ot_pat_";
@@ -200,11 +200,6 @@ export async function listTokenPage(
 export async function findTokenId(db: Db, secret: string): Promise<string | undefined> {
   const credential = readSecret(TOKEN_PREFIX, secret);
   return credential && (await store.findTokenOf(db, credential))?.id;
-}
-
-/** The live tokens that a person has minted by hand: those whose secrets they have seen. */
-export function listTokensOfUser(db: Db, accountId: string, userId: string): Promise<string[]> {
-  return store.listLiveTokensOfUser(db, accountId, userId);
 }
 
 /** The token, or those that a person has minted by hand, and all that they have minted; ended ones too. */

@@ -211,7 +211,7 @@ export async function openSecretless(
   return own.digest;
 }
 
-/** The live tokens that a person has minted by hand. */
+/** The live tokens that a person has minted by hand: those whose secrets they have seen. */
 export async function listLiveTokensOfUser(db: Db, accountId: string, userId: string): Promise<string[]> {
   return idsOf(await selectTokensOfUser(db, accountId, userId).where("revoked_at", "is", null).execute());
 }

@@ -16,6 +16,7 @@ import {
   PARAMETER_EXAMPLES,
 } from "./examples.ts";
 import { HEADERS, headersOf } from "./headers.ts";
+import { OPERATOR_EXAMPLES } from "./operator-examples.ts";
 import { type Call, refusalSchema, refusalSchemaName, UNREADABLE } from "./problem-examples.ts";
 import { RefusalAnswers } from "./refusal-answers.ts";
 
@@ -99,7 +100,7 @@ const OAUTH_ERROR = {
 function completeOperation(operation: Operation, route: DescribedRoute, refusals: RefusalAnswers): void {
   const { operationId, responses, parameters = [] } = operation;
   const { by } = route.access;
-  const examples = examplesOf(operationId, by);
+  const examples = examplesOf(operationId);
   const keyed = parameters.some(({ in: place, name }) => place === "header" && name === "Idempotency-Key");
   const headers = (status: number) => headersOf({ status, by, keyed });
   for (const parameter of parameters) {
@@ -120,7 +121,8 @@ function completeOperation(operation: Operation, route: DescribedRoute, refusals
       responses[status] = refusals.describeOAuth(["invalid_request"], headers(status));
   } else {
     const call: Call = {
-      idName: /.*:(\w+)/.exec(route.url)?.[1],
+      idName: /.*:(\w+)/.exec(route.url)?.[1] ?? parameters.find(({ name }) => name === "accountId")?.name,
+      by,
       fault: examples.fault,
     };
     const names = [...new Set([...commonProblems(route), ...route.problems])];
@@ -167,11 +169,12 @@ function statusOfRefusal(name: RefusalName): number {
   return refusalRows.find((row) => row.name === name)?.status ?? 400;
 }
 
-function examplesOf(operationId: string, by: DescribedRoute["access"]["by"]): CallExamples {
+function examplesOf(operationId: string): CallExamples {
   const examples = CALL_EXAMPLES[operationId];
   if (examples !== undefined) return examples;
-  if (by !== "operator") throw new TypeError(`${operationId} has no examples in api-docs/examples.ts`);
-  return { answers: {}, fault: { error: problemRow("bad_request").message } };
+  const ofOperator = OPERATOR_EXAMPLES[operationId];
+  if (ofOperator === undefined) throw new TypeError(`${operationId} has no examples in src/api-docs`);
+  return { ...ofOperator, fault: { error: problemRow("bad_request").message } };
 }
 
 function show(part: Part | undefined, examples: Examples = {}): void {

@@ -34,6 +34,7 @@ import {
 } from "../webhooks/schemas.ts";
 import * as story from "./story.ts";
 import * as credits from "./story-credits.ts";
+import * as operator from "./story-operator.ts";
 import { receipt } from "./story-receipt.ts";
 import * as registration from "./story-registration.ts";
 
@@ -86,6 +87,9 @@ export const PARAMETER_EXAMPLES: Record<string, string> = {
   webhookId: story.webhook.id,
   deliveryId: story.delivered.id,
   topUpId: credits.topUp.id,
+  accountId: operator.account.id,
+  memberId: operator.invited.id,
+  paymentMethodId: operator.card.id,
 };
 
 /** What each call is sent and answers, by its operation id. */

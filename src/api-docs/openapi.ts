@@ -24,7 +24,12 @@ const PUBLIC_INFO = {
 does money move, once. The agent never holds anything that could decide.
 
 Send \`Authorization: Bearer ot_pat_…\` with every call. An agent without one registers by itself: see Registration. Every
-refusal has one shape, says what is missing, and hands out a link that mends it where a human can.`,
+refusal has one shape, says what is missing, and hands out a link that mends it where a human can. Registration alone
+answers refusals in OAuth's shape. After 429 and 503, wait as long as \`Retry-After\` says and send the same call again;
+give an \`Idempotency-Key\` where the call takes one, so that a lost answer does not make two.
+
+Names that end in \`Usd\` are dollars, those in \`Cents\` whole cents. New fields, refusals and types of events can come
+without a new version: ignore what you do not know.`,
     license: { name: "MIT", identifier: "MIT" },
   },
   tags: [

@@ -7,8 +7,9 @@ import { CONTRACT_ID, ORIGIN, pending } from "./story.ts";
 
 /** What the examples of a call's refusals are made from. */
 export type Call = {
-  /** The last id in its address, such as `milestoneId`. */
+  /** The last id in its address, such as `milestoneId`; undefined: it is about the operator's one webhook, or nothing. */
   idName: string | undefined;
+  by: "token" | "operator";
   fault: Fault;
 };
 
@@ -23,14 +24,17 @@ type DetailsOf = {
 const REQUEST_ID = "01a207bd-a8f2-7b1e-8c55-6e3f9cef9517";
 const UNKNOWN_ID = "01a207bd-0000-7000-8000-000000000000";
 /** Ids that lead to nothing, by their name in an address. */
-const UNKNOWN: Record<string, { resource: string | undefined; id: string }> = {
+const UNKNOWN: Record<string, { resource: string; id: string }> = {
   contractId: { resource: "contracts", id: "contract-8" },
   milestoneId: { resource: "milestones", id: "milestone-8-1" },
   approvalId: { resource: "approvals", id: UNKNOWN_ID },
-  tokenId: { resource: undefined, id: UNKNOWN_ID },
+  tokenId: { resource: "tokens", id: UNKNOWN_ID },
   webhookId: { resource: "webhooks", id: UNKNOWN_ID },
   topUpId: { resource: "credit-top-ups", id: UNKNOWN_ID },
   deliveryId: { resource: "deliveries", id: UNKNOWN_ID },
+  accountId: { resource: "accounts", id: "acme" },
+  memberId: { resource: "members", id: UNKNOWN_ID },
+  paymentMethodId: { resource: "paymentMethods", id: "pm_unknown" },
 };
 
 const Text = Type.String();
@@ -95,9 +99,13 @@ const DETAILS: Partial<Record<ProblemName, DetailsOf>> = {
       ),
     },
     others: Text,
-    example: ({ idName = "" }) => {
-      const { resource, id } = UNKNOWN[idName] ?? {};
-      return { ...(resource === undefined ? {} : { resource }), [idName]: id };
+    example: ({ idName, by }) => {
+      if (idName === undefined) return { resource: "webhook" };
+      const unknown = UNKNOWN[idName];
+      if (unknown === undefined) throw new TypeError(`no example of an unknown ${idName}`);
+      // The compatible API names no resource here.
+      const resource = idName === "tokenId" && by === "token" ? {} : { resource: unknown.resource };
+      return { ...resource, [idName]: unknown.id };
     },
   },
   contract_ended: {

@@ -44,11 +44,17 @@ const BOOKINGS = {
 
 /**
  * Advances an attempt of any kind as far as it goes. The web request, the sweep and the processor's webhook all call
- * it (docs/design.md, Paying). Does nothing if another process holds the lease, or if the attempt is decided.
+ * it (docs/design.md, Paying).
+ * @returns false if another process holds the lease, or if the attempt is decided: nothing was done
  * @throws what the processor or the database threw; the sweep then reads the attempt again
  */
-export async function advancePayment(deps: PaymentDeps, key: payments.PaymentKey): Promise<void> {
-  await advanceIfFree(deps, key);
+export async function advancePayment(deps: PaymentDeps, key: payments.PaymentKey): Promise<boolean> {
+  const now = await readClock(deps.db);
+  const lease = newLease(now);
+  const payment = await pass(deps, "take-lease", () => payments.takeLease(deps.db, key, lease, now));
+  if (payment === undefined) return false;
+  await drive(deps, { payment, leaseId: lease.id });
+  return true;
 }
 
 /**
@@ -58,20 +64,11 @@ export async function advancePayment(deps: PaymentDeps, key: payments.PaymentKey
  */
 export async function advanceAndWait(deps: PaymentDeps, key: payments.PaymentKey): Promise<void> {
   for (let look = 1; look <= LOOK.times; look++) {
-    if (await advanceIfFree(deps, key)) return;
+    if (await advancePayment(deps, key)) return;
     const row = await payments.findPayment(deps.db, key);
     if (row === undefined || !isOpen(row)) return;
     await delay(LOOK.every);
   }
-}
-
-async function advanceIfFree(deps: PaymentDeps, key: payments.PaymentKey): Promise<boolean> {
-  const now = await readClock(deps.db);
-  const lease = newLease(now);
-  const payment = await pass(deps, "take-lease", () => payments.takeLease(deps.db, key, lease, now));
-  if (payment === undefined) return false;
-  await drive(deps, { payment, leaseId: lease.id });
-  return true;
 }
 
 /**

@@ -29,7 +29,7 @@ import * as store from "./human-store.ts";
 import { takeRequested } from "./mail-service.ts";
 import { findTypedFrom, mailOtherDeciders, readSigning } from "./second-signer-service.ts";
 import { insertSignature } from "./signature-store.ts";
-import { payingSource } from "./source-rules.ts";
+import { canPay, statementOf } from "./statement-rules.ts";
 
 /**
  * The person who decides, their name, where they act from, and what proves their presence. `onRenewed` receives the
@@ -57,35 +57,6 @@ type ApprovalKey = { accountId: string; approvalId: string };
  * amount from which the person types it, where they did not; absent: they did.
  */
 export type Signed = { nonce: string; digest: Buffer; untypedBelowCents?: number | undefined };
-
-/** The statement that a decision would sign now. */
-export function statementOf(
-  row: store.HumanApprovalRow,
-  decision: Decision,
-  nonce: string,
-): Statement<ApprovalType> {
-  const common = {
-    v: 1 as const,
-    accountId: row.organizationId,
-    approvalId: row.id,
-    decision,
-    source: decision === "decline" ? null : payingSource(row),
-    nonce,
-  };
-  switch (row.type) {
-    case "milestone_fund":
-      return { ...common, action: row.type, terms: row.terms };
-    case "milestone_approve":
-      return { ...common, action: row.type, terms: row.terms };
-    default:
-      return { ...common, action: row.type, terms: row.terms };
-  }
-}
-
-/** False if a funding has no card and no credits that cover it. */
-export function canPay({ type, card }: store.HumanApprovalRow): boolean {
-  return type !== "milestone_fund" || card !== null;
-}
 
 /**
  * Creates the challenge for a person's passkey: the digest of the statement on their page, valid once, in this

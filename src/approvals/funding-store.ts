@@ -211,18 +211,18 @@ export async function queueRequests(trx: Trx, accountId: string): Promise<void> 
   await sql`select pg_advisory_xact_lock(hashtextextended(${accountId}, 0))`.execute(trx);
 }
 
-const COUNT_WAITING = `
+const COUNT_PENDING = `
   select count(*) as "all", count(*) filter (where o.root_token_id = $2) as "ofRoot" ${waiting("$1")}`;
 
 /**
  * How many approvals of the account are pending, and how many of those the root token and its descendants requested.
  */
-export async function countWaiting(
+export async function countPending(
   db: Db,
   accountId: string,
   rootTokenId: string,
 ): Promise<{ all: number; ofRoot: number }> {
-  const query = CompiledQuery.raw(COUNT_WAITING, [accountId, rootTokenId]);
+  const query = CompiledQuery.raw(COUNT_PENDING, [accountId, rootTokenId]);
   const { rows } = await db.executeQuery<{ all: number; ofRoot: number }>(query);
   return rows[0] ?? { all: 0, ofRoot: 0 };
 }

@@ -91,7 +91,10 @@ async function attendSent(
   const key = { accountId, id: attemptId };
   const payment = await payments.findPayment(db, key);
   if (payment === undefined) return;
-  if (isOpen(payment)) return advancePayment(deps, key);
+  if (isOpen(payment)) {
+    await advancePayment(deps, key);
+    return;
+  }
   if (payment.status !== "succeeded" || payment.sentId !== id || record.returnedCents === 0) return;
   const whole = record.returnedCents === record.amountCents;
   const details = { alert: `${kind}_returned`, ...key, sentId: id, returnedCents: record.returnedCents };

@@ -15,7 +15,7 @@ import type { ApprovalTerms } from "../lib/statement.ts";
 import { addSeconds } from "../lib/time.ts";
 import { type AnyEvent, toExpiredEvent } from "./booking.ts";
 import { queueRequests } from "./funding-store.ts";
-import { assertRoom } from "./limits.ts";
+import { assertPendingLimit } from "./limits.ts";
 import { takeRequested } from "./mail-service.ts";
 import * as requests from "./request-store.ts";
 import type { Approval } from "./schemas.ts";
@@ -192,7 +192,7 @@ async function pendOrCreate(
     const held = await readClockNow(trx);
     events.push(...(await store.markExpired(trx, accountId, [pending.id], held)).map(toExpiredEvent));
   }
-  await assertRoom(trx, accountId, grant.rootTokenId);
+  await assertPendingLimit(trx, accountId, grant.rootTokenId);
   const { tokenId: id, tokenName: name, tokenPreview: preview, rootTokenId: rootId } = grant;
   const request = {
     ...about,

@@ -12,7 +12,7 @@ import { type ApprovalEvent, toExpiredEvent } from "./booking.ts";
 import { decideFunding } from "./funding-rules.ts";
 import type { FundingRow } from "./funding-store.ts";
 import * as fundingStore from "./funding-store.ts";
-import { assertRoom, PENDING_AT_MOST, PENDING_OF_ROOT_AT_MOST } from "./limits.ts";
+import { assertPendingLimit, PENDING_AT_MOST, PENDING_OF_ROOT_AT_MOST } from "./limits.ts";
 import type { Approval } from "./schemas.ts";
 import * as store from "./store.ts";
 import { hasExpired, toApproval } from "./wire.ts";
@@ -98,7 +98,7 @@ async function createFunding(
   };
   const record = async (trx: Trx) => {
     await fundingStore.queueRequests(trx, accountId);
-    await assertRoom(trx, accountId, row.rootTokenId);
+    await assertPendingLimit(trx, accountId, row.rootTokenId);
     const limits = { waitingBelow: PENDING_AT_MOST, ofRootBelow: PENDING_OF_ROOT_AT_MOST };
     if (!(await fundingStore.insertFundingApproval(trx, accountId, { ...approval, ...limits }))) return false;
     await onRequested?.(trx, { id: approval.id, type: "milestone_fund" }, now);

@@ -43,17 +43,26 @@ export async function forgetRun(db: Db, since: Date | undefined): Promise<void> 
 
 /** Stores intents that name a milestone and that no payment has. */
 export async function keepLost(db: Db, intents: readonly IntentRecord[], now: Date): Promise<void> {
-  const named = intents.filter(({ accountId, milestoneId }) => accountId !== null && milestoneId !== null);
+  const named = intents.flatMap(({ id, accountId, milestoneId }) =>
+    accountId === null || milestoneId === null
+      ? []
+      : [{ account_id: accountId, intent_id: id, milestone_id: milestoneId, found_at: now }],
+  );
   if (named.length === 0) return;
-  await sql`
-    insert into lost_intents (account_id, intent_id, milestone_id, found_at)
-    select i.account_id, i.id, i.milestone_id, ${now}::timestamptz
-    from unnest(${named.map(({ accountId }) => accountId)}::uuid[], ${named.map(({ id }) => id)}::text[],
-      ${named.map(({ milestoneId }) => milestoneId)}::text[]) as i (account_id, id, milestone_id)
-    where not exists (
-      select from payments p where p.account_id = i.account_id and p.intent_id = i.id
-    )
-    on conflict do nothing`.execute(db);
+  const paid = await db
+    .selectFrom("payments")
+    .where("account_id", "=", sql<string>`any(${named.map((intent) => intent.account_id)}::uuid[])`)
+    .where("intent_id", "=", sql<string>`any(${named.map((intent) => intent.intent_id)}::text[])`)
+    .select(["account_id", "intent_id"])
+    .execute();
+  const known = new Set(paid.map((payment) => `${payment.account_id} ${payment.intent_id}`));
+  const lost = named.filter((intent) => !known.has(`${intent.account_id} ${intent.intent_id}`));
+  if (lost.length === 0) return;
+  await db
+    .insertInto("lost_intents")
+    .values(lost)
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
 }
 
 /** Stored intents of this milestone, or of any. */

@@ -5,10 +5,13 @@ import type { Db } from "../database/connection.ts";
 import { refusalOf } from "./decline-rules.ts";
 import type { IntentRecord, IntentState, Processor } from "./processor.ts";
 import { sandboxCheckout } from "./sandbox-checkout-client.ts";
-import { findSession, paySession, type SessionRow } from "./sandbox-checkout-store.ts";
+import { paySession, type SessionRow } from "./sandbox-checkout-store.ts";
 import { sandboxPayouts, sandboxRefunds } from "./sandbox-outgoing-client.ts";
 import * as books from "./sandbox-store.ts";
 import type { Charge } from "./schemas.ts";
+
+export { findSession } from "./sandbox-checkout-store.ts";
+export { findAuthenticating } from "./sandbox-store.ts";
 
 const SLOW = 3_000;
 const VALID_YEARS = 4;
@@ -148,23 +151,10 @@ export function createSandbox(db: Db, publicUrl: string): Processor {
   };
 }
 
-/** The account and approval of an intent that waits for the bank's verification; `undefined`: it does not wait. */
-export function findAuthentication(
-  db: Db,
-  intentId: string,
-): Promise<{ accountId: string; approvalId: string } | undefined> {
-  return books.findAuthenticating(db, intentId);
-}
-
 /** Applies the person's answer on the bank's page: the money moves, or the card is refused. */
 export async function answerAuthentication(db: Db, intentId: string, passed: boolean): Promise<void> {
   if ((await books.findAuthenticating(db, intentId)) === undefined) return;
   await settle(db, intentId, "requires_action", passed ? undefined : "authentication_failed");
-}
-
-/** The page of a top-up in the sandbox's record. */
-export function findCheckout(db: Db, sessionId: string): Promise<SessionRow | undefined> {
-  return findSession(db, sessionId);
 }
 
 /**

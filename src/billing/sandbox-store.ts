@@ -99,7 +99,7 @@ export function readIntents(
   return (accountId === undefined ? made : made.where("account_id", "=", accountId)).execute();
 }
 
-/** The account and approval of an intent that waits for verification. */
+/** The account and approval of an intent that waits for the bank's verification; `undefined`: it does not wait. */
 export async function findAuthenticating(
   db: Db,
   id: string,

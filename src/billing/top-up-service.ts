@@ -20,7 +20,7 @@ import { creditsAdjustedMail, topUpAskedMail } from "./top-up-mails.ts";
 import * as store from "./top-up-store.ts";
 
 export type { TopUpKey, TopUpRow } from "./top-up-store.ts";
-export { makeTopUpsDue } from "./top-up-store.ts";
+export { listTopUps, makeTopUpsDue } from "./top-up-store.ts";
 
 export type TopUpDeps = {
   db: Db;
@@ -138,11 +138,6 @@ export async function findTopUpForHuman(
 ): Promise<(store.TopUpRow & { now: Date }) | undefined> {
   const row = isUuid(id) ? await store.findTopUpOfAny(db, accountIds, id) : undefined;
   return row && { ...row, now: await readClock(db) };
-}
-
-/** The account's newest top-ups, for its billing page. */
-export function listTopUps(db: Db, accountId: string, limit: number): Promise<store.TopUpRow[]> {
-  return store.listTopUps(db, accountId, limit);
 }
 
 /** Mails owners and approvers that the operator corrected the credits. */

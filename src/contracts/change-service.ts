@@ -1,7 +1,7 @@
 import type { Trx } from "../database/connection.ts";
 import { isExternalId } from "../lib/ids.ts";
 import { notFound, Problem } from "../lib/problems.ts";
-import { assertRoom } from "./limits.ts";
+import { assertMilestoneLimit } from "./limits.ts";
 import * as milestoneStore from "./milestone-store.ts";
 import * as store from "./store.ts";
 import { changesTerms } from "./terms.ts";
@@ -113,7 +113,7 @@ export async function saveMilestone(
   if (row === undefined || present === undefined) {
     if (!(await milestoneStore.insertMilestone(trx, accountId, id, values, { number, now })))
       return saveMilestone(trx, accountId, id, merge, now);
-    await assertRoom(trx, accountId, contractId);
+    await assertMilestoneLimit(trx, accountId, contractId);
     return change;
   }
   const termsChanged = changesTerms("milestones", row, milestoneStore.milestoneColumns(values));
@@ -123,7 +123,7 @@ export async function saveMilestone(
     revision: row.revision + (termsChanged ? 1 : 0),
     now,
   });
-  await assertRoom(trx, accountId, contractId);
+  await assertMilestoneLimit(trx, accountId, contractId);
   return { ...change, termsChanged };
 }
 

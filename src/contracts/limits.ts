@@ -15,7 +15,7 @@ export const LIST_AT_MOST = 8 * MIB;
  * Checks that a contract is within its limits after a write. Exact, as the caller holds the contract.
  * @throws Problem milestone_limit_reached
  */
-export async function assertRoom(trx: Trx, accountId: string, contractId: string): Promise<void> {
+export async function assertMilestoneLimit(trx: Trx, accountId: string, contractId: string): Promise<void> {
   const { count, bytes } = await milestoneStore.measureMilestones(trx, accountId, contractId);
   if (count <= MILESTONES_AT_MOST && bytes <= MILESTONE_TEXT_AT_MOST) return;
   throw new Problem("milestone_limit_reached", {

@@ -7,7 +7,7 @@ import { isExternalId, newId } from "../lib/ids.ts";
 import { MIN_AMOUNT_CENTS } from "../lib/money.ts";
 import { PAGE_LIMIT, type PageQuery, timeCursor, timeCursorOf, toPage } from "../lib/pages.ts";
 import { notFound, Problem } from "../lib/problems.ts";
-import { assertRoom } from "./limits.ts";
+import { assertMilestoneLimit } from "./limits.ts";
 import * as milestoneStore from "./milestone-store.ts";
 import { assertPriced, priceMilestone } from "./pricing-rules.ts";
 import type { Milestone, NewMilestone } from "./schemas.ts";
@@ -66,7 +66,7 @@ export async function createMilestone(
     };
     const number = await milestoneStore.nextMilestoneNumber(trx, accountId, contractId);
     await milestoneStore.insertMilestone(trx, accountId, id, values, { number, now });
-    await assertRoom(trx, accountId, contractId);
+    await assertMilestoneLimit(trx, accountId, contractId);
     const row = await milestoneStore.findMilestone(trx, accountId, id);
     if (row === undefined) throw new TypeError("the created milestone was not found");
     const kept = await keep(trx, toMilestone(row));

@@ -11,6 +11,7 @@ import { toBudget, toContract, toMilestone } from "./wire.ts";
 
 export type { MilestoneValues } from "./milestone-store.ts";
 export type { ContractValues } from "./store.ts";
+export { endContract } from "./store.ts";
 export { FUNDING_TERMS, FUNDING_TERMS_COLUMNS, RELEASE_TERMS, readFundingTerms } from "./terms.ts";
 
 /**
@@ -145,14 +146,6 @@ export function refundMilestone(trx: Trx, accountId: string, id: string, now: Da
 /** Marks a paid milestone as funded again, after its payout was returned. @returns `false` when it is not paid */
 export function returnMilestone(trx: Trx, accountId: string, id: string, now: Date): Promise<boolean> {
   return milestoneStore.moveMilestone(trx, accountId, id, { from: "PAID", to: "ACTIVE_FUNDED", now });
-}
-
-/**
- * Ends a contract under which no money is held. The caller holds the contract.
- * @throws what the database says while money is held or moving under it (invariant 14)
- */
-export function endContract(trx: Trx, accountId: string, id: string, now: Date): Promise<void> {
-  return store.endContract(trx, accountId, id, now);
 }
 
 /** Locks a contract exclusively, and reads what may keep it from ending. @returns `undefined` when there is none */

@@ -78,6 +78,10 @@ export async function holdContractOf(trx: Trx, accountId: string, milestoneId: s
   return rows[0];
 }
 
+/**
+ * Ends a contract under which no money is held. The caller holds the contract.
+ * @throws what the database says while money is held or moving under it (invariant 14)
+ */
 export async function endContract(trx: Trx, accountId: string, id: string, now: Date): Promise<void> {
   await trx
     .updateTable("contracts")

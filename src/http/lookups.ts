@@ -3,11 +3,11 @@ import { Problem } from "../lib/problems.ts";
 import { countRateLimited } from "../metrics/metrics.ts";
 import type { Allowance, RateLimits } from "./token-rate-limit.ts";
 
-/** Failed look-ups per address and minute, in each lane. */
+/** Failed look-ups per address and minute, of each kind. */
 export const FAILED_LOOKUPS_PER_MINUTE = 120;
 
-/** A look-up of a presented credential. Lanes are counted separately. */
-export type Lookup = { lane: "token" | "agent-auth" | "link"; address: string; digest: Buffer };
+/** A look-up of a presented credential. Kinds are counted separately. */
+export type Lookup = { kind: "token" | "agent-auth" | "link"; address: string; digest: Buffer };
 
 /**
  * Whether a credential may be looked up: the address has had fewer than 120 failed look-ups in this minute, or the
@@ -16,27 +16,27 @@ export type Lookup = { lane: "token" | "agent-auth" | "link"; address: string; d
  */
 export function refusedLookup(
   limits: RateLimits,
-  { lane, address, digest }: Lookup,
+  { kind, address, digest }: Lookup,
 ): (Allowance & { problem: Problem }) | undefined {
-  const allowance = limits.look(bucketOf(lane, address), FAILED_LOOKUPS_PER_MINUTE);
+  const allowance = limits.look(bucketOf(kind, address), FAILED_LOOKUPS_PER_MINUTE);
   if (allowance.allowed || limits.known.has(digest)) return undefined;
-  countRateLimited(`${lane}-lookups`);
+  countRateLimited(`${kind}-lookups`);
   const { resetSeconds } = allowance;
   return { ...allowance, problem: new Problem("rate_limited", { retryAfterSeconds: resetSeconds }) };
 }
 
 /** Records the result of a look-up: a valid credential is known for an hour, a failure is counted. */
-export function noteLookup(limits: RateLimits, { lane, address, digest }: Lookup, found: boolean): void {
+export function noteLookup(limits: RateLimits, { kind, address, digest }: Lookup, found: boolean): void {
   if (found) {
     limits.known.accept(digest);
     return;
   }
   limits.known.reject(digest);
-  limits.hit(bucketOf(lane, address), FAILED_LOOKUPS_PER_MINUTE);
+  limits.hit(bucketOf(kind, address), FAILED_LOOKUPS_PER_MINUTE);
 }
 
-/** The look-ups of one lane, for a feature whose services know nothing of HTTP. */
-export function openLookups(limits: RateLimits, lane: Lookup["lane"]) {
+/** The look-ups of one kind, for a feature whose services know nothing of HTTP. */
+export function openLookups(limits: RateLimits, kind: Lookup["kind"]) {
   return {
     /**
      * Looks up a presented credential, if that is allowed.
@@ -47,7 +47,7 @@ export function openLookups(limits: RateLimits, lane: Lookup["lane"]) {
       address: string,
       read: () => Promise<T | undefined>,
     ): Promise<T | undefined> {
-      const lookup = { lane, address, digest };
+      const lookup = { kind, address, digest };
       const refused = refusedLookup(limits, lookup);
       if (refused !== undefined) throw refused.problem;
       const found = await read();
@@ -61,6 +61,6 @@ export function openLookups(limits: RateLimits, lane: Lookup["lane"]) {
   };
 }
 
-function bucketOf(lane: Lookup["lane"], address: string): string {
-  return `${lane}-lookups:${addressBucket(address)}`;
+function bucketOf(kind: Lookup["kind"], address: string): string {
+  return `${kind}-lookups:${addressBucket(address)}`;
 }

@@ -1,7 +1,7 @@
 import { Type } from "@sinclair/typebox";
 import { ContractsQuery, OperatorContract, OperatorContractWithBudget } from "../contracts/schemas.ts";
 import { getMilestone, listContracts, withPayoutAccounts } from "../contracts/service.ts";
-import { Event, PageQuery, Updates } from "../events/schemas.ts";
+import { Event, OperatorUpdates, PageQuery } from "../events/schemas.ts";
 import { readUpdates } from "../events/service.ts";
 import type { App } from "../http/app.ts";
 import { acceptExactJson, acceptNoBody, NoBody } from "../http/body.ts";
@@ -174,11 +174,13 @@ function eventRoutes(app: App, deps: accountService.OperatorDeps): void {
     describe("listEvents", "Read an account's feed, all types", {
       params: AccountParams,
       querystring: PageQuery,
-      response: { 200: ref(Updates) },
+      response: { 200: ref(OperatorUpdates) },
     }),
     async (request) => {
-      const { accountId } = await accountService.findAccount(db, request.params.accountId);
-      return readUpdates(db, { accountId, scopes: "all" }, request.query);
+      const { accountId, organizationId } = await accountService.findAccount(db, request.params.accountId);
+      const { events, ...page } = await readUpdates(db, { accountId, scopes: "all" }, request.query);
+      // As in the operator's own feed, whose types it holds too.
+      return { ...page, events: events.map((event) => ({ ...event, accountId: organizationId })) };
     },
   );
 }

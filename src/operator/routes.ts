@@ -137,10 +137,15 @@ function removeCardRoute(app: App, deps: BillingDeps): void {
 function sandboxRoutes(app: App, { db }: BillingDeps): void {
   app.get(
     "/sandbox/charges",
-    describe("listSandboxCharges", "Read the sandbox's own books", {
-      querystring: Type.Object({ accountId: Type.String() }),
-      response: { 200: many("charges", Charge) },
-    }),
+    describe(
+      "listSandboxCharges",
+      "Read the sandbox's own books",
+      {
+        querystring: Type.Object({ accountId: Type.String() }),
+        response: { 200: many("charges", Charge) },
+      },
+      ["not_found"],
+    ),
     async (request) => {
       const { accountId } = await accountService.findAccount(db, request.query.accountId);
       return { charges: await listCharges(db, accountId) };

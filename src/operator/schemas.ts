@@ -231,15 +231,16 @@ export const many = <K extends string, T extends TSchema>(key: K, schema: T) =>
     ReturnType<typeof Type.Array<ReturnType<typeof ref<T>>>>
   >);
 
-/** What every route of the operator says of itself. */
+/** What every route of the operator says of itself; one with ids in its address can be `not_found`. */
 export function describe<Schema extends FastifySchema>(
   operationId: string,
   summary: string,
   schema: Schema,
   problems: readonly ProblemName[] = [],
 ) {
+  const unknownId = schema.params === undefined ? [] : ["not_found" as const];
   return {
-    config: { access: { by: "operator" as const }, problems: ["not_found" as const, ...problems] },
+    config: { access: { by: "operator" as const }, problems: [...unknownId, ...problems] },
     schema: { operationId, summary, tags: ["Operator"], ...schema },
   };
 }

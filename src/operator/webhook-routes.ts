@@ -29,25 +29,32 @@ export function operatorWebhookRoutes(app: App, deps: WebhookDeps): void {
     return secret === undefined ? reply.send({ webhook }) : reply.code(201).send({ webhook, secret });
   });
 
-  const read = describe("getOperatorWebhook", "Read how the operator's webhook stands", {
-    response: { 200: Shown },
-  });
+  const read = describe(
+    "getOperatorWebhook",
+    "Read how the operator's webhook stands",
+    { response: { 200: Shown } },
+    ["not_found"],
+  );
   app.get("/webhook", read, async () => ({ webhook: await getOperatorWebhook(db) }));
 
   app.register(async (scope: App) => {
     acceptNoBody(scope);
-    const rotate = describe("rotateOperatorWebhookSecret", "Replace the secret of the operator's webhook", {
-      body: NoBody,
-      response: { 200: Disclosed },
-    });
+    const rotate = describe(
+      "rotateOperatorWebhookSecret",
+      "Replace the secret of the operator's webhook",
+      { body: NoBody, response: { 200: Disclosed } },
+      ["not_found"],
+    );
     scope.post("/webhook/rotate-secret", { ...rotate, preHandler: refuseIdempotencyKey }, async (request) =>
       rotateOperatorSecret(deps, operatorOf(request)),
     );
 
-    const remove = describe("deleteOperatorWebhook", "Delete the operator's webhook", {
-      body: NoBody,
-      response: { 200: Deleted },
-    });
+    const remove = describe(
+      "deleteOperatorWebhook",
+      "Delete the operator's webhook",
+      { body: NoBody, response: { 200: Deleted } },
+      ["not_found"],
+    );
     scope.delete("/webhook", remove, async (request) => {
       await deleteOperatorWebhook(db, operatorOf(request));
       return { deleted: true as const };

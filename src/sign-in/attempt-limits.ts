@@ -6,7 +6,7 @@ import { Problem } from "../lib/problems.ts";
 import { MINUTE_SECONDS } from "../lib/time.ts";
 import { countSignIn } from "../metrics/metrics.ts";
 import type { Device } from "./device-cookie.ts";
-import type { Lane } from "./password-queue.ts";
+import type { PasswordLane } from "./password-queue.ts";
 
 export const ATTEMPTS_PER_EMAIL = 10;
 export const ATTEMPTS_PER_ADDRESS = 50;
@@ -16,7 +16,7 @@ const WINDOW_SECONDS = 15 * MINUTE_SECONDS;
 /** An attempt that was counted. */
 export type Counted = {
   /** The lane of the password queue that the attempt belongs to. */
-  lane: Lane;
+  lane: PasswordLane;
   /**
    * Takes the attempt back, as it succeeded. The count of the email, person or device is reset; the address gets one
    * attempt back.

@@ -4,7 +4,7 @@ import { Problem } from "../lib/problems.ts";
  * Who waits for a hash: a signed-in person who proves their presence, or a stranger. Each hash costs the service the
  * same, and strangers may come by the thousand.
  */
-export type Lane = "known" | "stranger";
+export type PasswordLane = "known" | "stranger";
 
 /** Threads of libuv's pool that no password takes: files, name look-ups and compression need them. */
 const KEPT_THREADS = 2;
@@ -24,11 +24,11 @@ export type PasswordQueue = ReturnType<typeof createPasswordQueue>;
  */
 export function createPasswordQueue(threads: number) {
   const spare = Math.max(threads - KEPT_THREADS, 2);
-  const slots: Record<Lane, number> = { known: spare, stranger: spare - 1 };
-  const running: Record<Lane, number> = { known: 0, stranger: 0 };
-  const queues: Record<Lane, Start[]> = { known: [], stranger: [] };
+  const slots: Record<PasswordLane, number> = { known: spare, stranger: spare - 1 };
+  const running: Record<PasswordLane, number> = { known: 0, stranger: 0 };
+  const queues: Record<PasswordLane, Start[]> = { known: [], stranger: [] };
 
-  const isFree = (lane: Lane): boolean =>
+  const isFree = (lane: PasswordLane): boolean =>
     running.known + running.stranger < spare && running[lane] < slots[lane];
 
   const startNext = (): void => {
@@ -40,7 +40,7 @@ export function createPasswordQueue(threads: number) {
   };
 
   /** @throws Problem unavailable {retryAfterSeconds} when the lane is full */
-  const assertRoom = (lane: Lane): void => {
+  const assertRoom = (lane: PasswordLane): void => {
     if (queues[lane].length >= slots[lane] * WAITING_PER_SLOT)
       throw new Problem("unavailable", { retryAfterSeconds: RETRY_AFTER_SECONDS });
   };
@@ -51,7 +51,7 @@ export function createPasswordQueue(threads: number) {
      * Runs `work`, which computes one hash, when a slot is free.
      * @throws Problem unavailable {retryAfterSeconds} at once, when the lane is full
      */
-    async run<T>(lane: Lane, work: () => Promise<T>): Promise<T> {
+    async run<T>(lane: PasswordLane, work: () => Promise<T>): Promise<T> {
       assertRoom(lane);
       await new Promise<void>((start) => {
         queues[lane].push(start);

@@ -11,7 +11,7 @@ import { type Attempts, createAttempts } from "./attempt-limits.ts";
 import { type Background, createBackground } from "./background.ts";
 import { readDevice } from "./device-cookie.ts";
 import { passwordChangedMail } from "./mails.ts";
-import { createPasswordQueue, type Lane, type PasswordQueue } from "./password-queue.ts";
+import { createPasswordQueue, type PasswordLane, type PasswordQueue } from "./password-queue.ts";
 import { PASSWORD_AT_MOST } from "./password-rules.ts";
 import { assertArgon2, hashPassword, verifyPassword } from "./passwords.ts";
 import * as people from "./person-store.ts";
@@ -147,7 +147,7 @@ function noteRefusedSignIn(
 }
 
 /** Hashes a new password when a slot is free. Call it before the transaction that stores it, not within. */
-export function hashInTurn({ passwords }: SignInDeps, lane: Lane, password: string): Promise<string> {
+export function hashInTurn({ passwords }: SignInDeps, lane: PasswordLane, password: string): Promise<string> {
   return passwords.run(lane, () => hashPassword(password));
 }
 
@@ -280,7 +280,7 @@ export async function setPassword(db: Db, userId: string, next: string): Promise
  */
 async function matches(
   { passwords }: SignInDeps,
-  lane: Lane,
+  lane: PasswordLane,
   hash: string | undefined,
   password: string,
 ): Promise<boolean> {

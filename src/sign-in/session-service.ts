@@ -164,17 +164,12 @@ export async function endOtherSessions(
 ): Promise<void> {
   await inTransaction(db, async (trx, now) => {
     await holdActor(trx, person, { changes: "factors" }, now);
-    const detail = { sessionsEnded: await store.deleteSessions(trx, person.userId, person.sessionId) };
+    const detail = { sessionsEnded: await store.endSessions(trx, person.userId, person.sessionId) };
     await recordAudit(trx, { actor: byPerson(person), action: "sessions_ended", detail, origin }, now);
   });
 }
 
-export { lockSessionsOf } from "./session-store.ts";
-
-/** Ends the person's sessions except one, in the transaction that changes a factor. @returns how many */
-export function endSessions(trx: Trx, userId: string, except: string | null): Promise<number> {
-  return store.deleteSessions(trx, userId, except);
-}
+export { endSessions, lockSessionsOf } from "./session-store.ts";
 
 export type OpenSession = {
   current: boolean;

@@ -178,8 +178,8 @@ export async function deleteReplaced(trx: Trx, sessionId: string, previous: Buff
   return numDeletedRows === 1n;
 }
 
-/** Ends the person's sessions except one. @returns how many */
-export async function deleteSessions(trx: Trx, userId: string, except: string | null): Promise<number> {
+/** Ends the person's sessions except one, in the transaction that changes a factor. @returns how many */
+export async function endSessions(trx: Trx, userId: string, except: string | null): Promise<number> {
   const { numDeletedRows } = await trx
     .deleteFrom("auth.sessions")
     .where("user_id", "=", userId)

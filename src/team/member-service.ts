@@ -7,7 +7,7 @@ import {
   removeMember as removeMemberOf,
 } from "../accounts/member-service.ts";
 import { mayDecide, raisesRights } from "../accounts/roles.ts";
-import { listTokensOfUser, revokeWithDescendants } from "../accounts/token-service.ts";
+import { listLiveTokensOfUser, revokeWithDescendants } from "../accounts/token-service.ts";
 import type { AuditAction } from "../audit/schemas.ts";
 import { byPerson, type NewEntry, recordAudit } from "../audit/service.ts";
 import type { Trx } from "../database/connection.ts";
@@ -148,7 +148,7 @@ export async function removeMember(
       await record(step, "invitation_withdrawn", memberId, { before: { role: member.role } });
       return member;
     }
-    const keys = revokeKeys ? await listTokensOfUser(trx, accountId, userId) : [];
+    const keys = revokeKeys ? await listLiveTokensOfUser(trx, accountId, userId) : [];
     const keysEnded = await revokeWithDescendants(trx, accountId, keys, now);
     const webhooksEnded = (await endWebhooks?.(trx, userId)) ?? 0;
     const detail = { keysEnded, webhooksEnded };

@@ -90,8 +90,9 @@ export async function listUpgrades(db: Db, accountId: string): Promise<Upgrade[]
 }
 
 /** An upgrade that an owner may decide, or a member object to; `undefined` when it has ended. */
-export function findUpgrade(db: Db, accountId: string, upgradeId: string): Promise<Upgrade | undefined> {
-  return findStanding(db, accountId, upgradeId);
+export async function findUpgrade(db: Db, accountId: string, id: string): Promise<Upgrade | undefined> {
+  const upgrade = isUuid(id) ? await store.findOpen(db, accountId, id) : undefined;
+  return upgrade === undefined || (await endedBySignIn(db, upgrade)) ? undefined : upgrade;
 }
 
 /** What an owner signs to consent to an upgrade. */
@@ -129,14 +130,14 @@ export async function decideUpgrade(
     ...(consents ? { changes: "token" as const } : { fresh: true }),
     account: { id: accountId, may: "own", alone: true, unfrozen: consents },
   } as const;
-  const shown = await findStanding(deps.db, accountId, upgradeId);
+  const shown = await findUpgrade(deps.db, accountId, upgradeId);
   if (shown === undefined) return { decided: false };
   const act = upgradeAct(shown);
   const { origin } = signature;
   const decide = async (trx: Trx, now: Date, held: Held) => {
     const signed = consents ? await proveAct(trx, deps, owner, held, { act, signature }, now) : undefined;
     const cookie = signed?.cookie;
-    const upgrade = await findStanding(trx, accountId, upgradeId);
+    const upgrade = await findUpgrade(trx, accountId, upgradeId);
     if (upgrade === undefined) return { decided: false, cookie };
     if (consents && (await needsSecondPerson(trx, accountId, owner.userId, { operatorAsks: true }))) {
       const request = { kind: "upgrade", upgradeId } as const;
@@ -162,7 +163,7 @@ export async function consentToUpgradeNow(
   upgradeId: string,
 ): Promise<boolean> {
   const { trx, now, owner, account, origin, proof } = step;
-  const upgrade = await findStanding(trx, account.accountId, upgradeId);
+  const upgrade = await findUpgrade(trx, account.accountId, upgradeId);
   if (upgrade === undefined) return false;
   await end(trx, config, account, upgrade, "consented", { actor: byPerson(owner), origin }, now, proof);
   return true;
@@ -182,7 +183,7 @@ export function objectToUpgrade(
 ): Promise<boolean> {
   const need = { account: { id: account.accountId, may: "read", alone: true } } as const;
   return inSession(deps.db, person, need, async (trx, now) => {
-    const upgrade = await findStanding(trx, account.accountId, upgradeId);
+    const upgrade = await findUpgrade(trx, account.accountId, upgradeId);
     if (upgrade === undefined || upgrade.effectiveAt === null) return false;
     await end(trx, deps.config, account, upgrade, "objected", { actor: byPerson(person), origin }, now);
     return true;
@@ -245,11 +246,6 @@ async function end(
   const said = { ...saidOf(upgrade, accountName), given };
   for (const to of await listActive(trx, accountId))
     await queueMail(trx, upgradeEndedMail(config, to, said), now);
-}
-
-async function findStanding(db: Db, accountId: string, id: string): Promise<Upgrade | undefined> {
-  const upgrade = isUuid(id) ? await store.findOpen(db, accountId, id) : undefined;
-  return upgrade === undefined || (await endedBySignIn(db, upgrade)) ? undefined : upgrade;
 }
 
 /** Whether an owner has signed in since, which ends an upgrade that would take effect without consent. */

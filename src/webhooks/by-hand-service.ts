@@ -13,10 +13,10 @@ import {
   type Disclosed,
   holdWebhook,
   listWebhooksMadeBy,
-  removeWebhook,
   replaceSecret,
   type WebhookDeps,
 } from "./service.ts";
+import { markDeleted } from "./store.ts";
 
 type Deps = WebhookDeps & { config: { appName: string } };
 /** The person, the account and the request's origin. Their proof of presence must be younger than 5 minutes. */
@@ -84,7 +84,7 @@ export async function deleteByHand(deps: Deps, hand: Hand, id: string): Promise<
   const need = { fresh: true, account: { id: accountId, may: "decide", alone: true } } as const;
   await inSession(deps.db, person, need, async (trx, now) => {
     const { url, eventTypes } = await holdWebhook(trx, accountId, id);
-    await removeWebhook(trx, accountId, id);
+    await markDeleted(trx, accountId, id);
     const { host } = new URL(url);
     const said = { by: person, accountName: account.accountName, host };
     const subject = { kind: "webhook", id };
@@ -109,7 +109,7 @@ export async function listMadeBy(db: Db, accountId: string, maker: MadeBy): Prom
 export async function deleteMadeBy(trx: Trx, accountId: string, maker: MadeBy): Promise<number> {
   const webhooks = await listMadeBy(trx, accountId, maker);
   // In the lock order of webhooks: by id.
-  for (const { id } of webhooks) await removeWebhook(trx, accountId, id);
+  for (const { id } of webhooks) await markDeleted(trx, accountId, id);
   return webhooks.length;
 }
 

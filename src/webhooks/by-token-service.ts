@@ -12,11 +12,11 @@ import {
   addWebhook,
   type Disclosed,
   lockOwn,
-  removeWebhook,
   replaceSecret,
   restartDelivery,
   type WebhookDeps,
 } from "./service.ts";
+import { markDeleted } from "./store.ts";
 import { assertSendable, targetRules } from "./target-rules.ts";
 
 export type Caller = Reader & ActingToken;
@@ -58,7 +58,7 @@ export function deleteByToken(
   const { accountId } = caller;
   return actAsToken(db, caller, origin, async (trx) => {
     const webhook = await lockOwn(trx, caller, id);
-    await removeWebhook(trx, accountId, id);
+    await markDeleted(trx, accountId, id);
     return { result: webhook, webhook, action: "webhook_deleted", said: line`deleted the webhook` };
   });
 }

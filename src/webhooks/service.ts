@@ -135,11 +135,6 @@ export async function holdWebhook(trx: Trx, accountId: string, id: string): Prom
   return toWebhook(await lockOr404(trx, accountId, id));
 }
 
-/** Deletes a webhook and its pending deliveries, within the caller's transaction. Idempotent. */
-export function removeWebhook(trx: Trx, accountId: string, id: string): Promise<void> {
-  return store.markDeleted(trx, accountId, id);
-}
-
 /**
  * Gives a webhook a new secret. The one before signs beside it for 24 h; one still older stops at once.
  * @param shown the `oldSecretUntil` that the page showed: once for each time that it was shown

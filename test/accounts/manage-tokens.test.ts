@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { accountKey, newId } from "../../src/lib/ids.ts";
 import { SCOPES } from "../../src/lib/scopes.ts";
 import { bytesOf, expectRefusal } from "../http/expectations.ts";
-import { digestRows, endTokens } from "../http/rows.ts";
+import { digestRows, endTokens, hoursBefore } from "../http/rows.ts";
 import { type Answer, call, createFixture, type Fixture, operate } from "../support/fixtures.ts";
 import { OPERATOR_KEY, PUBLIC_URL, startService } from "../support/service.ts";
 
@@ -187,7 +187,7 @@ describe("POST /tokens", () => {
     expectRefusal(refused, 429, "RATE_LIMITED", { retryAfterSeconds: expect.any(Number) });
     expect(refused.body.details.retryAfterSeconds / 3_600).toBeCloseTo(4, 1);
     await operate(app, "POST", `/accounts/${fixture.account}/tokens`, { name: "Operator's", scopes: [] });
-    await sql`update tokens set created_at = created_at - interval '5 hours' where minted_by = ${id}`.execute(
+    await sql`update tokens set created_at = ${hoursBefore("created_at", 5)} where minted_by = ${id}`.execute(
       db,
     );
     expect((await mint(fixture.token)).status).toBe(201);

@@ -1,14 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { createLogger } from "../../src/app/logger.ts";
-import {
-  confirmApproval,
-  type Decider,
-  declineApproval,
-  statementOf,
-} from "../../src/approvals/decision-service.ts";
+import { confirmApproval, type Decider, declineApproval } from "../../src/approvals/decision-service.ts";
 import { findForHuman } from "../../src/approvals/human-store.ts";
 import { sweepDuePayments } from "../../src/approvals/jobs.ts";
+import { statementOf } from "../../src/approvals/statement-rules.ts";
 import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { type Decision, statementDigest } from "../../src/lib/statement.ts";

@@ -1,14 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { sql } from "kysely";
 import { describe, expect, test } from "vitest";
-import {
-  confirmApproval,
-  type Decider,
-  declineApproval,
-  statementOf,
-} from "../../src/approvals/decision-service.ts";
+import { confirmApproval, type Decider, declineApproval } from "../../src/approvals/decision-service.ts";
 import { findForHuman } from "../../src/approvals/human-store.ts";
 import { readSigning } from "../../src/approvals/second-signer-service.ts";
+import { statementOf } from "../../src/approvals/statement-rules.ts";
 import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import type { MemberRole } from "../../src/database/schema.ts";
 import { accountKey } from "../../src/lib/ids.ts";

@@ -1,11 +1,20 @@
 import { copyFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { rolldown } from "rolldown";
 import { describe, expect, test } from "vitest";
+import { createSandbox } from "../../src/billing/sandbox-client.ts";
+import { accountKey } from "../../src/lib/ids.ts";
+import { runAgent } from "../support/agent-program.ts";
 import { type FetchedTools, fetchTools } from "../support/fetched-tools.ts";
+import { createFixture } from "../support/fixtures.ts";
+import { createHuman } from "../support/humans.ts";
+import { freePort } from "../support/process.ts";
+import { startService } from "../support/service.ts";
+import { confirmNow } from "../support/stories.ts";
+import { FEATURES } from "../support/webhooks.ts";
+import { CLIENTS } from "./generated/clients.ts";
 
-const PROJECT = join(import.meta.dirname, "../..");
 const KUBB = "4.39.3";
-
 const tools = await fetchTools({
   typescript: "5.9.3",
   "@hey-api/openapi-ts": "0.99.0",
@@ -20,77 +29,52 @@ const tools = await fetchTools({
   "swagger-typescript-api": "13.13.0",
 });
 
-/** How each writes a client of `api.json` into `out/<its name>`. openapi-typescript writes ours, in every run. */
-const GENERATORS: Record<string, (tools: FetchedTools) => Promise<string>> = {
-  "openapi-typescript-codegen": ({ run }) =>
-    run(
-      "openapi-typescript-codegen/bin/index.js",
-      ...["--input", "api.json", "--output", "out/openapi-typescript-codegen", "--client", "fetch"],
-    ),
-  "hey-api": ({ run }) =>
-    run(
-      "@hey-api/openapi-ts/bin/run.js",
-      "-i",
-      "api.json",
-      "-o",
-      "out/hey-api",
-      "-c",
-      "@hey-api/client-fetch",
-    ),
-  orval: ({ run }) =>
-    run(
-      "orval/dist/bin/orval.mjs",
-      "--input",
-      "api.json",
-      "--output",
-      "out/orval/api.ts",
-      "--client",
-      "fetch",
-    ),
-  "swagger-typescript-api": ({ run }) =>
-    run(
-      "swagger-typescript-api/dist/cli.mjs",
-      "generate",
-      "-p",
-      "api.json",
-      "-o",
-      "out/swagger-typescript-api",
-    ),
-  kubb: async ({ folder, run }) => {
-    const config = `import { pluginClient } from "@kubb/plugin-client";
-import { pluginOas } from "@kubb/plugin-oas";
-import { pluginTs } from "@kubb/plugin-ts";
-export default {
-  root: ".",
-  input: { path: "api.json" },
-  output: { path: "./out/kubb", format: false, lint: false },
-  plugins: [pluginOas({ validate: false }), pluginTs(), pluginClient({ client: "fetch", bundle: true })],
-};`;
-    await writeFile(join(folder, "kubb.config.mjs"), config);
-    return run("@kubb/cli/bin/kubb.cjs", "generate");
-  },
-};
-
 const COMPILER = {
-  compilerOptions: {
-    ...{
-      target: "esnext",
-      module: "esnext",
-      moduleResolution: "bundler",
-      lib: ["esnext", "dom", "dom.iterable"],
-    },
-    ...{ strict: true, noEmit: true, skipLibCheck: true, allowImportingTsExtensions: true, types: [] },
-  },
+  target: "esnext",
+  module: "esnext",
+  moduleResolution: "bundler",
+  lib: ["esnext", "dom", "dom.iterable"],
+  strict: true,
+  noEmit: true,
+  skipLibCheck: true,
+  allowImportingTsExtensions: true,
+  types: [],
 };
 
-describe.skipIf(tools === undefined)("a client made from the description by", () => {
-  test.each(Object.entries(GENERATORS))("%s compiles under strict rules", async (name, generate) => {
-    const { folder, run } = tools as FetchedTools;
-    await copyFile(join(PROJECT, "docs/openapi.json"), join(folder, "api.json"));
-    await generate(tools as FetchedTools);
-    const config = join(folder, `tsconfig.${name}.json`);
-    await writeFile(config, JSON.stringify({ ...COMPILER, include: [`out/${name}`] }));
-    const faults = await run("typescript/bin/tsc", "-p", config).catch((error) => error.stdout);
-    expect(faults).toBe("");
-  });
+// The clients call the address that the description names.
+const port = await freePort();
+const origin = `http://127.0.0.1:${port}`;
+const { app, db, config } = await startService({ PUBLIC_URL: origin });
+await app.listen({ host: "127.0.0.1", port });
+
+describe.skipIf(tools === undefined)("a client made from the served description by", () => {
+  test.each(Object.entries(CLIENTS))(
+    "%s compiles under strict rules, and tells the story",
+    async (name, { generate, program }) => {
+      const { folder, run } = tools as FetchedTools;
+      const description = await fetch(`${origin}/api/public/v1/openapi.json`);
+      await writeFile(join(folder, "api.json"), await description.text());
+      await generate(tools as FetchedTools);
+      await copyFile(join(import.meta.dirname, "generated/story.ts"), join(folder, "story.ts"));
+      await writeFile(join(folder, `${name}.ts`), program);
+      const include = [`out/${name}`, `${name}.ts`];
+      const project = join(folder, `tsconfig.${name}.json`);
+      await writeFile(project, JSON.stringify({ compilerOptions: COMPILER, include }));
+      const faults = await run("typescript/bin/tsc", "-p", project).catch((error) => error.stdout);
+      expect(faults).toBe("");
+
+      const built = join(folder, `${name}.mjs`);
+      const bundle = await rolldown({ input: join(folder, `${name}.ts`), platform: "node" });
+      await bundle.write({ file: built });
+      const fixture = await createFixture(app, { features: FEATURES });
+      await createHuman(app, fixture.account);
+      const processor = createSandbox(db, config.publicUrl);
+      const told = await runAgent([built, fixture.token], async ({ approvalId }) => {
+        const accountId = accountKey(fixture.account);
+        await confirmNow({ db, config, processor }, { accountId, approvalId });
+      });
+      expect(told).toMatchObject({ code: 0, complaints: "", done: true });
+      expect(told.decided).toHaveLength(1);
+    },
+  );
 });

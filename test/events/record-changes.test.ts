@@ -138,7 +138,8 @@ describe("POST /accounts/{id}/events passes on", () => {
     expect(body.event).toMatchObject({ id: "3", apiVersion: "v1", ...sent });
     expect((await read(fixture)).slice(2)).toEqual([body.event]);
     const twin = await operate(app, "GET", `/accounts/${fixture.account}/events?cursor=2`);
-    expect(twin).toEqual({ events: [body.event], nextCursor: "3", hasMore: false });
+    expect(twin.events).toEqual([{ ...body.event, accountId: fixture.account }]);
+    expect(twin).toMatchObject({ nextCursor: "3", hasMore: false });
   });
 
   test("one with nothing but a type and a resource", async () => {

@@ -35,6 +35,10 @@ export function readApprovalRow(db: Db, { account }: Fixture, id: string) {
     .executeTakeFirstOrThrow();
 }
 
+/** A time some hours before a column's; a cluster refuses the difference of a time and an interval in an UPDATE. */
+export const hoursBefore = (column: string, hours: number) =>
+  sql`to_timestamp(extract(epoch from ${sql.ref(column)}) - ${sql.lit(hours * 3_600)})`;
+
 /** Moves an approval's 72 hours into the past. The trigger that keeps them is off for that one statement. */
 export async function expire(db: Db, { account }: Fixture, id: string): Promise<void> {
   await ownerOf(db)
@@ -42,7 +46,7 @@ export async function expire(db: Db, { account }: Fixture, id: string): Promise<
     .execute(async (trx) => {
       await sql`alter table approvals disable trigger approvals_terms`.execute(trx);
       await sql`
-      update approvals set created_at = created_at - interval '73 hours', expires_at = expires_at - interval '73 hours'
+      update approvals set created_at = ${hoursBefore("created_at", 73)}, expires_at = ${hoursBefore("expires_at", 73)}
       where account_id = ${accountKey(account)} and id = ${id}`.execute(trx);
       await sql`alter table approvals enable trigger approvals_terms`.execute(trx);
     });

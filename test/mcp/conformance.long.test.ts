@@ -1,6 +1,4 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer, request } from "node:http";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -8,6 +6,7 @@ import { listen } from "../support/api-client.ts";
 import { closeAfterFile } from "../support/closing.ts";
 import { fetchTools } from "../support/fetched-tools.ts";
 import { createFixture } from "../support/fixtures.ts";
+import { startForwarder } from "../support/forwarder.ts";
 import { startService } from "../support/service.ts";
 
 const OWN_TOOL = "calls a tool that only the suite's example server has";
@@ -49,29 +48,14 @@ const tools = await fetchTools({ "@modelcontextprotocol/conformance": "0.1.16" }
 /** Where requests go on to, and the token that they get: the suite sends none. */
 const behind = { origin: "", token: "" };
 
-/** What stands between. @returns its origin, at which the service is then reached */
-async function openProxy(): Promise<string> {
-  const server = createServer((asked, answer) => {
-    const headers = { ...asked.headers, authorization: `Bearer ${behind.token}` };
-    const passedOn = request(
-      `${behind.origin}${asked.url}`,
-      { method: asked.method ?? "GET", headers },
-      (response) => {
-        answer.writeHead(response.statusCode ?? 500, response.headers);
-        response.pipe(answer);
-      },
-    );
-    asked.pipe(passedOn);
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  closeAfterFile(() => new Promise((resolve) => server.close(() => resolve(undefined))));
-  return `http://localhost:${(server.address() as AddressInfo).port}`;
-}
-
 test.skipIf(tools === undefined)(
   "the official conformance suite passes, but for what a reason is given for",
   async () => {
-    const origin = await openProxy();
+    const port = await startForwarder(() => ({
+      origin: behind.origin,
+      headers: { authorization: `Bearer ${behind.token}` },
+    }));
+    const origin = `http://localhost:${port}`;
     const { app } = await startService({ PUBLIC_URL: origin });
     behind.token = (await createFixture(app)).token;
     behind.origin = await listen(app);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { unclaim } from "../http/rows.ts";
+import { begin, decide, putCard } from "../support/approval-scene.ts";
 import { createFixture, fund, operate } from "../support/fixtures.ts";
-import { begin, decide, putCard } from "../support/page-states.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
 import { approvalIn, connectTo, type ShowUrl, textOf } from "./clients.ts";
 

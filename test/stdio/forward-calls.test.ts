@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { TOOLS } from "../../src/mcp/tools.ts";
 import { connectTo, ERAS } from "../mcp/clients.ts";
+import { begin, decide, putCard } from "../support/approval-scene.ts";
 import { createFixture, operate } from "../support/fixtures.ts";
 import { some } from "../support/long.ts";
-import { begin, decide, putCard } from "../support/page-states.ts";
 import { waitUntil } from "../support/process.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
 import { listen, newHome, startProgram } from "./programs.ts";

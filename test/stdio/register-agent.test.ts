@@ -3,10 +3,10 @@ import { describe, expect, test } from "vitest";
 import { TOOLS } from "../../src/mcp/tools.ts";
 import { ERAS } from "../mcp/clients.ts";
 import { letRegistrationAge, MAILING, sendForm } from "../support/agents.ts";
+import { decide, putCard, type Story } from "../support/approval-scene.ts";
 import { operate } from "../support/fixtures.ts";
 import { newEmail } from "../support/humans.ts";
 import { some } from "../support/long.ts";
-import { decide, putCard, type Story } from "../support/page-states.ts";
 import { waitUntil } from "../support/process.ts";
 import { PUBLIC_URL, startService } from "../support/service.ts";
 import {

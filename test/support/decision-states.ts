@@ -1,9 +1,10 @@
 import { createSandbox } from "../../src/billing/sandbox-client.ts";
+import { begin, decide, putCard, type Story, type StoryOptions } from "./approval-scene.ts";
 import type { Site } from "./browser.ts";
 import { askEnd, askRelease, createEscrow } from "./escrow.ts";
 import { call, fund, operate } from "./fixtures.ts";
 import { createHuman, hiddenValue, open, submit } from "./humans.ts";
-import { begin, decide, type PageState, putCard, type Story, type StoryOptions } from "./page-states.ts";
+import type { PageState } from "./page-states.ts";
 
 /** An approval's page where two people must confirm, where something has changed, and of a release and an end. */
 export async function decisionStates(site: Site): Promise<PageState[]> {

@@ -16,7 +16,7 @@ export type FetchedTools = {
 
 /**
  * Installs packages into a temporary folder, without their scripts: tools too heavy for `npm ci`, by which others would
- * look at this service. @returns undefined where npm's registry cannot be reached; the run says so
+ * look at this service. @returns undefined where npm's registry cannot be reached; the run says so, and fails in CI
  */
 export async function fetchTools(packages: Record<string, string>): Promise<FetchedTools | undefined> {
   const folder = await mkdtemp(join(tmpdir(), "countersign-tools-"));
@@ -29,7 +29,9 @@ export async function fetchTools(packages: Record<string, string>): Promise<Fetc
     (error: Error) => error,
   );
   if (failed !== undefined) {
-    console.warn(`SKIPPED: ${named.join(" ")} could not be installed: ${failed.message.split("\n").at(-2)}`);
+    const said = `${named.join(" ")} could not be installed: ${failed.message.split("\n").at(-2)}`;
+    if (process.env.CI) throw new Error(said, { cause: failed });
+    console.warn(`SKIPPED: ${said}`);
     return undefined;
   }
   return {

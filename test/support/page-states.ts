@@ -1,20 +1,25 @@
-import { sql, type Updateable } from "kysely";
 import type { Page } from "playwright-core";
-import type { Database } from "../../src/database/schema.ts";
-import { EVENT_SCOPES } from "../../src/events/schemas.ts";
-import { accountKey } from "../../src/lib/ids.ts";
 import { expire } from "../http/rows.ts";
+import {
+  begin,
+  decide,
+  HOSTILE,
+  letProofAge,
+  putCard,
+  type Story,
+  type StoryOptions,
+} from "./approval-scene.ts";
 import type { Site } from "./browser.ts";
 import { claimStates } from "./claim-states.ts";
 import { coSignStates } from "./co-sign-states.ts";
 import { decisionStates } from "./decision-states.ts";
-import { call, createFixture, createMilestone, type Fixture, fund, operate } from "./fixtures.ts";
-import { createHuman, type HumanFixture, hiddenValue, invite, open, PASSWORD, submit } from "./humans.ts";
+import { createFixture, createMilestone, fund, operate } from "./fixtures.ts";
+import { createHuman, invite, open } from "./humans.ts";
 import { some } from "./long.ts";
 import { passkeyStates } from "./passkey-states.ts";
 import { pendingStates } from "./pending-states.ts";
 import { policyStates } from "./policy-states.ts";
-import { createSubscriber, postMessage, subscribe } from "./webhooks.ts";
+import { keyStates, teamStates, webhookStates } from "./settings-states.ts";
 
 /** A page as a person sees it. */
 export type PageState = {
@@ -26,71 +31,9 @@ export type PageState = {
   act?: (page: Page) => Promise<void>;
 };
 
-export type Story = Fixture & HumanFixture & { approvalId: string; path: string };
-
-export type StoryOptions = {
-  paymentMethod?: string | null;
-  role?: "owner" | "approver" | "viewer";
-};
-
-/** An account whose agent has asked for a milestone to be funded, and a member of it. */
-export async function begin(
-  { app }: Pick<Site, "app">,
-  { paymentMethod = "pm_card_visa", role = "owner" }: StoryOptions = {},
-): Promise<Story> {
-  const fixture = await createFixture(app, { card: false });
-  await putCard(app, fixture, paymentMethod ?? "pm_card_visa");
-  const { body } = await fund(app, fixture.token, fixture.milestone);
-  const human = await createHuman(app, fixture.account, role);
-  if (paymentMethod === null) await removeCards(app, fixture);
-  return { ...fixture, ...human, approvalId: body.approval.id, path: `/approvals/${body.approval.id}` };
-}
-
-/** Puts a card on file, which pays from then on. */
-export function putCard(
-  app: Site["app"],
-  { account }: { account: string },
-  paymentMethod: string,
-): Promise<unknown> {
-  return operate(app, "POST", `/accounts/${account}/payment-methods`, { paymentMethod });
-}
-
-async function removeCards(app: Site["app"], { account }: Fixture): Promise<void> {
-  const { paymentMethods } = await operate(app, "GET", `/accounts/${account}/payment-methods`);
-  for (const { id } of paymentMethods)
-    await operate(app, "DELETE", `/accounts/${account}/payment-methods/${id}`);
-}
-
-/** Confirms or declines without a browser, with all that the page asks for. */
-export async function decide({ app }: Pick<Site, "app">, story: Story, decision: "confirm" | "decline") {
-  const form = `${story.path}/${decision}`;
-  const page = await open(app, story.path, story);
-  const fields = Object.fromEntries(
-    ["nonce", "digest", "form_token"].map((name) => [name, hiddenValue(page, form, name)]),
-  );
-  if (decision === "decline") return submit(app, form, fields, story);
-  const [, amount] = /Type <span class="amount">(.*?)<\/span> to confirm/.exec(page.text) ?? [];
-  const password = page.text.includes('id="password"');
-  const asked = { ...(amount && { amount }), ...(password && { password: PASSWORD }) };
-  return submit(app, form, { ...fields, ...asked }, story);
-}
-
-/** As if the person had signed in a while ago. */
-export async function letProofAge({ db }: Pick<Site, "db">, { account }: Fixture): Promise<void> {
-  await sql`
-    update auth.sessions set proved_at = proved_at - interval '6 minutes'
-    where user_id in (select user_id from members where account_id = ${accountKey(account)})`.execute(db);
-}
-
 const LONG = "Label every scene, and write to billing@payee.example when you have paid. "
   .repeat(70)
   .slice(0, 5_000);
-/** Right-to-left text, an override, a name with marks piled up, markup, and no place to break a line. */
-const HOSTILE = {
-  name: `\u202eمرحلة أولى <b>Paid</b> ${"w".repeat(120)}`,
-  displayName: `Ma\u202eria ${"\u0301\u0310\u0323".repeat(8)} ${"G".repeat(100)}`,
-  title: `עבודה — <script>alert(1)</script> ${"long ".repeat(20)}`,
-};
 
 /** Every page in every state that it has, each with an account of its own where it needs one; in an everyday run the approval's alone. */
 export async function createPageStates(site: Site): Promise<PageState[]> {
@@ -324,168 +267,6 @@ async function visitorStates(site: Site): Promise<PageState[]> {
     { name: "sign-up", path: "/sign-up" },
     { name: "invite-incomplete", path: "/invite" },
     { name: "not-found", path: "/nowhere" },
-  ];
-}
-
-async function webhookStates(site: Site): Promise<PageState[]> {
-  const { app, db } = site;
-  const none = await createHuman(app, (await createSubscriber(app)).account);
-  const off = await createHuman(app, (await createFixture(app)).account);
-  const fixture = await createSubscriber(app);
-  const { cookie } = await createHuman(app, fixture.account);
-  const viewer = await createHuman(app, fixture.account, "viewer");
-  const all = Object.keys(EVENT_SCOPES);
-  const gone = await subscribe(app, fixture.token, `https://example.com/${"w".repeat(200)}?key=מפתח`, all);
-  const { id } = await subscribe(app, fixture.token, "https://hooks.example.com/countersign", all);
-  for (let i = 1; i <= 12; i++) await postMessage(app, fixture, `message-${i}`);
-  const write = (values: Partial<Updateable<Database["webhook_deliveries"]>>, event: number) =>
-    db
-      .updateTable("webhook_deliveries")
-      .set({ attempted_at: new Date(), ...values })
-      .where("webhook_id", "=", id)
-      .where("event_number", "=", event)
-      .execute();
-  const events = await db
-    .selectFrom("webhook_deliveries")
-    .select("event_number")
-    .where("webhook_id", "=", id)
-    .orderBy("event_number", "desc")
-    .execute();
-  const [, second = 0, third = 0, fourth = 0, ...rest] = events.map(({ event_number }) => event_number);
-  const tomorrow = new Date(Date.now() + 86_400_000);
-  await write({ attempts: 5, due_at: tomorrow, answer_error: "the connection was refused" }, second);
-  const over = { due_at: null, resolved_at: new Date() };
-  await write(
-    { ...over, status: "FAILED", attempts: 10, answer_status: 500, answer_error: "answered 500" },
-    third,
-  );
-  await write({ ...over, status: "DELIVERED", attempts: 3, answer_status: 200 }, fourth);
-  for (const event of rest)
-    await write({ ...over, status: "DELIVERED", attempts: 1, answer_status: 204 }, event);
-  await db
-    .updateTable("webhooks")
-    .set({
-      status: "DISABLED",
-      due_at: null,
-      disabled_at: new Date(),
-      disabled_reason: "The receiver answered 410.",
-    })
-    .where("id", "=", gone.id)
-    .execute();
-  const press = (name: string) => (page: Page) => page.getByRole("button", { name }).click();
-  const path = `/settings/webhooks/${id}`;
-  return [
-    { name: "webhooks-none", path: "/settings/webhooks", cookie: none.cookie },
-    { name: "webhooks-off", path: "/settings/webhooks", cookie: off.cookie },
-    { name: "webhooks", path: "/settings/webhooks", cookie },
-    { name: "webhooks-viewer", path: "/settings/webhooks", cookie: viewer.cookie },
-    {
-      name: "webhooks-error",
-      path: "/settings/webhooks",
-      cookie,
-      act: async (page) => {
-        await page.getByLabel("URL").fill("https://10.0.0.1/");
-        await press("Add webhook")(page);
-      },
-    },
-    {
-      name: "webhooks-no-event",
-      path: "/settings/webhooks",
-      cookie,
-      act: async (page) => {
-        await page.getByLabel("URL").fill("https://example.com/");
-        await page.getByLabel("An approval is confirmed").uncheck();
-        await press("Add webhook")(page);
-      },
-    },
-    { name: "webhook", path: `${path}?said=again`, cookie },
-    { name: "webhook-viewer", path, cookie: viewer.cookie },
-    { name: "webhook-disabled", path: `/settings/webhooks/${gone.id}`, cookie },
-    { name: "webhook-secret", path, cookie, act: press("Replace secret") },
-    { name: "webhook-delete", path: `${path}/delete`, cookie },
-  ];
-}
-
-async function keyStates(site: Site): Promise<PageState[]> {
-  const { app } = site;
-  const path = "/settings/keys";
-  const fixture = await createFixture(app);
-  const viewer = await createHuman(app, fixture.account, "viewer");
-  const { cookie } = await createHuman(app, fixture.account);
-  const mint = (token: string, name: string, scopes: string[]) =>
-    call(app, "POST", "/api/public/v1/tokens", { token, body: { name, scopes } });
-  const child = await mint(fixture.token, HOSTILE.name.slice(0, 120), ["payments:read", "jobs:write"]);
-  await mint(child.body.token, "Grandchild", []);
-  const ended = await mint(fixture.token, "Old one", ["jobs:read"]);
-  const { id } = ended.body.metadata;
-  await call(app, "DELETE", `/api/public/v1/tokens/${id}`, fixture);
-  const aged = await begin(site);
-  await letProofAge(site, aged);
-  const fresh = await begin(site);
-  const fill = async (page: Page): Promise<void> => {
-    await page.getByRole("textbox", { name: "Name" }).fill("Buyer");
-    await page.getByLabel("Ask for payments").check();
-    await page.getByRole("button", { name: "Create key" }).click();
-  };
-  return [
-    { name: "keys", path: `${path}?said=revoked`, cookie },
-    { name: "keys-viewer", path, cookie: viewer.cookie },
-    { name: "keys-password", path, cookie: aged.cookie, act: fill },
-    {
-      name: "keys-nothing-ticked",
-      path,
-      cookie,
-      act: async (page) => {
-        await page.getByRole("textbox", { name: "Name" }).fill("Buyer");
-        await page.getByLabel("See contracts").uncheck();
-        await page.getByRole("button", { name: "Create key" }).click();
-      },
-    },
-    { name: "key-made", path, cookie: fresh.cookie, act: fill },
-    { name: "key-revoke", path: `${path}/${child.body.metadata.id}/revoke`, cookie },
-  ];
-}
-
-async function teamStates(site: Site): Promise<PageState[]> {
-  const { app } = site;
-  const path = "/settings/members";
-  const { account } = await createFixture(app);
-  const approver = await createHuman(app, account, "approver");
-  const owner = await createHuman(app, account);
-  const invited = await invite(app, account, "viewer", `${"w".repeat(60)}@${"long.".repeat(20)}example.com`);
-  const aged = await begin(site);
-  await letProofAge(site, aged);
-  const { cookie } = owner;
-  const press = (name: string) => (page: Page) => page.getByRole("button", { name }).click();
-  const fill = (email: string) => async (page: Page) => {
-    await page.getByLabel("Email").fill(email);
-    await page.getByLabel("Name").fill("Bob Builder");
-    await press("Send invitation")(page);
-  };
-  const keys = await open(app, "/settings/keys", approver);
-  const hidden = ["account_id", "token_id", "form_token"].map((name) => [
-    name,
-    hiddenValue(keys, "/settings/keys/make", name),
-  ]);
-  const key = { name: "Night shift", scopes: "payments:write", lifetime: "30" };
-  await submit(app, "/settings/keys/make", { ...Object.fromEntries(hidden), ...key }, approver);
-  return [
-    { name: "members", path: `${path}?said=role`, cookie },
-    { name: "members-approver", path, cookie: approver.cookie },
-    { name: "members-error", path, cookie, act: fill(approver.email) },
-    { name: "members-link", path, cookie, act: fill(`bob-${account}@example.com`) },
-    { name: "members-password", path, cookie: aged.cookie, act: fill("bob@example.com") },
-    { name: "member", path: `${path}/${approver.memberId}`, cookie },
-    { name: "member-you", path: `${path}/${owner.memberId}`, cookie },
-    {
-      name: "member-last-owner",
-      path: `${path}/${owner.memberId}/remove`,
-      cookie,
-      act: press("Leave account"),
-    },
-    { name: "member-invited", path: `${path}/${invited.memberId}`, cookie },
-    { name: "member-remove", path: `${path}/${approver.memberId}/remove`, cookie },
-    { name: "member-withdraw", path: `${path}/${invited.memberId}/remove`, cookie },
   ];
 }
 

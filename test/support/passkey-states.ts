@@ -3,10 +3,11 @@ import { inTransaction } from "../../src/database/transaction.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { listOwnPasskeys } from "../../src/passkeys/store.ts";
 import { markPasswordUnverified } from "../../src/sign-in/person-store.ts";
+import { letProofAge } from "./approval-scene.ts";
 import type { Site } from "./browser.ts";
 import { createFixture, operate } from "./fixtures.ts";
 import { cookieOf, createHuman, type HumanFixture } from "./humans.ts";
-import { letProofAge, type PageState } from "./page-states.ts";
+import type { PageState } from "./page-states.ts";
 import { givePasskey, signInByPasskey, userIdOf } from "./passkeys.ts";
 
 const SECURITY = "/settings/security";

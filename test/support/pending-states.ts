@@ -1,7 +1,8 @@
+import { begin, letProofAge } from "./approval-scene.ts";
 import type { Site } from "./browser.ts";
 import { createFixture, operate } from "./fixtures.ts";
 import { createHuman, type HumanFixture, hiddenValue, newEmail, open, submit } from "./humans.ts";
-import { begin, letProofAge, type PageState } from "./page-states.ts";
+import type { PageState } from "./page-states.ts";
 import { givePasskey, userIdOf } from "./passkeys.ts";
 
 const MEMBERS = "/settings/members";

@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
 import type { PaymentDeps } from "../../src/approvals/advance-service.ts";
-import { confirmApproval, type Decider, statementOf } from "../../src/approvals/decision-service.ts";
+import { confirmApproval, type Decider } from "../../src/approvals/decision-service.ts";
 import { findForHuman } from "../../src/approvals/human-store.ts";
+import { statementOf } from "../../src/approvals/statement-rules.ts";
 import type { Db } from "../../src/database/connection.ts";
 import type { App } from "../../src/http/app.ts";
 import { accountKey } from "../../src/lib/ids.ts";

@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import { findCheckout, payCheckout } from "../../src/billing/sandbox-client.ts";
+import { findSession, payCheckout } from "../../src/billing/sandbox-client.ts";
 import type { TopUpKey } from "../../src/billing/top-up-service.ts";
 import { findTopUp, type TopUpRow } from "../../src/billing/top-up-store.ts";
 import type { Db } from "../../src/database/connection.ts";
@@ -62,7 +62,7 @@ export async function rowOf(db: Db, key: TopUpKey): Promise<TopUpRow> {
 /** What a person does on the processor's page. */
 export async function payPage(db: Db, stripe: FakeStripe | undefined, sessionId: string): Promise<void> {
   if (stripe !== undefined) return void stripe.payCheckout(sessionId);
-  const session = await findCheckout(db, sessionId);
+  const session = await findSession(db, sessionId);
   if (session === undefined) throw new Error("there is no such page");
   expect(await payCheckout(db, session, "pm_card_visa")).toBeUndefined();
 }

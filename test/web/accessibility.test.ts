@@ -225,10 +225,24 @@ async function tabOrder(page: Page): Promise<string[]> {
   return page.evaluate(() => (window as any).reached);
 }
 
-/** Times, and the few words in a pair of brackets, that do not keep together. What people wrote may break anywhere. */
+/**
+ * Times, and the few words in a pair of brackets, that do not keep together though they fit into a line. What people wrote
+ * may break anywhere.
+ */
 function brokenParts(page: Page): Promise<string[]> {
   return page.evaluate(() => {
     const broken: string[] = [];
+    const fits = (part: HTMLElement) => {
+      if (!part.matches("time, .whole")) return true;
+      let block = part.parentElement as HTMLElement;
+      while (getComputedStyle(block).display.startsWith("inline")) block = block.parentElement as HTMLElement;
+      const { paddingLeft, paddingRight } = getComputedStyle(block);
+      const room = block.clientWidth - Number.parseFloat(paddingLeft) - Number.parseFloat(paddingRight);
+      part.style.whiteSpace = "nowrap";
+      const { width } = part.getBoundingClientRect();
+      part.style.whiteSpace = "";
+      return width <= room;
+    };
     const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     for (let node = walker.nextNode(); node !== null; node = walker.nextNode()) {
       const { data, parentElement: parent } = node as Text;
@@ -238,7 +252,8 @@ function brokenParts(page: Page): Promise<string[]> {
         const range = document.createRange();
         range.setStart(node, index);
         range.setEnd(node, index + part.length);
-        if (new Set([...range.getClientRects()].map(({ top }) => top)).size > 1) broken.push(part);
+        if (new Set([...range.getClientRects()].map(({ top }) => top)).size > 1 && fits(parent))
+          broken.push(part);
       }
     }
     return broken;

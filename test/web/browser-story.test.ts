@@ -1,11 +1,11 @@
 import type { Browser, Locator, Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { connectAgent, dataOf } from "../support/api-client.ts";
+import { begin, type Story, type StoryOptions } from "../support/approval-scene.ts";
 import { launchBrowser, SIZES, startSite } from "../support/browser.ts";
 import { call, createFixture, fund, operate } from "../support/fixtures.ts";
 import { createHuman, invite, PASSWORD } from "../support/humans.ts";
 import { some } from "../support/long.ts";
-import { begin, type Story, type StoryOptions } from "../support/page-states.ts";
 
 const browser = await launchBrowser();
 const site = browser && (await startSite());

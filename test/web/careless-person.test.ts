@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import type { Browser, BrowserContext, Page, Request } from "playwright-core";
 import { describe, expect, test } from "vitest";
+import { begin, decide, type Story } from "../support/approval-scene.ts";
 import { launchBrowser, SIZES, type Site, startSite } from "../support/browser.ts";
 import { call, createMilestone, fund } from "../support/fixtures.ts";
 import { count } from "../support/long.ts";
-import { begin, decide, type Story } from "../support/page-states.ts";
 
 const browser = await launchBrowser();
 const site = browser && (await startSite());
@@ -90,11 +90,11 @@ class Person {
       case "forward":
         return void (await page.goForward().catch(() => {}));
       case "reload":
-        return void (await page.reload());
+        return this.#reload();
       case "tab":
         this.#at = 1 - this.#at;
         // What a page said before is not what it would say now.
-        return void (await this.page.reload());
+        return this.#reload();
       case "offline":
         await this.#context.setOffline(true);
         await this.press(0).catch(() => {});
@@ -102,7 +102,7 @@ class Person {
         return this.#open(path);
       case "colleague":
         await decide(site as Site, this.#story, move.says).catch(() => {});
-        return void (await page.reload());
+        return this.#reload();
       default: {
         const to = { approval: path, inbox: "/approvals", address: `${path}/confirm` }[move.do];
         return this.#open(to);
@@ -110,16 +110,13 @@ class Person {
     }
   }
 
-  /** Types an address: again, where the page went on by itself in between. */
-  async #open(path: string): Promise<void> {
-    await expect
-      .poll(() =>
-        this.page.goto(`${site?.origin}${path}`).then(
-          () => "",
-          (error: unknown) => String(error),
-        ),
-      )
-      .not.toContain("ERR_ABORTED");
+  /** Types an address. */
+  #open(path: string): Promise<void> {
+    return untilDone(() => this.page.goto(`${site?.origin}${path}`));
+  }
+
+  #reload(): Promise<void> {
+    return untilDone(() => this.page.reload());
   }
 
   async press(at: number): Promise<void> {
@@ -174,6 +171,18 @@ class Person {
     }
     return faults;
   }
+}
+
+/** Goes somewhere: again, where the page went on by itself in between. */
+async function untilDone(go: () => Promise<unknown>): Promise<void> {
+  await expect
+    .poll(() =>
+      go().then(
+        () => "",
+        (error: unknown) => String(error),
+      ),
+    )
+    .not.toContain("ERR_ABORTED");
 }
 
 /** What an approval's heading says of it. */

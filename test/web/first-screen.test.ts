@@ -1,13 +1,14 @@
 import type { Browser, Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { accountKey } from "../../src/lib/ids.ts";
+import { begin, decide, putCard } from "../support/approval-scene.ts";
 import { launchBrowser, SIZES, type Site, startSite } from "../support/browser.ts";
 import { beginCoSign, dropPasskeys, letProofAge } from "../support/co-sign.ts";
 import { decisionStates } from "../support/decision-states.ts";
 import { createFixture, fund, operate } from "../support/fixtures.ts";
 import { createHuman } from "../support/humans.ts";
 import { LONG } from "../support/long.ts";
-import { begin, decide, type PageState, putCard } from "../support/page-states.ts";
+import type { PageState } from "../support/page-states.ts";
 
 const browser = await launchBrowser();
 const site = browser && (await startSite());

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { beginActing, ENTRIES } from "../sign-in/acting-scenes.ts";
 import { MAILING } from "../support/agents.ts";
+import { letProofAge } from "../support/approval-scene.ts";
 import { operate } from "../support/fixtures.ts";
 import { hiddenValue, landing, open, PASSWORD, refusalOf, submit } from "../support/humans.ts";
 import { some } from "../support/long.ts";
-import { letProofAge } from "../support/page-states.ts";
 import { startService } from "../support/service.ts";
 
 const service = await startService(MAILING);

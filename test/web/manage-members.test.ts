@@ -6,6 +6,7 @@ import { createSandbox } from "../../src/billing/sandbox-client.ts";
 import type { MemberRole } from "../../src/database/schema.ts";
 import { accountKey } from "../../src/lib/ids.ts";
 import { digestRows } from "../http/rows.ts";
+import { decide, letProofAge, putCard } from "../support/approval-scene.ts";
 import { auditOf } from "../support/audit.ts";
 import { type Answer, call, createFixture, type Fixture, fund, operate } from "../support/fixtures.ts";
 import {
@@ -23,7 +24,6 @@ import {
   submit,
 } from "../support/humans.ts";
 import { mailsTo } from "../support/mails.ts";
-import { decide, letProofAge, putCard } from "../support/page-states.ts";
 import { startService } from "../support/service.ts";
 import { FEATURES, postMessage, subscribe } from "../support/webhooks.ts";
 

@@ -1,12 +1,12 @@
 import type { Browser, Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { listOwnPasskeys, listPasskeys } from "../../src/passkeys/store.ts";
+import { letProofAge } from "../support/approval-scene.ts";
 import { launchBrowser, SIZES, startSite } from "../support/browser.ts";
 import { beginCoSign } from "../support/co-sign.ts";
 import { createFixture } from "../support/fixtures.ts";
 import { createHuman, PASSWORD } from "../support/humans.ts";
 import { some } from "../support/long.ts";
-import { letProofAge } from "../support/page-states.ts";
 import { addWaitingMember, givePasskey, userIdOf } from "../support/passkeys.ts";
 import { plugIn, type VirtualAuthenticator } from "../support/virtual-authenticator.ts";
 

@@ -5,6 +5,7 @@ import { NO_ORIGIN } from "../../src/lib/origin.ts";
 import { addByHand, rotateByHand } from "../../src/webhooks/by-hand-service.ts";
 import { digestRows } from "../http/rows.ts";
 import { createActor } from "../support/actors.ts";
+import { letProofAge } from "../support/approval-scene.ts";
 import { auditOf } from "../support/audit.ts";
 import type { Fixture } from "../support/fixtures.ts";
 import { operate } from "../support/fixtures.ts";
@@ -18,7 +19,6 @@ import {
   refusalOf,
   submit,
 } from "../support/humans.ts";
-import { letProofAge } from "../support/page-states.ts";
 import { startService } from "../support/service.ts";
 import {
   callWebhooks,

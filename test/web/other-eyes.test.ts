@@ -1,9 +1,9 @@
 import type { Browser, Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
+import { begin, decide } from "../support/approval-scene.ts";
 import { launchBrowser, SIZES, type Site, startSite } from "../support/browser.ts";
 import { createFixture, fund } from "../support/fixtures.ts";
 import { createHuman, PASSWORD } from "../support/humans.ts";
-import { begin, decide } from "../support/page-states.ts";
 
 const browser = await launchBrowser();
 const site = browser && (await startSite());

@@ -1,10 +1,10 @@
 import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { listOwnPasskeys } from "../../src/passkeys/store.ts";
+import { letProofAge } from "../support/approval-scene.ts";
 import { launchBrowser, SIZES, startSite } from "../support/browser.ts";
 import { beginCoSign, type CoSignStory, dropPasskeys, statusOf } from "../support/co-sign.ts";
 import { some } from "../support/long.ts";
-import { letProofAge } from "../support/page-states.ts";
 import { addWaitingMember, PASSKEYS, SECURITY } from "../support/passkeys.ts";
 import { answerAsPasswordManager, failPrompts, plugIn } from "../support/virtual-authenticator.ts";
 

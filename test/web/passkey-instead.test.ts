@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { beginActing, type Scene } from "../sign-in/acting-scenes.ts";
+import { begin, decide, letProofAge } from "../support/approval-scene.ts";
 import { fund } from "../support/fixtures.ts";
 import { createHuman, landing, open } from "../support/humans.ts";
-import { begin, decide, letProofAge } from "../support/page-states.ts";
 import { givePasskey, userIdOf } from "../support/passkeys.ts";
 import { startService } from "../support/service.ts";
 import { subscribe } from "../support/webhooks.ts";

@@ -1,8 +1,8 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { begin, decide, putCard } from "../support/approval-scene.ts";
 import { launchBrowser, startSite } from "../support/browser.ts";
-import { begin, decide, putCard } from "../support/page-states.ts";
 
 /** Where to put what would be printed, for people to look at. */
 const { SCREENSHOTS } = process.env;

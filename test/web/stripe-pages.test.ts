@@ -8,10 +8,10 @@ import { createLogger } from "../../src/app/logger.ts";
 import { receiveProcessorEvent } from "../../src/approvals/processor-event-service.ts";
 import { findLatestPayment } from "../../src/billing/payment-service.ts";
 import { accountKey, newId } from "../../src/lib/ids.ts";
+import { begin, decide, type Story } from "../support/approval-scene.ts";
 import { launchBrowser, routeStripe, SIZES, startSite } from "../support/browser.ts";
 import { hiddenValue, open, submit } from "../support/humans.ts";
 import { some } from "../support/long.ts";
-import { begin, decide, type Story } from "../support/page-states.ts";
 import { openStripeRails } from "../support/rails.ts";
 
 const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");

@@ -6,12 +6,12 @@ import { sweepDuePayments, sweepExpiredApprovals } from "../../src/approvals/job
 import { WEBHOOK_PATH } from "../../src/approvals/processor-routes.ts";
 import { findLatestPayment } from "../../src/billing/payment-service.ts";
 import { accountKey } from "../../src/lib/ids.ts";
+import { begin, type Story } from "../support/approval-scene.ts";
 import { launchBrowser, routeStripe, SIZES, startSite } from "../support/browser.ts";
 import { call, operate } from "../support/fixtures.ts";
 import { PASSWORD } from "../support/humans.ts";
 import { longTest, some } from "../support/long.ts";
 import { ownerOf } from "../support/owner.ts";
-import { begin, type Story } from "../support/page-states.ts";
 import { findDisagreements, openStripeRails } from "../support/rails.ts";
 
 const HOUR = 60 * 60;

@@ -1,6 +1,6 @@
-import { canPay } from "../../approvals/decision-service.ts";
 import type { HumanApproval, readPageContext } from "../../approvals/human-service.ts";
 import type { Signing } from "../../approvals/second-signer-service.ts";
+import { canPay } from "../../approvals/statement-rules.ts";
 import type { PaymentRow, ReversalRow } from "../../billing/payment-service.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { formatAmount } from "../../lib/money.ts";

@@ -3,7 +3,6 @@ import { Type } from "@sinclair/typebox";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { may } from "../../accounts/roles.ts";
 import type { PaymentDeps } from "../../approvals/advance-service.ts";
-import { statementOf } from "../../approvals/decision-service.ts";
 import {
   findApprovalForHuman,
   type HumanApproval,
@@ -19,6 +18,7 @@ import {
   type TypedFrom,
 } from "../../approvals/second-signer-service.ts";
 import { payingSource } from "../../approvals/source-rules.ts";
+import { statementOf } from "../../approvals/statement-rules.ts";
 import { findLatestPayment, listReversals } from "../../billing/payment-service.ts";
 import { notFound } from "../../lib/problems.ts";
 import { type Decision, type Source, statementDigest } from "../../lib/statement.ts";

@@ -1,6 +1,6 @@
-import { canPay } from "../../approvals/decision-service.ts";
 import type { HumanApproval } from "../../approvals/human-service.ts";
 import type { Signing, TypedFrom } from "../../approvals/second-signer-service.ts";
+import { canPay } from "../../approvals/statement-rules.ts";
 import type { PaymentRow } from "../../billing/payment-service.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { sumOf } from "../../lib/statement.ts";

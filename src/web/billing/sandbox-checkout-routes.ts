@@ -1,6 +1,6 @@
 import { Type } from "@sinclair/typebox";
 import { advanceTopUp } from "../../billing/checkout-service.ts";
-import { findCheckout, payCheckout, TEST_CARD_NUMBERS } from "../../billing/sandbox-client.ts";
+import { findSession, payCheckout, TEST_CARD_NUMBERS } from "../../billing/sandbox-client.ts";
 import type { TopUpDeps } from "../../billing/top-up-service.ts";
 import type { App } from "../../http/app.ts";
 import { notFound } from "../../lib/problems.ts";
@@ -22,7 +22,7 @@ export function sandboxCheckoutRoutes(app: App, deps: SessionDeps & TopUpDeps): 
   const returnTo = () => "/billing";
 
   async function findOwn(id: string, human: Human) {
-    const session = await findCheckout(deps.db, id);
+    const session = await findSession(deps.db, id);
     const member = human.memberships.find(({ accountId }) => accountId === session?.account_id);
     if (session?.status !== "open" || member === undefined) throw notFound("sessions", "sessionId", id);
     managedBy(human, session.account_id);

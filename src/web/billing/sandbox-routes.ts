@@ -1,7 +1,7 @@
 import { Type } from "@sinclair/typebox";
 import { advancePayment, type PaymentDeps } from "../../approvals/advance-service.ts";
 import { findLatestPayment } from "../../billing/payment-service.ts";
-import { answerAuthentication, findAuthentication } from "../../billing/sandbox-client.ts";
+import { answerAuthentication, findAuthenticating } from "../../billing/sandbox-client.ts";
 import type { App } from "../../http/app.ts";
 import { html } from "../../lib/html.ts";
 import { notFound } from "../../lib/problems.ts";
@@ -30,7 +30,7 @@ export function sandboxRoutes(app: App, deps: SessionDeps & PaymentDeps): void {
     returnTo: () => "/approvals",
   });
   form(path, async ({ human, params: { intentId }, body: { answer } }, reply) => {
-    const subject = await findAuthentication(deps.db, intentId);
+    const subject = await findAuthenticating(deps.db, intentId);
     const member = human.memberships.find(({ accountId }) => accountId === subject?.accountId);
     if (subject === undefined || member === undefined) throw notFound("intents", "intentId", intentId);
     managedBy(human, subject.accountId);

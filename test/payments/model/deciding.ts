@@ -1,8 +1,9 @@
 import { sql } from "kysely";
 import Stripe from "stripe";
 import { cancelPayment } from "../../../src/approvals/advance-service.ts";
-import { confirmApproval, declineApproval, statementOf } from "../../../src/approvals/decision-service.ts";
+import { confirmApproval, declineApproval } from "../../../src/approvals/decision-service.ts";
 import { findForHuman } from "../../../src/approvals/human-store.ts";
+import { statementOf } from "../../../src/approvals/statement-rules.ts";
 import { BOUNDARIES, type BoundaryObserver } from "../../../src/billing/boundaries.ts";
 import { advanceTopUp, openCheckout } from "../../../src/billing/checkout-service.ts";
 import { NO_ORIGIN } from "../../../src/lib/origin.ts";
