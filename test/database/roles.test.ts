@@ -36,11 +36,13 @@ describe("the running role", () => {
     expect(await listTables()).toEqual(Object.keys(GRANTS).sort());
     const { rows } = await sql<{ name: string; privileges: string[] }>`
       select case n.nspname when 'public' then c.relname else n.nspname || '.' || c.relname end as name,
-        array_agg(lower(a.privilege_type)) as privileges
+        array_agg(a.privilege_type) as privileges
       from pg_class c join pg_namespace n on n.oid = c.relnamespace, aclexplode(c.relacl) a
       where a.grantee in (0, ${RUNNING_ROLE}::regrole) and n.nspname in ('public', 'auth', 'sandbox')
         and c.relkind in ('r', 'p') group by 1`.execute(owner.db);
-    const given = Object.fromEntries(rows.map(({ name, privileges }) => [name, privileges.sort()]));
+    const given = Object.fromEntries(
+      rows.map(({ name, privileges }) => [name, privileges.map((one) => one.toLowerCase()).sort()]),
+    );
     expect(given).toEqual(
       Object.fromEntries(Object.entries(GRANTS).map(([name, privileges]) => [name, [...privileges].sort()])),
     );
