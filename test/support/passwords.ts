@@ -18,3 +18,19 @@ export function useRealPasswords(): void {
   crypto.argon2 = argon2;
   syncBuiltinESMExports();
 }
+
+/** Lets the hashes of one password wait, as on a slow machine. @returns lets them go on */
+export function holdHashesOf(password: string): () => void {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const hash = crypto.argon2;
+  crypto.argon2 = (algorithm, parameters, callback) => {
+    const held = String(parameters.message) === password ? promise : Promise.resolve();
+    void held.then(() => hash(algorithm, parameters, callback));
+  };
+  syncBuiltinESMExports();
+  return () => {
+    crypto.argon2 = hash;
+    syncBuiltinESMExports();
+    resolve();
+  };
+}
