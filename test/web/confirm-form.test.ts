@@ -185,7 +185,7 @@ describe("a large amount", () => {
     expect(refusal.text).toContain("Type the amount in full");
     expect(refusal.text).toContain('name="amount"');
     expect(hintOf(refusal.text)).toBe(
-      "With this, Acme confirms $900.00 within 24 hours, releases and refunds included. From $600.00 on, the amount is typed.",
+      "With this it’s $900.00 in 24 hours. From $600.00 on, the amount is typed.",
     );
     const typed = { ...(await readForm(app, second)), amount: "450" };
     expect((await sendForm(app, second, typed)).status).toBe(303);

@@ -95,12 +95,13 @@ function end({ terms }: Of<"contract_end">): ActWords {
 /** What confirming cannot undo; stands after what it does. */
 export function warning({ type }: HumanApproval): string | undefined {
   if (type === "milestone_approve") return "Released money cannot be taken back.";
-  return type === "contract_end" ? "A contract that has ended cannot be opened again." : undefined;
+  return type === "contract_end" ? "It cannot be opened again." : undefined;
 }
 
-/** The recipient of the money: the payee, or the payer; for a page and its title. */
+/** The payee after the amount, for a page and its title. A contract's end pays no one: the money goes back. */
 export function recipient(approval: HumanApproval): { shown: Html; title: string } {
+  if (approval.type === "contract_end") return { shown: html``, title: "" };
   const before = approval.type === "milestone_fund" ? "for" : "to";
-  const name = approval.type === "contract_end" ? approval.accountName : approval.terms.payee.displayName;
-  return { shown: html`${before} ${mentioned(name)}`, title: `${before} ${brief(name)}` };
+  const name = approval.terms.payee.displayName;
+  return { shown: html` ${before} ${mentioned(name)}`, title: ` ${before} ${brief(name)}` };
 }

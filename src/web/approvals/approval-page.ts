@@ -108,8 +108,8 @@ function headOf({ approval, payment }: ApprovalView): { title: string; heading: 
     case "waiting": {
       const refused = payment?.status === "refused" && payment.refusalCode !== CANCELLED;
       return {
-        title: `${refused ? askAgain : ask} ${said} ${recipient(approval).title}?`,
-        heading: html`${ask} ${sum} ${recipient(approval).shown}?`,
+        title: `${refused ? askAgain : ask} ${said}${recipient(approval).title}?`,
+        heading: html`${ask} ${sum}${recipient(approval).shown}?`,
       };
     }
     case "executing":

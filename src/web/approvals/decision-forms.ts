@@ -5,7 +5,7 @@ import type { PaymentRow } from "../../billing/payment-service.ts";
 import { type Html, html } from "../../lib/html.ts";
 import { sumOf } from "../../lib/statement.ts";
 import { type Fault, field, hiddenField, passwordField } from "../kit/forms.ts";
-import { amount, amountAlone, mentioned } from "../kit/wording.ts";
+import { amount, amountAlone } from "../kit/wording.ts";
 import { actWords, warning } from "./act-words.ts";
 
 /** A decision's form: what it is bound to, and where it goes. */
@@ -143,7 +143,7 @@ function confirming(view: View, { confirm, presence, typedFrom, typedAmount }: D
 }
 
 function amountField(
-  { terms, accountName }: HumanApproval,
+  { terms }: HumanApproval,
   typedFrom: TypedFrom,
   value: string | undefined,
   fault: Fault | undefined,
@@ -152,7 +152,7 @@ function amountField(
   return field({
     name: "amount",
     label: html`Type ${amount(amountCents, currency)} to confirm`,
-    hint: whyTyped(accountName, amountCents, typedFrom),
+    hint: whyTyped(amountCents, typedFrom),
     type: "text",
     autocomplete: "off",
     digits: "decimal",
@@ -163,11 +163,10 @@ function amountField(
 }
 
 /** Why the amount is typed: from which sum on, and how the account reaches it. */
-function whyTyped(accountName: string, cents: number, { fromCents, latelyCents }: TypedFrom): Html {
+function whyTyped(cents: number, { fromCents, latelyCents }: TypedFrom): Html {
   const rule = html`From ${amountAlone(fromCents)} on, the amount is typed.`;
   if (latelyCents === 0) return rule;
-  return html`With this, ${mentioned(accountName)} confirms ${amountAlone(latelyCents + cents)} within 24 hours, releases and refunds
-            included. ${rule}`;
+  return html`With this it’s ${amountAlone(latelyCents + cents)} in 24 hours. ${rule}`;
 }
 
 /** In place of the passkey, for people who have it on another device. */

@@ -45,7 +45,9 @@ function payeeRows(
 ): Html {
   // Shows earlier payments to the payee only while the approval is open: later the sum would include this payment.
   const before = history !== null && (state === "waiting" || state === "executing");
-  return html`${row("To", html`<strong>${named(terms.payee.displayName)}</strong>${country !== null && html`, ${countryName(country)}`}${before && html`<span class="quiet">${payeeHistoryWords(history)}</span>`}`)}
+  // A release says below what it is paid from.
+  const said = before && payeeHistoryWords("payout" in terms ? { ...history, held: 0 } : history);
+  return html`${row("To", html`<strong>${named(terms.payee.displayName)}</strong>${country !== null && html`, ${countryName(country)}`}${said && html`<span class="quiet">${said}</span>`}`)}
         ${wideRow(
           html`For, <span class="quiet">${WRITTEN_BY}</span>`,
           html`${milestoneName !== null && html`<strong>${named(milestoneName)}</strong>`}
