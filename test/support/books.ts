@@ -1,5 +1,4 @@
 import { sql } from "kysely";
-import { inject } from "vitest";
 import type { Db, Trx } from "../../src/database/connection.ts";
 import type { FakeStripe } from "./stripe/fake.ts";
 
@@ -242,7 +241,7 @@ export async function findFaults(db: Db, books?: ProcessorBooks): Promise<string
     .transaction()
     .setIsolationLevel("repeatable read")
     .execute(async (trx) => {
-      if (inject("workers").length > 0) await gatherRows(trx);
+      await gatherRows(trx);
       const found: string[] = [];
       for (const [fault, query] of Object.entries(FAULTS)) {
         const { rows } = await sql<{ id: string }>`${withBooks(books)} ${sql.raw(query)}`.execute(trx);
@@ -254,6 +253,9 @@ export async function findFaults(db: Db, books?: ProcessorBooks): Promise<string
 
 /** Brings what is distributed into tables of this connection alone: a cluster does not join freely. */
 async function gatherRows(trx: Trx): Promise<void> {
+  const found = await sql<{ cluster: boolean }>`
+    select to_regclass('pg_dist_partition') is not null as cluster`.execute(trx);
+  if (found.rows[0]?.cluster !== true) return;
   const { rows } = await sql<{
     name: string;
   }>`select logicalrelid::text as name from pg_dist_partition`.execute(trx);
