@@ -4,7 +4,7 @@ import { assetUrl } from "../web/kit/assets.ts";
 import { REFERENCE_CSP } from "./openapi.ts";
 
 /**
- * GET /docs/operator: the operator's API as a page, for whoever has the key: its script reads the description with it
+ * GET /docs/operator: the operator's API as a page, for the holder of the key: its script reads the description with it
  * (docs/contract.md §8). The page itself says nothing of the API.
  */
 export function operatorPageRoute(app: App): void {

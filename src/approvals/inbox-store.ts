@@ -23,7 +23,7 @@ export type InboxRow = {
   milestoneName: string | null;
   tokenName: string;
   asker: Asker | null;
-  /** Whether it is pending and somebody has confirmed it: a second person may have to. */
+  /** Whether it is pending and one person has confirmed it: a second person may have to. */
   signed: boolean;
 };
 

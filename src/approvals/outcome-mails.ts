@@ -4,7 +4,7 @@ import type { Mail, MailConfig } from "../mail/service.ts";
 
 type Sum = { amountCents: number; currency: string };
 
-/** What has become of the money that somebody confirmed, as the account's owners and approvers are told. */
+/** What has become of the money that a person confirmed, as the account's owners and approvers are told. */
 export type Outcome =
   | ({ kind: "funded"; payee: string; from: "card" | "credits" } & Sum)
   | ({ kind: "released"; payee: string } & Sum)

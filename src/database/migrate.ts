@@ -38,7 +38,7 @@ export async function migrate(url: string): Promise<Migrated> {
   const { db } = connection;
   try {
     await sql`set search_path to public`.execute(db);
-    // Where the accounts' tables are distributed (docs/scaling.md); elsewhere nobody reads them.
+    // Where the accounts' tables are distributed (docs/scaling.md); elsewhere they are never read.
     await sql`set citus.enable_unsafe_triggers to on`.execute(db);
     await sql`set citus.multi_shard_modify_mode to 'sequential'`.execute(db);
     const { pending, newer } = await compareMigrations(db);

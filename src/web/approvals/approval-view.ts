@@ -38,7 +38,7 @@ export type ApprovalPageDeps = SessionDeps &
 
 export const Params = Type.Object({ approvalId: Type.String() });
 
-/** Who has confirmed first, by the approval's id: of the approvals in the inbox that somebody has signed. */
+/** Who has confirmed first, by the approval's id: of the approvals in the inbox that one person has signed. */
 export async function readFirstSigners(
   { db }: Pick<ApprovalPageDeps, "db">,
   items: readonly InboxItem[],

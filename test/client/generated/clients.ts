@@ -97,8 +97,8 @@ import { tellStory } from "./story.ts";
 
 // An answer carries its status, by which the compiler tells its type.
 class Refused {
-  readonly body: any;
-  constructor(body: unknown) {
+  readonly body: { code?: string; error: string; details?: unknown };
+  constructor(body: Refused["body"]) {
     this.body = body;
   }
 }
@@ -107,7 +107,7 @@ async function dataOf<Answer extends { status: number; data: unknown }, Status e
   call: Promise<Answer>,
 ) {
   const answer = await call;
-  if (answer.status !== status) throw new Refused(answer.data);
+  if (answer.status !== status) throw new Refused(answer.data as Refused["body"]);
   return answer.data as Extract<Answer, { status: Status }>["data"];
 }
 await tellStory({
